@@ -1,0 +1,42 @@
+# make demo   the three workflows on the lab model, and a contact sheet of what came out
+# make test   ruff, mypy, pytest
+# Both make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
+# pip configuration. Nothing is downloaded once .venv is there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test lint types check clean
+
+demo: $(READY)
+	$(BIN)/python -m concept_atelier demo --out output/demo
+
+test: $(READY) lint types
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	mkdir -p .cache/src
+	ln -sfn ../.. .cache/src/concept_atelier
+	MYPYPATH=.cache/src $(BIN)/mypy --cache-dir .cache/mypy -p concept_atelier.core -p concept_atelier.host
+
+$(READY): requirements-tested.txt requirements-torch.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	@if $(PYTHON) -c "import torch" 2>/dev/null; then \
+	  $(PYTHON) -c "import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))" \
+	    > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_borrowed_torch.pth"; \
+	  echo "using the torch that $(PYTHON) has"; \
+	fi
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -r requirements-torch.txt
+	$(BIN)/python -m pip install -r requirements-tested.txt
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .cache output
