@@ -1,0 +1,54 @@
+"""``python -m concept_atelier lab ...``: train the parts of the lab model, put them together."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+DEFAULT_RUNS = Path("~/.cache/concept-atelier/lab").expanduser()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The ``lab`` command's own arguments."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    train = actions.add_parser("train", help="train a part, or go on training it")
+    train.add_argument("part", choices=("vae", "text", "unet"))
+    train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
+    publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
+    publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
+    for action in (train, publish):
+        action.add_argument(
+            "--runs", type=Path, default=DEFAULT_RUNS, help="folder of training runs (default: %(default)s)"
+        )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if args.action == "publish":
+        from ..model.weights import WEIGHTS, publish
+
+        publish(args.runs, args.to or WEIGHTS)
+    else:
+        train(args.part, args.runs, args.samples)
+    return 0
+
+
+def train(part: str, runs: Path, samples: int | None) -> None:
+    """Train one part in its folder under ``runs``."""
+    if part == "vae":
+        from .vae import VaeSettings, train_vae
+
+        train_vae(runs / "vae", replace(VaeSettings(), **({"samples": samples} if samples else {})))
+    elif part == "text":
+        from .text import TextSettings, train_text
+
+        train_text(runs / "text", replace(TextSettings(), **({"samples": samples} if samples else {})))
+    else:
+        from .unet import UnetSettings, train_unet
+
+        settings = UnetSettings()
+        if samples:
+            last = replace(settings.stages[-1], until=samples)
+            settings = replace(settings, stages=(*settings.stages[:-1], last))
+        train_unet(runs / "unet", runs / "vae/vae.safetensors", runs / "text/text_encoder.safetensors", settings)

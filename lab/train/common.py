@@ -1,0 +1,151 @@
+"""What every trainer shares: resumable state on disk, an exponential moving average, a log, sample sheets."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+log = logging.getLogger("concept_atelier.lab")
+
+State = dict[str, Tensor]
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Call ``write(temporary_path)`` and move the result to ``path``, so that a kill leaves the old file whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_state(path: Path, state: State, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors, atomically."""
+    state = {key: value.detach().contiguous() for key, value in state.items()}
+    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write JSON, atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
+
+
+class Ema:
+    """Exponential moving average of parameters; the decay warms up so that early averages are not stale."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.shadow = {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        current = module.state_dict()
+        floating = [key for key, value in self.shadow.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.shadow[k] for k in floating], [current[k] for k in floating], 1 - decay)
+
+
+class Run:
+    """One training run in a folder: ``state.safetensors`` (weights, average, optimiser), ``log.json``, pictures.
+
+    Args:
+        folder: where the run lives, best outside the work tree.
+        modules: what is trained, by name.
+        optimiser: an Adam-like optimiser over them.
+        settings: recorded beside the weights.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        modules: dict[str, nn.Module],
+        optimiser: torch.optim.Optimizer,
+        settings: dict[str, Any],
+        ema_decay: float = 0.999,
+    ) -> None:
+        self.folder, self.modules, self.optimiser = folder, modules, optimiser
+        self.settings = settings
+        self.samples, self.seconds = 0, 0.0
+        self.curve: list[dict[str, float]] = []
+        self.emas = {name: Ema(module, ema_decay) for name, module in modules.items()}
+        self._started = time.monotonic()
+        if (folder / "state.safetensors").exists():
+            self._load()
+
+    def advance(self, samples: int) -> None:
+        """Count a step and move the averages."""
+        self.samples += samples
+        for name, ema in self.emas.items():
+            ema.update(self.modules[name])
+
+    def note(self, **figures: float) -> None:
+        """Add a point to the curve and say it."""
+        seconds = self.seconds + time.monotonic() - self._started
+        self.curve.append({"samples": self.samples, "seconds": round(seconds, 1), **figures})
+        said = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
+        log.info("%9d samples  %6.0f s  %s", self.samples, seconds, said)
+
+    def save(self) -> None:
+        """Write everything needed to go on."""
+        state: State = {}
+        for name, module in self.modules.items():
+            state |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+            state |= {f"ema.{name}.{key}": value for key, value in self.emas[name].shadow.items()}
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            state |= {f"optimiser.{index}.{key}": value for key, value in slots.items() if torch.is_tensor(value)}
+        seconds = self.seconds + time.monotonic() - self._started
+        info = {"samples": self.samples, "seconds": seconds, "ema_steps": {n: e.steps for n, e in self.emas.items()}}
+        state = {key: value.clone() for key, value in state.items()}
+        save_state(self.folder / "state.safetensors", state, {"run": json.dumps(info)})
+        save_json(self.folder / "log.json", {"settings": self.settings, **info, "curve": self.curve})
+
+    def _load(self) -> None:
+        from safetensors import safe_open
+
+        path = self.folder / "state.safetensors"
+        with safe_open(path, "pt") as file:
+            info = json.loads(file.metadata()["run"])
+        state = load_file(path)
+        for name, module in self.modules.items():
+            module.load_state_dict(_under(state, f"{name}."))
+            self.emas[name].shadow = _under(state, f"ema.{name}.")
+            self.emas[name].steps = info["ema_steps"][name]
+        self._load_optimiser(state)
+        self.samples, self.seconds = info["samples"], info["seconds"]
+        self.curve = json.loads((self.folder / "log.json").read_text())["curve"]
+        log.info("resuming at %d samples from %s", self.samples, path)
+
+    def _load_optimiser(self, state: State) -> None:
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(state, "optimiser.").items():
+            index, slot = key.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        self.optimiser.load_state_dict({"state": slots, "param_groups": self.optimiser.state_dict()["param_groups"]})
+
+
+def _under(state: State, prefix: str) -> State:
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def save_sheet(path: Path, rows: Iterable[Tensor]) -> None:
+    """A PNG of rows of pictures, each row (B, 3, H, W) in -1..1."""
+    stacked = torch.cat([torch.cat(list(row), dim=-1) for row in rows], dim=-2)
+    pixels = ((stacked.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, "PNG"))
