@@ -1,0 +1,24 @@
+"""Attention maps from one grid to another."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .selection import Grid
+
+Mode = Literal["bilinear", "bicubic"]
+
+
+def resize_maps(maps: Tensor, size: Grid, mode: Mode = "bicubic") -> Tensor:
+    """Maps (..., h, w) >= 0 resized to (..., H, W), still >= 0.
+
+    ``bilinear`` keeps sums over tokens; ``bicubic`` is smoother and overshoots, what falls below 0 is cut off (DAAM,
+    arXiv 2210.04885, section 2.2). What shrinks is averaged (antialiasing).
+    """
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    shrinks = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
+    flat = maps.reshape(1, -1, *maps.shape[-2:])
+    resized = F.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=shrinks)
+    return resized.clamp_min(0).reshape(*maps.shape[:-2], *size)

@@ -1,0 +1,64 @@
+"""Which attention is kept while a model runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..backbone import AttentionCall, AttentionSite
+
+Grid = tuple[int, int]
+Kind = Literal["self", "cross"]
+Stage = Literal["down", "mid", "up"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a recorder keeps; every condition must hold.
+
+    Attributes:
+        kinds: ``self`` (picture reads picture), ``cross`` (picture reads text), or both.
+        stages: where in the denoiser.
+        grids: these grids (h, w) only; None for all.
+        min_side: least cells along a grid's shorter side.
+        max_side: most cells along its longer side; None for no limit. Self-attention takes (h*w)**2 floats.
+        timesteps: lowest and highest timestep, both included; None for all.
+        positions: token positions to keep of cross-attention; None for all.
+        resize_to: cross-attention is resized to this grid (bicubic, not below 0) before it is added up, so that all
+            layers share one accumulator; None keeps one per grid.
+    """
+
+    kinds: tuple[Kind, ...] = ("self", "cross")
+    stages: tuple[Stage, ...] = ("down", "mid", "up")
+    grids: tuple[Grid, ...] | None = None
+    min_side: int = 1
+    max_side: int | None = None
+    timesteps: tuple[float, float] | None = None
+    positions: tuple[int, ...] | None = None
+    resize_to: Grid | None = None
+
+    def __post_init__(self) -> None:
+        if self.timesteps is not None and self.timesteps[0] > self.timesteps[1]:
+            raise ValueError(f"timesteps must be (lowest, highest), got {self.timesteps}")
+        if self.max_side is not None and self.max_side < self.min_side:
+            raise ValueError(f"max_side {self.max_side} is below min_side {self.min_side}: no grid fits")
+        if self.positions is not None and (not self.positions or min(self.positions) < 0):
+            raise ValueError(f"positions must be token positions from 0, at least one, got {self.positions}")
+
+    def admits_site(self, site: AttentionSite) -> bool:
+        """Whether a layer can contribute at all (its grid is not known before it runs)."""
+        return site.kind in self.kinds and site.stage in self.stages
+
+    def admits(self, call: AttentionCall) -> bool:
+        """Whether to keep this call. Raises ``ValueError`` when a timestep range is asked for and none is known."""
+        return self.admits_site(call.site) and self.admits_grid(call.grid) and self._admits_timestep(call.timestep)
+
+    def admits_grid(self, grid: Grid) -> bool:
+        """Whether a grid (h, w) is wanted."""
+        listed = self.grids is None or grid in self.grids
+        return listed and min(grid) >= self.min_side and (self.max_side is None or max(grid) <= self.max_side)
+
+    def _admits_timestep(self, timestep: float | None) -> bool:
+        if self.timesteps is None:
+            return True
+        if timestep is None:
+            raise ValueError("a timestep range was asked for, but the rows of this pass have different timesteps")
+        return self.timesteps[0] <= timestep <= self.timesteps[1]

@@ -1,0 +1,48 @@
+"""Written words in an encoded text."""
+
+import unicodedata
+
+from ..backbone import TokenizedText
+
+
+def words_of(text: TokenizedText) -> list[tuple[str, tuple[int, ...]]]:
+    """Each written word in order (lower case, placeholders as they are) with all its token positions."""
+    pieces: dict[int, str] = {}
+    positions: dict[int, tuple[int, ...]] = {}
+    for token in text.tokens:
+        pieces[token.word] = pieces.get(token.word, "") + token.text
+        positions[token.word] = (*positions.get(token.word, ()), token.position)
+    return [(pieces[word], positions[word]) for word in pieces]
+
+
+def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
+    """Token positions of every occurrence of a word.
+
+    A word may be several written ones ("teddy bear", "cat-face"): white space and case do not matter, all sub-tokens
+    belong to it. Placeholders are found by their whole name, ``<apple>``.
+
+    Raises:
+        ValueError: when the word is empty or not in the text, listing the words that are.
+    """
+    wanted = "".join(unicodedata.normalize("NFC", word).lower().split())
+    if not wanted:
+        raise ValueError("an empty word cannot be looked up; give a word of the text")
+    words = words_of(text)
+    found = [run for start in range(len(words)) if (run := _run_from(words[start:], wanted))]
+    if not found:
+        there = ", ".join(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
+        raise ValueError(f"{word!r} is not in the text; its words are: {there}")
+    return tuple(found)
+
+
+def _run_from(words: list[tuple[str, tuple[int, ...]]], wanted: str) -> tuple[int, ...]:
+    """Positions of the first words when they spell ``wanted``, else none."""
+    rest = wanted
+    positions: tuple[int, ...] = ()
+    for name, here in words:
+        if not rest.startswith(name):
+            return ()
+        rest, positions = rest.removeprefix(name), (*positions, *here)
+        if not rest:
+            return positions
+    return ()

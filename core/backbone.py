@@ -1,0 +1,194 @@
+"""All that the maths knows of a model.
+
+A :class:`Backbone` is a latent diffusion model seen through six windows: pictures and latents, words and
+conditionings, the noise schedule, the noise prediction, the attention sites, the cross-attention key and value
+weights. Hosts implement it; ``core`` never asks what stands behind it. Nothing here assumes square pictures, a
+latent size, 77 tokens, one text encoder, or what the model was trained to predict.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+TokenVectors = Mapping[str, Tensor]
+"""One learnt token: text encoder name (``clip_l``, ``clip_g``, ``clip_h``) to vectors (n, d) of its input table."""
+
+Placeholders = Mapping[str, TokenVectors]
+"""What stands where: ``"<apple>"`` to its vectors. A placeholder takes as many positions as it has vectors."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """One position of an encoded text.
+
+    Attributes:
+        text: the piece of text it stands for, lower case, ``""`` for start, end and padding.
+        position: index along the conditioning's length L.
+        word: number of the written word (split at white space and punctuation) it is part of, -1 for specials.
+        placeholder: the placeholder it belongs to, or None.
+    """
+
+    text: str
+    position: int
+    word: int
+    placeholder: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A text as the model reads it.
+
+    Attributes:
+        tokens: the text's own tokens, in order, without start, end and padding.
+        start: position of the start token, or None where the model has none.
+        end: position of the *first* end-of-text token (SD1.x pads with more of them).
+        length: number of positions L, padding included.
+    """
+
+    tokens: tuple[Token, ...]
+    start: int | None
+    end: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser is told.
+
+    Attributes:
+        context: (B, L, D), read by cross-attention.
+        extras: further tensors by the host's name, first dimension B (SDXL: pooled text, sizes).
+    """
+
+    context: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttentionSite:
+    """One attention layer.
+
+    Attributes:
+        name: the host's name, unique, stable.
+        kind: ``self`` reads the picture, ``cross`` the text.
+        stage: where it stands in the denoiser.
+        heads: number of heads.
+        downscale: latent cells per grid cell along a side; its grid is ``ceil(h / downscale), ceil(w / downscale)``.
+    """
+
+    name: str
+    kind: Literal["self", "cross"]
+    stage: Literal["down", "mid", "up"]
+    heads: int
+    downscale: int
+
+    def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
+        """Its (h, w) for a latent of (h, w) cells."""
+        return -(-latent_size[0] // self.downscale), -(-latent_size[1] // self.downscale)
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """What a tap sees when a site runs.
+
+    Attributes:
+        site: the site.
+        query: (B, heads, h*w, d), rows of the grid in reading order; part of the graph when gradients are on.
+        key: (B, heads, M, d); M is h*w for self, L for cross sites.
+        scale: factor before the softmax, usually ``d ** -0.5``.
+        grid: (h, w) of the queries.
+        conditional: for each of the B rows, whether it belongs to the positive conditioning (all True outside
+            classifier-free guidance).
+        timestep: the current timestep (0 = clean), or None when unknown.
+    """
+
+    site: AttentionSite
+    query: Tensor
+    key: Tensor
+    scale: float
+    grid: tuple[int, int]
+    conditional: tuple[bool, ...]
+    timestep: float | None = None
+
+
+Tap = Callable[[AttentionCall], None]
+
+
+@dataclass(frozen=True)
+class KeyValueWeight:
+    """A cross-attention projection of the text: ``weight`` (d_out, D), as it is in force now (not to be written to)."""
+
+    name: str
+    role: Literal["key", "value"]
+    weight: Tensor
+
+
+class Backbone(Protocol):
+    """A latent diffusion model. Implementations change nothing of the model they look at."""
+
+    @property
+    def family(self) -> str:
+        """The model family's name, for messages and metadata: ``lab``, ``sd15``, ``sd2``, ``sdxl``."""
+        ...
+
+    @property
+    def text_widths(self) -> Mapping[str, int]:
+        """Text encoder name to the width d of its token table."""
+        ...
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(T,) signal share per timestep, falling: ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise``."""
+        ...
+
+    @property
+    def latent_downscale(self) -> int:
+        """Pixels per latent cell along a side."""
+        ...
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in 0..1 to scaled latents (B, C, h, w), the posterior's mean: same in, same out.
+
+        Sides that are no multiple of :attr:`latent_downscale` are cropped at the centre, as stock VAE encoding does.
+        Raises ``ValueError`` for pictures smaller than one latent cell.
+        """
+        ...
+
+    def decode_latent(self, latent: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in 0..1."""
+        ...
+
+    def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
+        """How a text is read. Raises ``ValueError`` for a text that does not fit, saying how many tokens do."""
+        ...
+
+    def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+        """Conditioning of texts, one row each; gradients reach the placeholders' vectors."""
+        ...
+
+    def word_vectors(self, word: str) -> dict[str, Tensor]:
+        """The input-table rows (n, d) of a word's tokens, per text encoder (copies)."""
+        ...
+
+    def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        """The noise in ``latent`` (B, C, h, w) at ``timestep`` (B,) long; gradients allowed.
+
+        A model that predicts something else (v, x0) is converted to noise by the adapter.
+        """
+        ...
+
+    def attention_sites(self) -> tuple[AttentionSite, ...]:
+        """Every attention layer, in the order they run."""
+        ...
+
+    def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
+        """Within the context, call ``tap`` beside each of the sites (default: all). The output of the model stays
+        bit-identical, gradients flow through query and key, and everything is undone on any exit."""
+        ...
+
+    def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
+        """The key and value projections of every cross-attention site, in order."""
+        ...

@@ -1,0 +1,116 @@
+"""The results that travel between methods, and between nodes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """Concepts of one picture.
+
+    Attributes:
+        masks: (N, h, w) bool on the clustering grid; disjoint when a localiser made them.
+        targets: (N, h, w) float, each non-negative and summing to 1: where the concept's attention lies.
+        names: N names, unique, used as placeholders ``<name>``.
+        scores: (N,) float, the localiser's saliency (1 = as salient as the mean of the picture).
+        picture_size: (H, W) of the picture in pixels.
+        notes: what the localiser had to decide (fall-backs taken), for people.
+    """
+
+    masks: Tensor
+    targets: Tensor
+    names: tuple[str, ...]
+    scores: Tensor
+    picture_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        if self.masks.ndim != 3 or self.masks.dtype != torch.bool or len(self.masks) != n:
+            raise ValueError(
+                f"masks must be bool (N, h, w) with N = {n} names, got {self.masks.dtype} {tuple(self.masks.shape)}"
+            )
+        if self.targets.shape != self.masks.shape or self.scores.shape != (n,):
+            raise ValueError(
+                f"targets {tuple(self.targets.shape)} and scores {tuple(self.scores.shape)} "
+                f"do not fit masks {tuple(self.masks.shape)}"
+            )
+        if len(set(self.names)) != n:
+            raise ValueError(f"concept names must differ, got {', '.join(self.names)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the masks."""
+        return self.masks.shape[1], self.masks.shape[2]
+
+    def pick(self, order: list[int]) -> "Concepts":
+        """The concepts with these indices, in this order."""
+        index = torch.tensor(order, dtype=torch.long)
+        return replace(
+            self,
+            masks=self.masks[index],
+            targets=self.targets[index],
+            names=tuple(self.names[i] for i in order),
+            scores=self.scores[index],
+        )
+
+
+@dataclass(frozen=True)
+class ConceptTokens:
+    """Learnt tokens.
+
+    Attributes:
+        vectors: concept name (without brackets) to text encoder name to (n, d) float32.
+        family: the backbone family they were learnt on.
+        losses: (steps,) float, the training loss.
+        metadata: settings and provenance, strings as safetensors metadata wants them.
+    """
+
+    vectors: Mapping[str, Mapping[str, Tensor]]
+    family: str
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.vectors)
+
+    def placeholders(self) -> dict[str, Mapping[str, Tensor]]:
+        """``<name>`` and, for the i-th concept, ``<i>`` (from 1), to their vectors."""
+        numbered = {f"<{i}>": vectors for i, vectors in enumerate(self.vectors.values(), 1)}
+        return numbered | {f"<{name}>": vectors for name, vectors in self.vectors.items()}
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A weight change ``up @ down``: up (d_out, r), down (r, d_in)."""
+
+    up: Tensor
+    down: Tensor
+
+    def dense(self) -> Tensor:
+        """(d_out, d_in)."""
+        return self.up @ self.down
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """An edit that takes concepts out of a model.
+
+    Attributes:
+        factors: weight name (the host's) to its change at strength 1.
+        strength: multiplier in force; 0 leaves the model as it is, negative amplifies.
+        family: the backbone family it was made for.
+        metadata: concepts, anchors, settings.
+    """
+
+    factors: Mapping[str, LowRank]
+    strength: float
+    family: str
+    metadata: Mapping[str, str] = field(default_factory=dict)

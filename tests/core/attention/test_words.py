@@ -1,0 +1,61 @@
+import pytest
+from concept_atelier.core.attention.words import find_word, words_of
+from concept_atelier.core.backbone import Token, TokenizedText
+
+
+def text_of(*words):
+    """A text of words given as tuples of sub-tokens; ``<x>`` words are placeholders."""
+    tokens = []
+    for number, pieces in enumerate(words):
+        for piece in pieces:
+            placeholder = pieces[0] if pieces[0].startswith("<") else None
+            tokens.append(Token(piece, len(tokens) + 1, number, placeholder))
+    return TokenizedText(tuple(tokens), 0, len(tokens) + 1, 77)
+
+
+TEXT = text_of(
+    ("a",), ("gir", "affe"), ("and",), ("a",), ("cat",), ("-",), ("f", "ace"), ("<apple>", ""), ("gir", "affe")
+)
+
+
+def test_words_join_their_sub_tokens():
+    assert [word for word, _ in words_of(TEXT)] == [
+        "a",
+        "giraffe",
+        "and",
+        "a",
+        "cat",
+        "-",
+        "face",
+        "<apple>",
+        "giraffe",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "places"),
+    [
+        ("giraffe", ((2, 3), (12, 13))),  # all sub-tokens, repeated words
+        ("A", ((1,), (5,))),
+        ("face", ((8, 9),)),
+        ("cat-face", ((6, 7, 8, 9),)),
+        ("Cat - Face", ((6, 7, 8, 9),)),
+        ("giraffe and a", ((2, 3, 4, 5),)),
+        ("<apple>", ((10, 11),)),
+    ],
+)
+def test_words_are_found_with_all_their_tokens(word, places):
+    assert find_word(TEXT, word) == places
+
+
+@pytest.mark.parametrize("word", ["gir", "affe", "ca", "dog", "apple"])
+def test_an_absent_word_lists_those_that_are_there(word):
+    with pytest.raises(ValueError, match="its words are: a, giraffe, and, cat, -, face, <apple>"):
+        find_word(TEXT, word)
+
+
+def test_empty_words_and_texts_are_refused():
+    with pytest.raises(ValueError, match="empty word"):
+        find_word(TEXT, "  ")
+    with pytest.raises(ValueError, match="it is empty"):
+        find_word(text_of(), "cat")

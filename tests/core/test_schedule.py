@@ -1,0 +1,61 @@
+import pytest
+import torch
+from concept_atelier.core import schedule
+
+
+@pytest.fixture(scope="module")
+def alphas():
+    return schedule.scaled_linear_alphas()
+
+
+def test_scaled_linear_alphas_fall_between_known_ends(alphas):
+    assert alphas.shape == (1000,) and alphas.dtype == torch.float64
+    assert (alphas.diff() < 0).all()
+    assert alphas[0].item() == pytest.approx(1 - 0.00085)
+    sigmas = schedule.sigmas_of(alphas)
+    assert sigmas[0].item() == pytest.approx(0.0291672, abs=1e-6)
+    assert sigmas[-1].item() == pytest.approx(14.614641, abs=1e-5)  # of Stable Diffusion 1.5
+
+
+def test_add_noise_takes_each_rows_own_timestep(alphas, generator):
+    latent, noise = torch.randn(2, 3, 4, 5, generator=generator), torch.randn(2, 3, 4, 5, generator=generator)
+    noisy = schedule.add_noise(latent, noise, torch.tensor([0, 999]), alphas)
+    assert noisy.dtype == torch.float32
+    for row, timestep in enumerate((0, 999)):
+        a = alphas[timestep].item()
+        torch.testing.assert_close(noisy[row], a**0.5 * latent[row] + (1 - a) ** 0.5 * noise[row])
+
+
+def test_conversions_recover_the_noise_and_the_clean_latent(alphas, generator):
+    clean, noise = torch.randn(2, 4, 3, 3, generator=generator), torch.randn(2, 4, 3, 3, generator=generator)
+    timestep = torch.tensor([100, 700])
+    noisy = schedule.add_noise(clean, noise, timestep, alphas)
+    a = alphas[timestep].float().view(2, 1, 1, 1)
+    velocity = a.sqrt() * noise - (1 - a).sqrt() * clean
+    close = {"rtol": 1e-3, "atol": 1e-4}
+    torch.testing.assert_close(schedule.noise_from_velocity(velocity, noisy, timestep, alphas), noise, **close)
+    torch.testing.assert_close(schedule.noise_from_clean(clean, noisy, timestep, alphas), noise, **close)
+    torch.testing.assert_close(schedule.clean_from_noise(noise, noisy, timestep, alphas), clean, **close)
+
+
+def test_snr_is_the_inverse_square_of_sigma(alphas):
+    torch.testing.assert_close(schedule.snr(alphas) * schedule.sigmas_of(alphas) ** 2, torch.ones_like(alphas))
+
+
+def test_sigmas_between_timesteps_are_geometric_means(alphas):
+    table = schedule.sigmas_of(alphas)
+    got = schedule.sigma_of_timestep(torch.tensor([-5.0, 0.0, 500.5, 999.0, 2000.0]), table)
+    middle = (table[500] * table[501]).sqrt()
+    torch.testing.assert_close(got, torch.stack([table[0], table[0], middle, table[999], table[999]]).float())
+
+
+def test_timestep_of_sigma_inverts_the_table(alphas):
+    table = schedule.sigmas_of(alphas)
+    assert schedule.timestep_of_sigma(table, table).equal(torch.arange(1000))
+    assert schedule.timestep_of_sigma(torch.tensor(1e6), table).item() == 999
+
+
+@pytest.mark.parametrize("timestep", [-1, 1000])
+def test_timesteps_outside_the_schedule_are_refused(alphas, timestep):
+    with pytest.raises(ValueError, match="0..999"):
+        schedule.add_noise(torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([timestep]), alphas)
