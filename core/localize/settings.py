@@ -1,0 +1,100 @@
+"""How to localise: every knob of stage 1, and the named presets."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Saliency = Literal["end_of_text", "border", "both", "none"]
+
+
+@dataclass(frozen=True)
+class LocalizeSettings:
+    """Settings of ConceptExpress stage 1; the defaults are the paper's, made for latents of 64x64 cells.
+
+    Attributes:
+        timestep: where the picture is looked at, 0..T-1.
+        noise_draws: noisy versions of the picture whose attention is averaged; 0 looks at the picture without noise.
+        prompt: what the model is told meanwhile.
+        most_cells: most cells of the clustering grid, because n cells need n x n distances: larger latents are
+            clustered on a half, a third, ... of their sides, and finer attention grids are left out.
+        least_side: self-attention grids with fewer cells along their shorter side are left out (unless all have).
+        renormalise: bring resized maps back to a sum of one before they are weighted. The release does not, so that
+            a grid of side r weighs 64/r in truth: coarse grids lead. With it, r/64 holds and fine grids lead.
+        weight_power: a layer on a grid of side r weighs ``(r / R) ** weight_power``, R the clustering grid's side.
+        grid_weights: weights of the grids from the finest to the coarsest instead of the power law; grids beyond the
+            end of the tuple are left out. Empty: the power law.
+        saliency: what tells objects from background: the end-of-text token's map, the prior that background holds the
+            border, the mean of both, or nothing (background becomes concepts too).
+        cross_downscale: latent cells per cell of the cross-attention grid that is read; None reads every grid of at
+            least ``cross_least_side`` cells along the shorter side, which suits small latents.
+        cross_least_side: see ``cross_downscale``.
+        sign_test: turn the end-of-text map over when it points to what holds the border.
+        min_clusters: pre-clustering stops at the coarsest level with this many.
+        saliency_threshold: clusters with a mean saliency of at most this many times the picture's are background.
+        merge_threshold: factor on the linked distance tau that ends post-clustering; below 1 gives more concepts.
+        adjacency: merge only what touches.
+        single: accept a last merge into one concept when cut and adjacency allow it. The release drops it, so that
+            one large object comes back in pieces.
+        min_area: concepts that cover less than this share of the grid are dropped.
+        max_concepts: only the most salient are kept; None keeps all.
+        count: wanted number of concepts; None lets the method decide.
+    """
+
+    timestep: int = 0
+    noise_draws: int = 0
+    prompt: str = ""
+    most_cells: int = 64 * 96
+    least_side: int = 1
+    renormalise: bool = False
+    weight_power: float = 1.0
+    grid_weights: tuple[float, ...] = ()
+    saliency: Saliency = "end_of_text"
+    cross_downscale: int | None = 4
+    cross_least_side: int = 8
+    sign_test: bool = False
+    min_clusters: int = 10
+    saliency_threshold: float = 1.0
+    merge_threshold: float = 1.0
+    adjacency: bool = True
+    single: bool = False
+    min_area: float = 0.0
+    max_concepts: int | None = None
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timestep", "noise_draws", "weight_power", "merge_threshold"):
+            self._at_least(name, 0)
+        for name in ("most_cells", "least_side", "cross_downscale", "cross_least_side", "min_clusters"):
+            self._at_least(name, 1)
+        for name in ("max_concepts", "count"):
+            self._at_least(name, 1)
+        if not 0 <= self.min_area < 1:
+            raise ValueError(f"min_area is a share of the picture, 0 to below 1, got {self.min_area}")
+        if self.saliency not in ("end_of_text", "border", "both", "none"):
+            raise ValueError(f"saliency must be end_of_text, border, both or none, got {self.saliency!r}")
+        if self.grid_weights and (min(self.grid_weights) < 0 or max(self.grid_weights) == 0):
+            raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
+
+    def _at_least(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+PAPER = LocalizeSettings()
+
+SMALL_GRID = LocalizeSettings(
+    timestep=100,
+    noise_draws=4,
+    most_cells=32 * 48,
+    least_side=4,
+    renormalise=True,
+    weight_power=0.0,
+    saliency="both",
+    cross_downscale=None,
+    sign_test=True,
+    single=True,
+    min_area=0.01,
+)
+
+PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID}
+"""``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""

@@ -1,0 +1,65 @@
+"""Masks between the clustering grid and the picture's pixels."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+Size = tuple[int, int]
+
+
+def covered_size(picture_size: Size, latent_downscale: int) -> Size:
+    """The (H, W) of the centred part of a picture that its latent covers: sides cropped to multiples."""
+    height, width = (side // latent_downscale * latent_downscale for side in picture_size)
+    return height, width
+
+
+def to_pixels(
+    maps: Tensor, size: Size, mode: Literal["nearest", "bilinear"] = "nearest", covered: Size | None = None
+) -> Tensor:
+    """Maps on a grid to pixels.
+
+    Args:
+        maps: (N, h, w) bool or float, masks or soft scores.
+        size: (H, W) of the picture.
+        mode: ``nearest`` keeps values as they are; ``bilinear`` makes soft edges.
+        covered: the centred part of the picture that the grid stands for (:func:`covered_size`), all of it by
+            default; pixels around it repeat its edge.
+
+    Returns:
+        (N, H, W) float32; 0..1 for masks.
+
+    Raises:
+        ValueError: when the covered part is empty or larger than the picture.
+    """
+    if maps.ndim != 3:
+        raise ValueError(f"maps must be (N, h, w), got {tuple(maps.shape)}")
+    height, width = covered or size
+    if not (0 < height <= size[0] and 0 < width <= size[1]):
+        raise ValueError(f"the covered part {height}x{width} must lie inside the picture of {size[0]}x{size[1]} pixels")
+    if len(maps) == 0:
+        return torch.zeros(0, *size, device=maps.device)
+    resized = interpolate(maps.float()[:, None], size=(height, width), mode=_MODES[mode])
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    margins = (left, size[1] - width - left, top, size[0] - height - top)
+    return pad(resized, margins, mode="replicate").squeeze(1)
+
+
+def smooth_masks(masks: Tensor, size: Size, covered: Size | None = None) -> Tensor:
+    """Hard masks with smooth outlines: each pixel goes to the mask, or background, with most of it after bilinear
+    resizing; ties go to the first mask, background last.
+
+    Args:
+        masks: (N, h, w) bool, disjoint.
+
+    Returns:
+        (N, H, W) bool, disjoint.
+    """
+    background = ~masks.any(0, keepdim=True)
+    shares = to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
+    winner = shares.argmax(0)
+    return winner[None] == torch.arange(len(masks), device=masks.device)[:, None, None]
+
+
+_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear"}
