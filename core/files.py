@@ -1,0 +1,203 @@
+"""Learnt tokens and erasures as files that stock ComfyUI and diffusers read.
+
+Tokens: one textual-inversion file per concept, safetensors. A model with one text encoder gets a single tensor
+``emb_params`` (n, d); SDXL gets ``clip_l`` (n, 768) and ``clip_g`` (n, 1280). Erasures: a LoRA file with kohya's
+names. What they are and where they come from stands in the metadata.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from .types import ConceptTokens, Erasure
+
+SINGLE_KEY = "emb_params"
+PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
+
+
+def embedding_tensors(tokens: ConceptTokens, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """One concept as the tensors and metadata of a textual-inversion file.
+
+    Raises ``ValueError`` for a name that is not among the tokens and for vectors that are not finite.
+    """
+    if name not in tokens.vectors:
+        raise ValueError(f"there is no token {name!r}; there are {', '.join(tokens.names) or 'none'}")
+    vectors = tokens.vectors[name]
+    single = len(vectors) == 1
+    tensors = {SINGLE_KEY if single else key: rows.detach().float().cpu() for key, rows in vectors.items()}
+    for key, rows in tensors.items():
+        _check_rows(rows, f"token {name!r}, {key}")
+    metadata = {"format": "concept-atelier token", "name": name, "family": tokens.family, "encoders": ",".join(vectors)}
+    return tensors, dict(tokens.metadata) | metadata
+
+
+def save_embedding(path: Path, tokens: ConceptTokens, name: str) -> None:
+    """Write one concept to ``path`` (ending in ``.safetensors``), whole or not at all."""
+    save_tensors(path, *embedding_tensors(tokens, name))
+
+
+def save_embeddings(folder: Path, tokens: ConceptTokens) -> list[Path]:
+    """Write every concept to ``folder/<name>.safetensors``; each file is whole or not there.
+
+    Raises ``ValueError``, before anything is written, for names that are not plain file names.
+    """
+    paths = [Path(folder) / f"{check_name(name)}.safetensors" for name in tokens.names]
+    for path, name in zip(paths, tokens.names, strict=True):
+        save_embedding(path, tokens, name)
+    return paths
+
+
+def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str = "") -> ConceptTokens:
+    """Read one textual-inversion file, ours or another tool's.
+
+    Args:
+        path: a safetensors file.
+        expected_widths: text encoder name to table width of the model it is for (``Backbone.text_widths``).
+        family: what to call the family when the file does not say.
+
+    Returns:
+        one concept, named as the metadata says or else as the file.
+
+    Raises ``FileNotFoundError``, and ``ValueError`` for pickled, damaged or foreign files, vectors of another width
+    and vectors that are not finite; the message says what to do.
+    """
+    tensors, metadata = load_tensors(path)
+    vectors = {encoder: _rows(tensors[key], path) for encoder, key in _find_keys(tensors, expected_widths, path)}
+    for encoder, rows in vectors.items():
+        _check_rows(rows, f"{path}, {encoder}")
+        if rows.shape[1] != expected_widths[encoder]:
+            raise ValueError(
+                f"{path} was learnt on another kind of model{_said_family(metadata)}: its vectors are "
+                f"{rows.shape[1]} wide, this model's {encoder} reads {expected_widths[encoder]}"
+            )
+    name = metadata.get("name", Path(path).stem)
+    return ConceptTokens({name: vectors}, metadata.get("family", family), metadata=_provenance(metadata))
+
+
+def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], family: str = "") -> ConceptTokens:
+    """Read several files into one set of tokens, in this order.
+
+    Metadata is that of the first. Raises what :func:`load_embedding` raises, and ``ValueError`` for no files and for
+    two concepts of one name.
+    """
+    if not paths:
+        raise ValueError("name at least one token file")
+    loaded = [load_embedding(path, expected_widths, family) for path in paths]
+    vectors: dict[str, Mapping[str, Tensor]] = {}
+    for path, tokens in zip(paths, loaded, strict=True):
+        name = tokens.names[0]
+        if name in vectors:
+            raise ValueError(f"{path} holds another token called {name!r}; load them apart")
+        vectors[name] = tokens.vectors[name]
+    return ConceptTokens(vectors, loaded[0].family, metadata=loaded[0].metadata)
+
+
+def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """An erasure as the tensors and metadata of a LoRA file for the denoiser, its strength folded in.
+
+    Keys are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha is the rank, so
+    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, factor in erasure.factors.items():
+        key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        tensors[f"{key}.lora_up.weight"] = (factor.up * erasure.strength).to("cpu", dtype)
+        tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
+        tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)
+    own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
+    return tensors, dict(erasure.metadata) | own
+
+
+def save_lora(path: Path, erasure: Erasure, dtype: torch.dtype = torch.float32) -> None:
+    """Write an erasure to ``path`` (ending in ``.safetensors``), whole or not at all."""
+    save_tensors(path, *lora_tensors(erasure, dtype))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file beside ``path`` and move it there once it is whole.
+
+    On any exception, a full disk or an interrupt included, an older file at ``path`` stays as it was and nothing else
+    is left. Raises ``ValueError`` for another ending than ``.safetensors``, ``OSError`` where writing fails.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"only .safetensors files are written, got {path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".saving-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        _write(temporary, save(plain, metadata=dict(metadata)))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; pickled and damaged files are refused with ``ValueError``."""
+    path = Path(path)
+    if path.suffix.lower() in PICKLED:
+        raise ValueError(
+            f"{path.name} is a pickled file, which can run code when it is read: convert it to .safetensors first"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
+
+
+def check_name(name: str) -> str:
+    """The name, if it is a plain file name; raises ``ValueError`` for separators, dots in front and the like."""
+    forbidden = [letter for letter in name if letter in '/\\:*?"<>|' or ord(letter) < 32]
+    if not name.strip() or name.startswith(".") or forbidden:
+        raise ValueError(f"{name!r} cannot be a file name: use letters, digits, - and _ only")
+    return name
+
+
+def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:
+    """Encoder and key of each tensor that the model needs."""
+    if all(encoder in tensors for encoder in widths):
+        return [(encoder, encoder) for encoder in widths]
+    if len(widths) == 1 and len(tensors) == 1:
+        return [(next(iter(widths)), next(iter(tensors)))]
+    wanted = " and ".join(widths) + (f" or a single {SINGLE_KEY}" if len(widths) == 1 else "")
+    found = ", ".join(list(tensors)[:5]) or "nothing"
+    raise ValueError(f"{path} is no token file for this model: it holds {found}, expected {wanted}")
+
+
+def _rows(tensor: Tensor, path: Path) -> Tensor:
+    if not tensor.is_floating_point() or tensor.ndim not in (1, 2):
+        raise ValueError(f"{path}: expected vectors (n, d), got {tensor.dtype} {tuple(tensor.shape)}")
+    return torch.atleast_2d(tensor.float())
+
+
+def _check_rows(rows: Tensor, where: str) -> None:
+    if rows.ndim != 2 or not rows.numel():
+        raise ValueError(f"{where}: expected vectors (n, d), got {tuple(rows.shape)}")
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{where}: the vectors are not finite (NaN or infinite); learn the token again")
+
+
+def _said_family(metadata: Mapping[str, str]) -> str:
+    return f" ({metadata['family']})" if metadata.get("family") else ""
+
+
+def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:
+    own = ("format", "name", "family", "encoders")
+    return {key: value for key, value in metadata.items() if key not in own}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Written here and not by ``save_file``, whose files only their owner can read."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,90 @@
+"""The training loop that all token learners share."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How to optimise.
+
+    Attributes:
+        steps: updates, at least 1.
+        rate: AdamW's learning rate at the first step.
+        final_rate: share of it at the last step; in between it falls linearly.
+        weight_decay: AdamW's decoupled weight decay.
+        clip_norm: the gradient's largest norm over all vectors together.
+    """
+
+    steps: int
+    rate: float
+    final_rate: float = 1.0
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not self.rate > 0 or not self.clip_norm > 0:
+            raise ValueError(
+                f"training needs steps, rate and clip_norm above 0, got {self.steps}, {self.rate}, {self.clip_norm}"
+            )
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step counted from 0."""
+        share = step / max(self.steps - 1, 1)
+        return self.rate * (1 + (self.final_rate - 1) * share)
+
+
+def optimise(
+    parameters: Sequence[Tensor],
+    loss_of: Callable[[int], Tensor],
+    settings: LoopSettings,
+    after_step: Callable[[int, float], None] | None = None,
+) -> Tensor:
+    """Minimise a loss over a few tensors, and touch nothing else.
+
+    Gradients are taken with respect to ``parameters`` alone: no other tensor gets a ``.grad``, whatever its
+    ``requires_grad`` says. An exception of ``loss_of`` or ``after_step`` ends the training and passes through.
+
+    Args:
+        parameters: leaves that require gradients; changed in place.
+        loss_of: step counted from 0 to a scalar loss.
+        settings: see :class:`LoopSettings`.
+        after_step: called with the number of finished steps and the loss.
+
+    Returns:
+        (steps,) float32 losses.
+
+    Raises ``FloatingPointError`` when the loss or its gradient is no longer finite.
+    """
+    parameters = list(parameters)
+    optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.weight_decay)
+    losses = []
+    for step in range(settings.steps):
+        loss = loss_of(step)
+        losses.append(_finite(loss, step, "loss"))
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient.clone()  # autograd may hand out a view that clipping cannot write to
+        _finite(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm), step, "gradient")
+        optimiser.param_groups[0]["lr"] = settings.rate_at(step)
+        optimiser.step()
+        if after_step is not None:
+            after_step(step + 1, losses[-1])
+    return torch.tensor(losses)
+
+
+def draw_timesteps(total: int, span: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long."""
+    low = min(int(span[0] * total), total - 1)
+    high = min(max(int(span[1] * total), low + 1), total)
+    return torch.randint(low, high, (count,), generator=generator)
+
+
+def _finite(number: Tensor, step: int, what: str) -> float:
+    value = float(number.detach())
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the {what} became {value} at step {step + 1}: lower the learning rate")
+    return value

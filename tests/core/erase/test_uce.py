@@ -1,0 +1,199 @@
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from concept_atelier.core.backbone import KeyValueWeight
+from concept_atelier.core.erase.concept_vectors import vector_pairs, vectors
+from concept_atelier.core.erase.uce import PRESETS, UceSettings, erase, pair_anchors
+
+
+def edited(backbone, erasure):
+    """Name to W0 + strength * change, float64."""
+    return {
+        weight.name: weight.weight.double() + erasure.strength * erasure.factors[weight.name].dense().double()
+        for weight in backbone.key_value_weights()
+        if weight.name in erasure.factors
+    }
+
+
+def test_equals_the_dense_solution_for_every_projection(lab_backbone):
+    concepts, anchors, preserve = ["cat", "rocket"], ["dog", ""], ["crab", "bell"]
+    settings = UceSettings(erase_scale=2.0, preserve_scale=0.5, damping=0.1)
+    found = edited(lab_backbone, erase(lab_backbone, concepts, anchors, preserve, settings))
+    pairs = [vector_pairs(lab_backbone, c, a, "last_subject") for c, a in zip(concepts, anchors, strict=True)]
+    c, g = (torch.cat(rows).T for rows in zip(*pairs, strict=True))
+    p = torch.cat([vectors(lab_backbone, text, "last_subject") for text in preserve]).T
+    a = 0.1 * torch.eye(192, dtype=torch.float64) + 2 * c @ c.T + 0.5 * p @ p.T
+    assert len(found) == len(lab_backbone.key_value_weights()) > 0
+    for weight in lab_backbone.key_value_weights():
+        w0 = weight.weight.double()
+        b = 0.1 * w0 + 2 * (w0 @ g) @ c.T + 0.5 * (w0 @ p) @ p.T
+        torch.testing.assert_close(found[weight.name], b @ torch.linalg.inv(a), atol=1e-6, rtol=1e-5)
+
+
+def test_the_erased_word_is_read_as_its_anchor_and_a_preserved_word_as_before(lab_backbone):
+    settings = UceSettings(damping=1e-4)
+    found = edited(lab_backbone, erase(lab_backbone, ["cat"], "dog", ["crab"], settings))
+    cat, dog = vector_pairs(lab_backbone, "cat", "dog", "last_subject")
+    crab = vectors(lab_backbone, "crab", "last_subject")
+    for weight in lab_backbone.key_value_weights():
+        w0, w = weight.weight.double(), found[weight.name]
+        assert (w @ cat.T - w0 @ dog.T).norm() < 1e-3 * (w0 @ (cat - dog).T).norm()
+        assert (w @ crab.T - w0 @ crab.T).norm() < 1e-3 * (w0 @ crab.T).norm()
+
+
+@pytest.mark.parametrize("projections, roles", [("key", {"key"}), ("value", {"value"}), ("both", {"key", "value"})])
+def test_keys_values_or_both(lab_backbone, projections, roles):
+    erasure = erase(lab_backbone, ["cat"], settings=UceSettings(projections=projections))
+    role = {weight.name: weight.role for weight in lab_backbone.key_value_weights()}
+    assert {role[name] for name in erasure.factors} == roles
+
+
+def test_strength_is_a_multiplier_of_the_same_factors(lab_backbone):
+    one, two = (erase(lab_backbone, ["cat"], strength=strength) for strength in (1.0, -0.5))
+    assert two.strength == -0.5
+    for name, factor in one.factors.items():
+        assert torch.equal(factor.dense(), two.factors[name].dense())
+
+
+def test_the_patched_model_is_linear_in_strength_and_unchanged_at_zero(lab_backbone, lab_model, lab_clip):
+    from concept_atelier.host.adapters import backbone_of
+    from concept_atelier.host.handles import WeightPatch
+
+    erasure = erase(lab_backbone, ["cat"], "dog")
+
+    def weights(strength):
+        patched = backbone_of(lab_model.with_patch(WeightPatch(erasure.factors, strength)), lab_clip)
+        return torch.cat([weight.weight.flatten() for weight in patched.key_value_weights()])
+
+    base = torch.cat([weight.weight.flatten() for weight in lab_backbone.key_value_weights()])
+    assert torch.equal(weights(0.0), base)
+    torch.testing.assert_close(weights(2.0) - base, 2 * (weights(1.0) - base), atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(weights(-1.0) - base, base - weights(1.0), atol=1e-6, rtol=1e-3)
+    assert not torch.equal(weights(1.0), base)
+
+
+def test_the_small_model_preset_keeps_the_rank_below_the_number_of_rows(lab_backbone):
+    settings = PRESETS["small_model"]
+    erasure = erase(lab_backbone, ["cat", "rocket", "bell"], "dog", ["crab"], settings)
+    rank = int(erasure.metadata["rank"])
+    rows = len(vectors(lab_backbone, "cat", settings.token_mode, settings.templates))
+    assert rank < 3 * rows
+    assert {factor.down.shape[0] for factor in erasure.factors.values()} == {rank}
+    assert float(erasure.metadata["relative_error"]) <= settings.rank_tolerance
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"token_mode": "all"},
+        {"templates": ("a photo of {}",)},
+        {"templates": ("{}", "a {}"), "combine": "separate"},
+        {"erase_scale": 2.0},
+        {"preserve_scale": 2.0},
+        {"damping": 2.0},
+        {"preserve_unconditional": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_matters(lab_backbone, change):
+    plain = erase(lab_backbone, ["cat"], "dog", ["crab"])
+    changed = erase(lab_backbone, ["cat"], "dog", ["crab"], replace(UceSettings(), **change))
+    name = next(iter(plain.factors))
+    assert not torch.allclose(plain.factors[name].dense(), changed.factors[name].dense(), rtol=1e-3)
+
+
+def test_the_unconditional_prompt_moves_less_when_preserved(lab_backbone):
+    def moved(keep):
+        settings = UceSettings(token_mode="from_subject_to_end", preserve_unconditional=keep)
+        change = erase(lab_backbone, ["cat"], "dog", settings=settings).factors
+        empty = vectors(lab_backbone, "", "all").float()
+        return sum(float((factor.dense() @ empty.T).norm()) for factor in change.values())
+
+    assert moved(True) < 0.8 * moved(False)
+
+
+def test_projections_of_another_width_are_left_alone_and_none_at_all_is_an_error(lab_backbone):
+    class Wider:
+        """The lab model with some projections that read something else."""
+
+        def __init__(self, keep):
+            self.keep = keep
+
+        def __getattr__(self, name):
+            return getattr(lab_backbone, name)
+
+        def key_value_weights(self):
+            other = KeyValueWeight("image.to_k.weight", "key", torch.ones(8, 100))
+            return (*lab_backbone.key_value_weights()[: self.keep], other)
+
+    assert "image.to_k.weight" not in erase(Wider(4), ["cat"]).factors
+    assert len(erase(Wider(4), ["cat"]).factors) == 4
+    with pytest.raises(ValueError, match=r"text has width 192.*\[100\]"):
+        erase(Wider(0), ["cat"])
+
+
+def test_runs_under_inference_mode_and_changes_nothing(lab_backbone):
+    before = [weight.weight.clone() for weight in lab_backbone.key_value_weights()]
+    plain = erase(lab_backbone, ["cat"], "dog")
+    with torch.inference_mode():
+        inside = erase(lab_backbone, ["cat"], "dog")
+    name = next(iter(plain.factors))
+    assert torch.equal(plain.factors[name].dense(), inside.factors[name].dense())
+    assert all(map(torch.equal, before, (weight.weight for weight in lab_backbone.key_value_weights())))
+
+
+def test_metadata_tells_what_was_done(lab_backbone):
+    metadata = erase(lab_backbone, ["cat "], ["dog"], ["crab"]).metadata
+    assert json.loads(metadata["concepts"]) == ["cat"] and json.loads(metadata["anchors"]) == ["dog"]
+    assert json.loads(metadata["preserve"]) == ["crab"] and json.loads(metadata["settings"])["damping"] == 0.5
+    assert all(isinstance(value, str) for value in metadata.values())
+
+
+def test_one_anchor_serves_all_and_a_list_is_matched():
+    assert pair_anchors(["a", "b"], "x") == [("a", "x"), ("b", "x")]
+    assert pair_anchors(["a", "b"], ["x"]) == [("a", "x"), ("b", "x")]
+    assert pair_anchors(["a", "b"], ["x", ""]) == [("a", "x"), ("b", "")]
+    with pytest.raises(ValueError, match="3 concepts need 1 or 3 anchors, got 2"):
+        pair_anchors(["a", "b", "c"], ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"concepts": []}, "at least one concept"),
+        ({"concepts": ["cat", " "]}, "leave none empty"),
+        ({"concepts": ["cat", "Cat "]}, "listed twice: cat"),
+        ({"concepts": ["a  Cat"], "preserve": ["a cat"]}, "to be erased and to be preserved"),
+        ({"concepts": ["cat"], "anchors": "CAT"}, "the anchor is the concept itself"),
+        ({"concepts": ["cat"], "strength": float("nan")}, "strength must be a finite number"),
+        ({"concepts": ["cat " * 100]}, "token"),
+    ],
+)
+def test_bad_requests_are_refused(lab_backbone, given, message):
+    with pytest.raises(ValueError, match=message):
+        erase(lab_backbone, **given)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"damping": 0.0},
+        {"damping": float("nan")},
+        {"erase_scale": 0.0},
+        {"preserve_scale": -1.0},
+        {"rank_tolerance": 1.0},
+        {"max_rank": -1},
+        {"templates": ()},
+        {"projections": "query"},
+    ],
+    ids=str,
+)
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        UceSettings(**wrong)
+
+
+def test_every_setting_has_help():
+    assert all(field.metadata["help"] for field in fields(UceSettings))

@@ -1,0 +1,64 @@
+import pytest
+import torch
+from concept_atelier.core.learn.loop import LoopSettings, draw_timesteps, optimise
+
+
+def test_finds_the_minimum_of_a_parabola():
+    x = torch.tensor([3.0, -2.0], requires_grad=True)
+    losses = optimise([x], lambda step: (x - 1).square().sum(), LoopSettings(400, 0.05, 0.0, weight_decay=0))
+    torch.testing.assert_close(x.detach(), torch.ones(2), atol=1e-2, rtol=0)
+    assert losses.shape == (400,) and losses[-1] < 1e-3 < losses[0]
+
+
+def test_no_other_tensor_gets_a_gradient():
+    weight, x = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    optimise([x], lambda step: (weight * x - 1).square().sum(), LoopSettings(2, 0.1))
+    assert weight.grad is None and torch.equal(weight, torch.ones(3))
+
+
+def test_rate_falls_linearly_to_its_share():
+    settings = LoopSettings(5, 0.1, 0.2)
+    assert [settings.rate_at(step) for step in range(5)] == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02])
+    assert LoopSettings(1, 0.1, 0.2).rate_at(0) == 0.1
+
+
+def test_clipping_bounds_the_gradient_that_the_optimiser_sees():
+    seen = []
+    x = torch.zeros(4, requires_grad=True)
+    optimise([x], lambda step: 1000 * x.sum(), LoopSettings(1, 0.1, clip_norm=0.5), lambda *_: seen.append(x.grad))
+    assert seen[0].norm() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_reports_every_step_and_passes_exceptions_on():
+    seen = []
+    x = torch.zeros(1, requires_grad=True)
+
+    def stop_at_three(step, loss):
+        seen.append(step)
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        optimise([x], lambda step: x.square().sum(), LoopSettings(10, 0.1), stop_at_three)
+    assert seen == [1, 2, 3]
+
+
+def test_a_loss_or_gradient_that_is_not_finite_ends_the_training():
+    x = torch.zeros(1, requires_grad=True)
+    with pytest.raises(FloatingPointError, match="loss became nan at step 1"):
+        optimise([x], lambda step: x.sum() * float("nan"), LoopSettings(3, 0.1))
+    with pytest.raises(FloatingPointError, match="gradient became"):
+        optimise([x], lambda step: x.abs().sqrt().sum(), LoopSettings(3, 0.1))
+    assert torch.equal(x.detach(), torch.zeros(1))
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"clip_norm": 0.0}])
+def test_settings_are_checked(wrong):
+    with pytest.raises(ValueError, match="above 0"):
+        LoopSettings(**({"steps": 1, "rate": 0.1} | wrong))
+
+
+def test_timesteps_stay_in_their_span_and_fill_it(generator):
+    drawn = draw_timesteps(1000, (0.2, 0.3), 2000, generator)
+    assert drawn.min() >= 200 and drawn.max() < 300 and len(drawn.unique()) == 100
+    assert draw_timesteps(1000, (1.0, 1.0), 3, generator).tolist() == [999] * 3
