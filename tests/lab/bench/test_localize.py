@@ -1,0 +1,120 @@
+import argparse
+import json
+
+import pytest
+import torch
+from concept_atelier.core.localize.settings import SMALL_GRID
+from concept_atelier.lab.bench.cases import make_case
+from concept_atelier.lab.bench.localize import METHODS, add_arguments, main, run, score_case, table
+from concept_atelier.lab.bench.metrics import score_masks
+from concept_atelier.lab.bench.summary import summarise
+
+
+@pytest.fixture(scope="module")
+def result(untrained):
+    return run(untrained, cases=16, seed=1)
+
+
+@pytest.fixture
+def known(knowing):
+    """Rows of 16 cases for a model that knows."""
+    cases = [make_case("development", index, 1, (128, 128), False) for index in range(16)]
+    return [score_case(case, knowing(case), SMALL_GRID) for case in cases]
+
+
+def mean(summary, method, resolution="pixel", metric="miou", group="all"):
+    return summary[group]["scores"][method][resolution][metric]["mean"]
+
+
+def test_attention_that_knows_the_objects_scores_near_the_ceiling(known):
+    summary = summarise(known, 0)
+    assert mean(summary, "concepts", "grid") > 0.85
+    assert mean(summary, "concepts") > mean(summary, "ceiling") - 0.15
+    assert mean(summary, "concepts", metric="ari") > 0.8
+    assert mean(summary, "concepts", metric="count_error") < 0.3
+    assert mean(summary, "kmeans_rows", "grid") > 0.7
+
+
+def test_randomised_weights_make_the_figures_collapse(result, known):
+    collapsed, knowing = result["summary"], summarise(known, 0)
+    for resolution in ("grid", "pixel"):
+        for metric, most in (("miou", 0.2), ("recall", 0.1), ("precision", 0.1), ("ari", 0.1)):
+            assert mean(collapsed, "concepts", resolution, metric) < most
+            assert mean(knowing, "concepts", resolution, metric) > most + 0.4
+    # What needs no model stays as it was: same scenes, same baselines.
+    for method in ("ceiling", "kmeans_colours", "random"):
+        assert mean(collapsed, method) == mean(knowing, method)
+
+
+def test_random_boxes_are_at_chance(result):
+    assert abs(mean(result["summary"], "random", metric="ari")) < 0.15
+    assert mean(result["summary"], "random") < 0.25 < 0.7 < mean(result["summary"], "ceiling")
+
+
+def test_cases_are_balanced(result):
+    assert [row["objects"] for row in result["rows"]] == [1, 2, 3, 4] * 4
+    assert [row["background"] for row in result["rows"]] == (["plain"] * 4 + ["patterned"] * 4) * 2
+    groups = {name: group["cases"] for name, group in result["summary"].items()}
+    assert groups == {
+        "all": 16,
+        **{f"objects={n}": 4 for n in (1, 2, 3, 4)},
+        "background=patterned": 8,
+        "background=plain": 8,
+    }
+
+
+def test_the_result_is_json_with_its_arguments_and_intervals(result):
+    again = json.loads(json.dumps(result, allow_nan=False))
+    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 1, 16, 1)
+    assert again["settings"]["min_clusters"] == SMALL_GRID.min_clusters
+    assert set(again["rows"][0]["scores"]) == set(METHODS)
+    for method, resolutions in again["summary"]["all"]["scores"].items():
+        for metrics in resolutions.values():
+            for value in metrics.values():
+                assert value["low"] <= value["mean"] <= value["high"], method
+    means = [row["scores"]["concepts"]["pixel"]["miou"] for row in again["rows"]]
+    assert mean(again["summary"], "concepts") == pytest.approx(sum(means) / 16, abs=1e-4)
+
+
+def test_same_seed_same_figures_and_other_seeds_other_scenes(untrained):
+    first, again, other = (run(untrained, cases=2, seed=seed) for seed in (3, 3, 4))
+    assert first == again
+    assert {row["seed"] for row in first["rows"]}.isdisjoint(row["seed"] for row in other["rows"])
+
+
+def test_the_table_names_every_method_and_group(result):
+    text = table(result)
+    for name in (*METHODS.values(), *result["summary"], "95%"):
+        assert name in text
+    assert f"{mean(result['summary'], 'ceiling'):.3f}" in text
+
+
+def test_case_masks_fit_the_picture():
+    case = make_case("test", 3, 0, (64, 96), True)
+    assert case.picture.shape == (1, 3, 64, 96) and case.masks.shape == (4, 64, 96)
+    assert case.picture.min() >= 0 and case.picture.max() <= 1
+    assert score_masks(case.masks, case.masks).miou == 1
+
+
+def test_bad_arguments_are_refused(untrained):
+    with pytest.raises(ValueError, match="at least 1 case"):
+        run(untrained, cases=0)
+    with pytest.raises(ValueError, match="no unseen objects"):
+        run(untrained, cases=1, split="train", unseen=True)
+    with pytest.raises(ValueError, match="unknown split"):
+        run(untrained, cases=1, split="nowhere", unseen=True)
+
+
+def test_the_command_writes_figures_and_prints_tables(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    file = tmp_path / "figures.json"
+    assert main(parser.parse_args(["--cases", "1", "--untrained", "--json", str(file), "--split", "test"])) == 0
+    assert json.loads(file.read_text())["split"] == "test"
+    assert "bench localize: 1 test scenes" in capsys.readouterr().out
+
+
+def test_the_global_generator_is_left_alone(untrained):
+    before = torch.get_rng_state()
+    run(untrained, cases=1)
+    assert torch.equal(before, torch.get_rng_state())
