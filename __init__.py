@@ -1,0 +1,27 @@
+"""Concept Atelier: take a picture apart into concepts, learn them, recompose them, erase them.
+
+This file is ComfyUI's entry, nothing else. Everything is imported inside :func:`comfy_entrypoint`, so that importing
+the package elsewhere is quick and works without ComfyUI.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .host.schema import ComfyExtension
+
+WEB_DIRECTORY = "./web"
+
+
+async def comfy_entrypoint() -> "ComfyExtension":
+    """Called once by ComfyUI when it loads its node packs."""
+    from .host.schema import ComfyExtension, io
+    from .nodes import NODES
+
+    class ConceptAtelier(ComfyExtension):
+        async def get_node_list(self) -> list[type[io.ComfyNode]]:
+            return list(NODES)
+
+    return ConceptAtelier()
+
+
+__all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

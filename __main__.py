@@ -1,0 +1,51 @@
+"""The command line: ``python -m concept_atelier run | lab | bench``."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+COMMANDS = {
+    "run": ("run a workflow without ComfyUI", "host.cli"),
+    "lab": ("train and publish the lab model", "lab.train.cli"),
+    "bench": ("measure methods against known answers", None),
+}
+BENCHES = {"localize": ("how well pictures are taken apart", "lab.bench.localize")}
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for ``argv``. Only the command that is named gets its arguments: the others' modules may be slow."""
+    parser = argparse.ArgumentParser(prog="concept_atelier", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    words = [word for word in argv if not word.startswith("-")]
+    for name, (summary, module) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if module is not None:
+            _fill(command, module, named=words[:1] == [name])
+    benches = commands.choices["bench"].add_subparsers(dest="bench", required=True, metavar="BENCH")
+    for name, (summary, module) in BENCHES.items():
+        bench = benches.add_parser(name, help=summary, description=summary)
+        _fill(bench, module, named=words[:2] == ["bench", name])
+    return parser
+
+
+def _fill(parser: argparse.ArgumentParser, module: str, named: bool) -> None:
+    parser.set_defaults(module=module)
+    if named:
+        _load(module).add_arguments(parser)
+
+
+def _load(module: str) -> Any:
+    return importlib.import_module(f".{module}", __package__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser(arguments).parse_args(arguments)
+    return _load(args.module).main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Checking a whole graph before anything runs, and saying everything that is wrong with it at once."""
+
+import difflib
+import inspect
+from collections.abc import Iterator, Sequence
+
+from .graph import Graph, GraphNode, Link, WorkflowError
+from .registry import Registry
+from .schema_standin.node import ComfyNode, overrides
+from .schema_standin.sockets import Input
+from .values import BadValueError, as_type, check_range
+from .widgets import has_widget
+
+
+def check(graph: Graph, registry: Registry) -> dict[str, GraphNode]:
+    """The graph with every value in its type (``"5"`` for a number becomes 5), ready to run.
+
+    Nodes that no output needs are checked for their class and their links' ends only, as ComfyUI does.
+
+    Raises:
+        WorkflowError: naming for each problem the node, the input, what was expected and what was given.
+    """
+    problems = [*_unknown_nodes(graph, registry), *_loose_links(graph, registry)]
+    outputs = [n for n in graph.values() if n.class_type in registry and registry.schema(n.class_type).is_output_node]
+    if not outputs and not problems:
+        problems.append("nothing to do: no node shows or saves anything (add a Save Image or a Preview node)")
+    problems.extend(_cycles(graph))
+    if problems:
+        raise WorkflowError(problems)
+    checked = {key: _check_node(graph[key], graph, registry, problems) for key in execution_order(graph, registry)}
+    if problems:
+        raise WorkflowError(problems)
+    return {key: checked.get(key, node) for key, node in graph.items()}
+
+
+def execution_order(graph: Graph, registry: Registry) -> list[str]:
+    """Ids of the output nodes and all they need, each after its sources. The graph must be free of cycles."""
+    order: dict[str, None] = {}
+    for node in graph.values():
+        if registry.schema(node.class_type).is_output_node:
+            _visit(node, graph, order)
+    return list(order)
+
+
+def ignored_inputs(graph: Graph, registry: Registry) -> list[str]:
+    """One line for each input that is given but that its node does not have (ComfyUI ignores them, too)."""
+    return [
+        f'{node} has no input "{name}"; it is ignored'
+        for node in graph.values()
+        if node.class_type in registry
+        for name in node.inputs
+        if registry.input(node.class_type, name) is None and name not in ("upload", "choose file to upload")
+    ]
+
+
+def _visit(node: GraphNode, graph: Graph, order: dict[str, None]) -> None:
+    """Depth first with a stack of its own: long chains would exceed Python's recursion limit."""
+    stack = [(node.id, iter(node.links().values()))]
+    while stack:
+        key, sources = stack[-1]
+        source = next((link.node for link in sources if link.node not in order), None)
+        if source is None:
+            order.setdefault(key)
+            stack.pop()
+        else:
+            stack.append((source, iter(graph[source].links().values())))
+
+
+def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
+    for node in graph.values():
+        if node.class_type not in registry:
+            near = difflib.get_close_matches(node.class_type, registry, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
+            yield f"{node}: unknown node class {node.class_type!r}{hint} ({where})"
+
+
+def _loose_links(graph: Graph, registry: Registry) -> Iterator[str]:
+    for node in graph.values():
+        for name, link in node.links().items():
+            source = graph.get(link.node)
+            if source is None:
+                yield f'{node}, input "{name}": linked to node {link.node}, which does not exist'
+            elif source.class_type in registry:
+                count = len(registry.schema(source.class_type).outputs)
+                if not 0 <= link.slot < count:
+                    yield f'{node}, input "{name}": linked to output {link.slot} of {source}, which has {count}'
+
+
+def _cycles(graph: Graph) -> list[str]:
+    """The first cycle that is found, as a path of ids."""
+    done: set[str] = set()
+    for start in graph:
+        path: list[str] = []
+        stack = [(start, False)]
+        while stack:
+            key, leaving = stack.pop()
+            if leaving:
+                path.pop()
+                done.add(key)
+            elif key in path:
+                circle = [*path[path.index(key) :], key]
+                return [f"the nodes run in a circle: {' <- '.join(circle)}"]
+            elif key in graph and key not in done:
+                path.append(key)
+                stack.append((key, True))
+                stack.extend((link.node, False) for link in graph[key].links().values())
+    return []
+
+
+def _check_node(node: GraphNode, graph: Graph, registry: Registry, problems: list[str]) -> GraphNode:
+    cls = registry[node.class_type]
+    named = _inspected_by_node(cls)
+    found: list[str] = []
+    for entry in registry.schema(node.class_type).inputs:
+        try:
+            node = _check_input(node, entry, graph, registry, own_check=named is None or entry.id in named)
+        except BadValueError as error:
+            found.append(f'{node}, input "{entry.id}": {error}')
+    if not found and overrides(cls, "validate_inputs"):
+        found.extend(_ask_node(cls, node, named))
+    problems.extend(found)
+    return node
+
+
+def _check_input(node: GraphNode, entry: Input, graph: Graph, registry: Registry, own_check: bool) -> GraphNode:
+    """The node with the input's value in its type. Raises :class:`BadValueError`."""
+    wanted = entry.get_io_type()
+    if entry.id not in node.inputs:
+        if entry.optional:
+            return node
+        raise BadValueError(f"expected {wanted}, got nothing; connect it" + (" or set it" * has_widget(entry)))
+    value = node.inputs[entry.id]
+    if isinstance(value, Link):
+        _check_link(value, wanted, graph, registry)
+        return node
+    value = as_type(value, wanted)
+    if not own_check:
+        check_range(value, entry)
+    return node.with_input(entry.id, value)
+
+
+def _check_link(link: Link, wanted: str, graph: Graph, registry: Registry) -> None:
+    source = graph[link.node]
+    output = registry.schema(source.class_type).outputs[link.slot]
+    given = output.get_io_type()
+    if "*" not in (given, wanted) and not set(given.split(",")) & set(wanted.split(",")):
+        raise BadValueError(f"expected {wanted}, got {given} from output {link.slot} of {source}")
+
+
+def _inspected_by_node(cls: type[ComfyNode]) -> Sequence[str] | None:
+    """Inputs that the node checks itself; None for all of them. Their built-in range checks are off."""
+    if not overrides(cls, "validate_inputs"):
+        return ()
+    spec = inspect.getfullargspec(cls.validate_inputs)
+    return None if spec.varkw else [*spec.args[1:], *spec.kwonlyargs]
+
+
+def _ask_node(cls: type[ComfyNode], node: GraphNode, named: Sequence[str] | None) -> list[str]:
+    """What the node's own ``validate_inputs`` says; linked inputs arrive as None, as in ComfyUI."""
+    given = {k: None if isinstance(v, Link) else v for k, v in node.inputs.items() if named is None or k in named}
+    verdict = cls.validate_inputs(**given)
+    if verdict is True:
+        return []
+    shown = ", ".join(f"{name} = {value!r}" for name, value in given.items() if value is not None)
+    reason = verdict if isinstance(verdict, str) else "the node refuses its inputs"
+    return [f"{node}: {reason}" + (f" (given {shown})" if shown else "")]

@@ -1,0 +1,96 @@
+"""``python -m concept_atelier run``: a workflow from the command line."""
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from .runner import RunResult
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended, by convention."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The ``run`` command's own arguments."""
+    parser.add_argument("workflow", type=Path, help="a workflow file, in the UI or the API format")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        type=_override,
+        metavar="NODE.INPUT=VALUE",
+        help="change an input; NODE is a node's id, title or class name (may be repeated)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("output"), help="folder for results (default: %(default)s)")
+    parser.add_argument(
+        "--input", type=Path, help="folder with pictures (default: input, here and beside the workflow)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error came from")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command; returns the exit status: 0, 1 for an error, 130 when it was interrupted."""
+    from .execution import NodeFailedError
+    from .graph import WorkflowError
+    from .runner import StoppedRunError, run_workflow
+    from .terminal import Quiet, TerminalBar
+
+    try:
+        result = run_workflow(
+            args.workflow,
+            dict(args.overrides),
+            args.out,
+            input=args.input,
+            reporter=Quiet() if args.quiet else TerminalBar(),
+        )
+    except (WorkflowError, NodeFailedError, OSError) as error:
+        if args.debug:
+            traceback.print_exc()
+        _say(f"{args.workflow}: {error}", sys.stderr)
+        return 1
+    except StoppedRunError as stopped:
+        _say(str(stopped), sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        _say("stopped at once; files that were being written are not there", sys.stderr)
+        return INTERRUPTED
+    _report(result)
+    return 0
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """``NODE.INPUT=VALUE`` to ``("NODE.INPUT", "VALUE")``. Raises ``ValueError`` for anything else."""
+    target, equals, value = text.partition("=")
+    node, dot, name = target.rpartition(".")
+    if not (equals and dot and node and name):
+        raise ValueError(f"expected NODE.INPUT=VALUE, for instance 3.seed=7 or KSampler.steps=20, got {text!r}")
+    return target, value
+
+
+def _override(text: str) -> tuple[str, str]:
+    try:
+        return split_override(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _report(result: "RunResult") -> None:
+    for warning in result.warnings:
+        _say(f"note: {warning}", sys.stderr)
+    for key, left in result.results.items():
+        for text in left.ui.get("text", ()):
+            _say(f"{result.graph[key].title}: {text}", sys.stdout)
+    for key, reason in result.blocked.items():
+        _say(f"{result.graph[key]} was not run: {reason}", sys.stderr)
+    for path in result.files:
+        _say(str(path), sys.stdout)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    stream.write(f"{text}\n")
+    stream.flush()

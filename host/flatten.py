@@ -1,0 +1,231 @@
+"""From what is drawn to what is executed: subgraphs opened, bypassed and muted nodes gone, front-end nodes resolved.
+
+Every question is "what feeds this input?", answered by walking against the links: out of a subgraph through its
+inputs, into one through its outputs, past bypassed nodes, reroutes and primitives, until a node that runs, a value, or
+nothing is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .graph import GraphNode, Link, WorkflowError
+from .registry import VIRTUAL, Registry
+from .ui_format import BYPASSED, MUTED, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, UiGraph, UiNode, UiSlot, UiWorkflow
+from .widgets import CONTROL_VALUES, widget_values
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input is fed by a widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A canvas in its place: ``path`` names the subgraph nodes that lead to it, ``holder`` is the innermost one."""
+
+    graph: UiGraph
+    path: tuple[str, ...] = ()
+    holder: UiNode | None = None
+    outer: Scope | None = None
+
+    def id_of(self, node: UiNode) -> str:
+        """The id under which a node runs: ``12:3`` is node 3 of subgraph node 12."""
+        return ":".join([*self.path, node.id])
+
+
+def flatten(workflow: UiWorkflow, registry: Registry) -> dict[str, GraphNode]:
+    """The executable graph of a workflow.
+
+    Nodes of unknown classes are kept with their links only, for the check that follows to name them.
+
+    Raises:
+        WorkflowError: for links that lead nowhere, circles of front-end nodes, subgraphs that contain themselves.
+    """
+    return _Flattener(workflow, registry).run()
+
+
+class _Flattener:
+    def __init__(self, workflow: UiWorkflow, registry: Registry) -> None:
+        self._workflow, self._registry = workflow, registry
+        self._problems: list[str] = []
+
+    def run(self) -> dict[str, GraphNode]:
+        nodes = {scope.id_of(node): (scope, node) for scope, node in self._running(Scope(self._workflow.top))}
+        inputs = {key: self._inputs_of(scope, node) for key, (scope, node) in nodes.items()}
+        if self._problems:
+            raise WorkflowError(dict.fromkeys(self._problems))
+        return {
+            key: GraphNode(key, node.type, self._title(node), _without_dead_links(inputs[key], nodes))
+            for key, (_, node) in nodes.items()
+        }
+
+    def _running(self, scope: Scope) -> Iterator[tuple[Scope, UiNode]]:
+        """Every node that runs, subgraphs opened, with the canvas it stands on."""
+        for node in scope.graph.nodes.values():
+            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+                continue
+            if node.type not in self._workflow.subgraphs:
+                yield scope, node
+            elif _holders(scope, node.type, self._workflow):
+                raise WorkflowError([f"{node}: the subgraph contains itself"])
+            else:
+                yield from self._running(self._inside(scope, node))
+
+    def _inside(self, scope: Scope, node: UiNode) -> Scope:
+        return Scope(self._workflow.subgraphs[node.type], (*scope.path, node.id), node, scope)
+
+    def _title(self, node: UiNode) -> str:
+        if node.title != node.type or node.type not in self._registry:
+            return node.title
+        return self._registry.schema(node.type).display_name or node.title
+
+    def _inputs_of(self, scope: Scope, node: UiNode) -> dict[str, Any]:
+        """Widget values, overridden by what is linked."""
+        known = node.type in self._registry
+        values = widget_values(self._registry.schema(node.type), node.widgets_values) if known else {}
+        for position, slot in enumerate(node.inputs):
+            found = self._input(scope, node, position, slot.type, frozenset())
+            if found is not None:
+                values[slot.name] = found.value if isinstance(found, Value) else found
+        return values
+
+    def _input(self, scope: Scope, node: UiNode, position: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+        """What feeds the input at ``position``."""
+        slot = node.inputs[position]
+        if slot.link is None:
+            return None
+        mark = f"{scope.id_of(node)}<{position}"
+        if mark in seen:
+            self._problems.append(f'{node}, input "{slot.name}": its link runs in a circle')
+            return None
+        link = scope.graph.links.get(slot.link)
+        if link is None:
+            self._problems.append(f'{node}, input "{slot.name}": link {slot.link} is missing from the file')
+            return None
+        if link.origin == SUBGRAPH_INPUT and scope.outer is not None:
+            return self._subgraph_input(scope, link.origin_slot, kind, seen | {mark})
+        origin = scope.graph.nodes.get(link.origin)
+        if origin is None:
+            self._problems.append(f'{node}, input "{slot.name}": linked to node {link.origin}, which does not exist')
+            return None
+        return self._output(scope, origin, link.origin_slot, kind, seen | {mark})
+
+    def _subgraph_input(self, scope: Scope, position: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+        """What feeds a subgraph's own input: a link of the node that holds it, or that node's copy of the widget."""
+        holder, outer = scope.holder, scope.outer
+        if holder is None or outer is None or position >= len(scope.graph.inputs):
+            return None
+        name = scope.graph.inputs[position].name
+        slot = next((i for i, entry in enumerate(holder.inputs) if entry.name == name), None)
+        if slot is not None and holder.inputs[slot].link is not None:
+            return self._input(outer, holder, slot, kind, seen)
+        promoted = self._promoted(outer, holder, scope.graph)
+        return Value(promoted[name]) if promoted.get(name) is not None else None
+
+    def _promoted(self, scope: Scope, holder: UiNode, inner: UiGraph) -> dict[str, Any]:
+        """Values of the widgets that a subgraph node shows for its inside, by the name of the subgraph's input."""
+        stored = holder.widgets_values
+        if isinstance(stored, dict):
+            return stored
+        names = _promoted_names(holder, inner, len(stored or ()))
+        return dict(zip(names, stored or (), strict=False))
+
+    def _output(self, scope: Scope, node: UiNode, slot: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+        """What really comes out of an output; a link to a node that does not run is taken out at the end."""
+        if node.mode == BYPASSED:
+            position = _bypass(node, slot, kind)
+            return None if position is None else self._input(scope, node, position, node.inputs[position].type, seen)
+        if node.type in self._workflow.subgraphs:
+            return self._subgraph_output(self._inside(scope, node), slot, kind, seen)
+        if node.type == "Reroute":
+            return self._input(scope, node, 0, kind, seen) if node.inputs else None
+        if node.type == "PrimitiveNode":
+            return Value(node.widgets_values[0]) if node.widgets_values else None
+        return None if node.type in VIRTUAL else Link(scope.id_of(node), slot)
+
+    def _subgraph_output(self, inside: Scope, slot: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+        links = inside.graph.links.values()
+        link = next((x for x in links if x.target == SUBGRAPH_OUTPUT and x.target_slot == slot), None)
+        if link is None:
+            return None
+        if link.origin == SUBGRAPH_INPUT:
+            return self._subgraph_input(inside, link.origin_slot, kind, seen)
+        origin = inside.graph.nodes.get(link.origin)
+        if origin is None:
+            self._problems.append(f'subgraph "{inside.graph.name}": output {slot} is linked to a node that is missing')
+            return None
+        return self._output(inside, origin, link.origin_slot, kind, seen)
+
+
+def _holders(scope: Scope, kind: str, workflow: UiWorkflow) -> bool:
+    """Whether ``scope`` already lies inside the subgraph ``kind``."""
+    inside: Scope | None = scope
+    while inside is not None:
+        if inside.graph is workflow.subgraphs[kind]:
+            return True
+        inside = inside.outer
+    return False
+
+
+def _bypass(node: UiNode, slot: int, kind: str) -> int | None:
+    """The input that a bypassed node passes to an output: the one at the same position if its type fits, else the
+    first of the type that is wanted."""
+    if kind == "*":
+        return min(slot, len(node.inputs) - 1) if slot < len(node.inputs) else (0 if node.inputs else None)
+    made = node.outputs[slot].type if slot < len(node.outputs) else kind
+
+    def fits(entry: UiSlot) -> bool:
+        return _connects(entry.type, made) and _connects(entry.type, kind)
+
+    if slot < len(node.inputs) and fits(node.inputs[slot]):
+        return slot
+    exact = (i for i, entry in enumerate(node.inputs) if entry.type == kind)
+    loose = (i for i, entry in enumerate(node.inputs) if fits(entry))
+    return next(exact, next(loose, None))
+
+
+def _connects(one: str, other: str) -> bool:
+    return "*" in (one, other) or bool(set(one.split(",")) & set(other.split(",")))
+
+
+def _promoted_names(holder: UiNode, inner: UiGraph, count: int) -> list[str]:
+    """Whose values a subgraph node stores, in order; "" for values that belong to nothing of ours.
+
+    Three ways of writing are in use: one value for each promoted input; the same with an extra value behind seeds; and
+    one for each entry of ``proxyWidgets``, where "-1" marks a promoted input and the others keep their value inside.
+    """
+    proxies = holder.properties.get("proxyWidgets") or []
+    names = [entry.name for entry in inner.inputs if _is_promoted(entry, inner)]
+    if count <= len(proxies) and any(str(node) == "-1" for node, *_ in proxies):
+        return [str(name) if str(node) == "-1" else "" for node, name, *_ in proxies]
+    if count > len(names):
+        return _with_controls(names, holder.widgets_values)
+    return names
+
+
+def _with_controls(names: list[str], stored: list[Any]) -> list[str]:
+    ordered: list[str] = []
+    waiting = list(names)
+    for position, value in enumerate(stored):
+        control = position > 0 and value in CONTROL_VALUES and isinstance(stored[position - 1], int)
+        ordered.append("" if control or not waiting else waiting.pop(0))
+    return ordered
+
+
+def _is_promoted(entry: UiSlot, inner: UiGraph) -> bool:
+    """Whether a subgraph's input feeds a widget inside."""
+    position = inner.inputs.index(entry)
+    targets = [x for x in inner.links.values() if x.origin == SUBGRAPH_INPUT and x.origin_slot == position]
+    slots = [
+        inner.nodes[x.target].inputs[x.target_slot : x.target_slot + 1] for x in targets if x.target in inner.nodes
+    ]
+    return any(slot.widget for found in slots for slot in found)
+
+
+def _without_dead_links(inputs: dict[str, Any], nodes: dict[str, Any]) -> dict[str, Any]:
+    return {name: v for name, v in inputs.items() if not isinstance(v, Link) or v.node in nodes}

@@ -1,0 +1,123 @@
+"""Where pictures, results, embeddings and LoRAs live: ComfyUI's folders inside ComfyUI, our own elsewhere."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .environment import inside_comfyui
+from .names import BadNameError, inside, safe_name
+from .saving import atomic_write, note_written, record_written, save_safetensors
+
+__all__ = [
+    "BadNameError",
+    "Folders",
+    "atomic_write",
+    "current",
+    "headless",
+    "inside",
+    "note_written",
+    "record_written",
+    "safe_name",
+    "save_safetensors",
+    "use",
+]
+
+MODEL_KINDS = ("checkpoints", "embeddings", "loras")
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of a run.
+
+    Attributes:
+        input: folders with pictures to read, the first that has a file wins.
+        output: results are written here.
+        temp: previews are written here.
+        models: kind (``embeddings``, ``loras``) to folders; the first one is written to, all are read.
+    """
+
+    input: tuple[Path, ...]
+    output: Path
+    temp: Path
+    models: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def list_pictures(self) -> list[str]:
+        """Names of the pictures directly in the input folders, sorted."""
+        return sorted({p.name for folder in self.input if folder.is_dir() for p in folder.iterdir() if _is_picture(p)})
+
+    def find_picture(self, name: str) -> Path:
+        """The file of a picture. Raises ``FileNotFoundError``, or :class:`BadNameError` for a name such as ``../x``."""
+        return _find(self.input, name, "picture")
+
+    def list_models(self, kind: str) -> list[str]:
+        """Names (with ``/`` for sub-folders) of the safetensors files of a kind, sorted."""
+        found = {
+            path.relative_to(folder).as_posix()
+            for folder in self.models.get(kind, ())
+            for path in folder.rglob("*.safetensors")
+            if not path.name.startswith(".")
+        }
+        return sorted(found)
+
+    def find_model(self, kind: str, name: str) -> Path:
+        """The file of a model by its name in :meth:`list_models`. Raises as :meth:`find_picture` does."""
+        return _find(self.models.get(kind, ()), name, f"file in {kind}")
+
+    def model_target(self, kind: str, name: str) -> Path:
+        """Where to write a model named ``name``; ``.safetensors`` is added where it is missing."""
+        name = name if name.endswith(".safetensors") else f"{name}.safetensors"
+        return inside(self.models[kind][0], name, f"{kind} name")
+
+
+_chosen: ContextVar[Folders | None] = ContextVar("concept_atelier_folders", default=None)
+
+
+def current() -> Folders:
+    """The folders in force: those of :func:`use`, else ComfyUI's, else :func:`headless` ones of the working folder."""
+    return _chosen.get() or (_of_comfyui(sys.modules["folder_paths"]) if inside_comfyui() else headless())
+
+
+@contextmanager
+def use(folders: Folders) -> Iterator[Folders]:
+    """Put folders in force within the context (of this thread or task)."""
+    token = _chosen.set(folders)
+    try:
+        yield folders
+    finally:
+        _chosen.reset(token)
+
+
+def headless(
+    output: Path | str = "output", input: tuple[Path | str, ...] = ("input",), models: Path | str = "models"
+) -> Folders:
+    """Folders without ComfyUI. Models are written to ``<output>/models`` and read from there and from ``models``."""
+    out = Path(output)
+    kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in MODEL_KINDS}
+    return Folders(tuple(Path(folder) for folder in input), out, out / "temp", kinds)
+
+
+def _of_comfyui(folder_paths: Any) -> Folders:
+    return Folders(
+        input=(Path(folder_paths.get_input_directory()),),
+        output=Path(folder_paths.get_output_directory()),
+        temp=Path(folder_paths.get_temp_directory()),
+        models={kind: tuple(Path(p) for p in folder_paths.get_folder_paths(kind)) for kind in MODEL_KINDS},
+    )
+
+
+def _find(folders: tuple[Path, ...], name: str, what: str) -> Path:
+    for folder in folders:
+        path = inside(folder, name, what)
+        if path.is_file():
+            return path
+    looked = ", ".join(str(folder) for folder in folders) or "no folder"
+    raise FileNotFoundError(f"no {what} named {name!r}; looked in {looked}")
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()

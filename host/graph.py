@@ -1,0 +1,125 @@
+"""A workflow as it is executed: nodes by id, each with values and links (ComfyUI's API format, read)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+class WorkflowError(ValueError):
+    """A workflow that cannot run; the message lists every problem that was found."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        lines = [f"- {problem}" for problem in self.problems]
+        count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        super().__init__("\n".join([f"the workflow has {count}:", *lines]))
+
+
+@dataclass(frozen=True)
+class Link:
+    """Output ``slot`` of node ``node``."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node: its class name, its title and what its inputs are given (a :class:`Link` or a value)."""
+
+    id: str
+    class_type: str
+    title: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f'node {self.id} "{self.title}" ({self.class_type})'
+
+    def with_input(self, name: str, value: Any) -> "GraphNode":
+        return replace(self, inputs={**self.inputs, name: value})
+
+    def links(self) -> dict[str, Link]:
+        """The inputs that are linked."""
+        return {name: value for name, value in self.inputs.items() if isinstance(value, Link)}
+
+
+Graph = Mapping[str, GraphNode]
+
+
+def is_api_format(workflow: Any) -> bool:
+    """Whether ``workflow`` is a non-empty API workflow: ids to ``{"class_type": ..., "inputs": ...}``."""
+    return (
+        isinstance(workflow, Mapping)
+        and bool(workflow)
+        and all(isinstance(entry, Mapping) and "class_type" in entry for entry in workflow.values())
+    )
+
+
+def read_api(workflow: Mapping[str, Any]) -> dict[str, GraphNode]:
+    """Read the API format.
+
+    Raises:
+        WorkflowError: for entries that are no nodes.
+    """
+    problems = [f"node {key}: {issue}" for key, entry in workflow.items() if (issue := _malformed(entry))]
+    if problems:
+        raise WorkflowError(problems)
+    return {str(key): _read_node(str(key), entry) for key, entry in workflow.items()}
+
+
+def to_api(graph: Graph) -> dict[str, Any]:
+    """The API format of a graph, as ComfyUI's front end writes it."""
+    return {
+        node.id: {
+            "inputs": {name: _write_value(value) for name, value in node.inputs.items()},
+            "class_type": node.class_type,
+            "_meta": {"title": node.title},
+        }
+        for node in graph.values()
+    }
+
+
+def find_nodes(graph: Graph, name: str) -> list[GraphNode]:
+    """The nodes people mean by ``name``: the one with that id, else those with that title, else of that class."""
+    if name in graph:
+        return [graph[name]]
+    titled = [node for node in graph.values() if node.title == name]
+    return titled or [node for node in graph.values() if node.class_type == name]
+
+
+def find_node(graph: Graph, name: str) -> GraphNode:
+    """The one node people mean by ``name``. Raises ``LookupError`` when there is none, or more than one."""
+    found = find_nodes(graph, name)
+    if len(found) == 1:
+        return found[0]
+    candidates = found or graph.values()
+    listing = "; ".join(str(node) for node in candidates) or "the workflow is empty"
+    which = f"{len(found)} nodes are called {name!r}, use the id" if found else f"no node is called {name!r}"
+    raise LookupError(f"{which}: {listing}")
+
+
+def _malformed(entry: Any) -> str | None:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_type"), str):
+        return 'expected {"class_type": "...", "inputs": {...}}, got ' + repr(entry)[:80]
+    if not isinstance(entry.get("inputs", {}), Mapping):
+        return f'"inputs" must map names to values or links, got {entry["inputs"]!r}'[:160]
+    return None
+
+
+def _read_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
+    title = str((entry.get("_meta") or {}).get("title") or entry["class_type"])
+    values = {name: _read_value(value) for name, value in (entry.get("inputs") or {}).items()}
+    return GraphNode(key, entry["class_type"], title, values)
+
+
+def _read_value(value: Any) -> Any:
+    """Lists are links; a list that is meant as a value comes wrapped as ``{"__value__": [...]}``."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
+        return Link(str(value[0]), value[1])
+    return value["__value__"] if isinstance(value, Mapping) and set(value) == {"__value__"} else value
+
+
+def _write_value(value: Any) -> Any:
+    if isinstance(value, Link):
+        return [value.node, value.slot]
+    return {"__value__": value} if isinstance(value, list) else value

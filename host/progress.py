@@ -1,0 +1,88 @@
+"""Telling people how far a long step is, and asking whether they want it to stop.
+
+Inside ComfyUI this is its progress bar and its cancel button; headless a :class:`Session` put in force by the runner;
+in neither case (plain library use) nothing is shown and nothing stops.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .environment import inside_comfyui
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PREVIEW_SIDE = 512
+
+
+class InterruptedRun(Exception):
+    """Someone asked the run to stop. Let it pass; clean up in ``finally``."""
+
+
+class Progress(Protocol):
+    """Called once a step: ``step`` of ``total`` are done; ``preview`` shows what there is so far."""
+
+    def __call__(self, step: int, total: int, preview: Image | None = None) -> None: ...
+
+
+@dataclass
+class Session:
+    """A headless run: where its progress goes and whether it was asked to stop."""
+
+    report: Callable[[int, int, Image | None], None] = field(default=lambda step, total, preview: None)
+    stop: bool = False
+
+
+_session: ContextVar[Session | None] = ContextVar("concept_atelier_session", default=None)
+
+
+@contextmanager
+def use(session: Session) -> Iterator[Session]:
+    """Put a session in force within the context."""
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+
+
+def check_interrupt() -> None:
+    """Raise when the run was asked to stop: :class:`InterruptedRun` headless, ComfyUI's own exception inside it."""
+    session = _session.get()
+    if session is not None:
+        if session.stop:
+            raise InterruptedRun("the run was interrupted")
+    elif inside_comfyui():
+        _comfy("model_management").throw_exception_if_processing_interrupted()
+
+
+def start_progress(node_id: str | None = None) -> Progress:
+    """A progress for one long step; every call of it also asks whether to stop (:func:`check_interrupt`).
+
+    Args:
+        node_id: the node that works, where it is known (``cls.hidden.unique_id``).
+    """
+    bar: list[Any] = []
+
+    def progress(step: int, total: int, preview: Image | None = None) -> None:
+        check_interrupt()
+        session = _session.get()
+        if session is not None:
+            session.report(step, total, preview)
+        elif inside_comfyui():
+            if not bar:
+                bar.append(_comfy("utils").ProgressBar(total, node_id=node_id))
+            picture = ("JPEG", preview, PREVIEW_SIDE) if preview is not None else None
+            bar[0].update_absolute(step, total, picture)
+
+    return progress
+
+
+def _comfy(module: str) -> Any:
+    return importlib.import_module(f"comfy.{module}")

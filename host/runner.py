@@ -1,0 +1,152 @@
+"""Running workflows without ComfyUI."""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from . import folders, progress
+from .checking import check, ignored_inputs
+from .execution import Cache, Execution, NodeFailedError, Results
+from .graph import Graph, GraphNode, find_node, to_api
+from .overrides import apply_overrides
+from .registry import Registry, default_registry
+from .schema_standin.node import Hidden
+from .terminal import Quiet, Reporter
+from .workflow import Workflow, load_workflow
+
+
+class StoppedRunError(progress.InterruptedRun):
+    """The run was stopped on request; ``result`` holds what was finished."""
+
+    def __init__(self, result: "RunResult") -> None:
+        done = ", ".join(str(result.graph[key]) for key in result.results) or "nothing"
+        super().__init__(f"stopped on request; finished: {done}")
+        self.result = result
+
+
+@dataclass
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        graph: what was executed, overrides applied.
+        results: node id to its result, in the order they ran.
+        warnings: what was odd but harmless.
+    """
+
+    graph: Graph
+    results: Results = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def output(self, node: str, slot: int = 0) -> Any:
+        """An output of a node named by id, title or class (the first value, where it ran for a list)."""
+        return self.results[self._key(node)].outputs[slot][0]
+
+    def texts(self, node: str | None = None) -> list[str]:
+        """Texts that nodes (or one of them) showed."""
+        keys = self.results if node is None else [self._key(node)]
+        return [str(text) for key in keys for text in self.results[key].ui.get("text", ())]
+
+    def files_of(self, node: str) -> tuple[Path, ...]:
+        """Files that a node wrote."""
+        return self.results[self._key(node)].files
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files written, in order."""
+        return tuple(dict.fromkeys(path for result in self.results.values() for path in result.files))
+
+    @property
+    def blocked(self) -> dict[str, str]:
+        """Ids of nodes that did not run because another one said so, to its reason."""
+        found = {key: result.blocked for key, result in self.results.items()}
+        return {key: why.reason for key, why in found.items() if why is not None and why.by != key}
+
+    def _key(self, name: str) -> str:
+        return find_node({key: self.graph[key] for key in self.results}, name).id
+
+
+def run_workflow(
+    source: Workflow | Mapping[str, Any] | str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | str = "output",
+    *,
+    input: Path | str | None = None,
+    registry: Registry | None = None,
+    cache: Cache | None = None,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Check and run a workflow.
+
+    Args:
+        source: a file, or a workflow in UI or API format.
+        overrides: ``NODE.INPUT`` (id, title or class name) to a value.
+        out: folder for results; previews go to ``temp``, models to ``models`` in it.
+        input: folder with pictures; default ``input`` here, then ``input`` beside the workflow file.
+        registry: node classes; default this pack's and the stock ones.
+        cache: results to reuse from earlier runs with the same dictionary.
+        reporter: told of progress; default nobody.
+
+    Raises:
+        WorkflowError: naming everything that is wrong, before anything runs.
+        NodeFailedError: when a node raises; ``result`` holds what was finished.
+        StoppedRunError: on Ctrl-C (the first; a second one is an ordinary ``KeyboardInterrupt``).
+    """
+    workflow, reporter = load_workflow(source), reporter or Quiet()
+    with ExitStack() as stack:
+        stack.enter_context(folders.use(_folders_for(workflow, out, input)))
+        registry = registry or default_registry()
+        graph = apply_overrides(workflow.graph(registry), overrides or {}, registry)
+        checked = check(graph, registry)
+        result = RunResult(checked, warnings=tuple(ignored_inputs(graph, registry)))
+        session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
+        stack.enter_context(_stop_on_signal(session, reporter))
+        stack.callback(reporter.close)
+        hidden = {Hidden.prompt: to_api(checked), Hidden.extra_pnginfo: workflow.picture_metadata()}
+        execution = Execution(checked, registry, hidden, reporter.node, {} if cache is None else cache)
+        _run(execution, result)
+    return result
+
+
+def _run(execution: Execution, result: RunResult) -> None:
+    try:
+        execution.run(result.results)
+    except NodeFailedError as error:
+        error.result = result.results
+        raise
+    except progress.InterruptedRun:
+        raise StoppedRunError(result) from None
+
+
+def _folders_for(workflow: Workflow, out: Path | str, input: Path | str | None) -> folders.Folders:
+    beside = (workflow.path.parent / "input",) if workflow.path else ()
+    pictures = (Path(input),) if input is not None else (Path("input"), *beside)
+    return folders.headless(out, pictures)
+
+
+@contextmanager
+def _stop_on_signal(session: progress.Session, reporter: Reporter) -> Iterator[None]:
+    """The first Ctrl-C asks the run to stop at its next step, the second one stops it where it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if session.stop:
+            raise KeyboardInterrupt
+        session.stop = True
+        reporter.note("stopping after this step (Ctrl-C again: at once)")
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+__all__ = ["GraphNode", "NodeFailedError", "RunResult", "StoppedRunError", "run_workflow"]

@@ -1,0 +1,178 @@
+"""Sampling without ComfyUI, step for step as its KSampler does it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.backbone import Conditioning
+from ..core.schedule import sigmas_of, timestep_of_sigma
+from .conditioning import from_comfy, join, with_rows
+from .diffusers_backbone import DiffusersBackbone
+from .handles import ModelHandle
+from .noise_levels import noise_levels
+from .progress import check_interrupt
+from .samplers import SAMPLERS
+
+Latent = Mapping[str, Any]
+"""ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
+
+_SEEDS = 2**64
+
+
+def sample(
+    model: ModelHandle,
+    positive: Sequence[Sequence[Any]],
+    negative: Sequence[Sequence[Any]],
+    latent: Latent,
+    *,
+    seed: int,
+    steps: int = 20,
+    cfg: float = 8.0,
+    sampler_name: str = "euler",
+    scheduler: str = "normal",
+    denoise: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Denoise a LATENT.
+
+    Args:
+        model: its patches are in force, its captures listen.
+        positive: CONDITIONING with one entry.
+        negative: the same; not used at ``cfg`` 1.
+        latent: what noise is added to; all zeros for a new picture.
+        seed: 0..2**64 - 1; fixes the result.
+        steps: number of steps taken, at least 1.
+        cfg: guidance, ``uncond + cfg * (cond - uncond)``.
+        sampler_name: ``euler``, ``euler_ancestral`` or ``ddim`` (which is ``euler``, as in ComfyUI).
+        scheduler: ``normal``, ``simple`` or ``karras``.
+        denoise: share of the way that is walked, 0 returns the latent as it is.
+        progress: called after every step with the finished and the total number. Before every step the run can be
+            interrupted (:func:`check_interrupt`).
+
+    Returns:
+        A copy of ``latent`` with new ``samples``, float32.
+
+    Raises:
+        ValueError: for unknown names, values out of range, latents that do not fit the model or are not finite,
+            conditionings that are not supported, and a model that gives values that are not finite.
+    """
+    if sampler_name not in SAMPLERS:
+        raise ValueError(f"sampler {sampler_name!r} is not supported headless; use {', '.join(SAMPLERS)}")
+    start = _checked(latent, model)
+    table = sigmas_of(model.alphas_cumprod.double())
+    levels = noise_levels(scheduler, table, steps, denoise)
+    if len(levels) == 0:
+        return dict(latent)
+    x = start_latent(start * model.scaling_factor, prepare_noise(latent, seed), levels[0], table[-1])
+    generator = torch.Generator().manual_seed((seed + 1) % _SEEDS)  # not the start's own noise again
+
+    def report(step: int) -> None:
+        if progress is not None:
+            progress(step, len(levels) - 1)
+
+    guided, captures = _prepare(model, positive, negative, len(x), cfg, table)
+    with torch.no_grad(), captures:
+        result = SAMPLERS[sampler_name](guided, x, levels, generator, report)
+    if not bool(torch.isfinite(result).all()):
+        raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
+    return {**latent, "samples": result / model.scaling_factor}
+
+
+@dataclass(frozen=True)
+class Guided:
+    """The clean latent that the model sees under classifier-free guidance (Ho & Salimans, arXiv 2207.12598)."""
+
+    backbone: DiffusersBackbone
+    positive: Conditioning
+    negative: Conditioning | None
+    cfg: float
+    table: Tensor
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
+        check_interrupt()
+        if self.negative is None:
+            return self._clean(x, sigma, self.positive, [True] * len(x))
+        both = join(self.negative, self.positive)
+        cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
+        without, with_text = cleans.chunk(2)
+        return without + (with_text - without) * self.cfg
+
+    def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
+        scale = (sigma**2 + 1) ** 0.5
+        timestep = timestep_of_sigma(sigma, self.table).expand(len(x))
+        length = self.positive.context.shape[1]
+        output = self.backbone.predict(x / scale, timestep, conditioning, conditional, length)
+        return clean_latent(output, x, sigma, self.backbone.model.prediction_type)
+
+
+def clean_latent(output: Tensor, x: Tensor, sigma: Tensor, prediction_type: str) -> Tensor:
+    """The clean latent from a model's output at ``x = clean + sigma * noise``; all (B, C, h, w)."""
+    if prediction_type == "epsilon":
+        return x - output * sigma
+    if prediction_type == "v_prediction":
+        return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+    return output
+
+
+def prepare_noise(latent: Latent, seed: int) -> Tensor:
+    """The noise that ComfyUI starts from: one draw for the whole batch, or, with ``batch_index``, the draws of those
+    indices. Raises ``ValueError`` for a seed out of range."""
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"seeds are 0..2**64 - 1, got {seed}")
+    samples = latent["samples"]
+    generator = torch.Generator().manual_seed(seed)
+    if latent.get("batch_index") is None:
+        return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
+    indices = [int(index) for index in latent["batch_index"]]
+    draws = [torch.randn(samples.shape[1:], generator=generator) for _ in range(max(indices) + 1)]
+    return torch.stack([draws[index] for index in indices])
+
+
+def start_latent(clean: Tensor, noise: Tensor, sigma: Tensor, noisiest: Tensor) -> Tensor:
+    """``clean + sigma * noise``; from the table's noisiest level the noise has the variance of a whole latent."""
+    full = float(sigma) > float(noisiest) or math.isclose(float(sigma), float(noisiest), rel_tol=1e-5)
+    return clean + noise * ((1 + sigma**2) ** 0.5 if full else sigma)
+
+
+def _prepare(
+    model: ModelHandle,
+    positive: Sequence[Sequence[Any]],
+    negative: Sequence[Sequence[Any]],
+    rows: int,
+    cfg: float,
+    table: Tensor,
+) -> tuple[Guided, ExitStack]:
+    """The guided model, and a context in which the model's captures listen."""
+    backbone = DiffusersBackbone(model)
+    told = from_comfy(positive, "positive")
+    other = None if math.isclose(cfg, 1.0) else with_rows(from_comfy(negative, "negative"), rows, "negative")
+    guided = Guided(backbone, with_rows(told, rows, "positive"), other, cfg, table)
+    return guided, _listening(backbone, told)
+
+
+def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:
+    by_name = {site.name: site for site in backbone.attention_sites()}
+    with ExitStack() as stack:
+        for capture in backbone.model.captures:
+            capture.begin(positive)
+            sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
+            stack.enter_context(backbone.tap_attention(capture.tap, sites))
+        return stack.pop_all()
+
+
+def _checked(latent: Latent, model: ModelHandle) -> Tensor:
+    """The samples as float32. Raises ``ValueError`` when the model cannot start from them."""
+    samples, channels = latent["samples"], model.unet.config.in_channels
+    if samples.ndim != 4 or samples.shape[1] != channels or 0 in samples.shape:
+        raise ValueError(f"the latent is {tuple(samples.shape)}; this model needs (B, {channels}, h, w)")
+    if latent.get("noise_mask") is not None:
+        raise ValueError("the latent has a noise mask; the headless sampler does not inpaint")
+    if not bool(torch.isfinite(samples).all()):
+        raise ValueError("the latent has values that are not finite numbers; check what made it")
+    return samples.detach().float()

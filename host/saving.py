@@ -1,0 +1,66 @@
+"""Writing files so that nothing half-written is ever left under its final name."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from torch import Tensor
+
+from ..core.files import save_tensors
+
+_written: ContextVar[list[Path] | None] = ContextVar("concept_atelier_written", default=None)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it takes the place of ``path``, in one step.
+
+    When the body raises (a full disk, Ctrl-C, anything) the temporary file goes and an earlier ``path`` stays as it
+    was. A process that is killed leaves at most a hidden temporary file. Folders are made as needed.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(6)}.tmp{path.suffix}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    note_written(path)
+
+
+def note_written(path: Path) -> None:
+    """Tell :func:`record_written` of a file that was written by other means."""
+    record = _written.get()
+    if record is not None:
+        record.append(Path(path))
+
+
+@contextmanager
+def record_written() -> Iterator[list[Path]]:
+    """Collect the paths of files that are written within the context, in order."""
+    paths: list[Path] = []
+    token = _written.set(paths)
+    try:
+        yield paths
+    finally:
+        _written.reset(token)
+
+
+def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """:func:`~concept_atelier.core.files.save_tensors` for nodes: atomic, and known to :func:`record_written`."""
+    save_tensors(path, tensors, metadata or {})
+    note_written(path)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """A rename may reach the disk before the content does; after a power cut the name would hold nothing."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,57 @@
+"""The namespace ``io`` of the stand-in."""
+
+from .node import ComfyNode, Hidden, HiddenHolder, NodeOutput, Schema, UIOutput
+from .sockets import (
+    AnyType,
+    Boolean,
+    Clip,
+    Combo,
+    Conditioning,
+    Custom,
+    Float,
+    FolderType,
+    Image,
+    Input,
+    Int,
+    Latent,
+    Mask,
+    Model,
+    MultiType,
+    NumberDisplay,
+    Output,
+    String,
+    UploadType,
+    Vae,
+    WidgetInput,
+)
+
+_UIOutput = UIOutput
+
+__all__ = [
+    "AnyType",
+    "Boolean",
+    "Clip",
+    "Combo",
+    "ComfyNode",
+    "Conditioning",
+    "Custom",
+    "Float",
+    "FolderType",
+    "Hidden",
+    "HiddenHolder",
+    "Image",
+    "Input",
+    "Int",
+    "Latent",
+    "Mask",
+    "Model",
+    "MultiType",
+    "NodeOutput",
+    "NumberDisplay",
+    "Output",
+    "Schema",
+    "String",
+    "UploadType",
+    "Vae",
+    "WidgetInput",
+]

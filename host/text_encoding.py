@@ -1,0 +1,124 @@
+"""Texts to conditionings with transformers' CLIP text towers, learnt vectors standing where tokens stand."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.backbone import Conditioning, Placeholders
+from .handles import ClipHandle, TextEncoder
+from .token_table import Layout, lay_out, placeholder_sizes, read_pieces
+from .weight_patches import call_with, constants
+
+
+def text_widths(clip: ClipHandle) -> dict[str, int]:
+    """Encoder name to the width of its token table."""
+    return {name: _table(encoder).shape[1] for name, encoder in clip.encoders.items()}
+
+
+def word_vectors(clip: ClipHandle, word: str) -> dict[str, Tensor]:
+    """Rows (n, d) of a word's tokens in each encoder's table, copied. Raises ``ValueError`` for an empty word."""
+    vectors: dict[str, Tensor] = {}
+    for name, encoder in clip.encoders.items():
+        ids = [piece.id for piece in read_pieces(word, encoder.tokenizer, {})]
+        if not ids:
+            raise ValueError(f"{word!r} has no tokens; give a word")
+        vectors[name] = _table(encoder).detach()[ids].clone()
+    return vectors
+
+
+def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None) -> Layout:
+    """How the first encoder reads a text (CLIP towers of one model share their vocabulary)."""
+    encoder = next(iter(clip.encoders.values()))
+    return lay_out(text, encoder.tokenizer, placeholder_sizes(placeholders or {}))
+
+
+def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | None) -> Conditioning:
+    """Context (B, 77, sum of widths) and the last encoder's pooled output (B, d) as ``pooled_output``."""
+    if isinstance(texts, str) or not texts:
+        raise ValueError("encode_text takes a list of at least one text")
+    given = placeholders or {}
+    _check_widths(clip, given)
+    sizes = placeholder_sizes(given)
+    contexts: list[Tensor] = []
+    for name, encoder in clip.encoders.items():
+        layouts = [lay_out(text, encoder.tokenizer, sizes) for text in texts]
+        context, pooled = _run(encoder, layouts, {key: vectors[name] for key, vectors in given.items()})
+        contexts.append(context)
+    return Conditioning(torch.cat(contexts, dim=-1), {"pooled_output": pooled})
+
+
+def _check_widths(clip: ClipHandle, placeholders: Placeholders) -> None:
+    for name, width in text_widths(clip).items():
+        for key, vectors in placeholders.items():
+            if name not in vectors:
+                raise ValueError(f"{key} has vectors for {', '.join(vectors) or 'nothing'}; this model needs {name}")
+            if vectors[name].shape[-1] != width:
+                raise ValueError(
+                    f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "
+                    f"this model's are {width}"
+                )
+
+
+def _run(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """One encoder's context (B, L, d) and pooled output (B, d)."""
+    model = encoder.model
+    table = _table(encoder)
+    ids = torch.tensor([layout.ids for layout in layouts], device=table.device)
+    tensors = constants(model) if torch.is_grad_enabled() else {}
+    with _rows_replaced(model.get_input_embeddings(), _learnt_rows(layouts, vectors, table)):
+        output = call_with(model, tensors, input_ids=ids, output_hidden_states=encoder.layer != -1)
+    return _context(encoder, output), _pooled(output)
+
+
+def _context(encoder: TextEncoder, output: Any) -> Tensor:
+    if encoder.layer == -1:
+        return output.last_hidden_state
+    hidden = output.hidden_states[encoder.layer]
+    return _final_norm(encoder.model)(hidden) if encoder.normalise else hidden
+
+
+def _final_norm(model: nn.Module) -> nn.Module:
+    """The last layer norm; transformers before 5, and the projecting tower, keep it one level down."""
+    return next(module for name, module in model.named_modules() if name.split(".")[-1] == "final_layer_norm")
+
+
+def _pooled(output: Any) -> Tensor:
+    """The end-of-text state: projected where the tower projects it (SDXL's ``clip_g``)."""
+    projected = getattr(output, "text_embeds", None)
+    return output.pooler_output if projected is None else projected
+
+
+def _learnt_rows(layouts: list[Layout], vectors: Mapping[str, Tensor], table: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Where learnt vectors stand (B, L, 1) bool, and the rows (B, L, d) to write there; None without any."""
+    spots = [(row, i, piece) for row, layout in enumerate(layouts) for i, piece in enumerate(layout.pieces, 1)]
+    spots = [spot for spot in spots if spot[2].placeholder is not None]
+    if not spots:
+        return None
+    index = torch.tensor([spot[0] for spot in spots]), torch.tensor([spot[1] for spot in spots])
+    rows = torch.stack([vectors[str(piece.placeholder)][piece.index].to(table) for _, _, piece in spots])
+    size = (len(layouts), len(layouts[0].ids))
+    here = torch.zeros(size, dtype=torch.bool).index_put(index, torch.tensor(True))
+    values = torch.zeros(*size, table.shape[1], dtype=table.dtype, device=table.device)
+    index = index[0].to(table.device), index[1].to(table.device)
+    return here[..., None].to(table.device), values.index_put(index, rows)
+
+
+@contextmanager
+def _rows_replaced(embeddings: nn.Module, learnt: tuple[Tensor, Tensor] | None) -> Iterator[None]:
+    """Within the context the embedding layer returns the learnt rows where they stand; gradients reach them."""
+    if learnt is None:
+        yield
+        return
+    here, rows = learnt
+    handle = embeddings.register_forward_hook(lambda module, args, output: torch.where(here, rows, output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _table(encoder: TextEncoder) -> Tensor:
+    return encoder.model.get_input_embeddings().weight

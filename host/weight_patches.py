@@ -1,0 +1,51 @@
+"""Weights as they are in force, without writing to the model: patched copies are put in for one call."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .handles import WeightPatch
+
+
+def check_patch(module: nn.Module, patch: "WeightPatch") -> None:
+    """Raise ``ValueError`` unless every factor names a weight of ``module`` and fits its shape."""
+    weights = dict(module.named_parameters())
+    unknown = [name for name in patch.factors if name not in weights]
+    if unknown:
+        raise ValueError(f"the patch changes weights this model does not have: {', '.join(unknown[:5])}")
+    for name, factor in patch.factors.items():
+        want, up, down = weights[name].shape, factor.up.shape, factor.down.shape
+        if up[0] != want[0] or up[1] != down[0] or down[1] != want[1:].numel():
+            raise ValueError(f"{name} is {tuple(want)}; factors up {tuple(up)} and down {tuple(down)} do not fit it")
+
+
+def patched_weights(module: nn.Module, patches: Iterable["WeightPatch"]) -> dict[str, Tensor]:
+    """New tensors for the weights that patches change, ``W + sum(strength * up @ down)``, in the weight's dtype."""
+    changed: dict[str, Tensor] = {}
+    for patch in patches:
+        if patch.strength == 0:
+            continue
+        for name, factor in patch.factors.items():
+            weight = changed[name] if name in changed else module.get_parameter(name).detach()
+            change = patch.strength * factor.dense().to(weight.device, torch.float32)
+            changed[name] = (weight.float() + change.view_as(weight)).to(weight.dtype)
+    return changed
+
+
+def constants(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers as constants that autograd may save: a backward pass never fills the model's ``.grad``.
+
+    Tensors made under inference mode cannot be saved for a backward pass, so those are copied.
+    """
+    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: t.clone() if t.is_inference() else t.detach() for name, t in named.items()}
+
+
+def call_with(module: nn.Module, tensors: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+    """Call ``module`` with some of its tensors replaced for this call; with none, call it as it is."""
+    if not tensors:
+        return module(*args, **kwargs)
+    return torch.func.functional_call(module, dict(tensors), args, kwargs)
