@@ -1,0 +1,30 @@
+"""The pack's nodes: thin V3 classes over ``core`` by way of ``host``. No maths here."""
+
+from ..host.schema import io
+from .capture_attention import CaptureAttention
+from .concepts_from_masks import ConceptsFromMasks
+from .concept_token_files import LoadConceptTokens, SaveConceptTokens
+from .edit_concepts import EditConcepts
+from .encode_concept_prompt import EncodeConceptPrompt
+from .erase_concepts import EraseConcepts, SaveErasureAsLora
+from .learn_concept_tokens import LearnConceptTokens
+from .load_lab_model import LoadLabModel
+from .localize_concepts import LocalizeConcepts
+from .show_word_heatmap import ShowWordHeatmap
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadLabModel,
+    LocalizeConcepts,
+    EditConcepts,
+    ConceptsFromMasks,
+    LearnConceptTokens,
+    SaveConceptTokens,
+    LoadConceptTokens,
+    EncodeConceptPrompt,
+    CaptureAttention,
+    ShowWordHeatmap,
+    EraseConcepts,
+    SaveErasureAsLora,
+)
+
+__all__ = ["NODES"]

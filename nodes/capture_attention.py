@@ -1,0 +1,95 @@
+"""Capture Attention."""
+
+from typing import Any
+
+from ..core.attention.record import AttentionRecorder
+from ..core.attention.selection import Selection
+from ..host.adapters import with_recorder
+from ..host.schema import io, make_input, make_schema
+from .sockets import CATEGORY, AttentionCapture
+
+STAGES = {"all": ("down", "mid", "up"), "down and up": ("down", "up"), "up": ("up",)}
+
+
+class CaptureAttention(io.ComfyNode):
+    """Listen to cross-attention while a sampler runs (DAAM)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierCaptureAttention",
+            display_name="Capture Attention",
+            category=f"{CATEGORY}/attribute",
+            description=(
+                "Gives a MODEL that notes, while any sampler runs it, how strongly each cell of the picture reads each "
+                "word. Pictures come out bit-identical. Kept are running means only: tokens x cells x 4 bytes per "
+                "picture and grid."
+            ),
+            search_aliases=["DAAM", "attention maps", "cross attention", "record attention"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will be sampled."),
+                io.Int.Input(
+                    "least_grid",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="Leave out layers with fewer cells than this along a side: very coarse maps only blur.",
+                ),
+                io.Int.Input(
+                    "greatest_grid",
+                    default=64,
+                    min=1,
+                    max=256,
+                    tooltip="Leave out layers with more cells than this along a side, to save time on large pictures.",
+                ),
+                io.Combo.Input(
+                    "stages", options=list(STAGES), default="down and up", tooltip="Which part of the model to hear."
+                ),
+                make_input(
+                    io.Float.Input,
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="From which part of denoising on (0 is the first step, layout).",
+                ),
+                make_input(
+                    io.Float.Input,
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Up to which part of denoising (1 is the last step, texture).",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="Sample this one."),
+                AttentionCapture.Output(display_name="CAPTURE", tooltip="For Show Word Heatmap."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        least_grid: int,
+        greatest_grid: int,
+        stages: str,
+        start_percent: float,
+        end_percent: float,
+    ) -> io.NodeOutput:
+        if start_percent >= end_percent:
+            raise ValueError(f"start_percent {start_percent} must be below end_percent {end_percent}")
+        selection = Selection(
+            kinds=("cross",),
+            stages=STAGES[stages],  # type: ignore[arg-type]
+            min_side=least_grid,
+            max_side=greatest_grid,
+            timesteps=((1 - end_percent) * 1000, (1 - start_percent) * 1000),
+        )
+        recorder = AttentionRecorder(selection)
+        return io.NodeOutput(with_recorder(model, recorder), recorder)

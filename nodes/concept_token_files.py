@@ -1,0 +1,77 @@
+"""Save and Load Concept Tokens."""
+
+from typing import Any
+
+from ..core import types
+from ..host import folders, token_files
+from ..host.adapters import backbone_of
+from ..host.schema import io, make_schema, ui
+from .sockets import CATEGORY, ConceptTokens, lines_of
+
+
+class SaveConceptTokens(io.ComfyNode):
+    """Tokens to embedding files."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierSaveConceptTokens",
+            display_name="Save Concept Tokens",
+            category=f"{CATEGORY}/learn",
+            description=(
+                "Writes one embedding file per concept to the embeddings folder, where every prompt finds it as "
+                "embedding:name. diffusers' load_textual_inversion reads the files too. An existing file of the same "
+                "name is replaced."
+            ),
+            search_aliases=["save embedding", "export textual inversion"],
+            is_output_node=True,
+            inputs=[
+                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens."),
+                io.String.Input(
+                    "prefix", default="atelier/", tooltip="Put before every name; a / makes a folder: atelier/apple."
+                ),
+            ],
+            outputs=[io.String.Output(display_name="NAMES", tooltip="The file names, one per line, for prompts.")],
+        )
+
+    @classmethod
+    def execute(cls, tokens: types.ConceptTokens, prefix: str) -> io.NodeOutput:
+        names = token_files.save(tokens, prefix, folders.current())
+        said = "\n".join(f"embedding:{name}" for name in names)
+        return io.NodeOutput("\n".join(names), ui=ui.PreviewText(said))
+
+
+class LoadConceptTokens(io.ComfyNode):
+    """Embedding files to tokens."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierLoadConceptTokens",
+            display_name="Load Concept Tokens",
+            category=f"{CATEGORY}/learn",
+            description=(
+                "Reads embedding files, ours or another tool's (safetensors only), as tokens for Encode Concept "
+                "Prompt. The CLIP says which widths fit."
+            ),
+            search_aliases=["load embedding", "textual inversion"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder the tokens are for."),
+                io.String.Input(
+                    "names",
+                    default="",
+                    multiline=True,
+                    tooltip="Names in the embeddings folder, one per line or with commas: atelier/apple",
+                ),
+            ],
+            outputs=[ConceptTokens.Output(display_name="CONCEPT_TOKENS")],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, names: str) -> io.NodeOutput:
+        backbone = backbone_of(clip=clip)
+        return io.NodeOutput(token_files.load(lines_of(names), backbone, folders.current()))
+
+    @classmethod
+    def fingerprint_inputs(cls, names: str | None = None, **_: Any) -> str:
+        return token_files.fingerprint(lines_of(names or ""), folders.current())

@@ -1,0 +1,80 @@
+"""Concepts From Masks."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ..core.localize.conceptexpress import localize_masks
+from ..core.localize.edit import parse_names
+from ..core.localize.settings import PRESETS
+from ..host.adapters import backbone_of
+from ..host.concept_pictures import concept_overlay, describe_concepts
+from ..host.schema import io, make_schema, ui
+from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
+
+
+class ConceptsFromMasks(io.ComfyNode):
+    """Concepts whose masks a person or another node made."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierConceptsFromMasks",
+            display_name="Concepts From Masks",
+            category=f"{CATEGORY}/localize",
+            description=(
+                "Makes concepts of masks that you have, one per mask. Masks of another size are stretched to the "
+                "picture; where masks overlap the smallest wins. The model is shown the picture to find where "
+                "attention of each concept should lie."
+            ),
+            search_aliases=["masks to concepts", "supervised concepts"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will learn the concepts."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.Image.Input("image", tooltip="The picture; of a batch, the first."),
+                io.Mask.Input("masks", tooltip="One mask per concept, 1 inside."),
+                io.String.Input(
+                    "names", default="", tooltip="A name per mask, separated by commas; empty: 1, 2, 3 ..."
+                ),
+                io.Combo.Input(
+                    "target",
+                    options=["attention", "mask"],
+                    default="attention",
+                    tooltip="Where the concept's attention should lie: where the model looks from inside the mask, or "
+                    "evenly over the mask.",
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="small_grid",
+                    tooltip="How the model is shown the picture; as in Localize Concepts.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=MAX_SEED, tooltip="Of the noise, where the preset adds any."
+                ),
+            ],
+            outputs=[
+                Concepts.Output(display_name="CONCEPTS"),
+                io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        masks: Tensor,
+        names: str,
+        target: str,
+        preset: str,
+        seed: int,
+    ) -> io.NodeOutput:
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        named = parse_names(names) or None
+        found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target)  # type: ignore[arg-type]
+        overlay = concept_overlay(picture, found, backbone.latent_downscale)
+        return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))

@@ -1,0 +1,43 @@
+"""Encode Concept Prompt."""
+
+from typing import Any
+
+from ..core import types
+from ..host.adapters import backbone_of
+from ..host.conditioning import to_comfy
+from ..host.prompts import check_marks
+from ..host.schema import io, make_schema
+from .sockets import CATEGORY, ConceptTokens
+
+
+class EncodeConceptPrompt(io.ComfyNode):
+    """A prompt with learnt tokens in it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierEncodeConceptPrompt",
+            display_name="Encode Concept Prompt",
+            category=f"{CATEGORY}/compose",
+            description=(
+                "Encodes a prompt in which learnt tokens stand by name or number: a photo of <apple> and <2>. Use the "
+                "result wherever a CONDITIONING goes."
+            ),
+            search_aliases=["CLIP Text Encode", "prompt", "token", "embedding"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="The text encoder the tokens were learnt with."),
+                ConceptTokens.Input("tokens", tooltip="From Learn or Load Concept Tokens."),
+                io.String.Input(
+                    "text",
+                    default="a photo of <1>",
+                    multiline=True,
+                    tooltip="The prompt. <name> and <number> (from 1) stand for tokens.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output(display_name="CONDITIONING")],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, tokens: types.ConceptTokens, text: str) -> io.NodeOutput:
+        check_marks(text, tokens)
+        return io.NodeOutput(to_comfy(backbone_of(clip=clip).encode_text([text], tokens.placeholders())))

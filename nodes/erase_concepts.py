@@ -1,0 +1,158 @@
+"""Erase Concepts, Save Erasure as LoRA."""
+
+from dataclasses import replace
+from typing import Any
+
+from ..core import types
+from ..core.erase.uce import PRESETS, erase
+from ..core.files import save_lora
+from ..host import folders
+from ..host.adapters import backbone_of, with_erasure
+from ..host.prompts import check_marks
+from ..host.schema import io, make_input, make_schema, ui
+from .sockets import CATEGORY, ConceptTokens, Erasure, lines_of
+
+
+class EraseConcepts(io.ComfyNode):
+    """Unified Concept Editing: concepts out of a model in closed form."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        small = PRESETS["small_model"]
+        return make_schema(
+            node_id="ConceptAtelierEraseConcepts",
+            display_name="Erase Concepts",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Makes the model read each concept as its anchor, by an exact change of its text projections (UCE, "
+                "WACV 2024). No training, seconds. A patch on a copy: bypass this node and the model is as it was."
+            ),
+            search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to take concepts out of."),
+                io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
+                io.String.Input(
+                    "concepts",
+                    default="cat, kitty",
+                    multiline=True,
+                    tooltip="What to erase, one per line or with commas.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    multiline=True,
+                    tooltip="What to read instead: one for all, or one per concept in order. Empty: nothing in "
+                    "particular (the empty prompt).",
+                ),
+                io.String.Input(
+                    "preserve",
+                    default="",
+                    multiline=True,
+                    tooltip="What must stay as it is, one per line or with commas.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="0 changes nothing, 1 erases, more erases harder, negative amplifies. Linear.",
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="small_model",
+                    tooltip="small_model: edit everything from the concept's tokens to the end of the text, over a few "
+                    "sentences; for the lab. paper: the concept's last token only, gentler.",
+                ),
+                make_input(
+                    io.Float.Input,
+                    "damping",
+                    default=small.damping,
+                    min=0.001,
+                    max=1000.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Gentleness: how much it matters that the rest of the model stays.",
+                ),
+                make_input(
+                    io.Float.Input,
+                    "preserve_scale",
+                    default=small.preserve_scale,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="How much the preserve list matters.",
+                ),
+                make_input(
+                    io.Combo.Input,
+                    "projections",
+                    options=["both", "key", "value"],
+                    default="both",
+                    advanced=True,
+                    tooltip="Edit where the model looks (key), what it draws (value), or both.",
+                ),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name: <apple>"),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
+                Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        concepts: str,
+        anchors: str,
+        preserve: str,
+        strength: float,
+        preset: str,
+        tokens: types.ConceptTokens | None = None,
+        **knobs: Any,
+    ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, anchors, preserve)), tokens)
+        erasure = erase(
+            backbone_of(model=model, clip=clip),
+            lines_of(concepts),
+            lines_of(anchors) or "",
+            lines_of(preserve),
+            replace(PRESETS[preset], **knobs),
+            strength,
+            tokens.placeholders() if tokens else None,
+        )
+        return io.NodeOutput(with_erasure(model, erasure), erasure)
+
+
+class SaveErasureAsLora(io.ComfyNode):
+    """An erasure as an ordinary LoRA file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierSaveErasureAsLora",
+            display_name="Save Erasure as LoRA",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader and diffusers "
+                "apply it with the same effect. An existing file of the same name is replaced."
+            ),
+            search_aliases=["export erasure", "save lora"],
+            is_output_node=True,
+            inputs=[
+                Erasure.Input("erasure", tooltip="From Erase Concepts; its strength is part of the file."),
+                io.String.Input("name", default="atelier/erased", tooltip="File name; a / makes a folder."),
+            ],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The file's name for a LoRA loader.")],
+        )
+
+    @classmethod
+    def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
+        target = folders.current().model_target("loras", name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_lora(target, erasure)
+        saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
+        return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: rank {erasure.metadata.get('rank', '?')}"))

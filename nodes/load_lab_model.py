@@ -1,0 +1,34 @@
+"""Load Lab Model."""
+
+from ..host import folders
+from ..host.schema import io, make_schema
+from .sockets import CATEGORY
+
+
+class LoadLabModel(io.ComfyNode):
+    """The small model that ships with the pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierLoadLabModel",
+            display_name="Load Lab Model",
+            category=CATEGORY,
+            description=(
+                "The small Stable Diffusion that ships with the pack: emoji scenes of 128x128 pixels, trained from "
+                "scratch, no download. Its world has exact answers, so every workflow can be tried in seconds."
+            ),
+            search_aliases=["checkpoint", "demo model", "tiny model"],
+            inputs=[],
+            outputs=[
+                io.Model.Output(display_name="MODEL"),
+                io.Clip.Output(display_name="CLIP"),
+                io.Vae.Output(display_name="VAE"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        from ..lab.model.handles import load_handles
+
+        return io.NodeOutput(*load_handles(embedding_folders=folders.current().models.get("embeddings", ())))

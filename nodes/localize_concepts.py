@@ -1,0 +1,118 @@
+"""Localize Concepts."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ..core.localize import conceptexpress
+from ..core.localize.settings import PRESETS
+from ..host.adapters import backbone_of
+from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
+from ..host.schema import io, make_input, make_schema, ui
+from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
+
+
+class LocalizeConcepts(io.ComfyNode):
+    """ConceptExpress stage 1: a picture's concepts by clustering the model's self-attention."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierLocalizeConcepts",
+            display_name="Localize Concepts",
+            category=f"{CATEGORY}/localize",
+            description=(
+                "Finds the concepts of a picture without being told how many: shows the picture to the model, clusters "
+                "its self-attention (FINCH), drops the background, merges parts that belong together "
+                "(ConceptExpress, ECCV 2024). Of a batch, the first picture is read. Costs a few model passes."
+            ),
+            search_aliases=["segment", "decompose", "ConceptExpress", "FINCH", "cluster attention"],
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model whose attention is clustered."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model; it encodes the empty prompt."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.Image.Input("image", tooltip="The picture to take apart, at a size the model likes."),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="small_grid",
+                    tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
+                    "Stable Diffusion at 512 pixels and more.",
+                ),
+                io.Int.Input(
+                    "min_clusters",
+                    default=10,
+                    min=2,
+                    max=200,
+                    tooltip="The picture is first cut into at least this many pieces. More pieces keep small things "
+                    "apart, fewer join them early.",
+                ),
+                io.Float.Input(
+                    "saliency_threshold",
+                    default=1.0,
+                    min=0.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Pieces less salient than this many times the average are background.",
+                ),
+                io.Float.Input(
+                    "merge_threshold",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Above 1 joins pieces more readily (fewer concepts), below 1 less.",
+                ),
+                make_input(
+                    io.Boolean.Input,
+                    "adjacency",
+                    default=True,
+                    advanced=True,
+                    tooltip="Only pieces that touch may be joined.",
+                ),
+                make_input(
+                    io.Int.Input,
+                    "count",
+                    default=0,
+                    min=0,
+                    max=50,
+                    tooltip="How many concepts there are, if you know; 0 lets the method decide.",
+                ),
+                make_input(
+                    io.Int.Input,
+                    "max_concepts",
+                    default=0,
+                    min=0,
+                    max=50,
+                    advanced=True,
+                    tooltip="Keep only the most salient ones; 0 keeps all.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="Of the noise that the small_grid preset adds; the paper preset uses none.",
+                ),
+            ],
+            outputs=[
+                Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask per concept, in the picture's size."),
+                io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks, names and scores."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, clip: Any, vae: Any, image: Tensor, preset: str, seed: int, **knobs: Any
+    ) -> io.NodeOutput:
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        limits = {name: knobs.pop(name) or None for name in ("count", "max_concepts")}
+        settings = replace(PRESETS[preset], **knobs, **limits)
+        found = conceptexpress.localize(backbone, picture, settings, seed)
+        overlay = concept_overlay(picture, found, backbone.latent_downscale)
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        return io.NodeOutput(found, concept_masks(found, backbone.latent_downscale), overlay, ui=shown)

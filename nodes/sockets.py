@@ -1,0 +1,34 @@
+"""The pack's own socket types, and what several nodes say alike."""
+
+from torch import Tensor
+
+from ..host.schema import io
+
+CATEGORY = "Concept Atelier"
+
+Concepts = io.Custom("CONCEPTS")
+ConceptTokens = io.Custom("CONCEPT_TOKENS")
+AttentionCapture = io.Custom("ATTENTION_CAPTURE")
+Erasure = io.Custom("ERASURE")
+
+MAX_SEED = 2**64 - 1
+
+
+def picture_of(image: Tensor) -> Tensor:
+    """The first picture of an IMAGE (B, H, W, C) as (1, 3, H, W); transparency is left out, grey becomes RGB.
+
+    Raises:
+        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels.
+    """
+    if image.ndim != 4 or len(image) == 0 or image.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"an IMAGE must be (pictures, height, width, 1, 3 or 4 channels), got {tuple(image.shape)}; "
+            "connect the output of Load Image"
+        )
+    picture = image[:1, ..., :3].movedim(-1, 1).float()
+    return picture.expand(-1, 3, -1, -1).clone()
+
+
+def lines_of(text: str) -> list[str]:
+    """The entries of a list written one per line or with commas, without empty ones."""
+    return [entry for entry in (part.strip() for part in text.replace("\n", ",").split(",")) if entry]
