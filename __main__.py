@@ -1,4 +1,4 @@
-"""The command line: ``python -m concept_atelier run | lab | bench``."""
+"""The command line: ``python -m concept_atelier run | demo | lab | bench``."""
 
 import argparse
 import importlib
@@ -9,6 +9,7 @@ from typing import Any
 COMMANDS = {
     "run": ("run a workflow without ComfyUI", "host.cli"),
     "lab": ("train and publish the lab model", "lab.train.cli"),
+    "demo": ("run the workflows on the lab model and show what came out", "lab.demo"),
     "bench": ("measure methods against known answers", None),
 }
 BENCHES = {"localize": ("how well pictures are taken apart", "lab.bench.localize")}
