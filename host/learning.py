@@ -14,7 +14,7 @@ from .token_previews import draw_tokens
 def reporter(
     backbone: Backbone, template: str, size: tuple[int, int], preview_every: int, node_id: str | None
 ) -> OnStep:
-    """A callback that shows every step, draws the tokens every so many (0: never) and raises when the run is cancelled."""
+    """A callback that shows every step, draws the tokens every so many (0: never) and stops a cancelled run."""
     progress = start_progress(node_id)
 
     def report(step: int, total: int, loss: float, tokens: ConceptTokens) -> None:

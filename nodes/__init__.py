@@ -2,8 +2,8 @@
 
 from ..host.schema import io
 from .capture_attention import CaptureAttention
-from .concepts_from_masks import ConceptsFromMasks
 from .concept_token_files import LoadConceptTokens, SaveConceptTokens
+from .concepts_from_masks import ConceptsFromMasks
 from .edit_concepts import EditConcepts
 from .encode_concept_prompt import EncodeConceptPrompt
 from .erase_concepts import EraseConcepts, SaveErasureAsLora

@@ -41,7 +41,7 @@ class LearnConceptTokens(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="lab",
-                    tooltip="Everything that has no widget here. lab: for the lab model. paper: the published settings.",
+                    tooltip="Everything without a widget here. lab: for the lab model. paper: the published settings.",
                 ),
                 io.Int.Input("steps", default=lab.steps, min=1, max=20000, tooltip="Training steps."),
                 io.Float.Input(

@@ -46,8 +46,8 @@ class ShowWordHeatmap(io.ComfyNode):
                     "normalise",
                     options=["relative", "absolute"],
                     default="relative",
-                    tooltip="relative stretches each map to the full range; absolute shows shares of attention, so that "
-                    "a word that landed nowhere stays dark.",
+                    tooltip="relative stretches each map to the full range; absolute shows shares of attention, so "
+                    "that a word that landed nowhere stays dark.",
                 ),
                 io.Boolean.Input(
                     "per_cell",

@@ -1,4 +1,4 @@
-"""The lab's autoencoder: 4 latent channels at one eighth of the side, on a pixel-unshuffle stem so that a CPU trains it."""
+"""The lab's autoencoder: 4 latent channels at an eighth of the side, on a pixel-unshuffle stem that CPUs can train."""
 
 import torch
 import torch.nn.functional as F

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..model.vae import SCALING_FACTOR, LabVAE
@@ -21,7 +20,7 @@ log = logging.getLogger("concept_atelier.lab")
 
 @dataclass(frozen=True)
 class VaeSettings:
-    """``samples`` counts crops of ``crop`` pixels a side; ``pool`` crops are drawn once and seen in eight orientations."""
+    """``samples`` counts crops of ``crop`` pixels a side; ``pool`` crops are drawn once, seen in eight orientations."""
 
     samples: int = 120_000
     batch: int = 32

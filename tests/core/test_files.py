@@ -2,10 +2,11 @@ import os
 
 import pytest
 import torch
-from concept_atelier.core import files
-from concept_atelier.core.types import ConceptTokens, Erasure, LowRank
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from concept_atelier.core import files
+from concept_atelier.core.types import ConceptTokens, Erasure, LowRank
 
 WIDTHS = {"clip_l": 192}
 SDXL = {"clip_l": 768, "clip_g": 1280}
@@ -207,11 +208,12 @@ def test_a_lora_file_has_kohyas_names_and_the_strength_inside(tmp_path):
 def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
     tmp_path, lab_backbone, lab_model, lab_clip, strength
 ):
+    from diffusers.loaders import StableDiffusionLoraLoaderMixin
+
     from concept_atelier.core.erase.uce import PRESETS, erase
     from concept_atelier.host.adapters import backbone_of
     from concept_atelier.host.handles import WeightPatch
     from concept_atelier.lab.model.modules import build_modules
-    from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
     erasure = erase(lab_backbone, ["cat"], "dog", ["crab"], PRESETS["small_model"], strength)
     files.save_lora(tmp_path / "no_cat.safetensors", erasure)

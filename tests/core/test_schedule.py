@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core import schedule
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from concept_atelier.host import folders
 from concept_atelier.host.progress import start_progress
 from concept_atelier.host.registry import Registry

@@ -1,4 +1,5 @@
 import pytest
+
 from concept_atelier.host.adapters import UnsupportedModelError, backbone_of
 from concept_atelier.host.diffusers_backbone import DiffusersBackbone
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.host.attention_taps import find_sites
 
 LATENT = torch.randn(2, 4, 6, 10, generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.host.autoencoder import WrappedAutoencoderKL
 from concept_atelier.host.diffusers_backbone import DiffusersBackbone
 from concept_atelier.host.handles import VaeHandle

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.host.conditioning import from_comfy, join, to_comfy, with_rows
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.diffusers_backbone import DiffusersBackbone

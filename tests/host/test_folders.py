@@ -6,11 +6,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+
 from concept_atelier.host import folders
 from concept_atelier.host.folders import BadNameError, atomic_write, inside, record_written, safe_name, save_safetensors
 from concept_atelier.host.images import from_pil, save_batch, to_pil
-from PIL import Image
-from safetensors.torch import load_file
 
 
 @pytest.mark.parametrize("name", ["apple", "a/b/c.png", "a\\b", "äpfel und birnen", "v1.2", ".hidden", "con_text"])

@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 
-import concept_atelier.nodes
 import pytest
-from concept_atelier.__main__ import build_parser, main
 from PIL import Image
+
+import concept_atelier.nodes
+from concept_atelier.__main__ import build_parser, main
 
 
 @pytest.fixture(autouse=True)

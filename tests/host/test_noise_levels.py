@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.schedule import scaled_linear_alphas, sigmas_of
 from concept_atelier.host.noise_levels import SCHEDULERS, noise_levels
 

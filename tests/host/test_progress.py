@@ -5,6 +5,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
+
 from concept_atelier.host.graph import GraphNode
 from concept_atelier.host.progress import InterruptedRun, Session, check_interrupt, start_progress, use
 from concept_atelier.host.terminal import TerminalBar

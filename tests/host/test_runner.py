@@ -10,11 +10,12 @@ import time
 
 import pytest
 import torch
+from PIL import Image
+
 from concept_atelier.host.execution import NodeFailedError
 from concept_atelier.host.registry import Registry
 from concept_atelier.host.runner import StoppedRunError, run_workflow
 from concept_atelier.host.schema import io
-from PIL import Image
 
 
 def node(kind, **inputs):

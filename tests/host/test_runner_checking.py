@@ -1,6 +1,7 @@
 """What is wrong with a graph is said before anything runs: which node, which input, what was expected and given."""
 
 import pytest
+
 from concept_atelier.host.checking import check, execution_order, ignored_inputs
 from concept_atelier.host.cli import split_override
 from concept_atelier.host.graph import WorkflowError, read_api

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.host.samplers import SAMPLERS, split_level
 
 LEVELS = torch.tensor([10.0, 4.0, 1.0, 0.0])

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.types import LowRank

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from concept_atelier.host import schema
 from concept_atelier.host.schema import io, make_input, make_schema, ui
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.schedule import scaled_linear_alphas
 from concept_atelier.host.conditioning import to_comfy

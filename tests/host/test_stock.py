@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from PIL import Image
+
 from concept_atelier.core.files import save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host import folders
@@ -12,7 +14,6 @@ from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDe
 from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly, read_lora
 from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage
 from concept_atelier.host.stock.texts import CLIPTextEncode, find_embedding, read_prompt
-from PIL import Image
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+
 from concept_atelier.host.handles import ClipHandle, TextEncoder
 from concept_atelier.host.text_encoding import encode, text_widths, word_vectors
 

@@ -1,4 +1,5 @@
 import pytest
+
 from concept_atelier.host.token_table import lay_out, placeholder_sizes, read_pieces, written_words
 
 TEXTS = [

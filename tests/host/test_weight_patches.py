@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
+
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.handles import WeightPatch
 from concept_atelier.host.weight_patches import call_with, check_patch, constants, patched_weights
-from torch import nn
 
 
 @pytest.fixture

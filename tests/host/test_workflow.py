@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from concept_atelier.host.graph import Link, WorkflowError, read_api, to_api
 from concept_atelier.host.widgets import widget_values
 from concept_atelier.host.workflow import load_workflow

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.attention.differentiable import token_maps
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.selection import Selection

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.attention.heatmap import normalise, word_heatmaps
 from concept_atelier.core.attention.maps import AttentionMaps
 from concept_atelier.core.backbone import Token, TokenizedText

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.attention.probabilities import conditional_mean, head_mean
 from concept_atelier.core.backbone import AttentionCall, AttentionSite
 

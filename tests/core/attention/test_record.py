@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.resize import resize_maps
 from concept_atelier.core.attention.selection import Selection

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.backbone import AttentionCall, AttentionSite
 

@@ -1,4 +1,5 @@
 import pytest
+
 from concept_atelier.core.attention.words import find_word, words_of
 from concept_atelier.core.backbone import Token, TokenizedText
 

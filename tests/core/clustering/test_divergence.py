@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from concept_atelier.core.clustering.divergence import DISTANCES, as_distributions, cosine, euclidean, symmetric_kl
 
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from concept_atelier.core.clustering.divergence import cosine, euclidean, symmetric_kl
 from concept_atelier.core.clustering.finch import (
     between_clusters,

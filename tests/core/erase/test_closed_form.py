@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from concept_atelier.core.erase.closed_form import compress, solve
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.erase.concept_vectors import concept_rows, fill, subject_positions, vector_pairs, vectors
 
 

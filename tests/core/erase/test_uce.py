@@ -3,6 +3,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+
 from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.concept_vectors import vector_pairs, vectors
 from concept_atelier.core.erase.uce import PRESETS, UceSettings, erase, pair_anchors

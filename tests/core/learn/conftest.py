@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from concept_atelier.core.types import Concepts
 from torch import Tensor
+
+from concept_atelier.core.types import Concepts
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
+
 from concept_atelier.core.learn.conceptexpress import PRESETS, ConceptExpressSettings, learn, step_loss
 from concept_atelier.core.learn.examples import prepare
 from concept_atelier.core.learn.lesson import begin

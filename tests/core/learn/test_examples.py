@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from concept_atelier.core.learn.examples import fit, fit_targets, prepare
 from concept_atelier.core.types import Concepts
 

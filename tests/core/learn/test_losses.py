@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.learn.losses import attention_alignment, masked_denoising
 
 

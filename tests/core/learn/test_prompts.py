@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.learn.prompts import Prompt, placeholder_positions, prompt_of, single_and_joint
 
 NAMES = ("apple", "crab", "bell")

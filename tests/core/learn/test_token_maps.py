@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.learn.token_maps import choose_sites, common_grid, recorded_tokens
 
 

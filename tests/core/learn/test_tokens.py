@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.learn.tokens import resize_rows, start_bank
 
 NAMES = ("apple", "crab", "bell")

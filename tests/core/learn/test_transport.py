@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.learn.transport import grid_distances, potentials, sinkhorn_divergence, transport_cost
 
 

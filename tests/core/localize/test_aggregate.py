@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch.nn.functional import interpolate
+
 from concept_atelier.core.localize.aggregate import (
     aggregate_self_attention,
     clustering_grid,
@@ -8,7 +10,6 @@ from concept_atelier.core.localize.aggregate import (
     self_grids,
 )
 from concept_atelier.core.localize.settings import LocalizeSettings
-from torch.nn.functional import interpolate
 
 
 def maps_on(*grids, seed=0):

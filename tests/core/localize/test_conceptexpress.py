@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from concept_atelier.core.localize.conceptexpress import localize, localize_masks, observe
 from concept_atelier.core.localize.settings import PAPER, SMALL_GRID
 

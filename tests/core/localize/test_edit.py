@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+
 from concept_atelier.core.localize.edit import add_background, drop, grow, keep, merge, rename
 
 

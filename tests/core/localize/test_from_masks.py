@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.localize.from_masks import concepts_from_masks, masks_to_grid, separate
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.localize.saliency import (
     border_cells,
     border_saliency,

@@ -1,4 +1,5 @@
 import pytest
+
 from concept_atelier.core.localize.settings import PAPER, PRESETS, SMALL_GRID, LocalizeSettings
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from concept_atelier.core.clustering.components import count_regions
 from concept_atelier.core.localize.settings import PAPER, SMALL_GRID
 from concept_atelier.core.localize.stages import concepts_from_attention, drop_background, parts_of, pre_cluster

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.localize.upsample import covered_size, smooth_masks, to_pixels
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.core.localize.conceptexpress import Observation
 from concept_atelier.core.localize.from_masks import masks_to_grid
 from concept_atelier.core.localize.saliency import border_saliency

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from concept_atelier.lab.bench.baselines import (
     ceiling,
     kmeans_of_colours,

@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.localize import METHODS, add_arguments, main, run, score_case, table

@@ -3,6 +3,7 @@ from itertools import permutations
 
 import pytest
 import torch
+
 from concept_atelier.lab.bench.metrics import (
     adjusted_rand_index,
     best_assignment,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from concept_atelier.lab.model.modules import CONTEXT_LENGTH, build_modules, load_tokenizer
 from concept_atelier.lab.world.atlas import load_atlas
 
