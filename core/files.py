@@ -119,7 +119,7 @@ def save_lora(path: Path, erasure: Erasure, dtype: torch.dtype = torch.float32) 
     save_tensors(path, *lora_tensors(erasure, dtype))
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file beside ``path`` and move it there once it is whole.
 
     On any exception, a full disk or an interrupt included, an older file at ``path`` stays as it was and nothing else
@@ -132,7 +132,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     temporary = path.with_name(f".saving-{secrets.token_hex(8)}{path.suffix}")
     try:
         plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        _write(temporary, save(plain, metadata=dict(metadata)))
+        _write(temporary, save(plain, metadata=dict(metadata) if metadata else None))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import inside_comfyui
-from .names import BadNameError, inside, safe_name
+from .names import BadNameError, inside, name_verdict, safe_name
 from .saving import atomic_write, note_written, record_written, save_safetensors
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "current",
     "headless",
     "inside",
+    "name_verdict",
     "note_written",
     "record_written",
     "safe_name",

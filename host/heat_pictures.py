@@ -21,12 +21,14 @@ def heat_grid(heat: Tensor, words: Sequence[str], image: Tensor | None) -> Tenso
     """IMAGE (N * B, h, w, 3) of maps (N, B, H, W) in 0..1: all pictures of the first word, then of the second ...
 
     Raises:
-        ValueError: when there are other than B pictures.
+        ValueError: when there are other than B pictures, and for pictures that are not finite.
     """
     if image is None:
         image = torch.zeros(*heat.shape[1:], 3)
     if len(image) != heat.shape[1]:
         raise ValueError(f"{heat.shape[1]} latents were sampled, but {len(image)} pictures are connected")
+    if not torch.isfinite(image).all():
+        raise ValueError("the picture holds NaN or infinite values; the latent or the model it came from is broken")
     shown = [
         heat_over(picture[..., :3], one, word)
         for word, maps in zip(words, heat, strict=True)

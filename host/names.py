@@ -29,6 +29,15 @@ def safe_name(name: str, what: str = "file name") -> PurePosixPath:
     return PurePosixPath(*parts)
 
 
+def name_verdict(name: str | None, what: str = "file name") -> bool | str:
+    """What a node's ``validate_inputs`` says of a name: True, or what is wrong; None (a linked input) passes."""
+    try:
+        safe_name("linked" if name is None else name, what)
+    except BadNameError as error:
+        return str(error)
+    return True
+
+
 def inside(folder: Path, name: str, what: str = "file name") -> Path:
     """The path of ``name`` in ``folder``; raises :class:`BadNameError` as :func:`safe_name` does."""
     return folder.joinpath(*safe_name(name, what).parts)

@@ -2,6 +2,8 @@
 
 import re
 
+from ..core.attention.words import words_of
+from ..core.backbone import TokenizedText
 from ..core.types import ConceptTokens
 
 MARK = re.compile(r"<([\w-]+)>")
@@ -15,3 +17,15 @@ def check_marks(text: str, tokens: ConceptTokens | None) -> None:
         named = ", ".join(f"<{mark}>" for mark in unknown)
         there = ", ".join(known) or "none connected"
         raise ValueError(f"the prompt names {named}, but the tokens are: {there}")
+
+
+def words_to_show(text: TokenizedText) -> list[str]:
+    """Each written word and mark of a text once, in order, without punctuation.
+
+    Raises ``ValueError`` for a text without any.
+    """
+    marks = {token.text for token in text.tokens if token.placeholder is not None}
+    words = list(dict.fromkeys(word for word, _ in words_of(text) if word.isalnum() or word in marks))
+    if not words:
+        raise ValueError("the text has no words to show: give the prompt that was sampled")
+    return words

@@ -1,11 +1,13 @@
 """Writing files so that nothing half-written is ever left under its final name."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -58,6 +60,13 @@ def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mappin
     """:func:`~concept_atelier.core.files.save_tensors` for nodes: atomic, and known to :func:`record_written`."""
     save_tensors(path, tensors, metadata or {})
     note_written(path)
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write a value as readable JSON, atomically. Raises ``TypeError`` for what JSON cannot hold."""
+    text = json.dumps(value, indent=1) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _flush_to_disk(path: Path) -> None:

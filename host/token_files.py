@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ..core.backbone import Backbone
 from ..core.files import load_embeddings, save_embedding
 from ..core.types import ConceptTokens
-from .folders import Folders
+from .folders import Folders, note_written
 
 
 def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> list[str]:
@@ -17,8 +17,8 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> list[str]:
     names = [f"{prefix}{name}" for name in tokens.names]
     targets = [folders.model_target("embeddings", name) for name in names]
     for name, target in zip(tokens.names, targets, strict=True):
-        target.parent.mkdir(parents=True, exist_ok=True)
         save_embedding(target, tokens, name)
+        note_written(target)
     return names
 
 

@@ -3,17 +3,18 @@
 from PIL import Image
 
 from ..core.backbone import Backbone
+from ..core.learn.prompts import prompt_of
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil
 
-STEPS = 8
+STEPS, MOST = 8, 4
 
 
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
     """One picture of (H, W) pixels per token, side by side, at most four, always from the same noise."""
     placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
-    prompts = [template.format(mark) for mark in list(placeholders)[:4]]
+    prompts = [prompt_of(tokens.names, [index], template).text for index in range(min(MOST, len(tokens.names)))]
     positive, negative = backbone.encode_text(prompts, placeholders), backbone.encode_text([""])
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     pictures = backbone.decode_latent(ddim(backbone, positive, negative, cells, steps=STEPS))

@@ -40,6 +40,10 @@ class SaveConceptTokens(io.ComfyNode):
         said = "\n".join(f"embedding:{name}" for name in names)
         return io.NodeOutput("\n".join(names), ui=ui.PreviewText(said))
 
+    @classmethod
+    def validate_inputs(cls, prefix: str | None) -> bool | str:
+        return folders.name_verdict(None if prefix is None else f"{prefix}name", "prefix")
+
 
 class LoadConceptTokens(io.ComfyNode):
     """Embedding files to tokens."""

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core.localize.conceptexpress import localize_masks
-from ..core.localize.edit import parse_names
+from ..core.localize.edit import check_name, parse_names
 from ..core.localize.settings import PRESETS
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
@@ -74,7 +74,7 @@ class ConceptsFromMasks(io.ComfyNode):
         seed: int,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        named = parse_names(names) or None
+        named = [check_name(name) for name in parse_names(names)] or None
         found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found, backbone.latent_downscale)
         return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))

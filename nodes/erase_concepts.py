@@ -152,7 +152,11 @@ class SaveErasureAsLora(io.ComfyNode):
     @classmethod
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
         target = folders.current().model_target("loras", name)
-        target.parent.mkdir(parents=True, exist_ok=True)
         save_lora(target, erasure)
+        folders.note_written(target)
         saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
         return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: rank {erasure.metadata.get('rank', '?')}"))
+
+    @classmethod
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        return folders.name_verdict(name, "name")

@@ -31,6 +31,7 @@ class LearnConceptTokens(io.ComfyNode):
             ),
             search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model to learn on."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),

@@ -107,11 +107,19 @@ class LocalizeConcepts(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, clip: Any, vae: Any, image: Tensor, preset: str, seed: int, **knobs: Any
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        preset: str,
+        count: int,
+        max_concepts: int,
+        seed: int,
+        **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        limits = {name: knobs.pop(name) or None for name in ("count", "max_concepts")}
-        settings = replace(PRESETS[preset], **knobs, **limits)
+        settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **knobs)
         found = conceptexpress.localize(backbone, picture, settings, seed)
         overlay = concept_overlay(picture, found, backbone.latent_downscale)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()

@@ -7,10 +7,9 @@ from torch import Tensor
 from ..core import types
 from ..core.attention import heatmap
 from ..core.attention.record import AttentionRecorder
-from ..core.attention.words import words_of
 from ..host.adapters import backbone_of
 from ..host.heat_pictures import heat_grid, target_size
-from ..host.prompts import check_marks
+from ..host.prompts import check_marks, words_to_show
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of
 
@@ -81,7 +80,7 @@ class ShowWordHeatmap(io.ComfyNode):
         backbone, placeholders = backbone_of(clip=clip), tokens.placeholders() if tokens else None
         maps, read = capture.maps(), backbone.tokenize(text, placeholders)
         maps.check_text(backbone.encode_text([text], placeholders).context)
-        wanted = lines_of(words) or [word for word, _ in words_of(read) if word.isalnum() or tokens]
+        wanted = lines_of(words) or words_to_show(read)
         size = target_size(image, samples["samples"])
         heat = heatmap.normalise(heatmap.word_heatmaps(maps, read, wanted, size, per_cell=per_cell), normalise)  # type: ignore[arg-type]
         pictures = heat_grid(heat, wanted, image)

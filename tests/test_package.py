@@ -14,7 +14,7 @@ HEAVY = ("torch", "diffusers", "transformers", "comfy", "concept_atelier.host", 
 
 def modules_after(statement):
     code = f"import sys; {statement}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     return set(done.stdout.split())
 
 

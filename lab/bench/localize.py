@@ -18,6 +18,7 @@ from ...core.localize.conceptexpress import Observation, localize_observed, obse
 from ...core.localize.from_masks import masks_to_grid
 from ...core.localize.settings import PRESETS, SMALL_GRID, LocalizeSettings
 from ...core.localize.upsample import smooth_masks
+from ...host.saving import save_json
 from ..world.atlas import SPLITS
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case
@@ -141,8 +142,6 @@ def main(args: argparse.Namespace) -> int:
         progress=_show_progress,
     )
     if args.json:
-        from ..train.common import save_json
-
         save_json(args.json, result)
     sys.stdout.write(table(result))
     return 0

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from ...host.handles import ClipHandle, ModelHandle, TextEncoder, VaeHandle
-from ..train.unet import alphas_cumprod
-from .modules import LabModules
+from .modules import LabModules, alphas_cumprod
 from .vae import DOWNSCALE, SCALING_FACTOR
 from .weights import WEIGHTS, load_lab_model
 

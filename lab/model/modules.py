@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from ...core.schedule import scaled_linear_alphas
 from .vae import DOWNSCALE, LATENT_CHANNELS, LabVAE
 
 if TYPE_CHECKING:
@@ -90,6 +92,11 @@ def build_unet() -> "UNet2DConditionModel":
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(**UNET_CONFIG)
+
+
+def alphas_cumprod() -> Tensor:
+    """(1000,) float64: SD1.5's scaled-linear schedule, which the lab model was trained with."""
+    return scaled_linear_alphas(TRAIN_TIMESTEPS, BETA_START, BETA_END)
 
 
 def build_modules(seed: int = 0) -> LabModules:

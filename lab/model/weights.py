@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ..train.common import save_json, save_state
+from ...core.files import load_tensors, save_tensors
+from ...host.saving import save_json
 from .modules import (
     BETA_END,
     BETA_START,
@@ -27,6 +27,10 @@ FILES = {
 }
 
 
+RUN_FILES = {"vae": "vae.safetensors", "text": "text_encoder.safetensors", "unet": "unet.safetensors"}
+"""Training run to the file it ends with."""
+
+
 def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
     """The trained model, float32, in evaluation mode.
 
@@ -42,30 +46,39 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
     vae = LabVAE(**json.loads((folder / "vae/config.json").read_text(encoding="utf-8")))
     modules = LabModules(build_unet(), build_text_encoder(), load_tokenizer(), vae)
     for part, name in FILES.items():
-        state = {key: value.float() for key, value in load_file(folder / name).items()}
+        state = {key: value.float() for key, value in load_tensors(folder / name)[0].items()}
         getattr(modules, part).load_state_dict(state)
-    for part in (modules.unet, modules.text_encoder, modules.vae):
-        part.eval().requires_grad_(False)
+    modules.unet.eval().requires_grad_(False)
+    modules.text_encoder.eval().requires_grad_(False)
+    modules.vae.eval().requires_grad_(False)
     return modules
 
 
 def publish(runs: Path, folder: Path = WEIGHTS) -> None:
-    """Gather the averages of the three training runs under ``runs`` into a model folder."""
-    parts = {"unet": runs / "unet/unet.safetensors", "text_encoder": runs / "text/text_encoder.safetensors"}
-    parts["vae"] = runs / "vae/vae.safetensors"
-    for part, source in parts.items():
-        if not source.exists():
-            raise FileNotFoundError(f"no trained {part} at {source}; run `python -m concept_atelier lab train` first")
-        save_state(folder / FILES[part], half(load_file(source)))
+    """Gather the averages of the three training runs under ``runs`` into a model folder.
+
+    Raises:
+        FileNotFoundError: before anything is written, naming a run's missing file and the command that makes it.
+    """
+    for run, needed in RUN_FILES.items():
+        for source in (runs / run / needed, runs / run / "log.json"):
+            if not source.exists():
+                raise FileNotFoundError(
+                    f"the {run} is not trained: {source} is missing; run "
+                    f"`python -m concept_atelier lab train {run} --runs {runs}` first"
+                )
+    for part, run in (("unet", "unet"), ("text_encoder", "text"), ("vae", "vae")):
+        save_tensors(folder / FILES[part], half(load_tensors(runs / run / RUN_FILES[run])[0]))
     build_unet().save_config(folder / "unet")
     build_text_encoder().config.save_pretrained(folder / "text_encoder")
-    record = {name: json.loads((runs / name / "log.json").read_text()) for name in ("vae", "text", "unet")}
+    record = {run: json.loads((runs / run / "log.json").read_text(encoding="utf-8")) for run in RUN_FILES}
     save_json(folder / "vae/config.json", record["vae"]["settings"]["model"])
     save_json(folder / "scheduler/scheduler_config.json", scheduler_config())
     save_json(folder / "training.json", {name: thin(log) for name, log in record.items()})
 
 
 def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in half precision, those of whole numbers as they are."""
     return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,34 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from ...core.files import load_tensors, save_tensors
+from ...host.saving import atomic_write, save_json
 
 log = logging.getLogger("concept_atelier.lab")
 
 State = dict[str, Tensor]
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Call ``write(temporary_path)`` and move the result to ``path``, so that a kill leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save_state(path: Path, state: State, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically."""
-    state = {key: value.detach().contiguous() for key, value in state.items()}
-    write_atomically(path, lambda temporary: save_file(state, temporary, metadata))
-
-
-def save_json(path: Path, value: Any) -> None:
-    """Write JSON, atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(value, indent=1) + "\n"))
 
 
 class Ema:
@@ -108,24 +87,26 @@ class Run:
         seconds = self.seconds + time.monotonic() - self._started
         info = {"samples": self.samples, "seconds": seconds, "ema_steps": {n: e.steps for n, e in self.emas.items()}}
         state = {key: value.clone() for key, value in state.items()}
-        save_state(self.folder / "state.safetensors", state, {"run": json.dumps(info)})
+        save_tensors(self.folder / "state.safetensors", state, {"run": json.dumps(info)})
         save_json(self.folder / "log.json", {"settings": self.settings, **info, "curve": self.curve})
 
     def _load(self) -> None:
-        from safetensors import safe_open
-
         path = self.folder / "state.safetensors"
-        with safe_open(path, "pt") as file:
-            info = json.loads(file.metadata()["run"])
-        state = load_file(path)
+        state, metadata = load_tensors(path)
+        info = json.loads(metadata["run"])
         for name, module in self.modules.items():
             module.load_state_dict(_under(state, f"{name}."))
             self.emas[name].shadow = _under(state, f"ema.{name}.")
             self.emas[name].steps = info["ema_steps"][name]
         self._load_optimiser(state)
         self.samples, self.seconds = info["samples"], info["seconds"]
-        self.curve = json.loads((self.folder / "log.json").read_text())["curve"]
+        self.curve = self._load_curve()
         log.info("resuming at %d samples from %s", self.samples, path)
+
+    def _load_curve(self) -> list[dict[str, float]]:
+        """Empty when a kill came between the first state and its log."""
+        path = self.folder / "log.json"
+        return json.loads(path.read_text(encoding="utf-8"))["curve"] if path.exists() else []
 
     def _load_optimiser(self, state: State) -> None:
         slots: dict[int, dict[str, Tensor]] = {}
@@ -148,4 +129,5 @@ def save_sheet(path: Path, rows: Iterable[Tensor]) -> None:
     """A PNG of rows of pictures, each row (B, 3, H, W) in -1..1."""
     stacked = torch.cat([torch.cat(list(row), dim=-1) for row in rows], dim=-2)
     pixels = ((stacked.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-    write_atomically(path, lambda temporary: Image.fromarray(pixels).save(temporary, "PNG"))
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
+from ...core.files import load_tensors, save_tensors
 from ..model.modules import CONTEXT_LENGTH, load_tokenizer
 from ..model.vae import SCALING_FACTOR, LabVAE
 from ..world.scene import Scene, SceneSettings, sample_scene
-from .common import save_state, to_tensor
+from .common import to_tensor
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -52,6 +52,6 @@ def cached_scenes(path: Path, vae: LabVAE, count: int, settings: SceneSettings, 
     if not path.exists():
         log.info("drawing %d scenes of %s", count, settings.size)
         scenes = draw_scenes(vae, count, settings, first_seed)
-        save_state(path, {"latents": scenes.latents, "tokens": scenes.tokens})
-    with safe_open(path, "pt") as file:
-        return LatentScenes(file.get_tensor("latents"), file.get_tensor("tokens"))
+        save_tensors(path, {"latents": scenes.latents, "tokens": scenes.tokens})
+    tensors, _ = load_tensors(path)
+    return LatentScenes(tensors["latents"], tensors["tokens"])

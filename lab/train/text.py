@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...core.files import save_tensors
 from ..model.modules import TEXT_WIDTH, build_text_encoder
 from ..model.vae import ResidualBlock
 from ..world.scene import SceneSettings, sample_scene
-from .common import Run, save_sheet, save_state, to_tensor
+from .common import Run, save_sheet, to_tensor
 from .dataset import tokenize
 
 log = logging.getLogger("concept_atelier.lab")
@@ -20,7 +21,8 @@ log = logging.getLogger("concept_atelier.lab")
 
 @dataclass(frozen=True)
 class TextSettings:
-    """``samples`` counts caption-picture pairs; pictures are seen at ``side`` pixels, ``pool`` of them drawn once."""
+    """``samples`` counts caption-picture pairs; pictures are seen at ``side`` pixels, ``pool`` of them drawn once;
+    retrieval is measured among ``judged`` development scenes."""
 
     samples: int = 64_000
     batch: int = 128
@@ -30,6 +32,7 @@ class TextSettings:
     temperature: float = 0.07
     seed: int = 0
     save_every: int = 16_000
+    judged: int = 256
 
 
 class ImageTower(nn.Module):
@@ -97,7 +100,7 @@ def train_text(folder: Path, settings: TextSettings) -> None:
     run = Run(folder, {"pair": pair}, optimiser, asdict(settings), ema_decay=0.995)
     log.info("drawing %d pictures", settings.pool)
     pictures, tokens = draw_pairs(settings.pool, settings.side, "train", 10_000_000)
-    held = draw_pairs(256, settings.side, "development", 0)
+    held = draw_pairs(settings.judged, settings.side, "development", 0)
     choose = np.random.default_rng(settings.seed + run.samples)
     steps = 0
     while run.samples < settings.samples:
@@ -123,15 +126,15 @@ def train_text(folder: Path, settings: TextSettings) -> None:
 
 @torch.no_grad()
 def checkpoint(run: Run, settings: TextSettings, held: tuple[np.ndarray, Tensor]) -> None:
-    """Save the state, measure retrieval among 256 development scenes, write the text encoder's average."""
+    """Save the state, measure retrieval among development scenes, write the text encoder's average."""
     pair = ContrastivePair(settings.temperature)
     pair.load_state_dict(run.emas["pair"].shadow)
     pictures, tokens = held
     similarity = pair(to_tensor(pictures), tokens)
     right = (similarity.argmax(1) == torch.arange(len(tokens))).float().mean()
     run.note(top1_development=right.item(), loss_development=contrast(similarity, tokens).item())
-    save_state(run.folder / "text_encoder.safetensors", pair.text.state_dict())
-    save_state(run.folder / "image_tower.safetensors", pair.image.state_dict())
+    save_tensors(run.folder / "text_encoder.safetensors", pair.text.state_dict())
+    save_tensors(run.folder / "image_tower.safetensors", pair.image.state_dict())
     best = similarity.argmax(1)[:8]
     save_sheet(run.folder / "pictures.png", [to_tensor(pictures[:8]), to_tensor(pictures[best.numpy()])])
     run.save()

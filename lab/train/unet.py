@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ..model.modules import (
-    BETA_END,
-    BETA_START,
-    TRAIN_TIMESTEPS,
-    build_text_encoder,
-    build_unet,
-)
-from ..model.vae import DOWNSCALE, LATENT_CHANNELS, SCALING_FACTOR, LabVAE
+from ...core.backbone import Conditioning
+from ...core.files import load_tensors, save_tensors
+from ...core.sampling import ddim
+from ...core.schedule import add_noise, snr
+from ...host.adapters import backbone_of
+from ...host.handles import ModelHandle
+from ..model.modules import alphas_cumprod, build_text_encoder, build_unet
+from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..world.scene import SceneSettings
-from .common import Run, save_sheet, save_state
+from .common import Run, save_sheet
 from .dataset import LatentScenes, cached_scenes, tokenize
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Stage:
 
 CLOSE_UP = SceneSettings(size=(64, 64), counts=(1,), sides=(0.62, 0.97))
 WHOLE = SceneSettings(size=(128, 128), counts=(1, 1, 2, 2, 2, 3))
-STAGES = (Stage("closeup", 200_000, 48_000, 48, CLOSE_UP), Stage("whole", 520_000, 60_000, 24, WHOLE))
+STAGES = (Stage("closeup", 120_000, 48_000, 24, CLOSE_UP), Stage("whole", 520_000, 60_000, 16, WHOLE))
 PROMPTS = (
     "a cat in noto style on blue",
     "a rocket in fluent style on yellow",
@@ -79,12 +78,6 @@ class UnetSettings:
         return self.stages[-1].until
 
 
-def alphas_cumprod() -> Tensor:
-    """(1000,) of SD1.5's scaled-linear schedule."""
-    betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_TIMESTEPS, dtype=torch.float64) ** 2
-    return (1 - betas).cumprod(0).float()
-
-
 class CaptionEncoder:
     """The frozen text encoder with what it said of each caption kept, in float16 (30 KB a caption)."""
 
@@ -106,8 +99,8 @@ class CaptionEncoder:
 
 def weights(alphas: Tensor, timestep: Tensor, settings: UnetSettings) -> Tensor:
     """(B,) loss weights of noise prediction."""
-    snr = alphas[timestep] / (1 - alphas[timestep])
-    return (snr.clamp(max=settings.snr_cap) / snr).clamp(min=settings.least_weight)
+    ratio = snr(alphas[timestep])
+    return (ratio.clamp(max=settings.snr_cap) / ratio).clamp(min=settings.least_weight)
 
 
 def step_loss(
@@ -119,8 +112,7 @@ def step_loss(
     context = encode(torch.where(dropped[:, None], encode.empty, tokens.long()))
     timestep = torch.randint(0, len(alphas), (batch,))
     noise = torch.randn_like(latent)
-    signal = alphas[timestep][:, None, None, None]
-    noisy = signal.sqrt() * latent + (1 - signal).sqrt() * noise
+    noisy = add_noise(latent, noise, timestep, alphas)
     predicted = unet(noisy.to(memory_format=torch.channels_last), timestep, context).sample
     return (weights(alphas, timestep, settings) * (predicted - noise).square().mean((1, 2, 3))).mean()
 
@@ -128,8 +120,8 @@ def step_loss(
 def train_unet(folder: Path, vae_file: Path, text_file: Path, settings: UnetSettings) -> None:
     """Train, or go on training, the denoiser in a folder; ends with ``unet.safetensors`` of the average."""
     vae, text_encoder = LabVAE(), build_text_encoder()
-    vae.load_state_dict(load_file(vae_file))
-    text_encoder.load_state_dict(load_file(text_file))
+    vae.load_state_dict(load_tensors(vae_file)[0])
+    text_encoder.load_state_dict(load_tensors(text_file)[0])
     encode = CaptionEncoder(text_encoder)
     torch.manual_seed(settings.seed)
     unet = build_unet().to(memory_format=torch.channels_last)
@@ -149,7 +141,7 @@ def train_stage(
     run: Run, stage: Stage, scenes: LatentScenes, encode: CaptionEncoder, vae: LabVAE, settings: UnetSettings
 ) -> None:
     """Train until the stage's number of samples."""
-    alphas = alphas_cumprod()
+    alphas = alphas_cumprod().float()
     unet = run.modules["unet"]
     mean, steps = 0.0, 0
     while run.samples < stage.until:
@@ -179,29 +171,19 @@ def rate(progress: float, steps: int, settings: UnetSettings) -> float:
 
 
 @torch.no_grad()
-def draw(unet: Any, context: Tensor, empty: Tensor, size: tuple[int, int], seed: int, steps: int = 20) -> Tensor:
-    """Deterministic DDIM (Song et al. 2021, eq. 12) with guidance 3.5: scaled latents (B, 4, h, w)."""
-    alphas = alphas_cumprod()
-    generator = torch.Generator().manual_seed(seed)
-    latent = torch.randn(len(context), LATENT_CHANNELS, size[0] // DOWNSCALE, size[1] // DOWNSCALE, generator=generator)
-    timesteps = torch.linspace(TRAIN_TIMESTEPS - 1, 0, steps + 1).round().long()
-    both = torch.cat([empty.expand_as(context), context])
-    for now, after in zip(timesteps, timesteps[1:], strict=False):
-        plain, guided = unet(torch.cat([latent, latent]), now, both).sample.chunk(2)
-        noise = plain + 3.5 * (guided - plain)
-        clean = (latent - (1 - alphas[now]).sqrt() * noise) / alphas[now].sqrt()
-        latent = alphas[after].sqrt() * clean + (1 - alphas[after]).sqrt() * noise
-    return latent
-
-
-@torch.no_grad()
 def checkpoint(run: Run, encode: CaptionEncoder, vae: LabVAE, settings: UnetSettings) -> None:
     """Save the state and the average, and draw the fixed prompts with it."""
     unet = build_unet().eval()
     unet.load_state_dict(run.emas["unet"].shadow)
-    save_state(run.folder / "unet.safetensors", unet.state_dict())
+    save_tensors(run.folder / "unet.safetensors", unet.state_dict())
     run.save()
     stage = next((s for s in settings.stages if run.samples < s.until), settings.stages[-1])
-    context, empty = encode(tokenize(list(settings.prompts))), encode(encode.empty[None])
-    sheets = [vae.decode(draw(unet, context, empty, stage.scenes.size, seed) / SCALING_FACTOR) for seed in (0, 1)]
+    prompts, empty = (encode(ids) for ids in (tokenize(list(settings.prompts)), encode.empty[None]))
+    backbone = backbone_of(ModelHandle(unet, alphas_cumprod(), "lab", latent_downscale=DOWNSCALE))
+    height, width = (side // DOWNSCALE for side in stage.scenes.size)
+    latents = [
+        ddim(backbone, Conditioning(prompts), Conditioning(empty), (height, width), steps=20, guidance=3.5, seed=seed)
+        for seed in (0, 1)
+    ]
+    sheets = [vae.decode(latent / SCALING_FACTOR) for latent in latents]
     save_sheet(run.folder / f"pictures-{run.samples:07d}.png", sheets)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...core.files import save_tensors
 from ..model.vae import SCALING_FACTOR, LabVAE
 from ..world.atlas import load_atlas
 from ..world.backgrounds import sample_background
@@ -20,7 +21,8 @@ log = logging.getLogger("concept_atelier.lab")
 
 @dataclass(frozen=True)
 class VaeSettings:
-    """``samples`` counts crops of ``crop`` pixels a side; ``pool`` crops are drawn once, seen in eight orientations."""
+    """``samples`` counts crops of ``crop`` pixels a side; ``pool`` crops are drawn once, seen in eight orientations;
+    the average is measured on ``judged`` development scenes, at least 16."""
 
     samples: int = 120_000
     batch: int = 32
@@ -31,6 +33,7 @@ class VaeSettings:
     gradient: float = 0.5
     seed: int = 0
     save_every: int = 16_000
+    judged: int = 64
 
 
 def draw_crops(count: int, crop: int, seed: int) -> np.ndarray:
@@ -117,8 +120,8 @@ def train_vae(folder: Path, settings: VaeSettings) -> None:
         if steps % 100 == 0:
             run.note(loss=float(loss), psnr_train=psnr(picture.detach(), target))
         if run.samples % settings.save_every < settings.batch:
-            checkpoint(run)
-    checkpoint(run)
+            checkpoint(run, settings)
+    checkpoint(run, settings)
 
 
 def rate(progress: float) -> float:
@@ -126,20 +129,18 @@ def rate(progress: float) -> float:
     return min(1.0, progress / 0.01 + 0.01) * 0.5 * (1 + float(np.cos(np.pi * min(progress, 1.0))))
 
 
-def checkpoint(run: Run) -> None:
+def checkpoint(run: Run, settings: VaeSettings) -> None:
     """Save the state, measure the average on development scenes, write it with its scale folded in."""
-    from .common import save_state
-
     vae = LabVAE()
     vae.load_state_dict(run.emas["vae"].shadow)
-    score, pictures, restored = evaluate(vae, "development", 64)
-    unseen, _, _ = evaluate(vae, "development", 32, SceneSettings(unseen=True))
+    score, pictures, restored = evaluate(vae, "development", settings.judged)
+    unseen, _, _ = evaluate(vae, "development", settings.judged // 2, SceneSettings(unseen=True))
     run.note(psnr=score, psnr_unseen=unseen)
     with torch.no_grad():
         latents = torch.cat([vae.encode(batch) for batch in pictures.split(16)])
         vae.fold_scale(latents.std((0, 2, 3)))
         scaled = vae.encode(pictures) * SCALING_FACTOR
     run.note(latent_std=float(scaled.std()), latent_mean=float(scaled.mean()))
-    save_state(run.folder / "vae.safetensors", vae.state_dict())
+    save_tensors(run.folder / "vae.safetensors", vae.state_dict())
     save_sheet(run.folder / "pictures.png", [pictures[:8], restored[:8], pictures[8:16], restored[8:16]])
     run.save()

@@ -36,7 +36,7 @@ def shrink(tmp_path):
 def test_help_is_quick():
     code = "import sys; from concept_atelier.__main__ import build_parser; build_parser(['run']).format_help()"
     check = "; assert not {'torch', 'numpy', 'PIL'} & set(sys.modules), 'slow imports'"
-    subprocess.run([sys.executable, "-c", code + check], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code + check], check=True, timeout=300)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["bench", "--help"]])

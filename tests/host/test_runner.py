@@ -269,7 +269,7 @@ def slow_run(tmp_path):
         command = [sys.executable, tmp_path / "driver.py", tmp_path / "w.json", "--out", out]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
-        for _ in range(1200):
+        for _ in range(6000):
             if list(out.glob(".slow*")):
                 return process
             time.sleep(0.05)
@@ -288,7 +288,7 @@ def left_in(folder):
 def test_ctrl_c_stops_at_the_next_step_with_exit_code_130(slow_run, tmp_path):
     process = slow_run(deaf=False)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert 'finished: node 1 "First" (First)' in said
     assert "Traceback" not in said
@@ -298,10 +298,11 @@ def test_ctrl_c_stops_at_the_next_step_with_exit_code_130(slow_run, tmp_path):
 def test_a_second_ctrl_c_stops_a_node_that_does_not_listen(slow_run, tmp_path):
     process = slow_run(deaf=True)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
+    # Two signals that arrive before the first is handled count as one.
+    assert any("stopping after this step" in line for line in process.stderr)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert left_in(tmp_path / "out") == {"slow.txt": "old"}
@@ -310,5 +311,5 @@ def test_a_second_ctrl_c_stops_a_node_that_does_not_listen(slow_run, tmp_path):
 def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file(slow_run, tmp_path):
     process = slow_run(deaf=True)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert (tmp_path / "out/slow.txt").read_text() == "old"

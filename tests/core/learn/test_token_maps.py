@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from concept_atelier.core.attention.record import AttentionRecorder
+from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.learn.token_maps import choose_sites, common_grid, recorded_tokens
 
 
@@ -38,6 +40,27 @@ def test_one_layer_equals_the_softmax_written_out(lab_backbone, generator):
     weights = torch.softmax(torch.einsum("bhnd,bhmd->bhnm", call.query, call.key) * call.scale, -1)
     expected = weights.mean(1)[1, :, 4].reshape(4, 6)
     torch.testing.assert_close(run(lab_backbone, [(1, (4,))], sites, (4, 6), latent)[0], expected)
+
+
+def test_they_are_the_recorders_maps(lab_backbone, generator):
+    sites = [site for site in lab_backbone.attention_sites() if site.kind == "cross" and site.downscale == 2]
+    latent = torch.randn(2, 4, 8, 12, generator=generator)
+    recorder = AttentionRecorder(Selection(kinds=("cross",), grids=((4, 6),)))
+    with torch.no_grad(), recorder.listening(lab_backbone):
+        maps = run(lab_backbone, [(0, (1,)), (1, (2,))], sites, (4, 6), latent)
+    dense = recorder.maps().cross[(4, 6)]
+    torch.testing.assert_close(maps, torch.stack([dense[0, 1], dense[1, 2]]))
+
+
+def test_gradients_reach_the_placeholders_vectors_and_no_weight(lab_backbone, lab_modules):
+    vectors = torch.randn(2, 192, generator=torch.Generator().manual_seed(0)).mul_(0.02).requires_grad_()
+    conditioning = lab_backbone.encode_text(["photo of <apple>"], {"<apple>": {"clip_l": vectors}})
+    with recorded_tokens(lab_backbone, choose_sites(lab_backbone, (8, 12), 2), [(0, (3, 4))], (4, 6)) as maps:
+        lab_backbone.predict_noise(torch.ones(1, 4, 8, 12), torch.tensor([40]), conditioning)
+    maps.mean().square().sum().backward()
+    assert (vectors.grad.abs().sum(1) > 0).all()
+    weights = [*lab_modules.unet.parameters(), *lab_modules.text_encoder.parameters()]
+    assert all(weight.grad is None for weight in weights)
 
 
 def test_sites_by_downscale_or_by_size(lab_backbone):

@@ -31,12 +31,18 @@ def lab_clip(lab_modules):
 
 
 @pytest.fixture(scope="session")
-def lab_backbone(lab_modules, lab_model, lab_clip):
-    from concept_atelier.host.adapters import backbone_of
+def lab_vae(lab_modules):
     from concept_atelier.host.handles import VaeHandle
     from concept_atelier.lab.model.vae import SCALING_FACTOR
 
-    return backbone_of(lab_model, lab_clip, VaeHandle(lab_modules.vae, SCALING_FACTOR))
+    return VaeHandle(lab_modules.vae, SCALING_FACTOR)
+
+
+@pytest.fixture(scope="session")
+def lab_backbone(lab_model, lab_clip, lab_vae):
+    from concept_atelier.host.adapters import backbone_of
+
+    return backbone_of(lab_model, lab_clip, lab_vae)
 
 
 @pytest.fixture

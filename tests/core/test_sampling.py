@@ -1,0 +1,75 @@
+"""The plain sampler: DDIM against its closed-form answer, and on the real model."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from concept_atelier.core.backbone import Conditioning
+from concept_atelier.core.sampling import ddim, stack
+from concept_atelier.core.schedule import scaled_linear_alphas
+
+ALPHAS = scaled_linear_alphas().float()
+
+
+def told(rows, value, length=5, extras=()):
+    return Conditioning(torch.full((rows, length, 6), float(value)), {key: torch.zeros(rows, 2) for key in extras})
+
+
+def one_picture_model(seen):
+    """Knows one clean picture: the (constant) value of the conditioning. Its noise is exact at any level."""
+
+    def predict(latent, timestep, conditioning):
+        seen.append((len(latent), int(timestep[0]), conditioning.context[:, 0, 0].tolist()))
+        level = ALPHAS[timestep][:, None, None, None]
+        clean = conditioning.context[:, :1, :1, None]
+        return (latent - level.sqrt() * clean) / (1 - level).sqrt()
+
+    return SimpleNamespace(alphas_cumprod=ALPHAS, predict_noise=predict)
+
+
+def test_an_exact_model_is_followed_along_its_straight_path():
+    """With exact noise e at every level, eq. 12 gives sqrt(a) clean + sqrt(1 - a) e at every level a."""
+    result = ddim(one_picture_model([]), told(2, 3), told(1, 0), (4, 6), guidance=1.0, steps=7, seed=5)
+    start = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(5))
+    noise = (start - ALPHAS[-1].sqrt() * 3) / (1 - ALPHAS[-1]).sqrt()
+    torch.testing.assert_close(result, ALPHAS[0].sqrt() * 3 + (1 - ALPHAS[0]).sqrt() * noise, atol=1e-3, rtol=1e-3)
+
+
+def test_guidance_leads_away_from_the_negative():
+    """At every level guidance moves the clean picture to negative + g (positive - negative)."""
+    means = [
+        ddim(one_picture_model([]), told(1, 1), told(1, 0.5), (8, 8), guidance=g, steps=10).mean() for g in (0, 1, 4)
+    ]
+    expected = torch.tensor([0.5, 1.0, 2.5])
+    torch.testing.assert_close(torch.stack(means), expected * ALPHAS[0].sqrt(), atol=0.02, rtol=0)
+
+
+def test_each_step_is_one_pass_with_negatives_first_from_noise_to_clean():
+    seen = []
+    ddim(one_picture_model(seen), told(2, 1), told(1, 0), (2, 2), steps=5)
+    assert [rows for rows, _, _ in seen] == [4] * 5
+    assert seen[0][2] == [0, 0, 1, 1]
+    times = [time for _, time, _ in seen]
+    assert times[0] == 999 and times == sorted(times, reverse=True) and len(set(times)) == 5
+
+
+def test_stacking_keeps_extras_and_repeats_one_negative():
+    both = stack(told(3, 1, extras=["pooled_output"]), told(1, 0, extras=["pooled_output"]))
+    assert both.context.shape == (6, 5, 6) and both.extras["pooled_output"].shape == (6, 2)
+    assert both.context[:3].eq(0).all() and both.context[3:].eq(1).all()
+
+
+@pytest.mark.parametrize("negative", [told(1, 0, length=7), told(1, 0, extras=["pooled_output"])])
+def test_conditionings_that_do_not_fit_are_refused(negative):
+    with pytest.raises(ValueError, match="conditionings do not fit"):
+        stack(told(1, 1), negative)
+
+
+def test_same_seed_same_latent_on_the_model_and_no_gradient(lab_backbone):
+    positive, negative = lab_backbone.encode_text(["a cat", "a dog"]), lab_backbone.encode_text([""])
+    with torch.enable_grad():
+        one, two, other = (ddim(lab_backbone, positive, negative, (2, 3), steps=2, seed=s) for s in (1, 1, 2))
+    assert one.shape == (2, 4, 2, 3) and not one.requires_grad
+    assert torch.equal(one, two) and not torch.allclose(one, other)
+    assert not torch.allclose(one[0], one[1])

@@ -1,0 +1,39 @@
+"""Concepts as people see them."""
+
+import pytest
+import torch
+
+from concept_atelier.core.types import Concepts
+from concept_atelier.host.concept_pictures import concept_masks, concept_overlay, describe_concepts
+
+
+@pytest.fixture
+def concepts():
+    """Two concepts on the 8x12 grid of a picture of 70x100 pixels, of which 64x96 are covered."""
+    masks = torch.zeros(2, 8, 12, dtype=torch.bool)
+    masks[0, :4, :4], masks[1, 4:, 8:] = True, True
+    targets = masks / masks.sum((1, 2), keepdim=True)
+    return Concepts(masks, targets, ("1", "cat"), torch.tensor([1.5, 0.25]), (70, 100), ("something was decided",))
+
+
+def test_masks_have_the_pictures_size_and_do_not_overlap(concepts):
+    masks = concept_masks(concepts, 8)
+    assert masks.shape == (2, 70, 100) and masks.dtype == torch.float32
+    assert masks.sum(0).max() <= 1
+    assert masks[0, 5, 5] == 1 and masks[0, 60, 90] == 0 and masks[1, 60, 90] == 1
+
+
+def test_the_overlay_tints_every_concept(concepts):
+    shown = concept_overlay(torch.zeros(1, 3, 70, 100), concepts, 8)
+    scale = shown.shape[1] // 70
+    assert shown.shape == (1, 70 * scale, 100 * scale, 3)
+    assert shown[0, 5 * scale, 5 * scale].sum() > 0 and shown[0, 66 * scale, 96 * scale].sum() > 0
+    assert shown[0, 60 * scale, 5 * scale].sum() == 0
+
+
+def test_one_line_a_concept_and_then_the_notes(concepts):
+    assert describe_concepts(concepts).splitlines() == [
+        "<1>: saliency 1.50, 17% of the picture",
+        "<cat>: saliency 0.25, 17% of the picture",
+        "note: something was decided",
+    ]

@@ -1,0 +1,34 @@
+"""The quick look at tokens while they are learnt."""
+
+import numpy as np
+import pytest
+
+from concept_atelier.core.types import ConceptTokens
+from concept_atelier.host.token_previews import MOST, draw_tokens
+
+
+@pytest.fixture
+def tokens(lab_backbone):
+    return ConceptTokens({f"t{i}": lab_backbone.word_vectors(word) for i, word in enumerate("qxzjk")}, "lab")
+
+
+def test_at_most_four_side_by_side_in_the_pictures_size(lab_backbone, tokens):
+    assert MOST == 4
+    assert draw_tokens(lab_backbone, tokens, "a {}", (16, 24)).size == (4 * 24, 16)
+    one = ConceptTokens({"t0": tokens.vectors["t0"]}, "lab")
+    assert draw_tokens(lab_backbone, one, "a {}", (20, 9)).size == (8, 16)
+    assert draw_tokens(lab_backbone, one, "a {}", (1, 1)).size == (8, 8)
+
+
+def test_each_picture_is_of_its_token_from_the_same_noise(lab_backbone, tokens):
+    twice = ConceptTokens({"a": tokens.vectors["t0"], "b": tokens.vectors["t0"], "c": tokens.vectors["t1"]}, "lab")
+    row = np.asarray(draw_tokens(lab_backbone, twice, "a {}", (16, 16)), dtype=int)
+    first, second, third = np.split(row, 3, axis=1)
+    assert abs(first - second).max() <= 1 < abs(first - third).max()
+
+
+def test_the_template_is_filled_as_in_training(lab_backbone, tokens):
+    one = ConceptTokens({"t0": tokens.vectors["t0"]}, "lab")
+    draw_tokens(lab_backbone, one, "{x} a {} }", (8, 8))
+    with pytest.raises(ValueError, match="exactly one"):
+        draw_tokens(lab_backbone, one, "a photo", (8, 8))

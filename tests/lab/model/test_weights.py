@@ -1,0 +1,70 @@
+"""From training runs to the folder that ships, and back."""
+
+import json
+
+import pytest
+import torch
+
+from concept_atelier.core.files import save_tensors
+from concept_atelier.lab.model.weights import FILES, RUN_FILES, load_lab_model, publish, thin
+
+
+@pytest.fixture
+def runs(tmp_path, lab_modules):
+    """Training runs that ended with random weights."""
+    ends = {"vae": lab_modules.vae, "text": lab_modules.text_encoder, "unet": lab_modules.unet}
+    for run, module in ends.items():
+        save_tensors(tmp_path / "runs" / run / RUN_FILES[run], module.state_dict())
+        curve = [{"samples": i, "loss": 1.0} for i in range(500)] + [{"samples": 500, "psnr": 20.0}]
+        log = {"settings": {"seed": 0, "model": lab_modules.vae.config}, "curve": curve}
+        (tmp_path / "runs" / run / "log.json").write_text(json.dumps(log))
+    return tmp_path / "runs"
+
+
+def test_what_is_published_is_what_was_trained_in_half_precision(runs, tmp_path, lab_modules):
+    publish(runs, tmp_path / "model")
+    loaded = load_lab_model(tmp_path / "model")
+    for part in FILES:
+        before, after = getattr(lab_modules, part).state_dict(), getattr(loaded, part).state_dict()
+        assert before.keys() == after.keys()
+        assert all(torch.equal(after[key], before[key].half().float()) for key in before)
+        assert not getattr(loaded, part).training
+        assert not any(weight.requires_grad for weight in getattr(loaded, part).parameters())
+
+
+def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path):
+    publish(runs, tmp_path / "model")
+    record = json.loads((tmp_path / "model/training.json").read_text())
+    assert record.keys() == {"vae", "text", "unet"}
+    assert record["unet"]["curve"][-1] == {"samples": 500, "psnr": 20.0}
+    assert len(record["unet"]["curve"]) < 70
+
+
+@pytest.mark.parametrize("missing", ["vae/vae.safetensors", "text/log.json", "unet/unet.safetensors"])
+def test_a_run_without_its_end_is_named_and_nothing_is_published(runs, tmp_path, missing):
+    (runs / missing).unlink()
+    part = missing.split("/")[0]
+    with pytest.raises(FileNotFoundError, match=rf"the {part} is not trained: .*{missing}.*lab train {part}"):
+        publish(runs, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_a_model_folder_without_a_part_says_which(runs, tmp_path, part):
+    publish(runs, tmp_path / "model")
+    (tmp_path / "model" / FILES[part]).unlink()
+    with pytest.raises(FileNotFoundError, match=f"the lab model's {part} is missing: .*lab publish"):
+        load_lab_model(tmp_path / "model")
+
+
+def test_a_part_that_was_cut_short_is_refused(runs, tmp_path):
+    publish(runs, tmp_path / "model")
+    path = tmp_path / "model" / FILES["vae"]
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cut short"):
+        load_lab_model(tmp_path / "model")
+
+
+def test_a_short_curve_is_kept_whole():
+    log = {"settings": {}, "curve": [{"samples": i, "loss": 0.0} for i in range(59)]}
+    assert thin(log) == log

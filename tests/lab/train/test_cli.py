@@ -1,0 +1,62 @@
+"""What ``lab train`` and ``lab publish`` make of their arguments."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from concept_atelier.lab.train import cli
+from concept_atelier.lab.train.text import TextSettings
+from concept_atelier.lab.train.unet import UnetSettings
+from concept_atelier.lab.train.vae import VaeSettings
+
+
+def parse(*words):
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What each trainer was called with."""
+    seen = []
+    for part in ("vae", "text", "unet"):
+        module = f"concept_atelier.lab.train.{part}.train_{part}"
+        monkeypatch.setattr(module, lambda *given, part=part: seen.append((part, *given)))
+    return seen
+
+
+def test_without_figures_the_recipe_is_used(tmp_path, calls):
+    for part in ("vae", "text", "unet"):
+        assert cli.main(parse("train", part, "--runs", str(tmp_path))) == 0
+    files = tmp_path / "vae/vae.safetensors", tmp_path / "text/text_encoder.safetensors"
+    assert calls == [
+        ("vae", tmp_path / "vae", VaeSettings()),
+        ("text", tmp_path / "text", TextSettings()),
+        ("unet", tmp_path / "unet", *files, UnetSettings()),
+    ]
+
+
+def test_a_number_of_samples_replaces_the_recipes(tmp_path, calls):
+    for part in ("vae", "text", "unet"):
+        cli.main(parse("train", part, "--samples", "300000", "--runs", str(tmp_path)))
+    assert [call[-1].samples for call in calls] == [300_000] * 3
+    assert calls[-1][-1].stages[0] == UnetSettings().stages[0]
+
+
+def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):
+    from concept_atelier.lab.model import weights
+
+    seen = []
+    monkeypatch.setattr(weights, "publish", lambda *given: seen.append(given))
+    cli.main(parse("publish", "--runs", str(tmp_path)))
+    cli.main(parse("publish", "--runs", str(tmp_path), "--to", "elsewhere"))
+    assert seen == [(tmp_path, weights.WEIGHTS), (tmp_path, Path("elsewhere"))]
+
+
+@pytest.mark.parametrize("words", [(), ("train",), ("train", "everything"), ("train", "vae", "--samples", "many")])
+def test_what_makes_no_sense_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(*words)
+    assert stopped.value.code == 2 and "error" in capsys.readouterr().err

@@ -1,0 +1,83 @@
+"""Learn Concept Tokens: what comes out, and that nothing of a stopped run stays behind."""
+
+import json
+
+import pytest
+import torch
+
+from concept_atelier.host import progress
+
+
+def same(one, other):
+    return one.names == other.names and all(
+        torch.equal(one.vectors[name]["clip_l"], other.vectors[name]["clip_l"]) for name in one.names
+    )
+
+
+def test_a_token_per_concept_and_the_curve_of_its_loss(learn, here):
+    tokens, plot = (result := learn()).args
+    assert tokens.names == ("red", "green") and len(tokens.losses) == 3
+    assert all(vectors["clip_l"].shape == (1, 192) for vectors in tokens.vectors.values())
+    assert plot.shape[0] == 1 and plot.shape[-1] == 3 and plot.std() > 0
+    assert len(result.ui.as_dict()["images"]) == len(list(here.temp.glob("*.png"))) == 1
+
+
+def test_widgets_reach_the_training(learn):
+    given = {"learning_rate": 0.02, "attention_weight": 0.5, "flip": 0.0, "start_words": "red=apple"}
+    metadata = learn(**given, seed=4, steps=1, template="{} on blue")[0].metadata
+    settings = json.loads(metadata["settings"])
+    assert [settings[key] for key in ("rate", "attention_weight", "flip", "steps")] == [0.02, 0.5, 0.0, 1]
+    assert settings["template"] == "{} on blue" and settings["alignment"] == "divergence"
+    assert metadata["seed"] == "4" and json.loads(metadata["words"]) == {"red": "apple"}
+
+
+def test_every_step_is_reported_and_some_with_a_picture(learn):
+    seen = []
+    session = progress.Session(report=lambda step, total, preview: seen.append((step, total, preview)))
+    with progress.use(session):
+        learn(preview_every=2)
+    assert [(step, total) for step, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert [preview and preview.size for _, _, preview in seen] == [None, (192, 64), (192, 64)]
+
+
+def test_looking_at_previews_does_not_change_what_is_learnt(learn, tokens):
+    assert same(learn(preview_every=1)[0], tokens)
+
+
+def test_another_seed_gives_other_tokens(learn, tokens):
+    assert not same(learn(seed=1)[0], tokens)
+
+
+def test_a_cancelled_run_leaves_no_file_and_no_hook_and_the_next_is_as_before(
+    learn, tokens, lab_modules, hooks_of, files_below, here
+):
+    before = {name: weight.clone() for name, weight in lab_modules.unet.state_dict().items()}
+    session = progress.Session()
+    session.report = lambda step, total, preview: setattr(session, "stop", step == 2)
+    with progress.use(session), pytest.raises(progress.InterruptedRun):
+        learn(steps=50)
+    assert hooks_of() == 0 and files_below() == [] and not here.temp.exists()
+    assert all(torch.equal(weight, before[name]) for name, weight in lab_modules.unet.state_dict().items())
+    assert not any(p.grad is not None for p in lab_modules.unet.parameters())
+    assert same(learn()[0], tokens)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"template": "a photo"}, "needs exactly one"),
+        ({"start_words": "apple"}, "concept=word"),
+        ({"start_words": "blue=apple"}, "a concept 'blue'; there are red, green"),
+        ({"image": torch.full((1, 64, 96, 3), float("nan"))}, "not finite"),
+        ({"image": torch.zeros(1, 64, 64, 3)}, "belong to a picture of"),
+        ({"image": torch.zeros(1, 1, 1, 3)}, "belong to a picture of"),
+    ],
+)
+def test_what_cannot_be_learnt_from(learn, hooks_of, files_below, changes, message):
+    with pytest.raises(ValueError, match=message):
+        learn(**changes)
+    assert hooks_of() == 0 and files_below() == []
+
+
+def test_a_template_with_other_braces_can_be_previewed(learn):
+    assert learn(template="{} {on} blue", preview_every=1, steps=1)[0].names == ("red", "green")

@@ -1,0 +1,68 @@
+"""Localize Concepts: whatever picture comes, sound concepts or a clear error."""
+
+import pytest
+import torch
+
+from concept_atelier.nodes import LocalizeConcepts
+
+
+def test_masks_overlay_and_text_fit_the_concepts(call, sockets, image, here):
+    found, masks, overlay = (result := call(LocalizeConcepts, **sockets, image=image)).args
+    assert len(found) >= 1 and found.picture_size == (64, 96)
+    assert masks.shape == (len(found), 64, 96) and masks.amax() == 1 and masks.sum(0).amax() <= 1
+    assert overlay.ndim == 4 and overlay.shape[-1] == 3 and overlay.shape[1] * 96 == overlay.shape[2] * 64
+    (text,) = result.ui["text"]
+    assert all(f"<{name}>: saliency" in text for name in found.names)
+    assert len(result.ui["images"]) == len(list(here.temp.glob("*.png"))) == 1
+
+
+def test_same_seed_same_concepts_and_batches_give_their_first_picture(call, sockets, image):
+    one = call(LocalizeConcepts, **sockets, image=image, seed=5)[0]
+    batch = torch.cat([image, 1 - image])
+    again = call(LocalizeConcepts, **sockets, image=batch, seed=5)[0]
+    assert torch.equal(one.masks, again.masks) and torch.equal(one.targets, again.targets)
+
+
+def test_zero_means_no_limit_and_numbers_are_limits(call, sockets, image):
+    pieces = call(LocalizeConcepts, **sockets, image=image, saliency_threshold=0.0, merge_threshold=0.0)[0]
+    assert len(pieces) > 2
+    two = call(LocalizeConcepts, **sockets, image=image, saliency_threshold=0.0, merge_threshold=0.0, max_concepts=2)[0]
+    assert len(two) == 2
+    counted = call(LocalizeConcepts, **sockets, image=image, saliency_threshold=0.0, adjacency=False, count=3)[0]
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8, 3), (1, 50, 70, 4), (1, 64, 64, 1), (3, 24, 40, 3), (1, 20, 1200, 3)], ids=str
+)
+def test_any_size_and_any_channels(call, sockets, shape, generator):
+    found, masks, overlay = call(LocalizeConcepts, **sockets, image=torch.rand(shape, generator=generator)).args
+    assert len(found) >= 1 and masks.shape[1:] == shape[1:3]
+    assert torch.isfinite(overlay).all()
+
+
+def test_a_picture_of_5000x20(call, sockets, image):
+    long = image[:, :20, :1].expand(1, 20, 5000, 3).clone()
+    long[:, :, 2000:2600] = 0.9
+    found, masks, _ = call(LocalizeConcepts, **sockets, image=long).args
+    assert masks.shape == (len(found), 20, 5000)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (torch.rand(1, 1, 1, 3), "at least 8"),
+        (torch.full((1, 64, 64, 3), float("nan")), "NaN or infinite"),
+        (torch.full((1, 64, 64, 3), float("inf")), "NaN or infinite"),
+        (torch.rand(64, 64, 3), "an IMAGE must be"),
+    ],
+)
+def test_pictures_that_cannot_be_read(call, sockets, broken, message, here):
+    with pytest.raises(ValueError, match=message):
+        call(LocalizeConcepts, **sockets, image=broken)
+    assert not here.temp.exists()
+
+
+def test_a_model_of_another_host_is_refused_by_name(call, sockets, image):
+    with pytest.raises(ValueError, match="MODEL is a builtins.object, which is not supported yet; use the output of"):
+        call(LocalizeConcepts, **(sockets | {"model": object()}), image=image)

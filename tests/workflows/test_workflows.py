@@ -1,0 +1,261 @@
+"""Every workflow that ships: as the builder writes it, sound, and walked to its end headless, made small."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from concept_atelier.host import folders
+from concept_atelier.host.checking import check
+from concept_atelier.host.execution import NodeFailedError
+from concept_atelier.host.graph import WorkflowError
+from concept_atelier.host.registry import VIRTUAL, default_registry
+from concept_atelier.host.runner import run_workflow
+from concept_atelier.host.ui_format import is_ui_format
+from concept_atelier.host.workflow import load_workflow
+from concept_atelier.lab import build_workflows
+
+FOLDER = build_workflows.FOLDER
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+PREFIX = "ConceptAtelier"
+
+# What each leaves below its output folder: stem of a picture to how many, and model files.
+PICTURES = {
+    "see_where_words_land": {"words_pictures": 1, "words_heatmaps": 3},
+    "erase_a_concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
+    "take_a_picture_apart": {
+        f"apart_{part}": 1 for part in ("overlay", "loss", "first", "second", "together", "new_scene")
+    },
+}
+MODELS = {
+    "see_where_words_land": set(),
+    "erase_a_concept": {"loras/atelier/erased.safetensors"},
+    "take_a_picture_apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
+}
+SMALL = {
+    ("KSampler", "steps"): 1,
+    ("EmptyLatentImage", "batch_size"): 1,
+    ("EmptyLatentImage", "width"): 96,
+    ("EmptyLatentImage", "height"): 64,
+    ("ConceptAtelierLearnConceptTokens", "steps"): 2,
+    ("ConceptAtelierLearnConceptTokens", "preview_every"): 0,
+    # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
+    ("ConceptAtelierLocalizeConcepts", "count"): 2,
+    ("ConceptAtelierLocalizeConcepts", "saliency_threshold"): 0.0,
+    ("ConceptAtelierLocalizeConcepts", "adjacency"): False,
+}
+
+every_workflow = pytest.mark.parametrize("name", NAMES)
+
+
+def data_of(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
+        yield default_registry()
+
+
+def small(name, registry):
+    """Overrides that make a workflow quick."""
+    graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
+    return {
+        f"{key}.{entry}": value
+        for key, node in graph.items()
+        for (kind, entry), value in SMALL.items()
+        if node.class_type == kind
+    }
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """Each workflow run once, made small, over the lab model's shipped weights."""
+    done = {}
+
+    def walk(name):
+        if name not in done:
+            out = tmp_path_factory.mktemp(name)
+            with folders.use(folders.headless(out, (FOLDER / "input",))):
+                overrides = small(name, default_registry())
+            done[name] = run_workflow(FOLDER / f"{name}.json", overrides, out), out
+        return done[name]
+
+    return walk
+
+
+def test_there_are_the_three_workflows_and_nothing_is_forgotten_here():
+    assert set(NAMES) == set(PICTURES) == set(MODELS) == set(build_workflows.WORKFLOWS)
+
+
+@every_workflow
+def test_the_file_is_what_the_builder_writes_today(name, registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_workflows, "FOLDER", tmp_path)
+    sheet = build_workflows.Sheet(registry)
+    build_workflows.WORKFLOWS[name](sheet)
+    sheet.save(name)
+    assert (tmp_path / f"{name}.json").read_text() == (FOLDER / f"{name}.json").read_text(), (
+        "rebuild with: python -m concept_atelier.lab.build_workflows"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(build_workflows.PICTURES))
+def test_input_pictures_are_scenes_that_training_never_saw(name):
+    import numpy as np
+
+    from concept_atelier.lab.world.scene import SceneSettings, sample_scene
+
+    scene = sample_scene("test", build_workflows.PICTURES[name], SceneSettings(counts=(2,), patterned=0, tinted=0))
+    with Image.open(FOLDER / "input" / name) as picture:
+        assert np.array_equal(np.asarray(picture.convert("RGB")), scene.picture)
+
+
+@every_workflow
+def test_it_is_in_the_format_people_share_and_its_wires_agree(name):
+    data = data_of(name)
+    assert is_ui_format(data) and data["version"] == 0.4
+    nodes = {node["id"]: node for node in data["nodes"]}
+    assert len(nodes) == len(data["nodes"]) == data["last_node_id"]
+    for number, source, slot, target, entry, kind in data["links"]:
+        assert number in nodes[source]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][entry]["link"] == number
+        assert nodes[source]["outputs"][slot]["type"] == nodes[target]["inputs"][entry]["type"] == kind
+    wired = [entry["link"] for node in nodes.values() for entry in node["inputs"] if entry["link"] is not None]
+    assert sorted(wired) == [link[0] for link in data["links"]]
+    assert [node["type"] for node in data["nodes"]].count("MarkdownNote") == 1
+
+
+@every_workflow
+def test_no_two_nodes_lie_on_each_other(name):
+    boxes = [(*node["pos"], *node["size"]) for node in data_of(name)["nodes"]]
+    for index, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, high in boxes[:index]:
+            assert x >= left + wide or left >= x + width or y >= top + high or top >= y + height
+
+
+@every_workflow
+def test_every_node_is_known_and_the_graph_is_sound(name, registry):
+    workflow = load_workflow(FOLDER / f"{name}.json")
+    assert {node["type"] for node in workflow.data["nodes"]} <= set(registry) | VIRTUAL
+    checked = check(workflow.graph(registry), registry)
+    assert any(node.class_type.startswith(PREFIX) for node in checked.values())
+
+
+@every_workflow
+def test_its_pictures_are_in_the_repository(name):
+    wanted = [node["widgets_values"][0] for node in data_of(name)["nodes"] if node["type"] == "LoadImage"]
+    for picture in wanted:
+        with Image.open(FOLDER / "input" / picture) as opened:
+            opened.verify()
+
+
+@every_workflow
+def test_it_walks_to_its_end_and_leaves_what_it_says(name, walked):
+    result, out = walked(name)
+    assert not result.blocked and not result.warnings
+    written = sorted(path.relative_to(out).as_posix() for path in result.files if "temp" not in path.parts)
+    counts = PICTURES[name]
+    pictures = [f"{stem}_{number:05}_.png" for stem, count in counts.items() for number in range(1, count + 1)]
+    assert written == sorted([*pictures, *(f"models/{model}" for model in MODELS[name])])
+    on_disk = {path for path in out.rglob("*") if path.is_file()}
+    assert on_disk == set(result.files)
+
+
+@every_workflow
+def test_its_pictures_hold_something_and_carry_the_workflow(name, walked):
+    result, out = walked(name)
+    for path in out.glob("*.png"):
+        with Image.open(path) as picture:
+            low, high = picture.convert("L").getextrema()
+            assert high > low, path.name
+            assert json.loads(picture.info["workflow"]) == data_of(name)
+            assert json.loads(picture.info["prompt"])
+
+
+def test_erasing_changes_the_picture_of_the_erased_word(walked):
+    _, out = walked("erase_a_concept")
+    before, after = ((out / f"erase_cat_{when}_00001_.png").read_bytes() for when in ("before", "after"))
+    with Image.open(out / "erase_cat_before_00001_.png") as one, Image.open(out / "erase_cat_after_00001_.png") as two:
+        assert one.tobytes() != two.tobytes()
+    assert before != after
+
+
+def test_the_tokens_that_were_saved_are_those_that_were_learnt(walked):
+    from concept_atelier.core.files import load_tensors
+
+    result, out = walked("take_a_picture_apart")
+    tokens = result.output("ConceptAtelierLearnConceptTokens")
+    assert tokens.names == ("1", "2") and len(tokens.losses) == 2
+    saved, _ = load_tensors(out / "models/embeddings/atelier/2.safetensors")
+    assert torch.equal(saved["emb_params"], tokens.vectors["2"]["clip_l"])
+
+
+def test_the_same_run_again_draws_the_same_pictures(walked, tmp_path):
+    first, out = walked("see_where_words_land")
+    with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
+        overrides = small("see_where_words_land", default_registry())
+    run_workflow(FOLDER / "see_where_words_land.json", overrides, tmp_path)
+    for path in out.glob("*.png"):
+        with Image.open(path) as one, Image.open(tmp_path / path.name) as two:
+            assert one.tobytes() == two.tobytes()
+
+
+def without_link(data):
+    """The workflow after someone pulled out the wire into Learn Concept Tokens' concepts."""
+    node = next(n for n in data["nodes"] if n["type"] == "ConceptAtelierLearnConceptTokens")
+    entry = next(e for e in node["inputs"] if e["name"] == "concepts")
+    data["links"] = [link for link in data["links"] if link[0] != entry["link"]]
+    entry["link"] = None
+
+
+def with_unknown_node(data):
+    next(n for n in data["nodes"] if n["type"] == "SaveImage")["type"] = "SaveImages"
+
+
+def with_bad_value(data):
+    node = next(n for n in data["nodes"] if n["type"] == "KSampler")
+    node["widgets_values"][2] = 0
+
+
+def with_missing_picture(data):
+    next(n for n in data["nodes"] if n["type"] == "LoadImage")["widgets_values"][0] = "gone.png"
+
+
+def with_bad_prefix(data):
+    node = next(n for n in data["nodes"] if n["type"] == "ConceptAtelierSaveConceptTokens")
+    node["widgets_values"][0] = "../"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_link, '(ConceptAtelierLearnConceptTokens), input "concepts": expected CONCEPTS, got nothing'),
+        (with_unknown_node, "unknown node class 'SaveImages'; did you mean SaveImage?"),
+        (with_bad_value, 'input "steps": expected at least 1, got 0'),
+        (with_missing_picture, "no picture named 'gone.png'"),
+        (with_bad_prefix, "prefix '../name' contains '..'"),
+    ],
+)
+def test_a_damaged_workflow_is_refused_before_anything_runs(tmp_path, damage, message):
+    data = data_of("take_a_picture_apart")
+    damage(data)
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(WorkflowError) as caught:
+        run_workflow(path, {}, tmp_path / "out", input=FOLDER / "input")
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_marks_than_tokens_name_the_node_and_keep_what_was_done(tmp_path):
+    with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
+        overrides = small("take_a_picture_apart", default_registry())
+    overrides["Prompt of apart_first.text"] = "a photo of <7>"
+    with pytest.raises(NodeFailedError, match="Prompt of apart_first.*names <7>, but the tokens are: <1>, <2>"):
+        run_workflow(FOLDER / "take_a_picture_apart.json", overrides, tmp_path)
+    left = sorted(path.name for path in Path(tmp_path).rglob("*.safetensors"))
+    assert left == ["1.safetensors", "2.safetensors"]
+    assert not list(tmp_path.rglob(".*"))
