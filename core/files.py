@@ -42,17 +42,6 @@ def save_embedding(path: Path, tokens: ConceptTokens, name: str) -> None:
     save_tensors(path, *embedding_tensors(tokens, name))
 
 
-def save_embeddings(folder: Path, tokens: ConceptTokens) -> list[Path]:
-    """Write every concept to ``folder/<name>.safetensors``; each file is whole or not there.
-
-    Raises ``ValueError``, before anything is written, for names that are not plain file names.
-    """
-    paths = [Path(folder) / f"{check_name(name)}.safetensors" for name in tokens.names]
-    for path, name in zip(paths, tokens.names, strict=True):
-        save_embedding(path, tokens, name)
-    return paths
-
-
 def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str = "") -> ConceptTokens:
     """Read one textual-inversion file, ours or another tool's.
 
@@ -152,14 +141,6 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
-
-
-def check_name(name: str) -> str:
-    """The name, if it is a plain file name; raises ``ValueError`` for separators, dots in front and the like."""
-    forbidden = [letter for letter in name if letter in '/\\:*?"<>|' or ord(letter) < 32]
-    if not name.strip() or name.startswith(".") or forbidden:
-        raise ValueError(f"{name!r} cannot be a file name: use letters, digits, - and _ only")
-    return name
 
 
 def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:

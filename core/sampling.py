@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone, Conditioning
+from .schedule import add_noise, clean_from_noise
 
 
 def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
@@ -63,6 +64,6 @@ def ddim(
         time = torch.full((2 * rows,), now, device=device)
         plain, guided = backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2)
         noise = plain + guidance * (guided - plain)
-        clean = (latent - (1 - alphas[now]).sqrt() * noise) / alphas[now].sqrt()
-        latent = alphas[after].sqrt() * clean + (1 - alphas[after]).sqrt() * noise
+        clean = clean_from_noise(noise, latent, time[:rows], alphas)
+        latent = add_noise(clean, noise, torch.full((rows,), after, device=device), alphas)
     return latent

@@ -124,16 +124,8 @@ class _Flattener:
         slot = next((i for i, entry in enumerate(holder.inputs) if entry.name == name), None)
         if slot is not None and holder.inputs[slot].link is not None:
             return self._input(outer, holder, slot, kind, seen)
-        promoted = self._promoted(outer, holder, scope.graph)
+        promoted = _promoted(holder, scope.graph)
         return Value(promoted[name]) if promoted.get(name) is not None else None
-
-    def _promoted(self, scope: Scope, holder: UiNode, inner: UiGraph) -> dict[str, Any]:
-        """Values of the widgets that a subgraph node shows for its inside, by the name of the subgraph's input."""
-        stored = holder.widgets_values
-        if isinstance(stored, dict):
-            return stored
-        names = _promoted_names(holder, inner, len(stored or ()))
-        return dict(zip(names, stored or (), strict=False))
 
     def _output(self, scope: Scope, node: UiNode, slot: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
         """What really comes out of an output; a link to a node that does not run is taken out at the end."""
@@ -191,6 +183,15 @@ def _bypass(node: UiNode, slot: int, kind: str) -> int | None:
 
 def _connects(one: str, other: str) -> bool:
     return "*" in (one, other) or bool(set(one.split(",")) & set(other.split(",")))
+
+
+def _promoted(holder: UiNode, inner: UiGraph) -> dict[str, Any]:
+    """Values of the widgets that a subgraph node shows for its inside, by the name of the subgraph's input."""
+    stored = holder.widgets_values
+    if isinstance(stored, dict):
+        return stored
+    names = _promoted_names(holder, inner, len(stored or ()))
+    return dict(zip(names, stored or (), strict=False))
 
 
 def _promoted_names(holder: UiNode, inner: UiGraph, count: int) -> list[str]:

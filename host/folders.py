@@ -10,7 +10,7 @@ from typing import Any
 
 from .environment import inside_comfyui
 from .names import BadNameError, inside, name_verdict, safe_name
-from .saving import atomic_write, note_written, record_written, save_safetensors
+from .saving import atomic_write, note_written, record_written
 
 __all__ = [
     "BadNameError",
@@ -23,7 +23,6 @@ __all__ = [
     "note_written",
     "record_written",
     "safe_name",
-    "save_safetensors",
     "use",
 ]
 
@@ -70,7 +69,11 @@ class Folders:
         return _find(self.models.get(kind, ()), name, f"file in {kind}")
 
     def model_target(self, kind: str, name: str) -> Path:
-        """Where to write a model named ``name``; ``.safetensors`` is added where it is missing."""
+        """Where to write a model named ``name``; ``.safetensors`` is added where it is missing.
+
+        Raises :class:`BadNameError` for a name that is empty or leaves the folder.
+        """
+        safe_name(name, f"{kind} name")
         name = name if name.endswith(".safetensors") else f"{name}.safetensors"
         return inside(self.models[kind][0], name, f"{kind} name")
 

@@ -3,15 +3,11 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
-
-from ..core.files import save_tensors
 
 _written: ContextVar[list[Path] | None] = ContextVar("concept_atelier_written", default=None)
 
@@ -54,12 +50,6 @@ def record_written() -> Iterator[list[Path]]:
         yield paths
     finally:
         _written.reset(token)
-
-
-def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """:func:`~concept_atelier.core.files.save_tensors` for nodes: atomic, and known to :func:`record_written`."""
-    save_tensors(path, tensors, metadata or {})
-    note_written(path)
 
 
 def save_json(path: Path, value: Any) -> None:

@@ -12,7 +12,7 @@ STEPS, MOST = 8, 4
 
 
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
-    """One picture of (H, W) pixels per token, side by side, at most four, always from the same noise."""
+    """One picture of (H, W) pixels per token, side by side, at most four; the same noise at every call."""
     placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
     prompts = [prompt_of(tokens.names, [index], template).text for index in range(min(MOST, len(tokens.names)))]
     positive, negative = backbone.encode_text(prompts, placeholders), backbone.encode_text([""])

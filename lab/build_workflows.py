@@ -19,8 +19,17 @@ from .world.scene import SceneSettings, sample_scene
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
 PICTURES = {"two_things.png": 20, "two_other_things.png": 2}
-COLUMN, ROW_GAP = 360, 40
+COLUMN, GAP, TITLE = 380, 40, 30
+SLOT, WIDGET, MARGIN, MULTILINE, PICTURE = 20, 24, 14, 60, 240
+"""What ComfyUI's front end gives a row of sockets, a widget, a node's rims, a field of text, a picture on a node."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+SHOW_PICTURES = (
+    "LoadImage",
+    "SaveImage",
+    "ConceptAtelierLocalizeConcepts",
+    "ConceptAtelierLearnConceptTokens",
+    "ConceptAtelierShowWordHeatmap",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class Sheet:
         """Place a node; inputs that are :class:`Out` become links, others widget values. Returns its outputs."""
         schema = self.registry.schema(kind)
         number = len(self.nodes) + 1
-        sockets, values = [], []
+        sockets: list[dict[str, Any]] = []
+        values: list[Any] = []
         for entry in schema.inputs:
             kind_of = entry.get_io_type()
             value = given.pop(entry.id, None)
@@ -62,13 +72,19 @@ class Sheet:
             {"name": o.display_name or o.get_io_type(), "type": o.get_io_type(), "links": []} for o in schema.outputs
         ]
         node = {"type": kind, "inputs": sockets, "outputs": outputs, "widgets_values": values}
-        self._place(node, column, 60 + 22 * max(len(sockets), len(outputs)) + 26 * len(values), title)
-        return [Out(number, slot, output["type"]) for slot, output in enumerate(outputs)]
+        texts = sum(bool(entry.as_dict().get("multiline")) for entry in schema.inputs)
+        self._place(node, column, _height(node, texts), title)
+        return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
 
     def note(self, column: int, text: str, height: int = 160) -> None:
         """Place a note."""
         node = {"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [text]}
         self._place(node, column, height, "About")
+
+    def start_row(self, *columns: int) -> None:
+        """What is placed next in these columns starts at the same height."""
+        top = max(self.bottoms.get(column, 0.0) for column in columns)
+        self.bottoms |= dict.fromkeys(columns, top)
 
     def save(self, name: str) -> None:
         """Write the workflow."""
@@ -103,11 +119,17 @@ class Sheet:
 
     def _place(self, node: dict[str, Any], column: int, height: float, title: str | None) -> None:
         top = self.bottoms.get(column, 0.0)
-        self.bottoms[column] = top + height + ROW_GAP
+        self.bottoms[column] = top + height + TITLE + GAP
         number = len(self.nodes) + 1
-        node |= {"id": number, "pos": [column * COLUMN, top], "size": [COLUMN - 50, height], "flags": {}}
+        node |= {"id": number, "pos": [column * COLUMN, top], "size": [COLUMN - 60, height], "flags": {}}
         node |= {"order": number - 1, "mode": 0, "properties": {"Node name for S&R": node["type"]}}
         self.nodes.append(node | ({"title": title} if title else {}))
+
+
+def _height(node: dict[str, Any], texts: int) -> int:
+    sockets = sum("widget" not in socket for socket in node["inputs"])
+    rows = SLOT * max(sockets, len(node["outputs"])) + WIDGET * len(node["widgets_values"])
+    return MARGIN + rows + MULTILINE * texts + PICTURE * (node["type"] in SHOW_PICTURES)
 
 
 def draw(sheet: Sheet, column: int, name: str, model: Out, positive: Out, negative: Out, latent: Out, vae: Out) -> Out:
@@ -128,12 +150,17 @@ def draw(sheet: Sheet, column: int, name: str, model: Out, positive: Out, negati
     return pictures
 
 
+def headless(name: str) -> str:
+    """How to run a workflow, for its note."""
+    return f"Runs without ComfyUI for now:\n\n`python -m concept_atelier run workflows/{name}.json`"
+
+
 def see_where_words_land(sheet: Sheet) -> None:
     sheet.note(
         0,
-        "# See where words land\n\nCapture Attention notes which cells of the picture read which word while the sampler "
-        "runs; Show Word Heatmap lays the maps over the pictures. Any model and sampler will do: replace Load Lab "
-        "Model by your loader, and set the size your model likes.",
+        "# See where words land\n\nCapture Attention notes which cells of the picture read which word while the "
+        "sampler runs; Show Word Heatmap lays the maps over the pictures.\n\n" + headless("see_where_words_land"),
+        220,
     )
     model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
     text = "a cat and a rocket on blue"
@@ -173,10 +200,11 @@ def see_where_words_land(sheet: Sheet) -> None:
 def take_a_picture_apart(sheet: Sheet) -> None:
     sheet.note(
         0,
-        "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns a "
-        "token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a new "
-        "scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames.",
-        220,
+        "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns "
+        "a token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a "
+        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames.\n\n"
+        + headless("take_a_picture_apart"),
+        300,
     )
     model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
     image, _ = sheet.add("LoadImage", 0, image="two_things.png")
@@ -199,6 +227,7 @@ def take_a_picture_apart(sheet: Sheet) -> None:
         "apart_new_scene": "<1> and <2> on pink",
     }
     for name, text in prompts.items():
+        sheet.start_row(4, 5, 6, 7)
         (positive,) = sheet.add(
             "ConceptAtelierEncodeConceptPrompt", 4, f"Prompt of {name}", clip=clip, tokens=tokens, text=text
         )
@@ -210,8 +239,8 @@ def erase_a_concept(sheet: Sheet) -> None:
         0,
         "# Erase a concept\n\nErase Concepts changes the model so that it reads *cat* (and its synonyms) as nothing in "
         "particular. The same seeds before and after: cats go, dogs and rockets stay. Save Erasure as LoRA keeps the "
-        "change as a file for the stock LoRA loader.",
-        180,
+        "change as a file for the stock LoRA loader.\n\n" + headless("erase_a_concept"),
+        240,
     )
     model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
     erased, erasure = sheet.add(
@@ -228,8 +257,10 @@ def erase_a_concept(sheet: Sheet) -> None:
     (latent,) = sheet.add("EmptyLatentImage", 1, width=128, height=128, batch_size=4)
     prompts = {"cat": "a photo of a cat", "dog": "a photo of a dog", "rocket": "a photo of a rocket"}
     for word, text in prompts.items():
+        sheet.start_row(2, 3, 4, 5)
         (positive,) = sheet.add("CLIPTextEncode", 2, f"Prompt {word}", clip=clip, text=text)
         draw(sheet, 3, f"erase_{word}_before", model, positive, negative, latent, vae)
+        sheet.start_row(3, 4, 5)
         draw(sheet, 3, f"erase_{word}_after", erased, positive, negative, latent, vae)
 
 

@@ -1,8 +1,14 @@
 """Load Lab Model."""
 
 from ..host import folders
+from ..host.environment import inside_comfyui
 from ..host.schema import io, make_schema
 from .sockets import CATEGORY
+
+HEADLESS_ONLY = (
+    "Load Lab Model has no adapter for ComfyUI's own samplers yet. Until it has, save the workflow and run it without "
+    "ComfyUI, in the folder of the Concept Atelier pack: python -m concept_atelier run WORKFLOW.json"
+)
 
 
 class LoadLabModel(io.ComfyNode):
@@ -29,6 +35,9 @@ class LoadLabModel(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
+        # Our handles would only break later, inside the stock nodes, with a message that helps nobody.
+        if inside_comfyui():
+            raise RuntimeError(HEADLESS_ONLY)
         from ..lab.model.handles import load_handles
 
         return io.NodeOutput(*load_handles(embedding_folders=folders.current().models.get("embeddings", ())))

@@ -23,39 +23,6 @@ def connected_components(links: Tensor) -> Tensor:
     return _propagate(n, source, target)
 
 
-def label_regions(mask: Tensor) -> Tensor:
-    """The 4-connected regions of a grid mask.
-
-    Args:
-        mask: (h, w) bool.
-
-    Returns:
-        (h, w) long, -1 outside, regions 0..k-1 in reading order of their first cell.
-    """
-    if mask.ndim != 2 or mask.dtype != torch.bool:
-        raise ValueError(f"a grid mask must be bool (h, w), got {mask.dtype} {tuple(mask.shape)}")
-    source, target = _grid_links(mask)
-    inside = mask.flatten()
-    labels = _propagate(mask.numel(), torch.cat([source, target]), torch.cat([target, source]))
-    regions = torch.full_like(labels, -1)
-    if inside.any():
-        regions[inside] = torch.unique(labels[inside], return_inverse=True)[1]
-    return regions.view(mask.shape)
-
-
-def count_regions(mask: Tensor) -> int:
-    """How many 4-connected regions a grid mask (h, w) has."""
-    return int(label_regions(mask).max()) + 1 if mask.numel() else 0
-
-
-def largest_region(mask: Tensor) -> Tensor:
-    """The mask (h, w) reduced to its largest 4-connected region (the first of equals)."""
-    regions = label_regions(mask)
-    if not mask.any():
-        return mask.clone()
-    return regions == torch.bincount(regions[mask]).argmax()
-
-
 def grow(masks: Tensor) -> Tensor:
     """Masks (..., h, w) bool with the four neighbours of every cell added."""
     grown = masks.clone()
@@ -80,14 +47,6 @@ def touching(masks: Tensor) -> Tensor:
     """
     cells = masks.flatten(1).float()
     return grow(masks).flatten(1).float() @ cells.T > 0.5
-
-
-def _grid_links(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs of cells (reading order) that are neighbours inside the mask."""
-    index = torch.arange(mask.numel(), device=mask.device).view(mask.shape)
-    down = mask[1:] & mask[:-1]
-    right = mask[:, 1:] & mask[:, :-1]
-    return torch.cat([index[:-1][down], index[:, :-1][right]]), torch.cat([index[1:][down], index[:, 1:][right]])
 
 
 def _propagate(n: int, source: Tensor, target: Tensor) -> Tensor:

@@ -73,10 +73,6 @@ def euclidean(x: Tensor, y: Tensor | None = None) -> Tensor:
     return torch.cdist(x, x if y is None else _real(y), compute_mode="donot_use_mm_for_euclid_dist")
 
 
-DISTANCES: dict[str, Distance] = {"kl": symmetric_kl, "cosine": cosine, "euclidean": euclidean}
-"""The distances by name."""
-
-
 def _real(rows: Tensor) -> Tensor:
     if rows.ndim != 2:
         raise ValueError(f"rows must be (n, d), got {tuple(rows.shape)}")

@@ -79,11 +79,7 @@ class SaveImage(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        try:
-            folders.safe_name(filename_prefix or "linked", "filename_prefix")
-        except folders.BadNameError as error:
-            return str(error)
-        return True
+        return folders.name_verdict(filename_prefix or None, "filename_prefix")
 
 
 class PreviewImage(io.ComfyNode):

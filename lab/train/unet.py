@@ -70,7 +70,7 @@ class UnetSettings:
     least_weight: float = 0.15
     ema: float = 0.999
     seed: int = 0
-    save_every: int = 20_000
+    save_every: int = 10_000
     prompts: tuple[str, ...] = field(default=PROMPTS)
 
     @property

@@ -99,7 +99,8 @@ def train_vae(folder: Path, settings: VaeSettings) -> None:
     """Train, or go on training, the autoencoder in a folder; ends with ``vae.safetensors`` of the average."""
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
-    vae = LabVAE().to(memory_format=torch.channels_last)
+    vae = LabVAE()
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's annotations
     optimiser = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     run = Run(folder, {"vae": vae}, optimiser, {**asdict(settings), "model": vae.config}, ema_decay=0.998)
     log.info("drawing %d crops", settings.pool)

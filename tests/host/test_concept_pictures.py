@@ -11,7 +11,7 @@ from concept_atelier.host.concept_pictures import concept_masks, concept_overlay
 def concepts():
     """Two concepts on the 8x12 grid of a picture of 70x100 pixels, of which 64x96 are covered."""
     masks = torch.zeros(2, 8, 12, dtype=torch.bool)
-    masks[0, :4, :4], masks[1, 4:, 8:] = True, True
+    masks[0, :2, :2], masks[1, 4:, 8:] = True, True
     targets = masks / masks.sum((1, 2), keepdim=True)
     return Concepts(masks, targets, ("1", "cat"), torch.tensor([1.5, 0.25]), (70, 100), ("something was decided",))
 
@@ -29,11 +29,13 @@ def test_the_overlay_tints_every_concept(concepts):
     assert shown.shape == (1, 70 * scale, 100 * scale, 3)
     assert shown[0, 5 * scale, 5 * scale].sum() > 0 and shown[0, 66 * scale, 96 * scale].sum() > 0
     assert shown[0, 60 * scale, 5 * scale].sum() == 0
+    # Two cells of eight pixels, after the three that the latent leaves out at the top.
+    assert shown[0, 18 * scale, 0].sum() > 0 and shown[0, 19 * scale, 0].sum() == 0
 
 
 def test_one_line_a_concept_and_then_the_notes(concepts):
     assert describe_concepts(concepts).splitlines() == [
-        "<1>: saliency 1.50, 17% of the picture",
+        "<1>: saliency 1.50, 4% of the picture",
         "<cat>: saliency 0.25, 17% of the picture",
         "note: something was decided",
     ]

@@ -1,17 +1,19 @@
 """Names that become files, files that are whole or not there, and which folders are in force."""
 
 import errno
+import json
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
+from concept_atelier.core.files import save_tensors
 from concept_atelier.host import folders
-from concept_atelier.host.folders import BadNameError, atomic_write, inside, record_written, safe_name, save_safetensors
+from concept_atelier.host.folders import BadNameError, atomic_write, inside, record_written, safe_name
 from concept_atelier.host.images import from_pil, save_batch, to_pil
+from concept_atelier.host.saving import save_json
 
 
 @pytest.mark.parametrize("name", ["apple", "a/b/c.png", "a\\b", "äpfel und birnen", "v1.2", ".hidden", "con_text"])
@@ -93,11 +95,11 @@ def test_a_disk_that_is_full_when_flushed(tmp_path, monkeypatch):
 
 def test_written_files_are_recorded_innermost_first(tmp_path):
     with record_written() as outer:
-        save_safetensors({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"k": "v"})
+        save_json(tmp_path / "a.json", {"k": ["v", 1]})
         with record_written() as inner, atomic_write(tmp_path / "b") as path:
             path.touch()
-    assert (outer, inner) == ([tmp_path / "a.safetensors"], [tmp_path / "b"])
-    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], torch.ones(2))
+    assert (outer, inner) == ([tmp_path / "a.json"], [tmp_path / "b"])
+    assert json.loads((tmp_path / "a.json").read_text()) == {"k": ["v", 1]}
 
 
 def test_pictures_are_found_in_the_first_folder_that_has_them(tmp_path):
@@ -118,7 +120,7 @@ def test_pictures_are_found_in_the_first_folder_that_has_them(tmp_path):
 def test_models_that_were_written_can_be_read(here):
     target = here.model_target("loras", "sub/apple")
     assert target == here.output / "models/loras/sub/apple.safetensors"
-    save_safetensors({"a": torch.ones(1)}, target)
+    save_tensors(target, {"a": torch.ones(1)})
     assert here.list_models("loras") == ["sub/apple.safetensors"]
     assert here.find_model("loras", "sub/apple.safetensors") == target
     with pytest.raises(BadNameError):

@@ -13,7 +13,7 @@ def tokens(lab_backbone):
     return ConceptTokens({"1": lab_backbone.word_vectors("q")}, "lab")
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(0, []), (1, [1, 2, 3]), (2, [2, 3]), (50, [3])])
+@pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [2, 3]), (50, [3])])
 def test_previews_come_every_so_many_steps_and_at_the_end(lab_backbone, tokens, every, drawn):
     seen = []
     with progress.use(progress.Session(report=lambda *told: seen.append(told))):
@@ -24,11 +24,12 @@ def test_previews_come_every_so_many_steps_and_at_the_end(lab_backbone, tokens, 
     assert [step for step, _, preview in seen if preview is not None] == drawn
 
 
-def test_a_preview_takes_no_gradient(lab_backbone, tokens):
+def test_a_preview_keeps_no_graph(lab_backbone, tokens):
+    kept = []
     vectors = {"1": {"clip_l": tokens.vectors["1"]["clip_l"].clone().requires_grad_()}}
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(kept.append, lambda nothing: nothing):
         reporter(lab_backbone, "a {}", (16, 16), 1, None)(1, 1, 0.5, ConceptTokens(vectors, "lab"))
-    assert vectors["1"]["clip_l"].grad is None
+    assert kept == []
 
 
 def test_a_stopped_session_stops_the_training(lab_backbone, tokens):

@@ -75,7 +75,7 @@ def concepts(sockets, image, masks) -> Concepts:
 
 
 @pytest.fixture(scope="session")
-def learn(sockets, image, concepts, tmp_path_factory) -> Callable[..., io.NodeOutput]:
+def learn(sockets, image, concepts) -> Callable[..., io.NodeOutput]:
     """Learn Concept Tokens with three steps and no preview, unless told otherwise."""
 
     def go(**changes: Any) -> io.NodeOutput:

@@ -32,6 +32,8 @@ def test_layers_and_steps_are_counted_within_the_span(call, sockets, draw):
         return capture.maps().cross_counts[(8, 12)]
 
     assert count(start_percent=0.0, end_percent=0.3) == count() / 2
+    early = call(CaptureAttention, model=sockets["model"], start_percent=0.0, end_percent=0.25)[1]
+    assert early.selection.timesteps == (750, 1000)  # layout comes first, where noise is strongest
     assert count(stages="up") < count(stages="down and up")
 
 

@@ -21,6 +21,7 @@ def test_same_seed_same_concepts_and_batches_give_their_first_picture(call, sock
     batch = torch.cat([image, 1 - image])
     again = call(LocalizeConcepts, **sockets, image=batch, seed=5)[0]
     assert torch.equal(one.masks, again.masks) and torch.equal(one.targets, again.targets)
+    assert not torch.equal(one.targets, call(LocalizeConcepts, **sockets, image=image, seed=6)[0].targets)
 
 
 def test_zero_means_no_limit_and_numbers_are_limits(call, sockets, image):
@@ -44,7 +45,7 @@ def test_any_size_and_any_channels(call, sockets, shape, generator):
 def test_a_picture_of_5000x20(call, sockets, image):
     long = image[:, :20, :1].expand(1, 20, 5000, 3).clone()
     long[:, :, 2000:2600] = 0.9
-    found, masks, _ = call(LocalizeConcepts, **sockets, image=long).args
+    found, masks, _ = call(LocalizeConcepts, **sockets, image=long, preset="paper").args
     assert masks.shape == (len(found), 20, 5000)
 
 

@@ -259,3 +259,72 @@ def test_more_marks_than_tokens_name_the_node_and_keep_what_was_done(tmp_path):
     left = sorted(path.name for path in Path(tmp_path).rglob("*.safetensors"))
     assert left == ["1.safetensors", "2.safetensors"]
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_bypassed_erasure_draws_what_the_stock_model_draws(tmp_path):
+    data = data_of("erase_a_concept")
+    modes = {"ConceptAtelierEraseConcepts": 4, "ConceptAtelierSaveErasureAsLora": 2}
+    for node in data["nodes"]:
+        node["mode"] = modes.get(node["type"], node["mode"])
+        if node["type"] == "SaveImage" and "cat" not in node["title"]:
+            node["mode"] = 2
+    path = tmp_path / "bypassed.json"
+    path.write_text(json.dumps(data))
+    overrides = {"Draw erase_cat_before.steps": 2, "Draw erase_cat_after.steps": 2, "EmptyLatentImage.batch_size": 1}
+    result = run_workflow(path, overrides, tmp_path / "out")
+    (before,), (after,) = (result.files_of(f"Save erase_cat_{when}") for when in ("before", "after"))
+    assert result.files == (before, after)
+    with Image.open(before) as one, Image.open(after) as two:
+        assert one.tobytes() == two.tobytes()
+
+
+@pytest.fixture(scope="module")
+def cache():
+    """Keeps the lab model from one run to the next."""
+    return {}
+
+
+def kinds_of_pictures():
+    grey = Image.linear_gradient("L").resize((48, 40))
+    clear = grey.convert("RGBA")
+    clear.putalpha(grey)
+    return {
+        "L": grey,
+        "RGBA": clear,
+        "P": grey.convert("P"),
+        "1": grey.convert("1"),
+        "I;16": Image.new("I;16", (40, 40)),
+    }
+
+
+@pytest.mark.parametrize("mode", kinds_of_pictures())
+def test_picture_files_of_every_kind_are_taken_apart(tmp_path, cache, mode):
+    kinds_of_pictures()[mode].save(tmp_path / "it.png")
+    result = run_workflow(localizing("it.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+    found = result.output("ConceptAtelierLocalizeConcepts")
+    assert len(found) >= 1 and found.picture_size == kinds_of_pictures()[mode].size[::-1]
+
+
+def test_a_picture_of_one_pixel_names_the_node_and_leaves_nothing(tmp_path, cache):
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    with pytest.raises(NodeFailedError, match="ConceptAtelierLocalizeConcepts.* failed: ValueError: .*at least 8"):
+        run_workflow(localizing("dot.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_text_file_is_no_picture(tmp_path, cache):
+    (tmp_path / "notes.png").write_text("not a picture")
+    with pytest.raises(NodeFailedError, match="notes.png cannot be read as a picture"):
+        run_workflow(localizing("notes.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+
+
+def localizing(picture):
+    """An API workflow that localises a picture file."""
+    sockets = {name: ["1", slot] for slot, name in enumerate(("model", "clip", "vae"))}
+    knobs = {"preset": "paper", "min_clusters": 4, "saliency_threshold": 1.0, "merge_threshold": 1.0, "seed": 0}
+    knobs |= {"adjacency": True, "count": 0, "max_concepts": 0}
+    return {
+        "1": {"class_type": "ConceptAtelierLoadLabModel", "inputs": {}},
+        "2": {"class_type": "LoadImage", "inputs": {"image": picture}},
+        "3": {"class_type": "ConceptAtelierLocalizeConcepts", "inputs": {**sockets, "image": ["2", 0], **knobs}},
+    }

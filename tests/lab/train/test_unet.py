@@ -32,7 +32,7 @@ def read_log(folder):
     return json.loads((folder / "log.json").read_text())
 
 
-def test_a_run_goes_through_its_stages_and_goes_on(tmp_path, parts):
+def test_a_run_ends_stays_ended_and_goes_on_to_a_further_stage(tmp_path, parts):
     first = replace(TINY, stages=STAGES[:1])
     train_unet(tmp_path, *parts, first)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -46,6 +46,11 @@ def test_a_run_goes_through_its_stages_and_goes_on(tmp_path, parts):
     log = read_log(tmp_path)
     assert log["samples"] == 4 and log["settings"]["stages"][0]["name"] == "first"
     drawn = (tmp_path / "scenes-first.safetensors").stat().st_mtime_ns
+    state = load_tensors(tmp_path / "state.safetensors")[0]
+
+    train_unet(tmp_path, *parts, first)  # finished already: nothing changes
+    kept = load_tensors(tmp_path / "state.safetensors")[0]
+    assert state.keys() == kept.keys() and all(torch.equal(state[key], kept[key]) for key in state)
 
     train_unet(tmp_path, *parts, TINY)
     again = read_log(tmp_path)
@@ -54,15 +59,6 @@ def test_a_run_goes_through_its_stages_and_goes_on(tmp_path, parts):
     assert load_tensors(tmp_path / "scenes-second.safetensors")[0]["latents"].shape == (3, 4, 4, 8)
     assert Image.open(tmp_path / "pictures-0000008.png").size == (2 * 64, 2 * 32)
     build_unet().load_state_dict(load_tensors(tmp_path / "unet.safetensors")[0])
-
-
-def test_a_finished_run_keeps_its_weights(tmp_path, parts):
-    settings = replace(TINY, stages=(Stage("only", 2, 2, 2, SMALL),), prompts=("a cat",))
-    train_unet(tmp_path, *parts, settings)
-    before = load_tensors(tmp_path / "state.safetensors")[0]
-    train_unet(tmp_path, *parts, settings)
-    after = load_tensors(tmp_path / "state.safetensors")[0]
-    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_a_missing_part_is_named(tmp_path, parts):
