@@ -25,7 +25,7 @@ def backbone_of(model: Any = None, clip: Any = None, vae: Any = None) -> Backbon
         if part is not None and not isinstance(part, _PARTS[socket]):
             raise UnsupportedModelError(
                 f"{socket} is a {type(part).__module__}.{type(part).__qualname__}, which is not supported yet; "
-                f"use the output of Load Lab Model (a {_PARTS[socket].__name__})"
+                f"use the output of Load Lab Model (a {_PARTS[socket].__name__}) with `python -m concept_atelier run`"
             )
     return DiffusersBackbone(model, clip, vae)
 

@@ -51,7 +51,7 @@ class LocalizeConcepts(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "saliency_threshold",
-                    default=1.0,
+                    default=PRESETS["small_grid"].saliency_threshold,
                     min=0.0,
                     max=4.0,
                     step=0.05,

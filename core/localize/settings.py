@@ -83,8 +83,8 @@ class LocalizeSettings:
 PAPER = LocalizeSettings()
 
 SMALL_GRID = LocalizeSettings(
-    timestep=100,
-    noise_draws=4,
+    timestep=200,
+    noise_draws=8,
     most_cells=32 * 48,
     least_side=4,
     renormalise=True,
@@ -93,6 +93,7 @@ SMALL_GRID = LocalizeSettings(
     cross_downscale=None,
     sign_test=True,
     single=True,
+    saliency_threshold=1.2,
     min_area=0.01,
 )
 
