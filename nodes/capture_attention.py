@@ -3,8 +3,8 @@
 from typing import Any
 
 from ..core.attention.record import AttentionRecorder
-from ..core.attention.selection import Selection
-from ..host.adapters import with_recorder
+from ..core.attention.selection import Selection, timestep_span
+from ..host.adapters import backbone_of, with_recorder
 from ..host.schema import io, make_input, make_schema
 from .sockets import CATEGORY, AttentionCapture
 
@@ -89,7 +89,7 @@ class CaptureAttention(io.ComfyNode):
             stages=STAGES[stages],  # type: ignore[arg-type]
             min_side=least_grid,
             max_side=greatest_grid,
-            timesteps=((1 - end_percent) * 1000, (1 - start_percent) * 1000),
+            timesteps=timestep_span(start_percent, end_percent, len(backbone_of(model=model).alphas_cumprod)),
         )
         recorder = AttentionRecorder(selection)
         return io.NodeOutput(with_recorder(model, recorder), recorder)

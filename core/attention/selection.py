@@ -62,3 +62,8 @@ class Selection:
         if timestep is None:
             raise ValueError("a timestep range was asked for, but the rows of this pass have different timesteps")
         return self.timesteps[0] <= timestep <= self.timesteps[1]
+
+
+def timestep_span(start: float, end: float, total: int) -> tuple[float, float]:
+    """A stretch of denoising (0 its noisy start, 1 its clean end) as lowest and highest of ``total`` timesteps."""
+    return (1 - end) * total, (1 - start) * total

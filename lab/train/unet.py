@@ -43,7 +43,7 @@ class Stage:
 
 CLOSE_UP = SceneSettings(size=(64, 64), counts=(1,), sides=(0.62, 0.97))
 WHOLE = SceneSettings(size=(128, 128), counts=(1, 1, 2, 2, 2, 3))
-STAGES = (Stage("closeup", 120_000, 48_000, 24, CLOSE_UP), Stage("whole", 520_000, 60_000, 16, WHOLE))
+STAGES = (Stage("closeup", 120_000, 48_000, 24, CLOSE_UP), Stage("whole", 520_000, 30_000, 16, WHOLE))
 PROMPTS = (
     "a cat in noto style on blue",
     "a rocket in fluent style on yellow",

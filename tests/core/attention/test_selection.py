@@ -42,3 +42,10 @@ def test_a_timestep_range_needs_a_timestep():
 def test_selections_that_can_keep_nothing_are_refused(wrong):
     with pytest.raises(ValueError):
         Selection(**wrong)
+
+
+def test_a_stretch_of_denoising_runs_from_noise_to_clean():
+    from concept_atelier.core.attention.selection import timestep_span
+
+    assert timestep_span(0.0, 1.0, 1000) == (0.0, 1000.0)
+    assert timestep_span(0.0, 0.25, 400) == (300.0, 400.0)
