@@ -18,6 +18,8 @@ class Concepts:
         scores: (N,) float, the localiser's saliency (1 = as salient as the mean of the picture).
         picture_size: (H, W) of the picture in pixels.
         notes: what the localiser had to decide (fall-backs taken), for people.
+        covered: (H, W) of the centred part of the picture that the grid stands for, where a model crops sides to
+            multiples of its latent cells; None is all of it.
     """
 
     masks: Tensor
@@ -26,6 +28,7 @@ class Concepts:
     scores: Tensor
     picture_size: tuple[int, int]
     notes: tuple[str, ...] = ()
+    covered: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)

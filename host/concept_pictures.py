@@ -2,21 +2,19 @@
 
 from torch import Tensor
 
-from ..core.localize.upsample import covered_size, smooth_masks, to_pixels
+from ..core.localize.upsample import smooth_masks, to_pixels
 from ..core.types import Concepts
 from .drawing import overlay_masks
 
 
-def concept_masks(concepts: Concepts, latent_downscale: int) -> Tensor:
+def concept_masks(concepts: Concepts) -> Tensor:
     """MASK (N, H, W): each concept in the picture's size, outlines smoothed, disjoint where the masks are."""
-    covered = covered_size(concepts.picture_size, latent_downscale)
-    return smooth_masks(concepts.masks, concepts.picture_size, covered).float()
+    return smooth_masks(concepts.masks, concepts.picture_size, concepts.covered).float()
 
 
-def concept_overlay(picture: Tensor, concepts: Concepts, latent_downscale: int) -> Tensor:
+def concept_overlay(picture: Tensor, concepts: Concepts) -> Tensor:
     """IMAGE (1, h, w, 3): the picture (1, 3, H, W) with every concept tinted and named."""
-    covered = covered_size(concepts.picture_size, latent_downscale)
-    masks = to_pixels(concepts.masks, concepts.picture_size, "nearest", covered)
+    masks = to_pixels(concepts.masks, concepts.picture_size, "nearest", concepts.covered)
     return overlay_masks(picture[0].movedim(0, -1), masks, [f"<{name}>" for name in concepts.names])[None]
 
 

@@ -76,5 +76,5 @@ class ConceptsFromMasks(io.ComfyNode):
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         named = [check_name(name) for name in parse_names(names)] or None
         found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target)  # type: ignore[arg-type]
-        overlay = concept_overlay(picture, found, backbone.latent_downscale)
+        overlay = concept_overlay(picture, found)
         return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))

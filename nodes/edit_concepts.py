@@ -2,8 +2,7 @@
 
 from ..core import types
 from ..core.localize import edit
-from ..core.localize.upsample import to_pixels
-from ..host.concept_pictures import describe_concepts
+from ..host.concept_pictures import concept_masks, describe_concepts
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, Concepts
 
@@ -56,5 +55,4 @@ class EditConcepts(io.ComfyNode):
             concepts = change(concepts, text) if text.strip() else concepts
         concepts = edit.grow(concepts, grow) if grow else concepts
         concepts = edit.add_background(concepts) if add_background else concepts
-        masks = to_pixels(concepts.masks, concepts.picture_size)
-        return io.NodeOutput(concepts, masks, ui=ui.PreviewText(describe_concepts(concepts)))
+        return io.NodeOutput(concepts, concept_masks(concepts), ui=ui.PreviewText(describe_concepts(concepts)))

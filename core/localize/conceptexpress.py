@@ -36,6 +36,7 @@ class Observation:
         grid: (h, w).
         picture_size: (H, W) in pixels.
         notes: what had to be decided, for people.
+        covered: (H, W) of the centred part of the picture that the grid stands for; None is all of it.
     """
 
     attention: Tensor
@@ -43,6 +44,7 @@ class Observation:
     grid: Grid
     picture_size: tuple[int, int]
     notes: tuple[str, ...] = ()
+    covered: tuple[int, int] | None = None
 
 
 def localize(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPER, seed: int = 0) -> Concepts:
@@ -64,7 +66,7 @@ def localize(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAP
 def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> Concepts:
     """:func:`localize` for a picture that the model has been shown already."""
     found = concepts_from_attention(seen.attention, seen.saliency, settings, seen.picture_size)
-    return replace(found, notes=seen.notes + found.notes)
+    return replace(found, notes=seen.notes + found.notes, covered=seen.covered)
 
 
 def localize_masks(
@@ -78,8 +80,7 @@ def localize_masks(
 ) -> Concepts:
     """Concepts with masks that are given, and targets from the model's attention: see :func:`concepts_from_masks`."""
     seen = observe(backbone, image, settings, seed)
-    covered = covered_size(seen.picture_size, backbone.latent_downscale)
-    return concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, covered)
+    return concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
 
 
 @torch.no_grad()
@@ -104,7 +105,9 @@ def observe(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPE
     columns = {g: m[0, 0] for g, m in reading.maps().cross.items()} if selection.grids else {}
     end_of_text = end_of_text_saliency(columns, grid) if columns else None
     saliency, decided = combine_saliency(end_of_text, attention, grid, settings)
-    return Observation(attention, saliency, grid, (image.shape[-2], image.shape[-1]), notes + decided)
+    size = (image.shape[-2], image.shape[-1])
+    covered = covered_size(size, backbone.latent_downscale)
+    return Observation(attention, saliency, grid, size, notes + decided, covered)
 
 
 def show(backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int) -> None:

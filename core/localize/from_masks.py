@@ -58,6 +58,7 @@ def concepts_from_masks(
         names=tuple(names) if names is not None else tuple(str(i) for i in range(1, len(cells) + 1)),
         scores=torch.ones(len(cells), device=cells.device),
         picture_size=picture_size,
+        covered=covered,
     )
 
 

@@ -13,18 +13,19 @@ def concepts():
     masks = torch.zeros(2, 8, 12, dtype=torch.bool)
     masks[0, :2, :2], masks[1, 4:, 8:] = True, True
     targets = masks / masks.sum((1, 2), keepdim=True)
-    return Concepts(masks, targets, ("1", "cat"), torch.tensor([1.5, 0.25]), (70, 100), ("something was decided",))
+    names, notes = ("1", "cat"), ("something was decided",)
+    return Concepts(masks, targets, names, torch.tensor([1.5, 0.25]), (70, 100), notes, covered=(64, 96))
 
 
 def test_masks_have_the_pictures_size_and_do_not_overlap(concepts):
-    masks = concept_masks(concepts, 8)
+    masks = concept_masks(concepts)
     assert masks.shape == (2, 70, 100) and masks.dtype == torch.float32
     assert masks.sum(0).max() <= 1
     assert masks[0, 5, 5] == 1 and masks[0, 60, 90] == 0 and masks[1, 60, 90] == 1
 
 
 def test_the_overlay_tints_every_concept(concepts):
-    shown = concept_overlay(torch.zeros(1, 3, 70, 100), concepts, 8)
+    shown = concept_overlay(torch.zeros(1, 3, 70, 100), concepts)
     scale = shown.shape[1] // 70
     assert shown.shape == (1, 70 * scale, 100 * scale, 3)
     assert shown[0, 5 * scale, 5 * scale].sum() > 0 and shown[0, 66 * scale, 96 * scale].sum() > 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.nodes import EditConcepts
+from concept_atelier.nodes import ConceptsFromMasks, EditConcepts, LocalizeConcepts
 
 
 def test_what_is_left_empty_changes_nothing(call, concepts):
@@ -21,6 +21,16 @@ def test_changes_are_made_in_the_order_of_the_inputs(call, concepts):
     assert not edited.masks.all(0).any() and edited.masks.any(0).all()
     assert masks.shape == (2, 64, 96)
     assert concepts.names == ("red", "green")
+
+
+def test_masks_lie_where_the_localiser_drew_them_when_the_model_crops_the_picture(call, sockets):
+    image = torch.rand(1, 70, 100, 3, generator=torch.Generator().manual_seed(0))
+    image[:, 20:50, 30:70] = torch.tensor([1.0, 0.0, 0.0])
+    found, drawn, _ = call(LocalizeConcepts, **sockets, image=image).args
+    same, masks = call(EditConcepts, concepts=found).args
+    assert same.covered == (64, 96) and torch.equal(masks, drawn)
+    given = call(ConceptsFromMasks, **sockets, image=image, masks=drawn[:1])[0]
+    assert given.covered == (64, 96)
 
 
 def test_the_text_tells_the_result(call, concepts):
