@@ -1,7 +1,8 @@
-"""Train the denoiser on cached latents, in two sizes: single objects close up first, then whole scenes.
+"""Train the denoiser on cached latents of several sizes: close-ups first, then a mixture, then whole scenes.
 
 A scene of 64x64 pixels holds one object at the same size in pixels as a scene of 128x128, and costs a quarter: most
-of what a denoiser must know (which word draws which shape) is learnt there.
+of what a denoiser must know (which word draws which shape) is learnt there. Pairs at half the cost teach it to keep
+two objects apart; whole scenes, where things stand.
 """
 
 import logging
@@ -31,19 +32,34 @@ log = logging.getLogger("concept_atelier.lab")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stretch of training: up to ``until`` samples in all, on ``pool`` scenes of these settings."""
+class Pool:
+    """``count`` scenes of these settings, drawn once from ``first_seed`` on, trained on in batches of ``batch``."""
 
     name: str
-    until: int
-    pool: int
-    batch: int
     scenes: SceneSettings
+    count: int
+    batch: int
+    first_seed: int
 
 
-CLOSE_UP = SceneSettings(size=(64, 64), counts=(1,), sides=(0.62, 0.97))
-WHOLE = SceneSettings(size=(128, 128), counts=(1, 1, 2, 2, 2, 3))
-STAGES = (Stage("closeup", 120_000, 48_000, 24, CLOSE_UP), Stage("whole", 520_000, 30_000, 16, WHOLE))
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training, up to ``until`` samples in all; of each pool, its share of the samples."""
+
+    until: int
+    shares: tuple[tuple[Pool, float], ...]
+
+
+CLOSE_UP = Pool("closeup", SceneSettings(size=(64, 64), counts=(1,), sides=(0.62, 0.97)), 48_000, 24, 1_000_000)
+WHOLE = Pool("whole", SceneSettings(size=(128, 128), counts=(1, 1, 2, 2, 2, 3)), 30_000, 16, 2_000_000)
+WIDE = Pool("wide", SceneSettings(size=(64, 128), counts=(2,), sides=(0.58, 0.92)), 20_000, 24, 3_000_000)
+TALL = Pool("tall", SceneSettings(size=(128, 64), counts=(2,), sides=(0.58, 0.92)), 20_000, 24, 4_000_000)
+STAGES = (
+    Stage(120_000, ((CLOSE_UP, 1.0),)),
+    Stage(140_000, ((WHOLE, 1.0),)),
+    Stage(440_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
+    Stage(520_000, ((WHOLE, 1.0),)),
+)
 PROMPTS = (
     "a cat in noto style on blue",
     "a rocket in fluent style on yellow",
@@ -128,38 +144,50 @@ def train_unet(folder: Path, vae_file: Path, text_file: Path, settings: UnetSett
     optimiser = torch.optim.AdamW(unet.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
     run = Run(folder, {"unet": unet}, optimiser, asdict(settings), settings.ema)
     torch.manual_seed(settings.seed + run.samples)
-    for number, stage in enumerate(settings.stages):
+    for stage in settings.stages:
         if run.samples < stage.until:
-            path = folder / f"scenes-{stage.name}.safetensors"
-            scenes = cached_scenes(path, vae, stage.pool, stage.scenes, 1_000_000 * (number + 1))
+            pools = {pool: pool_scenes(folder, vae, pool) for pool, _ in stage.shares}
             encode.kept.clear()
-            train_stage(run, stage, scenes, encode, vae, settings)
+            train_stage(run, stage, pools, encode, vae, settings)
     checkpoint(run, encode, vae, settings)
 
 
+def pool_scenes(folder: Path, vae: LabVAE, pool: Pool) -> LatentScenes:
+    """The pool's scenes, from its file in the run's folder or drawn now."""
+    return cached_scenes(folder / f"scenes-{pool.name}.safetensors", vae, pool.count, pool.scenes, pool.first_seed)
+
+
 def train_stage(
-    run: Run, stage: Stage, scenes: LatentScenes, encode: CaptionEncoder, vae: LabVAE, settings: UnetSettings
+    run: Run,
+    stage: Stage,
+    pools: dict[Pool, LatentScenes],
+    encode: CaptionEncoder,
+    vae: LabVAE,
+    settings: UnetSettings,
 ) -> None:
-    """Train until the stage's number of samples."""
+    """Train until the stage's number of samples; every step takes one pool, so that its pictures share a size."""
     alphas = alphas_cumprod().float()
     unet = run.modules["unet"]
+    odds = torch.tensor([share / pool.batch for pool, share in stage.shares])
     mean, steps = 0.0, 0
     while run.samples < stage.until:
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate(run.samples / settings.samples, steps, settings)
-        picked = torch.randint(0, len(scenes.latents), (stage.batch,))
+        pool = stage.shares[int(torch.multinomial(odds, 1))][0]
+        scenes = pools[pool]
+        picked = torch.randint(0, len(scenes.latents), (pool.batch,))
         loss = step_loss(unet, encode, scenes.latents[picked].float(), scenes.tokens[picked], alphas, settings)
         run.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         run.optimiser.step()
-        run.advance(stage.batch)
+        run.advance(pool.batch)
         steps += 1
         mean += loss.item() / 100
         if steps % 100 == 0:
             run.note(loss=mean)
             mean = 0.0
-        if run.samples % settings.save_every < stage.batch:
+        if run.samples % settings.save_every < pool.batch:
             checkpoint(run, encode, vae, settings)
 
 
@@ -180,7 +208,7 @@ def checkpoint(run: Run, encode: CaptionEncoder, vae: LabVAE, settings: UnetSett
     stage = next((s for s in settings.stages if run.samples < s.until), settings.stages[-1])
     prompts, empty = (encode(ids) for ids in (tokenize(list(settings.prompts)), encode.empty[None]))
     backbone = backbone_of(ModelHandle(unet, alphas_cumprod(), "lab", latent_downscale=DOWNSCALE))
-    height, width = (side // DOWNSCALE for side in stage.scenes.size)
+    height, width = (side // DOWNSCALE for side in stage.shares[-1][0].scenes.size)
     latents = [
         ddim(backbone, Conditioning(prompts), Conditioning(empty), (height, width), steps=20, guidance=3.5, seed=seed)
         for seed in (0, 1)

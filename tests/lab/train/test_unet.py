@@ -10,12 +10,23 @@ from PIL import Image
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.lab.model.modules import build_unet
 from concept_atelier.lab.train.dataset import LatentScenes, cached_scenes, tokenize
-from concept_atelier.lab.train.unet import CaptionEncoder, Stage, UnetSettings, rate, step_loss, train_unet, weights
+from concept_atelier.lab.train.unet import (
+    CaptionEncoder,
+    Pool,
+    Stage,
+    UnetSettings,
+    rate,
+    step_loss,
+    train_stage,
+    train_unet,
+    weights,
+)
 from concept_atelier.lab.world.scene import SceneSettings
 
 SMALL = SceneSettings(size=(32, 32), counts=(1,))
 WIDE = SceneSettings(size=(32, 64), counts=(1,))
-STAGES = (Stage("first", 4, 4, 2, SMALL), Stage("second", 8, 3, 2, WIDE))
+FIRST, SECOND = Pool("first", SMALL, 4, 2, 1), Pool("second", WIDE, 3, 2, 100)
+STAGES = (Stage(4, ((FIRST, 1.0),)), Stage(8, ((SECOND, 1.0),)))
 TINY = UnetSettings(stages=STAGES, save_every=1000, prompts=("a cat", "a blue crab"))
 
 
@@ -44,7 +55,7 @@ def test_a_run_ends_stays_ended_and_goes_on_to_a_further_stage(tmp_path, parts):
     }
     assert Image.open(tmp_path / "pictures-0000004.png").size == (2 * 32, 2 * 32)
     log = read_log(tmp_path)
-    assert log["samples"] == 4 and log["settings"]["stages"][0]["name"] == "first"
+    assert log["samples"] == 4 and log["settings"]["stages"][0]["shares"][0][0]["name"] == "first"
     drawn = (tmp_path / "scenes-first.safetensors").stat().st_mtime_ns
     state = load_tensors(tmp_path / "state.safetensors")[0]
 
@@ -59,6 +70,32 @@ def test_a_run_ends_stays_ended_and_goes_on_to_a_further_stage(tmp_path, parts):
     assert load_tensors(tmp_path / "scenes-second.safetensors")[0]["latents"].shape == (3, 4, 4, 8)
     assert Image.open(tmp_path / "pictures-0000008.png").size == (2 * 64, 2 * 32)
     build_unet().load_state_dict(load_tensors(tmp_path / "unet.safetensors")[0])
+
+
+class Ledger:
+    """A run that only counts."""
+
+    def __init__(self):
+        self.samples, self.batches = 0, []
+        self.modules = {"unet": build_unet()}
+        self.optimiser = torch.optim.SGD(self.modules["unet"].parameters(), lr=0)
+
+    def advance(self, samples):
+        self.samples += samples
+        self.batches.append(samples)
+
+    def note(self, loss):
+        assert loss == loss
+
+
+def test_a_mixed_stage_gives_each_pool_its_share_of_the_samples(lab_modules, monkeypatch):
+    monkeypatch.setattr("concept_atelier.lab.train.unet.step_loss", lambda unet, *_: unet.conv_in.bias.sum())
+    few, many = replace(FIRST, batch=1), replace(SECOND, batch=4)
+    scenes = LatentScenes(torch.zeros(3, 4, 4, 4), tokenize(["a cat"] * 3))
+    run, stage = Ledger(), Stage(600, ((few, 0.25), (many, 0.75)))
+    torch.manual_seed(0)
+    train_stage(run, stage, {few: scenes, many: scenes}, None, lab_modules.vae, replace(TINY, save_every=10**9))
+    assert run.batches.count(1) / run.samples == pytest.approx(0.25, abs=0.06)
 
 
 def test_a_missing_part_is_named(tmp_path, parts):
