@@ -12,7 +12,12 @@ COMMANDS = {
     "demo": ("run the workflows on the lab model and show what came out", "lab.demo"),
     "bench": ("measure methods against known answers", None),
 }
-BENCHES = {"localize": ("how well pictures are taken apart", "lab.bench.localize")}
+BENCHES = {
+    "lab": ("how good the lab model and its judge are", "lab.bench.lab"),
+    "localize": ("how well pictures are taken apart", "lab.bench.localize"),
+    "learn": ("how well learnt tokens redraw what they stand for", "lab.bench.learn"),
+    "erase": ("whether erased concepts are gone and their neighbours are not", "lab.bench.erase"),
+}
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:

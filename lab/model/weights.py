@@ -1,9 +1,10 @@
-"""The lab model on disk: a folder that diffusers reads, in half precision, with the record of its training."""
+"""The lab model on disk: a folder that diffusers reads, in 16 bits, with the judge and the record of their training."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...core.files import load_tensors, save_tensors
@@ -27,7 +28,17 @@ FILES = {
 }
 
 
-RUN_FILES = {"vae": "vae.safetensors", "text": "text_encoder.safetensors", "unet": "unet.safetensors"}
+DTYPES = {"unet": torch.bfloat16}
+"""Parts that are not kept in float16: the denoiser is the largest, and bfloat16 takes a quarter less once packed."""
+
+JUDGE_FILE, JUDGE_CONFIG = "judge/judge.safetensors", "judge/config.json"
+
+RUN_FILES = {
+    "vae": "vae.safetensors",
+    "text": "text_encoder.safetensors",
+    "unet": "unet.safetensors",
+    "judge": "judge.safetensors",
+}
 """Training run to the file it ends with."""
 
 
@@ -55,20 +66,27 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
 
 
 def publish(runs: Path, folder: Path = WEIGHTS) -> None:
-    """Gather the averages of the three training runs under ``runs`` into a model folder.
+    """Gather the averages of the training runs under ``runs`` into a model folder.
 
     Raises:
         FileNotFoundError: before anything is written, naming a run's missing file and the command that makes it.
     """
     for run, needed in RUN_FILES.items():
-        for source in (runs / run / needed, runs / run / "log.json"):
+        for source in (
+            runs / run / needed,
+            runs / run / "log.json",
+            *([runs / "judge/config.json"] if run == "judge" else []),
+        ):
             if not source.exists():
                 raise FileNotFoundError(
                     f"the {run} is not trained: {source} is missing; run "
                     f"`python -m concept_atelier lab train {run} --runs {runs}` first"
                 )
     for part, run in (("unet", "unet"), ("text_encoder", "text"), ("vae", "vae")):
-        save_tensors(folder / FILES[part], half(load_tensors(runs / run / RUN_FILES[run])[0]))
+        trained = load_tensors(runs / run / RUN_FILES[run])[0]
+        save_tensors(folder / FILES[part], rounded(trained, DTYPES.get(part, torch.float16)))
+    save_tensors(folder / JUDGE_FILE, rounded(load_tensors(runs / "judge" / RUN_FILES["judge"])[0], torch.float16))
+    save_json(folder / JUDGE_CONFIG, json.loads((runs / "judge/config.json").read_text(encoding="utf-8")))
     build_unet().save_config(folder / "unet")
     build_text_encoder().config.save_pretrained(folder / "text_encoder")
     record = {run: json.loads((runs / run / "log.json").read_text(encoding="utf-8")) for run in RUN_FILES}
@@ -77,9 +95,9 @@ def publish(runs: Path, folder: Path = WEIGHTS) -> None:
     save_json(folder / "training.json", {name: thin(log) for name, log in record.items()})
 
 
-def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors in half precision, those of whole numbers as they are."""
-    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+def rounded(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Tensors in another precision, those of whole numbers as they are."""
+    return {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
 
 
 def scheduler_config() -> dict[str, Any]:

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The ``lab`` command's own arguments."""
     actions = parser.add_subparsers(dest="action", required=True)
     train = actions.add_parser("train", help="train a part, or go on training it")
-    train.add_argument("part", choices=("vae", "text", "unet"))
+    train.add_argument("part", choices=("vae", "text", "unet", "judge"))
     train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
     publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
@@ -44,6 +44,11 @@ def train(part: str, runs: Path, samples: int | None) -> None:
         from .text import TextSettings, train_text
 
         train_text(runs / "text", replace(TextSettings(), **({"samples": samples} if samples else {})))
+    elif part == "judge":
+        from .judge import JudgeSettings, train_judge
+
+        recipe = replace(JudgeSettings(), **({"samples": samples} if samples else {}))
+        train_judge(runs / "judge", runs / "vae/vae.safetensors", recipe)
     else:
         from .unet import UnetSettings, train_unet
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +35,11 @@ class Ema:
         current = module.state_dict()
         floating = [key for key, value in self.shadow.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.shadow[k] for k in floating], [current[k] for k in floating], 1 - decay)
+
+
+def cosine_rate(progress: float) -> float:
+    """Share of the learning rate: warm up over the first percent, then fall to zero along a half cosine."""
+    return min(1.0, progress / 0.01 + 0.01) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 class Run:

@@ -14,7 +14,7 @@ from ..model.vae import SCALING_FACTOR, LabVAE
 from ..world.atlas import load_atlas
 from ..world.backgrounds import sample_background
 from ..world.scene import TINTS, SceneSettings, compose, sample_scene
-from .common import Run, save_sheet, to_tensor
+from .common import Run, cosine_rate, save_sheet, to_tensor
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -109,7 +109,7 @@ def train_vae(folder: Path, settings: VaeSettings) -> None:
     steps = 0
     while run.samples < settings.samples:
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate(run.samples / settings.samples)
+            group["lr"] = settings.learning_rate * cosine_rate(run.samples / settings.samples)
         target = turn(to_tensor(pool[choose.integers(0, len(pool), settings.batch)]), rng)
         loss, picture = vae_loss(vae, target.to(memory_format=torch.channels_last), settings)
         optimiser.zero_grad()
@@ -123,11 +123,6 @@ def train_vae(folder: Path, settings: VaeSettings) -> None:
         if run.samples % settings.save_every < settings.batch:
             checkpoint(run, settings)
     checkpoint(run, settings)
-
-
-def rate(progress: float) -> float:
-    """Warm up over the first percent, then fall to zero along a half cosine."""
-    return min(1.0, progress / 0.01 + 0.01) * 0.5 * (1 + float(np.cos(np.pi * min(progress, 1.0))))
 
 
 def checkpoint(run: Run, settings: VaeSettings) -> None:

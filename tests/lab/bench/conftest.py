@@ -9,7 +9,7 @@ from concept_atelier.core.localize.saliency import border_saliency
 @pytest.fixture(scope="session")
 def untrained():
     """The lab model at random weights."""
-    from concept_atelier.lab.bench.localize import load_backbone
+    from concept_atelier.lab.bench.command import load_backbone
 
     return load_backbone(untrained=True)
 

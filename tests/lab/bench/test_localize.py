@@ -1,19 +1,23 @@
 import argparse
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
-from concept_atelier.lab.bench.localize import METHODS, add_arguments, main, run, score_case, table
+from concept_atelier.lab.bench.harness import Request, run
+from concept_atelier.lab.bench.localize import BENCH, METHODS, add_arguments, main, score_case, table
 from concept_atelier.lab.bench.metrics import score_masks
 from concept_atelier.lab.bench.summary import summarise
 
+UNTRAINED = Request(16, seed=1, untrained=True)
+
 
 @pytest.fixture(scope="module")
-def result(untrained):
-    return run(untrained, cases=16, seed=1)
+def result():
+    return run(BENCH, UNTRAINED)
 
 
 @pytest.fixture
@@ -66,8 +70,7 @@ def test_cases_are_balanced(result):
 
 def test_the_result_is_json_with_its_arguments_and_intervals(result):
     again = json.loads(json.dumps(result, allow_nan=False))
-    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 1, 16, 1)
-    assert again["settings"]["min_clusters"] == SMALL_GRID.min_clusters
+    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 2, 16, 1)
     assert set(again["rows"][0]["scores"]) == set(METHODS)
     for method, resolutions in again["summary"]["all"]["scores"].items():
         for metrics in resolutions.values():
@@ -77,8 +80,8 @@ def test_the_result_is_json_with_its_arguments_and_intervals(result):
     assert mean(again["summary"], "concepts") == pytest.approx(sum(means) / 16, abs=1e-4)
 
 
-def test_same_seed_same_figures_and_other_seeds_other_scenes(untrained):
-    first, again, other = (run(untrained, cases=2, seed=seed) for seed in (3, 3, 4))
+def test_same_seed_same_figures_and_other_seeds_other_scenes():
+    first, again, other = (run(BENCH, replace(UNTRAINED, cases=2, seed=seed)) for seed in (3, 3, 4))
     assert first == again
     assert {row["seed"] for row in first["rows"]}.isdisjoint(row["seed"] for row in other["rows"])
 
@@ -97,25 +100,32 @@ def test_case_masks_fit_the_picture():
     assert score_masks(case.masks, case.masks).miou == 1
 
 
-def test_bad_arguments_are_refused(untrained):
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="at least 1 case"):
-        run(untrained, cases=0)
+        Request(0)
     with pytest.raises(ValueError, match="no unseen objects"):
-        run(untrained, cases=1, split="train", unseen=True)
+        run(BENCH, Request(1, split="train", untrained=True, options={"unseen": True}))
     with pytest.raises(ValueError, match="unknown split"):
-        run(untrained, cases=1, split="nowhere", unseen=True)
+        run(BENCH, Request(1, split="nowhere", untrained=True, options={"unseen": True}))
 
 
 def test_the_command_writes_figures_and_prints_tables(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     file = tmp_path / "figures.json"
-    assert main(parser.parse_args(["--cases", "1", "--untrained", "--json", str(file), "--split", "test"])) == 0
+    assert (
+        main(
+            parser.parse_args(
+                ["--cases", "1", "--untrained", "--json", str(file), "--split", "test", "--cache", str(tmp_path)]
+            )
+        )
+        == 0
+    )
     assert json.loads(file.read_text())["split"] == "test"
     assert "bench localize: 1 test scenes" in capsys.readouterr().out
 
 
 def test_the_global_generator_is_left_alone(untrained):
     before = torch.get_rng_state()
-    run(untrained, cases=1)
+    BENCH.measure(untrained, UNTRAINED, 0)
     assert torch.equal(before, torch.get_rng_state())

@@ -6,41 +6,58 @@ import pytest
 import torch
 
 from concept_atelier.core.files import save_tensors
-from concept_atelier.lab.model.weights import FILES, RUN_FILES, load_lab_model, publish, thin
+from concept_atelier.lab.judge.judge import build_network, load_judge
+from concept_atelier.lab.model.weights import DTYPES, FILES, RUN_FILES, load_lab_model, publish, thin
+from concept_atelier.lab.world.atlas import load_atlas
 
 
 @pytest.fixture
 def runs(tmp_path, lab_modules):
     """Training runs that ended with random weights."""
-    ends = {"vae": lab_modules.vae, "text": lab_modules.text_encoder, "unet": lab_modules.unet}
+    ends = {
+        "vae": lab_modules.vae,
+        "text": lab_modules.text_encoder,
+        "unet": lab_modules.unet,
+        "judge": build_network(),
+    }
     for run, module in ends.items():
         save_tensors(tmp_path / "runs" / run / RUN_FILES[run], module.state_dict())
         curve = [{"samples": i, "loss": 1.0} for i in range(500)] + [{"samples": 500, "psnr": 20.0}]
         log = {"settings": {"seed": 0, "model": lab_modules.vae.config}, "curve": curve}
         (tmp_path / "runs" / run / "log.json").write_text(json.dumps(log))
+    names = [kind.name for kind in load_atlas().kinds]
+    (tmp_path / "runs/judge/config.json").write_text(json.dumps({"names": names, "threshold": 0.4}))
     return tmp_path / "runs"
 
 
-def test_what_is_published_is_what_was_trained_in_half_precision(runs, tmp_path, lab_modules):
+def test_what_is_published_is_what_was_trained_in_16_bits(runs, tmp_path, lab_modules):
     publish(runs, tmp_path / "model")
     loaded = load_lab_model(tmp_path / "model")
     for part in FILES:
         before, after = getattr(lab_modules, part).state_dict(), getattr(loaded, part).state_dict()
         assert before.keys() == after.keys()
-        assert all(torch.equal(after[key], before[key].half().float()) for key in before)
+        assert all(torch.equal(after[key], before[key].to(DTYPES.get(part, torch.float16)).float()) for key in before)
         assert not getattr(loaded, part).training
         assert not any(weight.requires_grad for weight in getattr(loaded, part).parameters())
+
+
+def test_the_judge_is_published_with_its_threshold(runs, tmp_path):
+    publish(runs, tmp_path / "model")
+    judge = load_judge(tmp_path / "model/judge")
+    assert judge.threshold == 0.4 and not judge.network.training
 
 
 def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path):
     publish(runs, tmp_path / "model")
     record = json.loads((tmp_path / "model/training.json").read_text())
-    assert record.keys() == {"vae", "text", "unet"}
+    assert record.keys() == {"vae", "text", "unet", "judge"}
     assert record["unet"]["curve"][-1] == {"samples": 500, "psnr": 20.0}
     assert len(record["unet"]["curve"]) < 70
 
 
-@pytest.mark.parametrize("missing", ["vae/vae.safetensors", "text/log.json", "unet/unet.safetensors"])
+@pytest.mark.parametrize(
+    "missing", ["vae/vae.safetensors", "text/log.json", "unet/unet.safetensors", "judge/config.json"]
+)
 def test_a_run_without_its_end_is_named_and_nothing_is_published(runs, tmp_path, missing):
     (runs / missing).unlink()
     part = missing.split("/")[0]

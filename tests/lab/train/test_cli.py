@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from concept_atelier.lab.train import cli
+from concept_atelier.lab.train.judge import JudgeSettings
 from concept_atelier.lab.train.text import TextSettings
 from concept_atelier.lab.train.unet import UnetSettings
 from concept_atelier.lab.train.vae import VaeSettings
+
+PARTS = ("vae", "text", "unet", "judge")
 
 
 def parse(*words):
@@ -21,28 +24,29 @@ def parse(*words):
 def calls(monkeypatch):
     """What each trainer was called with."""
     seen = []
-    for part in ("vae", "text", "unet"):
+    for part in PARTS:
         module = f"concept_atelier.lab.train.{part}.train_{part}"
         monkeypatch.setattr(module, lambda *given, part=part: seen.append((part, *given)))
     return seen
 
 
 def test_without_figures_the_recipe_is_used(tmp_path, calls):
-    for part in ("vae", "text", "unet"):
+    for part in PARTS:
         assert cli.main(parse("train", part, "--runs", str(tmp_path))) == 0
     files = tmp_path / "vae/vae.safetensors", tmp_path / "text/text_encoder.safetensors"
     assert calls == [
         ("vae", tmp_path / "vae", VaeSettings()),
         ("text", tmp_path / "text", TextSettings()),
         ("unet", tmp_path / "unet", *files, UnetSettings()),
+        ("judge", tmp_path / "judge", files[0], JudgeSettings()),
     ]
 
 
 def test_a_number_of_samples_replaces_the_recipes(tmp_path, calls):
-    for part in ("vae", "text", "unet"):
+    for part in PARTS:
         cli.main(parse("train", part, "--samples", "300000", "--runs", str(tmp_path)))
-    assert [call[-1].samples for call in calls] == [300_000] * 3
-    assert calls[-1][-1].stages[0] == UnetSettings().stages[0]
+    assert [call[-1].samples for call in calls] == [300_000] * 4
+    assert calls[2][-1].stages[0] == UnetSettings().stages[0]
 
 
 def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from concept_atelier.lab.train.common import Ema, Run, save_sheet, to_tensor
+from concept_atelier.lab.train.common import Ema, Run, cosine_rate, save_sheet, to_tensor
 
 
 def make_run(folder):
@@ -128,3 +128,9 @@ def test_a_sheet_shows_the_pictures_it_was_given(tmp_path):
     assert sheet.shape == (8, 15, 3)
     assert np.array_equal(sheet[:4, 5:10], pictures[1])
     assert np.array_equal(sheet[4:, 10:], 255 - pictures[2])
+
+
+def test_the_rate_warms_up_and_falls_to_zero():
+    assert cosine_rate(0.0) == pytest.approx(0.01)
+    assert cosine_rate(0.5) == pytest.approx(0.5)
+    assert cosine_rate(1.0) == pytest.approx(0)

@@ -11,7 +11,7 @@ import torch
 from concept_atelier.core.files import load_tensors
 from concept_atelier.lab.model.vae import SCALING_FACTOR, LabVAE
 from concept_atelier.lab.train.common import to_tensor
-from concept_atelier.lab.train.vae import VaeSettings, draw_crops, evaluate, psnr, rate, train_vae, turn, vae_loss
+from concept_atelier.lab.train.vae import VaeSettings, draw_crops, evaluate, psnr, train_vae, turn, vae_loss
 
 TINY = VaeSettings(samples=8, batch=4, crop=32, pool=6, save_every=1000, judged=16)
 
@@ -83,9 +83,3 @@ def test_a_turn_is_one_of_eight_orientations():
 def test_signal_to_noise_of_a_known_error():
     picture = torch.zeros(2, 3, 8, 8)
     assert psnr(picture + 0.2, picture) == pytest.approx(20, abs=1e-4)
-
-
-def test_the_rate_warms_up_and_falls_to_zero():
-    assert rate(0.0) == pytest.approx(0.01)
-    assert rate(0.5) == pytest.approx(0.5)
-    assert rate(1.0) == pytest.approx(0)

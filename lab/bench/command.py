@@ -1,0 +1,67 @@
+"""The command line that all benches share."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...core.backbone import Backbone
+from ...host.handles import ClipHandle, ModelHandle, VaeHandle
+from ...host.saving import save_json
+from ..world.atlas import SPLITS
+from .harness import CACHE, Bench, Request, run
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
+    """The arguments of every bench; ``cases`` is the default number."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--seed", type=int, default=0, help="of scenes and noise (default: %(default)s)")
+    parser.add_argument("--cases", type=int, default=cases, help="number of cases (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="development", help="default: %(default)s")
+    parser.add_argument("--model", type=Path, help="model folder; the default is the lab model that ships")
+    parser.add_argument("--untrained", action="store_true", help="random weights: the control, figures must collapse")
+    parser.add_argument(
+        "--cache", type=Path, default=CACHE, help="where finished cases are kept (default: %(default)s)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="neither read nor keep finished cases")
+
+
+def run_command(bench: Bench, args: argparse.Namespace, options: Mapping[str, Any]) -> int:
+    """Run the bench as asked and print its tables; returns the exit status."""
+    model = str(args.model.resolve()) if args.model else ""
+    request = Request(args.cases, args.seed, args.split, model, args.untrained, options)
+    result = run(bench, request, cache=None if args.fresh else args.cache, progress=show_progress)
+    if args.json:
+        save_json(args.json, result)
+    sys.stdout.write(bench.table(result))
+    return 0
+
+
+def backbone_for(request: Request) -> Backbone:
+    """The model that is asked for."""
+    return load_backbone(Path(request.model) if request.model else None, request.untrained)
+
+
+def load_backbone(folder: Path | None = None, untrained: bool = False) -> Backbone:
+    """The lab model of a folder (default: the one that ships), or its modules at random weights."""
+    from ...host.adapters import backbone_of
+
+    return backbone_of(*load_parts(folder, untrained))
+
+
+def load_parts(folder: Path | None = None, untrained: bool = False) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
+    """MODEL, CLIP and VAE of :func:`load_backbone`."""
+    from ..model.handles import handles, load_handles
+    from ..model.modules import build_modules
+
+    if untrained:
+        return handles(build_modules(seed=0))
+    return load_handles(folder) if folder else load_handles()
+
+
+def show_progress(done: int, total: int) -> None:
+    """A counter on the terminal, where there is one."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done}/{total} cases" + ("\n" if done == total else ""))
+        sys.stderr.flush()

@@ -1,0 +1,131 @@
+"""The judge: which objects a picture shows, in which style and colour, and how alike two things are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...core.files import load_tensors
+from ..model.weights import JUDGE_CONFIG, JUDGE_FILE, WEIGHTS
+from ..world.atlas import load_atlas
+from .network import CELL, JudgeNet
+from .scenes import COLOURS
+
+FOLDER = WEIGHTS / "judge"
+WEIGHTS_FILE, CONFIG_FILE = Path(JUDGE_FILE).name, Path(JUDGE_CONFIG).name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the judge sees, cell by cell.
+
+    Attributes:
+        objects: (B, K + 1, h, w) probabilities of every kind, the last being nothing known.
+        styles: (B, S, h, w) probabilities.
+        colours: (B, C + 1, h, w) probabilities, the first being the icon's own colours.
+        features: (B, D, h, w), for similarity.
+    """
+
+    objects: Tensor
+    styles: Tensor
+    colours: Tensor
+    features: Tensor
+
+    def presence(self) -> Tensor:
+        """(B, K) in 0..1: the best that any 3x3 neighbourhood says for each kind."""
+        kinds = self.objects[:, :-1]
+        return F.avg_pool2d(kinds, 3, stride=1, padding=1, count_include_pad=False).amax((2, 3))
+
+    def style_of(self, kind: int) -> Tensor:
+        """(B, S) probabilities of the styles, where the kind with this index is seen."""
+        return _averaged(self.styles, self.objects[:, kind])
+
+    def colour_of(self, kind: int) -> Tensor:
+        """(B, C + 1) probabilities of the colours, where the kind with this index is seen."""
+        return _averaged(self.colours, self.objects[:, kind])
+
+    def describe(self, weight: Tensor | None = None) -> Tensor:
+        """(B, D) unit vectors: features averaged over a weight (B, h, w) on cells, by default over all known things."""
+        weight = 1 - self.objects[:, -1] if weight is None else weight.to(self.features)
+        return F.normalize(_averaged(self.features, weight), dim=1)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained network with the names of what it knows and the presence above which a thing counts as found."""
+
+    network: JudgeNet
+    names: tuple[str, ...]
+    threshold: float
+
+    @torch.no_grad()
+    def look(self, pictures: Tensor, batch: int = 32) -> Reading:
+        """Read pictures (B, 3, H, W) in 0..1; sides that are no multiples of 16 are filled up with their edge."""
+        down, right = (-side % (2 * CELL) for side in pictures.shape[-2:])
+        padded = F.pad(pictures.float(), (0, right, 0, down), mode="replicate") * 2 - 1
+        said = [self.network(part) for part in padded.split(batch)]
+        return Reading(
+            torch.cat([logits.objects.softmax(1) for logits in said]),
+            torch.cat([logits.styles.softmax(1) for logits in said]),
+            torch.cat([logits.colours.softmax(1) for logits in said]),
+            torch.cat([logits.features for logits in said]),
+        )
+
+    def found(self, reading: Reading) -> list[frozenset[str]]:
+        """The names found in each picture."""
+        present = reading.presence() >= self.threshold
+        return [frozenset(self.names[i] for i in row.nonzero().flatten().tolist()) for row in present]
+
+    def index(self, name: str) -> int:
+        """The index of a kind. Raises ``KeyError`` for a name that the judge does not know."""
+        if name not in self.names:
+            raise KeyError(f"the judge does not know {name!r}; it knows {', '.join(self.names)}")
+        return self.names.index(name)
+
+
+def permuted(judge: Judge, seed: int = 0) -> Judge:
+    """The judge with its names dealt anew, none left in place: the control that must fall to chance."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(judge.names), generator=generator).tolist()
+    after = {order[i]: order[(i + 1) % len(order)] for i in range(len(order))}  # one cycle has no fixed point
+    return Judge(judge.network, tuple(judge.names[after[i]] for i in range(len(order))), judge.threshold)
+
+
+def build_network(names: Sequence[str] | None = None) -> JudgeNet:
+    """An untrained network for the world, or for so many names."""
+    atlas = load_atlas()
+    return JudgeNet(len(atlas.kinds if names is None else names), len(atlas.styles), len(COLOURS))
+
+
+def load_judge(folder: Path = FOLDER) -> Judge:
+    """The judge that ships, or another one's folder.
+
+    Raises:
+        FileNotFoundError: naming the missing file and the command that makes it.
+        ValueError: when it was trained on a world with other objects.
+    """
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        if not (folder / name).exists():
+            raise FileNotFoundError(
+                f"the judge is missing: {folder / name}. Restore the file from the repository, or train one with "
+                f"`python -m concept_atelier lab train judge` and `lab publish`."
+            )
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    known = tuple(kind.name for kind in load_atlas().kinds)
+    if tuple(config["names"]) != known:
+        raise ValueError(
+            f"the judge in {folder} knows {len(config['names'])} objects, the world has other {len(known)}"
+        )
+    network = build_network(config["names"])
+    network.load_state_dict({key: value.float() for key, value in load_tensors(folder / WEIGHTS_FILE)[0].items()})
+    return Judge(network.eval().requires_grad_(False), known, config["threshold"])
+
+
+def _averaged(maps: Tensor, weight: Tensor) -> Tensor:
+    """Maps (B, D, h, w) averaged over cells with a weight (B, h, w)."""
+    total = weight.sum((1, 2)).clamp_min(1e-6)[:, None]
+    return torch.einsum("bdhw,bhw->bd", maps, weight) / total

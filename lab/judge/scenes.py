@@ -1,0 +1,107 @@
+"""Labelled scenes to train and to test the judge on: objects of every split, some of them broken on purpose.
+
+A broken object (its tiles shuffled, or blurred to a blob) is labelled as nothing: a denoiser that draws the right
+colours in the wrong order must not pass.
+"""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from ..world.atlas import load_atlas
+from ..world.backgrounds import sample_background
+from ..world.scene import TINTS, SceneObject, SceneSettings, compose
+from .network import CELL
+
+IGNORED = -100
+"""Label of cells at the rim of an object, and of cells without an object where styles and colours are asked."""
+
+COLOURS = tuple(TINTS)
+
+
+@dataclass(frozen=True)
+class JudgedSettings:
+    """``broken``: share of objects that are spoiled; ``tinted`` and ``patterned`` as in the world's own scenes."""
+
+    size: tuple[int, int] = (128, 128)
+    counts: tuple[int, ...] = (1, 1, 2, 2, 3, 4)
+    broken: float = 0.12
+    tinted: float = 0.25
+    patterned: float = 0.25
+
+
+@dataclass(frozen=True)
+class JudgedScene:
+    """``picture`` (H, W, 3) uint8; ``labels`` (3, h, w) int16: kind, style and colour of every cell; ``names`` of the
+    objects that are whole."""
+
+    picture: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+
+def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScene:
+    """The scene with this seed; the same on every machine."""
+    settings = settings or JudgedSettings()
+    rng = random.Random(f"judge:{seed}")
+    kinds = rng.sample(load_atlas().kinds, rng.choice(settings.counts))
+    styles = [rng.choice(load_atlas().styles) for _ in kinds]
+    colours = [rng.choice(COLOURS) if rng.random() < settings.tinted else None for _ in kinds]
+    names = [kind.name for kind in kinds]
+    background = sample_background(rng, settings.patterned)
+    world = SceneSettings(size=settings.size, gap=0.0)
+    picture, objects = compose(rng, kinds, styles, colours, names, background, world)
+    spoiled = [rng.random() < settings.broken for _ in objects]
+    picture = picture.copy()
+    for thing, bad in zip(objects, spoiled, strict=True):
+        if bad:
+            spoil(rng, picture, thing.box)
+    whole = tuple(thing.name for thing, bad in zip(objects, spoiled, strict=True) if not bad)
+    return JudgedScene(picture, label_cells(objects, spoiled), whole)
+
+
+def spoil(rng: random.Random, picture: np.ndarray, box: tuple[int, int, int, int]) -> None:
+    """Shuffle the ninths or sixteenths of a box of a picture (H, W, 3), or blur it to a blob, in place."""
+    top, left, height, width = box
+    crop = picture[top : top + height, left : left + width]
+    if rng.random() < 0.4:
+        blurred = Image.fromarray(crop).filter(ImageFilter.GaussianBlur(max(height, width) / 7))
+        crop[:] = np.asarray(blurred)
+        return
+    parts = rng.choice((3, 4))
+    tall, wide = height // parts, width // parts
+    places = [(i * tall, j * wide) for i in range(parts) for j in range(parts)]
+    tiles = [crop[y : y + tall, x : x + wide].copy() for y, x in places]
+    rng.shuffle(tiles)
+    for (y, x), tile in zip(places, tiles, strict=True):
+        crop[y : y + tall, x : x + wide] = tile
+
+
+def label_cells(objects: tuple[SceneObject, ...], spoiled: list[bool]) -> np.ndarray:
+    """(3, h, w) int16: kind (their number for nothing), style and colour (0 for the icon's own) of every cell."""
+    atlas = load_atlas()
+    cover = np.stack([cover_of(thing.mask) for thing in objects])
+    owner = cover.argmax(0)
+    owned, empty = cover.max(0) >= 0.5, cover.sum(0) <= 0.05
+    kinds = [
+        len(atlas.kinds) if bad else atlas.kind(thing.name).row for thing, bad in zip(objects, spoiled, strict=True)
+    ]
+    styles = [IGNORED if bad else atlas.styles.index(t.style) for t, bad in zip(objects, spoiled, strict=True)]
+    colours = [IGNORED if bad else colour_index(t.colour) for t, bad in zip(objects, spoiled, strict=True)]
+    kind = np.where(owned, np.array(kinds)[owner], np.where(empty, len(atlas.kinds), IGNORED))
+    style = np.where(owned, np.array(styles)[owner], IGNORED)
+    colour = np.where(owned, np.array(colours)[owner], IGNORED)
+    return np.stack([kind, style, colour]).astype(np.int16)
+
+
+def colour_index(colour: str | None) -> int:
+    """0 for the icon's own colours, then the tints in their order."""
+    return 0 if colour is None else 1 + COLOURS.index(colour)
+
+
+def cover_of(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool to the share of every cell that it covers, (h, w)."""
+    height, width = (side // CELL for side in mask.shape)
+    return mask[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL).mean((1, 3))

@@ -1,0 +1,164 @@
+"""Train the judge: what every cell of a scene belongs to, on scenes as drawn and as the autoencoder gives them back."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...core.files import load_tensors, save_tensors
+from ...host.saving import save_json
+from ..judge.judge import Judge, build_network
+from ..judge.network import JudgeNet
+from ..judge.scenes import IGNORED, JudgedSettings, draw_judged
+from ..model.vae import LabVAE
+from ..world.atlas import load_atlas
+from .common import Run, cosine_rate, to_tensor
+
+log = logging.getLogger("concept_atelier.lab")
+
+TRAINING_SEEDS, CALIBRATION_SEEDS = 0, 5_000_000
+THRESHOLDS = tuple(i / 50 for i in range(5, 48))
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """``pool`` scenes are drawn once, every second one passed through the autoencoder; the threshold is calibrated
+    on ``judged`` others."""
+
+    samples: int = 100_000
+    batch: int = 32
+    pool: int = 12_000
+    learning_rate: float = 2e-3
+    empty_weight: float = 0.1
+    noise: float = 0.06
+    seed: int = 0
+    save_every: int = 16_000
+    judged: int = 512
+    scenes: JudgedSettings = JudgedSettings()
+
+
+@dataclass(frozen=True)
+class JudgedPool:
+    """``pictures`` (N, 3, H, W) uint8, ``labels`` (N, 3, h, w) int16, ``present`` (N, K) bool."""
+
+    pictures: Tensor
+    labels: Tensor
+    present: Tensor
+
+
+def train_judge(folder: Path, vae_file: Path, settings: JudgeSettings) -> None:
+    """Train, or go on training, the judge in a folder; ends with ``judge.safetensors`` and ``config.json``."""
+    vae = LabVAE()
+    vae.load_state_dict(load_tensors(vae_file)[0])
+    torch.manual_seed(settings.seed)
+    network = build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    run = Run(folder, {"judge": network}, optimiser, asdict(settings), ema_decay=0.998)
+    if run.samples < settings.samples:
+        log.info("drawing %d scenes", settings.pool)
+        pool = draw_pool(vae, settings.pool, TRAINING_SEEDS, settings.scenes)
+        train_on(run, pool, settings)
+    finish(run, vae, settings)
+
+
+def train_on(run: Run, pool: JudgedPool, settings: JudgeSettings) -> None:
+    """Train until the settings' number of samples."""
+    generator = torch.Generator().manual_seed(settings.seed + run.samples)
+    steps = 0
+    while run.samples < settings.samples:
+        for group in run.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * cosine_rate(run.samples / settings.samples)
+        picked = torch.randint(0, len(pool.pictures), (settings.batch,), generator=generator)
+        pictures, labels = augment(scaled(pool.pictures[picked]), pool.labels[picked].long(), settings, generator)
+        loss = judge_loss(run.modules["judge"], pictures, labels, settings)
+        run.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(run.modules["judge"].parameters(), 1.0)
+        run.optimiser.step()
+        run.advance(settings.batch)
+        steps += 1
+        if steps % 50 == 0:
+            run.note(loss=loss.item())
+        if run.samples % settings.save_every < settings.batch:
+            run.save()
+
+
+def judge_loss(network: torch.nn.Module, pictures: Tensor, labels: Tensor, settings: JudgeSettings) -> Tensor:
+    """Cross-entropy of kinds over labelled cells (empty ones weigh less), of styles and colours over objects."""
+    logits = network(pictures.to(memory_format=torch.channels_last))
+    weight = logits.objects.new_ones(logits.objects.shape[1])
+    weight[-1] = settings.empty_weight
+    kinds = F.cross_entropy(logits.objects, labels[:, 0], weight, ignore_index=IGNORED)
+    styles = F.cross_entropy(logits.styles, labels[:, 1], ignore_index=IGNORED)
+    colours = F.cross_entropy(logits.colours, labels[:, 2], ignore_index=IGNORED)
+    return kinds + 0.3 * styles + 0.3 * colours
+
+
+def augment(
+    pictures: Tensor, labels: Tensor, settings: JudgeSettings, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mirrored, shifted by up to half a cell, brighter or darker, softer, noisy."""
+    count = len(pictures)
+    if torch.rand((), generator=generator) < 0.5:
+        pictures, labels = pictures.flip(3), labels.flip(3)
+    down, right = torch.randint(-4, 5, (2,), generator=generator).tolist()
+    pictures = torch.roll(F.pad(pictures, (4, 4, 4, 4), mode="replicate"), (down, right), (2, 3))[..., 4:-4, 4:-4]
+    gain = 1 + 0.16 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)
+    shift = 0.12 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)
+    soft = F.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
+    pictures = torch.lerp(pictures, soft, torch.rand(count, 1, 1, 1, generator=generator))
+    grain = settings.noise * torch.rand(count, 1, 1, 1, generator=generator)
+    noise = torch.randn(pictures.shape, generator=generator)
+    return (pictures * gain + shift + grain * noise).clamp(-1, 1), labels
+
+
+def scaled(pictures: Tensor) -> Tensor:
+    """uint8 to -1..1."""
+    return pictures.float() / 127.5 - 1
+
+
+@torch.no_grad()
+def draw_pool(vae: LabVAE, count: int, first_seed: int, scenes: JudgedSettings) -> JudgedPool:
+    """Scenes with seeds from ``first_seed`` on; every second one as the autoencoder gives it back."""
+    pictures, labels, present = [], [], []
+    for start in range(0, count, 32):
+        drawn = [draw_judged(first_seed + start + i, scenes) for i in range(min(32, count - start))]
+        batch = to_tensor(np.stack([scene.picture for scene in drawn]))
+        batch[1::2] = vae.decode(vae.encode(batch[1::2])).clamp(-1, 1)
+        pictures.append(((batch + 1) * 127.5).round().byte())
+        labels.append(torch.from_numpy(np.stack([scene.labels for scene in drawn])))
+        present.append(torch.stack([names_to_row(scene.names) for scene in drawn]))
+    return JudgedPool(torch.cat(pictures), torch.cat(labels), torch.cat(present))
+
+
+def names_to_row(names: tuple[str, ...]) -> Tensor:
+    """(K,) bool."""
+    return torch.tensor([kind.name in names for kind in load_atlas().kinds])
+
+
+def calibrate(network: JudgeNet, pool: JudgedPool) -> tuple[float, float]:
+    """The threshold at which most scenes have exactly the right set of objects, and that share of scenes.
+
+    Several thresholds may be equally good: the middle one is taken.
+    """
+    judge = Judge(network, tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    presence = judge.look(pool.pictures.float() / 255).presence()
+    right = [float(((presence >= t) == pool.present).all(1).float().mean()) for t in THRESHOLDS]
+    best = [t for t, share in zip(THRESHOLDS, right, strict=True) if share == max(right)]
+    return best[len(best) // 2], max(right)
+
+
+def finish(run: Run, vae: LabVAE, settings: JudgeSettings) -> None:
+    """Save the state and the average, calibrate its threshold on scenes it never saw."""
+    network = build_network().eval()
+    network.load_state_dict(run.emas["judge"].shadow)
+    threshold, share = calibrate(network, draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes))
+    run.note(threshold=threshold, exact_sets=share)
+    save_tensors(run.folder / "judge.safetensors", network.state_dict())
+    names = [kind.name for kind in load_atlas().kinds]
+    save_json(run.folder / "config.json", {"names": names, "threshold": threshold, "exact_sets": share})
+    run.save()

@@ -1,0 +1,85 @@
+"""The judge's trainer, in runs of a few steps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.lab.judge.judge import build_network
+from concept_atelier.lab.judge.scenes import JudgedSettings
+from concept_atelier.lab.train.judge import (
+    JudgedPool,
+    JudgeSettings,
+    augment,
+    calibrate,
+    draw_pool,
+    judge_loss,
+    names_to_row,
+    scaled,
+    train_judge,
+)
+from concept_atelier.lab.world.atlas import load_atlas
+
+SMALL = JudgedSettings(size=(64, 64), counts=(1,))
+TINY = JudgeSettings(samples=8, batch=4, pool=6, save_every=1000, judged=8, scenes=SMALL)
+
+
+@pytest.fixture(scope="module")
+def pool(lab_modules):
+    return draw_pool(lab_modules.vae, 8, 0, replace(SMALL, broken=0.0))
+
+
+def test_a_run_ends_with_weights_and_a_threshold_and_goes_on(tmp_path, lab_modules):
+    save_tensors(tmp_path / "vae.safetensors", lab_modules.vae.state_dict())
+    train_judge(tmp_path / "run", tmp_path / "vae.safetensors", TINY)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert 0 < config["threshold"] < 1 and len(config["names"]) == len(load_atlas().kinds)
+    build_network().load_state_dict(load_tensors(tmp_path / "run/judge.safetensors")[0])
+    train_judge(tmp_path / "run", tmp_path / "vae.safetensors", replace(TINY, samples=12))
+    assert json.loads((tmp_path / "run/log.json").read_text())["samples"] == 12
+
+
+def test_every_second_scene_has_been_through_the_autoencoder(pool, lab_modules):
+    again = draw_pool(lab_modules.vae, 8, 0, replace(SMALL, broken=0.0))
+    assert torch.equal(again.pictures, pool.pictures) and pool.pictures.dtype == torch.uint8
+    restored = lab_modules.vae.decode(lab_modules.vae.encode(scaled(pool.pictures[:1])))
+    assert (restored - scaled(pool.pictures[:1])).abs().mean() > 0.05  # an untrained one cannot give it back
+    assert pool.present.sum(1).tolist() == [1] * 8
+
+
+def test_training_lowers_the_loss(pool):
+    torch.manual_seed(0)
+    network = build_network()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    pictures, labels = scaled(pool.pictures), pool.labels.long()
+    first = judge_loss(network, pictures, labels, TINY).item()
+    for _ in range(15):
+        optimiser.zero_grad()
+        judge_loss(network, pictures, labels, TINY).backward()
+        optimiser.step()
+    assert judge_loss(network, pictures, labels, TINY).item() < 0.6 * first
+
+
+def test_labels_move_with_mirrored_pictures(pool):
+    quiet = replace(TINY, noise=0.0)
+    pictures, labels = scaled(pool.pictures), pool.labels.long()
+    mirrored = plain = 0
+    for seed in range(12):
+        _, moved = augment(pictures, labels, quiet, torch.Generator().manual_seed(seed))
+        mirrored += torch.equal(moved, labels.flip(3))
+        plain += torch.equal(moved, labels)
+    assert mirrored + plain == 12 and mirrored and plain
+
+
+def test_the_threshold_parts_what_is_there_from_what_is_not(monkeypatch):
+    class Told:
+        def __init__(self, presence):
+            self.presence = lambda: presence
+
+    present = torch.stack([names_to_row(("cat",)), names_to_row(())])
+    presence = torch.where(present, 0.7, 0.35)
+    monkeypatch.setattr("concept_atelier.lab.train.judge.Judge.look", lambda *_: Told(presence))
+    threshold, share = calibrate(None, JudgedPool(torch.zeros(2, 3, 8, 8), torch.zeros(0), present))
+    assert share == 1 and 0.45 < threshold < 0.6  # the middle of those that part them
