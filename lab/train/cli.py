@@ -1,4 +1,4 @@
-"""``python -m concept_atelier lab ...``: train the parts of the lab model, put them together."""
+"""``python -m concept_atelier lab ...``: train the parts of the lab model, put them together, show them."""
 
 import argparse
 import logging
@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
     publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
+    page = actions.add_parser("page", help="draw docs/lab.md: the world, and what the methods do in it")
+    page.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
     for action in (train, publish):
         action.add_argument(
             "--runs", type=Path, default=DEFAULT_RUNS, help="folder of training runs (default: %(default)s)"
@@ -29,6 +31,10 @@ def main(args: argparse.Namespace) -> int:
         from ..model.weights import WEIGHTS, publish
 
         publish(args.runs, args.to or WEIGHTS)
+    elif args.action == "page":
+        from ..page import DOCS, write_page
+
+        write_page(args.to or DOCS)
     else:
         train(args.part, args.runs, args.samples)
     return 0

@@ -1,0 +1,99 @@
+"""What ``bench erase`` draws twice, and how it becomes figures."""
+
+import json
+
+import pytest
+import torch
+
+from concept_atelier.lab.bench import drawing, erase
+from concept_atelier.lab.bench.command import load_parts
+from concept_atelier.lab.bench.harness import Request
+from concept_atelier.lab.judge.judge import Judge, build_network
+from concept_atelier.lab.world.atlas import load_atlas
+from concept_atelier.lab.world.captions import Phrase
+
+
+@pytest.fixture(scope="module")
+def parts():
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    return erase.Parts(*load_parts(untrained=True), judge)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(drawing, "STEPS", 1)
+    monkeypatch.setattr(erase, "OTHERS", 6)
+    monkeypatch.setattr(erase, "TARGETS", 2)
+
+
+def test_a_case_erases_an_object_and_every_fourth_a_style(parts):
+    rows = [erase.measure(parts, Request(4), index) for index in (0, 3)]
+    assert [row["what"] for row in rows] == ["object", "style"]
+    assert json.loads(json.dumps(rows)) == rows
+    first = rows[0]
+    others = [entry["asked"] for entry in first["others"]]
+    assert len(set(others)) == 6 and first["erased"] not in others
+    assert sum(entry["neighbour"] for entry in first["others"]) == 4
+    assert sum(entry["preserved"] for entry in first["others"]) == 3
+    assert rows[1]["erased"] in load_atlas().styles and len(rows[1]["targets"]) == 2
+
+
+def test_objects_take_turns_around_the_styles():
+    turns = [index - index // 4 for index in range(12) if index % 4 != 3]
+    assert turns == list(range(9))
+
+
+def test_the_erased_word_changes_its_pictures_and_strength_zero_would_not(parts):
+    edit = erase.erasure_of(parts.backbone, Request(1), "cat", ["dog"])
+    before, after = (drawing.draw(b, ["a photo of a cat"], 0) for b in (parts.backbone, parts.without(edit)))
+    assert not torch.equal(before, after)
+    assert torch.equal(before, drawing.draw(parts.backbone, ["a photo of a cat"], 0))
+
+
+def test_the_control_erases_something_else_than_the_concept(parts):
+    edit = erase.erasure_of(parts.backbone, Request(1), "cat", [])
+    noise = erase.erasure_of(parts.backbone, Request(1, options={"random_vector": True}), "cat", [])
+    assert edit.factors.keys() == noise.factors.keys()
+    name = next(iter(edit.factors))
+    assert not torch.allclose(edit.factors[name].dense(), noise.factors[name].dense())
+    assert "<noise>" in json.dumps(dict(noise.metadata))
+
+
+def test_the_nearest_names_are_sorted_and_without_the_name_itself(parts):
+    kind = load_atlas().kind("cat")
+    found = erase.nearest(parts.backbone, kind)
+    assert kind not in found and len(found) == len(load_atlas().of_split("train")) - 1
+
+
+def test_both_ways_asks_every_phrase_once(parts):
+    kinds = [load_atlas().kind("cat")] * 2
+    entries = erase.both_ways(parts, parts.backbone, [Phrase("cat"), Phrase("kitty")], kinds, 0)
+    assert [entry["asked"] for entry in entries] == ["cat", "kitty"]
+    assert all(entry["before"] == entry["after"] for entry in entries)
+    assert erase.both_ways(parts, parts.backbone, [], [], 0) == []
+
+
+def entry(before, after, **flags):
+    return {"asked": "dog", "before": before, "after": after, **flags}
+
+
+def test_figures_are_means_over_cases_and_pairs_are_counted():
+    others = [entry(True, True, preserved=True, neighbour=False), entry(True, False, preserved=False, neighbour=True)]
+    row = {
+        "what": "object",
+        "erased": "cat",
+        "targets": [entry(True, False), entry(True, True)],
+        "synonyms": [],
+        "others": others,
+    }
+    style = {"what": "style", "erased": "noto", "targets": [entry(True, False)], "synonyms": [], "others": []}
+    summary = erase.figures([row, row, style], Request(3))
+    means = {name: value and value["mean"] for name, value in summary.items() if name in erase.FIGURES}
+    assert means["found_before"] == 1 and means["found_after"] == 0.5
+    assert means["others_before"] == 1 and means["others_after"] == 0.5
+    assert (means["preserved_after"], means["free_after"], means["neighbours_after"]) == (1, 0, 0)
+    assert (means["style_found_before"], means["style_found_after"]) == (1, 0)
+    assert means["found_after_synonym"] is None
+    assert summary["pairs_of_others"] == 4
+    text = erase.table({"cases": 3, "seed": 0, "summary": summary})
+    assert "4 same-seed pairs" in text and "dog lost" in text
