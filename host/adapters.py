@@ -6,7 +6,8 @@ from ..core.attention.record import AttentionRecorder
 from ..core.backbone import Backbone
 from ..core.types import Erasure
 from .diffusers_backbone import DiffusersBackbone
-from .handles import Capture, ClipHandle, ModelHandle, VaeHandle, WeightPatch
+from .handles import Capture, ClipHandle, ModelHandle, VaeHandle
+from .weight_patches import WeightPatch
 
 _PARTS = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from torch import Tensor
 
 from ..core.backbone import Conditioning, Tap
-from ..core.types import LowRank
-from .weight_patches import check_patch
+from .weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
     from ..core.attention.record import AttentionRecorder
@@ -34,19 +33,6 @@ class Autoencoder(Protocol):
     def decode(self, latent: Tensor) -> Tensor:
         """Unscaled latents (B, C, h, w) to pictures (B, 3, H, W) in about -1..1."""
         ...
-
-
-@dataclass(frozen=True)
-class WeightPatch:
-    """A low-rank change of the denoiser's weights.
-
-    Attributes:
-        factors: parameter name (as in the UNet's state dict) to its change at strength 1.
-        strength: multiplier; 0 changes nothing, negative values push the other way.
-    """
-
-    factors: Mapping[str, LowRank]
-    strength: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,29 @@
 """Weights as they are in force, without writing to the model: patched copies are put in for one call."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from .handles import WeightPatch
+from ..core.types import LowRank
 
 
-def check_patch(module: nn.Module, patch: "WeightPatch") -> None:
+@dataclass(frozen=True)
+class WeightPatch:
+    """A low-rank change of the denoiser's weights.
+
+    Attributes:
+        factors: parameter name (as in the UNet's state dict) to its change at strength 1.
+        strength: multiplier; 0 changes nothing, negative values push the other way.
+    """
+
+    factors: Mapping[str, LowRank]
+    strength: float = 1.0
+
+
+def check_patch(module: nn.Module, patch: WeightPatch) -> None:
     """Raise ``ValueError`` unless every factor names a weight of ``module`` and fits its shape."""
     weights = dict(module.named_parameters())
     unknown = [name for name in patch.factors if name not in weights]
@@ -22,7 +35,7 @@ def check_patch(module: nn.Module, patch: "WeightPatch") -> None:
             raise ValueError(f"{name} is {tuple(want)}; factors up {tuple(up)} and down {tuple(down)} do not fit it")
 
 
-def patched_weights(module: nn.Module, patches: Iterable["WeightPatch"]) -> dict[str, Tensor]:
+def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:
     """New tensors for the weights that patches change, ``W + sum(strength * up @ down)``, in the weight's dtype."""
     changed: dict[str, Tensor] = {}
     for patch in patches:

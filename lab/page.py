@@ -29,20 +29,11 @@ from .bench.cases import Case, case_of
 from .bench.drawing import draw
 from .bench.learn import true_concepts
 from .model.handles import load_handles
+from .train.unet import PROMPTS
 from .world.atlas import load_atlas
 from .world.scene import SceneSettings, sample_scene
 
 DOCS = Path(__file__).parents[1] / "docs"
-PROMPTS = (
-    "a cat in noto style on blue",
-    "a rocket in fluent style on yellow",
-    "a butterfly in twemoji style on white",
-    "a photo of a strawberry",
-    "a blue crab",
-    "an umbrella and a lion",
-    "a house and a sailboat in fluent style on green",
-    "a robot and a pizza in noto style on grey",
-)
 ERASED = (("cat", "dog"), ("rocket", "airplane"), ("apple", "lemon"))
 SCENES = (3, 5, 8, 12)  # seeds of test scenes with two objects; the page picks nothing by its result
 

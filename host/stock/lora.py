@@ -9,8 +9,9 @@ from torch import Tensor
 from ...core.files import load_tensors
 from ...core.types import LowRank
 from .. import folders
-from ..handles import ClipHandle, ModelHandle, WeightPatch
+from ..handles import ClipHandle, ModelHandle
 from ..schema_standin import io
+from ..weight_patches import WeightPatch
 
 _TEXT_PREFIXES = ("lora_te", "text_encoder")
 _UP = (".lora_up.weight", ".lora_B.weight")

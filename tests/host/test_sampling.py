@@ -8,8 +8,9 @@ from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.types import LowRank
 from concept_atelier.host import sampling
 from concept_atelier.host.conditioning import to_comfy
-from concept_atelier.host.handles import Capture, WeightPatch
+from concept_atelier.host.handles import Capture
 from concept_atelier.host.sampling import clean_latent, prepare_noise, sample
+from concept_atelier.host.weight_patches import WeightPatch
 
 EMPTY = {"samples": torch.zeros(2, 4, 6, 8)}
 

@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from concept_atelier.core.types import LowRank
-from concept_atelier.host.handles import WeightPatch
-from concept_atelier.host.weight_patches import call_with, check_patch, constants, patched_weights
+from concept_atelier.host.weight_patches import WeightPatch, call_with, check_patch, constants, patched_weights
 
 
 @pytest.fixture
