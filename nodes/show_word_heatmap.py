@@ -8,6 +8,7 @@ from ..core import types
 from ..core.attention import heatmap
 from ..core.attention.record import AttentionRecorder
 from ..host.adapters import backbone_of
+from ..host.embeddings import mark_embeddings, read_prompt
 from ..host.heat_pictures import heat_grid, target_size
 from ..host.prompts import check_marks, words_to_show
 from ..host.schema import io, make_schema, ui
@@ -77,10 +78,12 @@ class ShowWordHeatmap(io.ComfyNode):
         tokens: types.ConceptTokens | None = None,
     ) -> io.NodeOutput:
         check_marks(text, tokens)
-        backbone, placeholders = backbone_of(clip=clip), tokens.placeholders() if tokens else None
-        maps, read = capture.maps(), backbone.tokenize(text, placeholders)
-        maps.check_text(backbone.encode_text([text], placeholders).context)
-        wanted = lines_of(words) or words_to_show(read)
+        backbone = backbone_of(clip=clip)
+        plain, from_files = read_prompt(text, backbone, clip.embedding_folders)
+        placeholders = {**from_files, **(tokens.placeholders() if tokens else {})}
+        maps, read = capture.maps(), backbone.tokenize(plain, placeholders)
+        maps.check_text(backbone.encode_text([plain], placeholders).context)
+        wanted = [mark_embeddings(word) for word in lines_of(words)] or words_to_show(read)
         size = target_size(image, samples["samples"])
         heat = heatmap.normalise(heatmap.word_heatmaps(maps, read, wanted, size, per_cell=per_cell), normalise)  # type: ignore[arg-type]
         pictures = heat_grid(heat, wanted, image)

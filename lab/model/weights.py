@@ -66,7 +66,9 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
 
 
 def publish(runs: Path, folder: Path = WEIGHTS) -> None:
-    """Gather the averages of the training runs under ``runs`` into a model folder.
+    """Gather the averages of the training runs under ``runs`` into a model folder, with the record of each.
+
+    What the settings do not tell (a recipe changed half-way) is taken from ``remarks.txt`` in the run's folder.
 
     Raises:
         FileNotFoundError: before anything is written, naming a run's missing file and the command that makes it.
@@ -89,10 +91,17 @@ def publish(runs: Path, folder: Path = WEIGHTS) -> None:
     save_json(folder / JUDGE_CONFIG, json.loads((runs / "judge/config.json").read_text(encoding="utf-8")))
     build_unet().save_config(folder / "unet")
     build_text_encoder().config.save_pretrained(folder / "text_encoder")
-    record = {run: json.loads((runs / run / "log.json").read_text(encoding="utf-8")) for run in RUN_FILES}
+    record = {run: record_of(runs / run) for run in RUN_FILES}
     save_json(folder / "vae/config.json", record["vae"]["settings"]["model"])
     save_json(folder / "scheduler/scheduler_config.json", scheduler_config())
     save_json(folder / "training.json", {name: thin(log) for name, log in record.items()})
+
+
+def record_of(run: Path) -> dict[str, Any]:
+    """The log of a run, with the remarks that lie beside it."""
+    log = json.loads((run / "log.json").read_text(encoding="utf-8"))
+    remarks = run / "remarks.txt"
+    return {**log, "remarks": remarks.read_text(encoding="utf-8").strip()} if remarks.exists() else log
 
 
 def rounded(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -8,12 +8,13 @@ from concept_atelier.core.files import save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of
+from concept_atelier.host.embeddings import find_embedding, read_prompt
 from concept_atelier.host.graph import read_api
 from concept_atelier.host.stock import STOCK_NODES
 from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly, read_lora
 from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage
-from concept_atelier.host.stock.texts import CLIPTextEncode, find_embedding, read_prompt
+from concept_atelier.host.stock.texts import CLIPTextEncode
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 

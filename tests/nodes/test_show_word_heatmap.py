@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from concept_atelier.core.attention.words import find_word
+from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import backbone_of
+from concept_atelier.host.stock.texts import CLIPTextEncode
 from concept_atelier.nodes import CaptureAttention, EncodeConceptPrompt, ShowWordHeatmap
 
 TEXT = "a cat, a hippopotamus and a cat on blue"
@@ -90,6 +92,17 @@ def test_learnt_tokens_are_words_too(call, sampled, sockets, tokens):
     assert len(all_words) == 6 and torch.equal(all_words[3], one[0])
     with pytest.raises(ValueError, match="names <red>, <2>, but the tokens are: none connected"):
         absolute(call, given, "<red>", text=text)
+
+
+def test_tokens_named_as_embedding_files_are_words_too(call, sampled, here, sockets):
+    vectors = backbone_of(clip=sockets["clip"]).word_vectors("cat")["clip_l"]
+    save_tensors(here.model_target("embeddings", "pet"), {"emb_params": vectors}, {})
+    text = "a photo of embedding:pet, on blue"
+    given = sampled(positive=CLIPTextEncode.execute(text, sockets["clip"])[0])
+    one = absolute(call, given, "embedding:pet", text=text)
+    by_name = absolute(call, sampled(text="a photo of cat, on blue"), "cat", text="a photo of cat, on blue")
+    torch.testing.assert_close(one, by_name, atol=1e-5, rtol=1e-3)
+    assert len(absolute(call, given, "", text=text)) == 6
 
 
 def test_a_later_run_replaces_the_maps(call, sampled, sockets, draw):

@@ -48,8 +48,10 @@ def test_the_judge_is_published_with_its_threshold(runs, tmp_path):
 
 
 def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path):
+    (runs / "unet/remarks.txt").write_text("batches of 8 at first\n")
     publish(runs, tmp_path / "model")
     record = json.loads((tmp_path / "model/training.json").read_text())
+    assert record["unet"]["remarks"] == "batches of 8 at first" and "remarks" not in record["vae"]
     assert record.keys() == {"vae", "text", "unet", "judge"}
     assert record["unet"]["curve"][-1] == {"samples": 500, "psnr": 20.0}
     assert len(record["unet"]["curve"]) < 70
