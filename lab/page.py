@@ -51,9 +51,9 @@ class Page:
 
     def picture(self, name: str, rows: Sequence[Tensor], said: str) -> None:
         """A sheet of rows of pictures (B, 3, H, W) in 0..1 in the page's folder, and its line in the text."""
-        with atomic_write(self.folder / "lab" / f"{name}.png") as temporary:
-            Image.fromarray(sheet(rows)).save(temporary, "PNG", optimize=True)
-        self.lines += [f"![{said}](lab/{name}.png)", ""]
+        with atomic_write(self.folder / "lab" / f"{name}.jpg") as temporary:
+            Image.fromarray(sheet(rows)).save(temporary, "JPEG", quality=88, optimize=True)
+        self.lines += [f"![{said}](lab/{name}.jpg)", ""]
 
     def text(self, *lines: str) -> None:
         """Paragraphs."""

@@ -10,7 +10,10 @@ from ...core.backbone import Backbone
 from ...host.handles import ClipHandle, ModelHandle, VaeHandle
 from ...host.saving import save_json
 from ..world.atlas import SPLITS
-from .harness import CACHE, Bench, Request, run
+from .harness import CACHE, Bench, Request, in_process, run
+from .ray_engine import over_ray
+
+ENGINES = {"local": in_process, "ray": over_ray}
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
@@ -24,6 +27,9 @@ def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
     parser.add_argument(
         "--cache", type=Path, default=CACHE, help="where finished cases are kept (default: %(default)s)"
     )
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="local", help="ray: over a Ray cluster, where Ray is installed"
+    )
     parser.add_argument("--fresh", action="store_true", help="neither read nor keep finished cases")
 
 
@@ -31,7 +37,9 @@ def run_command(bench: Bench, args: argparse.Namespace, options: Mapping[str, An
     """Run the bench as asked and print its tables; returns the exit status."""
     model = str(args.model.resolve()) if args.model else ""
     request = Request(args.cases, args.seed, args.split, model, args.untrained, options)
-    result = run(bench, request, cache=None if args.fresh else args.cache, progress=show_progress)
+    result = run(
+        bench, request, cache=None if args.fresh else args.cache, engine=ENGINES[args.engine], progress=show_progress
+    )
     if args.json:
         save_json(args.json, result)
     sys.stdout.write(bench.table(result))
