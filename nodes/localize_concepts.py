@@ -59,7 +59,7 @@ class LocalizeConcepts(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "merge_threshold",
-                    default=1.0,
+                    default=PRESETS["small_grid"].merge_threshold,
                     min=0.0,
                     max=10.0,
                     step=0.05,

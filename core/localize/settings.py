@@ -83,7 +83,7 @@ class LocalizeSettings:
 PAPER = LocalizeSettings()
 
 SMALL_GRID = LocalizeSettings(
-    timestep=200,
+    timestep=50,
     noise_draws=8,
     most_cells=32 * 48,
     least_side=4,
@@ -93,8 +93,9 @@ SMALL_GRID = LocalizeSettings(
     cross_downscale=None,
     sign_test=True,
     single=True,
-    saliency_threshold=1.2,
-    min_area=0.01,
+    saliency_threshold=1.6,
+    merge_threshold=0.9,
+    min_area=0.015,
 )
 
 PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID}
