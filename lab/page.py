@@ -86,7 +86,7 @@ def show_world(page: Page) -> None:
     small = F.interpolate(tiles[:, :3] * tiles[:, 3:] + 1 - tiles[:, 3:], size=(48, 48), mode="area")
     page.picture("objects", small.split(17), "Every object in the first style")
     scenes = [sample_scene("train", seed, SceneSettings(counts=(1, 2, 3, 4))) for seed in range(6)]
-    page.picture("scenes", [torch.cat([as_picture(scene.picture) for scene in scenes])], "Training scenes")
+    page.picture("scenes", [torch.cat([case_of(scene, 0).picture for scene in scenes])], "Training scenes")
     page.text("Their captions: " + "; ".join(f"“{scene.caption}”" for scene in scenes) + ".")
 
 
@@ -148,11 +148,6 @@ SECTIONS = (show_world, show_prompts, show_masks, show_tokens, show_erasures)
 def scene_case(seed: int) -> Case:
     """A scene of two training objects that training never put together."""
     return case_of(sample_scene("test", seed, SceneSettings(counts=(2,))), seed)
-
-
-def as_picture(pixels: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 to (1, 3, H, W) in 0..1."""
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 def enlarged(picture: Tensor, side: int = 256) -> Tensor:

@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ...core.backbone import Backbone
 from ..judge.judge import Judge, Reading, load_judge, permuted
 from ..judge.scenes import COLOURS, colour_index
+from ..train.vae import psnr
 from ..world.atlas import ObjectKind, load_atlas
 from ..world.captions import Phrase, write_caption
 from ..world.scene import SceneSettings, sample_kinds, sample_scene
-from .cases import SEEDS_PER_RUN
+from .cases import SEEDS_PER_RUN, case_of
 from .command import add_common_arguments, backbone_for, run_command
 from .drawing import draw
 from .harness import Bench, Request, Row
@@ -64,8 +63,7 @@ def ask(split: str, seed: int, index: int) -> tuple[list[Question], list[Questio
     kind, known, style, colour = kinds[index % len(kinds)], doubled[index % len(doubled)], atlas.styles, COLOURS
     synonym = rng.choice(known.synonyms)
     caption = write_caption(rng, [Phrase(known.name)])
-    article = "a" if synonym[0] not in "aeiou" else "an"
-    by_synonym = caption.replace(str(Phrase(known.name)), f"{article} {synonym}")
+    by_synonym = caption.replace(str(Phrase(known.name)), str(Phrase(synonym)))
     named = Question("name", caption, (known,))
     several = [sample_kinds(rng, split, count, unseen=False) for count in (2, 3)]
     first = [named, question(rng, "one_object", [kind])]
@@ -127,16 +125,15 @@ def judge_scene(backbone: Backbone, judge: Judge, split: str, seed: int) -> Row:
     only the judge has seen."""
     unseen = split != "train" and seed % 2 == 1
     scene = sample_scene(split, seed, SceneSettings(counts=(1, 2, 3), unseen=unseen))
-    clean = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255
+    clean = case_of(scene, seed).picture
     restored = backbone.decode_latent(backbone.encode_image(clean)).clamp(0, 1)
     truth = frozenset(thing.name for thing in scene.objects)
     seen = judge.found(judge.look(torch.cat([clean, restored])))
-    return {"judge_clean": seen[0] == truth, "judge_vae": seen[1] == truth, "vae_psnr": psnr(clean, restored)}
-
-
-def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in 0..1."""
-    return float(-10 * torch.log10((a - b).square().mean()))
+    return {
+        "judge_clean": seen[0] == truth,
+        "judge_vae": seen[1] == truth,
+        "vae_psnr": psnr(restored * 2 - 1, clean * 2 - 1),
+    }
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:

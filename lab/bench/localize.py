@@ -19,6 +19,7 @@ from ...core.localize.upsample import smooth_masks
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case
 from .command import add_common_arguments, backbone_for, run_command
+from .drawing import SIDE
 from .harness import Bench, Request, Row
 from .metrics import score_masks
 from .summary import Summary, detail_table, miou_table, summarise
@@ -34,8 +35,7 @@ METHODS = {
 
 def measure(backbone: Backbone, request: Request, index: int) -> Row:
     """One scene: seed, names, number of objects, background, notes, scores by method and resolution."""
-    unseen, size = request.options.get("unseen", False), request.options.get("size", (128, 128))
-    case = make_case(request.split, index, request.seed, tuple(size), unseen)
+    case = make_case(request.split, index, request.seed, (SIDE, SIDE), request.options.get("unseen", False))
     settings = PRESETS[request.options.get("preset", "small_grid")]
     return score_case(case, observe(backbone, case.picture, settings, case.seed), settings)
 
