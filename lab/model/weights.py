@@ -33,6 +33,8 @@ DTYPES = {"unet": torch.bfloat16}
 
 JUDGE_FILE, JUDGE_CONFIG = "judge/judge.safetensors", "judge/config.json"
 
+IMAGE_TOWER_FILE = "image_tower/model.safetensors"
+
 RUN_FILES = {
     "vae": "vae.safetensors",
     "text": "text_encoder.safetensors",
@@ -56,13 +58,22 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
             )
     vae = LabVAE(**json.loads((folder / "vae/config.json").read_text(encoding="utf-8")))
     modules = LabModules(build_unet(), build_text_encoder(), load_tokenizer(), vae)
-    for part, name in FILES.items():
-        state = {key: value.float() for key, value in load_tensors(folder / name)[0].items()}
-        getattr(modules, part).load_state_dict(state)
+    for part in FILES:
+        getattr(modules, part).load_state_dict(load_part(folder, part))
     modules.unet.eval().requires_grad_(False)
     modules.text_encoder.eval().requires_grad_(False)
     modules.vae.eval().requires_grad_(False)
     return modules
+
+
+def load_part(folder: Path, part: str) -> dict[str, Tensor]:
+    """The float32 state of ``unet``, ``text_encoder`` or ``vae`` of a model folder."""
+    return {key: value.float() for key, value in load_tensors(folder / FILES[part])[0].items()}
+
+
+def load_record(folder: Path) -> dict[str, Any]:
+    """How the parts of a model folder were trained, by run."""
+    return json.loads((folder / "training.json").read_text(encoding="utf-8"))
 
 
 def publish(runs: Path, folder: Path = WEIGHTS) -> None:

@@ -14,6 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train = actions.add_parser("train", help="train a part, or go on training it")
     train.add_argument("part", choices=("vae", "text", "unet", "judge"))
     train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
+    train.add_argument(
+        "--start", type=Path, metavar="MODEL", help="begin a new run with the weights of this model folder"
+    )
+    train.add_argument(
+        "--workers", type=int, default=1, help="processes that share the work (denoiser only; default: %(default)s)"
+    )
     publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
     page = actions.add_parser("page", help="draw docs/lab.md: the world, and what the methods do in it")
@@ -36,12 +42,20 @@ def main(args: argparse.Namespace) -> int:
 
         write_page(args.to or DOCS)
     else:
-        train(args.part, args.runs, args.samples)
+        train(args.part, args.runs, args.samples, args.start, args.workers)
     return 0
 
 
-def train(part: str, runs: Path, samples: int | None) -> None:
-    """Train one part in its folder under ``runs``."""
+def train(part: str, runs: Path, samples: int | None, start: Path | None = None, workers: int = 1) -> None:
+    """Train one part in its folder under ``runs``.
+
+    Raises:
+        ValueError: for a part that cannot begin with given weights, or be shared among workers.
+    """
+    if start is not None and part == "vae":
+        raise ValueError("the autoencoder is trained from scratch; --start is for text, unet and judge")
+    if workers != 1 and part != "unet":
+        raise ValueError(f"only the denoiser's training is shared among workers; {part} was asked for")
     if part == "vae":
         from .vae import VaeSettings, train_vae
 
@@ -49,17 +63,18 @@ def train(part: str, runs: Path, samples: int | None) -> None:
     elif part == "text":
         from .text import TextSettings, train_text
 
-        train_text(runs / "text", replace(TextSettings(), **({"samples": samples} if samples else {})))
+        train_text(runs / "text", replace(TextSettings(), **({"samples": samples} if samples else {})), start)
     elif part == "judge":
         from .judge import JudgeSettings, train_judge
 
         recipe = replace(JudgeSettings(), **({"samples": samples} if samples else {}))
-        train_judge(runs / "judge", runs / "vae/vae.safetensors", recipe)
+        train_judge(runs / "judge", runs / "vae/vae.safetensors", recipe, start)
     else:
-        from .unet import UnetSettings, train_unet
+        from .unet import UnetInputs, UnetSettings, train_unet
 
         settings = UnetSettings()
         if samples:
             last = replace(settings.stages[-1], until=samples)
             settings = replace(settings, stages=(*settings.stages[:-1], last))
-        train_unet(runs / "unet", runs / "vae/vae.safetensors", runs / "text/text_encoder.safetensors", settings)
+        inputs = UnetInputs(runs / "vae/vae.safetensors", runs / "text/text_encoder.safetensors", start)
+        train_unet(runs / "unet", inputs, settings, workers)

@@ -50,6 +50,7 @@ class Run:
         modules: what is trained, by name.
         optimiser: an Adam-like optimiser over them.
         settings: recorded beside the weights.
+        leads: False for the other processes of a team, which neither keep averages nor write.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Run:
         optimiser: torch.optim.Optimizer,
         settings: dict[str, Any],
         ema_decay: float = 0.999,
+        leads: bool = True,
     ) -> None:
-        self.folder, self.modules, self.optimiser = folder, modules, optimiser
+        self.folder, self.modules, self.optimiser, self.leads = folder, modules, optimiser, leads
         self.settings = settings
         self.samples, self.seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
@@ -69,14 +71,34 @@ class Run:
         if (folder / "state.safetensors").exists():
             self._load()
 
+    @property
+    def begun(self) -> bool:
+        """Whether samples were seen, in this run or in the one that it goes on from."""
+        return self.samples > 0
+
+    def go_on_from(self, weights: dict[str, State], record: dict[str, Any]) -> None:
+        """Take over what an earlier run ended with: its averages by module, its samples, seconds and curve.
+
+        The optimiser starts anew; its state was not published.
+        """
+        for name, module in self.modules.items():
+            module.load_state_dict(weights[name])
+            self.emas[name].shadow = {key: value.clone() for key, value in weights[name].items()}
+            self.emas[name].steps = record["ema_steps"][name]
+        self.samples, self.seconds, self.curve = record["samples"], record["seconds"], list(record["curve"])
+        log.info("going on from %d published samples", self.samples)
+
     def advance(self, samples: int) -> None:
         """Count a step and move the averages."""
         self.samples += samples
-        for name, ema in self.emas.items():
-            ema.update(self.modules[name])
+        if self.leads:
+            for name, ema in self.emas.items():
+                ema.update(self.modules[name])
 
     def note(self, **figures: float) -> None:
         """Add a point to the curve and say it."""
+        if not self.leads:
+            return
         seconds = self.seconds + time.monotonic() - self._started
         self.curve.append({"samples": self.samples, "seconds": round(seconds, 1), **figures})
         said = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
@@ -84,6 +106,8 @@ class Run:
 
     def save(self) -> None:
         """Write everything needed to go on."""
+        if not self.leads:
+            return
         state: State = {}
         for name, module in self.modules.items():
             state |= {f"{name}.{key}": value for key, value in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Train the denoiser on cached latents of several sizes: close-ups first, then a mixture, then whole scenes.
+"""Train the denoiser on cached latents of several sizes: close-ups first, then mixtures, whole scenes last.
 
 A scene of 64x64 pixels holds one object at the same size in pixels as a scene of 128x128, and costs a quarter: most
 of what a denoiser must know (which word draws which shape) is learnt there. Pairs at half the cost teach it to keep
@@ -21,9 +21,11 @@ from ...host.adapters import backbone_of
 from ...host.handles import ModelHandle
 from ..model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
+from ..model.weights import load_part, load_record
 from ..world.scene import SceneSettings
 from .common import Run, save_sheet
 from .dataset import LatentScenes, cached_scenes, tokenize
+from .team import Team, launch
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
@@ -50,15 +52,24 @@ class Stage:
     shares: tuple[tuple[Pool, float], ...]
 
 
-CLOSE_UP = Pool("closeup", SceneSettings(size=(64, 64), counts=(1,), sides=(0.62, 0.97)), 48_000, 24, 1_000_000)
-WHOLE = Pool("whole", SceneSettings(size=(128, 128), counts=(1, 1, 2, 2, 2, 3)), 30_000, 16, 2_000_000)
-WIDE = Pool("wide", SceneSettings(size=(64, 128), counts=(2,), sides=(0.58, 0.92)), 20_000, 24, 3_000_000)
-TALL = Pool("tall", SceneSettings(size=(128, 64), counts=(2,), sides=(0.58, 0.92)), 20_000, 24, 4_000_000)
+def pool(name: str, size: tuple[int, int], count: int, batch: int, first_seed: int, **settings: Any) -> Pool:
+    """A pool whose scenes now and then touch or are alike, and are tinted often enough to learn what colours are."""
+    varied = {"tinted": 0.2, "alike": 0.08, "touching": 0.15}
+    return Pool(name, SceneSettings(size=size, **{**varied, **settings}), count, batch, first_seed)
+
+
+CLOSE_UP = pool("closeup", (64, 64), 48_000, 40, 1_000_000, counts=(1,), sides=(0.62, 0.97))
+WHOLE = pool("whole", (128, 128), 30_000, 20, 2_000_000, counts=(1, 1, 2, 2, 2, 3))
+FULL = pool("full", (128, 128), 24_000, 20, 5_000_000, counts=(1, 1, 1, 2, 2, 2, 3, 4), synonyms=0.4)
+WIDE = pool("wide", (64, 128), 16_000, 28, 3_000_000, counts=(2,), sides=(0.58, 0.92))
+TALL = pool("tall", (128, 64), 16_000, 28, 4_000_000, counts=(2,), sides=(0.58, 0.92))
 STAGES = (
     Stage(120_000, ((CLOSE_UP, 1.0),)),
     Stage(140_000, ((WHOLE, 1.0),)),
-    Stage(440_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
-    Stage(520_000, ((WHOLE, 1.0),)),
+    Stage(268_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
+    Stage(288_000, ((WHOLE, 1.0),)),
+    Stage(490_000, ((CLOSE_UP, 0.45), (WIDE, 0.15), (TALL, 0.15), (FULL, 0.25))),
+    Stage(510_000, ((FULL, 1.0),)),
 )
 PROMPTS = (
     "a cat in noto style on blue",
@@ -80,13 +91,13 @@ class UnetSettings:
     stages: tuple[Stage, ...] = STAGES
     learning_rate: float = 5e-4
     final_rate: float = 0.1
-    decay_from: float = 0.7
+    decay_from: float = 0.85
     caption_dropout: float = 0.1
     snr_cap: float = 5.0
     least_weight: float = 0.15
-    ema: float = 0.999
+    ema: float = 0.998
     seed: int = 0
-    save_every: int = 10_000
+    save_every: int = 20_000
     prompts: tuple[str, ...] = field(default=PROMPTS)
 
     @property
@@ -133,23 +144,49 @@ def step_loss(
     return (weights(alphas, timestep, settings) * (predicted - noise).square().mean((1, 2, 3))).mean()
 
 
-def train_unet(folder: Path, vae_file: Path, text_file: Path, settings: UnetSettings) -> None:
+@dataclass(frozen=True)
+class UnetInputs:
+    """Files that the training builds on: autoencoder, text encoder, and the model folder that a new run goes on from
+    (None begins at random weights)."""
+
+    vae: Path
+    text: Path
+    start: Path | None = None
+
+
+def train_unet(folder: Path, inputs: UnetInputs, settings: UnetSettings, workers: int = 1) -> None:
     """Train, or go on training, the denoiser in a folder; ends with ``unet.safetensors`` of the average."""
+    launch(workers, train_in_team, folder, inputs, settings)
+
+
+def train_in_team(team: Team, folder: Path, inputs: UnetInputs, settings: UnetSettings) -> None:
+    """:func:`train_unet` as one of a team; batches are counted over all of it."""
     vae, text_encoder = LabVAE(), build_text_encoder()
-    vae.load_state_dict(load_tensors(vae_file)[0])
-    text_encoder.load_state_dict(load_tensors(text_file)[0])
+    vae.load_state_dict(load_tensors(inputs.vae)[0])
+    text_encoder.load_state_dict(load_tensors(inputs.text)[0])
     encode = CaptionEncoder(text_encoder)
     torch.manual_seed(settings.seed)
     unet = build_unet().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(unet.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
-    run = Run(folder, {"unet": unet}, optimiser, asdict(settings), settings.ema)
-    torch.manual_seed(settings.seed + run.samples)
+    run = Run(folder, {"unet": unet}, optimiser, asdict(settings), settings.ema, team.leads)
+    if inputs.start is not None and not run.begun:
+        run.go_on_from({"unet": load_part(inputs.start, "unet")}, load_record(inputs.start)["unet"])
+    torch.manual_seed(settings.seed + run.samples * team.size + team.rank)
     for stage in settings.stages:
         if run.samples < stage.until:
+            if team.leads:
+                draw_pools(folder, vae, stage)
+            team.wait()
             pools = {pool: pool_scenes(folder, vae, pool) for pool, _ in stage.shares}
             encode.kept.clear()
-            train_stage(run, stage, pools, encode, vae, settings)
+            train_stage(run, stage, pools, encode, vae, settings, team)
     checkpoint(run, encode, vae, settings)
+
+
+def draw_pools(folder: Path, vae: LabVAE, stage: Stage) -> None:
+    """Draw the stage's scenes where the folder does not have them yet."""
+    for pool, _ in stage.shares:
+        pool_scenes(folder, vae, pool)
 
 
 def pool_scenes(folder: Path, vae: LabVAE, pool: Pool) -> LatentScenes:
@@ -164,30 +201,33 @@ def train_stage(
     encode: CaptionEncoder,
     vae: LabVAE,
     settings: UnetSettings,
+    team: Team,
 ) -> None:
     """Train until the stage's number of samples; every step takes one pool, so that its pictures share a size."""
     alphas = alphas_cumprod().float()
     unet = run.modules["unet"]
     odds = torch.tensor([share / pool.batch for pool, share in stage.shares])
+    choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team
     mean, steps = 0.0, 0
     while run.samples < stage.until:
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate(run.samples / settings.samples, steps, settings)
-        pool = stage.shares[int(torch.multinomial(odds, 1))][0]
+        pool = stage.shares[int(torch.multinomial(odds, 1, generator=choice))][0]
         scenes = pools[pool]
         picked = torch.randint(0, len(scenes.latents), (pool.batch,))
         loss = step_loss(unet, encode, scenes.latents[picked].float(), scenes.tokens[picked], alphas, settings)
         run.optimiser.zero_grad()
         loss.backward()
+        team.share_gradients(unet.parameters())
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         run.optimiser.step()
-        run.advance(pool.batch)
+        run.advance(pool.batch * team.size)
         steps += 1
-        mean += loss.item() / 100
-        if steps % 100 == 0:
+        mean += loss.item() / 50
+        if steps % 50 == 0:
             run.note(loss=mean)
             mean = 0.0
-        if run.samples % settings.save_every < pool.batch:
+        if run.samples % settings.save_every < pool.batch * team.size:
             checkpoint(run, encode, vae, settings)
 
 
@@ -201,6 +241,8 @@ def rate(progress: float, steps: int, settings: UnetSettings) -> float:
 @torch.no_grad()
 def checkpoint(run: Run, encode: CaptionEncoder, vae: LabVAE, settings: UnetSettings) -> None:
     """Save the state and the average, and draw the fixed prompts with it."""
+    if not run.leads:
+        return
     unet = build_unet().eval()
     unet.load_state_dict(run.emas["unet"].shadow)
     save_tensors(run.folder / "unet.safetensors", unet.state_dict())

@@ -9,15 +9,17 @@ OPENINGS = ("", "", "a photo of ", "a picture of ", "a drawing of ", "an image o
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a caption may say of one object."""
+    """What a caption may say of one object; ``again``: it is another one of a kind that was named before."""
 
     word: str
     style: str | None = None
     colour: str | None = None
+    again: bool = False
 
     def __str__(self) -> str:
         said = " ".join(part for part in (self.style, self.colour, self.word) if part)
-        return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
+        article = "another" if self.again else "an" if said[0] in "aeiou" else "a"
+        return f"{article} {said}"
 
 
 def join(parts: Sequence[str]) -> str:

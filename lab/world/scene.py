@@ -68,6 +68,8 @@ class SceneSettings:
         gap: least distance between boxes, as a share of the shorter side (negative: they may overlap).
         sides: least and greatest side of an object as a share of the picture's shorter side; None takes ``SIZES``.
         unseen: draw objects of the split's own, which no model but the VAE has seen, instead of the training ones.
+        touching: share of scenes whose objects touch one another, whatever the gap.
+        alike: share of scenes of several objects in which the last is another one of the first's kind.
     """
 
     size: tuple[int, int] = (128, 128)
@@ -78,6 +80,8 @@ class SceneSettings:
     gap: float = 0.03
     sides: tuple[float, float] | None = None
     unseen: bool = False
+    touching: float = 0.0
+    alike: float = 0.0
 
 
 def pair_split(a: str, b: str) -> str:
@@ -91,12 +95,16 @@ def pair_split(a: str, b: str) -> str:
 def sample_scene(split: str, seed: int, settings: SceneSettings | None = None) -> Scene:
     """The scene of a split with a seed; the same arguments give the same scene on every machine.
 
-    In *development* and *test*, scenes of several training objects hold at least one pair that training never saw.
+    In *development* and *test*, scenes of several training objects hold at least one pair that training never saw
+    (but for two objects alike).
     """
     settings = settings or SceneSettings()
     rng = random.Random(f"{split}:{seed}")
     count = rng.choice(settings.counts)
     kinds = sample_kinds(rng, split, count, settings.unseen)
+    alike = count > 1 and chance(rng, settings.alike)
+    if alike:
+        kinds[-1] = kinds[0]
     shared = rng.choice(load_atlas().styles)
     mixed = rng.random() < 0.25
     styles = [rng.choice(load_atlas().styles) if mixed else shared for _ in kinds]
@@ -104,12 +112,14 @@ def sample_scene(split: str, seed: int, settings: SceneSettings | None = None) -
     words = [
         rng.choice(kind.synonyms) if kind.synonyms and rng.random() < settings.synonyms else kind.name for kind in kinds
     ]
+    if alike:
+        words[-1] = words[0]
     background = sample_background(rng, settings.patterned)
     picture, objects = compose(rng, kinds, styles, colours, words, background, settings)
     say_style = rng.random() < 0.6
     phrases = [
-        Phrase(word, style if mixed and say_style else None, colour)
-        for word, style, colour in zip(words, styles, colours, strict=True)
+        Phrase(word, style if mixed and say_style else None, colour, again=alike and place == count - 1)
+        for place, (word, style, colour) in enumerate(zip(words, styles, colours, strict=True))
     ]
     caption = write_caption(
         rng,
@@ -118,6 +128,11 @@ def sample_scene(split: str, seed: int, settings: SceneSettings | None = None) -
         background=background.words if rng.random() < 0.7 else None,
     )
     return Scene(picture, caption, objects, background)
+
+
+def chance(rng: random.Random, share: float) -> bool:
+    """True with the probability given; one that is off draws nothing, so that scenes stay as they were without it."""
+    return share > 0 and rng.random() < share
 
 
 def sample_kinds(rng: random.Random, split: str, count: int, unseen: bool) -> list[ObjectKind]:
@@ -146,11 +161,18 @@ def compose(
 ) -> tuple[np.ndarray, tuple[SceneObject, ...]]:
     """Paint the objects over the background; later ones cover earlier ones, and masks say so."""
     height, width = settings.size
-    boxes = place(rng, len(kinds), settings)
+    icons = [
+        tint(load_atlas().icon(kind.name, style), colour)
+        for kind, style, colour in zip(kinds, styles, colours, strict=True)
+    ]
+    if len(icons) > 1 and chance(rng, settings.touching):
+        boxes = place_touching(rng, [np.asarray(icon)[..., 3] for icon in icons], settings)
+    else:
+        boxes = place(rng, len(kinds), settings)
     canvas = Image.fromarray(paint(rng, background, height, width))
     masks: list[np.ndarray] = []
-    for kind, style, colour, (top, left, side, _) in zip(kinds, styles, colours, boxes, strict=True):
-        icon = tint(load_atlas().icon(kind.name, style), colour).resize((side, side), Image.Resampling.HAMMING)
+    for original, (top, left, side, _) in zip(icons, boxes, strict=True):
+        icon = original.resize((side, side), Image.Resampling.HAMMING)
         canvas.paste(icon, (left, top), icon)
         mask = np.zeros((height, width), dtype=bool)
         mask[top : top + side, left : left + side] = np.asarray(icon)[..., 3] >= 128
@@ -177,6 +199,57 @@ def place(rng: random.Random, count: int, settings: SceneSettings) -> list[tuple
         if all(apart(a, b, gap) for a, b in combinations(boxes, 2)):
             return boxes
     raise ValueError(f"{count} objects do not fit into {height}x{width} pixels with a gap of {gap}")
+
+
+def place_touching(
+    rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings
+) -> list[tuple[int, int, int, int]]:
+    """Boxes as of :func:`place`, each object after the first pushed from outside until it meets an earlier one.
+
+    Args:
+        alphas: (TILE, TILE) uint8 of each icon, from which its outline is known.
+    """
+    height, width = settings.size
+    short = min(height, width)
+    low, high = settings.sides or SIZES[min(len(alphas), max(SIZES))]
+    for attempt in range(200):
+        taken = np.zeros((height, width), dtype=bool)
+        boxes: list[tuple[int, int, int, int]] = []
+        for alpha in alphas:
+            side = max(4, round(short * rng.uniform(low, high) * 0.99**attempt))
+            shape = np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.HAMMING)) >= 128
+            corner = push(rng, taken, shape) if boxes else (rng.randint(0, height - side), rng.randint(0, width - side))
+            if corner is None:
+                break
+            top, left = corner
+            taken[top : top + side, left : left + side] |= shape
+            boxes.append((top, left, side, side))
+        if len(boxes) == len(alphas):
+            return boxes
+    raise ValueError(f"{len(alphas)} touching objects do not fit into {height}x{width} pixels")
+
+
+def push(rng: random.Random, taken: np.ndarray, shape: np.ndarray, tries: int = 12) -> tuple[int, int] | None:
+    """The corner (top, left) at which a shape (s, s) that comes from some side first meets what is taken (H, W).
+
+    None when it does not fit into the picture there, from any direction that was tried.
+    """
+    (height, width), side = taken.shape, len(shape)
+    rows, columns = taken.nonzero()
+    little = 0.08 * min(shape.sum(), taken.sum())
+    for _ in range(tries):
+        angle, aim = rng.uniform(0, 2 * np.pi), rng.randrange(len(rows))
+        for distance in range(max(height, width), -1, -1):
+            top = round(rows[aim] + distance * np.sin(angle) - side / 2)
+            left = round(columns[aim] + distance * np.cos(angle) - side / 2)
+            if not (0 <= top <= height - side and 0 <= left <= width - side):
+                continue
+            overlap = (taken[top : top + side, left : left + side] & shape).sum()
+            if 0 < overlap <= little:
+                return top, left
+            if overlap:  # the picture's edge kept it from coming from outside
+                break
+    return None
 
 
 def apart(a: tuple[int, int, int, int], b: tuple[int, int, int, int], gap: int) -> bool:

@@ -1,0 +1,95 @@
+"""The lab's own little CLIP: the text encoder with an image tower that was trained beside it (arXiv 2103.00020)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...core.files import load_tensors
+from .modules import TEXT_WIDTH, build_text_encoder
+from .vae import ResidualBlock
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
+
+SIDE = 64
+"""Pixels a side of the pictures that the tower was trained on."""
+
+
+class ImageTower(nn.Module):
+    """Pictures (B, 3, H, W) in -1..1 to unit vectors (B, width)."""
+
+    def __init__(self, width: int = TEXT_WIDTH) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, 48, 3, padding=1),
+            ResidualBlock(48),
+            nn.Conv2d(48, 96, 3, stride=2, padding=1),
+            ResidualBlock(96),
+            nn.Conv2d(96, 160, 3, stride=2, padding=1),
+            ResidualBlock(160),
+        )
+        self.project = nn.Linear(2 * 160, width)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        features = self.stages(picture)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
+        return F.normalize(self.project(pooled), dim=1)
+
+
+class ContrastivePair(nn.Module):
+    """A text encoder, its projection and an image tower.
+
+    Args:
+        temperature: that training begins with.
+        text: the encoder; a fresh one by default.
+    """
+
+    def __init__(self, temperature: float = 0.07, text: "CLIPTextModel | None" = None) -> None:
+        super().__init__()
+        self.text = text if text is not None else build_text_encoder()
+        self.text_projection = nn.Linear(TEXT_WIDTH, TEXT_WIDTH, bias=False)
+        self.image = ImageTower()
+        self.log_scale = nn.Parameter(torch.tensor(1 / temperature).log())
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Token ids (B, L) to unit vectors; cut after the longest caption, which causality allows."""
+        end = tokens.eq(self.text.config.eos_token_id).int().argmax(1)
+        states = self.text(tokens[:, : int(end.max()) + 1]).last_hidden_state
+        return F.normalize(self.text_projection(states[torch.arange(len(tokens)), end]), dim=1)
+
+    def encode_image(self, picture: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in 0..1 of any size to unit vectors."""
+        return self.image(F.interpolate(picture, (SIDE, SIDE), mode="area") * 2 - 1)
+
+    def forward(self, picture: Tensor, tokens: Tensor) -> Tensor:
+        """Similarities (B, B), rows pictures, columns captions, times the scale; pictures in -1..1 at ``SIDE``."""
+        return self.log_scale.exp().clamp(max=100) * self.image(picture) @ self.encode_text(tokens).T
+
+    def tower_state(self) -> dict[str, Tensor]:
+        """All but the text encoder, which has a file of its own."""
+        return {key: value for key, value in self.state_dict().items() if not key.startswith("text.")}
+
+
+def load_contrastive_pair(folder: Path | None = None) -> ContrastivePair:
+    """The pair that ships, or another model folder's, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: naming the missing file and how to make it.
+    """
+    from .weights import FILES, IMAGE_TOWER_FILE, WEIGHTS, load_part
+
+    folder = folder or WEIGHTS
+    for name in (FILES["text_encoder"], IMAGE_TOWER_FILE):
+        if not (folder / name).exists():
+            raise FileNotFoundError(
+                f"{folder / name} is missing. Restore the file from the repository, or train one with "
+                f"`python -m concept_atelier lab train text` and `lab publish`."
+            )
+    pair = ContrastivePair()
+    tower = {key: value.float() for key, value in load_tensors(folder / IMAGE_TOWER_FILE)[0].items()}
+    pair.load_state_dict(tower | {f"text.{key}": value for key, value in load_part(folder, "text_encoder").items()})
+    return pair.eval().requires_grad_(False)
