@@ -29,6 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", type=Path, help="folder with pictures (default: input, here and beside the workflow)"
     )
+    parser.add_argument(
+        "--over",
+        type=_override,
+        metavar="NODE.INPUT=FOLDER",
+        help="run once for every picture of a folder, each into a folder of its own below --out; "
+        "pictures that are finished already are not done again",
+    )
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="with --over: ray works over a Ray cluster"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--debug", action="store_true", help="show where in the code an error came from")
 
@@ -37,10 +47,13 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status: 0, 1 for an error, 130 when it was interrupted."""
     from .execution import NodeFailedError
     from .graph import WorkflowError
-    from .runner import StoppedRunError, run_workflow
+    from .progress import InterruptedRun
+    from .runner import run_workflow
     from .terminal import Quiet, TerminalBar
 
     try:
+        if args.over:
+            return _run_over(args)
         result = run_workflow(
             args.workflow,
             dict(args.overrides),
@@ -48,12 +61,12 @@ def main(args: argparse.Namespace) -> int:
             input=args.input,
             reporter=Quiet() if args.quiet else TerminalBar(),
         )
-    except (WorkflowError, NodeFailedError, OSError) as error:
+    except (WorkflowError, NodeFailedError, OSError, ModuleNotFoundError) as error:
         if args.debug:
             traceback.print_exc()
         _say(f"{args.workflow}: {error}", sys.stderr)
         return 1
-    except StoppedRunError as stopped:
+    except InterruptedRun as stopped:
         _say(str(stopped), sys.stderr)
         return INTERRUPTED
     except KeyboardInterrupt:
@@ -61,6 +74,22 @@ def main(args: argparse.Namespace) -> int:
         return INTERRUPTED
     _report(result)
     return 0
+
+
+def _run_over(args: argparse.Namespace) -> int:
+    """Run for every picture of a folder; returns 1 when a picture failed."""
+    from .folder_runs import FolderRun, run_folder
+
+    target, folder = args.over
+    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input)
+    failed = 0
+    for done in run_folder(job, args.engine):
+        if done.error is not None:
+            failed += 1
+            _say(f"{done.name}: {done.error}", sys.stderr)
+        elif not args.quiet:
+            _say(f"{done.name}: {'finished before' if done.kept else f'{len(done.files)} files'}", sys.stdout)
+    return 1 if failed else 0
 
 
 def split_override(text: str) -> tuple[str, str]:

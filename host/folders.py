@@ -48,7 +48,7 @@ class Folders:
 
     def list_pictures(self) -> list[str]:
         """Names of the pictures directly in the input folders, sorted."""
-        return sorted({p.name for folder in self.input if folder.is_dir() for p in folder.iterdir() if _is_picture(p)})
+        return sorted({name for folder in self.input if folder.is_dir() for name in picture_names(folder)})
 
     def find_picture(self, name: str) -> Path:
         """The file of a picture. Raises ``FileNotFoundError``, or :class:`BadNameError` for a name such as ``../x``."""
@@ -103,6 +103,11 @@ def headless(
     out = Path(output)
     kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in MODEL_KINDS}
     return Folders(tuple(Path(folder) for folder in input), out, out / "temp", kinds)
+
+
+def picture_names(folder: Path) -> list[str]:
+    """Names of the pictures directly in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir() if _is_picture(path))
 
 
 def _of_comfyui(folder_paths: Any) -> Folders:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +76,7 @@ def run_workflow(
     overrides: Mapping[str, Any] | None = None,
     out: Path | str = "output",
     *,
-    input: Path | str | None = None,
+    input: Path | str | Sequence[Path] | None = None,
     registry: Registry | None = None,
     cache: Cache | None = None,
     reporter: Reporter | None = None,
@@ -87,7 +87,7 @@ def run_workflow(
         source: a file, or a workflow in UI or API format.
         overrides: ``NODE.INPUT`` (id, title or class name) to a value.
         out: folder for results; previews go to ``temp``, models to ``models`` in it.
-        input: folder with pictures; default ``input`` here, then ``input`` beside the workflow file.
+        input: folder with pictures, or several, the first that has one wins; default :func:`picture_folders`.
         registry: node classes; default this pack's and the stock ones.
         cache: results to reuse from earlier runs with the same dictionary.
         reporter: told of progress; default nobody.
@@ -123,9 +123,16 @@ def _run(execution: Execution, result: RunResult) -> None:
         raise StoppedRunError(result) from None
 
 
-def _folders_for(workflow: Workflow, out: Path | str, input: Path | str | None) -> folders.Folders:
-    beside = (workflow.path.parent / "input",) if workflow.path else ()
-    pictures = (Path(input),) if input is not None else (Path("input"), *beside)
+def picture_folders(workflow: Path | None) -> tuple[Path, ...]:
+    """Where pictures are looked up unless told: ``input`` here, then ``input`` beside the workflow file."""
+    return (Path("input"), *((workflow.parent / "input",) if workflow else ()))
+
+
+def _folders_for(workflow: Workflow, out: Path | str, input: Path | str | Sequence[Path] | None) -> folders.Folders:
+    if input is None:
+        pictures = picture_folders(workflow.path)
+    else:
+        pictures = (Path(input),) if isinstance(input, str | Path) else tuple(input)
     return folders.headless(out, pictures)
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.backbone import Backbone
+from ...host.fan_out import ENGINES
 from ...host.handles import ClipHandle, ModelHandle, VaeHandle
 from ...host.saving import save_json
 from ..world.atlas import SPLITS
-from .harness import CACHE, Bench, Request, in_process, run
-from .ray_engine import over_ray
-
-ENGINES = {"local": in_process, "ray": over_ray}
+from .harness import CACHE, Bench, Request, run
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:

@@ -9,9 +9,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...host.fan_out import in_process
 from ..judge.judge import FOLDER as JUDGE
 from ..model.weights import WEIGHTS
 
@@ -69,15 +71,13 @@ class Bench:
     table: Callable[[Mapping[str, Any]], str]
 
 
-Engine = Callable[[Bench, Request, Iterable[int]], Iterator[tuple[int, Row]]]
-"""Works off cases and gives each row with its number as soon as it is there, in any order."""
+Engine = Callable[[Callable[[], Callable[[int], Row]], Iterable[int]], Iterator[tuple[int, Row]]]
+"""Works off cases and gives each row with its number as soon as it is there, in any order: see ``host.fan_out``."""
 
 
-def in_process(bench: Bench, request: Request, indexes: Iterable[int]) -> Iterator[tuple[int, Row]]:
-    """The plain engine: one case after the other."""
-    prepared = bench.prepare(request)
-    for index in indexes:
-        yield index, bench.measure(prepared, request, index)
+def prepared(bench: Bench, request: Request) -> Callable[[int], Row]:
+    """Load what all cases need; the function that measures one of them."""
+    return partial(bench.measure, bench.prepare(request), request)
 
 
 def run(
@@ -101,7 +101,7 @@ def run(
     rows = {index: row for index, row in store.rows.items() if index < request.cases}
     missing = [index for index in range(request.cases) if index not in rows]
     if missing:
-        for index, row in engine(bench, request, missing):
+        for index, row in engine(partial(prepared, bench, request), missing):
             rows[index] = store.add(index, row)
             if progress is not None:
                 progress(len(rows), request.cases)

@@ -23,13 +23,15 @@ COLOURS = tuple(TINTS)
 
 @dataclass(frozen=True)
 class JudgedSettings:
-    """``broken``: share of objects that are spoiled; ``tinted`` and ``patterned`` as in the world's own scenes."""
+    """``broken``: share of objects that are spoiled; the others as in the world's own scenes."""
 
     size: tuple[int, int] = (128, 128)
     counts: tuple[int, ...] = (1, 1, 2, 2, 3, 4)
     broken: float = 0.12
     tinted: float = 0.25
     patterned: float = 0.25
+    touching: float = 0.15
+    sides: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScen
     colours = [rng.choice(COLOURS) if rng.random() < settings.tinted else None for _ in kinds]
     names = [kind.name for kind in kinds]
     background = sample_background(rng, settings.patterned)
-    world = SceneSettings(size=settings.size, gap=0.0)
+    world = SceneSettings(size=settings.size, gap=0.0, sides=settings.sides, touching=settings.touching)
     picture, objects = compose(rng, kinds, styles, colours, names, background, world)
     spoiled = [rng.random() < settings.broken for _ in objects]
     picture = picture.copy()

@@ -1,6 +1,8 @@
 """Train the judge: what every cell of a scene belongs to, on scenes as drawn and as the autoencoder gives them back."""
 
+import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from ..judge.judge import Judge, build_network
 from ..judge.network import JudgeNet
 from ..judge.scenes import IGNORED, JudgedSettings, draw_judged
 from ..model.vae import LabVAE
+from ..model.weights import JUDGE_CONFIG, JUDGE_FILE
 from ..world.atlas import load_atlas
-from .common import Run, cosine_rate, to_tensor
+from .common import Run, State, cosine_rate, to_tensor
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -25,20 +28,32 @@ THRESHOLDS = tuple(i / 50 for i in range(5, 48))
 
 
 @dataclass(frozen=True)
-class JudgeSettings:
-    """``pool`` scenes are drawn once, every second one passed through the autoencoder; the threshold is calibrated
-    on ``judged`` others."""
+class JudgedShare:
+    """``pool`` scenes of a kind, trained on in batches of ``batch``, and their ``share`` of all samples. Close-ups
+    cost a quarter of whole scenes, and teach what things look like as well."""
 
-    samples: int = 100_000
-    batch: int = 32
-    pool: int = 12_000
+    scenes: JudgedSettings
+    pool: int
+    batch: int
+    share: float
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Of each kind of scenes a pool is drawn once, every second scene passed through the autoencoder; the threshold is
+    calibrated on ``judged`` others of the last kind."""
+
+    samples: int = 120_000
     learning_rate: float = 2e-3
     empty_weight: float = 0.1
     noise: float = 0.06
     seed: int = 0
     save_every: int = 16_000
     judged: int = 512
-    scenes: JudgedSettings = JudgedSettings()
+    scenes: tuple[JudgedShare, ...] = (
+        JudgedShare(JudgedSettings(size=(64, 64), counts=(1,), sides=(0.6, 0.98)), 24_000, 64, 0.6),
+        JudgedShare(JudgedSettings(), 12_000, 32, 0.4),
+    )
 
 
 @dataclass(frozen=True)
@@ -50,40 +65,70 @@ class JudgedPool:
     present: Tensor
 
 
-def train_judge(folder: Path, vae_file: Path, settings: JudgeSettings) -> None:
-    """Train, or go on training, the judge in a folder; ends with ``judge.safetensors`` and ``config.json``."""
+def train_judge(folder: Path, vae_file: Path, settings: JudgeSettings, start: Path | None = None) -> None:
+    """Train, or go on training, the judge in a folder; ends with ``judge.safetensors`` and ``config.json``.
+
+    Args:
+        start: model folder whose judge a new run begins with; None begins at random weights.
+    """
     vae = LabVAE()
     vae.load_state_dict(load_tensors(vae_file)[0])
     torch.manual_seed(settings.seed)
     network = build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation
+    if start is not None:
+        network.load_state_dict(known_to(network, start))
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     run = Run(folder, {"judge": network}, optimiser, asdict(settings), ema_decay=0.998)
     if run.samples < settings.samples:
-        log.info("drawing %d scenes", settings.pool)
-        pool = draw_pool(vae, settings.pool, TRAINING_SEEDS, settings.scenes)
-        train_on(run, pool, settings)
+        train_on(run, draw_pools(vae, settings), settings)
     finish(run, vae, settings)
 
 
-def train_on(run: Run, pool: JudgedPool, settings: JudgeSettings) -> None:
-    """Train until the settings' number of samples."""
+def known_to(network: JudgeNet, folder: Path) -> State:
+    """What the judge of a model folder knows, for a network of a world with more objects: those that it does not know
+    keep the network's own rows."""
+    config = json.loads((folder / JUDGE_CONFIG).read_text(encoding="utf-8"))
+    state = {key: value.float() for key, value in load_tensors(folder / JUDGE_FILE)[0].items()}
+    rows = [load_atlas().kind(name).row for name in config["names"]]
+    kinds, others = network.splits[0], sum(network.splits[1:])
+    target = torch.tensor([*rows, *range(kinds - 1, kinds + others)])  # nothing, styles and colours come last
+    heads = {key: value.detach().clone() for key, value in network.heads.state_dict(prefix="heads.").items()}
+    for key, value in heads.items():
+        value[target] = state[key]
+    return state | heads
+
+
+def draw_pools(vae: LabVAE, settings: JudgeSettings) -> list[JudgedPool]:
+    """One pool of training scenes for each kind."""
+    log.info("drawing %d scenes", sum(kind.pool for kind in settings.scenes))
+    return [
+        draw_pool(vae, kind.pool, TRAINING_SEEDS + 1_000_000 * number, kind.scenes)
+        for number, kind in enumerate(settings.scenes)
+    ]
+
+
+def train_on(run: Run, pools: Sequence[JudgedPool], settings: JudgeSettings) -> None:
+    """Train until the settings' number of samples, each step on one kind of scenes."""
+    odds = torch.tensor([kind.share / kind.batch for kind in settings.scenes])
     generator = torch.Generator().manual_seed(settings.seed + run.samples)
     steps = 0
     while run.samples < settings.samples:
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_rate(run.samples / settings.samples)
-        picked = torch.randint(0, len(pool.pictures), (settings.batch,), generator=generator)
+        number = int(torch.multinomial(odds, 1, generator=generator))
+        pool, batch = pools[number], settings.scenes[number].batch
+        picked = torch.randint(0, len(pool.pictures), (batch,), generator=generator)
         pictures, labels = augment(scaled(pool.pictures[picked]), pool.labels[picked].long(), settings, generator)
         loss = judge_loss(run.modules["judge"], pictures, labels, settings)
         run.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.modules["judge"].parameters(), 1.0)
         run.optimiser.step()
-        run.advance(settings.batch)
+        run.advance(batch)
         steps += 1
         if steps % 50 == 0:
             run.note(loss=loss.item())
-        if run.samples % settings.save_every < settings.batch:
+        if run.samples % settings.save_every < batch:
             run.save()
 
 
@@ -156,7 +201,9 @@ def finish(run: Run, vae: LabVAE, settings: JudgeSettings) -> None:
     """Save the state and the average, calibrate its threshold on scenes it never saw."""
     network = build_network().eval()
     network.load_state_dict(run.emas["judge"].shadow)
-    threshold, share = calibrate(network, draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes))
+    threshold, share = calibrate(
+        network, draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes[-1].scenes)
+    )
     run.note(threshold=threshold, exact_sets=share)
     save_tensors(run.folder / "judge.safetensors", network.state_dict())
     names = [kind.name for kind in load_atlas().kinds]

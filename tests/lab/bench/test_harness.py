@@ -49,9 +49,10 @@ def test_more_cases_add_to_the_kept_ones_and_fewer_read_them(tmp_path):
 
 
 def test_rows_come_in_order_whatever_order_the_engine_gives(tmp_path):
-    def backwards(bench, request, indexes):
+    def backwards(prepare, indexes):
+        measure = prepare()
         for index in reversed(list(indexes)):
-            yield index, bench.measure(None, request, index)
+            yield index, measure(index)
 
     seen = []
     result = run(Counter().bench, Request(3), engine=backwards, progress=lambda *done: seen.append(done))

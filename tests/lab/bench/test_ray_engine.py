@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from concept_atelier.host.fan_out import over_ray
 from concept_atelier.lab.bench.harness import Bench, Request, run
-from concept_atelier.lab.bench.ray_engine import over_ray
 
 
 def prepare(request):
@@ -38,14 +38,14 @@ def ray():
     return ray
 
 
-def two_workers(bench, request, indexes):
-    return over_ray(bench, request, indexes, workers=2)
+def two_workers(prepare, numbers):
+    return over_ray(prepare, numbers, workers=2)
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError, match="pip install ray"):
-        next(over_ray(BENCH, Request(1), [0]))
+        next(over_ray(lambda: abs, [0]))
 
 
 def test_two_workers_one_killed_give_the_same_result_and_cache(ray, tmp_path):

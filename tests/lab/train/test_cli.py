@@ -8,7 +8,7 @@ import pytest
 from concept_atelier.lab.train import cli
 from concept_atelier.lab.train.judge import JudgeSettings
 from concept_atelier.lab.train.text import TextSettings
-from concept_atelier.lab.train.unet import UnetSettings
+from concept_atelier.lab.train.unet import UnetInputs, UnetSettings
 from concept_atelier.lab.train.vae import VaeSettings
 
 PARTS = ("vae", "text", "unet", "judge")
@@ -33,20 +33,33 @@ def calls(monkeypatch):
 def test_without_figures_the_recipe_is_used(tmp_path, calls):
     for part in PARTS:
         assert cli.main(parse("train", part, "--runs", str(tmp_path))) == 0
-    files = tmp_path / "vae/vae.safetensors", tmp_path / "text/text_encoder.safetensors"
+    vae, text = tmp_path / "vae/vae.safetensors", tmp_path / "text/text_encoder.safetensors"
     assert calls == [
         ("vae", tmp_path / "vae", VaeSettings()),
-        ("text", tmp_path / "text", TextSettings()),
-        ("unet", tmp_path / "unet", *files, UnetSettings()),
-        ("judge", tmp_path / "judge", files[0], JudgeSettings()),
+        ("text", tmp_path / "text", TextSettings(), None),
+        ("unet", tmp_path / "unet", UnetInputs(vae, text), UnetSettings(), 1),
+        ("judge", tmp_path / "judge", vae, JudgeSettings(), None),
     ]
+
+
+def test_a_start_and_workers_are_passed_on(tmp_path, calls):
+    cli.main(parse("train", "unet", "--runs", str(tmp_path), "--start", "model", "--workers", "2"))
+    assert calls[0][2].start == Path("model") and calls[0][-1] == 2
+
+
+@pytest.mark.parametrize("words", [("vae", "--start", "model"), ("judge", "--workers", "2")])
+def test_a_start_or_workers_where_there_are_none_are_refused(words, tmp_path, calls):
+    with pytest.raises(ValueError, match=r"from scratch|shared among"):
+        cli.main(parse("train", *words, "--runs", str(tmp_path)))
+    assert not calls
 
 
 def test_a_number_of_samples_replaces_the_recipes(tmp_path, calls):
     for part in PARTS:
         cli.main(parse("train", part, "--samples", "300000", "--runs", str(tmp_path)))
-    assert [call[-1].samples for call in calls] == [300_000] * 4
-    assert calls[2][-1].stages[0] == UnetSettings().stages[0]
+    settings = [next(given for given in call if hasattr(given, "samples")) for call in calls]
+    assert [recipe.samples for recipe in settings] == [300_000] * 4
+    assert settings[2].stages[0] == UnetSettings().stages[0]
 
 
 def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):

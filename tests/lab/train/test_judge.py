@@ -7,15 +7,19 @@ import pytest
 import torch
 
 from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.host.saving import save_json
 from concept_atelier.lab.judge.judge import build_network
 from concept_atelier.lab.judge.scenes import JudgedSettings
+from concept_atelier.lab.model.weights import JUDGE_CONFIG, JUDGE_FILE
 from concept_atelier.lab.train.judge import (
     JudgedPool,
+    JudgedShare,
     JudgeSettings,
     augment,
     calibrate,
     draw_pool,
     judge_loss,
+    known_to,
     names_to_row,
     scaled,
     train_judge,
@@ -23,7 +27,9 @@ from concept_atelier.lab.train.judge import (
 from concept_atelier.lab.world.atlas import load_atlas
 
 SMALL = JudgedSettings(size=(64, 64), counts=(1,))
-TINY = JudgeSettings(samples=8, batch=4, pool=6, save_every=1000, judged=8, scenes=SMALL)
+WIDE = JudgedSettings(size=(64, 96), counts=(2,))
+KINDS = (JudgedShare(WIDE, 4, 2, 0.5), JudgedShare(SMALL, 6, 4, 0.5))
+TINY = JudgeSettings(samples=8, save_every=1000, judged=8, scenes=KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,24 @@ def test_a_run_ends_with_weights_and_a_threshold_and_goes_on(tmp_path, lab_modul
     build_network().load_state_dict(load_tensors(tmp_path / "run/judge.safetensors")[0])
     train_judge(tmp_path / "run", tmp_path / "vae.safetensors", replace(TINY, samples=12))
     assert json.loads((tmp_path / "run/log.json").read_text())["samples"] == 12
+
+
+def test_a_judge_of_a_smaller_world_is_taken_over_with_its_rows_in_place(tmp_path):
+    names = [kind.name for kind in load_atlas().kinds]
+    small = build_network(names[:-2])
+    save_tensors(tmp_path / JUDGE_FILE, small.state_dict())
+    save_json(tmp_path / JUDGE_CONFIG, {"names": names[:-2]})
+    large = build_network()
+    fresh = large.heads.weight.detach().clone()
+    large.load_state_dict(known_to(large, tmp_path))
+    pictures = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before, after = small(pictures), large(pictures)
+    known = [*range(len(names) - 2), len(names)]
+    torch.testing.assert_close(after.objects[:, known], before.objects)
+    torch.testing.assert_close(after.styles, before.styles)
+    torch.testing.assert_close(after.colours, before.colours)
+    assert torch.equal(large.heads.weight[len(names) - 2 : len(names)], fresh[len(names) - 2 : len(names)])
 
 
 def test_every_second_scene_has_been_through_the_autoencoder(pool, lab_modules):

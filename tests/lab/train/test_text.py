@@ -7,12 +7,14 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from concept_atelier.core.files import load_tensors
+from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.lab.model.image_tower import ContrastivePair
 from concept_atelier.lab.model.modules import build_text_encoder
+from concept_atelier.lab.model.weights import FILES
 from concept_atelier.lab.train.dataset import tokenize
-from concept_atelier.lab.train.text import ContrastivePair, TextSettings, contrast, draw_pairs, train_text
+from concept_atelier.lab.train.text import TextSettings, contrast, draw_pairs, train_text
 
-TINY = TextSettings(samples=16, batch=8, side=32, pool=12, save_every=1000, judged=8)
+TINY = TextSettings(samples=16, batch=8, side=32, pool=12, save_every=1000, judged=8, locked=8)
 
 
 def test_a_run_leaves_weights_log_and_pictures_and_goes_on(tmp_path):
@@ -34,6 +36,19 @@ def test_a_run_leaves_weights_log_and_pictures_and_goes_on(tmp_path):
     again = json.loads((tmp_path / "log.json").read_text())
     assert again["samples"] == 24 and again["ema_steps"] == {"pair": 3}
     assert again["curve"][:-1] == log["curve"]
+
+
+def test_a_known_text_encoder_waits_for_the_tower_and_then_learns(tmp_path):
+    known = build_text_encoder().state_dict()
+    save_tensors(tmp_path / "model" / FILES["text_encoder"], known)
+
+    def moved(samples):
+        train_text(tmp_path / str(samples), replace(TINY, samples=samples), start=tmp_path / "model")
+        found = load_tensors(tmp_path / str(samples) / "text_encoder.safetensors")[0]
+        return any(not torch.equal(found[key], known[key]) for key in known)
+
+    assert not moved(8)
+    assert moved(24)
 
 
 def test_equal_captions_are_equally_right():

@@ -10,10 +10,12 @@ from PIL import Image
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.lab.model.modules import build_unet
 from concept_atelier.lab.train.dataset import LatentScenes, cached_scenes, tokenize
+from concept_atelier.lab.train.team import Team
 from concept_atelier.lab.train.unet import (
     CaptionEncoder,
     Pool,
     Stage,
+    UnetInputs,
     UnetSettings,
     rate,
     step_loss,
@@ -36,7 +38,7 @@ def parts(lab_modules, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     save_tensors(folder / "vae.safetensors", lab_modules.vae.state_dict())
     save_tensors(folder / "text.safetensors", lab_modules.text_encoder.state_dict())
-    return folder / "vae.safetensors", folder / "text.safetensors"
+    return UnetInputs(folder / "vae.safetensors", folder / "text.safetensors")
 
 
 def read_log(folder):
@@ -45,7 +47,7 @@ def read_log(folder):
 
 def test_a_run_ends_stays_ended_and_goes_on_to_a_further_stage(tmp_path, parts):
     first = replace(TINY, stages=STAGES[:1])
-    train_unet(tmp_path, *parts, first)
+    train_unet(tmp_path, parts, first)
     assert {path.name for path in tmp_path.iterdir()} == {
         "log.json",
         "pictures-0000004.png",
@@ -59,11 +61,11 @@ def test_a_run_ends_stays_ended_and_goes_on_to_a_further_stage(tmp_path, parts):
     drawn = (tmp_path / "scenes-first.safetensors").stat().st_mtime_ns
     state = load_tensors(tmp_path / "state.safetensors")[0]
 
-    train_unet(tmp_path, *parts, first)  # finished already: nothing changes
+    train_unet(tmp_path, parts, first)  # finished already: nothing changes
     kept = load_tensors(tmp_path / "state.safetensors")[0]
     assert state.keys() == kept.keys() and all(torch.equal(state[key], kept[key]) for key in state)
 
-    train_unet(tmp_path, *parts, TINY)
+    train_unet(tmp_path, parts, TINY)
     again = read_log(tmp_path)
     assert again["samples"] == 8 and again["ema_steps"] == {"unet": 4}
     assert (tmp_path / "scenes-first.safetensors").stat().st_mtime_ns == drawn
@@ -94,13 +96,13 @@ def test_a_mixed_stage_gives_each_pool_its_share_of_the_samples(lab_modules, mon
     scenes = LatentScenes(torch.zeros(3, 4, 4, 4), tokenize(["a cat"] * 3))
     run, stage = Ledger(), Stage(600, ((few, 0.25), (many, 0.75)))
     torch.manual_seed(0)
-    train_stage(run, stage, {few: scenes, many: scenes}, None, lab_modules.vae, replace(TINY, save_every=10**9))
+    train_stage(run, stage, {few: scenes, many: scenes}, None, lab_modules.vae, replace(TINY, save_every=10**9), Team())
     assert run.batches.count(1) / run.samples == pytest.approx(0.25, abs=0.06)
 
 
 def test_a_missing_part_is_named(tmp_path, parts):
     with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
-        train_unet(tmp_path, tmp_path / "nothing.safetensors", parts[1], TINY)
+        train_unet(tmp_path, replace(parts, vae=tmp_path / "nothing.safetensors"), TINY)
 
 
 def test_weights_cap_the_ratio_at_five_and_stop_at_the_floor():

@@ -1,0 +1,100 @@
+"""One workflow over the pictures of a folder."""
+
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+import concept_atelier.nodes
+from concept_atelier.__main__ import main
+from concept_atelier.host.folder_runs import RECORD, FolderRun, run_folder
+from concept_atelier.host.graph import WorkflowError
+
+
+@pytest.fixture(autouse=True)
+def stock_nodes_only(monkeypatch):
+    monkeypatch.setattr(concept_atelier.nodes, "NODES", [], raising=False)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Halve three pictures, one of which is none."""
+    (tmp_path / "pictures").mkdir()
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (8, 4), colour).save(tmp_path / "pictures" / name)
+    (tmp_path / "pictures/broken.png").write_bytes(b"no picture")
+    sizes = {"width": 4, "height": 0, "upscale_method": "area", "crop": "disabled"}
+    workflow = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], **sizes}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "small"}},
+    }
+    (tmp_path / "halve.json").write_text(json.dumps(workflow))
+    return FolderRun(tmp_path / "halve.json", "LoadImage.image", tmp_path / "pictures", tmp_path / "out")
+
+
+def test_every_picture_gets_a_folder_and_a_broken_one_stops_no_other(job):
+    done = {run.name: run for run in run_folder(job)}
+    assert set(done) == {"a.png", "b.png", "broken.png"}
+    for name, colour in (("a.png", (255, 0, 0)), ("b.png", (0, 0, 255))):
+        (file,) = done[name].files
+        assert file.startswith(str(job.out / name)) and Image.open(file).getpixel((0, 0)) == colour
+        assert Image.open(file).size == (4, 2)
+    assert "LoadImage" in done["broken.png"].error and not (job.out / "broken.png" / RECORD).exists()
+
+
+def test_finished_pictures_are_kept_until_something_changes(job):
+    first = {run.name: run for run in run_folder(job)}
+    again = {run.name: run for run in run_folder(job)}
+    assert again["a.png"].kept and again["a.png"].files == first["a.png"].files and not again["broken.png"].kept
+    Image.new("RGB", (8, 4), "lime").save(job.folder / "a.png")
+    fresh = {run.name: run for run in run_folder(job)}
+    assert not fresh["a.png"].kept and fresh["b.png"].kept
+    wider = FolderRun(job.workflow, job.target, job.folder, job.out, {"ImageScale.width": 6})
+    assert not any(run.kept for run in run_folder(wider))
+
+
+def test_a_missing_result_is_made_again(job):
+    first = {run.name: run for run in run_folder(job)}
+    for file in first["b.png"].files:
+        (job.out / "b.png" / file).unlink()
+    again = {run.name: run for run in run_folder(job)}
+    assert not again["b.png"].kept and again["a.png"].kept
+
+
+def test_no_pictures_and_a_wrong_target_are_said(job, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no pictures in"):
+        list(run_folder(FolderRun(job.workflow, job.target, tmp_path / "nowhere", job.out)))
+    with pytest.raises(WorkflowError):
+        list(run_folder(FolderRun(job.workflow, "LoadImage.colour", job.folder, job.out)))
+
+
+def test_the_command_says_what_became_of_each_picture(job, capsys):
+    words = ["run", str(job.workflow), "--over", f"{job.target}={job.folder}", "--out", str(job.out)]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert "a.png: 1 files" in said.out and "broken.png:" in said.err
+    (job.folder / "broken.png").unlink()
+    assert main(words) == 0
+    assert "b.png: finished before" in capsys.readouterr().out
+
+
+def test_without_ray_the_command_says_how_to_get_it(job, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["run", str(job.workflow), "--over", f"{job.target}={job.folder}", "--engine", "ray", "--out", str(job.out)]
+    assert main(words) == 1
+    assert "pip install ray" in capsys.readouterr().err
+
+
+def test_ray_gives_the_same_files(job):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    (job.folder / "broken.png").unlink()
+    here = {run.name: run.files for run in run_folder(job)}
+    there = FolderRun(job.workflow, job.target, job.folder, job.out.with_name("ray"))
+    found = {run.name: run.files for run in run_folder(there, "ray")}
+    assert set(found) == set(here)
+    for name, files in here.items():
+        pairs = zip(files, found[name], strict=True)
+        assert all(Image.open(a).tobytes() == Image.open(b).tobytes() for a, b in pairs)
+    assert all(run.kept for run in run_folder(there, "ray"))
