@@ -58,18 +58,18 @@ def pool(name: str, size: tuple[int, int], count: int, batch: int, first_seed: i
     return Pool(name, SceneSettings(size=size, **{**varied, **settings}), count, batch, first_seed)
 
 
-CLOSE_UP = pool("closeup", (64, 64), 48_000, 40, 1_000_000, counts=(1,), sides=(0.62, 0.97))
+CLOSE_UP = pool("closeup", (64, 64), 48_000, 64, 1_000_000, counts=(1,), sides=(0.62, 0.97))
 WHOLE = pool("whole", (128, 128), 30_000, 20, 2_000_000, counts=(1, 1, 2, 2, 2, 3))
-FULL = pool("full", (128, 128), 24_000, 20, 5_000_000, counts=(1, 1, 1, 2, 2, 2, 3, 4), synonyms=0.4)
-WIDE = pool("wide", (64, 128), 16_000, 28, 3_000_000, counts=(2,), sides=(0.58, 0.92))
-TALL = pool("tall", (128, 64), 16_000, 28, 4_000_000, counts=(2,), sides=(0.58, 0.92))
+FULL = pool("full", (128, 128), 24_000, 24, 5_000_000, counts=(1, 1, 1, 2, 2, 2, 3, 4), synonyms=0.4)
+WIDE = pool("wide", (64, 128), 16_000, 32, 3_000_000, counts=(2,), sides=(0.58, 0.92))
+TALL = pool("tall", (128, 64), 16_000, 32, 4_000_000, counts=(2,), sides=(0.58, 0.92))
 STAGES = (
     Stage(120_000, ((CLOSE_UP, 1.0),)),
     Stage(140_000, ((WHOLE, 1.0),)),
     Stage(268_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
     Stage(288_000, ((WHOLE, 1.0),)),
-    Stage(490_000, ((CLOSE_UP, 0.45), (WIDE, 0.15), (TALL, 0.15), (FULL, 0.25))),
-    Stage(510_000, ((FULL, 1.0),)),
+    Stage(490_000, ((CLOSE_UP, 0.6), (WIDE, 0.12), (TALL, 0.12), (FULL, 0.16))),
+    Stage(504_000, ((FULL, 1.0),)),
 )
 PROMPTS = (
     "a cat in noto style on blue",
