@@ -1,5 +1,7 @@
 """A plain deterministic sampler over a backbone, for previews and measurements; pictures are made with the host's."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,15 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
     return Conditioning(joined(negative.context, positive.context), extras)
 
 
+def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
+    """Unit normal noise (B, ...), of one seed for all or one a row; ``ValueError`` for another number of seeds."""
+    if isinstance(seed, int):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    if len(seed) != shape[0]:
+        raise ValueError(f"{len(seed)} seeds were given for {shape[0]} pictures")
+    return torch.stack([torch.randn(shape[1:], generator=torch.Generator().manual_seed(own)) for own in seed])
+
+
 @torch.no_grad()
 def ddim(
     backbone: Backbone,
@@ -37,7 +48,7 @@ def ddim(
     channels: int = 4,
     steps: int = 20,
     guidance: float = 4.0,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Tensor:
     """Deterministic DDIM (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12 with sigma = 0).
 
@@ -49,15 +60,14 @@ def ddim(
         channels: latent channels.
         steps: model passes, each with 2B rows.
         guidance: classifier-free guidance; 1 is none.
-        seed: of the starting noise, drawn on the CPU.
+        seed: of the starting noise, drawn on the CPU; or one a row, so that a picture does not depend on its place.
 
     Returns:
         (B, channels, h, w) scaled latents.
     """
     rows, device = len(positive.context), positive.context.device
     alphas = backbone.alphas_cumprod.to(device)
-    generator = torch.Generator().manual_seed(seed)
-    latent = torch.randn(rows, channels, *latent_size, generator=generator).to(device)
+    latent = starting_noise((rows, channels, *latent_size), seed).to(device)
     timesteps = torch.linspace(len(alphas) - 1, 0, steps + 1).round().long().tolist()
     both = stack(positive, negative)
     for now, after in zip(timesteps, timesteps[1:], strict=False):

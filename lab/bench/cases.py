@@ -31,7 +31,15 @@ class Case:
     background: str
 
 
-def make_case(split: str, index: int, seed: int, size: tuple[int, int], unseen: bool) -> Case:
+def make_case(
+    split: str,
+    index: int,
+    seed: int,
+    size: tuple[int, int],
+    unseen: bool,
+    touching: bool = False,
+    alike: bool = False,
+) -> Case:
     """The index-th case of a run: 1 to 4 objects in turn, four on plain backgrounds and four on patterned ones.
 
     Raises:
@@ -42,6 +50,8 @@ def make_case(split: str, index: int, seed: int, size: tuple[int, int], unseen: 
         counts=(COUNTS[index % len(COUNTS)],),
         patterned=float(index // len(COUNTS) % 2),
         unseen=unseen,
+        touching=float(touching),
+        alike=float(alike),
     )
     own_seed = seed * SEEDS_PER_RUN + index
     return case_of(sample_scene(split, own_seed, settings), own_seed)

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ...host.fan_out import ENGINES
 from ...host.handles import ClipHandle, ModelHandle, VaeHandle
 from ...host.saving import save_json
 from ..world.atlas import SPLITS
+from .controls import Control, controls_table, run_controls
 from .harness import CACHE, Bench, Request, run
 
 
@@ -28,20 +29,28 @@ def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
     parser.add_argument(
         "--engine", choices=ENGINES, default="local", help="ray: over a Ray cluster, where Ray is installed"
     )
+    parser.add_argument(
+        "--controls", type=int, default=0, metavar="N", help="also run every control of this bench on N cases"
+    )
     parser.add_argument("--fresh", action="store_true", help="neither read nor keep finished cases")
 
 
-def run_command(bench: Bench, args: argparse.Namespace, options: Mapping[str, Any]) -> int:
-    """Run the bench as asked and print its tables; returns the exit status."""
+def run_command(
+    bench: Bench, args: argparse.Namespace, options: Mapping[str, Any], controls: Sequence[Control] = ()
+) -> int:
+    """Run the bench as asked and print its tables; returns the exit status: 1 when a control does not fall."""
     model = str(args.model.resolve()) if args.model else ""
     request = Request(args.cases, args.seed, args.split, model, args.untrained, options)
-    result = run(
-        bench, request, cache=None if args.fresh else args.cache, engine=ENGINES[args.engine], progress=show_progress
-    )
+    cache, engine = None if args.fresh else args.cache, ENGINES[args.engine]
+    result = run(bench, request, cache=cache, engine=engine, progress=show_progress)
+    found = {}
+    if args.controls:
+        found = run_controls(bench, controls, request, args.controls, cache=cache, engine=engine)
+        result["controls"] = found
     if args.json:
         save_json(args.json, result)
-    sys.stdout.write(bench.table(result))
-    return 0
+    sys.stdout.write(bench.table(result) + (controls_table(found) if found else ""))
+    return 0 if all(control["falls"] for control in found.values()) else 1
 
 
 def backbone_for(request: Request) -> Backbone:

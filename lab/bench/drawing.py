@@ -12,8 +12,10 @@ STEPS, GUIDANCE, SIDE = 20, 3.5, 128
 
 
 @torch.no_grad()
-def draw(backbone: Backbone, prompts: Sequence[str], seed: int, placeholders: Placeholders | None = None) -> Tensor:
-    """One picture a prompt, (B, 3, 128, 128) in 0..1; same prompts and seed, same noise."""
+def draw(
+    backbone: Backbone, prompts: Sequence[str], seed: int | Sequence[int], placeholders: Placeholders | None = None
+) -> Tensor:
+    """One picture a prompt, (B, 3, 128, 128) in 0..1; same prompts and seed (or seeds, one each), same noise."""
     positive = backbone.encode_text(list(prompts), placeholders)
     cell = SIDE // backbone.latent_downscale
     latent = ddim(backbone, positive, unconditional(backbone), (cell, cell), steps=STEPS, guidance=GUIDANCE, seed=seed)

@@ -6,8 +6,9 @@ style. Half of the other objects are on the preserve list, half are not, so that
 
 import argparse
 import random
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ from ..world.atlas import ObjectKind, load_atlas
 from ..world.captions import Phrase
 from .cases import SEEDS_PER_RUN
 from .command import add_common_arguments, load_parts, run_command
+from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, with_interval
 
-STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS = 4, 4, 16, 4
+STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS = 4, 4, 16, 4, 4
 FIGURES = {
     "found_before": ("erased object found before", None),
     "found_after": ("erased object found after", 0.05),
@@ -56,6 +58,7 @@ class Parts:
     clip: ClipHandle
     vae: VaeHandle
     judge: Judge
+    seen: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -64,6 +67,15 @@ class Parts:
     def without(self, erasure: Erasure) -> Backbone:
         """The backbone with an erasure in force."""
         return backbone_of(with_erasure(self.model, erasure), self.clip, self.vae)
+
+    def found_before(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[frozenset[str]]:
+        """What the judge finds in the pictures of the model as it is; each is drawn once."""
+        wanted = list(zip(prompts, seeds, strict=True))
+        fresh = [key for key in dict.fromkeys(wanted) if key not in self.seen]
+        if fresh:
+            pictures = draw(self.backbone, [prompt for prompt, _ in fresh], [seed for _, seed in fresh])
+            self.seen.update(zip(fresh, self.judge.found(self.judge.look(pictures)), strict=True))
+        return [self.seen[key] for key in wanted]
 
 
 def prepare(request: Request) -> Parts:
@@ -95,17 +107,20 @@ def measure_object(parts: Parts, request: Request, rng: random.Random, seed: int
     others = [*near, *rng.sample(rest, OTHERS - NEIGHBOURS)]
     preserved = {other.name for other in others[::2]} | {other.name for other in rest[::2] if other not in others}
     after = parts.without(erasure_of(parts.backbone, request, kind.name, sorted(preserved)))
-    targets = [Phrase(kind.name)] * TARGETS
-    synonyms = [Phrase(word) for word in kind.synonyms for _ in range(TARGETS // len(kind.synonyms))]
+    targets = [(Phrase(kind.name), kind)] * TARGETS
+    synonyms = [(Phrase(word), kind) for word in kind.synonyms for _ in range(TARGETS // len(kind.synonyms))]
+    asked = targets + synonyms + [(Phrase(other.name), other) for other in others]
+    turns = [*range(TARGETS), *range(len(synonyms)), *[seed % SEEDS] * len(others)]
+    seeds = [noise_seed(request, phrase, turn) for (phrase, _), turn in zip(asked, turns, strict=True)]
+    entries = both_ways(parts, after, asked, seeds)
+    first = len(targets) + len(synonyms)
     return {
         "erased": kind.name,
-        "targets": both_ways(parts, after, targets, [kind] * len(targets), seed),
-        "synonyms": both_ways(parts, after, synonyms, [kind] * len(synonyms), seed),
+        "targets": entries[: len(targets)],
+        "synonyms": entries[len(targets) : first],
         "others": [
             entry | {"preserved": other.name in preserved, "neighbour": other in near}
-            for other, entry in zip(
-                others, both_ways(parts, after, [Phrase(o.name) for o in others], others, seed), strict=True
-            )
+            for other, entry in zip(others, entries[first:], strict=True)
         ],
     }
 
@@ -127,17 +142,21 @@ def measure_style(parts: Parts, request: Request, rng: random.Random, seed: int,
 
 
 def both_ways(
-    parts: Parts, after: Backbone, phrases: Sequence[Phrase], kinds: Sequence[ObjectKind], seed: int
+    parts: Parts, after: Backbone, asked: Sequence[tuple[Phrase, ObjectKind]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
     """For every phrase whether its object is found in the picture before and after, drawn from the same noise."""
-    if not phrases:
-        return []
-    prompts = [f"a photo of {phrase}" for phrase in phrases]
-    before, now = (parts.judge.found(parts.judge.look(draw(b, prompts, seed))) for b in (parts.backbone, after))
+    prompts = [f"a photo of {phrase}" for phrase, _ in asked]
+    was = parts.found_before(prompts, seeds)
+    there = parts.judge.found(parts.judge.look(draw(after, prompts, seeds))) if prompts else []
     return [
-        {"asked": phrase.word, "before": kind.name in was, "after": kind.name in there}
-        for phrase, kind, was, there in zip(phrases, kinds, before, now, strict=True)
+        {"asked": phrase.word, "before": kind.name in earlier, "after": kind.name in later}
+        for (phrase, kind), earlier, later in zip(asked, was, there, strict=True)
     ]
+
+
+def noise_seed(request: Request, phrase: Phrase, turn: int) -> int:
+    """The seed of a phrase's picture: one of a few, so that many erasures share the picture before."""
+    return zlib.crc32(f"{request.seed}:{phrase}:{turn % SEEDS}".encode())
 
 
 def erasure_of(backbone: Backbone, request: Request, concept: str, preserve: Sequence[str]) -> Erasure:
@@ -227,7 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
     options = {"preset": args.preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
-    return run_command(BENCH, args, options)
+    return run_command(BENCH, args, options, CONTROLS)
 
 
 def _share(entries: Sequence[Mapping[str, Any]], when: str, flag: str | None = None) -> float:
@@ -248,4 +267,16 @@ def _spread(backbone: Backbone, encoder: str) -> Tensor:
     return torch.cat(rows).std()
 
 
-BENCH = Bench("erase", 1, prepare, measure, figures, table)
+def _found_before(summary: Mapping[str, Any]) -> float:
+    return float(summary["found_before"]["mean"])
+
+
+def _loss(summary: Mapping[str, Any]) -> float:
+    return float(summary["found_before"]["mean"] - summary["found_after"]["mean"])
+
+
+CONTROLS = (
+    Control("random_vector", "objects lost when a random vector is erased", _loss, 0.15, {"random_vector": True}),
+    Control("untrained", "objects found before, a model at random weights", _found_before, 0.1, untrained=True),
+)
+BENCH = Bench("erase", 2, prepare, measure, figures, table)

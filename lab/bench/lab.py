@@ -21,6 +21,7 @@ from ..world.captions import Phrase, write_caption
 from ..world.scene import SceneSettings, sample_kinds, sample_scene
 from .cases import SEEDS_PER_RUN, case_of
 from .command import add_common_arguments, backbone_for, run_command
+from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, with_interval
@@ -173,7 +174,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
-    return run_command(BENCH, args, {"permuted": True} if args.permuted else {})
+    return run_command(BENCH, args, {"permuted": True} if args.permuted else {}, CONTROLS)
 
 
+def _right(summary: Mapping[str, Any]) -> float:
+    return float(summary["one_object"]["mean"])
+
+
+CONTROLS = (
+    Control("untrained", "one object, drawn by a model at random weights", _right, 0.1, untrained=True),
+    Control("permuted", "one object, seen by a judge with permuted names", _right, 0.1, {"permuted": True}),
+)
 BENCH = Bench("lab", 1, prepare, measure, figures, table)

@@ -27,6 +27,7 @@ from ..world.atlas import load_atlas
 from ..world.scene import SceneSettings, sample_scene
 from .cases import SEEDS_PER_RUN, Case, case_of
 from .command import add_common_arguments, backbone_for, run_command
+from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
 from .metrics import best_assignment, iou_matrix
@@ -81,6 +82,8 @@ def learn_case(backbone: Backbone, case: Case, request: Request) -> Learnt:
         settings = replace(settings, steps=1, rate=1e-12)
     started = time.monotonic()
     concepts, objects = (found_concepts if options.get("found") else true_concepts)(backbone, case)
+    if options.get("shuffled_masks"):
+        concepts = shuffled(backbone, case)
     if not objects:
         return Learnt(ConceptTokens({}, backbone.family), (), 0, time.monotonic() - started)
     tokens = learn(backbone, case.picture, concepts, settings, seed=case.seed)
@@ -93,6 +96,12 @@ def true_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, 
     names = [str(number) for number in range(1, len(case.names) + 1)]
     concepts = localize_masks(backbone, case.picture, case.masks.float(), SMALL_GRID, case.seed, names, "attention")
     return concepts, tuple(range(len(names)))
+
+
+def shuffled(backbone: Backbone, case: Case) -> Concepts:
+    """The true concepts with the mask of the next object each; of a single object, with all that is not it."""
+    masks = case.masks.roll(1, 0) if len(case.masks) > 1 else ~case.masks
+    return true_concepts(backbone, replace(case, masks=masks))[0]
 
 
 def found_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
@@ -165,6 +174,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="lab", help="default: %(default)s")
     parser.add_argument("--steps", type=int, help="training steps; the default is the preset's")
     parser.add_argument("--found", action="store_true", help="concepts as found in the scene instead of the true masks")
+    parser.add_argument("--shuffled-masks", action="store_true", help="the control: every object has another's mask")
     parser.add_argument("--untrained-tokens", action="store_true", help="the control: tokens as they start")
 
 
@@ -172,8 +182,8 @@ def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
     options: dict[str, Any] = {"preset": args.preset}
     options |= {"settings": {"steps": args.steps}} if args.steps else {}
-    options |= {flag: True for flag in ("found", "untrained_tokens") if getattr(args, flag)}
-    return run_command(BENCH, args, options)
+    options |= {flag: True for flag in ("found", "shuffled_masks", "untrained_tokens") if getattr(args, flag)}
+    return run_command(BENCH, args, options, CONTROLS)
 
 
 def _score(row: Row, score: str) -> float:
@@ -183,4 +193,13 @@ def _score(row: Row, score: str) -> float:
     return sum(float(entry[score]) for entry in row["objects"]) / len(row["objects"])
 
 
+def _seen_acc1(summary: Mapping[str, Any]) -> float:
+    return float(summary["seen"]["acc1"]["mean"])
+
+
+CONTROLS = (
+    Control("untrained", "ACC^1 of seen objects, a model at random weights", _seen_acc1, 0.15, untrained=True),
+    Control("untrained_tokens", "the same, tokens as they start", _seen_acc1, 0.15, {"untrained_tokens": True}),
+    Control("shuffled_masks", "the same, masks of other objects", _seen_acc1, 0.2, {"shuffled_masks": True}),
+)
 BENCH = Bench("learn", 1, prepare, measure, figures, table)

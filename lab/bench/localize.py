@@ -5,7 +5,7 @@ colours (both told the true count), and random boxes.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...core.localize.upsample import smooth_masks
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case
 from .command import add_common_arguments, backbone_for, run_command
+from .controls import Control
 from .drawing import SIDE
 from .harness import Bench, Request, Row
 from .metrics import score_masks
@@ -30,14 +31,17 @@ METHODS = {
     "kmeans_rows": "k-means of rows",
     "kmeans_colours": "k-means of colours",
     "random": "random boxes",
+    "shuffled": "another scene's",
 }
 
 
 def measure(backbone: Backbone, request: Request, index: int) -> Row:
     """One scene: seed, names, number of objects, background, notes, scores by method and resolution."""
-    case = make_case(request.split, index, request.seed, (SIDE, SIDE), request.options.get("unseen", False))
-    settings = PRESETS[request.options.get("preset", "small_grid")]
-    return score_case(case, observe(backbone, case.picture, settings, case.seed), settings)
+    options = request.options
+    given = [options.get(name, False) for name in ("unseen", "touching", "alike")]
+    case, other = (make_case(request.split, at, request.seed, (SIDE, SIDE), *given) for at in (index, index + 1))
+    settings = PRESETS[options.get("preset", "small_grid")]
+    return score_case(case, observe(backbone, case.picture, settings, case.seed), settings, other)
 
 
 def figures(rows: Sequence[Row], request: Request) -> Summary:
@@ -45,8 +49,13 @@ def figures(rows: Sequence[Row], request: Request) -> Summary:
     return summarise(rows, request.seed)
 
 
-def score_case(case: Case, seen: Observation, settings: LocalizeSettings) -> Row:
-    """One row: scores of every method on a case, at grid and at pixel resolution."""
+def score_case(case: Case, seen: Observation, settings: LocalizeSettings, other: Case | None = None) -> Row:
+    """One row: scores of every method on a case, at grid and at pixel resolution.
+
+    Args:
+        other: a scene whose true masks are handed in as a control; None takes the case's own, turned by half a turn.
+    """
+    strange = other.masks if other is not None else case.masks.flip(1, 2)
     found = localize_observed(seen, settings)
     size, count = seen.picture_size, len(case.masks)
     rows = kmeans_of_rows(seen.attention, seen.grid, count, case.seed)
@@ -57,6 +66,7 @@ def score_case(case: Case, seen: Observation, settings: LocalizeSettings) -> Row
         "kmeans_rows": rows,
         "kmeans_colours": majority(colours, seen.grid),
         "random": majority(boxes, seen.grid),
+        "shuffled": masks_to_grid(strange, seen.grid),
     }
     at_pixels = {
         "concepts": smooth_masks(found.masks, size),
@@ -64,6 +74,7 @@ def score_case(case: Case, seen: Observation, settings: LocalizeSettings) -> Row
         "kmeans_rows": smooth_masks(rows, size),
         "kmeans_colours": colours,
         "random": boxes,
+        "shuffled": strange,
     }
     return {
         "seed": case.seed,
@@ -78,7 +89,9 @@ def score_case(case: Case, seen: Observation, settings: LocalizeSettings) -> Row
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     summary = result["summary"]
-    objects = "unseen objects" if result["options"].get("unseen") else "training objects"
+    options = result["options"]
+    objects = "unseen objects" if options.get("unseen") else "training objects"
+    objects += "".join(f", {flag}" for flag in ("touching", "alike") if options.get(flag))
     parts = [
         f"bench localize: {result['cases']} {result['split']} scenes of {objects}, seed {result['seed']}",
         f"mean IoU at pixel resolution, 95% intervals\n{miou_table(summary, METHODS, 'pixel')}",
@@ -92,12 +105,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench localize``; multiples of 8 cases are balanced over counts and backgrounds."""
     add_common_arguments(parser, cases=64)
     parser.add_argument("--unseen", action="store_true", help="objects that the model never saw")
+    parser.add_argument("--touching", action="store_true", help="objects that touch one another")
+    parser.add_argument("--alike", action="store_true", help="two objects of the same kind in every scene of several")
     parser.add_argument("--preset", choices=PRESETS, default="small_grid", help="default: %(default)s")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
-    return run_command(BENCH, args, {"unseen": args.unseen, "preset": args.preset})
+    options = {"unseen": args.unseen, "preset": args.preset}
+    options |= {flag: True for flag in ("touching", "alike") if getattr(args, flag)}
+    return run_command(BENCH, args, options, CONTROLS)
 
 
 def _both(
@@ -110,4 +127,13 @@ def _both(
     return scores
 
 
-BENCH = Bench("localize", 2, backbone_for, measure, figures, table)
+def _miou(method: str) -> Callable[[Mapping[str, Any]], float]:
+    return lambda summary: summary["all"]["scores"][method]["pixel"]["miou"]["mean"]
+
+
+CONTROLS = (
+    Control("untrained", "concepts found by a model at random weights", _miou("concepts"), 0.2, untrained=True),
+    Control("shuffled", "the true masks of another scene", _miou("shuffled"), 0.25),
+    Control("random", "random boxes", _miou("random"), 0.25),
+)
+BENCH = Bench("localize", 3, backbone_for, measure, figures, table)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Conditioning
-from concept_atelier.core.sampling import ddim, stack
+from concept_atelier.core.sampling import ddim, stack, starting_noise
 from concept_atelier.core.schedule import scaled_linear_alphas
 
 ALPHAS = scaled_linear_alphas().float()
@@ -73,3 +73,14 @@ def test_same_seed_same_latent_on_the_model_and_no_gradient(lab_backbone):
     assert one.shape == (2, 4, 2, 3) and not one.requires_grad
     assert torch.equal(one, two) and not torch.allclose(one, other)
     assert not torch.allclose(one[0], one[1])
+
+
+def test_with_a_seed_each_rows_do_not_depend_on_their_place():
+    noise = starting_noise((2, 4, 3, 3), [7, 8])
+    assert torch.equal(starting_noise((3, 4, 3, 3), [8, 7, 8])[1:], noise)
+    assert not torch.equal(noise[0], noise[1])
+    with pytest.raises(ValueError, match="1 seeds were given for 2"):
+        starting_noise((2, 4, 3, 3), [7])
+    drawn = ddim(one_picture_model([]), told(2, 3), told(1, 0), (4, 4), steps=2, seed=[7, 8])
+    alone = ddim(one_picture_model([]), told(1, 3), told(1, 0), (4, 4), steps=2, seed=[8])
+    torch.testing.assert_close(drawn[1:], alone)

@@ -1,6 +1,7 @@
 """What ``bench erase`` draws twice, and how it becomes figures."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,11 +70,32 @@ def test_the_nearest_names_are_sorted_and_without_the_name_itself(parts):
 
 
 def test_both_ways_asks_every_phrase_once(parts):
-    kinds = [load_atlas().kind("cat")] * 2
-    entries = erase.both_ways(parts, parts.backbone, [Phrase("cat"), Phrase("kitty")], kinds, 0)
+    cat = load_atlas().kind("cat")
+    entries = erase.both_ways(parts, parts.backbone, [(Phrase("cat"), cat), (Phrase("kitty"), cat)], [0, 1])
     assert [entry["asked"] for entry in entries] == ["cat", "kitty"]
     assert all(entry["before"] == entry["after"] for entry in entries)
-    assert erase.both_ways(parts, parts.backbone, [], [], 0) == []
+    assert erase.both_ways(parts, parts.backbone, [], []) == []
+
+
+def test_a_picture_before_is_drawn_once_whatever_stands_beside_it(parts, monkeypatch):
+    drawn = []
+
+    def draw(backbone, prompts, seeds):
+        drawn.extend(zip(prompts, seeds, strict=True))
+        return drawing.draw(backbone, prompts, seeds)
+
+    monkeypatch.setattr(erase, "draw", draw)
+    fresh = replace(parts, seen={})
+    together = fresh.found_before(["a cat", "a dog", "a cat"], [1, 1, 1])
+    assert drawn == [("a cat", 1), ("a dog", 1)] and together[0] == together[2]
+    assert fresh.found_before(["a dog", "a cat"], [1, 2])[0] == together[1]
+    assert drawn[2:] == [("a cat", 2)]
+
+
+def test_seeds_come_back_after_some_turns():
+    seeds = [erase.noise_seed(Request(1), Phrase("cat"), turn) for turn in range(erase.SEEDS + 1)]
+    assert seeds[-1] == seeds[0] and len(set(seeds)) == erase.SEEDS
+    assert erase.noise_seed(Request(1, seed=1), Phrase("cat"), 0) not in seeds
 
 
 def entry(before, after, **flags):

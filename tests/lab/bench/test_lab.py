@@ -18,7 +18,7 @@ def guessing():
     return Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
 
 
-def questions(split="test", count=60):
+def questions(split="test", count=64):
     return [question for index in range(count) for sheet in lab.ask(split, 0, index) for question in sheet]
 
 

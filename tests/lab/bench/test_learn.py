@@ -7,9 +7,11 @@ import torch
 
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.lab.bench import drawing, learn
+from concept_atelier.lab.bench.cases import case_of
 from concept_atelier.lab.bench.harness import Request
 from concept_atelier.lab.judge.judge import Judge, Reading, build_network
 from concept_atelier.lab.world.atlas import load_atlas
+from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
 NAMES = tuple(kind.name for kind in load_atlas().kinds)
 
@@ -67,9 +69,6 @@ class Sees:
 
 @pytest.fixture
 def case():
-    from concept_atelier.lab.bench.cases import case_of
-    from concept_atelier.lab.world.scene import SceneSettings, sample_scene
-
     return case_of(sample_scene("train", 0, SceneSettings(counts=(1,))), 0)
 
 
@@ -93,6 +92,16 @@ def test_untrained_tokens_stay_where_they_start(untrained, case):
     again = learn.learn_case(untrained, case, request(untrained_tokens=True)).tokens
     assert torch.allclose(start, again.vectors["1"]["clip_l"], atol=1e-9)
     assert torch.allclose(start, moved, atol=0.02)  # one step goes no further than the learning rate
+
+
+def test_shuffled_masks_never_cover_their_own_object(untrained, case):
+    for count in (1, 2, 3):
+        scene = sample_scene("train", 5, SceneSettings(counts=(count,)))
+        some = case_of(scene, 5)
+        concepts = learn.shuffled(untrained, some)
+        own, _ = learn.true_concepts(untrained, some)
+        assert len(concepts) == count
+        assert not (concepts.masks & own.masks).any()
 
 
 def test_masks_on_cells_keep_their_area():

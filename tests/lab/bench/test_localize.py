@@ -8,7 +8,7 @@ import torch
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
-from concept_atelier.lab.bench.localize import BENCH, METHODS, add_arguments, main, score_case, table
+from concept_atelier.lab.bench.localize import BENCH, CONTROLS, METHODS, add_arguments, main, score_case, table
 from concept_atelier.lab.bench.metrics import score_masks
 from concept_atelier.lab.bench.summary import summarise
 
@@ -56,6 +56,25 @@ def test_random_boxes_are_at_chance(result):
     assert mean(result["summary"], "random") < 0.25 < 0.7 < mean(result["summary"], "ceiling")
 
 
+def test_the_masks_of_another_scene_are_at_chance(result):
+    assert mean(result["summary"], "shuffled") < 0.25
+    for control in CONTROLS:
+        assert control.figure(result["summary"]) <= control.at_most
+
+
+def test_scenes_may_touch_or_hold_two_alike():
+    alike = make_case("test", 2, 0, (128, 128), False, alike=True)
+    assert len(alike.names) == 3 and len(set(alike.names)) == 2
+    touching, apart = (make_case("test", 1, 0, (128, 128), False, touching=t) for t in (True, False))
+    assert spread(touching) and not spread(apart)
+
+
+def spread(case):
+    """Whether the first two masks touch."""
+    grown = torch.nn.functional.max_pool2d(case.masks[:1].float(), 3, stride=1, padding=1)[0] > 0
+    return bool((grown & case.masks[1]).any())
+
+
 def test_cases_are_balanced(result):
     assert [row["objects"] for row in result["rows"]] == [1, 2, 3, 4] * 4
     assert [row["background"] for row in result["rows"]] == (["plain"] * 4 + ["patterned"] * 4) * 2
@@ -70,7 +89,7 @@ def test_cases_are_balanced(result):
 
 def test_the_result_is_json_with_its_arguments_and_intervals(result):
     again = json.loads(json.dumps(result, allow_nan=False))
-    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 2, 16, 1)
+    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 3, 16, 1)
     assert set(again["rows"][0]["scores"]) == set(METHODS)
     for method, resolutions in again["summary"]["all"]["scores"].items():
         for metrics in resolutions.values():
