@@ -1,5 +1,6 @@
 """Localize Concepts."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,15 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
+
+PRESETS_OWN = -1.0
+"""Stands for what the preset says, where 0 means something."""
+
+
+def changed(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs that were turned: without those that leave the preset's own value."""
+    own = {"min_clusters": 0}
+    return {name: value for name, value in knobs.items() if value != own.get(name, PRESETS_OWN)}
 
 
 class LocalizeConcepts(io.ComfyNode):
@@ -43,27 +53,29 @@ class LocalizeConcepts(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "min_clusters",
-                    default=10,
-                    min=2,
+                    default=0,
+                    min=0,
                     max=200,
                     tooltip="The picture is first cut into at least this many pieces. More pieces keep small things "
-                    "apart, fewer join them early.",
+                    "apart, fewer join them early. 0 takes the preset's own number.",
                 ),
                 io.Float.Input(
                     "saliency_threshold",
-                    default=PRESETS["small_grid"].saliency_threshold,
-                    min=0.0,
+                    default=PRESETS_OWN,
+                    min=PRESETS_OWN,
                     max=4.0,
                     step=0.05,
-                    tooltip="Pieces less salient than this many times the average are background.",
+                    tooltip="Pieces less salient than this many times the average are background; 0 keeps all. -1 "
+                    "takes the preset's own.",
                 ),
                 io.Float.Input(
                     "merge_threshold",
-                    default=PRESETS["small_grid"].merge_threshold,
-                    min=0.0,
+                    default=PRESETS_OWN,
+                    min=PRESETS_OWN,
                     max=10.0,
                     step=0.05,
-                    tooltip="Above 1 joins pieces more readily (fewer concepts), below 1 less.",
+                    tooltip="The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
+                    "small_grid it is in units of the distance to the background. -1 takes the preset's own.",
                 ),
                 make_input(
                     io.Boolean.Input,
@@ -119,7 +131,7 @@ class LocalizeConcepts(io.ComfyNode):
         **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **knobs)
+        settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **changed(knobs))
         found = conceptexpress.localize(backbone, picture, settings, seed)
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()

@@ -150,7 +150,12 @@ def merge_to_count(
         beside = between_clusters(adjacency, labels)
         if beside is not None and (beside & torch.isfinite(distances)).any():
             distances = distances.masked_fill(~beside, torch.inf)
-        low, high = sorted(divmod(int(distances.argmin()), len(distances)))
-        merged = torch.where(labels == high, low, labels)
-        labels = torch.where(merged > high, merged - 1, merged)
+        labels = join(labels, *divmod(int(distances.argmin()), len(distances)))
     return labels
+
+
+def join(labels: Tensor, one: int, other: int) -> Tensor:
+    """Labels (n,) 0..k-1 with two of them made one, numbered 0..k-2 in the same order."""
+    low, high = sorted((one, other))
+    merged = torch.where(labels == high, low, labels)
+    return torch.where(merged > high, merged - 1, merged)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Saliency = Literal["end_of_text", "border", "both", "none"]
+Merge = Literal["linked", "background"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class LocalizeSettings:
         sign_test: turn the end-of-text map over when it points to what holds the border.
         min_clusters: pre-clustering stops at the coarsest level with this many.
         saliency_threshold: clusters with a mean saliency of at most this many times the picture's are background.
-        merge_threshold: factor on the linked distance tau that ends post-clustering; below 1 gives more concepts.
+        merge: what ends the joining of parts into concepts: ``linked``, the longest link of pre-clustering (the paper),
+            or ``background``, their distance to the background (:mod:`.merge`).
+        merge_threshold: factor on that; smaller gives more concepts.
         adjacency: merge only what touches.
         single: accept a last merge into one concept when cut and adjacency allow it. The release drops it, so that
             one large object comes back in pieces.
@@ -53,6 +56,7 @@ class LocalizeSettings:
     sign_test: bool = False
     min_clusters: int = 10
     saliency_threshold: float = 1.0
+    merge: Merge = "linked"
     merge_threshold: float = 1.0
     adjacency: bool = True
     single: bool = False
@@ -71,6 +75,8 @@ class LocalizeSettings:
             raise ValueError(f"min_area is a share of the picture, 0 to below 1, got {self.min_area}")
         if self.saliency not in ("end_of_text", "border", "both", "none"):
             raise ValueError(f"saliency must be end_of_text, border, both or none, got {self.saliency!r}")
+        if self.merge not in ("linked", "background"):
+            raise ValueError(f"merge must be linked or background, got {self.merge!r}")
         if self.grid_weights and (min(self.grid_weights) < 0 or max(self.grid_weights) == 0):
             raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
 
@@ -93,9 +99,11 @@ SMALL_GRID = LocalizeSettings(
     cross_downscale=None,
     sign_test=True,
     single=True,
+    min_clusters=32,
     saliency_threshold=1.6,
-    merge_threshold=0.9,
-    min_area=0.015,
+    merge="background",
+    merge_threshold=0.7,
+    min_area=0.02,
 )
 
 PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID}

@@ -13,6 +13,7 @@ from ..clustering.components import touching
 from ..clustering.divergence import symmetric_kl
 from ..clustering.finch import Level, cluster_means, finch, last_with_at_least, merge_to_count
 from ..types import Concepts
+from .merge import merge_against_background
 from .saliency import is_flat
 from .settings import LocalizeSettings
 
@@ -59,7 +60,7 @@ def concepts_from_attention(
         raise ValueError("the saliency map holds NaN or infinite values")
     level, tau, notes = pre_cluster(attention, settings.min_clusters)
     candidates, filtered = drop_background(parts_of(level, saliency), saliency, settings.saliency_threshold)
-    merged, counted = post_cluster(candidates, tau * settings.merge_threshold, settings)
+    merged, counted = join_parts(candidates, attention, tau, settings)
     chosen, limited = limit(merge_parts(candidates, merged, saliency), grid, settings)
     return Concepts(
         masks=chosen.masks,
@@ -114,6 +115,25 @@ def drop_background(parts: Parts, saliency: Tensor, threshold: float) -> tuple[P
     return parts.pick(best), (f"no part is above the saliency threshold {threshold:g}: the most salient was taken",)
 
 
+def join_parts(
+    parts: Parts, attention: Tensor, tau: float, settings: LocalizeSettings
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Labels (K,) of the parts' concepts, as the settings measure what belongs together, and notes."""
+    ground = ~parts.masks.any(0).flatten()
+    if settings.merge == "linked" or not ground.any():
+        return post_cluster(parts, tau * settings.merge_threshold, settings)
+    adjacency = touching(parts.masks) if settings.adjacency else None
+    labels = merge_against_background(
+        parts.features,
+        parts.masks.sum((1, 2)),
+        attention[ground].mean(0),
+        settings.merge_threshold,
+        adjacency,
+        settings.count,
+    )
+    return labels, _too_few(int(labels.max()) + 1, settings)
+
+
 def post_cluster(parts: Parts, cut: float, settings: LocalizeSettings) -> tuple[Tensor, tuple[str, ...]]:
     """Labels (K,) of the parts' concepts: the coarsest FINCH level within the cut and the adjacency.
 
@@ -126,10 +146,13 @@ def post_cluster(parts: Parts, cut: float, settings: LocalizeSettings) -> tuple[
     index = last_with_at_least(levels, settings.count)
     start = levels[index].labels if index is not None else torch.arange(len(parts.masks), device=parts.masks.device)
     labels = merge_to_count(parts.features, start, settings.count, symmetric_kl, adjacency)
-    found = int(labels.max()) + 1
-    if found < settings.count:
-        return labels, (f"{settings.count} concepts were wanted, the picture has {found} salient parts",)
-    return labels, ()
+    return labels, _too_few(int(labels.max()) + 1, settings)
+
+
+def _too_few(found: int, settings: LocalizeSettings) -> tuple[str, ...]:
+    if settings.count is None or found >= settings.count:
+        return ()
+    return (f"{settings.count} concepts were wanted, the picture has {found} salient parts",)
 
 
 def merge_parts(parts: Parts, labels: Tensor, saliency: Tensor) -> Parts:

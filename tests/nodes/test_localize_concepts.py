@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.nodes import LocalizeConcepts
+from concept_atelier.nodes.localize_concepts import PRESETS_OWN, changed
 
 
 def test_masks_overlay_and_text_fit_the_concepts(call, sockets, image, here):
@@ -31,6 +32,13 @@ def test_zero_means_no_limit_and_numbers_are_limits(call, sockets, image):
     assert len(two) == 2
     counted = call(LocalizeConcepts, **sockets, image=image, saliency_threshold=0.0, adjacency=False, count=3)[0]
     assert len(counted) == 3
+
+
+def test_a_knob_that_was_not_turned_leaves_the_preset_alone():
+    at_rest = {"min_clusters": 0, "saliency_threshold": PRESETS_OWN, "merge_threshold": PRESETS_OWN, "adjacency": True}
+    assert changed(at_rest) == {"adjacency": True}
+    turned = {"min_clusters": 4, "saliency_threshold": 0.0, "merge_threshold": 0.0, "adjacency": False}
+    assert changed(turned) == turned
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def test_the_merge_threshold_moves_the_number_of_concepts(labels_of, attention_o
     labels = labels_of((16, 16), [(2, 2, 6, 6), (8, 9, 6, 6)])
     attention, saliency = attention_of(labels), (labels > 0).float()
     counts = [
-        len(concepts_from_attention(attention, saliency, replace(SMALL_GRID, merge_threshold=f), (128, 128)))
+        len(
+            concepts_from_attention(attention, saliency, replace(SMALL_GRID, merge_threshold=f, min_area=0), (128, 128))
+        )
         for f in (0.0, 1.0)
     ]
     assert counts[0] > counts[1] == 2
