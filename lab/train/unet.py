@@ -68,8 +68,9 @@ STAGES = (
     Stage(140_000, ((WHOLE, 1.0),)),
     Stage(268_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
     Stage(288_000, ((WHOLE, 1.0),)),
-    Stage(490_000, ((CLOSE_UP, 0.6), (WIDE, 0.12), (TALL, 0.12), (FULL, 0.16))),
-    Stage(504_000, ((FULL, 1.0),)),
+    Stage(340_000, ((CLOSE_UP, 0.6), (WIDE, 0.12), (TALL, 0.12), (FULL, 0.16))),
+    Stage(492_000, ((CLOSE_UP, 0.68), (WIDE, 0.08), (TALL, 0.08), (FULL, 0.16))),
+    Stage(501_000, ((FULL, 1.0),)),
 )
 PROMPTS = (
     "a cat in noto style on blue",
@@ -97,7 +98,7 @@ class UnetSettings:
     least_weight: float = 0.15
     ema: float = 0.998
     seed: int = 0
-    save_every: int = 20_000
+    save_every: int = 40_000
     prompts: tuple[str, ...] = field(default=PROMPTS)
 
     @property
