@@ -1,4 +1,5 @@
-"""``python -m concept_atelier lab page``: docs/lab.md, a page of pictures of the world and of what methods do in it.
+"""``python -m concept_atelier lab page``: docs/lab.md, a page of pictures of the world and of what methods do in it,
+and the cards of data and model.
 
 Everything on the page is drawn anew with the model that ships; the same weights give the same page.
 """
@@ -28,6 +29,7 @@ from ..host.saving import atomic_write
 from .bench.cases import Case, case_of
 from .bench.drawing import draw
 from .bench.learn import true_concepts
+from .cards import curves, data_card, model_card
 from .model.handles import load_handles
 from .train.unet import PROMPTS
 from .world.atlas import load_atlas
@@ -67,9 +69,21 @@ def write_page(folder: Path = DOCS, sections: Sequence[Callable[[Page], None]] |
     page.text("# The lab", "Written by `python -m concept_atelier lab page`; nothing on it was picked by its result.")
     for section in SECTIONS if sections is None else sections:
         section(page)
-    path = folder / "lab.md"
+    return write_text(folder / "lab.md", "\n".join(page.lines))
+
+
+def write_cards(folder: Path = DOCS) -> None:
+    """``data-card.md``, ``model-card.md`` and the picture of the latter."""
+    with atomic_write(folder / "lab/curves.jpg") as temporary:
+        Image.fromarray(sheet([torch.cat(curves())])).save(temporary, "JPEG", quality=88, optimize=True)
+    write_text(folder / "data-card.md", data_card() + "\n")
+    write_text(folder / "model-card.md", model_card() + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file, atomically; returns its path."""
     with atomic_write(path) as temporary:
-        temporary.write_text("\n".join(page.lines), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
-    page = actions.add_parser("page", help="draw docs/lab.md: the world, and what the methods do in it")
+    page = actions.add_parser("page", help="draw docs/lab.md, the world and what methods do in it, and write the cards")
     page.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
     for action in (train, publish):
         action.add_argument(
@@ -38,8 +38,9 @@ def main(args: argparse.Namespace) -> int:
 
         publish(args.runs, args.to or WEIGHTS)
     elif args.action == "page":
-        from ..page import DOCS, write_page
+        from ..page import DOCS, write_cards, write_page
 
+        write_cards(args.to or DOCS)
         write_page(args.to or DOCS)
     else:
         train(args.part, args.runs, args.samples, args.start, args.workers)

@@ -51,8 +51,8 @@ class JudgeSettings:
     save_every: int = 16_000
     judged: int = 512
     scenes: tuple[JudgedShare, ...] = (
-        JudgedShare(JudgedSettings(size=(64, 64), counts=(1,), sides=(0.6, 0.98)), 24_000, 64, 0.6),
-        JudgedShare(JudgedSettings(), 12_000, 32, 0.4),
+        JudgedShare(JudgedSettings(size=(64, 64), counts=(1,), sides=(0.6, 0.98)), 16_000, 64, 0.6),
+        JudgedShare(JudgedSettings(), 9_000, 32, 0.4),
     )
 
 

@@ -7,7 +7,18 @@ import torch
 
 from concept_atelier.core.files import save_tensors
 from concept_atelier.lab.judge.judge import build_network, load_judge
-from concept_atelier.lab.model.weights import DTYPES, FILES, RUN_FILES, load_lab_model, publish, thin
+from concept_atelier.lab.model.image_tower import ContrastivePair, load_contrastive_pair
+from concept_atelier.lab.model.weights import (
+    BESIDE,
+    FILES,
+    MANTISSA_BITS,
+    RUN_FILES,
+    load_lab_model,
+    publish,
+    rounded,
+    thin,
+    with_mantissa,
+)
 from concept_atelier.lab.world.atlas import load_atlas
 
 
@@ -25,6 +36,8 @@ def runs(tmp_path, lab_modules):
         curve = [{"samples": i, "loss": 1.0} for i in range(500)] + [{"samples": 500, "psnr": 20.0}]
         log = {"settings": {"seed": 0, "model": lab_modules.vae.config}, "curve": curve}
         (tmp_path / "runs" / run / "log.json").write_text(json.dumps(log))
+    pair = ContrastivePair(text=lab_modules.text_encoder)
+    save_tensors(tmp_path / "runs/text" / BESIDE["text"][0], pair.tower_state())
     names = [kind.name for kind in load_atlas().kinds]
     (tmp_path / "runs/judge/config.json").write_text(json.dumps({"names": names, "threshold": 0.4}))
     return tmp_path / "runs"
@@ -36,9 +49,32 @@ def test_what_is_published_is_what_was_trained_in_16_bits(runs, tmp_path, lab_mo
     for part in FILES:
         before, after = getattr(lab_modules, part).state_dict(), getattr(loaded, part).state_dict()
         assert before.keys() == after.keys()
-        assert all(torch.equal(after[key], before[key].to(DTYPES.get(part, torch.float16)).float()) for key in before)
+        kept = rounded(before, MANTISSA_BITS.get(part))
+        assert all(torch.equal(after[key], kept[key].float()) for key in before)
         assert not getattr(loaded, part).training
         assert not any(weight.requires_grad for weight in getattr(loaded, part).parameters())
+
+
+@pytest.mark.parametrize("bits", [3, 4, 7])
+def test_few_bits_of_mantissa_lose_little_and_fit_bfloat16(bits):
+    values = torch.randn(1000) * 10.0 ** torch.randint(-3, 3, (1000,))
+    kept = with_mantissa(values, bits)
+    assert ((kept - values).abs() <= values.abs() * 2.0 ** -(bits + 1)).all()
+    assert torch.equal(kept.bfloat16().float(), kept) and torch.equal(with_mantissa(kept, bits), kept)
+    assert torch.equal(with_mantissa(torch.tensor([0.0, 1.0, -0.5]), bits), torch.tensor([0.0, 1.0, -0.5]))
+    low = kept.bfloat16().view(torch.int16) & (2 ** (7 - bits) - 1)
+    assert not low.any()  # the bits that are left out are zero, so that they pack
+
+
+def test_the_image_tower_is_published_with_its_projection(runs, tmp_path):
+    publish(runs, tmp_path / "model")
+    pair = load_contrastive_pair(tmp_path / "model")
+    vectors = pair.encode_image(torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)))
+    assert vectors.shape == (2, 192) and torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert not any(weight.requires_grad for weight in pair.parameters())
+    (tmp_path / "model/image_tower/model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="lab train text"):
+        load_contrastive_pair(tmp_path / "model")
 
 
 def test_the_judge_is_published_with_its_threshold(runs, tmp_path):

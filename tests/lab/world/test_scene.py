@@ -101,6 +101,46 @@ def test_too_many_objects_are_refused():
         sample_scene("train", 0, SceneSettings(counts=(2,), sides=(0.9, 1.0), gap=0.5))
 
 
+def test_touching_objects_touch_and_stay_apart_elsewhere():
+    def close(scene):
+        return [any((grown(a.mask) & b.mask).any() for b in scene.objects if b is not a) for a in scene.objects]
+
+    settings = SceneSettings(counts=(2, 3, 4), touching=1.0)
+    for seed in range(15):
+        scene = sample_scene("train", seed, settings)
+        assert all(close(scene)), seed
+        assert all(placed.mask.sum() > 0 for placed in scene.objects)
+        for placed in scene.objects:
+            top, left, height, width = placed.box
+            assert top >= 0 and left >= 0 and top + height <= 128 and left + width <= 128
+    assert not any(any(close(sample_scene("train", seed, SceneSettings(counts=(2,), gap=0.05)))) for seed in range(15))
+
+
+def grown(mask):
+    """A mask with the four neighbours of every pixel."""
+    wide = mask.copy()
+    wide[1:] |= mask[:-1]
+    wide[:-1] |= mask[1:]
+    wide[:, 1:] |= mask[:, :-1]
+    wide[:, :-1] |= mask[:, 1:]
+    return wide
+
+
+def test_like_objects_share_their_name_and_the_caption_says_another():
+    for seed in range(15):
+        scene = sample_scene("test", seed, SceneSettings(counts=(2, 3), alike=1.0, touching=0.5))
+        first, *_, last = scene.objects
+        assert (first.name, first.word) == (last.name, last.word)
+        assert f"another {last.word}" in scene.caption or (last.colour or last.style) in scene.caption
+        assert "another" in scene.caption and not (first.mask & last.mask).any()
+
+
+def test_what_is_switched_off_draws_nothing():
+    plain = sample_scene("train", 4, SceneSettings(counts=(1,)))
+    single = sample_scene("train", 4, SceneSettings(counts=(1,), touching=1.0, alike=1.0))
+    assert plain.caption == single.caption and np.array_equal(plain.picture, single.picture)
+
+
 @pytest.mark.parametrize("colour", TINTS)
 def test_tint_takes_the_colour_and_keeps_the_shape(colour):
     icon = load_atlas().icon("panda", "noto")
