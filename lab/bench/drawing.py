@@ -8,7 +8,7 @@ from torch import Tensor
 from ...core.backbone import Backbone, Conditioning, Placeholders
 from ...core.sampling import ddim
 
-STEPS, GUIDANCE, SIDE = 20, 3.5, 128
+STEPS, GUIDANCE, SIDE = 12, 3.5, 128
 
 
 @torch.no_grad()
