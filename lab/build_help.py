@@ -1,5 +1,5 @@
-"""Write the help pages of every node: ``web/docs/<node id>.md`` from its schema, and ``web/docs/<node id>/<language>.md``
-from the words in ``locales/`` (developers; run after a node or a translation changes).
+"""Write the help pages of every node: ``web/docs/<node id>.md`` from its schema, and one for each other language,
+``web/docs/<node id>/<language>.md``, from ``locales/`` (developers; run after a node or a translation changes).
 
 python -m concept_atelier.lab.build_help
 """
