@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from ..core.attention.record import AttentionRecorder
 from ..core.backbone import Backbone
 from ..core.types import Erasure
+from . import comfy_capture, comfy_weights
+from .captures import AttentionCapture, headless_capture
+from .comfy_names import is_patcher
 from .diffusers_backbone import DiffusersBackbone
-from .handles import Capture, ClipHandle, ModelHandle, VaeHandle
+from .handles import ClipHandle, ModelHandle, VaeHandle
 from .weight_patches import WeightPatch
 
 _PARTS = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
@@ -32,12 +34,19 @@ def backbone_of(model: Any = None, clip: Any = None, vae: Any = None) -> Backbon
 
 
 def with_erasure(model: Any, erasure: Erasure) -> Any:
-    """A copy of MODEL that shares its weights and has the erasure in force. Raises as :func:`backbone_of` does."""
+    """A copy of MODEL that shares its weights and has the erasure in force.
+
+    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model.
+    """
+    if is_patcher(model):
+        return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
     return model.with_patch(WeightPatch(erasure.factors, erasure.strength))
 
 
-def with_recorder(model: Any, recorder: AttentionRecorder) -> Any:
-    """A copy of MODEL whose sampling runs fill the recorder. Raises as :func:`backbone_of` does."""
+def with_capture(model: Any, capture: AttentionCapture) -> Any:
+    """A copy of MODEL whose sampling runs are added to the capture. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return comfy_capture.with_capture(model, capture)
     backbone_of(model=model)
-    return model.with_capture(Capture.into(recorder))
+    return model.with_capture(headless_capture(capture))
