@@ -22,10 +22,10 @@ from ..core.backbone import (
     TokenizedText,
 )
 from .comfy_encoding import encode, text_widths, word_vectors
-from .comfy_gradients import differentiable, differentiable_clip, wants_gradients
+from .comfy_gradients import differentiable, differentiable_clip, plain_attention, wants_gradients
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, model_family, text_family
 from .comfy_sites import SiteKey, site_table
-from .comfy_taps import listened
+from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
 from .comfy_weights import key_value_weights
 from .pictures import crop_to_multiple
@@ -168,6 +168,7 @@ class ComfyBackbone:
         """The patcher to compute with, in memory."""
         import comfy.model_management as management
 
+        management.throw_exception_if_processing_interrupted()  # so that every job can be cancelled at every pass
         model, clip = self._in_force()
         patcher = _given(model, "MODEL")
         wanted = patcher.memory_required(list(latent.shape)) * (LEARNING_MEMORY if wants_gradients() else 1)
@@ -222,6 +223,8 @@ class ComfyBackbone:
             "sample_sigmas": torch.stack([sigma[0], torch.zeros_like(sigma[0])]),
             "wrappers": extension.merge_nested_dicts(given.get("wrappers", {}), patcher.wrappers),
         }
+        if wants_gradients():
+            options[OVERRIDE] = plain_attention
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
             options = listened(options, sites, _teller(tap, time))

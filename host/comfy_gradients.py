@@ -50,6 +50,16 @@ def wants_gradients() -> bool:
     return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
+def plain_attention(attention: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """An ``optimized_attention_override``: PyTorch's own attention, whatever is selected.
+
+    Of the others some (SageAttention, quantised ones) have no gradient, and some give a wrong one without a word.
+    """
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    return attention_pytorch(*args, **kwargs)
+
+
 def _constant(weight: Tensor) -> Tensor:
     return weight.clone() if weight.is_inference() else weight.detach()
 
