@@ -50,7 +50,9 @@ class _Ears:
 
     def _find(self, written: str) -> tuple[Tensor, str]:
         """Vectors (n, d) of an embedding, and what is left of the text behind its name."""
-        name, *rest = written.split()
+        name, *rest = written.split() or [""]
+        if not name:
+            raise FileNotFoundError("the prompt says 'embedding:' without a name behind it")
         if name in self.ours:
             called, vectors = self.ours[name]
             found, left = vectors, " ".join(rest)

@@ -5,11 +5,13 @@ for it):
 
     COMFYUI_PATH=... $COMFYUI_PATH/.venv/bin/python -m pytest tests/comfyui
 
-Everything here is skipped where ``COMFYUI_PATH`` is not set, and where ``folder_paths`` cannot be had from there.
+Everything here is skipped where ``COMFYUI_PATH`` is not set, and in any other Python than that of this ComfyUI:
+``COMFYUI_PYTHON``, or one in an environment below its folder.
 """
 
 import asyncio
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,12 +22,9 @@ from typing import Any
 import pytest
 import torch
 
+COMFYUI = os.environ.get("COMFYUI_PATH")
 ROOT = Path(__file__).parents[2]
 MODELS = ("lab", "sd15", "sdxl")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "in_comfyui: needs ComfyUI in this process")
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +39,11 @@ def comfy_base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def comfyui(comfy_base) -> ModuleType:
     """ComfyUI's ``nodes`` module, imported as its server imports it."""
-    path = os.environ.get("COMFYUI_PATH")
-    if not path:
-        pytest.skip("set COMFYUI_PATH to an installed ComfyUI and run with its Python")
-    if not _is_its_python(path):
-        pytest.skip(f"this Python cannot run {path}: run pytest with the Python of that ComfyUI")
-    sys.path.insert(0, path)
+    if not COMFYUI:
+        pytest.skip("set COMFYUI_PATH to an installed ComfyUI, and run tests/comfyui with its Python")
+    if not _is_its_python(COMFYUI):
+        pytest.skip(f"{sys.executable} is not the Python of {COMFYUI}; name that in COMFYUI_PYTHON and use it")
+    sys.path.insert(0, COMFYUI)
     argv, sys.argv = sys.argv, sys.argv[:1]
     try:
         from comfy.cli_args import args
@@ -55,11 +53,9 @@ def comfyui(comfy_base) -> ModuleType:
     args.base_directory = str(comfy_base)
     import folder_paths
 
-    assert str(comfy_base) in folder_paths.get_output_directory() or _rebase(folder_paths, comfy_base)
+    assert str(comfy_base) in folder_paths.get_output_directory()
     importlib.import_module("utils.install_util")  # before nodes, which would let comfy/utils.py shadow this package
-    import nodes
-    import server
-
+    nodes, server = (importlib.import_module(name) for name in ("nodes", "server"))
     server.PromptServer(asyncio.new_event_loop())
     return nodes
 
@@ -137,7 +133,9 @@ def parts(parts_of, family) -> dict[str, Any]:
 def draw(stock) -> Callable[..., torch.Tensor]:
     """A picture from a fixed seed with the stock nodes; what must stay bit-identical."""
 
-    def go(parts: dict[str, Any], text: str = "a cat", size: tuple[int, int] = (64, 96), **changes: Any) -> torch.Tensor:
+    def go(
+        parts: dict[str, Any], text: str = "a cat", size: tuple[int, int] = (64, 96), **changes: Any
+    ) -> torch.Tensor:
         encoded = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in (text, "")]
         latent = {"samples": torch.zeros(1, 4, size[0] // 8, size[1] // 8)}
         settings = {"seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
@@ -184,12 +182,10 @@ def uninterrupted(comfyui) -> Iterator[None]:
 
 
 def _is_its_python(path: str) -> bool:
-    """Only that ComfyUI's environment has the packages it needs."""
-    return importlib.util.find_spec("torchsde") is not None and (Path(path) / "comfy").is_dir()
-
-
-def _rebase(folder_paths: Any, base: Path) -> bool:
-    raise AssertionError(f"ComfyUI did not take {base} as its base directory: {folder_paths.get_output_directory()}")
+    """Only that ComfyUI's environment has the packages it needs, and no other test may share a process with it."""
+    named = os.environ.get("COMFYUI_PYTHON")
+    here = Path(sys.prefix).resolve()
+    return here == Path(named).parents[1].resolve() if named else here.is_relative_to(Path(path).resolve())
 
 
 def _file_of(module: Any) -> str:
@@ -202,3 +198,7 @@ def _small_models() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+# Imports this package by its name, which ComfyUI's environment does not know.
+collect_ignore = ["test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []
