@@ -48,6 +48,7 @@ class Variant:
         checkpoint: a file of the checkpoints folder, None for the lab model.
         side: of pictures, in pixels.
         batch: pictures a prompt.
+        picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's note; ``{name}`` is the workflow's.
         sampling, localize, learn, erase: widget values that differ from the nodes' own.
     """
@@ -56,6 +57,7 @@ class Variant:
     checkpoint: str | None
     side: int
     batch: int
+    picture: str
     note: str
     words: Words
     sampling: Knobs
@@ -69,7 +71,8 @@ LAB = Variant(
     checkpoint=None,
     side=128,
     batch=4,
-    note="Runs without ComfyUI for now:\n\n`python -m concept_atelier run workflows/{name}.json`",
+    picture="The picture that is set here lies in the pack, in `workflows/input`: put it into ComfyUI's `input` folder.",
+    note="Also runs without ComfyUI:\n\n`python -m concept_atelier run workflows/{name}.json`",
     words=Words(
         scene="a cat and a rocket on blue",
         looked_up="cat, rocket, blue",
@@ -86,6 +89,7 @@ CHECKPOINT = Variant(
     checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
     side=512,
     batch=2,
+    picture="It is told to look for two things (`count`); 0 lets it decide.",
     note="The twin of `{lab}`, for a Stable Diffusion 1.5 checkpoint: choose yours in Load Checkpoint. For SD2.x set "
     "768, for SDXL 1024 pixels.",
     words=Words(
@@ -193,8 +197,9 @@ def take_a_picture_apart(studio: Studio) -> None:
     studio.note(
         "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns "
         "a token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a "
-        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames.",
-        300,
+        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames. "
+        + studio.variant.picture,
+        340,
     )
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae, "image": studio.picture()}
