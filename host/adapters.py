@@ -1,43 +1,84 @@
 """Which backbone stands behind what the sockets carry: the seam between hosts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from ..core.attention.record import AttentionRecorder
-from ..core.backbone import Backbone
+from ..core.backbone import Backbone, Placeholders
 from ..core.types import Erasure
+from . import comfy_capture, comfy_encoding, comfy_weights
+from .captures import AttentionCapture, headless_capture
+from .comfy_backbone import ComfyBackbone
+from .comfy_names import is_patcher
+from .conditioning import to_comfy
 from .diffusers_backbone import DiffusersBackbone
-from .handles import Capture, ClipHandle, ModelHandle, VaeHandle
+from .environment import inside_comfyui
+from .errors import UnsupportedModelError
+from .handles import ClipHandle, ModelHandle, VaeHandle
 from .weight_patches import WeightPatch
 
+__all__ = ["UnsupportedModelError", "at_work", "backbone_of", "encode_prompt", "with_capture", "with_erasure"]
+
 _PARTS = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
-
-
-class UnsupportedModelError(ValueError):
-    """A socket carries something that no adapter reads."""
 
 
 def backbone_of(model: Any = None, clip: Any = None, vae: Any = None) -> Backbone:
     """The backbone of the parts that are given (the others may be None).
 
     Raises:
-        UnsupportedModelError: when a part comes from a loader that no adapter reads yet.
+        UnsupportedModelError: for families that no adapter reads, and for parts of two hosts at once.
+        ValueError: for parts of two models.
     """
-    for socket, part in zip(_PARTS, (model, clip, vae), strict=True):
-        if part is not None and not isinstance(part, _PARTS[socket]):
-            raise UnsupportedModelError(
-                f"{socket} is a {type(part).__module__}.{type(part).__qualname__}, which is not supported yet; "
-                f"use the output of Load Lab Model (a {_PARTS[socket].__name__}) with `python -m concept_atelier run`"
-            )
-    return DiffusersBackbone(model, clip, vae)
+    given = {name: part for name, part in zip(_PARTS, (model, clip, vae), strict=True) if part is not None}
+    foreign = [name for name, part in given.items() if not isinstance(part, _PARTS[name])]
+    if not foreign:
+        return DiffusersBackbone(model, clip, vae)
+    if inside_comfyui() and len(foreign) == len(given):
+        return ComfyBackbone(model, clip, vae)
+    name, ours = foreign[0], _PARTS[foreign[0]].__name__
+    described = f"{type(given[name]).__module__}.{type(given[name]).__qualname__}"
+    if inside_comfyui():
+        raise UnsupportedModelError(
+            f"{name} is a {described} and another input a handle of the headless runner; connect parts of one loader"
+        )
+    raise UnsupportedModelError(
+        f"{name} is a {described}, which is read inside ComfyUI only; "
+        f"use the output of Load Lab Model (a {ours}) with `python -m concept_atelier run`"
+    )
+
+
+def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
+    """CONDITIONING of one prompt in which placeholders stand. Raises as :func:`backbone_of` does."""
+    backbone = backbone_of(clip=clip)
+    if isinstance(backbone, ComfyBackbone):
+        return comfy_encoding.encode_prompt(clip, text, placeholders)
+    return to_comfy(backbone.encode_text([text], placeholders))
+
+
+@contextmanager
+def at_work(backbone: Backbone) -> Iterator[Backbone]:
+    """For jobs that take gradients: gives the memory back on any exit."""
+    try:
+        yield backbone
+    finally:
+        if isinstance(backbone, ComfyBackbone):
+            backbone.close()
 
 
 def with_erasure(model: Any, erasure: Erasure) -> Any:
-    """A copy of MODEL that shares its weights and has the erasure in force. Raises as :func:`backbone_of` does."""
+    """A copy of MODEL that shares its weights and has the erasure in force.
+
+    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model.
+    """
+    if is_patcher(model):
+        return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
     return model.with_patch(WeightPatch(erasure.factors, erasure.strength))
 
 
-def with_recorder(model: Any, recorder: AttentionRecorder) -> Any:
-    """A copy of MODEL whose sampling runs fill the recorder. Raises as :func:`backbone_of` does."""
+def with_capture(model: Any, capture: AttentionCapture) -> Any:
+    """A copy of MODEL whose sampling runs are added to the capture. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return comfy_capture.with_capture(model, capture)
     backbone_of(model=model)
-    return model.with_capture(Capture.into(recorder))
+    return model.with_capture(headless_capture(capture))

@@ -43,11 +43,13 @@ class Capture:
         tap: called beside each attention layer of interest.
         sites: names of those layers; None means all.
         begin: called once as a run starts, with the positive conditioning of that run; forgets earlier runs.
+        finish: called once as a run ends well, with what it gave (B, C, h, w).
     """
 
     tap: Tap
     sites: tuple[str, ...] | None
     begin: Callable[[Conditioning], None]
+    finish: Callable[[Tensor], None] = lambda samples: None
 
     @classmethod
     def into(cls, recorder: "AttentionRecorder") -> "Capture":

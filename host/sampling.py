@@ -80,7 +80,10 @@ def sample(
         result = SAMPLERS[sampler_name](guided, x, levels, generator, report)
     if not bool(torch.isfinite(result).all()):
         raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
-    return {**latent, "samples": result / model.scaling_factor}
+    samples = result / model.scaling_factor
+    for capture in model.captures:
+        capture.finish(samples)
+    return {**latent, "samples": samples}
 
 
 @dataclass(frozen=True)

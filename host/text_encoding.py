@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..core.backbone import Conditioning, Placeholders
 from .handles import ClipHandle, TextEncoder
-from .token_table import Layout, lay_out, placeholder_sizes, read_pieces
+from .token_table import Layout, check_widths, lay_out, placeholder_sizes, read_pieces
 from .weight_patches import call_with, constants
 
 
@@ -40,7 +40,7 @@ def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | 
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
     given = placeholders or {}
-    _check_widths(clip, given)
+    check_widths(text_widths(clip), given)
     sizes = placeholder_sizes(given)
     contexts: list[Tensor] = []
     for name, encoder in clip.encoders.items():
@@ -48,18 +48,6 @@ def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | 
         context, pooled = _run(encoder, layouts, {key: vectors[name] for key, vectors in given.items()})
         contexts.append(context)
     return Conditioning(torch.cat(contexts, dim=-1), {"pooled_output": pooled})
-
-
-def _check_widths(clip: ClipHandle, placeholders: Placeholders) -> None:
-    for name, width in text_widths(clip).items():
-        for key, vectors in placeholders.items():
-            if name not in vectors:
-                raise ValueError(f"{key} has vectors for {', '.join(vectors) or 'nothing'}; this model needs {name}")
-            if vectors[name].shape[-1] != width:
-                raise ValueError(
-                    f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "
-                    f"this model's are {width}"
-                )
 
 
 def _run(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ placeholders such as ``<apple>`` stand between them without ever reaching the to
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -63,6 +63,25 @@ def placeholder_sizes(placeholders: Placeholders) -> dict[str, int]:
     return sizes
 
 
+def check_widths(widths: Mapping[str, int], placeholders: Placeholders) -> None:
+    """Raise ``ValueError`` unless every placeholder has vectors for each text encoder, of its table's width."""
+    for name, width in widths.items():
+        for key, vectors in placeholders.items():
+            if name not in vectors:
+                raise ValueError(f"{key} has vectors for {', '.join(vectors) or 'nothing'}; this model needs {name}")
+            if vectors[name].shape[-1] != width:
+                raise ValueError(
+                    f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "
+                    f"this model's are {width}"
+                )
+
+
+def split_at(text: str, names: Iterable[str]) -> list[str]:
+    """The parts of a text, cut before and after each of the names, which are parts of their own."""
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.split("(" + "|".join(re.escape(name) for name in longest_first) + ")", text) if longest_first else [text]
+
+
 def _rows(name: str, tensor: Tensor) -> int:
     if tensor.ndim != 2:
         raise ValueError(f"vectors of {name} must have shape (n, width), got {tuple(tensor.shape)}")
@@ -89,7 +108,7 @@ def lay_out(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Layout:
 def read_pieces(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Iterator[Piece]:
     """The pieces of a text in order; words are numbered from 0 across placeholders."""
     word = 0
-    for part in _split_at(text, placeholders):
+    for part in split_at(text, placeholders):
         if part in placeholders:
             for index in range(placeholders[part]):
                 yield Piece("" if index else part.lower(), word, 0, part, index)
@@ -104,13 +123,6 @@ def read_pieces(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Iter
 def written_words(text: str) -> list[str]:
     """Lower-case words of a text, split at white space, punctuation and digits."""
     return _WORD.findall(unicodedata.normalize("NFC", text).lower())
-
-
-def _split_at(text: str, names: dict[str, int]) -> list[str]:
-    if not names:
-        return [text]
-    longest_first = sorted(names, key=len, reverse=True)
-    return re.split("(" + "|".join(re.escape(name) for name in longest_first) + ")", text)
 
 
 def _encode_word(word: str, tokenizer: Any) -> list[tuple[str, str]]:

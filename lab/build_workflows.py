@@ -3,268 +3,266 @@
     python -m concept_atelier.lab.build_workflows
 
 Workflows are laid out from left to right in the format that ComfyUI's front end saves, from the nodes' own schemas.
+Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own.
 """
 
 import json
-import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..host.registry import Registry, default_registry
+from ..core.learn.conceptexpress import PRESETS as LEARNING
+from ..core.localize.settings import PRESETS as LOCALIZING
+from .foreign import drawing_registry
+from .sheet import Out, Sheet
 from .world.scene import SceneSettings, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
 PICTURES = {"two_things.png": 20, "two_other_things.png": 2}
-COLUMN, GAP, TITLE = 380, 40, 30
-SLOT, WIDGET, MARGIN, MULTILINE, PICTURE = 20, 24, 14, 60, 240
-"""What ComfyUI's front end gives a row of sockets, a widget, a node's rims, a field of text, a picture on a node."""
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-SHOW_PICTURES = (
-    "LoadImage",
-    "SaveImage",
-    "ConceptAtelierLocalizeConcepts",
-    "ConceptAtelierLearnConceptTokens",
-    "ConceptAtelierShowWordHeatmap",
-)
+
+Knobs = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Out:
-    """An output of a node that was placed."""
+class Words:
+    """What the pictures of a variant are about."""
 
-    node: int
-    slot: int
-    type: str
+    scene: str
+    looked_up: str
+    new_scene: str
+    erased: str
+    preserved: str
+    before_after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """For which model a workflow is drawn: its loader, sizes, settings and words.
+
+    Attributes:
+        suffix: of the workflow's name.
+        checkpoint: a file of the checkpoints folder, None for the lab model.
+        side: of pictures, in pixels.
+        batch: pictures a prompt.
+        picture: where the picture that is taken apart comes from, for its note.
+        note: the end of every workflow's note; ``{name}`` is the workflow's.
+        sampling, localize, learn, erase: widget values that differ from the nodes' own.
+    """
+
+    suffix: str
+    checkpoint: str | None
+    side: int
+    batch: int
+    picture: str
+    note: str
+    words: Words
+    sampling: Knobs
+    localize: Knobs = field(default_factory=dict)
+    learn: Knobs = field(default_factory=dict)
+    erase: Knobs = field(default_factory=dict)
+
+
+LAB = Variant(
+    suffix="",
+    checkpoint=None,
+    side=128,
+    batch=4,
+    picture="The picture that is set here lies in the pack, in `workflows/input`: put it into ComfyUI's `input` folder.",
+    note="Also runs without ComfyUI:\n\n`python -m concept_atelier run workflows/{name}.json`",
+    words=Words(
+        scene="a cat and a rocket on blue",
+        looked_up="cat, rocket, blue",
+        new_scene="<1> and <2> on pink",
+        erased="cat, kitty, kitten",
+        preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
+        before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
+    ),
+    sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
+    localize={"max_concepts": 4},
+)
+CHECKPOINT = Variant(
+    suffix="_checkpoint",
+    checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
+    side=512,
+    batch=2,
+    picture="It is told to look for two things (`count`); 0 lets it decide.",
+    note="The twin of `{lab}`, for a Stable Diffusion 1.5 checkpoint: choose yours in Load Checkpoint. For SD2.x set "
+    "768, for SDXL 1024 pixels.",
+    words=Words(
+        scene="a photo of a cat and a red bicycle in a garden",
+        looked_up="cat, bicycle, garden",
+        new_scene="<1> and <2> on a beach at sunset",
+        erased="cat, kitten",
+        preserved="dog, horse, rabbit, lion, tiger, fox, bird, person, car, house, tree, flower",
+        before_after={
+            "cat": "a photo of a cat on a sofa",
+            "dog": "a photo of a dog on a sofa",
+            "horse": "a photo of a horse on a meadow",
+        },
+    ),
+    sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
+    localize={
+        "preset": "paper",
+        "saliency_threshold": LOCALIZING["paper"].saliency_threshold,
+        "merge_threshold": LOCALIZING["paper"].merge_threshold,
+        "count": 2,
+    },
+    learn={
+        "preset": "paper",
+        "steps": LEARNING["paper"].steps,
+        "learning_rate": LEARNING["paper"].rate,
+        "attention_weight": LEARNING["paper"].attention_weight,
+        "preview_every": 100,
+    },
+    erase={"preset": "paper"},
+)
+VARIANTS = (LAB, CHECKPOINT)
 
 
 @dataclass
-class Sheet:
-    """A workflow under construction."""
+class Studio:
+    """A sheet, the variant it is drawn for, and what every workflow starts with."""
 
-    registry: Registry
-    nodes: list[dict[str, Any]] = field(default_factory=list)
-    links: list[list[Any]] = field(default_factory=list)
-    bottoms: dict[int, float] = field(default_factory=dict)
+    sheet: Sheet
+    variant: Variant
+    name: str
 
-    def add(self, kind: str, column: int, title: str | None = None, **given: Any) -> list[Out]:
-        """Place a node; inputs that are :class:`Out` become links, others widget values. Returns its outputs."""
-        schema = self.registry.schema(kind)
-        number = len(self.nodes) + 1
-        sockets: list[dict[str, Any]] = []
-        values: list[Any] = []
-        for entry in schema.inputs:
-            kind_of = entry.get_io_type()
-            value = given.pop(entry.id, None)
-            socket: dict[str, Any] = {"name": entry.id, "type": kind_of, "link": None}
-            if kind_of in WIDGETS:
-                socket["widget"] = {"name": entry.id}
-                values += self._widget_values(entry, None if isinstance(value, Out) else value)
-            if isinstance(value, Out):
-                socket["link"] = self._link(value, number, len(sockets))
-            sockets.append(socket)
-        if given:
-            raise ValueError(f"{kind} has no inputs {', '.join(given)}")
-        outputs = [
-            {"name": o.display_name or o.get_io_type(), "type": o.get_io_type(), "links": []} for o in schema.outputs
-        ]
-        node = {"type": kind, "inputs": sockets, "outputs": outputs, "widgets_values": values}
-        texts = sum(bool(entry.as_dict().get("multiline")) for entry in schema.inputs)
-        self._place(node, column, _height(node, texts), title)
-        return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
+    def note(self, text: str, height: int) -> None:
+        """The note at the top left."""
+        end = self.variant.note.format(name=self.name + self.variant.suffix, lab=self.name)
+        self.sheet.note(0, f"{text}\n\n{end}", height)
 
-    def note(self, column: int, text: str, height: int = 160) -> None:
-        """Place a note."""
-        node = {"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [text]}
-        self._place(node, column, height, "About")
+    def load(self) -> list[Out]:
+        """MODEL, CLIP and VAE."""
+        if self.variant.checkpoint is None:
+            return self.sheet.add("ConceptAtelierLoadLabModel", 0)
+        return self.sheet.add("CheckpointLoaderSimple", 0, ckpt_name=self.variant.checkpoint)
 
-    def start_row(self, *columns: int) -> None:
-        """What is placed next in these columns starts at the same height."""
-        top = max(self.bottoms.get(column, 0.0) for column in columns)
-        self.bottoms |= dict.fromkeys(columns, top)
+    def picture(self) -> Out:
+        """The picture to take apart, in the variant's size."""
+        if self.variant.checkpoint is None:
+            image, _ = self.sheet.add("LoadImage", 0, image="two_things.png")
+            return image
+        image, _ = self.sheet.add("LoadImage", 0, image="example.png")
+        side = self.variant.side
+        scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
+        (scaled,) = self.sheet.add("ImageScale", 0, image=image, **scaling)
+        return scaled
 
-    def save(self, name: str) -> None:
-        """Write the workflow."""
-        body = {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"concept-atelier/{name}")),
-            "revision": 0,
-            "last_node_id": len(self.nodes),
-            "last_link_id": len(self.links),
-            "nodes": self.nodes,
-            "links": self.links,
-            "groups": [],
-            "config": {},
-            "extra": {},
-            "version": 0.4,
-        }
-        (FOLDER / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    def latent(self, column: int) -> Out:
+        """Empty latents."""
+        side, batch = self.variant.side, self.variant.batch
+        (latent,) = self.sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
+        return latent
 
-    def _widget_values(self, entry: Any, value: Any) -> list[Any]:
-        options = entry.as_dict()
-        values = [options.get("default", next(iter(options.get("options", ())), None)) if value is None else value]
-        if options.get("control_after_generate"):
-            values.append("fixed")
-        if options.get("image_upload"):
-            values.append("image")
-        return values
+    def sample(self, column: int, title: str | None, model: Out, positive: Out, negative: Out, latent: Out) -> Out:
+        """A KSampler's latents."""
+        wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+        (samples,) = self.sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
+        return samples
 
-    def _link(self, source: Out, target: int, slot: int) -> int:
-        number = len(self.links) + 1
-        self.links.append([number, source.node, source.slot, target, slot, source.type])
-        self.nodes[source.node - 1]["outputs"][source.slot]["links"].append(number)
-        return number
-
-    def _place(self, node: dict[str, Any], column: int, height: float, title: str | None) -> None:
-        top = self.bottoms.get(column, 0.0)
-        self.bottoms[column] = top + height + TITLE + GAP
-        number = len(self.nodes) + 1
-        node |= {"id": number, "pos": [column * COLUMN, top], "size": [COLUMN - 60, height], "flags": {}}
-        node |= {"order": number - 1, "mode": 0, "properties": {"Node name for S&R": node["type"]}}
-        self.nodes.append(node | ({"title": title} if title else {}))
+    def draw(self, column: int, name: str, wires: Mapping[str, Out], vae: Out) -> None:
+        """Sample, decode and save."""
+        samples = self.sample(column, f"Draw {name}", **wires)
+        (pictures,) = self.sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
+        self.sheet.add("SaveImage", column + 2, f"Save {name}", images=pictures, filename_prefix=name)
 
 
-def _height(node: dict[str, Any], texts: int) -> int:
-    sockets = sum("widget" not in socket for socket in node["inputs"])
-    rows = SLOT * max(sockets, len(node["outputs"])) + WIDGET * len(node["widgets_values"])
-    return MARGIN + rows + MULTILINE * texts + PICTURE * (node["type"] in SHOW_PICTURES)
-
-
-def draw(sheet: Sheet, column: int, name: str, model: Out, positive: Out, negative: Out, latent: Out, vae: Out) -> Out:
-    """Sample, decode and save; returns the pictures."""
-    settings = {"seed": 7, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    (samples,) = sheet.add(
-        "KSampler",
-        column,
-        f"Draw {name}",
-        model=model,
-        positive=positive,
-        negative=negative,
-        latent_image=latent,
-        **settings,
-    )
-    (pictures,) = sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
-    sheet.add("SaveImage", column + 2, f"Save {name}", images=pictures, filename_prefix=name)
-    return pictures
-
-
-def headless(name: str) -> str:
-    """How to run a workflow, for its note."""
-    return f"Runs without ComfyUI for now:\n\n`python -m concept_atelier run workflows/{name}.json`"
-
-
-def see_where_words_land(sheet: Sheet) -> None:
-    sheet.note(
-        0,
+def see_where_words_land(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    studio.note(
         "# See where words land\n\nCapture Attention notes which cells of the picture read which word while the "
-        "sampler runs; Show Word Heatmap lays the maps over the pictures.\n\n" + headless("see_where_words_land"),
+        "sampler runs; Show Word Heatmap lays the maps over the pictures.",
         220,
     )
-    model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
-    text = "a cat and a rocket on blue"
-    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
+    model, clip, vae = studio.load()
+    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=words.scene)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
-    (latent,) = sheet.add("EmptyLatentImage", 1, width=128, height=128, batch_size=4)
+    latent = studio.latent(1)
     listening, capture = sheet.add("ConceptAtelierCaptureAttention", 1, model=model)
-    (samples,) = sheet.add(
-        "KSampler",
-        2,
-        model=listening,
-        positive=positive,
-        negative=negative,
-        latent_image=latent,
-        seed=7,
-        steps=20,
-        cfg=4.0,
-        sampler_name="euler",
-        scheduler="normal",
-        denoise=1.0,
-    )
+    samples = studio.sample(2, None, listening, positive, negative, latent)
     (pictures,) = sheet.add("VAEDecode", 3, samples=samples, vae=vae)
     sheet.add("SaveImage", 4, "Save pictures", images=pictures, filename_prefix="words_pictures")
-    heatmaps, _ = sheet.add(
-        "ConceptAtelierShowWordHeatmap",
-        4,
-        capture=capture,
-        clip=clip,
-        samples=samples,
-        image=pictures,
-        text=text,
-        words="cat, rocket, blue",
-    )
+    wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
+    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 4, **wires, text=words.scene, words=words.looked_up)
     sheet.add("SaveImage", 5, "Save heatmaps", images=heatmaps, filename_prefix="words_heatmaps")
 
 
-def take_a_picture_apart(sheet: Sheet) -> None:
-    sheet.note(
-        0,
+def take_a_picture_apart(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.note(
         "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns "
         "a token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a "
-        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames.\n\n"
-        + headless("take_a_picture_apart"),
-        300,
+        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames. "
+        + studio.variant.picture,
+        340,
     )
-    model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
-    image, _ = sheet.add("LoadImage", 0, image="two_things.png")
-    found, _, overlay = sheet.add(
-        "ConceptAtelierLocalizeConcepts", 1, model=model, clip=clip, vae=vae, image=image, max_concepts=4
-    )
+    model, clip, vae = studio.load()
+    wires = {"model": model, "clip": clip, "vae": vae, "image": studio.picture()}
+    found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
     sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="apart_overlay")
     edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found)
-    tokens, loss = sheet.add(
-        "ConceptAtelierLearnConceptTokens", 2, model=model, clip=clip, vae=vae, image=image, concepts=edited
-    )
+    tokens, loss = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=edited, **variant.learn)
     sheet.add("SaveImage", 3, "Save loss", images=loss, filename_prefix="apart_loss")
     sheet.add("ConceptAtelierSaveConceptTokens", 3, tokens=tokens)
     (negative,) = sheet.add("CLIPTextEncode", 3, "Negative prompt", clip=clip, text="")
-    (latent,) = sheet.add("EmptyLatentImage", 3, width=128, height=128, batch_size=4)
+    latent = studio.latent(3)
     prompts = {
         "apart_first": "a photo of <1>",
         "apart_second": "a photo of <2>",
         "apart_together": "a photo of <1> and <2>",
-        "apart_new_scene": "<1> and <2> on pink",
+        "apart_new_scene": variant.words.new_scene,
     }
     for name, text in prompts.items():
         sheet.start_row(4, 5, 6, 7)
-        (positive,) = sheet.add(
-            "ConceptAtelierEncodeConceptPrompt", 4, f"Prompt of {name}", clip=clip, tokens=tokens, text=text
-        )
-        draw(sheet, 5, name, model, positive, negative, latent, vae)
+        title = f"Prompt of {name}"
+        (positive,) = sheet.add("ConceptAtelierEncodeConceptPrompt", 4, title, clip=clip, tokens=tokens, text=text)
+        studio.draw(5, name, {"model": model, "positive": positive, "negative": negative, "latent": latent}, vae)
 
 
-def erase_a_concept(sheet: Sheet) -> None:
-    sheet.note(
-        0,
-        "# Erase a concept\n\nErase Concepts changes the model so that it reads *cat* (and its synonyms) as nothing in "
-        "particular. The same seeds before and after: cats go, dogs and rockets stay. Save Erasure as LoRA keeps the "
-        "change as a file for the stock LoRA loader.\n\n" + headless("erase_a_concept"),
+def erase_a_concept(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    gone, *others = (f"{word}s" for word in words.before_after)
+    studio.note(
+        f"# Erase a concept\n\nErase Concepts changes the model so that it reads *{gone[:-1]}* (and its synonyms) as "
+        f"nothing in particular. The same seeds before and after: {gone} go, {' and '.join(others)} stay. Save Erasure "
+        "as LoRA keeps the change as a file for the stock LoRA loader.",
         240,
     )
-    model, clip, vae = sheet.add("ConceptAtelierLoadLabModel", 0)
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
     erased, erasure = sheet.add(
-        "ConceptAtelierEraseConcepts",
-        1,
-        model=model,
-        clip=clip,
-        concepts="cat, kitty, kitten",
-        anchors="",
-        preserve="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
+        "ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **studio.variant.erase
     )
     sheet.add("ConceptAtelierSaveErasureAsLora", 2, erasure=erasure)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
-    (latent,) = sheet.add("EmptyLatentImage", 1, width=128, height=128, batch_size=4)
-    prompts = {"cat": "a photo of a cat", "dog": "a photo of a dog", "rocket": "a photo of a rocket"}
-    for word, text in prompts.items():
+    latent = studio.latent(1)
+    for word, text in words.before_after.items():
         sheet.start_row(2, 3, 4, 5)
         (positive,) = sheet.add("CLIPTextEncode", 2, f"Prompt {word}", clip=clip, text=text)
-        draw(sheet, 3, f"erase_{word}_before", model, positive, negative, latent, vae)
+        wires = {"positive": positive, "negative": negative, "latent": latent}
+        studio.draw(3, f"erase_{word}_before", {"model": model, **wires}, vae)
         sheet.start_row(3, 4, 5)
-        draw(sheet, 3, f"erase_{word}_after", erased, positive, negative, latent, vae)
+        studio.draw(3, f"erase_{word}_after", {"model": erased, **wires}, vae)
 
 
-WORKFLOWS = {f.__name__: f for f in (see_where_words_land, take_a_picture_apart, erase_a_concept)}
+Builder = Callable[[Studio], None]
+BUILDERS: dict[str, Builder] = {f.__name__: f for f in (see_where_words_land, take_a_picture_apart, erase_a_concept)}
+WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
+    name + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
+}
+
+
+def workflow(name: str) -> str:
+    """A workflow file's text."""
+    build, variant = WORKFLOWS[name]
+    studio = Studio(Sheet(drawing_registry()), variant, build.__name__)
+    build(studio)
+    return json.dumps(studio.sheet.body(name), indent=1) + "\n"
 
 
 def main() -> None:
@@ -272,10 +270,8 @@ def main() -> None:
     for name, seed in PICTURES.items():
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
         Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)
-    for name, build in WORKFLOWS.items():
-        sheet = Sheet(default_registry())
-        build(sheet)
-        sheet.save(name)
+    for name in WORKFLOWS:
+        (FOLDER / f"{name}.json").write_text(workflow(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

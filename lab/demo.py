@@ -15,8 +15,8 @@ from ..host.graph import WorkflowError
 from ..host.runner import RunResult, StoppedRunError, run_workflow
 from ..host.saving import atomic_write
 from ..host.terminal import Quiet, Reporter, TerminalBar
-from .build_workflows import FOLDER as WORKFLOWS
 
+WORKFLOWS = Path(__file__).parents[1] / "workflows"
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.45 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }

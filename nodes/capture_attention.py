@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Selection, timestep_span
-from ..host.adapters import backbone_of, with_recorder
+from ..host import captures
+from ..host.adapters import backbone_of, with_capture
 from ..host.schema import io, make_input, make_schema
 from .sockets import CATEGORY, AttentionCapture
 
@@ -91,5 +91,5 @@ class CaptureAttention(io.ComfyNode):
             max_side=greatest_grid,
             timesteps=timestep_span(start_percent, end_percent, len(backbone_of(model=model).alphas_cumprod)),
         )
-        recorder = AttentionRecorder(selection)
-        return io.NodeOutput(with_recorder(model, recorder), recorder)
+        capture = captures.AttentionCapture(selection)
+        return io.NodeOutput(with_capture(model, capture), capture)

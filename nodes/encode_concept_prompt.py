@@ -3,8 +3,7 @@
 from typing import Any
 
 from ..core import types
-from ..host.adapters import backbone_of
-from ..host.conditioning import to_comfy
+from ..host.adapters import encode_prompt
 from ..host.prompts import check_marks
 from ..host.schema import io, make_schema
 from .sockets import CATEGORY, ConceptTokens
@@ -40,4 +39,4 @@ class EncodeConceptPrompt(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, tokens: types.ConceptTokens, text: str) -> io.NodeOutput:
         check_marks(text, tokens)
-        return io.NodeOutput(to_comfy(backbone_of(clip=clip).encode_text([text], tokens.placeholders())))
+        return io.NodeOutput(encode_prompt(clip, text, tokens.placeholders()))

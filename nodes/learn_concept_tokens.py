@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..core import types
 from ..core.learn.conceptexpress import PRESETS, learn
-from ..host.adapters import backbone_of
+from ..host.adapters import at_work, backbone_of
 from ..host.drawing import plot_curve
 from ..host.learning import parse_words, reporter
 from ..host.schema import io, make_input, make_schema, ui
@@ -117,6 +117,7 @@ class LearnConceptTokens(io.ComfyNode):
         settings = replace(PRESETS[preset], rate=learning_rate, **knobs)
         report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
         words = parse_words(start_words, concepts.names)
-        tokens = learn(backbone, picture, concepts, settings, words=words, seed=seed, on_step=report)
+        with at_work(backbone):
+            tokens = learn(backbone, picture, concepts, settings, words=words, seed=seed, on_step=report)
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         return io.NodeOutput(tokens, plot, ui=ui.PreviewImage(plot, cls=cls))

@@ -5,11 +5,6 @@ from ..host.environment import inside_comfyui
 from ..host.schema import io, make_schema
 from .sockets import CATEGORY
 
-HEADLESS_ONLY = (
-    "Load Lab Model has no adapter for ComfyUI's own samplers yet. Until it has, save the workflow and run it without "
-    "ComfyUI, in the folder of the Concept Atelier pack: python -m concept_atelier run WORKFLOW.json"
-)
-
 
 class LoadLabModel(io.ComfyNode):
     """The small model that ships with the pack."""
@@ -35,9 +30,11 @@ class LoadLabModel(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        # Our handles would only break later, inside the stock nodes, with a message that helps nobody.
+        embeddings = folders.current().models.get("embeddings", ())
         if inside_comfyui():
-            raise RuntimeError(HEADLESS_ONLY)
+            from ..lab.model.comfy_native import load_native
+
+            return io.NodeOutput(*load_native(embedding_folders=embeddings))
         from ..lab.model.handles import load_handles
 
-        return io.NodeOutput(*load_handles(embedding_folders=folders.current().models.get("embeddings", ())))
+        return io.NodeOutput(*load_handles(embedding_folders=embeddings))

@@ -5,12 +5,12 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.attention import heatmap
-from ..core.attention.record import AttentionRecorder
-from ..host.adapters import backbone_of
-from ..host.embeddings import mark_embeddings, read_prompt
+from ..core.attention.heatmap import normalise as normalised
+from ..core.attention.places import word_heatmaps_of_places
+from ..host import captures
 from ..host.heat_pictures import heat_grid, target_size
-from ..host.prompts import check_marks, words_to_show
+from ..host.prompts import check_marks
+from ..host.sampled_text import read_sampled, wanted_words
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of
 
@@ -67,7 +67,7 @@ class ShowWordHeatmap(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        capture: AttentionRecorder,
+        capture: captures.AttentionCapture,
         clip: Any,
         samples: dict[str, Any],
         text: str,
@@ -78,13 +78,14 @@ class ShowWordHeatmap(io.ComfyNode):
         tokens: types.ConceptTokens | None = None,
     ) -> io.NodeOutput:
         check_marks(text, tokens)
-        backbone = backbone_of(clip=clip)
-        plain, from_files = read_prompt(text, backbone, clip.embedding_folders)
-        placeholders = {**from_files, **(tokens.placeholders() if tokens else {})}
-        maps, read = capture.maps(), backbone.tokenize(plain, placeholders)
-        maps.check_text(backbone.encode_text([plain], placeholders).context)
-        wanted = [mark_embeddings(word) for word in lines_of(words)] or words_to_show(read)
+        run, note = capture.run_of(samples["samples"])
+        read, context = read_sampled(clip, text, tokens.placeholders() if tokens else {})
+        parts = run.parts_about(context)
+        wanted = wanted_words(clip, lines_of(words), read)
         size = target_size(image, samples["samples"])
-        heat = heatmap.normalise(heatmap.word_heatmaps(maps, read, wanted, size, per_cell=per_cell), normalise)  # type: ignore[arg-type]
+        shares = word_heatmaps_of_places(parts, run.latent_size, read, wanted, size, per_cell=per_cell)
+        heat = normalised(shares, normalise)  # type: ignore[arg-type]
         pictures = heat_grid(heat, wanted, image)
-        return io.NodeOutput(pictures, heat.flatten(0, 1).clamp(0, 1), ui=ui.PreviewImage(pictures, cls=cls))
+        shown = ui.PreviewImage(pictures, cls=cls)
+        said = {**shown.as_dict(), "text": (note,)} if note else shown
+        return io.NodeOutput(pictures, heat.flatten(0, 1).clamp(0, 1), ui=said)

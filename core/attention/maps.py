@@ -49,13 +49,17 @@ class AttentionMaps:
         column = self.columns([position])[0]
         return {grid: maps[:, column] for grid, maps in self.cross.items()}
 
+    def reads(self, context: Tensor) -> bool:
+        """Whether every recorded row was conditioned on ``context`` (1, L, D)."""
+        if self.context is None or self.context.shape[1:] != context.shape[1:]:
+            return False
+        return torch.allclose(self.context, context.to(self.context).expand_as(self.context), rtol=1e-3, atol=1e-3)
+
     def check_text(self, context: Tensor) -> None:
         """Raise ``ValueError`` unless every recorded row was conditioned on ``context`` (1, L, D)."""
         if self.context is None:
             raise ValueError("it is not known which text this attention was recorded with: record a sampling run")
-        same_shape = self.context.shape[1:] == context.shape[1:]
-        given = context.to(self.context)
-        if not same_shape or not torch.allclose(self.context, given.expand_as(self.context), rtol=1e-3, atol=1e-3):
+        if not self.reads(context):
             raise ValueError("this is not the text that was sampled: give the same text and tokens as the sampler got")
 
     def combined_cross(

@@ -63,6 +63,11 @@ class AttentionRecorder:
         grid = self.selection.resize_to or call.grid
         self._cross.add(grid, resize_maps(maps, grid), call.site.name)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was recorded yet."""
+        return not self._cross.counts() and not self._self.counts()
+
     def maps(self) -> AttentionMaps:
         """The means so far. Raises ``ValueError`` when nothing was recorded."""
         cross, own = self._cross.means(), self._self.means()

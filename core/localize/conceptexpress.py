@@ -107,7 +107,8 @@ def observe(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPE
     saliency, decided = combine_saliency(end_of_text, attention, grid, settings)
     size = (image.shape[-2], image.shape[-1])
     covered = covered_size(size, backbone.latent_downscale)
-    return Observation(attention, saliency, grid, size, notes + decided, covered)
+    # On the CPU, where the masks and pictures of people lie.
+    return Observation(attention.cpu(), saliency.cpu(), grid, size, notes + decided, covered)
 
 
 def show(backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int) -> None:

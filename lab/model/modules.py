@@ -36,6 +36,14 @@ UNET_CONFIG: dict[str, Any] = {
     "norm_num_groups": 32,
 }
 
+TEXT_CONFIG: dict[str, Any] = {
+    "hidden_size": TEXT_WIDTH,
+    "intermediate_size": 4 * TEXT_WIDTH,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "hidden_act": "quick_gelu",
+}
+
 
 @dataclass(frozen=True)
 class LabModules:
@@ -73,16 +81,12 @@ def build_text_encoder() -> "CLIPTextModel":
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=4 * TEXT_WIDTH,
-            num_hidden_layers=3,
-            num_attention_heads=6,
             max_position_embeddings=CONTEXT_LENGTH,
             projection_dim=TEXT_WIDTH,
-            hidden_act="quick_gelu",
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.eos_token_id,
+            **TEXT_CONFIG,
         )
     )
 

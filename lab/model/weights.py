@@ -55,12 +55,7 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
     Raises:
         FileNotFoundError: naming the missing file and how to make it.
     """
-    for part, name in FILES.items():
-        if not (folder / name).exists():
-            raise FileNotFoundError(
-                f"the lab model's {part} is missing: {folder / name}. Restore the file from the repository, or train "
-                f"one with `python -m concept_atelier lab train` and `lab publish`."
-            )
+    check_files(folder)
     vae = LabVAE(**json.loads((folder / "vae/config.json").read_text(encoding="utf-8")))
     modules = LabModules(build_unet(), build_text_encoder(), load_tokenizer(), vae)
     for part in FILES:
@@ -69,6 +64,16 @@ def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
     modules.text_encoder.eval().requires_grad_(False)
     modules.vae.eval().requires_grad_(False)
     return modules
+
+
+def check_files(folder: Path) -> None:
+    """Raise ``FileNotFoundError`` for a model folder that lacks a part, naming the file and how to make it."""
+    for part, name in FILES.items():
+        if not (folder / name).exists():
+            raise FileNotFoundError(
+                f"the lab model's {part} is missing: {folder / name}. Restore the file from the repository, or train "
+                f"one with `python -m concept_atelier lab train` and `lab publish`."
+            )
 
 
 def load_part(folder: Path, part: str) -> dict[str, Tensor]:

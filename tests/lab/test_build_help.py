@@ -1,13 +1,22 @@
-"""Help pages are those of the nodes as they are."""
+"""Help pages are those of the nodes as they are, in every language."""
 
-from concept_atelier.lab.build_help import FOLDER, page
-from concept_atelier.nodes import NODES
+from concept_atelier.lab.build_help import FOLDER, HEADINGS, pages
+from concept_atelier.lab.locales import SOURCE, languages
 
 
-def test_every_node_has_its_page_and_there_are_no_others():
-    assert {path.stem for path in FOLDER.glob("*.md")} == {node.GET_SCHEMA().node_id for node in NODES}
+def test_every_node_has_its_pages_and_there_are_no_others():
+    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.md")} == set(pages())
 
 
 def test_pages_are_up_to_date():
-    stale = [n.__name__ for n in NODES if (FOLDER / f"{n.GET_SCHEMA().node_id}.md").read_text("utf-8") != page(n)]
+    stale = [path for path, text in pages().items() if (FOLDER / path).read_text("utf-8") != text]
     assert not stale, "run python -m concept_atelier.lab.build_help"
+
+
+def test_every_language_has_its_headings():
+    assert set(HEADINGS) == {SOURCE, *languages()}
+
+
+def test_pages_show_texts_and_not_messages():
+    assert not any("{'" in text for text in pages().values())
+    assert "{} is where concepts go" in pages()["ConceptAtelierLearnConceptTokens.md"]

@@ -29,9 +29,3 @@ def test_the_text_encoder_tells_words_apart_after_training(call):
 def test_missing_weights_say_which_and_how_to_get_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="the lab model's unet is missing: .*lab train"):
         weights.load_lab_model(tmp_path)
-
-
-def test_inside_comfyui_it_says_how_to_run_instead(call, monkeypatch):
-    monkeypatch.setattr("concept_atelier.nodes.load_lab_model.inside_comfyui", lambda: True)
-    with pytest.raises(RuntimeError, match="python -m concept_atelier run WORKFLOW.json"):
-        call(LoadLabModel)

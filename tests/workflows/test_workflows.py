@@ -10,15 +10,18 @@ from PIL import Image
 from concept_atelier.host import folders
 from concept_atelier.host.checking import check
 from concept_atelier.host.execution import NodeFailedError
-from concept_atelier.host.graph import WorkflowError
+from concept_atelier.host.graph import GraphNode, WorkflowError
 from concept_atelier.host.registry import VIRTUAL, default_registry
 from concept_atelier.host.runner import run_workflow
 from concept_atelier.host.ui_format import is_ui_format
 from concept_atelier.host.workflow import load_workflow
 from concept_atelier.lab import build_workflows
+from concept_atelier.lab.foreign import drawing_registry
 
 FOLDER = build_workflows.FOLDER
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+TWINS = [name for name in NAMES if name.endswith("_checkpoint")]
+ON_LAB = [name for name in NAMES if name not in TWINS]
 PREFIX = "ConceptAtelier"
 
 # What each leaves below its output folder: stem of a picture to how many, and model files.
@@ -47,7 +50,9 @@ SMALL = {
     ("ConceptAtelierLocalizeConcepts", "adjacency"): False,
 }
 
-every_workflow = pytest.mark.parametrize("name", NAMES)
+every_file = pytest.mark.parametrize("name", NAMES)
+every_twin = pytest.mark.parametrize("name", TWINS)
+every_workflow = pytest.mark.parametrize("name", ON_LAB)
 
 
 def data_of(name):
@@ -88,16 +93,17 @@ def walked(tmp_path_factory):
 
 
 def test_there_are_the_three_workflows_and_nothing_is_forgotten_here():
-    assert set(NAMES) == set(PICTURES) == set(MODELS) == set(build_workflows.WORKFLOWS)
+    assert set(ON_LAB) == set(PICTURES) == set(MODELS)
+    assert set(NAMES) == set(build_workflows.WORKFLOWS)
 
 
-@every_workflow
-def test_the_file_is_what_the_builder_writes_today(name, registry, tmp_path, monkeypatch):
-    monkeypatch.setattr(build_workflows, "FOLDER", tmp_path)
-    sheet = build_workflows.Sheet(registry)
-    build_workflows.WORKFLOWS[name](sheet)
-    sheet.save(name)
-    assert (tmp_path / f"{name}.json").read_text() == (FOLDER / f"{name}.json").read_text(), (
+def test_every_workflow_has_its_twin():
+    assert [f"{name}_checkpoint" for name in ON_LAB] == TWINS
+
+
+@every_file
+def test_the_file_is_what_the_builder_writes_today(name):
+    assert build_workflows.workflow(name) == (FOLDER / f"{name}.json").read_text(encoding="utf-8"), (
         "rebuild with: python -m concept_atelier.lab.build_workflows"
     )
 
@@ -113,7 +119,7 @@ def test_input_pictures_are_scenes_that_training_never_saw(name):
         assert np.array_equal(np.asarray(picture.convert("RGB")), scene.picture)
 
 
-@every_workflow
+@every_file
 def test_it_is_in_the_format_people_share_and_its_wires_agree(name):
     data = data_of(name)
     assert is_ui_format(data) and data["version"] == 0.4
@@ -128,7 +134,7 @@ def test_it_is_in_the_format_people_share_and_its_wires_agree(name):
     assert [node["type"] for node in data["nodes"]].count("MarkdownNote") == 1
 
 
-@every_workflow
+@every_file
 def test_no_two_nodes_lie_on_each_other(name):
     boxes = [(*node["pos"], *node["size"]) for node in data_of(name)["nodes"]]
     for index, (x, y, width, height) in enumerate(boxes):
@@ -142,6 +148,48 @@ def test_every_node_is_known_and_the_graph_is_sound(name, registry):
     assert {node["type"] for node in workflow.data["nodes"]} <= set(registry) | VIRTUAL
     checked = check(workflow.graph(registry), registry)
     assert any(node.class_type.startswith(PREFIX) for node in checked.values())
+
+
+@every_twin
+def test_a_twin_is_refused_for_its_loader_only(name, registry):
+    graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
+    with pytest.raises(WorkflowError) as caught:
+        check(graph, registry)
+    (problem,) = caught.value.problems
+    assert "unknown node class 'CheckpointLoaderSimple'" in problem
+
+
+@every_twin
+def test_a_twin_with_its_loader_is_sound(name, tmp_path):
+    pictures = tmp_path / "input"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "example.png")
+    with folders.use(folders.headless(tmp_path, (pictures,))):
+        registry = drawing_registry()
+        graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
+        loader = next(key for key, node in graph.items() if node.class_type == "CheckpointLoaderSimple")
+        graph[loader] = GraphNode(loader, "ConceptAtelierLoadLabModel", "loader", {})
+        check(graph, registry)
+
+
+@every_twin
+def test_a_twin_does_what_its_lab_workflow_does(name, registry):
+    """The same nodes of the pack and the same files, only other values."""
+
+    def outline(stem):
+        graph = load_workflow(FOLDER / f"{stem}.json").graph(registry)
+        ours = sorted(node.class_type for node in graph.values() if node.class_type.startswith(PREFIX))
+        return ours, sorted(n.inputs["filename_prefix"] for n in graph.values() if n.class_type == "SaveImage")
+
+    (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix("_checkpoint"))
+    assert ours == [kind for kind in theirs if kind != "ConceptAtelierLoadLabModel"]
+    assert len(files) == len(their_files)
+    sizes = {
+        node.inputs["width"]
+        for node in load_workflow(FOLDER / f"{name}.json").graph(registry).values()
+        if node.class_type in ("EmptyLatentImage", "ImageScale")
+    }
+    assert sizes == {512}
 
 
 @every_workflow

@@ -1,0 +1,70 @@
+"""Texts to conditionings with a CLIP of ComfyUI, learnt vectors standing where tokens stand."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.backbone import Conditioning, Placeholders
+from .comfy_gradients import saving_copies, wants_gradients
+from .comfy_parts import encoder_names
+from .comfy_text import read
+from .token_table import check_widths, placeholder_sizes
+
+
+def text_widths(clip: Any) -> dict[str, int]:
+    """Encoder name to the width of its token table."""
+    return {name: _table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+
+
+def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
+    """Context (B, L, D) and ``pooled_output`` (B, d), as CLIP Text Encode gives them; gradients reach the vectors.
+
+    Raises ``ValueError`` for no texts, for vectors that do not fit, and for texts of unequal numbers of chunks.
+    """
+    if isinstance(texts, str) or not texts:
+        raise ValueError("encode_text takes a list of at least one text")
+    _check(clip, placeholders)
+    readings = [read(clip, text, placeholders) for text in texts]
+    if len({reading.chunks for reading in readings}) > 1:
+        raise ValueError("some of the texts are too long for one pass of the text encoder: encode them one by one")
+    with saving_copies() if wants_gradients() else nullcontext():
+        encoded = [clip.encode_from_tokens(reading.tokens, return_pooled=True) for reading in readings]
+    pooled = [one for _, one in encoded if one is not None]
+    extras = {"pooled_output": torch.cat(pooled)} if len(pooled) == len(encoded) else {}
+    return Conditioning(torch.cat([context for context, _ in encoded]), extras)
+
+
+def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
+    """CONDITIONING of one prompt, with the hooks and schedules that hang on the CLIP."""
+    _check(clip, placeholders)
+    return clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+
+
+def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:
+    """Rows (n, d) float32 of a word's tokens in each encoder's table, as in force. Raises ``ValueError`` for none."""
+    import comfy.model_management as management
+
+    management.load_models_gpu([clip.patcher])
+    tokens, vectors = read(clip, word, {}).tokens, {}
+    for name in encoder_names(clip):
+        end = getattr(clip.tokenizer, name).end_token
+        entries = [entry[0] for entry in tokens[name.removeprefix("clip_")][0][1:]]
+        ids = entries[: entries.index(end)]
+        if not ids:
+            raise ValueError(f"{word!r} has no tokens; give a word")
+        with torch.no_grad():
+            index = torch.tensor(ids, device=clip.patcher.load_device)
+            vectors[name] = _table(clip, name)(index, out_dtype=torch.float32).cpu().clone()
+    return vectors
+
+
+def _check(clip: Any, placeholders: Placeholders) -> None:
+    placeholder_sizes(placeholders)
+    check_widths(text_widths(clip), placeholders)
+
+
+def _table(clip: Any, name: str) -> Any:
+    return getattr(clip.cond_stage_model, name).transformer.get_input_embeddings()

@@ -1,0 +1,78 @@
+"""Gradients through models inside ComfyUI, by way of their patchers: the user's model is never written to.
+
+ComfyUI loads weights under inference mode, and autograd refuses to save such tensors. A weight wrapper on a clone
+gives every layer a plain tensor instead; loading the original patcher again takes the wrappers off.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def differentiable(patcher: Any) -> Any:
+    """A clone of a ``ModelPatcher`` that gradients can pass; none reach its weights. LoRAs and patches stay in force.
+
+    A denoiser that computes in float16 computes in bfloat16 or, where the device has none, in float32: gradients of
+    attention underflow in float16.
+    """
+    clone = patcher.clone()
+    # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
+    fresh = _always_copy if getattr(clone, "is_dynamic", bool)() else _constant
+    for name, module in clone.model.named_modules():
+        if isinstance(module, nn.Embedding):
+            continue  # a table of words: no gradient passes through it, and copying it at every step is dear
+        for key, _ in module.named_parameters(recurse=False):
+            clone.add_weight_wrapper(f"{name}.{key}" if name else key, fresh)
+    _widen(clone)
+    return clone
+
+
+def differentiable_clip(clip: Any) -> Any:
+    """A clone of a ``CLIP`` over :func:`differentiable`."""
+    clone = clip.clone()
+    clone.patcher = differentiable(clone.patcher)
+    return clone
+
+
+def saving_copies() -> AbstractContextManager[Any]:
+    """Within the context autograd keeps copies of activations.
+
+    ComfyUI's text encoders add to their residual stream in place, which would change what was saved for the backward
+    pass. Weights, which have at most two dimensions there, are kept as they are.
+    """
+    return torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone() if t.ndim > 2 else t, lambda t: t)
+
+
+def wants_gradients() -> bool:
+    """Whether what is computed now can be part of a graph."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def plain_attention(attention: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """An ``optimized_attention_override``: PyTorch's own attention, whatever is selected.
+
+    Of the others some (SageAttention, quantised ones) have no gradient, and some give a wrong one without a word.
+    """
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    return attention_pytorch(*args, **kwargs)
+
+
+def _constant(weight: Tensor) -> Tensor:
+    return weight.clone() if weight.is_inference() else weight.detach()
+
+
+def _always_copy(weight: Tensor) -> Tensor:
+    return weight.detach().clone()
+
+
+def _widen(patcher: Any) -> None:
+    import comfy.model_management as management
+
+    if not hasattr(patcher.model, "get_dtype"):  # a text encoder, which computes in float32
+        return
+    if (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()) == torch.float16:
+        device = patcher.load_device
+        patcher.set_model_compute_dtype(torch.bfloat16 if management.should_use_bf16(device) else torch.float32)

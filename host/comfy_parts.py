@@ -1,0 +1,91 @@
+"""Which of ComfyUI's models a MODEL or a CLIP is, told by its classes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import UnsupportedModelError
+
+SUPPORTED: Mapping[str, str] = {
+    "sd15": "Stable Diffusion 1.x",
+    "sd2": "Stable Diffusion 2.x",
+    "sdxl": "Stable Diffusion XL",
+    "lab": "the lab model",
+}
+"""Family to how people call it."""
+
+FAMILY_MARK = "concept_atelier_family"
+"""Attribute of a model configuration, or of a text model, that says its family: the lab model's say ``lab``."""
+
+LATENT_CHANNELS = 4
+
+
+def model_family(patcher: Any) -> str:
+    """The family of a ``ModelPatcher``.
+
+    Raises :class:`UnsupportedModelError` for any other family, and for relatives that read more than a noisy latent
+    (inpainting, instruct-pix2pix) or that do not denoise step by step towards a picture (flow models).
+    """
+    import comfy.latent_formats as formats
+    import comfy.model_base as base
+    import comfy.supported_models as known
+
+    model, config = patcher.model, getattr(patcher.model, "model_config", None)
+    family = getattr(config, FAMILY_MARK, None)
+    latents = getattr(model, "latent_format", None)
+    if family is None and isinstance(model, base.SDXL) and isinstance(latents, formats.SDXL):
+        family = "sdxl"
+    elif family is None and type(model) is base.BaseModel and isinstance(latents, formats.SD15):
+        family = "sd2" if isinstance(config, known.SD20) else "sd15" if isinstance(config, known.SD15) else None
+    called = f"{type(model).__name__} ({type(config).__name__})"
+    if family is None:
+        raise UnsupportedModelError(f"MODEL is of the family {called}; {_supported()}")
+    _check_inputs(model, called)
+    _check_sampling(patcher, called)
+    return family
+
+
+def text_family(clip: Any) -> str:
+    """The family a CLIP was made for. Raises :class:`UnsupportedModelError` for others than those supported."""
+    import comfy.sd1_clip
+    import comfy.sdxl_clip
+
+    text_model = clip.cond_stage_model
+    marked = getattr(text_model, FAMILY_MARK, None)
+    if marked is not None:
+        return marked
+    if isinstance(text_model, comfy.sdxl_clip.SDXLClipModel):
+        return "sdxl"
+    single = getattr(text_model, "clip", None) if isinstance(text_model, comfy.sd1_clip.SD1ClipModel) else None
+    families = {"clip_l": "sd15", "clip_h": "sd2"}
+    if single not in families:
+        raise UnsupportedModelError(f"CLIP is of the family {type(text_model).__name__}; {_supported()}")
+    return families[single]
+
+
+def encoder_names(clip: Any) -> tuple[str, ...]:
+    """The text encoders of a supported CLIP (``clip_l``, ``clip_g``, ``clip_h``) in the order their contexts join."""
+    return ("clip_l", "clip_g") if text_family(clip) == "sdxl" else (clip.cond_stage_model.clip,)
+
+
+def _supported() -> str:
+    return f"supported are {', '.join(list(SUPPORTED.values())[:-1])} and {list(SUPPORTED.values())[-1]}"
+
+
+def _check_inputs(model: Any, called: str) -> None:
+    channels = model.model_config.unet_config.get("in_channels", LATENT_CHANNELS)
+    if channels != LATENT_CHANNELS:
+        raise UnsupportedModelError(
+            f"MODEL is a {called} that reads {channels} channels (an inpainting or editing variant); use the plain "
+            f"model it was made from. {_supported().capitalize()}"
+        )
+
+
+def _check_sampling(patcher: Any, called: str) -> None:
+    import comfy.model_sampling as sampling
+
+    rule = patcher.get_model_object("model_sampling")
+    if not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
+        raise UnsupportedModelError(
+            f"MODEL is a {called} sampled by {type(rule).__mro__[1].__name__}, which has no table of noise levels; "
+            f"take out the node that changes its sampling. {_supported().capitalize()}"
+        )

@@ -1,0 +1,151 @@
+"""How ComfyUI reads a prompt in which learnt vectors stand.
+
+ComfyUI's own tokenizer does the reading, so that weights, brackets, ``embedding:name`` and long prompts mean what they
+mean in CLIP Text Encode. Each placeholder is handed to it as an ``embedding:`` of a name that only our copy of the
+tokenizer knows, and the copy notes the order in which it met words and vectors.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..core.backbone import Placeholders, Token, TokenizedText
+from .comfy_parts import encoder_names
+from .token_table import read_pieces, split_at
+
+_KEYWORD = "embedding:"
+_MARK = "concept-atelier-{}"  # without white space, comma, colon or bracket: nothing of the prompt syntax cuts it
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors that stand in a prompt: what people call them, and at how many positions."""
+
+    name: str
+    rows: int
+
+
+@dataclass
+class _Ears:
+    """A copy of one encoder's tokenizer, that knows our vectors and notes what it reads."""
+
+    stock: Any
+    ours: Mapping[str, tuple[str, Tensor]]
+    heard: list[str | Vectors] = field(default_factory=list)
+
+    def tokenizer(self) -> Any:
+        listening = copy.copy(self.stock)
+        listening.tokenizer = self._read
+        listening._try_get_embedding = self._find
+        if listening.embedding_directory is None:  # else it would not look for embeddings at all
+            listening.embedding_directory = []
+        return listening
+
+    def _read(self, text: str) -> Any:
+        self.heard.append(text)
+        return self.stock.tokenizer(text)
+
+    def _find(self, written: str) -> tuple[Tensor, str]:
+        """Vectors (n, d) of an embedding, and what is left of the text behind its name."""
+        name, *rest = written.split() or [""]
+        if not name:
+            raise FileNotFoundError("the prompt says 'embedding:' without a name behind it")
+        if name in self.ours:
+            called, vectors = self.ours[name]
+            found, left = vectors, " ".join(rest)
+        else:
+            found, left = self.stock._try_get_embedding(written)
+            called = _KEYWORD + name.strip(",")
+            if found is None:
+                raise FileNotFoundError(f"no embedding named {name.strip(',')!r} is in the embeddings folders")
+        self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found)))
+        return found, left
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as ComfyUI's tokenizer gives it, and what the first encoder's tokenizer met, in order."""
+
+    tokens: Mapping[str, list[list[tuple[Any, float]]]]
+    heard: tuple[str | Vectors, ...]
+
+    @property
+    def chunks(self) -> int:
+        """Number of encoder passes; each reads 77 positions."""
+        return len(next(iter(self.tokens.values())))
+
+
+def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
+    """Tokenize a prompt, placeholders standing as their vectors.
+
+    Raises ``FileNotFoundError`` for ``embedding:name`` without such a file. (CLIP Text Encode leaves it out with a line
+    in the log; the picture then lacks it silently.)
+    """
+    marks = {_MARK.format(i): name for i, name in enumerate(placeholders)}
+    reader, first = copy.copy(clip.tokenizer), None
+    for encoder in encoder_names(clip):
+        ours = {mark: (name, placeholders[name][encoder]) for mark, name in marks.items()}
+        ears = _Ears(getattr(clip.tokenizer, encoder), ours)
+        setattr(reader, encoder, ears.tokenizer())
+        first = first or ears
+    listening = copy.copy(clip)
+    listening.tokenizer = reader
+    tokens = listening.tokenize(_with_marks(text, {name: mark for mark, name in marks.items()}))
+    assert first is not None
+    return Reading(tokens, tuple(first.heard))
+
+
+def tokenized(clip: Any, text: str, placeholders: Placeholders) -> TokenizedText:
+    """Which word stands where. Positions of long prompts run on: the second chunk begins at 77.
+
+    Raises as :func:`read` does, and ``ValueError`` where the tokenizer is none of CLIP's.
+    """
+    reading, encoder = read(clip, text, placeholders), encoder_names(clip)[0]
+    stock = getattr(clip.tokenizer, encoder)
+    chunks = reading.tokens[encoder.removeprefix("clip_")]
+    tokens = tuple(_placed(chunks, list(_pieces(reading, stock.tokenizer)), stock.end_token))
+    ids = [entry[0] for chunk in chunks for entry in chunk]
+    end = next(i for i, token in enumerate(ids) if isinstance(token, int) and token == stock.end_token)
+    return TokenizedText(tokens, start=0, end=end, length=len(ids))
+
+
+def _with_marks(text: str, marks: Mapping[str, str]) -> str:
+    return "".join(f" {_KEYWORD}{marks[part]} " if part in marks else part for part in split_at(text, marks))
+
+
+def _pieces(reading: Reading, tokenizer: Any) -> Iterator[tuple[int | None, Token]]:
+    """Id (None for a vector) and token, without its position, of everything that was read, in order."""
+    word = 0
+    for heard in reading.heard:
+        if isinstance(heard, Vectors):
+            for row in range(heard.rows):
+                yield None, Token("" if row else heard.name.lower(), -1, word, heard.name)
+            word += 1
+            continue
+        pieces = list(read_pieces(heard, tokenizer, {}))
+        for piece in pieces:
+            yield piece.id, Token(piece.text, -1, word + piece.word)
+        word += pieces[-1].word + 1 if pieces else 0
+
+
+def _placed(chunks: list[list[tuple[Any, float]]], pieces: list[tuple[int | None, Token]], end: int) -> Iterator[Token]:
+    """The tokens at the positions where their ids or vectors stand."""
+    position, waiting = 0, iter(pieces)
+    coming = next(waiting, None)
+    for chunk in chunks:
+        for index, (entry, *_) in enumerate(chunk):
+            if index == 0 or coming is None:
+                continue
+            if entry == coming[0] if isinstance(entry, int) else coming[0] is None:
+                yield Token(coming[1].text, position + index, coming[1].word, coming[1].placeholder)
+                coming = next(waiting, None)
+            elif isinstance(entry, int) and entry == end:
+                break
+            else:
+                raise ValueError(f"the tokenizer cuts {coming[1].text!r} in its own way: words cannot be told apart")
+        position += len(chunk)
+    if coming is not None:
+        raise ValueError(f"{coming[1].text!r} did not fit into the prompt")

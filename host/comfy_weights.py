@@ -1,0 +1,77 @@
+"""Weights of a ComfyUI model: reading those in force, and changing them by patches. Nothing is written to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.backbone import KeyValueWeight
+from ..core.types import Erasure, LowRank
+from .comfy_names import PREFIX, cross_attention_keys
+
+
+def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
+    """The cross-attention projections in force on this MODEL, by diffusers' names, in the order they run.
+
+    In force are the stored weights and the patches that the MODEL carries at this place in the graph (LoRAs, merges,
+    earlier erasures), at float32, before the rounding that loading does. Weights without a patch are those of the
+    model itself, in their own type: not to be written to. LoRAs that hang on a conditioning by hooks are not seen.
+    """
+    held = patcher.get_key_patches(PREFIX)
+    return tuple(
+        KeyValueWeight(name, "key" if ".to_k." in name else "value", _in_force(held[key], key))
+        for name, key in cross_attention_keys(patcher).items()
+    )
+
+
+def with_erasure(patcher: Any, erasure: Erasure) -> Any:
+    """A clone with the erasure as a low-rank weight patch, computed where and when the weights are loaded.
+
+    Raises ``ValueError`` for factors that name no weight of this model, that do not fit it, or that the patcher did not
+    accept.
+    """
+    import comfy.lora
+
+    keys = cross_attention_keys(patcher)
+    _check(erasure, keys, patcher)
+    tensors = {f"{keys[name]}.{part}": one for name, f in erasure.factors.items() for part, one in _halves(f).items()}
+    patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in erasure.factors})
+    clone = patcher.clone()
+    refused = {keys[name] for name in erasure.factors} - set(clone.add_patches(patches, erasure.strength))
+    if refused:
+        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")
+    return clone
+
+
+def _in_force(entry: list[Any], key: str) -> Tensor:
+    """The weight of a ``get_key_patches`` entry: (stored, conversion), then patches."""
+    import comfy.lora
+    import comfy.model_management
+
+    (stored, convert), *patches = entry
+    if not patches:
+        return convert(stored, inplace=False).detach()
+    copied = comfy.model_management.cast_to_device(stored, stored.device, torch.float32, copy=True)
+    return comfy.lora.calculate_weight(patches, convert(copied, inplace=True), key).detach()
+
+
+def _halves(factor: LowRank) -> dict[str, Tensor]:
+    return {"lora_up.weight": factor.up.detach().cpu(), "lora_down.weight": factor.down.detach().cpu()}
+
+
+def _check(erasure: Erasure, keys: Mapping[str, str], patcher: Any) -> None:
+    """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
+    unknown = [name for name in erasure.factors if name not in keys]
+    if unknown:
+        raise ValueError(
+            f"the erasure was made for another model ({erasure.family}): this one has no {', '.join(unknown[:3])}"
+        )
+    shapes = {key: tuple(weight.shape) for key, weight in patcher.model.state_dict().items() if key in keys.values()}
+    for name, factor in erasure.factors.items():
+        change = (factor.up.shape[0], factor.down.shape[1])
+        if change != shapes[keys[name]]:
+            raise ValueError(
+                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[keys[name]]} here and "
+                f"{change} there"
+            )

@@ -1,0 +1,85 @@
+"""The words of every node, by language: English out of the schemas, other languages out of ``locales/``.
+
+The format is that of ComfyUI's front end: ``nodeDefs.json`` maps a node's id to its ``display_name``, ``description``,
+``inputs`` and ``outputs``, each with ``name`` and ``tooltip``; ``main.json`` holds words that nodes share. The front
+end reads them as vue-i18n messages, to which ``{ } @ | $`` are syntax: :func:`escape` says them literally.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ..host.schema import io
+from ..nodes import NODES
+from ..nodes.sockets import CATEGORY
+
+FOLDER = Path(__file__).parents[1] / "locales"
+SOURCE = "en"
+OWN_TYPES = ("CONCEPTS", "CONCEPT_TOKENS", "ATTENTION_CAPTURE", "ERASURE")
+_SPECIAL = re.compile(r"[{}@|$]")
+_ESCAPED = re.compile(r"\{'([{}@|$])'\}")
+
+Words = dict[str, Any]
+
+
+def escape(text: str) -> str:
+    """A text as a vue-i18n message."""
+    return _SPECIAL.sub(lambda found: f"{{'{found[0]}'}}", text)
+
+
+def unescape(message: str) -> str:
+    """The text that a vue-i18n message without parameters shows."""
+    return _ESCAPED.sub(r"\1", message)
+
+
+def is_escaped(message: str) -> bool:
+    """Whether no sign of a message would be taken for syntax."""
+    return not _SPECIAL.search(_ESCAPED.sub("", message))
+
+
+def languages() -> list[str]:
+    """The languages of ``locales/``, without English."""
+    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name != SOURCE)
+
+
+def read(language: str, name: str = "nodeDefs") -> Words:
+    """A file of a language, as it stands (escaped)."""
+    words: Words = json.loads((FOLDER / language / f"{name}.json").read_text(encoding="utf-8"))
+    return words
+
+
+def node_words() -> Words:
+    """``nodeDefs.json`` in English, from the nodes' schemas."""
+    return {schema.node_id: _words_of(schema) for schema in (node.GET_SCHEMA() for node in NODES)}
+
+
+def shared_words() -> Words:
+    """``main.json`` in English: categories and our own socket types."""
+    levels = {level for node in NODES for level in node.GET_SCHEMA().category.split("/")}
+    ordered = [CATEGORY, *sorted(levels - {CATEGORY})]
+    return {"nodeCategories": {level: level for level in ordered}, "dataTypes": {kind: kind for kind in OWN_TYPES}}
+
+
+def _words_of(schema: io.Schema) -> Words:
+    words: Words = {"display_name": schema.display_name or "", "description": schema.description}
+    if schema.inputs:
+        words["inputs"] = {entry.id: _input_words(entry) for entry in schema.inputs}
+    words["outputs"] = {
+        str(slot): {"name": output.display_name or output.get_io_type()} | _tooltip(output.tooltip)
+        for slot, output in enumerate(schema.outputs)
+    }
+    return _escaped(words)
+
+
+def _input_words(entry: io.Input) -> Words:
+    options = entry.as_dict()
+    return {"name": options.get("display_name") or entry.id} | _tooltip(options.get("tooltip"))
+
+
+def _tooltip(text: str | None) -> Words:
+    return {"tooltip": text} if text else {}
+
+
+def _escaped(words: Words) -> Words:
+    return {key: _escaped(value) if isinstance(value, dict) else escape(value) for key, value in words.items()}

@@ -1,0 +1,204 @@
+"""The pack inside a real ComfyUI, in this very process.
+
+Run with that ComfyUI's own Python, apart from the other tests (once ComfyUI is imported, the package takes the process
+for it):
+
+    COMFYUI_PATH=... $COMFYUI_PATH/.venv/bin/python -m pytest tests/comfyui
+
+Everything here is skipped where ``COMFYUI_PATH`` is not set, and in any other Python than that of this ComfyUI:
+``COMFYUI_PYTHON``, or one in an environment below its folder.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+COMFYUI = os.environ.get("COMFYUI_PATH")
+ROOT = Path(__file__).parents[2]
+MODELS = ("lab", "sd15", "sdxl")
+
+
+@pytest.fixture(scope="session")
+def comfy_base(tmp_path_factory) -> Path:
+    """A scratch base directory, which models, input, output and user lie below."""
+    base = tmp_path_factory.mktemp("comfy")
+    for name in ("models/checkpoints", "models/embeddings", "models/loras", "custom_nodes", "input", "output", "user"):
+        (base / name).mkdir(parents=True)
+    return base
+
+
+@pytest.fixture(scope="session")
+def comfyui(comfy_base) -> ModuleType:
+    """ComfyUI's ``nodes`` module, imported as its server imports it."""
+    if not COMFYUI:
+        pytest.skip("set COMFYUI_PATH to an installed ComfyUI, and run tests/comfyui with its Python")
+    if not _is_its_python(COMFYUI):
+        pytest.skip(f"{sys.executable} is not the Python of {COMFYUI}; name that in COMFYUI_PYTHON and use it")
+    sys.path.insert(0, COMFYUI)
+    argv, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        from comfy.cli_args import args
+    finally:
+        sys.argv = argv
+    args.cpu = not torch.cuda.is_available()
+    args.base_directory = str(comfy_base)
+    import folder_paths
+
+    assert str(comfy_base) in folder_paths.get_output_directory()
+    importlib.import_module("utils.install_util")  # before nodes, which would let comfy/utils.py shadow this package
+    nodes, server = (importlib.import_module(name) for name in ("nodes", "server"))
+    server.PromptServer(asyncio.new_event_loop())
+    return nodes
+
+
+@pytest.fixture(scope="session")
+def pack(comfyui) -> Callable[[str], ModuleType]:
+    """A module of the pack as ComfyUI loaded it: ``pack("core.types")``. Its classes are not those of an import."""
+    folder = str(ROOT)
+    assert asyncio.new_event_loop().run_until_complete(comfyui.load_custom_node(folder, module_parent="custom_nodes"))
+    loaded = next(name for name, module in sys.modules.items() if _file_of(module) == str(ROOT / "__init__.py"))
+    return lambda name: importlib.import_module(f"{loaded}.{name}")
+
+
+@pytest.fixture(scope="session")
+def run(pack, comfyui) -> Callable[..., tuple[Any, ...]]:
+    """Run a node of ours by its class name, as ComfyUI runs it: widgets that are not given keep their defaults."""
+
+    def go(name: str, **given: Any) -> tuple[Any, ...]:
+        node = getattr(pack("nodes"), name)
+        schema = node.GET_SCHEMA()
+        defaults = {entry.id: entry.as_dict()["default"] for entry in schema.inputs if "default" in entry.as_dict()}
+        for entry in schema.inputs:
+            options = entry.as_dict().get("options")
+            if options and entry.id not in defaults:
+                defaults[entry.id] = options[0]
+        clone = node.PREPARE_CLASS_CLONE(None)
+        with torch.inference_mode():
+            return clone.execute(**(defaults | given)).result
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def stock(comfyui) -> Callable[..., tuple[Any, ...]]:
+    """Run a node of ComfyUI's own by its class name."""
+
+    def go(name: str, **given: Any) -> tuple[Any, ...]:
+        node = comfyui.NODE_CLASS_MAPPINGS[name]
+        with torch.inference_mode():
+            return getattr(node(), node.FUNCTION)(**given)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def parts_of(pack, run) -> Callable[[str], dict[str, Any]]:
+    """MODEL, CLIP and VAE of ``lab``, ``sd15``, ``sd2`` or ``sdxl`` (small, random weights), by socket name."""
+    made: dict[str, dict[str, Any]] = {}
+
+    def go(family: str) -> dict[str, Any]:
+        if family not in made:
+            if family == "lab":
+                parts = run("LoadLabModel")
+            else:
+                with torch.inference_mode():  # as the stock loader makes them
+                    parts = _small_models().build(family)
+            made[family] = dict(zip(("model", "clip", "vae"), parts, strict=True))
+        return dict(made[family])
+
+    return go
+
+
+@pytest.fixture(params=MODELS)
+def family(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def parts(parts_of, family) -> dict[str, Any]:
+    """MODEL, CLIP and VAE of the test's family."""
+    return parts_of(family)
+
+
+@pytest.fixture(scope="session")
+def draw(stock) -> Callable[..., torch.Tensor]:
+    """A picture from a fixed seed with the stock nodes; what must stay bit-identical."""
+
+    def go(
+        parts: dict[str, Any], text: str = "a cat", size: tuple[int, int] = (64, 96), **changes: Any
+    ) -> torch.Tensor:
+        encoded = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in (text, "")]
+        latent = {"samples": torch.zeros(1, 4, size[0] // 8, size[1] // 8)}
+        settings = {"seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        drawn = stock(
+            "KSampler",
+            model=parts["model"],
+            positive=encoded[0],
+            negative=encoded[1],
+            latent_image=latent,
+            **(settings | changes),
+        )[0]
+        return stock("VAEDecode", vae=parts["vae"], samples=drawn)[0]
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def image() -> torch.Tensor:
+    """IMAGE (1, 64, 96, 3): a red and a green square on blue."""
+    picture = torch.zeros(1, 64, 96, 3)
+    picture[..., 2] = 0.6
+    picture[:, 8:40, 8:40] = torch.tensor([0.9, 0.1, 0.1])
+    picture[:, 24:56, 56:88] = torch.tensor([0.1, 0.8, 0.2])
+    return picture
+
+
+@pytest.fixture(scope="session")
+def masks() -> torch.Tensor:
+    """MASK (2, 64, 96) of the two squares."""
+    squares = torch.zeros(2, 64, 96)
+    squares[0, 8:40, 8:40] = 1
+    squares[1, 24:56, 56:88] = 1
+    return squares
+
+
+@pytest.fixture
+def uninterrupted(comfyui) -> Iterator[None]:
+    """Nobody has asked to stop, before and after."""
+    import comfy.model_management as management
+
+    management.interrupt_current_processing(False)
+    yield
+    management.interrupt_current_processing(False)
+
+
+def _is_its_python(path: str) -> bool:
+    """Only that ComfyUI's environment has the packages it needs, and no other test may share a process with it."""
+    named = os.environ.get("COMFYUI_PYTHON")
+    here = Path(sys.prefix).resolve()
+    return here == Path(named).parents[1].resolve() if named else here.is_relative_to(Path(path).resolve())
+
+
+def _file_of(module: Any) -> str:
+    return str(Path(getattr(module, "__file__", None) or "").resolve()) if getattr(module, "__file__", None) else ""
+
+
+def _small_models() -> Any:
+    spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Imports this package by its name, which ComfyUI's environment does not know.
+collect_ignore = ["test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []

@@ -1,0 +1,135 @@
+"""The pack in ComfyUI's page, in a headless browser: templates open, nothing is red, one runs, help is read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from concept_atelier.host import folders
+from concept_atelier.host.graph import Link
+from concept_atelier.host.workflow import load_workflow
+from concept_atelier.lab.foreign import drawing_registry
+from concept_atelier.lab.locales import read, unescape
+from concept_atelier.nodes import NODES
+
+PACK = "concept-atelier"
+ROOT = Path(__file__).resolve().parents[3]
+WORKFLOWS = ROOT / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+
+MISSING_OR_RED = """() => window.app.graph._nodes.filter(
+    node => node.has_errors || (!window.LiteGraph.registered_node_types[node.type] && !node.isVirtualNode)
+).map(node => `${node.id} ${node.type}`)"""
+
+
+def read_by_us(name):
+    """What our runner makes of a workflow file: id to class and inputs."""
+    with folders.use(folders.headless(ROOT, (WORKFLOWS / "input",))):
+        graph = load_workflow(WORKFLOWS / f"{name}.json").graph(drawing_registry())
+    return {
+        key: (node.class_type, {k: [v.node, v.slot] if isinstance(v, Link) else v for k, v in node.inputs.items()})
+        for key, node in graph.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_opens_whole_and_means_what_we_read(page, shots, version, name):
+    page.load(name)
+    page.shoot(shots / f"{version}_{name}.png")
+    assert page.js(MISSING_OR_RED) == []
+    prompt = page.js("async () => (await window.app.graphToPrompt()).output")
+    theirs = {key: (node["class_type"], node["inputs"]) for key, node in prompt.items()}
+    assert theirs == read_by_us(name)
+    assert not page.errors()
+
+
+def test_the_template_browser_shows_ours(page, shots, version):
+    page.js("() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    page.tab.wait_for_timeout(4000)
+    page.tab.get_by_text(PACK, exact=True).first.click()
+    page.tab.wait_for_timeout(3000)
+    page.shoot(shots / f"{version}_templates.png")
+    pictures = page.js(
+        "() => [...document.querySelectorAll('img')].filter(i => i.naturalWidth).map(i => decodeURI(i.src))"
+    )
+    shown = {name for name in NAMES if any(f"{PACK}/{name}.jpg" in source for source in pictures)}
+    assert shown == set(NAMES)
+    assert not page.errors()
+
+
+def test_one_runs_from_the_page(page, shots, version, server):
+    page.load("see_where_words_land")
+    key = page.js(
+        """async () => {
+            const done = new Promise(resolve => window.app.api.addEventListener(
+                'promptQueued', () => resolve(true), {once: true}));
+            await window.app.queuePrompt(0, 1);
+            return (await (await fetch('/history')).json(), await (await fetch('/queue')).json());
+        }"""
+    )
+    running = [entry[1] for entry in (*key["queue_running"], *key["queue_pending"])]
+    history = server.wait_for(running[0]) if running else next(reversed(server.json("/history").values()))
+    assert history["status"]["status_str"] == "success", history["status"]["messages"][-1]
+    page.tab.wait_for_timeout(4000)
+    page.shoot(shots / f"{version}_ran.png")
+    assert page.js(MISSING_OR_RED) == []
+    assert page.js("() => window.app.graph._nodes.filter(n => n.imgs?.length).length") >= 3
+    assert not page.errors()
+
+
+def test_tooltips_with_signs_of_the_message_syntax_are_read(page):
+    """Our words pass through the front end's message compiler: one wrong sign would make a tooltip an error."""
+    page.js("() => window.app.graph.clear()")
+    for node in NODES:
+        assert page.js("type => !!window.LiteGraph.createNode(type)", node.GET_SCHEMA().node_id)
+    assert not page.errors()
+
+
+@pytest.mark.parametrize("page", ["fr-FR"], indirect=True)
+def test_names_are_french_for_a_french_browser(page, shots, version):
+    page.load("take_a_picture_apart")
+    page.shoot(shots / f"{version}_french.png")
+    words = {key: unescape(of["display_name"]) for key, of in read("fr").items()}
+    titles = page.js("() => window.app.graph._nodes.map(n => [n.type, n.title])")
+    ours = [(kind, title) for kind, title in titles if kind in words]
+    assert ours and all(title == words[kind] for kind, title in ours if not title.startswith("Prompt of"))
+    assert not page.errors()
+
+
+def test_the_blueprint_is_offered_and_opens(page, shots, version, server):
+    if version.startswith("0.3."):
+        pytest.skip(f"ComfyUI {version} does not offer subgraphs of node packs")
+    body = json.loads((ROOT / "subgraphs" / "Take picture apart.json").read_text(encoding="utf-8"))
+    page.js("async body => await window.app.loadGraphData(body)", body)
+    page.tab.wait_for_timeout(1500)
+    node = page.js(
+        """() => { const [node] = window.app.graph._nodes; return {
+            title: node.title, inputs: node.inputs.map(i => i.type), outputs: node.outputs.map(o => o.type),
+            widgets: node.widgets.map(w => w.name), inside: node.subgraph.nodes.map(n => n.type) }; }"""
+    )
+    page.js("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.shoot(shots / f"{version}_blueprint.png")
+    assert node["title"] == "Take picture apart"
+    assert node["outputs"] == ["CONCEPTS", "MASK", "IMAGE"]
+    assert {"IMAGE", "MODEL", "CLIP", "VAE"} <= set(node["inputs"])
+    assert len(node["inside"]) == 2 and "preset" in node["widgets"] and "merge" in node["widgets"]
+    assert not page.errors()
+
+
+def test_help_is_shown_for_a_selected_node(page, shots, version):
+    page.load("erase_a_concept")
+    page.js(
+        """() => { const node = window.app.graph._nodes.find(n => n.type === 'ConceptAtelierEraseConcepts');
+                   window.app.canvas.selectNode(node); }"""
+    )
+    page.tab.wait_for_timeout(1500)
+    page.js("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.tab.wait_for_timeout(1000)
+    button = page.tab.locator("[data-testid='info-button'], button:has(.icon-\\\\[lucide--info\\\\]), .pi-info-circle")
+    if not button.count():
+        pytest.skip(f"no info button in the front end of ComfyUI {version}")
+    button.first.click()
+    page.tab.wait_for_timeout(2500)
+    page.shoot(shots / f"{version}_help.png")
+    assert page.tab.get_by_text("WACV 2024").count()
+    assert not [text for text in page.errors() if "/en.md" not in text]

@@ -1,0 +1,71 @@
+"""The lab model as native MODEL, CLIP and VAE: what ComfyUI's stock nodes make of it."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+
+@pytest.fixture(scope="module")
+def lab(parts_of):
+    return parts_of("lab")
+
+
+def test_it_draws_what_it_draws_headless(lab, draw, pack):
+    """Same seed, same sampler, no trained number different: a picture of the object by both hosts."""
+    load, backbone_of = pack("lab.model.handles").load_handles, pack("host.adapters").backbone_of
+    model, clip, vae = load()
+    headless = backbone_of(model, clip, vae)
+    conditioning = [[[c.context, dict(c.extras)]] for c in (headless.encode_text([t]) for t in ("a cat", ""))]
+    sample = pack("host.sampling").sample
+    with torch.no_grad():
+        drawn = sample(model, *conditioning, {"samples": torch.zeros(1, 4, 16, 16)}, seed=3, steps=8, cfg=3.0)
+        expected = headless.decode_latent(drawn["samples"] * model.scaling_factor).movedim(1, -1)
+    got = draw(lab, size=(128, 128), steps=8)
+    assert expected.std() > 0.05
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-3)
+
+
+def test_stock_vae_nodes(lab, stock, image):
+    latent = stock("VAEEncode", vae=lab["vae"], pixels=image)[0]
+    again = stock("VAEDecode", vae=lab["vae"], samples=latent)[0]
+    tiled = stock("VAEDecodeTiled", vae=lab["vae"], samples=latent, tile_size=512, overlap=64)[0]
+    assert latent["samples"].shape == (1, 4, 8, 12) and again.shape == image.shape
+    assert (again - image).square().mean() < 0.02
+    torch.testing.assert_close(tiled, again, rtol=0, atol=0.02)
+
+
+def test_stock_lora_loader(lab, stock, draw, comfy_base):
+    keys = (
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v",
+        "lora_te_text_model_encoder_layers_0_mlp_fc1",
+    )
+    shapes = ((64, 192), (768, 192))
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for key, (out, into) in zip(keys, shapes, strict=True):
+        tensors[f"{key}.lora_up.weight"] = torch.randn(out, 2, generator=generator)
+        tensors[f"{key}.lora_down.weight"] = torch.randn(2, into, generator=generator) / into**0.5
+    save_file(tensors, comfy_base / "models/loras/lab.safetensors")
+    loader = {"model": lab["model"], "clip": lab["clip"], "lora_name": "lab.safetensors"}
+    before = draw(lab)
+    pictures = []
+    for strengths in ((1.0, 0.0), (0.0, 1.0)):
+        model, clip = stock("LoraLoader", **loader, strength_model=strengths[0], strength_clip=strengths[1])
+        pictures.append(draw(lab | {"model": model, "clip": clip}))
+    assert not any(torch.allclose(picture, before) for picture in pictures)
+    assert draw(lab).equal(before)
+
+
+def test_stock_merge_node(lab, stock, draw, run):
+    other = run("LoadLabModel")[0]
+    merged = stock("ModelMergeSimple", model1=lab["model"], model2=other, ratio=0.5)[0]
+    torch.testing.assert_close(draw(lab | {"model": merged}), draw(lab), rtol=0, atol=1e-3)
+
+
+def test_stock_clip_skip(lab, stock, pack):
+    skipped = stock("CLIPSetLastLayer", clip=lab["clip"], stop_at_clip_layer=-2)[0]
+    backbone_of = pack("host.adapters").backbone_of
+    with torch.no_grad():
+        plain, deep = (backbone_of(clip=clip).encode_text(["a cat"]).context for clip in (lab["clip"], skipped))
+    assert not torch.allclose(plain, deep)
+    assert deep.equal(stock("CLIPTextEncode", clip=skipped, text="a cat")[0][0][0])

@@ -1,0 +1,95 @@
+"""Prompts with learnt vectors in them, as ComfyUI's own tokenizer reads them."""
+
+import pytest
+import torch
+
+PROMPTS = [
+    "a photo of a cat",
+    "",
+    "a (red:1.3) cat, ((sharp)) and \\(plain\\) brackets",
+    "the [end] of 2 roads " + "and a very long walk " * 30,
+]
+
+
+@pytest.fixture
+def vectors(pack, parts):
+    """Two vectors for each text encoder."""
+    generator = torch.Generator().manual_seed(4)
+    widths = pack("host.adapters").backbone_of(clip=parts["clip"]).text_widths
+    return {name: 0.05 * torch.randn(2, width, generator=generator) for name, width in widths.items()}
+
+
+@pytest.fixture
+def embedding(pack, vectors, family):
+    """The vectors in the embeddings folder, as ``embedding:NAME``."""
+    tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
+    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current())[0]
+
+
+def same(got, expected):
+    """Two CONDITIONINGs, to the bit."""
+    assert len(got) == len(expected) == 1
+    assert got[0][0].equal(expected[0][0])
+    assert got[0][1].keys() == expected[0][1].keys()
+    assert got[0][1]["pooled_output"].equal(expected[0][1]["pooled_output"])
+
+
+@pytest.mark.parametrize("text", PROMPTS)
+def test_a_prompt_is_that_of_the_stock_node(pack, parts, stock, text):
+    with torch.inference_mode():
+        got = pack("host.adapters").encode_prompt(parts["clip"], text, {})
+        same(got, stock("CLIPTextEncode", clip=parts["clip"], text=text)[0])
+        backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+        assert backbone.encode_text([text]).context.equal(got[0][0])
+
+
+@pytest.mark.parametrize(
+    "text", ["a photo of {}", "{}, and a cat", "a cat and ({}:1.2) on the moon", "{} {}", "many words " * 40 + "{}"]
+)
+def test_encode_concept_prompt_is_the_stock_node_with_the_embedding(
+    pack, parts, stock, run, vectors, embedding, family, text
+):
+    tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
+    got = run("EncodeConceptPrompt", clip=parts["clip"], tokens=tokens, text=text.format("<kept>", "<1>"))[0]
+    written = text.format(f"embedding:{embedding}", f"embedding:{embedding}")
+    same(got, stock("CLIPTextEncode", clip=parts["clip"], text=written)[0])
+
+
+def test_embedding_files_stand_beside_tokens(pack, parts, stock, run, vectors, embedding, family):
+    tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
+    got = run("EncodeConceptPrompt", clip=parts["clip"], tokens=tokens, text=f"<kept> with embedding:{embedding}")[0]
+    both = f"embedding:{embedding} with embedding:{embedding}"
+    same(got, stock("CLIPTextEncode", clip=parts["clip"], text=both)[0])
+
+
+def test_words_are_found_in_what_the_tokenizer_made(pack, parts, vectors, embedding):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    text = f"a (<apple>:1.2), cat and embedding:{embedding}"
+    read = backbone.tokenize(text, {"<apple>": vectors})
+    found = [(token.text, token.placeholder) for token in read.tokens]
+    name = f"embedding:{embedding}"
+    assert [entry for entry in found if entry[1]] == [("<apple>", "<apple>"), ("", "<apple>"), (name, name), ("", name)]
+    assert [token.position for token in read.tokens] == list(range(1, 1 + len(found)))
+    assert (read.start, read.end, read.length) == (0, 1 + len(found), 77)
+
+
+def test_positions_of_a_long_prompt_run_on(pack, parts):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    text = " ".join(f"cat {i % 10}" for i in range(60)) + " rocket"
+    read = backbone.tokenize(text)
+    assert read.length == backbone.encode_text([text]).context.shape[1] == 154
+    assert read.end == 76 and read.tokens[-1].position > 78
+    positions = [token.position for token in read.tokens]
+    assert positions == sorted(set(positions)) and not {0, 76, 77} & set(positions)
+
+
+def test_a_missing_embedding_is_an_error(pack, parts):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    with pytest.raises(FileNotFoundError, match="no embedding named 'nowhere'"):
+        backbone.encode_text(["a embedding:nowhere, cat"])
+
+
+def test_vectors_of_another_width_are_refused(pack, parts):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    with pytest.raises(ValueError, match="learnt for another model"):
+        backbone.encode_text(["<x>"], {"<x>": {name: torch.zeros(1, 5) for name in backbone.text_widths}})

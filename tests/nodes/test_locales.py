@@ -1,0 +1,122 @@
+"""Every word of every node, in every language: nothing stale, nothing missing, nothing that breaks the front end."""
+
+import json
+
+import pytest
+
+from concept_atelier.host.registry import default_registry
+from concept_atelier.lab import build_locales
+from concept_atelier.lab.locales import (
+    FOLDER,
+    OWN_TYPES,
+    SOURCE,
+    escape,
+    is_escaped,
+    languages,
+    node_words,
+    read,
+    shared_words,
+    unescape,
+)
+from concept_atelier.nodes import NODES
+
+ENGLISH = node_words()
+
+every_language = pytest.mark.parametrize("language", languages())
+
+
+def leaves(words, path=()):
+    """(path, text) of every text."""
+    for key, value in words.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def test_english_is_what_the_nodes_say_today():
+    stale = [n for n, text in build_locales.files().items() if (FOLDER / SOURCE / n).read_text("utf-8") != text]
+    assert not stale, "run python -m concept_atelier.lab.build_locales"
+
+
+def test_english_has_the_names_of_the_schemas():
+    for node in NODES:
+        schema, words = node.GET_SCHEMA(), ENGLISH[node.GET_SCHEMA().node_id]
+        assert unescape(words["display_name"]) == schema.display_name
+        assert unescape(words["description"]) == schema.description
+        assert {key: unescape(of["tooltip"]) for key, of in words.get("inputs", {}).items()} == {
+            entry.id: entry.as_dict()["tooltip"] for entry in schema.inputs
+        }
+        assert [unescape(of["name"]) for of in words["outputs"].values()] == [o.display_name for o in schema.outputs]
+
+
+def test_there_is_a_second_language():
+    assert "de" in languages()
+
+
+@every_language
+def test_no_node_input_or_output_is_missing_or_left_over(language):
+    wanted = {path for path, _ in leaves(ENGLISH)}
+    given = {path for path, _ in leaves(read(language))}
+    assert not wanted - given, "to translate"
+    assert not given - wanted, "no longer there"
+
+
+@every_language
+def test_shared_words_are_all_there(language):
+    assert {path for path, _ in leaves(read(language, "main"))} == {path for path, _ in leaves(shared_words())}
+
+
+@every_language
+def test_sentences_are_translated(language):
+    english = dict(leaves(ENGLISH))
+    copied = [path for path, text in leaves(read(language)) if path[-1] != "name" and text == english[path]]
+    assert not copied
+
+
+@every_language
+def test_no_two_nodes_have_the_same_name(language):
+    names = [words["display_name"] for words in read(language).values()]
+    assert len(set(names)) == len(names)
+
+
+@every_language
+def test_values_that_must_be_typed_are_kept(language):
+    """Options of combos and examples of prompts stand in texts as they must be written."""
+    english, theirs = dict(leaves(ENGLISH)), dict(leaves(read(language)))
+    for text in ("small_grid", "small_model", "<apple>", "1+3, 2+4", "embedding:name", "atelier/apple"):
+        for path, said in english.items():
+            assert text not in said or text in theirs[path], path
+
+
+@pytest.mark.parametrize("language", [SOURCE, *languages()])
+def test_no_text_is_taken_for_syntax_by_the_front_end(language):
+    for name in ("main", "nodeDefs"):
+        for path, text in leaves(read(language, name)):
+            assert text.strip() == text and text, path
+            assert is_escaped(text), path
+
+
+def test_escaping_can_be_undone():
+    text = "a {} and {x} @ home | 5 $"
+    assert not is_escaped(text)
+    assert is_escaped(escape(text)) and unescape(escape(text)) == text
+    assert escape("plain <b> text") == "plain <b> text"
+
+
+def test_our_socket_types_are_those_the_nodes_have():
+    registry = default_registry()
+    stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "*"}
+    stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+    used = {
+        entry.get_io_type()
+        for node in NODES
+        for entry in (*registry.schema(node.GET_SCHEMA().node_id).inputs, *node.GET_SCHEMA().outputs)
+    }
+    assert used - stock == set(OWN_TYPES)
+
+
+def test_files_end_in_a_line_and_are_read_as_utf8():
+    for path in FOLDER.glob("*/*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert text.endswith("}\n") and json.loads(text)
