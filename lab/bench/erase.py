@@ -32,7 +32,7 @@ from .drawing import draw
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, with_interval
 
-STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS = 4, 4, 16, 4, 4
+STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS = 4, 4, 32, 4, 4
 FIGURES = {
     "found_before": ("erased object found before", None),
     "found_after": ("erased object found after", 0.05),
@@ -234,8 +234,8 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``bench erase``; 88 cases hold 1056 pairs of other objects."""
-    add_common_arguments(parser, cases=88)
+    """The arguments of ``bench erase``; 44 cases hold 1056 pairs of other objects."""
+    add_common_arguments(parser, cases=44)
     parser.add_argument("--preset", choices=PRESETS, default="small_model", help="default: %(default)s")
     parser.add_argument("--anchor", default="", help="what to draw instead (default: the empty prompt)")
     parser.add_argument(
