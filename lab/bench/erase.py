@@ -30,7 +30,7 @@ from .command import add_common_arguments, load_parts, run_command
 from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
-from .summary import aligned, interval, with_interval
+from .summary import aligned, interval, means, with_interval
 
 STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS = 4, 4, 32, 4, 4
 FIGURES = {
@@ -193,16 +193,16 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
         "neighbours": [(row["others"], "neighbour") for row in objects],
         "style_found": [(row["targets"], None) for row in styles],
     }
-    means: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, listed in chosen.items():
         for when in ("before", "after"):
             values = [_share(entries, when, flag) for entries, flag in listed]
             key = f"found_{when}_synonym" if name == "synonym" else f"{name}_{when}"
-            means[key] = interval(values, request.seed) if values else None
+            found[key] = interval(values, request.seed) if values else None
     free = [_share([e for e in row["others"] if not e["preserved"]], "after") for row in objects]
-    means["free_after"] = interval(free, request.seed) if free else None
+    found["free_after"] = interval(free, request.seed) if free else None
     pairs = sum(len(row["others"]) for row in objects)
-    return {name: means[name] for name in FIGURES} | {"pairs_of_others": pairs, "per_concept": per_concept(objects)}
+    return {name: found[name] for name in FIGURES} | {"pairs_of_others": pairs, "per_concept": per_concept(objects)}
 
 
 def per_concept(rows: Sequence[Row]) -> dict[str, Any]:
@@ -279,4 +279,4 @@ CONTROLS = (
     Control("random_vector", "objects lost when a random vector is erased", _loss, 0.15, {"random_vector": True}),
     Control("untrained", "objects found before, a model at random weights", _found_before, 0.1, untrained=True),
 )
-BENCH = Bench("erase", 2, prepare, measure, figures, table)
+BENCH = Bench("erase", 2, prepare, measure, figures, table, means)

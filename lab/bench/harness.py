@@ -61,6 +61,7 @@ class Bench:
         measure: one case: what was prepared, the request, the case's number; gives a row that JSON can hold.
         summarise: rows and request to figures.
         table: a result of :func:`run` as text.
+        headline: a summary to its few figures by name, without intervals.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Bench:
     measure: Callable[[Any, Request, int], Row]
     summarise: Callable[[Sequence[Row], Request], dict[str, Any]]
     table: Callable[[Mapping[str, Any]], str]
+    headline: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
 
 Engine = Callable[[Callable[[], Callable[[int], Row]], Iterable[int]], Iterator[tuple[int, Row]]]
@@ -95,7 +97,7 @@ def run(
         engine: who works off the cases that are not there yet.
 
     Returns:
-        what JSON holds: ``bench``, ``schema``, the request, ``rows`` by case and the ``summary``.
+        what JSON holds: ``bench``, ``schema``, the request, ``rows`` by case, ``figures`` and the ``summary``.
     """
     store = RowStore(cache / f"{bench.name}-{digest(bench, request)}.jsonl" if cache else None)
     rows = {index: row for index, row in store.rows.items() if index < request.cases}
@@ -109,7 +111,8 @@ def run(
     asked = {"cases": request.cases, "seed": request.seed, "split": request.split, "options": dict(request.options)}
     model = {"model": request.model, "untrained": request.untrained}
     summary = bench.summarise(ordered, request)
-    return {"bench": bench.name, "schema": bench.schema, **asked, **model, "rows": ordered, "summary": summary}
+    figures = {"figures": bench.headline(summary), "summary": summary}
+    return {"bench": bench.name, "schema": bench.schema, **asked, **model, "rows": ordered, **figures}
 
 
 class RowStore:

@@ -31,7 +31,7 @@ from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
 from .metrics import best_assignment, iou_matrix
-from .summary import aligned, interval, with_interval
+from .summary import aligned, interval, means, with_interval
 
 COUNTS, DRAWS, TEMPLATE = (1, 2, 3), 8, "a photo of {}"
 SCORES = {
@@ -202,4 +202,11 @@ CONTROLS = (
     Control("untrained_tokens", "the same, tokens as they start", _seen_acc1, 0.15, {"untrained_tokens": True}),
     Control("shuffled_masks", "the same, masks of other objects", _seen_acc1, 0.2, {"shuffled_masks": True}),
 )
-BENCH = Bench("learn", 1, prepare, measure, figures, table)
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Seen and unseen objects' means."""
+    return {name: means(group) for name, group in summary.items()}
+
+
+BENCH = Bench("learn", 1, prepare, measure, figures, table, headline)

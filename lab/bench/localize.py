@@ -23,7 +23,7 @@ from .controls import Control
 from .drawing import SIDE
 from .harness import Bench, Request, Row
 from .metrics import score_masks
-from .summary import Summary, detail_table, miou_table, summarise
+from .summary import Summary, detail_table, means, miou_table, summarise
 
 METHODS = {
     "concepts": "concepts",
@@ -136,4 +136,24 @@ CONTROLS = (
     Control("shuffled", "the true masks of another scene", _miou("shuffled"), 0.25),
     Control("random", "random boxes", _miou("random"), 0.25),
 )
-BENCH = Bench("localize", 3, backbone_for, measure, figures, table)
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Means over all scenes: of the concepts, at pixel resolution where nothing is said, and of the baselines."""
+    scores = summary["all"]["scores"]
+    pixel = means(scores["concepts"]["pixel"])
+    baselines = {
+        name: {f"miou_{resolution}": found["miou"]["mean"] for resolution, found in scores[name].items()}
+        for name in METHODS
+        if name not in ("concepts", "ceiling")
+    }
+    return {
+        "miou_grid": scores["concepts"]["grid"]["miou"]["mean"],
+        "miou_pixel": pixel["miou"],
+        "ceiling_pixel": scores["ceiling"]["pixel"]["miou"]["mean"],
+        **{name: pixel[name] for name in ("recall", "precision", "count_error", "ari")},
+        "baselines": baselines,
+    }
+
+
+BENCH = Bench("localize", 3, backbone_for, measure, figures, table, headline)

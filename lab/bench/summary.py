@@ -58,6 +58,11 @@ def interval(values: Sequence[float], seed: int) -> dict[str, float]:
     return {"mean": round(sum(values) / len(values), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
+def means(entries: Mapping[str, Any]) -> dict[str, float]:
+    """The means of those entries that are intervals."""
+    return {name: entry["mean"] for name, entry in entries.items() if isinstance(entry, Mapping) and "mean" in entry}
+
+
 def miou_table(summary: Summary, methods: Mapping[str, str], resolution: str) -> str:
     """Mean IoU of every method (key to heading) by group, with intervals."""
     head = ["", "cases", *methods.values()]

@@ -76,5 +76,7 @@ def test_figures_are_means_and_the_table_names_what_fails():
     assert summary["vae_psnr"]["mean"] == 21.5
     assert (summary["judge_clean"]["mean"], summary["judge_vae"]["mean"]) == (1, 0.25)
     assert summary["per_object"] == {"cat": 1.0, "dog": 0.0}
+    figures = lab.headline(summary)
+    assert figures["two_objects"] == 0.75 and figures["judge_accuracy"] == (1 + 0.25) / 2
     text = lab.table({"cases": 4, "split": "test", "seed": 0, "summary": summary})
     assert "dog 0.00" in text and "cat" not in text and "0.95" in text

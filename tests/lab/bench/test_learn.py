@@ -119,4 +119,5 @@ def test_figures_stand_apart_for_seen_and_unseen_objects():
     summary = learn.figures([row(False, True), row(True, False)], request())
     assert summary["seen"]["acc1"]["mean"] == 1 and summary["unseen"]["acc1"]["mean"] == 0.5
     assert summary["seen"]["sim_i"]["mean"] == 0.6 and summary["seen"]["sim_c"]["mean"] == 0.25
+    assert learn.headline(summary)["unseen"]["acc1"] == 0.5
     assert "seen (1 scenes)" in learn.table({"cases": 2, "split": "test", "seed": 0, "summary": summary})

@@ -62,6 +62,15 @@ def test_the_masks_of_another_scene_are_at_chance(result):
         assert control.figure(result["summary"]) <= control.at_most
 
 
+def test_the_few_figures_have_names(result):
+    figures = result["figures"]
+    assert set(figures) == {
+        *("miou_grid", "miou_pixel", "ceiling_pixel", "recall", "precision", "count_error", "ari", "baselines"),
+    }
+    assert figures["miou_pixel"] == mean(result["summary"], "concepts")
+    assert figures["baselines"]["random"]["miou_pixel"] == mean(result["summary"], "random")
+
+
 def test_scenes_may_touch_or_hold_two_alike():
     alike = make_case("test", 2, 0, (128, 128), False, alike=True)
     assert len(alike.names) == 3 and len(set(alike.names)) == 2
