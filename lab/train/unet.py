@@ -70,8 +70,9 @@ STAGES = (
     Stage(288_000, ((WHOLE, 1.0),)),
     Stage(340_000, ((CLOSE_UP, 0.6), (WIDE, 0.12), (TALL, 0.12), (FULL, 0.16))),
     Stage(360_000, ((CLOSE_UP, 0.68), (WIDE, 0.08), (TALL, 0.08), (FULL, 0.16))),
-    Stage(492_000, ((CLOSE_UP, 0.74), (WIDE, 0.06), (TALL, 0.06), (FULL, 0.14))),
-    Stage(501_000, ((FULL, 1.0),)),
+    Stage(400_000, ((CLOSE_UP, 0.74), (WIDE, 0.06), (TALL, 0.06), (FULL, 0.14))),
+    Stage(494_000, ((CLOSE_UP, 0.8), (WIDE, 0.06), (TALL, 0.06), (FULL, 0.08))),
+    Stage(500_500, ((FULL, 1.0),)),
 )
 PROMPTS = (
     "a cat in noto style on blue",
