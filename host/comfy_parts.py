@@ -14,7 +14,7 @@ SUPPORTED: Mapping[str, str] = {
 """Family to how people call it."""
 
 FAMILY_MARK = "concept_atelier_family"
-"""Attribute of a model configuration, or of a text model, that says its family: the lab model's say ``lab``."""
+"""Attribute of the class of a model configuration, or of a text model, that says its family: the lab's say ``lab``."""
 
 LATENT_CHANNELS = 4
 
@@ -30,7 +30,7 @@ def model_family(patcher: Any) -> str:
     import comfy.supported_models as known
 
     model, config = patcher.model, getattr(patcher.model, "model_config", None)
-    family = getattr(config, FAMILY_MARK, None)
+    family = getattr(type(config), FAMILY_MARK, None)  # of the class: the object logs what it is asked for in vain
     latents = getattr(model, "latent_format", None)
     if family is None and isinstance(model, base.SDXL) and isinstance(latents, formats.SDXL):
         family = "sdxl"
@@ -50,7 +50,7 @@ def text_family(clip: Any) -> str:
     import comfy.sdxl_clip
 
     text_model = clip.cond_stage_model
-    marked = getattr(text_model, FAMILY_MARK, None)
+    marked = getattr(type(text_model), FAMILY_MARK, None)
     if marked is not None:
         return marked
     if isinstance(text_model, comfy.sdxl_clip.SDXLClipModel):
