@@ -19,6 +19,22 @@ FAMILY_MARK = "concept_atelier_family"
 LATENT_CHANNELS = 4
 
 
+_MARKS: Mapping[str, tuple[str, ...]] = {
+    "MODEL": ("clone", "model", "model_options", "get_model_object"),
+    "CLIP": ("cond_stage_model", "tokenizer", "patcher"),
+    "VAE": ("encode", "decode", "patcher"),
+}
+
+
+def check_part(socket: str, part: Any) -> None:
+    """Raise :class:`UnsupportedModelError` unless a MODEL, CLIP or VAE can do what ComfyUI's can."""
+    if not all(hasattr(part, name) for name in _MARKS[socket]):
+        raise UnsupportedModelError(
+            f"{socket} is a {type(part).__module__}.{type(part).__qualname__}, which is none of ComfyUI's; "
+            "connect what a checkpoint loader or Load Lab Model gives"
+        )
+
+
 def model_family(patcher: Any) -> str:
     """The family of a ``ModelPatcher``.
 
@@ -76,7 +92,7 @@ def _check_inputs(model: Any, called: str) -> None:
     if channels != LATENT_CHANNELS:
         raise UnsupportedModelError(
             f"MODEL is a {called} that reads {channels} channels (an inpainting or editing variant); use the plain "
-            f"model it was made from. {_supported().capitalize()}"
+            f"model it was made from; {_supported()}"
         )
 
 
@@ -87,5 +103,5 @@ def _check_sampling(patcher: Any, called: str) -> None:
     if not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
         raise UnsupportedModelError(
             f"MODEL is a {called} sampled by {type(rule).__mro__[1].__name__}, which has no table of noise levels; "
-            f"take out the node that changes its sampling. {_supported().capitalize()}"
+            f"take out the node that changes its sampling; {_supported()}"
         )

@@ -106,7 +106,7 @@ def test_half_precision_weights_are_learnt_on(parts_of, run, image, masks, draw,
     tokens, _ = run("LearnConceptTokens", **given, concepts=concepts, steps=3, preview_every=0)
     assert bool(torch.isfinite(tokens.losses).all())
     assert all(value.equal(before[key]) for key, value in half.model.state_dict().items())
-    assert half.model.diffusion_model.dtype == torch.float16
+    assert half.model.manual_cast_dtype is None and half.model.get_dtype() == torch.float16
 
 
 def test_learning_lowers_its_loss_on_the_lab_model(parts_of, run, pack):
