@@ -69,11 +69,12 @@ def _check(erasure: Erasure, keys: Mapping[str, str], patcher: Any) -> None:
         raise ValueError(
             f"the erasure was made for another model ({erasure.family}): this one has no {', '.join(unknown[:3])}"
         )
-    shapes = {key: tuple(weight.shape) for key, weight in patcher.model.state_dict().items() if key in keys.values()}
+    state = patcher.model.state_dict()
+    shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
     for name, factor in erasure.factors.items():
         change = (factor.up.shape[0], factor.down.shape[1])
-        if change != shapes[keys[name]]:
+        if change != shapes[name]:
             raise ValueError(
-                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[keys[name]]} here and "
+                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[name]} here and "
                 f"{change} there"
             )

@@ -67,6 +67,8 @@ def test_what_could_not_be_heard_is_said(capture):
         capture.run_of(torch.zeros(1))
     with pytest.raises(ValueError, match="no attention was recorded: tiles were turned"):
         Run((), (2, 2), None, ("tiles were turned",)).parts_about(CAT)
+    capture.add(Run((part(),), (2, 2), None, ("one layer was merged",)))
+    assert capture.run_of(torch.zeros(1))[1] == "Not all of it was heard: one layer was merged."
     capture.add(run(1, part(), part(DOG)))
     with pytest.raises(ValueError, match="2 parts"):
         capture.maps()
