@@ -73,7 +73,7 @@ def pack(comfyui) -> Callable[[str], ModuleType]:
 def run(pack, comfyui) -> Callable[..., tuple[Any, ...]]:
     """Run a node of ours by its class name, as ComfyUI runs it: widgets that are not given keep their defaults."""
 
-    def go(name: str, **given: Any) -> tuple[Any, ...]:
+    def go(name: str, /, **given: Any) -> tuple[Any, ...]:
         node = getattr(pack("nodes"), name)
         schema = node.GET_SCHEMA()
         defaults = {entry.id: entry.as_dict()["default"] for entry in schema.inputs if "default" in entry.as_dict()}
@@ -92,7 +92,7 @@ def run(pack, comfyui) -> Callable[..., tuple[Any, ...]]:
 def stock(comfyui) -> Callable[..., tuple[Any, ...]]:
     """Run a node of ComfyUI's own by its class name."""
 
-    def go(name: str, **given: Any) -> tuple[Any, ...]:
+    def go(name: str, /, **given: Any) -> tuple[Any, ...]:
         node = comfyui.NODE_CLASS_MAPPINGS[name]
         with torch.inference_mode():
             return getattr(node(), node.FUNCTION)(**given)
