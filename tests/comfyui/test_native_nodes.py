@@ -110,8 +110,8 @@ def test_half_precision_weights_are_learnt_on(parts_of, build, run, image, masks
 
 def test_learning_lowers_its_loss_on_the_lab_model(parts_of, run, pack):
     scene = pack("lab.world.scene").sample_scene("train", 5)
-    image = torch.from_numpy(scene.picture).float()[None] / 255
-    masks = torch.stack([torch.from_numpy(thing.mask) for thing in scene.objects]).float()
+    image = torch.tensor(scene.picture).float()[None] / 255
+    masks = torch.stack([torch.tensor(thing.mask) for thing in scene.objects]).float()
     parts = parts_of("lab")
     concepts = run("ConceptsFromMasks", **parts, image=image, masks=masks)[0]
     tokens, _ = run("LearnConceptTokens", **parts, image=image, concepts=concepts, steps=60, preview_every=0)
