@@ -257,8 +257,9 @@ def test_an_interrupted_run_leaves_nothing(parts_of, capture, sample, comfyui, u
     stopping = model.clone()
 
     def stop(apply_model, args):
+        apply_model(args["input"], args["timestep"], **args["c"])
         management.interrupt_current_processing(True)
-        return apply_model(args["input"], args["timestep"], **args["c"])
+        management.throw_exception_if_processing_interrupted()  # the server's progress hook asks so after each step
 
     stopping.set_model_unet_function_wrapper(stop)
     options = dict(model.model_options["transformer_options"])
