@@ -166,9 +166,11 @@ def test_an_erasure_of_another_model_is_refused(parts_of, erase, pack):
 
 def diffusers_twin(model, family):
     """A diffusers UNet with the very weights of a small MODEL, and a pipeline around it."""
+    import comfy.model_management as management
     import comfy.utils
     from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 
+    management.load_models_gpu([model])  # else the weights are those of the clone that ran last
     config = model.model.model_config.unet_config
     heads = 4 if family == "sd15" else (4, 8)
     shape = {"block_out_channels": (64, 128), "layers_per_block": 1, "cross_attention_dim": config["context_dim"]}
