@@ -93,14 +93,14 @@ class AttentionCapture:
                 "connect that one to the sampler"
             )
         found = [run for run in self.runs if run.gave(samples)]
-        if found:
-            return found[-1], ""
-        if len(self.runs) == 1:
-            return self.runs[-1], ""
-        return self.runs[-1], (
-            f"This latent is not one that came straight out of the {len(self.runs)} last runs of the captured MODEL; "
-            "shown is the last of them."
-        )
+        run = found[-1] if found else self.runs[-1]
+        notes = [f"Not all of it was heard: {_reasons(run.missed)}."] if run.missed else []
+        if not found and len(self.runs) > 1:
+            notes.append(
+                f"This latent is not one that came straight out of the {len(self.runs)} last runs of the captured "
+                "MODEL; shown is the last of them."
+            )
+        return run, " ".join(notes)
 
     def maps(self) -> AttentionMaps:
         """The maps of the last run, where it had one text and one place. Raises ``ValueError`` otherwise."""

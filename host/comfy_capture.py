@@ -31,7 +31,7 @@ WRAPPER_KEY = "concept_atelier.capture"
 def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
     """A clone whose sampling runs are added to ``capture`` as they finish.
 
-    Raises ``ValueError`` for models that are no UNet of Stable Diffusion.
+    Raises :class:`~.errors.UnsupportedModelError` for models that are no UNet of Stable Diffusion.
     """
     import comfy.patcher_extension as extension
 
@@ -82,7 +82,7 @@ class _RunListener:
         """A copy of the run's model options that listens."""
         import comfy.patcher_extension as extension
 
-        options = extension.copy_nested_dicts({**model_options})
+        options = extension.copy_nested_dicts(dict(model_options))
         options["transformer_options"] = listened(options.get("transformer_options", {}), self.sites, self.hear)
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),

@@ -6,6 +6,8 @@ model (erasures, LoRA files) goes by diffusers' names (``down_blocks.0.attention
 
 from typing import Any
 
+from .errors import UnsupportedModelError
+
 PREFIX = "diffusion_model."
 
 
@@ -20,7 +22,7 @@ def cross_attention_keys(patcher: Any) -> dict[str, str]:
     For instance ``down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight`` to
     ``diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight``.
 
-    Raises ``ValueError`` for models whose layout has no such projections (no UNet of Stable Diffusion).
+    Raises :class:`~.errors.UnsupportedModelError` for models without such projections (no UNet of Stable Diffusion).
     """
     import comfy.utils
 
@@ -29,7 +31,7 @@ def cross_attention_keys(patcher: Any) -> dict[str, str]:
     wanted = (".attn2.to_k.weight", ".attn2.to_v.weight")
     keys = {named[key]: key for key in patcher.model.state_dict() if key.endswith(wanted) and key in named}
     if not keys:
-        raise ValueError(
+        raise UnsupportedModelError(
             f"{type(config).__name__} has no cross-attention projections that can be edited; supported are the UNets "
             "of Stable Diffusion 1.x, 2.x and XL and the lab model"
         )

@@ -7,6 +7,7 @@ from torch import nn
 from ..core.attention.selection import Kind, Stage
 from ..core.backbone import AttentionSite
 from .comfy_names import PREFIX
+from .errors import UnsupportedModelError
 
 BlockKey = tuple[str, int, int]
 """ComfyUI's name of a transformer block: ``input``, ``middle`` or ``output``, number of the block, depth inside it."""
@@ -24,10 +25,10 @@ def site_table(unet: Any) -> dict[SiteKey, AttentionSite]:
     """Every attention layer of a ComfyUI ``UNetModel`` in the order they run, by what its block is called at run time.
 
     Names are module paths: ``diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2``.
-    Raises ``ValueError`` for a model that is no such UNet.
+    Raises :class:`~.errors.UnsupportedModelError` for a model that is no such UNet.
     """
     if not all(hasattr(unet, group) for group, _, _ in _GROUPS):
-        raise ValueError(
+        raise UnsupportedModelError(
             f"{type(unet).__name__} is no UNet; attention is heard in Stable Diffusion 1.x, 2.x, XL and the lab model"
         )
     table: dict[SiteKey, AttentionSite] = {}

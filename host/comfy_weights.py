@@ -35,9 +35,11 @@ def with_erasure(patcher: Any, erasure: Erasure) -> Any:
 
     keys = cross_attention_keys(patcher)
     _check(erasure, keys, patcher)
+    clone = patcher.clone()
+    if erasure.strength == 0:
+        return clone
     tensors = {f"{keys[name]}.{part}": one for name, f in erasure.factors.items() for part, one in _halves(f).items()}
     patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in erasure.factors})
-    clone = patcher.clone()
     refused = {keys[name] for name in erasure.factors} - set(clone.add_patches(patches, erasure.strength))
     if refused:
         raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")
@@ -67,11 +69,12 @@ def _check(erasure: Erasure, keys: Mapping[str, str], patcher: Any) -> None:
         raise ValueError(
             f"the erasure was made for another model ({erasure.family}): this one has no {', '.join(unknown[:3])}"
         )
-    shapes = {key: tuple(weight.shape) for key, weight in patcher.model.state_dict().items() if key in keys.values()}
+    state = patcher.model.state_dict()
+    shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
     for name, factor in erasure.factors.items():
         change = (factor.up.shape[0], factor.down.shape[1])
-        if change != shapes[keys[name]]:
+        if change != shapes[name]:
             raise ValueError(
-                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[keys[name]]} here and "
+                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[name]} here and "
                 f"{change} there"
             )

@@ -73,7 +73,7 @@ def pack(comfyui) -> Callable[[str], ModuleType]:
 def run(pack, comfyui) -> Callable[..., tuple[Any, ...]]:
     """Run a node of ours by its class name, as ComfyUI runs it: widgets that are not given keep their defaults."""
 
-    def go(name: str, **given: Any) -> tuple[Any, ...]:
+    def go(name: str, /, **given: Any) -> tuple[Any, ...]:
         node = getattr(pack("nodes"), name)
         schema = node.GET_SCHEMA()
         defaults = {entry.id: entry.as_dict()["default"] for entry in schema.inputs if "default" in entry.as_dict()}
@@ -92,7 +92,7 @@ def run(pack, comfyui) -> Callable[..., tuple[Any, ...]]:
 def stock(comfyui) -> Callable[..., tuple[Any, ...]]:
     """Run a node of ComfyUI's own by its class name."""
 
-    def go(name: str, **given: Any) -> tuple[Any, ...]:
+    def go(name: str, /, **given: Any) -> tuple[Any, ...]:
         node = comfyui.NODE_CLASS_MAPPINGS[name]
         with torch.inference_mode():
             return getattr(node(), node.FUNCTION)(**given)
@@ -101,17 +101,24 @@ def stock(comfyui) -> Callable[..., tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="session")
-def parts_of(pack, run) -> Callable[[str], dict[str, Any]]:
+def build(comfyui) -> Callable[..., Any]:
+    """Make a small model of a family at random weights: see :func:`small_models.build`."""
+
+    def go(family: str, **settings: Any) -> Any:
+        with torch.inference_mode():  # as the stock loader makes them
+            return _small_models().build(family, **settings)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def parts_of(pack, run, build) -> Callable[[str], dict[str, Any]]:
     """MODEL, CLIP and VAE of ``lab``, ``sd15``, ``sd2`` or ``sdxl`` (small, random weights), by socket name."""
     made: dict[str, dict[str, Any]] = {}
 
     def go(family: str) -> dict[str, Any]:
         if family not in made:
-            if family == "lab":
-                parts = run("LoadLabModel")
-            else:
-                with torch.inference_mode():  # as the stock loader makes them
-                    parts = _small_models().build(family)
+            parts = run("LoadLabModel") if family == "lab" else build(family)
             made[family] = dict(zip(("model", "clip", "vae"), parts, strict=True))
         return dict(made[family])
 

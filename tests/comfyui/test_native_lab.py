@@ -56,9 +56,11 @@ def test_stock_lora_loader(lab, stock, draw, comfy_base):
     assert draw(lab).equal(before)
 
 
-def test_stock_merge_node(lab, stock, draw, run):
-    other = run("LoadLabModel")[0]
-    merged = stock("ModelMergeSimple", model1=lab["model"], model2=other, ratio=0.5)[0]
+def test_stock_merge_node(lab, draw, run):
+    from comfy_extras.nodes_model_merging import ModelMergeSimple
+
+    with torch.inference_mode():
+        merged = ModelMergeSimple().merge(lab["model"], run("LoadLabModel")[0], 0.5)[0]
     torch.testing.assert_close(draw(lab | {"model": merged}), draw(lab), rtol=0, atol=1e-3)
 
 
