@@ -23,7 +23,7 @@ from ..core.backbone import (
 )
 from .comfy_encoding import encode, text_widths, word_vectors
 from .comfy_gradients import differentiable, differentiable_clip, plain_attention, wants_gradients
-from .comfy_parts import LATENT_CHANNELS, SUPPORTED, model_family, text_family
+from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
 from .comfy_sites import SiteKey, site_table
 from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
@@ -49,6 +49,9 @@ class ComfyBackbone:
         self._model, self._clip, self._vae = model, clip, vae
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[tuple[Tap, Sites]] = []
+        for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
+            if part is not None:
+                check_part(socket, part)
         families = [family(part) for part, family in ((model, model_family), (clip, text_family)) if part is not None]
         if len(set(families)) > 1:
             raise ValueError(
@@ -139,8 +142,8 @@ class ComfyBackbone:
             return
         import comfy.model_management as management
 
-        self._learning = None
         management.load_models_gpu(_patchers(self._model, self._clip))
+        self._learning = None
         management.soft_empty_cache()
 
     def _sites(self) -> Sites:

@@ -14,9 +14,25 @@ SUPPORTED: Mapping[str, str] = {
 """Family to how people call it."""
 
 FAMILY_MARK = "concept_atelier_family"
-"""Attribute of a model configuration, or of a text model, that says its family: the lab model's say ``lab``."""
+"""Attribute of the class of a model configuration, or of a text model, that says its family: the lab's say ``lab``."""
 
 LATENT_CHANNELS = 4
+
+
+_MARKS: Mapping[str, tuple[str, ...]] = {
+    "MODEL": ("clone", "model", "model_options", "get_model_object"),
+    "CLIP": ("cond_stage_model", "tokenizer", "patcher"),
+    "VAE": ("encode", "decode", "patcher"),
+}
+
+
+def check_part(socket: str, part: Any) -> None:
+    """Raise :class:`UnsupportedModelError` unless a MODEL, CLIP or VAE can do what ComfyUI's can."""
+    if not all(hasattr(part, name) for name in _MARKS[socket]):
+        raise UnsupportedModelError(
+            f"{socket} is a {type(part).__module__}.{type(part).__qualname__}, which is none of ComfyUI's; "
+            "connect what a checkpoint loader or Load Lab Model gives"
+        )
 
 
 def model_family(patcher: Any) -> str:
@@ -30,7 +46,7 @@ def model_family(patcher: Any) -> str:
     import comfy.supported_models as known
 
     model, config = patcher.model, getattr(patcher.model, "model_config", None)
-    family = getattr(config, FAMILY_MARK, None)
+    family = getattr(type(config), FAMILY_MARK, None)  # of the class: the object logs what it is asked for in vain
     latents = getattr(model, "latent_format", None)
     if family is None and isinstance(model, base.SDXL) and isinstance(latents, formats.SDXL):
         family = "sdxl"
@@ -50,7 +66,7 @@ def text_family(clip: Any) -> str:
     import comfy.sdxl_clip
 
     text_model = clip.cond_stage_model
-    marked = getattr(text_model, FAMILY_MARK, None)
+    marked = getattr(type(text_model), FAMILY_MARK, None)
     if marked is not None:
         return marked
     if isinstance(text_model, comfy.sdxl_clip.SDXLClipModel):
@@ -76,7 +92,7 @@ def _check_inputs(model: Any, called: str) -> None:
     if channels != LATENT_CHANNELS:
         raise UnsupportedModelError(
             f"MODEL is a {called} that reads {channels} channels (an inpainting or editing variant); use the plain "
-            f"model it was made from. {_supported().capitalize()}"
+            f"model it was made from; {_supported()}"
         )
 
 
@@ -87,5 +103,5 @@ def _check_sampling(patcher: Any, called: str) -> None:
     if not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
         raise UnsupportedModelError(
             f"MODEL is a {called} sampled by {type(rule).__mro__[1].__name__}, which has no table of noise levels; "
-            f"take out the node that changes its sampling. {_supported().capitalize()}"
+            f"take out the node that changes its sampling; {_supported()}"
         )

@@ -35,9 +35,11 @@ def with_erasure(patcher: Any, erasure: Erasure) -> Any:
 
     keys = cross_attention_keys(patcher)
     _check(erasure, keys, patcher)
+    clone = patcher.clone()
+    if erasure.strength == 0:
+        return clone
     tensors = {f"{keys[name]}.{part}": one for name, f in erasure.factors.items() for part, one in _halves(f).items()}
     patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in erasure.factors})
-    clone = patcher.clone()
     refused = {keys[name] for name in erasure.factors} - set(clone.add_patches(patches, erasure.strength))
     if refused:
         raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")

@@ -101,17 +101,24 @@ def stock(comfyui) -> Callable[..., tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="session")
-def parts_of(pack, run) -> Callable[[str], dict[str, Any]]:
+def build(comfyui) -> Callable[..., Any]:
+    """Make a small model of a family at random weights: see :func:`small_models.build`."""
+
+    def go(family: str, **settings: Any) -> Any:
+        with torch.inference_mode():  # as the stock loader makes them
+            return _small_models().build(family, **settings)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def parts_of(pack, run, build) -> Callable[[str], dict[str, Any]]:
     """MODEL, CLIP and VAE of ``lab``, ``sd15``, ``sd2`` or ``sdxl`` (small, random weights), by socket name."""
     made: dict[str, dict[str, Any]] = {}
 
     def go(family: str) -> dict[str, Any]:
         if family not in made:
-            if family == "lab":
-                parts = run("LoadLabModel")
-            else:
-                with torch.inference_mode():  # as the stock loader makes them
-                    parts = _small_models().build(family)
+            parts = run("LoadLabModel") if family == "lab" else build(family)
             made[family] = dict(zip(("model", "clip", "vae"), parts, strict=True))
         return dict(made[family])
 

@@ -179,8 +179,11 @@ def test_other_families_are_named_with_those_supported(backbone_of, comfyui, par
     import comfy.model_base
 
     flux = comfy.model_base.Flux.__new__(comfy.model_base.Flux)
+    patcher = SimpleNamespace(model=flux, clone=None, model_options={}, get_model_object=None)
     with pytest.raises(pack("host.adapters").UnsupportedModelError, match="Flux.*Stable Diffusion XL and the lab"):
-        backbone_of(SimpleNamespace(model=flux))
+        backbone_of(patcher)
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match="VAE is a builtins.str.*none of ComfyUI's"):
+        backbone_of(vae="model.safetensors")
     with pytest.raises(ValueError, match=r"MODEL is Stable Diffusion 1.x and CLIP belongs to the lab model"):
         backbone_of(parts_of("sd15")["model"], parts_of("lab")["clip"])
 

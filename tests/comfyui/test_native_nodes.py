@@ -96,17 +96,16 @@ def test_the_bar_shows_steps_and_previews(parts, learn, comfyui):
     assert next(preview for _, _, preview in seen if preview is not None)[1].size == (2 * 96, 64)
 
 
-def test_half_precision_weights_are_learnt_on(parts_of, run, image, masks, draw, pack, comfyui):
+def test_half_precision_weights_are_learnt_on(parts_of, build, run, image, masks):
     """A denoiser that is stored and computes in float16, as on most graphics cards."""
-    parts = parts_of("sd15")
-    half = half_precision(parts["model"])
+    parts, half = parts_of("sd15"), build("sd15", dtype=torch.float16).model
     before = {key: value.clone() for key, value in half.model.state_dict().items()}
     given = {**parts, "model": half, "image": image}
     concepts = run("ConceptsFromMasks", **given, masks=masks)[0]
     tokens, _ = run("LearnConceptTokens", **given, concepts=concepts, steps=3, preview_every=0)
     assert bool(torch.isfinite(tokens.losses).all())
     assert all(value.equal(before[key]) for key, value in half.model.state_dict().items())
-    assert half.model.diffusion_model.dtype == torch.float16
+    assert half.model.manual_cast_dtype is None and half.model.get_dtype() == torch.float16
 
 
 def test_learning_lowers_its_loss_on_the_lab_model(parts_of, run, pack):
@@ -117,13 +116,3 @@ def test_learning_lowers_its_loss_on_the_lab_model(parts_of, run, pack):
     concepts = run("ConceptsFromMasks", **parts, image=image, masks=masks)[0]
     tokens, _ = run("LearnConceptTokens", **parts, image=image, concepts=concepts, steps=60, preview_every=0)
     assert float(tokens.metadata["loss_last"]) < 0.9 * float(tokens.metadata["loss_first"])
-
-
-def half_precision(patcher):
-    """The same model with float16 weights, which compute in float16."""
-    import comfy.model_patcher
-
-    model = copy.deepcopy(patcher.model).half()
-    model.manual_cast_dtype = None
-    model.diffusion_model.dtype = torch.float16
-    return comfy.model_patcher.ModelPatcher(model, patcher.load_device, patcher.offload_device)

@@ -1,0 +1,355 @@
+"""Capture Attention and Show Word Heatmap on ComfyUI's own samplers, with small random-weight models."""
+
+import pytest
+import torch
+
+TEXT = "a photo of a cat and a hippopotamus"
+FAMILIES = ("lab", "sd15", "sd2", "sdxl")
+SIZE = (12, 16)
+
+
+@pytest.fixture
+def encode(stock):
+    def go(parts, text):
+        return stock("CLIPTextEncode", clip=parts["clip"], text=text)[0]
+
+    return go
+
+
+@pytest.fixture
+def sample(stock, encode):
+    """Sample with the stock KSampler; a LATENT."""
+
+    def go(parts, model=None, positive=None, negative=None, batch=1, size=SIZE, latent=None, **changes):
+        told = {
+            "positive": encode(parts, TEXT) if positive is None else positive,
+            "negative": encode(parts, "") if negative is None else negative,
+            "latent_image": {"samples": torch.zeros(batch, 4, *size)} if latent is None else latent,
+        }
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        return stock("KSampler", model=model or parts["model"], **told, **(settings | changes))[0]
+
+    return go
+
+
+@pytest.fixture
+def capture(run):
+    """Capture Attention with all layers: MODEL and CAPTURE."""
+
+    def go(parts, **changes):
+        return run("CaptureAttention", model=parts["model"], **({"least_grid": 1, "stages": "all"} | changes))
+
+    return go
+
+
+@pytest.fixture
+def show(run):
+    def go(parts, heard, latent, text=TEXT, words="cat", **changes):
+        plain = {"normalise": "absolute", "per_cell": False}
+        given = {"capture": heard, "clip": parts["clip"], "samples": latent, "text": text, "words": words}
+        return run("ShowWordHeatmap", **(given | plain | changes))
+
+    return go
+
+
+def sums(maps):
+    """How far the shares of all tokens are from one, at the worst cell."""
+    return max(float((one.sum(1) - 1).abs().max()) for one in maps.cross.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_heard_and_draws_the_same_to_the_bit(parts_of, capture, sample, show, family):
+    parts = parts_of(family)
+    model, heard = capture(parts)
+    plain, listened = sample(parts, batch=2), sample(parts, model, batch=2)
+    assert torch.equal(plain["samples"], listened["samples"])
+    maps = heard.maps()
+    assert sums(maps) < 1e-5 and all(one.shape[:2] == (2, 77) for one in maps.cross.values())
+    pictures, masks = show(parts, heard, listened, words="cat, hippopotamus", normalise="relative")
+    assert masks.shape == (4, SIZE[0] * 8, SIZE[1] * 8) and len(pictures) == 4
+    assert torch.equal(masks.amax((1, 2)), torch.ones(4)) and not torch.allclose(masks[0], masks[2], atol=1e-2)
+    assert torch.equal(sample(parts, batch=2)["samples"], plain["samples"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampler_name": "dpmpp_2m_sde", "scheduler": "karras", "cfg": 7.0},
+        {"sampler_name": "dpmpp_2m_sde", "cfg": 1.0},
+        {"sampler_name": "heun", "cfg": 7.0},
+        {"sampler_name": "euler_ancestral", "denoise": 0.6},
+        {"cfg": 1.0},
+    ],
+    ids=str,
+)
+def test_samplers_and_guidance(parts_of, capture, sample, changes):
+    parts = parts_of("sd15")
+    model, heard = capture(parts)
+    changes = {"steps": 3} | changes
+    assert torch.equal(sample(parts, **changes)["samples"], sample(parts, model, **changes)["samples"])
+    maps = heard.maps()
+    calls = 5 if changes.get("sampler_name") == "heun" else 3
+    assert sums(maps) < 1e-5
+    assert all(maps.cross_counts[grid] == calls * layers for grid, layers in maps.cross_layers.items())
+
+
+def test_guiders_of_custom_sampling(parts_of, capture, encode):
+    """A guider without a negative, and one with three conditionings of which the positive is the third."""
+    from comfy_extras import nodes_custom_sampler as custom
+
+    parts = parts_of("sd15")
+    model, heard = capture(parts)
+    texts = [encode(parts, text) for text in (TEXT, "a dog", "")]
+    guider_of = {
+        "basic": lambda m: first(custom.BasicGuider, m, texts[0]),
+        "dual": lambda m: first(custom.DualCFGGuider, m, texts[0], texts[1], texts[2], 3.0, 2.0, "regular"),
+    }
+    noise, latent = first(custom.RandomNoise, 3), {"samples": torch.zeros(1, 4, *SIZE)}
+    sampler, sigmas = first(custom.KSamplerSelect, "euler"), first(custom.BasicScheduler, model, "normal", 2, 1.0)
+    found = {}
+    for name, make in guider_of.items():
+        with torch.inference_mode():
+            plain = first(custom.SamplerCustomAdvanced, noise, make(parts["model"]), sampler, sigmas, latent)
+            drawn = first(custom.SamplerCustomAdvanced, noise, make(model), sampler, sigmas, latent)
+        assert torch.equal(plain["samples"], drawn["samples"])
+        found[name] = heard.run_of(drawn["samples"])[0]
+    for chosen in found.values():
+        assert [part.place.height for part in chosen.parts] == [SIZE[0]]
+        assert len(chosen.parts_about(texts[0][0][0])) == 1
+        with pytest.raises(ValueError, match="not the text that was sampled"):
+            chosen.parts_about(texts[1][0][0])
+
+
+def test_the_first_step_alone_gives_the_same_maps_whatever_the_guidance(parts_of, capture, sample, encode):
+    """At step 0 the latent is the same: only rows and copies of keys differ between these calls."""
+    parts = parts_of("sd15")
+
+    def maps(batch=1, **changes):
+        model, heard = capture(parts, end_percent=0.1)
+        sample(parts, model, batch=batch, **changes)
+        return heard.maps()
+
+    alone = maps(cfg=1.0)
+    long = " ".join(["a red cat on a green hill"] * 14)  # two passes of the text encoder: 154 positions
+    for other in (maps(cfg=7.0), maps(cfg=7.0, negative=encode(parts, long)), maps(cfg=7.0, batch=2)):
+        for grid, one in alone.cross.items():
+            torch.testing.assert_close(other.cross[grid][:1], one, atol=1e-6, rtol=1e-4)
+            assert other.cross_counts[grid] == alone.cross_counts[grid]
+
+
+def test_prompts_of_unequal_length_keep_one_copy_of_the_keys(parts_of, capture, sample, show, encode):
+    parts = parts_of("sdxl")
+    long = " ".join(["a red cat on a green hill"] * 14)
+    model, heard = capture(parts)
+    told = {"positive": encode(parts, TEXT), "negative": encode(parts, long)}
+    assert torch.equal(sample(parts, **told)["samples"], (drawn := sample(parts, model, **told))["samples"])
+    assert sums(heard.maps()) < 1e-5
+    assert all(one.shape[1] == 77 for one in heard.maps().cross.values())
+    told = {"positive": encode(parts, long), "negative": encode(parts, "")}
+    drawn = sample(parts, model, **told)
+    assert sums(heard.maps()) < 1e-5
+    assert all(one.shape[1] == 154 for one in heard.maps().cross.values())
+    assert show(parts, heard, drawn, text=long, words="hill")[1].sum() > 0
+
+
+def test_two_positive_conditionings_are_told_apart(parts_of, capture, sample, show, stock, encode):
+    parts = parts_of("sd15")
+    cat, dog = encode(parts, "a cat"), encode(parts, "a dog on grass")
+    both = stock("ConditioningCombine", conditioning_1=cat, conditioning_2=dog)[0]
+    model, heard = capture(parts)
+    plain, drawn = sample(parts, positive=both), sample(parts, model, positive=both)
+    assert torch.equal(plain["samples"], drawn["samples"])
+    assert len(heard.runs[-1].parts) == 2
+    assert show(parts, heard, drawn, text="a cat", words="cat")[1].sum() > 0
+    assert show(parts, heard, drawn, text="a dog on grass", words="grass")[1].sum() > 0
+    with pytest.raises(ValueError, match="not the text that was sampled.*2 texts"):
+        show(parts, heard, drawn, text="a fox", words="fox")
+
+
+@pytest.mark.parametrize("negative_has_it", [False, True])
+def test_an_area_lies_where_it_is(parts_of, capture, sample, show, stock, encode, negative_has_it):
+    parts = parts_of("sd15")
+    place = {"width": 64, "height": 64, "x": 64, "y": 32, "strength": 1.0}
+    area = stock("ConditioningSetArea", conditioning=encode(parts, "a dog"), **place)[0]
+    whole, empty = encode(parts, "a cat"), encode(parts, "")
+    told = {"positive": stock("ConditioningCombine", conditioning_1=whole, conditioning_2=area)[0], "negative": empty}
+    if negative_has_it:  # ComfyUI then gives the positive side a copy under the negative's uuid
+        told = {"positive": whole, "negative": stock("ConditioningSetArea", conditioning=empty, **place)[0]}
+    model, heard = capture(parts)
+    plain, drawn = sample(parts, **told), sample(parts, model, **told)
+    assert torch.equal(plain["samples"], drawn["samples"])
+    found = {(part.place.top, part.place.left, part.place.height, part.place.width) for part in heard.runs[-1].parts}
+    assert found == {(0, 0, *SIZE), (4, 8, 8, 8)}
+    assert show(parts, heard, drawn, text="a cat", words="cat")[1].gt(0).all()
+    if not negative_has_it:
+        mask = show(parts, heard, drawn, text="a dog", words="dog")[1][0]
+        outside = mask.clone()
+        outside[32:96, 64:128] = 0
+        assert mask[32:96, 64:128].gt(0).all() and outside.sum() == 0
+
+
+def test_tiles_that_are_cut_out_of_the_latent_are_laid_together(parts_of, capture, sample, show):
+    """As tiling packs do it: a wrapper around the model that stacks tiles of the whole stack of conditionings."""
+    parts = parts_of("sd15")
+
+    def tiled(apply_model, args):
+        x, t, c = args["input"], args["timestep"], dict(args["c"])
+        cuts = [slice(0, 8), slice(8, 16)]
+        c["c_crossattn"] = torch.cat([c["c_crossattn"]] * 2)
+        out = apply_model(torch.cat([x[..., cut] for cut in cuts]), torch.cat([t] * 2), **c)
+        return torch.cat(out.chunk(2), dim=-1)
+
+    model, heard = capture(parts)
+    model, plain_model = model.clone(), parts["model"].clone()
+    model.set_model_unet_function_wrapper(tiled)
+    plain_model.set_model_unet_function_wrapper(tiled)
+    plain, drawn = sample(parts, plain_model, batch=2), sample(parts, model, batch=2)
+    assert torch.equal(plain["samples"], drawn["samples"])
+    found = {(part.place.left, part.place.width) for part in heard.runs[-1].parts}
+    assert found == {(0, 8), (8, 8)}
+    assert show(parts, heard, drawn, words="cat")[1].gt(0).all()
+
+
+def test_the_same_run_twice_gives_the_same_maps(parts_of, capture, sample):
+    parts = parts_of("sd15")
+    model, heard = capture(parts)
+    sample(parts, model)
+    once = heard.maps()
+    sample(parts, model)
+    again = heard.maps()
+    assert len(heard.runs) == 1 and once.cross_counts == again.cross_counts
+    assert all(torch.equal(one, again.cross[grid]) for grid, one in once.cross.items())
+
+
+def test_two_samplers_on_one_captured_model_are_kept_apart(parts_of, capture, sample, show, run, stock):
+    """A small picture, and the same upscaled and sampled again."""
+    parts = parts_of("sd15")
+    model, heard = capture(parts)
+    small = sample(parts, model)
+    big = stock("LatentUpscaleBy", samples=small, upscale_method="bilinear", scale_by=1.5)[0]
+    large = sample(parts, model, latent=big, denoise=0.5, seed=9)
+    assert [run.latent_size for run in heard.runs] == [SIZE, (18, 24)]
+    assert heard.run_of(small["samples"])[0] is heard.runs[0] and heard.run_of(large["samples"])[0] is heard.runs[1]
+    first, alone = show(parts, heard, small)[1], capture(parts)
+    again = show(parts, alone[1], sample(parts, alone[0]))[1]
+    assert torch.equal(first, again)
+    run_, note = heard.run_of(big["samples"])
+    assert run_ is heard.runs[1] and "shown is the last of them" in note
+
+
+def test_a_new_seed_gives_new_maps_and_older_latents_keep_theirs(parts_of, capture, sample, show):
+    parts = parts_of("sd15")
+    model, heard = capture(parts)
+    one, other = sample(parts, model, seed=1), sample(parts, model, seed=2)
+    assert not torch.equal(show(parts, heard, one)[1], show(parts, heard, other)[1])
+    assert heard.run_of(one["samples"])[1] == ""
+    for seed in range(3, 8):
+        sample(parts, model, seed=seed)
+    assert len(heard.runs) == 4
+
+
+def test_an_interrupted_run_leaves_nothing(parts_of, capture, sample, comfyui, uninterrupted):
+    import comfy.model_management as management
+
+    parts = parts_of("sd15")
+    plain = sample(parts)["samples"]
+    model, heard = capture(parts)
+    stopping = model.clone()
+
+    def stop(apply_model, args):
+        management.interrupt_current_processing(True)
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    stopping.set_model_unet_function_wrapper(stop)
+    options = dict(model.model_options["transformer_options"])
+    with pytest.raises(management.InterruptProcessingException):
+        sample(parts, stopping, steps=4)
+    assert not heard.runs and model.model_options["transformer_options"] == options
+    assert torch.equal(sample(parts)["samples"], plain) and torch.equal(sample(parts, model)["samples"], plain)
+    with pytest.raises(ValueError, match="no sampler has finished"):
+        capture(parts)[1].run_of(plain)
+
+
+def test_it_lives_with_overrides_and_replaced_attention(parts_of, capture, sample):
+    """An attention override, and a replacement as IPAdapter's: it calls attention itself, twice, without options."""
+    from comfy.ldm.modules.attention import optimized_attention
+
+    parts, seen = parts_of("sd15"), []
+
+    def override(function, *args, **kwargs):
+        seen.append("override")
+        return function(*args, **kwargs)
+
+    def replacement(q, k, v, extra_options):
+        seen.append("replacement")
+        heads = extra_options["n_heads"]
+        return optimized_attention(q, k, v, heads) + 0.1 * optimized_attention(q, k[:, :4], v[:, :4], heads)
+
+    other = parts["model"].clone()
+    other.model_options["transformer_options"]["optimized_attention_override"] = override
+    other.set_model_attn2_replace(replacement, "input", 1)
+    plain, before = sample(parts, other)["samples"], list(seen)
+    seen.clear()
+    model, heard = capture({**parts, "model": other})
+    assert torch.equal(sample(parts, model)["samples"], plain) and seen == before
+    untouched, listened = capture(parts)
+    sample(parts, untouched)
+    assert heard.maps().cross_counts == listened.maps().cross_counts and sums(heard.maps()) < 1e-5
+
+
+def test_attention_that_changes_its_rows_is_left_out_and_said(parts_of, capture, sample, show):
+    parts = parts_of("sd15")
+
+    def halves(n, context, value, extra_options):
+        return n[:, ::2], context, value
+
+    def back(out, extra_options):
+        return out.repeat_interleave(2, 1)
+
+    other = parts["model"].clone()
+    other.set_model_attn2_patch(halves)
+    other.set_model_attn2_output_patch(back)
+    model, heard = capture({**parts, "model": other})
+    drawn = sample(parts, model)
+    with pytest.raises(ValueError, match="no attention was recorded"):
+        show(parts, heard, drawn)
+
+
+def test_a_captured_model_can_be_captured_again(parts_of, capture, sample):
+    parts = parts_of("sd15")
+    model, outer = capture(parts)
+    twice, inner = capture({**parts, "model": model})
+    drawn = sample(parts, twice)
+    assert torch.equal(drawn["samples"], sample(parts)["samples"])
+    assert all(torch.equal(one, inner.maps().cross[grid]) for grid, one in outer.maps().cross.items())
+
+
+def test_weights_and_embeddings_in_the_prompt(parts_of, capture, sample, show, encode):
+    parts = parts_of("sd15")
+    text = "a (cat:1.3) on \\(blue\\) grass"
+    model, heard = capture(parts)
+    drawn = sample(parts, model, positive=encode(parts, text))
+    assert show(parts, heard, drawn, text=text, words="cat, grass")[1].shape[0] == 2
+    with pytest.raises(ValueError, match="not the text that was sampled"):
+        show(parts, heard, drawn, text="a cat on \\(blue\\) grass", words="cat")
+
+
+def test_only_asked_for_steps_and_grids_are_heard(parts_of, capture, sample):
+    parts = parts_of("sd15")
+
+    def counts(**changes):
+        model, heard = capture(parts, **changes)
+        sample(parts, model, steps=4)
+        return heard.maps().cross_counts
+
+    everything = counts()
+    half = counts(end_percent=0.5)
+    assert set(half) == set(everything) and all(2 * half[grid] == everything[grid] for grid in half)
+    assert set(counts(greatest_grid=8)) == {(6, 8)}
+
+
+def first(node, *args):
+    """The first output of a node class of custom sampling, which is V1 in the older ComfyUI and V3 in the newer."""
+    call = node.execute if hasattr(node, "execute") else getattr(node(), node.FUNCTION)
+    result = call(*args)
+    return getattr(result, "result", result)[0]
