@@ -43,7 +43,7 @@ class WordNet:
 
 
 def synonyms_of(senses: Iterable[list[str]], taken: set[str]) -> list[str]:
-    """One word of each sense in turn, until there are enough; those taken are passed over, and the chosen ones added."""
+    """One word of each sense in turn until there are enough; those ``taken`` are passed over, the chosen ones added."""
     queues = [[word for word in sense if word.isalpha() and word.islower()] for sense in senses]
     chosen: list[str] = []
     while any(queues) and len(chosen) < MOST:
