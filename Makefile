@@ -1,6 +1,7 @@
 # make demo   the three workflows on the lab model, and a contact sheet of what came out
 # make test   ruff, mypy, pytest
-# Both make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
+# make test-comfyui   with COMFYUI_PATH=...: a server, every workflow over HTTP, the page in a headless Chromium
+# All make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
 # pip configuration. Nothing is downloaded once .venv is there.
 
 PYTHON ?= python3
@@ -9,13 +10,23 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-comfyui lint types check clean
 
 demo: $(READY)
 	$(BIN)/python -m concept_atelier demo --out output/demo
 
 test: $(READY) lint types
 	$(BIN)/python -m pytest
+
+# Needs the Python package playwright (installed here) and a Chromium of the system's (or CHROMIUM=...).
+test-comfyui: $(READY)
+	@test -f "$(COMFYUI_PATH)/main.py" || { \
+	  echo "set COMFYUI_PATH to the folder of an installed ComfyUI (and COMFYUI_PYTHON to its Python, where that is"; \
+	  echo "not in .venv or venv there): make test-comfyui COMFYUI_PATH=~/ComfyUI"; exit 2; }
+	@test -n "$(CHROMIUM)" || command -v chromium chromium-browser google-chrome >/dev/null || { \
+	  echo "needs a Chromium on the path, or CHROMIUM set to one"; exit 2; }
+	$(BIN)/python -c "import playwright" 2>/dev/null || $(BIN)/python -m pip install "playwright>=1.40"
+	ATELIER_SERVED=1 COMFYUI_PATH="$(COMFYUI_PATH)" $(BIN)/python -m pytest -rs tests/comfyui/served
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ NEWER_FIELDS = frozenset(
         "advanced",
         "raw_link",
         "extra_dict",
+        "gradient_stops",
     }
 )
 """Fields of schemas and inputs that came after ComfyUI 0.3.64 and may be left out without changing what a node does."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BAR_WIDTH = 24
+DONE, LEFT = "\u2588", "\u2591"  # a full block, a light shade
 
 
 class Reporter(Protocol):
@@ -68,7 +69,7 @@ class TerminalBar:
     def step(self, step: int, total: int, preview: Image | None) -> None:
         if self._moving and total > 0:
             filled = min(BAR_WIDTH, BAR_WIDTH * step // total)
-            self._write(f"\r{self._line} {'█' * filled}{'░' * (BAR_WIDTH - filled)} {step}/{total}")
+            self._write(f"\r{self._line} {DONE * filled}{LEFT * (BAR_WIDTH - filled)} {step}/{total}")
             self._open = True
 
     def note(self, text: str) -> None:

@@ -37,9 +37,9 @@ def as_distributions(rows: Tensor, eps: float = EPS) -> Tensor:
 
 
 def symmetric_kl(p: Tensor, q: Tensor | None = None, eps: float = EPS) -> Tensor:
-    """``½ [KL(p‖q) + KL(q‖p)]`` in nats between every two rows.
+    """``[KL(p, q) + KL(q, p)] / 2`` in nats between every two rows.
 
-    With H = Σ p log p: ``½ (H_p + H_q - P·log Qᵀ - log P·Qᵀ)`` (ConceptExpress, arXiv 2407.07077, section 3.2).
+    With H = sum p log p: ``(H_p + H_q - P log Q^T - log P Q^T) / 2`` (ConceptExpress, arXiv 2407.07077, section 3.2).
 
     Args:
         p: (n, d), non-negative rows; each is divided by its sum.

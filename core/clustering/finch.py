@@ -92,7 +92,7 @@ def first_neighbour_links(
 
     Returns:
         (k, k) bool, symmetric, and the largest distance x count over what is left: the counts are those of
-        ``(I + N)(I + N)ᵀ``, which are 1, or 2 for mutual neighbours.
+        ``(I + N)(I + N)^T``, which are 1, or 2 for mutual neighbours.
     """
     k = len(distances)
     if k == 1:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Conv2d, GroupNorm
 
 from ..model.vae import ResidualBlock
 
@@ -38,19 +39,19 @@ class JudgeNet(nn.Module):
         self.splits = (objects + 1, styles, colours + 1)
         self.near = nn.Sequential(
             nn.PixelUnshuffle(4),
-            nn.Conv2d(48, fine, 3, padding=1),
+            Conv2d(48, fine, 3, padding=1),
             ResidualBlock(fine),
-            nn.Conv2d(fine, middle, 3, stride=2, padding=1),
+            Conv2d(fine, middle, 3, stride=2, padding=1),
             ResidualBlock(middle),
         )
         self.far = nn.Sequential(
-            nn.Conv2d(middle, coarse, 3, stride=2, padding=1),
+            Conv2d(middle, coarse, 3, stride=2, padding=1),
             *[ResidualBlock(coarse) for _ in range(3)],
-            nn.Conv2d(coarse, 4 * middle, 1),
+            Conv2d(coarse, 4 * middle, 1),
             nn.PixelShuffle(2),
         )
-        self.join = nn.Sequential(ResidualBlock(middle), nn.GroupNorm(8, middle), nn.SiLU())
-        self.heads = nn.Conv2d(middle, sum(self.splits), 1)
+        self.join = nn.Sequential(ResidualBlock(middle), GroupNorm(8, middle), nn.SiLU())
+        self.heads = Conv2d(middle, sum(self.splits), 1)
 
     def forward(self, picture: Tensor) -> Logits:
         near = self.near(picture)

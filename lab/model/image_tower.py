@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Conv2d, Linear
 
 from ...core.files import load_tensors
 from .modules import TEXT_WIDTH, build_text_encoder
@@ -25,14 +26,14 @@ class ImageTower(nn.Module):
         super().__init__()
         self.stages = nn.Sequential(
             nn.PixelUnshuffle(4),
-            nn.Conv2d(48, 48, 3, padding=1),
+            Conv2d(48, 48, 3, padding=1),
             ResidualBlock(48),
-            nn.Conv2d(48, 96, 3, stride=2, padding=1),
+            Conv2d(48, 96, 3, stride=2, padding=1),
             ResidualBlock(96),
-            nn.Conv2d(96, 160, 3, stride=2, padding=1),
+            Conv2d(96, 160, 3, stride=2, padding=1),
             ResidualBlock(160),
         )
-        self.project = nn.Linear(2 * 160, width)
+        self.project = Linear(2 * 160, width)
 
     def forward(self, picture: Tensor) -> Tensor:
         features = self.stages(picture)
@@ -51,7 +52,7 @@ class ContrastivePair(nn.Module):
     def __init__(self, temperature: float = 0.07, text: "CLIPTextModel | None" = None) -> None:
         super().__init__()
         self.text = text if text is not None else build_text_encoder()
-        self.text_projection = nn.Linear(TEXT_WIDTH, TEXT_WIDTH, bias=False)
+        self.text_projection = Linear(TEXT_WIDTH, TEXT_WIDTH, bias=False)
         self.image = ImageTower()
         self.log_scale = nn.Parameter(torch.tensor(1 / temperature).log())
 

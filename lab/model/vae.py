@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Conv2d, GroupNorm
 
 SCALING_FACTOR = 0.18215  # of SD1.5: latents times this have unit variance, because training folds the scale in
 DOWNSCALE = 8
@@ -14,10 +15,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, groups: int = 8) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = GroupNorm(groups, channels)
+        self.conv1 = Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = GroupNorm(groups, channels)
+        self.conv2 = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -38,21 +39,21 @@ class LabVAE(nn.Module):
         self.config = {"fine": fine, "coarse": coarse, "blocks": blocks}
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
-            nn.Conv2d(48, fine, 3, padding=1),
+            Conv2d(48, fine, 3, padding=1),
             *[ResidualBlock(fine) for _ in range(blocks)],
-            nn.Conv2d(fine, coarse, 3, stride=2, padding=1),
+            Conv2d(fine, coarse, 3, stride=2, padding=1),
             *[ResidualBlock(coarse) for _ in range(blocks)],
             nn.SiLU(),
-            nn.Conv2d(coarse, 2 * LATENT_CHANNELS, 1),
+            Conv2d(coarse, 2 * LATENT_CHANNELS, 1),
         )
         self.decoder = nn.Sequential(
-            nn.Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
+            Conv2d(LATENT_CHANNELS, coarse, 3, padding=1),
             *[ResidualBlock(coarse) for _ in range(blocks + 1)],
-            nn.Conv2d(coarse, 4 * fine, 1),
+            Conv2d(coarse, 4 * fine, 1),
             nn.PixelShuffle(2),
             *[ResidualBlock(fine) for _ in range(blocks + 1)],
             nn.SiLU(),
-            nn.Conv2d(fine, 48, 3, padding=1),
+            Conv2d(fine, 48, 3, padding=1),
             nn.PixelShuffle(4),
         )
 
@@ -78,7 +79,7 @@ class LabVAE(nn.Module):
         """
         gain = 1 / (std * SCALING_FACTOR)
         last, first = self.encoder[-1], self.decoder[0]
-        assert isinstance(last, nn.Conv2d) and isinstance(first, nn.Conv2d)
+        assert isinstance(last, Conv2d) and isinstance(first, Conv2d)
         last.weight[:LATENT_CHANNELS] *= gain[:, None, None, None]
         assert last.bias is not None
         last.bias[:LATENT_CHANNELS] *= gain

@@ -86,7 +86,8 @@ def test_a_terminal_gets_a_bar_that_moves():
     bar.step(5, 10, None)
     bar.note("stopping")
     bar.close()
-    assert stream.getvalue() == f"[1/2] Sample it (7)\r[1/2] Sample it (7) {'█' * 12}{'░' * 12} 5/10\nstopping\n"
+    bar = "\u2588" * 12 + "\u2591" * 12
+    assert stream.getvalue() == f"[1/2] Sample it (7)\r[1/2] Sample it (7) {bar} 5/10\nstopping\n"
 
 
 def test_a_log_file_gets_a_line_a_node():

@@ -5,7 +5,7 @@ from concept_atelier.host.token_table import lay_out, placeholder_sizes, read_pi
 TEXTS = [
     "a photo of a cat-face and a rocket, on blue!",
     "Don't   stop\n2024: it's 3.5_x",
-    "Ünïcode 日本 café naïve",
+    "Ünïcode \u65e5\u672c café naïve",
     "weird!!'s ... (a) [b] #c",
     "½ cup – “quoted”",
     "e\u0301clair",  # a letter and its accent apart

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import Conv2d, Linear
 
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.weight_patches import WeightPatch, call_with, check_patch, constants, patched_weights
@@ -8,7 +9,7 @@ from concept_atelier.host.weight_patches import WeightPatch, call_with, check_pa
 
 @pytest.fixture
 def module(generator):
-    layer = nn.Linear(5, 3)
+    layer = Linear(5, 3)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(3, 5, generator=generator))
     return nn.Sequential(layer)
@@ -42,7 +43,7 @@ def test_half_precision_weights_stay_half(module, factor):
 
 
 def test_pointwise_convolutions_take_factors_too(factor):
-    module = nn.Sequential(nn.Conv2d(5, 3, 1))
+    module = nn.Sequential(Conv2d(5, 3, 1))
     patch = WeightPatch({"0.weight": factor})
     check_patch(module, patch)
     change = patched_weights(module, [patch])["0.weight"] - module[0].weight

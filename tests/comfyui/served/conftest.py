@@ -1,7 +1,8 @@
 """A ComfyUI server with the pack in it, and its page in a browser. Run by ``make test-comfyui``, skipped otherwise.
 
 Set COMFYUI_PATH to an installed ComfyUI; COMFYUI_PYTHON to its Python where that is not in a ``.venv`` or ``venv``
-there; CHROMIUM to a browser that is not on the path.
+there; CHROMIUM to a browser that is not on the path. With COMFYUI_URL and COMFYUI_BASE set as well, a server that is
+up already is used, and left as it is; its base directory must have the pack and the pictures of ``workflows/input``.
 """
 
 import contextlib
@@ -23,8 +24,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACK = "concept-atelier"
-START, RUN = 600, 1800
-"""Seconds that a start and a run may take: a busy machine is slow, not broken."""
+START, RUN = 1200, 3600
+WAIT = 1_200_000
+"""Seconds that a start and a run may take, and milliseconds that the page may: a busy machine is slow, not broken."""
 
 # In a ComfyUI's own Python, where the other tests of tests/comfyui run, the pack is no package.
 collect_ignore_glob = [] if importlib.util.find_spec("concept_atelier") else ["test_*.py"]
@@ -96,6 +98,10 @@ def server(tmp_path_factory):
     comfy = os.environ.get("COMFYUI_PATH")
     if not comfy or not os.environ.get("ATELIER_SERVED"):
         pytest.skip("starts a server and a browser: make test-comfyui, with COMFYUI_PATH set")
+    if "COMFYUI_URL" in os.environ:
+        base = Path(os.environ["COMFYUI_BASE"])
+        yield wait_until_up(Server(os.environ["COMFYUI_URL"], base, base / "server.log"))
+        return
     base = scratch_base(tmp_path_factory.mktemp("comfyui"))
     port = free_port()
     log = base / "server.log"
@@ -106,7 +112,7 @@ def server(tmp_path_factory):
             [sys.executable, "-c", KEEPER, *command], cwd=comfy, stdin=subprocess.PIPE, stdout=out, stderr=out
         )
         try:
-            yield wait_until_up(Server(f"http://127.0.0.1:{port}", base, log), keeper)
+            yield wait_until_up(Server(f"http://127.0.0.1:{port}", base, log), keeper.poll)
         finally:
             keeper.stdin.close()
             keeper.wait(60)
@@ -169,7 +175,7 @@ def page(server, browser, request):
     language = getattr(request, "param", "en-US")
     server.post("/settings/Comfy.TutorialCompleted", True)
     context = browser.new_context(viewport={"width": 1600, "height": 950}, locale=language)
-    context.set_default_timeout(240_000)
+    context.set_default_timeout(WAIT)
     tab = context.new_page()
     opened = Page(tab, [], [])
     tab.on("console", lambda m: opened.said.append(f"{m.text} ({m.location})") if m.type == "error" else None)
@@ -202,11 +208,12 @@ def comfy_python(comfy):
     return os.environ.get("COMFYUI_PYTHON") or next((str(p) for p in found if p.exists()), sys.executable)
 
 
-def wait_until_up(server, keeper):
+def wait_until_up(server, ended=lambda: None):
     deadline = time.monotonic() + START
-    while time.monotonic() < deadline and keeper.poll() is None:
+    while time.monotonic() < deadline and ended() is None:
         with contextlib.suppress(OSError):
             server.json("/system_stats")
             return server
         time.sleep(1)
-    raise AssertionError(f"ComfyUI did not start:\n{server.log.read_text()[-4000:]}")
+    said = server.log.read_text()[-4000:] if server.log.exists() else ""
+    raise AssertionError(f"no ComfyUI at {server.url} after {START} s:\n{said}")

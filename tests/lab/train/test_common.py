@@ -8,13 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import Linear
 
 from concept_atelier.lab.train.common import Ema, Run, cosine_rate, save_sheet, to_tensor
 
 
 def make_run(folder):
     torch.manual_seed(3)
-    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    net = nn.Sequential(Linear(3, 4), nn.BatchNorm1d(4))
     return Run(folder, {"net": net}, torch.optim.AdamW(net.parameters(), lr=0.1), {"lr": 0.1})
 
 
@@ -41,7 +42,7 @@ def assert_same(a, b):
 
 
 def test_the_averages_warm_up_is_two_elevenths_then_three_twelfths():
-    module = nn.Linear(1, 1, bias=False)
+    module = Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
     ema = Ema(module, 0.999)
     nn.init.ones_(module.weight)
@@ -52,7 +53,7 @@ def test_the_averages_warm_up_is_two_elevenths_then_three_twelfths():
 
 
 def test_the_averages_decay_ends_at_the_one_that_was_asked_for():
-    module = nn.Linear(1, 1, bias=False)
+    module = Linear(1, 1, bias=False)
     nn.init.zeros_(module.weight)
     ema = Ema(module, 0.6)
     ema.steps = 1000
