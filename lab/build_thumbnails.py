@@ -61,7 +61,7 @@ def save(picture: Image.Image, path: Path) -> None:
             picture.save(temporary, "JPEG", quality=quality, optimize=True)
             if temporary.stat().st_size < LARGEST:
                 return
-    raise ValueError(f"{path.name}: no quality makes the picture small enough")
+        raise ValueError(f"{path.name}: no quality makes the picture small enough")
 
 
 def draw(name: str, folder: Path = FOLDER) -> None:
