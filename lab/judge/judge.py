@@ -67,12 +67,22 @@ class Judge:
         """Read pictures (B, 3, H, W) in 0..1; sides that are no multiples of 16 are filled up with their edge."""
         down, right = (-side % (2 * CELL) for side in pictures.shape[-2:])
         padded = F.pad(pictures.float(), (0, right, 0, down), mode="replicate") * 2 - 1
-        said = [self.network(part) for part in padded.split(batch)]
-        return Reading(
-            torch.cat([logits.objects.softmax(1) for logits in said]),
-            torch.cat([logits.styles.softmax(1) for logits in said]),
-            torch.cat([logits.colours.softmax(1) for logits in said]),
-            torch.cat([logits.features for logits in said]),
+        parts = [self._both_ways(part) for part in padded.split(batch)]
+        return Reading(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
+
+    def _both_ways(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The mean of what is said of pictures and of their mirror images, turned back: fewer chance readings."""
+        plain = self.network(pictures)
+        mirrored = self.network(pictures.flip(3))
+
+        def mean(maps: Tensor, others: Tensor) -> Tensor:
+            return (maps + others.flip(3)) / 2
+
+        return (
+            mean(plain.objects.softmax(1), mirrored.objects.softmax(1)),
+            mean(plain.styles.softmax(1), mirrored.styles.softmax(1)),
+            mean(plain.colours.softmax(1), mirrored.colours.softmax(1)),
+            mean(plain.features, mirrored.features),
         )
 
     def found(self, reading: Reading) -> list[frozenset[str]]:
