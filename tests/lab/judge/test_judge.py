@@ -37,6 +37,15 @@ def pictures():
     return red[:, None].expand(2, 3, 64, 64).contiguous()
 
 
+def test_a_mirrored_picture_is_read_the_same_way_round():
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    plain, mirrored = judge.look(picture), judge.look(picture.flip(3))
+    for name in ("objects", "styles", "colours", "features"):
+        torch.testing.assert_close(getattr(mirrored, name).flip(3), getattr(plain, name), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(plain.objects.sum(1), torch.ones(1, 8, 12))
+
+
 def test_what_fills_a_neighbourhood_is_found_and_a_lone_cell_is_not(judge, pictures):
     reading = judge.look(pictures)
     assert judge.found(reading) == [frozenset({"cat"}), frozenset()]
