@@ -73,5 +73,5 @@ def test_pictures_that_cannot_be_read(call, sockets, broken, message, here):
 
 
 def test_a_model_of_another_host_is_refused_by_name(call, sockets, image):
-    with pytest.raises(ValueError, match="MODEL is a builtins.object, which is read inside ComfyUI only; use the output of"):
+    with pytest.raises(ValueError, match="MODEL is a builtins.object, which is read inside ComfyUI only"):
         call(LocalizeConcepts, **(sockets | {"model": object()}), image=image)
