@@ -31,7 +31,7 @@ FILES = {
 MANTISSA_BITS = {"unet": 4, "text_encoder": 6, "image_tower": 5, "judge": 5}
 """Bits of the mantissa that ship, in bfloat16, of parts that are not kept in float16. Every version stays in the
 repository for ever, where bits that are zero take no room: four of seven make the denoiser a quarter smaller once
-packed, and move the noise it predicts by one or two percent (:func:`with_mantissa`)."""
+packed. :func:`with_mantissa` bounds the error of each number."""
 
 JUDGE_FILE, JUDGE_CONFIG = "judge/judge.safetensors", "judge/config.json"
 

@@ -1,6 +1,6 @@
 """Several processes that train one model: each takes a batch of its own, and all take the step of the mean gradient.
 
-On a processor, two processes of one thread each do a third more than one process of two threads.
+Of two cores, two processes of one thread each make more than one process of two threads.
 """
 
 import os
