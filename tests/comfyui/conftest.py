@@ -23,7 +23,7 @@ import pytest
 import torch
 
 COMFYUI = os.environ.get("COMFYUI_PATH")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("lab", "sd15", "sdxl")
 
 
@@ -43,6 +43,8 @@ def comfyui(comfy_base) -> ModuleType:
         pytest.skip("set COMFYUI_PATH to an installed ComfyUI, and run tests/comfyui with its Python")
     if not _is_its_python(COMFYUI):
         pytest.skip(f"{sys.executable} is not the Python of {COMFYUI}; name that in COMFYUI_PYTHON and use it")
+    for name in _loaded_from(ROOT):  # by pytest, under the folder's name, which may be that of a module of ComfyUI
+        del sys.modules[name]
     sys.path.insert(0, COMFYUI)
     argv, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -65,7 +67,7 @@ def pack(comfyui) -> Callable[[str], ModuleType]:
     """A module of the pack as ComfyUI loaded it: ``pack("core.types")``. Its classes are not those of an import."""
     folder = str(ROOT)
     assert asyncio.new_event_loop().run_until_complete(comfyui.load_custom_node(folder, module_parent="custom_nodes"))
-    loaded = next(name for name, module in sys.modules.items() if _file_of(module) == str(ROOT / "__init__.py"))
+    (loaded,) = _loaded_from(ROOT)
     return lambda name: importlib.import_module(f"{loaded}.{name}")
 
 
@@ -193,6 +195,10 @@ def _is_its_python(path: str) -> bool:
     named = os.environ.get("COMFYUI_PYTHON")
     here = Path(sys.prefix).resolve()
     return here == Path(named).parents[1].resolve() if named else here.is_relative_to(Path(path).resolve())
+
+
+def _loaded_from(folder: Path) -> list[str]:
+    return [name for name, module in sys.modules.items() if _file_of(module) == str(folder / "__init__.py")]
 
 
 def _file_of(module: Any) -> str:
