@@ -2,7 +2,7 @@
 
 Set COMFYUI_PATH to an installed ComfyUI; COMFYUI_PYTHON to its Python where that is not in a ``.venv`` or ``venv``
 there; CHROMIUM to a browser that is not on the path. With COMFYUI_URL and COMFYUI_BASE set as well, a server that is
-up already is used, and left as it is; its base directory must have the pack and the pictures of ``workflows/input``.
+up already is used, and left as it is; its base directory must have the pack, and ComfyUI's ``example.png``.
 """
 
 import contextlib
@@ -190,13 +190,15 @@ def page(server, browser, request):
 
 
 def scratch_base(folder):
-    """An empty base directory with the pack linked in and the workflows' pictures."""
-    for name in ("models/checkpoints", "models/embeddings", "models/loras", "custom_nodes", "output", "user", "temp"):
+    """An empty base directory with the pack linked in; its pictures it must bring itself."""
+    for name in ("models/checkpoints", "models/embeddings", "models/loras"):
         (folder / name).mkdir(parents=True)
-    shutil.copytree(ROOT / "workflows" / "input", folder / "input")
+    for name in ("custom_nodes", "input", "output", "user", "temp"):
+        (folder / name).mkdir()
     # What the twins name: without the file their loader is red, as it should be. It is listed, and never opened.
     (folder / "models" / "checkpoints" / CHECKPOINT).touch()
-    shutil.copyfile(next(folder.glob("input/*.png")), folder / "input" / "example.png")
+    # ComfyUI's own example picture, which it keeps in the input folder that a base directory replaces.
+    shutil.copyfile(next(ROOT.glob("workflows/input/*.png")), folder / "input" / "example.png")
     (folder / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
     return folder
 
