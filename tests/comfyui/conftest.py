@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -188,6 +189,40 @@ def uninterrupted(comfyui) -> Iterator[None]:
     management.interrupt_current_processing(False)
     yield
     management.interrupt_current_processing(False)
+
+
+@dataclass
+class Bar:
+    """What ComfyUI's progress bars were told, as its server hears it; cancels a run like its button.
+
+    Attributes:
+        steps: steps done and of how many, in order.
+        cancel_at: from which step on to cancel, never if None. Newer bars leave out steps that come quickly.
+        cancel_total: only in bars of that length.
+    """
+
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    cancel_at: int | None = None
+    cancel_total: int | None = None
+
+    def hear(self, done: int, total: int, *_: Any, **__: Any) -> None:
+        import comfy.model_management as management
+
+        self.steps.append((done, total))
+        if self.cancel_at is not None and done >= self.cancel_at and self.cancel_total in (None, total):
+            management.interrupt_current_processing(True)
+        management.throw_exception_if_processing_interrupted()  # as the server's own hook does
+
+
+@pytest.fixture
+def bar(uninterrupted) -> Iterator[Bar]:
+    """Listens to every progress bar while the test runs."""
+    import comfy.utils
+
+    hearing = Bar()
+    comfy.utils.set_progress_bar_global_hook(hearing.hear)
+    yield hearing
+    comfy.utils.set_progress_bar_global_hook(None)
 
 
 def _is_its_python(path: str) -> bool:

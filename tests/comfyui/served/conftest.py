@@ -140,11 +140,11 @@ def browser():
 
 @dataclass
 class Page:
-    """ComfyUI's page, with what its console said."""
+    """ComfyUI's page, with what its console said and the addresses it loaded."""
 
     tab: object
     said: list
-    failed: list
+    loaded: list
 
     def js(self, code, *given):
         return self.tab.evaluate(code, *given)
@@ -175,13 +175,14 @@ class Page:
 def page(server, browser, request):
     language = getattr(request, "param", "en-US")
     server.post("/settings/Comfy.TutorialCompleted", True)
+    server.post("/settings/LiteGraph.Canvas.MinFontSizeForLOD", 0)  # words on nodes however far away, for the pictures
     context = browser.new_context(viewport={"width": 1600, "height": 950}, locale=language)
     context.set_default_timeout(WAIT)
     tab = context.new_page()
     opened = Page(tab, [], [])
     tab.on("console", lambda m: opened.said.append(f"{m.text} ({m.location})") if m.type == "error" else None)
     tab.on("pageerror", lambda error: opened.said.append(f"{PACK}? {error}"))
-    tab.on("response", lambda r: opened.failed.append(r.url) if r.status >= 400 else None)
+    tab.on("response", lambda r: opened.loaded.append(r.url) if r.status < 400 else None)
     tab.goto(server.url)
     tab.wait_for_function("() => window.app?.graph && window.app?.extensionManager")
     tab.wait_for_timeout(4000)
