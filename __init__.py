@@ -14,8 +14,11 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint() -> "ComfyExtension":
     """Called once by ComfyUI when it loads its node packs."""
+    from .host.example_pictures import offer_pictures
     from .host.schema import ComfyExtension, io
     from .nodes import NODES
+
+    offer_pictures()
 
     class ConceptAtelier(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:

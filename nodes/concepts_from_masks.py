@@ -9,6 +9,7 @@ from ..core.localize.edit import check_name, parse_names
 from ..core.localize.settings import PRESETS
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
+from ..host.progress import start_progress
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
 
@@ -28,6 +29,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 "attention of each concept should lie."
             ),
             search_aliases=["masks to concepts", "supervised concepts"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will learn the concepts."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),
@@ -75,6 +77,7 @@ class ConceptsFromMasks(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         named = [check_name(name) for name in parse_names(names)] or None
-        found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target)  # type: ignore[arg-type]
+        told = start_progress(cls.hidden.unique_id)
+        found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target, told)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
         return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))

@@ -10,6 +10,7 @@ from ..core.localize import conceptexpress
 from ..core.localize.settings import PRESETS
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
+from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
 
@@ -39,6 +40,7 @@ class LocalizeConcepts(io.ComfyNode):
             ),
             search_aliases=["segment", "decompose", "ConceptExpress", "FINCH", "cluster attention"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model whose attention is clustered."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model; it encodes the empty prompt."),
@@ -132,7 +134,7 @@ class LocalizeConcepts(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **changed(knobs))
-        found = conceptexpress.localize(backbone, picture, settings, seed)
+        found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, concept_masks(found), overlay, ui=shown)

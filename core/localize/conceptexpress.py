@@ -6,7 +6,7 @@ is clustered, and the end-of-text token's map tells objects from background.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -24,6 +24,9 @@ from .saliency import combine_saliency, end_of_text_saliency
 from .settings import PAPER, LocalizeSettings
 from .stages import concepts_from_attention
 from .upsample import covered_size
+
+OnStep = Callable[[int, int], None]
+"""Called with how many steps of how many are done: model passes, and the rest as one. May raise, to stop."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,13 @@ class Observation:
     covered: tuple[int, int] | None = None
 
 
-def localize(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPER, seed: int = 0) -> Concepts:
+def localize(
+    backbone: Backbone,
+    image: Tensor,
+    settings: LocalizeSettings = PAPER,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> Concepts:
     """The concepts of a picture, named ``1``, ``2``, ... from the most to the least salient.
 
     Args:
@@ -55,12 +64,15 @@ def localize(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAP
         image: (1, 3, H, W) in 0..1, any H and W of at least one latent cell.
         settings: ``PAPER`` for latents of about 64x64 cells, ``SMALL_GRID`` for the lab's 16x16.
         seed: of the noise, where the settings ask for any.
+        on_step: see :data:`OnStep`.
 
     Raises:
         ValueError: for pictures of another shape, with NaN or infinite values, or smaller than one latent cell.
     """
-    seen = observe(backbone, image, settings, seed)
-    return localize_observed(seen, settings)
+    seen = observe(backbone, image, settings, seed, on_step)
+    found = localize_observed(seen, settings)
+    _all_done(settings, on_step)
+    return found
 
 
 def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> Concepts:
@@ -77,14 +89,23 @@ def localize_masks(
     seed: int = 0,
     names: Sequence[str] | None = None,
     target: Literal["attention", "mask"] = "attention",
+    on_step: OnStep | None = None,
 ) -> Concepts:
     """Concepts with masks that are given, and targets from the model's attention: see :func:`concepts_from_masks`."""
-    seen = observe(backbone, image, settings, seed)
-    return concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
+    seen = observe(backbone, image, settings, seed, on_step)
+    found = concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
+    _all_done(settings, on_step)
+    return found
 
 
 @torch.no_grad()
-def observe(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPER, seed: int = 0) -> Observation:
+def observe(
+    backbone: Backbone,
+    image: Tensor,
+    settings: LocalizeSettings = PAPER,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> Observation:
     """Show the picture to the model and gather its attention; arguments as for :func:`localize`."""
     check_picture(image)
     latent = backbone.encode_image(image)
@@ -94,7 +115,7 @@ def observe(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPE
     selection, notes = _cross_selection(sites, latent_size, settings, backbone.tokenize(settings.prompt).end)
     reading = AttentionRecorder(selection)
     with looking.listening(backbone), reading.listening(backbone):
-        show(backbone, latent, settings, seed)
+        show(backbone, latent, settings, seed, on_step)
     maps, grid = looking.maps(), clustering_grid(latent_size, settings.most_cells)
     attention = aggregate_self_attention(
         {g: rows[0] for g, rows in maps.self_attention.items()},
@@ -111,7 +132,9 @@ def observe(backbone: Backbone, image: Tensor, settings: LocalizeSettings = PAPE
     return Observation(attention.cpu(), saliency.cpu(), grid, size, notes + decided, covered)
 
 
-def show(backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int) -> None:
+def show(
+    backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int, on_step: OnStep | None = None
+) -> None:
     """Run the denoiser over a latent (1, C, h, w): once as it is, or with each draw of noise."""
     conditioning = backbone.encode_text([settings.prompt])
     alphas = backbone.alphas_cumprod
@@ -119,12 +142,17 @@ def show(backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: i
         raise ValueError(f"timestep must be below the model's {len(alphas)}, got {settings.timestep}")
     timestep = torch.tensor([settings.timestep], device=latent.device)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(max(1, settings.noise_draws)):
+    passes = _passes(settings)
+    for done in range(passes):
+        if on_step is not None:
+            on_step(done, passes + 1)
         noisy = latent
         if settings.noise_draws:
             noise = torch.randn(latent.shape, generator=generator).to(latent)
             noisy = add_noise(latent, noise, timestep, alphas)
         backbone.predict_noise(noisy, timestep, conditioning)
+    if on_step is not None:
+        on_step(passes, passes + 1)
 
 
 def check_picture(image: Tensor) -> None:
@@ -134,6 +162,16 @@ def check_picture(image: Tensor) -> None:
     broken = int((~torch.isfinite(image)).sum())
     if broken:
         raise ValueError(f"the picture holds {broken} NaN or infinite values; check the node that made it")
+
+
+def _passes(settings: LocalizeSettings) -> int:
+    return max(1, settings.noise_draws)
+
+
+def _all_done(settings: LocalizeSettings, on_step: OnStep | None) -> None:
+    total = _passes(settings) + 1
+    if on_step is not None:
+        on_step(total, total)
 
 
 def _self_selection(sites: Sequence[AttentionSite], latent_size: Grid, settings: LocalizeSettings) -> Selection:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from PIL import Image
 
-from .atlas import ObjectKind, load_atlas
+from .atlas import SPLITS, ObjectKind, load_atlas
 from .backgrounds import Background, paint, sample_background
 from .captions import Phrase, write_caption
 
@@ -98,6 +98,8 @@ def sample_scene(split: str, seed: int, settings: SceneSettings | None = None) -
     In *development* and *test*, scenes of several training objects hold at least one pair that training never saw
     (but for two objects alike).
     """
+    if split not in SPLITS:  # no pair would ever fit it
+        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     settings = settings or SceneSettings()
     rng = random.Random(f"{split}:{seed}")
     count = rng.choice(settings.counts)

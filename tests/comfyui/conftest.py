@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,7 @@ import pytest
 import torch
 
 COMFYUI = os.environ.get("COMFYUI_PATH")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("lab", "sd15", "sdxl")
 
 
@@ -43,6 +44,8 @@ def comfyui(comfy_base) -> ModuleType:
         pytest.skip("set COMFYUI_PATH to an installed ComfyUI, and run tests/comfyui with its Python")
     if not _is_its_python(COMFYUI):
         pytest.skip(f"{sys.executable} is not the Python of {COMFYUI}; name that in COMFYUI_PYTHON and use it")
+    for name in _loaded_from(ROOT):  # by pytest, under the folder's name, which may be that of a module of ComfyUI
+        del sys.modules[name]
     sys.path.insert(0, COMFYUI)
     argv, sys.argv = sys.argv, sys.argv[:1]
     try:
@@ -65,7 +68,7 @@ def pack(comfyui) -> Callable[[str], ModuleType]:
     """A module of the pack as ComfyUI loaded it: ``pack("core.types")``. Its classes are not those of an import."""
     folder = str(ROOT)
     assert asyncio.new_event_loop().run_until_complete(comfyui.load_custom_node(folder, module_parent="custom_nodes"))
-    loaded = next(name for name, module in sys.modules.items() if _file_of(module) == str(ROOT / "__init__.py"))
+    (loaded,) = _loaded_from(ROOT)
     return lambda name: importlib.import_module(f"{loaded}.{name}")
 
 
@@ -188,11 +191,49 @@ def uninterrupted(comfyui) -> Iterator[None]:
     management.interrupt_current_processing(False)
 
 
+@dataclass
+class Bar:
+    """What ComfyUI's progress bars were told, as its server hears it; cancels a run like its button.
+
+    Attributes:
+        steps: steps done and of how many, in order.
+        cancel_at: from which step on to cancel, never if None. Newer bars leave out steps that come quickly.
+        cancel_total: only in bars of that length.
+    """
+
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    cancel_at: int | None = None
+    cancel_total: int | None = None
+
+    def hear(self, done: int, total: int, *_: Any, **__: Any) -> None:
+        import comfy.model_management as management
+
+        self.steps.append((done, total))
+        if self.cancel_at is not None and done >= self.cancel_at and self.cancel_total in (None, total):
+            management.interrupt_current_processing(True)
+        management.throw_exception_if_processing_interrupted()  # as the server's own hook does
+
+
+@pytest.fixture
+def bar(uninterrupted) -> Iterator[Bar]:
+    """Listens to every progress bar while the test runs."""
+    import comfy.utils
+
+    hearing = Bar()
+    comfy.utils.set_progress_bar_global_hook(hearing.hear)
+    yield hearing
+    comfy.utils.set_progress_bar_global_hook(None)
+
+
 def _is_its_python(path: str) -> bool:
     """Only that ComfyUI's environment has the packages it needs, and no other test may share a process with it."""
     named = os.environ.get("COMFYUI_PYTHON")
     here = Path(sys.prefix).resolve()
     return here == Path(named).parents[1].resolve() if named else here.is_relative_to(Path(path).resolve())
+
+
+def _loaded_from(folder: Path) -> list[str]:
+    return [name for name, module in sys.modules.items() if _file_of(module) == str(folder / "__init__.py")]
 
 
 def _file_of(module: Any) -> str:

@@ -68,6 +68,31 @@ def test_the_model_is_as_before_and_gives_the_same(lab_backbone, lab_modules):
     assert hooks == [len(m._forward_hooks) for m in lab_modules.unet.modules()]
 
 
+@pytest.mark.parametrize(("draws", "passes"), [(0, 1), (3, 3)])
+def test_every_pass_is_told_and_the_rest_as_one(lab_backbone, draws, passes):
+    heard, settings = [], replace(QUICK, noise_draws=draws)
+    localize(lab_backbone, picture(64, 64), settings, on_step=lambda *step: heard.append(step))
+    assert heard == [(done, passes + 1) for done in range(passes + 2)]
+    heard.clear()
+    localize_masks(lab_backbone, picture(64, 64), torch.ones(1, 64, 64), settings, on_step=lambda *s: heard.append(s))
+    assert heard == [(done, passes + 1) for done in range(passes + 2)]
+
+
+def test_it_stops_between_two_passes_and_leaves_the_model_as_it_was(lab_backbone, lab_modules):
+    class Enough(Exception): ...
+
+    ran, hooks = [], [len(m._forward_hooks) for m in lab_modules.unet.modules()]
+
+    def stop(done, total):
+        if done == 2:
+            raise Enough
+
+    with lab_backbone.tap_attention(ran.append, lab_backbone.attention_sites()[:1]), pytest.raises(Enough):
+        localize(lab_backbone, picture(64, 64), replace(QUICK, noise_draws=4), on_step=stop)
+    assert len(ran) == 2
+    assert hooks == [len(m._forward_hooks) for m in lab_modules.unet.modules()]
+
+
 def test_a_missing_grid_is_replaced_and_said(lab_backbone):
     assert any("1/16" in n for n in observe(lab_backbone, picture(64, 64), replace(PAPER, cross_downscale=16)).notes)
     assert any("finest was read" in n for n in observe(lab_backbone, picture(32, 32), QUICK).notes)

@@ -77,6 +77,11 @@ def test_unseen_scenes_hold_only_objects_of_the_split():
         assert {placed.name for placed in scene.objects} <= names
 
 
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="unknown split 'dev'; expected one of train, development, test"):
+        sample_scene("dev", 0)
+
+
 def test_train_split_has_no_unseen_objects():
     with pytest.raises(ValueError, match="development or test"):
         sample_scene("train", 0, SceneSettings(unseen=True))
