@@ -28,6 +28,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 "attention of each concept should lie."
             ),
             search_aliases=["masks to concepts", "supervised concepts"],
+            is_output_node=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that will learn the concepts."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),
@@ -77,4 +78,5 @@ class ConceptsFromMasks(io.ComfyNode):
         named = [check_name(name) for name in parse_names(names)] or None
         found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
-        return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        return io.NodeOutput(found, overlay, ui=shown)
