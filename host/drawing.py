@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from .labels import Colour, Label, fitted, write_labels
 
 PALETTE = (
     (230, 60, 80),
@@ -22,30 +25,52 @@ HEAT = np.array([[0, 0, 4], [80, 18, 123], [183, 55, 121], [252, 137, 97], [252,
 LEAST_SIDE = 320
 
 
-def overlay_masks(picture: Tensor, masks: Tensor, labels: Sequence[str]) -> Tensor:
-    """Tint each mask over a picture and write its label on it.
+def overlay_masks(
+    picture: Tensor, masks: Tensor, labels: Sequence[str], colours: Sequence[Colour] | None = None
+) -> Tensor:
+    """Tint and outline each mask over a picture and write its label on it.
 
     Args:
         picture: (H, W, 3) in 0..1.
         masks: (N, H, W) in 0..1.
         labels: N texts.
+        colours: one per mask; those of :func:`colour_of` by default.
 
     Returns:
         (h, w, 3) in 0..1, enlarged to at least 320 pixels a side so that labels can be read.
     """
+    colours = [colour_of(index) for index in range(len(masks))] if colours is None else colours
     shown = picture.float().clone()
-    for index, mask in enumerate(masks.float()):
-        colour = torch.tensor(PALETTE[index % len(PALETTE)]) / 255
+    for mask, colour in zip(masks.float(), colours, strict=True):
         inner = mask[..., None] * 0.45
-        shown = shown * (1 - inner) + colour * inner
+        shown = shown * (1 - inner) + torch.tensor(colour) / 255 * inner
     canvas, scale = _enlarged(shown, Image.Resampling.NEAREST)
-    draw = ImageDraw.Draw(canvas)
-    for index, (mask, label) in enumerate(zip(masks, labels, strict=True)):
-        where = (mask > 0.5).nonzero().float()
-        if len(where):
-            y, x = (where.mean(0) + 0.5).mul(scale).tolist()
-            _tag(draw, (x, y), label, PALETTE[index % len(PALETTE)])
+    for mask, colour in zip(masks, colours, strict=True):
+        canvas.paste(colour, mask=_outline(mask, canvas.size))
+    places = [middle(mask) for mask in masks]
+    write_labels(
+        canvas,
+        [
+            Label(text, ((place[0] + 0.5) * scale, (place[1] + 0.5) * scale), colour)
+            for text, place, colour in zip(labels, places, colours, strict=True)
+            if place
+        ],
+    )
     return _to_tensor(canvas)
+
+
+def colour_of(index: int) -> Colour:
+    """The colour of the mask with this number; after the last one it starts again."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def middle(mask: Tensor) -> tuple[int, int] | None:
+    """The pixel (x, y) of a mask (H, W) nearest to its centre of mass; None where the mask is empty."""
+    where = (mask > 0.5).nonzero()
+    if not len(where):
+        return None
+    y, x = where[(where - where.float().mean(0)).square().sum(1).argmin()].tolist()
+    return x, y
 
 
 def heat_over(picture: Tensor, heat: Tensor, label: str) -> Tensor:
@@ -55,10 +80,7 @@ def heat_over(picture: Tensor, heat: Tensor, label: str) -> Tensor:
     colour = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (position - low)[..., None]
     grey = picture.float().mean(-1, keepdim=True)
     canvas, _ = _enlarged(0.35 * grey + 0.65 * torch.from_numpy(colour), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(18)
-    left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
-    _tag(draw, (6 + (right - left) / 2 + 4, 6 + (bottom - top) / 2 + 4), label, (0, 0, 0))
+    write_labels(canvas, [Label(label, (0, 0), (0, 0, 0))])
     return _to_tensor(canvas)
 
 
@@ -67,8 +89,8 @@ def plot_curve(values: Tensor, title: str, size: tuple[int, int] = (300, 480)) -
     height, width = size
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
-    small, large = ImageFont.load_default(13), ImageFont.load_default(16)
-    draw.text((12, 8), title, fill=(30, 30, 30), font=large)
+    small = ImageFont.load_default(13)
+    draw.text((12, 8), title, fill=(30, 30, 30), font=fitted(title, 16, width - 24))
     box = (56, 40, width - 16, height - 34)
     draw.rectangle(box, outline=(190, 190, 190))
     series = [float(v) for v in values if np.isfinite(float(v))]
@@ -103,11 +125,13 @@ def _enlarged(picture: Tensor, how: Image.Resampling) -> tuple[Image.Image, int]
     return image.resize((image.width * scale, image.height * scale), how), scale
 
 
-def _tag(draw: ImageDraw.ImageDraw, centre: tuple[float, float], text: str, colour: tuple[int, int, int]) -> None:
-    font = ImageFont.load_default(18)
-    left, top, right, bottom = draw.textbbox(centre, text, font=font, anchor="mm")
-    draw.rounded_rectangle((left - 5, top - 4, right + 5, bottom + 4), radius=5, fill=colour)
-    draw.text(centre, text, fill="white", font=font, anchor="mm")
+def _outline(mask: Tensor, size: tuple[int, int]) -> Image.Image:
+    """The inner edge of a mask (H, W) in a picture of size (w, h); the picture's own edge is none."""
+    inside = Image.fromarray(((mask > 0.5) * 255).byte().cpu().numpy()).resize(size, Image.Resampling.NEAREST)
+    outside = torch.from_numpy(np.asarray(inside) == 0).float()[None, None]
+    width = max(1, round(min(size) / 200))
+    near = max_pool2d(outside, 2 * width + 1, stride=1, padding=width)[0, 0] > 0
+    return Image.fromarray(((near & (outside[0, 0] == 0)) * 255).byte().numpy())
 
 
 def _to_tensor(image: Image.Image) -> Tensor:

@@ -1,13 +1,20 @@
 """Heat maps as pictures."""
 
+import math
 from collections.abc import Sequence
 
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .drawing import heat_over
+from .images import from_pil, to_pil
+from .labels import fitted
 
 PIXELS_PER_CELL = 8
+GREATEST_SHEET, GAP = 2048, 4
+WORD_SHARE = 0.05
+"""Height of a word on a sheet, as a share of the sheet's width."""
 
 
 def target_size(image: Tensor | None, samples: Tensor) -> tuple[int, int]:
@@ -23,15 +30,51 @@ def heat_grid(heat: Tensor, words: Sequence[str], image: Tensor | None) -> Tenso
     Raises:
         ValueError: when there are other than B pictures, and for pictures that are not finite.
     """
+    return _over(heat, words, _pictures(heat, image))
+
+
+def heat_sheet(heat: Tensor, words: Sequence[str], image: Tensor | None) -> Tensor:
+    """IMAGE (1, h, w, 3) with all maps: a row for each word, or, of a single picture, rows of several words.
+
+    Words stand above their maps. Raises as :func:`heat_grid` does.
+    """
+    maps = _over(heat, [""] * len(words), _pictures(heat, image))
+    across = heat.shape[1] if heat.shape[1] > 1 else math.ceil(math.sqrt(len(maps)))
+    return _sheet([to_pil(one) for one in maps], words, heat.shape[1], across)
+
+
+def _pictures(heat: Tensor, image: Tensor | None) -> Tensor:
     if image is None:
-        image = torch.zeros(*heat.shape[1:], 3)
+        return torch.zeros(*heat.shape[1:], 3)
     if len(image) != heat.shape[1]:
         raise ValueError(f"{heat.shape[1]} latents were sampled, but {len(image)} pictures are connected")
     if not torch.isfinite(image).all():
         raise ValueError("the picture holds NaN or infinite values; the latent or the model it came from is broken")
+    return image
+
+
+def _over(heat: Tensor, words: Sequence[str], pictures: Tensor) -> Tensor:
     shown = [
         heat_over(picture[..., :3], one, word)
         for word, maps in zip(words, heat, strict=True)
-        for picture, one in zip(image, maps, strict=True)
+        for picture, one in zip(pictures, maps, strict=True)
     ]
     return torch.stack(shown)
+
+
+def _sheet(maps: Sequence[Image.Image], words: Sequence[str], each: int, across: int) -> Tensor:
+    """Maps laid out, ``across`` in a row, with a word above every ``each`` of them."""
+    down = -(-len(maps) // across)
+    scale = min(1.0, GREATEST_SHEET / (across * maps[0].width), GREATEST_SHEET / (down * maps[0].height))
+    width, height = (max(1, round(side * scale)) for side in maps[0].size)
+    letters = max(14, round(WORD_SHARE * across * width))
+    band = round(letters * 1.5)
+    canvas = Image.new("RGB", (across * (width + GAP) + GAP, down * (band + height + GAP)), (24, 24, 24))
+    draw = ImageDraw.Draw(canvas)
+    for index, one in enumerate(maps):
+        left, top = GAP + index % across * (width + GAP), index // across * (band + height + GAP)
+        canvas.paste(one.resize((width, height), Image.Resampling.LANCZOS), (left, top + band))
+        if index % each == 0:
+            word, room = words[index // each], min(each, across) * (width + GAP) - 8
+            draw.text((left + 2, top + band / 2), word, "white", fitted(word, letters, room), anchor="lm")
+    return from_pil(canvas)[0][None]

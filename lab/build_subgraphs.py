@@ -133,7 +133,7 @@ def take_picture_apart() -> str:
     kinds = {"image": "IMAGE", "model": "MODEL", "clip": "CLIP", "vae": "VAE"}
     wires = {name: inside.enter(name, kind) for name, kind in kinds.items()}
     found, _, overlay = inside.add("ConceptAtelierLocalizeConcepts", 0, **wires)
-    concepts, masks = inside.add("ConceptAtelierEditConcepts", 1, concepts=found)
+    concepts, masks = inside.add("ConceptAtelierEditConcepts", 1, concepts=found, image=wires["image"])
     inside.leave("concepts", concepts)
     inside.leave("masks", masks)
     inside.leave("overlay", overlay)

@@ -197,15 +197,16 @@ def take_a_picture_apart(studio: Studio) -> None:
     studio.note(
         "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns "
         "a token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a "
-        "new scene.\n\nWith another picture, look at the overlay first; Edit Concepts drops, merges and renames. "
-        + studio.variant.picture,
-        340,
+        "new scene.\n\nWith another picture, look at what was found first. In Edit Concepts a click on a region drops "
+        "it, a double click renames it, and clicks with shift select several to merge. " + studio.variant.picture,
+        380,
     )
     model, clip, vae = studio.load()
-    wires = {"model": model, "clip": clip, "vae": vae, "image": studio.picture()}
+    picture = studio.picture()
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
     sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="apart_overlay")
-    edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found)
+    edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
     tokens, loss = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=edited, **variant.learn)
     sheet.add("SaveImage", 3, "Save loss", images=loss, filename_prefix="apart_loss")
     sheet.add("ConceptAtelierSaveConceptTokens", 3, tokens=tokens)

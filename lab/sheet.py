@@ -7,16 +7,22 @@ from typing import Any
 from ..host.registry import Registry
 
 COLUMN, GAP, TITLE = 380, 40, 30
-SLOT, WIDGET, MARGIN, MULTILINE, PICTURE = 20, 24, 14, 60, 240
-"""What ComfyUI's front end gives a row of sockets, a widget, a node's rims, a field of text, a picture on a node."""
+SLOT, WIDGET, MARGIN, MULTILINE, PICTURE, LINE = 20, 24, 14, 60, 240, 20
+"""What ComfyUI's front end gives a row of sockets, a widget, a node's rims, a field of text, a picture
+on a node, a line of what it says."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-SHOW_PICTURES = (
-    "LoadImage",
-    "SaveImage",
-    "ConceptAtelierLocalizeConcepts",
-    "ConceptAtelierLearnConceptTokens",
-    "ConceptAtelierShowWordHeatmap",
-)
+SHOWN = {
+    "LoadImage": PICTURE,
+    "SaveImage": PICTURE,
+    "ConceptAtelierLocalizeConcepts": PICTURE + 8 * LINE,
+    "ConceptAtelierEditConcepts": PICTURE + 4 * LINE,
+    "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
+    "ConceptAtelierLearnConceptTokens": PICTURE,
+    "ConceptAtelierShowWordHeatmap": PICTURE,
+    "ConceptAtelierSaveConceptTokens": 4 * LINE,
+    "ConceptAtelierSaveErasureAsLora": 4 * LINE,
+}
+"""Room that nodes need once they have run."""
 
 
 @dataclass(frozen=True)
@@ -115,4 +121,4 @@ class Sheet:
 def _height(node: dict[str, Any], texts: int) -> int:
     sockets = sum("widget" not in socket for socket in node["inputs"])
     rows = SLOT * max(sockets, len(node["outputs"])) + WIDGET * len(node["widgets_values"])
-    return MARGIN + rows + MULTILINE * texts + PICTURE * (node["type"] in SHOW_PICTURES)
+    return MARGIN + rows + MULTILINE * texts + SHOWN.get(node["type"], 0)

@@ -29,6 +29,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 "attention of each concept should lie."
             ),
             search_aliases=["masks to concepts", "supervised concepts"],
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will learn the concepts."),
@@ -80,4 +81,5 @@ class ConceptsFromMasks(io.ComfyNode):
         told = start_progress(cls.hidden.unique_id)
         found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target, told)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
-        return io.NodeOutput(found, overlay, ui=ui.PreviewText(describe_concepts(found)))
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        return io.NodeOutput(found, overlay, ui=shown)

@@ -1,10 +1,15 @@
 """Edit Concepts."""
 
+from typing import Any
+
+from torch import Tensor
+
 from ..core import types
 from ..core.localize import edit
-from ..host.concept_pictures import concept_masks, describe_concepts
+from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts, inherited_colours, picture_for
+from ..host.region_view import KEY, region_view
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, Concepts
+from .sockets import CATEGORY, Concepts, picture_of
 
 
 class EditConcepts(io.ComfyNode):
@@ -18,9 +23,12 @@ class EditConcepts(io.ComfyNode):
             category=f"{CATEGORY}/localize",
             description=(
                 "Keep, drop, merge and rename concepts, grow or shrink their masks, add the background. Done in the "
-                "order of the inputs; what is left empty changes nothing."
+                "order of the inputs; what is left empty changes nothing. Run it once and the regions can be clicked: "
+                "a click drops one or takes it back, a double click renames it, clicks with shift select several to "
+                "merge. The choices stand in the inputs. All names are those that come in, dropped ones included."
             ),
-            search_aliases=["merge masks", "rename concepts", "remove concept"],
+            search_aliases=["merge masks", "rename concepts", "remove concept", "pick regions"],
+            is_output_node=True,
             inputs=[
                 Concepts.Input("concepts", tooltip="From Localize Concepts or Concepts From Masks."),
                 io.String.Input("keep", default="", tooltip="Only these, in this order: 2, 1"),
@@ -33,6 +41,7 @@ class EditConcepts(io.ComfyNode):
                 io.Boolean.Input(
                     "add_background", default=False, tooltip="Add what no concept covers, as a concept 'background'."
                 ),
+                io.Image.Input("image", optional=True, tooltip="The picture of the concepts, to show them over it."),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),
@@ -50,9 +59,17 @@ class EditConcepts(io.ComfyNode):
         rename: str,
         grow: int,
         add_background: bool,
+        image: Tensor | None = None,
     ) -> io.NodeOutput:
-        for text, change in ((keep, edit.keep), (drop, edit.drop), (merge, edit.merge), (rename, edit.rename)):
-            concepts = change(concepts, text) if text.strip() else concepts
-        concepts = edit.grow(concepts, grow) if grow else concepts
-        concepts = edit.add_background(concepts) if add_background else concepts
-        return io.NodeOutput(concepts, concept_masks(concepts), ui=ui.PreviewText(describe_concepts(concepts)))
+        picture = picture_for(concepts, None if image is None else picture_of(image))
+        edited = edit.edit(concepts, keep, drop, merge, rename)
+        edited = edit.grow(edited, grow) if grow else edited
+        edited = edit.add_background(edited) if add_background else edited
+        return io.NodeOutput(edited, concept_masks(edited), ui=cls._shown(picture, concepts, edited))
+
+    @classmethod
+    def _shown(cls, picture: Tensor, given: types.Concepts, edited: types.Concepts) -> dict[str, Any]:
+        overlay = concept_overlay(picture, edited, colours=inherited_colours(edited, given))
+        regions = region_view(picture, given, lambda pixels: ui.PreviewImage(pixels).values[0])
+        said = ui.PreviewText(describe_concepts(edited)).as_dict()
+        return ui.PreviewImage(overlay, cls=cls).as_dict() | said | {KEY: [regions]}

@@ -135,6 +135,6 @@ class LocalizeConcepts(io.ComfyNode):
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **changed(knobs))
         found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
-        overlay = concept_overlay(picture, found)
+        overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, concept_masks(found), overlay, ui=shown)

@@ -8,7 +8,7 @@ from ..core import types
 from ..core.attention.heatmap import normalise as normalised
 from ..core.attention.places import word_heatmaps_of_places
 from ..host import captures
-from ..host.heat_pictures import heat_grid, target_size
+from ..host.heat_pictures import heat_grid, heat_sheet, target_size
 from ..host.prompts import check_marks
 from ..host.sampled_text import read_sampled, wanted_words
 from ..host.schema import io, make_schema, ui
@@ -85,7 +85,6 @@ class ShowWordHeatmap(io.ComfyNode):
         size = target_size(image, samples["samples"])
         shares = word_heatmaps_of_places(parts, run.latent_size, read, wanted, size, per_cell=per_cell)
         heat = normalised(shares, normalise)  # type: ignore[arg-type]
-        pictures = heat_grid(heat, wanted, image)
-        shown = ui.PreviewImage(pictures, cls=cls)
-        said = {**shown.as_dict(), "text": (note,)} if note else shown
-        return io.NodeOutput(pictures, heat.flatten(0, 1).clamp(0, 1), ui=said)
+        shown = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict()
+        said = shown | ui.PreviewText(note).as_dict() if note else shown
+        return io.NodeOutput(heat_grid(heat, wanted, image), heat.flatten(0, 1).clamp(0, 1), ui=said)

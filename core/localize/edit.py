@@ -1,11 +1,12 @@
 """Changing what a localiser found: keep, drop, merge, rename, grow, shrink, add the background.
 
 Pure functions: the concepts given are left as they are. Names are written as lists, ``"1, 3"``; brackets as in
-``<1>`` are allowed. Every function raises ``ValueError`` for names that do not exist, saying which do.
+``<1>`` are allowed. Every function raises ``ValueError`` for names that do not exist, saying which do; those in
+``gone`` were taken out before, and are passed over.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -23,48 +24,64 @@ def parse_names(text: str) -> list[str]:
     return [part for part in (piece.strip().strip("<>").strip() for piece in text.split(",")) if part]
 
 
-def keep(concepts: Concepts, names: str) -> Concepts:
+def edit(concepts: Concepts, kept: str = "", dropped: str = "", joined: str = "", renamed: str = "") -> Concepts:
+    """Keep, drop, merge and rename, in this order; an empty text changes nothing.
+
+    All of them speak of the concepts as they are given, by the names they are given with. What one change takes out
+    may still be named in those after it: they pass over it, so that a concept can be dropped and taken back without
+    touching anything else.
+    """
+    given = concepts.names
+    for text, change in ((kept, keep), (dropped, drop), (joined, merge), (renamed, rename)):
+        if text.strip():
+            concepts = change(concepts, text, set(given) - set(concepts.names))
+    return concepts
+
+
+def keep(concepts: Concepts, names: str, gone: Collection[str] = ()) -> Concepts:
     """Only the concepts named, in that order."""
-    chosen = _indices(concepts, parse_names(names))
+    chosen = _indices(concepts, parse_names(names), gone)
     if not chosen:
         raise ValueError(f"name at least one concept to keep; there are {_known(concepts)}")
     return concepts.pick(list(dict.fromkeys(chosen)))
 
 
-def drop(concepts: Concepts, names: str) -> Concepts:
+def drop(concepts: Concepts, names: str, gone: Collection[str] = ()) -> Concepts:
     """All but the concepts named. Raises ``ValueError`` if none would be left."""
-    gone = set(_indices(concepts, parse_names(names)))
-    if len(gone) == len(concepts):
+    dropped = set(_indices(concepts, parse_names(names), gone))
+    if len(dropped) == len(concepts):
         raise ValueError(f"dropping {names} would leave no concept; there are {_known(concepts)}")
-    return concepts.pick([i for i in range(len(concepts)) if i not in gone])
+    return concepts.pick([i for i in range(len(concepts)) if i not in dropped])
 
 
-def merge(concepts: Concepts, groups: str) -> Concepts:
+def merge(concepts: Concepts, groups: str, gone: Collection[str] = ()) -> Concepts:
     """``"1+3, 2+4"``: each group becomes one concept with the name and place of its first member.
 
     Masks are united, targets averaged without weights (as in post-clustering), scores weighted by area. Concepts that
     are not mentioned stay. Raises ``ValueError`` for a concept that is in two groups.
     """
-    joined = [_indices(concepts, parse_names(group.replace("+", ","))) for group in groups.split(",") if group.strip()]
+    texts = [group.replace("+", ",") for group in groups.split(",") if group.strip()]
+    joined = [group for group in (_indices(concepts, parse_names(text), gone) for text in texts) if group]
     members = [i for group in joined for i in group]
     if len(set(members)) != len(members):
         twice = sorted({concepts.names[i] for i in members if members.count(i) > 1})
         raise ValueError(f"{', '.join(twice)} is mentioned twice in {groups!r}; a concept belongs to one group")
     for group in joined:
         concepts = _with_union(concepts, group)
-    gone = {i for group in joined for i in group[1:]}
-    return concepts.pick([i for i in range(len(concepts)) if i not in gone])
+    swallowed = {i for group in joined for i in group[1:]}
+    return concepts.pick([i for i in range(len(concepts)) if i not in swallowed])
 
 
-def rename(concepts: Concepts, changes: str) -> Concepts:
+def rename(concepts: Concepts, changes: str, gone: Collection[str] = ()) -> Concepts:
     """``"1=cat, 2=dog"``; swapping names is fine. Raises ``ValueError`` for names that no ``<name>`` can hold."""
     pairs = [part.split("=") for part in parse_names(changes)]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"write changes as old=new, separated by commas; got {changes!r}")
     names = list(concepts.names)
     for old, new in pairs:
-        (index,) = _indices(concepts, parse_names(old) or [old])
-        names[index] = check_name(new.strip().strip("<>"))
+        name = check_name(new.strip().strip("<>"))
+        for index in _indices(concepts, parse_names(old) or [old], gone):
+            names[index] = name
     return replace(concepts, names=tuple(names))
 
 
@@ -140,11 +157,11 @@ def _shrunk(masks: Tensor, chosen: Sequence[int]) -> Tensor:
     return shrunk
 
 
-def _indices(concepts: Concepts, names: Sequence[str]) -> list[int]:
-    unknown = [name for name in names if name not in concepts.names]
+def _indices(concepts: Concepts, names: Sequence[str], gone: Collection[str] = ()) -> list[int]:
+    unknown = [name for name in names if name not in concepts.names and name not in gone]
     if unknown:
         raise ValueError(f"no concept is called {', '.join(unknown)}; there are {_known(concepts)}")
-    return [concepts.names.index(name) for name in names]
+    return [concepts.names.index(name) for name in names if name in concepts.names]
 
 
 def _known(concepts: Concepts) -> str:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from concept_atelier.core.types import Concepts
-from concept_atelier.host.concept_pictures import concept_masks, concept_overlay, describe_concepts
+from concept_atelier.host.concept_pictures import (
+    concept_masks,
+    concept_overlay,
+    describe_concepts,
+    inherited_colours,
+    picture_for,
+)
+from concept_atelier.host.drawing import colour_of
 
 
 @pytest.fixture
@@ -40,3 +47,22 @@ def test_one_line_a_concept_and_then_the_notes(concepts):
         "<cat>: saliency 0.25, 17% of the picture",
         "note: something was decided",
     ]
+
+
+def test_scores_are_written_when_asked(concepts):
+    picture = torch.zeros(1, 3, 70, 100)
+    assert not torch.equal(concept_overlay(picture, concepts), concept_overlay(picture, concepts, scores=True))
+
+
+def test_a_concept_keeps_its_colour_when_others_go_and_a_new_one_gets_a_new_one(concepts):
+    assert inherited_colours(concepts.pick([1]), concepts) == [colour_of(1)]
+    new = Concepts(~concepts.masks.any(0)[None], concepts.targets[:1], ("rest",), torch.zeros(1), (70, 100))
+    assert inherited_colours(new, concepts) == [colour_of(2)]
+
+
+def test_the_picture_must_be_the_one_of_the_concepts(concepts):
+    picture = torch.rand(1, 3, 70, 100, generator=torch.Generator().manual_seed(0))
+    assert picture_for(concepts, picture) is picture
+    assert picture_for(concepts, None).shape == picture.shape
+    with pytest.raises(ValueError, match="70x100 pixels, the concepts were found in one of 100x70"):
+        picture_for(concepts, picture.movedim(-1, -2))

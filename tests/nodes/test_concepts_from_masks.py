@@ -7,11 +7,12 @@ from concept_atelier.nodes import ConceptsFromMasks
 
 
 def test_masks_become_named_concepts(call, sockets, image, masks):
-    found, overlay = call(ConceptsFromMasks, **sockets, image=image, masks=masks, names="red, <green>").args
+    result = call(ConceptsFromMasks, **sockets, image=image, masks=masks, names="red, <green>")
+    found, overlay = result.args
     assert found.names == ("red", "green") and found.grid == (8, 12)
     assert found.masks[0].sum() == found.masks[1].sum() == 16
     assert found.masks[0, 1:5, 1:5].all() and found.masks[1, 3:7, 7:11].all()
-    assert overlay.ndim == 4
+    assert overlay.ndim == 4 and len(result.ui["images"]) == 1
 
 
 def test_names_are_numbers_unless_given(call, sockets, image, masks):

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from concept_atelier.core.localize.edit import add_background, drop, grow, keep, merge, rename
+from concept_atelier.core.localize.edit import add_background, drop, edit, grow, keep, merge, rename
 
 
 @pytest.fixture(autouse=True)
@@ -94,9 +94,31 @@ def test_background(three_concepts):
         add_background(three_concepts, "1")
 
 
+def test_what_one_change_took_out_is_passed_over_by_the_next(three_concepts):
+    texts = {"joined": "1+2+3", "renamed": "1=cat, 2=dog, 3=fox"}
+    assert edit(three_concepts, **texts).names == ("cat",)
+    without = edit(three_concepts, dropped="1", **texts)
+    assert without.names == ("dog",)
+    assert torch.equal(without.masks[0], three_concepts.masks[1] | three_concepts.masks[2])
+    assert edit(three_concepts, kept="3, 2", dropped="1, 2", **texts).names == ("fox",)
+    assert edit(three_concepts, dropped="1, 2", joined="1+2").names == ("3",)
+    assert edit(three_concepts).names == three_concepts.names
+
+
+@pytest.mark.parametrize("text", ["dropped", "joined", "renamed"])
+def test_a_name_that_never_was_is_refused_whatever_was_taken_out(three_concepts, text):
+    wrong = "4=cat" if text == "renamed" else "1, 4" if text == "dropped" else "2+4"
+    with pytest.raises(ValueError, match="no concept is called 4; there are 2, 3"):
+        edit(three_concepts, kept="2, 3", **{text: wrong})
+
+
+def test_a_new_name_may_be_one_that_was_taken_out(three_concepts):
+    assert edit(three_concepts, dropped="1", renamed="2=1").names == ("1", "3")
+
+
 @pytest.mark.parametrize(
-    "edit", [keep, drop, merge, lambda c, names: rename(c, f"{names}=x"), lambda c, names: grow(c, 1, names)]
+    "change", [keep, drop, merge, lambda c, names: rename(c, f"{names}=x"), lambda c, names: grow(c, 1, names)]
 )
-def test_unknown_names_are_refused_with_those_that_exist(edit, three_concepts):
+def test_unknown_names_are_refused_with_those_that_exist(change, three_concepts):
     with pytest.raises(ValueError, match="no concept is called cat; there are 1, 2, 3"):
-        edit(three_concepts, "cat")
+        change(three_concepts, "cat")

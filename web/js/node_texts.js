@@ -1,0 +1,65 @@
+/**
+ * What our nodes say of a run, under them: names and scores, notes, files that were written.
+ *
+ * Nodes send it as ComfyUI's own `text`, which the page shows for a node of its own only.
+ */
+
+import { app } from "../../../scripts/app.js";
+
+const PREFIX = "ConceptAtelier";
+// Says it itself.
+const WITHOUT = ["ConceptAtelierEditConcepts"];
+const STYLE = `
+.atelier-text { font: 12px/1.35 sans-serif; color: var(--input-text, #ddd); white-space: pre-wrap; overflow: auto;
+  width: 100%; height: 100%; box-sizing: border-box; padding: 4px 6px; border-radius: 4px; user-select: text;
+  background: var(--comfy-input-bg, #222); }
+`;
+const LINE = 17;
+const LETTER = 6.2;
+const MOST_LINES = 12;
+
+function show(node, text) {
+  let widget = node.widgets?.find((one) => one.name === "said");
+  if (!widget) widget = add(node);
+  widget.element.textContent = text;
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+  node.setDirtyCanvas(true, true);
+}
+
+function add(node) {
+  const element = document.createElement("div");
+  element.className = "atelier-text";
+  element.addEventListener("wheel", (event) => window.LiteGraph.vueNodesMode || app.canvas.processMouseWheel(event));
+  const height = () => 28 + LINE * Math.min(MOST_LINES, linesOf(element.textContent, node.size[0] - 36));
+  const widget = node.addDOMWidget("said", "atelier_text", element, {
+    serialize: false,
+    hideOnZoom: true,
+    getMinHeight: height,
+    getMaxHeight: height,
+  });
+  widget.serialize = false;
+  return widget;
+}
+
+/** About how many lines a text takes in a width. */
+const linesOf = (text, width) =>
+  text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / width)), 0);
+
+app.registerExtension({
+  name: "ConceptAtelier.NodeTexts",
+
+  setup() {
+    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+  },
+
+  nodeCreated(node) {
+    if (!node.comfyClass?.startsWith(PREFIX) || WITHOUT.includes(node.comfyClass)) return;
+    const before = node.onExecuted;
+    node.onExecuted = function (output) {
+      before?.call(this, output);
+      const text = (output?.text ?? []).join("\n");
+      if (text) show(node, text);
+    };
+  },
+});

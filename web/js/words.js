@@ -1,0 +1,67 @@
+/** What our scripts say, in the languages of `locales/`. */
+
+import { app } from "../../../scripts/app.js";
+
+const WORDS = {
+  en: {
+    empty: "Run this node once: its regions then appear here, to be clicked.",
+    gone: "The picture of the last run is no longer there; run this node again.",
+    help: "Click: drop, or take back. Double click: rename. Shift-click several, then Merge. The inputs above hold it all.",
+    merge: "Merge",
+    split: "Split",
+    reset: "Reset",
+    result: "Comes out: {names}",
+    region: "<{name}>, saliency {score}, {area}% of the picture",
+    dropped: "dropped",
+    into: "becomes <{name}>",
+    last: "One concept must stay.",
+    name: "Letters, digits, - and _ only, and no name twice.",
+    linked: "{input} comes by a link and cannot be changed here.",
+    unknown: "No concept is called {names}. Reset, or change the inputs.",
+    failed: "The run failed. The regions are those of the run before; Reset clears the inputs.",
+  },
+  de: {
+    empty: "Diesen Knoten einmal ausführen: Dann stehen hier die Bereiche zum Anklicken.",
+    gone: "Das Bild des letzten Laufs gibt es nicht mehr; den Knoten noch einmal ausführen.",
+    help: "Klick: weglassen oder zurückholen. Doppelklick: umbenennen. Mehrere mit Umschalt-Klick wählen, dann Verbinden. Alles steht in den Eingängen darüber.",
+    merge: "Verbinden",
+    split: "Trennen",
+    reset: "Zurücksetzen",
+    result: "Heraus kommt: {names}",
+    region: "<{name}>, Auffälligkeit {score}, {area} % des Bildes",
+    dropped: "weggelassen",
+    into: "wird <{name}>",
+    last: "Ein Konzept muss bleiben.",
+    name: "Nur Buchstaben, Ziffern, - und _, und kein Name zweimal.",
+    linked: "{input} kommt durch eine Verbindung und lässt sich hier nicht ändern.",
+    unknown: "Kein Konzept heißt {names}. Zurücksetzen oder die Eingänge ändern.",
+    failed: "Der Lauf ist gescheitert. Die Bereiche sind die des vorigen; Zurücksetzen leert die Eingänge.",
+  },
+  fr: {
+    empty: "Exécutez ce nœud une fois : ses régions apparaîtront ici, à cliquer.",
+    gone: "L'image de la dernière exécution n'existe plus ; exécutez de nouveau ce nœud.",
+    help: "Clic : écarter ou reprendre. Double clic : renommer. Maj-clic sur plusieurs, puis Réunir. Tout est inscrit dans les entrées ci-dessus.",
+    merge: "Réunir",
+    split: "Séparer",
+    reset: "Réinitialiser",
+    result: "Il en sort : {names}",
+    region: "<{name}>, saillance {score}, {area} % de l'image",
+    dropped: "écarté",
+    into: "devient <{name}>",
+    last: "Il doit rester un concept.",
+    name: "Lettres, chiffres, - et _ seulement, et aucun nom deux fois.",
+    linked: "{input} vient d'un lien et ne peut être changé ici.",
+    unknown: "Aucun concept ne s'appelle {names}. Réinitialisez, ou changez les entrées.",
+    failed: "L'exécution a échoué. Les régions sont celles de la précédente ; Réinitialiser vide les entrées.",
+  },
+};
+
+/** A text in the language of the page, with its `{parts}` filled in. */
+export function say(key, parts = {}) {
+  const chosen = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language;
+  const words = WORDS[String(chosen).slice(0, 2)] ?? WORDS.en;
+  return words[key].replace(/\{(\w+)\}/g, (_, part) => parts[part] ?? "");
+}
+
+/** The languages, for a test that none lacks a text. */
+export const languages = () => Object.entries(WORDS).map(([name, words]) => [name, Object.keys(words)]);
