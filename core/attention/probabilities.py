@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..backbone import AttentionCall
 
-CHUNK_NUMBERS = 2**24  # logits held at once: 64 MB
+CHUNK_NUMBERS = 2**22  # logits held at once: 16 MB
 
 
 def head_mean(query: Tensor, key: Tensor, scale: float, chunk: int = CHUNK_NUMBERS) -> Tensor:
@@ -25,7 +25,8 @@ def head_mean(query: Tensor, key: Tensor, scale: float, chunk: int = CHUNK_NUMBE
     total: Tensor | None = None
     for start in range(0, heads, step):
         part = slice(start, start + step)
-        logits = query[:, part].float() @ key[:, part].float().transpose(-1, -2) * scale
+        # Scaled before the product: queries are smaller than logits.
+        logits = (query[:, part].float() * scale) @ key[:, part].float().transpose(-1, -2)
         sums = logits.softmax(-1).sum(1)
         total = sums if total is None else total + sums
     assert total is not None
