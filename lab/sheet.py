@@ -19,6 +19,7 @@ SHOWN = {
     "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
     "ConceptAtelierLearnConceptTokens": PICTURE,
     "ConceptAtelierShowWordHeatmap": PICTURE,
+    "ConceptAtelierEraseConcepts": 6 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 4 * LINE,
 }

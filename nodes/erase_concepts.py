@@ -4,10 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..core import types
-from ..core.erase.uce import PRESETS, erase
+from ..core.erase.uce import PRESETS, erase, relative_changes
 from ..core.files import save_lora
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
+from ..host.erasure_words import describe_erasure
 from ..host.prompts import check_marks
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, ConceptTokens, Erasure, lines_of
@@ -115,8 +116,9 @@ class EraseConcepts(io.ComfyNode):
         **knobs: Any,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
+        backbone = backbone_of(model=model, clip=clip)
         erasure = erase(
-            backbone_of(model=model, clip=clip),
+            backbone,
             lines_of(concepts),
             lines_of(anchors) or "",
             lines_of(preserve),
@@ -124,7 +126,8 @@ class EraseConcepts(io.ComfyNode):
             strength,
             tokens.placeholders() if tokens else None,
         )
-        return io.NodeOutput(with_erasure(model, erasure), erasure)
+        said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
+        return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
 
 
 class SaveErasureAsLora(io.ComfyNode):

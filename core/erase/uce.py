@@ -132,6 +132,21 @@ def pair_anchors(concepts: Sequence[str], anchors: str | Sequence[str]) -> list[
     return [(concept.strip(), anchor.strip()) for concept, anchor in zip(concepts, listed, strict=True)]
 
 
+def relative_changes(erasure: Erasure, weights: Sequence[KeyValueWeight]) -> dict[str, float]:
+    """How far each edited projection moves at the strength in force: ``||W - W0|| / ||W0||``, by name.
+
+    Norms are Frobenius norms; that of a change is read off its factors, without making it dense.
+    """
+    norms = {weight.name: float(weight.weight.float().norm()) for weight in weights if weight.name in erasure.factors}
+    moved = {name: abs(erasure.strength) * _norm(erasure.factors[name]) for name in norms}
+    return {name: moved[name] / norm if norm > 0 else math.inf for name, norm in norms.items()}
+
+
+def _norm(change: LowRank) -> float:
+    up, down = change.up.double(), change.down.double()
+    return math.sqrt(max(float(((up.T @ up) * (down @ down.T)).sum()), 0.0))
+
+
 def _check_texts(pairs: Sequence[tuple[str, str]], preserve: Sequence[str], strength: float) -> None:
     erased = [_plain(concept) for concept, _ in pairs]
     if not erased or "" in erased:

@@ -34,6 +34,14 @@ def test_strength_zero_draws_the_same_picture_to_the_bit_and_one_another(erase, 
     assert not torch.allclose(draw(erase()[0])["samples"], plain, atol=1e-4)
 
 
+def test_the_text_tells_what_was_done_and_how_much(erase):
+    (text,) = erase(concepts="cat, kitty", anchors="dog, ", strength=0.5).ui.as_dict()["text"]
+    first, *_, last = text.splitlines()
+    assert first == "cat is read as dog" and last.endswith("strength 0.5") and "projections change by" in last
+    (bare,) = erase().ui.as_dict()["text"]
+    assert bare.startswith("cat is read as nothing in particular")
+
+
 def test_the_given_model_is_left_as_it_was(erase, sockets, draw, lab_modules, hooks_of):
     before = {name: weight.clone() for name, weight in lab_modules.unet.state_dict().items()}
     plain = draw()["samples"]

@@ -6,7 +6,7 @@ import torch
 
 from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.concept_vectors import vector_pairs, vectors
-from concept_atelier.core.erase.uce import PRESETS, UceSettings, erase, pair_anchors
+from concept_atelier.core.erase.uce import PRESETS, UceSettings, erase, pair_anchors, relative_changes
 
 
 def edited(backbone, erasure):
@@ -198,3 +198,14 @@ def test_settings_are_checked(wrong):
 
 def test_every_setting_has_help():
     assert all(field.metadata["help"] for field in fields(UceSettings))
+
+
+def test_relative_changes_are_those_of_the_dense_weights(lab_backbone):
+    erasure = erase(lab_backbone, ["cat", "rocket"], strength=-0.5)
+    found, weights = edited(lab_backbone, erasure), lab_backbone.key_value_weights()
+    changes = relative_changes(erasure, weights)
+    assert set(changes) == set(erasure.factors)
+    for weight in weights:
+        moved = (found[weight.name] - weight.weight.double()).norm() / weight.weight.double().norm()
+        assert changes[weight.name] == pytest.approx(float(moved), rel=1e-4) and moved > 0
+    assert not any(relative_changes(replace(erasure, strength=0.0), weights).values())

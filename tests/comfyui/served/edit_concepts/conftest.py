@@ -107,6 +107,10 @@ class Editor:
         opened = [Image.open(io.BytesIO(self.server.get(f"/view?{urlencode(file)}"))) for file in files]
         return np.stack([np.asarray(image)[..., 0] > 127 for image in opened])
 
+    def covered(self, history):
+        """For each mask that came of a run, the squares it is made of; a square's corners may be rounded."""
+        return [{name for name, box in BOXES.items() if _share(mask, box) > 0.95} for mask in self.masks(history)]
+
     @property
     def root(self):
         """The editor's element; with several on the page, the one that stands in this node."""
@@ -177,9 +181,15 @@ class Editor:
         return history
 
 
+def _share(mask, box):
+    left, top, right, bottom = box
+    return mask[top:bottom, left:right].mean()
+
+
 @pytest.fixture
 def open_graph(page, server, squares):
     def go(*edits, **how):
+        page.said.clear()  # what the page said of itself while it opened
         page.js("graph => window.app.loadApiJson(graph, 'edit')", graph_of(*edits, **how))
         page.tab.wait_for_timeout(1500)
         return Editor(page, server)
@@ -191,12 +201,6 @@ def open_graph(page, server, squares):
 def editor_of(page, server):
     """The editor of the first, second ... Edit Concepts of the graph on the page."""
     return lambda number=0: Editor(page, server, str(int(EDIT) + 10 * number))
-
-
-@pytest.fixture
-def area():
-    """How many pixels the masks of these concepts have together."""
-    return lambda *names: sum((BOXES[n][2] - BOXES[n][0]) * (BOXES[n][3] - BOXES[n][1]) for n in names)
 
 
 @pytest.fixture

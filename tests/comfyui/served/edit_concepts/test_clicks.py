@@ -6,7 +6,7 @@ The same inputs sent over the API give the same masks, so that a workflow needs 
 import numpy as np
 
 
-def test_a_click_drops_a_region_and_the_api_does_the_same(editor, over_api, area, page, shots, version):
+def test_a_click_drops_a_region_and_the_api_does_the_same(editor, over_api, page, shots, version):
     assert editor.hints() == ""
     before = editor.colour("green")
     editor.click("green")
@@ -14,17 +14,16 @@ def test_a_click_drops_a_region_and_the_api_does_the_same(editor, over_api, area
     page.shoot(shots / f"{version}_edit_dropped.png")
     assert np.abs(editor.colour("green") - before).max() > 40
     history = editor.run()
-    masks = editor.masks(history)
-    assert [int(mask.sum()) for mask in masks] == [area("red"), area("blue")]
+    assert editor.covered(history) == [{"red"}, {"blue"}]
     assert "green" not in editor.said(history)
     sent = over_api(drop="green")
-    assert np.array_equal(editor.masks(sent), masks)
+    assert np.array_equal(editor.masks(sent), editor.masks(history))
     editor.click("green")
     assert editor.texts() == {"keep": "", "drop": "", "merge": "", "rename": ""}
     assert not page.errors()
 
 
-def test_regions_are_merged_and_renamed(editor, over_api, area, page, shots, version):
+def test_regions_are_merged_and_renamed(editor, over_api, page, shots, version):
     assert not editor.enabled("merge") and not editor.enabled("split")
     editor.click("blue", shift=True)
     editor.click("red", shift=True)
@@ -33,13 +32,12 @@ def test_regions_are_merged_and_renamed(editor, over_api, area, page, shots, ver
     assert editor.texts()["merge"] == "blue+red" and not editor.enabled("merge")
     editor.rename("red", "thing")
     assert editor.texts() == {"keep": "", "drop": "", "merge": "blue+red", "rename": "blue=thing"}
-    assert editor.says() == "<red>, saliency 1.00, 10% of the picture, becomes <thing>"
+    assert "<thing>" in editor.says()
     page.shoot(shots / f"{version}_edit_merged.png")
     history = editor.run()
-    masks = editor.masks(history)
-    assert sorted(int(mask.sum()) for mask in masks) == sorted([area("red", "blue"), area("green")])
+    assert editor.covered(history) == [{"green"}, {"red", "blue"}]
     sent = over_api(merge="blue+red", rename="blue=thing")
-    assert np.array_equal(editor.masks(sent), masks)
+    assert np.array_equal(editor.masks(sent), editor.masks(history))
     assert editor.said(sent) == editor.said(history)
     editor.click("red", shift=True)
     editor.press("split")
@@ -92,7 +90,7 @@ def test_new_regions_from_upstream_and_names_that_are_gone(editor, page):
     assert editor.says().startswith("<one>")
 
 
-def test_a_saved_workflow_holds_the_choices_and_no_more(editor, editor_of, area, page, shots, version):
+def test_a_saved_workflow_holds_the_choices_and_no_more(editor, editor_of, page, shots, version):
     editor.click("green")
     editor.rename("blue", "sky")
     saved = page.js("() => window.app.graph.serialize()")
@@ -103,22 +101,20 @@ def test_a_saved_workflow_holds_the_choices_and_no_more(editor, editor_of, area,
     page.tab.wait_for_timeout(1500)
     again = editor_of()
     assert again.texts() == {"keep": "", "drop": "green", "merge": "", "rename": "blue=sky"}
-    masks = again.masks(again.run())
-    assert [int(mask.sum()) for mask in masks] == [area("red"), area("blue")]
+    assert again.covered(again.run()) == [{"red"}, {"blue"}]
     again.show()
     assert "<red>, <sky>" in again.says()
     page.shoot(shots / f"{version}_edit_loaded.png")
 
 
-def test_two_nodes_in_a_row_keep_apart(open_graph, editor_of, area):
+def test_two_nodes_in_a_row_keep_apart(open_graph, editor_of):
     first = open_graph({"drop": "red"}, {})
     assert first.run()["status"]["status_str"] == "success"
     second = editor_of(1)
     second.show()
     second.click("blue")
     assert second.texts()["drop"] == "blue" and first.texts()["drop"] == "red"
-    masks = second.masks(second.run())
-    assert [int(mask.sum()) for mask in masks] == [area("green")]
+    assert second.covered(second.run()) == [{"green"}]
 
 
 def test_without_a_picture_and_in_another_size(open_graph, page):
