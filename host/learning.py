@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ..core.backbone import Backbone
-from ..core.learn.conceptexpress import OnStep
+from ..core.learn.settings import OnStep
 from ..core.types import ConceptTokens
 from .progress import start_progress
 from .token_previews import draw_tokens

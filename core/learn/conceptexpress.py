@@ -5,9 +5,8 @@ ECCV 2024, arXiv 2407.07077. Plain means: one token per concept from the start (
 of a step in one batch with one update, where the release updates after every prompt.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -15,21 +14,21 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..types import Concepts, ConceptTokens
-from .examples import check, prepare
+from .examples import prepare
 from .lesson import Lesson, begin
-from .loop import LoopSettings, optimise
 from .losses import AlignmentLoss, attention_alignment, masked_denoising
 from .prompts import Prompt, single_and_joint
+from .settings import LearnSettings, OnStep, told
 from .token_maps import choose_sites
-from .tokens import Start, start_bank
+from .tokens import start_bank
+from .training import Phase, Task, Training, run
 from .transport import SMALLEST_REGULARISATION
 
-OnStep = Callable[[int, int, float, ConceptTokens], None]
-"""Called after every step with: finished steps, all steps, loss, tokens so far. What it raises ends the training."""
+HELP = "A token per concept, by drawing it right inside its mask and looking at its own place (ConceptExpress)."
 
 
-@dataclass(frozen=True)
-class ConceptExpressSettings:
+@dataclass(frozen=True, kw_only=True)
+class ConceptExpressSettings(LearnSettings):
     """How to learn. Defaults are the paper's; each field's help is in its metadata.
 
     Two values differ from the release: the transport is regularised more strongly, because 200 iterations do not
@@ -38,55 +37,30 @@ class ConceptExpressSettings:
     Raises ``ValueError`` for values outside their range.
     """
 
-    steps: int = field(default=500, metadata={"help": "Training steps."})
-    rate: float = field(default=5e-4, metadata={"help": "Learning rate at the start."})
-    final_rate: float = field(default=1.0, metadata={"help": "Share of the learning rate left at the last step, 0..1."})
-    weight_decay: float = field(default=1e-2, metadata={"help": "Pull of the vectors towards zero (AdamW)."})
-    clip_norm: float = field(default=1.0, metadata={"help": "Largest norm of the gradient."})
-    denoising_weight: float = field(default=1.0, metadata={"help": "Weight of drawing the concept right."})
-    attention_weight: float = field(default=1e-5, metadata={"help": "Weight of looking at the right place, per cell."})
-    alignment: AlignmentLoss = field(
-        default="transport",
-        metadata={"help": "How attention is compared with its target: transport, divergence (unbiased) or mse."},
+    denoising_weight: float = told(1.0, "Weight of drawing the concept right.")
+    attention_weight: float = told(1e-5, "Weight of looking at the right place, per cell.")
+    alignment: AlignmentLoss = told(
+        "transport", "How attention is compared with its target: transport, divergence (unbiased) or mse."
     )
-    regularisation: float = field(default=0.02, metadata={"help": "Blur of the transport, share of the diagonal."})
-    iterations: int = field(default=100, metadata={"help": "Sinkhorn iterations."})
-    downscale: int | None = field(
-        default=4,
-        metadata={
-            "help": "Cross-attention layers compared: latent cells per grid cell along a side; none means every grid "
-            "with at least least_side cells."
-        },
+    regularisation: float = told(0.02, "Blur of the transport, share of the diagonal.")
+    iterations: int = told(100, "Sinkhorn iterations.")
+    downscale: int | None = told(
+        4,
+        "Cross-attention layers compared: latent cells per grid cell along a side; none means every grid with at least "
+        "least_side cells.",
     )
-    least_side: int = field(default=8, metadata={"help": "Shorter side of the coarsest grid, when downscale is none."})
-    longest_grid: int = field(default=16, metadata={"help": "Largest side of the attention grid compared on."})
-    joint: bool = field(default=True, metadata={"help": "Also train one prompt with all concepts."})
-    flip: float = field(default=0.5, metadata={"help": "Share of steps on the mirrored picture, 0..1."})
-    timesteps: tuple[float, float] = field(
-        default=(0.0, 1.0), metadata={"help": "Span of noise levels trained on: 0 is clean, 1 is pure noise."}
-    )
-    template: str = field(default="a photo of {}", metadata={"help": "Training sentence; {} is where concepts go."})
-    start: Start = field(default="rare", metadata={"help": "Vectors to start from when no word is given."})
-    vectors: int = field(default=1, metadata={"help": "Vectors per token."})
+    least_side: int = told(8, "Shorter side of the coarsest grid, when downscale is none.")
+    longest_grid: int = told(16, "Largest side of the attention grid compared on.")
+    joint: bool = told(True, "Also train one prompt with all concepts.")
 
     def __post_init__(self) -> None:
-        low, high = self.timesteps
-        if not 0 <= low < high <= 1:
-            raise ValueError(f"timesteps must be a span within 0..1, got {self.timesteps}")
-        if not (0 <= self.flip <= 1 and 0 <= self.final_rate <= 1):
-            raise ValueError(f"flip and final_rate must be in 0..1, got {self.flip} and {self.final_rate}")
+        super().__post_init__()
         if min(self.denoising_weight, self.attention_weight) < 0 or self.denoising_weight + self.attention_weight == 0:
             raise ValueError("loss weights must be 0 or more, and one of them above 0")
-        if min(self.iterations, self.longest_grid, self.least_side, self.vectors) < 1:
-            raise ValueError("iterations, longest_grid, least_side and vectors must be at least 1")
+        if min(self.iterations, self.longest_grid, self.least_side) < 1:
+            raise ValueError("iterations, longest_grid and least_side must be at least 1")
         if self.regularisation < SMALLEST_REGULARISATION:
             raise ValueError(f"regularisation must be at least {SMALLEST_REGULARISATION}, got {self.regularisation}")
-        _ = self.loop  # checks steps, rate and clip_norm
-
-    @property
-    def loop(self) -> LoopSettings:
-        """The part that concerns the optimiser."""
-        return LoopSettings(self.steps, self.rate, self.final_rate, self.weight_decay, self.clip_norm)
 
 
 PRESETS: Mapping[str, ConceptExpressSettings] = MappingProxyType(
@@ -107,6 +81,7 @@ def learn(
     settings: ConceptExpressSettings | None = None,
     *,
     words: Mapping[str, str] | None = None,
+    classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
 ) -> ConceptTokens:
@@ -118,26 +93,15 @@ def learn(
         concepts: N concepts; masks of another size than the latent are averaged over areas.
         settings: see :class:`ConceptExpressSettings`; None is the paper's.
         words: concept name to a word its vectors start from.
+        classes: concept name to the word for its kind, for ``class_weight``.
         seed: of starting vectors, timesteps, noise and mirroring.
-        on_step: see :data:`OnStep`.
+        on_step: see :data:`.settings.OnStep`.
 
     Raises ``ValueError`` for input that cannot be learnt from (see :func:`.examples.prepare`), prompts that do not
     fit and layers the model does not have; ``FloatingPointError`` when training diverges.
     """
     settings = settings or PRESETS["paper"]
-    check(picture, concepts)
-    with torch.inference_mode(False), torch.enable_grad():
-        generator = torch.Generator().manual_seed(seed)
-        lesson = _begin(backbone, picture, concepts, settings, words, generator)
-        prompts = single_and_joint(concepts.names, settings.template, settings.joint)
-        metadata = _metadata(settings, words, seed, concepts)
-        losses = optimise(
-            lesson.bank.parameters(),
-            lambda step: step_loss(lesson, prompts, settings, generator),
-            settings.loop,
-            _reporter(lesson, settings.steps, metadata, on_step),
-        )
-        return ConceptTokens(lesson.bank.snapshot(), backbone.family, losses, metadata | _summary(losses))
+    return run(Task("conceptexpress", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
 
 
 def step_loss(
@@ -155,57 +119,27 @@ def step_loss(
     return loss + settings.attention_weight * per_token.sum().float() / len(prompts)
 
 
-def _begin(
-    backbone: Backbone,
-    picture: Tensor,
-    concepts: Concepts,
-    settings: ConceptExpressSettings,
-    words: Mapping[str, str] | None,
-    generator: torch.Generator,
-) -> Lesson:
+def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> Training:
+    settings = task.settings
+    lesson = _begin(task, generator)
+    prompts = single_and_joint(task.concepts.names, settings.template, settings.joint)
+    phase = Phase(lesson.bank.parameters(), lambda step: step_loss(lesson, prompts, settings, generator), settings.loop)
+    return Training([phase], lesson.bank.tokens)
+
+
+def _begin(task: Task[ConceptExpressSettings], generator: torch.Generator) -> Lesson:
+    settings = task.settings
     mirrored = (False, True) if settings.flip > 0 else (False,)
-    examples = [prepare(backbone, picture, concepts, turn) for turn in mirrored]
+    examples = [prepare(task.backbone, task.picture, task.concepts, turn) for turn in mirrored]
     latent = examples[0].latent
     bank = start_bank(
-        backbone,
-        concepts.names,
+        task.backbone,
+        task.concepts.names,
         start=settings.start,
-        words=words,
+        words=task.words,
         count=settings.vectors,
         generator=generator,
         device=latent.device,
     )
-    sites = choose_sites(backbone, (latent.shape[-2], latent.shape[-1]), settings.downscale, settings.least_side)
-    return begin(backbone, bank, examples, sites, settings.longest_grid)
-
-
-def _reporter(
-    lesson: Lesson, steps: int, metadata: Mapping[str, str], on_step: OnStep | None
-) -> Callable[[int, float], None] | None:
-    if on_step is None:
-        return None
-
-    def report(done: int, loss: float) -> None:
-        tokens = ConceptTokens(lesson.bank.snapshot(), lesson.backbone.family, metadata=metadata)
-        on_step(done, steps, loss, tokens)
-
-    return report
-
-
-def _metadata(
-    settings: ConceptExpressSettings, words: Mapping[str, str] | None, seed: int, concepts: Concepts
-) -> dict[str, str]:
-    return {
-        "method": "conceptexpress",
-        "settings": json.dumps(asdict(settings)),
-        "template": settings.template,
-        "words": json.dumps(dict(words or {})),
-        "seed": str(seed),
-        "picture_size": json.dumps(list(concepts.picture_size)),
-    }
-
-
-def _summary(losses: Tensor) -> dict[str, str]:
-    """First and last loss, each a mean over a tenth of the steps."""
-    tenth = max(len(losses) // 10, 1)
-    return {"loss_first": f"{losses[:tenth].mean():.6g}", "loss_last": f"{losses[-tenth:].mean():.6g}"}
+    sites = choose_sites(task.backbone, (latent.shape[-2], latent.shape[-1]), settings.downscale, settings.least_side)
+    return begin(task.backbone, bank, examples, sites, settings.longest_grid)

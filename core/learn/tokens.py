@@ -38,12 +38,9 @@ class TokenBank:
         """``<name>`` to its vectors, part of the graph."""
         return {placeholder(name): self._of(index) for index, name in enumerate(self.names)}
 
-    def snapshot(self) -> dict[str, dict[str, Tensor]]:
-        """Concept name to text encoder name to a copy (n, d) on the CPU, free of the graph."""
-        return {
-            name: {encoder: rows.detach().cpu().clone() for encoder, rows in self._of(index).items()}
-            for index, name in enumerate(self.names)
-        }
+    def tokens(self) -> dict[str, TokenVectors]:
+        """Concept name to its vectors (n, d), part of the graph."""
+        return {name: self._of(index) for index, name in enumerate(self.names)}
 
     def _of(self, index: int) -> dict[str, Tensor]:
         return {encoder: rows[index] for encoder, rows in self.vectors.items()}
