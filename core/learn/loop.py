@@ -98,11 +98,20 @@ def optimise(
     return torch.tensor(losses)
 
 
-def draw_timesteps(total: int, span: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long."""
+def draw_timesteps(
+    total: int, span: tuple[float, float], count: int, generator: torch.Generator, even: bool = False
+) -> Tensor:
+    """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long.
+
+    ``even``: one out of each of ``count`` equal stretches of the span, in random order, which spares the mean over them
+    most of its chance; each is still uniform over the span.
+    """
     low = min(int(span[0] * total), total - 1)
     high = min(max(int(span[1] * total), low + 1), total)
-    return torch.randint(low, high, (count,), generator=generator)
+    if not even:
+        return torch.randint(low, high, (count,), generator=generator)
+    places = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
+    return low + (places / count * (high - low)).long().clamp_max(high - low - 1)
 
 
 def _finite(number: Tensor, step: int, what: str) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..types import Concepts, ConceptTokens
-from . import conceptexpress
+from . import conceptexpress, cones
 from .settings import LearnSettings, OnStep
 
 
@@ -52,6 +52,9 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {"conceptexpress": Method(conceptexpress.learn, conceptexpress.PRESETS, conceptexpress.HELP)}
+    {
+        "conceptexpress": Method(conceptexpress.learn, conceptexpress.PRESETS, conceptexpress.HELP),
+        "cones": Method(cones.learn, cones.PRESETS, cones.HELP),
+    }
 )
 """Method name to method, in the order that people are shown."""

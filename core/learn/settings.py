@@ -39,7 +39,9 @@ class LearnSettings:
     flip: float = told(0.5, "Share of steps on the mirrored picture, 0..1.")
     timesteps: tuple[float, float] = told((0.0, 1.0), "Span of noise levels trained on: 0 is clean, 1 is pure noise.")
     template: str = told("a photo of {}", "Training sentence; {} is where concepts go.")
-    start: Start = told("rare", "Vectors to start from when no word is given.")
+    start: Start = told(
+        "rare", "Start without a word: rare rows, near their average, or nearest, a real word that fits."
+    )
     vectors: int = told(1, "Vectors per token.")
     class_weight: float = told(0.0, "Weight of staying what the class word says (ClassDiffusion); needs class words.")
     class_template: str = told("a photo of a {}", "Sentence in which a token before its class word is read.")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..backbone import Backbone, TokenVectors
 from .prompts import placeholder
 
-Start = Literal["rare", "average"]
+Start = Literal["rare", "average", "nearest"]
 
 # Every byte-pair vocabulary has single characters as tokens, and captions hardly use them: rows of the right size
 # that mean little, like the rare rows that ConceptExpress starts from.
@@ -99,7 +99,7 @@ def _draw(backbone: Backbone, start: Start, amount: int, generator: torch.Genera
         return {encoder: mixing @ table for encoder, table in tables.items()}
     if start == "average":
         return {encoder: _near_mean(table, amount, generator) for encoder, table in tables.items()}
-    raise ValueError(f"unknown start {start!r}, expected rare or average")
+    raise ValueError(f"unknown start {start!r}, expected rare or average (nearest is for a whole training)")
 
 
 def _permutation_rows(supply: int, amount: int, generator: torch.Generator) -> Tensor:

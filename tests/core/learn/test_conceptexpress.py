@@ -213,7 +213,11 @@ def test_starting_words_are_used_and_recorded(quick, lab_backbone):
         {"iterations": 0},
         {"vectors": 0},
         {"steps": 0},
-        {"regularisation": 1e-4},
+        {"regularisation": 0.0},
+        {"split": 0},
+        {"split_share": 1.5},
+        {"updates": "sometimes"},
+        {"class_weight": -1.0},
     ],
     ids=str,
 )
