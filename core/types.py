@@ -65,32 +65,6 @@ class Concepts:
 
 
 @dataclass(frozen=True)
-class ConceptTokens:
-    """Learnt tokens.
-
-    Attributes:
-        vectors: concept name (without brackets) to text encoder name to (n, d) float32.
-        family: the backbone family they were learnt on.
-        losses: (steps,) float, the training loss.
-        metadata: settings and provenance, strings as safetensors metadata wants them.
-    """
-
-    vectors: Mapping[str, Mapping[str, Tensor]]
-    family: str
-    losses: Tensor = field(default_factory=lambda: torch.zeros(0))
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.vectors)
-
-    def placeholders(self) -> dict[str, Mapping[str, Tensor]]:
-        """``<name>`` and, for the i-th concept, ``<i>`` (from 1), to their vectors."""
-        numbered = {f"<{i}>": vectors for i, vectors in enumerate(self.vectors.values(), 1)}
-        return numbered | {f"<{name}>": vectors for name, vectors in self.vectors.items()}
-
-
-@dataclass(frozen=True)
 class LowRank:
     """A weight change ``up @ down``: up (d_out, r), down (r, d_in)."""
 
@@ -100,6 +74,35 @@ class LowRank:
     def dense(self) -> Tensor:
         """(d_out, d_in)."""
         return self.up @ self.down
+
+
+@dataclass(frozen=True)
+class ConceptTokens:
+    """Learnt tokens.
+
+    Attributes:
+        vectors: concept name (without brackets) to text encoder name to (n, d) float32.
+        family: the backbone family they were learnt on.
+        losses: (steps,) float, the training loss.
+        metadata: settings and provenance, strings as safetensors metadata wants them.
+        adapter: weight name (the host's) to a change of the model that belongs to the tokens and must be in force
+            when they are used; empty for tokens that stand for themselves.
+    """
+
+    vectors: Mapping[str, Mapping[str, Tensor]]
+    family: str
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    adapter: Mapping[str, LowRank] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.vectors)
+
+    def placeholders(self) -> dict[str, Mapping[str, Tensor]]:
+        """``<name>`` and, for the i-th concept, ``<i>`` (from 1), to their vectors."""
+        numbered = {f"<{i}>": vectors for i, vectors in enumerate(self.vectors.values(), 1)}
+        return numbered | {f"<{name}>": vectors for name, vectors in self.vectors.items()}
 
 
 @dataclass(frozen=True)

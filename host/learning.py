@@ -1,11 +1,14 @@
-"""What learning needs of a host: progress with pictures, cancel, and start words as people write them."""
+"""What learning needs of a host: progress with pictures, cancel, and settings and words as people give them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 
 from ..core.backbone import Backbone
-from ..core.learn.conceptexpress import OnStep
+from ..core.learn.methods import METHODS
+from ..core.learn.settings import LearnSettings, OnStep
 from ..core.types import ConceptTokens
 from .progress import start_progress
 from .token_previews import draw_tokens
@@ -26,8 +29,38 @@ def reporter(
     return report
 
 
-def parse_words(text: str, names: Sequence[str]) -> dict[str, str]:
-    """``"1=fruit, cat=kitten"`` to a word per concept.
+OWN: Mapping[str, Any] = {
+    "steps": 0,
+    "rate": 0.0,
+    "attention_weight": -1.0,
+    "flip": -1.0,
+    "class_weight": -1.0,
+    "template": "",
+}
+"""Knob to the value that leaves what the method's preset says."""
+
+
+def preset_names() -> list[str]:
+    """The presets of all methods, each once."""
+    return list(dict.fromkeys(name for method in METHODS.values() for name in method.presets))
+
+
+def settings_of(method: str, preset: str, knobs: Mapping[str, Any]) -> LearnSettings:
+    """A method's preset with those of the knobs that were turned (see :data:`OWN`).
+
+    Raises:
+        ValueError: for a preset the method does not have, a knob it does not have, and values out of range.
+    """
+    settings = METHODS[method].preset(preset)
+    turned = {name: value for name, value in knobs.items() if value != OWN[name]}
+    foreign = [name for name in turned if name not in {entry.name for entry in fields(settings)}]
+    if foreign:
+        raise ValueError(f"{method} has no {foreign[0]}: leave it at {OWN[foreign[0]]:g}")
+    return replace(settings, **turned)
+
+
+def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:
+    """``"1=fruit, cat=kitten"`` to a word per concept; ``said`` is what messages call them.
 
     Raises:
         ValueError: for entries without ``=``, and for names that are no concept.
@@ -37,8 +70,8 @@ def parse_words(text: str, names: Sequence[str]) -> dict[str, str]:
         name, equals, word = (part.strip() for part in entry.partition("="))
         name = name.strip("<>")
         if not equals or not word:
-            raise ValueError(f"start words are written as concept=word, separated by commas; got {entry!r}")
+            raise ValueError(f"{said} are written as concept=word, separated by commas; got {entry!r}")
         if name not in names:
-            raise ValueError(f"start words name a concept {name!r}; there are {', '.join(names)}")
+            raise ValueError(f"{said} name a concept {name!r}; there are {', '.join(names)}")
         words[name] = word
     return words

@@ -14,7 +14,6 @@ from typing import Any
 
 from PIL import Image
 
-from ..core.learn.conceptexpress import PRESETS as LEARNING
 from ..core.localize.settings import PRESETS as LOCALIZING
 from .foreign import drawing_registry
 from .sheet import Out, Sheet
@@ -113,9 +112,6 @@ CHECKPOINT = Variant(
     },
     learn={
         "preset": "paper",
-        "steps": LEARNING["paper"].steps,
-        "learning_rate": LEARNING["paper"].rate,
-        "attention_weight": LEARNING["paper"].attention_weight,
         "preview_every": 100,
     },
     erase={"preset": "paper"},

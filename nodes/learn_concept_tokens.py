@@ -1,33 +1,31 @@
 """Learn Concept Tokens."""
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..core import types
-from ..core.learn.conceptexpress import PRESETS, learn
+from ..core.learn.methods import METHODS
 from ..host.adapters import at_work, backbone_of
 from ..host.drawing import plot_curve
-from ..host.learning import parse_words, reporter
+from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, MAX_SEED, Concepts, ConceptTokens, picture_of
 
 
 class LearnConceptTokens(io.ComfyNode):
-    """ConceptExpress stage 2, plain form: one token per concept."""
+    """One token per concept, by any of the methods."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        lab = PRESETS["lab"]
         return make_schema(
             node_id="ConceptAtelierLearnConceptTokens",
             display_name="Learn Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
                 "Learns one token per concept, so that prompts can say <apple> and mean that very apple. The model "
-                "itself is not changed. Each step is one forward and backward pass with a row per concept and one for "
-                "all together; cancel at any step, nothing half-done is left."
+                "itself is not changed. Choose a method, and a preset of it: the knobs below leave its values alone "
+                "until they are turned. Cancel at any step, nothing half-done is left."
             ),
             search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
             is_output_node=True,
@@ -39,39 +37,54 @@ class LearnConceptTokens(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture that the concepts were found in."),
                 Concepts.Input("concepts", tooltip="What to learn: from Localize Concepts, Edit Concepts or masks."),
                 io.Combo.Input(
-                    "preset",
-                    options=list(PRESETS),
-                    default="lab",
-                    tooltip="Everything without a widget here. lab: for the lab model. paper: the published settings.",
+                    "method",
+                    options=list(METHODS),
+                    default="conceptexpress",
+                    tooltip=" ".join(method.help for method in METHODS.values()),
                 ),
-                io.Int.Input("steps", default=lab.steps, min=1, max=20000, tooltip="Training steps."),
+                io.Combo.Input(
+                    "preset",
+                    options=preset_names(),
+                    default="lab",
+                    tooltip="The method's own values. lab: for the lab model, few steps. paper: the published ones. "
+                    "faithful: ConceptExpress update by update as released, faithful_lab: on small latents.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=OWN["steps"],
+                    min=0,
+                    max=20000,
+                    tooltip="Training steps. 0 takes the preset's own number.",
+                ),
                 io.Float.Input(
                     "learning_rate",
-                    default=lab.rate,
-                    min=1e-6,
+                    default=OWN["rate"],
+                    min=0.0,
                     max=1.0,
                     step=1e-4,
                     round=1e-6,
-                    tooltip="How far vectors move per step. Lower it when the loss rises.",
+                    tooltip="How far vectors move per step. Lower it when the loss rises. 0 takes the preset's own.",
                 ),
                 io.Float.Input(
                     "attention_weight",
-                    default=lab.attention_weight,
-                    min=0.0,
+                    default=OWN["attention_weight"],
+                    min=-1.0,
                     max=1.0,
                     step=1e-5,
                     round=1e-6,
-                    tooltip="How much it matters that each token looks at its own place in the picture.",
+                    tooltip="How much it matters that each token looks at its own place in the picture. -1 takes the "
+                    "preset's own.",
                 ),
                 make_input(
                     io.Float.Input,
                     "flip",
-                    default=lab.flip,
-                    min=0.0,
+                    default=OWN["flip"],
+                    min=-1.0,
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="Share of steps on the mirrored picture; 0 for lettering and other one-sided things.",
+                    tooltip="Share of steps on the mirrored picture; 0 for lettering and other one-sided things. -1 "
+                    "takes the preset's own.",
                 ),
                 io.String.Input(
                     "start_words",
@@ -79,7 +92,26 @@ class LearnConceptTokens(io.ComfyNode):
                     tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
                 ),
                 io.String.Input(
-                    "template", default=lab.template, tooltip="The training sentence; {} is where concepts go."
+                    "class_words",
+                    default="",
+                    tooltip="What kind of thing each concept is: 1=fruit, 2=cat. For class_weight, and for methods "
+                    "that ask for it.",
+                ),
+                make_input(
+                    io.Float.Input,
+                    "class_weight",
+                    default=OWN["class_weight"],
+                    min=-1.0,
+                    max=100.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
+                    "with other words as it does; 1 in the paper, 0 is off. -1 takes the preset's own.",
+                ),
+                io.String.Input(
+                    "template",
+                    default=OWN["template"],
+                    tooltip="The training sentence; {} is where concepts go. Empty takes the preset's own.",
                 ),
                 io.Int.Input(
                     "preview_every",
@@ -106,18 +138,23 @@ class LearnConceptTokens(io.ComfyNode):
         vae: Any,
         image: Tensor,
         concepts: types.Concepts,
+        method: str,
         preset: str,
         start_words: str,
+        class_words: str,
         preview_every: int,
         seed: int,
         learning_rate: float,
         **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(PRESETS[preset], rate=learning_rate, **knobs)
+        settings = settings_of(method, preset, {"rate": learning_rate, **knobs})
         report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
         words = parse_words(start_words, concepts.names)
+        classes = parse_words(class_words, concepts.names, "class words")
         with at_work(backbone):
-            tokens = learn(backbone, picture, concepts, settings, words=words, seed=seed, on_step=report)
+            tokens = METHODS[method].learn(
+                backbone, picture, concepts, settings, words=words, classes=classes, seed=seed, on_step=report
+            )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         return io.NodeOutput(tokens, plot, ui=ui.PreviewImage(plot, cls=cls))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..backbone import AttentionSite, Backbone
+from ..backbone import AttentionSite, Backbone, Conditioning
 from ..schedule import add_noise
 from .examples import Example, fit_targets
 from .loop import draw_timesteps
@@ -62,7 +62,9 @@ class Lesson:
         *,
         flip: float = 0.0,
         span: tuple[float, float] = (0.0, 1.0),
+        even: bool = False,
         with_maps: bool = True,
+        conditioning: Conditioning | None = None,
     ) -> Attempt:
         """Noise the latent once per prompt and let the model find the noise; gradients reach the vectors.
 
@@ -70,17 +72,19 @@ class Lesson:
             prompts: B sentences.
             generator: decides mirroring, timesteps and noise, in this order.
             flip: probability of the mirrored picture, for the whole batch.
-            span: timesteps as shares of all, see :func:`.loop.draw_timesteps`.
+            span, even: timesteps as shares of all, and how they are drawn, see :func:`.loop.draw_timesteps`.
             with_maps: whether attention is read.
+            conditioning: what the model is told, one row a prompt; None encodes the prompts.
         """
         example = self._choose(flip, generator)
-        timesteps = draw_timesteps(len(self.backbone.alphas_cumprod), span, len(prompts), generator)
+        timesteps = draw_timesteps(len(self.backbone.alphas_cumprod), span, len(prompts), generator, even)
         latents = example.latent.expand(len(prompts), -1, -1, -1)
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         # Cloned, because a tensor made under inference mode cannot take part in a backward pass.
         noised = add_noise(latents, noise, timesteps.to(latents.device), self.backbone.alphas_cumprod.clone())
         spots = self._spots(prompts) if with_maps else []
-        predicted, maps = self._predict(prompts, noised, timesteps.to(latents.device), spots)
+        told = conditioning or self.backbone.encode_text([prompt.text for prompt in prompts], self.bank.placeholders())
+        predicted, maps = self._predict(noised, timesteps.to(latents.device), told, spots)
         members = [member for prompt in prompts for member in prompt.members]
         return Attempt(
             noise,
@@ -89,6 +93,10 @@ class Lesson:
             example.targets[members],
             maps,
         )
+
+    def turned(self, flip: float, generator: torch.Generator) -> "Lesson":
+        """The lesson on one of its examples alone: the mirrored one with probability ``flip``."""
+        return replace(self, examples=(self._choose(flip, generator),))
 
     def _choose(self, flip: float, generator: torch.Generator) -> Example:
         mirrored = len(self.examples) > 1 and float(torch.rand(1, generator=generator)) < flip
@@ -103,10 +111,8 @@ class Lesson:
         ]
 
     def _predict(
-        self, prompts: Sequence[Prompt], noised: Tensor, timesteps: Tensor, spots: Sequence[Spot]
+        self, noised: Tensor, timesteps: Tensor, conditioning: Conditioning, spots: Sequence[Spot]
     ) -> tuple[Tensor, Tensor | None]:
-        texts = [prompt.text for prompt in prompts]
-        conditioning = self.backbone.encode_text(texts, self.bank.placeholders())
         if not spots:
             return self.backbone.predict_noise(noised, timesteps, conditioning), None
         with recorded_tokens(self.backbone, self.sites, spots, self.grid) as maps:

@@ -18,6 +18,11 @@ class LoopSettings:
         final_rate: share of it at the last step; in between it falls linearly.
         weight_decay: AdamW's decoupled weight decay.
         clip_norm: the gradient's largest norm over all vectors together.
+        patience: ends the training early, when the mean loss of the last ``patience`` updates is not below that of as
+            many before by ``tolerance`` of it; 0 never does.
+        tolerance: see ``patience``, 0..1.
+        earliest: losses of the first ``earliest`` updates are not judged.
+        later: ``(step, factor)``: from this update on the rate is multiplied by the factor.
     """
 
     steps: int
@@ -25,17 +30,32 @@ class LoopSettings:
     final_rate: float = 1.0
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
+    patience: int = 0
+    tolerance: float = 0.0
+    earliest: int = 0
+    later: tuple[int, float] = (0, 1.0)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.rate > 0 or not self.clip_norm > 0:
             raise ValueError(
                 f"training needs steps, rate and clip_norm above 0, got {self.steps}, {self.rate}, {self.clip_norm}"
             )
+        if self.patience < 0 or not 0 <= self.tolerance <= 1:
+            raise ValueError(f"patience is 0 or more, tolerance 0..1, got {self.patience} and {self.tolerance}")
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step counted from 0."""
         share = step / max(self.steps - 1, 1)
-        return self.rate * (1 + (self.final_rate - 1) * share)
+        factor = self.later[1] if step >= self.later[0] else 1.0
+        return self.rate * factor * (1 + (self.final_rate - 1) * share)
+
+    def is_flat(self, losses: Sequence[float]) -> bool:
+        """Whether the losses so far no longer fall."""
+        judged = losses[self.earliest :]
+        if not self.patience or len(judged) < 2 * self.patience:
+            return False
+        before, now = sum(judged[-2 * self.patience : -self.patience]), sum(judged[-self.patience :])
+        return now > before - self.tolerance * abs(before)
 
 
 def optimise(
@@ -56,7 +76,7 @@ def optimise(
         after_step: called with the number of finished steps and the loss.
 
     Returns:
-        (steps,) float32 losses.
+        float32 losses, one an update: ``settings.steps``, or fewer when the loss no longer falls.
 
     Raises ``FloatingPointError`` when the loss or its gradient is no longer finite.
     """
@@ -73,14 +93,25 @@ def optimise(
         optimiser.step()
         if after_step is not None:
             after_step(step + 1, losses[-1])
+        if settings.is_flat(losses):
+            break
     return torch.tensor(losses)
 
 
-def draw_timesteps(total: int, span: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long."""
+def draw_timesteps(
+    total: int, span: tuple[float, float], count: int, generator: torch.Generator, even: bool = False
+) -> Tensor:
+    """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long.
+
+    ``even``: one out of each of ``count`` equal stretches of the span, in random order, which spares the mean over them
+    most of its chance; each is still uniform over the span.
+    """
     low = min(int(span[0] * total), total - 1)
     high = min(max(int(span[1] * total), low + 1), total)
-    return torch.randint(low, high, (count,), generator=generator)
+    if not even:
+        return torch.randint(low, high, (count,), generator=generator)
+    places = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
+    return low + (places / count * (high - low)).long().clamp_max(high - low - 1)
 
 
 def _finite(number: Tensor, step: int, what: str) -> float:

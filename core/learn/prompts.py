@@ -34,12 +34,17 @@ def prompt_of(names: Sequence[str], members: Sequence[int], template: str) -> Pr
     return Prompt(template.replace("{}", words), tuple(members))
 
 
-def single_and_joint(names: Sequence[str], template: str, joint: bool = True) -> tuple[Prompt, ...]:
-    """One sentence per concept and, for two concepts or more when ``joint``, one that names them all."""
-    prompts = [prompt_of(names, [index], template) for index in range(len(names))]
-    if joint and len(names) > 1:
-        prompts.append(prompt_of(names, range(len(names)), template))
-    return tuple(prompts)
+def singles(names: Sequence[str], template: str) -> tuple[Prompt, ...]:
+    """One sentence per concept."""
+    return tuple(prompt_of(names, [index], template) for index in range(len(names)))
+
+
+def single_and_joint(
+    names: Sequence[str], template: str, joint: bool = True, even_of_one: bool = False
+) -> tuple[Prompt, ...]:
+    """One sentence per concept and, when ``joint``, one that names them all, if they are several or ``even_of_one``."""
+    together = joint and (len(names) > 1 or even_of_one)
+    return singles(names, template) + ((prompt_of(names, range(len(names)), template),) if together else ())
 
 
 def placeholder_positions(

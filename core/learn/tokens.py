@@ -11,7 +11,7 @@ from torch import Tensor
 from ..backbone import Backbone, TokenVectors
 from .prompts import placeholder
 
-Start = Literal["rare", "average"]
+Start = Literal["rare", "average", "nearest"]
 
 # Every byte-pair vocabulary has single characters as tokens, and captions hardly use them: rows of the right size
 # that mean little, like the rare rows that ConceptExpress starts from.
@@ -38,12 +38,9 @@ class TokenBank:
         """``<name>`` to its vectors, part of the graph."""
         return {placeholder(name): self._of(index) for index, name in enumerate(self.names)}
 
-    def snapshot(self) -> dict[str, dict[str, Tensor]]:
-        """Concept name to text encoder name to a copy (n, d) on the CPU, free of the graph."""
-        return {
-            name: {encoder: rows.detach().cpu().clone() for encoder, rows in self._of(index).items()}
-            for index, name in enumerate(self.names)
-        }
+    def tokens(self) -> dict[str, TokenVectors]:
+        """Concept name to its vectors (n, d), part of the graph."""
+        return {name: self._of(index) for index, name in enumerate(self.names)}
 
     def _of(self, index: int) -> dict[str, Tensor]:
         return {encoder: rows[index] for encoder, rows in self.vectors.items()}
@@ -102,7 +99,7 @@ def _draw(backbone: Backbone, start: Start, amount: int, generator: torch.Genera
         return {encoder: mixing @ table for encoder, table in tables.items()}
     if start == "average":
         return {encoder: _near_mean(table, amount, generator) for encoder, table in tables.items()}
-    raise ValueError(f"unknown start {start!r}, expected rare or average")
+    raise ValueError(f"unknown start {start!r}, expected rare or average (nearest is for a whole training)")
 
 
 def _permutation_rows(supply: int, amount: int, generator: torch.Generator) -> Tensor:

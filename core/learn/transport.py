@@ -5,13 +5,19 @@ Optimal Transport and MMD using Sinkhorn Divergences", AISTATS 2019, arXiv 1810.
 
 The ground cost is the Euclidean distance between cells divided by the grid's diagonal, so that one regularisation
 serves every grid; results are in cells again. All is solved in float64 in the log domain. Because every problem
-shares one cost, the log-sum-exp over it is a matrix product after the largest potential is taken out.
+shares one cost, the log-sum-exp over it is a matrix product after the largest potential is taken out, as long as the
+kernel of the cost is not too small to be written down.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-SMALLEST_REGULARISATION = 0.002  # exp(-1 / 0.002) is still a float64
+Sum = Callable[[Tensor], Tensor]
+
+
+_SMALLEST_IN_KERNEL = 0.002  # exp(-1 / 0.002) is still a float64
 _FLOOR = 1e-12  # mass given to empty cells, so that their logarithm exists
 
 
@@ -69,16 +75,25 @@ def potentials(a: Tensor, b: Tensor, cost: Tensor, regularisation: float, iterat
 
     The plan is ``a_i b_j exp((f_i + g_j - C_ij) / regularisation)``.
     """
-    kernel = torch.exp(-cost / regularisation)
+    to_f, to_g = _log_sum_exps(cost, regularisation)
     log_a, log_b = a.log(), b.log()
     g = torch.zeros_like(b)
     for _ in range(iterations):
-        f = -regularisation * _log_sum_exp(g / regularisation + log_b, kernel.T)
-        g = -regularisation * _log_sum_exp(f / regularisation + log_a, kernel)
+        f = -regularisation * to_f(g / regularisation + log_b)
+        g = -regularisation * to_g(f / regularisation + log_a)
     return f, g
 
 
-def _log_sum_exp(logits: Tensor, kernel: Tensor) -> Tensor:
+def _log_sum_exps(cost: Tensor, regularisation: float) -> tuple[Sum, Sum]:
+    """``logits -> log sum_j exp(logits_j - C_ij / regularisation)``, and the same over i."""
+    if regularisation < _SMALLEST_IN_KERNEL:
+        scaled = cost / regularisation
+        return (lambda x: (x[:, None] - scaled).logsumexp(2)), (lambda x: (x[:, None] - scaled.T).logsumexp(2))
+    kernel = torch.exp(-cost / regularisation)
+    return (lambda x: _log_product(x, kernel.T)), (lambda x: _log_product(x, kernel))
+
+
+def _log_product(logits: Tensor, kernel: Tensor) -> Tensor:
     """``log sum_i exp(logits_i) kernel_ij``."""
     top = logits.amax(-1, keepdim=True)
     return (torch.exp(logits - top) @ kernel).log() + top
@@ -102,8 +117,8 @@ def _prepare(
         raise ValueError(
             f"expected two (K, {cells}) for a grid of {grid}, got {tuple(moving.shape)}, {tuple(target.shape)}"
         )
-    if regularisation < SMALLEST_REGULARISATION:
-        raise ValueError(f"regularisation must be at least {SMALLEST_REGULARISATION}, got {regularisation}")
+    if not regularisation > 0:
+        raise ValueError(f"regularisation must be above 0, got {regularisation}")
     distances = grid_distances(grid).to(moving.device)
     diagonal = max(float(distances.max()), 1.0)
     a, b = (rows.detach().double().clamp_min(_FLOOR) for rows in (moving, target))

@@ -6,6 +6,7 @@ Scores follow the evaluation of ConceptExpress (Hao et al. 2024, section 4.1), w
 """
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.learn.conceptexpress import PRESETS, learn
+from ...core.learn.methods import METHODS
 from ...core.learn.prompts import prompt_of
 from ...core.localize.conceptexpress import localize, localize_masks
 from ...core.localize.settings import SMALL_GRID
@@ -77,7 +78,8 @@ def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> R
 def learn_case(backbone: Backbone, case: Case, request: Request) -> Learnt:
     """Concepts of a scene, and a token for each."""
     options = request.options
-    settings = replace(PRESETS[options.get("preset", "lab")], **options.get("settings", {}))
+    method = METHODS[options.get("method", "conceptexpress")]
+    settings = replace(method.preset(options.get("preset", "lab")), **options.get("settings", {}))
     if options.get("untrained_tokens"):
         settings = replace(settings, steps=1, rate=1e-12)
     started = time.monotonic()
@@ -86,9 +88,10 @@ def learn_case(backbone: Backbone, case: Case, request: Request) -> Learnt:
         concepts = shuffled(backbone, case)
     if not objects:
         return Learnt(ConceptTokens({}, backbone.family), (), 0, time.monotonic() - started)
-    tokens = learn(backbone, case.picture, concepts, settings, seed=case.seed)
-    prompts = len(concepts) + (1 if settings.joint and len(concepts) > 1 else 0)
-    return Learnt(tokens, objects, settings.steps * prompts, time.monotonic() - started)
+    classes = {name: case.names[number] for name, number in zip(concepts.names, objects, strict=True)}
+    given = {key: classes for key in ("words", "classes") if options.get(key)}
+    tokens = method.learn(backbone, case.picture, concepts, settings, seed=case.seed, **given)
+    return Learnt(tokens, objects, int(tokens.metadata["passes"]), time.monotonic() - started)
 
 
 def true_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
@@ -171,8 +174,15 @@ def table(result: Mapping[str, Any]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench learn``; multiples of 6 are balanced over counts, seen and unseen objects."""
     add_common_arguments(parser, cases=24)
-    parser.add_argument("--preset", choices=PRESETS, default="lab", help="default: %(default)s")
+    presets = ", ".join(f"{name}: {' '.join(method.presets)}" for name, method in METHODS.items())
+    parser.add_argument("--method", choices=METHODS, default="conceptexpress", help="default: %(default)s")
+    parser.add_argument("--preset", default="lab", help=f"of the method ({presets}); default: %(default)s")
     parser.add_argument("--steps", type=int, help="training steps; the default is the preset's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method, the value as JSON"
+    )
+    parser.add_argument("--words", action="store_true", help="start from the objects' true names, which helps a lot")
+    parser.add_argument("--classes", action="store_true", help="give the true names as class words")
     parser.add_argument("--found", action="store_true", help="concepts as found in the scene instead of the true masks")
     parser.add_argument("--shuffled-masks", action="store_true", help="the control: every object has another's mask")
     parser.add_argument("--untrained-tokens", action="store_true", help="the control: tokens as they start")
@@ -180,9 +190,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
-    options: dict[str, Any] = {"preset": args.preset}
-    options |= {"settings": {"steps": args.steps}} if args.steps else {}
-    options |= {flag: True for flag in ("found", "shuffled_masks", "untrained_tokens") if getattr(args, flag)}
+    METHODS[args.method].preset(args.preset)  # refused before anything is loaded
+    options: dict[str, Any] = {"method": args.method, "preset": args.preset}
+    settings = {name: json.loads(value) for name, _, value in (entry.partition("=") for entry in args.set)}
+    settings |= {"steps": args.steps} if args.steps else {}
+    options |= {"settings": settings} if settings else {}
+    flags = ("found", "words", "classes", "shuffled_masks", "untrained_tokens")
+    options |= {flag: True for flag in flags if getattr(args, flag)}
     return run_command(BENCH, args, options, CONTROLS)
 
 

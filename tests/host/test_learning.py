@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from concept_atelier.core.learn.methods import METHODS
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.host import progress
-from concept_atelier.host.learning import parse_words, reporter
+from concept_atelier.host.learning import OWN, parse_words, preset_names, reporter, settings_of
 
 
 @pytest.fixture
@@ -52,3 +53,33 @@ def test_entries_that_do_not_say_which_concept(text):
 def test_words_for_no_concept():
     with pytest.raises(ValueError, match="a concept '3'; there are 1, 2"):
         parse_words("3=fruit", ["1", "2"])
+
+
+def test_class_words_are_called_so():
+    with pytest.raises(ValueError, match="class words name a concept '3'"):
+        parse_words("3=fruit", ["1"], "class words")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_knobs_left_alone_leave_every_preset_as_it_is(method):
+    for name, settings in METHODS[method].presets.items():
+        assert name in preset_names()
+        assert settings_of(method, name, OWN) == settings
+
+
+def test_turned_knobs_replace_what_the_preset_says():
+    settings = settings_of("conceptexpress", "faithful", {**OWN, "steps": 7, "flip": 0.0, "template": "{} here"})
+    assert (settings.steps, settings.flip, settings.template, settings.split) == (7, 0.0, "{} here", 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "knobs", "message"),
+    [
+        ("cones", "lab", {"attention_weight": 0.5}, "cones has no attention_weight: leave it at -1"),
+        ("cones", "faithful", {}, "no preset 'faithful'; it has paper, lab"),
+        ("conceptexpress", "lab", {"flip": 2.0}, "flip and final_rate must be in 0..1"),
+    ],
+)
+def test_what_a_method_does_not_have(method, preset, knobs, message):
+    with pytest.raises(ValueError, match=message):
+        settings_of(method, preset, knobs)

@@ -31,6 +31,14 @@ def test_widgets_reach_the_training(learn):
     assert metadata["seed"] == "4" and json.loads(metadata["words"]) == {"red": "apple"}
 
 
+def test_the_method_and_its_words_reach_the_training(learn):
+    given = {"method": "cones", "class_words": "red=apple, green=fish", "class_weight": 0.5}
+    metadata = learn(**given, steps=1)[0].metadata
+    settings = json.loads(metadata["settings"])
+    assert metadata["method"] == "cones" and settings["fit_steps"] > 0 and settings["class_weight"] == 0.5
+    assert json.loads(metadata["classes"]) == {"red": "apple", "green": "fish"}
+
+
 def test_every_step_is_reported_and_previews_do_not_change_what_is_learnt(learn, tokens):
     seen = []
     session = progress.Session(report=lambda step, total, preview: seen.append((step, total, preview)))
@@ -64,6 +72,10 @@ def test_a_cancelled_run_leaves_no_file_and_no_hook_and_the_next_is_as_before(
         ({"template": "a photo"}, "needs exactly one"),
         ({"start_words": "apple"}, "concept=word"),
         ({"start_words": "blue=apple"}, "a concept 'blue'; there are red, green"),
+        ({"class_words": "blue=apple"}, "class words name a concept 'blue'"),
+        ({"class_weight": 1.0}, "no concept has a class word"),
+        ({"method": "cones", "attention_weight": 0.1}, "leave it at -1"),
+        ({"method": "cones", "preset": "faithful"}, "it has paper, lab"),
         ({"image": torch.full((1, 64, 96, 3), float("nan"))}, "not finite"),
         ({"image": torch.zeros(1, 64, 64, 3)}, "belong to a picture of"),
         ({"image": torch.zeros(1, 1, 1, 3)}, "belong to a picture of"),

@@ -3,7 +3,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.conceptexpress import PRESETS, ConceptExpressSettings, learn, step_loss
+from concept_atelier.core.learn.conceptexpress import PRESETS, ConceptExpressSettings, learn, step_loss, turns
 from concept_atelier.core.learn.examples import prepare
 from concept_atelier.core.learn.lesson import begin
 from concept_atelier.core.learn.loop import optimise
@@ -77,6 +77,11 @@ def test_the_global_generator_plays_no_part(quick, plain):
         {"longest_grid": 3},
         {"start": "average"},
         {"vectors": 2},
+        {"split": 2, "split_share": 0.5},
+        {"updates": "prompt"},
+        {"even": True},
+        {"start": "nearest"},
+        {"merged_rate": 0.1},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -129,6 +134,77 @@ def test_the_model_is_left_as_it_was(quick, lab_modules):
     for key, parameter in weights.items():
         assert torch.equal(parameter, before[key][0]) and parameter.requires_grad == before[key][1], key
         assert parameter.grad is None, key
+
+
+RELEASE = replace(PRESETS["faithful_lab"], steps=5, iterations=5)
+
+
+def some(concepts, count):
+    """So many concepts, the first two repeated."""
+    order = [index % 2 for index in range(count)]
+    names = tuple(f"c{index}" for index in range(count))
+    return Concepts(concepts.masks[order], concepts.targets[order], names, torch.ones(count), concepts.picture_size)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_release_updates_after_every_prompt(count):
+    names = tuple(f"c{index}" for index in range(count))
+    plan = turns(names, PRESETS["faithful"])
+    assert len(plan) == 100 * 5 * count + 400 * (count + 1)
+    assert all(len(turn.prompts) == 1 for turn in plan)
+    assert sum(turn.opens for turn in plan) == 500 and sum(turn.split for turn in plan) == 500 * count
+    assert plan[-1].prompts[0].members == tuple(range(count))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_passes_and_updates_are_those_of_the_plan(lab_backbone, picture, concepts, count):
+    tokens = learn(lab_backbone, picture, some(concepts, count), replace(RELEASE, attention_weight=0.0))
+    assert int(tokens.metadata["passes"]) == len(tokens.losses) == 1 * 5 * count + 4 * (count + 1)
+    batch = learn(lab_backbone, picture, some(concepts, count), replace(QUICK, attention_weight=0.0))
+    assert int(batch.metadata["passes"]) == 2 * (count + (count > 1)) and len(batch.losses) == 2
+
+
+def test_split_tokens_are_reported_as_means_and_merged_to_them(quick):
+    seen = []
+    settings = replace(QUICK, split=3, split_share=0.5, rate=1e-9, weight_decay=0.0)
+    tokens = quick(settings, on_step=lambda step, total, loss, now: seen.append(vectors(now)))
+    torch.testing.assert_close(seen[0], seen[1], atol=1e-6, rtol=0)
+    assert torch.equal(seen[1], vectors(tokens)) and vectors(tokens).shape == (1, 192)
+
+
+def test_too_few_steps_to_split_begin_with_the_means(quick):
+    tokens = quick(replace(QUICK, split=3, split_share=0.2, steps=1))
+    assert len(tokens.losses) == 1 and tokens.metadata["passes"] == "3"
+
+
+@pytest.mark.parametrize("without", ["denoising_weight", "attention_weight", "contrastive_weight"])
+def test_every_loss_of_the_release_moves_the_tokens(lab_backbone, picture, concepts, without):
+    settings = replace(RELEASE, steps=2, split=2, split_share=0.5, attention_weight=1e-2)
+    whole = learn(lab_backbone, picture, concepts, settings)
+    assert not torch.equal(
+        vectors(whole), vectors(learn(lab_backbone, picture, concepts, replace(settings, **{without: 0.0})))
+    )
+
+
+def test_the_picture_is_mirrored_once_a_step(lab_backbone, picture, concepts):
+    from concept_atelier.core.learn.conceptexpress import _Course
+    from concept_atelier.core.learn.training import Task
+
+    task = Task("conceptexpress", lab_backbone, picture, concepts, replace(RELEASE, attention_weight=0.0, steps=4))
+    course = _Course(task, torch.Generator().manual_seed(0))
+    seen = []
+    for update, turn in enumerate(course.turns):
+        with torch.no_grad():
+            course.loss(update)
+        seen.append((turn.opens, course.today.examples[0].latent))
+    changes = [not torch.equal(now[1], before[1]) for before, now in zip(seen, seen[1:], strict=False)]
+    assert any(changes)
+    assert not any(changed for changed, (opens, _) in zip(changes, seen[1:], strict=True) if not opens)
+
+
+def test_a_start_word_that_was_found_is_recorded(quick):
+    tokens = quick(replace(QUICK, start="nearest", steps=1), words={"crab": "photo"})
+    assert '"crab": "photo"' in tokens.metadata["start_words"] and '"apple": "' in tokens.metadata["start_words"]
 
 
 class Cancelled(Exception):
@@ -213,7 +289,11 @@ def test_starting_words_are_used_and_recorded(quick, lab_backbone):
         {"iterations": 0},
         {"vectors": 0},
         {"steps": 0},
-        {"regularisation": 1e-4},
+        {"regularisation": 0.0},
+        {"split": 0},
+        {"split_share": 1.5},
+        {"updates": "sometimes"},
+        {"class_weight": -1.0},
     ],
     ids=str,
 )

@@ -53,10 +53,40 @@ def test_a_loss_or_gradient_that_is_not_finite_ends_the_training():
     assert torch.equal(x.detach(), torch.zeros(1))
 
 
+def test_stops_when_the_loss_no_longer_falls():
+    x = torch.tensor([1.0], requires_grad=True)
+    flat = optimise([x], lambda step: x.sum() * 0 + 1, LoopSettings(50, 0.1, patience=4))
+    assert len(flat) == 8
+    falling = optimise([x], lambda step: x.sum() * 0 + 50 - step, LoopSettings(50, 0.1, patience=4))
+    assert len(falling) == 50
+    demanding = optimise([x], lambda step: x.sum() * 0 + 50 - step, LoopSettings(50, 0.1, patience=4, tolerance=0.5))
+    assert 8 < len(demanding) < 50
+    late = optimise([x], lambda step: x.sum() * 0 + 1, LoopSettings(50, 0.1, patience=4, earliest=10))
+    assert len(late) == 18
+
+
+def test_the_rate_changes_at_its_update():
+    assert [LoopSettings(4, 0.1, later=(2, 0.5)).rate_at(step) for step in range(4)] == [0.1, 0.1, 0.05, 0.05]
+
+
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 0.0}, {"rate": float("nan")}, {"clip_norm": 0.0}])
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError, match="above 0"):
         LoopSettings(**({"steps": 1, "rate": 0.1} | wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"patience": -1}, {"tolerance": 1.5}])
+def test_patience_is_checked(wrong):
+    with pytest.raises(ValueError, match="patience is"):
+        LoopSettings(1, 0.1, **wrong)
+
+
+def test_even_timesteps_have_one_in_each_stretch_and_still_reach_everywhere(generator):
+    for _ in range(20):
+        drawn = draw_timesteps(1000, (0.2, 0.6), 4, generator, even=True)
+        assert sorted((drawn - 200).div(100, rounding_mode="floor").tolist()) == [0, 1, 2, 3]
+    many = torch.cat([draw_timesteps(1000, (0.2, 0.6), 3, generator, even=True) for _ in range(1000)])
+    assert many.min() >= 200 and many.max() < 600 and len(many.unique()) > 390
 
 
 def test_timesteps_stay_in_their_span_and_fill_it(generator):

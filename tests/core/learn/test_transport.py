@@ -108,7 +108,20 @@ def test_the_target_gets_no_gradient(generator):
 
 def test_refuses_what_it_cannot_solve(generator):
     rows = random_rows(generator, 2, 20)
-    with pytest.raises(ValueError, match="regularisation must be at least"):
-        transport_cost(rows, rows, (4, 5), regularisation=1e-4)
+    with pytest.raises(ValueError, match="regularisation must be above 0"):
+        transport_cost(rows, rows, (4, 5), regularisation=0.0)
     with pytest.raises(ValueError, match=r"expected two \(K, 30\)"):
         transport_cost(rows, rows, (5, 6))
+
+
+def test_the_release_regularisation_gives_the_earth_movers_distance():
+    """A lump moved by d cells costs d, and both ways of summing agree where both can be used."""
+    grid, cells = (4, 6), 24
+    at = torch.eye(cells)
+    sharp = transport_cost(at[[0, 0]], at[[1, 9]], grid, 1e-3 / 21.2, 200)
+    torch.testing.assert_close(sharp, torch.tensor([1.0, 10**0.5]).double(), atol=1e-3, rtol=0)
+    rows = torch.rand(2, 3, cells, generator=torch.Generator().manual_seed(0))
+    a, b = rows / rows.sum(-1, keepdim=True)
+    torch.testing.assert_close(
+        transport_cost(a, b, grid, 0.002, 50), transport_cost(a, b, grid, 0.00199999, 50), atol=1e-4, rtol=0
+    )

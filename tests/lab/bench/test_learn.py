@@ -40,6 +40,14 @@ def test_a_case_scores_every_object_and_counts_its_passes(untrained, guessing):
     assert all(load_atlas().kind(entry["name"]).split == "test" for entry in row["objects"])
 
 
+def test_another_method_its_settings_and_true_words(untrained, case):
+    options = {"method": "cones", "settings": {"steps": 2, "fit_steps": 1}, "words": True, "classes": True}
+    learnt = learn.learn_case(untrained, case, Request(1, options=options))
+    metadata = learnt.tokens.metadata
+    assert learnt.passes == 2 and metadata["method"] == "cones"
+    assert json.loads(metadata["words"]) == json.loads(metadata["classes"]) == {"1": case.names[0]}
+
+
 def test_concepts_that_were_not_found_score_zero(untrained, guessing):
     row = learn.measure((untrained, guessing), request(found=True), 0)  # random weights find no object by half
     assert row["objects"][0]["sim_i"] == 0 and not row["objects"][0]["acc3"]

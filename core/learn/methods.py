@@ -1,0 +1,60 @@
+"""Every way of learning tokens, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..backbone import Backbone
+from ..types import Concepts, ConceptTokens
+from . import conceptexpress, cones
+from .settings import LearnSettings, OnStep
+
+
+class Learn(Protocol):
+    """The ``learn`` of every method; ``settings`` are the method's own kind, None its default."""
+
+    def __call__(
+        self,
+        backbone: Backbone,
+        picture: Tensor,
+        concepts: Concepts,
+        settings: Any = None,
+        *,
+        words: Mapping[str, str] | None = None,
+        classes: Mapping[str, str] | None = None,
+        seed: int = 0,
+        on_step: OnStep | None = None,
+    ) -> ConceptTokens: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of learning tokens.
+
+    Attributes:
+        learn: does it.
+        presets: named settings; the first is the paper's.
+        help: what it does, one or two sentences for people.
+    """
+
+    learn: Learn
+    presets: Mapping[str, LearnSettings]
+    help: str
+
+    def preset(self, name: str) -> LearnSettings:
+        """Named settings. Raises ``ValueError`` for a name it does not have, saying which it has."""
+        if name not in self.presets:
+            raise ValueError(f"this method has no preset {name!r}; it has {', '.join(self.presets)}")
+        return self.presets[name]
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "conceptexpress": Method(conceptexpress.learn, conceptexpress.PRESETS, conceptexpress.HELP),
+        "cones": Method(cones.learn, cones.PRESETS, cones.HELP),
+    }
+)
+"""Method name to method, in the order that people are shown."""
