@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.backbone import KeyValueWeight
+from ..core.attention.selection import Kind
+from ..core.backbone import AttentionWeight, KeyValueWeight
 from ..core.types import Erasure, LowRank
-from .comfy_names import PREFIX, cross_attention_keys
+from .attention_taps import ROLES
+from .comfy_names import PREFIX, attention_keys, cross_attention_keys
 
 
 def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
@@ -23,6 +25,12 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
         KeyValueWeight(name, "key" if ".to_k." in name else "value", _in_force(held[key], key))
         for name, key in cross_attention_keys(patcher).items()
     )
+
+
+def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
+    """The attention projections of this MODEL by diffusers' names, in the order they run."""
+    state = patcher.model.state_dict()
+    return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
 
 
 def with_erasure(patcher: Any, erasure: Erasure) -> Any:
@@ -56,6 +64,12 @@ def _in_force(entry: list[Any], key: str) -> Tensor:
         return convert(stored, inplace=False).detach()
     copied = comfy.model_management.cast_to_device(stored, stored.device, torch.float32, copy=True)
     return comfy.lora.calculate_weight(patches, convert(copied, inplace=True), key).detach()
+
+
+def _described(name: str, shape: tuple[int, ...]) -> AttentionWeight:
+    kind: Kind = "self" if ".attn1." in name else "cross"
+    role = next(role for role, layer in ROLES.items() if name.endswith(f".{layer}.weight"))
+    return AttentionWeight(name, kind, role, (shape[0], shape[1]))
 
 
 def _halves(factor: LowRank) -> dict[str, Tensor]:
