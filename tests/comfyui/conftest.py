@@ -64,8 +64,10 @@ def comfyui(comfy_base) -> ModuleType:
 def pack(comfyui) -> Callable[[str], ModuleType]:
     """A module of the pack as ComfyUI loaded it: ``pack("core.types")``. Its classes are not those of an import."""
     folder = str(ROOT)
+    before = set(sys.modules)  # pytest may have imported the root itself
     assert asyncio.new_event_loop().run_until_complete(comfyui.load_custom_node(folder, module_parent="custom_nodes"))
-    loaded = next(name for name, module in sys.modules.items() if _file_of(module) == str(ROOT / "__init__.py"))
+    new = {name: module for name, module in sys.modules.items() if name not in before}
+    loaded = next(name for name, module in new.items() if _file_of(module) == str(ROOT / "__init__.py"))
     return lambda name: importlib.import_module(f"{loaded}.{name}")
 
 
