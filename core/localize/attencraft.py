@@ -6,9 +6,7 @@ spread along self-attention, and a cell belongs to the word that leads all other
 stands for the background. Published for two words; here any number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager as Context
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +16,7 @@ from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
 from ..attention.words import find_word
-from ..backbone import AttentionSite, Backbone, Placeholders
+from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..schedule import add_noise
 from ..types import Concepts
 from .conceptexpress import check_picture
@@ -81,8 +79,6 @@ PRESETS: Mapping[str, WordSettings] = {
 }
 """``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
 
-InForce = Callable[[], Context[None]]
-
 
 @dataclass(frozen=True)
 class Sight:
@@ -105,12 +101,14 @@ class WordMasks:
         masks: (K, h, w) bool, disjoint; the last is the background.
         relevance: (K, h, w) in 0..1, how much each cell belongs to each.
         affinity: (h*w, h*w), rows sum to 1.
+        distinct: whether every group has a mask of its own.
         notes: what had to be decided, for people.
     """
 
     masks: Tensor
     relevance: Tensor
     affinity: Tensor
+    distinct: bool
     notes: tuple[str, ...] = ()
 
 
@@ -135,9 +133,8 @@ def localize_words(
     settings = settings or WordSettings()
     check_picture(picture)
     names = _names(words)
-    with torch.no_grad():
-        latent = backbone.encode_image(picture)
-        found = find_words(backbone, latent, words, settings, torch.Generator().manual_seed(seed))
+    latent = backbone.encode_image(picture)
+    found = find_words(backbone, latent, words, settings, torch.Generator().manual_seed(seed))
     masks = found.masks[:-1]
     scores = torch.stack([saliency_scores(m[None], r)[0] for m, r in zip(masks, found.relevance, strict=False)])
     size = (picture.shape[-2], picture.shape[-1])
@@ -154,40 +151,37 @@ def localize_words(
 
 @torch.no_grad()
 def find_words(
-    backbone: Backbone,
-    latent: Tensor,
-    words: Sequence[str],
-    settings: WordSettings,
-    generator: torch.Generator,
-    placeholders: Placeholders | None = None,
-    in_force: InForce = nullcontext,
+    backbone: Backbone, latent: Tensor, words: Sequence[str], settings: WordSettings, generator: torch.Generator
 ) -> WordMasks:
-    """Masks of words, or of learnt tokens, in a latent (1, C, h, w): new noise levels until each has a cell.
-
-    Args:
-        placeholders: learnt tokens that the words may name.
-        in_force: a context to look inside, such as changes of the model.
-
-    Raises as :func:`localize_words` does.
-    """
-    lost: list[str] = []
+    """Masks of words in a latent (1, C, h, w): new noise levels until each has a cell; raises as
+    :func:`localize_words` does."""
+    lost: tuple[str, ...] = ()
     for attempt in range(settings.tries):
         margin = settings.margin if attempt < (settings.tries + 1) // 2 else 0.0
-        with in_force():
-            sight = look(backbone, latent, words, settings, generator, placeholders)
-        relevance = spread(sight.cross, sight.affinity, settings.cross_power, settings.affinity_power)
-        masks = leading(relevance, margin, settings.fill)
-        order = matched(relevance, masks)
-        if sorted(order) == list(range(len(masks))):
-            notes = (f"look {attempt + 1}, margin {margin:g}",) if attempt else ()
-            return WordMasks(masks[torch.tensor(order).argsort()].cpu(), relevance.cpu(), sight.affinity.cpu(), notes)
-        lost = [word for word, mask in zip([*words, "the background"], masks, strict=True) if not mask.any()]
+        found = masks_of(look(backbone, latent, words, settings, generator), replace(settings, margin=margin))
+        if found.distinct:
+            notes = (f"masks were found at look {attempt + 1}, with margin {margin:g}",) if attempt else ()
+            return replace(found, notes=notes)
+        empty = [not bool(mask.any()) for mask in found.masks]
+        lost = tuple(word for word, none in zip([*words, "the background"], empty, strict=True) if none)
     raise ValueError(
         f"no place was found for {', '.join(lost) or 'words that fall together'} in {settings.tries} looks: the model "
-        "does not see it in this picture; use another word or a lower noise level, or draw the mask"
+        "does not see it in this picture; use another word or other noise levels, or draw the mask"
     )
 
 
+def masks_of(sight: Sight, settings: WordSettings) -> WordMasks:
+    """Masks from one look, each with the group that its region matches best."""
+    relevance = spread(sight.cross, sight.affinity, settings.cross_power, settings.affinity_power)
+    masks = leading(relevance, settings.margin, settings.fill)
+    order = matched(relevance, masks)
+    distinct = sorted(order) == list(range(len(masks)))
+    if distinct:
+        masks = masks[torch.tensor(order).argsort().to(masks.device)]
+    return WordMasks(masks.cpu(), relevance.cpu(), sight.affinity.cpu(), distinct)
+
+
+@torch.no_grad()
 def look(
     backbone: Backbone,
     latent: Tensor,
@@ -278,7 +272,13 @@ def cross_grids(sites: Sequence[AttentionSite], size: Grid, settings: WordSettin
     return tuple(chosen)
 
 
-def _show(backbone: Backbone, latent: Tensor, conditioning, settings: WordSettings, generator: torch.Generator) -> None:  # type: ignore[no-untyped-def]
+def _show(
+    backbone: Backbone,
+    latent: Tensor,
+    conditioning: Conditioning,
+    settings: WordSettings,
+    generator: torch.Generator,
+) -> None:
     alphas = backbone.alphas_cumprod
     low, high = (int(share * len(alphas)) for share in settings.timesteps)
     timestep = torch.randint(low, max(high, low + 1), (1,), generator=generator).to(latent.device)
