@@ -17,7 +17,9 @@ def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: 
     prompts = [prompt_of(tokens.names, [index], template).text for index in range(min(MOST, len(tokens.names)))]
     positive, negative = backbone.encode_text(prompts, placeholders), backbone.encode_text([""])
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
-    pictures = backbone.decode_latent(ddim(backbone, positive, negative, cells, steps=STEPS))
+    with backbone.adapted(tokens.adapter):
+        latents = ddim(backbone, positive, negative, cells, steps=STEPS)
+    pictures = backbone.decode_latent(latents)
     row = Image.new("RGB", (pictures.shape[3] * len(pictures), pictures.shape[2]))
     for index, picture in enumerate(pictures):
         row.paste(to_pil(picture.movedim(0, -1)), (index * pictures.shape[3], 0))

@@ -103,12 +103,14 @@ def fuse(
     A subject that others hide entirely stays in the list with an empty mask.
     """
     chosen = _chosen(references, priors, settings.most, generator)
-    layers, boxes = [], []
+    layers: list[Tensor] = []
+    boxes: list[Box] = []
     for cutout in chosen:
         box = _place(cutout, boxes, size, settings, generator)
         boxes.append(box)
         layers.append(_layer(cutout, box, size, settings, generator))
-    canvas, visible = ground(size, generator), []
+    canvas = ground(size, generator)
+    visible: list[Tensor] = []
     for layer in layers:
         canvas = canvas * (1 - layer[3:]) + layer[:3]
         visible = [earlier * (1 - layer[3]) for earlier in visible] + [layer[3]]

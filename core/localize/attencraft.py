@@ -7,7 +7,7 @@ stands for the background. Published for two words; here any number.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
