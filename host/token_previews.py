@@ -3,7 +3,7 @@
 from PIL import Image
 
 from ..core.backbone import Backbone
-from ..core.learn.prompts import prompt_of
+from ..core.learn.class_words import sentence, written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil
@@ -14,7 +14,7 @@ STEPS, MOST = 8, 4
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
     """One picture of (H, W) pixels per token, side by side, at most four; the same noise at every call."""
     placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
-    prompts = [prompt_of(tokens.names, [index], template).text for index in range(min(MOST, len(tokens.names)))]
+    prompts = [sentence([written(tokens, name)], template) for name in tokens.names[:MOST]]
     positive, negative = backbone.encode_text(prompts, placeholders), backbone.encode_text([""])
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     with backbone.adapted(tokens.adapter):

@@ -58,7 +58,14 @@ PRESETS: Mapping[str, BreakASceneSettings] = MappingProxyType(
     {
         "paper": BreakASceneSettings(steps=800, layers="all", prior=100),
         "lab": BreakASceneSettings(
-            steps=200, rate=5e-3, final_rate=0.1, layers="all", adapter_rate=5e-4, prior=8, downscale=None
+            steps=200,
+            rate=5e-3,
+            final_rate=0.1,
+            layers="all",
+            adapter_rate=5e-4,
+            prior=4,
+            prior_steps=12,
+            downscale=None,
         ),
     }
 )

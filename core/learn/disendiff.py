@@ -59,7 +59,14 @@ PRESETS: Mapping[str, DisenDiffSettings] = MappingProxyType(
             steps=250, rate=8e-5, adapter_rate=8e-5, template="photo of a {}", prior=200, parts=4
         ),
         "lab": DisenDiffSettings(
-            steps=200, rate=5e-3, final_rate=0.1, adapter_rate=5e-4, prior=8, downscale=None, augment=False
+            steps=200,
+            rate=5e-3,
+            final_rate=0.1,
+            adapter_rate=5e-4,
+            prior=4,
+            prior_steps=12,
+            downscale=None,
+            augment=False,
         ),
     }
 )
@@ -84,7 +91,6 @@ def learn(
     ``ValueError`` also for concepts without a class word and two of one class.
     """
     settings = settings or PRESETS["paper"]
-    check_different(need_classes(concepts.names, classes, "disendiff"), "disendiff")
     return run(Task("disendiff", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
 
 
@@ -132,6 +138,7 @@ def _spots(
 def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Training:
     settings, picture = task.settings, task.picture.clone()
     classes = need_classes(task.concepts.names, task.classes, "disendiff")
+    check_different(classes, "disendiff")
     latent = task.backbone.encode_image(picture).float().clone()
     tuner = start_tuner(task, settings, latent, generator)
     prior = start_prior(task, settings, _prior_texts(list(classes.values()), settings.template), latent)

@@ -18,7 +18,7 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     assert concepts.names == ("cat", "red-rocket")
     assert concepts.masks.equal(expected.masks) and concepts.targets.equal(expected.targets)
     assert masks.shape == (2, 64, 96) and overlay.shape[0] == 1
-    assert "<red-rocket>" in result.ui.as_dict()["text"][0] if hasattr(result.ui, "as_dict") else result.ui["text"][0]
+    assert "<red-rocket>" in result.ui["text"][0]
 
 
 def test_margin_and_fill_reach_the_method(call, sockets, image):
