@@ -1,9 +1,9 @@
 """All that the maths knows of a model.
 
 A :class:`Backbone` is a latent diffusion model seen through six windows: pictures and latents, words and
-conditionings, the noise schedule, the noise prediction, the attention sites, the cross-attention key and value
-weights. Hosts implement it; ``core`` never asks what stands behind it. Nothing here assumes square pictures, a
-latent size, 77 tokens, one text encoder, or what the model was trained to predict.
+conditionings, the noise schedule, the noise prediction, the attention sites, and their weights. Hosts implement it;
+``core`` never asks what stands behind it. Nothing here assumes square pictures, a latent size, 77 tokens, one text
+encoder, or what the model was trained to predict.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor
+
+from .types import LowRank
 
 TokenVectors = Mapping[str, Tensor]
 """One learnt token: text encoder name (``clip_l``, ``clip_g``, ``clip_h``) to vectors (n, d) of its input table."""
@@ -126,6 +128,23 @@ class KeyValueWeight:
     weight: Tensor
 
 
+@dataclass(frozen=True)
+class AttentionWeight:
+    """A projection of an attention site, by which a method says what it trains.
+
+    Attributes:
+        name: as :attr:`KeyValueWeight.name`; what :meth:`Backbone.adapted` goes by.
+        kind: of the site it belongs to.
+        role: what it projects to; ``out`` is the projection behind the heads.
+        shape: (d_out, d_in).
+    """
+
+    name: str
+    kind: Literal["self", "cross"]
+    role: Literal["query", "key", "value", "out"]
+    shape: tuple[int, int]
+
+
 class Backbone(Protocol):
     """A latent diffusion model. Implementations change nothing of the model they look at."""
 
@@ -191,4 +210,20 @@ class Backbone(Protocol):
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         """The key and value projections of every cross-attention site, in order."""
+        ...
+
+    def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        """The projections of every attention site, in order, each site's query, key, value, out."""
+        ...
+
+    def adapted(self, changes: Mapping[str, LowRank]) -> AbstractContextManager[None]:
+        """Within the context :meth:`predict_noise` computes with ``W + up @ down`` for the weights named.
+
+        Gradients reach ``up`` and ``down``; a backward pass may run after the context is left. What a pass holds for
+        it beyond activations is one copy of each weight named. Factors of zeros leave the prediction bit-identical
+        (where the model computes at float32). Contexts nest, their changes add up; all is undone on any exit. The
+        answers of :meth:`key_value_weights` stay those of the model itself.
+
+        Raises ``ValueError`` for names that are not among :meth:`attention_weights` and factors that do not fit.
+        """
         ...

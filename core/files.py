@@ -2,7 +2,8 @@
 
 Tokens: one textual-inversion file per concept, safetensors. A model with one text encoder gets a single tensor
 ``emb_params`` (n, d); SDXL gets ``clip_l`` (n, 768) and ``clip_g`` (n, 1280). Erasures: a LoRA file with kohya's
-names. What they are and where they come from stands in the metadata.
+names; so do the changes of a model that belong to tokens. What they are and where they come from stands in the
+metadata.
 """
 
 import os
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .types import ConceptTokens, Erasure
+from .types import ConceptTokens, Erasure, LowRank
 
 SINGLE_KEY = "emb_params"
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
@@ -93,14 +94,33 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
     Keys are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha is the rank, so
     that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, factor in erasure.factors.items():
-        key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
-        tensors[f"{key}.lora_up.weight"] = (factor.up * erasure.strength).to("cpu", dtype)
-        tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
-        tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)
+    tensors = _kohya(erasure.factors, erasure.strength, dtype)
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
+
+
+def adapter_tensors(
+    tokens: ConceptTokens, dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The change of the model that belongs to tokens, as :func:`lora_tensors` gives an erasure.
+
+    Raises ``ValueError`` for tokens without one, and for factors that are not finite.
+    """
+    if not tokens.adapter:
+        raise ValueError(
+            "these tokens come without a change of the model, so there is no LoRA to save: "
+            "use Save Concept Tokens, or learn with a method that tunes the model"
+        )
+    broken = [n for n, f in tokens.adapter.items() if not (torch.isfinite(f.up).all() and torch.isfinite(f.down).all())]
+    if broken:
+        raise ValueError(f"the change of {broken[0]} is not finite (NaN or infinite); learn the tokens again")
+    own = {"format": "concept-atelier adapter", "family": tokens.family, "concepts": ",".join(tokens.names)}
+    return _kohya(tokens.adapter, 1.0, dtype), dict(tokens.metadata) | own
+
+
+def save_adapter(path: Path, tokens: ConceptTokens, dtype: torch.dtype = torch.float32) -> None:
+    """Write the change that belongs to tokens to ``path`` (ending in ``.safetensors``), whole or not at all."""
+    save_tensors(path, *adapter_tensors(tokens, dtype))
 
 
 def save_lora(path: Path, erasure: Erasure, dtype: torch.dtype = torch.float32) -> None:
@@ -141,6 +161,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
+
+
+def _kohya(factors: Mapping[str, LowRank], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, factor in factors.items():
+        key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        tensors[f"{key}.lora_up.weight"] = (factor.up * strength).to("cpu", dtype)
+        tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
+        tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)
+    return tensors
 
 
 def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..core.backbone import Backbone, Placeholders
-from ..core.types import Erasure
+from ..core.types import ConceptTokens, Erasure
 from . import comfy_capture, comfy_encoding, comfy_weights
 from .captures import AttentionCapture, headless_capture
 from .comfy_backbone import ComfyBackbone
@@ -17,7 +17,15 @@ from .errors import UnsupportedModelError
 from .handles import ClipHandle, ModelHandle, VaeHandle
 from .weight_patches import WeightPatch
 
-__all__ = ["UnsupportedModelError", "at_work", "backbone_of", "encode_prompt", "with_capture", "with_erasure"]
+__all__ = [
+    "UnsupportedModelError",
+    "at_work",
+    "backbone_of",
+    "encode_prompt",
+    "with_adapter",
+    "with_capture",
+    "with_erasure",
+]
 
 _PARTS = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
 
@@ -74,6 +82,20 @@ def with_erasure(model: Any, erasure: Erasure) -> Any:
         return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
     return model.with_patch(WeightPatch(erasure.factors, erasure.strength))
+
+
+def with_adapter(model: Any, tokens: ConceptTokens, strength: float = 1.0) -> Any:
+    """A copy of MODEL that shares its weights and has the change in force that belongs to the tokens, if any.
+
+    Raises as :func:`backbone_of` does, and ``ValueError`` for tokens of another model.
+    """
+    if not tokens.adapter:
+        return model
+    if is_patcher(model):
+        foreign = f"these tokens were learnt on another model ({tokens.family})"
+        return comfy_weights.with_changes(model, tokens.adapter, strength, foreign)
+    backbone_of(model=model)
+    return model.with_patch(WeightPatch(tokens.adapter, strength))
 
 
 def with_capture(model: Any, capture: AttentionCapture) -> Any:

@@ -4,7 +4,7 @@ The hooks read what ``to_q`` and ``to_k`` return and change nothing, so the mode
 whatever attention kernel it uses.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..core.attention.selection import Stage
-from ..core.backbone import AttentionCall, AttentionSite, Tap
+from ..core.attention.selection import Role, Stage
+from ..core.backbone import AttentionCall, AttentionSite, AttentionWeight, Tap
+
+ROLES: Mapping[Role, str] = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
+"""What a projection is for, to what diffusers calls it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,17 @@ def _sites_in(block: nn.Module, prefix: str, stage: Stage, downscale: int) -> li
         )
         for name, layer in layers
     ]
+
+
+def find_weights(unet: Any) -> tuple[AttentionWeight, ...]:
+    """The projections of every attention layer in the order they run, named as in the UNet's state dict."""
+    found = []
+    for site in find_sites(unet):
+        for role, layer in ROLES.items():
+            name = f"{site.name}.{layer}.weight"
+            rows, columns = unet.get_parameter(name).shape
+            found.append(AttentionWeight(name, site.kind, role, (rows, columns)))
+    return tuple(found)
 
 
 @contextmanager

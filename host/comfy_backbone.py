@@ -7,6 +7,7 @@ ComfyUI's memory management for devices. Nothing is left in the user's model, on
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,20 +16,24 @@ from torch import Tensor
 from ..core.backbone import (
     AttentionCall,
     AttentionSite,
+    AttentionWeight,
     Conditioning,
     KeyValueWeight,
     Placeholders,
     Tap,
     TokenizedText,
 )
+from ..core.types import LowRank
 from .comfy_encoding import encode, text_widths, word_vectors
-from .comfy_gradients import differentiable, differentiable_clip, plain_attention, wants_gradients
+from .comfy_gradients import ChangesOf, differentiable, differentiable_clip, plain_attention, wants_gradients
+from .comfy_names import attention_keys
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
 from .comfy_sites import SiteKey, site_table
 from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
-from .comfy_weights import key_value_weights
+from .comfy_weights import attention_weights, key_value_weights
 from .pictures import crop_to_multiple
+from .weight_patches import check_changes
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
 
@@ -38,8 +43,8 @@ Sites = Mapping[SiteKey, AttentionSite]
 class ComfyBackbone:
     """The model behind ComfyUI's sockets. Parts that a job does not need may be left out.
 
-    The first pass with gradients takes clones of MODEL and CLIP that gradients can pass; :meth:`close` gives the memory
-    back and puts the user's own in their place.
+    The first pass with gradients or changed weights takes clones of MODEL and CLIP made for it; :meth:`close` gives the
+    memory back and puts the user's own in their place.
 
     Raises :class:`~.errors.UnsupportedModelError` for families that it does not read, ``ValueError`` for MODEL and CLIP
     of different families; a method that needs a part that was not given raises ``ValueError`` naming it.
@@ -49,6 +54,7 @@ class ComfyBackbone:
         self._model, self._clip, self._vae = model, clip, vae
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[tuple[Tap, Sites]] = []
+        self._changes: list[Mapping[str, LowRank]] = []
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
             if part is not None:
                 check_part(socket, part)
@@ -136,6 +142,18 @@ class ComfyBackbone:
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return key_value_weights(self.model)
 
+    def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        return attention_weights(self.model)
+
+    @contextmanager
+    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+        check_changes(changes, self.attention_weights())
+        self._changes.append(changes)
+        try:
+            yield
+        finally:
+            self._changes.pop()
+
     def close(self) -> None:
         """Give back what gradients took: the user's own MODEL and CLIP take the place of our clones in memory."""
         if self._learning is None:
@@ -159,13 +177,19 @@ class ComfyBackbone:
             self._taps.remove(entry)
 
     def _in_force(self) -> tuple[Any, Any]:
-        """MODEL and CLIP to compute with: the user's own until gradients are wanted, then our clones."""
-        if self._learning is None and wants_gradients():
+        """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then our clones."""
+        if self._learning is None and (wants_gradients() or self._changes):
             self._learning = (
-                None if self._model is None else differentiable(self._model),
+                None if self._model is None else differentiable(self._model, self._changes_by_key()),
                 None if self._clip is None else differentiable_clip(self._clip),
             )
         return (self._model, self._clip) if self._learning is None else self._learning
+
+    def _changes_by_key(self) -> Mapping[str, ChangesOf]:
+        return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
+
+    def _changes_of(self, name: str) -> list[LowRank]:
+        return [changes[name] for changes in self._changes if name in changes]
 
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""

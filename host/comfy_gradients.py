@@ -4,15 +4,24 @@ ComfyUI loads weights under inference mode, and autograd refuses to save such te
 gives every layer a plain tensor instead; loading the original patcher again takes the wrappers off.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..core.types import LowRank
+from .weight_patches import changed
 
-def differentiable(patcher: Any) -> Any:
+ChangesOf = Callable[[], Iterable[LowRank]]
+"""Asked at every use of a weight: the changes that are to be added to it."""
+
+
+def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = None) -> Any:
     """A clone of a ``ModelPatcher`` that gradients can pass; none reach its weights. LoRAs and patches stay in force.
+
+    ``changes_of`` tells of weights, by ComfyUI's keys, what is to be added to them; gradients reach that.
 
     A denoiser that computes in float16 computes in bfloat16 or, where the device has none, in float32: gradients of
     attention underflow in float16.
@@ -24,7 +33,10 @@ def differentiable(patcher: Any) -> Any:
         if isinstance(module, nn.Embedding):
             continue  # a table of words: no gradient passes through it, and copying it at every step is dear
         for key, _ in module.named_parameters(recurse=False):
-            clone.add_weight_wrapper(f"{name}.{key}" if name else key, fresh)
+            full = f"{name}.{key}" if name else key
+            clone.add_weight_wrapper(full, fresh)
+            if changes_of and full in changes_of:
+                clone.add_weight_wrapper(full, _adding(changes_of[full]))
     _widen(clone)
     return clone
 
@@ -58,6 +70,14 @@ def plain_attention(attention: Any, *args: Any, **kwargs: Any) -> Tensor:
     from comfy.ldm.modules.attention import attention_pytorch
 
     return attention_pytorch(*args, **kwargs)
+
+
+def _adding(changes_of: ChangesOf) -> Callable[[Tensor], Tensor]:
+    def add(weight: Tensor) -> Tensor:
+        factors = list(changes_of())
+        return changed(weight, factors) if factors else weight
+
+    return add
 
 
 def _constant(weight: Tensor) -> Tensor:

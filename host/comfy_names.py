@@ -6,6 +6,7 @@ model (erasures, LoRA files) goes by diffusers' names (``down_blocks.0.attention
 
 from typing import Any
 
+from .attention_taps import ROLES
 from .errors import UnsupportedModelError
 
 PREFIX = "diffusion_model."
@@ -24,11 +25,20 @@ def cross_attention_keys(patcher: Any) -> dict[str, str]:
 
     Raises :class:`~.errors.UnsupportedModelError` for models without such projections (no UNet of Stable Diffusion).
     """
+    return _keys(patcher, (".attn2.to_k.weight", ".attn2.to_v.weight"))
+
+
+def attention_keys(patcher: Any) -> dict[str, str]:
+    """The same of the query, key, value and out projections of self- and cross-attention, in the order they run."""
+    endings = tuple(f".{layer}.{part}.weight" for layer in ("attn1", "attn2") for part in ROLES.values())
+    return _keys(patcher, endings)
+
+
+def _keys(patcher: Any, wanted: tuple[str, ...]) -> dict[str, str]:
     import comfy.utils
 
     config = patcher.model.model_config
     named = {PREFIX + theirs: ours for ours, theirs in comfy.utils.unet_to_diffusers(config.unet_config).items()}
-    wanted = (".attn2.to_k.weight", ".attn2.to_v.weight")
     keys = {named[key]: key for key in patcher.model.state_dict() if key.endswith(wanted) and key in named}
     if not keys:
         raise UnsupportedModelError(

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.backbone import KeyValueWeight
+from ..core.attention.selection import Kind
+from ..core.backbone import AttentionWeight, KeyValueWeight
 from ..core.types import Erasure, LowRank
-from .comfy_names import PREFIX, cross_attention_keys
+from .attention_taps import ROLES
+from .comfy_names import PREFIX, attention_keys, cross_attention_keys
 
 
 def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
@@ -25,22 +27,35 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
     )
 
 
-def with_erasure(patcher: Any, erasure: Erasure) -> Any:
-    """A clone with the erasure as a low-rank weight patch, computed where and when the weights are loaded.
+def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
+    """The attention projections of this MODEL by diffusers' names, in the order they run."""
+    state = patcher.model.state_dict()
+    return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
 
-    Raises ``ValueError`` for factors that name no weight of this model, that do not fit it, or that the patcher did not
-    accept.
+
+def with_erasure(patcher: Any, erasure: Erasure) -> Any:
+    """A clone with the erasure as a weight patch; raises as :func:`with_changes` does."""
+    return with_changes(
+        patcher, erasure.factors, erasure.strength, f"the erasure was made for another model ({erasure.family})"
+    )
+
+
+def with_changes(patcher: Any, factors: Mapping[str, LowRank], strength: float, foreign: str) -> Any:
+    """A clone with low-rank changes as weight patches, computed where and when the weights are loaded.
+
+    Raises ``ValueError``, beginning with ``foreign``, for factors that name no weight of this model or do not fit it;
+    and for such as the patcher did not accept.
     """
     import comfy.lora
 
-    keys = cross_attention_keys(patcher)
-    _check(erasure, keys, patcher)
+    keys = attention_keys(patcher)
+    _check(factors, keys, patcher, foreign)
     clone = patcher.clone()
-    if erasure.strength == 0:
+    if strength == 0:
         return clone
-    tensors = {f"{keys[name]}.{part}": one for name, f in erasure.factors.items() for part, one in _halves(f).items()}
-    patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in erasure.factors})
-    refused = {keys[name] for name in erasure.factors} - set(clone.add_patches(patches, erasure.strength))
+    tensors = {f"{keys[name]}.{part}": one for name, f in factors.items() for part, one in _halves(f).items()}
+    patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in factors})
+    refused = {keys[name] for name in factors} - set(clone.add_patches(patches, strength))
     if refused:
         raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")
     return clone
@@ -58,23 +73,24 @@ def _in_force(entry: list[Any], key: str) -> Tensor:
     return comfy.lora.calculate_weight(patches, convert(copied, inplace=True), key).detach()
 
 
+def _described(name: str, shape: tuple[int, ...]) -> AttentionWeight:
+    kind: Kind = "self" if ".attn1." in name else "cross"
+    role = next(role for role, layer in ROLES.items() if name.endswith(f".{layer}.weight"))
+    return AttentionWeight(name, kind, role, (shape[0], shape[1]))
+
+
 def _halves(factor: LowRank) -> dict[str, Tensor]:
     return {"lora_up.weight": factor.up.detach().cpu(), "lora_down.weight": factor.down.detach().cpu()}
 
 
-def _check(erasure: Erasure, keys: Mapping[str, str], patcher: Any) -> None:
+def _check(factors: Mapping[str, LowRank], keys: Mapping[str, str], patcher: Any, foreign: str) -> None:
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
-    unknown = [name for name in erasure.factors if name not in keys]
+    unknown = [name for name in factors if name not in keys]
     if unknown:
-        raise ValueError(
-            f"the erasure was made for another model ({erasure.family}): this one has no {', '.join(unknown[:3])}"
-        )
+        raise ValueError(f"{foreign}: this one has no {', '.join(unknown[:3])}")
     state = patcher.model.state_dict()
     shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
-    for name, factor in erasure.factors.items():
+    for name, factor in factors.items():
         change = (factor.up.shape[0], factor.down.shape[1])
         if change != shapes[name]:
-            raise ValueError(
-                f"the erasure was made for another model ({erasure.family}): {name} is {shapes[name]} here and "
-                f"{change} there"
-            )
+            raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {change} there")

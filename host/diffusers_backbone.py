@@ -7,13 +7,22 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..core.backbone import AttentionSite, Conditioning, KeyValueWeight, Placeholders, Tap, TokenizedText
+from ..core.backbone import (
+    AttentionSite,
+    AttentionWeight,
+    Conditioning,
+    KeyValueWeight,
+    Placeholders,
+    Tap,
+    TokenizedText,
+)
 from ..core.schedule import noise_from_clean, noise_from_velocity
-from .attention_taps import Forward, find_sites, tapped
+from ..core.types import LowRank
+from .attention_taps import Forward, find_sites, find_weights, tapped
 from .handles import ClipHandle, ModelHandle, VaeHandle
 from .pictures import crop_to_multiple
 from .text_encoding import encode, first_layout, text_widths, word_vectors
-from .weight_patches import call_with, constants, patched_weights
+from .weight_patches import call_with, changed, check_changes, constants, patched_weights
 
 Part = TypeVar("Part")
 
@@ -30,6 +39,7 @@ class DiffusersBackbone:
     ) -> None:
         self._model, self._clip, self._vae = model, clip, vae
         self._forward: Forward | None = None
+        self._changes: list[Mapping[str, LowRank]] = []
 
     @property
     def model(self) -> ModelHandle:
@@ -142,10 +152,28 @@ class DiffusersBackbone:
                     weights.append(KeyValueWeight(name, role, weight))  # type: ignore[arg-type]
         return tuple(weights)
 
+    def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        return find_weights(self.model.unet)
+
+    @contextmanager
+    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+        check_changes(changes, self.attention_weights())
+        self._changes.append(changes)
+        try:
+            yield
+        finally:
+            self._changes.pop()
+
     def _tensors(self) -> dict[str, Tensor]:
-        """What replaces the UNet's own tensors in a call: nothing, unless there are patches or gradients."""
-        base = constants(self.model.unet) if torch.is_grad_enabled() else {}
-        return base | patched_weights(self.model.unet, self.model.patches)
+        """What replaces the UNet's own tensors in a call: nothing, unless there are patches, changes or gradients."""
+        unet = self.model.unet
+        base = constants(unet) if torch.is_grad_enabled() else {}
+        base |= patched_weights(unet, self.model.patches)
+        for changes in self._changes:
+            for name, factor in changes.items():
+                weight = base[name] if name in base else unet.get_parameter(name).detach()
+                base[name] = changed(weight, [factor])
+        return base
 
     def _added(self, latent: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
         """SDXL's pooled text and sizes; the sizes default to the picture's own, uncropped."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.backbone import AttentionWeight
 from ..core.types import LowRank
 
 
@@ -33,6 +34,29 @@ def check_patch(module: nn.Module, patch: WeightPatch) -> None:
         want, up, down = weights[name].shape, factor.up.shape, factor.down.shape
         if up[0] != want[0] or up[1] != down[0] or down[1] != want[1:].numel():
             raise ValueError(f"{name} is {tuple(want)}; factors up {tuple(up)} and down {tuple(down)} do not fit it")
+
+
+def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWeight]) -> None:
+    """Raise ``ValueError`` unless every change names one of the weights and fits its shape."""
+    shapes = {weight.name: weight.shape for weight in weights}
+    unknown = [name for name in changes if name not in shapes]
+    if unknown:
+        raise ValueError(
+            f"the model has no attention weights {', '.join(unknown[:3])}; what was trained belongs to another model"
+        )
+    for name, factor in changes.items():
+        up, down = tuple(factor.up.shape), tuple(factor.down.shape)
+        if len(up) != 2 or len(down) != 2 or up[1] != down[0] or (up[0], down[1]) != shapes[name]:
+            raise ValueError(f"{name} is {shapes[name]}; factors up {up} and down {down} do not fit it")
+
+
+def changed(weight: Tensor, factors: Iterable[LowRank]) -> Tensor:
+    """``W + sum(up @ down)``, summed at float32, in the weight's type and on its device; gradients reach factors."""
+    total = weight.float()
+    for factor in factors:
+        up, down = (half.to(weight.device, torch.float32) for half in (factor.up, factor.down))
+        total = total + (up @ down).view_as(total)
+    return total.to(weight.dtype)
 
 
 def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:

@@ -81,7 +81,7 @@ LAB = Variant(
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
-    localize={"max_concepts": 4, "seed": 1},
+    localize={"max_concepts": 2},
 )
 CHECKPOINT = Variant(
     suffix="_checkpoint",

@@ -10,16 +10,20 @@ from .erase_concepts import EraseConcepts, SaveErasureAsLora
 from .learn_concept_tokens import LearnConceptTokens
 from .load_lab_model import LoadLabModel
 from .localize_concepts import LocalizeConcepts
+from .localize_words import LocalizeWords
+from .save_adapter_as_lora import SaveAdapterAsLora
 from .show_word_heatmap import ShowWordHeatmap
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadLabModel,
     LocalizeConcepts,
+    LocalizeWords,
     EditConcepts,
     ConceptsFromMasks,
     LearnConceptTokens,
     SaveConceptTokens,
     LoadConceptTokens,
+    SaveAdapterAsLora,
     EncodeConceptPrompt,
     CaptureAttention,
     ShowWordHeatmap,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..core import types
 from ..core.learn.methods import METHODS
-from ..host.adapters import at_work, backbone_of
+from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
 from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
@@ -127,6 +127,10 @@ class LearnConceptTokens(io.ComfyNode):
             outputs=[
                 ConceptTokens.Output(display_name="CONCEPT_TOKENS", tooltip="For Encode Concept Prompt and saving."),
                 io.Image.Output(display_name="LOSS", tooltip="The loss over steps."),
+                io.Model.Output(
+                    display_name="MODEL",
+                    tooltip="The model to draw with: as given, or with the change that belongs to the tokens.",
+                ),
             ],
         )
 
@@ -157,4 +161,4 @@ class LearnConceptTokens(io.ComfyNode):
                 backbone, picture, concepts, settings, words=words, classes=classes, seed=seed, on_step=report
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
-        return io.NodeOutput(tokens, plot, ui=ui.PreviewImage(plot, cls=cls))
+        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))

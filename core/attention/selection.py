@@ -8,6 +8,7 @@ from ..backbone import AttentionCall, AttentionSite
 Grid = tuple[int, int]
 Kind = Literal["self", "cross"]
 Stage = Literal["down", "mid", "up"]
+Role = Literal["query", "key", "value", "out"]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class LoopSettings:
             many before by ``tolerance`` of it; 0 never does.
         tolerance: see ``patience``, 0..1.
         earliest: losses of the first ``earliest`` updates are not judged.
+        parts: an update's gradient is the mean of so many losses, taken one after the other to bound memory.
         later: ``(step, factor)``: from this update on the rate is multiplied by the factor.
     """
 
@@ -33,6 +34,7 @@ class LoopSettings:
     patience: int = 0
     tolerance: float = 0.0
     earliest: int = 0
+    parts: int = 1
     later: tuple[int, float] = (0, 1.0)
 
     def __post_init__(self) -> None:
@@ -40,6 +42,8 @@ class LoopSettings:
             raise ValueError(
                 f"training needs steps, rate and clip_norm above 0, got {self.steps}, {self.rate}, {self.clip_norm}"
             )
+        if self.parts < 1:
+            raise ValueError(f"an update needs at least 1 part, got {self.parts}")
         if self.patience < 0 or not 0 <= self.tolerance <= 1:
             raise ValueError(f"patience is 0 or more, tolerance 0..1, got {self.patience} and {self.tolerance}")
 
@@ -63,6 +67,7 @@ def optimise(
     loss_of: Callable[[int], Tensor],
     settings: LoopSettings,
     after_step: Callable[[int, float], None] | None = None,
+    shares: Sequence[float] = (),
 ) -> Tensor:
     """Minimise a loss over a few tensors, and touch nothing else.
 
@@ -71,9 +76,10 @@ def optimise(
 
     Args:
         parameters: leaves that require gradients; changed in place.
-        loss_of: step counted from 0 to a scalar loss.
+        loss_of: step counted from 0 to a scalar loss; called once per part of an update.
         settings: see :class:`LoopSettings`.
         after_step: called with the number of finished steps and the loss.
+        shares: of the learning rate, one per parameter; by default all have the whole.
 
     Returns:
         float32 losses, one an update: ``settings.steps``, or fewer when the loss no longer falls.
@@ -81,21 +87,33 @@ def optimise(
     Raises ``FloatingPointError`` when the loss or its gradient is no longer finite.
     """
     parameters = list(parameters)
-    optimiser = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.weight_decay)
+    groups = [{"params": [parameter]} for parameter in parameters]
+    shares = shares or [1.0] * len(parameters)
+    optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.weight_decay)
     losses = []
     for step in range(settings.steps):
-        loss = loss_of(step)
-        losses.append(_finite(loss, step, "loss"))
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            parameter.grad = gradient.clone()  # autograd may hand out a view that clipping cannot write to
+        losses.append(_take_gradients(parameters, loss_of, step, settings.parts))
         _finite(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm), step, "gradient")
-        optimiser.param_groups[0]["lr"] = settings.rate_at(step)
+        for group, share in zip(optimiser.param_groups, shares, strict=True):
+            group["lr"] = settings.rate_at(step) * share
         optimiser.step()
         if after_step is not None:
             after_step(step + 1, losses[-1])
         if settings.is_flat(losses):
             break
     return torch.tensor(losses)
+
+
+def _take_gradients(parameters: Sequence[Tensor], loss_of: Callable[[int], Tensor], step: int, parts: int) -> float:
+    """Mean loss of an update's parts; the parameters' ``.grad`` is its gradient."""
+    total = 0.0
+    for part in range(parts):
+        loss = loss_of(step) / parts
+        total += _finite(loss, step, "loss")
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            # Cloned, since autograd may hand out a view that clipping cannot write to.
+            parameter.grad = gradient.clone() if part == 0 or parameter.grad is None else parameter.grad + gradient
+    return total
 
 
 def draw_timesteps(

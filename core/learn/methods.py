@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..types import Concepts, ConceptTokens
-from . import conceptexpress, cones
+from . import attencraft, break_a_scene, conceptexpress, cones, disendiff, far
 from .settings import LearnSettings, OnStep
 
 
@@ -55,6 +55,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "conceptexpress": Method(conceptexpress.learn, conceptexpress.PRESETS, conceptexpress.HELP),
         "cones": Method(cones.learn, cones.PRESETS, cones.HELP),
+        "break_a_scene": Method(break_a_scene.learn, break_a_scene.PRESETS, break_a_scene.HELP),
+        "disendiff": Method(disendiff.learn, disendiff.PRESETS, disendiff.HELP),
+        "attencraft": Method(attencraft.learn, attencraft.PRESETS, attencraft.HELP),
+        "far": Method(far.learn, far.PRESETS, far.HELP),
     }
 )
 """Method name to method, in the order that people are shown."""

@@ -18,6 +18,9 @@ from .settings import LearnSettings, OnStep
 
 S = TypeVar("S", bound=LearnSettings)
 
+LossOf = Callable[[int], Tensor]
+"""Update counted from 0 within its phase, to a scalar loss."""
+
 
 @dataclass(frozen=True)
 class Task(Generic[S]):
@@ -64,13 +67,15 @@ class Phase:
 
     Attributes:
         parameters: leaves to optimise, in place.
-        loss_of: update counted from 0 within the phase, to a scalar loss.
+        loss_of: what is to become small.
         loop: how to optimise.
+        shares: of the learning rate, one per parameter; empty gives all the whole.
     """
 
     parameters: Sequence[Tensor]
-    loss_of: Callable[[int], Tensor]
+    loss_of: LossOf
     loop: LoopSettings
+    shares: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def _work_off(task: Task[S], training: Training) -> Tensor:
     losses: list[Tensor] = []
     for phase in training.phases:
         report = _reporter(task, training, sum(map(len, losses)), total)
-        losses.append(optimise(phase.parameters, phase.loss_of, phase.loop, report))
+        losses.append(optimise(phase.parameters, phase.loss_of, phase.loop, report, phase.shares))
     return torch.cat(losses)
 
 

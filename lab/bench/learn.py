@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Backbone
+from ...core.learn.class_words import sentence, written
 from ...core.learn.methods import METHODS
-from ...core.learn.prompts import prompt_of
 from ...core.localize.conceptexpress import localize, localize_masks
 from ...core.localize.settings import SMALL_GRID
 from ...core.localize.upsample import smooth_masks
@@ -123,7 +123,7 @@ def judge_token(
     if number not in learnt.objects:
         return entry | {"sim_i": 0.0, "acc1": False, "acc3": False, "named": None}
     name = learnt.tokens.names[learnt.objects.index(number)]
-    pictures = draw(backbone, [TEMPLATE.format(f"<{name}>")] * DRAWS, case.seed, learnt.tokens.placeholders())
+    pictures = draw_with(backbone, learnt.tokens, [name], case.seed)
     reading = judge.look(pictures)
     source = judge.look(case.picture).describe(on_cells(case.masks[number : number + 1]))
     alike = (reading.describe() @ source.T).mean()
@@ -138,10 +138,15 @@ def judge_joint(backbone: Backbone, judge: Judge, case: Case, learnt: Learnt) ->
     """How alike the scene and pictures of all its tokens together are; 0 without any."""
     if not learnt.objects:
         return 0.0
-    names = learnt.tokens.names
-    prompt = prompt_of(names, range(len(names)), TEMPLATE).text
-    pictures = draw(backbone, [prompt] * DRAWS, case.seed, learnt.tokens.placeholders())
+    pictures = draw_with(backbone, learnt.tokens, learnt.tokens.names, case.seed)
     return float((judge.look(pictures).describe() @ judge.look(case.picture).describe().T).mean())
+
+
+def draw_with(backbone: Backbone, tokens: ConceptTokens, names: Sequence[str], seed: int) -> Tensor:
+    """Eight pictures of these concepts together, the change of the model that belongs to the tokens in force."""
+    prompt = sentence([written(tokens, name) for name in names], TEMPLATE)
+    with backbone.adapted(tokens.adapter):
+        return draw(backbone, [prompt] * DRAWS, seed, tokens.placeholders())
 
 
 def on_cells(masks: Tensor) -> Tensor:

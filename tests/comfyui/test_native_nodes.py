@@ -37,7 +37,7 @@ def test_concepts_from_masks_and_edit(run, concepts):
 
 def test_learn_save_load_and_draw(run, stock, parts, learn, draw, family, image):
     before = draw(parts)
-    tokens, plot = learn(preview_every=1)
+    tokens, plot, _ = learn(preview_every=1)
     assert tokens.names == ("red", "green") and tokens.family == family and plot.shape[-1] == 3
     assert draw(parts).equal(before)
     names = run("SaveConceptTokens", tokens=tokens, prefix=f"{family}/n/")[0]

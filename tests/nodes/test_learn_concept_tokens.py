@@ -15,7 +15,8 @@ def same(one, other):
 
 
 def test_a_token_per_concept_and_the_curve_of_its_loss(learn, here):
-    tokens, plot = (result := learn()).args
+    tokens, plot, model = (result := learn()).args
+    assert model.patches == ()
     assert tokens.names == ("red", "green") and len(tokens.losses) == 3
     assert all(vectors["clip_l"].shape == (1, 192) for vectors in tokens.vectors.values())
     assert plot.shape[0] == 1 and plot.shape[-1] == 3 and plot.std() > 0
@@ -85,3 +86,9 @@ def test_what_cannot_be_learnt_from(learn, hooks_of, files_below, changes, messa
     with pytest.raises(ValueError, match=message):
         learn(**changes)
     assert hooks_of() == 0 and files_below() == []
+
+
+def test_a_method_that_tunes_the_model_gives_a_changed_model_and_leaves_the_given_one(learn, sockets):
+    tokens, _, model = learn(method="break_a_scene", steps=2).args
+    assert tokens.adapter and sockets["model"].patches == ()
+    assert set(model.patches[0].factors) == set(tokens.adapter) and model.patches[0].strength == 1

@@ -93,3 +93,26 @@ def test_timesteps_stay_in_their_span_and_fill_it(generator):
     drawn = draw_timesteps(1000, (0.2, 0.3), 2000, generator)
     assert drawn.min() >= 200 and drawn.max() < 300 and len(drawn.unique()) == 100
     assert draw_timesteps(1000, (1.0, 1.0), 3, generator).tolist() == [999] * 3
+
+
+def test_parts_of_an_update_are_averaged():
+    """Two parts that pull to 0 and 2 pull to 1; the loss is their mean."""
+    x, asked = torch.tensor([3.0], requires_grad=True), []
+
+    def loss_of(step):
+        asked.append(step)
+        return (x - 2 * (len(asked) % 2)).square().sum()
+
+    losses = optimise([x], loss_of, LoopSettings(300, 0.1, 0.0, weight_decay=0, parts=2))
+    assert asked[:4] == [0, 0, 1, 1] and len(losses) == 300
+    assert float(losses[0]) == pytest.approx((9 + 1) / 2)
+    torch.testing.assert_close(x.detach(), torch.ones(1), atol=1e-2, rtol=0)
+    with pytest.raises(ValueError, match="at least 1 part"):
+        LoopSettings(1, 0.1, parts=0)
+
+
+def test_shares_of_the_rate():
+    slow, fast = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    loop = LoopSettings(1, 0.1, weight_decay=0)
+    optimise([slow, fast], lambda step: (slow + fast).sum(), loop, shares=[0.01, 1.0])
+    assert float(slow) == pytest.approx(0.01 * float(fast)) and float(fast) == pytest.approx(-0.1, rel=1e-3)

@@ -1,0 +1,43 @@
+"""Save Adapter as LoRA."""
+
+from ..core import types
+from ..core.files import save_adapter
+from ..host import folders
+from ..host.schema import io, make_schema, ui
+from .sockets import CATEGORY, ConceptTokens
+
+
+class SaveAdapterAsLora(io.ComfyNode):
+    """The change of the model that was learnt with tokens, as an ordinary LoRA file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierSaveAdapterAsLora",
+            display_name="Save Adapter as LoRA",
+            category=f"{CATEGORY}/learn",
+            description=(
+                "Writes the change of the model that was learnt with tokens (Break-A-Scene, DisenDiff, AttenCraft, "
+                "FaR) to the loras folder. The stock LoRA loader and diffusers apply it; the tokens themselves are "
+                "saved by Save Concept Tokens, and both belong together. An existing file of the same name is replaced."
+            ),
+            search_aliases=["export adapter", "save lora", "Break-A-Scene", "DisenDiff"],
+            is_output_node=True,
+            inputs=[
+                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens, by a method that tunes the model."),
+                io.String.Input("name", default="atelier/adapter", tooltip="File name; a / makes a folder."),
+            ],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The file's name for a LoRA loader.")],
+        )
+
+    @classmethod
+    def execute(cls, tokens: types.ConceptTokens, name: str) -> io.NodeOutput:
+        target = folders.current().model_target("loras", name)
+        save_adapter(target, tokens)
+        folders.note_written(target)
+        saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
+        return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: {len(tokens.adapter)} weights"))
+
+    @classmethod
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        return folders.name_verdict(name, "name")
