@@ -203,7 +203,7 @@ def take_a_picture_apart(studio: Studio) -> None:
     found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
     sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="apart_overlay")
     edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
-    tokens, loss = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=edited, **variant.learn)
+    tokens, loss, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=edited, **variant.learn)
     sheet.add("SaveImage", 3, "Save loss", images=loss, filename_prefix="apart_loss")
     sheet.add("ConceptAtelierSaveConceptTokens", 3, tokens=tokens)
     (negative,) = sheet.add("CLIPTextEncode", 3, "Negative prompt", clip=clip, text="")
@@ -218,7 +218,7 @@ def take_a_picture_apart(studio: Studio) -> None:
         sheet.start_row(4, 5, 6, 7)
         title = f"Prompt of {name}"
         (positive,) = sheet.add("ConceptAtelierEncodeConceptPrompt", 4, title, clip=clip, tokens=tokens, text=text)
-        studio.draw(5, name, {"model": model, "positive": positive, "negative": negative, "latent": latent}, vae)
+        studio.draw(5, name, {"model": learnt, "positive": positive, "negative": negative, "latent": latent}, vae)
 
 
 def erase_a_concept(studio: Studio) -> None:
