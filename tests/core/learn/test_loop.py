@@ -59,7 +59,9 @@ def test_stops_when_the_loss_no_longer_falls():
     assert len(flat) == 8
     falling = optimise([x], lambda step: x.sum() * 0 + 50 - step, LoopSettings(50, 0.1, patience=4))
     assert len(falling) == 50
-    demanding = optimise([x], lambda step: x.sum() * 0 + 50 - step, LoopSettings(50, 0.1, patience=4, tolerance=0.5))
+    demanding = optimise(
+        [x], lambda step: x.sum() * 0 + 1 / (1 + step), LoopSettings(50, 0.1, patience=4, tolerance=0.3)
+    )
     assert 8 < len(demanding) < 50
     late = optimise([x], lambda step: x.sum() * 0 + 1, LoopSettings(50, 0.1, patience=4, earliest=10))
     assert len(late) == 18
