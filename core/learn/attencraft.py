@@ -8,7 +8,8 @@ anew with the tokens so far, and taken if they are much like the old ones.
 What differs from the release, beside low rank: two of its faults are not there (only the first token got a gradient;
 half of the instance loss was unmasked, which ``context`` gives back at 0.5); any number of concepts; masks are renewed
 by a look of their own at a low noise level; the softmax over cells has a temperature, since values in 0..1 hardly
-differ otherwise. The adaptive sampling of the paper's second version is not known to us.
+differ otherwise; attention is compared on the grid it is read from, where the release doubles it. The adaptive
+sampling of the paper's second version is not known to us.
 """
 
 from collections.abc import Mapping
@@ -75,9 +76,7 @@ class AttenCraftSettings(TuningSettings):
 
 PRESETS: Mapping[str, AttenCraftSettings] = MappingProxyType(
     {
-        "paper": AttenCraftSettings(
-            steps=500, rate=1e-4, adapter_rate=1e-4, flip=0.0, attention_weight=1.0, prior=200, longest_grid=32
-        ),
+        "paper": AttenCraftSettings(steps=500, rate=1e-4, adapter_rate=1e-4, flip=0.0, attention_weight=1.0, prior=200),
         "lab": AttenCraftSettings(
             steps=200,
             rate=5e-3,

@@ -101,7 +101,8 @@ def instance_loss(
     view = random_view(picture, settings.flip, tuner.generator, settings.augment)
     with torch.no_grad():
         latent = tuner.backbone.encode_image(view.picture).float().clone()
-    text = view.prefix + sentence([phrase(name, classes) for name in classes], settings.template)
+    text = sentence([phrase(name, classes) for name in classes], settings.template)
+    text = view.prefix + text.removeprefix("a ") if view.prefix else text
     denoised = tuner.denoise(latent, [text], _spots(tuner, text, classes, settings))
     valid = view.valid((latent.shape[-2], latent.shape[-1])).to(latent.device)
     base = (denoised.error() * valid).sum() / (valid.sum() * latent.shape[1])

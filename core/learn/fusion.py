@@ -115,7 +115,7 @@ def fuse(
         canvas = canvas * (1 - layer[3:]) + layer[:3]
         visible = [earlier * (1 - layer[3]) for earlier in visible] + [layer[3]]
     subjects = tuple((cutout.concept, cutout.word) for cutout in chosen)
-    return Composite(canvas.clamp(0, 1)[None], torch.stack(visible) >= 0.5, subjects)
+    return Composite(canvas.clamp(0, 1)[None], torch.stack(visible) > 0.5, subjects)
 
 
 def ground(size: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -90,3 +90,44 @@ def test_nothing_is_left_after_an_exception(native, parts_of, conditioning, chan
     assert layers and all(not layer.weight_function for layer in layers)
     with torch.no_grad():
         assert native.predict_noise(LATENT, TIMESTEP, conditioning).equal(plain)
+
+
+@pytest.fixture
+def sample(stock):
+    def go(parts, model):
+        told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        given = {"model": model, "positive": told[0], "negative": told[1]}
+        return stock("KSampler", **given, latent_image={"samples": torch.zeros(1, 4, 8, 12)}, **settings)[0]["samples"]
+
+    return go
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_on_a_model_and_from_its_file_it_is_the_same(pack, parts_of, run, stock, sample, family):
+    """Bypass is an exact undo; the file in the stock loader draws what the tuned MODEL draws, to the bit."""
+    parts, types = parts_of(family), pack("core.types")
+    generator, factors = torch.Generator().manual_seed(4), {}
+    for weight in pack("host.adapters").backbone_of(model=parts["model"]).attention_weights()[::3]:
+        up, down = (
+            torch.randn(weight.shape[0], 2, generator=generator),
+            torch.randn(2, weight.shape[1], generator=generator),
+        )
+        factors[weight.name] = types.LowRank(0.05 * up, down)
+    tokens = types.ConceptTokens({}, family, adapter=factors)
+    plain = sample(parts, parts["model"])
+    tuned = pack("host.adapters").with_adapter(parts["model"], tokens)
+    drawn = sample(parts, tuned)
+    assert (drawn - plain).abs().max() > 1e-3 * plain.abs().max()
+    assert sample(parts, parts["model"]).equal(plain)
+    (name,) = run("SaveAdapterAsLora", tokens=tokens, name=f"atelier/{family}")
+    loaded = stock("LoraLoaderModelOnly", model=parts["model"], lora_name=name, strength_model=1.0)[0]
+    assert sample(parts, loaded).equal(drawn)
+
+
+def test_tokens_of_another_model_are_refused(pack, parts_of):
+    types = pack("core.types")
+    factor = types.LowRank(torch.zeros(8, 1), torch.zeros(1, 8))
+    tokens = types.ConceptTokens({}, "sdxl", adapter={"nowhere.attn2.to_k.weight": factor})
+    with pytest.raises(ValueError, match=r"learnt on another model \(sdxl\): this one has no nowhere"):
+        pack("host.adapters").with_adapter(parts_of("sd15")["model"], tokens)

@@ -94,3 +94,8 @@ def test_the_papers_values():
     paper = break_a_scene.PRESETS["paper"]
     assert (paper.steps, paper.token_share, paper.rate, paper.attention_weight) == (800, 0.5, 5e-4, 0.01)
     assert (paper.prior, paper.prior_weight, paper.layers) == (100, 1.0, "all")
+
+
+def test_the_mirrored_picture_is_another(lab_backbone, picture, concepts):
+    one, other = (learn(lab_backbone, picture, concepts, replace(QUICK, steps=1, flip=flip)) for flip in (0.0, 1.0))
+    assert not one.losses.equal(other.losses)

@@ -23,7 +23,8 @@ def box(top, left, height, width):
 
 @pytest.fixture
 def cutouts(picture):
-    return [cut_out(picture, box(4, 4, 20, 16), 0, "cat"), cut_out(picture, box(10, 40, 24, 12), 1, "dog")]
+    boxes = ((box(4, 4, 20, 16), "cat"), (box(10, 40, 24, 12), "dog"))
+    return [cut_out(picture, mask, index, word, feather=1) for index, (mask, word) in enumerate(boxes)]
 
 
 def test_a_cutout_is_its_window_and_fades_inwards(picture):
@@ -43,7 +44,7 @@ def test_masks_say_exactly_where_each_subject_is(cutouts, generator):
         assert found.picture.shape == (1, 3, *SIZE) and found.masks.shape[1:] == SIZE
         assert (found.masks.sum(0) <= 1).all() and 1 <= len(found.subjects) <= 2
         for (concept, word), mask in zip(found.subjects, found.masks, strict=True):
-            inside = found.picture[0][:, eroded(mask[None], 3)[0]]
+            inside = found.picture[0][:, eroded(mask[None], 2)[0]]
             assert word == ("cat", "dog")[concept]
             assert inside.shape[1] > 0 and (inside[concept] > 0.9).all() and (inside[1 - concept] < 0.1).all()
 
@@ -52,8 +53,8 @@ def test_later_subjects_cover_earlier_ones(cutouts, generator):
     crowded = FusionSettings(most=2, sizes=(0.95, 1.0), turn=0.0, flip=0.0, overlap=1.0)
     hidden = [f for f in (fuse(cutouts, (), SIZE, crowded, generator) for _ in range(30)) if len(f.subjects) == 2]
     assert hidden and all((f.masks.sum(0) <= 1).all() for f in hidden)
-    areas = torch.stack([f.masks.sum((1, 2)).float() for f in hidden]).mean(0)
-    assert areas[0] < 0.8 * areas[1] or any(f.masks[0].sum() < 0.7 * f.masks[1].sum() for f in hidden)
+    first, second = torch.stack([f.masks.sum((1, 2)).float() for f in hidden]).mean(0)
+    assert first < second
 
 
 def test_at_least_one_reference_none_twice_and_never_more_than_most(cutouts, picture, generator):
@@ -78,14 +79,16 @@ def test_boxes_keep_their_distance_where_they_can(cutouts, generator):
             assert not ((y >= top) & (y <= bottom) & (x >= left) & (x <= right)).any()
 
 
-def test_turning_keeps_the_area_and_moves_the_subject(cutouts, generator):
-    turned = FusionSettings(most=1, sizes=(0.5, 0.5), turn=45.0, flip=0.0)
-    still = FusionSettings(most=1, sizes=(0.5, 0.5), turn=0.0, flip=0.0)
-    one, other = (
-        fuse(cutouts[:1], (), (64, 64), settings, torch.Generator().manual_seed(5)) for settings in (turned, still)
-    )
-    assert float(one.masks.sum()) == pytest.approx(float(other.masks.sum()), rel=0.1)
-    assert (one.masks & other.masks).sum() < 0.97 * other.masks.sum()
+def test_turning_keeps_the_size_and_moves_the_subject(cutouts):
+    shared = []
+    for seed in range(5):
+        one, other = (
+            fuse(cutouts[:1], (), (64, 64), settings, torch.Generator().manual_seed(seed)).masks
+            for settings in (FusionSettings(1, (0.3, 0.3), 45.0, 0.0), FusionSettings(1, (0.3, 0.3), 0.0, 0.0))
+        )
+        assert 0.7 * other.sum() < one.sum() < 1.1 * other.sum()
+        shared.append(float((one & other).sum() / other.sum()))
+    assert min(shared) < 0.9
 
 
 def test_grounds_are_plain_or_clouded_and_seeded():

@@ -27,7 +27,6 @@ PARTS = [
     *[(name, {"template": "here is {}"}) for name in QUICK],
     ("break_a_scene", {"token_share": 0.0}),
     ("break_a_scene", {"layers": "cross"}),
-    ("break_a_scene", {"flip": 0.0}),
     ("disendiff", {"bind_weight": 0.0}),
     ("disendiff", {"apart_weight": 0.0}),
     ("disendiff", {"blur": False}),
