@@ -40,7 +40,7 @@ function attach(node) {
 }
 
 app.registerExtension({
-  name: "ConceptAtelier.EditConcepts",
+  name: "conceptatelier.EditConcepts",
 
   setup() {
     document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));

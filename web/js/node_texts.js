@@ -47,7 +47,7 @@ const linesOf = (text, width) =>
   text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / width)), 0);
 
 app.registerExtension({
-  name: "ConceptAtelier.NodeTexts",
+  name: "conceptatelier.NodeTexts",
 
   setup() {
     document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
