@@ -59,7 +59,7 @@ class LoopSettings:
         if not self.patience or len(judged) < 2 * self.patience:
             return False
         before, now = sum(judged[-2 * self.patience : -self.patience]), sum(judged[-self.patience :])
-        return now > before - self.tolerance * abs(before)
+        return now >= before - self.tolerance * abs(before)
 
 
 def optimise(

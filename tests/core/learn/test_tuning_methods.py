@@ -18,7 +18,7 @@ QUICK = {
     "break_a_scene": BreakASceneSettings(**SHARED),
     "disendiff": DisenDiffSettings(**SHARED),
     "attencraft": AttenCraftSettings(**SHARED, refresh=1, alike=-1.0, margin=0.0, temperature=0.1),
-    "far": FarSettings(**SHARED, composites=2),
+    "far": FarSettings(**SHARED, composites=2, plain_share=0.0),
 }
 CLASSES = {"apple": "cat", "crab": "rocket"}
 PARTS = [
