@@ -11,7 +11,8 @@ def native(pack):
 
 @pytest.fixture
 def ground(native, parts_of):
-    return native.NativeGround("0", tuple(parts_of("lab").values()))
+    with torch.inference_mode():  # as the command does
+        return native.NativeGround("0", tuple(parts_of("lab").values()))
 
 
 def test_the_large_model_is_what_the_stock_loader_calls_sd15(pack):
@@ -57,7 +58,7 @@ def test_capture_is_measured_within_its_memory_aim(pack, ground):
     assert 0 < found["kept_mb"] <= found["more_mb"] + 0.1 < 64 and found["ratio"] > 0
 
 
-@pytest.mark.parametrize("figure", ["localize", "learn", "erase"])
+@pytest.mark.parametrize("figure", ["listening", "localize", "learn", "erase"])
 def test_every_figure_is_measured(pack, ground, figure):
     figures, shape = pack("lab.bench.cost.figures"), pack("lab.bench.cost.ground").SHAPES["lab"]
     asked = figures.Asked(repetitions=1, concepts=1, preserved=2)
@@ -65,4 +66,6 @@ def test_every_figure_is_measured(pack, ground, figure):
         found = figures.FIGURES[figure](ground, shape, asked)
     assert found["repetitions"] == 1
     if figure == "learn":
+        layers = [*ground.unet.modules(), *ground.encoder.modules()]
+        assert not any(getattr(layer, "weight_function", ()) for layer in layers), "the plain pass has our wrappers"
         assert found["kept_after_finishing_mb"] < 0.1 and found["kept_after_cancelling_mb"] < 0.1

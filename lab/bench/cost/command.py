@@ -112,9 +112,11 @@ def _title(one: Mapping[str, Any]) -> str:
 
 def _rows(one: Mapping[str, Any]) -> list[list[str]]:
     if one["figure"] == "erase":
-        heads = ["concepts", "seconds", "in the text encoder", "resident MB"]
-        fields = ("seconds", "in_text_encoder_s", "resident_mb")
+        heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
+        fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
         return [heads] + [[count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items()]
+    if one["figure"] == "listening":
+        return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
     low, high = one["ratio_range"]
     rows = [
         ["plain, s", f"{one['plain_s']:g}", ""],

@@ -39,7 +39,10 @@ class NativeGround:
         self.host = f"ComfyUI {version}"
         self.model, self.clip, self.vae = parts
         self._told = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(TEXT))
-        self._plain: tuple[Any, Any] | None = None
+        # Copied now: while something is learnt, functions that copy weights hang on the layers.
+        with torch.inference_mode(False):
+            self.unet = plain_copy(self.model.model.diffusion_model)
+            self.encoder = plain_copy(self.clip.cond_stage_model)
 
     def sample(self, model: Any, side: int, steps: int) -> Any:
         import comfy.sample
@@ -63,22 +66,14 @@ class NativeGround:
         from ....host.comfy_text import read
 
         with torch.inference_mode(False), torch.enable_grad():
-            unet, encoder = self._modules()
             fresh, vectors = leaves(placeholders)
             with saving_copies():  # without which no gradient comes through ComfyUI's text encoder
                 read_texts = [read(self.clip, text, fresh).tokens for text in texts]
-                context = torch.cat([encoder.encode_token_weights(tokens)[0] for tokens in read_texts])
+                context = torch.cat([self.encoder.encode_token_weights(tokens)[0] for tokens in read_texts])
             time = torch.full((len(latent),), 500.0)
             # PyTorch's own attention for both: not every other has a gradient.
             options = {OVERRIDE: plain_attention}
-            return gradients(unet(latent.clone(), time, context=context, transformer_options=options), vectors)
-
-    def _modules(self) -> tuple[Any, Any]:
-        """The denoiser and the text encoder as plain modules that gradients can pass, made once."""
-        if self._plain is None:
-            modules = self.model.model.diffusion_model, self.clip.cond_stage_model
-            self._plain = plain_copy(modules[0]), plain_copy(modules[1])
-        return self._plain
+            return gradients(self.unet(latent.clone(), time, context=context, transformer_options=options), vectors)
 
 
 def native_lab() -> tuple[Any, Any, Any]:
