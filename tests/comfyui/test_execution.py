@@ -175,8 +175,22 @@ def atelier_workflow(image):
     parts = {"model": ["load", 0], "clip": ["load", 1], "vae": ["load", 2]}
     localize = {"preset": "small_grid", "min_clusters": 0, "saliency_threshold": -1.0, "merge_threshold": -1.0}
     localize |= {"adjacency": True, "count": 2, "max_concepts": 2, "seed": 0}
-    learn = {"preset": "lab", "steps": 4, "learning_rate": 0.005, "attention_weight": 0.01, "flip": 0.5}
-    learn |= {"start_words": "", "template": "a photo of {}", "preview_every": 0, "seed": 0}
+    learn = {
+        "method": "conceptexpress",
+        "preset": "lab",
+        "steps": 4,
+        "learning_rate": 0.005,
+        "attention_weight": 0.01,
+        "flip": 0.5,
+    }
+    learn |= {
+        "start_words": "",
+        "class_words": "",
+        "class_weight": -1.0,
+        "template": "a photo of {}",
+        "preview_every": 0,
+        "seed": 0,
+    }
     return words_workflow() | {
         "picture": node("LoadImage", image=image),
         "localize": node("ConceptAtelierLocalizeConcepts", **parts, image=["picture", 0], **localize),
