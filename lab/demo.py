@@ -101,7 +101,7 @@ def apart(result: RunResult) -> Section:
     }
     rows = [
         Row("the picture", "a file the model never saw", [source]),
-        Row("its concepts", "found without being told how many", overlay),
+        Row("its concepts", "the two most salient that were found", overlay),
         *(Row(label, text, result.files_of(f"Save {name}")) for name, (label, text) in labels.items()),
     ]
     return Section(
