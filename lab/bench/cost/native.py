@@ -36,10 +36,14 @@ class NativeGround:
     """See :class:`.ground.Ground`. Weights are made under inference mode, as loader nodes make them."""
 
     def __init__(self, version: str, parts: tuple[Any, Any, Any]) -> None:
+        import comfy.model_management
+
         self.host = f"ComfyUI {version}"
         self.model, self.clip, self.vae = parts
         self._told = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(TEXT))
-        # Copied now: while something is learnt, functions that copy weights hang on the layers.
+        # Copied now: while something is learnt, functions that copy weights hang on the layers. Loading the model takes
+        # off those that earlier learning may have left.
+        comfy.model_management.load_models_gpu([self.model])
         with torch.inference_mode(False):
             self.unet = plain_copy(self.model.model.diffusion_model)
             self.encoder = plain_copy(self.clip.cond_stage_model)
