@@ -102,7 +102,7 @@ def test_half_precision_weights_are_learnt_on(parts_of, build, run, image, masks
     before = {key: value.clone() for key, value in half.model.state_dict().items()}
     given = {**parts, "model": half, "image": image}
     concepts = run("ConceptsFromMasks", **given, masks=masks)[0]
-    tokens, _ = run("LearnConceptTokens", **given, concepts=concepts, steps=3, preview_every=0)
+    tokens, *_ = run("LearnConceptTokens", **given, concepts=concepts, steps=3, preview_every=0)
     assert bool(torch.isfinite(tokens.losses).all())
     assert all(value.equal(before[key]) for key, value in half.model.state_dict().items())
     assert half.model.manual_cast_dtype is None and half.model.get_dtype() == torch.float16
@@ -114,5 +114,5 @@ def test_learning_lowers_its_loss_on_the_lab_model(parts_of, run, pack):
     masks = torch.stack([torch.tensor(thing.mask) for thing in scene.objects]).float()
     parts = parts_of("lab")
     concepts = run("ConceptsFromMasks", **parts, image=image, masks=masks)[0]
-    tokens, _ = run("LearnConceptTokens", **parts, image=image, concepts=concepts, steps=60, preview_every=0)
+    tokens, *_ = run("LearnConceptTokens", **parts, image=image, concepts=concepts, steps=60, preview_every=0)
     assert float(tokens.metadata["loss_last"]) < 0.9 * float(tokens.metadata["loss_first"])
