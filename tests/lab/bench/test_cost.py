@@ -1,5 +1,6 @@
 """How ``bench cost`` measures, and the whole command on the lab model at random weights."""
 
+import ctypes
 import json
 
 import pytest
@@ -56,6 +57,19 @@ def test_resident_memory_of_a_job():
     if grown is None:
         pytest.skip("this system does not say")
     assert 60 < grown < 80
+
+
+def test_resident_memory_of_a_job_that_finds_free_memory():
+    """glibc keeps freed blocks of up to half its 32 MB threshold for the next who asks."""
+    held = torch.ones(2**24, dtype=torch.uint8)
+    del held
+    many = [torch.ones(2**23, dtype=torch.uint8) for _ in range(20)]
+    last = torch.ones(2**10)
+    del many
+    grown = meters.resident_growth(lambda: torch.ones(2**26, dtype=torch.uint8))
+    if grown is None or not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("this system does not say, or its C library keeps what is free")
+    assert last.numel() == 2**10 and 60 < grown < 80
 
 
 def test_a_figure_takes_the_place_of_the_same_one_only(tmp_path):
