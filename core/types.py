@@ -65,6 +65,19 @@ class Concepts:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A picture and the concepts found in it.
+
+    Attributes:
+        picture: (1, 3, H, W) in 0..1.
+        concepts: N concepts of it.
+    """
+
+    picture: Tensor
+    concepts: Concepts
+
+
+@dataclass(frozen=True)
 class LowRank:
     """A weight change ``up @ down``: up (d_out, r), down (r, d_in)."""
 

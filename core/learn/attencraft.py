@@ -12,7 +12,7 @@ differ otherwise; attention is compared on the grid it is read from, where the r
 sampling of the paper's second version is not known to us.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -21,12 +21,13 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..localize.attencraft import WordMasks, WordSettings, look, masks_of
-from ..types import Concepts, ConceptTokens
-from .examples import fit
+from ..types import Concepts, ConceptTokens, Source
+from .examples import choose, fit
 from .map_measures import jensen_shannon, pixel_softmax, stretched, structural_similarity
 from .prior import Prior
 from .prompts import placeholder, prompt_of
 from .settings import OnStep, told
+from .state import Keeper
 from .subsets import SubsetBy, any_subset
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
@@ -105,6 +106,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """Learn one token per concept of one picture, and the change of the model they are used with.
 
@@ -113,7 +116,8 @@ def learn(
     ``kept`` masks.
     """
     settings = settings or PRESETS["paper"]
-    return run(Task("attencraft", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    task = Task("attencraft", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 @dataclass
@@ -138,6 +142,14 @@ class Masks:
             self.kept += 1
             return
         self.now, self.refreshed = fresh.to(self.now.device), self.refreshed + 1
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A picture's latent (1, C, h, w) and its masks."""
+
+    latent: Tensor
+    masks: Masks
 
 
 def instance_loss(
@@ -172,22 +184,51 @@ def attention_divergence(maps: Tensor, masks: Tensor, temperature: float = 1.0) 
 
 def _prepare(task: Task[AttenCraftSettings], generator: torch.Generator) -> Training:
     settings = task.settings
-    latent = task.backbone.encode_image(task.picture.clone()).float().clone()
-    tuner = start_tuner(task, settings, latent, generator)
-    prior = start_prior(task, settings, [settings.prior_prompt], latent)
-    given = task.concepts.masks
-    whole = torch.cat([given, ~given.any(0, keepdim=True)]).float()
-    masks = Masks(fit(whole, (latent.shape[-2], latent.shape[-1])).to(latent.device))
-    phase = Phase((), lambda step: _step_loss(step, tuner, latent, masks, prior, settings), settings.loop)
+    sheets = [_start_sheet(task.backbone, source) for source in task.sources]
+    tuner = start_tuner(task, settings, sheets[0].latent, generator)
+    prior = start_prior(task, settings, [settings.prior_prompt], sheets[0].latent)
+    phase = Phase((), lambda step: _step_loss(step, tuner, sheets, prior, settings), settings.loop)
     training = training_of(tuner, [tuning_phase(tuner, phase, settings)])
-    return replace(training, notes=lambda: {"refreshed": str(masks.refreshed), "kept": str(masks.kept)})
+    return replace(
+        training,
+        notes=lambda: _notes(sheets),
+        hidden=lambda: _hidden(sheets),
+        restore=lambda _, hidden: _restore(sheets, hidden),
+    )
+
+
+def _hidden(sheets: Sequence[Sheet]) -> dict[str, Tensor]:
+    now = {f"{index}.now": sheet.masks.now for index, sheet in enumerate(sheets)}
+    counts = [torch.tensor([one.masks.refreshed, one.masks.kept, one.masks.last]) for one in sheets]
+    return now | {f"{index}.counts": numbers for index, numbers in enumerate(counts)}
+
+
+def _restore(sheets: Sequence[Sheet], hidden: Mapping[str, Tensor]) -> None:
+    for index, sheet in enumerate(sheets):
+        masks = sheet.masks
+        masks.now = hidden[f"{index}.now"].to(masks.now)
+        masks.refreshed, masks.kept, masks.last = hidden[f"{index}.counts"].tolist()
+
+
+def _start_sheet(backbone: Backbone, source: Source) -> Sheet:
+    latent = backbone.encode_image(source.picture.clone()).float().clone()
+    given = source.concepts.masks
+    whole = torch.cat([given, ~given.any(0, keepdim=True)]).float()
+    return Sheet(latent, Masks(fit(whole, (latent.shape[-2], latent.shape[-1])).to(latent.device)))
+
+
+def _notes(sheets: Sequence[Sheet]) -> dict[str, str]:
+    return {name: str(sum(getattr(sheet.masks, name) for sheet in sheets)) for name in ("refreshed", "kept")}
 
 
 def _step_loss(
-    step: int, tuner: Tuner, latent: Tensor, masks: Masks, prior: Prior | None, settings: AttenCraftSettings
+    step: int, tuner: Tuner, sheets: Sequence[Sheet], prior: Prior | None, settings: AttenCraftSettings
 ) -> Tensor:
-    if masks.due(step, settings.refresh):
-        masks.renew(_found(tuner, latent, settings), settings.alike)
+    for sheet in sheets:
+        if sheet.masks.due(step, settings.refresh):
+            sheet.masks.renew(_found(tuner, sheet.latent, settings), settings.alike)
+    chosen = sheets[choose(len(sheets), tuner.generator)]
+    latent, masks = chosen.latent, chosen.masks
     members = any_subset(len(tuner.bank.names), tuner.generator, settings.subsets)
     loss = instance_loss(tuner, latent, masks.now, members, settings)
     return loss if prior is None else loss + settings.prior_weight * tuner.prior_loss(prior)

@@ -10,7 +10,7 @@ phase 1, is not computed there; masks come to the attention grid by averaging ov
 authors found tuning of keys and values alone too little: the default changes all attention.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -19,12 +19,13 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..localize.edit import add_background
-from ..types import Concepts, ConceptTokens
-from .examples import Example, fit, prepare
+from ..types import Concepts, ConceptTokens, Source
+from .examples import Example, choose, fit, prepare_all
 from .losses import attention_alignment, masked_denoising
 from .prior import Prior
 from .prompts import prompt_of
 from .settings import OnStep, told
+from .state import Keeper
 from .subsets import union_subset
 from .training import LossOf, Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
@@ -82,6 +83,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """Learn one token per concept of one picture, and the change of the model they are used with.
 
@@ -89,8 +92,11 @@ def learn(
     concepts leave no room for. The model itself is not changed; same seed, same result.
     """
     settings = settings or PRESETS["paper"]
-    concepts = add_background(concepts) if settings.background else concepts
-    return run(Task("break_a_scene", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    if settings.background:
+        concepts = add_background(concepts)
+        more = [replace(source, concepts=add_background(source.concepts)) for source in more]
+    task = Task("break_a_scene", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 def instance_loss(tuner: Tuner, example: Example, members: tuple[int, ...], settings: BreakASceneSettings) -> Tensor:
@@ -114,15 +120,15 @@ def instance_loss(tuner: Tuner, example: Example, members: tuple[int, ...], sett
 
 def _prepare(task: Task[BreakASceneSettings], generator: torch.Generator) -> Training:
     settings = task.settings
-    turns = (False, True) if settings.flip > 0 else (False,)
-    examples = [prepare(task.backbone, task.picture, task.concepts, turn) for turn in turns]
+    examples, mirrored = prepare_all(task.backbone, task.sources, settings.flip > 0)
     tuner = start_tuner(task, settings, examples[0].latent, generator)
     prior = start_prior(task, settings, [settings.prior_prompt], examples[0].latent)
 
     def loss_of(prior: Prior | None) -> Tensor:
-        mirrored = float(torch.rand(1, generator=generator)) < settings.flip
+        index = choose(len(examples), generator)
+        turned = float(torch.rand(1, generator=generator)) < settings.flip
         members = union_subset(len(tuner.bank.names), generator)
-        loss = instance_loss(tuner, examples[int(mirrored)], members, settings)
+        loss = instance_loss(tuner, (mirrored if turned else examples)[index], members, settings)
         return loss if prior is None else loss + settings.prior_weight * tuner.prior_loss(prior)
 
     return training_of(tuner, _phases(tuner, settings, lambda step: loss_of(None), lambda step: loss_of(prior)))

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from ..backbone import Backbone
-from ..types import Concepts, ConceptTokens
+from ..types import Concepts, ConceptTokens, Source
 from .lesson import Lesson
 from .losses import AlignmentLoss, attention_alignment, masked_denoising
 from .prompts import Prompt, single_and_joint, singles
 from .settings import LearnSettings, OnStep, told
 from .split_merge import SplitTokens, split_lesson, split_names
 from .starts import begin_lesson
+from .state import Keeper
 from .training import Phase, Task, Training, run
 
 HELP = (
@@ -118,6 +119,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """Learn one token per concept of one picture. The model is not changed; same seed, same tokens.
 
@@ -130,12 +133,15 @@ def learn(
         classes: concept name to the word for its kind, for ``class_weight``.
         seed: of starting vectors, timesteps, noise and mirroring.
         on_step: see :data:`.settings.OnStep`.
+        more: further pictures of the same concepts, by name; every update is about one of all, each as likely.
+        keeper: keeps where the training stands; a training that was cancelled goes on from there, see :mod:`.state`.
 
     Raises ``ValueError`` for input that cannot be learnt from (see :func:`.examples.prepare`), prompts that do not
     fit and layers the model does not have; ``FloatingPointError`` when training diverges.
     """
     settings = settings or PRESETS["paper"]
-    return run(Task("conceptexpress", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    task = Task("conceptexpress", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,7 @@ class _Course:
         self.turns = turns(task.concepts.names, self.settings)
         self.parts = split_lesson(lesson, self.tokens)
         self.whole = replace(lesson, bank=self.tokens.merged())
+        self.choice = (0, False)
         self.today = self.parts
         self.is_merged = self.settings.split == 1
 
@@ -220,11 +227,26 @@ class _Course:
             self.tokens.merge()
             self.is_merged = True
         if turn.opens:
-            self.today = (self.parts if turn.split else self.whole).turned(self.settings.flip, self.generator)
+            self.choice = self.parts.draw(self.settings.flip, self.generator)
+            self.today = self._lesson(turn)
         loss = step_loss(self.today, turn.prompts, self.settings, self.generator)
         if turn.split and self.settings.contrastive_weight > 0:
             loss = loss + self.settings.contrastive_weight * self.tokens.contrast(self.settings.temperature)
         return loss
+
+    def hidden(self) -> dict[str, Tensor]:
+        """Which picture the step is about."""
+        return {"choice": torch.tensor([int(part) for part in self.choice])}
+
+    def restore(self, updates: int, hidden: Mapping[str, Tensor]) -> None:
+        """Be where so many updates have led."""
+        last, (index, turned) = self.turns[updates - 1], hidden["choice"].tolist()
+        self.is_merged = self.is_merged or not last.split
+        self.choice = (index, bool(turned))
+        self.today = self._lesson(last)
+
+    def _lesson(self, turn: Turn) -> Lesson:
+        return (self.parts if turn.split else self.whole).alone(*self.choice)
 
     def vectors(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The tokens as they are now: the means of split ones."""
@@ -238,4 +260,4 @@ def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> 
         task.settings.loop, steps=len(course.turns), earliest=before, later=(before, task.settings.merged_rate)
     )
     phase = Phase(course.tokens.bank.parameters(), course.loss, loop)
-    return Training([phase], course.vectors, notes=lambda: course.notes)
+    return Training([phase], course.vectors, notes=lambda: course.notes, hidden=course.hidden, restore=course.restore)

@@ -7,7 +7,7 @@ with the words of a new sentence; so a token is fitted to it, ``min_v |encode(v)
 the denoiser. The paper's details are not public: the settings, the pull, the clamp and the way back are ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbone import Backbone, Conditioning
-from ..types import Concepts, ConceptTokens
+from ..types import Concepts, ConceptTokens, Source
 from .examples import check
 from .loop import LoopSettings, optimise
 from .losses import masked_denoising
 from .prompts import placeholder_positions, singles
 from .settings import LearnSettings, OnStep, told
 from .starts import begin_lesson
+from .state import Keeper
 from .training import Phase, Task, Training, run
 
 HELP = (
@@ -79,6 +80,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """One token per concept, fitted to the encoding that was searched for it. The model is not changed.
 
@@ -88,7 +91,8 @@ def learn(
     Args and errors as for :func:`.conceptexpress.learn`; ``class_weight`` concerns the fit.
     """
     settings = settings or PRESETS["paper"]
-    return run(Task("cones", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    task = Task("cones", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 def search(

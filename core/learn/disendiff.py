@@ -19,12 +19,14 @@ import torch
 from torch import Tensor
 
 from ..backbone import Backbone
-from ..types import Concepts, ConceptTokens
+from ..types import Concepts, ConceptTokens, Source
 from .augment import random_view
 from .class_words import check_different, need_classes, phrase, sentence
+from .examples import choose
 from .map_measures import blurred, soft_iou, stretched
 from .prior import Prior
 from .settings import OnStep, told
+from .state import Keeper
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
 
@@ -83,6 +85,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """Learn one token per concept of one picture, and the change of the model they are used with.
 
@@ -91,7 +95,8 @@ def learn(
     ``ValueError`` also for concepts without a class word and two of one class.
     """
     settings = settings or PRESETS["paper"]
-    return run(Task("disendiff", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    task = Task("disendiff", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 def instance_loss(
@@ -137,24 +142,25 @@ def _spots(
 
 
 def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Training:
-    settings, picture = task.settings, task.picture.clone()
+    settings, pictures = task.settings, [source.picture.clone() for source in task.sources]
     classes = need_classes(task.concepts.names, task.classes, "disendiff")
     check_different(classes, "disendiff")
-    latent = task.backbone.encode_image(picture).float().clone()
+    latent = task.backbone.encode_image(pictures[0]).float().clone()
     tuner = start_tuner(task, settings, latent, generator)
     prior = start_prior(task, settings, _prior_texts(list(classes.values()), settings.template), latent)
-    phase = Phase((), lambda step: _step_loss(tuner, picture, classes, prior, settings), settings.loop)
+    phase = Phase((), lambda step: _step_loss(tuner, pictures, classes, prior, settings), settings.loop)
     return training_of(tuner, [tuning_phase(tuner, phase, settings)])
 
 
 def _step_loss(
     tuner: Tuner,
-    picture: Tensor,
+    pictures: Sequence[Tensor],
     classes: Mapping[str, str],
     prior: Prior | None,
     settings: DisenDiffSettings,
 ) -> Tensor:
     """``L_base + alpha (L_bind + L_s&s)``; L_base is the mean over the picture and, weighted, a prior picture."""
+    picture = pictures[choose(len(pictures), tuner.generator)]
     base, attention = instance_loss(tuner, picture, classes, settings)
     if prior is not None:
         base = (base + settings.prior_weight * tuner.prior_loss(prior)) / (1 + settings.prior_weight)

@@ -1,13 +1,14 @@
 """What is trained on: one picture with its masks and attention targets, as it is and mirrored."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbone import Backbone
-from ..types import Concepts
+from ..types import Concepts, Source
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,34 @@ def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: b
     masks = fit(turn(concepts.masks.clone().float()), size).to(latent.device)
     targets = turn(concepts.targets.clone().float()).to(latent.device)
     return Example(latent, masks, targets)
+
+
+def prepare_all(
+    backbone: Backbone, sources: Sequence[Source], mirrored: bool
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Every picture as it is, and its mirror image where ``mirrored`` asks for it (else none)."""
+    turns = (False, True) if mirrored else (False,)
+    examples = [tuple(prepare(backbone, one.picture, one.concepts, turn) for one in sources) for turn in turns]
+    return examples[0], examples[1] if mirrored else ()
+
+
+def choose(count: int, generator: torch.Generator) -> int:
+    """One of ``count`` pictures, each as likely; of a single one nothing is drawn."""
+    return int(torch.randint(count, (1,), generator=generator)) if count > 1 else 0
+
+
+def aligned(source: Source, names: Sequence[str]) -> Source:
+    """A further picture with its concepts in the order of ``names``.
+
+    Raises ``ValueError`` when it does not show exactly these concepts.
+    """
+    there = source.concepts.names
+    if set(there) != set(names):
+        raise ValueError(
+            f"every picture must show the same concepts: the first has {', '.join(names)}, another one "
+            f"{', '.join(there)}. Match them, or drop those that are not in all"
+        )
+    return replace(source, concepts=source.concepts.pick([there.index(name) for name in names]))
 
 
 def fit(masks: Tensor, size: tuple[int, int]) -> Tensor:

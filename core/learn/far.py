@@ -19,14 +19,15 @@ from ..backbone import Backbone
 from ..localize import attencraft as by_words
 from ..localize.from_masks import crop
 from ..localize.upsample import covered_size, smooth_masks
-from ..types import Concepts, ConceptTokens
+from ..types import Concepts, ConceptTokens, Source
 from .class_words import phrase, sentence
-from .examples import fit
+from .examples import choose, fit
 from .fusion import Composite, Cutout, FusionSettings, cut_out, eroded, fuse
 from .losses import attention_alignment
 from .map_measures import inside_share
 from .prior import Prior
 from .settings import OnStep, told
+from .state import Keeper
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
 
@@ -98,6 +99,8 @@ def learn(
     classes: Mapping[str, str] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    more: Sequence[Source] = (),
+    keeper: Keeper | None = None,
 ) -> ConceptTokens:
     """Learn one token per concept of one picture, and the change of the model they are used with.
 
@@ -105,7 +108,8 @@ def learn(
     ``<1> dog``; only of those does the model draw others of the kind.
     """
     settings = settings or PRESETS["paper"]
-    return run(Task("far", backbone, picture, concepts, settings, words, classes, seed, on_step), _prepare)
+    task = Task("far", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
+    return run(task, _prepare)
 
 
 @dataclass(frozen=True)
@@ -200,23 +204,26 @@ def prior_cutouts(backbone: Backbone, prior: Prior | None, words: Sequence[str],
 def _prepare(task: Task[FarSettings], generator: torch.Generator) -> Training:
     settings, backbone, names = task.settings, task.backbone, task.concepts.names
     classes = {name: word.strip() for name, word in (task.classes or {}).items() if word.strip()}
-    picture, masks = _covered(task)
+    covered = [_covered(source, backbone.latent_downscale) for source in task.sources]
     cutouts = [
         cut_out(picture, mask, index, classes.get(name, ""), settings.feather)
+        for picture, masks in covered
         for index, (name, mask) in enumerate(zip(names, masks, strict=True))
     ]
-    own = _own_scene(backbone, picture, masks, names, classes, settings)
-    tuner = start_tuner(task, settings, own.latent, generator)
+    own = [_own_scene(backbone, picture, masks, names, classes, settings) for picture, masks in covered]
+    like = own[0].latent
+    tuner = start_tuner(task, settings, like, generator)
     words = list(dict.fromkeys(classes.values()))
     texts = [settings.prior_template.replace("{}", word) for word in words]
-    prior = start_prior(task, settings, texts, own.latent) if texts else None
+    prior = start_prior(task, settings, texts, like) if texts else None
     priors = prior_cutouts(backbone, prior, words, settings.feather)
-    size = (picture.shape[-2], picture.shape[-1])
+    size = (covered[0][0].shape[-2], covered[0][0].shape[-1])
     scenes = compose(backbone, cutouts, priors, size, names, classes, settings, generator)
 
     def loss_of(step: int) -> Tensor:
         plain = float(torch.rand(1, generator=generator)) < settings.plain_share
-        scene = own if plain else scenes[int(torch.randint(len(scenes), (1,), generator=generator))]
+        among = own if plain else scenes
+        scene = among[choose(len(among), generator)]
         loss = instance_loss(tuner, scene, classes, settings)
         return loss if prior is None else loss + settings.prior_weight * tuner.prior_loss(prior)
 
@@ -224,13 +231,13 @@ def _prepare(task: Task[FarSettings], generator: torch.Generator) -> Training:
     return replace(training, notes=lambda: {"composites": str(len(scenes)), "prior_subjects": str(len(priors))})
 
 
-def _covered(task: Task[FarSettings]) -> tuple[Tensor, Tensor]:
-    """The centred part of the picture that a latent covers, and the concepts' masks in its pixels."""
-    concepts = task.concepts
-    size = covered_size(concepts.picture_size, task.backbone.latent_downscale)
+def _covered(source: Source, latent_downscale: int) -> tuple[Tensor, Tensor]:
+    """The centred part of a picture that a latent covers, and the concepts' masks in its pixels."""
+    concepts = source.concepts
+    size = covered_size(concepts.picture_size, latent_downscale)
     masks = smooth_masks(concepts.masks.cpu(), concepts.picture_size, concepts.covered)
     top, left = ((side - part) // 2 for side, part in zip(concepts.picture_size, size, strict=True))
-    picture = task.picture.cpu()[..., top : top + size[0], left : left + size[1]].clone()
+    picture = source.picture.cpu()[..., top : top + size[0], left : left + size[1]].clone()
     return picture, crop(masks, size)
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .examples import choose
+
 Box = tuple[int, int, int, int]
 
 
@@ -96,7 +98,7 @@ def fuse(
     """One to ``most`` subjects on a plain or clouded ground, at least one of them a reference, none twice.
 
     Args:
-        references: cut-outs of concepts, at least one.
+        references: cut-outs of concepts, at least one; of several of one concept a composite has one.
         priors: cut-outs of subjects that the model drew.
         size: (H, W).
 
@@ -134,9 +136,13 @@ def eroded(masks: Tensor, pixels: int) -> Tensor:
 def _chosen(
     references: Sequence[Cutout], priors: Sequence[Cutout], most: int, generator: torch.Generator
 ) -> list[Cutout]:
+    picked: list[Cutout] = []
     count = 1 + _integer(most, generator)
-    known = 1 + _integer(min(count, len(references)), generator)
-    picked = [references[i] for i in torch.randperm(len(references), generator=generator)[:known].tolist()]
+    concepts = list(dict.fromkeys(cutout.concept for cutout in references))
+    known = 1 + _integer(min(count, len(concepts)), generator)
+    for i in torch.randperm(len(concepts), generator=generator)[:known].tolist():
+        seen = [cutout for cutout in references if cutout.concept == concepts[i]]  # in several pictures
+        picked.append(seen[choose(len(seen), generator)])
     picked += [priors[i] for i in torch.randperm(len(priors), generator=generator)[: count - known].tolist()]
     return [picked[i] for i in torch.randperm(len(picked), generator=generator).tolist()]
 

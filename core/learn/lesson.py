@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..backbone import AttentionSite, Backbone, Conditioning
 from ..schedule import add_noise
-from .examples import Example, fit_targets
+from .examples import Example, choose, fit_targets
 from .loop import draw_timesteps
 from .prompts import Prompt, placeholder_positions
 from .token_maps import Spot, common_grid, recorded_tokens
@@ -41,14 +41,16 @@ class Lesson:
     Attributes:
         backbone: the model.
         bank: the vectors under training.
-        examples: the picture and, when it shall be flipped, its mirror image; targets on the attention grid.
+        examples: the pictures; targets on the attention grid.
         sites: cross-attention layers to read.
+        mirrored: their mirror images in the same order; empty where none shall be used.
     """
 
     backbone: Backbone
     bank: TokenBank
     examples: tuple[Example, ...]
     sites: tuple[AttentionSite, ...]
+    mirrored: tuple[Example, ...] = ()
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -70,7 +72,7 @@ class Lesson:
 
         Args:
             prompts: B sentences.
-            generator: decides mirroring, timesteps and noise, in this order.
+            generator: decides the picture, mirroring, timesteps and noise, in this order.
             flip: probability of the mirrored picture, for the whole batch.
             span, even: timesteps as shares of all, and how they are drawn, see :func:`.loop.draw_timesteps`.
             with_maps: whether attention is read.
@@ -95,12 +97,20 @@ class Lesson:
         )
 
     def turned(self, flip: float, generator: torch.Generator) -> "Lesson":
-        """The lesson on one of its examples alone: the mirrored one with probability ``flip``."""
-        return replace(self, examples=(self._choose(flip, generator),))
+        """The lesson on one of its pictures alone: mirrored with probability ``flip``."""
+        return self.alone(*self.draw(flip, generator))
+
+    def draw(self, flip: float, generator: torch.Generator) -> tuple[int, bool]:
+        """Which of the pictures, and whether mirrored."""
+        index = choose(len(self.examples), generator)
+        return index, bool(self.mirrored) and float(torch.rand(1, generator=generator)) < flip
+
+    def alone(self, index: int, turned: bool) -> "Lesson":
+        """The lesson on this picture."""
+        return replace(self, examples=((self.mirrored if turned else self.examples)[index],), mirrored=())
 
     def _choose(self, flip: float, generator: torch.Generator) -> Example:
-        mirrored = len(self.examples) > 1 and float(torch.rand(1, generator=generator)) < flip
-        return self.examples[int(mirrored)]
+        return self.turned(flip, generator).examples[0]
 
     def _spots(self, prompts: Sequence[Prompt]) -> list[Spot]:
         placeholders = self.bank.placeholders()
@@ -126,9 +136,16 @@ def begin(
     examples: Sequence[Example],
     sites: tuple[AttentionSite, ...],
     longest_grid: int = 16,
+    mirrored: Sequence[Example] = (),
 ) -> Lesson:
-    """A lesson whose targets are brought to the finest grid of ``sites``, at most ``longest_grid`` cells a side."""
+    """A lesson whose targets are brought to the finest grid of ``sites``, at most ``longest_grid`` cells a side.
+
+    Pictures of other sizes than the first share its grid: maps and targets are stretched to it alike.
+    """
     latent = examples[0].latent
     grid = common_grid(sites, (latent.shape[-2], latent.shape[-1]), longest_grid)
-    fitted = tuple(replace(example, targets=fit_targets(example.targets, grid)) for example in examples)
-    return Lesson(backbone, bank, fitted, sites)
+    straight, turned = (
+        tuple(replace(example, targets=fit_targets(example.targets, grid)) for example in some)
+        for some in (examples, mirrored)
+    )
+    return Lesson(backbone, bank, straight, sites, turned)

@@ -1,7 +1,7 @@
 """The training loop that all token learners share."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,22 +86,58 @@ def optimise(
 
     Raises ``FloatingPointError`` when the loss or its gradient is no longer finite.
     """
-    parameters = list(parameters)
-    groups = [{"params": [parameter]} for parameter in parameters]
-    shares = shares or [1.0] * len(parameters)
-    optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.weight_decay)
-    losses = []
-    for step in range(settings.steps):
-        losses.append(_take_gradients(parameters, loss_of, step, settings.parts))
-        _finite(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm), step, "gradient")
-        for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = settings.rate_at(step) * share
-        optimiser.step()
-        if after_step is not None:
-            after_step(step + 1, losses[-1])
-        if settings.is_flat(losses):
-            break
-    return torch.tensor(losses)
+    return Optimisation(parameters, settings, shares).run(loss_of, after_step)
+
+
+class Optimisation:
+    """What :func:`optimise` does, with a state that can be kept and taken up again.
+
+    Attributes:
+        losses: of the updates so far.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], settings: LoopSettings, shares: Sequence[float] = ()) -> None:
+        self.parameters, self.settings = list(parameters), settings
+        self.shares = shares or [1.0] * len(self.parameters)
+        groups = [{"params": [parameter]} for parameter in self.parameters]
+        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.weight_decay)
+        self.losses: list[float] = []
+
+    def run(self, loss_of: Callable[[int], Tensor], after_step: Callable[[int, float], None] | None = None) -> Tensor:
+        """Make the updates that are left; arguments, result and errors as for :func:`optimise`."""
+        while len(self.losses) < self.settings.steps and not self.settings.is_flat(self.losses):
+            self._update(loss_of)
+            if after_step is not None:
+                after_step(len(self.losses), self.losses[-1])
+        return torch.tensor(self.losses)
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies on the CPU of all that :meth:`restore` needs beside the parameters' own values."""
+        moments = {
+            f"{index}.{name}": value.detach().cpu().clone()
+            for index, parameter in enumerate(self.parameters)
+            for name, value in self.optimiser.state[parameter].items()
+        }
+        return {"losses": torch.tensor(self.losses, dtype=torch.float64), **moments}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a :meth:`state`; the parameters must hold their values of then."""
+        self.losses = state["losses"].tolist()
+        for index, parameter in enumerate(self.parameters):
+            own = {name: value for name, value in state.items() if name.startswith(f"{index}.")}
+            self.optimiser.state[parameter] = {
+                # AdamW counts steps on the CPU wherever the parameter lives.
+                (key := name.partition(".")[2]): value.clone() if key == "step" else value.to(parameter).clone()
+                for name, value in own.items()
+            }
+
+    def _update(self, loss_of: Callable[[int], Tensor]) -> None:
+        step = len(self.losses)
+        self.losses.append(_take_gradients(self.parameters, loss_of, step, self.settings.parts))
+        _finite(torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm), step, "gradient")
+        for group, share in zip(self.optimiser.param_groups, self.shares, strict=True):
+            group["lr"] = self.settings.rate_at(step) * share
+        self.optimiser.step()
 
 
 def _take_gradients(parameters: Sequence[Tensor], loss_of: Callable[[int], Tensor], step: int, parts: int) -> float:

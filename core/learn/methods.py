@@ -1,6 +1,6 @@
 """Every way of learning tokens, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ..backbone import Backbone
-from ..types import Concepts, ConceptTokens
+from ..types import Concepts, ConceptTokens, Source
 from . import attencraft, break_a_scene, conceptexpress, cones, disendiff, far
 from .settings import LearnSettings, OnStep
+from .state import Keeper
 
 
 class Learn(Protocol):
@@ -27,6 +28,8 @@ class Learn(Protocol):
         classes: Mapping[str, str] | None = None,
         seed: int = 0,
         on_step: OnStep | None = None,
+        more: Sequence[Source] = (),
+        keeper: Keeper | None = None,
     ) -> ConceptTokens: ...
 
 

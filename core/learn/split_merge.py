@@ -68,8 +68,10 @@ class SplitTokens:
 
 def split_lesson(lesson: Lesson, tokens: SplitTokens) -> Lesson:
     """The lesson in which every token of a concept has the concept's mask and target."""
-    examples = tuple(_repeated(example, tokens.parts) for example in lesson.examples)
-    return replace(lesson, bank=tokens.bank, examples=examples)
+    examples, mirrored = (
+        tuple(_repeated(example, tokens.parts) for example in some) for some in (lesson.examples, lesson.mirrored)
+    )
+    return replace(lesson, bank=tokens.bank, examples=examples, mirrored=mirrored)
 
 
 def _repeated(example: Example, times: int) -> Example:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .examples import prepare
+from .examples import prepare_all
 from .lesson import Lesson, begin
 from .nearest import nearest_words
 from .settings import LearnSettings
@@ -36,8 +36,7 @@ def begin_lesson(
     """
     settings: LearnSettings = task.settings
     names = names or task.concepts.names
-    mirrored = (False, True) if settings.flip > 0 else (False,)
-    examples = [prepare(task.backbone, task.picture, task.concepts, turn) for turn in mirrored]
+    examples, mirrored = prepare_all(task.backbone, task.sources, settings.flip > 0)
     latent = examples[0].latent
     sites = choose_sites(task.backbone, (latent.shape[-2], latent.shape[-1]), downscale, least_side)
     words = {name: word for name, word in (task.words or {}).items() if word.strip()}
@@ -53,7 +52,8 @@ def begin_lesson(
         generator=generator,
         device=latent.device,
     )
-    return begin(task.backbone, bank, examples, sites, longest_grid), {"start_words": json.dumps(words)}
+    lesson = begin(task.backbone, bank, examples, sites, longest_grid, mirrored)
+    return lesson, {"start_words": json.dumps(words)}
 
 
 def _owners(task: Task[S], names: Sequence[str]) -> list[str]:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ..backbone import Backbone, TokenVectors
-from ..types import Concepts, ConceptTokens, LowRank
+from ..types import Concepts, ConceptTokens, LowRank, Source
 from .classdiffusion import class_term
-from .examples import check
-from .loop import LoopSettings, optimise
+from .examples import aligned, check
+from .loop import LoopSettings
 from .passes import counted_passes
 from .settings import LearnSettings, OnStep
+from .state import Keeper, Stand
 
 S = TypeVar("S", bound=LearnSettings)
 
@@ -36,6 +37,8 @@ class Task(Generic[S]):
         classes: concept name to the word for its kind.
         seed: of all that is drawn.
         on_step: who is told.
+        more: further pictures of the same concepts.
+        keeper: keeps where the training stands, and gives it back to a training of the same task.
     """
 
     method: str
@@ -47,6 +50,14 @@ class Task(Generic[S]):
     classes: Mapping[str, str] | None = None
     seed: int = 0
     on_step: OnStep | None = None
+    more: Sequence[Source] = ()
+    keeper: Keeper | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All pictures, each with the N concepts in the order of the first."""
+        first = Source(self.picture, self.concepts)
+        return (first, *(aligned(source, self.concepts.names) for source in self.more))
 
     def metadata(self) -> dict[str, str]:
         """What files say of the training."""
@@ -58,6 +69,7 @@ class Task(Generic[S]):
             "classes": json.dumps(dict(self.classes or {})),
             "seed": str(self.seed),
             "picture_size": json.dumps(list(self.concepts.picture_size)),
+            "pictures": str(1 + len(self.more)),
         }
 
 
@@ -87,46 +99,49 @@ class Training:
         tokens: concept name to its vectors (n, d) as they are now, part of the graph.
         adapter: weight name to its change as it is now, part of the graph; empty for methods that learn tokens alone.
         notes: further metadata, asked for at the end.
+        hidden: what the updates changed beside the phases' parameters, by name.
+        restore: takes that back, given the number of updates made; parameters have their values by then.
     """
 
     phases: Sequence[Phase]
     tokens: Callable[[], Mapping[str, TokenVectors]]
     adapter: Callable[[], Mapping[str, LowRank]] = dict
     notes: Callable[[], Mapping[str, str]] = dict
+    hidden: Callable[[], Mapping[str, Tensor]] = dict
+    restore: Callable[[int, Mapping[str, Tensor]], None] = lambda updates, hidden: None
 
 
 def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) -> ConceptTokens:
     """Do a task: check it, prepare it with a generator of its seed, work off the phases. The model is not changed.
 
     The metadata says, beside the task's: ``passes``, samples that went through the denoiser; ``updates`` of the
-    optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates.
+    optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates; ``resumed_at``, the updates that the
+    task's keeper had a state of.
 
     Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
     :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
     """
-    check(task.picture, task.concepts)
+    for source in task.sources:
+        check(source.picture, source.concepts)
     _check_names(task)
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
-        training = _with_class_term(task, prepare(task, torch.Generator().manual_seed(task.seed)))
-        losses = _work_off(task, training)
-        found = {"passes": str(passes.count), "updates": str(len(losses)), **training.notes(), **_ends(losses)}
+        generator = torch.Generator().manual_seed(task.seed)
+        training = _with_class_term(task, prepare(task, generator))
+        stand = Stand(task, training, generator)
+        stand.take_up()
+        prepared = passes.count if stand.resumed else 0  # made a second time, counted with the first
+        losses = stand.run(lambda: passes.count - prepared, _reporter(task, training))
+        spent = stand.passes + passes.count - prepared
+        found = {"passes": str(spent), "updates": str(len(losses)), **training.notes(), **_ends(losses)}
+        found |= {"resumed_at": str(stand.resumed)} if stand.resumed else {}
         return replace(_result(task, training), losses=losses, metadata=task.metadata() | found)
 
 
-def _work_off(task: Task[S], training: Training) -> Tensor:
-    total = sum(phase.loop.steps for phase in training.phases)
-    losses: list[Tensor] = []
-    for phase in training.phases:
-        report = _reporter(task, training, sum(map(len, losses)), total)
-        losses.append(optimise(phase.parameters, phase.loss_of, phase.loop, report, phase.shares))
-    return torch.cat(losses)
-
-
-def _reporter(task: Task[S], training: Training, before: int, total: int) -> Callable[[int, float], None] | None:
-    on_step = task.on_step
+def _reporter(task: Task[S], training: Training) -> Callable[[int, float], None] | None:
+    on_step, total = task.on_step, sum(phase.loop.steps for phase in training.phases)
     if on_step is None:
         return None
-    return lambda done, loss: on_step(before + done, total, loss, _result(task, training))
+    return lambda done, loss: on_step(done, total, loss, _result(task, training))
 
 
 def _result(task: Task[S], training: Training) -> ConceptTokens:
