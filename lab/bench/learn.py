@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
 from ...core.learn.class_words import sentence, written
 from ...core.learn.methods import METHODS
@@ -31,7 +32,7 @@ from .command import add_common_arguments, backbone_for, run_command
 from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
-from .metrics import best_assignment, iou_matrix
+from .metrics import iou_matrix
 from .summary import aligned, interval, means, with_interval
 
 COUNTS, DRAWS, TEMPLATE = (1, 2, 3), 8, "a photo of {}"

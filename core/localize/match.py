@@ -1,0 +1,91 @@
+"""The same concepts in another picture, found by what the model makes of them (ours).
+
+A concept is described by the mean query of a decoder's self-attention over its mask, which tells parts and kinds of
+things apart across pictures (that a denoiser's decoder does so at low noise: Tang et al., "Emergent Correspondence from
+Image Diffusion", NeurIPS 2023, arXiv 2306.03881). Concepts are then paired so that the sum of cosines is largest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..assignment import best_assignment
+from ..backbone import AttentionCall, AttentionSite, Backbone
+from ..schedule import add_noise
+from ..types import Concepts, Source
+
+TIME = 0.1  # share of all timesteps at which pictures are looked at
+
+
+@dataclass(frozen=True)
+class Match:
+    """What was found.
+
+    Attributes:
+        source: the other picture; its concepts are those that were matched, named and ordered as the first's.
+        cosines: (N,) how alike each is to the first picture's, -1..1.
+        former: N, what they were called in the other picture.
+    """
+
+    source: Source
+    cosines: Tensor
+    former: tuple[str, ...]
+
+
+def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Match:
+    """Find the first picture's N concepts among those of another picture; two passes of the model.
+
+    Args:
+        backbone: the model that looks at both.
+        first: decides names and order.
+        other: at least N concepts; those that are left over are dropped.
+        seed: of the noise.
+
+    Raises ``ValueError`` when the other picture has fewer concepts, or one of them has none.
+    """
+    if not 0 < len(first.concepts) <= len(other.concepts):
+        raise ValueError(
+            f"the first picture has {len(first.concepts)} concepts and the other {len(other.concepts)}: every concept "
+            "needs one to go with. Drop those that the other does not show, or localize it with a greater count"
+        )
+    ours, theirs = (describe(backbone, source, seed) for source in (first, other))
+    cosines = ours @ theirs.T
+    pairs = best_assignment(cosines)
+    chosen = other.concepts.pick([index for _, index in pairs])
+    found = replace(other, concepts=replace(chosen, names=first.concepts.names))
+    return Match(found, torch.stack([cosines[pair] for pair in pairs]).cpu(), chosen.names)
+
+
+@torch.no_grad()
+def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
+    """(N, D) unit vectors, one a concept: comparable between pictures of one model."""
+    latent = backbone.encode_image(source.picture).float()
+    time = torch.tensor([int(TIME * (len(backbone.alphas_cumprod) - 1))], device=latent.device)
+    noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent.device)
+    vectors: list[Tensor] = []
+
+    def look(call: AttentionCall) -> None:
+        rows = call.query[0].float().transpose(0, 1).flatten(1)
+        vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
+
+    with backbone.tap_attention(look, _sites(backbone)):
+        backbone.predict_noise(
+            add_noise(latent, noise, time, backbone.alphas_cumprod), time, backbone.encode_text([""])
+        )
+    return F.normalize(torch.cat(vectors, 1), dim=1)
+
+
+def _means(rows: Tensor, concepts: Concepts, grid: tuple[int, int]) -> Tensor:
+    """(N, d): the mean of rows (h*w, d) over each mask."""
+    shares = F.adaptive_avg_pool2d(concepts.masks.float(), grid).flatten(1).to(rows)
+    return shares @ rows / shares.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+def _sites(backbone: Backbone) -> Sequence[AttentionSite]:
+    """The decoder's self-attention at half the latent's resolution, or the nearest there is."""
+    decoder = [site for site in backbone.attention_sites() if site.kind == "self" and site.stage == "up"]
+    nearest = min((abs(site.downscale - 2), site.downscale) for site in decoder)[1]
+    return [site for site in decoder if site.downscale == nearest]
