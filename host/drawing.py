@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pad
 
 from .labels import Colour, Label, fitted, write_labels
 
@@ -57,6 +57,13 @@ def overlay_masks(
         ],
     )
     return _to_tensor(canvas)
+
+
+def side_by_side(pictures: Sequence[Tensor], gap: int = 4) -> Tensor:
+    """IMAGE (1, H, W, 3): pictures (1, h, w, 3) in a row from the top, white below shorter ones and between."""
+    height = max(picture.shape[1] for picture in pictures)
+    filled = [pad(picture, (0, 0, 0, gap, 0, height - picture.shape[1]), value=1.0) for picture in pictures]
+    return torch.cat(filled, 2)[:, :, :-gap] if gap else torch.cat(filled, 2)
 
 
 def colour_of(index: int) -> Colour:

@@ -11,6 +11,7 @@ from .learn_concept_tokens import LearnConceptTokens
 from .load_lab_model import LoadLabModel
 from .localize_concepts import LocalizeConcepts
 from .localize_words import LocalizeWords
+from .match_concepts import MatchConcepts
 from .save_adapter_as_lora import SaveAdapterAsLora
 from .show_word_heatmap import ShowWordHeatmap
 
@@ -20,6 +21,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LocalizeWords,
     EditConcepts,
     ConceptsFromMasks,
+    MatchConcepts,
     LearnConceptTokens,
     SaveConceptTokens,
     LoadConceptTokens,

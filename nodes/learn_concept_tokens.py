@@ -10,7 +10,8 @@ from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
 from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, MAX_SEED, Concepts, ConceptTokens, picture_of
+from ..host.unfinished import unfinished
+from .sockets import CATEGORY, MAX_SEED, ConceptPictures, Concepts, ConceptTokens, picture_of
 
 
 class LearnConceptTokens(io.ComfyNode):
@@ -25,7 +26,7 @@ class LearnConceptTokens(io.ComfyNode):
             description=(
                 "Learns one token per concept, so that prompts can say <apple> and mean that very apple. The model "
                 "itself is not changed. Choose a method, and a preset of it: the knobs below leave its values alone "
-                "until they are turned. Cancel at any step, nothing half-done is left."
+                "until they are turned. Cancel at any step; run again with the same inputs, it goes on from there."
             ),
             search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
             is_output_node=True,
@@ -120,8 +121,21 @@ class LearnConceptTokens(io.ComfyNode):
                     max=1000,
                     tooltip="Draw the tokens so far every so many steps (some passes each); 0 draws none.",
                 ),
+                make_input(
+                    io.Int.Input,
+                    "keep_every",
+                    default=50,
+                    min=0,
+                    max=1000,
+                    advanced=True,
+                    tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
+                    "when it is run again with the same inputs, seed included; 0 keeps nothing.",
+                ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip="Of training."
+                ),
+                ConceptPictures.Input(
+                    "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
                 ),
             ],
             outputs=[
@@ -147,8 +161,10 @@ class LearnConceptTokens(io.ComfyNode):
         start_words: str,
         class_words: str,
         preview_every: int,
+        keep_every: int,
         seed: int,
         learning_rate: float,
+        more: tuple[types.Source, ...] = (),
         **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
@@ -158,7 +174,16 @@ class LearnConceptTokens(io.ComfyNode):
         classes = parse_words(class_words, concepts.names, "class words")
         with at_work(backbone):
             tokens = METHODS[method].learn(
-                backbone, picture, concepts, settings, words=words, classes=classes, seed=seed, on_step=report
+                backbone,
+                picture,
+                concepts,
+                settings,
+                words=words,
+                classes=classes,
+                seed=seed,
+                on_step=report,
+                more=more,
+                keeper=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))

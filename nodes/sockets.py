@@ -7,6 +7,7 @@ from ..host.schema import io
 CATEGORY = "Concept Atelier"
 
 Concepts = io.Custom("CONCEPTS")
+ConceptPictures = io.Custom("CONCEPT_PICTURES")
 ConceptTokens = io.Custom("CONCEPT_TOKENS")
 AttentionCapture = io.Custom("ATTENTION_CAPTURE")
 Erasure = io.Custom("ERASURE")

@@ -189,6 +189,7 @@ def atelier_workflow(image):
         "class_weight": -1.0,
         "template": "a photo of {}",
         "preview_every": 0,
+        "keep_every": 0,
         "seed": 0,
     }
     return words_workflow() | {

@@ -1,6 +1,7 @@
 """Learn Concept Tokens: what comes out, and that nothing of a stopped run stays behind."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,20 @@ def test_a_cancelled_run_leaves_no_file_and_no_hook_and_the_next_is_as_before(
     assert all(torch.equal(weight, before[name]) for name, weight in lab_modules.unet.state_dict().items())
     assert not any(p.grad is not None for p in lab_modules.unet.parameters())
     assert same(learn()[0], tokens)
+
+
+def test_a_cancelled_run_goes_on_from_its_last_state(learn, tokens, files_below, here):
+    session = progress.Session()
+    session.report = lambda step, total, preview: setattr(session, "stop", step == 1)
+    with progress.use(session), pytest.raises(progress.InterruptedRun):
+        learn(keep_every=1)
+    assert [path.suffix for path in map(Path, files_below())] == [".safetensors"]
+    seen = []
+    with progress.use(progress.Session(report=lambda step, total, preview: seen.append(step))):
+        taken_up = learn(keep_every=1)[0]
+    assert seen == [3] and taken_up.metadata["resumed_at"] == "2"
+    assert same(taken_up, tokens)
+    assert [path for path in map(Path, files_below()) if path.suffix == ".safetensors"] == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from concept_atelier.host.schema_standin import sockets
 from concept_atelier.nodes import NODES
 from concept_atelier.nodes.sockets import CATEGORY
 
-VERBS = {"Load", "Localize", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase"}
+VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase"}
 # The maker's own name for it in the issue: what comes out stands first.
 NOUNS = {"Concepts From Masks"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}

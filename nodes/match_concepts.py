@@ -1,0 +1,83 @@
+"""Match Concepts."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import types
+from ..core.localize.match import match
+from ..core.types import Source
+from ..host.adapters import at_work, backbone_of
+from ..host.concept_pictures import concept_overlay
+from ..host.drawing import side_by_side
+from ..host.schema import io, make_schema, ui
+from .sockets import CATEGORY, MAX_SEED, ConceptPictures, Concepts, picture_of
+
+
+class MatchConcepts(io.ComfyNode):
+    """The concepts of one picture found again in another."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierMatchConcepts",
+            display_name="Match Concepts",
+            category=f"{CATEGORY}/localize",
+            description=(
+                "Finds the concepts of one picture among those of another picture of the same things, by what the "
+                "model makes of them, and gives them the same names. Learn Concept Tokens then learns from both "
+                "pictures. Chain several of these nodes for more pictures. Two passes of the model."
+            ),
+            search_aliases=["same concept", "correspondence", "several pictures", "multiple images"],
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model that looks at both pictures."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.Image.Input("image", tooltip="The first picture, which names come from."),
+                Concepts.Input("concepts", tooltip="The concepts of the first picture."),
+                io.Image.Input("other_image", tooltip="Another picture of the same things."),
+                Concepts.Input(
+                    "other_concepts",
+                    tooltip="What was found in it: at least as many concepts; those that are left over are dropped.",
+                ),
+                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, tooltip="Of the noise that is looked through."),
+                ConceptPictures.Input(
+                    "more", optional=True, tooltip="Pictures matched before, which the other picture is added to."
+                ),
+            ],
+            outputs=[
+                ConceptPictures.Output(display_name="MORE", tooltip="For Learn Concept Tokens, or the next of these."),
+                Concepts.Output(
+                    display_name="OTHER_CONCEPTS", tooltip="The other picture's concepts under the first one's names."
+                ),
+                io.Image.Output(display_name="OVERLAY", tooltip="Both pictures with masks, names and likeness."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        concepts: types.Concepts,
+        other_image: Tensor,
+        other_concepts: types.Concepts,
+        seed: int,
+        more: tuple[Source, ...] = (),
+    ) -> io.NodeOutput:
+        backbone = backbone_of(model, clip, vae)
+        first, other = Source(picture_of(image), concepts), Source(picture_of(other_image), other_concepts)
+        with at_work(backbone), torch.no_grad():
+            found = match(backbone, first, other, seed)
+        overlays = [concept_overlay(source.picture, source.concepts) for source in (first, found.source)]
+        overlay = side_by_side(overlays)
+        lines = [
+            f"<{name}>: the other picture's <{former}>, alike {cosine:.2f} of 1"
+            for name, former, cosine in zip(concepts.names, found.former, found.cosines.tolist(), strict=True)
+        ]
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText("\n".join(lines)).as_dict()
+        return io.NodeOutput((*more, found.source), found.source.concepts, overlay, ui=shown)
