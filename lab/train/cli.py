@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
     page = actions.add_parser("page", help="draw docs/lab.md, the world and what methods do in it, and write the cards")
     page.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
+    methods = actions.add_parser("methods", help="draw docs/methods/*.jpg: one scene learnt by every method")
+    methods.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
+    methods.add_argument("names", nargs="*", help="sheets to draw; all of them by default")
     for action in (train, publish):
         action.add_argument(
             "--runs", type=Path, default=DEFAULT_RUNS, help="folder of training runs (default: %(default)s)"
@@ -42,6 +45,10 @@ def main(args: argparse.Namespace) -> int:
 
         write_cards(args.to or DOCS)
         write_page(args.to or DOCS)
+    elif args.action == "methods":
+        from ..method_sheets import DOCS, SHEETS, write_sheets
+
+        write_sheets(args.to or DOCS, args.names or tuple(SHEETS))
     else:
         train(args.part, args.runs, args.samples, args.start, args.workers)
     return 0
