@@ -17,6 +17,7 @@ BENCHES = {
     "localize": ("how well pictures are taken apart", "lab.bench.localize"),
     "learn": ("how well learnt tokens redraw what they stand for", "lab.bench.learn"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "lab.bench.erase"),
+    "ranking": ("learning methods beside one another, and what their papers claim", "lab.bench.ranking"),
     "cost": ("what nodes cost in time and memory beside the plain model", "lab.bench.cost.command"),
 }
 
