@@ -1,6 +1,6 @@
 """``bench learn``: does a learnt token redraw the object it was learnt from?
 
-Each case is a scene of 1 to 3 objects; every second scene holds objects that the model has never seen. Concepts come
+Each case is a scene of 1 to 4 objects; every second scene holds objects that the model has never seen. Concepts come
 with their true masks, so that learning is measured alone (``--found`` takes those that Localize Concepts finds).
 Scores follow the evaluation of ConceptExpress (Hao et al. 2024, section 4.1), with the judge in place of CLIP.
 """
@@ -35,7 +35,7 @@ from .harness import Bench, Request, Row
 from .metrics import iou_matrix
 from .summary import aligned, interval, means, with_interval
 
-COUNTS, DRAWS, TEMPLATE = (1, 2, 3), 8, "a photo of {}"
+COUNTS, DRAWS, TEMPLATE = (1, 2, 3, 4), 8, "a photo of {}"
 SCORES = {
     "sim_i": "SIM^I: alike the object, of 1",
     "sim_c": "SIM^C: joint picture alike the scene, of 1",
@@ -178,7 +178,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``bench learn``; multiples of 6 are balanced over counts, seen and unseen objects."""
+    """The arguments of ``bench learn``; multiples of 8 are balanced over counts, seen and unseen objects."""
     add_common_arguments(parser, cases=24)
     presets = ", ".join(f"{name}: {' '.join(method.presets)}" for name, method in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="conceptexpress", help="default: %(default)s")
@@ -229,4 +229,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: means(group) for name, group in summary.items()}
 
 
-BENCH = Bench("learn", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("learn", 2, prepare, measure, figures, table, headline)

@@ -1,6 +1,7 @@
 """``bench ranking``: the learning methods beside one another, from the files that ``bench learn --json`` wrote.
 
-Prints a table, and for every ranking that a paper claims whether it is found here. With ``--curve`` it draws scores
+Prints a table, and for every ranking that a paper claims whether it is found here. Runs
+with several seeds are joined, their spread in brackets. With ``--curve`` it draws scores
 against samples that went through the denoiser.
 """
 
@@ -8,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Entry:
         figures: ``seen`` and ``unseen`` to score to ``mean``, ``low``, ``high``.
         cases: scenes in all.
         split: they are of.
-        seed: of the run.
+        seeds: of the runs; with several, means are over them, and ``low`` and ``high`` the least and greatest.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Entry:
     figures: Mapping[str, Mapping[str, Any]]
     cases: int
     split: str
-    seed: int
+    seeds: tuple[int, ...]
 
     def mean(self, score: str, group: str = "seen") -> float:
         """A score's mean over scenes."""
@@ -89,7 +90,28 @@ def read(path: Path) -> Entry:
     settings = ", ".join(f"{name} {value}" for name, value in options.get("settings", {}).items())
     flags = ", ".join(name for name, value in options.items() if value is True)
     name = " ".join(part for part in (options["method"], options["preset"], settings, flags) if part)
-    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], held["seed"])
+    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], (held["seed"],))
+
+
+def combine(entries: Sequence[Entry]) -> list[Entry]:
+    """Runs that differ in nothing but their seed as one entry each."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.name, entry.split), []).append(entry)
+    return [group[0] if len(group) == 1 else _over_seeds(group) for group in groups.values()]
+
+
+def _over_seeds(runs: Sequence[Entry]) -> Entry:
+    def spread(group: str, score: str) -> dict[str, float]:
+        means = [run.mean(score, group) for run in runs]
+        return {"mean": sum(means) / len(means), "low": min(means), "high": max(means)}
+
+    figures = {
+        group: {score: spread(group, score) for score, held in of.items() if isinstance(held, dict)}
+        for group, of in runs[0].figures.items()
+    }
+    seeds = tuple(seed for run in runs for seed in run.seeds)
+    return replace(runs[0], figures=figures, cases=sum(run.cases for run in runs), seeds=seeds)
 
 
 def table(entries: Sequence[Entry]) -> str:
@@ -100,12 +122,18 @@ def table(entries: Sequence[Entry]) -> str:
         [
             entry.name,
             f"{sum(entry.mean('passes', group) for group in groups) / len(groups):.0f}",
-            *(f"{entry.mean(score, group):.3f}" for group in groups for score in SCORES),
-            f"{entry.cases} {entry.split}",
+            *(_value(entry, score, group) for group in groups for score in SCORES),
+            f"{entry.cases} {entry.split}" + (f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""),
         ]
         for entry in sorted(entries, key=lambda entry: entry.mean("acc1"), reverse=True)
     ]
     return aligned([head, *rows])
+
+
+def _value(entry: Entry, score: str, group: str) -> str:
+    held = entry.figures[group][score]
+    spread = f" [{held['low']:.2f} {held['high']:.2f}]" if len(entry.seeds) > 1 else ""
+    return f"{held['mean']:.3f}{spread}"
 
 
 def verdicts(entries: Sequence[Entry], claims: Sequence[Claim] = CLAIMS) -> list[str]:
@@ -201,7 +229,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print table and verdicts; returns the exit status."""
-    entries = [read(path) for path in args.files]
+    entries = combine([read(path) for path in args.files])
     sys.stdout.write("\n".join([table(entries), "", *verdicts(entries), ""]))
     if args.curve:
         with atomic_write(args.curve) as temporary:

@@ -7,7 +7,9 @@ import torch
 
 from concept_atelier.core.learn.methods import METHODS
 from concept_atelier.core.learn.settings import LearnSettings
+from concept_atelier.core.localize.edit import edit, grow
 from concept_atelier.core.types import Concepts, Source
+from concept_atelier.lab.bench.command import load_backbone
 
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -174,3 +176,32 @@ def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, co
     settings = short("conceptexpress", rate=1e-3)
     assert "resumed_at" not in learn("conceptexpress", lab_backbone, picture, concepts, settings, keeper=kept).metadata
     assert "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, keeper=kept).metadata
+
+
+@every_method
+def test_edited_concepts_are_learnt_as_edited(name, lab_backbone, picture, concepts):
+    """Renamed, grown and joined by Edit Concepts: the tokens are called so, and learnt from the new masks."""
+    settings = short(name, steps=2)
+    renamed = edit(concepts, renamed="apple=pear")
+    first = METHODS[name].learn(
+        lab_backbone, picture, renamed, settings, classes={"pear": "fruit", "crab": "fish"}, seed=3
+    )
+    assert first.names == ("pear", "crab")
+    joined = edit(concepts, joined="apple+crab")
+    assert METHODS[name].learn(lab_backbone, picture, joined, settings, classes={"apple": "fruit"}).names == ("apple",)
+    before, after = (
+        learn(name, lab_backbone, picture, some, settings) for some in (concepts, grow(concepts, 1, "apple"))
+    )
+    assert differs(before, after) == (name != "disendiff")  # in which masks play no part
+
+
+def test_tokens_are_read_by_another_model_of_the_family(lab_backbone, picture, concepts):
+    """Same tables' width, other weights: the tokens load, and mean what that model makes of them."""
+    other = load_backbone()
+    tokens = learn("cones", lab_backbone, picture, concepts, short("cones", steps=2, fit_steps=2))
+    here, there = (
+        one.encode_text(["a photo of <apple>"], tokens.placeholders()).context for one in (lab_backbone, other)
+    )
+    assert here.shape == there.shape and torch.isfinite(there).all() and not torch.equal(here, there)
+    rare = replace(tokens, vectors={"apple": other.word_vectors("q")})
+    assert not torch.equal(there, other.encode_text(["a photo of <apple>"], rare.placeholders()).context)

@@ -9,7 +9,7 @@ from concept_atelier.__main__ import main
 from concept_atelier.lab.bench import ranking
 
 
-def write(folder, name, acc1, passes, method="cones", **options):
+def write(folder, name, acc1, passes, method="cones", seed=1, **options):
     def held(value):
         return {"mean": value, "low": max(value - 0.1, 0), "high": min(value + 0.1, 1)}
 
@@ -18,7 +18,9 @@ def write(folder, name, acc1, passes, method="cones", **options):
     options = {"method": method, "preset": "lab", **options}
     path = folder / f"{name}.json"
     path.write_text(
-        json.dumps({"bench": "learn", "cases": 6, "split": "test", "seed": 1, "options": options, "summary": summary})
+        json.dumps(
+            {"bench": "learn", "cases": 6, "split": "test", "seed": seed, "options": options, "summary": summary}
+        )
     )
     return path
 
@@ -26,10 +28,10 @@ def write(folder, name, acc1, passes, method="cones", **options):
 def test_names_say_what_differs(tmp_path):
     entry = ranking.read(write(tmp_path, "a", 0.5, 100, settings={"steps": 60, "even": True}, classes=True))
     assert entry.name == "cones lab steps 60, even True classes"
-    assert (entry.cases, entry.split, entry.seed, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
+    assert (entry.cases, entry.split, entry.seeds, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
         6,
         "test",
-        1,
+        (1,),
         0.5,
         100,
     )
@@ -53,6 +55,15 @@ def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best(tmp_pa
     assert "not found here, 0.500 and 0.500" in said[1]
     assert "not found here, 0.400 and 0.600" in ranking.verdicts([entries[0], entries[2]])[2]
     assert ranking.verdicts(entries[:2]) == []
+
+
+def test_seeds_are_joined_and_their_spread_is_said(tmp_path):
+    paths = [write(tmp_path, f"s{seed}", acc1, 100, seed=seed) for seed, acc1 in ((1, 0.2), (2, 0.6), (3, 0.4))]
+    paths.append(write(tmp_path, "other", 0.3, 100, "far"))
+    joined, other = ranking.combine([ranking.read(path) for path in paths])
+    assert joined.seeds == (1, 2, 3) and joined.cases == 18 and other.seeds == (1,)
+    assert joined.figures["seen"]["acc1"] == pytest.approx({"mean": 0.4, "low": 0.2, "high": 0.6})
+    assert "0.400 [0.20 0.60]" in ranking.table([joined, other]) and "3 seeds" in ranking.table([joined])
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys):
