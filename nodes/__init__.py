@@ -8,10 +8,13 @@ from .edit_concepts import EditConcepts
 from .encode_concept_prompt import EncodeConceptPrompt
 from .erase_concepts import EraseConcepts, SaveErasureAsLora
 from .learn_concept_tokens import LearnConceptTokens
+from .load_concept_prototypes import LoadConceptPrototypes
+from .load_lab_clip_vision import LoadLabClipVision
 from .load_lab_model import LoadLabModel
 from .localize_concepts import LocalizeConcepts
 from .localize_words import LocalizeWords
 from .save_adapter_as_lora import SaveAdapterAsLora
+from .score_concepts import ScoreConcepts
 from .show_word_heatmap import ShowWordHeatmap
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -29,6 +32,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ShowWordHeatmap,
     EraseConcepts,
     SaveErasureAsLora,
+    LoadLabClipVision,
+    LoadConceptPrototypes,
+    ScoreConcepts,
 )
 
 __all__ = ["NODES"]

@@ -9,6 +9,7 @@ CATEGORY = "Concept Atelier"
 Concepts = io.Custom("CONCEPTS")
 ConceptTokens = io.Custom("CONCEPT_TOKENS")
 AttentionCapture = io.Custom("ATTENTION_CAPTURE")
+ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1
