@@ -114,6 +114,8 @@ class ScoreConcepts(io.ComfyNode):
         prototypes: Prototypes | None = None,
         **drawing: Any,
     ) -> io.NodeOutput:
+        if filename_prefix:
+            folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         draw, compare = DrawSettings(**drawing), SourceSettings(ground, crop, classify == CLASSIFY[1])
         progress = start_progress(cls.hidden.unique_id)
