@@ -29,7 +29,7 @@ class SourceSettings:
         average: let ACC^k classify the mean of a concept's pictures, not each.
     """
 
-    ground: str = "white"
+    ground: str = "grey"
     crop: bool = False
     average: bool = False
 

@@ -41,7 +41,7 @@ class LoadConceptPrototypes(io.ComfyNode):
                     io.Combo.Input,
                     "ground",
                     options=list(GROUNDS),
-                    default="white",
+                    default="grey",
                     advanced=True,
                     tooltip="What shows through transparent pictures; as in Score Concepts.",
                 ),

@@ -139,9 +139,10 @@ def _advanced_inputs() -> list[io.Input]:
             io.Combo.Input,
             "ground",
             options=list(GROUNDS),
-            default="white",
+            default="grey",
             advanced=True,
-            tooltip="What a concept's source stands on, its surroundings left out.",
+            tooltip="What a concept's source stands on, its surroundings left out. Grey is what encoders take "
+            "for nothing in particular.",
         ),
         make_input(
             io.Boolean.Input,

@@ -13,7 +13,7 @@ MARGIN = 0.1
 """Room around a cut-out concept, as a share of the longer side of its box."""
 
 
-def masked_source(picture: Tensor, mask: Tensor, ground: str = "white", crop: bool = False) -> Tensor:
+def masked_source(picture: Tensor, mask: Tensor, ground: str = "grey", crop: bool = False) -> Tensor:
     """The concept alone on a plain ground.
 
     Args:
