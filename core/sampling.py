@@ -1,6 +1,6 @@
 """A plain deterministic sampler over a backbone, for previews and measurements; pictures are made with the host's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ def ddim(
     steps: int = 20,
     guidance: float = 4.0,
     seed: int | Sequence[int] = 0,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Deterministic DDIM (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12 with sigma = 0).
 
@@ -61,6 +62,7 @@ def ddim(
         steps: model passes, each with 2B rows.
         guidance: classifier-free guidance; 1 is none.
         seed: of the starting noise, drawn on the CPU; or one a row, so that a picture does not depend on its place.
+        on_step: called after every model pass with the finished and the total number; what it raises stops the run.
 
     Returns:
         (B, channels, h, w) scaled latents.
@@ -70,10 +72,12 @@ def ddim(
     latent = starting_noise((rows, channels, *latent_size), seed).to(device)
     timesteps = torch.linspace(len(alphas) - 1, 0, steps + 1).round().long().tolist()
     both = stack(positive, negative)
-    for now, after in zip(timesteps, timesteps[1:], strict=False):
+    for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
         time = torch.full((2 * rows,), now, device=device)
         plain, guided = backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2)
         noise = plain + guidance * (guided - plain)
         clean = clean_from_noise(noise, latent, time[:rows], alphas)
         latent = add_noise(clean, noise, torch.full((rows,), after, device=device), alphas)
+        if on_step is not None:
+            on_step(step, steps)
     return latent

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -38,6 +38,15 @@ def from_pil(picture: Image.Image) -> tuple[Tensor, Tensor | None]:
     return colours, 1.0 - torch.from_numpy(alpha)
 
 
+def read_frames(path: Path) -> list[tuple[Tensor, Tensor | None]]:
+    """Every frame of a picture file, upright, as :func:`from_pil` gives it. ``ValueError`` for what is no picture."""
+    try:
+        with Image.open(path) as opened:
+            return [from_pil(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(opened)]
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+
+
 def save_batch(
     pictures: Tensor, folder: Path, prefix: str, metadata: Mapping[str, Any], compress_level: int = 4
 ) -> list[Path]:
@@ -48,7 +57,7 @@ def save_batch(
         metadata: stored as JSON texts, by which ComfyUI restores the workflow from the picture.
     """
     stem = inside(folder, prefix, "filename_prefix")
-    first = _next_number(stem)
+    first = next_number(stem)
     info = PngInfo()
     for key, value in metadata.items():
         info.add_text(key, json.dumps(value))
@@ -61,7 +70,8 @@ def save_batch(
     return paths
 
 
-def _next_number(stem: Path) -> int:
+def next_number(stem: Path) -> int:
+    """The number after the greatest that a file named ``<stem>_<number>_`` has; 1 where there is none."""
     pattern = re.compile(re.escape(stem.name) + r"_(\d+)_?\.\w+")
     names = (p.name for p in stem.parent.iterdir()) if stem.parent.is_dir() else ()
     return 1 + max((int(m.group(1)) for m in map(pattern.fullmatch, names) if m), default=0)

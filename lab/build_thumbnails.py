@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from ..host.runner import RunResult, run_workflow
 from ..host.saving import atomic_write
 from ..host.terminal import TerminalBar
-from .build_workflows import CHECKPOINT, FOLDER, LAB, PICTURES
+from .build_workflows import FOLDER, PICTURES
+from .workflow_variants import CHECKPOINT, LAB
 
 SIDE, GAP, BAND = 480, 6, 34
 LARGEST = 60_000
@@ -30,18 +31,15 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     ],
     "see_where_words_land": [("Save pictures", 0), ("Save heatmaps", 0), ("Save heatmaps", 4), ("Save heatmaps", 8)],
     "erase_a_concept": [(f"Save erase_{word}_{when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
+    "score_concepts": [("Save sheet", 0)],
 }
-"""The four pictures of each thumbnail: the title of the node that saved it, and which of its pictures."""
+"""The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"
 
 
 def thumbnail(pictures: Sequence[Image.Image], said: str = "") -> Image.Image:
-    """Four pictures in a square, and a line of text over its foot where one is given."""
-    side = (SIDE - 3 * GAP) // 2
-    canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
-    for index, picture in enumerate(pictures):
-        left, top = (GAP + (index % 2) * (side + GAP), GAP + (index // 2) * (side + GAP))
-        canvas.paste(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    """Four pictures in a square, or the left of a single one, and a line of text over its foot where one is given."""
+    canvas = _quartet(pictures) if len(pictures) > 1 else _left_square(pictures[0])
     if said:
         draw = ImageDraw.Draw(canvas)
         draw.rectangle((0, SIDE - BAND, SIDE, SIDE), fill=INK)
@@ -76,6 +74,20 @@ def draw(name: str, folder: Path = FOLDER) -> None:
 def main(names: Sequence[str]) -> None:
     for name in names or PANELS:
         draw(name)
+
+
+def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
+    side = (SIDE - 3 * GAP) // 2
+    canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
+    for index, picture in enumerate(pictures):
+        left, top = (GAP + (index % 2) * (side + GAP), GAP + (index // 2) * (side + GAP))
+        canvas.paste(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    return canvas
+
+
+def _left_square(picture: Image.Image) -> Image.Image:
+    side = min(picture.size)
+    return picture.convert("RGB").crop((0, 0, side, side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def _panel(node: str, index: int, result: RunResult) -> Path:

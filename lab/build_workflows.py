@@ -8,115 +8,20 @@ Each comes twice: on the lab model, and as a twin for a checkpoint of the user's
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from ..core.localize.settings import PRESETS as LOCALIZING
 from .foreign import drawing_registry
+from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .sheet import Out, Sheet
+from .workflow_variants import VARIANTS, VISION, Variant
 from .world.scene import SceneSettings, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
 PICTURES = {"two_things.png": 20, "two_other_things.png": 2}
-
-Knobs = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the pictures of a variant are about."""
-
-    scene: str
-    looked_up: str
-    new_scene: str
-    erased: str
-    preserved: str
-    before_after: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """For which model a workflow is drawn: its loader, sizes, settings and words.
-
-    Attributes:
-        suffix: of the workflow's name.
-        checkpoint: a file of the checkpoints folder, None for the lab model.
-        side: of pictures, in pixels.
-        batch: pictures a prompt.
-        picture: where the picture that is taken apart comes from, for its note.
-        note: the end of every workflow's note; ``{name}`` is the workflow's.
-        sampling, localize, learn, erase: widget values that differ from the nodes' own.
-    """
-
-    suffix: str
-    checkpoint: str | None
-    side: int
-    batch: int
-    picture: str
-    note: str
-    words: Words
-    sampling: Knobs
-    localize: Knobs = field(default_factory=dict)
-    learn: Knobs = field(default_factory=dict)
-    erase: Knobs = field(default_factory=dict)
-
-
-LAB = Variant(
-    suffix="",
-    checkpoint=None,
-    side=128,
-    batch=4,
-    picture="The picture that is set here comes with the pack, which puts it into ComfyUI's `input` folder.",
-    note="Also runs without ComfyUI:\n\n`python -m concept_atelier run workflows/{name}.json`",
-    words=Words(
-        scene="a cat and a rocket on blue",
-        looked_up="cat, rocket, blue",
-        new_scene="<1> and <2> on pink",
-        erased="cat, kitty, kitten",
-        preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
-        before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
-    ),
-    sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
-    localize={"max_concepts": 2},
-)
-CHECKPOINT = Variant(
-    suffix="_checkpoint",
-    checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
-    side=512,
-    batch=2,
-    picture="It is told to look for two things (`count`); 0 lets it decide.",
-    note="The twin of `{lab}`, for a Stable Diffusion 1.5 checkpoint: choose yours in Load Checkpoint. For SD2.x set "
-    "768, for SDXL 1024 pixels.",
-    words=Words(
-        scene="a photo of a cat and a red bicycle in a garden",
-        looked_up="cat, bicycle, garden",
-        new_scene="<1> and <2> on a beach at sunset",
-        erased="cat, kitten",
-        preserved="dog, horse, rabbit, lion, tiger, fox, bird, person, car, house, tree, flower",
-        before_after={
-            "cat": "a photo of a cat on a sofa",
-            "dog": "a photo of a dog on a sofa",
-            "horse": "a photo of a horse on a meadow",
-        },
-    ),
-    sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
-    localize={
-        "preset": "paper",
-        "saliency_threshold": LOCALIZING["paper"].saliency_threshold,
-        "merge_threshold": LOCALIZING["paper"].merge_threshold,
-        "count": 2,
-    },
-    learn={
-        "preset": "paper",
-        "preview_every": 100,
-    },
-    erase={"preset": "paper"},
-)
-VARIANTS = (LAB, CHECKPOINT)
 
 
 @dataclass
@@ -137,6 +42,14 @@ class Studio:
         if self.variant.checkpoint is None:
             return self.sheet.add("ConceptAtelierLoadLabModel", 0)
         return self.sheet.add("CheckpointLoaderSimple", 0, ckpt_name=self.variant.checkpoint)
+
+    def vision(self) -> Out:
+        """CLIP_VISION."""
+        if self.variant.checkpoint is None:
+            (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", 0)
+        else:
+            (vision,) = self.sheet.add("CLIPVisionLoader", 0, clip_name=VISION)
+        return vision
 
     def picture(self) -> Out:
         """The picture to take apart, in the variant's size."""
@@ -247,8 +160,40 @@ def erase_a_concept(studio: Studio) -> None:
         studio.draw(3, f"erase_{word}_after", {"model": erased, **wires}, vae)
 
 
+def score_concepts(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    lab = variant.checkpoint is None
+    studio.note(
+        "# Score concepts\n\nHow well do tokens redraw what they were learnt from? Score Concepts draws each alone and "
+        "all together, and a picture encoder compares: **SIM^I** with the concept cut out of the picture, **SIM^C** "
+        "with the whole picture; **ACC^1** and **ACC^3** count pictures that are taken for the right concept, out of "
+        "those of the picture and all of a folder. The table is saved as CSV and JSON.\n\nCompare settings of Learn "
+        "Concept Tokens by the same picture, encoder, seed and folder. "
+        + (
+            "The folder comes with the pack."
+            if lab
+            else "First put pictures of other concepts, one each, into a folder `concepts` in ComfyUI's `input` folder."
+        ),
+        420,
+    )
+    model, clip, vae = studio.load()
+    vision, picture = studio.vision(), studio.picture()
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    folder = PROTOTYPES if lab else "concepts"
+    prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 1, clip_vision=vision, folder=folder)
+    sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="score_overlay")
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=concepts, **variant.learn)
+    wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
+    scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 3, **wires, **variant.score)
+    sheet.add("SaveImage", 4, "Save sheet", images=scored, filename_prefix="score_sheet")
+    sheet.add("SaveImage", 4, "Save sources", images=sources, filename_prefix="score_sources")
+
+
 Builder = Callable[[Studio], None]
-BUILDERS: dict[str, Builder] = {f.__name__: f for f in (see_where_words_land, take_a_picture_apart, erase_a_concept)}
+BUILDERS: dict[str, Builder] = {
+    f.__name__: f for f in (see_where_words_land, take_a_picture_apart, erase_a_concept, score_concepts)
+}
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
     name + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
 }
@@ -263,7 +208,9 @@ def workflow(name: str) -> str:
 
 
 def main() -> None:
-    (FOLDER / "input").mkdir(parents=True, exist_ok=True)
+    (FOLDER / "input" / PROTOTYPES).mkdir(parents=True, exist_ok=True)
+    for name in OBJECTS:
+        object_picture(name).save(FOLDER / "input" / PROTOTYPES / f"{name}.png", optimize=True)
     for name, seed in PICTURES.items():
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
         Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)

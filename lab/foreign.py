@@ -24,7 +24,21 @@ class CheckpointLoaderSimple(io.ComfyNode):
         )
 
 
-FOREIGN_NODES: tuple[type[io.ComfyNode], ...] = (CheckpointLoaderSimple,)
+class CLIPVisionLoader(io.ComfyNode):
+    """A picture encoder of the models folder."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CLIPVisionLoader",
+            display_name="Load CLIP Vision",
+            category="loaders",
+            inputs=[io.Combo.Input("clip_name", options=[])],
+            outputs=[io.ClipVision.Output(display_name="CLIP_VISION")],
+        )
+
+
+FOREIGN_NODES: tuple[type[io.ComfyNode], ...] = (CheckpointLoaderSimple, CLIPVisionLoader)
 
 
 def drawing_registry() -> Registry:

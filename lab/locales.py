@@ -16,7 +16,14 @@ from ..nodes.sockets import CATEGORY
 
 FOLDER = Path(__file__).parents[1] / "locales"
 SOURCE = "en"
-OWN_TYPES = ("CONCEPTS", "CONCEPT_PICTURES", "CONCEPT_TOKENS", "ATTENTION_CAPTURE", "ERASURE")
+OWN_TYPES = (
+    "CONCEPTS",
+    "CONCEPT_PICTURES",
+    "CONCEPT_TOKENS",
+    "ATTENTION_CAPTURE",
+    "ERASURE",
+    "CONCEPT_PROTOTYPES",
+)
 _SPECIAL = re.compile(r"[{}@|$]")
 _ESCAPED = re.compile(r"\{'([{}@|$])'\}")
 

@@ -19,6 +19,8 @@ SHOWN = {
     "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
     "ConceptAtelierLearnConceptTokens": PICTURE,
     "ConceptAtelierShowWordHeatmap": PICTURE,
+    "ConceptAtelierScoreConcepts": PICTURE + 6 * LINE,
+    "ConceptAtelierLoadConceptPrototypes": 4 * LINE,
     "ConceptAtelierEraseConcepts": 6 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 4 * LINE,

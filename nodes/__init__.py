@@ -8,11 +8,14 @@ from .edit_concepts import EditConcepts
 from .encode_concept_prompt import EncodeConceptPrompt
 from .erase_concepts import EraseConcepts, SaveErasureAsLora
 from .learn_concept_tokens import LearnConceptTokens
+from .load_concept_prototypes import LoadConceptPrototypes
+from .load_lab_clip_vision import LoadLabClipVision
 from .load_lab_model import LoadLabModel
 from .localize_concepts import LocalizeConcepts
 from .localize_words import LocalizeWords
 from .match_concepts import MatchConcepts
 from .save_adapter_as_lora import SaveAdapterAsLora
+from .score_concepts import ScoreConcepts
 from .show_word_heatmap import ShowWordHeatmap
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -31,6 +34,9 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ShowWordHeatmap,
     EraseConcepts,
     SaveErasureAsLora,
+    LoadLabClipVision,
+    LoadConceptPrototypes,
+    ScoreConcepts,
 )
 
 __all__ = ["NODES"]

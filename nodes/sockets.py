@@ -10,6 +10,7 @@ Concepts = io.Custom("CONCEPTS")
 ConceptPictures = io.Custom("CONCEPT_PICTURES")
 ConceptTokens = io.Custom("CONCEPT_TOKENS")
 AttentionCapture = io.Custom("ATTENTION_CAPTURE")
+ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1

@@ -269,3 +269,7 @@ class Clip(Socket):
 
 class Vae(Socket):
     io_type = "VAE"
+
+
+class ClipVision(Socket):
+    io_type = "CLIP_VISION"

@@ -4,11 +4,11 @@ import hashlib
 
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from .. import folders
-from ..images import from_pil, to_pil
+from ..images import from_pil, read_frames, to_pil
 from ..schema_standin import io, ui
 
 MAX_SIDE = 16384
@@ -31,7 +31,7 @@ class LoadImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: str) -> io.NodeOutput:
-        frames = read_frames(image)
+        frames = read_frames(folders.current().find_picture(image))
         size = frames[0][0].shape
         same = [(colours, mask) for colours, mask in frames if colours.shape == size]
         masks = [torch.zeros(NO_MASK) if mask is None else mask for _, mask in same]
@@ -48,16 +48,6 @@ class LoadImage(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, image: str) -> str:
         return hashlib.sha256(folders.current().find_picture(image).read_bytes()).hexdigest()
-
-
-def read_frames(name: str) -> list[tuple[Tensor, Tensor | None]]:
-    """Every frame of a picture in the input folder, upright. Raises ``ValueError`` for a file that is no picture."""
-    path = folders.current().find_picture(name)
-    try:
-        with Image.open(path) as opened:
-            return [from_pil(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(opened)]
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
 
 
 class SaveImage(io.ComfyNode):

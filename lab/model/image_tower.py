@@ -64,7 +64,7 @@ class ContrastivePair(nn.Module):
 
     def encode_image(self, picture: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 of any size to unit vectors."""
-        return self.image(F.interpolate(picture, (SIDE, SIDE), mode="area") * 2 - 1)
+        return self.image(small_pictures(picture))
 
     def forward(self, picture: Tensor, tokens: Tensor) -> Tensor:
         """Similarities (B, B), rows pictures, columns captions, times the scale; pictures in -1..1 at ``SIDE``."""
@@ -75,22 +75,49 @@ class ContrastivePair(nn.Module):
         return {key: value for key, value in self.state_dict().items() if not key.startswith("text.")}
 
 
+def small_pictures(picture: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in 0..1 of any size as the tower reads them: (B, 3, 64, 64) in -1..1."""
+    return F.interpolate(picture, (SIDE, SIDE), mode="area") * 2 - 1
+
+
 def load_contrastive_pair(folder: Path | None = None) -> ContrastivePair:
     """The pair that ships, or another model folder's, in evaluation mode.
 
     Raises:
         FileNotFoundError: naming the missing file and how to make it.
     """
-    from .weights import FILES, IMAGE_TOWER_FILE, WEIGHTS, load_part
+    from .weights import FILES, WEIGHTS, load_part
 
     folder = folder or WEIGHTS
-    for name in (FILES["text_encoder"], IMAGE_TOWER_FILE):
+    _check_files(folder, FILES["text_encoder"])
+    pair = ContrastivePair()
+    pair.load_state_dict(
+        _tower_tensors(folder) | {f"text.{key}": value for key, value in load_part(folder, "text_encoder").items()}
+    )
+    return pair.eval().requires_grad_(False)
+
+
+def load_image_tower(folder: Path | None = None) -> ImageTower:
+    """The image tower alone, which needs no transformers. Raises as :func:`load_contrastive_pair` does."""
+    from .weights import WEIGHTS
+
+    tower, prefix = ImageTower(), "image."
+    tensors = _tower_tensors(folder or WEIGHTS)
+    tower.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    return tower.eval().requires_grad_(False)
+
+
+def _tower_tensors(folder: Path) -> dict[str, Tensor]:
+    from .weights import IMAGE_TOWER_FILE
+
+    _check_files(folder, IMAGE_TOWER_FILE)
+    return {key: value.float() for key, value in load_tensors(folder / IMAGE_TOWER_FILE)[0].items()}
+
+
+def _check_files(folder: Path, *names: str) -> None:
+    for name in names:
         if not (folder / name).exists():
             raise FileNotFoundError(
                 f"{folder / name} is missing. Restore the file from the repository, or train one with "
                 f"`python -m concept_atelier lab train text` and `lab publish`."
             )
-    pair = ContrastivePair()
-    tower = {key: value.float() for key, value in load_tensors(folder / IMAGE_TOWER_FILE)[0].items()}
-    pair.load_state_dict(tower | {f"text.{key}": value for key, value in load_part(folder, "text_encoder").items()})
-    return pair.eval().requires_grad_(False)

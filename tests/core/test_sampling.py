@@ -84,3 +84,18 @@ def test_with_a_seed_each_rows_do_not_depend_on_their_place():
     drawn = ddim(one_picture_model([]), told(2, 3), told(1, 0), (4, 4), steps=2, seed=[7, 8])
     alone = ddim(one_picture_model([]), told(1, 3), told(1, 0), (4, 4), steps=2, seed=[8])
     torch.testing.assert_close(drawn[1:], alone)
+
+
+def test_every_pass_is_told_of_and_may_stop_the_run():
+    seen, told_of = [], []
+    ddim(one_picture_model(seen), told(1, 1), told(1, 0), (2, 2), steps=4, on_step=lambda *at: told_of.append(at))
+    assert told_of == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(seen) == 4
+
+    def stop(step, total):
+        if step == 2:
+            raise InterruptedError
+
+    seen.clear()
+    with pytest.raises(InterruptedError):
+        ddim(one_picture_model(seen), told(1, 1), told(1, 0), (2, 2), steps=4, on_step=stop)
+    assert len(seen) == 2

@@ -41,6 +41,15 @@ def test_missing_pictures_are_copied(source, input_folder):
     }
 
 
+def test_pictures_of_folders_are_copied_into_theirs(source, input_folder):
+    (source / "set").mkdir()
+    (source / "set/three.png").write_bytes(b"three")
+    (source / "set/notes.txt").write_bytes(b"notes")
+    offer_pictures(source)
+    assert (input_folder / "set/three.png").read_bytes() == b"three"
+    assert not (input_folder / "set/notes.txt").exists() and (input_folder / "one.png").exists()
+
+
 def test_a_file_of_that_name_is_left_as_it_is(source, input_folder):
     input_folder.mkdir()
     (input_folder / "one.png").write_bytes(b"the user's own")

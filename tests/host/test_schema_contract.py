@@ -45,6 +45,7 @@ def probe(io, schema_of, input_of):
                     io.Int.Input("forced", force_input=True, lazy=True),
                     io.Image.Input("image", optional=True), io.Mask.Input("mask"), io.Latent.Input("latent"),
                     io.Conditioning.Input("cond"), io.Model.Input("model"), io.Clip.Input("clip"), io.Vae.Input("vae"),
+                    io.ClipVision.Input("vision"),
                     io.Custom("CONCEPTS").Input("concepts", tooltip="c"), io.AnyType.Input("any"),
                     io.MultiType.Input("several", [io.Latent, io.Image], tooltip="either"),
                 ],

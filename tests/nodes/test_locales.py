@@ -106,7 +106,7 @@ def test_escaping_can_be_undone():
 
 def test_our_socket_types_are_those_the_nodes_have():
     registry = default_registry()
-    stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "*"}
+    stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "CLIP_VISION", "*"}
     stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
     used = {
         entry.get_io_type()

@@ -9,7 +9,7 @@ from concept_atelier.host.schema_standin import sockets
 from concept_atelier.nodes import NODES
 from concept_atelier.nodes.sockets import CATEGORY
 
-VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase"}
+VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score"}
 # The maker's own name for it in the issue: what comes out stands first.
 NOUNS = {"Concepts From Masks"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
@@ -165,7 +165,7 @@ def test_words_people_search_for_are_words(node):
 @every_node
 def test_sentences_end_and_categories_are_known(node):
     schema = node.GET_SCHEMA()
-    places = {"attribute", "compose", "erase", "learn", "localize"}
+    places = {"attribute", "compose", "erase", "evaluate", "learn", "localize"}
     assert schema.category == CATEGORY or schema.category.removeprefix(f"{CATEGORY}/") in places
     for entry in schema.inputs:
         said = entry.as_dict()["tooltip"]

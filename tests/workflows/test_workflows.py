@@ -31,11 +31,14 @@ PICTURES = {
     "take_a_picture_apart": {
         f"apart_{part}": 1 for part in ("overlay", "loss", "first", "second", "together", "new_scene")
     },
+    "score_concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
+REPORTS = {"score_concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
 MODELS = {
     "see_where_words_land": set(),
     "erase_a_concept": {"loras/atelier/erased.safetensors"},
     "take_a_picture_apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
+    "score_concepts": set(),
 }
 SMALL = {
     ("KSampler", "steps"): 1,
@@ -44,11 +47,19 @@ SMALL = {
     ("EmptyLatentImage", "height"): 64,
     ("ConceptAtelierLearnConceptTokens", "steps"): 2,
     ("ConceptAtelierLearnConceptTokens", "preview_every"): 0,
+    ("ConceptAtelierScoreConcepts", "draws"): 1,
+    ("ConceptAtelierScoreConcepts", "steps"): 1,
     # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
     ("ConceptAtelierLocalizeConcepts", "count"): 2,
     ("ConceptAtelierLocalizeConcepts", "saliency_threshold"): 0.0,
     ("ConceptAtelierLocalizeConcepts", "adjacency"): False,
 }
+
+LOADERS = {
+    "CheckpointLoaderSimple": "ConceptAtelierLoadLabModel",
+    "CLIPVisionLoader": "ConceptAtelierLoadLabClipVision",
+}
+"""Of a twin, and what its lab workflow has in their place."""
 
 every_file = pytest.mark.parametrize("name", NAMES)
 every_twin = pytest.mark.parametrize("name", TWINS)
@@ -155,20 +166,23 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
     graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
     with pytest.raises(WorkflowError) as caught:
         check(graph, registry)
-    (problem,) = caught.value.problems
-    assert "unknown node class 'CheckpointLoaderSimple'" in problem
+    problems = caught.value.problems
+    assert all("unknown node class" in problem for problem in problems if "concepts" not in problem)
+    assert any("unknown node class 'CheckpointLoaderSimple'" in problem for problem in problems)
 
 
 @every_twin
 def test_a_twin_with_its_loader_is_sound(name, tmp_path):
     pictures = tmp_path / "input"
-    pictures.mkdir()
+    (pictures / "concepts").mkdir(parents=True)
     Image.new("RGB", (64, 64)).save(pictures / "example.png")
+    Image.new("RGB", (64, 64)).save(pictures / "concepts" / "cat.png")
     with folders.use(folders.headless(tmp_path, (pictures,))):
         registry = drawing_registry()
         graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
-        loader = next(key for key, node in graph.items() if node.class_type == "CheckpointLoaderSimple")
-        graph[loader] = GraphNode(loader, "ConceptAtelierLoadLabModel", "loader", {})
+        for key, node in list(graph.items()):
+            if node.class_type in LOADERS:
+                graph[key] = GraphNode(key, LOADERS[node.class_type], "loader", {})
         check(graph, registry)
 
 
@@ -182,7 +196,7 @@ def test_a_twin_does_what_its_lab_workflow_does(name, registry):
         return ours, sorted(n.inputs["filename_prefix"] for n in graph.values() if n.class_type == "SaveImage")
 
     (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix("_checkpoint"))
-    assert ours == [kind for kind in theirs if kind != "ConceptAtelierLoadLabModel"]
+    assert ours == [kind for kind in theirs if kind not in LOADERS.values()]
     assert len(files) == len(their_files)
     sizes = {
         node.inputs["width"]
@@ -207,7 +221,7 @@ def test_it_walks_to_its_end_and_leaves_what_it_says(name, walked):
     written = sorted(path.relative_to(out).as_posix() for path in result.files if "temp" not in path.parts)
     counts = PICTURES[name]
     pictures = [f"{stem}_{number:05}_.png" for stem, count in counts.items() for number in range(1, count + 1)]
-    assert written == sorted([*pictures, *(f"models/{model}" for model in MODELS[name])])
+    assert written == sorted([*pictures, *(f"models/{model}" for model in MODELS[name]), *REPORTS.get(name, ())])
     on_disk = {path for path in out.rglob("*") if path.is_file()}
     assert on_disk == set(result.files)
 

@@ -1,0 +1,32 @@
+"""A folder of pictures of the world's objects, for the example workflow that scores concepts."""
+
+from PIL import Image
+
+from .world.atlas import load_atlas
+
+PROTOTYPES = "lab_concepts"
+"""The folder, in the input folder."""
+OBJECTS = (
+    "cat",
+    "fish",
+    "apple",
+    "mushroom",
+    "sunflower",
+    "house",
+    "car",
+    "rocket",
+    "umbrella",
+    "robot",
+    "tomato",
+    "bell",
+)
+OBJECT_SIDE, OBJECT_STYLE = 64, "twemoji"
+"""Which objects, none of them in the workflows' own pictures; how large, and in which style."""
+
+
+def object_picture(name: str) -> Image.Image:
+    """An object of the world alone, small, its surroundings transparent."""
+    small = load_atlas().icon(name, OBJECT_STYLE).resize((OBJECT_SIDE * 3 // 4,) * 2, Image.Resampling.LANCZOS)
+    picture = Image.new("RGBA", (OBJECT_SIDE, OBJECT_SIDE))
+    picture.paste(small, (OBJECT_SIDE // 8, OBJECT_SIDE // 8))
+    return picture

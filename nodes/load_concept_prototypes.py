@@ -1,0 +1,78 @@
+"""Load Concept Prototypes."""
+
+from typing import Any
+
+import torch
+
+from ..core.evaluate.prototypes import merge
+from ..core.evaluate.sources import GROUNDS
+from ..host import concept_folders, folders
+from ..host.progress import start_progress
+from ..host.schema import io, make_input, make_schema, ui
+from ..host.vision import picture_features
+from .sockets import CATEGORY, ConceptPrototypes
+
+
+class LoadConceptPrototypes(io.ComfyNode):
+    """A folder of concept pictures as what pictures can be taken for."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierLoadConceptPrototypes",
+            display_name="Load Concept Prototypes",
+            category=f"{CATEGORY}/evaluate",
+            description=(
+                "Reads a folder of pictures of concepts, so that Score Concepts can say whether a picture is taken for "
+                "the right one out of all of them (ACC^1, ACC^3). One picture a concept, folder/cat.png, or a folder "
+                "of several, folder/cat/1.png."
+            ),
+            search_aliases=["ACC folder", "classification", "benchmark set", "evaluate"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.ClipVision.Input("clip_vision", tooltip="The same that Score Concepts looks with."),
+                io.String.Input(
+                    "folder",
+                    default="concepts",
+                    tooltip="Its name in the input folder. SOURCES of Score Concepts, saved there, are such pictures.",
+                ),
+                make_input(
+                    io.Combo.Input,
+                    "ground",
+                    options=list(GROUNDS),
+                    default="grey",
+                    advanced=True,
+                    tooltip="What shows through transparent pictures; as in Score Concepts.",
+                ),
+            ],
+            outputs=[
+                ConceptPrototypes.Output(display_name="PROTOTYPES", tooltip="For Score Concepts."),
+                io.String.Output(display_name="NAMES", tooltip="The concepts' names, one per line."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip_vision: Any, folder: str, ground: str) -> io.NodeOutput:
+        files, progress = concept_folders.list_concepts(folders.current(), folder), start_progress(cls.hidden.unique_id)
+        features = []
+        for number, file in enumerate(files, 1):
+            features.append(picture_features(clip_vision, concept_folders.read_concept(file, ground)))
+            progress(number, len(files))
+        made = merge([file.name for file in files], torch.cat(features))
+        said = f"{len(made)} concepts of {len(files)} pictures: {', '.join(made.names)}"
+        return io.NodeOutput(made, "\n".join(made.names), ui=ui.PreviewText(said))
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None) -> bool | str:
+        if folder is None:
+            return True
+        try:
+            concept_folders.list_concepts(folders.current(), folder)
+        except (FileNotFoundError, ValueError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> str:
+        return "" if folder is None else concept_folders.fingerprint(folders.current(), folder)

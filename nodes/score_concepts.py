@@ -1,0 +1,171 @@
+"""Score Concepts."""
+
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from ..core import types
+from ..core.evaluate.prototypes import Prototypes
+from ..core.evaluate.sources import GROUNDS
+from ..host import folders
+from ..host.adapters import backbone_of
+from ..host.concept_drawing import DrawSettings
+from ..host.contact_sheet import score_sheet
+from ..host.evaluation import SourceSettings, evaluate
+from ..host.progress import start_progress
+from ..host.schema import io, make_input, make_schema, ui
+from ..host.score_reports import describe_scores, save_reports, scores_csv, scores_json
+from .sockets import CATEGORY, MAX_SEED, ConceptPrototypes, Concepts, ConceptTokens, picture_of
+
+CLASSIFY = ("each picture", "mean of pictures")
+
+
+class ScoreConcepts(io.ComfyNode):
+    """How well tokens redraw what they were learnt from (ConceptExpress' evaluation)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return make_schema(
+            node_id="ConceptAtelierScoreConcepts",
+            display_name="Score Concepts",
+            category=f"{CATEGORY}/evaluate",
+            description=(
+                "Draws each token alone and all together, and scores the pictures by ConceptExpress' evaluation. "
+                "SIM^I: how alike the concept. ACC^1, ACC^3: it is taken for this concept, or among the best three. "
+                "SIM^C: how alike the whole picture all of them together are. 1 is best; compare methods by the same "
+                "CLIP_VISION only."
+            ),
+            search_aliases=["evaluate", "CLIP score", "similarity", "SIM ACC", "benchmark", "ConceptExpress metrics"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to draw with: MODEL of Learn Concept Tokens."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.ClipVision.Input(
+                    "clip_vision", tooltip="Looks at the pictures: Load CLIP Vision, or Load Lab CLIP Vision."
+                ),
+                io.Image.Input("image", tooltip="The picture that the concepts were found in."),
+                Concepts.Input("concepts", tooltip="What the tokens were learnt from: masks cut out the sources."),
+                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens, named as the concepts are."),
+                io.Int.Input("draws", default=8, min=1, max=64, tooltip="Pictures of each token, and of all together."),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Of DDIM, a picture. The paper takes 50."),
+                io.Float.Input(
+                    "guidance",
+                    default=4.0,
+                    min=1.0,
+                    max=30.0,
+                    step=0.5,
+                    round=0.01,
+                    tooltip="How closely the prompt is followed (CFG). The paper takes 7.5.",
+                ),
+                io.String.Input(
+                    "template", default="a photo of {}", tooltip="The sentence that is drawn; {} is where concepts go."
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="Of the first picture of every prompt; the next ones have the seeds after it.",
+                ),
+                *_advanced_inputs(),
+                io.String.Input(
+                    "filename_prefix",
+                    default="scores/concepts",
+                    tooltip="A CSV and a JSON file of this name in the output folder; a / makes a folder. Empty: none.",
+                ),
+                ConceptPrototypes.Input(
+                    "prototypes",
+                    optional=True,
+                    tooltip="From Load Concept Prototypes: more concepts that pictures may be mistaken for.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="SHEET", tooltip="A row a concept: its source, its pictures, their similarities."
+                ),
+                io.String.Output(display_name="CSV", tooltip="A line a concept, and one of all."),
+                io.String.Output(display_name="JSON", tooltip="The same, settings, and each picture's similarities."),
+                io.Image.Output(
+                    display_name="SOURCES",
+                    tooltip="Each concept alone on plain ground, to be saved for Load Concept Prototypes.",
+                ),
+                io.Image.Output(display_name="PICTURES", tooltip="All that was drawn, token by token, then together."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        clip_vision: Any,
+        image: Tensor,
+        concepts: types.Concepts,
+        tokens: types.ConceptTokens,
+        ground: str,
+        crop: bool,
+        classify: str,
+        filename_prefix: str,
+        prototypes: Prototypes | None = None,
+        **drawing: Any,
+    ) -> io.NodeOutput:
+        if filename_prefix:
+            folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        draw, compare = DrawSettings(**drawing), SourceSettings(ground, crop, classify == CLASSIFY[1])
+        progress = start_progress(cls.hidden.unique_id)
+        done = evaluate(backbone, clip_vision, picture, concepts, tokens, draw, compare, prototypes, progress)
+        settings = {**asdict(draw), **asdict(compare), "family": backbone.family}
+        texts = {"csv": scores_csv(done.scores), "json": scores_json(done.scores, settings)}
+        if filename_prefix:
+            save_reports(folders.current().output, filename_prefix, texts)
+        sheet = score_sheet(done)
+        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | ui.PreviewText(describe_scores(done.scores)).as_dict()
+        return io.NodeOutput(sheet, *texts.values(), done.sources.movedim(1, -1), done.all_pictures(), ui=shown)
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
+        return folders.name_verdict(filename_prefix or None, "filename_prefix")
+
+
+def _advanced_inputs() -> list[io.Input]:
+    return [
+        make_input(
+            io.Combo.Input,
+            "ground",
+            options=list(GROUNDS),
+            default="grey",
+            advanced=True,
+            tooltip="What a concept's source stands on, its surroundings left out. Grey is what encoders take "
+            "for nothing in particular.",
+        ),
+        make_input(
+            io.Boolean.Input,
+            "crop",
+            default=False,
+            advanced=True,
+            tooltip="Cut each concept out of the picture, so that its source is as large as what is drawn.",
+        ),
+        make_input(
+            io.Combo.Input,
+            "classify",
+            options=list(CLASSIFY),
+            default=CLASSIFY[0],
+            advanced=True,
+            tooltip="What ACC^1 and ACC^3 count: the share of single pictures, or whether their mean is right.",
+        ),
+        make_input(
+            io.Int.Input,
+            "batch",
+            default=4,
+            min=1,
+            max=64,
+            advanced=True,
+            tooltip="Pictures drawn at once: fewer need less memory. The pictures stay the same.",
+        ),
+    ]
