@@ -137,4 +137,4 @@ class LocalizeConcepts(io.ComfyNode):
         found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
-        return io.NodeOutput(found, concept_masks(found), overlay, ui=shown)
+        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -95,7 +95,7 @@ def localize_masks(
     seen = observe(backbone, image, settings, seed, on_step)
     found = concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
     _all_done(settings, on_step)
-    return found
+    return replace(found, outline=settings.outline)
 
 
 @torch.no_grad()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..types import Outline
+
 Saliency = Literal["end_of_text", "border", "both", "none"]
 Merge = Literal["linked", "background"]
 
@@ -40,6 +42,8 @@ class LocalizeSettings:
         min_area: concepts that cover less than this share of the grid are dropped.
         max_concepts: only the most salient are kept; None keeps all.
         count: wanted number of concepts; None lets the method decide.
+        outline: how masks are drawn in the picture's size: ``smooth`` from the grid alone (as far as the paper goes),
+            ``edges`` along the picture's edges (:mod:`.guided`).
     """
 
     timestep: int = 0
@@ -63,6 +67,7 @@ class LocalizeSettings:
     min_area: float = 0.0
     max_concepts: int | None = None
     count: int | None = None
+    outline: Outline = "smooth"
 
     def __post_init__(self) -> None:
         for name in ("timestep", "noise_draws", "weight_power", "merge_threshold"):
@@ -77,6 +82,8 @@ class LocalizeSettings:
             raise ValueError(f"saliency must be end_of_text, border, both or none, got {self.saliency!r}")
         if self.merge not in ("linked", "background"):
             raise ValueError(f"merge must be linked or background, got {self.merge!r}")
+        if self.outline not in ("smooth", "edges"):
+            raise ValueError(f"outline must be smooth or edges, got {self.outline!r}")
         if self.grid_weights and (min(self.grid_weights) < 0 or max(self.grid_weights) == 0):
             raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
 
@@ -104,6 +111,7 @@ SMALL_GRID = LocalizeSettings(
     merge="background",
     merge_threshold=0.7,
     min_area=0.02,
+    outline="edges",
 )
 
 PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID}

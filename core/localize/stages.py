@@ -69,6 +69,7 @@ def concepts_from_attention(
         scores=chosen.scores,
         picture_size=picture_size,
         notes=notes + filtered + counted + limited,
+        outline=settings.outline,
     )
 
 

@@ -56,10 +56,18 @@ def smooth_masks(masks: Tensor, size: Size, covered: Size | None = None) -> Tens
     Returns:
         (N, H, W) bool, disjoint.
     """
+    return winners(mask_shares(masks, size, covered))
+
+
+def mask_shares(masks: Tensor, size: Size, covered: Size | None = None) -> Tensor:
+    """(N + 1, H, W) float32, how much of each pixel belongs to each of (N, h, w) masks and, last, to the background."""
     background = ~masks.any(0, keepdim=True)
-    shares = to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
-    winner = shares.argmax(0)
-    return winner[None] == torch.arange(len(masks), device=masks.device)[:, None, None]
+    return to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
+
+
+def winners(shares: Tensor) -> Tensor:
+    """(N, H, W) bool, where each of (N + 1, H, W) shares is the largest, without the last; ties go to the first."""
+    return shares.argmax(0)[None] == torch.arange(len(shares) - 1, device=shares.device)[:, None, None]
 
 
 _MODES = {"nearest": "nearest-exact", "bilinear": "bilinear"}
