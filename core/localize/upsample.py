@@ -15,6 +15,14 @@ def covered_size(picture_size: Size, latent_downscale: int) -> Size:
     return height, width
 
 
+def centre(picture: Tensor, covered: Size | None) -> Tensor:
+    """The centred part of a picture (..., H, W) that a grid stands for; all of it for None."""
+    if covered is None:
+        return picture
+    top, left = ((side - part) // 2 for side, part in zip(picture.shape[-2:], covered, strict=True))
+    return picture[..., top : top + covered[0], left : left + covered[1]]
+
+
 def to_pixels(
     maps: Tensor, size: Size, mode: Literal["nearest", "bilinear"] = "nearest", covered: Size | None = None
 ) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.core.localize.conceptexpress import localize_observed
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
@@ -24,7 +25,8 @@ def result():
 def known(knowing):
     """Rows of 16 cases for a model that knows."""
     cases = [make_case("development", index, 1, (128, 128), False) for index in range(16)]
-    return [score_case(case, knowing(case), SMALL_GRID) for case in cases]
+    seen = [knowing(case) for case in cases]
+    return [score_case(case, one, localize_observed(one, SMALL_GRID)) for case, one in zip(cases, seen, strict=True)]
 
 
 def mean(summary, method, resolution="pixel", metric="miou", group="all"):
@@ -65,7 +67,18 @@ def test_the_masks_of_another_scene_are_at_chance(result):
 def test_the_few_figures_have_names(result):
     figures = result["figures"]
     assert set(figures) == {
-        *("miou_grid", "miou_pixel", "ceiling_pixel", "recall", "precision", "count_error", "ari", "baselines"),
+        *(
+            "miou_grid",
+            "miou_pixel",
+            "miou_pixel_smooth",
+            "ceiling_pixel",
+            "ceiling_pixel_smooth",
+            "recall",
+            "precision",
+            "count_error",
+            "ari",
+            "baselines",
+        ),
     }
     assert figures["miou_pixel"] == mean(result["summary"], "concepts")
     assert figures["baselines"]["random"]["miou_pixel"] == mean(result["summary"], "random")
@@ -98,7 +111,7 @@ def test_cases_are_balanced(result):
 
 def test_the_result_is_json_with_its_arguments_and_intervals(result):
     again = json.loads(json.dumps(result, allow_nan=False))
-    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 3, 16, 1)
+    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 4, 16, 1)
     assert set(again["rows"][0]["scores"]) == set(METHODS)
     for method, resolutions in again["summary"]["all"]["scores"].items():
         for metrics in resolutions.values():
