@@ -31,6 +31,8 @@ def guided_masks(
 ) -> Tensor:
     """Hard masks in the picture's size: each pixel goes to the mask, or background, with the largest filtered share.
 
+    A mask that would vanish, such as a small one in a picture of mere noise, keeps its smooth outline.
+
     Args:
         masks: (N, h, w) bool, disjoint.
         picture: (1, 3, H, W) in 0..1.
@@ -51,7 +53,9 @@ def guided_masks(
     size = (picture.shape[-2], picture.shape[-1])
     cell = max(side / cells for side, cells in zip(covered or size, masks.shape[1:], strict=True))
     shares = mask_shares(masks, size, covered)
-    return winners(guided_filter(picture[0].to(shares), shares, max(1, round(reach * cell)), eps))
+    found = winners(guided_filter(picture[0].to(shares), shares, max(1, round(reach * cell)), eps))
+    vanished = winners(shares) & ~found.any(2, keepdim=True).any(1, keepdim=True)
+    return torch.where(vanished.any(0), vanished, found)
 
 
 def guided_filter(guide: Tensor, maps: Tensor, radius: int, eps: float) -> Tensor:

@@ -130,5 +130,14 @@ SMALL_GRID = LocalizeSettings(
     outline="edges",
 )
 
-PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID}
-"""``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
+DIFFSEG = LocalizeSettings(
+    timestep=300,
+    renormalise=True,
+    saliency="none",
+    cluster="diffseg",
+    merge_threshold=0.9,
+)
+
+PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID, "diffseg": DIFFSEG}
+"""``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16, ``diffseg`` as that paper
+publishes it, which makes segments of the background too."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.localize.guided import box_mean, guided_filter, guided_masks, pixel_masks
-from concept_atelier.core.localize.upsample import smooth_masks
+from concept_atelier.core.localize.upsample import mask_shares, smooth_masks, winners
 
 
 def noise(*shape):
@@ -62,6 +62,16 @@ def test_masks_stay_disjoint_and_fit_the_picture(three_concepts):
     masks = guided_masks(three_concepts.masks, noise(1, 3, 64, 96), covered=(64, 88))
     assert masks.shape == (len(three_concepts), 64, 96) and masks.dtype == torch.bool
     assert (masks.sum(0) <= 1).all()
+
+
+def test_no_mask_vanishes():
+    """A single cell in noise would lose everywhere."""
+    masks = torch.zeros(2, 8, 12, dtype=torch.bool)
+    masks[0, 3, 3], masks[1, :, 6:] = True, True
+    found = guided_masks(masks, noise(1, 3, 64, 96), reach=4)
+    shares = mask_shares(masks, (64, 96))
+    assert not winners(guided_filter(noise(1, 3, 64, 96)[0], shares, 32, 1e-5))[0].any()
+    assert torch.equal(found[0], smooth_masks(masks, (64, 96))[0]) and (found.sum(0) <= 1).all()
 
 
 def test_concepts_choose_their_outline(three_concepts):
