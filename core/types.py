@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Outline = Literal["smooth", "edges"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Concepts:
         notes: what the localiser had to decide (fall-backs taken), for people.
         covered: (H, W) of the centred part of the picture that the grid stands for, where a model crops sides to
             multiples of its latent cells; None is all of it.
+        outline: how masks are drawn in the picture's size: ``smooth`` from the grid alone, ``edges`` along the edges of
+            the picture, where that is at hand.
     """
 
     masks: Tensor
@@ -29,6 +34,7 @@ class Concepts:
     picture_size: tuple[int, int]
     notes: tuple[str, ...] = ()
     covered: tuple[int, int] | None = None
+    outline: Outline = "smooth"
 
     def __post_init__(self) -> None:
         n = len(self.names)

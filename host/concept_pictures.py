@@ -5,15 +5,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.localize.upsample import smooth_masks
+from ..core.localize.guided import pixel_masks
 from ..core.types import Concepts
 from .drawing import colour_of, overlay_masks
 from .labels import Colour
 
 
-def concept_masks(concepts: Concepts) -> Tensor:
-    """MASK (N, H, W): each concept in the picture's size, outlines smoothed, disjoint where the masks are."""
-    return smooth_masks(concepts.masks, concepts.picture_size, concepts.covered).float()
+def concept_masks(concepts: Concepts, picture: Tensor | None = None) -> Tensor:
+    """MASK (N, H, W): each concept in the picture's size, disjoint where the masks are. With the picture (1, 3, H, W)
+    outlines follow its edges, for concepts that ask for it."""
+    return pixel_masks(concepts, picture).float()
 
 
 def picture_for(concepts: Concepts, picture: Tensor | None) -> Tensor:
@@ -41,7 +42,7 @@ def concept_overlay(
         f"<{name}> {score:.2f}" if scores else f"<{name}>"
         for name, score in zip(concepts.names, concepts.scores.tolist(), strict=True)
     ]
-    return overlay_masks(picture[0].movedim(0, -1), concept_masks(concepts), labels, colours)[None]
+    return overlay_masks(picture[0].movedim(0, -1), concept_masks(concepts, picture), labels, colours)[None]
 
 
 def inherited_colours(concepts: Concepts, origin: Concepts) -> list[Colour]:

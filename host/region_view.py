@@ -26,7 +26,7 @@ def region_view(picture: Tensor, concepts: Concepts, save: SaveFile) -> dict[str
 
     In the map of labels red + 256 green is the number of a pixel's concept, counted from 1, and 0 is none.
     """
-    masks = concept_masks(concepts)
+    masks = concept_masks(concepts, picture)
     size = _shown_size(concepts.picture_size)
     labels = _labels(interpolate(masks[:, None], size, mode="nearest-exact")[:, 0])
     shown = interpolate(picture, size, mode="area").movedim(1, -1)

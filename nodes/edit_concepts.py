@@ -1,5 +1,6 @@
 """Edit Concepts."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -41,7 +42,11 @@ class EditConcepts(io.ComfyNode):
                 io.Boolean.Input(
                     "add_background", default=False, tooltip="Add what no concept covers, as a concept 'background'."
                 ),
-                io.Image.Input("image", optional=True, tooltip="The picture of the concepts, to show them over it."),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The picture of the concepts, to show them over it and to draw masks along its edges.",
+                ),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),
@@ -65,7 +70,9 @@ class EditConcepts(io.ComfyNode):
         edited = edit.edit(concepts, keep, drop, merge, rename)
         edited = edit.grow(edited, grow) if grow else edited
         edited = edit.add_background(edited) if add_background else edited
-        return io.NodeOutput(edited, concept_masks(edited), ui=cls._shown(picture, concepts, edited))
+        # Grey has no edges: without the picture outlines are smooth here, and what is handed on still may follow edges.
+        given, drawn = (it if image is not None else replace(it, outline="smooth") for it in (concepts, edited))
+        return io.NodeOutput(edited, concept_masks(drawn, picture), ui=cls._shown(picture, given, drawn))
 
     @classmethod
     def _shown(cls, picture: Tensor, given: types.Concepts, edited: types.Concepts) -> dict[str, Any]:

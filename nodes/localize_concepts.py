@@ -17,10 +17,12 @@ from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
 PRESETS_OWN = -1.0
 """Stands for what the preset says, where 0 means something."""
 
+PRESETS_OUTLINE = "as preset"
+
 
 def changed(knobs: Mapping[str, Any]) -> dict[str, Any]:
     """The knobs that were turned: without those that leave the preset's own value."""
-    own = {"min_clusters": 0}
+    own = {"min_clusters": 0, "outline": PRESETS_OUTLINE}
     return {name: value for name, value in knobs.items() if value != own.get(name, PRESETS_OWN)}
 
 
@@ -51,7 +53,8 @@ class LocalizeConcepts(io.ComfyNode):
                     options=list(PRESETS),
                     default="small_grid",
                     tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
-                    "Stable Diffusion at 512 pixels and more.",
+                    "Stable Diffusion at 512 pixels and more. diffseg: DiffSeg's merging as published, the background "
+                    "in segments too; there merge_threshold alone says how many.",
                 ),
                 io.Int.Input(
                     "min_clusters",
@@ -92,7 +95,7 @@ class LocalizeConcepts(io.ComfyNode):
                     default=0,
                     min=0,
                     max=50,
-                    tooltip="How many concepts there are, if you know; 0 lets the method decide.",
+                    tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
                 ),
                 make_input(
                     io.Int.Input,
@@ -109,7 +112,25 @@ class LocalizeConcepts(io.ComfyNode):
                     min=0,
                     max=MAX_SEED,
                     control_after_generate=True,
-                    tooltip="Of the noise that the small_grid preset adds; the paper preset uses none.",
+                    tooltip="Of the noise that the small_grid preset adds; the others use none.",
+                ),
+                io.Combo.Input(
+                    "outline",
+                    options=[PRESETS_OUTLINE, "edges", "smooth"],
+                    default=PRESETS_OUTLINE,
+                    tooltip="How masks are drawn in the picture's size. edges: along the picture's edges (small_grid). "
+                    "smooth: from the grid alone (paper).",
+                ),
+                make_input(
+                    io.Float.Input,
+                    "neighbour_reach",
+                    default=PRESETS_OWN,
+                    min=PRESETS_OWN,
+                    max=4.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="How far, in cells of the grid, attention is evened out among neighbours of like colour "
+                    "before it is clustered; 0 leaves it as it is. -1 takes the preset's own.",
                 ),
             ],
             outputs=[
@@ -137,4 +158,4 @@ class LocalizeConcepts(io.ComfyNode):
         found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
-        return io.NodeOutput(found, concept_masks(found), overlay, ui=shown)
+        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -96,4 +96,4 @@ class LocalizeWords(io.ComfyNode):
         found = localize_words(backbone, picture, lines_of(words), settings, seed)
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
-        return io.NodeOutput(found, concept_masks(found), overlay, ui=shown)
+        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -18,7 +18,7 @@ from ..attention.selection import Grid, Selection
 from ..attention.words import find_word
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..schedule import add_noise
-from ..types import Concepts
+from ..types import Concepts, Outline
 from .conceptexpress import check_picture
 from .edit import check_name
 from .from_masks import attention_targets
@@ -45,6 +45,7 @@ class WordSettings:
         affinity_power: how often self-attention is followed (matrix power).
         margin: by how much a word must lead in a cell, of 1.
         fill: give cells without a leader to the one that leads by less.
+        outline: how masks are drawn in the picture's size, see :class:`~.settings.LocalizeSettings`.
         tries: new noise levels when a word is left without a cell; in the last half of them the margin is 0.
     """
 
@@ -60,6 +61,7 @@ class WordSettings:
     margin: float = 0.1
     fill: bool = False
     tries: int = 4
+    outline: Outline = "smooth"
 
     def __post_init__(self) -> None:
         low, high = self.timesteps
@@ -75,7 +77,7 @@ class WordSettings:
 
 PRESETS: Mapping[str, WordSettings] = {
     "paper": WordSettings(),
-    "small_grid": WordSettings(draws=4, cross_downscale=None, self_downscale=None),
+    "small_grid": WordSettings(draws=4, cross_downscale=None, self_downscale=None, outline="edges"),
 }
 """``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
 
@@ -146,6 +148,7 @@ def localize_words(
         picture_size=size,
         notes=found.notes,
         covered=covered_size(size, backbone.latent_downscale),
+        outline=settings.outline,
     )
 
 

@@ -20,6 +20,7 @@ from ..schedule import add_noise
 from ..types import Concepts
 from .aggregate import aggregate_self_attention, clustering_grid, grid_weights, self_grids
 from .from_masks import concepts_from_masks
+from .neighbours import cell_colours, even_out
 from .saliency import combine_saliency, end_of_text_saliency
 from .settings import PAPER, LocalizeSettings
 from .stages import concepts_from_attention
@@ -36,6 +37,7 @@ class Observation:
     Attributes:
         attention: (h*w, h*w) float32, aggregated self-attention, rows sum to one.
         saliency: (h, w) float, higher for objects.
+        colours: (h*w, 3) float, the mean colour of each cell.
         grid: (h, w).
         picture_size: (H, W) in pixels.
         notes: what had to be decided, for people.
@@ -44,6 +46,7 @@ class Observation:
 
     attention: Tensor
     saliency: Tensor
+    colours: Tensor
     grid: Grid
     picture_size: tuple[int, int]
     notes: tuple[str, ...] = ()
@@ -77,7 +80,10 @@ def localize(
 
 def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> Concepts:
     """:func:`localize` for a picture that the model has been shown already."""
-    found = concepts_from_attention(seen.attention, seen.saliency, settings, seen.picture_size)
+    attention = seen.attention
+    if settings.neighbour_reach:
+        attention = even_out(attention, seen.colours, seen.grid, settings.neighbour_reach, settings.neighbour_contrast)
+    found = concepts_from_attention(attention, seen.saliency, settings, seen.picture_size)
     return replace(found, notes=seen.notes + found.notes, covered=seen.covered)
 
 
@@ -95,7 +101,7 @@ def localize_masks(
     seen = observe(backbone, image, settings, seed, on_step)
     found = concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
     _all_done(settings, on_step)
-    return found
+    return replace(found, outline=settings.outline)
 
 
 @torch.no_grad()
@@ -129,7 +135,8 @@ def observe(
     size = (image.shape[-2], image.shape[-1])
     covered = covered_size(size, backbone.latent_downscale)
     # On the CPU, where the masks and pictures of people lie.
-    return Observation(attention.cpu(), saliency.cpu(), grid, size, notes + decided, covered)
+    colours = cell_colours(image, grid, covered).cpu().float()
+    return Observation(attention.cpu(), saliency.cpu(), colours, grid, size, notes + decided, covered)
 
 
 def show(

@@ -9,8 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..attention.selection import Grid
 from ..types import Concepts
-
-Size = tuple[int, int]
+from .upsample import Size, centre
 
 
 def concepts_from_masks(
@@ -97,8 +96,7 @@ def separate(masks: Tensor) -> Tensor:
 
 def crop(masks: Tensor, covered: Size) -> Tensor:
     """The centred part (N, H', W') of masks. Raises ``ValueError`` for masks with no pixel in it."""
-    top, left = ((side - part) // 2 for side, part in zip(masks.shape[1:], covered, strict=True))
-    inside = masks[:, top : top + covered[0], left : left + covered[1]]
+    inside = centre(masks, covered)
     _refuse(~inside.flatten(1).any(1), "lies wholly in the edge that the model's latent leaves out")
     return inside
 

@@ -19,8 +19,12 @@ def merge_against_background(
     reach: float,
     adjacency: Tensor | None = None,
     count: int | None = None,
+    least: float = 1.0,
 ) -> Tensor:
     """Join the closest two parts, again and again, while they are within reach of each other.
+
+    With a ``count``, joining goes on whatever the reach, as long as so many groups of at least ``least`` cells
+    are left: scraps of background that were taken for parts do not count, so they cannot stand for a thing.
 
     Closeness of a and b is ``d(a, b) / min(d(a, ground), d(b, ground))`` with the symmetric Kullback-Leibler
     divergence d between mean attention rows.
@@ -32,13 +36,19 @@ def merge_against_background(
         reach: the largest closeness that is joined; 0 joins nothing, 1 what is nearer to each other than to the
             background.
         adjacency: (K, K) bool, which parts touch; others are not joined, unless a ``count`` leaves no other choice.
-        count: join until so many are left, whatever the reach.
+        count: wanted number of groups; None lets the reach decide.
+        least: cells that a group has, to count.
 
     Returns:
         (K,) long labels 0..k-1, in the order of each group's first part.
     """
     labels = torch.arange(len(features), device=features.device)
-    while int(labels.max()) + 1 > (count or 1):
+    chosen, counting = labels, 0
+    while True:
+        if count is not None and (large := min(count, _groups(labels, areas, least))) >= counting:
+            chosen, counting = labels, large
+        if int(labels.max()) == 0:
+            break
         apart = closeness(weighted_means(features, areas, labels), background)
         beside = between_clusters(adjacency, labels)
         if beside is not None and (count is None or (beside & torch.isfinite(apart)).any()):
@@ -47,7 +57,13 @@ def merge_against_background(
         if not torch.isfinite(nearest) or (count is None and nearest > reach):
             break
         labels = join(labels, *divmod(int(apart.argmin()), len(apart)))
-    return labels
+    return labels if count is None else chosen
+
+
+def _groups(labels: Tensor, areas: Tensor, least: float) -> int:
+    """How many labels (K,) have parts of at least so many cells together; areas (K,)."""
+    sums = torch.zeros(int(labels.max()) + 1, device=areas.device).index_add_(0, labels, areas.float())
+    return int((sums >= least).sum())
 
 
 def closeness(centres: Tensor, background: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ..clustering.components import touching
 from ..clustering.divergence import symmetric_kl
 from ..clustering.finch import Level, cluster_means, finch, last_with_at_least, merge_to_count
 from ..types import Concepts
+from .diffseg import diffseg
 from .merge import merge_against_background
 from .saliency import is_flat
 from .settings import LocalizeSettings
@@ -58,18 +59,33 @@ def concepts_from_attention(
         raise ValueError(f"attention {tuple(attention.shape)} does not fit a saliency map of {grid[0]}x{grid[1]} cells")
     if not torch.isfinite(saliency).all():
         raise ValueError("the saliency map holds NaN or infinite values")
-    level, tau, notes = pre_cluster(attention, settings.min_clusters)
-    candidates, filtered = drop_background(parts_of(level, saliency), saliency, settings.saliency_threshold)
-    merged, counted = join_parts(candidates, attention, tau, settings)
-    chosen, limited = limit(merge_parts(candidates, merged, saliency), grid, settings)
+    find = segments if settings.cluster == "diffseg" else clustered
+    found, notes = find(attention, saliency, settings)
+    chosen, limited = limit(found, grid, settings)
     return Concepts(
         masks=chosen.masks,
         targets=chosen.features.view(-1, *grid) / chosen.features.sum(-1)[:, None, None],
         names=tuple(str(i) for i in range(1, len(chosen.masks) + 1)),
         scores=chosen.scores,
         picture_size=picture_size,
-        notes=notes + filtered + counted + limited,
+        notes=notes + limited,
+        outline=settings.outline,
     )
+
+
+def clustered(attention: Tensor, saliency: Tensor, settings: LocalizeSettings) -> tuple[Parts, tuple[str, ...]]:
+    """Concepts as ConceptExpress finds them: pre-clustering, filter, post-clustering; and notes."""
+    level, tau, notes = pre_cluster(attention, settings.min_clusters)
+    candidates, filtered = drop_background(parts_of(level, saliency), saliency, settings.saliency_threshold)
+    merged, counted = join_parts(candidates, attention, tau, settings)
+    return merge_parts(candidates, merged, saliency), notes + filtered + counted
+
+
+def segments(attention: Tensor, saliency: Tensor, settings: LocalizeSettings) -> tuple[Parts, tuple[str, ...]]:
+    """DiffSeg's segments without those in the background; and notes."""
+    labels = diffseg(attention, (saliency.shape[0], saliency.shape[1]), threshold=settings.merge_threshold)
+    level = Level(labels, cluster_means(attention, labels), 0.0)
+    return drop_background(parts_of(level, saliency), saliency, settings.saliency_threshold)
 
 
 def pre_cluster(attention: Tensor, min_clusters: int) -> tuple[Level, float, tuple[str, ...]]:
@@ -130,6 +146,7 @@ def join_parts(
         settings.merge_threshold,
         adjacency,
         settings.count,
+        max(1.0, settings.min_area * parts.masks[0].numel()),
     )
     return labels, _too_few(int(labels.max()) + 1, settings)
 
@@ -174,7 +191,8 @@ def limit(parts: Parts, grid: Grid, settings: LocalizeSettings) -> tuple[Parts, 
     elif not large.all():
         notes += (f"{int((~large).sum())} concepts below {settings.min_area:.1%} of the picture were dropped",)
     parts = parts.pick(large)
-    if settings.max_concepts is not None and len(parts.masks) > settings.max_concepts:
-        notes += (f"the {settings.max_concepts} most salient of {len(parts.masks)} concepts were kept",)
-        parts = parts.pick(torch.arange(settings.max_concepts, device=parts.masks.device))
+    most = min(settings.max_concepts or len(parts.masks), settings.count or len(parts.masks))
+    if len(parts.masks) > most:
+        notes += (f"the {most} most salient of {len(parts.masks)} concepts were kept",)
+        parts = parts.pick(torch.arange(most, device=parts.masks.device))
     return parts, notes

@@ -15,6 +15,14 @@ def covered_size(picture_size: Size, latent_downscale: int) -> Size:
     return height, width
 
 
+def centre(picture: Tensor, covered: Size | None) -> Tensor:
+    """The centred part of a picture (..., H, W) that a grid stands for; all of it for None."""
+    if covered is None:
+        return picture
+    top, left = ((side - part) // 2 for side, part in zip(picture.shape[-2:], covered, strict=True))
+    return picture[..., top : top + covered[0], left : left + covered[1]]
+
+
 def to_pixels(
     maps: Tensor, size: Size, mode: Literal["nearest", "bilinear"] = "nearest", covered: Size | None = None
 ) -> Tensor:
@@ -56,10 +64,18 @@ def smooth_masks(masks: Tensor, size: Size, covered: Size | None = None) -> Tens
     Returns:
         (N, H, W) bool, disjoint.
     """
+    return winners(mask_shares(masks, size, covered))
+
+
+def mask_shares(masks: Tensor, size: Size, covered: Size | None = None) -> Tensor:
+    """(N + 1, H, W) float32, how much of each pixel belongs to each of (N, h, w) masks and, last, to the background."""
     background = ~masks.any(0, keepdim=True)
-    shares = to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
-    winner = shares.argmax(0)
-    return winner[None] == torch.arange(len(masks), device=masks.device)[:, None, None]
+    return to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
+
+
+def winners(shares: Tensor) -> Tensor:
+    """(N, H, W) bool, where each of (N + 1, H, W) shares is the largest, without the last; ties go to the first."""
+    return shares.argmax(0)[None] == torch.arange(len(shares) - 1, device=shares.device)[:, None, None]
 
 
 _MODES = {"nearest": "nearest-exact", "bilinear": "bilinear"}

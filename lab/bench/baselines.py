@@ -6,6 +6,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ...core.clustering.kmeans import kmeans
 from ...core.localize.from_masks import masks_to_grid
+from ...core.localize.guided import guided_masks
 from ...core.localize.saliency import border_cells
 from ...core.localize.upsample import smooth_masks
 
@@ -44,9 +45,11 @@ def random_boxes(masks: Tensor, seed: int) -> Tensor:
     return boxes
 
 
-def ceiling(masks: Tensor, grid: Size) -> Tensor:
-    """The true masks (M, H, W) through the grid and back: the best that masks on this grid can score."""
-    return smooth_masks(masks_to_grid(masks, grid), (masks.shape[1], masks.shape[2]))
+def ceiling(masks: Tensor, grid: Size, picture: Tensor | None = None) -> Tensor:
+    """The true masks (M, H, W) through the grid and back, with smooth outlines or along the edges of the picture
+    (1, 3, H, W): what masks that are right on this grid score."""
+    cells = masks_to_grid(masks, grid)
+    return smooth_masks(cells, (masks.shape[1], masks.shape[2])) if picture is None else guided_masks(cells, picture)
 
 
 def majority(masks: Tensor, grid: Size) -> Tensor:

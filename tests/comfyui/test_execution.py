@@ -175,6 +175,7 @@ def atelier_workflow(image):
     parts = {"model": ["load", 0], "clip": ["load", 1], "vae": ["load", 2]}
     localize = {"preset": "small_grid", "min_clusters": 0, "saliency_threshold": -1.0, "merge_threshold": -1.0}
     localize |= {"adjacency": True, "count": 2, "max_concepts": 2, "seed": 0}
+    localize |= {"outline": "as preset", "neighbour_reach": -1.0}
     learn = {
         "method": "conceptexpress",
         "preset": "lab",

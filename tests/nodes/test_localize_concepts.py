@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.host import progress
-from concept_atelier.nodes import ConceptsFromMasks, LocalizeConcepts
+from concept_atelier.nodes import ConceptsFromMasks, EditConcepts, LocalizeConcepts
 from concept_atelier.nodes.localize_concepts import PRESETS_OWN, changed
 
 
@@ -62,6 +62,26 @@ def test_a_knob_that_was_not_turned_leaves_the_preset_alone():
     assert changed(at_rest) == {"adjacency": True}
     turned = {"min_clusters": 4, "saliency_threshold": 0.0, "merge_threshold": 0.0, "adjacency": False}
     assert changed(turned) == turned
+    assert changed({"outline": "as preset", "neighbour_reach": PRESETS_OWN}) == {}
+    assert changed({"outline": "smooth", "neighbour_reach": 0.0}) == {"outline": "smooth", "neighbour_reach": 0.0}
+
+
+def test_outlines_follow_edges_unless_they_shall_be_smooth(call, sockets, image):
+    edges, smooth, paper = (
+        call(LocalizeConcepts, **sockets, image=image, saliency_threshold=0.0, **given).args
+        for given in ({}, {"outline": "smooth"}, {"preset": "paper"})
+    )
+    assert torch.equal(edges[0].masks, smooth[0].masks) and not torch.equal(edges[1], smooth[1])
+    assert (edges[0].outline, smooth[0].outline, paper[0].outline) == ("edges", "smooth", "smooth")
+    again = call(EditConcepts, concepts=edges[0], image=image)
+    assert torch.equal(again[1], edges[1])
+    blind = call(EditConcepts, concepts=edges[0])
+    assert torch.equal(blind[1], smooth[1]) and blind[0].outline == "edges"
+
+
+def test_diffseg_cuts_the_whole_picture(call, sockets, image):
+    found = call(LocalizeConcepts, **sockets, image=image, preset="diffseg", merge_threshold=0.0)[0]
+    assert found.masks.any(0).all() and len(found) >= 2
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,20 @@ def test_only_what_touches_is_joined():
     assert merge_against_background(PARTS, AREAS, GROUND, 0.5, alone).tolist() == [0, 1, 2, 3]
 
 
+def test_scraps_do_not_count():
+    """Of four parts one is a scrap: it may stay over or join, but is never one of the two that were wanted."""
+    areas = torch.tensor([9, 9, 9, 1])
+    features = torch.tensor(
+        [[0.8, 0.1, 0.05, 0.05], [0.7, 0.2, 0.05, 0.05], [0.05, 0.05, 0.8, 0.1], [0.1, 0.1, 0.1, 0.7]]
+    )
+    ground = torch.full((4,), 0.25)
+    labels = merge_against_background(features, areas, ground, 0.0, None, 2, least=5)
+    sizes = torch.zeros(int(labels.max()) + 1).index_add_(0, labels, areas.float())
+    assert labels[0] == labels[1] != labels[2] and (sizes >= 5).sum() == 2
+    three = merge_against_background(features, areas, ground, 0.0, None, 3, least=5)
+    assert len({int(label) for label in three[:3]}) == 3
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
 def test_a_count_is_met_whatever_the_reach_and_the_adjacency(count):
     for adjacency in (None, torch.eye(4, dtype=torch.bool)):

@@ -3,6 +3,7 @@ import torch
 
 from concept_atelier.core.localize.conceptexpress import Observation
 from concept_atelier.core.localize.from_masks import masks_to_grid
+from concept_atelier.core.localize.neighbours import cell_colours
 from concept_atelier.core.localize.saliency import border_saliency
 
 
@@ -27,6 +28,7 @@ def knowing():
         noise = torch.rand(len(groups), len(groups), generator=torch.Generator().manual_seed(case.seed))
         rows = (groups[:, None] == groups[None]) * (0.3 + near + 0.1 * noise) + 0.02 * noise
         rows = rows / rows.sum(1, keepdim=True)
-        return Observation(rows, border_saliency(rows, grid), grid, tuple(case.masks.shape[1:]))
+        colours = cell_colours(case.picture, grid)
+        return Observation(rows, border_saliency(rows, grid), colours, grid, tuple(case.masks.shape[1:]))
 
     return observe

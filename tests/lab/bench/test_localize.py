@@ -5,10 +5,20 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.core.localize.conceptexpress import localize_observed
 from concept_atelier.core.localize.settings import SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
-from concept_atelier.lab.bench.localize import BENCH, CONTROLS, METHODS, add_arguments, main, score_case, table
+from concept_atelier.lab.bench.localize import (
+    BENCH,
+    CONTROLS,
+    METHODS,
+    add_arguments,
+    find_names,
+    main,
+    score_case,
+    table,
+)
 from concept_atelier.lab.bench.metrics import score_masks
 from concept_atelier.lab.bench.summary import summarise
 
@@ -24,7 +34,8 @@ def result():
 def known(knowing):
     """Rows of 16 cases for a model that knows."""
     cases = [make_case("development", index, 1, (128, 128), False) for index in range(16)]
-    return [score_case(case, knowing(case), SMALL_GRID) for case in cases]
+    seen = [knowing(case) for case in cases]
+    return [score_case(case, one, localize_observed(one, SMALL_GRID)) for case, one in zip(cases, seen, strict=True)]
 
 
 def mean(summary, method, resolution="pixel", metric="miou", group="all"):
@@ -65,7 +76,18 @@ def test_the_masks_of_another_scene_are_at_chance(result):
 def test_the_few_figures_have_names(result):
     figures = result["figures"]
     assert set(figures) == {
-        *("miou_grid", "miou_pixel", "ceiling_pixel", "recall", "precision", "count_error", "ari", "baselines"),
+        *(
+            "miou_grid",
+            "miou_pixel",
+            "miou_pixel_smooth",
+            "ceiling_pixel",
+            "ceiling_pixel_smooth",
+            "recall",
+            "precision",
+            "count_error",
+            "ari",
+            "baselines",
+        ),
     }
     assert figures["miou_pixel"] == mean(result["summary"], "concepts")
     assert figures["baselines"]["random"]["miou_pixel"] == mean(result["summary"], "random")
@@ -98,7 +120,7 @@ def test_cases_are_balanced(result):
 
 def test_the_result_is_json_with_its_arguments_and_intervals(result):
     again = json.loads(json.dumps(result, allow_nan=False))
-    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 3, 16, 1)
+    assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 4, 16, 1)
     assert set(again["rows"][0]["scores"]) == set(METHODS)
     for method, resolutions in again["summary"]["all"]["scores"].items():
         for metrics in resolutions.values():
@@ -151,6 +173,36 @@ def test_the_command_writes_figures_and_prints_tables(tmp_path, capsys):
     )
     assert json.loads(file.read_text())["split"] == "test"
     assert "bench localize: 1 test scenes" in capsys.readouterr().out
+
+
+def test_every_method_is_measured_by_the_same_rows(untrained):
+    """Told the names or the count, or cut by DiffSeg: the baselines stay, the concepts do not."""
+    plain = BENCH.measure(untrained, UNTRAINED, 2)
+    for options in ({"method": "attencraft"}, {"method": "diffseg"}, {"told": True}):
+        row = BENCH.measure(untrained, replace(UNTRAINED, options=options), 2)
+        assert row["scores"]["ceiling_edges"] == plain["scores"]["ceiling_edges"]
+        assert row["scores"]["kmeans_colours"] == plain["scores"]["kmeans_colours"]
+        assert set(row["scores"]["concepts"]) == {"grid", "pixel"}
+        assert row["scores"]["concepts"]["grid"]["count_error"] <= 0 or "told" not in options
+
+
+def test_names_that_are_not_found_are_no_concepts_and_say_why(untrained):
+    case = make_case("test", 0, 1, (128, 128), False)
+    nobody = replace(case, names=("one", "one"))
+    found = find_names(untrained, nobody, "small_grid")
+    assert len(found) == 0 and found.grid == (16, 16) and "named twice" in found.notes[0]
+
+
+def test_edges_raise_the_ceiling(result):
+    assert mean(result["summary"], "ceiling_edges") > mean(result["summary"], "ceiling") + 0.05
+
+
+@pytest.mark.parametrize("words", [["--method", "attencraft", "--alike"], ["--method", "diffseg", "--told"]])
+def test_what_a_method_cannot_be_told_is_refused(words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(ValueError, match="a count is told to conceptexpress only"):
+        main(parser.parse_args([*words, "--cases", "1"]))
 
 
 def test_the_global_generator_is_left_alone(untrained):
