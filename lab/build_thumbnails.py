@@ -31,6 +31,12 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     ],
     "see_where_words_land": [("Save pictures", 0), ("Save heatmaps", 0), ("Save heatmaps", 4), ("Save heatmaps", 8)],
     "erase_a_concept": [(f"Save erase_{word}_{when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
+    "learn_from_two_pictures": [
+        ("Save overlay", 0),
+        ("Save two_first", 0),
+        ("Save two_second", 0),
+        ("Save two_together", 0),
+    ],
     "score_concepts": [("Save sheet", 0)],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""

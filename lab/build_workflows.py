@@ -7,6 +7,7 @@ Each comes twice: on the lab model, and as a twin for a checkpoint of the user's
 """
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ from .foreign import drawing_registry
 from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .sheet import Out, Sheet
 from .workflow_variants import VARIANTS, VISION, Variant
-from .world.scene import SceneSettings, sample_scene
+from .world.atlas import load_atlas
+from .world.backgrounds import sample_background
+from .world.scene import Scene, SceneSettings, compose, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
 PICTURES = {"two_things.png": 20, "two_other_things.png": 2}
+AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
 
 
 @dataclass
@@ -51,12 +55,12 @@ class Studio:
             (vision,) = self.sheet.add("CLIPVisionLoader", 0, clip_name=VISION)
         return vision
 
-    def picture(self) -> Out:
-        """The picture to take apart, in the variant's size."""
+    def picture(self, name: str = "two_things.png", title: str | None = None) -> Out:
+        """A picture to take apart, in the variant's size; ``name`` is that of the lab's."""
         if self.variant.checkpoint is None:
-            image, _ = self.sheet.add("LoadImage", 0, image="two_things.png")
+            image, _ = self.sheet.add("LoadImage", 0, title, image=name)
             return image
-        image, _ = self.sheet.add("LoadImage", 0, image="example.png")
+        image, _ = self.sheet.add("LoadImage", 0, title, image="example.png")
         side = self.variant.side
         scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
         (scaled,) = self.sheet.add("ImageScale", 0, image=image, **scaling)
@@ -190,9 +194,58 @@ def score_concepts(studio: Studio) -> None:
     sheet.add("SaveImage", 4, "Save sources", images=sources, filename_prefix="score_sources")
 
 
+def learn_from_two_pictures(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.note(
+        "# Learn from two pictures\n\nTwo pictures of the same things teach more than one: what a thing is, and "
+        "what only its surroundings. Match Concepts finds the concepts of the first picture in the second and names "
+        "them alike; Learn Concept Tokens learns from both. For a third picture add another Match Concepts, and "
+        "connect `more` of this one to it."
+        + ("" if variant.checkpoint is None else "\n\nChoose two pictures of the same two things."),
+        300,
+    )
+    model, clip, vae = studio.load()
+    pictures = [studio.picture("two_things.png", "First picture"), studio.picture(AGAIN, "Second picture")]
+    wires = {"model": model, "clip": clip, "vae": vae}
+    found = [
+        sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, image=picture, **variant.localize)[0]
+        for picture in pictures
+    ]
+    matched = {"concepts": found[0], "other_image": pictures[1], "other_concepts": found[1]}
+    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 2, **wires, image=pictures[0], **matched)
+    sheet.add("SaveImage", 3, "Save overlay", images=overlay, filename_prefix="two_overlay")
+    first = {"image": pictures[0], "concepts": found[0], "more": more}
+    tokens, loss, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 3, **wires, **first, **variant.learn)
+    sheet.add("SaveImage", 4, "Save loss", images=loss, filename_prefix="two_loss")
+    (negative,) = sheet.add("CLIPTextEncode", 4, "Negative prompt", clip=clip, text="")
+    latent = studio.latent(4)
+    prompts = {"two_first": "a photo of <1>", "two_second": "a photo of <2>", "two_together": "a photo of <1> and <2>"}
+    for name, text in prompts.items():
+        sheet.start_row(5, 6, 7, 8)
+        title = f"Prompt of {name}"
+        (positive,) = sheet.add("ConceptAtelierEncodeConceptPrompt", 5, title, clip=clip, tokens=tokens, text=text)
+        studio.draw(6, name, {"model": learnt, "positive": positive, "negative": negative, "latent": latent}, vae)
+
+
+def again(scene: Scene, seed: int) -> Scene:
+    """The same things in the same styles, placed anew on another plain ground."""
+    rng, kinds = random.Random(f"again:{seed}"), [load_atlas().kind(thing.name) for thing in scene.objects]
+    styles, names = [thing.style for thing in scene.objects], [thing.name for thing in scene.objects]
+    settings, ground = SceneSettings(counts=(len(kinds),)), sample_background(rng, 0.0)
+    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, ground, settings)
+    return Scene(picture, "", objects, ground)
+
+
 Builder = Callable[[Studio], None]
 BUILDERS: dict[str, Builder] = {
-    f.__name__: f for f in (see_where_words_land, take_a_picture_apart, erase_a_concept, score_concepts)
+    f.__name__: f
+    for f in (
+        see_where_words_land,
+        take_a_picture_apart,
+        learn_from_two_pictures,
+        erase_a_concept,
+        score_concepts,
+    )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
     name + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
@@ -214,6 +267,8 @@ def main() -> None:
     for name, seed in PICTURES.items():
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
         Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)
+    first = sample_scene("test", PICTURES["two_things.png"], SceneSettings(counts=(2,), patterned=0, tinted=0))
+    Image.fromarray(again(first, 1).picture).save(FOLDER / "input" / AGAIN, optimize=True)
     for name in WORKFLOWS:
         (FOLDER / f"{name}.json").write_text(workflow(name), encoding="utf-8")
 

@@ -31,6 +31,7 @@ PICTURES = {
     "take_a_picture_apart": {
         f"apart_{part}": 1 for part in ("overlay", "loss", "first", "second", "together", "new_scene")
     },
+    "learn_from_two_pictures": {f"two_{part}": 1 for part in ("overlay", "loss", "first", "second", "together")},
     "score_concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"score_concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -38,6 +39,7 @@ MODELS = {
     "see_where_words_land": set(),
     "erase_a_concept": {"loras/atelier/erased.safetensors"},
     "take_a_picture_apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
+    "learn_from_two_pictures": set(),
     "score_concepts": set(),
 }
 SMALL = {
