@@ -9,6 +9,7 @@ import pytest
 
 from concept_atelier.host.example_pictures import SHIPPED, offer_pictures
 from concept_atelier.lab.build_workflows import PICTURES
+from concept_atelier.lab.object_pictures import OBJECTS, PROTOTYPES
 
 
 @pytest.fixture
@@ -71,4 +72,5 @@ def test_nothing_is_copied_elsewhere(source, tmp_path, monkeypatch):
 
 
 def test_those_that_ship_are_those_of_the_workflows():
-    assert {path.name for path in Path(SHIPPED).iterdir()} == set(PICTURES)
+    files = {path.relative_to(SHIPPED).as_posix() for path in Path(SHIPPED).rglob("*") if path.is_file()}
+    assert files == {*PICTURES, *(f"{PROTOTYPES}/{name}.png" for name in OBJECTS)}
