@@ -15,6 +15,7 @@ const STYLE = {
   color: "var(--input-text, #ddd)",
   background: "var(--comfy-input-bg, #222)",
   whiteSpace: "pre-wrap",
+  overflowWrap: "anywhere",
   overflow: "auto",
   width: "100%",
   height: "100%",
@@ -56,8 +57,18 @@ function add(node) {
 }
 
 /** About how many lines a text takes in a width. */
-const linesOf = (text, width) =>
-  text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / width)), 0);
+const linesOf = (text, width) => text.split("\n").reduce((sum, line) => sum + wrapped(line, width / LETTER), 0);
+
+/** Of one line: words that fit stand beside each other, those too long for any line are broken. */
+function wrapped(line, most) {
+  let [lines, used] = [1, 0];
+  for (const { length } of line.split(/(?<=[\s-])/)) {
+    if (used && used + length > most) [lines, used] = [lines + 1, 0];
+    used += length;
+    for (; used > most; used -= most) lines += 1;
+  }
+  return lines;
+}
 
 app.registerExtension({
   name: "conceptatelier.NodeTexts",
