@@ -1,7 +1,7 @@
 """Texts to conditionings with a CLIP of ComfyUI, learnt vectors standing where tokens stand."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.backbone import Conditioning, Placeholders
 from .comfy_gradients import saving_copies, wants_gradients
 from .comfy_parts import encoder_names
-from .comfy_text import read
+from .comfy_text import Reading, read
 from .token_table import check_widths, placeholder_sizes
 
 
@@ -22,7 +22,8 @@ def text_widths(clip: Any) -> dict[str, int]:
 def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
     """Context (B, L, D) and ``pooled_output`` (B, d), as CLIP Text Encode gives them; gradients reach the vectors.
 
-    Raises ``ValueError`` for no texts, for vectors that do not fit, and for texts of unequal numbers of chunks.
+    All texts go through the encoder at once. Raises ``ValueError`` for no texts, for vectors that do not fit, and for
+    texts of unequal numbers of chunks.
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
@@ -30,11 +31,36 @@ def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Condi
     readings = [read(clip, text, placeholders) for text in texts]
     if len({reading.chunks for reading in readings}) > 1:
         raise ValueError("some of the texts are too long for one pass of the text encoder: encode them one by one")
-    with saving_copies() if wants_gradients() else nullcontext():
-        encoded = [clip.encode_from_tokens(reading.tokens, return_pooled=True) for reading in readings]
-    pooled = [one for _, one in encoded if one is not None]
-    extras = {"pooled_output": torch.cat(pooled)} if len(pooled) == len(encoded) else {}
-    return Conditioning(torch.cat([context for context, _ in encoded]), extras)
+    with saving_copies() if wants_gradients() else nullcontext(), _hearing_pooled(clip) as heard:
+        context, pooled = clip.encode_from_tokens(_as_one(readings), return_pooled=True)
+    extras = {} if pooled is None else {"pooled_output": _of_first_chunks(heard[-1], readings).to(pooled.device)}
+    return Conditioning(context.reshape(len(texts), -1, context.shape[-1]), extras)
+
+
+def _as_one(readings: Sequence[Reading]) -> dict[str, list[Any]]:
+    """Several prompts as the chunks of one: ComfyUI encodes the chunks of a long prompt side by side."""
+    return {name: [chunk for one in readings for chunk in one.tokens[name]] for name in readings[0].tokens}
+
+
+def _of_first_chunks(pooled: Tensor, readings: Sequence[Reading]) -> Tensor:
+    """(B, d) of a row per chunk, and perhaps one more of the empty text, by which ComfyUI weighs words."""
+    chunks = readings[0].chunks
+    return pooled[: len(readings) * chunks : chunks]
+
+
+@contextmanager
+def _hearing_pooled(clip: Any) -> Iterator[list[Tensor]]:
+    """Within the context, note what is pooled of every chunk; ComfyUI hands out the first chunk's alone.
+
+    It is that of the one encoder, or of SDXL's second.
+    """
+    heard: list[Tensor] = []
+    encoder = getattr(clip.cond_stage_model, encoder_names(clip)[-1])
+    handle = encoder.register_forward_hook(lambda module, given, found: heard.append(found[1]))
+    try:
+        yield heard
+    finally:
+        handle.remove()
 
 
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:

@@ -1,7 +1,8 @@
 """Gradients through models inside ComfyUI, by way of their patchers: the user's model is never written to.
 
 ComfyUI loads weights under inference mode, and autograd refuses to save such tensors. A weight wrapper on a clone
-gives every layer a plain tensor instead; loading the original patcher again takes the wrappers off.
+gives every layer a plain tensor instead; loading the original patcher again takes the wrappers off. Where a layer
+computes with what it holds, that tensor lies over the same memory: a training needs no second copy of the weights.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from ..core.types import LowRank
 from .weight_patches import changed
+
+Wrapper = Callable[[Tensor], Tensor]
+"""Gives the tensor that a layer computes with in place of the one that ComfyUI would take."""
 
 ChangesOf = Callable[[], Iterable[LowRank]]
 """Asked at every use of a weight: the changes that are to be added to it."""
@@ -27,16 +31,15 @@ def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = No
     attention underflow in float16.
     """
     clone = patcher.clone()
-    # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
-    fresh = _always_copy if getattr(clone, "is_dynamic", bool)() else _constant
+    dynamic, added = getattr(clone, "is_dynamic", bool)(), changes_of or {}
     for name, module in clone.model.named_modules():
         if isinstance(module, nn.Embedding):
             continue  # a table of words: no gradient passes through it, and copying it at every step is dear
         for key, _ in module.named_parameters(recurse=False):
             full = f"{name}.{key}" if name else key
-            clone.add_weight_wrapper(full, fresh)
-            if changes_of and full in changes_of:
-                clone.add_weight_wrapper(full, _adding(changes_of[full]))
+            # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
+            fresh = _always_copy if dynamic else _constant(module, key)
+            clone.add_weight_wrapper(full, _adding(fresh, added[full]) if full in added else fresh)
     _widen(clone)
     return clone
 
@@ -72,16 +75,27 @@ def plain_attention(attention: Any, *args: Any, **kwargs: Any) -> Tensor:
     return attention_pytorch(*args, **kwargs)
 
 
-def _adding(changes_of: ChangesOf) -> Callable[[Tensor], Tensor]:
+def _adding(fresh: Wrapper, changes_of: ChangesOf) -> Wrapper:
     def add(weight: Tensor) -> Tensor:
         factors = list(changes_of())
-        return changed(weight, factors) if factors else weight
+        return changed(fresh(weight), factors) if factors else fresh(weight)
 
     return add
 
 
-def _constant(weight: Tensor) -> Tensor:
-    return weight.clone() if weight.is_inference() else weight.detach()
+def _constant(module: nn.Module, key: str) -> Wrapper:
+    """Of a layer's weight or bias. ComfyUI hands a copy to wrappers; it is let go where it is what the layer holds."""
+
+    def constant(weight: Tensor) -> Tensor:
+        held = getattr(module, key).detach()
+        # Another function (a LoRA that is computed as it is needed) may change the copy, or write into what it gets.
+        alone = len(getattr(module, f"{key}_function", ())) == 1
+        same = type(held) is Tensor and (held.device, held.dtype) == (weight.device, weight.dtype)
+        if alone and same:
+            return torch.from_dlpack(held)
+        return weight.clone() if weight.is_inference() else weight.detach()
+
+    return constant
 
 
 def _always_copy(weight: Tensor) -> Tensor:

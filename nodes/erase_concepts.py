@@ -9,6 +9,7 @@ from ..core.files import save_lora
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
 from ..host.erasure_words import describe_erasure
+from ..host.progress import start_progress
 from ..host.prompts import check_marks
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, ConceptTokens, Erasure, lines_of
@@ -29,6 +30,7 @@ class EraseConcepts(io.ComfyNode):
                 "WACV 2024). No training, seconds. A patch on a copy: bypass this node and the model is as it was."
             ),
             search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model to take concepts out of."),
                 io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
@@ -125,6 +127,7 @@ class EraseConcepts(io.ComfyNode):
             replace(PRESETS[preset], **knobs),
             strength,
             tokens.placeholders() if tokens else None,
+            start_progress(cls.hidden.unique_id),
         )
         said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))

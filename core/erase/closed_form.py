@@ -8,7 +8,8 @@ With ``A = lambda I + s_e C C^T + s_p P P^T`` (vectors as columns) the preserved
 
     W - W0 = W0 (G - C) (s_e C^T A^-1) .
 
-Everything right of ``W0`` is the same for all projections, so it is solved once.
+Everything right of ``W0`` is the same for all projections, so it is solved once. Preserved vectors enter by ``P P^T``
+alone: it is summed up as they come (:func:`outer_sum`), and they need not be held.
 """
 
 from dataclasses import dataclass
@@ -60,20 +61,26 @@ class Edit:
         return LowRank(up=(weight.double() @ shift).float(), down=down.float())
 
 
+def outer_sum(rows: Tensor) -> Tensor:
+    """``P P^T`` (D, D) in float64 of vectors (m, D), m 0 or more; of more vectors it is the sum of such."""
+    columns = rows.double().T
+    return columns @ columns.T
+
+
 def solve(erased: Tensor, anchors: Tensor, preserved: Tensor, scales: Scales) -> Edit:
     """Solve the problem in float64.
 
     Args:
         erased: (n, D) vectors c_i.
         anchors: (n, D) vectors g_i.
-        preserved: (m, D) vectors p_j, m may be 0.
+        preserved: (D, D) sum of ``p_j p_j^T``, see :func:`outer_sum`; zeros preserve nothing.
         scales: ``erase_scale`` s_e, ``preserve_scale`` s_p, ``damping`` lambda > 0, and how far to compress.
 
     Returns:
         the edit, of rank at most ``min(n, D)``.
     """
-    c, g, p = (rows.double().T for rows in (erased, anchors, preserved))
-    a = scales.erase_scale * c @ c.T + scales.preserve_scale * p @ p.T
+    c, g = (rows.double().T for rows in (erased, anchors))
+    a = scales.erase_scale * c @ c.T + scales.preserve_scale * preserved.double()
     a.diagonal().add_(scales.damping)
     down = scales.erase_scale * torch.linalg.solve(a, c).T
     return compress(g - c, down, scales.rank_tolerance, scales.max_rank)

@@ -1,16 +1,27 @@
 """From words to the vectors that cross-attention reads: which rows of an encoded text stand for a concept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..backbone import Backbone, Placeholders
+from ..backbone import Backbone, Placeholders, TokenizedText
+
+BATCH = 16
+"""How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
 
 TokenMode = Literal["last_subject", "from_subject_to_end", "all"]
 Combine = Literal["average", "separate"]
+
+
+Read = Callable[[str], TokenizedText]
+
+Sentence = tuple[str, str]
+"""A text and the template it stands in."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,7 @@ def vectors(
         combine: ``average`` the rows over the templates, or keep those of each template (``separate``).
         placeholders: learnt tokens the text may name.
     """
-    rows = [block.joined() for block in concept_rows(backbone, text, mode, templates, placeholders)]
-    return _combine(rows, combine)
+    return alone(concept_rows(backbone, text, mode, templates, placeholders), combine)
 
 
 def vector_pairs(
@@ -61,13 +71,25 @@ def vector_pairs(
     combine: Combine = "average",
     placeholders: Placeholders | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The vectors of a concept and, row by row, those that shall stand in for them: two (n, D), float64.
+    """The vectors of a concept and, row by row, those that shall stand in for them: see :func:`paired`.
+
+    Arguments are those of :func:`vectors`.
+    """
+    ours, theirs = rows_of_each(backbone, (concept, anchor), mode, templates, placeholders)
+    return paired(ours, theirs, combine)
+
+
+def alone(rows: Sequence[ConceptRows], combine: Combine) -> Tensor:
+    """The vectors (n, D) of a text whose rows in each template are given."""
+    return _combine([block.joined() for block in rows], combine)
+
+
+def paired(ours: Sequence[ConceptRows], theirs: Sequence[ConceptRows], combine: Combine) -> tuple[Tensor, Tensor]:
+    """Two (n, D): a concept's vectors, and its anchor's beside them, of the rows of both in each template.
 
     The last subject tokens of both are matched (a shorter anchor repeats its first subject row in front), then what
-    follows is matched position by position; the longer text is cut. Arguments are those of :func:`vectors`.
+    follows is matched position by position; the longer text is cut.
     """
-    ours = concept_rows(backbone, concept, mode, templates, placeholders)
-    theirs = concept_rows(backbone, anchor, mode, templates, placeholders)
     pairs = [_pair(a, b) for a, b in zip(ours, theirs, strict=True)]
     return _combine([a for a, _ in pairs], combine), _combine([b for _, b in pairs], combine)
 
@@ -90,15 +112,29 @@ def concept_rows(
 
     Raises ``ValueError`` for a template without exactly one ``{}`` and for conditionings that are not finite.
     """
-    sentences = [fill(template, text) for template in templates]
-    with torch.no_grad():
-        context = backbone.encode_text(sentences, placeholders).context.double()
-    if not torch.isfinite(context).all():
-        raise ValueError(f"the text encoder gave values that are not finite for {text!r}: the model file is damaged")
-    return [
-        _cut(rows, subject_positions(backbone, text, template, placeholders), mode)
-        for rows, template in zip(context, templates, strict=True)
-    ]
+    return next(rows_of_each(backbone, (text,), mode, templates, placeholders))
+
+
+def rows_of_each(
+    backbone: Backbone,
+    texts: Sequence[str],
+    mode: TokenMode,
+    templates: Sequence[str] = ("{}",),
+    placeholders: Placeholders | None = None,
+) -> Iterator[list[ConceptRows]]:
+    """:func:`concept_rows` of one text after another, :data:`BATCH` sentences encoded at once.
+
+    No more is held than the rows of one batch and of the text that it ends in.
+    """
+
+    @lru_cache(maxsize=256)  # a template's beginning comes again with every text, a text with every template
+    def read(sentence: str) -> TokenizedText:
+        return backbone.tokenize(sentence, placeholders)
+
+    sentences = [(text, template) for text in texts for template in templates]
+    rows = _rows_of_sentences(backbone, read, sentences, mode, placeholders)
+    for _ in texts:
+        yield [next(rows) for _ in templates]
 
 
 def fill(template: str, text: str) -> str:
@@ -115,16 +151,47 @@ def subject_positions(
 
     Raises ``ValueError`` when the template glues letters to the text, so that no token is the text's own.
     """
-    sentence = backbone.tokenize(fill(template, text), placeholders)
+    return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)
+
+
+def _rows_of_sentences(
+    backbone: Backbone, read: Read, sentences: Sequence[Sentence], mode: TokenMode, placeholders: Placeholders | None
+) -> Iterator[ConceptRows]:
+    for batch in _batches(read, sentences):
+        contexts = _encoded(backbone, [fill(template, text) for text, template in batch], placeholders)
+        for rows, (text, template) in zip(contexts, batch, strict=True):
+            yield _cut(rows, _positions(read, text, template), mode)
+
+
+def _batches(read: Read, sentences: Sequence[Sentence]) -> Iterator[list[Sentence]]:
+    """In order, at most :data:`BATCH` at once; lengths are not mixed (some hosts read long prompts)."""
+    for _, alike in groupby(sentences, lambda sentence: read(fill(sentence[1], sentence[0])).length):
+        while batch := list(islice(alike, BATCH)):
+            yield batch
+
+
+def _encoded(backbone: Backbone, sentences: Sequence[str], placeholders: Placeholders | None) -> Tensor:
+    """(B, L, D) float64; a sentence that is there twice is encoded once."""
+    once = list(dict.fromkeys(sentences))
+    with torch.no_grad():
+        context = backbone.encode_text(once, placeholders).context.double()
+    for sentence, finite in zip(once, torch.isfinite(context).flatten(1).all(1).tolist(), strict=True):
+        if not finite:
+            raise ValueError(f"the text encoder gave values that are not finite for {sentence!r}: the model is damaged")
+    return context[[once.index(sentence) for sentence in sentences]]
+
+
+def _positions(read: Read, text: str, template: str) -> range:
+    sentence = read(fill(template, text))
     if not sentence.tokens:
         stand_in = sentence.end if sentence.start is None else sentence.start
         return range(stand_in, stand_in + 1)
-    first = len(backbone.tokenize(template.partition("{}")[0], placeholders).tokens)
-    alone = backbone.tokenize(text, placeholders).tokens
-    own = sentence.tokens[first : first + len(alone)]
-    others = {token.word for token in (*sentence.tokens[:first], *sentence.tokens[first + len(alone) :])}
+    first = len(read(template.partition("{}")[0]).tokens)
+    bare = read(text).tokens
+    own = sentence.tokens[first : first + len(bare)]
+    others = {token.word for token in (*sentence.tokens[:first], *sentence.tokens[first + len(bare) :])}
     whole = others.isdisjoint(token.word for token in own)
-    if not alone or not whole or [token.text for token in own] != [token.text for token in alone]:
+    if not bare or not whole or [token.text for token in own] != [token.text for token in bare]:
         raise ValueError(f"{text!r} is no text of its own inside {template!r}: put a space around the {{}}")
     return range(own[0].position, own[-1].position + 1)
 

@@ -5,7 +5,8 @@ Gandikota et al., "Unified Concept Editing in Diffusion Models", WACV 2024, arXi
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from ..backbone import Backbone, KeyValueWeight, Placeholders
 from ..types import Erasure, LowRank
-from .closed_form import Edit, solve
-from .concept_vectors import Combine, TokenMode, vector_pairs, vectors
+from .closed_form import Edit, outer_sum, solve
+from .concept_vectors import Combine, ConceptRows, TokenMode, alone, paired, rows_of_each, vectors
 
 Projections = Literal["key", "value", "both"]
+
+OnStep = Callable[[int, int], None]
+"""Called with how many steps of how many are done: texts that are encoded, and the rest as one. May raise, to stop."""
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
@@ -96,6 +100,7 @@ def erase(
     settings: UceSettings | None = None,
     strength: float = 1.0,
     placeholders: Placeholders | None = None,
+    on_step: OnStep | None = None,
 ) -> Erasure:
     """Edit the model so that it reads each concept as its anchor.
 
@@ -107,6 +112,7 @@ def erase(
         settings: see :class:`UceSettings`; None is the paper's.
         strength: multiplier in force: 0 changes nothing, 1 is the paper's edit, negative values amplify.
         placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
+        on_step: see :data:`OnStep`.
 
     Returns:
         the edit of every projection that reads this text width, at strength 1, in float32 factors.
@@ -117,8 +123,11 @@ def erase(
     settings = settings or UceSettings()
     pairs = pair_anchors(concepts, anchors)
     _check_texts(pairs, preserve, strength)
-    edit = solve(*_gather(backbone, pairs, preserve, settings, placeholders), settings)
+    texts = _Texts(pairs, preserve)
+    edit = solve(*_gather(backbone, texts, settings, placeholders, on_step), settings)
     factors = _factors(backbone.key_value_weights(), edit, settings.projections)
+    if on_step is not None:
+        on_step(texts.count + 1, texts.count + 1)
     metadata = _metadata(pairs, preserve, settings, edit)
     return Erasure(factors=factors, strength=float(strength), family=backbone.family, metadata=metadata)
 
@@ -168,22 +177,52 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
+class _Texts:
+    """What is to be encoded, in order: each anchor once, ahead of its concepts; then what is only preserved."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], preserve: Sequence[str]) -> None:
+        self.concepts: dict[str, list[str]] = {anchor: [] for _, anchor in pairs}
+        for concept, anchor in pairs:
+            self.concepts[anchor].append(concept)
+        self.times = Counter(text for text in preserve if text.strip())
+        self.only_preserved = [text for text in self.times if text not in self.concepts]
+        self.count = len(self.in_order())
+
+    def in_order(self) -> list[str]:
+        return [text for group in self.concepts.items() for text in (group[0], *group[1])] + self.only_preserved
+
+
 def _gather(
     backbone: Backbone,
-    pairs: Sequence[tuple[str, str]],
-    preserve: Sequence[str],
+    texts: _Texts,
     settings: UceSettings,
     placeholders: Placeholders | None,
+    on_step: OnStep | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Concept, anchor and preserved vectors: (n, D), (n, D), (m, D)."""
-    how = (settings.token_mode, settings.templates, settings.combine, placeholders)
-    matched = [vector_pairs(backbone, concept, anchor, *how) for concept, anchor in pairs]
-    kept = [vectors(backbone, text, *how) for text in preserve if text.strip()]
+    """Concept and anchor vectors, (n, D) each, and the sum of ``p_j p_j^T`` (D, D) of the preserved ones.
+
+    Rows are taken as they are encoded: of the preserved ones nothing stays but their sum, of anchors the last one.
+    """
+    how = (settings.token_mode, settings.templates, placeholders)
+    rows = _counted(rows_of_each(backbone, texts.in_order(), *how), texts.count, on_step)
+    moved: list[tuple[Tensor, Tensor]] = []
+    preserved = torch.zeros((), dtype=torch.float64)
+    for anchor, concepts in texts.concepts.items():
+        theirs = next(rows)
+        preserved = preserved + texts.times[anchor] * outer_sum(alone(theirs, settings.combine))
+        moved.extend(paired(next(rows), theirs, settings.combine) for _ in concepts)
+    for text in texts.only_preserved:
+        preserved = preserved + texts.times[text] * outer_sum(alone(next(rows), settings.combine))
     if settings.preserve_unconditional:
-        kept.append(vectors(backbone, "", "all"))
-    erased = torch.cat([rows for rows, _ in matched])
-    kept.append(erased[:0])
-    return erased, torch.cat([rows for _, rows in matched]), torch.cat(kept)
+        preserved = preserved + outer_sum(vectors(backbone, "", "all"))
+    return torch.cat([ours for ours, _ in moved]), torch.cat([theirs for _, theirs in moved]), preserved
+
+
+def _counted(rows: Iterator[list[ConceptRows]], total: int, on_step: OnStep | None) -> Iterator[list[ConceptRows]]:
+    for done, one in enumerate(rows, 1):
+        if on_step is not None:
+            on_step(done, total + 1)
+        yield one
 
 
 def _factors(weights: Sequence[KeyValueWeight], edit: Edit, projections: Projections) -> dict[str, LowRank]:

@@ -86,6 +86,14 @@ def test_every_block_of_memory_is_given_back(pack, train, ending):
     assert found.peak > 20 * SMALL and abs(found.kept) < SMALL
 
 
+def test_the_weights_are_not_held_twice(pack, train, parts):
+    """A training as a whole needs less than the denoiser's weights would take: pictures and latents here are small."""
+    train("finished")
+    found = pack("lab.bench.cost.meters").memory_of(lambda: train("finished"))
+    weights = sum(weight.nbytes for weight in parts["model"].model.diffusion_model.parameters())
+    assert SMALL < found.peak < weights
+
+
 @pytest.mark.parametrize("ending", ["finished", "cancelled"])
 def test_no_layer_keeps_what_gradients_needed(train, parts, ending):
     during, after = [], []

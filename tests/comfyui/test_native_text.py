@@ -93,3 +93,26 @@ def test_vectors_of_another_width_are_refused(pack, parts):
     backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
     with pytest.raises(ValueError, match="learnt for another model"):
         backbone.encode_text(["<x>"], {"<x>": {name: torch.zeros(1, 5) for name in backbone.text_widths}})
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["a cat", "", "a dog on <apple>"], ["a (red:1.3) cat", "a dog"], ["a cat " * 45, "cat a " * 45]],
+    ids=["plain", "weighted", "long"],
+)
+def test_many_texts_at_once_are_as_one_at_a_time(pack, parts, vectors, texts):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    told = {"<apple>": vectors}
+    with torch.inference_mode():
+        many, single = backbone.encode_text(texts, told), [backbone.encode_text([text], told) for text in texts]
+    torch.testing.assert_close(many.context, torch.cat([one.context for one in single]), atol=1e-5, rtol=1e-5)
+    assert many.extras.keys() == single[0].extras.keys() == {"pooled_output"}
+    pooled = torch.cat([one.extras["pooled_output"] for one in single])
+    torch.testing.assert_close(many.extras["pooled_output"], pooled, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
+
+
+def test_no_hook_stays_on_the_encoder(pack, parts):
+    encoders = [module for module in parts["clip"].cond_stage_model.modules() if module._forward_hooks]
+    pack("host.adapters").backbone_of(clip=parts["clip"]).encode_text(["a cat", "a dog"])
+    assert encoders == [module for module in parts["clip"].cond_stage_model.modules() if module._forward_hooks] == []

@@ -5,20 +5,34 @@
  */
 
 import { app } from "../../../scripts/app.js";
+import { chain, outputsOf } from "./nodes.js";
 
 const PREFIX = "ConceptAtelier";
 // Says it itself.
 const WITHOUT = ["ConceptAtelierEditConcepts"];
-const STYLE = `
-.atelier-text { font: 12px/1.35 sans-serif; color: var(--input-text, #ddd); white-space: pre-wrap; overflow: auto;
-  width: 100%; height: 100%; box-sizing: border-box; padding: 4px 6px; border-radius: 4px; user-select: text;
-  background: var(--comfy-input-bg, #222); }
-`;
+const STYLE = {
+  font: "12px/1.35 sans-serif",
+  color: "var(--input-text, #ddd)",
+  background: "var(--comfy-input-bg, #222)",
+  whiteSpace: "pre-wrap",
+  overflowWrap: "anywhere",
+  overflow: "auto",
+  width: "100%",
+  height: "100%",
+  boxSizing: "border-box",
+  padding: "4px 6px",
+  borderRadius: "4px",
+  userSelect: "text",
+};
 const LINE = 17;
 const LETTER = 6.2;
 const MOST_LINES = 12;
 
-function show(node, text) {
+const nodes = new Set();
+
+function show(node, output) {
+  const text = (output?.text ?? []).join("\n");
+  if (!text) return;
   let widget = node.widgets?.find((one) => one.name === "said");
   if (!widget) widget = add(node);
   widget.element.textContent = text;
@@ -29,7 +43,7 @@ function show(node, text) {
 
 function add(node) {
   const element = document.createElement("div");
-  element.className = "atelier-text";
+  Object.assign(element.style, STYLE);
   element.addEventListener("wheel", (event) => window.LiteGraph.vueNodesMode || app.canvas.processMouseWheel(event));
   const height = () => 28 + LINE * Math.min(MOST_LINES, linesOf(element.textContent, node.size[0] - 36));
   const widget = node.addDOMWidget("said", "atelier_text", element, {
@@ -43,23 +57,31 @@ function add(node) {
 }
 
 /** About how many lines a text takes in a width. */
-const linesOf = (text, width) =>
-  text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil((line.length * LETTER) / width)), 0);
+const linesOf = (text, width) => text.split("\n").reduce((sum, line) => sum + wrapped(line, width / LETTER), 0);
+
+/** Of one line: words that fit stand beside each other, those too long for any line are broken. */
+function wrapped(line, most) {
+  let [lines, used] = [1, 0];
+  for (const { length } of line.split(/(?<=[\s-])/)) {
+    if (used && used + length > most) [lines, used] = [lines + 1, 0];
+    used += length;
+    for (; used > most; used -= most) lines += 1;
+  }
+  return lines;
+}
 
 app.registerExtension({
   name: "conceptatelier.NodeTexts",
 
-  setup() {
-    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
-  },
-
   nodeCreated(node) {
     if (!node.comfyClass?.startsWith(PREFIX) || WITHOUT.includes(node.comfyClass)) return;
-    const before = node.onExecuted;
-    node.onExecuted = function (output) {
-      before?.call(this, output);
-      const text = (output?.text ?? []).join("\n");
-      if (text) show(node, text);
-    };
+    chain(node, "onExecuted", (output) => show(node, output));
+    chain(node, "onAdded", () => nodes.add(node));
+    chain(node, "onRemoved", () => nodes.delete(node));
+  },
+
+  /** A tab that is changed to gets back what its nodes showed, after its nodes were made. */
+  onNodeOutputsUpdated() {
+    for (const node of nodes) show(node, outputsOf(node));
   },
 });

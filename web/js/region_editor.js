@@ -7,12 +7,13 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { TEXTS, merged, outcome, renamed, split, strangers, toggled } from "./choices.js";
+import { chain, outputsOf } from "./nodes.js";
+import { panel } from "./region_panel.js";
 import { draw, nameAt, placeOf, readRegions } from "./regions.js";
 import { say } from "./words.js";
 
 const KEY = "atelier_regions";
 const LEAST_HEIGHT = { empty: 110, full: 320 };
-const BUTTONS = ["merge", "split", "reset"];
 
 export class RegionEditor {
   constructor(node) {
@@ -31,17 +32,7 @@ export class RegionEditor {
   // What it is made of
 
   build() {
-    this.root = made("div", "atelier-regions");
-    const view = made("div", "view", this.root);
-    this.canvas = made("canvas", "", view);
-    this.canvas.title = say("help");
-    this.hint = made("p", "", view);
-    this.input = made("input", "", view);
-    this.input.hidden = true;
-    const bar = made("div", "bar", this.root);
-    this.status = made("span", "", bar);
-    this.buttons = Object.fromEntries(BUTTONS.map((name) => [name, made("button", name, bar)]));
-    for (const name of BUTTONS) this.buttons[name].textContent = say(name);
+    Object.assign(this, panel());
     const widget = this.node.addDOMWidget("regions", "atelier_regions", this.root, {
       serialize: false,
       hideOnZoom: false,
@@ -211,9 +202,7 @@ export class RegionEditor {
 
   /** Pages that are changed to and back make their nodes anew; what they showed is still known to the page. */
   recall() {
-    const graph = this.node.graph;
-    const key = !graph || graph === (app.rootGraph ?? app.graph) ? String(this.node.id) : `${graph.id}:${this.node.id}`;
-    this.take(app.nodeOutputs?.[key]);
+    this.take(outputsOf(this.node));
   }
 
   // What is seen
@@ -278,20 +267,3 @@ export class RegionEditor {
 }
 
 const urlOf = (file) => api.apiURL(`/view?${new URLSearchParams(file)}`);
-
-function made(kind, name, parent) {
-  const element = document.createElement(kind);
-  if (name) element.className = name;
-  parent?.append(element);
-  return element;
-}
-
-/** Call `after` whenever a method of an object was called. */
-export function chain(object, name, after) {
-  const before = object[name];
-  object[name] = function (...given) {
-    const answer = before?.apply(this, given);
-    after(...given);
-    return answer;
-  };
-}

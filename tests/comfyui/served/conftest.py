@@ -167,6 +167,18 @@ class Page:
         self.js("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
         self.tab.wait_for_timeout(500)
 
+    def run(self, server):
+        """Queue what is on the page and wait; gives the run's history."""
+        before = set(server.json("/history"))
+        self.js("async () => { await window.app.queuePrompt(0, 1); }")
+        self.tab.wait_for_timeout(500)
+        waiting = server.json("/queue")
+        keys = {entry[1] for part in ("queue_running", "queue_pending") for entry in waiting[part]}
+        (key,) = (keys | set(server.json("/history"))) - before
+        history = server.wait_for(key)
+        self.tab.wait_for_timeout(2500)
+        return history
+
     def errors(self):
         """What the console said of our files, and errors that nobody caught."""
         return [text for text in self.said if is_ours(text)] + self.uncaught

@@ -1,9 +1,12 @@
 """The pack in ComfyUI's page, in a headless browser: templates open, nothing is red, one runs, help is read."""
 
+import io
 import json
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 
 from concept_atelier.host import folders
 from concept_atelier.host.graph import Link
@@ -59,21 +62,44 @@ def test_the_template_browser_shows_ours(page, shots, version):
 
 def test_one_runs_from_the_page(page, shots, version, server):
     page.load("see_where_words_land")
-    key = page.js(
-        """async () => {
-            const done = new Promise(resolve => window.app.api.addEventListener(
-                'promptQueued', () => resolve(true), {once: true}));
-            await window.app.queuePrompt(0, 1);
-            return (await (await fetch('/history')).json(), await (await fetch('/queue')).json());
-        }"""
-    )
-    running = [entry[1] for entry in (*key["queue_running"], *key["queue_pending"])]
-    history = server.wait_for(running[0]) if running else next(reversed(server.json("/history").values()))
+    history = page.run(server)
     assert history["status"]["status_str"] == "success", history["status"]["messages"][-1]
     page.tab.wait_for_timeout(4000)
     page.shoot(shots / f"{version}_ran.png")
     assert page.js(MISSING_OR_RED) == []
     assert page.js("() => window.app.graph._nodes.filter(n => n.imgs?.length).length") >= 3
+    (drawn,) = page.js(
+        """() => window.app.graph._nodes.filter(n => n.type === 'ConceptAtelierShowWordHeatmap')
+            .map(n => [String(n.id), n.imgs.map(i => [i.naturalWidth, i.naturalHeight])])"""
+    )
+    (sheet,) = history["outputs"][drawn[0]]["images"]
+    assert drawn[1] == [list(Image.open(io.BytesIO(server.get(f"/view?{urlencode(sheet)}"))).size)]
+    assert not page.errors()
+
+
+def test_what_was_erased_stands_under_the_node(page, shots, version, server):
+    loaded = {part: ["1", slot] for slot, part in enumerate(("model", "clip"))}
+    chosen = {"anchors": "", "preserve": "dog", "strength": 1.0, "preset": "paper", "damping": 0.5}
+    chosen |= {"preserve_scale": 1.0, "projections": "both"}
+    graph = {
+        "1": ("ConceptAtelierLoadLabModel", {}),
+        "2": ("ConceptAtelierEraseConcepts", {**loaded, "concepts": "cat, kitty", **chosen}),
+        "3": ("ConceptAtelierSaveErasureAsLora", {"erasure": ["2", 1], "name": "served/erased"}),
+    }
+    graph = {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in graph.items()}
+    page.js("graph => window.app.loadApiJson(graph, 'erase')", graph)
+    page.tab.wait_for_timeout(1500)
+    history = page.run(server)
+    assert history["status"]["status_str"] == "success", history["status"]["messages"][-1]
+    page.js("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.shoot(shots / f"{version}_erased.png")
+    shown = page.js(
+        """() => window.app.graph.getNodeById(2).widgets
+            .filter(w => w.name === 'said').map(w => w.element.textContent)"""
+    )
+    assert shown == history["outputs"]["2"]["text"]
+    assert shown[0].startswith("cat is read as nothing in particular\nkitty is read as nothing")
+    assert page.tab.get_by_text("cat is read as nothing in particular").first.is_visible()
     assert not page.errors()
 
 

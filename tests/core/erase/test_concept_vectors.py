@@ -1,7 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from concept_atelier.core.erase.concept_vectors import concept_rows, fill, subject_positions, vector_pairs, vectors
+from concept_atelier.core.erase.concept_vectors import (
+    BATCH,
+    concept_rows,
+    fill,
+    rows_of_each,
+    subject_positions,
+    vector_pairs,
+    vectors,
+)
 
 
 def context(backbone, text):
@@ -82,6 +92,55 @@ def test_pairs_match_the_last_subject_tokens_and_then_the_ends(lab_backbone):
     torch.testing.assert_close(theirs[:count], there[[max(last - count + 1 + i, 1) for i in range(count)]])
     torch.testing.assert_close(theirs[count], there[lab_backbone.tokenize(anchor).end])
     torch.testing.assert_close(ours[count], context(lab_backbone, concept)[lab_backbone.tokenize(concept).end])
+
+
+class Counting:
+    """The lab model; notes what its text encoder is given at each call."""
+
+    def __init__(self, backbone):
+        self.backbone, self.calls = backbone, []
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def encode_text(self, texts, placeholders=None):
+        self.calls.append(list(texts))
+        return self.backbone.encode_text(texts, placeholders)
+
+
+@pytest.mark.parametrize("mode", ["last_subject", "from_subject_to_end", "all"])
+def test_many_texts_at_once_are_as_one_at_a_time(lab_backbone, mode):
+    texts = ["cat", "", "quartz xylophone", "a red cat", "dog"] * 3
+    templates = ("{}", "a photo of a {}", "{} on blue")
+    counting = Counting(lab_backbone)
+    for text, blocks in zip(texts, rows_of_each(counting, texts, mode, templates), strict=True):
+        for block, template in zip(blocks, templates, strict=True):
+            first = subject_positions(lab_backbone, text, template)
+            rows = context(lab_backbone, fill(template, text))
+            alone = {"last_subject": rows[[first[-1]]], "from_subject_to_end": rows[first.start :], "all": rows}
+            torch.testing.assert_close(block.joined(), alone[mode], atol=1e-5, rtol=1e-5)
+    assert len(counting.calls) == -(-len(texts) * len(templates) // BATCH)
+
+
+def test_no_more_is_encoded_than_is_asked_for(lab_backbone):
+    counting = Counting(lab_backbone)
+    rows = rows_of_each(counting, [f"cat {number}" for number in range(4 * BATCH)], "last_subject")
+    for _ in range(BATCH):
+        next(rows)
+    assert [len(call) for call in counting.calls] == [BATCH]
+
+
+def test_sentences_of_unequal_length_are_not_encoded_together(lab_backbone):
+    class Chunked(Counting):
+        """As a host that reads long prompts in chunks: its texts of more than five letters are of two."""
+
+        def tokenize(self, text, placeholders=None):
+            read = lab_backbone.tokenize(text, placeholders)
+            return replace(read, length=2 * read.length) if len(text) > 5 else read
+
+    chunked = Chunked(lab_backbone)
+    assert len(list(rows_of_each(chunked, ["cat", "dog", "a red cat", "crab"], "last_subject"))) == 4
+    assert chunked.calls == [["cat", "dog"], ["a red cat"], ["crab"]]
 
 
 def test_learnt_tokens_can_be_named(lab_backbone, generator):

@@ -44,6 +44,62 @@ def test_the_erased_word_is_read_as_its_anchor_and_a_preserved_word_as_before(la
         assert (w @ crab.T - w0 @ crab.T).norm() < 1e-3 * (w0 @ crab.T).norm()
 
 
+class Counting:
+    """The lab model; notes every sentence that its text encoder is given, in its order."""
+
+    def __init__(self, backbone):
+        self.backbone, self.sentences = backbone, []
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def encode_text(self, texts, placeholders=None):
+        self.sentences += texts
+        return self.backbone.encode_text(texts, placeholders)
+
+
+MANY = [f"{a}{b}" for a in ("red ", "blue ", "green ") for b in ("crab", "bell", "boat", "tree", "shoe", "frog", "key")]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_many_at_once_are_as_one_at_a_time(lab_backbone, preset):
+    """The dense solution from vectors that were encoded one by one; a word that is preserved twice is among them."""
+    pairs = [("cat", "dog"), ("rocket", ""), ("quartz xylophone", "dog")]
+    preserve, settings = [*MANY, "dog", "red crab"], replace(PRESETS[preset], rank_tolerance=0.0)
+    how = (settings.token_mode, settings.templates, settings.combine)
+    rows = [vector_pairs(lab_backbone, *pair, *how) for pair in pairs]
+    c, g = (torch.cat(parts).T for parts in zip(*rows, strict=True))
+    kept = [vectors(lab_backbone, text, *how) for text in preserve]
+    p = torch.cat([*kept, vectors(lab_backbone, "", "all")] if settings.preserve_unconditional else kept).T
+    a = settings.damping * torch.eye(192, dtype=torch.float64) + c @ c.T + p @ p.T
+    erasure = erase(lab_backbone, *map(list, zip(*pairs, strict=True)), preserve, settings)
+    for weight in lab_backbone.key_value_weights():
+        change = weight.weight.double() @ (g - c) @ c.T @ torch.linalg.inv(a)
+        found = erasure.factors[weight.name].dense().double()
+        assert (found - change).norm() < 1e-4 * change.norm()
+
+
+def test_every_text_is_encoded_once(lab_backbone):
+    counting = Counting(lab_backbone)
+    erase(counting, ["cat", "rocket", "boat"], ["dog", "", "dog"], [*MANY, "dog", *MANY])
+    assert sorted(counting.sentences) == sorted(["cat", "rocket", "boat", "dog", "", *MANY])
+
+
+def test_steps_are_told_and_may_stop_it(lab_backbone):
+    told = []
+    erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: told.append((done, total)))
+    total = 2 + 1 + len(MANY) + 1
+    assert told == [(done, total) for done in range(1, total + 1)]
+
+    def stop(done, total):
+        raise InterruptedError
+
+    counting = Counting(lab_backbone)
+    with pytest.raises(InterruptedError):
+        erase(counting, ["cat", "rocket"], "dog", MANY, on_step=stop)
+    assert len(counting.sentences) < 2 + 1 + len(MANY)
+
+
 @pytest.mark.parametrize("projections, roles", [("key", {"key"}), ("value", {"value"}), ("both", {"key", "value"})])
 def test_keys_values_or_both(lab_backbone, projections, roles):
     erasure = erase(lab_backbone, ["cat"], settings=UceSettings(projections=projections))

@@ -71,15 +71,17 @@ def squares(server):
 
 
 class Editor:
-    """An Edit Concepts node in the page, used as a person uses it."""
+    """An Edit Concepts node in the page, used as a person uses it. ``inside`` is the key of a subgraph it is in."""
 
-    def __init__(self, page, server, key=EDIT):
+    def __init__(self, page, server, key=EDIT, inside=None):
         self.page, self.server, self.key = page, server, key
+        self.inside = inside
+        self.run_as = key if inside is None else f"{inside}:{key}"
 
     def show(self):
         """Bring the node to the middle of the page, in its own size."""
         self.page.js(
-            """key => { const { canvas } = window.app; const node = window.app.graph.getNodeById(Number(key));
+            """key => { const { canvas } = window.app; const node = window.app.canvas.graph.getNodeById(Number(key));
                         canvas.ds.scale = 1;
                         canvas.ds.offset = [500 - node.pos[0], 180 - node.pos[1]];
                         canvas.setDirty(true, true); }""",
@@ -90,7 +92,7 @@ class Editor:
     def write(self, name, text):
         """Change an input as typing into it does."""
         self.page.js(
-            """([key, name, text]) => { const node = window.app.graph.getNodeById(Number(key));
+            """([key, name, text]) => { const node = window.app.canvas.graph.getNodeById(Number(key));
                 const widget = node.widgets.find(w => w.name === name);
                 widget.value = text; widget.callback?.(text); }""",
             [self.key, name, text],
@@ -99,7 +101,7 @@ class Editor:
 
     def said(self, history):
         """The text that came of a run."""
-        return history["outputs"][self.key]["text"][0]
+        return history["outputs"][self.run_as]["text"][0]
 
     def masks(self, history):
         """The masks (N, H, W) bool that came of a run, by way of a Preview Image."""
@@ -115,13 +117,14 @@ class Editor:
     def root(self):
         """The editor's element; with several on the page, the one that stands in this node."""
         handle = self.page.tab.evaluate_handle(
-            "key => window.app.graph.getNodeById(Number(key)).widgets.find(w => w.name === 'regions').element", self.key
+            "key => window.app.canvas.graph.getNodeById(Number(key)).widgets.find(w => w.name === 'regions').element",
+            self.key,
         )
         return handle.as_element()
 
     def texts(self):
         return self.page.js(
-            """key => Object.fromEntries(window.app.graph.getNodeById(Number(key)).widgets
+            """key => Object.fromEntries(window.app.canvas.graph.getNodeById(Number(key)).widgets
                 .filter(w => ['keep', 'drop', 'merge', 'rename'].includes(w.name)).map(w => [w.name, w.value]))""",
             self.key,
         )
@@ -131,6 +134,14 @@ class Editor:
 
     def hints(self):
         return self.root.query_selector("p").inner_text()
+
+    def text_under(self, kind):
+        """What stands under the one node of a kind."""
+        return self.page.js(
+            """kind => window.app.canvas.graph._nodes.find(n => n.type === kind)
+                .widgets.find(w => w.name === 'said').element.textContent""",
+            kind,
+        )
 
     def point(self, name):
         """Where the middle of a concept's region is on the page."""
@@ -170,15 +181,7 @@ class Editor:
 
     def run(self):
         """Queue what is on the page and wait; gives the run's history."""
-        before = set(self.server.json("/history"))
-        self.page.js("async () => { await window.app.queuePrompt(0, 1); }")
-        self.page.tab.wait_for_timeout(500)
-        waiting = self.server.json("/queue")
-        keys = {entry[1] for part in ("queue_running", "queue_pending") for entry in waiting[part]}
-        (key,) = (keys | set(self.server.json("/history"))) - before
-        history = self.server.wait_for(key)
-        self.page.tab.wait_for_timeout(2500)
-        return history
+        return self.page.run(self.server)
 
 
 def _share(mask, box):
@@ -199,8 +202,8 @@ def open_graph(page, server, squares):
 
 @pytest.fixture
 def editor_of(page, server):
-    """The editor of the first, second ... Edit Concepts of the graph on the page."""
-    return lambda number=0: Editor(page, server, str(int(EDIT) + 10 * number))
+    """The editor of the first, second ... Edit Concepts of the graph on the page, or of any, by its key."""
+    return lambda number=0, key=None, inside=None: Editor(page, server, key or str(int(EDIT) + 10 * number), inside)
 
 
 @pytest.fixture

@@ -126,9 +126,5 @@ def test_without_a_picture_and_in_another_size(open_graph, page):
     assert editor.texts()["drop"] == "blue"
 
 
-def test_texts_stand_under_nodes(editor, page):
-    said = page.js(
-        """() => window.app.graph._nodes.filter(n => n.type === 'ConceptAtelierConceptsFromMasks')
-            .map(n => n.widgets.find(w => w.name === 'said').element.textContent)"""
-    )
-    assert len(said) == 1 and said[0].startswith("<red>: saliency 1.00")
+def test_texts_stand_under_nodes(editor):
+    assert editor.text_under("ConceptAtelierConceptsFromMasks").startswith("<red>: saliency 1.00")
