@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..host.runner import RunResult, run_workflow
 from ..host.saving import atomic_write
@@ -87,7 +87,8 @@ def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
     canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
     for index, picture in enumerate(pictures):
         left, top = (GAP + (index % 2) * (side + GAP), GAP + (index // 2) * (side + GAP))
-        canvas.paste(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), (left, top))
+        whole = ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, GROUND)
+        canvas.paste(whole, (left, top))
     return canvas
 
 
