@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from concept_atelier.host.example_pictures import SHIPPED, offer_pictures
-from concept_atelier.lab.build_workflows import PICTURES
+from concept_atelier.lab.build_workflows import AGAIN, PICTURES
 from concept_atelier.lab.object_pictures import OBJECTS, PROTOTYPES
 
 
@@ -73,4 +73,4 @@ def test_nothing_is_copied_elsewhere(source, tmp_path, monkeypatch):
 
 def test_those_that_ship_are_those_of_the_workflows():
     files = {path.relative_to(SHIPPED).as_posix() for path in Path(SHIPPED).rglob("*") if path.is_file()}
-    assert files == {*PICTURES, *(f"{PROTOTYPES}/{name}.png" for name in OBJECTS)}
+    assert files == {*PICTURES, AGAIN, *(f"{PROTOTYPES}/{name}.png" for name in OBJECTS)}

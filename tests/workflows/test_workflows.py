@@ -386,6 +386,7 @@ def localizing(picture):
     """An API workflow that localises a picture file."""
     sockets = {name: ["1", slot] for slot, name in enumerate(("model", "clip", "vae"))}
     knobs = {"preset": "paper", "min_clusters": 4, "saliency_threshold": 1.0, "merge_threshold": 1.0, "seed": 0}
+    knobs |= {"outline": "smooth", "neighbour_reach": 0.0}
     knobs |= {"adjacency": True, "count": 0, "max_concepts": 0}
     return {
         "1": {"class_type": "ConceptAtelierLoadLabModel", "inputs": {}},
