@@ -21,6 +21,7 @@ from ...host.labels import Colour
 from ...host.saving import atomic_write
 from .summary import aligned
 
+OBJECTS = {1: "1 to 3 objects", 2: "1 to 4 objects"}  # by the schema of bench learn
 SCORES = ("acc1", "sim_i", "sim_c")
 SAID = {"acc1": "ACC^1", "sim_i": "SIM^I", "sim_c": "SIM^C"}
 
@@ -34,7 +35,7 @@ class Entry:
         method: the method alone.
         figures: ``seen`` and ``unseen`` to score to ``mean``, ``low``, ``high``.
         cases: scenes in all.
-        split: they are of.
+        scenes: what they are: their split, and how many objects they have.
         seeds: of the runs; with several, means are over them, and ``low`` and ``high`` the least and greatest.
     """
 
@@ -42,7 +43,7 @@ class Entry:
     method: str
     figures: Mapping[str, Mapping[str, Any]]
     cases: int
-    split: str
+    scenes: str
     seeds: tuple[int, ...]
 
     def mean(self, score: str, group: str = "seen") -> float:
@@ -90,14 +91,15 @@ def read(path: Path) -> Entry:
     settings = ", ".join(f"{name} {value}" for name, value in options.get("settings", {}).items())
     flags = ", ".join(name for name, value in options.items() if value is True)
     name = " ".join(part for part in (options["method"], options["preset"], settings, flags) if part)
-    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], (held["seed"],))
+    scenes = f"{held['split']}, {OBJECTS[held['schema']]}"
+    return Entry(name, options["method"], held["summary"], held["cases"], scenes, (held["seed"],))
 
 
 def combine(entries: Sequence[Entry]) -> list[Entry]:
     """Runs that differ in nothing but their seed as one entry each."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[str, str, int], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.name, entry.split), []).append(entry)
+        groups.setdefault((entry.name, entry.scenes, entry.cases), []).append(entry)
     return [group[0] if len(group) == 1 else _over_seeds(group) for group in groups.values()]
 
 
@@ -123,7 +125,7 @@ def table(entries: Sequence[Entry]) -> str:
             entry.name,
             f"{sum(entry.mean('passes', group) for group in groups) / len(groups):.0f}",
             *(_value(entry, score, group) for group in groups for score in SCORES),
-            f"{entry.cases} {entry.split}" + (f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""),
+            f"{entry.cases} {entry.scenes}" + (f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""),
         ]
         for entry in sorted(entries, key=lambda entry: entry.mean("acc1"), reverse=True)
     ]

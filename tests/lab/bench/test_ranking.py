@@ -19,7 +19,15 @@ def write(folder, name, acc1, passes, method="cones", seed=1, **options):
     path = folder / f"{name}.json"
     path.write_text(
         json.dumps(
-            {"bench": "learn", "cases": 6, "split": "test", "seed": seed, "options": options, "summary": summary}
+            {
+                "bench": "learn",
+                "schema": 2,
+                "cases": 6,
+                "split": "test",
+                "seed": seed,
+                "options": options,
+                "summary": summary,
+            }
         )
     )
     return path
@@ -28,9 +36,9 @@ def write(folder, name, acc1, passes, method="cones", seed=1, **options):
 def test_names_say_what_differs(tmp_path):
     entry = ranking.read(write(tmp_path, "a", 0.5, 100, settings={"steps": 60, "even": True}, classes=True))
     assert entry.name == "cones lab steps 60, even True classes"
-    assert (entry.cases, entry.split, entry.seeds, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
+    assert (entry.cases, entry.scenes, entry.seeds, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
         6,
-        "test",
+        "test, 1 to 4 objects",
         (1,),
         0.5,
         100,
