@@ -99,13 +99,7 @@ PRESETS: Mapping[str, ConceptExpressSettings] = MappingProxyType(
         "paper": ConceptExpressSettings(),
         "faithful": _FAITHFUL,
         "lab": ConceptExpressSettings(
-            steps=100,
-            rate=1e-2,
-            final_rate=0.1,
-            attention_weight=1e-3,
-            alignment="divergence",
-            downscale=None,
-            even=True,
+            steps=200, rate=5e-3, final_rate=0.1, attention_weight=1e-3, alignment="divergence", downscale=None
         ),
         "faithful_lab": replace(_FAITHFUL, downscale=2),
     }
