@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core.files import load_tensors, save_tensors
-from ..core.learn.state import State
+from ..core.learn.keeper import State
 from .folders import current
 
 FOLDER = "concept_atelier_unfinished"
@@ -15,7 +15,7 @@ MOST = 8  # states of trainings that no one went on with
 
 @dataclass(frozen=True)
 class UnfinishedFiles:
-    """A :class:`..core.learn.state.Keeper` over a folder; the oldest files beyond ``MOST`` go.
+    """A :class:`..core.learn.keeper.Keeper` over a folder; the oldest files beyond ``MOST`` go.
 
     Attributes:
         folder: where.

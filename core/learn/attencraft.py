@@ -23,11 +23,11 @@ from ..backbone import Backbone
 from ..localize.attencraft import WordMasks, WordSettings, look, masks_of
 from ..types import Concepts, ConceptTokens, Source
 from .examples import choose, fit
+from .keeper import Keeper
 from .map_measures import jensen_shannon, pixel_softmax, stretched, structural_similarity
 from .prior import Prior
 from .prompts import placeholder, prompt_of
 from .settings import OnStep, told
-from .state import Keeper
 from .subsets import SubsetBy, any_subset
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase

@@ -21,11 +21,11 @@ from ..backbone import Backbone
 from ..localize.edit import add_background
 from ..types import Concepts, ConceptTokens, Source
 from .examples import Example, choose, fit, prepare_all
+from .keeper import Keeper
 from .losses import attention_alignment, masked_denoising
 from .prior import Prior
 from .prompts import prompt_of
 from .settings import OnStep, told
-from .state import Keeper
 from .subsets import union_subset
 from .training import LossOf, Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase

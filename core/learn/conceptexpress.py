@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..types import Concepts, ConceptTokens, Source
+from .keeper import Keeper
 from .lesson import Lesson
 from .losses import AlignmentLoss, attention_alignment, masked_denoising
 from .prompts import Prompt, single_and_joint, singles
 from .settings import LearnSettings, OnStep, told
 from .split_merge import SplitTokens, split_lesson, split_names
 from .starts import begin_lesson
-from .state import Keeper
 from .training import Phase, Task, Training, run
 
 HELP = (

@@ -19,12 +19,12 @@ from torch import Tensor
 from ..backbone import Backbone, Conditioning
 from ..types import Concepts, ConceptTokens, Source
 from .examples import check
+from .keeper import Keeper
 from .loop import LoopSettings, optimise
 from .losses import masked_denoising
 from .prompts import placeholder_positions, singles
 from .settings import LearnSettings, OnStep, told
 from .starts import begin_lesson
-from .state import Keeper
 from .training import Phase, Task, Training, run
 
 HELP = (

@@ -23,10 +23,10 @@ from ..types import Concepts, ConceptTokens, Source
 from .augment import random_view
 from .class_words import check_different, need_classes, phrase, sentence
 from .examples import choose
+from .keeper import Keeper
 from .map_measures import blurred, soft_iou, stretched
 from .prior import Prior
 from .settings import OnStep, told
-from .state import Keeper
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
 

@@ -23,11 +23,11 @@ from ..types import Concepts, ConceptTokens, Source
 from .class_words import phrase, sentence
 from .examples import choose, fit
 from .fusion import Composite, Cutout, FusionSettings, cut_out, eroded, fuse
+from .keeper import Keeper
 from .losses import attention_alignment
 from .map_measures import inside_share
 from .prior import Prior
 from .settings import OnStep, told
-from .state import Keeper
 from .training import Phase, Task, Training, run
 from .tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from ..backbone import Backbone
 from ..types import Concepts, ConceptTokens, Source
 from . import attencraft, break_a_scene, conceptexpress, cones, disendiff, far
+from .keeper import Keeper
 from .settings import LearnSettings, OnStep
-from .state import Keeper
 
 
 class Learn(Protocol):

@@ -6,43 +6,19 @@ method remembers beside them. A training that goes on ends with the same tokens 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..backbone import Backbone
+from .keeper import State
 from .loop import Optimisation
-
-if TYPE_CHECKING:
-    from .training import Task, Training
-
-State = Mapping[str, Tensor]
+from .task import Task, Training
 
 
-class Keeper(Protocol):
-    """Keeps states of trainings; a host writes them to files."""
-
-    @property
-    def every(self) -> int:
-        """Updates between two states, at least 1."""
-        ...
-
-    def load(self, fingerprint: str) -> State | None:
-        """The last state that was saved under this fingerprint; None for none."""
-        ...
-
-    def save(self, fingerprint: str, state: State) -> None:
-        """Keep a state in place of the one before."""
-        ...
-
-    def discard(self, fingerprint: str) -> None:
-        """The training has ended: its state is of no more use."""
-        ...
-
-
-def fingerprint(task: "Task[Any]") -> str:
+def fingerprint(task: Task[Any]) -> str:
     """What a state belongs to, 32 hexadecimal digits: the method, its settings, words, seed, pictures, masks, model.
 
     Of the model its cross-attention projections and the encoding of the training sentence are read, with whatever
@@ -65,7 +41,7 @@ class Stand:
         resumed: updates that had been made by then, 0 for a training from its beginning.
     """
 
-    def __init__(self, task: "Task[Any]", training: "Training", generator: torch.Generator) -> None:
+    def __init__(self, task: Task[Any], training: Training, generator: torch.Generator) -> None:
         self.training, self.generator, self.keeper = training, generator, task.keeper
         self.fingerprint = fingerprint(task) if task.keeper is not None else ""
         self.passes = self.resumed = 0
@@ -158,6 +134,6 @@ def _of_model(backbone: Backbone, template: str) -> Iterable[Tensor]:
         yield weight.weight
 
 
-def _of_pictures(task: "Task[Any]") -> Iterable[Tensor]:
+def _of_pictures(task: Task[Any]) -> Iterable[Tensor]:
     for source in task.sources:
         yield from (source.picture, source.concepts.masks, source.concepts.targets)
