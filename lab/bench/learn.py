@@ -66,7 +66,8 @@ def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> R
     backbone, judge = prepared
     own_seed = request.seed * SEEDS_PER_RUN + index
     unseen = request.split != "train" and index % 2 == 1
-    count = COUNTS[index // 2 % len(COUNTS)]
+    counts = request.options.get("objects", COUNTS)
+    count = counts[index // 2 % len(counts)]
     scene = sample_scene(request.split, own_seed, SceneSettings(counts=(count,), tinted=0.0, unseen=unseen))
     case = case_of(scene, own_seed)
     learnt = learn_case(backbone, case, request)
@@ -183,6 +184,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets = ", ".join(f"{name}: {' '.join(method.presets)}" for name, method in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="conceptexpress", help="default: %(default)s")
     parser.add_argument("--preset", default="lab", help=f"of the method ({presets}); default: %(default)s")
+    parser.add_argument("--objects", type=int, nargs="+", help="how many a scene has, in turn; default: 1 2 3 4")
     parser.add_argument("--steps", type=int, help="training steps; the default is the preset's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method, the value as JSON"
@@ -201,6 +203,7 @@ def main(args: argparse.Namespace) -> int:
     settings = {name: json.loads(value) for name, _, value in (entry.partition("=") for entry in args.set)}
     settings |= {"steps": args.steps} if args.steps else {}
     options |= {"settings": settings} if settings else {}
+    options |= {"objects": args.objects} if args.objects else {}
     flags = ("found", "words", "classes", "shuffled_masks", "untrained_tokens")
     options |= {flag: True for flag in flags if getattr(args, flag)}
     return run_command(BENCH, args, options, CONTROLS)
