@@ -91,7 +91,9 @@ def read(path: Path) -> Entry:
     settings = ", ".join(f"{name} {value}" for name, value in options.get("settings", {}).items())
     flags = ", ".join(name for name, value in options.items() if value is True)
     name = " ".join(part for part in (options["method"], options["preset"], settings, flags) if part)
-    scenes = f"{held['split']}, {OBJECTS[held['schema']]}"
+    counts = options.get("objects")
+    objects = f"{min(counts)} to {max(counts)} objects" if counts else OBJECTS[held["schema"]]
+    scenes = f"{held['split']}, {objects}"
     return Entry(name, options["method"], held["summary"], held["cases"], scenes, (held["seed"],))
 
 
