@@ -62,23 +62,6 @@ def vectors(
     return alone(concept_rows(backbone, text, mode, templates, placeholders), combine)
 
 
-def vector_pairs(
-    backbone: Backbone,
-    concept: str,
-    anchor: str,
-    mode: TokenMode,
-    templates: Sequence[str] = ("{}",),
-    combine: Combine = "average",
-    placeholders: Placeholders | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The vectors of a concept and, row by row, those that shall stand in for them: see :func:`paired`.
-
-    Arguments are those of :func:`vectors`.
-    """
-    ours, theirs = rows_of_each(backbone, (concept, anchor), mode, templates, placeholders)
-    return paired(ours, theirs, combine)
-
-
 def alone(rows: Sequence[ConceptRows], combine: Combine) -> Tensor:
     """The vectors (n, D) of a text whose rows in each template are given."""
     return _combine([block.joined() for block in rows], combine)

@@ -1,8 +1,10 @@
 """The command line that all benches share."""
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,31 @@ def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
         "--controls", type=int, default=0, metavar="N", help="also run every control of this bench on N cases"
     )
     parser.add_argument("--fresh", action="store_true", help="neither read nor keep finished cases")
+
+
+def add_settings_argument(parser: argparse.ArgumentParser) -> None:
+    """``--set NAME=VALUE``, as often as wanted; read it with :func:`chosen_settings`."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method, the value as JSON"
+    )
+
+
+def chosen_settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
+    """What ``--set`` was given, for settings like those of ``preset``, a dataclass.
+
+    Raises:
+        ValueError: for what is not a name, an equals sign and JSON, and for a setting that does not exist.
+    """
+    chosen, known = {}, [field.name for field in fields(preset)]
+    for entry in args.set:
+        name, _, value = entry.partition("=")
+        try:
+            chosen[name] = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--set wants NAME=VALUE, the value as JSON (text in quotes), got {entry!r}") from error
+        if name not in known:
+            raise ValueError(f"there is no setting {name!r} to --set; there are {', '.join(known)}")
+    return chosen
 
 
 def run_command(

@@ -6,7 +6,6 @@ Scores follow the evaluation of ConceptExpress (Hao et al. 2024, section 4.1), w
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from ..judge.network import CELL
 from ..world.atlas import load_atlas
 from ..world.scene import SceneSettings, sample_scene
 from .cases import SEEDS_PER_RUN, Case, case_of
-from .command import add_common_arguments, backbone_for, run_command
+from .command import add_common_arguments, add_settings_argument, backbone_for, chosen_settings, run_command
 from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
@@ -186,9 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="lab", help=f"of the method ({presets}); default: %(default)s")
     parser.add_argument("--objects", type=int, nargs="+", help="how many a scene has, in turn; default: 1 2 3 4")
     parser.add_argument("--steps", type=int, help="training steps; the default is the preset's")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method, the value as JSON"
-    )
+    add_settings_argument(parser)
     parser.add_argument("--words", action="store_true", help="start from the objects' true names, which helps a lot")
     parser.add_argument("--classes", action="store_true", help="give the true names as class words")
     parser.add_argument("--found", action="store_true", help="concepts as found in the scene instead of the true masks")
@@ -198,10 +195,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
-    METHODS[args.method].preset(args.preset)  # refused before anything is loaded
+    preset = METHODS[args.method].preset(args.preset)  # refused before anything is loaded
     options: dict[str, Any] = {"method": args.method, "preset": args.preset}
-    settings = {name: json.loads(value) for name, _, value in (entry.partition("=") for entry in args.set)}
-    settings |= {"steps": args.steps} if args.steps else {}
+    settings = chosen_settings(args, preset) | ({"steps": args.steps} if args.steps else {})
     options |= {"settings": settings} if settings else {}
     options |= {"objects": args.objects} if args.objects else {}
     flags = ("found", "words", "classes", "shuffled_masks", "untrained_tokens")

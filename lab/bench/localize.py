@@ -18,12 +18,12 @@ from ...core.localize import attencraft
 from ...core.localize.conceptexpress import Observation, localize_observed, observe
 from ...core.localize.from_masks import masks_to_grid
 from ...core.localize.guided import guided_masks, pixel_masks
-from ...core.localize.settings import PRESETS
+from ...core.localize.settings import PRESETS, LocalizeSettings
 from ...core.localize.upsample import smooth_masks
 from ...core.types import Concepts
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case
-from .command import add_common_arguments, backbone_for, run_command
+from .command import add_common_arguments, add_settings_argument, backbone_for, chosen_settings, run_command
 from .controls import Control
 from .drawing import SIDE
 from .harness import Bench, Request, Row
@@ -52,14 +52,20 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     options = request.options
     given = [options.get(name, False) for name in ("unseen", "touching", "alike")]
     case, other = (make_case(request.split, at, request.seed, (SIDE, SIDE), *given) for at in (index, index + 1))
-    settings = PRESETS[options.get("preset", "small_grid")]
-    settings = replace(settings, count=len(case.masks) if options.get("told") else None)
-    if options.get("method") == "diffseg":
-        settings = replace(settings, **DIFFSEG)
+    settings = settings_of(options, len(case.masks))
     seen = observe(backbone, case.picture, settings, case.seed)
     if options.get("method") == "attencraft":
         return score_case(case, seen, find_names(backbone, case, options.get("preset", "small_grid")), other)
     return score_case(case, seen, localize_observed(seen, settings), other)
+
+
+def settings_of(options: Mapping[str, Any], count: int) -> LocalizeSettings:
+    """The localiser's settings that a request asks for, for a scene of so many objects."""
+    settings = replace(PRESETS[options.get("preset", "small_grid")], count=count if options.get("told") else None)
+    if options.get("method") == "diffseg":
+        settings = replace(settings, **DIFFSEG)
+    changes = options.get("settings", {}).items()
+    return replace(settings, **{name: tuple(value) if isinstance(value, list) else value for name, value in changes})
 
 
 def find_names(backbone: Backbone, case: Case, preset: str) -> Concepts:
@@ -123,7 +129,8 @@ def table(result: Mapping[str, Any]) -> str:
     options = result["options"]
     objects = "unseen objects" if options.get("unseen") else "training objects"
     objects += "".join(f", {flag}" for flag in ("touching", "alike") if options.get(flag))
-    method = f"{options.get('method', METHOD)}, told {_told(options)}"
+    changes = "".join(f", {name} {value}" for name, value in options.get("settings", {}).items())
+    method = f"{options.get('method', METHOD)}, told {_told(options)}{changes}"
     parts = [
         f"bench localize: {result['cases']} {result['split']} scenes of {objects}, seed {result['seed']}; {method}",
         f"mean IoU at pixel resolution, 95% intervals\n{miou_table(summary, METHODS, 'pixel')}",
@@ -153,12 +160,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--told", action="store_true", help="the method is told how many objects there are")
     parser.add_argument("--preset", choices=PRESETS, default="small_grid", help="default: %(default)s")
+    add_settings_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
     options = {"unseen": args.unseen, "preset": args.preset}
     options |= {flag: True for flag in ("touching", "alike", "told") if getattr(args, flag)}
+    settings = chosen_settings(args, PRESETS[args.preset])
+    if settings:
+        if args.method == "attencraft":
+            raise ValueError("--set is for conceptexpress and diffseg")
+        settings_of({"settings": settings}, 1)  # refused before anything is loaded
+        options["settings"] = settings
     if args.method != METHOD:
         if args.told or (args.alike and args.method == "attencraft"):
             raise ValueError("a count is told to conceptexpress only, and attencraft cannot name two of a kind apart")

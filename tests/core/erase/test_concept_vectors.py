@@ -7,9 +7,9 @@ from concept_atelier.core.erase.concept_vectors import (
     BATCH,
     concept_rows,
     fill,
+    paired,
     rows_of_each,
     subject_positions,
-    vector_pairs,
     vectors,
 )
 
@@ -79,13 +79,15 @@ def test_averaging_and_keeping_templates_apart(lab_backbone):
 @pytest.mark.parametrize("mode", ["last_subject", "from_subject_to_end", "all"])
 @pytest.mark.parametrize("anchor", ["dog", "", "a very long anchor of xylophones"])
 def test_pairs_have_equal_length(lab_backbone, mode, anchor):
-    ours, theirs = vector_pairs(lab_backbone, "quartz xylophone", anchor, mode, ("{}", "a photo of {}"))
+    ours, theirs = paired(
+        *rows_of_each(lab_backbone, ("quartz xylophone", anchor), mode, ("{}", "a photo of {}")), "average"
+    )
     assert ours.shape == theirs.shape and ours.shape[1] == 192
 
 
 def test_pairs_match_the_last_subject_tokens_and_then_the_ends(lab_backbone):
     concept, anchor = "quartz xylophone", "dog"
-    ours, theirs = vector_pairs(lab_backbone, concept, anchor, "from_subject_to_end")
+    ours, theirs = paired(*rows_of_each(lab_backbone, (concept, anchor), "from_subject_to_end"), "average")
     count = len(lab_backbone.tokenize(concept).tokens)
     there = context(lab_backbone, anchor)
     last = lab_backbone.tokenize(anchor).tokens[-1].position

@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import KeyValueWeight
-from concept_atelier.core.erase.concept_vectors import vector_pairs, vectors
+from concept_atelier.core.erase.concept_vectors import concept_rows, paired, vectors
 from concept_atelier.core.erase.uce import PRESETS, UceSettings, erase, pair_anchors, relative_changes
+
+
+def pair(backbone, concept, anchor, mode, templates=("{}",), combine="average"):
+    """The vectors of a concept and, row by row, of its anchor, each text encoded on its own."""
+    ours, theirs = (concept_rows(backbone, text, mode, templates) for text in (concept, anchor))
+    return paired(ours, theirs, combine)
 
 
 def edited(backbone, erasure):
@@ -22,7 +28,7 @@ def test_equals_the_dense_solution_for_every_projection(lab_backbone):
     concepts, anchors, preserve = ["cat", "rocket"], ["dog", ""], ["crab", "bell"]
     settings = UceSettings(erase_scale=2.0, preserve_scale=0.5, damping=0.1)
     found = edited(lab_backbone, erase(lab_backbone, concepts, anchors, preserve, settings))
-    pairs = [vector_pairs(lab_backbone, c, a, "last_subject") for c, a in zip(concepts, anchors, strict=True)]
+    pairs = [pair(lab_backbone, c, a, "last_subject") for c, a in zip(concepts, anchors, strict=True)]
     c, g = (torch.cat(rows).T for rows in zip(*pairs, strict=True))
     p = torch.cat([vectors(lab_backbone, text, "last_subject") for text in preserve]).T
     a = 0.1 * torch.eye(192, dtype=torch.float64) + 2 * c @ c.T + 0.5 * p @ p.T
@@ -36,7 +42,7 @@ def test_equals_the_dense_solution_for_every_projection(lab_backbone):
 def test_the_erased_word_is_read_as_its_anchor_and_a_preserved_word_as_before(lab_backbone):
     settings = UceSettings(damping=1e-4)
     found = edited(lab_backbone, erase(lab_backbone, ["cat"], "dog", ["crab"], settings))
-    cat, dog = vector_pairs(lab_backbone, "cat", "dog", "last_subject")
+    cat, dog = pair(lab_backbone, "cat", "dog", "last_subject")
     crab = vectors(lab_backbone, "crab", "last_subject")
     for weight in lab_backbone.key_value_weights():
         w0, w = weight.weight.double(), found[weight.name]
@@ -67,7 +73,7 @@ def test_many_at_once_are_as_one_at_a_time(lab_backbone, preset):
     pairs = [("cat", "dog"), ("rocket", ""), ("quartz xylophone", "dog")]
     preserve, settings = [*MANY, "dog", "red crab"], replace(PRESETS[preset], rank_tolerance=0.0)
     how = (settings.token_mode, settings.templates, settings.combine)
-    rows = [vector_pairs(lab_backbone, *pair, *how) for pair in pairs]
+    rows = [pair(lab_backbone, *texts, *how) for texts in pairs]
     c, g = (torch.cat(parts).T for parts in zip(*rows, strict=True))
     kept = [vectors(lab_backbone, text, *how) for text in preserve]
     p = torch.cat([*kept, vectors(lab_backbone, "", "all")] if settings.preserve_unconditional else kept).T

@@ -1,18 +1,13 @@
 """Concepts found again in another picture: on scenes of the lab, where what is what is known."""
 
-import random
 from dataclasses import replace
 
 import pytest
 import torch
 
 from concept_atelier.core.localize.match import describe, match
-from concept_atelier.core.types import Concepts, Source
-from concept_atelier.lab.bench.cases import case_of
 from concept_atelier.lab.bench.command import load_backbone
-from concept_atelier.lab.world.atlas import load_atlas
-from concept_atelier.lab.world.backgrounds import sample_background
-from concept_atelier.lab.world.scene import Scene, SceneSettings, compose, sample_kinds
+from concept_atelier.lab.bench.match import scene_pair
 
 
 @pytest.fixture(scope="module")
@@ -23,42 +18,18 @@ def trained():
 
 def scenes(seed, count=3, size=(128, 128)):
     """Two pictures of the same objects, elsewhere and before another background."""
-    rng = random.Random(f"match {seed}")
-    kinds = sample_kinds(rng, "development", count, unseen=False)
-    styles = [rng.choice(load_atlas().styles)] * count
-    names = [kind.name for kind in kinds]
-    found = []
-    for _ in range(2):
-        background = sample_background(rng, 0.5)
-        drawn = compose(
-            rng, kinds, styles, [None] * count, names, background, SceneSettings(counts=(count,), size=size)
-        )
-        found.append(source(case_of(Scene(drawn[0], "", drawn[1], background), seed)))
-    return found
-
-
-def source(case):
-    cells = torch.nn.functional.adaptive_avg_pool2d(case.masks.float(), (16, 16)) > 0.4
-    targets = cells / cells.sum((1, 2), keepdim=True)
-    scores = torch.ones(len(cells))
-    return Source(case.picture, Concepts(cells, targets, case.names, scores, tuple(case.picture.shape[-2:])))
-
-
-def shuffled(source):
-    """The concepts in another order, under names that say nothing."""
-    order = [1, 2, 0][: len(source.concepts)]
-    concepts = source.concepts.pick(order)
-    return replace(source, concepts=replace(concepts, names=tuple("abc"[: len(order)]))), order
+    return scene_pair("development", seed, count, same_style=True, size=size)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_drawings_are_found_wherever_they_lie(trained, seed):
     first, second = scenes(seed)
-    other, order = shuffled(second)
-    found = match(trained, first, other)
-    assert found.source.concepts.names == first.concepts.names
-    assert torch.equal(found.source.concepts.masks, second.concepts.masks)
-    assert found.former == tuple("abc"[order.index(index)] for index in range(3))
+    names, true = first.concepts.names, second.concepts.names
+    nameless = replace(second, concepts=replace(second.concepts, names=("a", "b", "c")))
+    found = match(trained, first, nameless)
+    assert found.source.concepts.names == names and sorted(names) == sorted(true)
+    assert found.former == tuple("abc"[true.index(name)] for name in names)
+    assert torch.equal(found.source.concepts.masks, second.concepts.masks[[true.index(name) for name in names]])
     assert found.cosines.min() > 0.5 and found.source.picture is second.picture
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.localize.conceptexpress import localize_observed
-from concept_atelier.core.localize.settings import SMALL_GRID
+from concept_atelier.core.localize.settings import PRESETS, SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
 from concept_atelier.lab.bench.localize import (
@@ -17,6 +17,7 @@ from concept_atelier.lab.bench.localize import (
     find_names,
     main,
     score_case,
+    settings_of,
     table,
 )
 from concept_atelier.lab.bench.metrics import score_masks
@@ -173,6 +174,31 @@ def test_the_command_writes_figures_and_prints_tables(tmp_path, capsys):
     )
     assert json.loads(file.read_text())["split"] == "test"
     assert "bench localize: 1 test scenes" in capsys.readouterr().out
+
+
+def test_settings_can_be_changed_and_are_named(tmp_path, capsys):
+    words = ["--cases", "1", "--untrained", "--cache", str(tmp_path), "--set", "noise_draws=1", "--set", "count=2"]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert main(parser.parse_args(words)) == 0
+    assert "told nothing, noise_draws 1, count 2" in capsys.readouterr().out
+    changed = settings_of({"settings": {"grid_weights": [1, 0], "outline": "smooth"}, "preset": "paper"}, 3)
+    assert changed == replace(PRESETS["paper"], grid_weights=(1, 0), outline="smooth")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("outline=smooth", "text in quotes"),
+        ("count", "NAME=VALUE"),
+        ("nothing=1", "no setting 'nothing'.*min_clusters"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused_before_anything_is_loaded(given, says):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(ValueError, match=says):
+        main(parser.parse_args(["--set", given]))
 
 
 def test_every_method_is_measured_by_the_same_rows(untrained):
