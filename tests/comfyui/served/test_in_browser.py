@@ -55,12 +55,14 @@ def test_the_template_browser_shows_ours(page, shots, version):
     drawn = "side => [...document.querySelectorAll('img')].filter(i => i.naturalWidth === side).length"
     page.tab.wait_for_timeout(5000)
     page.shoot(shots / f"{version}_templates.png")
-    in_sight = page.js(drawn, SIDE)
+    in_sight = [page.js(drawn, SIDE)]
     page.tab.mouse.move(600, 500)
-    page.tab.mouse.wheel(0, 3000)  # what is below the fold is loaded when it comes into sight, and what leaves it goes
-    page.tab.wait_for_timeout(5000)
+    for _ in range(8):  # a picture is loaded when it comes into sight, so a leap would pass some by
+        page.tab.mouse.wheel(0, 300)
+        page.tab.wait_for_timeout(1500)
+        in_sight.append(page.js(drawn, SIDE))
     assert {name for name in NAMES if any(f"/{PACK}/{name}.jpg" in url for url in page.loaded)} == ours
-    assert in_sight + page.js(drawn, SIDE) >= len(ours)  # their sources may be copies without a name
+    assert min(in_sight) > 0  # their sources may be copies without a name
     assert not page.errors()
 
 
