@@ -11,7 +11,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
+from .sockets import CATEGORY, Concepts, model_inputs, picture_of, seed_input
 
 
 class ConceptsFromMasks(io.ComfyNode):
@@ -32,9 +32,7 @@ class ConceptsFromMasks(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model that will learn the concepts."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                *model_inputs("The model that will learn the concepts."),
                 io.Image.Input("image", tooltip="The picture; of a batch, the first."),
                 io.Mask.Input("masks", tooltip="One mask per concept, 1 inside."),
                 io.String.Input(
@@ -53,9 +51,7 @@ class ConceptsFromMasks(io.ComfyNode):
                     default="small_grid",
                     tooltip="How the model is shown the picture; as in Localize Concepts.",
                 ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=MAX_SEED, tooltip="Of the noise, where the preset adds any."
-                ),
+                seed_input("Of the noise, where the preset adds any.", moves=False),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),

@@ -11,7 +11,7 @@ from ..host.drawing import plot_curve
 from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.unfinished import unfinished
-from .sockets import CATEGORY, MAX_SEED, ConceptPictures, Concepts, ConceptTokens, picture_of
+from .sockets import CATEGORY, ConceptPictures, Concepts, ConceptTokens, model_inputs, picture_of, seed_input
 
 
 class LearnConceptTokens(io.ComfyNode):
@@ -32,9 +32,7 @@ class LearnConceptTokens(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model to learn on."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                *model_inputs("The model to learn on."),
                 io.Image.Input("image", tooltip="The picture that the concepts were found in."),
                 Concepts.Input("concepts", tooltip="What to learn: from Localize Concepts, Edit Concepts or masks."),
                 io.Combo.Input(
@@ -131,9 +129,7 @@ class LearnConceptTokens(io.ComfyNode):
                     tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
                     "when it is run again with the same inputs, seed included; 0 keeps nothing.",
                 ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=MAX_SEED, control_after_generate=True, tooltip="Of training."
-                ),
+                seed_input("Of training."),
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
                 ),

@@ -12,7 +12,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, MAX_SEED, Concepts, picture_of
+from .sockets import CATEGORY, Concepts, picture_of, seed_input
 
 PRESETS_OWN = -1.0
 """Stands for what the preset says, where 0 means something."""
@@ -106,14 +106,7 @@ class LocalizeConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="Keep only the most salient ones; 0 keeps all.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="Of the noise that the small_grid preset adds; the others use none.",
-                ),
+                seed_input("Of the noise that the small_grid preset adds; the others use none."),
                 io.Combo.Input(
                     "outline",
                     options=[PRESETS_OUTLINE, "edges", "smooth"],

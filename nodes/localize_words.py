@@ -10,7 +10,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
 from .localize_concepts import PRESETS_OWN, changed
-from .sockets import CATEGORY, MAX_SEED, Concepts, lines_of, picture_of
+from .sockets import CATEGORY, Concepts, lines_of, model_inputs, picture_of, seed_input
 
 
 class LocalizeWords(io.ComfyNode):
@@ -30,9 +30,7 @@ class LocalizeWords(io.ComfyNode):
             search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="The model whose attention is read."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                *model_inputs("The model whose attention is read."),
                 io.Image.Input("image", tooltip="The picture, at a size the model likes."),
                 io.String.Input(
                     "words",
@@ -63,14 +61,7 @@ class LocalizeWords(io.ComfyNode):
                     advanced=True,
                     tooltip="Give cells in which no word leads to the one that is ahead.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="Of the noise that the picture is shown with.",
-                ),
+                seed_input("Of the noise that the picture is shown with."),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),

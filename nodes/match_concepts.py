@@ -12,7 +12,7 @@ from ..host.adapters import at_work, backbone_of
 from ..host.concept_pictures import concept_overlay
 from ..host.drawing import side_by_side
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, MAX_SEED, ConceptPictures, Concepts, picture_of
+from .sockets import CATEGORY, ConceptPictures, Concepts, model_inputs, picture_of, seed_input
 
 
 class MatchConcepts(io.ComfyNode):
@@ -32,9 +32,7 @@ class MatchConcepts(io.ComfyNode):
             search_aliases=["same concept", "correspondence", "several pictures", "multiple images"],
             is_output_node=True,
             inputs=[
-                io.Model.Input("model", tooltip="The model that looks at both pictures."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                *model_inputs("The model that looks at both pictures."),
                 io.Image.Input("image", tooltip="The first picture, which names come from."),
                 Concepts.Input("concepts", tooltip="The concepts of the first picture."),
                 io.Image.Input("other_image", tooltip="Another picture of the same things."),
@@ -42,7 +40,7 @@ class MatchConcepts(io.ComfyNode):
                     "other_concepts",
                     tooltip="What was found in it: at least as many concepts; those that are left over are dropped.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=MAX_SEED, tooltip="Of the noise that is looked through."),
+                seed_input("Of the noise that is looked through.", moves=False),
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Pictures matched before, which the other picture is added to."
                 ),

@@ -16,7 +16,7 @@ from ..host.evaluation import SourceSettings, evaluate
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.score_reports import describe_scores, save_reports, scores_csv, scores_json
-from .sockets import CATEGORY, MAX_SEED, ConceptPrototypes, Concepts, ConceptTokens, picture_of
+from .sockets import CATEGORY, ConceptPrototypes, Concepts, ConceptTokens, model_inputs, picture_of, seed_input
 
 CLASSIFY = ("each picture", "mean of pictures")
 
@@ -40,9 +40,7 @@ class ScoreConcepts(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model to draw with: MODEL of Learn Concept Tokens."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                *model_inputs("The model to draw with: MODEL of Learn Concept Tokens."),
                 io.ClipVision.Input(
                     "clip_vision", tooltip="Looks at the pictures: Load CLIP Vision, or Load Lab CLIP Vision."
                 ),
@@ -63,14 +61,7 @@ class ScoreConcepts(io.ComfyNode):
                 io.String.Input(
                     "template", default="a photo of {}", tooltip="The sentence that is drawn; {} is where concepts go."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=MAX_SEED,
-                    control_after_generate=True,
-                    tooltip="Of the first picture of every prompt; the next ones have the seeds after it.",
-                ),
+                seed_input("Of the first picture of every prompt; the next ones have the seeds after it."),
                 *_advanced_inputs(),
                 io.String.Input(
                     "filename_prefix",

@@ -1,5 +1,7 @@
 """The pack's own socket types, and what several nodes say alike."""
 
+from typing import Any
+
 from torch import Tensor
 
 from ..host.schema import io
@@ -14,6 +16,22 @@ ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1
+
+
+def model_inputs(use: str) -> list[Any]:
+    """MODEL, CLIP and VAE of one model; ``use`` says what the model is for."""
+    return [
+        io.Model.Input("model", tooltip=use),
+        io.Clip.Input("clip", tooltip="The text encoder of that model."),
+        io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+    ]
+
+
+def seed_input(of: str, *, moves: bool = True) -> Any:
+    """A seed; ``of`` says what of, ``moves`` whether the page offers to change it after every run."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=MAX_SEED, tooltip=of, control_after_generate=True if moves else None
+    )
 
 
 def picture_of(image: Tensor) -> Tensor:
