@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from concept_atelier.__main__ import main
-from concept_atelier.lab.bench import ranking
+from concept_atelier.lab.bench import curve, ranking
+from concept_atelier.lab.bench.entries import combine, read
 
 
 def write(folder, name, acc1, passes, method="cones", seed=1, **options):
@@ -34,8 +35,8 @@ def write(folder, name, acc1, passes, method="cones", seed=1, **options):
 
 
 def test_names_say_what_differs(tmp_path):
-    entry = ranking.read(write(tmp_path, "a", 0.5, 100, settings={"steps": 60, "even": True}, classes=True))
-    assert entry.name == "cones lab steps 60, even True classes"
+    entry = read(write(tmp_path, "a", 0.5, 100, settings={"steps": 60, "even": True}, classes=True))
+    assert entry.name == "cones lab even True, steps 60 classes"
     assert (entry.cases, entry.scenes, entry.seeds, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
         6,
         "test, 1 to 4 objects",
@@ -45,21 +46,20 @@ def test_names_say_what_differs(tmp_path):
     )
 
 
-def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best(tmp_path):
+def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best_run(tmp_path):
     paths = [
         write(tmp_path, "ce", 0.4, 500, "conceptexpress"),
         write(tmp_path, "ce2", 0.7, 300, "conceptexpress", settings={"steps": 60}),
         write(tmp_path, "bas", 0.6, 400, "break_a_scene"),
     ]
-    entries = [ranking.read(path) for path in paths]
-    lines = ranking.table(entries).splitlines()
-    assert [line.split("  ")[0] for line in lines[1:]] == [
+    entries = [read(path) for path in paths]
+    assert [row[0] for row in ranking.rows_of(entries)[1:]] == [
         "conceptexpress lab steps 60",
         "break_a_scene lab",
         "conceptexpress lab",
     ]
     said = ranking.verdicts(entries)
-    assert len(said) == 3 and "found here too, 0.700 and 0.600" in said[2]
+    assert len(said) == 3 and "found here too, 0.700 and 0.600 on 6 test" in said[2]
     assert "not found here, 0.500 and 0.500" in said[1]
     assert "not found here, 0.400 and 0.600" in ranking.verdicts([entries[0], entries[2]])[2]
     assert ranking.verdicts(entries[:2]) == []
@@ -68,10 +68,39 @@ def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best(tmp_pa
 def test_seeds_are_joined_and_their_spread_is_said(tmp_path):
     paths = [write(tmp_path, f"s{seed}", acc1, 100, seed=seed) for seed, acc1 in ((1, 0.2), (2, 0.6), (3, 0.4))]
     paths.append(write(tmp_path, "other", 0.3, 100, "far"))
-    joined, other = ranking.combine([ranking.read(path) for path in paths])
+    joined, other = combine([read(path) for path in paths])
     assert joined.seeds == (1, 2, 3) and joined.cases == 18 and other.seeds == (1,)
     assert joined.figures["seen"]["acc1"] == pytest.approx({"mean": 0.4, "low": 0.2, "high": 0.6})
-    assert "0.400 [0.20 0.60]" in ranking.table([joined, other]) and "3 seeds" in ranking.table([joined])
+    _, row, _ = ranking.rows_of([joined, other])
+    assert row[2] == "0.40 [0.20 0.60]" and row[-1] == "18 test, 1 to 4 objects, 3 seeds"
+
+
+def test_only_runs_on_the_same_scenes_are_compared(tmp_path):
+    """Seed by seed; what one method has on other scenes, or more of them, has no say."""
+    ours = [write(tmp_path, f"c{seed}", acc1, 100, "conceptexpress", seed=seed) for seed, acc1 in ((1, 0.2), (2, 0.6))]
+    theirs = [write(tmp_path, f"b{seed}", acc1, 100, "break_a_scene", seed=seed) for seed, acc1 in ((1, 0.1), (2, 0.3))]
+    alone = write(tmp_path, "c3", 0.9, 100, "conceptexpress", seed=3)
+    apart = write(tmp_path, "few", 0.9, 100, "break_a_scene", seed=1, objects=[1, 2])
+    (line,) = [
+        line for line in ranking.verdicts([read(path) for path in [*ours, *theirs, alone, apart]]) if "ACC" in line
+    ]
+    assert line.endswith("found here too, 0.400 and 0.200 on 6 test, 1 to 4 objects, 2 seeds")
+
+
+def test_scenes_stay_together_and_test_scenes_come_first(tmp_path):
+    paths = [
+        write(tmp_path, "a", 0.9, 100, objects=[1, 3]),
+        write(tmp_path, "b", 0.2, 100),
+        write(tmp_path, "c", 0.5, 100, "far", objects=[1, 3]),
+    ]
+    rows = ranking.rows_of([read(path) for path in paths])[1:]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("cones lab", "6 test, 1 to 3 objects"),
+        ("far lab", "6 test, 1 to 3 objects"),
+        ("cones lab", "6 test, 1 to 4 objects"),
+    ]
+    lines = ranking.markdown([["way", "scenes"], *[[row[0], row[-1]] for row in rows]]).splitlines()
+    assert lines[1] == "|---|---|" and lines[2] == "| cones lab | 6 test, 1 to 3 objects |"
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys):
@@ -81,11 +110,11 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1].startswith("far lab")
     drawn = Image.open(picture).convert("RGB")
     colours = {drawn.getpixel((x, y)) for x in range(drawn.width) for y in range(drawn.height)}
-    assert {ranking.PALETTE[0], ranking.PALETTE[1]} <= colours
+    assert {curve.PALETTE[0], curve.PALETTE[1]} <= colours
 
 
 def test_places_on_the_plot():
-    panel = ranking.Panel(None, (0, 0, 100, 50), (10, 1000))
+    panel = curve.Panel(None, (0, 0, 100, 50), (10, 1000))
     assert panel.place(100, 0.5) == pytest.approx((50, 25))
     assert panel.place(10, 0) == pytest.approx((0, 50)) and panel.place(1000, 1) == pytest.approx((100, 0))
 
@@ -94,4 +123,4 @@ def test_files_of_other_benches_are_refused(tmp_path):
     path = tmp_path / "lab.json"
     path.write_text(json.dumps({"bench": "lab"}))
     with pytest.raises(ValueError, match="no file of bench learn"):
-        ranking.read(path)
+        read(path)
