@@ -65,7 +65,7 @@ class ConesSettings(LearnSettings):
 
 
 PRESETS: Mapping[str, ConesSettings] = MappingProxyType(
-    {"paper": ConesSettings(), "lab": ConesSettings(steps=100, rate=5e-2, fit_steps=150)}
+    {"paper": ConesSettings(), "lab": ConesSettings(steps=100, rate=5e-2, rows="token", fit_steps=150)}
 )
 """``paper``: for latents of 64x64, untested. ``lab``: for the lab model."""
 
