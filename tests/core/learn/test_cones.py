@@ -35,7 +35,7 @@ def test_same_seed_same_tokens(plain, lab_backbone, picture, concepts):
 
 @pytest.mark.parametrize(
     "change",
-    [{"rows": "token"}, {"pull": 10.0}, {"fit_steps": 1}, {"fit_rate": 1e-4}, {"rate": 1e-4}, {"steps": 1}],
+    [{"rows": "tail"}, {"pull": 10.0}, {"fit_steps": 1}, {"fit_rate": 1e-4}, {"rate": 1e-4}, {"steps": 1}],
     ids=lambda change: next(iter(change)),
 )
 def test_every_part_matters(plain, lab_backbone, picture, concepts, change):
