@@ -99,7 +99,13 @@ PRESETS: Mapping[str, ConceptExpressSettings] = MappingProxyType(
         "paper": ConceptExpressSettings(),
         "faithful": _FAITHFUL,
         "lab": ConceptExpressSettings(
-            steps=200, rate=5e-3, final_rate=0.1, attention_weight=1e-3, alignment="divergence", downscale=None
+            steps=140,
+            rate=7e-3,
+            final_rate=0.1,
+            even=True,
+            attention_weight=1e-3,
+            alignment="divergence",
+            downscale=None,
         ),
         "faithful_lab": replace(_FAITHFUL, downscale=2),
     }
