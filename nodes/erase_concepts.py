@@ -20,7 +20,6 @@ class EraseConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        small = PRESETS["small_model"]
         return make_schema(
             node_id="ConceptAtelierEraseConcepts",
             display_name="Erase Concepts",
@@ -68,34 +67,7 @@ class EraseConcepts(io.ComfyNode):
                     tooltip="small_model: edit everything from the concept's tokens to the end of the text, over a few "
                     "sentences; for the lab. paper: the concept's last token only, gentler.",
                 ),
-                make_input(
-                    io.Float.Input,
-                    "damping",
-                    default=small.damping,
-                    min=0.001,
-                    max=1000.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="Gentleness: how much it matters that the rest of the model stays.",
-                ),
-                make_input(
-                    io.Float.Input,
-                    "preserve_scale",
-                    default=small.preserve_scale,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="How much the preserve list matters.",
-                ),
-                make_input(
-                    io.Combo.Input,
-                    "projections",
-                    options=["both", "key", "value"],
-                    default="both",
-                    advanced=True,
-                    tooltip="Edit where the model looks (key), what it draws (value), or both.",
-                ),
+                *_advanced_inputs(),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name: <apple>"),
             ],
             outputs=[
@@ -131,6 +103,41 @@ class EraseConcepts(io.ComfyNode):
         )
         said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+
+
+def _advanced_inputs() -> list[Any]:
+    """Knobs of the solution."""
+    small = PRESETS["small_model"]
+    return [
+        make_input(
+            io.Float.Input,
+            "damping",
+            default=small.damping,
+            min=0.001,
+            max=1000.0,
+            step=0.1,
+            advanced=True,
+            tooltip="Gentleness: how much it matters that the rest of the model stays.",
+        ),
+        make_input(
+            io.Float.Input,
+            "preserve_scale",
+            default=small.preserve_scale,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            advanced=True,
+            tooltip="How much the preserve list matters.",
+        ),
+        make_input(
+            io.Combo.Input,
+            "projections",
+            options=["both", "key", "value"],
+            default="both",
+            advanced=True,
+            tooltip="Edit where the model looks (key), what it draws (value), or both.",
+        ),
+    ]
 
 
 class SaveErasureAsLora(io.ComfyNode):

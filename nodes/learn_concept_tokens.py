@@ -35,100 +35,9 @@ class LearnConceptTokens(io.ComfyNode):
                 *model_inputs("The model to learn on."),
                 io.Image.Input("image", tooltip="The picture that the concepts were found in."),
                 Concepts.Input("concepts", tooltip="What to learn: from Localize Concepts, Edit Concepts or masks."),
-                io.Combo.Input(
-                    "method",
-                    options=list(METHODS),
-                    default="conceptexpress",
-                    tooltip=" ".join(method.help for method in METHODS.values()),
-                ),
-                io.Combo.Input(
-                    "preset",
-                    options=preset_names(),
-                    default="lab",
-                    tooltip="The method's own values. lab: for the lab model, few steps. paper: the published ones. "
-                    "faithful: ConceptExpress update by update as released, faithful_lab: on small latents.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=OWN["steps"],
-                    min=0,
-                    max=20000,
-                    tooltip="Training steps. 0 takes the preset's own number.",
-                ),
-                io.Float.Input(
-                    "learning_rate",
-                    default=OWN["rate"],
-                    min=0.0,
-                    max=1.0,
-                    step=1e-4,
-                    round=1e-6,
-                    tooltip="How far vectors move per step. Lower it when the loss rises. 0 takes the preset's own.",
-                ),
-                io.Float.Input(
-                    "attention_weight",
-                    default=OWN["attention_weight"],
-                    min=-1.0,
-                    max=1.0,
-                    step=1e-5,
-                    round=1e-6,
-                    tooltip="How much it matters that each token looks at its own place in the picture. -1 takes the "
-                    "preset's own.",
-                ),
-                make_input(
-                    io.Float.Input,
-                    "flip",
-                    default=OWN["flip"],
-                    min=-1.0,
-                    max=1.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="Share of steps on the mirrored picture; 0 for lettering and other one-sided things. -1 "
-                    "takes the preset's own.",
-                ),
-                io.String.Input(
-                    "start_words",
-                    default="",
-                    tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
-                ),
-                io.String.Input(
-                    "class_words",
-                    default="",
-                    tooltip="What kind of thing each concept is: 1=fruit, 2=cat. For class_weight, and for methods "
-                    "that ask for it.",
-                ),
-                make_input(
-                    io.Float.Input,
-                    "class_weight",
-                    default=OWN["class_weight"],
-                    min=-1.0,
-                    max=100.0,
-                    step=0.05,
-                    advanced=True,
-                    tooltip="How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
-                    "with other words as it does; 1 in the paper, 0 is off. -1 takes the preset's own.",
-                ),
-                io.String.Input(
-                    "template",
-                    default=OWN["template"],
-                    tooltip="The training sentence; {} is where concepts go. Empty takes the preset's own.",
-                ),
-                io.Int.Input(
-                    "preview_every",
-                    default=50,
-                    min=0,
-                    max=1000,
-                    tooltip="Draw the tokens so far every so many steps (some passes each); 0 draws none.",
-                ),
-                make_input(
-                    io.Int.Input,
-                    "keep_every",
-                    default=50,
-                    min=0,
-                    max=1000,
-                    advanced=True,
-                    tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
-                    "when it is run again with the same inputs, seed included; 0 keeps nothing.",
-                ),
+                *_method_inputs(),
+                *_word_inputs(),
+                *_progress_inputs(),
                 seed_input("Of training."),
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
@@ -183,3 +92,115 @@ class LearnConceptTokens(io.ComfyNode):
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))
+
+
+def _method_inputs() -> list[Any]:
+    """The method, and knobs that leave its preset alone until they are turned."""
+    return [
+        io.Combo.Input(
+            "method",
+            options=list(METHODS),
+            default="conceptexpress",
+            tooltip=" ".join(method.help for method in METHODS.values()),
+        ),
+        io.Combo.Input(
+            "preset",
+            options=preset_names(),
+            default="lab",
+            tooltip="The method's own values. lab: for the lab model, few steps. paper: the published ones. "
+            "faithful: ConceptExpress update by update as released, faithful_lab: on small latents.",
+        ),
+        io.Int.Input(
+            "steps",
+            default=OWN["steps"],
+            min=0,
+            max=20000,
+            tooltip="Training steps. 0 takes the preset's own number.",
+        ),
+        io.Float.Input(
+            "learning_rate",
+            default=OWN["rate"],
+            min=0.0,
+            max=1.0,
+            step=1e-4,
+            round=1e-6,
+            tooltip="How far vectors move per step. Lower it when the loss rises. 0 takes the preset's own.",
+        ),
+        io.Float.Input(
+            "attention_weight",
+            default=OWN["attention_weight"],
+            min=-1.0,
+            max=1.0,
+            step=1e-5,
+            round=1e-6,
+            tooltip="How much it matters that each token looks at its own place in the picture. -1 takes the "
+            "preset's own.",
+        ),
+        make_input(
+            io.Float.Input,
+            "flip",
+            default=OWN["flip"],
+            min=-1.0,
+            max=1.0,
+            step=0.05,
+            advanced=True,
+            tooltip="Share of steps on the mirrored picture; 0 for lettering and other one-sided things. -1 "
+            "takes the preset's own.",
+        ),
+    ]
+
+
+def _word_inputs() -> list[Any]:
+    """What is said of concepts in words."""
+    return [
+        io.String.Input(
+            "start_words",
+            default="",
+            tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
+        ),
+        io.String.Input(
+            "class_words",
+            default="",
+            tooltip="What kind of thing each concept is: 1=fruit, 2=cat. For class_weight, and for methods "
+            "that ask for it.",
+        ),
+        make_input(
+            io.Float.Input,
+            "class_weight",
+            default=OWN["class_weight"],
+            min=-1.0,
+            max=100.0,
+            step=0.05,
+            advanced=True,
+            tooltip="How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
+            "with other words as it does; 1 in the paper, 0 is off. -1 takes the preset's own.",
+        ),
+        io.String.Input(
+            "template",
+            default=OWN["template"],
+            tooltip="The training sentence; {} is where concepts go. Empty takes the preset's own.",
+        ),
+    ]
+
+
+def _progress_inputs() -> list[Any]:
+    """What happens while it trains."""
+    return [
+        io.Int.Input(
+            "preview_every",
+            default=50,
+            min=0,
+            max=1000,
+            tooltip="Draw the tokens so far every so many steps (some passes each); 0 draws none.",
+        ),
+        make_input(
+            io.Int.Input,
+            "keep_every",
+            default=50,
+            min=0,
+            max=1000,
+            advanced=True,
+            tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
+            "when it is run again with the same inputs, seed included; 0 keeps nothing.",
+        ),
+    ]

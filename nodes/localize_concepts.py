@@ -56,56 +56,8 @@ class LocalizeConcepts(io.ComfyNode):
                     "Stable Diffusion at 512 pixels and more. diffseg: DiffSeg's merging as published, the background "
                     "in segments too; there merge_threshold alone says how many.",
                 ),
-                io.Int.Input(
-                    "min_clusters",
-                    default=0,
-                    min=0,
-                    max=200,
-                    tooltip="The picture is first cut into at least this many pieces. More pieces keep small things "
-                    "apart, fewer join them early. 0 takes the preset's own number.",
-                ),
-                io.Float.Input(
-                    "saliency_threshold",
-                    default=PRESETS_OWN,
-                    min=PRESETS_OWN,
-                    max=4.0,
-                    step=0.05,
-                    tooltip="Pieces less salient than this many times the average are background; 0 keeps all. -1 "
-                    "takes the preset's own.",
-                ),
-                io.Float.Input(
-                    "merge_threshold",
-                    default=PRESETS_OWN,
-                    min=PRESETS_OWN,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
-                    "small_grid it is in units of the distance to the background. -1 takes the preset's own.",
-                ),
-                make_input(
-                    io.Boolean.Input,
-                    "adjacency",
-                    default=True,
-                    advanced=True,
-                    tooltip="Only pieces that touch may be joined.",
-                ),
-                make_input(
-                    io.Int.Input,
-                    "count",
-                    default=0,
-                    min=0,
-                    max=50,
-                    tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
-                ),
-                make_input(
-                    io.Int.Input,
-                    "max_concepts",
-                    default=0,
-                    min=0,
-                    max=50,
-                    advanced=True,
-                    tooltip="Keep only the most salient ones; 0 keeps all.",
-                ),
+                *_piece_inputs(),
+                *_count_inputs(),
                 seed_input("Of the noise that the small_grid preset adds; the others use none."),
                 io.Combo.Input(
                     "outline",
@@ -152,3 +104,65 @@ class LocalizeConcepts(io.ComfyNode):
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
+
+
+def _piece_inputs() -> list[Any]:
+    """How the picture is cut into pieces, and which of them are joined."""
+    return [
+        io.Int.Input(
+            "min_clusters",
+            default=0,
+            min=0,
+            max=200,
+            tooltip="The picture is first cut into at least this many pieces. More pieces keep small things "
+            "apart, fewer join them early. 0 takes the preset's own number.",
+        ),
+        io.Float.Input(
+            "saliency_threshold",
+            default=PRESETS_OWN,
+            min=PRESETS_OWN,
+            max=4.0,
+            step=0.05,
+            tooltip="Pieces less salient than this many times the average are background; 0 keeps all. -1 "
+            "takes the preset's own.",
+        ),
+        io.Float.Input(
+            "merge_threshold",
+            default=PRESETS_OWN,
+            min=PRESETS_OWN,
+            max=10.0,
+            step=0.05,
+            tooltip="The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
+            "small_grid it is in units of the distance to the background. -1 takes the preset's own.",
+        ),
+        make_input(
+            io.Boolean.Input,
+            "adjacency",
+            default=True,
+            advanced=True,
+            tooltip="Only pieces that touch may be joined.",
+        ),
+    ]
+
+
+def _count_inputs() -> list[Any]:
+    """How many concepts there may be."""
+    return [
+        make_input(
+            io.Int.Input,
+            "count",
+            default=0,
+            min=0,
+            max=50,
+            tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
+        ),
+        make_input(
+            io.Int.Input,
+            "max_concepts",
+            default=0,
+            min=0,
+            max=50,
+            advanced=True,
+            tooltip="Keep only the most salient ones; 0 keeps all.",
+        ),
+    ]

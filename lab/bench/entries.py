@@ -20,6 +20,7 @@ class Entry:
         method: the method alone.
         figures: ``seen`` and ``unseen`` to score to ``mean``, ``low``, ``high``.
         cases: scenes in all.
+        split: of the scenes.
         scenes: what they are: their split, and how many objects they have.
         seeds: of the runs; with several, means are over them, and ``low`` and ``high`` the least and greatest.
     """
@@ -28,6 +29,7 @@ class Entry:
     method: str
     figures: Mapping[str, Mapping[str, Any]]
     cases: int
+    split: str
     scenes: str
     seeds: tuple[int, ...]
 
@@ -52,7 +54,7 @@ def read(path: Path) -> Entry:
     counts = options.get("objects")
     objects = f"{min(counts)} to {max(counts)} objects" if counts else OBJECTS[held["schema"]]
     scenes = f"{held['split']}, {objects}"
-    return Entry(name, options["method"], held["summary"], held["cases"], scenes, (held["seed"],))
+    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], scenes, (held["seed"],))
 
 
 def combine(entries: Sequence[Entry]) -> list[Entry]:

@@ -17,6 +17,7 @@ from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
 from ...core.localize.from_masks import concepts_from_masks
 from ...core.localize.match import match
+from ...core.localize.neighbours import cell_colours
 from ...core.types import Source
 from ..world.atlas import ObjectKind, load_atlas
 from ..world.backgrounds import sample_background
@@ -86,8 +87,8 @@ def source_of(case: Case) -> Source:
 
 def mean_colours(source: Source) -> Tensor:
     """(N, 3): the mean colour inside each mask."""
-    masks = torch.nn.functional.interpolate(source.concepts.masks.float()[None], source.picture.shape[-2:])[0]
-    return torch.einsum("nhw,chw->nc", masks, source.picture[0]) / masks.sum((1, 2))[:, None]
+    shares = source.concepts.masks.flatten(1).float()
+    return shares @ cell_colours(source.picture, source.concepts.grid) / shares.sum(1, keepdim=True)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:

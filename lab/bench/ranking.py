@@ -55,13 +55,13 @@ def rows_of(entries: Sequence[Entry]) -> list[list[str]]:
             *(_value(entry, score, group) for group in groups for score in SCORES),
             f"{entry.cases} {entry.scenes}" + (f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""),
         ]
-        for entry in sorted(entries, key=lambda entry: (_split(entry), entry.scenes, -entry.mean("acc1")))
+        for entry in sorted(entries, key=_order)
     ]
     return [head, *rows]
 
 
-def _split(entry: Entry) -> int:
-    return ("test", "development", "train").index(entry.scenes.partition(",")[0])
+def _order(entry: Entry) -> tuple[bool, str, float]:
+    return entry.split != "test", entry.scenes, -entry.mean("acc1")
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ def test_pictures_show_the_same_objects_in_another_order_and_style():
     assert any(first.concepts.names != second.concepts.names for first, second in pairs)
 
 
-def test_the_style_is_kept_if_asked(monkeypatch):
+def test_the_style_is_kept_if_asked():
     """Colours of an object stay where its style does; before a plain background both differ by little."""
 
     def apart(same_style):
