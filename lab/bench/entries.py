@@ -23,6 +23,7 @@ class Entry:
         split: of the scenes.
         scenes: what they are: their split, and how many objects they have.
         seeds: of the runs; with several, means are over them, and ``low`` and ``high`` the least and greatest.
+        values: all settings as JSON; empty in files from before they were kept.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entry:
     split: str
     scenes: str
     seeds: tuple[int, ...]
+    values: str = ""
 
     def mean(self, score: str, group: str = "seen") -> float:
         """A score's mean over scenes."""
@@ -54,14 +56,16 @@ def read(path: Path) -> Entry:
     counts = options.get("objects")
     objects = f"{min(counts)} to {max(counts)} objects" if counts else OBJECTS[held["schema"]]
     scenes = f"{held['split']}, {objects}"
-    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], scenes, (held["seed"],))
+    values = json.dumps(options["values"], sort_keys=True) if "values" in options else ""
+    seeds = (held["seed"],)
+    return Entry(name, options["method"], held["summary"], held["cases"], held["split"], scenes, seeds, values)
 
 
 def combine(entries: Sequence[Entry]) -> list[Entry]:
     """Runs that differ in nothing but their seed as one entry each."""
-    groups: dict[tuple[str, str, int], list[Entry]] = {}
+    groups: dict[tuple[str, str, int, str], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.name, entry.scenes, entry.cases), []).append(entry)
+        groups.setdefault((entry.name, entry.scenes, entry.cases, entry.values), []).append(entry)
     return [group[0] if len(group) == 1 else _over_seeds(group) for group in groups.values()]
 
 

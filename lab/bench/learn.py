@@ -8,7 +8,7 @@ Scores follow the evaluation of ConceptExpress (Hao et al. 2024, section 4.1), w
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -193,16 +193,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--untrained-tokens", action="store_true", help="the control: tokens as they start")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Run the command and print its table; returns the exit status."""
-    preset = METHODS[args.method].preset(args.preset)  # refused before anything is loaded
-    options: dict[str, Any] = {"method": args.method, "preset": args.preset}
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What decides the rows beside seed and split; ``values`` holds every setting, since presets change."""
+    preset = METHODS[args.method].preset(args.preset)
     settings = chosen_settings(args, preset) | ({"steps": args.steps} if args.steps else {})
+    options: dict[str, Any] = {"method": args.method, "preset": args.preset}
     options |= {"settings": settings} if settings else {}
     options |= {"objects": args.objects} if args.objects else {}
     flags = ("found", "words", "classes", "shuffled_masks", "untrained_tokens")
     options |= {flag: True for flag in flags if getattr(args, flag)}
-    return run_command(BENCH, args, options, CONTROLS)
+    return options | {"values": asdict(replace(preset, **settings))}
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command and print its table; returns the exit status."""
+    return run_command(BENCH, args, options_of(args), CONTROLS)
 
 
 def _score(row: Row, score: str) -> float:

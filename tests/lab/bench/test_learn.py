@@ -1,5 +1,6 @@
 """What ``bench learn`` learns and judges, on models that know nothing and on known answers."""
 
+import argparse
 import json
 
 import pytest
@@ -129,3 +130,12 @@ def test_figures_stand_apart_for_seen_and_unseen_objects():
     assert summary["seen"]["sim_i"]["mean"] == 0.6 and summary["seen"]["sim_c"]["mean"] == 0.25
     assert learn.headline(summary)["unseen"]["acc1"] == 0.5
     assert "seen (1 scenes)" in learn.table({"cases": 2, "split": "test", "seed": 0, "summary": summary})
+
+
+def test_a_run_keeps_every_setting_it_was_made_with():
+    parser = argparse.ArgumentParser()
+    learn.add_arguments(parser)
+    options = learn.options_of(parser.parse_args(["--method", "far", "--steps", "7", "--set", "rank=3", "--classes"]))
+    assert options["settings"] == {"steps": 7, "rank": 3} and options["classes"] is True and "words" not in options
+    values = json.loads(json.dumps(options["values"]))
+    assert (values["steps"], values["rank"], values["prior"]) == (7, 3, 4)

@@ -75,6 +75,11 @@ def test_seeds_are_joined_and_their_spread_is_said(tmp_path):
     assert row[2] == "0.40 [0.20 0.60]" and row[-1] == "18 test, 1 to 4 objects, 3 seeds"
 
 
+def test_seeds_of_a_preset_that_has_changed_since_are_not_joined(tmp_path):
+    runs = [read(write(tmp_path, f"s{steps}", 0.5, 100, seed=steps, values={"steps": steps})) for steps in (200, 300)]
+    assert [entry.seeds for entry in combine(runs)] == [(200,), (300,)]
+
+
 def test_only_runs_on_the_same_scenes_are_compared(tmp_path):
     """Seed by seed; what one method has on other scenes, or more of them, has no say."""
     ours = [write(tmp_path, f"c{seed}", acc1, 100, "conceptexpress", seed=seed) for seed, acc1 in ((1, 0.2), (2, 0.6))]
