@@ -1,5 +1,5 @@
 # make demo   the three workflows on the lab model, and a contact sheet of what came out
-# make test   ruff, mypy, pytest
+# make test   ruff, mypy, pytest (a process a core, up to four, each with one thread)
 # make test-comfyui   with COMFYUI_PATH=...: a server, every workflow over HTTP, the page in a headless Chromium
 # All make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
 # pip configuration. Nothing is downloaded once .venv is there.
@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/python -m concept_atelier demo --out output/demo
 
 test: $(READY) lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Needs the Python package playwright (installed here) and a Chromium of the system's (or CHROMIUM=...).
 test-comfyui: $(READY)

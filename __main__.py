@@ -16,6 +16,7 @@ BENCHES = {
     "lab": ("how good the lab model and its judge are", "lab.bench.lab"),
     "localize": ("how well pictures are taken apart", "lab.bench.localize"),
     "match": ("whether concepts are found again in another picture", "lab.bench.match"),
+    "score": ("whether Score Concepts tells objects apart", "lab.bench.score"),
     "learn": ("how well learnt tokens redraw what they stand for", "lab.bench.learn"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "lab.bench.erase"),
     "ranking": ("learning methods beside one another, and what their papers claim", "lab.bench.ranking"),
