@@ -59,9 +59,10 @@ PRESETS: Mapping[str, BreakASceneSettings] = MappingProxyType(
     {
         "paper": BreakASceneSettings(steps=800, layers="all", prior=100),
         "lab": BreakASceneSettings(
-            steps=200,
-            rate=5e-3,
+            steps=300,
+            rate=1e-2,
             final_rate=0.1,
+            token_share=0.66,
             layers="all",
             adapter_rate=5e-4,
             prior=4,

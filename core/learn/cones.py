@@ -4,7 +4,8 @@
 The conditioning c of "a photo of <v>" is optimised, ``min_c |noise - predicted(z_t, t, c)|^2`` inside the concept's
 mask, which takes no pass through the text encoder. What is found has no place in an embedding file, and does not mix
 with the words of a new sentence; so a token is fitted to it, ``min_v |encode(v) - c|^2``, which takes no pass through
-the denoiser. The paper's details are not public: the settings, the pull, the clamp and the way back are ours.
+the denoiser. No token says all that a search can find: in several rounds, each search goes on from what the token of
+the last one says. The paper's details are not public: settings, pull, clamp, rounds and the way back are ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,15 +41,16 @@ class ConesSettings(LearnSettings):
     Raises ``ValueError`` for values outside their range.
     """
 
-    steps: int = told(300, "Steps of the search.")
+    steps: int = told(300, "Steps of the search, in all rounds together.")
     rate: float = told(5e-3, "Learning rate of the search, in the scale of encoded text.")
     weight_decay: float = told(0.0, "Pull of what is searched towards zero (AdamW); pull does better.")
     rows: Literal["token", "tail"] = told(
         "tail", "What is searched: the token's own rows, or all from there on, padding too, which carries much."
     )
     pull: float = told(1e-3, "Weight of staying near the encoding that the search starts from.")
-    fit_steps: int = told(200, "Steps of fitting the token.")
+    fit_steps: int = told(200, "Steps of fitting the token, in all rounds together.")
     fit_rate: float = told(5e-3, "Learning rate of fitting, in the scale of the token table.")
+    rounds: int = told(1, "How often search and fit take turns; each search goes on from what the token says by then.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,6 +58,11 @@ class ConesSettings(LearnSettings):
             raise ValueError(f"rows must be token or tail, got {self.rows!r}")
         if not self.pull >= 0:
             raise ValueError(f"pull must be 0 or more, got {self.pull}")
+        if not 1 <= self.rounds <= min(self.steps, self.fit_steps):
+            raise ValueError(
+                f"rounds must be at least 1, and no more than steps and fit_steps, got {self.rounds} of {self.steps} "
+                f"and {self.fit_steps}"
+            )
         _ = self.fit  # checks fit_steps and fit_rate
 
     @property
@@ -126,6 +133,7 @@ class Search:
 
     Attributes:
         lesson: the picture, and the token that each sentence starts with.
+        start: what the search of this round starts from.
         rows: (N, L, D), the leaf that is optimised; only free rows count.
     """
 
@@ -144,8 +152,24 @@ class Search:
         shorten = (self.longest / self.rows.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
         return replace(self.start, context=torch.where(self.free, self.rows * shorten, self.start.context))
 
+    def restart(self, context: Tensor) -> None:
+        """Go on from an encoding (N, L, D)."""
+        self.start = replace(self.start, context=context)
+        with torch.no_grad():
+            self.rows.copy_(context)
+
+    def resume(self, context: Tensor) -> None:
+        """Take back what this round started from; the rows have their values already."""
+        self.start = replace(self.start, context=context.to(self.start.context))
+
     def denoising(self, step: int) -> Tensor:
-        """The loss of a search step: ``L_rec + pull |c - c_0|^2``, means over elements."""
+        """The loss of a search step: ``L_rec + pull |c - c_0|^2``, means over elements.
+
+        The first step of a round starts it from what the tokens say by then.
+        """
+        if step == 0:
+            with torch.no_grad():
+                self.restart(self._encode().context)
         told = self.conditioning()
         settings = self.settings
         attempt = self.lesson.attempt(
@@ -190,8 +214,20 @@ class Search:
 def _prepare(task: Task[ConesSettings], generator: torch.Generator) -> Training:
     found = Search(task, generator)
     bank, settings = found.lesson.bank, task.settings
-    phases = [
-        Phase([found.rows], found.denoising, settings.loop),
-        Phase(bank.parameters(), found.fitting, settings.fit),
-    ]
-    return Training(phases, bank.tokens, notes=lambda: {**found.notes, "fit_cosine": f"{found.cosine():.4f}"})
+    phases = []
+    for number in range(settings.rounds):
+        steps, fit_steps = (_share(whole, settings.rounds, number) for whole in (settings.steps, settings.fit_steps))
+        phases.append(Phase([found.rows], found.denoising, replace(settings.loop, steps=steps)))
+        phases.append(Phase(bank.parameters(), found.fitting, replace(settings.fit, steps=fit_steps)))
+    return Training(
+        phases,
+        bank.tokens,
+        notes=lambda: {**found.notes, "fit_cosine": f"{found.cosine():.4f}"},
+        hidden=lambda: {"start": found.start.context},
+        restore=lambda updates, hidden: found.resume(hidden["start"]),
+    )
+
+
+def _share(steps: int, rounds: int, number: int) -> int:
+    """Steps of one round; the first rounds make one more where they cannot be dealt out evenly."""
+    return steps // rounds + (number < steps % rounds)

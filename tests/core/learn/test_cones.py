@@ -35,7 +35,15 @@ def test_same_seed_same_tokens(plain, lab_backbone, picture, concepts):
 
 @pytest.mark.parametrize(
     "change",
-    [{"rows": "tail"}, {"pull": 10.0}, {"fit_steps": 1}, {"fit_rate": 1e-4}, {"rate": 1e-4}, {"steps": 1}],
+    [
+        {"rows": "tail"},
+        {"pull": 10.0},
+        {"fit_steps": 1},
+        {"fit_rate": 1e-4},
+        {"rate": 1e-4},
+        {"steps": 1},
+        {"rounds": 2},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_every_part_matters(plain, lab_backbone, picture, concepts, change):
@@ -56,6 +64,30 @@ def test_rows_stay_as_long_as_encoded_text_is(lab_backbone, picture, concepts):
     with torch.no_grad():
         found.rows *= 5
     assert found.conditioning().context.norm(dim=-1).max() <= found.longest * 1.0001
+
+
+def test_a_round_starts_from_what_the_tokens_say(lab_backbone, picture, concepts):
+    found = searching(lab_backbone, picture, concepts)
+    with torch.no_grad():
+        found.rows += 1
+        lion = lab_backbone.word_vectors("lion")["clip_l"]
+        found.lesson.bank.vectors["clip_l"].copy_(torch.stack([lion] * 2))
+        found.denoising(0)
+        prompts = [prompt.text.replace("<apple>", "lion").replace("<crab>", "lion") for prompt in found.prompts]
+        said = lab_backbone.encode_text(prompts).context
+    torch.testing.assert_close(found.rows.detach(), said)
+    torch.testing.assert_close(found.start.context, said)
+    before = found.rows.detach().clone()
+    with torch.no_grad():
+        found.rows += 1
+        found.denoising(1)
+    assert not torch.equal(found.rows, before)  # later steps leave what was found
+
+
+def test_steps_are_dealt_out_to_rounds(lab_backbone, picture, concepts):
+    settings = replace(QUICK, steps=5, fit_steps=4, rounds=3)
+    tokens = learn(lab_backbone, picture, concepts, settings)
+    assert (tokens.metadata["passes"], tokens.metadata["updates"]) == ("10", "9")
 
 
 def test_fitting_finds_the_token_that_was_encoded(lab_backbone, picture, concepts):
@@ -88,7 +120,11 @@ def test_searching_lowers_the_loss_on_a_fixed_batch(lab_backbone, picture, conce
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("wrong", [{"rows": "all"}, {"pull": -1.0}, {"fit_steps": 0}, {"fit_rate": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"rows": "all"}, {"pull": -1.0}, {"fit_steps": 0}, {"fit_rate": 0.0}, {"rounds": 0}, {"steps": 3, "rounds": 4}],
+    ids=str,
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         ConesSettings(**wrong)

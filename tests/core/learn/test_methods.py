@@ -77,7 +77,7 @@ def short(name, **changes):
     """The method's lab preset over four updates a phase, all its parts on: a new look at masks, a merge, a prior."""
     known = {field.name for field in fields(METHODS[name].presets["lab"])}
     wanted = {"steps": 4, "fit_steps": 4, "prior": 1, "prior_steps": 2, "composites": 3, "refresh": 2, "split": 2}
-    wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1} | changes
+    wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1, "rounds": 2} | changes
     return replace(METHODS[name].presets["lab"], **{key: value for key, value in wanted.items() if key in known})
 
 
@@ -165,6 +165,16 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
     assert_same(whole, taken_up)
     assert torch.equal(whole.losses, taken_up.losses)
     assert taken_up.metadata == {**whole.metadata, "resumed_at": str(updates - 1)}
+
+
+def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
+    settings = short("cones", steps=3, fit_steps=2, start="rare")
+    whole = learn("cones", lab_backbone, picture, concepts, settings)
+    for update in range(1, 5):
+        kept = Kept()
+        with pytest.raises(Cancelled):
+            learn("cones", lab_backbone, picture, concepts, settings, keeper=kept, on_step=cancel_after(update))
+        assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, keeper=kept))
 
 
 def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, concepts):
