@@ -62,7 +62,7 @@ PRESETS: Mapping[str, DisenDiffSettings] = MappingProxyType(
         ),
         "lab": DisenDiffSettings(
             steps=200,
-            rate=5e-3,
+            rate=1e-2,
             final_rate=0.1,
             adapter_rate=5e-4,
             prior=4,
