@@ -6,7 +6,7 @@ import torch
 from concept_atelier.core.learn.cones import PRESETS, ConesSettings, Search, learn, search
 from concept_atelier.core.learn.training import Task
 
-QUICK = replace(PRESETS["lab"], steps=2, fit_steps=2)
+QUICK = replace(PRESETS["lab"], steps=2, fit_steps=2, rows="token", rounds=1)
 
 
 def vectors(tokens, name="apple"):
@@ -88,6 +88,8 @@ def test_steps_are_dealt_out_to_rounds(lab_backbone, picture, concepts):
     settings = replace(QUICK, steps=5, fit_steps=4, rounds=3)
     tokens = learn(lab_backbone, picture, concepts, settings)
     assert (tokens.metadata["passes"], tokens.metadata["updates"]) == ("10", "9")
+    more = learn(lab_backbone, picture, concepts, replace(settings, rounds=9))  # as many as four steps allow
+    assert torch.equal(vectors(more), vectors(learn(lab_backbone, picture, concepts, replace(settings, rounds=4))))
 
 
 def test_fitting_finds_the_token_that_was_encoded(lab_backbone, picture, concepts):
@@ -122,7 +124,7 @@ def test_searching_lowers_the_loss_on_a_fixed_batch(lab_backbone, picture, conce
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"rows": "all"}, {"pull": -1.0}, {"fit_steps": 0}, {"fit_rate": 0.0}, {"rounds": 0}, {"steps": 3, "rounds": 4}],
+    [{"rows": "all"}, {"pull": -1.0}, {"fit_steps": 0}, {"fit_rate": 0.0}, {"rounds": 0}],
     ids=str,
 )
 def test_settings_are_checked(wrong):
