@@ -29,8 +29,8 @@ from .starts import begin_lesson
 from .training import Phase, Task, Training, run
 
 HELP = (
-    "ConES: searches the encoded text itself for each concept, without the text encoder, then fits a token to what was "
-    "found. Quick; details the paper does not give are ours. The loss shows the search, then the fit."
+    "ConES: searches the encoded text itself for each concept, without the text encoder, and fits a token to what was "
+    "found, in turns. Quick; details the paper does not give are ours. The loss shows now the search, now the fit."
 )
 
 
