@@ -152,15 +152,20 @@ class Search:
         shorten = (self.longest / self.rows.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
         return replace(self.start, context=torch.where(self.free, self.rows * shorten, self.start.context))
 
-    def restart(self, context: Tensor) -> None:
-        """Go on from an encoding (N, L, D)."""
-        self.start = replace(self.start, context=context)
+    def restart(self) -> None:
+        """Begin a round with what the tokens say by now."""
         with torch.no_grad():
-            self.rows.copy_(context)
+            self.start = self._encode()
+            self.rows.copy_(self.start.context)
 
-    def resume(self, context: Tensor) -> None:
-        """Take back what this round started from; the rows have their values already."""
-        self.start = replace(self.start, context=context.to(self.start.context))
+    def hidden(self) -> dict[str, Tensor]:
+        """What this round started from, for :meth:`resume`."""
+        return {"context": self.start.context, **self.start.extras}
+
+    def resume(self, hidden: Mapping[str, Tensor]) -> None:
+        """Take that back; the rows have their values already."""
+        extras = {key: hidden[key].to(value) for key, value in self.start.extras.items()}
+        self.start = Conditioning(hidden["context"].to(self.start.context), extras)
 
     def denoising(self, step: int) -> Tensor:
         """The loss of a search step: ``L_rec + pull |c - c_0|^2``, means over elements.
@@ -168,8 +173,7 @@ class Search:
         The first step of a round starts it from what the tokens say by then.
         """
         if step == 0:
-            with torch.no_grad():
-                self.restart(self._encode().context)
+            self.restart()
         told = self.conditioning()
         settings = self.settings
         attempt = self.lesson.attempt(
@@ -224,8 +228,8 @@ def _prepare(task: Task[ConesSettings], generator: torch.Generator) -> Training:
         phases,
         bank.tokens,
         notes=lambda: {**found.notes, "fit_cosine": f"{found.cosine():.4f}"},
-        hidden=lambda: {"start": found.start.context},
-        restore=lambda updates, hidden: found.resume(hidden["start"]),
+        hidden=found.hidden,
+        restore=lambda updates, hidden: found.resume(hidden),
     )
 
 

@@ -1,12 +1,16 @@
 """Scenes with known masks, balanced over the number of objects and the kind of background."""
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..world.scene import Scene, SceneSettings, sample_scene
+from ..world.atlas import ObjectKind
+from ..world.backgrounds import sample_background
+from ..world.scene import Scene, SceneSettings, compose, sample_scene
 
 COUNTS = (1, 2, 3, 4)
 SEEDS_PER_RUN = 1_000_003  # so that runs with neighbouring seeds share no scene
@@ -55,6 +59,16 @@ def make_case(
     )
     own_seed = seed * SEEDS_PER_RUN + index
     return case_of(sample_scene(split, own_seed, settings), own_seed)
+
+
+def composed_case(
+    rng: random.Random, kinds: Sequence[ObjectKind], styles: Sequence[str], seed: int, size: tuple[int, int]
+) -> Case:
+    """These objects in these styles before a new background; the generator alone decides the picture."""
+    background, names = sample_background(rng, 0.5), [kind.name for kind in kinds]
+    settings = SceneSettings(counts=(len(kinds),), size=size)
+    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, background, settings)
+    return case_of(Scene(picture, "", objects, background), seed)
 
 
 def case_of(scene: Scene, seed: int) -> Case:

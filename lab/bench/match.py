@@ -19,10 +19,9 @@ from ...core.localize.from_masks import concepts_from_masks
 from ...core.localize.match import match
 from ...core.localize.neighbours import cell_colours
 from ...core.types import Source
-from ..world.atlas import ObjectKind, load_atlas
-from ..world.backgrounds import sample_background
-from ..world.scene import Scene, SceneSettings, compose, sample_kinds
-from .cases import SEEDS_PER_RUN, Case, case_of
+from ..world.atlas import load_atlas
+from ..world.scene import sample_kinds
+from .cases import SEEDS_PER_RUN, Case, composed_case
 from .command import add_common_arguments, backbone_for, run_command
 from .controls import Control
 from .drawing import SIDE
@@ -63,20 +62,12 @@ def scene_pair(
     rng = random.Random(f"match {split} {seed}")
     kinds = sample_kinds(rng, split, count, unseen=False)
     styles = [rng.choice(load_atlas().styles)] * count
-    first = _drawn(rng, kinds, styles, seed, size)
+    first = source_of(composed_case(rng, kinds, styles, seed, size))
     if not same_style:
         styles = [rng.choice([style for style in load_atlas().styles if style != styles[0]])] * count
     order = rng.sample(range(count), count)
-    return first, _drawn(rng, [kinds[at] for at in order], styles, seed, size)
-
-
-def _drawn(
-    rng: random.Random, kinds: Sequence[ObjectKind], styles: Sequence[str], seed: int, size: tuple[int, int]
-) -> Source:
-    names, background = [kind.name for kind in kinds], sample_background(rng, 0.5)
-    settings = SceneSettings(counts=(len(kinds),), size=size)
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, background, settings)
-    return source_of(case_of(Scene(picture, "", objects, background), seed))
+    second = [kinds[at] for at in order]
+    return first, source_of(composed_case(rng, second, styles, seed, size))
 
 
 def source_of(case: Case) -> Source:

@@ -21,9 +21,8 @@ from ...host.vision import picture_features
 from ..model.image_tower import ImageTower
 from ..model.vision import LabVision, load_vision
 from ..world.atlas import ObjectKind, load_atlas
-from ..world.backgrounds import sample_background
-from ..world.scene import Scene, SceneSettings, compose, sample_kinds
-from .cases import SEEDS_PER_RUN, Case, case_of
+from ..world.scene import sample_kinds
+from .cases import SEEDS_PER_RUN, Case, composed_case
 from .command import add_common_arguments, run_command
 from .controls import Control
 from .drawing import SIDE
@@ -78,10 +77,7 @@ def pictures_of(split: str, seed: int) -> tuple[list[Case], list[Case]]:
 
 
 def _scene(rng: random.Random, kinds: Sequence[ObjectKind], seed: int) -> Case:
-    styles, names = [rng.choice(load_atlas().styles)] * len(kinds), [kind.name for kind in kinds]
-    background, settings = sample_background(rng, 0.5), SceneSettings(counts=(len(kinds),), size=(SIDE, SIDE))
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, background, settings)
-    return case_of(Scene(picture, "", objects, background), seed)
+    return composed_case(rng, kinds, [rng.choice(load_atlas().styles)] * len(kinds), seed, (SIDE, SIDE))
 
 
 def _sources(vision: LabVision, scenes: Sequence[Case], source: str) -> Tensor:

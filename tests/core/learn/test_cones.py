@@ -84,6 +84,18 @@ def test_a_round_starts_from_what_the_tokens_say(lab_backbone, picture, concepts
     assert not torch.equal(found.rows, before)  # later steps leave what was found
 
 
+def test_a_round_starts_from_the_pooled_text_of_the_tokens_too_and_it_is_kept(lab_backbone, picture, concepts):
+    first, later = searching(lab_backbone, picture, concepts), searching(lab_backbone, picture, concepts)
+    now = replace(first.start, extras={"pooled_output": torch.full((2, 4), 3.0)})
+    first._encode = lambda: now
+    first.restart()
+    assert torch.equal(first.conditioning().extras["pooled_output"], now.extras["pooled_output"])
+    later.start = replace(later.start, extras={"pooled_output": torch.zeros(2, 4)})
+    later.resume(first.hidden())
+    assert torch.equal(later.start.extras["pooled_output"], now.extras["pooled_output"])
+    assert torch.equal(later.start.context, now.context)
+
+
 def test_steps_are_dealt_out_to_rounds(lab_backbone, picture, concepts):
     settings = replace(QUICK, steps=5, fit_steps=4, rounds=3)
     tokens = learn(lab_backbone, picture, concepts, settings)
