@@ -145,6 +145,10 @@ class AttentionWeight:
     shape: tuple[int, int]
 
 
+class TextTooLongError(ValueError):
+    """A text has more tokens than the model reads."""
+
+
 class Backbone(Protocol):
     """A latent diffusion model. Implementations change nothing of the model they look at."""
 
@@ -181,7 +185,7 @@ class Backbone(Protocol):
         ...
 
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
-        """How a text is read. Raises ``ValueError`` for a text that does not fit, saying how many tokens do."""
+        """How a text is read. Raises :class:`TextTooLongError` for one that does not fit, saying how many tokens do."""
         ...
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:

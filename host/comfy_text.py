@@ -48,21 +48,31 @@ class _Ears:
         self.heard.append(text)
         return self.stock.tokenizer(text)
 
-    def _find(self, written: str) -> tuple[Tensor, str]:
-        """Vectors (n, d) of an embedding, and what is left of the text behind its name."""
-        name, *rest = written.split() or [""]
+    def _find(self, written: str) -> tuple[Any, ...]:
+        """What the stock method answers, vectors (n, d) of ours first where it was asked for them.
+
+        What stands behind the vectors in its answer differs by version (the text that is left, since 0.28 the cleaned
+        name before it): it goes back as it came.
+        """
+        name = next(iter(written.split()), "")
         if not name:
             raise FileNotFoundError("the prompt says 'embedding:' without a name behind it")
         if name in self.ours:
-            called, vectors = self.ours[name]
-            found, left = vectors, " ".join(rest)
+            called, found = self.ours[name]
+            _, *others = self._without_folders()._try_get_embedding(written)
         else:
-            found, left = self.stock._try_get_embedding(written)
             called = _KEYWORD + name.strip(",")
+            found, *others = self.stock._try_get_embedding(written)
             if found is None:
                 raise FileNotFoundError(f"no embedding named {name.strip(',')!r} is in the embeddings folders")
         self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found)))
-        return found, left
+        return found, *others
+
+    def _without_folders(self) -> Any:
+        """A copy of the stock tokenizer that finds no embedding, and reads no folder to know it."""
+        without = copy.copy(self.stock)
+        without.embedding_directory = []
+        return without
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.backbone import Placeholders, Token, TokenizedText
+from ..core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
 
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
@@ -91,12 +91,12 @@ def _rows(name: str, tensor: Tensor) -> int:
 def lay_out(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Layout:
     """Ids of a text for one encoder: start, pieces, end, padding.
 
-    Raises ``ValueError`` for a text that does not fit.
+    Raises :class:`~..core.backbone.TextTooLongError` for a text that does not fit.
     """
     length = int(tokenizer.model_max_length)
     pieces = tuple(read_pieces(text, tokenizer, placeholders))
     if len(pieces) > length - 2:
-        raise ValueError(
+        raise TextTooLongError(
             f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
             f"shorten it by {len(pieces) - length + 2} (it begins {text[:60]!r})"
         )

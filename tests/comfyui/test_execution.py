@@ -37,7 +37,7 @@ class Executor:
         from server import PromptServer
 
         newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
-        limits = {"cache_args": {"lru": 0, "ram": 0.0}} if newer else {}
+        limits = {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
         self.validate = execution.validate_prompt
         self.executor = execution.PromptExecutor(PromptServer.instance, execution.CacheType.CLASSIC, **limits)
         self.numbers, self.kept = itertools.count(), {}
