@@ -4,31 +4,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..core.json_texts import BadJsonError, check_size, parse_text
+from ..core.messages import plain
 
-class BadJsonError(ValueError):
-    """A text that is no JSON; the message names the file and says what is wrong in one sentence."""
+__all__ = ["BadJsonError", "parse_json", "read_json"]
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, finite: bool = False) -> Any:
     """The object of a JSON file. Raises as :func:`parse_json` does, and ``OSError`` where the file cannot be read."""
-    return parse_json(Path(path).read_bytes(), str(path))
+    path, source = Path(path), plain(str(path), 300)
+    check_size(path.stat().st_size, source)
+    return parse_json(path.read_bytes(), source, finite=finite)
 
 
-def parse_json(data: bytes, source: str) -> Any:
+def parse_json(data: bytes, source: str, *, finite: bool = False) -> Any:
     """The object of a JSON text.
 
     Args:
         data: in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (Notepad and PowerShell write both).
         source: what errors call the text, a file's name for instance.
+        finite: refuse NaN and infinite numbers, as :func:`~..core.json_texts.parse_text` does.
 
     Raises:
-        BadJsonError: naming ``source``.
+        BadJsonError: naming ``source``, for what :func:`~..core.json_texts.parse_text` refuses and what is no text.
     """
+    check_size(len(data), source)
     try:
-        return json.loads(data)
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError as error:
-        raise BadJsonError(
-            f"{source} is no JSON file: its text is neither UTF-8 nor UTF-16 ({error.reason})"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise BadJsonError(f"{source} is no JSON file: {error}") from error
+        raise BadJsonError(f"{source} is no JSON: its text is neither UTF-8 nor UTF-16 ({error.reason})") from error
+    return parse_text(text, source, finite=finite)
