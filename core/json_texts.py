@@ -38,9 +38,7 @@ def parse_text(text: str, where: str, *, finite: bool = False) -> Any:
     check_size(len(text), where)
     depth = _depth(text)
     if depth > MOST_DEPTH:
-        raise BadJsonError(
-            f"{where} nests lists and maps more than {MOST_DEPTH} deep; no file that a program wrote does"
-        )
+        raise BadJsonError(f"{where} nests lists and maps more than {MOST_DEPTH} deep; no workflow needs that")
 
     def whole(digits: str) -> int:
         if len(digits) > MOST_DIGITS:

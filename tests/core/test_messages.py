@@ -16,7 +16,19 @@ def nested(depth):
     "value",
     ["x" * 1_000_000, "\x1b[2J\x07" * 200, "half \ud800 of one", "\u202eback", 10**5000, -(10**5000), nested(5000)]
     + [{"a" * 500: list(range(10_000))}, b"\x00" * 10_000, float("nan"), None],
-    ids="megabyte control surrogate direction integer negative depth map bytes nan none".split(),
+    ids=[
+        "megabyte",
+        "control",
+        "surrogate",
+        "direction",
+        "integer",
+        "negative",
+        "depth",
+        "map",
+        "bytes",
+        "nan",
+        "none",
+    ],
 )
 def test_any_value_is_shown_short_and_printable(value):
     for text in (shown(value), plain(value), listed([value]), paragraph(str(shown(value)))):
