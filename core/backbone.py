@@ -56,7 +56,7 @@ class TokenizedText:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conditioning:
     """What the denoiser is told.
 
@@ -92,7 +92,7 @@ class AttentionSite:
         return -(-latent_size[0] // self.downscale), -(-latent_size[1] // self.downscale)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionCall:
     """What a tap sees when a site runs.
 
@@ -119,7 +119,7 @@ class AttentionCall:
 Tap = Callable[[AttentionCall], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeyValueWeight:
     """A cross-attention projection of the text: ``weight`` (d_out, D), as it is in force now (not to be written to)."""
 

@@ -28,7 +28,7 @@ class Vectors:
     rows: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Ears:
     """A copy of one encoder's tokenizer, that knows our vectors and notes what it reads."""
 
@@ -75,7 +75,7 @@ class _Ears:
         return without
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tokens may be vectors
 class Reading:
     """A prompt as ComfyUI's tokenizer gives it, and what the first encoder's tokenizer met, in order."""
 

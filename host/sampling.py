@@ -86,7 +86,7 @@ def sample(
     return {**latent, "samples": samples}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guided:
     """The clean latent that the model sees under classifier-free guidance (Ho & Salimans, arXiv 2207.12598)."""
 

@@ -120,7 +120,7 @@ def learn(
     return run(task, _prepare)
 
 
-@dataclass
+@dataclass(eq=False)
 class Masks:
     """The masks in force, (N + 1, h, w) float in 0..1 on the latent's cells, the background last."""
 
@@ -144,7 +144,7 @@ class Masks:
         self.now, self.refreshed = fresh.to(self.now.device), self.refreshed + 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sheet:
     """A picture's latent (1, C, h, w) and its masks."""
 

@@ -11,7 +11,7 @@ from ..backbone import Backbone
 from ..types import Concepts, Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """A picture ready for training.
 

@@ -112,7 +112,7 @@ def learn(
     return run(task, _prepare)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A picture to train on.
 

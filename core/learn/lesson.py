@@ -15,7 +15,7 @@ from .token_maps import Spot, common_grid, recorded_tokens
 from .tokens import TokenBank
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attempt:
     """What came of it, for B prompts that name K tokens in all.
 
@@ -34,7 +34,7 @@ class Attempt:
     maps: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lesson:
     """What stays the same over the steps of one training.
 

@@ -64,7 +64,7 @@ class TuningSettings(LearnSettings):
         return replace(super().loop, parts=self.parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Denoised:
     """One pass over B latents, in which K tokens were watched.
 
@@ -83,7 +83,7 @@ class Denoised:
         return (self.noise - self.predicted).square()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tuner:
     """What stays the same over the steps of a training.
 

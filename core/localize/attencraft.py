@@ -82,7 +82,7 @@ PRESETS: Mapping[str, WordSettings] = {
 """``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sight:
     """What the model's attention says of the words.
 
@@ -95,7 +95,7 @@ class Sight:
     affinity: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordMasks:
     """Masks that words got.
 

@@ -20,7 +20,7 @@ from ..types import Concepts, Source
 TIME = 0.1  # share of all timesteps at which pictures are looked at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Match:
     """What was found.
 

@@ -45,7 +45,7 @@ SCORES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Learnt:
     """One case done: which true object each token stands for, and what it cost."""
 
