@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..attention.words import find_word
+from ..attention.words import find_word, spelling
 from ..backbone import AttentionSite, Backbone
 from ..schedule import add_noise
 from .adapter import AdapterBank, Layers, start_adapter
@@ -133,7 +133,8 @@ class Tuner:
         """
         read = self.backbone.tokenize(text, self.bank.placeholders())
         last = find_word(read, placeholder(name))[0][-1]
-        return next(run for run in find_word(read, word) if run[0] == last + 1)
+        said = spelling(self.backbone.tokenize(word))
+        return next(run for run in find_word(read, said) if run[0] == last + 1)
 
     def prior_loss(self, prior: Prior) -> Tensor:
         """The mean squared error on one prior picture with its own text."""

@@ -15,12 +15,12 @@ from torch import Tensor
 from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
-from ..attention.words import find_word
+from ..attention.words import find_word, spelling, words_of
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..schedule import add_noise
 from ..types import Concepts, Outline
 from .conceptexpress import check_picture
-from .edit import check_name
+from .edit import NAME, check_name
 from .from_masks import attention_targets
 from .saliency import minmax
 from .stages import saliency_scores
@@ -122,7 +122,8 @@ def localize_words(
     Args:
         backbone: needs its picture encoder, text encoder and denoiser.
         picture: (1, 3, H, W) in 0..1.
-        words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token.
+        words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token. They
+            are read as the backbone reads prompts, so that learnt tokens may stand there.
         settings: see :class:`WordSettings`; None is the paper's.
         seed: of noise levels and noise.
 
@@ -134,7 +135,7 @@ def localize_words(
     """
     settings = settings or WordSettings()
     check_picture(picture)
-    names = _names(words)
+    names = _names(backbone, words)
     latent = backbone.encode_image(picture)
     found = find_words(backbone, latent, words, settings, torch.Generator().manual_seed(seed))
     masks = found.masks[:-1]
@@ -199,7 +200,8 @@ def look(
     read = backbone.tokenize(text, placeholders)
     if read.start is None:
         raise ValueError("the model has no start-of-text token, which stands for the background here")
-    groups = [*(find_word(read, word)[0] for word in words), (read.start,)]
+    spelt = [spelling(backbone.tokenize(word, placeholders)) for word in words]
+    groups = [*(find_word(read, word)[0] for word in spelt), (read.start,)]
     size, sites = (latent.shape[-2], latent.shape[-1]), backbone.attention_sites()
     grid = self_grid(sites, size, settings)
     crossing = AttentionRecorder(Selection(kinds=("cross",), grids=cross_grids(sites, size, settings)))
@@ -289,11 +291,22 @@ def _show(
     backbone.predict_noise(add_noise(latent, noise, timestep, alphas), timestep, conditioning)
 
 
-def _names(words: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(check_name("-".join(word.lower().split())) for word in words)
+def _names(backbone: Backbone, words: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(_name(backbone, word) for word in words)
     if not names:
         raise ValueError("name at least one word to look for")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{', '.join(twice)}: named twice; two of a kind cannot be told apart by a word")
     return names
+
+
+def _name(backbone: Backbone, word: str) -> str:
+    """A word as a concept's name; of a learnt token the last part of its name, of a weighted word the word."""
+    name = "-".join(word.lower().split())
+    if NAME.fullmatch(name):
+        return name
+    read = backbone.tokenize(word)
+    learnt = {token.text for token in read.tokens if token.placeholder is not None}
+    said = [NAME.findall(part)[-1] if part in learnt else part for part, _ in words_of(read)]
+    return check_name("-".join(said) if all(NAME.fullmatch(part) for part in said) else name)
