@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import inside_comfyui
-from .names import BadNameError, inside, name_verdict, safe_name
+from .names import BadNameError, inside, made_safe, name_verdict, safe_name
 from .saving import atomic_write, note_written, record_written
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "current",
     "headless",
     "inside",
+    "made_safe",
     "name_verdict",
     "note_written",
     "record_written",

@@ -164,6 +164,7 @@ class SaveErasureAsLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
+        name = folders.made_safe(name)
         target = folders.current().model_target("loras", name)
         save_lora(target, erasure)
         folders.note_written(target)

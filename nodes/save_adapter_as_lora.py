@@ -32,6 +32,7 @@ class SaveAdapterAsLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, tokens: types.ConceptTokens, name: str) -> io.NodeOutput:
+        name = folders.made_safe(name)
         target = folders.current().model_target("loras", name)
         save_adapter(target, tokens)
         folders.note_written(target)
