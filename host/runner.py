@@ -10,10 +10,11 @@ from types import FrameType
 from typing import Any
 
 from . import folders, progress
-from .checking import check, ignored_inputs
+from .checking import check, ignored_inputs, left_out
 from .execution import Cache, Execution, NodeFailedError, Results
 from .graph import Graph, GraphNode, find_node, to_api
 from .overrides import apply_overrides
+from .passing import without_passing
 from .registry import Registry, default_registry
 from .schema_standin.node import Hidden
 from .terminal import Quiet, Reporter
@@ -101,9 +102,11 @@ def run_workflow(
     with ExitStack() as stack:
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
         registry = registry or default_registry()
-        graph = apply_overrides(workflow.graph(registry), overrides or {}, registry)
+        read, notes = workflow.read(registry)
+        graph = without_passing(apply_overrides(read, overrides or {}, registry), registry)
         checked = check(graph, registry)
-        result = RunResult(checked, warnings=tuple(ignored_inputs(graph, registry)))
+        notes += [*left_out(graph, registry), *ignored_inputs(graph, registry)]
+        result = RunResult(checked, warnings=tuple(notes))
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
         stack.enter_context(_stop_on_signal(session, reporter))
         stack.callback(reporter.close)

@@ -11,7 +11,8 @@ from concept_atelier.host import folders
 from concept_atelier.host.checking import check
 from concept_atelier.host.execution import NodeFailedError
 from concept_atelier.host.graph import GraphNode, WorkflowError
-from concept_atelier.host.registry import VIRTUAL, default_registry
+from concept_atelier.host.page_nodes import VIRTUAL
+from concept_atelier.host.registry import default_registry
 from concept_atelier.host.runner import run_workflow
 from concept_atelier.host.ui_format import is_ui_format
 from concept_atelier.host.workflow import load_workflow
