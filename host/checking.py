@@ -47,9 +47,13 @@ def left_out(graph: Graph, registry: Registry) -> list[str]:
     """One line for each node of an unknown class that no output needs, or, if it is an output, does not run here."""
     needed = _needed(graph, _outputs(graph, registry))
     unknown = [node for node in graph.values() if node.class_type not in registry and node.id not in needed]
-    lines = [f"{node} is left out: its class is not known here, and nothing that runs needs it" for node in unknown]
-    more = len(lines) - MOST_SHOWN
-    return lines if more <= 0 else [*lines[:MOST_SHOWN], f"and {more} more nodes of unknown classes are left out"]
+    lines = [
+        f"{node} is left out: nothing that runs needs it, and its class is not known here"
+        f"{_nearest(node.class_type, registry)}"
+        for node in unknown[:MOST_SHOWN]
+    ]
+    more = len(unknown) - MOST_SHOWN
+    return lines if more <= 0 else [*lines, f"and {more} more nodes of unknown classes are left out"]
 
 
 def ignored_inputs(graph: Graph, registry: Registry) -> list[str]:
@@ -95,8 +99,8 @@ def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
     where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
     unknown = (node for node in graph.values() if node.class_type not in registry)
     for number, node in enumerate(unknown):
-        hint = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
-        yield f"{node}: unknown node class {shown(node.class_type)}{hint} ({where})"
+        near = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
+        yield f"{node}: unknown node class {shown(node.class_type)}{near} ({where})"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

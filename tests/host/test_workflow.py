@@ -257,7 +257,7 @@ def test_links_to_nothing_do_not_matter_where_no_output_needs_them(canvas, regis
     checked = check(graph, registry)
     assert set(checked) == {"1", "2", "3", "8", "9"} and "b" not in to_api(checked)["9"]["inputs"]
     assert left_out(graph, registry) == [
-        'node 8 "Gone" (Gone) is left out: its class is not known here, and nothing that runs needs it'
+        'node 8 "Gone" (Gone) is left out: nothing that runs needs it, and its class is not known here'
     ]
 
 

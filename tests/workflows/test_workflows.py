@@ -277,7 +277,7 @@ def without_link(data):
 
 
 def with_unknown_node(data):
-    next(n for n in data["nodes"] if n["type"] == "SaveImage")["type"] = "SaveImages"
+    next(n for n in data["nodes"] if n["type"] == "KSampler")["type"] = "KSamplers"
 
 
 def with_bad_value(data):
@@ -298,7 +298,7 @@ def with_bad_prefix(data):
     ("damage", "message"),
     [
         (without_link, '(ConceptAtelierLearnConceptTokens), input "concepts": expected CONCEPTS, got nothing'),
-        (with_unknown_node, "unknown node class 'SaveImages'; did you mean SaveImage?"),
+        (with_unknown_node, "unknown node class 'KSamplers'; did you mean KSampler?"),
         (with_bad_value, 'input "steps": expected at least 1, got 0'),
         (with_missing_picture, "no picture named 'gone.png'"),
         (with_bad_prefix, "prefix '../name' contains '..'"),
