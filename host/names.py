@@ -1,9 +1,12 @@
 """Names that come from people and become files."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+
+from ..core.messages import shown
 
 _RESERVED = frozenset(
     {"CON", "PRN", "AUX", "NUL"} | {f"{port}{digit}" for port in ("COM", "LPT") for digit in range(1, 10)}
@@ -30,7 +33,7 @@ def safe_name(name: str, what: str = "file name") -> PurePosixPath:
     for part in parts:
         problem = _problem_of(part)
         if problem:
-            raise BadNameError(f"{what} {name!r} {problem}; use letters, digits, '-', '_' and '/' for sub-folders")
+            raise BadNameError(f"{what} {shown(name)} {problem}; use letters, digits, '-', '_' and '/' for sub-folders")
     return PurePosixPath(*parts)
 
 
@@ -88,7 +91,7 @@ def _problem_of(part: str) -> str | None:
     if part == "":
         return "is empty, absolute or has an empty part"
     if part in (".", ".."):
-        return f"contains {part!r}, which would leave its folder"
+        return f"contains {shown(part)}, which would leave its folder"
     if any(ord(c) < 32 or ord(c) == 127 for c in part):
         return "contains a control character"
     if any(c in _FORBIDDEN for c in part):
@@ -96,10 +99,21 @@ def _problem_of(part: str) -> str | None:
     if part[-1] in ". ":
         return "has a part that ends in a dot or a space"
     if part.split(".")[0].upper() in _RESERVED:
-        return f"uses {part!r}, a name that Windows reserves"
+        return f"uses {shown(part)}, a name that Windows reserves"
+    if not _is_whole(part):
+        return "contains half of a character, which no file name can"
     if len(part.encode("utf-8", "surrogatepass")) > 200:
         return "has a part of more than 200 bytes"
     return None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether the system can write a text; a lone half of a surrogate pair it cannot."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_mark(letter: str) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.backbone import Backbone
-from ..core.files import load_embeddings, save_embedding
+from ..core.files import embedding_tensors, load_embeddings
 from ..core.messages import shown
 from ..core.types import ConceptTokens
-from .folders import Folders, note_written
+from .folders import Folders
+from .model_files import save_model
 from .names import distinct, prompt_name
 from .prompt_syntax import KEYWORD
 
@@ -25,10 +26,12 @@ class SavedTokens:
     Attributes:
         names: of the files, as prompts say them.
         changed: names that no prompt could say, or no system could have, to what they were changed to.
+        notes: on names that were taken meanwhile.
     """
 
     names: tuple[str, ...]
     changed: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """A line a file, ``embedding:name``, and a note on changed names; :func:`read_names` reads it."""
@@ -36,7 +39,7 @@ class SavedTokens:
         if self.changed:
             listing = ", ".join(f"{shown(asked)} is {name}" for asked, name in self.changed.items())
             lines.append(f"{NOTE}Changed, so that prompts can say the name: {listing}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(NOTE + note for note in self.notes)])
 
 
 def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
@@ -44,11 +47,10 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
     asked = [f"{prefix}{name}" for name in tokens.names]
     folder = folders.models["embeddings"][0]
     names = distinct(_writable(prompt_name(name), folder) for name in asked)
-    for concept, name in zip(tokens.names, names, strict=True):
-        target = folders.model_target("embeddings", name)
-        save_embedding(target, tokens, concept)
-        note_written(target)
-    return SavedTokens(tuple(names), {old: new for old, new in zip(asked, names, strict=True) if old != new})
+    contents = [embedding_tensors(tokens, concept) for concept in tokens.names]
+    saved = [save_model(folders, "embeddings", *pair) for pair in zip(names, contents, strict=True)]
+    changed = {old: new for old, new in zip(asked, names, strict=True) if old != new}
+    return SavedTokens(tuple(one.name for one in saved), changed, tuple(one.note for one in saved if one.note))
 
 
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:

@@ -5,10 +5,11 @@ from typing import Any
 
 from ..core import types
 from ..core.erase.uce import PRESETS, erase, relative_changes
-from ..core.files import save_lora
+from ..core.files import lora_tensors
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
 from ..host.erasure_words import describe_erasure
+from ..host.model_files import save_model
 from ..host.progress import start_progress
 from ..host.prompts import check_marks
 from ..host.schema import io, make_input, make_schema, ui
@@ -165,11 +166,9 @@ class SaveErasureAsLora(io.ComfyNode):
     @classmethod
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
         name = folders.made_safe(name)
-        target = folders.current().model_target("loras", name)
-        save_lora(target, erasure)
-        folders.note_written(target)
-        saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
-        return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: rank {erasure.metadata.get('rank', '?')}"))
+        saved = save_model(folders.current(), "loras", name, lora_tensors(erasure))
+        said = f"{saved.path}: rank {erasure.metadata.get('rank', '?')}"
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
