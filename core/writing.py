@@ -25,6 +25,7 @@ _FORMER = re.compile(r"\..+\.[0-9a-f]{12}\.tmp(\.\w+)?|\.saving-[0-9a-f]{16}\.sa
 _ABANDONED = 7 * 24 * 3600.0
 """Seconds after which a temporary file of an unknown process belongs to none."""
 
+_CANNOT = "cannot be written"
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 )
@@ -142,16 +143,16 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def _is_about(error: OSError, path: Path) -> bool:
-    """Whether an error is one of writing ``path``, and not one of another file that its content comes from."""
+    """Whether an error is one of writing ``path``, not named yet, and not one of a file that its content comes from."""
     if error.filename is None:
-        return True
+        return _CANNOT not in str(error)
     place = Path(os.fsdecode(error.filename))
     return place in path.parents or place.parent == path.parent
 
 
 def _named(error: OSError, path: Path) -> OSError:
     if error.errno is None:
-        return OSError(f"{path} cannot be written: {error}")
+        return OSError(f"{path} {_CANNOT}: {error}")
     return OSError(
         error.errno, f"{path} cannot be written: {error.strerror}"
     )  # Python picks the subclass by the number
@@ -172,41 +173,45 @@ def _written_since(path: Path, since: float) -> bool:
 
 
 def _claim(targets: Mapping[Path, Path]) -> bool:
-    """Give temporary files their names, or none of them when one is taken."""
-    claimed: list[Path] = []
-    for path, temporary in targets.items():
-        try:
-            _give_name(temporary, path)
-        except FileExistsError:
-            for taken in claimed:
-                taken.unlink(missing_ok=True)
-            return False
-        claimed.append(path)
-    return True
-
-
-def _give_name(temporary: Path, path: Path) -> None:
-    """Raises ``FileExistsError`` when the name is taken, whoever took it."""
+    """Give temporary files their names (path to temporary file), or none of them when one is taken by anybody."""
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
+        return _take(targets, os.link)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _move_to_new(temporary, path)
+    return _take(targets, _put_empty) and _fill(targets)
 
 
-def _move_to_new(temporary: Path, path: Path) -> None:
-    """The same without hard links: an empty file takes the name first, for the moment until the rename."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    moved = False
+def _take(targets: Mapping[Path, Path], take: Callable[[Path, Path], None]) -> bool:
+    taken: list[Path] = []
     try:
-        os.replace(temporary, path)
-        moved = True
+        for path, temporary in targets.items():
+            take(temporary, path)
+            taken.append(path)
+    except FileExistsError:
+        return False
     finally:
-        if not moved:
+        if len(taken) < len(targets):
+            for path in taken:
+                path.unlink(missing_ok=True)
+    return True
+
+
+def _put_empty(_: Path, path: Path) -> None:
+    """Where there are no hard links, an empty file takes the name for the moment until :func:`_fill`."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+
+def _fill(targets: Mapping[Path, Path]) -> bool:
+    empty = list(targets)
+    try:
+        for path, temporary in targets.items():
+            os.replace(temporary, path)
+            empty.remove(path)
+    finally:
+        for path in empty:
             path.unlink(missing_ok=True)
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:
