@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..core.json_texts import a_list, a_map, a_text
+from ..core.messages import plain
 from .fan_out import ENGINES
 from .folders import picture_names
+from .json_files import BadJsonError, read_json
 from .runner import NodeFailedError, picture_folders, run_workflow
-from .saving import save_json
+from .saving import save_json, set_aside
+
+log = logging.getLogger("concept_atelier.host")
 
 RECORD = "finished.json"
 """In the folder of a picture's results: what they were made from, and which files they are."""
@@ -92,13 +98,27 @@ def run_folder(job: FolderRun, engine: str = "local") -> Iterator[PictureRun]:
 
 
 def finished(job: FolderRun, name: str) -> tuple[str, ...] | None:
-    """The files that an earlier run left, when it was asked the same and they are all there; else None."""
+    """The files that an earlier run left, when it was asked the same and they are all there; else None.
+
+    A record that is damaged is set aside.
+    """
     record = job.results_of(name) / RECORD
     if not record.exists():
         return None
-    kept = json.loads(record.read_text(encoding="utf-8"))
-    same = kept["digest"] == job.digest(name)
-    return tuple(kept["files"]) if same and all(Path(file).exists() for file in kept["files"]) else None
+    try:
+        digest, files = _read_record(record)
+    except BadJsonError as error:
+        log.warning("%s; it is set aside as %s, and the picture is done again", error, set_aside(record).name)
+        return None
+    return files if digest == job.digest(name) and all(Path(file).is_file() for file in files) else None
+
+
+def _read_record(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Digest and files. Raises :class:`BadJsonError` for a record that is not as :func:`_run_picture` writes it."""
+    where = plain(str(path), 300)
+    kept = a_map(read_json(path, finite=True), where)
+    named = a_list(kept.get("files"), f"files of {where}")
+    return a_text(kept.get("digest"), f"digest of {where}"), tuple(a_text(file, f"a file of {where}") for file in named)
 
 
 def prepare(job: FolderRun, names: list[str]) -> Callable[[int], PictureRun]:

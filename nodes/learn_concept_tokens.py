@@ -91,7 +91,11 @@ class LearnConceptTokens(io.ComfyNode):
                 keeper=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
-        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))
+        shown: Any = ui.PreviewImage(plot, cls=cls)
+        if "set_aside" in tokens.metadata:
+            why = f"a kept state was wrong and is set aside, the training started anew: {tokens.metadata['set_aside']}"
+            shown = shown.as_dict() | ui.PreviewText(why).as_dict()
+        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 
 def _method_inputs() -> list[Any]:

@@ -204,6 +204,8 @@ def _hidden(sheets: Sequence[Sheet]) -> dict[str, Tensor]:
 
 
 def _restore(sheets: Sequence[Sheet], hidden: Mapping[str, Tensor]) -> None:
+    if any(bool((hidden[f"{index}.counts"] < 0).any()) for index in range(len(sheets))):
+        raise ValueError("it counts fewer than no masks")
     for index, sheet in enumerate(sheets):
         masks = sheet.masks
         masks.now = hidden[f"{index}.now"].to(masks.now)

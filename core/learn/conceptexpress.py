@@ -247,6 +247,8 @@ class _Course:
     def restore(self, updates: int, hidden: Mapping[str, Tensor]) -> None:
         """Be where so many updates have led."""
         last, (index, turned) = self.turns[updates - 1], hidden["choice"].tolist()
+        if not 0 <= index < len(self.parts.examples):
+            raise ValueError(f"its step is about picture {index + 1} of {len(self.parts.examples)}")
         self.is_merged = self.is_merged or not last.split
         self.choice = (index, bool(turned))
         self.today = self._lesson(last)

@@ -27,3 +27,7 @@ class Keeper(Protocol):
     def discard(self, fingerprint: str) -> None:
         """The training has ended: its state is of no more use."""
         ...
+
+    def set_aside(self, fingerprint: str, why: str) -> None:
+        """The state is no good: keep it out of the way of the training, which starts anew, and say so."""
+        ...

@@ -97,7 +97,8 @@ class Training:
         adapter: weight name to its change as it is now, part of the graph; empty for methods that learn tokens alone.
         notes: further metadata, asked for at the end.
         hidden: what the updates changed beside the phases' parameters, by name.
-        restore: takes that back, given the number of updates made; parameters have their values by then.
+        restore: takes that back, given the number of updates made; for values that cannot be it raises ``ValueError``
+            and changes nothing.
     """
 
     phases: Sequence[Phase]

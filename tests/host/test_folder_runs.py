@@ -1,6 +1,7 @@
 """One workflow over the pictures of a folder."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -61,6 +62,30 @@ def test_a_missing_result_is_made_again(job):
         (job.out / "b.png" / file).unlink()
     again = {run.name: run for run in run_folder(job)}
     assert not again["b.png"].kept and again["a.png"].kept
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "finished.json is a list, expected a map"),
+        ("{}", "files of .*finished.json is nothing"),
+        ('{"digest": 7, "files": []}', "digest of .*finished.json is a number, expected a text"),
+        ('{"digest": "d", "files": {"a": 1}}', "files of .*finished.json is a map, expected a list"),
+        ('{"digest": "d", "files": [["a"]]}', "a file of .*finished.json is a list, expected a text"),
+        ('{"digest": "d", "files": [], "steps": NaN}', "NaN, which is not finite"),
+        ("[" * 5000, "more than 200 deep"),
+        ("", "is no JSON"),
+    ],
+)
+def test_a_record_that_is_wrong_inside_is_set_aside_and_the_picture_done_again(job, caplog, text, said):
+    list(run_folder(job))
+    record = job.out / "a.png" / RECORD
+    sound = json.loads(record.read_text())
+    record.write_text(text)
+    done = {run.name: run for run in run_folder(job)}
+    assert not done["a.png"].kept and done["b.png"].kept and json.loads(record.read_text())["digest"] == sound["digest"]
+    assert (record.parent / "finished.json.bad").read_text() == text
+    assert re.search(said, caplog.text) and "the picture is done again" in caplog.text
 
 
 def test_no_pictures_and_a_wrong_target_are_said(job, tmp_path):

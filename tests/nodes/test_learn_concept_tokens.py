@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host import progress
 
 
@@ -80,6 +81,19 @@ def test_a_cancelled_run_goes_on_from_its_last_state(learn, tokens, files_below,
     assert seen == [3] and taken_up.metadata["resumed_at"] == "2"
     assert same(taken_up, tokens)
     assert [path for path in map(Path, files_below()) if path.suffix == ".safetensors"] == []
+
+
+def test_a_state_that_is_wrong_inside_is_set_aside_and_the_node_says_so(learn, tokens, files_below, here):
+    session = progress.Session()
+    session.report = lambda step, total, preview: setattr(session, "stop", step == 1)
+    with progress.use(session), pytest.raises(progress.InterruptedRun):
+        learn(keep_every=1)
+    (path,) = files_below()
+    tensors, metadata = load_tensors(here.output.parent / path)
+    save_tensors(here.output.parent / path, {**tensors, "phase": torch.tensor(9)}, metadata)
+    made = learn(keep_every=1)
+    assert "the training started anew: phase is 9" in made.ui["text"][0] and same(made[0], tokens)
+    assert [p for p in files_below() if "unfinished" in p] == [f"{path}.bad"]
 
 
 @pytest.mark.parametrize(
