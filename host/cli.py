@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NODE.INPUT=VALUE",
         help="change an input; NODE is a node's id, title or class name (may be repeated)",
     )
+    parser.add_argument(
+        "--prompt-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which alternatives of {one|other} the prompts of a UI workflow take (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder for results (default: %(default)s)")
     parser.add_argument(
         "--input", type=Path, help="folder with pictures (default: input, here and beside the workflow)"
@@ -65,6 +72,7 @@ def main(args: argparse.Namespace) -> int:
             args.out,
             input=args.input,
             reporter=Quiet() if args.quiet else TerminalBar(),
+            prompt_seed=args.prompt_seed,
         )
     except (WorkflowError, NodeFailedError, OSError, ModuleNotFoundError) as error:
         if args.debug:
@@ -86,7 +94,7 @@ def _run_over(args: argparse.Namespace) -> int:
     from .folder_runs import FolderRun, run_folder
 
     target, folder = args.over
-    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input)
+    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input, args.prompt_seed)
     failed = 0
     for done in run_folder(job, args.engine):
         if done.error is not None:

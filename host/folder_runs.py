@@ -34,6 +34,7 @@ class FolderRun:
         out: each picture's results go to ``<out>/<picture's name>``.
         overrides: as in :func:`~concept_atelier.host.runner.run_workflow`.
         input: folder with the workflow's other pictures; None looks where a single run looks.
+        prompt_seed: as in :func:`~concept_atelier.host.runner.run_workflow`, the same for every picture.
     """
 
     workflow: Path
@@ -42,6 +43,7 @@ class FolderRun:
     out: Path
     overrides: Mapping[str, Any] = field(default_factory=dict)
     input: Path | None = None
+    prompt_seed: int = 0
 
     def pictures(self) -> list[str]:
         """Names of the pictures. Raises ``FileNotFoundError`` when there are none."""
@@ -57,6 +59,7 @@ class FolderRun:
     def digest(self, name: str) -> str:
         """16 hexadecimal digits of all that decides a picture's results but our own code."""
         asked = json.dumps([self.target, name, {key: str(value) for key, value in self.overrides.items()}])
+        asked += f" {self.prompt_seed}" if self.prompt_seed else ""  # records from before there was one stay valid
         state = hashlib.sha256(asked.encode())
         for path in (self.workflow, self.folder / name):
             state.update(hashlib.sha256(path.read_bytes()).digest())
@@ -131,7 +134,13 @@ def _run_picture(job: FolderRun, names: list[str], number: int) -> PictureRun:
     others = (job.input,) if job.input is not None else picture_folders(job.workflow)
     overrides = {**job.overrides, job.target: name}
     try:
-        result = run_workflow(job.workflow, overrides, job.results_of(name), input=(job.folder, *others))
+        result = run_workflow(
+            job.workflow,
+            overrides,
+            job.results_of(name),
+            input=(job.folder, *others),
+            prompt_seed=job.prompt_seed,
+        )
     except NodeFailedError as error:
         return PictureRun(name, error=str(error))
     files = tuple(str(path) for path in result.files)

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from .filename_tokens import BATCH_NUMBER, fill_prefix
 from .names import inside
 from .saving import write_numbered
 
@@ -53,16 +54,19 @@ def save_batch(
     """Write pictures (B, H, W, 3) in 0..1 as ``<prefix>_00001_.png`` ... in ``folder``, counting on from what is there.
 
     Args:
-        prefix: may name sub-folders; refused (``BadNameError``) when it would leave ``folder``.
+        prefix: may name sub-folders and hold tokens such as ``%year%``, ``%width%`` and ``%batch_num%``; refused
+            (``BadNameError``) when it would leave ``folder``.
         metadata: stored as JSON texts, by which ComfyUI restores the workflow from the picture.
     """
-    stem = inside(folder, prefix, "filename_prefix")
+    size = (pictures.shape[1], pictures.shape[2])
+    stem = inside(folder, fill_prefix(prefix, size), "filename_prefix")
     info = PngInfo()
     for key, value in metadata.items():
         info.add_text(key, json.dumps(value))
     number, paths = 0, []
-    for picture in pictures:
+    for index, picture in enumerate(pictures):
         save = partial(to_pil(picture).save, format="PNG", pnginfo=info, compress_level=compress_level)
-        number, written = write_numbered(stem, {"png": save}, number + 1 if number else 0)
+        named = stem.with_name(stem.name.replace(BATCH_NUMBER, str(index)))
+        number, written = write_numbered(named, {"png": save}, number + 1 if number else 0)
         paths += written
     return paths

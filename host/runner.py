@@ -12,6 +12,7 @@ from .execution import Cache, Execution, NodeFailedError, Results
 from .graph import Graph, GraphNode, find_node, to_api
 from .interrupts import on_stop, stop_here
 from .overrides import apply_overrides
+from .page_texts import resolve_texts
 from .passing import without_passing
 from .registry import Registry, default_registry
 from .schema_standin.node import Hidden
@@ -79,6 +80,7 @@ def run_workflow(
     registry: Registry | None = None,
     cache: Cache | None = None,
     reporter: Reporter | None = None,
+    prompt_seed: int = 0,
 ) -> RunResult:
     """Check and run a workflow.
 
@@ -90,6 +92,7 @@ def run_workflow(
         registry: node classes; default this pack's and the stock ones.
         cache: results to reuse from earlier runs with the same dictionary.
         reporter: told of progress; default nobody.
+        prompt_seed: which alternatives of ``{one|other}`` the prompts of a UI workflow take.
 
     Raises:
         WorkflowError: naming everything that is wrong, before anything runs.
@@ -102,9 +105,12 @@ def run_workflow(
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
         registry = registry or default_registry()
         read, notes = workflow.read(registry)
-        graph = without_passing(apply_overrides(read, overrides or {}, registry), registry)
+        sent = resolve_texts(
+            apply_overrides(read, overrides or {}, registry), registry, prompt_seed, drawn=workflow.is_drawn
+        )
+        graph = without_passing(sent.graph, registry)
         checked = check(graph, registry)
-        notes += [*left_out(graph, registry), *ignored_inputs(graph, registry)]
+        notes += [*sent.notes, *left_out(graph, registry), *ignored_inputs(graph, registry)]
         result = RunResult(checked, warnings=tuple(notes))
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
         stack.enter_context(_stop_on_signal(session, reporter))
