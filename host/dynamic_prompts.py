@@ -108,7 +108,8 @@ def _nesting(text: str) -> int:
 
 def _options(text: str, start: int) -> tuple[list[str], int]:
     """The alternatives of a brace that opened before ``start``, and where the text goes on; it may never close."""
-    options, depth, begin = [], 0, start
+    options: list[str] = []
+    depth, begin = 0, start
     for found in _SIGN.finditer(text, start):
         if found[0] == "{":
             depth += 1
