@@ -91,17 +91,21 @@ def main(args: argparse.Namespace) -> int:
 
 def _run_over(args: argparse.Namespace) -> int:
     """Run for every picture of a folder; returns 1 when a picture failed."""
+    from ..core.messages import listed
     from .folder_runs import FolderRun, run_folder
 
     target, folder = args.over
     job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input, args.prompt_seed)
-    failed = 0
-    for done in run_folder(job, args.engine):
-        if done.error is not None:
-            failed += 1
-            _say(f"{done.name}: {done.error}", sys.stderr)
+    done = []
+    for run in run_folder(job, args.engine, note=_note):
+        done.append(run)
+        if run.error is not None:
+            _say(f"{run.name}: {run.error}", sys.stderr)
         elif not args.quiet:
-            _say(f"{done.name}: {'finished before' if done.kept else f'{len(done.files)} files'}", sys.stdout)
+            _say(f"{run.name}: {'finished before' if run.kept else f'{len(run.files)} files'}", sys.stdout)
+    failed = [run.name for run in done if run.error is not None]
+    if failed:
+        _say(f"left out: {len(failed)} of {len(done)} pictures ({listed(failed)})", sys.stderr)
     return 1 if failed else 0
 
 
@@ -123,7 +127,7 @@ def _override(text: str) -> tuple[str, str]:
 
 def _report(result: "RunResult") -> None:
     for warning in result.warnings:
-        _say(f"note: {warning}", sys.stderr)
+        _note(warning)
     for key, left in result.results.items():
         for text in left.ui.get("text", ()):
             _say(f"{result.graph[key].title}: {text}", sys.stdout)
@@ -131,6 +135,10 @@ def _report(result: "RunResult") -> None:
         _say(f"{result.graph[key]} was not run: {reason}", sys.stderr)
     for path in result.files:
         _say(str(path), sys.stdout)
+
+
+def _note(text: str) -> None:
+    _say(f"note: {text}", sys.stderr)
 
 
 def _say(text: str, stream: TextIO) -> None:
