@@ -164,7 +164,7 @@ def find_words(
         margin = settings.margin if attempt < (settings.tries + 1) // 2 else 0.0
         found = masks_of(look(backbone, latent, words, settings, generator), replace(settings, margin=margin))
         if found.distinct:
-            notes = (f"masks were found at look {attempt + 1}, with margin {margin:g}",) if attempt else ()
+            notes = (f"The words were found at try {attempt + 1}, with margin {margin:g}.",) if attempt else ()
             return replace(found, notes=notes)
         empty = [not bool(mask.any()) for mask in found.masks]
         lost = tuple(word for word, none in zip([*words, "the background"], empty, strict=True) if none)

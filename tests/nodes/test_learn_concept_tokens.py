@@ -8,6 +8,7 @@ import torch
 
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host import progress
+from concept_atelier.host.token_previews import BAND
 
 
 def same(one, other):
@@ -48,7 +49,8 @@ def test_every_step_is_reported_and_previews_do_not_change_what_is_learnt(learn,
     with progress.use(session):
         assert same(learn(preview_every=2)[0], tokens)
     assert [(step, total) for step, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert [preview and preview.size for _, _, preview in seen] == [None, (192, 64), (192, 64)]
+    # Two pictures of 96x64, enlarged for their captions.
+    assert [preview and preview.size for _, _, preview in seen] == [None, *[(384, 128 + 2 * BAND)] * 2]
 
 
 def test_another_seed_gives_other_tokens(learn, tokens):
