@@ -59,7 +59,8 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
     """A workflow from a JSON file, from a picture that carries one, or from an object already read.
 
     Of a picture that carries both, the prompt is taken, which is what was run to make it. An API workflow may come
-    wrapped as it is posted, ``{"prompt": {...}}``.
+    wrapped as it is posted, ``{"prompt": {...}}``. Where there is no such file, one beside it that is called so but for
+    capitals and signs is taken: ``take_a_picture_apart.json`` for ``Take a picture apart.json``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -69,7 +70,7 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
         return source
     if isinstance(source, Mapping):
         return _unwrapped(source, None)
-    path = Path(source)
+    path = _found(Path(source))
     try:
         data = _read(path)
     except BadJsonError as error:
@@ -77,6 +78,18 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
     if not isinstance(data, Mapping):
         raise WorkflowError([f"{plain(str(path), 300)} holds a {type(data).__name__}, expected a JSON object"])
     return _unwrapped(data, path)
+
+
+def _found(path: Path) -> Path:
+    """The file, or the only one beside it whose name has the same letters and digits."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    alike = [one for one in path.parent.iterdir() if one.suffix == path.suffix and _letters(one) == _letters(path)]
+    return alike[0] if len(alike) == 1 else path
+
+
+def _letters(path: Path) -> str:
+    return "".join(sign for sign in path.stem.casefold() if sign.isalnum())
 
 
 def _read(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Write ``workflows/<name>.jpg``, what ComfyUI's template browser shows (developers; run after the weights change).
+"""Write ``workflows/<title>.jpg``, what ComfyUI's template browser shows (developers; run after the weights change).
 
     python -m concept_atelier.lab.build_thumbnails [WORKFLOW ...]
 
@@ -17,7 +17,7 @@ from ..host.runner import RunResult, run_workflow
 from ..host.saving import atomic_write
 from ..host.terminal import TerminalBar
 from .build_workflows import FOLDER, PICTURES
-from .workflow_variants import CHECKPOINT, LAB
+from .workflow_variants import CHECKPOINT, LAB, TITLES
 
 SIDE, GAP, BAND = 480, 6, 34
 LARGEST = 60_000
@@ -25,19 +25,24 @@ GROUND, INK = (244, 239, 228), (35, 39, 58)
 PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "take_a_picture_apart": [
         ("input", 0),
-        ("Save overlay", 0),
-        ("Save apart_together", 0),
-        ("Save apart_new_scene", 0),
+        ("Save: the overlay", 0),
+        ("Save: first thing", 0),
+        ("Save: both, new scene", 0),
     ],
-    "see_where_words_land": [("Save pictures", 0), ("Save heatmaps", 0), ("Save heatmaps", 4), ("Save heatmaps", 8)],
-    "erase_a_concept": [(f"Save erase_{word}_{when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
+    "see_where_words_land": [
+        ("Save: the pictures", 0),
+        ("Save: the maps", 0),
+        ("Save: the maps", 4),
+        ("Save: the maps", 8),
+    ],
+    "erase_a_concept": [(f"Save: {word} {when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
     "learn_from_two_pictures": [
-        ("Save overlay", 0),
-        ("Save two_first", 0),
-        ("Save two_second", 0),
-        ("Save two_together", 0),
+        ("Save: the overlay", 0),
+        ("Save: first thing", 0),
+        ("Save: second thing", 0),
+        ("Save: both things", 0),
     ],
-    "score_concepts": [("Save sheet", 0)],
+    "score_concepts": [("Save: the sheet", 0)],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"
@@ -71,10 +76,11 @@ def save(picture: Image.Image, path: Path) -> None:
 def draw(name: str, folder: Path = FOLDER) -> None:
     """Run a lab workflow, write its thumbnail and its twin's."""
     with tempfile.TemporaryDirectory() as out:
-        result = run_workflow(FOLDER / f"{name}{LAB.suffix}.json", out=out, reporter=TerminalBar())
+        title = TITLES[name]
+        result = run_workflow(FOLDER / f"{title}{LAB.suffix}.json", out=out, reporter=TerminalBar())
         pictures = panels(name, result)
-        save(thumbnail(pictures), folder / f"{name}{LAB.suffix}.jpg")
-        save(thumbnail(pictures, BORROWED), folder / f"{name}{CHECKPOINT.suffix}.jpg")
+        save(thumbnail(pictures), folder / f"{title}{LAB.suffix}.jpg")
+        save(thumbnail(pictures, BORROWED), folder / f"{title}{CHECKPOINT.suffix}.jpg")
 
 
 def main(names: Sequence[str]) -> None:

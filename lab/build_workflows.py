@@ -14,10 +14,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from .block import Block
 from .foreign import drawing_registry
 from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .sheet import Out, Sheet
-from .workflow_variants import VARIANTS, VISION, Variant
+from .workflow_variants import TITLES, VARIANTS, VISION, Variant
 from .world.atlas import load_atlas
 from .world.backgrounds import sample_background
 from .world.scene import Scene, SceneSettings, compose, sample_scene
@@ -28,203 +29,283 @@ PICTURES = {"two_things.png": 20, "two_other_things.png": 2}
 AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
 
 
+NARROW, MIDDLE, WIDE = 225, 245, 275
+"""Columns of a step: Nodes 2.0 has none that are narrower; nodes whose inputs' names must be read."""
+PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
+FIRST_INSIDE = 101
+"""The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
+
+
 @dataclass
 class Studio:
-    """A sheet, the variant it is drawn for, and what every workflow starts with."""
+    """A sheet, the variant it is drawn for, and what every workflow is made of."""
 
     sheet: Sheet
     variant: Variant
     name: str
+    note_height: int = 88
 
-    def note(self, text: str, height: int) -> None:
-        """The note at the top left."""
-        end = self.variant.note.format(name=self.name + self.variant.suffix, lab=self.name)
-        self.sheet.note(0, f"{text}\n\n{end}", height)
+    def step(self, title: str, headline: str, note: str, *widths: int, below: bool = False) -> None:
+        """Begin a step; the note of the first one ends with what every workflow of the variant says."""
+        number = len(self.sheet.steps) + 1
+        text = f"### {headline}\n\n{note}" + (f" {self.variant.note}" if number == 1 else "")
+        self.sheet.step(f"{number} {title}", text.strip(), widths, self.note_height, below=below)
 
-    def load(self) -> list[Out]:
+    def load(self, column: int = 0) -> list[Out]:
         """MODEL, CLIP and VAE."""
         if self.variant.checkpoint is None:
-            return self.sheet.add("ConceptAtelierLoadLabModel", 0)
-        return self.sheet.add("CheckpointLoaderSimple", 0, ckpt_name=self.variant.checkpoint)
+            return self.sheet.add("ConceptAtelierLoadLabModel", column)
+        return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=self.variant.checkpoint)
 
-    def vision(self) -> Out:
+    def vision(self, column: int) -> Out:
         """CLIP_VISION."""
         if self.variant.checkpoint is None:
-            (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", 0)
+            (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", column)
         else:
-            (vision,) = self.sheet.add("CLIPVisionLoader", 0, clip_name=VISION)
+            (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
         return vision
 
     def picture(self, name: str = "two_things.png", title: str | None = None) -> Out:
-        """A picture to take apart, in the variant's size; ``name`` is that of the lab's."""
+        """A picture to take apart; ``name`` is that of the lab's."""
+        shown = name if self.variant.checkpoint is None else "example.png"
+        image, _ = self.sheet.add("LoadImage", 0, title, image=shown)
+        return image
+
+    def scaled(self, sheet: Sheet, image: Out) -> Out:
+        """A picture in the variant's size."""
         if self.variant.checkpoint is None:
-            image, _ = self.sheet.add("LoadImage", 0, title, image=name)
             return image
-        image, _ = self.sheet.add("LoadImage", 0, title, image="example.png")
         side = self.variant.side
         scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
-        (scaled,) = self.sheet.add("ImageScale", 0, image=image, **scaling)
+        (scaled,) = sheet.add("ImageScale", 0, image=image, **scaling)
         return scaled
 
-    def latent(self, column: int) -> Out:
+    def latent(self, sheet: Sheet, column: int) -> Out:
         """Empty latents."""
         side, batch = self.variant.side, self.variant.batch
-        (latent,) = self.sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
+        (latent,) = sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
         return latent
 
-    def sample(self, column: int, title: str | None, model: Out, positive: Out, negative: Out, latent: Out) -> Out:
-        """A KSampler's latents."""
-        wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
-        (samples,) = self.sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
-        return samples
+    def sample(self, sheet: Sheet, column: int, vae: Out, title: str | None = None, **wires: Out) -> tuple[Out, Out]:
+        """A KSampler's latents, and the pictures they decode to."""
+        (samples,) = sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
+        (pictures,) = sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
+        return samples, pictures
 
-    def draw(self, column: int, name: str, wires: Mapping[str, Out], vae: Out) -> None:
-        """Sample, decode and save."""
-        samples = self.sample(column, f"Draw {name}", **wires)
-        (pictures,) = self.sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
-        self.sheet.add("SaveImage", column + 2, f"Save {name}", images=pictures, filename_prefix=name)
+    def block(self, name: str) -> Block:
+        """A new subgraph, its nodes numbered apart from all others."""
+        return Block(self.sheet.registry, first=FIRST_INSIDE * (1 + len(self.sheet.blocks)), name=name)
+
+    def finder(self) -> Block:
+        """From a picture to its concepts, and to it in the variant's size."""
+        block = self.block("Find the things")
+        wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
+        wires["image"] = self.scaled(block, block.enter("image", "IMAGE"))
+        found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
+        block.leave("concepts", found)
+        block.leave("picture", wires["image"])
+        return block
+
+    def drawer(self, *models: str) -> Block:
+        """From a prompt's conditioning to pictures, with each of these models from the same noise."""
+        block = self.block("Draw" if len(models) == 1 else "Draw with both models")
+        inputs = [block.enter(name, "MODEL") for name in models]
+        clip, vae = block.enter("clip", "CLIP"), block.enter("vae", "VAE")
+        positive = block.enter("positive", "CONDITIONING")
+        (negative,) = block.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="")
+        latent = self.latent(block, 0)
+        wires = {"positive": positive, "negative": negative, "latent_image": latent}
+        drawn = [
+            self.sample(block, 1, vae, f"With {name}", model=m, **wires)[1]
+            for name, m in zip(models, inputs, strict=True)
+        ]
+        for name, pictures in zip(models, drawn, strict=True):
+            block.leave("pictures" if len(models) == 1 else name.replace("model", "pictures"), pictures)
+        return block
+
+    def draw_with_tokens(
+        self, prompts: Mapping[str, tuple[str, str]], clip: Out, vae: Out, tokens: Out, model: Out
+    ) -> None:
+        """A step with a strip for every prompt: it, a block that draws it, what was drawn; file prefix to title and
+        text."""
+        self.step(
+            "Draw",
+            "In a prompt, <1> means that very thing.",
+            "Change the prompts. Each **Draw** block holds a sampler; open one to change seed, steps or size of all.",
+            *[NARROW] * len(prompts),
+        )
+        block = self.drawer("model")
+        for column, (prefix, (title, text)) in enumerate(prompts.items()):
+            (positive,) = self.sheet.add(
+                "ConceptAtelierEncodeConceptPrompt", column, f"Prompt: {title}", clip=clip, tokens=tokens, text=text
+            )
+            wires = {"model": model, "clip": clip, "vae": vae, "positive": positive}
+            (pictures,) = self.sheet.add_block(block, column, f"Draw: {title}", **wires)
+            self.sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
 
 
 def see_where_words_land(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
-    studio.note(
-        "# See where words land\n\nCapture Attention notes which cells of the picture read which word while the "
-        "sampler runs; Show Word Heatmap lays the maps over the pictures.",
-        220,
-    )
+    studio.step("Write", "Every word leaves traces.", "Change the prompt.", NARROW, MIDDLE)
     model, clip, vae = studio.load()
+    latent = studio.latent(sheet, 0)
     (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=words.scene)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
-    latent = studio.latent(1)
-    listening, capture = sheet.add("ConceptAtelierCaptureAttention", 1, model=model)
-    samples = studio.sample(2, None, listening, positive, negative, latent)
-    (pictures,) = sheet.add("VAEDecode", 3, samples=samples, vae=vae)
-    sheet.add("SaveImage", 4, "Save pictures", images=pictures, filename_prefix="words_pictures")
+    studio.step(
+        "Draw",
+        "The sampler is listened to.",
+        "Capture Attention notes which part of the picture reads which word. The pictures stay exactly as they are "
+        "without it.",
+        WIDE,
+        MIDDLE,
+    )
+    listening, capture = sheet.add("ConceptAtelierCaptureAttention", 0, model=model)
+    wires = {"model": listening, "positive": positive, "negative": negative, "latent_image": latent}
+    samples, pictures = studio.sample(sheet, 0, vae, **wires)
+    sheet.add("SaveImage", 1, "Save: the pictures", images=pictures, filename_prefix="words_pictures")
+    studio.step(
+        "Look",
+        "Bright is where a word landed.",
+        "Name the words in Show Word Heatmap; its text must be the prompt that was drawn.",
+        300,
+        MIDDLE,
+    )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
-    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 4, **wires, text=words.scene, words=words.looked_up)
-    sheet.add("SaveImage", 5, "Save heatmaps", images=heatmaps, filename_prefix="words_heatmaps")
+    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=words.scene, words=words.looked_up)
+    sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_heatmaps")
 
 
 def take_a_picture_apart(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
-    studio.note(
-        "# Take a picture apart\n\n1. Localize Concepts finds what is in the picture.\n2. Learn Concept Tokens learns "
-        "a token for each.\n3. Encode Concept Prompt puts the tokens into new prompts: each alone, and together in a "
-        "new scene.\n\nWith another picture, look at what was found first. In Edit Concepts a click on a region drops "
-        "it, a double click renames it, and clicks with shift select several to merge. " + studio.variant.picture,
-        380,
+    studio.step(
+        "Find",
+        "Localize Concepts finds the things in the picture by itself.",
+        "Edit Concepts shows them once it has run: a click drops one, a double click renames it, clicks with shift "
+        "select several to merge. " + variant.picture,
+        NARROW,
+        WIDE,
+        NARROW,
     )
     model, clip, vae = studio.load()
-    picture = studio.picture()
+    picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
-    sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="apart_overlay")
     edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
-    tokens, loss, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=edited, **variant.learn)
-    sheet.add("SaveImage", 3, "Save loss", images=loss, filename_prefix="apart_loss")
-    sheet.add("ConceptAtelierSaveConceptTokens", 3, tokens=tokens)
-    (negative,) = sheet.add("CLIPTextEncode", 3, "Negative prompt", clip=clip, text="")
-    latent = studio.latent(3)
+    sheet.add("SaveImage", 2, "Save: the overlay", images=overlay, filename_prefix="apart_overlay", collapsed=True)
+    studio.step(
+        "Learn",
+        "Each thing becomes a word.",
+        "They are called <1>, <2> …, learnt once and saved: in any prompt **embedding:atelier/1**.",
+        WIDE,
+    )
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, **variant.learn)
+    sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
     prompts = {
-        "apart_first": "a photo of <1>",
-        "apart_second": "a photo of <2>",
-        "apart_together": "a photo of <1> and <2>",
-        "apart_new_scene": variant.words.new_scene,
+        "apart_first": ("first thing", "a photo of <1>"),
+        "apart_second": ("second thing", "a photo of <2>"),
+        "apart_new_scene": ("both, new scene", variant.words.new_scene),
     }
-    for name, text in prompts.items():
-        sheet.start_row(4, 5, 6, 7)
-        title = f"Prompt of {name}"
-        (positive,) = sheet.add("ConceptAtelierEncodeConceptPrompt", 4, title, clip=clip, tokens=tokens, text=text)
-        studio.draw(5, name, {"model": learnt, "positive": positive, "negative": negative, "latent": latent}, vae)
+    studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
+
+
+def learn_from_two_pictures(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Find",
+        "Two pictures of the same things teach more than one.",
+        "" if variant.checkpoint is None else "Choose two pictures of the same two things.",
+        NARROW,
+        NARROW,
+    )
+    model, clip, vae = studio.load()
+    wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
+    loaded = [studio.picture("two_things.png", "First picture"), studio.picture(AGAIN, "Second picture")]
+    found = [
+        sheet.add_block(block, 1, f"Find: {which} picture", **wires, image=picture)
+        for which, picture in zip(("first", "second"), loaded, strict=True)
+    ]
+    (first, picture), (second, other) = found
+    studio.step(
+        "Match",
+        "The same thing gets the same name.",
+        "For a third picture add another Match Concepts and wire MORE to its more.",
+        MIDDLE,
+    )
+    given = {"image": picture, "concepts": first, "other_image": other, "other_concepts": second}
+    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **given)
+    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="two_overlay", collapsed=True)
+    studio.step("Learn", "Each thing becomes a word.", "What it is is learnt from both pictures.", WIDE)
+    given = {"image": picture, "concepts": first, "more": more}
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **given, **variant.learn)
+    prompts = {
+        "two_first": ("first thing", "a photo of <1>"),
+        "two_second": ("second thing", "a photo of <2>"),
+        "two_together": ("both things", "a photo of <1> and <2>"),
+    }
+    studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
 
 
 def erase_a_concept(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
     gone, *others = (f"{word}s" for word in words.before_after)
-    studio.note(
-        f"# Erase a concept\n\nErase Concepts changes the model so that it reads *{gone[:-1]}* (and its synonyms) as "
-        f"nothing in particular. The same seeds before and after: {gone} go, {' and '.join(others)} stay. Save Erasure "
-        "as LoRA keeps the change as a file for the stock LoRA loader.",
-        240,
-    )
+    studio.step("Erase", f"The model forgets {gone}.", "Name synonyms too, and what must stay.", 290)
     model, clip, vae = studio.load()
     texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
     erased, erasure = sheet.add(
-        "ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **studio.variant.erase
+        "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
     )
-    sheet.add("ConceptAtelierSaveErasureAsLora", 2, erasure=erasure)
-    (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
-    latent = studio.latent(1)
-    for word, text in words.before_after.items():
-        sheet.start_row(2, 3, 4, 5)
-        (positive,) = sheet.add("CLIPTextEncode", 2, f"Prompt {word}", clip=clip, text=text)
-        wires = {"positive": positive, "negative": negative, "latent": latent}
-        studio.draw(3, f"erase_{word}_before", {"model": model, **wires}, vae)
-        sheet.start_row(3, 4, 5)
-        studio.draw(3, f"erase_{word}_after", {"model": erased, **wires}, vae)
+    studio.step(
+        "Compare",
+        f"{gone.capitalize()} go, {' and '.join(others)} stay.",
+        "Before and after are drawn from the same noise. Open a **Draw** block to change seed, steps or size of all.",
+        *[NARROW] * 6,
+    )
+    block = studio.drawer("model", "changed model")
+    for number, (word, text) in enumerate(words.before_after.items()):
+        left, right = 2 * number, 2 * number + 1
+        (positive,) = sheet.add("CLIPTextEncode", left, f"Prompt: {word}", clip=clip, text=text)
+        wires = {"model": model, "changed model": erased, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, right, f"Draw: {word}", **wires)
+        sheet.align(left, right)
+        for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
+            prefix = f"erase_{word}_{when}"
+            sheet.add("SaveImage", column, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
+    studio.step("Keep", "The change is a small file.", "Any LoRA loader applies it.", MIDDLE, MIDDLE, below=True)
+    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure)
 
 
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.checkpoint is None
-    studio.note(
-        "# Score concepts\n\nHow well do tokens redraw what they were learnt from? Score Concepts draws each alone and "
-        "all together, and a picture encoder compares: **SIM^I** with the concept cut out of the picture, **SIM^C** "
-        "with the whole picture; **ACC^1** and **ACC^3** count pictures that are taken for the right concept, out of "
-        "those of the picture and all of a folder. The table is saved as CSV and JSON.\n\nCompare settings of Learn "
-        "Concept Tokens by the same picture, encoder, seed and folder. "
+    studio.step("Find", "Which things are in the picture?", "The overlay shows them once it has run.", NARROW, WIDE)
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    sheet.add("SaveImage", 1, "Save: the overlay", images=overlay, filename_prefix="score_overlay", collapsed=True)
+    studio.step("Learn", "Each thing becomes a word.", "Compare methods and settings by their scores.", WIDE)
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
+    studio.step(
+        "Score",
+        "How well do the words redraw the things?",
+        "Each is drawn alone and all together, and a picture encoder compares. **SIM^I**: how alike each thing is, "
+        "**SIM^C**: the whole picture. **ACC**: how often it is taken for the right thing, of those in a folder. "
         + (
             "The folder comes with the pack."
             if lab
-            else "First put pictures of other concepts, one each, into a folder `concepts` in ComfyUI's `input` folder."
+            else "First put pictures of other things, one each, into a folder **concepts** in ComfyUI's input folder."
         ),
-        420,
-    )
-    model, clip, vae = studio.load()
-    vision, picture = studio.vision(), studio.picture()
-    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
-    folder = PROTOTYPES if lab else "concepts"
-    prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 1, clip_vision=vision, folder=folder)
-    sheet.add("SaveImage", 2, "Save overlay", images=overlay, filename_prefix="score_overlay")
-    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 2, **wires, concepts=concepts, **variant.learn)
-    wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
-    scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 3, **wires, **variant.score)
-    sheet.add("SaveImage", 4, "Save sheet", images=scored, filename_prefix="score_sheet")
-    sheet.add("SaveImage", 4, "Save sources", images=sources, filename_prefix="score_sources")
-
-
-def learn_from_two_pictures(studio: Studio) -> None:
-    sheet, variant = studio.sheet, studio.variant
-    studio.note(
-        "# Learn from two pictures\n\nTwo pictures of the same things teach more than one: what a thing is, and "
-        "what only its surroundings. Match Concepts finds the concepts of the first picture in the second and names "
-        "them alike; Learn Concept Tokens learns from both. For a third picture add another Match Concepts, and "
-        "connect `more` of this one to it."
-        + ("" if variant.checkpoint is None else "\n\nChoose two pictures of the same two things."),
+        NARROW,
         300,
+        MIDDLE,
     )
-    model, clip, vae = studio.load()
-    pictures = [studio.picture("two_things.png", "First picture"), studio.picture(AGAIN, "Second picture")]
-    wires = {"model": model, "clip": clip, "vae": vae}
-    found = [
-        sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, image=picture, **variant.localize)[0]
-        for picture in pictures
-    ]
-    matched = {"concepts": found[0], "other_image": pictures[1], "other_concepts": found[1]}
-    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 2, **wires, image=pictures[0], **matched)
-    sheet.add("SaveImage", 3, "Save overlay", images=overlay, filename_prefix="two_overlay")
-    first = {"image": pictures[0], "concepts": found[0], "more": more}
-    tokens, loss, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 3, **wires, **first, **variant.learn)
-    sheet.add("SaveImage", 4, "Save loss", images=loss, filename_prefix="two_loss")
-    (negative,) = sheet.add("CLIPTextEncode", 4, "Negative prompt", clip=clip, text="")
-    latent = studio.latent(4)
-    prompts = {"two_first": "a photo of <1>", "two_second": "a photo of <2>", "two_together": "a photo of <1> and <2>"}
-    for name, text in prompts.items():
-        sheet.start_row(5, 6, 7, 8)
-        title = f"Prompt of {name}"
-        (positive,) = sheet.add("ConceptAtelierEncodeConceptPrompt", 5, title, clip=clip, tokens=tokens, text=text)
-        studio.draw(6, name, {"model": learnt, "positive": positive, "negative": negative, "latent": latent}, vae)
+    vision = studio.vision(0)
+    folder = PROTOTYPES if lab else "concepts"
+    prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 0, clip_vision=vision, folder=folder)
+    wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
+    scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 1, **wires, **variant.score)
+    sheet.add("SaveImage", 2, "Save: the sheet", images=scored, filename_prefix="score_sheet")
+    sheet.add("SaveImage", 2, "Save: the sources", images=sources, filename_prefix="score_sources")
 
 
 def again(scene: Scene, seed: int) -> Scene:
@@ -248,12 +329,12 @@ BUILDERS: dict[str, Builder] = {
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
-    name + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
+    TITLES[name] + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
 }
 
 
 def workflow(name: str) -> str:
-    """A workflow file's text."""
+    """A workflow file's text, by its title."""
     build, variant = WORKFLOWS[name]
     studio = Studio(Sheet(drawing_registry()), variant, build.__name__)
     build(studio)

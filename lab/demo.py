@@ -15,6 +15,7 @@ from ..host.graph import WorkflowError
 from ..host.runner import RunResult, StoppedRunError, run_workflow
 from ..host.saving import atomic_write
 from ..host.terminal import Quiet, Reporter, TerminalBar
+from .workflow_variants import TITLES
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 STYLE = """
@@ -79,8 +80,8 @@ def run_demo(out: Path, reporter: Reporter) -> Path:
     ):
         for old in (out / name).glob("*.png"):
             old.unlink()
-        reporter.note(name.replace("_", " "))
-        sections.append(describe(run_workflow(WORKFLOWS / f"{name}.json", out=out / name, reporter=reporter)))
+        reporter.note(TITLES[name])
+        sections.append(describe(run_workflow(WORKFLOWS / f"{TITLES[name]}.json", out=out / name, reporter=reporter)))
     page = out / "index.html"
     with atomic_write(page) as temporary:
         temporary.write_text(render(sections, out), encoding="utf-8")
@@ -90,19 +91,15 @@ def run_demo(out: Path, reporter: Reporter) -> Path:
 def apart(result: RunResult) -> Section:
     """The page's part on localising and learning."""
     name = result.graph[_node(result, "LoadImage")].inputs["image"]
-    overlay = result.files_of("Save overlay")
+    overlay = result.files_of("Save: the overlay")
     source = overlay[0].parent / f"source_{name}"
     shutil.copyfile(WORKFLOWS / "input" / name, source)
-    labels = {
-        "apart_first": ("first token alone", "a photo of <1>"),
-        "apart_second": ("second token alone", "a photo of <2>"),
-        "apart_together": ("both together", "a photo of <1> and <2>"),
-        "apart_new_scene": ("in a new scene", "<1> and <2> on pink"),
-    }
+    prompts = [n for n in result.graph.values() if n.class_type == "ConceptAtelierEncodeConceptPrompt"]
+    drawn = {node.title.removeprefix("Prompt: "): str(node.inputs["text"]) for node in prompts}
     rows = [
         Row("the picture", "a file the model never saw", [source]),
-        Row("its concepts", "the two most salient that were found", overlay),
-        *(Row(label, text, result.files_of(f"Save {name}")) for name, (label, text) in labels.items()),
+        Row("its concepts", "what was found in it", overlay),
+        *(Row(what, text, result.files_of(f"Save: {what}")) for what, text in drawn.items()),
     ]
     return Section(
         "A picture taken apart, learnt, recomposed",
@@ -113,10 +110,11 @@ def apart(result: RunResult) -> Section:
 
 def words(result: RunResult) -> Section:
     """The page's part on word heatmaps."""
-    pictures, heat = result.files_of("Save pictures"), result.files_of("Save heatmaps")
+    pictures, heat = result.files_of("Save: the pictures"), result.files_of("Save: the maps")
     shown = result.graph[_node(result, "ConceptAtelierShowWordHeatmap")].inputs["words"]
     spoken = [word.strip() for word in shown.split(",")]
-    rows = [Row("drawn", "a cat and a rocket on blue", pictures)]
+    prompt = next(node for node in result.graph.values() if node.title == "Prompt")
+    rows = [Row("drawn", str(prompt.inputs["text"]), pictures)]
     for index, word in enumerate(spoken):
         rows.append(
             Row(f"“{word}”", "where the word landed", heat[index * len(pictures) : (index + 1) * len(pictures)])
@@ -131,7 +129,7 @@ def words(result: RunResult) -> Section:
 def erased(result: RunResult) -> Section:
     """The page's part on erasing."""
     rows = [
-        Row(f"“a photo of a {word}”", when, result.files_of(f"Save erase_{word}_{when}"))
+        Row(f"“a photo of a {word}”", when, result.files_of(f"Save: {word} {when}"))
         for word in ("cat", "dog", "rocket")
         for when in ("before", "after")
     ]

@@ -16,6 +16,7 @@ from ..nodes.sockets import CATEGORY
 
 FOLDER = Path(__file__).parents[1] / "locales"
 SOURCE = "en"
+PACK = "concept-atelier"
 OWN_TYPES = (
     "CONCEPTS",
     "CONCEPT_PICTURES",
@@ -62,10 +63,15 @@ def node_words() -> Words:
 
 
 def shared_words() -> Words:
-    """``main.json`` in English: categories and our own socket types."""
+    """``main.json`` in English: categories, our own socket types, and what the template browser calls the pack's
+    folder."""
     levels = {level for node in NODES for level in node.GET_SCHEMA().category.split("/")}
     ordered = [CATEGORY, *sorted(levels - {CATEGORY})]
-    return {"nodeCategories": {level: level for level in ordered}, "dataTypes": {kind: kind for kind in OWN_TYPES}}
+    return {
+        "nodeCategories": {level: level for level in ordered},
+        "dataTypes": {kind: kind for kind in OWN_TYPES},
+        "templateWorkflows": {"category": {PACK: CATEGORY}},
+    }
 
 
 def _words_of(schema: io.Schema) -> Words:

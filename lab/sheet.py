@@ -1,31 +1,20 @@
-"""A workflow under construction: nodes laid out from left to right, in the format that ComfyUI's front end saves."""
+"""A workflow under construction: nodes and links in the format that ComfyUI's front end saves."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..host.registry import Registry
+from .layout import SHOWN, Parts, Step, arrange
 
-COLUMN, GAP, TITLE = 380, 40, 30
-SLOT, WIDGET, MARGIN, MULTILINE, PICTURE, LINE = 20, 24, 14, 60, 240, 20
-"""What ComfyUI's front end gives a row of sockets, a widget, a node's rims, a field of text, a picture
-on a node, a line of what it says."""
+if TYPE_CHECKING:
+    from .block import Block
+
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-SHOWN = {
-    "LoadImage": PICTURE,
-    "SaveImage": PICTURE,
-    "ConceptAtelierLocalizeConcepts": PICTURE + 8 * LINE,
-    "ConceptAtelierEditConcepts": PICTURE + 4 * LINE,
-    "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
-    "ConceptAtelierLearnConceptTokens": PICTURE,
-    "ConceptAtelierShowWordHeatmap": PICTURE,
-    "ConceptAtelierScoreConcepts": PICTURE + 6 * LINE,
-    "ConceptAtelierLoadConceptPrototypes": 4 * LINE,
-    "ConceptAtelierEraseConcepts": 6 * LINE,
-    "ConceptAtelierSaveConceptTokens": 4 * LINE,
-    "ConceptAtelierSaveErasureAsLora": 4 * LINE,
-}
-"""Room that nodes need once they have run."""
+OURS = "ConceptAtelier"
+OWN_WIDGETS = ("control_after_generate", "image_upload")
+"""Options for which the classic view adds a widget of its own."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +33,29 @@ class Sheet:
     registry: Registry
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
-    bottoms: dict[int, float] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    blocks: "list[Block]" = field(default_factory=list)
+    first: int = 1
+    """The id of the first node."""
 
-    def add(self, kind: str, column: int, title: str | None = None, **given: Any) -> list[Out]:
-        """Place a node; inputs that are :class:`Out` become links, others widget values. Returns its outputs."""
+    def step(self, title: str, note: str, widths: Sequence[int], note_height: int, *, below: bool = False) -> None:
+        """Begin a step of the story, which nodes that are added from now on belong to: a group with a note. ``below``
+        the step before, the note takes its last column."""
+        new = Step(title, widths, note_height=note_height, below=below)
+        new.note = self._append({"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [note]}, "Note")
+        if below:
+            new.place(new.note, len(widths) - 1, note_height)
+        self.steps.append(new)
+
+    def add(
+        self, kind: str, column: int, title: str | None = None, *, collapsed: bool = False, **given: Any
+    ) -> list[Out]:
+        """Place a node in a column of the step; inputs that are :class:`Out` become links, others widget values.
+
+        Returns its outputs. A ``collapsed`` node shows its title only.
+        """
         schema = self.registry.schema(kind)
-        number = len(self.nodes) + 1
+        number = self.next_id
         sockets: list[dict[str, Any]] = []
         values: list[Any] = []
         for entry in schema.inputs:
@@ -68,34 +74,54 @@ class Sheet:
             {"name": o.display_name or o.get_io_type(), "type": o.get_io_type(), "links": []} for o in schema.outputs
         ]
         node = {"type": kind, "inputs": sockets, "outputs": outputs, "widgets_values": values}
-        texts = sum(bool(entry.as_dict().get("multiline")) for entry in schema.inputs)
-        self._place(node, column, _height(node, texts), title)
+        height = _parts(schema).height + SHOWN.get(kind, 0)
+        self._place(self._append(node, title), column, height, collapsed)
         return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
 
-    def note(self, column: int, text: str, height: int = 160) -> None:
-        """Place a note."""
-        node = {"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [text]}
-        self._place(node, column, height, "About")
+    def add_block(self, block: "Block", column: int, title: str, **wires: Out) -> list[Out]:
+        """Place a subgraph's node. All nodes of one block share what is inside it."""
+        if block not in self.blocks:
+            self.blocks.append(block)
+        number = self.next_id
+        sockets = [
+            {"name": port["name"], "type": port["type"], "link": self._link(wires.pop(port["name"]), number, slot)}
+            for slot, port in enumerate(block.inputs)
+        ]
+        if wires:
+            raise ValueError(f"{block.name} has no inputs {', '.join(wires)}")
+        outputs = [{"name": port["name"], "type": port["type"], "links": []} for port in block.outputs]
+        node = {"type": block.id, "inputs": sockets, "outputs": outputs, "widgets_values": []}
+        height = Parts(max(len(sockets), len(outputs)), has_footer=True).height
+        self._place(self._append(node, title, {}), column, height)
+        return [Out(number, slot, port["type"]) for slot, port in enumerate(block.outputs)]
 
-    def start_row(self, *columns: int) -> None:
-        """What is placed next in these columns starts at the same height."""
-        top = max(self.bottoms.get(column, 0.0) for column in columns)
-        self.bottoms |= dict.fromkeys(columns, top)
+    def align(self, *columns: int) -> None:
+        """What is placed next in these columns of the step starts at the same height."""
+        self.steps[-1].align(*columns)
 
     def body(self, name: str) -> dict[str, Any]:
         """The workflow as JSON. The same name gives the same id."""
-        return {
+        drawn = arrange(self.steps, self.links)
+        extra = {"reroutes": drawn.reroutes, "linkExtensions": drawn.ends} if drawn.reroutes else {}
+        last = max([self.next_id - 1, *(block.next_id - 1 for block in self.blocks)])
+        body = {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"concept-atelier/{name}")),
             "revision": 0,
-            "last_node_id": len(self.nodes),
+            "last_node_id": last,
             "last_link_id": len(self.links),
             "nodes": self.nodes,
             "links": self.links,
-            "groups": [],
+            "groups": drawn.groups,
             "config": {},
-            "extra": {},
+            "extra": extra,
             "version": 0.4,
         }
+        return body | ({"definitions": {"subgraphs": [b.definition() for b in self.blocks]}} if self.blocks else {})
+
+    @property
+    def next_id(self) -> int:
+        """Of the node that is added next."""
+        return self.first + len(self.nodes)
 
     def _widget_values(self, entry: Any, value: Any) -> list[Any]:
         options = entry.as_dict()
@@ -109,19 +135,38 @@ class Sheet:
     def _link(self, source: Out, target: int, slot: int) -> int:
         number = len(self.links) + 1
         self.links.append([number, source.node, source.slot, target, slot, source.type])
-        self.nodes[source.node - 1]["outputs"][source.slot]["links"].append(number)
+        self.nodes[source.node - self.first]["outputs"][source.slot]["links"].append(number)
         return number
 
-    def _place(self, node: dict[str, Any], column: int, height: float, title: str | None) -> None:
-        top = self.bottoms.get(column, 0.0)
-        self.bottoms[column] = top + height + TITLE + GAP
-        number = len(self.nodes) + 1
-        node |= {"id": number, "pos": [column * COLUMN, top], "size": [COLUMN - 60, height], "flags": {}}
-        node |= {"order": number - 1, "mode": 0, "properties": {"Node name for S&R": node["type"]}}
-        self.nodes.append(node | ({"title": title} if title else {}))
+    def _append(
+        self, node: dict[str, Any], title: str | None = None, properties: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        number = self.next_id
+        said = {"Node name for S&R": node["type"]} if properties is None else properties
+        whole = {"id": number, **node, "order": number - self.first, "mode": 0, "properties": said}
+        self.nodes.append(whole | ({"title": title} if title else {}))
+        return self.nodes[-1]
+
+    def _place(self, node: dict[str, Any], column: int, height: int, collapsed: bool = False) -> None:
+        if not self.steps:
+            self.steps.append(Step())
+        self.steps[-1].place(node, column, height, collapsed=collapsed)
 
 
-def _height(node: dict[str, Any], texts: int) -> int:
-    sockets = sum("widget" not in socket for socket in node["inputs"])
-    rows = SLOT * max(sockets, len(node["outputs"])) + WIDGET * len(node["widgets_values"])
-    return MARGIN + rows + MULTILINE * texts + SHOWN.get(node["type"], 0)
+def _parts(schema: Any) -> Parts:
+    """What a node of this kind is made of."""
+    widgets = [(entry.get_io_type(), entry.as_dict()) for entry in schema.inputs if entry.get_io_type() in WIDGETS]
+    plain = [(kind, options) for kind, options in widgets if not options.get("multiline")]
+    lines = [bool(options.get("advanced")) for kind, options in plain if kind == "STRING"]
+    rows = [bool(options.get("advanced")) for kind, options in plain if kind != "STRING"]
+    return Parts(
+        slots=max(len(schema.inputs) - len(widgets), len(schema.outputs)),
+        rows=rows.count(False),
+        lines=lines.count(False),
+        texts=len(widgets) - len(plain),
+        hidden_rows=rows.count(True),
+        hidden_lines=lines.count(True),
+        controls=sum(bool(options.get(own)) for own in OWN_WIDGETS for _, options in widgets),
+        has_badge=schema.node_id.startswith(OURS),
+        has_footer=True in rows + lines,
+    )

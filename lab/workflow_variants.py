@@ -7,6 +7,14 @@ from typing import Any
 from ..core.localize.settings import PRESETS as LOCALIZING
 
 Knobs = Mapping[str, Any]
+TITLES = {
+    "see_where_words_land": "See where words land",
+    "take_a_picture_apart": "Take a picture apart",
+    "learn_from_two_pictures": "Learn from two pictures",
+    "erase_a_concept": "Erase a concept",
+    "score_concepts": "Score concepts",
+}
+"""What the template browser calls a workflow: it shows the name of its file."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Variant:
         side: of pictures, in pixels.
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
-        note: the end of every workflow's note; ``{name}`` is the workflow's.
+        note: the end of every workflow's first note.
         sampling, localize, learn, score, erase: widget values that differ from the nodes' own.
     """
 
@@ -54,8 +62,8 @@ LAB = Variant(
     checkpoint=None,
     side=128,
     batch=4,
-    picture="The picture that is set here comes with the pack, which puts it into ComfyUI's `input` folder.",
-    note="Also runs without ComfyUI:\n\n`python -m concept_atelier run workflows/{name}.json`",
+    picture="The picture comes with the pack.",
+    note="",
     words=Words(
         scene="a cat and a rocket on blue",
         looked_up="cat, rocket, blue",
@@ -65,17 +73,15 @@ LAB = Variant(
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
-    localize={"max_concepts": 2},
     score={"steps": 12, "guidance": 3.5},
 )
 CHECKPOINT = Variant(
-    suffix="_checkpoint",
+    suffix=" (checkpoint)",
     checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
     side=512,
     batch=2,
-    picture="It is told to look for two things (`count`); 0 lets it decide.",
-    note="The twin of `{lab}`, for a Stable Diffusion 1.5 checkpoint: choose yours in Load Checkpoint. For SD2.x set "
-    "768, for SDXL 1024 pixels.",
+    picture="It is told to look for two things (count); 0 lets it decide.",
+    note="For Stable Diffusion 1.5: choose your file in Load Checkpoint. For SD2.x set 768, for SDXL 1024 pixels.",
     words=Words(
         scene="a photo of a cat and a red bicycle in a garden",
         looked_up="cat, bicycle, garden",

@@ -309,3 +309,15 @@ def test_files_that_are_no_workflow(tmp_path, text):
 def test_node_ids_used_twice_are_refused(canvas, registry):
     drawing = canvas().node(1, "Number").node(1, "Number")
     assert "node id 1 is used twice" in problems_of(drawing.workflow(), registry)
+
+
+def test_a_file_is_found_whatever_stands_between_the_words_of_its_name(tmp_path, canvas):
+    (tmp_path / "Two numbers (checkpoint).json").write_text(json.dumps(sum_of(canvas).workflow()))
+    found = load_workflow(tmp_path / "two_numbers_checkpoint.json")
+    assert found.path == tmp_path / "Two numbers (checkpoint).json" and found.data["nodes"]
+    (tmp_path / "two-numbers checkpoint.json").write_text("{}")
+    for name in ("two_numbers_checkpoint.json", "two_numbers.json", "two_numbers_checkpoint.png"):
+        with pytest.raises(FileNotFoundError):
+            load_workflow(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        load_workflow(tmp_path / "nowhere" / "two_numbers.json")

@@ -7,6 +7,7 @@ from PIL import Image
 from concept_atelier.lab import build_thumbnails
 from concept_atelier.lab.build_thumbnails import LARGEST, PANELS, SIDE, save, thumbnail
 from concept_atelier.lab.build_workflows import BUILDERS, FOLDER, WORKFLOWS
+from concept_atelier.lab.workflow_variants import TITLES
 
 
 def noise(seed, side=200):
@@ -33,7 +34,7 @@ def test_every_lab_workflow_says_what_to_show():
 
 def test_what_is_shown_is_saved_by_the_workflow():
     for name, panels in PANELS.items():
-        text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+        text = (FOLDER / f"{TITLES[name]}.json").read_text(encoding="utf-8")
         assert all(f'"{node}"' in text for node, _ in panels if node != "input")
 
 

@@ -18,30 +18,30 @@ from concept_atelier.host.ui_format import is_ui_format
 from concept_atelier.host.workflow import load_workflow
 from concept_atelier.lab import build_workflows
 from concept_atelier.lab.foreign import drawing_registry
+from concept_atelier.lab.layout import TITLE
+from concept_atelier.lab.workflow_variants import CHECKPOINT
 
 FOLDER = build_workflows.FOLDER
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-TWINS = [name for name in NAMES if name.endswith("_checkpoint")]
+TWINS = [name for name in NAMES if name.endswith(CHECKPOINT.suffix)]
 ON_LAB = [name for name in NAMES if name not in TWINS]
 PREFIX = "ConceptAtelier"
 
 # What each leaves below its output folder: stem of a picture to how many, and model files.
 PICTURES = {
-    "see_where_words_land": {"words_pictures": 1, "words_heatmaps": 3},
-    "erase_a_concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
-    "take_a_picture_apart": {
-        f"apart_{part}": 1 for part in ("overlay", "loss", "first", "second", "together", "new_scene")
-    },
-    "learn_from_two_pictures": {f"two_{part}": 1 for part in ("overlay", "loss", "first", "second", "together")},
-    "score_concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
+    "See where words land": {"words_pictures": 1, "words_heatmaps": 3},
+    "Erase a concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
+    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "second", "new_scene")},
+    "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "second", "together")},
+    "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
-REPORTS = {"score_concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
+REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
 MODELS = {
-    "see_where_words_land": set(),
-    "erase_a_concept": {"loras/atelier/erased.safetensors"},
-    "take_a_picture_apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
-    "learn_from_two_pictures": set(),
-    "score_concepts": set(),
+    "See where words land": set(),
+    "Erase a concept": {"loras/atelier/erased.safetensors"},
+    "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
+    "Learn from two pictures": set(),
+    "Score concepts": set(),
 }
 SMALL = {
     ("KSampler", "steps"): 1,
@@ -71,6 +71,25 @@ every_workflow = pytest.mark.parametrize("name", ON_LAB)
 
 def data_of(name):
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def definitions_of(data):
+    return data.get("definitions", {}).get("subgraphs", [])
+
+
+def nodes_of(data):
+    """All nodes, those inside of subgraphs too."""
+    return [*data["nodes"], *(node for definition in definitions_of(data) for node in definition["nodes"])]
+
+
+def box_of(node):
+    """Of a node with its title: left, top, width, height."""
+    (x, y), (width, height) = node["pos"], node["size"]
+    return x, y - TITLE, width, TITLE + (0 if node["flags"].get("collapsed") else height)
+
+
+def is_inside(box, other):
+    return all(other[a] <= box[a] and box[a] + box[a + 2] <= other[a] + other[a + 2] for a in (0, 1))
 
 
 @pytest.fixture
@@ -112,7 +131,7 @@ def test_there_are_the_three_workflows_and_nothing_is_forgotten_here():
 
 
 def test_every_workflow_has_its_twin():
-    assert [f"{name}_checkpoint" for name in ON_LAB] == TWINS
+    assert [f"{name}{CHECKPOINT.suffix}" for name in ON_LAB] == TWINS
 
 
 @every_file
@@ -138,28 +157,87 @@ def test_it_is_in_the_format_people_share_and_its_wires_agree(name):
     data = data_of(name)
     assert is_ui_format(data) and data["version"] == 0.4
     nodes = {node["id"]: node for node in data["nodes"]}
-    assert len(nodes) == len(data["nodes"]) == data["last_node_id"]
+    ids = [node["id"] for node in nodes_of(data)]
+    assert len(set(ids)) == len(ids) and max(ids) == data["last_node_id"]
     for number, source, slot, target, entry, kind in data["links"]:
         assert number in nodes[source]["outputs"][slot]["links"]
         assert nodes[target]["inputs"][entry]["link"] == number
         assert nodes[source]["outputs"][slot]["type"] == nodes[target]["inputs"][entry]["type"] == kind
     wired = [entry["link"] for node in nodes.values() for entry in node["inputs"] if entry["link"] is not None]
     assert sorted(wired) == [link[0] for link in data["links"]]
-    assert [node["type"] for node in data["nodes"]].count("MarkdownNote") == 1
 
 
 @every_file
 def test_no_two_nodes_lie_on_each_other(name):
-    boxes = [(*node["pos"], *node["size"]) for node in data_of(name)["nodes"]]
-    for index, (x, y, width, height) in enumerate(boxes):
-        for left, top, wide, high in boxes[:index]:
-            assert x >= left + wide or left >= x + width or y >= top + high or top >= y + height
+    data = data_of(name)
+    for canvas in (data["nodes"], *(definition["nodes"] for definition in definitions_of(data))):
+        boxes = [box_of(node) for node in canvas]
+        for index, (x, y, width, height) in enumerate(boxes):
+            for left, top, wide, high in boxes[:index]:
+                assert x >= left + wide or left >= x + width or y >= top + high or top >= y + height
+
+
+@every_file
+def test_it_is_a_story_in_numbered_steps_each_with_a_note_and_a_colour(name):
+    data = data_of(name)
+    groups, notes = data["groups"], [node for node in data["nodes"] if node["type"] == "MarkdownNote"]
+    assert len(groups) == len(notes) >= 3
+    assert all(group["title"].startswith(f"{number} ") for number, group in enumerate(groups, 1))
+    assert len({group["color"] for group in groups}) == len(groups)
+    for node in data["nodes"]:
+        holding = [group for group in groups if is_inside(box_of(node), group["bounding"])]
+        assert len(holding) == 1, node.get("title") or node["type"]
+    assert all("_" not in node.get("title", "") for node in nodes_of(data))
+
+
+SCREEN, FILL, LETTERS, LEAST_LETTERS = (1440, 900), 0.75, 14, 8
+"""A laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that below
+which the classic view leaves them out."""
+
+
+@every_file
+def test_all_of_it_can_be_read_on_a_laptop(name):
+    data = data_of(name)
+    boxes = [box_of(node) for node in data["nodes"]] + [group["bounding"] for group in data["groups"]]
+    left, top = (min(box[axis] for box in boxes) for axis in (0, 1))
+    right, bottom = (max(box[axis] + box[axis + 2] for box in boxes) for axis in (0, 1))
+    scale = min(FILL * SCREEN[0] / (right - left + 20), FILL * SCREEN[1] / (bottom - top + 20))
+    assert scale * LETTERS > LEAST_LETTERS
+
+
+@every_file
+def test_no_wire_crosses_the_canvas(name):
+    """A wire that is longer than a step and the next passes points on its way, none further than that from the next."""
+    data = data_of(name)
+    nodes = {node["id"]: node for node in data["nodes"]}
+    points = {point["id"]: point for point in data["extra"].get("reroutes", [])}
+    last = {end["id"]: end["parentId"] for end in data["extra"].get("linkExtensions", [])}
+    assert {link for point in points.values() for link in point["linkIds"]} == set(last)
+    for number, source, _, target, *_ in data["links"]:
+        way, at = [nodes[target]["pos"][0]], last.get(number)
+        while at is not None:
+            assert number in points[at]["linkIds"]
+            way.append(points[at]["pos"][0])
+            at = points[at].get("parentId")
+        way.append(nodes[source]["pos"][0] + nodes[source]["size"][0])
+        assert number in last or way[0] - way[-1] < 100
+        assert way[:-1] == sorted(way[:-1], reverse=True)
+
+
+@every_file
+def test_nothing_limits_what_is_found(name, registry):
+    """A picture of three things gives three concepts, unless someone says how many there are."""
+    graph = load_workflow(FOLDER / f"{name}.json").graph(registry)
+    found = [node for node in graph.values() if node.class_type == "ConceptAtelierLocalizeConcepts"]
+    assert all(node.inputs["max_concepts"] == 0 for node in found)
+    assert all(node.inputs["count"] == (2 if name in TWINS else 0) for node in found)
 
 
 @every_workflow
 def test_every_node_is_known_and_the_graph_is_sound(name, registry):
     workflow = load_workflow(FOLDER / f"{name}.json")
-    assert {node["type"] for node in workflow.data["nodes"]} <= set(registry) | VIRTUAL
+    blocks = {definition["id"] for definition in definitions_of(workflow.data)}
+    assert {node["type"] for node in nodes_of(workflow.data)} <= set(registry) | VIRTUAL | blocks
     checked = check(workflow.graph(registry), registry)
     assert any(node.class_type.startswith(PREFIX) for node in checked.values())
 
@@ -198,7 +276,7 @@ def test_a_twin_does_what_its_lab_workflow_does(name, registry):
         ours = sorted(node.class_type for node in graph.values() if node.class_type.startswith(PREFIX))
         return ours, sorted(n.inputs["filename_prefix"] for n in graph.values() if n.class_type == "SaveImage")
 
-    (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix("_checkpoint"))
+    (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix(CHECKPOINT.suffix))
     assert ours == [kind for kind in theirs if kind not in LOADERS.values()]
     assert len(files) == len(their_files)
     sizes = {
@@ -241,7 +319,7 @@ def test_its_pictures_hold_something_and_carry_the_workflow(name, walked):
 
 
 def test_erasing_changes_the_picture_of_the_erased_word(walked):
-    _, out = walked("erase_a_concept")
+    _, out = walked("Erase a concept")
     before, after = ((out / f"erase_cat_{when}_00001_.png").read_bytes() for when in ("before", "after"))
     with Image.open(out / "erase_cat_before_00001_.png") as one, Image.open(out / "erase_cat_after_00001_.png") as two:
         assert one.tobytes() != two.tobytes()
@@ -251,7 +329,7 @@ def test_erasing_changes_the_picture_of_the_erased_word(walked):
 def test_the_tokens_that_were_saved_are_those_that_were_learnt(walked):
     from concept_atelier.core.files import load_tensors
 
-    result, out = walked("take_a_picture_apart")
+    result, out = walked("Take a picture apart")
     tokens = result.output("ConceptAtelierLearnConceptTokens")
     assert tokens.names == ("1", "2") and len(tokens.losses) == 2
     saved, _ = load_tensors(out / "models/embeddings/atelier/2.safetensors")
@@ -259,10 +337,10 @@ def test_the_tokens_that_were_saved_are_those_that_were_learnt(walked):
 
 
 def test_the_same_run_again_draws_the_same_pictures(walked, tmp_path):
-    first, out = walked("see_where_words_land")
+    first, out = walked("See where words land")
     with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
-        overrides = small("see_where_words_land", default_registry())
-    run_workflow(FOLDER / "see_where_words_land.json", overrides, tmp_path)
+        overrides = small("See where words land", default_registry())
+    run_workflow(FOLDER / "See where words land.json", overrides, tmp_path)
     for path in out.glob("*.png"):
         with Image.open(path) as one, Image.open(tmp_path / path.name) as two:
             assert one.tobytes() == two.tobytes()
@@ -277,11 +355,11 @@ def without_link(data):
 
 
 def with_unknown_node(data):
-    next(n for n in data["nodes"] if n["type"] == "KSampler")["type"] = "KSamplers"
+    next(n for n in nodes_of(data) if n["type"] == "KSampler")["type"] = "KSamplers"
 
 
 def with_bad_value(data):
-    node = next(n for n in data["nodes"] if n["type"] == "KSampler")
+    node = next(n for n in nodes_of(data) if n["type"] == "KSampler")
     node["widgets_values"][2] = 0
 
 
@@ -305,7 +383,7 @@ def with_bad_prefix(data):
     ],
 )
 def test_a_damaged_workflow_is_refused_before_anything_runs(tmp_path, damage, message):
-    data = data_of("take_a_picture_apart")
+    data = data_of("Take a picture apart")
     damage(data)
     path = tmp_path / "damaged.json"
     path.write_text(json.dumps(data))
@@ -317,27 +395,29 @@ def test_a_damaged_workflow_is_refused_before_anything_runs(tmp_path, damage, me
 
 def test_more_marks_than_tokens_name_the_node_and_keep_what_was_done(tmp_path):
     with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
-        overrides = small("take_a_picture_apart", default_registry())
-    overrides["Prompt of apart_first.text"] = "a photo of <7>"
-    with pytest.raises(NodeFailedError, match="Prompt of apart_first.*names <7>, but the tokens are: <1>, <2>"):
-        run_workflow(FOLDER / "take_a_picture_apart.json", overrides, tmp_path)
+        overrides = small("Take a picture apart", default_registry())
+    overrides["Prompt: first thing.text"] = "a photo of <7>"
+    with pytest.raises(NodeFailedError, match="Prompt: first thing.*names <7>, but the tokens are: <1>, <2>"):
+        run_workflow(FOLDER / "Take a picture apart.json", overrides, tmp_path)
     left = sorted(path.name for path in Path(tmp_path).rglob("*.safetensors"))
     assert left == ["1.safetensors", "2.safetensors"]
     assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_bypassed_erasure_draws_what_the_stock_model_draws(tmp_path):
-    data = data_of("erase_a_concept")
+    data = data_of("Erase a concept")
     modes = {"ConceptAtelierEraseConcepts": 4, "ConceptAtelierSaveErasureAsLora": 2}
     for node in data["nodes"]:
         node["mode"] = modes.get(node["type"], node["mode"])
         if node["type"] == "SaveImage" and "cat" not in node["title"]:
             node["mode"] = 2
     path = tmp_path / "bypassed.json"
+    for node in nodes_of(data):
+        if node["type"] in ("KSampler", "EmptyLatentImage"):
+            node["widgets_values"][2] = 2 if node["type"] == "KSampler" else 1
     path.write_text(json.dumps(data))
-    overrides = {"Draw erase_cat_before.steps": 2, "Draw erase_cat_after.steps": 2, "EmptyLatentImage.batch_size": 1}
-    result = run_workflow(path, overrides, tmp_path / "out")
-    (before,), (after,) = (result.files_of(f"Save erase_cat_{when}") for when in ("before", "after"))
+    result = run_workflow(path, {}, tmp_path / "out")
+    (before,), (after,) = (result.files_of(f"Save: cat {when}") for when in ("before", "after"))
     assert result.files == (before, after)
     with Image.open(before) as one, Image.open(after) as two:
         assert one.tobytes() == two.tobytes()

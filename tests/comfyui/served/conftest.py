@@ -159,7 +159,7 @@ class Page:
         """A template of ours, by the route that the template browser uses."""
         self.js(
             """async ([pack, name]) => {
-                const answer = await fetch(`/api/workflow_templates/${pack}/${name}.json`);
+                const answer = await fetch(`/api/workflow_templates/${pack}/${encodeURIComponent(name)}.json`);
                 await window.app.loadGraphData(await answer.json(), true, true, name);
             }""",
             [PACK, name],

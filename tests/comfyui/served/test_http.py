@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-ON_LAB = [name for name in NAMES if not name.endswith("_checkpoint")]
+ON_LAB = [name for name in NAMES if not name.endswith("(checkpoint)")]
 
 
 def prompt_of(name):
@@ -54,9 +54,9 @@ def test_words_are_served_in_every_language(server):
 @pytest.mark.parametrize("name", NAMES)
 def test_templates_and_their_pictures_are_listed_and_served(server, name):
     assert name in server.json("/workflow_templates")[PACK]
-    assert json.loads(server.get(f"/api/workflow_templates/{PACK}/{name}.json"))["nodes"]
+    assert json.loads(server.get(quote(f"/api/workflow_templates/{PACK}/{name}.json")))["nodes"]
     if (WORKFLOWS / f"{name}.jpg").exists():
-        assert server.get(f"/api/workflow_templates/{PACK}/{name}.jpg")[:2] == b"\xff\xd8"
+        assert server.get(quote(f"/api/workflow_templates/{PACK}/{name}.jpg"))[:2] == b"\xff\xd8"
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
