@@ -253,7 +253,7 @@ def digest(outputs: Iterable[Any]) -> str:
     return total.hexdigest()[:12]
 
 
-COUNTED = ("passes", "updates", "start_words", "refreshed", "kept", "rank", "composites", "fit_cosine", "concepts")
+COUNTED = ("passes", "updates", "refreshed", "kept", "rank", "composites", "fit_cosine", "concepts")
 """Entries of a result's metadata that tell what happened; the settings among it may gain fields."""
 
 
