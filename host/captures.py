@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ..core.attention.maps import AttentionMaps
-from ..core.attention.places import Place, whole
 from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Grid, Selection
+from ..core.attribute.places import Place, whole
 from .handles import Capture
 
 KEPT_RUNS = 4

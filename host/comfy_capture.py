@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.attention.places import Place, find_place, whole
 from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Grid
+from ..core.attribute.places import Place, find_place, whole
 from ..core.backbone import AttentionCall, AttentionSite, Conditioning
 from .captures import AttentionCapture, HeardPart, Run, on_cpu
 from .comfy_sites import SiteKey, site_table

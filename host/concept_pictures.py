@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.localize.guided import pixel_masks
+from ..core.masks.guided import pixel_masks
 from ..core.types import Concepts
 from .drawing import colour_of, overlay_masks
 from .labels import Colour

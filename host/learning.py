@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ..core.backbone import Backbone
-from ..core.learn.methods import METHODS
-from ..core.learn.settings import LearnSettings, OnStep
+from ..core.learn.engine.settings import LearnSettings, OnStep
+from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from .progress import start_progress
 from .token_previews import draw_tokens

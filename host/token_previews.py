@@ -3,7 +3,7 @@
 from PIL import Image
 
 from ..core.backbone import Backbone
-from ..core.learn.class_words import sentence, written
+from ..core.learn.parts.class_words import sentence, written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil

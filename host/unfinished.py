@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core.files import load_tensors, save_tensors
-from ..core.learn.keeper import State
+from ..core.learn.engine.checkpoints import State
 from .folders import current
 
 FOLDER = "concept_atelier_unfinished"

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.learn.class_words import sentence, written
-from ..core.learn.methods import METHODS
+from ..core.learn.parts.class_words import sentence, written
+from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from ..host.drawing import overlay_masks
 from ..host.saving import atomic_write

@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.erase.uce import PRESETS as ERASING
-from ..core.erase.uce import erase
-from ..core.learn.conceptexpress import PRESETS as LEARNING
-from ..core.learn.conceptexpress import learn
-from ..core.localize.conceptexpress import localize
-from ..core.localize.settings import SMALL_GRID
+from ..core.erase.methods.uce import PRESETS as ERASING
+from ..core.erase.methods.uce import erase
+from ..core.learn.methods.conceptexpress import PRESETS as LEARNING
+from ..core.learn.methods.conceptexpress import learn
+from ..core.localize.methods.conceptexpress import localize
+from ..core.localize.parts.settings import SMALL_GRID
 from ..host.adapters import backbone_of, with_erasure
 from ..host.concept_pictures import concept_overlay
 from ..host.drawing import overlay_masks

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.localize.settings import PRESETS as LOCALIZING
+from ..core.localize.parts.settings import PRESETS as LOCALIZING
 
 Knobs = Mapping[str, Any]
 

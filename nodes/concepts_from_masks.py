@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.localize.conceptexpress import localize_masks
-from ..core.localize.edit import check_name, parse_names
-from ..core.localize.settings import PRESETS
+from ..core.localize.methods.conceptexpress import localize_masks
+from ..core.localize.parts.settings import PRESETS
+from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress

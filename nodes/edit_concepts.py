@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.localize import edit
+from ..core.masks import edit
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts, inherited_colours, picture_for
 from ..host.region_view import KEY, region_view
 from ..host.schema import io, make_schema, ui

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core import types
-from ..core.erase.uce import PRESETS, erase, relative_changes
+from ..core.erase.methods.uce import PRESETS, erase, relative_changes
 from ..core.files import save_lora
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.learn.methods import METHODS
+from ..core.learn.registry import METHODS
 from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
 from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of

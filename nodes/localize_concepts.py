@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.localize import conceptexpress
-from ..core.localize.settings import PRESETS
+from ..core.localize.methods import conceptexpress
+from ..core.localize.parts.settings import PRESETS
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.attention.heatmap import normalise as normalised
-from ..core.attention.places import word_heatmaps_of_places
+from ..core.attribute.heatmap import normalise as normalised
+from ..core.attribute.places import word_heatmaps_of_places
 from ..host import captures
 from ..host.heat_pictures import heat_grid, heat_sheet, target_size
 from ..host.prompts import check_marks

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.erase.uce import PRESETS, erase
+from ...core.erase.methods.uce import PRESETS, erase
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, with_erasure
 from ...host.handles import ClipHandle, ModelHandle, VaeHandle

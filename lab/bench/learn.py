@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
-from ...core.learn.class_words import sentence, written
-from ...core.learn.methods import METHODS
-from ...core.localize.conceptexpress import localize, localize_masks
-from ...core.localize.settings import SMALL_GRID
-from ...core.localize.upsample import smooth_masks
+from ...core.learn.parts.class_words import sentence, written
+from ...core.learn.registry import METHODS
+from ...core.localize.methods.conceptexpress import localize, localize_masks
+from ...core.localize.parts.settings import SMALL_GRID
+from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens
 from ..judge.judge import Judge, load_judge
 from ..judge.network import CELL

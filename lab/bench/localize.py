@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.localize import attencraft
-from ...core.localize.conceptexpress import Observation, localize_observed, observe
-from ...core.localize.from_masks import masks_to_grid
-from ...core.localize.guided import guided_masks, pixel_masks
-from ...core.localize.settings import PRESETS, LocalizeSettings
-from ...core.localize.upsample import smooth_masks
+from ...core.localize.methods.conceptexpress import Observation, localize_observed, observe
+from ...core.localize.parts.settings import PRESETS, LocalizeSettings
+from ...core.masks import words as attencraft
+from ...core.masks.from_masks import masks_to_grid
+from ...core.masks.guided import guided_masks, pixel_masks
+from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case

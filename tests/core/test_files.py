@@ -210,7 +210,7 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
 ):
     from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
-    from concept_atelier.core.erase.uce import PRESETS, erase
+    from concept_atelier.core.erase.methods.uce import PRESETS, erase
     from concept_atelier.host.adapters import backbone_of
     from concept_atelier.host.weight_patches import WeightPatch
     from concept_atelier.lab.model.modules import build_modules

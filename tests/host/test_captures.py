@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from concept_atelier.core.attention.maps import AttentionMaps
-from concept_atelier.core.attention.places import Place, whole
 from concept_atelier.core.attention.selection import Selection
+from concept_atelier.core.attribute.places import Place, whole
 from concept_atelier.host.captures import KEPT_RUNS, AttentionCapture, HeardPart, Run
 
 CAT, DOG = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.learn.methods import METHODS
+from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.host import progress
 from concept_atelier.host.learning import OWN, parse_words, preset_names, reporter, settings_of

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.settings import SMALL_GRID
+from concept_atelier.core.localize.parts.settings import SMALL_GRID
 from concept_atelier.host import progress
 from concept_atelier.nodes import ConceptsFromMasks, EditConcepts, LocalizeConcepts
 from concept_atelier.nodes.localize_concepts import PRESETS_OWN, changed

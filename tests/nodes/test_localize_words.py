@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.attencraft import PRESETS, localize_words
+from concept_atelier.core.masks.words import PRESETS, localize_words
 from concept_atelier.nodes import LocalizeWords
 
 

@@ -11,11 +11,12 @@ import torch
 
 from ....core.attention.record import AttentionRecorder
 from ....core.backbone import AttentionCall, Backbone
-from ....core.erase import uce
-from ....core.learn import conceptexpress as learning
-from ....core.learn.prompts import single_and_joint
-from ....core.localize import conceptexpress as localizing
-from ....core.localize import from_masks, settings
+from ....core.erase.methods import uce
+from ....core.learn.methods import conceptexpress as learning
+from ....core.learn.parts.prompts import single_and_joint
+from ....core.localize.methods import conceptexpress as localizing
+from ....core.localize.parts import settings
+from ....core.masks import from_masks
 from ....core.types import Concepts, ConceptTokens
 from ....host.adapters import at_work, backbone_of, with_erasure
 from .ground import Ground, Shape

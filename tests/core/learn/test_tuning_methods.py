@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.attencraft import AttenCraftSettings
-from concept_atelier.core.learn.break_a_scene import BreakASceneSettings
-from concept_atelier.core.learn.disendiff import DisenDiffSettings
-from concept_atelier.core.learn.far import FarSettings
-from concept_atelier.core.learn.methods import METHODS
+from concept_atelier.core.learn.methods.attencraft import AttenCraftSettings
+from concept_atelier.core.learn.methods.break_a_scene import BreakASceneSettings
+from concept_atelier.core.learn.methods.disendiff import DisenDiffSettings
+from concept_atelier.core.learn.methods.far import FarSettings
+from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import Concepts
 
 SHARED = {"steps": 2, "rate": 1e-2, "adapter_rate": 1e-2, "rank": 2, "prior": 1, "prior_steps": 1, "downscale": 2}

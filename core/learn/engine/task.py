@@ -1,0 +1,108 @@
+"""What a method is asked to do, and how it says that it will do it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from ...backbone import Backbone, TokenVectors
+from ...types import Concepts, LowRank, Source
+from ..parts.examples import aligned
+from .checkpoints import Keeper
+from .loop import LoopSettings
+from .settings import LearnSettings, OnStep
+
+S = TypeVar("S", bound=LearnSettings)
+
+LossOf = Callable[[int], Tensor]
+"""Update counted from 0 within its phase, to a scalar loss."""
+
+
+@dataclass(frozen=True)
+class Task(Generic[S]):
+    """What a method is asked to do; the arguments of every ``learn``.
+
+    Attributes:
+        method: its name in :data:`.methods.METHODS`.
+        backbone: the model.
+        picture: (1, 3, H, W) in 0..1.
+        concepts: N concepts of it.
+        settings: the method's own.
+        words: concept name to a word its vectors start from.
+        classes: concept name to the word for its kind.
+        seed: of all that is drawn.
+        on_step: who is told.
+        more: further pictures of the same concepts.
+        keeper: keeps where the training stands, and gives it back to a training of the same task.
+    """
+
+    method: str
+    backbone: Backbone
+    picture: Tensor
+    concepts: Concepts
+    settings: S
+    words: Mapping[str, str] | None = None
+    classes: Mapping[str, str] | None = None
+    seed: int = 0
+    on_step: OnStep | None = None
+    more: Sequence[Source] = ()
+    keeper: Keeper | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All pictures, each with the N concepts in the order of the first."""
+        first = Source(self.picture, self.concepts)
+        return (first, *(aligned(source, self.concepts.names) for source in self.more))
+
+    def metadata(self) -> dict[str, str]:
+        """What files say of the training."""
+        return {
+            "method": self.method,
+            "settings": json.dumps(asdict(self.settings)),
+            "template": self.settings.template,
+            "words": json.dumps(dict(self.words or {})),
+            "classes": json.dumps(dict(self.classes or {})),
+            "seed": str(self.seed),
+            "picture_size": json.dumps(list(self.concepts.picture_size)),
+            "pictures": str(1 + len(self.more)),
+        }
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one optimiser.
+
+    Attributes:
+        parameters: leaves to optimise, in place.
+        loss_of: what is to become small.
+        loop: how to optimise.
+        shares: of the learning rate, one per parameter; empty gives all the whole.
+    """
+
+    parameters: Sequence[Tensor]
+    loss_of: LossOf
+    loop: LoopSettings
+    shares: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method does its task.
+
+    Attributes:
+        phases: one after the other.
+        tokens: concept name to its vectors (n, d) as they are now, part of the graph.
+        adapter: weight name to its change as it is now, part of the graph; empty for methods that learn tokens alone.
+        notes: further metadata, asked for at the end.
+        hidden: what the updates changed beside the phases' parameters, by name.
+        restore: takes that back, given the number of updates made; parameters have their values by then.
+    """
+
+    phases: Sequence[Phase]
+    tokens: Callable[[], Mapping[str, TokenVectors]]
+    adapter: Callable[[], Mapping[str, LowRank]] = dict
+    notes: Callable[[], Mapping[str, str]] = dict
+    hidden: Callable[[], Mapping[str, Tensor]] = dict
+    restore: Callable[[int, Mapping[str, Tensor]], None] = lambda updates, hidden: None

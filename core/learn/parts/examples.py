@@ -1,0 +1,116 @@
+"""What is trained on: one picture with its masks and attention targets, as it is and mirrored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...types import Concepts, Source
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture ready for training.
+
+    Attributes:
+        latent: (1, C, h, w) scaled latent.
+        masks: (N, h, w) in 0..1, the share of each latent cell a concept covers.
+        targets: (N, gh, gw), each summing to 1, on the attention grid.
+    """
+
+    latent: Tensor
+    masks: Tensor
+    targets: Tensor
+
+    def union(self, members: tuple[int, ...]) -> Tensor:
+        """(h, w): the largest of the members' masks."""
+        return self.masks[list(members)].amax(0)
+
+
+def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: bool = False) -> Example:
+    """Encode a picture and bring its masks to the latent's size; targets stay on the concepts' grid.
+
+    A mirrored picture is encoded as such, since an encoder is not exactly symmetric.
+
+    Args:
+        backbone: encodes the picture.
+        picture: (1, 3, H, W) in 0..1.
+        concepts: N concepts of this picture.
+        mirrored: left and right exchanged.
+
+    Raises ``ValueError`` for batches, pictures that are not finite or not the concepts' own, no concepts, and empty
+    masks.
+    """
+    check(picture, concepts)
+    turn = (lambda tensor: tensor.flip(-1)) if mirrored else (lambda tensor: tensor)
+    with torch.no_grad():
+        latent = backbone.encode_image(turn(picture.clone())).float()
+    if not torch.isfinite(latent).all():
+        raise ValueError("the picture's latent is not finite: the VAE is damaged or runs in too low a precision")
+    size = (latent.shape[-2], latent.shape[-1])
+    masks = fit(turn(concepts.masks.clone().float()), size).to(latent.device)
+    targets = turn(concepts.targets.clone().float()).to(latent.device)
+    return Example(latent, masks, targets)
+
+
+def prepare_all(
+    backbone: Backbone, sources: Sequence[Source], mirrored: bool
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Every picture as it is, and its mirror image where ``mirrored`` asks for it (else none)."""
+    turns = (False, True) if mirrored else (False,)
+    examples = [tuple(prepare(backbone, one.picture, one.concepts, turn) for one in sources) for turn in turns]
+    return examples[0], examples[1] if mirrored else ()
+
+
+def choose(count: int, generator: torch.Generator) -> int:
+    """One of ``count`` pictures, each as likely; of a single one nothing is drawn."""
+    return int(torch.randint(count, (1,), generator=generator)) if count > 1 else 0
+
+
+def aligned(source: Source, names: Sequence[str]) -> Source:
+    """A further picture with its concepts in the order of ``names``.
+
+    Raises ``ValueError`` when it does not show exactly these concepts.
+    """
+    there = source.concepts.names
+    if set(there) != set(names):
+        raise ValueError(
+            f"every picture must show the same concepts: the first has {', '.join(names)}, another one "
+            f"{', '.join(there)}. Match them, or drop those that are not in all"
+        )
+    return replace(source, concepts=source.concepts.pick([there.index(name) for name in names]))
+
+
+def fit(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks (N, h, w) to another size by averaging over areas, so that no mask is lost: (N, *size) in 0..1."""
+    return F.adaptive_avg_pool2d(masks, size)
+
+
+def fit_targets(targets: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Distributions (N, h, w) to another grid, each summing to 1 again."""
+    resized = fit(targets, grid)
+    return resized / resized.sum((1, 2), keepdim=True)
+
+
+def check(picture: Tensor, concepts: Concepts) -> None:
+    """Refuse what cannot be learnt from; see :func:`prepare`."""
+    if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3:
+        raise ValueError(f"expected one picture (1, 3, H, W), got {tuple(picture.shape)}")
+    if not torch.isfinite(picture).all():
+        raise ValueError("the picture has values that are not finite")
+    if len(concepts) == 0:
+        raise ValueError("there are no concepts to learn: localize concepts first, or draw masks")
+    if tuple(picture.shape[-2:]) != tuple(concepts.picture_size):
+        raise ValueError(
+            f"the concepts belong to a picture of {concepts.picture_size} (H, W), got {tuple(picture.shape[-2:])}: "
+            "use the picture they were found in"
+        )
+    empty = [name for name, mask in zip(concepts.names, concepts.masks, strict=True) if not mask.any()]
+    if empty:
+        raise ValueError(f"the masks of {', '.join(empty)} are empty: drop these concepts or paint their masks")
+    sums = concepts.targets.sum((1, 2))
+    if not (torch.isfinite(concepts.targets).all() and (concepts.targets >= 0).all() and (sums > 0).all()):
+        raise ValueError("attention targets must be finite, non-negative and not all zero")

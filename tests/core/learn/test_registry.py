@@ -1,0 +1,217 @@
+"""What every method promises, whichever it is."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from concept_atelier.core.learn.engine.settings import LearnSettings
+from concept_atelier.core.learn.registry import METHODS
+from concept_atelier.core.masks.edit import edit, grow
+from concept_atelier.core.types import Concepts, Source
+from concept_atelier.lab.bench.command import load_backbone
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@every_method
+def test_presets_and_help(name):
+    method = METHODS[name]
+    assert len(method.help) > 40 and method.help.endswith(".")
+    assert next(iter(method.presets)) == "paper" and "lab" in method.presets
+    for settings in method.presets.values():
+        assert isinstance(settings, LearnSettings)
+        assert all(field.metadata["help"] for field in fields(settings))
+
+
+@every_method
+def test_a_preset_it_does_not_have(name):
+    with pytest.raises(ValueError, match="it has paper, "):
+        METHODS[name].preset("nonsense")
+
+
+@every_method
+def test_learns_tokens_that_the_model_reads_and_says_what_it_cost(name, lab_backbone, picture, concepts):
+    settings = replace(METHODS[name].presets["lab"], steps=1)
+    seen = []
+    tokens = METHODS[name].learn(
+        lab_backbone,
+        picture,
+        concepts,
+        settings,
+        classes={"apple": "fruit", "crab": "fish"},
+        seed=3,
+        on_step=lambda *told: seen.append(told[:2]),
+    )
+    assert tokens.names == concepts.names and tokens.metadata["method"] == name
+    assert int(tokens.metadata["passes"]) >= 1 and int(tokens.metadata["updates"]) == len(tokens.losses) == len(seen)
+    assert seen == [(step, len(seen)) for step in range(1, len(seen) + 1)]
+    context = lab_backbone.encode_text(["a photo of <apple> and <2>"], tokens.placeholders()).context
+    assert torch.isfinite(context).all() and torch.isfinite(tokens.losses).all()
+
+
+@every_method
+def test_empty_masks_and_unknown_words_are_refused(name, lab_backbone, picture, concepts):
+    learn = METHODS[name].learn
+    masks = concepts.masks.clone()
+    masks[1] = False
+    with pytest.raises(ValueError, match="masks of crab are empty"):
+        learn(lab_backbone, picture, replace(concepts, masks=masks))
+    for given in ({"words": {"pear": "fruit"}}, {"classes": {"pear": "fruit"}}):
+        with pytest.raises(ValueError, match="for pear, but the concepts are apple, crab"):
+            learn(lab_backbone, picture, concepts, **given)
+
+
+@pytest.fixture(scope="module")
+def other():
+    """Another picture of the same concepts: taller than wide, the concepts in another order."""
+    masks = torch.zeros(2, 12, 8, dtype=torch.bool)
+    masks[0, 1:5, 2:7] = True
+    masks[1, 6:11, 1:6] = True
+    targets = masks / masks.sum((1, 2), keepdim=True)
+    seen = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(6))
+    return Source(seen, Concepts(masks, targets, ("crab", "apple"), torch.ones(2), (96, 64)))
+
+
+def short(name, **changes):
+    """The method's lab preset over four updates a phase, all its parts on: a new look at masks, a merge, a prior."""
+    known = {field.name for field in fields(METHODS[name].presets["lab"])}
+    wanted = {"steps": 4, "fit_steps": 4, "prior": 1, "prior_steps": 2, "composites": 3, "refresh": 2, "split": 2}
+    wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1, "rounds": 2} | changes
+    return replace(METHODS[name].presets["lab"], **{key: value for key, value in wanted.items() if key in known})
+
+
+def learn(name, backbone, picture, concepts, settings=None, **given):
+    classes = {"apple": "fruit", "crab": "fish"}
+    return METHODS[name].learn(backbone, picture, concepts, settings or short(name), classes=classes, seed=3, **given)
+
+
+def assert_same(one, two):
+    assert one.vectors.keys() == two.vectors.keys() and one.adapter.keys() == two.adapter.keys()
+    for name, of in one.vectors.items():
+        for encoder, rows in of.items():
+            assert torch.equal(rows, two.vectors[name][encoder]), name
+    for name, change in one.adapter.items():
+        assert torch.equal(change.up, two.adapter[name].up) and torch.equal(change.down, two.adapter[name].down), name
+
+
+def differs(one, two):
+    return any(
+        not torch.equal(rows, two.vectors[name][encoder])
+        for name, of in one.vectors.items()
+        for encoder, rows in of.items()
+    )
+
+
+@every_method
+def test_a_second_picture_is_learnt_from_by_name(name, lab_backbone, picture, concepts, other):
+    settings = short(name)
+    alone = learn(name, lab_backbone, picture, concepts, settings)
+    both = learn(name, lab_backbone, picture, concepts, settings, more=[other])
+    assert (alone.metadata["pictures"], both.metadata["pictures"]) == ("1", "2")
+    assert differs(alone, both)
+    reordered = replace(other, concepts=other.concepts.pick([1, 0]))
+    assert_same(both, learn(name, lab_backbone, picture, concepts, settings, more=[reordered]))
+
+
+@every_method
+def test_a_second_picture_of_other_concepts_is_refused(name, lab_backbone, picture, concepts, other):
+    with pytest.raises(ValueError, match="the first has apple, crab, another one crab"):
+        learn(name, lab_backbone, picture, concepts, more=[replace(other, concepts=other.concepts.pick([0]))])
+
+
+class Kept(dict):
+    """States by fingerprint, in memory."""
+
+    every = 1
+
+    def load(self, fingerprint):
+        return self.get(fingerprint)
+
+    def save(self, fingerprint, state):
+        self[fingerprint] = {name: tensor.clone() for name, tensor in state.items()}
+
+    def discard(self, fingerprint):
+        self.pop(fingerprint, None)
+
+
+class Cancelled(Exception):
+    pass
+
+
+def cancel_after(update):
+    def on_step(done, total, loss, tokens):
+        if done == update:
+            raise Cancelled
+
+    return on_step
+
+
+@every_method
+def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, picture, concepts, other):
+    """Cancelled twice, and taken up each time: in the first phase or within a step, and in the second phase."""
+    given = {"settings": short(name, steps=2) if name == "conceptexpress" else None, "more": [other]}
+    whole = learn(name, lab_backbone, picture, concepts, **given)
+    kept, updates = Kept(), int(whole.metadata["updates"])
+    for update in (1, updates - 1):
+        with pytest.raises(Cancelled):
+            learn(name, lab_backbone, picture, concepts, keeper=kept, on_step=cancel_after(update), **given)
+        assert len(kept) == 1
+    seen = []
+    taken_up = learn(
+        name, lab_backbone, picture, concepts, keeper=kept, on_step=lambda *told: seen.append(told[:2]), **given
+    )
+    assert seen == [(updates, updates)] and not kept
+    assert_same(whole, taken_up)
+    assert torch.equal(whole.losses, taken_up.losses)
+    assert taken_up.metadata == {**whole.metadata, "resumed_at": str(updates - 1)}
+
+
+def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
+    settings = short("cones", steps=3, fit_steps=2, start="rare")
+    whole = learn("cones", lab_backbone, picture, concepts, settings)
+    for update in range(1, 5):
+        kept = Kept()
+        with pytest.raises(Cancelled):
+            learn("cones", lab_backbone, picture, concepts, settings, keeper=kept, on_step=cancel_after(update))
+        assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, keeper=kept))
+
+
+def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, concepts):
+    kept = Kept()
+    with pytest.raises(Cancelled):
+        learn("conceptexpress", lab_backbone, picture, concepts, keeper=kept, on_step=cancel_after(2))
+    brighter = (picture + 0.1).clamp(0, 1)
+    assert "resumed_at" not in learn("conceptexpress", lab_backbone, brighter, concepts, keeper=kept).metadata
+    settings = short("conceptexpress", rate=1e-3)
+    assert "resumed_at" not in learn("conceptexpress", lab_backbone, picture, concepts, settings, keeper=kept).metadata
+    assert "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, keeper=kept).metadata
+
+
+@every_method
+def test_edited_concepts_are_learnt_as_edited(name, lab_backbone, picture, concepts):
+    """Renamed, grown and joined by Edit Concepts: the tokens are called so, and learnt from the new masks."""
+    settings = short(name, steps=2)
+    renamed = edit(concepts, renamed="apple=pear")
+    first = METHODS[name].learn(
+        lab_backbone, picture, renamed, settings, classes={"pear": "fruit", "crab": "fish"}, seed=3
+    )
+    assert first.names == ("pear", "crab")
+    joined = edit(concepts, joined="apple+crab")
+    assert METHODS[name].learn(lab_backbone, picture, joined, settings, classes={"apple": "fruit"}).names == ("apple",)
+    before, after = (
+        learn(name, lab_backbone, picture, some, settings) for some in (concepts, grow(concepts, 1, "apple"))
+    )
+    assert differs(before, after) == (name != "disendiff")  # in which masks play no part
+
+
+def test_tokens_are_read_by_another_model_of_the_family(lab_backbone, picture, concepts):
+    """Same tables' width, other weights: the tokens load, and mean what that model makes of them."""
+    other = load_backbone()
+    tokens = learn("cones", lab_backbone, picture, concepts, short("cones", steps=2, fit_steps=2))
+    here, there = (
+        one.encode_text(["a photo of <apple>"], tokens.placeholders()).context for one in (lab_backbone, other)
+    )
+    assert here.shape == there.shape and torch.isfinite(there).all() and not torch.equal(here, there)
+    rare = replace(tokens, vectors={"apple": other.word_vectors("q")})
+    assert not torch.equal(there, other.encode_text(["a photo of <apple>"], rare.placeholders()).context)
