@@ -23,6 +23,7 @@ from ..core.backbone import (
     Tap,
     TokenizedText,
 )
+from ..core.schedule import DiffusionSchedule
 from ..core.types import LowRank
 from .comfy_encoding import encode, text_widths, word_vectors
 from .comfy_gradients import ChangesOf, differentiable, differentiable_clip, plain_attention, wants_gradients
@@ -91,7 +92,12 @@ class ComfyBackbone:
 
     @property
     def alphas_cumprod(self) -> Tensor:
+        """(T,) float64, the signal share per timestep."""
         return 1 / (1 + self.model.get_model_object("model_sampling").sigmas.double() ** 2)
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
 
     @property
     def latent_downscale(self) -> int:

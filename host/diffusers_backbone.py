@@ -16,7 +16,7 @@ from ..core.backbone import (
     Tap,
     TokenizedText,
 )
-from ..core.schedule import noise_from_clean, noise_from_velocity
+from ..core.schedule import DiffusionSchedule, noise_from_clean, noise_from_velocity
 from ..core.types import LowRank
 from .attention_taps import Forward, find_sites, find_weights, tapped
 from .handles import ClipHandle, ModelHandle, VaeHandle
@@ -66,7 +66,12 @@ class DiffusersBackbone:
 
     @property
     def alphas_cumprod(self) -> Tensor:
+        """(T,) float32, the signal share per timestep."""
         return self.model.alphas_cumprod.float()
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
 
     @property
     def latent_downscale(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning
+from ..core.compose.guiders import ClassifierFree, Guider
 from ..core.schedule import sigmas_of, timestep_of_sigma
 from .conditioning import from_comfy, join, with_rows
 from .diffusers_backbone import DiffusersBackbone
@@ -88,12 +89,12 @@ def sample(
 
 @dataclass(frozen=True)
 class Guided:
-    """The clean latent that the model sees under classifier-free guidance (Ho & Salimans, arXiv 2207.12598)."""
+    """The clean latent that the model sees under guidance."""
 
     backbone: DiffusersBackbone
     positive: Conditioning
     negative: Conditioning | None
-    cfg: float
+    guider: Guider
     table: Tensor
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -103,8 +104,7 @@ class Guided:
             return self._clean(x, sigma, self.positive, [True] * len(x))
         both = join(self.negative, self.positive)
         cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
-        without, with_text = cleans.chunk(2)
-        return without + (with_text - without) * self.cfg
+        return self.guider.combine(*cleans.chunk(2))
 
     def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
         scale = (sigma**2 + 1) ** 0.5
@@ -153,10 +153,11 @@ def _prepare(
 ) -> tuple[Guided, ExitStack]:
     """The guided model, and a context in which the model's captures listen."""
     backbone = DiffusersBackbone(model)
-    told = from_comfy(positive, "positive")
-    other = None if math.isclose(cfg, 1.0) else with_rows(from_comfy(negative, "negative"), rows, "negative")
-    guided = Guided(backbone, with_rows(told, rows, "positive"), other, cfg, table)
-    return guided, _listening(backbone, told)
+    given = from_comfy(positive, "positive")
+    guider = ClassifierFree(cfg)
+    other = with_rows(from_comfy(negative, "negative"), rows, "negative") if guider.needs_negative else None
+    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table)
+    return guided, _listening(backbone, given)
 
 
 def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:

@@ -3,7 +3,8 @@
 from PIL import Image
 
 from ..core.backbone import Backbone
-from ..core.learn.parts.class_words import sentence, written
+from ..core.learn.parts.class_words import sentence
+from ..core.learn.registry import written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil

@@ -10,12 +10,13 @@ from ..core.learn.engine.checkpoints import State
 from .folders import current
 
 FOLDER = "concept_atelier_unfinished"
-MOST = 8  # states of trainings that no one went on with
+MAX_ABANDONED = 8
+"""Most states of unfinished trainings; the oldest beyond them are deleted."""
 
 
 @dataclass(frozen=True)
 class UnfinishedFiles:
-    """A :class:`..core.learn.keeper.Keeper` over a folder; the oldest files beyond ``MOST`` go.
+    """A :class:`~..core.learn.engine.checkpoints.CheckpointStore` over a folder; the oldest files go.
 
     Attributes:
         folder: where.
@@ -40,7 +41,7 @@ class UnfinishedFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(fingerprint)
         save_tensors(path, dict(state), {"format": "concept-atelier training state"})
-        for old in sorted(self.folder.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)[:-MOST]:
+        for old in sorted(self.folder.glob("*.safetensors"), key=lambda one: one.stat().st_mtime)[:-MAX_ABANDONED]:
             old.unlink(missing_ok=True)
 
     def discard(self, fingerprint: str) -> None:

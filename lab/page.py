@@ -18,8 +18,7 @@ from torch import Tensor
 from ..core.backbone import Backbone
 from ..core.erase.methods.uce import PRESETS as ERASING
 from ..core.erase.methods.uce import erase
-from ..core.learn.methods.conceptexpress import PRESETS as LEARNING
-from ..core.learn.methods.conceptexpress import learn
+from ..core.learn.methods.conceptexpress import METHOD as LEARNING
 from ..core.localize.methods.conceptexpress import localize
 from ..core.localize.parts.settings import SMALL_GRID
 from ..host.adapters import backbone_of, with_erasure
@@ -134,7 +133,7 @@ def show_tokens(page: Page) -> None:
     for seed in SCENES[:2]:
         case = scene_case(seed)
         concepts, _ = true_concepts(page.backbone, case)
-        tokens = learn(page.backbone, case.picture, concepts, LEARNING["lab"], seed=seed)
+        tokens = LEARNING.learn(page.backbone, case.picture, concepts, LEARNING.preset("lab"), seed=seed)
         joint = " and ".join(f"<{name}>" for name in tokens.names)
         rows = [
             torch.cat([case.picture, draw(page.backbone, [f"a photo of {what}"] * 4, seed, tokens.placeholders())])

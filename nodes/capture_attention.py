@@ -90,7 +90,7 @@ class CaptureAttention(io.ComfyNode):
             stages=STAGES[stages],  # type: ignore[arg-type]
             min_side=least_grid,
             max_side=greatest_grid,
-            timesteps=timestep_span(start_percent, end_percent, len(backbone_of(model=model).alphas_cumprod)),
+            timesteps=timestep_span(start_percent, end_percent, backbone_of(model=model).schedule.steps),
         )
         capture = captures.AttentionCapture(selection)
         return io.NodeOutput(with_capture(model, capture), capture)

@@ -88,7 +88,7 @@ class LearnConceptTokens(io.ComfyNode):
                 seed=seed,
                 on_step=report,
                 more=more,
-                keeper=unfinished(keep_every),
+                store=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.masks.words import PRESETS, localize_words
+from ..core.localize.methods.attencraft import localize_words
+from ..core.masks.words import PRESETS
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui

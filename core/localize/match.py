@@ -14,10 +14,9 @@ from torch import Tensor
 
 from ..assignment import best_assignment
 from ..backbone import AttentionCall, AttentionSite, Backbone
-from ..schedule import add_noise
 from ..types import Concepts, Source
 
-TIME = 0.1  # share of all timesteps at which pictures are looked at
+TIME = 0.1  # share of all timesteps at which the model reads the pictures
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,19 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
 def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
     """(N, D) unit vectors, one a concept: comparable between pictures of one model."""
     latent = backbone.encode_image(source.picture).float()
-    time = torch.tensor([int(TIME * (len(backbone.alphas_cumprod) - 1))], device=latent.device)
+    time = torch.tensor([int(TIME * (backbone.schedule.steps - 1))], device=latent.device)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent.device)
     vectors: list[Tensor] = []
 
-    def look(call: AttentionCall) -> None:
+    def describe_masks(call: AttentionCall) -> None:
+        if call.kind != "self":
+            return
         rows = call.query[0].float().transpose(0, 1).flatten(1)
         vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
 
-    with backbone.tap_attention(look, _sites(backbone)):
-        backbone.predict_noise(
-            add_noise(latent, noise, time, backbone.alphas_cumprod), time, backbone.encode_text([""])
-        )
+    noisy = backbone.schedule.add_noise(latent, noise, time)
+    with backbone.tap_attention(describe_masks, _sites(backbone)):
+        backbone.predict_noise(noisy, time, backbone.encode_text([""]))
     return F.normalize(torch.cat(vectors, 1), dim=1)
 
 
@@ -85,7 +85,9 @@ def _means(rows: Tensor, concepts: Concepts, grid: tuple[int, int]) -> Tensor:
 
 
 def _sites(backbone: Backbone) -> Sequence[AttentionSite]:
-    """The decoder's self-attention at half the latent's resolution, or the nearest there is."""
-    decoder = [site for site in backbone.attention_sites() if site.kind == "self" and site.stage == "up"]
+    """The decoder's self-attention at half the latent's resolution, or the nearest there is; without a decoder, of all
+    layers."""
+    layers = [site for site in backbone.attention_sites() if site.reads("self")]
+    decoder = [site for site in layers if site.stage == "up"] or layers
     nearest = min((abs(site.downscale - 2), site.downscale) for site in decoder)[1]
     return [site for site in decoder if site.downscale == nearest]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from concept_atelier.core.masks.words import PRESETS, localize_words
+from concept_atelier.core.localize.methods.attencraft import localize_words
+from concept_atelier.core.masks.words import PRESETS
 from concept_atelier.nodes import LocalizeWords
 
 

@@ -1,4 +1,4 @@
-"""Who keeps the states of trainings; a host does, in files."""
+"""Where the states of unfinished trainings are kept; a host keeps them in files."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,8 +8,8 @@ from torch import Tensor
 State = Mapping[str, Tensor]
 
 
-class Keeper(Protocol):
-    """Keeps states of trainings; a host writes them to files."""
+class CheckpointStore(Protocol):
+    """Keeps the last state of each unfinished training."""
 
     @property
     def every(self) -> int:
@@ -25,5 +25,5 @@ class Keeper(Protocol):
         ...
 
     def discard(self, fingerprint: str) -> None:
-        """The training has ended: its state is of no more use."""
+        """Delete the state of a training that has ended."""
         ...

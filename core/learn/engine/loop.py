@@ -1,4 +1,4 @@
-"""The training loop that all token learners share."""
+"""The optimisation loop of every training."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +79,7 @@ def optimise(
         loss_of: step counted from 0 to a scalar loss; called once per part of an update.
         settings: see :class:`LoopSettings`.
         after_step: called with the number of finished steps and the loss.
-        shares: of the learning rate, one per parameter; by default all have the whole.
+        shares: shares of the learning rate, one per parameter; by default each has the whole.
 
     Returns:
         float32 losses, one an update: ``settings.steps``, or fewer when the loss no longer falls.
@@ -90,10 +90,10 @@ def optimise(
 
 
 class Optimisation:
-    """What :func:`optimise` does, with a state that can be kept and taken up again.
+    """What :func:`optimise` does, with a state that can be saved and restored.
 
     Attributes:
-        losses: of the updates so far.
+        losses: losses of the updates so far.
     """
 
     def __init__(self, parameters: Sequence[Tensor], settings: LoopSettings, shares: Sequence[float] = ()) -> None:
@@ -104,7 +104,7 @@ class Optimisation:
         self.losses: list[float] = []
 
     def run(self, loss_of: Callable[[int], Tensor], after_step: Callable[[int, float], None] | None = None) -> Tensor:
-        """Make the updates that are left; arguments, result and errors as for :func:`optimise`."""
+        """Make the remaining updates; arguments, result and errors as for :func:`optimise`."""
         while len(self.losses) < self.settings.steps and not self.settings.is_flat(self.losses):
             self._update(loss_of)
             if after_step is not None:
@@ -157,8 +157,8 @@ def draw_timesteps(
 ) -> Tensor:
     """``count`` timesteps, uniform over a span given as shares of ``total`` (0 = clean, 1 = noise): (count,) long.
 
-    ``even``: one out of each of ``count`` equal stretches of the span, in random order, which spares the mean over them
-    most of its chance; each is still uniform over the span.
+    ``even``: one out of each of ``count`` equal parts of the span, in random order, which lowers the variance of their
+    mean; each is still uniform over the span.
     """
     low = min(int(span[0] * total), total - 1)
     high = min(max(int(span[1] * total), low + 1), total)

@@ -1,4 +1,4 @@
-"""What a training costs, counted where it is spent."""
+"""Counting the model passes that a training costs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,9 @@ class Passes:
     count: int = 0
 
     def add(self, call: AttentionCall) -> None:
-        """Take in one forward pass, seen from one attention layer."""
-        self.count += len(call.query)
+        """Count one forward pass, seen from one attention layer; a joint layer hands it out twice."""
+        if call.view != "self":
+            self.count += len(call.query)
 
 
 @contextmanager

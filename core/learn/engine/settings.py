@@ -1,10 +1,11 @@
-"""What every way of learning tokens can be told."""
+"""Settings of learning: those that every method has, and those of methods that change the model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ...types import ConceptTokens
+from ..parts.adapter import Layers
 from ..parts.tokens import Start
 from .loop import LoopSettings
 
@@ -15,7 +16,7 @@ OnStep = Callable[[int, int, float, ConceptTokens], None]
 training."""
 
 
-def told(default: T, text: str) -> T:
+def setting(default: T, text: str) -> T:
     """A dataclass field with a help text for people in its metadata."""
     return field(default=default, metadata={"help": text})
 
@@ -27,24 +28,28 @@ class LearnSettings:
     Raises ``ValueError`` for values outside their range.
     """
 
-    steps: int = told(500, "Training steps.")
-    rate: float = told(5e-4, "Learning rate at the start.")
-    final_rate: float = told(1.0, "Share of the learning rate left at the last step, 0..1.")
-    weight_decay: float = told(1e-2, "Pull of the vectors towards zero (AdamW).")
-    clip_norm: float = told(1.0, "Largest norm of the gradient.")
-    patience: int = told(
-        0, "Stop when the mean loss of so many steps is no lower than that of as many before; 0: never."
+    steps: int = setting(500, "Training steps.")
+    rate: float = setting(5e-4, "Learning rate of the first step.")
+    final_rate: float = setting(1.0, "Share of the learning rate that is left at the last step, 0..1.")
+    weight_decay: float = setting(1e-2, "Weight decay of the vectors (AdamW).")
+    clip_norm: float = setting(1.0, "Largest norm of the gradient; longer ones are shortened.")
+    patience: int = setting(
+        0, "Stop when the mean loss of this many steps is no lower than that of as many before; 0 never stops early."
     )
-    tolerance: float = told(0.0, "Share by which the mean loss must have fallen to go on, with patience.")
-    flip: float = told(0.5, "Share of steps on the mirrored picture, 0..1.")
-    timesteps: tuple[float, float] = told((0.0, 1.0), "Span of noise levels trained on: 0 is clean, 1 is pure noise.")
-    template: str = told("a photo of {}", "Training sentence; {} is where concepts go.")
-    start: Start = told(
-        "rare", "Start without a word: rare rows, near their average, or nearest, a real word that fits."
+    tolerance: float = setting(0.0, "Share by which the mean loss must fall for training to go on; used with patience.")
+    flip: float = setting(0.5, "Share of steps on the mirrored picture, 0..1.")
+    timesteps: tuple[float, float] = setting((0.0, 1.0), "Range of noise levels to train on: 0 is clean, 1 is noise.")
+    template: str = setting("a photo of {}", "Training sentence; {} stands for the concepts.")
+    start: Start = setting(
+        "rare",
+        "Where vectors start without a start word: rare takes rows of little-used tokens, average a point near their "
+        "mean, nearest the real word that explains the concept best.",
     )
-    vectors: int = told(1, "Vectors per token.")
-    class_weight: float = told(0.0, "Weight of staying what the class word says (ClassDiffusion); needs class words.")
-    class_template: str = told("a photo of a {}", "Sentence in which a token before its class word is read.")
+    vectors: int = setting(1, "Number of vectors per token.")
+    class_weight: float = setting(0.0, "Weight of the class preservation loss (ClassDiffusion); needs class words.")
+    class_template: str = setting(
+        "a photo of a {}", "Sentence of the class preservation loss; {} stands for the token and its class word."
+    )
 
     def __post_init__(self) -> None:
         low, high = self.timesteps
@@ -64,3 +69,45 @@ class LearnSettings:
         return LoopSettings(
             self.steps, self.rate, self.final_rate, self.weight_decay, self.clip_norm, self.patience, self.tolerance
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings(LearnSettings):
+    """What methods with an adapter share. Each field's help is in its metadata.
+
+    Raises ``ValueError`` for values outside their range.
+    """
+
+    rank: int = setting(16, "Rank of the change of the model; 0 learns tokens alone.")
+    adapter_rate: float = setting(1e-4, "Learning rate of the change of the model.")
+    layers: Layers = setting(
+        "cross_key_value",
+        "Weights to change: cross_key_value (keys and values of cross-attention), cross (all of it) or all attention.",
+    )
+    keep_start: bool = setting(True, "Keep the keys and values of the start-of-text token as they are.")
+    attention_weight: float = setting(0.01, "Weight of the attention loss.")
+    prior: int = setting(0, "Number of prior pictures, which the model draws before training; 0 draws none.")
+    prior_weight: float = setting(1.0, "Weight of the prior preservation loss.")
+    prior_steps: int = setting(20, "Sampling steps of each prior picture.")
+    guidance: float = setting(4.0, "Guidance that prior pictures are drawn with.")
+    downscale: int | None = setting(
+        4,
+        "Cross-attention layers to read: latent cells per grid cell along a side; none means every grid with at least "
+        "least_side cells.",
+    )
+    least_side: int = setting(8, "Shorter side of the coarsest grid, when downscale is none.")
+    longest_grid: int = setting(16, "Largest side of the attention grid compared on.")
+    parts: int = setting(1, "Number of samples whose gradients an update averages.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.rank, self.prior, self.attention_weight, self.prior_weight) < 0:
+            raise ValueError("rank, prior, attention_weight and prior_weight must be 0 or more")
+        if min(self.longest_grid, self.least_side, self.prior_steps) < 1:
+            raise ValueError("longest_grid, least_side and prior_steps must be at least 1")
+        if not self.adapter_rate > 0:
+            raise ValueError(f"adapter_rate must be above 0, got {self.adapter_rate}")
+
+    @property
+    def loop(self) -> LoopSettings:
+        return replace(super().loop, parts=self.parts)

@@ -1,4 +1,4 @@
-"""What a method is asked to do, and how it says that it will do it."""
+"""A task, which says what to learn, and a training, which says how a method learns it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 from ...backbone import Backbone, TokenVectors
 from ...types import Concepts, LowRank, Source
 from ..parts.examples import aligned
-from .checkpoints import Keeper
+from .checkpoints import CheckpointStore
 from .loop import LoopSettings
 from .settings import LearnSettings, OnStep
 
@@ -22,20 +22,20 @@ LossOf = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class Task(Generic[S]):
-    """What a method is asked to do; the arguments of every ``learn``.
+    """What to learn: the arguments of :meth:`.method.Method.learn`.
 
     Attributes:
-        method: its name in :data:`.methods.METHODS`.
+        method: the name of the method, see :data:`..registry.METHODS`.
         backbone: the model.
         picture: (1, 3, H, W) in 0..1.
         concepts: N concepts of it.
         settings: the method's own.
         words: concept name to a word its vectors start from.
         classes: concept name to the word for its kind.
-        seed: of all that is drawn.
-        on_step: who is told.
+        seed: random seed of everything that is drawn.
+        on_step: called after every update.
         more: further pictures of the same concepts.
-        keeper: keeps where the training stands, and gives it back to a training of the same task.
+        store: keeps the state of the training, and gives it back to a training of the same task.
     """
 
     method: str
@@ -48,7 +48,7 @@ class Task(Generic[S]):
     seed: int = 0
     on_step: OnStep | None = None
     more: Sequence[Source] = ()
-    keeper: Keeper | None = None
+    store: CheckpointStore | None = None
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -57,7 +57,7 @@ class Task(Generic[S]):
         return (first, *(aligned(source, self.concepts.names) for source in self.more))
 
     def metadata(self) -> dict[str, str]:
-        """What files say of the training."""
+        """What token files record of the training."""
         return {
             "method": self.method,
             "settings": json.dumps(asdict(self.settings)),
@@ -75,10 +75,10 @@ class Phase:
     """A stretch of training with one optimiser.
 
     Attributes:
-        parameters: leaves to optimise, in place.
-        loss_of: what is to become small.
+        parameters: leaf tensors to optimise, in place.
+        loss_of: the loss to minimise.
         loop: how to optimise.
-        shares: of the learning rate, one per parameter; empty gives all the whole.
+        shares: shares of the learning rate, one per parameter; empty gives each the whole.
     """
 
     parameters: Sequence[Tensor]
@@ -89,15 +89,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Training:
-    """How a method does its task.
+    """How a method learns what a task asks for.
 
     Attributes:
         phases: one after the other.
         tokens: concept name to its vectors (n, d) as they are now, part of the graph.
         adapter: weight name to its change as it is now, part of the graph; empty for methods that learn tokens alone.
-        notes: further metadata, asked for at the end.
-        hidden: what the updates changed beside the phases' parameters, by name.
-        restore: takes that back, given the number of updates made; parameters have their values by then.
+        notes: further metadata, read at the end.
+        hidden: state that updates change beside the phases' parameters, by name.
+        restore: puts a saved hidden state back, given the number of updates made; parameters have their values by then.
     """
 
     phases: Sequence[Phase]

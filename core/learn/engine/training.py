@@ -1,4 +1,4 @@
-"""How a task is done: checked, prepared, worked off phase by phase, and its result."""
+"""Running a task: check it, prepare its training, run the phases, collect the result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,18 +10,16 @@ from ...types import ConceptTokens, LowRank
 from ..parts.classdiffusion import class_term
 from ..parts.examples import check
 from .passes import counted_passes
-from .task import LossOf, Phase, S, Task, Training
-from .training_run import Stand
-
-__all__ = ["LossOf", "Phase", "S", "Task", "Training", "run"]
+from .task import Phase, S, Task, Training
+from .training_run import TrainingRun
 
 
 def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) -> ConceptTokens:
-    """Do a task: check it, prepare it with a generator of its seed, work off the phases. The model is not changed.
+    """Check a task, prepare its training with a generator of its seed, and run the phases. The model is not changed.
 
     The metadata says, beside the task's: ``passes``, samples that went through the denoiser; ``updates`` of the
     optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates; ``resumed_at``, the updates that the
-    task's keeper had a state of.
+    task's checkpoint store had a state of.
 
     Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
     :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
@@ -32,13 +30,13 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
         generator = torch.Generator().manual_seed(task.seed)
         training = _with_class_term(task, prepare(task, generator))
-        stand = Stand(task, training, generator)
-        stand.take_up()
-        prepared = passes.count if stand.resumed else 0  # made a second time, counted with the first
-        losses = stand.run(lambda: passes.count - prepared, _reporter(task, training))
-        spent = stand.passes + passes.count - prepared
+        training_run = TrainingRun(task, training, generator)
+        training_run.resume()
+        prepared = passes.count if training_run.resumed else 0  # a resumed run prepares again; count it once
+        losses = training_run.run(lambda: passes.count - prepared, _reporter(task, training))
+        spent = training_run.passes + passes.count - prepared
         found = {"passes": str(spent), "updates": str(len(losses)), **training.notes(), **_ends(losses)}
-        found |= {"resumed_at": str(stand.resumed)} if stand.resumed else {}
+        found |= {"resumed_at": str(training_run.resumed)} if training_run.resumed else {}
         return replace(_result(task, training), losses=losses, metadata=task.metadata() | found)
 
 
@@ -50,7 +48,7 @@ def _reporter(task: Task[S], training: Training) -> Callable[[int, float], None]
 
 
 def _result(task: Task[S], training: Training) -> ConceptTokens:
-    """Copies on the CPU, free of the graph."""
+    """Tokens and changes as they are now: copies on the CPU, outside the graph."""
     vectors = {name: {encoder: _copy(rows) for encoder, rows in of.items()} for name, of in training.tokens().items()}
     adapter = {name: LowRank(_copy(change.up), _copy(change.down)) for name, change in training.adapter().items()}
     return ConceptTokens(vectors, task.backbone.family, metadata=task.metadata(), adapter=adapter)

@@ -1,8 +1,8 @@
-"""Where a training stands, so that one that was cancelled goes on from there instead of from its beginning.
+"""A run of a training whose state is saved, so that a cancelled training can be resumed.
 
 Everything that was prepared (starting vectors, prior pictures, composed pictures) follows from the task and its seed
-and is made again; kept is what the updates changed: vectors, the optimiser's moments, the random source, and what a
-method remembers beside them. A training that goes on ends with the same tokens as one that was never interrupted.
+and is made again. The state holds what the updates changed: vectors, the optimiser's moments, the random source, and
+the hidden state of the method. A resumed training ends with the same tokens as one that was never interrupted.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from .task import Task, Training
 
 
 def fingerprint(task: Task[Any]) -> str:
-    """What a state belongs to, 32 hexadecimal digits: the method, its settings, words, seed, pictures, masks, model.
+    """Identifies what a state belongs to, 32 hexadecimal digits: method, settings, words, seed, pictures, masks, model.
 
-    Of the model its cross-attention projections and the encoding of the training sentence are read, with whatever
-    patches are in force.
+    Of the model it reads the cross-attention projections and the encoding of the training sentence, with the patches
+    that are in force.
     """
     digest = hashlib.sha256(f"{task.backbone.family} {task.concepts.names}".encode())
     for name, value in sorted(task.metadata().items()):
@@ -33,29 +33,29 @@ def fingerprint(task: Task[Any]) -> str:
     return digest.hexdigest()[:32]
 
 
-class Stand:
-    """One training, phase by phase, its state kept every so many updates.
+class TrainingRun:
+    """One training, phase by phase, whose state is saved every so many updates.
 
     Attributes:
-        passes: samples that went through the denoiser before the state that was taken up.
+        passes: samples that went through the denoiser before the state that was resumed.
         resumed: updates that had been made by then, 0 for a training from its beginning.
     """
 
     def __init__(self, task: Task[Any], training: Training, generator: torch.Generator) -> None:
-        self.training, self.generator, self.keeper = training, generator, task.keeper
-        self.fingerprint = fingerprint(task) if task.keeper is not None else ""
+        self.training, self.generator, self.store = training, generator, task.store
+        self.fingerprint = fingerprint(task) if task.store is not None else ""
         self.passes = self.resumed = 0
         self._finished: list[Tensor] = []  # losses of the phases before this one
         self._enter(0)
 
     @property
     def updates(self) -> int:
-        """How many were made."""
+        """Number of updates made so far."""
         return sum(map(len, self._finished)) + len(self._loop.losses)
 
-    def take_up(self) -> None:
-        """Go on from what was kept, where something was."""
-        state = self.keeper.load(self.fingerprint) if self.keeper is not None else None
+    def resume(self) -> None:
+        """Go on from the saved state; without one, start from the beginning."""
+        state = self.store.load(self.fingerprint) if self.store is not None else None
         if state is None:
             return
         self._enter(int(state["phase"]))
@@ -69,19 +69,19 @@ class Stand:
         self.training.restore(self.updates, _part(state, "hidden."))
 
     def run(self, passes: Callable[[], int], report: Callable[[int, float], None] | None) -> Tensor:
-        """Make the updates that are left.
+        """Make the remaining updates.
 
         Args:
-            passes: how many samples went through the denoiser since :meth:`take_up`.
-            report: told the number of updates and the last loss after each.
+            passes: how many samples went through the denoiser since :meth:`resume`.
+            report: called with the number of updates and the last loss after each.
 
         Returns:
             float32 losses of all updates.
         """
 
         def after(_: int, loss: float) -> None:
-            if self.keeper is not None and self.updates % self.keeper.every == 0:
-                self.keeper.save(self.fingerprint, self._state(self.passes + passes()))
+            if self.store is not None and self.updates % self.store.every == 0:
+                self.store.save(self.fingerprint, self._state(self.passes + passes()))
             if report is not None:
                 report(self.updates, loss)
 
@@ -91,8 +91,8 @@ class Stand:
             losses = self._loop.run(self.training.phases[number].loss_of, after)
             self._finished.append(losses)
             self._loop.losses = []
-        if self.keeper is not None:
-            self.keeper.discard(self.fingerprint)
+        if self.store is not None:
+            self.store.discard(self.fingerprint)
         return torch.cat(self._finished)
 
     def _enter(self, number: int) -> None:
@@ -113,7 +113,7 @@ class Stand:
         }
 
     def _leaves(self) -> dict[str, Tensor]:
-        """What the phases up to now train, each leaf once."""
+        """The tensors that the phases so far train, each once."""
         known: dict[int, str] = {}
         leaves: dict[str, Tensor] = {}
         for number, phase in enumerate(self.training.phases[: self._phase + 1]):

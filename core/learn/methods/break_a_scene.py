@@ -10,30 +10,21 @@ phase 1, is not computed there; masks come to the attention grid by averaging ov
 authors found tuning of keys and values alone too little: the default changes all attention.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone
 from ...masks.edit import add_background
-from ...types import Concepts, ConceptTokens, Source
-from ..engine.checkpoints import Keeper
-from ..engine.settings import OnStep, told
-from ..engine.training import LossOf, Phase, Task, Training, run
-from ..engine.tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
+from ..engine.method import Method
+from ..engine.settings import TuningSettings, setting
+from ..engine.task import LossOf, Phase, Task, Training
+from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.examples import Example, choose, fit, prepare_all
 from ..parts.losses import attention_alignment, masked_denoising
 from ..parts.prior import Prior
 from ..parts.prompts import prompt_of
 from ..parts.subsets import union_subset
-
-HELP = (
-    "Tokens first, then a change of the model with them; each concept inside its mask, in all combinations "
-    "(Break-A-Scene). The change belongs to the tokens: use the MODEL output, or save it as a LoRA."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +34,9 @@ class BreakASceneSettings(TuningSettings):
     Raises ``ValueError`` for values outside their range.
     """
 
-    token_share: float = told(0.5, "Share of the steps that train tokens alone, 0..1.")
-    background: bool = told(False, "Also learn what no mask covers, as a concept called background.")
-    prior_prompt: str = told("a photo at the beach", "What the prior pictures show.")
+    token_share: float = setting(0.5, "Share of the steps that train tokens alone, 0..1.")
+    background: bool = setting(False, "Also learn what no mask covers, as a concept called background.")
+    prior_prompt: str = setting("a photo at the beach", "Prompt of the prior pictures.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,8 +46,71 @@ class BreakASceneSettings(TuningSettings):
             raise ValueError("without a change of the model (rank 0) token_share must be 1")
 
 
-PRESETS: Mapping[str, BreakASceneSettings] = MappingProxyType(
-    {
+def instance_loss(
+    trainee: Trainee, example: Example, members: tuple[int, ...], settings: BreakASceneSettings
+) -> Tensor:
+    """``L_rec + lambda L_attn`` of a sentence that names these concepts.
+
+    L_rec is the squared error inside the union of their masks, averaged over all elements (equation 1 of the paper);
+    L_attn the sum over their tokens of the mean squared difference between attention, divided by its maximum, and mask
+    (equation 2).
+    """
+    names = trainee.bank.names
+    text = prompt_of(names, members, settings.template).text
+    reads = settings.attention_weight > 0
+    spots = [(0, trainee.token(text, names[index])) for index in members] if reads else []
+    denoised = trainee.denoise(example.latent, [text], spots)
+    loss = masked_denoising(denoised.noise, denoised.predicted, example.union(members)[None]).mean()
+    if not reads:
+        return loss
+    masks = fit(example.masks[list(members)], trainee.grid)
+    return loss + settings.attention_weight * attention_alignment(denoised.maps, masks, "mse").sum()
+
+
+def _prepare(task: Task[BreakASceneSettings], generator: torch.Generator) -> Training:
+    settings = task.settings
+    pictures = prepare_all(task.backbone, task.sources, settings.flip > 0)
+    latent = pictures.straight[0].latent
+    trainee = start_trainee(task, generator, latent, reads=settings, tunes=settings)
+    prior = start_prior(task, settings, [settings.prior_prompt], latent)
+
+    def loss_of(prior: Prior | None) -> Tensor:
+        index = choose(len(pictures.straight), generator)
+        mirrored = float(torch.rand(1, generator=generator)) < settings.flip
+        members = union_subset(len(trainee.bank.names), generator)
+        loss = instance_loss(trainee, pictures.example(index, mirrored), members, settings)
+        return loss if prior is None else loss + settings.prior_weight * trainee.prior_loss(prior)
+
+    return trainee.training(_phases(trainee, settings, lambda step: loss_of(None), lambda step: loss_of(prior)))
+
+
+def _phases(trainee: Trainee, settings: BreakASceneSettings, alone: LossOf, together: LossOf) -> list[Phase]:
+    """Tokens at ``rate``, then tokens and model at ``adapter_rate``; a phase of no steps is left out."""
+    first = round(settings.steps * settings.token_share)
+    loops = (
+        replace(settings.loop, steps=max(first, 1)),
+        replace(settings.loop, steps=max(settings.steps - first, 1), rate=settings.adapter_rate),
+    )
+    phases = [trainee.phase(alone, loops[0])] if first else []
+    if first < settings.steps:
+        phases.append(trainee.phase(together, loops[1], settings.adapter_rate))
+    return phases
+
+
+def _with_background(task: Task[BreakASceneSettings]) -> Task[BreakASceneSettings]:
+    """The task with what no mask covers as one more concept, where the settings ask for it."""
+    if not task.settings.background:
+        return task
+    more = [replace(source, concepts=add_background(source.concepts)) for source in task.more]
+    return replace(task, concepts=add_background(task.concepts), more=more)
+
+
+METHOD = Method(
+    name="break_a_scene",
+    title="Break-A-Scene",
+    help="Learns tokens first and then a change of the model with them, each concept inside its mask, in all "
+    "combinations.",
+    presets={
         "paper": BreakASceneSettings(steps=800, layers="all", prior=100),
         "lab": BreakASceneSettings(
             steps=300,
@@ -69,80 +123,9 @@ PRESETS: Mapping[str, BreakASceneSettings] = MappingProxyType(
             prior_steps=12,
             downscale=None,
         ),
-    }
+    },
+    prepare=_prepare,
+    changes_model=True,
+    arrange=_with_background,
 )
-"""``paper``: 64x64 latents. ``lab``: small latents and few steps."""
-
-
-def learn(
-    backbone: Backbone,
-    picture: Tensor,
-    concepts: Concepts,
-    settings: BreakASceneSettings | None = None,
-    *,
-    words: Mapping[str, str] | None = None,
-    classes: Mapping[str, str] | None = None,
-    seed: int = 0,
-    on_step: OnStep | None = None,
-    more: Sequence[Source] = (),
-    keeper: Keeper | None = None,
-) -> ConceptTokens:
-    """Learn one token per concept of one picture, and the change of the model they are used with.
-
-    Arguments and errors are those of :func:`.conceptexpress.learn`; ``ValueError`` also for a background that the
-    concepts leave no room for. The model itself is not changed; same seed, same result.
-    """
-    settings = settings or PRESETS["paper"]
-    if settings.background:
-        concepts = add_background(concepts)
-        more = [replace(source, concepts=add_background(source.concepts)) for source in more]
-    task = Task("break_a_scene", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
-    return run(task, _prepare)
-
-
-def instance_loss(tuner: Tuner, example: Example, members: tuple[int, ...], settings: BreakASceneSettings) -> Tensor:
-    """``L_rec + lambda L_attn`` of a sentence that names these concepts.
-
-    L_rec is the squared error inside the union of their masks, averaged over all elements (equation 1 of the paper);
-    L_attn the sum over their tokens of the mean squared difference between attention, divided by its maximum, and mask
-    (equation 2).
-    """
-    names = tuner.bank.names
-    text = prompt_of(names, members, settings.template).text
-    watched = settings.attention_weight > 0
-    spots = [(0, tuner.token(text, names[index])) for index in members] if watched else []
-    denoised = tuner.denoise(example.latent, [text], spots)
-    loss = masked_denoising(denoised.noise, denoised.predicted, example.union(members)[None]).mean()
-    if not watched:
-        return loss
-    masks = fit(example.masks[list(members)], tuner.grid)
-    return loss + settings.attention_weight * attention_alignment(denoised.maps, masks, "mse").sum()
-
-
-def _prepare(task: Task[BreakASceneSettings], generator: torch.Generator) -> Training:
-    settings = task.settings
-    examples, mirrored = prepare_all(task.backbone, task.sources, settings.flip > 0)
-    tuner = start_tuner(task, settings, examples[0].latent, generator)
-    prior = start_prior(task, settings, [settings.prior_prompt], examples[0].latent)
-
-    def loss_of(prior: Prior | None) -> Tensor:
-        index = choose(len(examples), generator)
-        turned = float(torch.rand(1, generator=generator)) < settings.flip
-        members = union_subset(len(tuner.bank.names), generator)
-        loss = instance_loss(tuner, (mirrored if turned else examples)[index], members, settings)
-        return loss if prior is None else loss + settings.prior_weight * tuner.prior_loss(prior)
-
-    return training_of(tuner, _phases(tuner, settings, lambda step: loss_of(None), lambda step: loss_of(prior)))
-
-
-def _phases(tuner: Tuner, settings: BreakASceneSettings, alone: LossOf, together: LossOf) -> list[Phase]:
-    """Tokens at ``rate``, then tokens and model at ``adapter_rate``; a phase of no steps is left out."""
-    first = round(settings.steps * settings.token_share)
-    loops = (
-        replace(settings.loop, steps=max(first, 1)),
-        replace(settings.loop, steps=max(settings.steps - first, 1), rate=settings.adapter_rate),
-    )
-    phases = [Phase(tuner.bank.parameters(), alone, loops[0])] if first else []
-    if first < settings.steps:
-        phases.append(tuning_phase(tuner, Phase((), together, loops[1]), settings))
-    return phases
+"""Presets: ``paper`` for 64x64 latents, ``lab`` for small latents and few steps."""

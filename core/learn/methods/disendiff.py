@@ -13,27 +13,19 @@ out of the gradient. The paper shows two and three concepts; with more, all pair
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone
-from ...types import Concepts, ConceptTokens, Source
-from ..engine.checkpoints import Keeper
-from ..engine.settings import OnStep, told
-from ..engine.training import Phase, Task, Training, run
-from ..engine.tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
+from ..engine.method import Method
+from ..engine.settings import TuningSettings, setting
+from ..engine.task import Task, Training
+from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.augment import random_view
 from ..parts.class_words import check_different, need_classes, phrase, sentence
 from ..parts.examples import choose
 from ..parts.map_measures import blurred, soft_iou, stretched
 from ..parts.prior import Prior
-
-HELP = (
-    "A token before the word for its kind, and a change of how text is read; needs class words that differ, and no "
-    "masks (DisenDiff). The change belongs to the tokens: use the MODEL output, or save it as a LoRA."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +35,11 @@ class DisenDiffSettings(TuningSettings):
     Raises ``ValueError`` for values outside their range.
     """
 
-    bind_weight: float = told(1.0, "Weight of each token looking where its class word looks.")
-    apart_weight: float = told(1.0, "Weight of class words looking at different places.")
-    blur: bool = told(True, "Blur attention before it is compared.")
-    suppression: int = told(1, "How often the attention of class words is squared, to keep its peaks.")
-    augment: bool = told(True, "Also train on smaller and larger views of the picture, and say so in the sentence.")
+    bind_weight: float = setting(1.0, "Weight of binding each token to the attention of its class word.")
+    apart_weight: float = setting(1.0, "Weight of separating the attention of class words.")
+    blur: bool = setting(True, "Blur attention maps before they are compared.")
+    suppression: int = setting(1, "How often the attention of class words is squared, which keeps its peaks.")
+    augment: bool = setting(True, "Also train on smaller and larger views of the picture, which the sentence names.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,60 +47,16 @@ class DisenDiffSettings(TuningSettings):
             raise ValueError("bind_weight, apart_weight and suppression must be 0 or more")
 
 
-PRESETS: Mapping[str, DisenDiffSettings] = MappingProxyType(
-    {
-        "paper": DisenDiffSettings(
-            steps=250, rate=8e-5, adapter_rate=8e-5, template="photo of a {}", prior=200, parts=4
-        ),
-        "lab": DisenDiffSettings(
-            steps=200,
-            rate=1e-2,
-            final_rate=0.1,
-            adapter_rate=5e-4,
-            prior=4,
-            prior_steps=12,
-            downscale=None,
-            augment=False,
-        ),
-    }
-)
-"""``paper``: 64x64 latents. ``lab``: small latents and few steps."""
-
-
-def learn(
-    backbone: Backbone,
-    picture: Tensor,
-    concepts: Concepts,
-    settings: DisenDiffSettings | None = None,
-    *,
-    words: Mapping[str, str] | None = None,
-    classes: Mapping[str, str] | None = None,
-    seed: int = 0,
-    on_step: OnStep | None = None,
-    more: Sequence[Source] = (),
-    keeper: Keeper | None = None,
-) -> ConceptTokens:
-    """Learn one token per concept of one picture, and the change of the model they are used with.
-
-    A token is written before its class word, ``<1> cat``. Arguments and errors are those of
-    :func:`.conceptexpress.learn`, but that ``classes`` is needed for every concept and the masks play no part;
-    ``ValueError`` also for concepts without a class word and two of one class.
-    """
-    settings = settings or PRESETS["paper"]
-    task = Task("disendiff", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
-    return run(task, _prepare)
-
-
 def instance_loss(
-    tuner: Tuner, picture: Tensor, classes: Mapping[str, str], settings: DisenDiffSettings
+    trainee: Trainee, picture: Tensor, classes: Mapping[str, str], settings: DisenDiffSettings
 ) -> tuple[Tensor, Tensor]:
     """The squared error of one view of the picture inside what it fills, and ``bind + separate`` of its attention."""
-    view = random_view(picture, settings.flip, tuner.generator, settings.augment)
+    view = random_view(picture, settings.flip, trainee.generator, settings.augment)
     with torch.no_grad():
-        latent = tuner.backbone.encode_image(view.picture).float().clone()
+        latent = trainee.backbone.encode_image(view.picture).float().clone()
     text = sentence([phrase(name, classes) for name in classes], settings.template)
     text = view.prefix + text.removeprefix("a ") if view.prefix else text
-    denoised = tuner.denoise(latent, [text], _spots(tuner, text, classes, settings))
+    denoised = trainee.denoise(latent, [text], _spots(trainee, text, classes, settings))
     valid = view.valid((latent.shape[-2], latent.shape[-1])).to(latent.device)
     base = (denoised.error() * valid).sum() / (valid.sum() * latent.shape[1])
     return base, attention_loss(denoised.maps, settings) if len(denoised.maps) else base.new_zeros(())
@@ -133,12 +81,12 @@ def attention_loss(maps: Tensor, settings: DisenDiffSettings) -> Tensor:
 
 
 def _spots(
-    tuner: Tuner, text: str, classes: Mapping[str, str], settings: DisenDiffSettings
+    trainee: Trainee, text: str, classes: Mapping[str, str], settings: DisenDiffSettings
 ) -> list[tuple[int, tuple[int, ...]]]:
     if settings.attention_weight == 0:
         return []
-    tokens = [tuner.token(text, name) for name in classes]
-    return [(0, at) for at in [*tokens, *(tuner.after_token(text, name, word) for name, word in classes.items())]]
+    tokens = [trainee.token(text, name) for name in classes]
+    return [(0, at) for at in [*tokens, *(trainee.after_token(text, name, word) for name, word in classes.items())]]
 
 
 def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Training:
@@ -146,27 +94,58 @@ def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Train
     classes = need_classes(task.concepts.names, task.classes, "disendiff")
     check_different(classes, "disendiff")
     latent = task.backbone.encode_image(pictures[0]).float().clone()
-    tuner = start_tuner(task, settings, latent, generator)
+    trainee = start_trainee(task, generator, latent, reads=settings, tunes=settings)
     prior = start_prior(task, settings, _prior_texts(list(classes.values()), settings.template), latent)
-    phase = Phase((), lambda step: _step_loss(tuner, pictures, classes, prior, settings), settings.loop)
-    return training_of(tuner, [tuning_phase(tuner, phase, settings)])
+
+    def loss_of(step: int) -> Tensor:
+        return _step_loss(trainee, pictures, classes, prior, settings)
+
+    return trainee.training([trainee.phase(loss_of, settings.loop, settings.adapter_rate)])
 
 
 def _step_loss(
-    tuner: Tuner,
+    trainee: Trainee,
     pictures: Sequence[Tensor],
     classes: Mapping[str, str],
     prior: Prior | None,
     settings: DisenDiffSettings,
 ) -> Tensor:
     """``L_base + alpha (L_bind + L_s&s)``; L_base is the mean over the picture and, weighted, a prior picture."""
-    picture = pictures[choose(len(pictures), tuner.generator)]
-    base, attention = instance_loss(tuner, picture, classes, settings)
+    picture = pictures[choose(len(pictures), trainee.generator)]
+    base, attention = instance_loss(trainee, picture, classes, settings)
     if prior is not None:
-        base = (base + settings.prior_weight * tuner.prior_loss(prior)) / (1 + settings.prior_weight)
+        base = (base + settings.prior_weight * trainee.prior_loss(prior)) / (1 + settings.prior_weight)
     return base + settings.attention_weight * attention
 
 
 def _prior_texts(words: Sequence[str], template: str) -> list[str]:
     """The kinds together, as in the training sentence without its tokens."""
     return [sentence([word if index == 0 else f"a {word}" for index, word in enumerate(words)], template)]
+
+
+METHOD = Method(
+    name="disendiff",
+    title="DisenDiff",
+    help="Learns a token before the class word of each concept, and a change of how text is read; uses no masks.",
+    presets={
+        "paper": DisenDiffSettings(
+            steps=250, rate=8e-5, adapter_rate=8e-5, template="photo of a {}", prior=200, parts=4
+        ),
+        "lab": DisenDiffSettings(
+            steps=200,
+            rate=1e-2,
+            final_rate=0.1,
+            adapter_rate=5e-4,
+            prior=4,
+            prior_steps=12,
+            downscale=None,
+            augment=False,
+        ),
+    },
+    prepare=_prepare,
+    needs=("class_words",),
+    note="Class words must differ, because the method tells concepts apart by them.",
+    class_follows_token=True,
+    changes_model=True,
+)
+"""Presets: ``paper`` for 64x64 latents, ``lab`` for small latents and few steps."""

@@ -8,8 +8,7 @@ the two forms of the loss, rates, steps, what is trained. Do not quote results o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,11 +18,11 @@ from ...backbone import Backbone
 from ...masks import words as by_words
 from ...masks.from_masks import crop
 from ...masks.upsample import covered_size, smooth_masks
-from ...types import Concepts, ConceptTokens, Source
-from ..engine.checkpoints import Keeper
-from ..engine.settings import OnStep, told
-from ..engine.training import Phase, Task, Training, run
-from ..engine.tuning import Tuner, TuningSettings, start_prior, start_tuner, training_of, tuning_phase
+from ...types import Source
+from ..engine.method import Method
+from ..engine.settings import TuningSettings, setting
+from ..engine.task import Task, Training
+from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.class_words import phrase, sentence
 from ..parts.examples import choose, fit
 from ..parts.fusion import Composite, Cutout, FusionSettings, cut_out, eroded, fuse
@@ -33,11 +32,6 @@ from ..parts.prior import Prior
 
 Form = Literal["mse", "ratio"]
 
-HELP = (
-    "Tokens, and a change of how text is read, from new pictures composed of the concepts and of things of their kind "
-    "that the model draws. A reconstruction of FaR after its abstract, not the published method."
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class FarSettings(TuningSettings):
@@ -46,14 +40,16 @@ class FarSettings(TuningSettings):
     Raises ``ValueError`` for values outside their range.
     """
 
-    form: Form = told("mse", "How attention is kept to its subject: mse against its mask, or ratio of mass inside.")
-    composites: int = told(64, "How many pictures are composed.")
-    plain_share: float = told(0.3, "Share of steps on the picture itself, 0..1.")
-    subjects: int = told(3, "Most subjects in a composed picture.")
-    turn: float = told(10.0, "Largest rotation of a subject, in degrees.")
-    feather: int = told(2, "Pixels over which a subject's edge fades.")
-    erosion: int = told(2, "Pixels along a subject's edge that drawing is not judged on.")
-    prior_template: str = told("a photo of a {}", "What pictures of a class are drawn from.")
+    form: Form = setting("mse", "Form of the attention loss: mse against the mask, or the ratio of mass inside it.")
+    composites: int = setting(64, "Number of composed pictures.")
+    plain_share: float = setting(0.3, "Share of steps on the picture itself, 0..1.")
+    subjects: int = setting(3, "Largest number of subjects in a composed picture.")
+    turn: float = setting(10.0, "Largest rotation of a subject, in degrees.")
+    feather: int = setting(2, "Pixels over which a subject's edge fades.")
+    erosion: int = setting(2, "Pixels along a subject's edge that the denoising loss leaves out.")
+    prior_template: str = setting(
+        "a photo of a {}", "Prompt of the prior pictures of a class; {} stands for the class word."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,49 +65,6 @@ class FarSettings(TuningSettings):
         return FusionSettings(most=self.subjects, turn=self.turn, flip=self.flip)
 
 
-PRESETS: Mapping[str, FarSettings] = MappingProxyType(
-    {
-        "paper": FarSettings(steps=1000, adapter_rate=1e-5, prior=200),
-        "lab": FarSettings(
-            steps=200,
-            rate=5e-3,
-            final_rate=0.1,
-            adapter_rate=5e-4,
-            prior=4,
-            prior_steps=12,
-            downscale=None,
-            composites=32,
-            feather=1,
-            erosion=1,
-        ),
-    }
-)
-"""``paper``: a reconstruction for 64x64 latents. ``lab``: small latents and few steps."""
-
-
-def learn(
-    backbone: Backbone,
-    picture: Tensor,
-    concepts: Concepts,
-    settings: FarSettings | None = None,
-    *,
-    words: Mapping[str, str] | None = None,
-    classes: Mapping[str, str] | None = None,
-    seed: int = 0,
-    on_step: OnStep | None = None,
-    more: Sequence[Source] = (),
-    keeper: Keeper | None = None,
-) -> ConceptTokens:
-    """Learn one token per concept of one picture, and the change of the model they are used with.
-
-    Arguments and errors are those of :func:`.conceptexpress.learn`. Concepts with a class word are written before it,
-    ``<1> dog``; only of those does the model draw others of the kind.
-    """
-    settings = settings or PRESETS["paper"]
-    task = Task("far", backbone, picture, concepts, settings, words, classes, seed, on_step, more, keeper)
-    return run(task, _prepare)
-
-
 @dataclass(frozen=True)
 class Scene:
     """A picture to train on.
@@ -120,7 +73,7 @@ class Scene:
         latent: (1, C, h, w).
         text: the sentence that names its subjects.
         masks: (K, H, W) bool, what is visible of each subject.
-        judged: (h, w) in 0..1, the cells on which drawing is judged.
+        judged: (h, w) in 0..1, the cells that the denoising loss counts.
         concepts: for each subject which concept it is, or None.
     """
 
@@ -131,20 +84,20 @@ class Scene:
     concepts: tuple[int | None, ...]
 
 
-def instance_loss(tuner: Tuner, scene: Scene, classes: Mapping[str, str], settings: FarSettings) -> Tensor:
+def instance_loss(trainee: Trainee, scene: Scene, classes: Mapping[str, str], settings: FarSettings) -> Tensor:
     """``L_diff + lambda L_loc``: the mean squared error on the subjects, and attention of every concept's token and
     class word, added up, against the masks."""
-    names = tuner.bank.names
+    names = trainee.bank.names
     known = [(place, names[concept]) for place, concept in enumerate(scene.concepts) if concept is not None]
     spots = (
-        [(0, _positions(tuner, scene.text, name, classes)) for _, name in known] if settings.attention_weight else []
+        [(0, _positions(trainee, scene.text, name, classes)) for _, name in known] if settings.attention_weight else []
     )
-    denoised = tuner.denoise(scene.latent, [scene.text], spots)
+    denoised = trainee.denoise(scene.latent, [scene.text], spots)
     weights = scene.judged[None, None].expand_as(denoised.noise)
     loss = (denoised.error() * weights).sum() / weights.sum().clamp_min(1e-6)
     if not spots:
         return loss
-    masks = fit(scene.masks.float(), tuner.grid).to(denoised.maps.device)
+    masks = fit(scene.masks.float(), trainee.grid).to(denoised.maps.device)
     own = torch.tensor([place for place, _ in known], device=masks.device)
     return loss + settings.attention_weight * localized(denoised.maps, masks, own, settings.form).sum()
 
@@ -192,8 +145,9 @@ def prior_cutouts(backbone: Backbone, prior: Prior | None, words: Sequence[str],
     cutouts = []
     for index, latent in enumerate(prior.latents if prior is not None else ()):
         word, settings = words[index % len(words)], by_words.PRESETS[_preset_for(latent)]
-        sight = by_words.look(backbone, latent[None], [word], settings, torch.Generator().manual_seed(index))
-        found = by_words.masks_of(sight, settings)
+        generator = torch.Generator().manual_seed(index)
+        attention = by_words.read_word_attention(backbone, latent[None], [word], settings, generator)
+        found = by_words.masks_from_attention(attention, settings)
         if found.distinct:
             picture = backbone.decode_latent(latent[None]).cpu()
             mask = smooth_masks(found.masks[:1], (picture.shape[-2], picture.shape[-1]))[0]
@@ -212,7 +166,7 @@ def _prepare(task: Task[FarSettings], generator: torch.Generator) -> Training:
     ]
     own = [_own_scene(backbone, picture, masks, names, classes, settings) for picture, masks in covered]
     like = own[0].latent
-    tuner = start_tuner(task, settings, like, generator)
+    trainee = start_trainee(task, generator, like, reads=settings, tunes=settings)
     words = list(dict.fromkeys(classes.values()))
     texts = [settings.prior_template.replace("{}", word) for word in words]
     prior = start_prior(task, settings, texts, like) if texts else None
@@ -224,11 +178,13 @@ def _prepare(task: Task[FarSettings], generator: torch.Generator) -> Training:
         plain = float(torch.rand(1, generator=generator)) < settings.plain_share
         among = own if plain else scenes
         scene = among[choose(len(among), generator)]
-        loss = instance_loss(tuner, scene, classes, settings)
-        return loss if prior is None else loss + settings.prior_weight * tuner.prior_loss(prior)
+        loss = instance_loss(trainee, scene, classes, settings)
+        return loss if prior is None else loss + settings.prior_weight * trainee.prior_loss(prior)
 
-    training = training_of(tuner, [tuning_phase(tuner, Phase((), loss_of, settings.loop), settings)])
-    return replace(training, notes=lambda: {"composites": str(len(scenes)), "prior_subjects": str(len(priors))})
+    return trainee.training(
+        [trainee.phase(loss_of, settings.loop, settings.adapter_rate)],
+        notes=lambda: {"composites": str(len(scenes)), "prior_subjects": str(len(priors))},
+    )
 
 
 def _covered(source: Source, latent_downscale: int) -> tuple[Tensor, Tensor]:
@@ -272,11 +228,40 @@ def _scene(
     return Scene(latent, sentence(parts, settings.template), composite.masks, judged, concepts)
 
 
-def _positions(tuner: Tuner, text: str, name: str, classes: Mapping[str, str]) -> tuple[int, ...]:
+def _positions(trainee: Trainee, text: str, name: str, classes: Mapping[str, str]) -> tuple[int, ...]:
     """Where a concept's token and the class word behind it stand."""
-    token = tuner.token(text, name)
-    return (*token, *tuner.after_token(text, name, classes[name])) if name in classes else token
+    token = trainee.token(text, name)
+    return (*token, *trainee.after_token(text, name, classes[name])) if name in classes else token
 
 
 def _preset_for(latent: Tensor) -> str:
     return "paper" if min(latent.shape[-2:]) >= 32 else "small_grid"
+
+
+METHOD = Method(
+    name="far",
+    title="FaR",
+    help="Learns tokens and a change of how text is read from new pictures, composed of the concepts and of things of "
+    "their kind that the model draws.",
+    presets={
+        "paper": FarSettings(steps=1000, adapter_rate=1e-5, prior=200),
+        "lab": FarSettings(
+            steps=200,
+            rate=5e-3,
+            final_rate=0.1,
+            adapter_rate=5e-4,
+            prior=4,
+            prior_steps=12,
+            downscale=None,
+            composites=32,
+            feather=1,
+            erosion=1,
+        ),
+    },
+    prepare=_prepare,
+    note="This is a reconstruction after the paper's abstract, not the published method. The model draws others of a "
+    "kind only for concepts with a class word.",
+    class_follows_token=True,
+    changes_model=True,
+)
+"""Presets: ``paper``, a reconstruction for 64x64 latents; ``lab`` for small latents and few steps."""

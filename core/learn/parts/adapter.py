@@ -51,6 +51,9 @@ class AdapterBank:
     @contextmanager
     def in_force(self, backbone: Backbone) -> Iterator[None]:
         """The backbone predicts with the changes inside the context; gradients reach them."""
+        if not self.factors:
+            yield
+            return
         with backbone.adapted(self.changes()):
             yield
 
@@ -71,7 +74,7 @@ def start_adapter(
     """Changes that change nothing yet: ``up`` zero, ``down`` normal with variance 1 / d_in.
 
     Args:
-        backbone: says which weights it has.
+        backbone: gives the weights.
         rank: r of every change, cut to the weight's smaller side; 0 gives none.
         layers: which weights.
         keep_start: leave the key and value of the start-of-text token as they are. Custom Diffusion and those built

@@ -1,13 +1,8 @@
 """Sentences in which a concept's token stands before the word for its kind: ``a photo of <1> cat and <2> dog``."""
 
-import json
 from collections.abc import Mapping, Sequence
 
-from ...types import ConceptTokens
 from .prompts import placeholder
-
-SPOKEN_WITH_CLASS = ("disendiff", "far")
-"""Methods whose tokens stand before their class words, in training and in prompts."""
 
 
 def need_classes(names: Sequence[str], classes: Mapping[str, str] | None, method: str) -> dict[str, str]:
@@ -36,13 +31,6 @@ def check_different(classes: Mapping[str, str], method: str) -> None:
 def phrase(name: str, classes: Mapping[str, str]) -> str:
     """``<1> cat``, or ``<1>`` for a concept without a class word."""
     return f"{placeholder(name)} {classes[name]}" if classes.get(name) else placeholder(name)
-
-
-def written(tokens: ConceptTokens, name: str) -> str:
-    """How learnt tokens are to be written in prompts: ``<1>``, or ``<1> cat`` where they were learnt so."""
-    if tokens.metadata.get("method") not in SPOKEN_WITH_CLASS:
-        return placeholder(name)
-    return phrase(name, json.loads(tokens.metadata.get("classes", "{}")))
 
 
 def sentence(parts: Sequence[str], template: str) -> str:

@@ -1,6 +1,6 @@
 """What is trained on: one picture with its masks and attention targets, as it is and mirrored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,9 +25,17 @@ class Example:
     masks: Tensor
     targets: Tensor
 
-    def union(self, members: tuple[int, ...]) -> Tensor:
+    def union(self, members: Sequence[int]) -> Tensor:
         """(h, w): the largest of the members' masks."""
         return self.masks[list(members)].amax(0)
+
+    def fit_targets(self, grid: tuple[int, int]) -> "Example":
+        """The example with its targets on another grid; pictures of any size share it, maps and targets alike."""
+        return replace(self, targets=fit_targets(self.targets, grid))
+
+    def repeated(self, times: int) -> "Example":
+        """The example with all masks and targets several times over, for concepts of several tokens each."""
+        return replace(self, masks=self.masks.repeat(times, 1, 1), targets=self.targets.repeat(times, 1, 1))
 
 
 def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: bool = False) -> Example:
@@ -56,13 +64,36 @@ def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: b
     return Example(latent, masks, targets)
 
 
-def prepare_all(
-    backbone: Backbone, sources: Sequence[Source], mirrored: bool
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a training.
+
+    Attributes:
+        straight: each picture as it is.
+        mirrored: their mirror images in the same order; empty where none shall be used.
+    """
+
+    straight: tuple[Example, ...]
+    mirrored: tuple[Example, ...] = ()
+
+    def draw(self, flip: float, generator: torch.Generator) -> tuple[int, bool]:
+        """Draw one of the pictures, and whether it is mirrored (with probability ``flip``)."""
+        index = choose(len(self.straight), generator)
+        return index, bool(self.mirrored) and float(torch.rand(1, generator=generator)) < flip
+
+    def example(self, index: int, mirrored: bool) -> Example:
+        """One of the pictures, mirrored or not."""
+        return (self.mirrored if mirrored else self.straight)[index]
+
+    def each(self, change: Callable[[Example], Example]) -> "Pictures":
+        """All pictures, changed one by one."""
+        return Pictures(tuple(map(change, self.straight)), tuple(map(change, self.mirrored)))
+
+
+def prepare_all(backbone: Backbone, sources: Sequence[Source], mirrored: bool) -> Pictures:
     """Every picture as it is, and its mirror image where ``mirrored`` asks for it (else none)."""
     turns = (False, True) if mirrored else (False,)
-    examples = [tuple(prepare(backbone, one.picture, one.concepts, turn) for one in sources) for turn in turns]
-    return examples[0], examples[1] if mirrored else ()
+    return Pictures(*(tuple(prepare(backbone, one.picture, one.concepts, turn) for one in sources) for turn in turns))
 
 
 def choose(count: int, generator: torch.Generator) -> int:

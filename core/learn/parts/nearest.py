@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone, Placeholders
-from ...schedule import add_noise
 from .examples import Example
 from .losses import masked_denoising
 from .nouns import NOUNS
@@ -23,13 +22,13 @@ BATCH = 16  # texts that go through the model together
 
 
 @dataclass(frozen=True)
-class Looks:
+class WordSearch:
     """How words are tried.
 
     Attributes:
         candidates: words; those that are not one token of the model are passed over.
-        timesteps: one for each look, shares of all: what a thing is, is decided in the middle.
-        kept: share of the words that a concept keeps from one look to the next, above 0 to 1.
+        timesteps: one for each round, shares of all: the middle of denoising decides what a thing is.
+        kept: share of the words that a concept keeps from one round to the next, above 0 to 1.
     """
 
     candidates: tuple[str, ...] = NOUNS
@@ -38,7 +37,7 @@ class Looks:
 
 
 def nearest_words(
-    backbone: Backbone, example: Example, template: str, generator: torch.Generator, looks: Looks | None = None
+    backbone: Backbone, example: Example, template: str, generator: torch.Generator, search: WordSearch | None = None
 ) -> tuple[str, ...]:
     """A word for each of the example's N concepts.
 
@@ -47,24 +46,24 @@ def nearest_words(
         example: the picture and the masks.
         template: the sentence, ``{}`` where a word goes.
         generator: of the noise.
-        looks: how words are tried.
+        search: how words are tried.
 
     Raises ``ValueError`` when no candidate is one token of the model.
     """
-    looks = looks or Looks()
-    known = known_words(backbone, looks.candidates)
+    search = search or WordSearch()
+    known = known_words(backbone, search.candidates)
     if not known:
         raise ValueError("none of the candidate words is one token of this model: give start words, or start from rare")
     names = tuple(known)
     placeholders = {placeholder(word): vectors for word, vectors in known.items()}
     errors = torch.zeros(len(example.masks), len(names))
     left = torch.ones(errors.shape, dtype=torch.bool)
-    for share in looks.timesteps:
+    for share in search.timesteps:
         tried = [index for index in range(len(names)) if left[:, index].any()]
         texts = [prompt_of(names, [index], template).text for index in tried]
         errors[:, tried] += _errors(backbone, example, texts, placeholders, share, generator).cpu()
         errors = errors.masked_fill(~left, torch.inf)
-        best = errors.topk(max(round(looks.kept * int(left[0].sum())), 1), dim=1, largest=False).indices
+        best = errors.topk(max(round(search.kept * int(left[0].sum())), 1), dim=1, largest=False).indices
         left = torch.zeros_like(left).scatter(1, best, True)
     return tuple(names[index] for index in errors.argmin(1).tolist())
 
@@ -85,10 +84,10 @@ def _errors(
     generator: torch.Generator,
 ) -> Tensor:
     """(N, W): by how much each text misses the noise inside each mask, relative to the mean of all texts."""
-    latent, alphas = example.latent, backbone.alphas_cumprod.clone()
-    time = torch.tensor([int(share * (len(alphas) - 1))], device=latent.device)
+    latent = example.latent
+    time = torch.tensor([int(share * (backbone.schedule.steps - 1))], device=latent.device)
     noise = torch.randn(latent.shape, generator=generator).to(latent)
-    noised = add_noise(latent, noise, time, alphas)
+    noised = backbone.schedule.add_noise(latent, noise, time)
     losses = []
     for at in range(0, len(texts), BATCH):
         conditioning = backbone.encode_text(texts[at : at + BATCH], placeholders)

@@ -5,15 +5,13 @@ that the optimiser's state outlives the merge: the merged tokens are its first N
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...backbone import TokenVectors
-from ..engine.lesson import Lesson
 from .contrastive import contrastive
-from .examples import Example
 from .tokens import TokenBank
 
 
@@ -64,15 +62,3 @@ class SplitTokens:
 
     def _mean(self, rows: Tensor) -> Tensor:
         return rows.unflatten(0, (self.parts, len(self.names))).mean(0)
-
-
-def split_lesson(lesson: Lesson, tokens: SplitTokens) -> Lesson:
-    """The lesson in which every token of a concept has the concept's mask and target."""
-    examples, mirrored = (
-        tuple(_repeated(example, tokens.parts) for example in some) for some in (lesson.examples, lesson.mirrored)
-    )
-    return replace(lesson, bank=tokens.bank, examples=examples, mirrored=mirrored)
-
-
-def _repeated(example: Example, times: int) -> Example:
-    return replace(example, masks=example.masks.repeat(times, 1, 1), targets=example.targets.repeat(times, 1, 1))

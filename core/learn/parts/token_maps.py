@@ -24,7 +24,9 @@ class TokenMaps:
     _sums: list[Tensor] = field(default_factory=list)
 
     def add(self, call: AttentionCall) -> None:
-        """Take in one site."""
+        """Add the attention of one layer."""
+        if call.kind != "cross":
+            return
         attention = head_mean(call.query, call.key, call.scale)
         maps = torch.stack([attention[row][:, list(positions)].sum(-1) for row, positions in self.spots])
         self._sums.append(resize_maps(maps.unflatten(1, call.grid), self.grid, "bilinear"))
@@ -65,7 +67,7 @@ def choose_sites(
 
     Raises ``ValueError`` when the model has no such layer, naming the grids it has.
     """
-    cross = [site for site in backbone.attention_sites() if site.kind == "cross" and site.stage != "mid"]
+    cross = [site for site in backbone.attention_sites() if site.reads("cross") and site.stage != "mid"]
     finest = min((site.downscale for site in cross), default=0)
     if downscale is None:
         wanted = {site.downscale for site in cross if min(site.grid(latent_size)) >= least_side} or {finest}

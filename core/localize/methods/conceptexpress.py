@@ -1,7 +1,7 @@
 """ConceptExpress stage 1: the concepts of one picture, found without words and without a number.
 
 "ConceptExpress: Harnessing Diffusion Models for Single-image Unsupervised Concept Extraction", ECCV 2024,
-arXiv 2407.07077, section 3.2. The picture is shown to the model once (or a few times with noise), its self-attention
+arXiv 2407.07077, section 3.2. The model denoises the picture once (or a few times with noise), its self-attention
 is clustered, and the end-of-text token's map tells objects from background.
 """
 
@@ -18,7 +18,7 @@ from ...attention.selection import Grid, Selection
 from ...backbone import AttentionSite, Backbone
 from ...masks.from_masks import concepts_from_masks
 from ...masks.upsample import covered_size
-from ...schedule import add_noise
+from ...pictures import check_picture
 from ...types import Concepts
 from ..parts.aggregate import aggregate_self_attention, clustering_grid, grid_weights, self_grids
 from ..parts.neighbours import cell_colours, even_out
@@ -32,7 +32,7 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Observation:
-    """What the model sees in a picture.
+    """What the model's attention says of a picture.
 
     Attributes:
         attention: (h*w, h*w) float32, aggregated self-attention, rows sum to one.
@@ -79,7 +79,7 @@ def localize(
 
 
 def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> Concepts:
-    """:func:`localize` for a picture that the model has been shown already."""
+    """:func:`localize` for a picture whose attention is collected already."""
     attention = seen.attention
     if settings.neighbour_reach:
         attention = even_out(attention, seen.colours, seen.grid, settings.neighbour_reach, settings.neighbour_contrast)
@@ -112,24 +112,24 @@ def observe(
     seed: int = 0,
     on_step: OnStep | None = None,
 ) -> Observation:
-    """Show the picture to the model and gather its attention; arguments as for :func:`localize`."""
+    """Let the model denoise the picture and collect its attention; arguments as for :func:`localize`."""
     check_picture(image)
     latent = backbone.encode_image(image)
     latent_size = (latent.shape[-2], latent.shape[-1])
     sites = backbone.attention_sites()
-    looking = AttentionRecorder(_self_selection(sites, latent_size, settings))
+    self_recorder = AttentionRecorder(_self_selection(sites, latent_size, settings))
     selection, notes = _cross_selection(sites, latent_size, settings, backbone.tokenize(settings.prompt).end)
-    reading = AttentionRecorder(selection)
-    with looking.listening(backbone), reading.listening(backbone):
-        show(backbone, latent, settings, seed, on_step)
-    maps, grid = looking.maps(), clustering_grid(latent_size, settings.most_cells)
+    cross_recorder = AttentionRecorder(selection)
+    with self_recorder.recording(backbone), cross_recorder.recording(backbone):
+        denoise(backbone, latent, settings, seed, on_step)
+    maps, grid = self_recorder.maps(), clustering_grid(latent_size, settings.most_cells)
     attention = aggregate_self_attention(
         {g: rows[0] for g, rows in maps.self_attention.items()},
         grid,
         grid_weights(maps.self_layers, grid, settings),
         settings.renormalise,
     )
-    columns = {g: m[0, 0] for g, m in reading.maps().cross.items()} if selection.grids else {}
+    columns = {g: m[0, 0] for g, m in cross_recorder.maps().cross.items()} if selection.grids else {}
     end_of_text = end_of_text_saliency(columns, grid) if columns else None
     saliency, decided = combine_saliency(end_of_text, attention, grid, settings)
     size = (image.shape[-2], image.shape[-1])
@@ -139,14 +139,14 @@ def observe(
     return Observation(attention.cpu(), saliency.cpu(), colours, grid, size, notes + decided, covered)
 
 
-def show(
+def denoise(
     backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int, on_step: OnStep | None = None
 ) -> None:
     """Run the denoiser over a latent (1, C, h, w): once as it is, or with each draw of noise."""
     conditioning = backbone.encode_text([settings.prompt])
-    alphas = backbone.alphas_cumprod
-    if settings.timestep >= len(alphas):
-        raise ValueError(f"timestep must be below the model's {len(alphas)}, got {settings.timestep}")
+    schedule = backbone.schedule
+    if settings.timestep >= schedule.steps:
+        raise ValueError(f"timestep must be below the model's {schedule.steps}, got {settings.timestep}")
     timestep = torch.tensor([settings.timestep], device=latent.device)
     generator = torch.Generator().manual_seed(seed)
     passes = _passes(settings)
@@ -156,19 +156,10 @@ def show(
         noisy = latent
         if settings.noise_draws:
             noise = torch.randn(latent.shape, generator=generator).to(latent)
-            noisy = add_noise(latent, noise, timestep, alphas)
+            noisy = schedule.add_noise(latent, noise, timestep)
         backbone.predict_noise(noisy, timestep, conditioning)
     if on_step is not None:
         on_step(passes, passes + 1)
-
-
-def check_picture(image: Tensor) -> None:
-    """Raise ``ValueError`` unless the picture is one (1, 3, H, W) of finite values."""
-    if image.ndim != 4 or image.shape[:2] != (1, 3):
-        raise ValueError(f"expected one RGB picture (1, 3, H, W), got {tuple(image.shape)}; pass a batch one by one")
-    broken = int((~torch.isfinite(image)).sum())
-    if broken:
-        raise ValueError(f"the picture holds {broken} NaN or infinite values; check the node that made it")
 
 
 def _passes(settings: LocalizeSettings) -> int:
@@ -182,7 +173,7 @@ def _all_done(settings: LocalizeSettings, on_step: OnStep | None) -> None:
 
 
 def _self_selection(sites: Sequence[AttentionSite], latent_size: Grid, settings: LocalizeSettings) -> Selection:
-    grids = self_grids((site.grid(latent_size) for site in sites if site.kind == "self"), settings)
+    grids = self_grids((site.grid(latent_size) for site in sites if site.reads("self")), settings)
     return Selection(kinds=("self",), grids=grids)
 
 
@@ -190,7 +181,7 @@ def _cross_selection(
     sites: Sequence[AttentionSite], latent_size: Grid, settings: LocalizeSettings, end: int
 ) -> tuple[Selection, tuple[str, ...]]:
     """The end-of-text columns of down and up layers, and notes; no grids when the model or the settings have none."""
-    cross = [site for site in sites if site.kind == "cross" and site.stage != "mid"]
+    cross = [site for site in sites if site.reads("cross") and site.stage != "mid"]
     notes: tuple[str, ...] = ()
     if settings.saliency in ("border", "none") or not cross:
         cross = []

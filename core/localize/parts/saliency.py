@@ -10,13 +10,8 @@ from torch import Tensor
 
 from ...attention.resize import resize_maps
 from ...attention.selection import Grid
+from ...attention.stretch import minmax
 from .settings import LocalizeSettings
-
-
-def minmax(values: Tensor) -> Tensor:
-    """Values stretched to 0..1; ones where all are equal."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else torch.ones_like(values)
 
 
 def is_flat(saliency: Tensor) -> bool:

@@ -12,7 +12,8 @@ import torch
 from ....core.attention.record import AttentionRecorder
 from ....core.backbone import AttentionCall, Backbone
 from ....core.erase.methods import uce
-from ....core.learn.methods import conceptexpress as learning
+from ....core.learn.engine.settings import OnStep
+from ....core.learn.methods.conceptexpress import METHOD as learning
 from ....core.learn.parts.prompts import single_and_joint
 from ....core.localize.methods import conceptexpress as localizing
 from ....core.localize.parts import settings
@@ -102,7 +103,7 @@ def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     after one that was cancelled at its first step.
     """
     names = [str(number + 1) for number in range(asked.concepts)]
-    prompts = single_and_joint(names, learning.PRESETS[shape.learn].template)
+    prompts = single_and_joint(names, learning.preset(shape.learn).template)
     texts = [prompt.text for prompt in prompts]
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
     cells = shape.side // backbone.latent_downscale
@@ -216,8 +217,8 @@ class _Cancelled(Exception):
     pass
 
 
-def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: learning.OnStep | None) -> None:
-    chosen = replace(learning.PRESETS[shape.learn], steps=steps)
+def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: OnStep | None) -> None:
+    chosen = replace(learning.preset(shape.learn), steps=steps)
     with at_work(backbone_of(ground.model, ground.clip, ground.vae)) as backbone:
         concepts = _concepts(shape, backbone.latent_downscale, asked.concepts)
         learning.learn(backbone, _picture(shape.side), concepts, chosen, on_step=after_step)

@@ -1,0 +1,91 @@
+"""AttenCraft's masks as a localiser: the concepts that the words name.
+
+"AttenCraft: Attention-guided Disentanglement of Multiple Concepts for Text-to-Image Customization",
+arXiv 2405.17965. How masks come from attention is in :mod:`...masks.words`, which learning by AttenCraft uses as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...masks.edit import check_name
+from ...masks.from_masks import attention_targets
+from ...masks.upsample import covered_size
+from ...masks.words import WordMasks, WordSettings, masks_from_attention, read_word_attention
+from ...pictures import check_picture
+from ...types import Concepts
+from ..parts.stages import saliency_scores
+
+
+def localize_words(
+    backbone: Backbone, picture: Tensor, words: Sequence[str], settings: WordSettings | None = None, seed: int = 0
+) -> Concepts:
+    """The places of words in a picture, as concepts named by them (spaces become ``-``).
+
+    Args:
+        backbone: needs its picture encoder, text encoder and denoiser.
+        picture: (1, 3, H, W) in 0..1.
+        words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token.
+        settings: see :class:`WordSettings`; None is the paper's.
+        seed: of noise levels and noise.
+
+    Returns:
+        N concepts in the order given, targets from self-attention, scores the mean relevance inside over the mean.
+
+    Raises ``ValueError`` for no words, words that are alike or cannot name a concept, a model without a start token or
+    without the layers asked for, and words that get no cell whatever is tried, naming them.
+    """
+    settings = settings or WordSettings()
+    check_picture(picture)
+    names = _names(words)
+    latent = backbone.encode_image(picture)
+    found = find_words(backbone, latent, words, settings, torch.Generator().manual_seed(seed))
+    masks = found.masks[:-1]
+    scores = torch.stack([saliency_scores(m[None], r)[0] for m, r in zip(masks, found.relevance, strict=False)])
+    size = (picture.shape[-2], picture.shape[-1])
+    return Concepts(
+        masks=masks,
+        targets=attention_targets(masks, found.affinity),
+        names=names,
+        scores=scores,
+        picture_size=size,
+        notes=found.notes,
+        covered=covered_size(size, backbone.latent_downscale),
+        outline=settings.outline,
+    )
+
+
+@torch.no_grad()
+def find_words(
+    backbone: Backbone, latent: Tensor, words: Sequence[str], settings: WordSettings, generator: torch.Generator
+) -> WordMasks:
+    """Masks of words in a latent (1, C, h, w): new noise levels until each has a cell; raises as
+    :func:`localize_words` does."""
+    lost: tuple[str, ...] = ()
+    for attempt in range(settings.tries):
+        margin = settings.margin if attempt < (settings.tries + 1) // 2 else 0.0
+        found = masks_from_attention(
+            read_word_attention(backbone, latent, words, settings, generator), replace(settings, margin=margin)
+        )
+        if found.distinct:
+            notes = (f"masks were found at pass {attempt + 1}, with margin {margin:g}",) if attempt else ()
+            return replace(found, notes=notes)
+        empty = [not bool(mask.any()) for mask in found.masks]
+        lost = tuple(word for word, none in zip([*words, "the background"], empty, strict=True) if none)
+    raise ValueError(
+        f"no place was found for {', '.join(lost) or 'words that fall together'} in {settings.tries} passes: the model "
+        "does not see it in this picture; use another word or other noise levels, or draw the mask"
+    )
+
+
+def _names(words: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(check_name("-".join(word.lower().split())) for word in words)
+    if not names:
+        raise ValueError("name at least one word to look for")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: named twice; two of a kind cannot be told apart by a word")
+    return names
