@@ -19,7 +19,7 @@ from ..core.backbone import Backbone
 from ..core.erase.methods.uce import PRESETS as ERASING
 from ..core.erase.methods.uce import erase
 from ..core.learn.methods.conceptexpress import METHOD as LEARNING
-from ..core.localize.methods.conceptexpress import localize
+from ..core.localize.parts.pipeline import localize
 from ..core.localize.parts.settings import SMALL_GRID
 from ..host.adapters import backbone_of, with_erasure
 from ..host.concept_pictures import concept_overlay

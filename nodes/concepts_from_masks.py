@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.localize.methods.conceptexpress import localize_masks
+from ..core.localize.given_masks import localize_masks
 from ..core.localize.parts.settings import PRESETS
 from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of

@@ -18,7 +18,8 @@ from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import METHODS, written
-from ...core.localize.methods.conceptexpress import localize, localize_masks
+from ...core.localize.parts.pipeline import localize
+from ...core.localize.given_masks import localize_masks
 from ...core.localize.parts.settings import SMALL_GRID
 from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.localize.methods.conceptexpress import Observation, localize_observed, observe
+from ...core.localize.parts.observation import Observation, observe
+from ...core.localize.parts.pipeline import localize_observed
 from ...core.localize.parts.settings import PRESETS, LocalizeSettings
 from ...core.masks import words as attencraft
 from ...core.masks.from_masks import masks_to_grid

@@ -14,9 +14,10 @@ from ...backbone import Backbone
 from ...masks.edit import check_name
 from ...masks.from_masks import attention_targets
 from ...masks.upsample import covered_size
-from ...masks.words import WordMasks, WordSettings, masks_from_attention, read_word_attention
+from ...masks.words import PRESETS, WordMasks, WordSettings, masks_from_attention, read_word_attention
 from ...pictures import check_picture
 from ...types import Concepts
+from ..localizer import Localizer, LocalizeTask
 from ..parts.stages import saliency_scores
 
 
@@ -29,8 +30,8 @@ def localize_words(
         backbone: needs its picture encoder, text encoder and denoiser.
         picture: (1, 3, H, W) in 0..1.
         words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token.
-        settings: see :class:`WordSettings`; None is the paper's.
-        seed: of noise levels and noise.
+        settings: None takes the paper's.
+        seed: random seed of noise levels and noise.
 
     Returns:
         N concepts in the order given, targets from self-attention, scores the mean relevance inside over the mean.
@@ -89,3 +90,19 @@ def _names(words: Sequence[str]) -> tuple[str, ...]:
     if twice:
         raise ValueError(f"{', '.join(twice)}: named twice; two of a kind cannot be told apart by a word")
     return names
+
+
+def _find(task: LocalizeTask[WordSettings]) -> Concepts:
+    return localize_words(task.backbone, task.picture, task.words, task.settings, task.seed)
+
+
+METHOD = Localizer(
+    name="attencraft",
+    title="AttenCraft",
+    help="Finds the things that words name, by what each word attends to and what hangs together.",
+    presets=PRESETS,
+    find=_find,
+    needs=("words",),
+    note="The start-of-text token stands for the background. Two things of one kind cannot be told apart by a word.",
+)
+"""Presets: ``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""

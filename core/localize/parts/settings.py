@@ -1,4 +1,4 @@
-"""How to localise: every knob of stage 1, and the named presets."""
+"""How to localise by clustering attention: every setting, and the two presets of ConceptExpress."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,9 +15,9 @@ class LocalizeSettings:
     """Settings of ConceptExpress stage 1; the defaults are the paper's, made for latents of 64x64 cells.
 
     Attributes:
-        timestep: where the picture is looked at, 0..T-1.
-        noise_draws: noisy versions of the picture whose attention is averaged; 0 looks at the picture without noise.
-        prompt: what the model is told meanwhile.
+        timestep: the timestep at which the picture is denoised, 0..T-1.
+        noise_draws: number of noisy versions of the picture whose attention is averaged; 0 adds no noise.
+        prompt: the prompt meanwhile.
         most_cells: most cells of the clustering grid, because n cells need n x n distances: larger latents are
             clustered on a half, a third, ... of their sides, and finer attention grids are left out.
         least_side: self-attention grids with fewer cells along their shorter side are left out (unless all have).
@@ -37,7 +37,7 @@ class LocalizeSettings:
         neighbour_contrast: difference of colour (each channel 0..1) up to which neighbours count as alike.
         cluster: how rows become pieces: ``finch`` and then the merging below (the paper), or ``diffseg``
             (:mod:`.diffseg`), which merges by itself: ``merge_threshold`` is its threshold, and ``min_clusters``,
-            ``merge``, ``adjacency``, ``single`` and ``count`` have no say.
+            ``merge``, ``adjacency``, ``single`` and ``count`` play no part.
         min_clusters: pre-clustering stops at the coarsest level with this many.
         saliency_threshold: clusters with a mean saliency of at most this many times the picture's are background.
         merge: what ends the joining of parts into concepts: ``linked``, the longest link of pre-clustering (the paper),
@@ -129,15 +129,3 @@ SMALL_GRID = LocalizeSettings(
     neighbour_reach=1.0,
     outline="edges",
 )
-
-DIFFSEG = LocalizeSettings(
-    timestep=300,
-    renormalise=True,
-    saliency="none",
-    cluster="diffseg",
-    merge_threshold=0.9,
-)
-
-PRESETS: dict[str, LocalizeSettings] = {"paper": PAPER, "small_grid": SMALL_GRID, "diffseg": DIFFSEG}
-"""``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16, ``diffseg`` as that paper
-publishes it, which makes segments of the background too."""

@@ -15,7 +15,7 @@ from ....core.erase.methods import uce
 from ....core.learn.engine.settings import OnStep
 from ....core.learn.methods.conceptexpress import METHOD as learning
 from ....core.learn.parts.prompts import single_and_joint
-from ....core.localize.methods import conceptexpress as localizing
+from ....core.localize.parts import pipeline as localizing
 from ....core.localize.parts import settings
 from ....core.masks import from_masks
 from ....core.types import Concepts, ConceptTokens

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.localize.methods.conceptexpress import localize_observed
+from concept_atelier.core.localize.parts.pipeline import localize_observed
 from concept_atelier.core.localize.parts.settings import PRESETS, SMALL_GRID
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
