@@ -57,7 +57,7 @@ class TokenizedText:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conditioning:
     """The encoded prompt, as the denoiser reads it.
 
@@ -101,7 +101,7 @@ class AttentionSite:
         return -(-latent_size[0] // self.downscale), -(-latent_size[1] // self.downscale)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionCall:
     """What a tap sees when a site runs. A joint site hands out its picture keys and its text keys in two calls.
 
@@ -138,7 +138,7 @@ class AttentionCall:
 Tap = Callable[[AttentionCall], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeyValueWeight:
     """A cross-attention projection of the text: ``weight`` (d_out, D), as it is in force now (not to be written to)."""
 
@@ -162,6 +162,10 @@ class AttentionWeight:
     kind: Literal["self", "cross"]
     role: Literal["query", "key", "value", "out"]
     shape: tuple[int, int]
+
+
+class TextTooLongError(ValueError):
+    """A text has more tokens than the model reads."""
 
 
 class Backbone(Protocol):
@@ -200,7 +204,7 @@ class Backbone(Protocol):
         ...
 
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
-        """How a text is read. Raises ``ValueError`` for a text that does not fit, saying how many tokens do."""
+        """How a text is read. Raises :class:`TextTooLongError` for one that does not fit, saying how many tokens do."""
         ...
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:

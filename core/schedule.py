@@ -33,7 +33,7 @@ class Schedule(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DiffusionSchedule:
     """The schedule of a discrete diffusion model.
 
@@ -55,7 +55,7 @@ class DiffusionSchedule:
         return clean_from_noise(noise, noisy, timestep, self.alphas_cumprod.clone())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlowSchedule:
     """The schedule of a flow-matching model.
 

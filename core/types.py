@@ -10,7 +10,7 @@ from torch import Tensor
 Outline = Literal["smooth", "edges"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Concepts:
     """Concepts of one picture.
 
@@ -70,7 +70,7 @@ class Concepts:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A picture and the concepts found in it.
 
@@ -83,7 +83,7 @@ class Source:
     concepts: Concepts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LowRank:
     """A weight change ``up @ down``: up (d_out, r), down (r, d_in)."""
 
@@ -95,7 +95,7 @@ class LowRank:
         return self.up @ self.down
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConceptTokens:
     """Learnt tokens.
 
@@ -124,7 +124,7 @@ class ConceptTokens:
         return numbered | {f"<{name}>": vectors for name, vectors in self.vectors.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Erasure:
     """An edit that takes concepts out of a model.
 

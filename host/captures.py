@@ -19,7 +19,7 @@ KEPT_RUNS = 4
 NOT_THE_TEXT = "this is not the text that was sampled: give the same text and tokens as the sampler got"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeardPart:
     """Attention on one positive conditioning in one rectangle of the latent.
 
@@ -32,7 +32,7 @@ class HeardPart:
     maps: AttentionMaps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A finished sampling run.
 
@@ -67,7 +67,7 @@ class Run:
         return own is not None and own.shape == samples.shape and torch.equal(own.to(samples.dtype), samples.cpu())
 
 
-@dataclass
+@dataclass(eq=False)
 class AttentionCapture:
     """The socket value. Runs are added when they finish, so that an interrupted one leaves nothing."""
 
@@ -76,9 +76,9 @@ class AttentionCapture:
 
     def add(self, run: Run) -> None:
         """Remember a finished run; one that gave the same samples before is replaced."""
-        same = [old for old in self.runs if run.samples is not None and old.gave(run.samples)]
-        for old in same:
-            self.runs.remove(old)
+        for old in list(self.runs):
+            if run.samples is not None and old.gave(run.samples):
+                self.runs.remove(old)
         self.runs.append(run)
 
     def run_of(self, samples: Tensor) -> tuple[Run, str]:

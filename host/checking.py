@@ -2,8 +2,9 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from ..core.messages import MOST_LETTERS, MOST_SHOWN, plain, shown
 from .graph import Graph, GraphNode, Link, WorkflowError
 from .registry import Registry
 from .schema_standin.node import ComfyNode, overrides
@@ -45,7 +46,7 @@ def execution_order(graph: Graph, registry: Registry) -> list[str]:
 def ignored_inputs(graph: Graph, registry: Registry) -> list[str]:
     """One line for each input that is given but that its node does not have (ComfyUI ignores them, too)."""
     return [
-        f'{node} has no input "{name}"; it is ignored'
+        f'{node} has no input "{plain(name)}"; it is ignored'
         for node in graph.values()
         if node.class_type in registry
         for name in node.inputs
@@ -67,12 +68,16 @@ def _visit(node: GraphNode, graph: Graph, order: dict[str, None]) -> None:
 
 
 def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
-    for node in graph.values():
-        if node.class_type not in registry:
-            near = difflib.get_close_matches(node.class_type, registry, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
-            yield f"{node}: unknown node class {node.class_type!r}{hint} ({where})"
+    where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
+    unknown = (node for node in graph.values() if node.class_type not in registry)
+    for number, node in enumerate(unknown):
+        hint = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
+        yield f"{node}: unknown node class {shown(node.class_type)}{hint} ({where})"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name[:MOST_LETTERS], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _loose_links(graph: Graph, registry: Registry) -> Iterator[str]:
@@ -80,29 +85,29 @@ def _loose_links(graph: Graph, registry: Registry) -> Iterator[str]:
         for name, link in node.links().items():
             source = graph.get(link.node)
             if source is None:
-                yield f'{node}, input "{name}": linked to node {link.node}, which does not exist'
+                yield f'{node}, input "{plain(name)}": linked to node {plain(link.node)}, which does not exist'
             elif source.class_type in registry:
                 count = len(registry.schema(source.class_type).outputs)
                 if not 0 <= link.slot < count:
-                    yield f'{node}, input "{name}": linked to output {link.slot} of {source}, which has {count}'
+                    yield f'{node}, input "{plain(name)}": linked to output {link.slot} of {source}, which has {count}'
 
 
 def _cycles(graph: Graph) -> list[str]:
     """The first cycle that is found, as a path of ids."""
     done: set[str] = set()
     for start in graph:
-        path: list[str] = []
+        path: dict[str, None] = {}
         stack = [(start, False)]
         while stack:
             key, leaving = stack.pop()
             if leaving:
-                path.pop()
+                del path[key]
                 done.add(key)
             elif key in path:
-                circle = [*path[path.index(key) :], key]
-                return [f"the nodes run in a circle: {' <- '.join(circle)}"]
+                circle = [*list(path)[list(path).index(key) :], key]
+                return [f"the nodes run in a circle: {plain(' <- '.join(map(plain, circle)), 400)}"]
             elif key in graph and key not in done:
-                path.append(key)
+                path[key] = None
                 stack.append((key, True))
                 stack.extend((link.node, False) for link in graph[key].links().values())
     return []
@@ -162,6 +167,6 @@ def _ask_node(cls: type[ComfyNode], node: GraphNode, named: Sequence[str] | None
     verdict = cls.validate_inputs(**given)
     if verdict is True:
         return []
-    shown = ", ".join(f"{name} = {value!r}" for name, value in given.items() if value is not None)
+    values = ", ".join(f"{name} = {shown(value)}" for name, value in given.items() if value is not None)
     reason = verdict if isinstance(verdict, str) else "the node refuses its inputs"
-    return [f"{node}: {reason}" + (f" (given {shown})" if shown else "")]
+    return [f"{node}: {reason}" + (f" (given {values})" if values else "")]

@@ -64,7 +64,7 @@ class _Group:
     text_length: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _RunListener:
     """One sampling run."""
 

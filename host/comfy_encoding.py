@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning, Placeholders
+from ..core.messages import shown
 from .comfy_gradients import saving_copies, wants_gradients
 from .comfy_parts import encoder_names
 from .comfy_text import Reading, read
+from .prompt_syntax import check_unweighted, read_syntax
 from .token_table import check_widths, placeholder_sizes
 
 
@@ -70,21 +72,32 @@ def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
 
 
 def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:
-    """Rows (n, d) float32 of a word's tokens in each encoder's table, as in force. Raises ``ValueError`` for none."""
+    """Rows (n, d) float32 of a word's tokens in each encoder's table, as in force; ``embedding:name`` gives its own.
+
+    Raises ``ValueError`` for a word without tokens, and for one with a weight.
+    """
     import comfy.model_management as management
 
     management.load_models_gpu([clip.patcher])
+    check_unweighted(read_syntax(word), word)
     tokens, vectors = read(clip, word, {}).tokens, {}
     for name in encoder_names(clip):
         end = getattr(clip.tokenizer, name).end_token
         entries = [entry[0] for entry in tokens[name.removeprefix("clip_")][0][1:]]
-        ids = entries[: entries.index(end)]
-        if not ids:
-            raise ValueError(f"{word!r} has no tokens; give a word")
-        with torch.no_grad():
-            index = torch.tensor(ids, device=clip.patcher.load_device)
-            vectors[name] = _table(clip, name)(index, out_dtype=torch.float32).cpu().clone()
+        own = entries[: next(at for at, entry in enumerate(entries) if not isinstance(entry, Tensor) and entry == end)]
+        if not own:
+            raise ValueError(f"{shown(word)} has no tokens; give a word")
+        vectors[name] = torch.stack([_row(clip, name, entry) for entry in own])
     return vectors
+
+
+def _row(clip: Any, name: str, entry: int | Tensor) -> Tensor:
+    """The vector (d,) float32 of a token id, or of an embedding as it is."""
+    if isinstance(entry, Tensor):
+        return entry.detach().float().cpu().clone()
+    with torch.no_grad():
+        index = torch.tensor([entry], device=clip.patcher.load_device)
+        return _table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
 def _check(clip: Any, placeholders: Placeholders) -> None:

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from ..core.backbone import Placeholders, Token, TokenizedText
 from .comfy_parts import encoder_names
-from .token_table import read_pieces, split_at
-
-_KEYWORD = "embedding:"
-_MARK = "concept-atelier-{}"  # without white space, comma, colon or bracket: nothing of the prompt syntax cuts it
+from .prompt_syntax import KEYWORD, missing_embedding, read_syntax, refuse_letters, with_marks
+from .token_table import read_pieces
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Vectors:
     rows: int
 
 
-@dataclass
+@dataclass(eq=False)
 class _Ears:
     """A copy of one encoder's tokenizer, that knows our vectors and notes what it reads."""
 
@@ -45,27 +43,38 @@ class _Ears:
         return listening
 
     def _read(self, text: str) -> Any:
+        refuse_letters(text)  # versions differ in what they take for an embedding
         self.heard.append(text)
         return self.stock.tokenizer(text)
 
-    def _find(self, written: str) -> tuple[Tensor, str]:
-        """Vectors (n, d) of an embedding, and what is left of the text behind its name."""
-        name, *rest = written.split() or [""]
+    def _find(self, written: str) -> tuple[Any, ...]:
+        """What the stock method answers, vectors (n, d) of ours first where it was asked for them.
+
+        What stands behind the vectors in its answer differs by version (the text that is left, since 0.28 the cleaned
+        name before it): it goes back as it came.
+        """
+        name = next(iter(written.split()), "")
         if not name:
             raise FileNotFoundError("the prompt says 'embedding:' without a name behind it")
         if name in self.ours:
-            called, vectors = self.ours[name]
-            found, left = vectors, " ".join(rest)
+            called, found = self.ours[name]
+            _, *others = self._without_folders()._try_get_embedding(written)
         else:
-            found, left = self.stock._try_get_embedding(written)
-            called = _KEYWORD + name.strip(",")
+            called = KEYWORD + name.strip(",")
+            found, *others = self.stock._try_get_embedding(written)
             if found is None:
-                raise FileNotFoundError(f"no embedding named {name.strip(',')!r} is in the embeddings folders")
+                raise FileNotFoundError(f"{missing_embedding(name.strip(','))} in the embeddings folders")
         self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found)))
-        return found, left
+        return found, *others
+
+    def _without_folders(self) -> Any:
+        """A copy of the stock tokenizer that finds no embedding, and reads no folder to know it."""
+        without = copy.copy(self.stock)
+        without.embedding_directory = []
+        return without
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tokens may be vectors
 class Reading:
     """A prompt as ComfyUI's tokenizer gives it, and what the first encoder's tokenizer met, in order."""
 
@@ -82,9 +91,11 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
     """Tokenize a prompt, placeholders standing as their vectors.
 
     Raises ``FileNotFoundError`` for ``embedding:name`` without such a file. (CLIP Text Encode leaves it out with a line
-    in the log; the picture then lacks it silently.)
+    in the log; the picture then lacks it silently.) Raises ``ValueError`` for syntax that would be read as letters, see
+    :func:`~.prompt_syntax.read_syntax`.
     """
-    marks = {_MARK.format(i): name for i, name in enumerate(placeholders)}
+    marked, marks = with_marks(text, placeholders)
+    read_syntax(marked)
     reader, first = copy.copy(clip.tokenizer), None
     for encoder in encoder_names(clip):
         ours = {mark: (name, placeholders[name][encoder]) for mark, name in marks.items()}
@@ -93,7 +104,7 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
         first = first or ears
     listening = copy.copy(clip)
     listening.tokenizer = reader
-    tokens = listening.tokenize(_with_marks(text, {name: mark for mark, name in marks.items()}))
+    tokens = listening.tokenize(marked)
     assert first is not None
     return Reading(tokens, tuple(first.heard))
 
@@ -112,10 +123,6 @@ def tokenized(clip: Any, text: str, placeholders: Placeholders) -> TokenizedText
     return TokenizedText(tokens, start=0, end=end, length=len(ids))
 
 
-def _with_marks(text: str, marks: Mapping[str, str]) -> str:
-    return "".join(f" {_KEYWORD}{marks[part]} " if part in marks else part for part in split_at(text, marks))
-
-
 def _pieces(reading: Reading, tokenizer: Any) -> Iterator[tuple[int | None, Token]]:
     """Id (None for a vector) and token, without its position, of everything that was read, in order."""
     word = 0
@@ -125,7 +132,7 @@ def _pieces(reading: Reading, tokenizer: Any) -> Iterator[tuple[int | None, Toke
                 yield None, Token("" if row else heard.name.lower(), -1, word, heard.name)
             word += 1
             continue
-        pieces = list(read_pieces(heard, tokenizer, {}))
+        pieces = list(read_pieces(heard, tokenizer))
         for piece in pieces:
             yield piece.id, Token(piece.text, -1, word + piece.word)
         word += pieces[-1].word + 1 if pieces else 0

@@ -27,7 +27,7 @@ class Caption:
     wrong: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """A title over a source (in a frame of its colour) and the pictures drawn after it, each with its caption."""
 

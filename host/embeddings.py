@@ -1,46 +1,53 @@
 """``embedding:name`` in prompts, as ComfyUI writes learnt tokens that lie in files."""
 
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..core.backbone import Backbone, Placeholders
+from ..core.backbone import Placeholders
 from ..core.files import load_embedding
 from . import folders
-
-_EMBEDDING = re.compile(r"(?:(?<=\s)|^)embedding:([^\s,]+)")
-_WEIGHT = re.compile(r"(?<!\\)[()]")
+from .prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_syntax, with_marks
 
 
-def read_prompt(text: str, backbone: Backbone, extra_folders: tuple[Path, ...]) -> tuple[str, Placeholders]:
-    """A prompt with ``<embedding:name>`` where it says ``embedding:name``, and what stands there.
+def read_prompts(
+    texts: Sequence[str], placeholders: Placeholders, widths: Mapping[str, int], extra_folders: tuple[Path, ...] = ()
+) -> tuple[list[list[Part]], Placeholders]:
+    """The parts of each prompt, and the vectors of all that they refer to.
+
+    Args:
+        texts: prompts in ComfyUI's syntax.
+        placeholders: what stands for ``<apple>`` and the like.
+        widths: of each text encoder's table; files that do not fit are refused.
+        extra_folders: where embeddings are looked up first.
+
+    Returns:
+        the parts, references by the names of placeholders; the placeholders given, and ``embedding:name`` of files.
 
     Raises:
-        ValueError: for prompt weights, and for embeddings of another model.
+        ValueError: as :func:`~.prompt_syntax.read_syntax` does, and for embeddings of another model.
         FileNotFoundError: for embeddings that are in none of the folders. (ComfyUI leaves them out with a line in its
             log; the picture then lacks them silently.)
     """
-    if _WEIGHT.search(text):
-        raise ValueError(
-            f"the prompt {text!r} has brackets, and prompt weights such as (word:1.2) work in ComfyUI only; "
-            "take them out, or write \\( and \\) for plain brackets"
-        )
-    placeholders: dict[str, Any] = {}
-    for name in _EMBEDDING.findall(text):
-        tokens = load_embedding(find_embedding(name, extra_folders), backbone.text_widths)
-        placeholders[f"<embedding:{name}>"] = next(iter(tokens.vectors.values()))
-    return mark_embeddings(text).replace("\\(", "(").replace("\\)", ")"), placeholders
-
-
-def mark_embeddings(text: str) -> str:
-    """A text with ``<embedding:name>`` where it says ``embedding:name``."""
-    return _EMBEDDING.sub(r"<embedding:\1>", text)
+    read, known = [], dict(placeholders)
+    for text in texts:
+        marked, marks = with_marks(text, placeholders)
+        parts = read_syntax(marked)
+        names = [part.name for part in parts if isinstance(part, Reference) and part.name not in marks]
+        for name in names:
+            if KEYWORD + name not in known:
+                tokens = load_embedding(find_embedding(name, extra_folders), widths)
+                known[KEYWORD + name] = next(iter(tokens.vectors.values()))
+        read.append(named(parts, marks))
+    return read, known
 
 
 def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     """The file of an embedding named with or without its ending; sub-folders are searched, too, as in ComfyUI."""
     wanted = name if name.endswith(".safetensors") else f"{name}.safetensors"
-    relative = folders.safe_name(wanted, "embedding name")
+    try:
+        relative = folders.safe_name(wanted, "embedding name")
+    except folders.BadNameError as error:
+        raise folders.BadNameError(f"{missing_embedding(name)}; {error}") from error
     searched = [*extra_folders, *folders.current().models.get("embeddings", ())]
     for folder in searched:
         found = [folder / relative, *sorted(folder.rglob(relative.name))]
@@ -48,4 +55,4 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
         if match is not None:
             return match
     looked = ", ".join(map(str, searched)) or "no folder"
-    raise FileNotFoundError(f"no embedding named {name!r}; looked in {looked}")
+    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}")

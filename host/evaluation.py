@@ -34,7 +34,7 @@ class SourceSettings:
     average: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores, and the pictures they are of.
 

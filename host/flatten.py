@@ -11,10 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.messages import plain
 from .graph import GraphNode, Link, WorkflowError
 from .registry import VIRTUAL, Registry
-from .ui_format import BYPASSED, MUTED, SUBGRAPH_INPUT, SUBGRAPH_OUTPUT, UiGraph, UiNode, UiSlot, UiWorkflow
-from .widgets import CONTROL_VALUES, widget_values
+from .ui_format import BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
+from .widgets import is_control, widget_values
+
+MOST_NODES = 200_000
+"""Nodes of all canvases of an opened workflow, notes included."""
+MOST_LEVELS = 100
+"""Subgraphs inside one another."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,33 @@ class Scope:
         return ":".join([*self.path, node.id])
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What feeds the input at ``position`` of a node, where a value of the type ``kind`` is wanted?"""
+
+    scope: Scope
+    node: UiNode
+    position: int
+    kind: str
+
+    def mark(self) -> tuple[Any, ...]:
+        return self.scope.path, self.node.id, self.position, self.kind
+
+    def __str__(self) -> str:
+        return f'{self.node}, input "{plain(self.node.inputs[self.position].name)}"'
+
+
+Answer = Link | Value | None
+
+
 def flatten(workflow: UiWorkflow, registry: Registry) -> dict[str, GraphNode]:
     """The executable graph of a workflow.
 
     Nodes of unknown classes are kept with their links only, for the check that follows to name them.
 
     Raises:
-        WorkflowError: for links that lead nowhere, circles of front-end nodes, subgraphs that contain themselves.
+        WorkflowError: for links that lead nowhere, circles of front-end nodes, subgraphs that contain themselves or
+            open into more nodes than :data:`MOST_NODES`.
     """
     return _Flattener(workflow, registry).run()
 
@@ -53,6 +79,9 @@ class _Flattener:
     def __init__(self, workflow: UiWorkflow, registry: Registry) -> None:
         self._workflow, self._registry = workflow, registry
         self._problems: list[str] = []
+        self._opened = 0
+        self._known: dict[tuple[Any, ...], Answer] = {}
+        self._promoted_of: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def run(self) -> dict[str, GraphNode]:
         nodes = {scope.id_of(node): (scope, node) for scope, node in self._running(Scope(self._workflow.top))}
@@ -66,6 +95,7 @@ class _Flattener:
 
     def _running(self, scope: Scope) -> Iterator[tuple[Scope, UiNode]]:
         """Every node that runs, subgraphs opened, with the canvas it stands on."""
+        self._count(scope)
         for node in scope.graph.nodes.values():
             if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
                 continue
@@ -75,6 +105,14 @@ class _Flattener:
                 raise WorkflowError([f"{node}: the subgraph contains itself"])
             else:
                 yield from self._running(self._inside(scope, node))
+
+    def _count(self, scope: Scope) -> None:
+        """Subgraphs that use one another several times over grow without end while they are opened."""
+        self._opened += 1 + len(scope.graph.nodes)
+        if self._opened > MOST_NODES:
+            raise WorkflowError([f"opened, the workflow has more than {MOST_NODES} nodes; does a subgraph multiply?"])
+        if len(scope.path) > MOST_LEVELS:
+            raise WorkflowError([f"{scope.holder}: subgraphs lie more than {MOST_LEVELS} deep inside one another"])
 
     def _inside(self, scope: Scope, node: UiNode) -> Scope:
         return Scope(self._workflow.subgraphs[node.type], (*scope.path, node.id), node, scope)
@@ -89,69 +127,92 @@ class _Flattener:
         known = node.type in self._registry
         values = widget_values(self._registry.schema(node.type), node.widgets_values) if known else {}
         for position, slot in enumerate(node.inputs):
-            found = self._input(scope, node, position, slot.type, frozenset())
+            found = self._answer(_Asked(scope, node, position, slot.type))
             if found is not None:
                 values[slot.name] = found.value if isinstance(found, Value) else found
         return values
 
-    def _input(self, scope: Scope, node: UiNode, position: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
-        """What feeds the input at ``position``."""
-        slot = node.inputs[position]
-        if slot.link is None:
+    def _answer(self, asked: _Asked) -> Answer:
+        """Walk from input to input until something that runs, a value or nothing is found.
+
+        A loop, not a recursion, since chains may be longer than Python's stack; every answer is kept for all inputs
+        that the walk came past, since many may hang on one chain.
+        """
+        passed: dict[tuple[Any, ...], None] = {}
+        found: _Asked | Answer = asked
+        while isinstance(found, _Asked):
+            mark = found.mark()
+            if mark in self._known:
+                found = self._known[mark]
+            elif mark in passed:
+                self._problems.append(f"{asked}: its link runs in a circle")
+                found = None
+            else:
+                passed[mark] = None
+                found = self._input(found)
+        self._known.update(dict.fromkeys(passed, found))
+        return found
+
+    def _input(self, asked: _Asked) -> _Asked | Answer:
+        """One step of the walk: what feeds an input, or the next input that tells."""
+        scope, key = asked.scope, asked.node.inputs[asked.position].link
+        if key is None:
             return None
-        mark = f"{scope.id_of(node)}<{position}"
-        if mark in seen:
-            self._problems.append(f'{node}, input "{slot.name}": its link runs in a circle')
-            return None
-        link = scope.graph.links.get(slot.link)
+        link = scope.graph.links.get(key)
         if link is None:
-            self._problems.append(f'{node}, input "{slot.name}": link {slot.link} is missing from the file')
+            self._problems.append(f"{asked}: link {plain(key)} is missing from the file")
+            return None
+        if link.origin_slot < 0:
+            self._problems.append(f"{asked}: linked to output {link.origin_slot} of node {plain(link.origin)}")
             return None
         if link.origin == SUBGRAPH_INPUT and scope.outer is not None:
-            return self._subgraph_input(scope, link.origin_slot, kind, seen | {mark})
+            return self._subgraph_input(scope, link.origin_slot, asked.kind)
         origin = scope.graph.nodes.get(link.origin)
         if origin is None:
-            self._problems.append(f'{node}, input "{slot.name}": linked to node {link.origin}, which does not exist')
+            self._problems.append(f"{asked}: linked to node {plain(link.origin)}, which does not exist")
             return None
-        return self._output(scope, origin, link.origin_slot, kind, seen | {mark})
+        return self._output(scope, origin, link.origin_slot, asked.kind)
 
-    def _subgraph_input(self, scope: Scope, position: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+    def _subgraph_input(self, scope: Scope, position: int, kind: str) -> _Asked | Answer:
         """What feeds a subgraph's own input: a link of the node that holds it, or that node's copy of the widget."""
         holder, outer = scope.holder, scope.outer
-        if holder is None or outer is None or position >= len(scope.graph.inputs):
+        if holder is None or outer is None or not 0 <= position < len(scope.graph.inputs):
             return None
         name = scope.graph.inputs[position].name
         slot = next((i for i, entry in enumerate(holder.inputs) if entry.name == name), None)
         if slot is not None and holder.inputs[slot].link is not None:
-            return self._input(outer, holder, slot, kind, seen)
-        promoted = _promoted(holder, scope.graph)
-        return Value(promoted[name]) if promoted.get(name) is not None else None
+            return _Asked(outer, holder, slot, kind)
+        if scope.path not in self._promoted_of:
+            self._promoted_of[scope.path] = _promoted(holder, scope.graph)
+        value = self._promoted_of[scope.path].get(name)
+        return None if value is None else Value(value)
 
-    def _output(self, scope: Scope, node: UiNode, slot: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
+    def _output(self, scope: Scope, node: UiNode, slot: int, kind: str) -> _Asked | Answer:
         """What really comes out of an output; a link to a node that does not run is taken out at the end."""
         if node.mode == BYPASSED:
             position = _bypass(node, slot, kind)
-            return None if position is None else self._input(scope, node, position, node.inputs[position].type, seen)
+            return None if position is None else _Asked(scope, node, position, node.inputs[position].type)
         if node.type in self._workflow.subgraphs:
-            return self._subgraph_output(self._inside(scope, node), slot, kind, seen)
+            return self._subgraph_output(self._inside(scope, node), slot, kind)
         if node.type == "Reroute":
-            return self._input(scope, node, 0, kind, seen) if node.inputs else None
+            return _Asked(scope, node, 0, kind) if node.inputs else None
         if node.type == "PrimitiveNode":
-            return Value(node.widgets_values[0]) if node.widgets_values else None
+            stored = node.widgets_values
+            return Value(stored[0]) if isinstance(stored, list) and stored else None
         return None if node.type in VIRTUAL else Link(scope.id_of(node), slot)
 
-    def _subgraph_output(self, inside: Scope, slot: int, kind: str, seen: frozenset[str]) -> Link | Value | None:
-        links = inside.graph.links.values()
-        link = next((x for x in links if x.target == SUBGRAPH_OUTPUT and x.target_slot == slot), None)
-        if link is None:
+    def _subgraph_output(self, inside: Scope, slot: int, kind: str) -> _Asked | Answer:
+        link = inside.graph.outlets.get(slot)
+        if link is None or len(inside.path) > MOST_LEVELS:
             return None
         if link.origin == SUBGRAPH_INPUT:
-            return self._subgraph_input(inside, link.origin_slot, kind, seen)
+            return self._subgraph_input(inside, link.origin_slot, kind)
         origin = inside.graph.nodes.get(link.origin)
         if origin is None:
-            self._problems.append(f'subgraph "{inside.graph.name}": output {slot} is linked to a node that is missing')
+            name = plain(inside.graph.name)
+            self._problems.append(f'subgraph "{name}": output {slot} is linked to a node that is missing')
             return None
-        return self._output(inside, origin, link.origin_slot, kind, seen)
+        return self._output(inside, origin, link.origin_slot, kind)
 
 
 def _holders(scope: Scope, kind: str, workflow: UiWorkflow) -> bool:
@@ -200,32 +261,29 @@ def _promoted_names(holder: UiNode, inner: UiGraph, count: int) -> list[str]:
     Three ways of writing are in use: one value for each promoted input; the same with an extra value behind seeds; and
     one for each entry of ``proxyWidgets``, where "-1" marks a promoted input and the others keep their value inside.
     """
-    proxies = holder.properties.get("proxyWidgets") or []
-    names = [entry.name for entry in inner.inputs if _is_promoted(entry, inner)]
-    if count <= len(proxies) and any(str(node) == "-1" for node, *_ in proxies):
-        return [str(name) if str(node) == "-1" else "" for node, name, *_ in proxies]
+    proxies = _proxies(holder)
+    names = [entry.name for position, entry in enumerate(inner.inputs) if position in inner.widget_inputs]
+    if count <= len(proxies) and any(node == "-1" for node, _ in proxies):
+        return [name if node == "-1" else "" for node, name in proxies]
     if count > len(names):
         return _with_controls(names, holder.widgets_values)
     return names
+
+
+def _proxies(holder: UiNode) -> list[tuple[str, str]]:
+    """(node, widget) of each entry of ``proxyWidgets``; empty texts for entries that are none."""
+    entries = holder.properties.get("proxyWidgets")
+    pairs = (entry[:2] if isinstance(entry, list) else () for entry in (entries if isinstance(entries, list) else ()))
+    return [(plain(pair[0]), str(pair[1])) if len(pair) == 2 else ("", "") for pair in pairs]
 
 
 def _with_controls(names: list[str], stored: list[Any]) -> list[str]:
     ordered: list[str] = []
     waiting = list(names)
     for position, value in enumerate(stored):
-        control = position > 0 and value in CONTROL_VALUES and isinstance(stored[position - 1], int)
+        control = position > 0 and is_control(value) and isinstance(stored[position - 1], int)
         ordered.append("" if control or not waiting else waiting.pop(0))
     return ordered
-
-
-def _is_promoted(entry: UiSlot, inner: UiGraph) -> bool:
-    """Whether a subgraph's input feeds a widget inside."""
-    position = inner.inputs.index(entry)
-    targets = [x for x in inner.links.values() if x.origin == SUBGRAPH_INPUT and x.origin_slot == position]
-    slots = [
-        inner.nodes[x.target].inputs[x.target_slot : x.target_slot + 1] for x in targets if x.target in inner.nodes
-    ]
-    return any(slot.widget for found in slots for slot in found)
 
 
 def _without_dead_links(inputs: dict[str, Any], nodes: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..core.json_texts import BadJsonError, kind_of
+from ..core.messages import MOST_SHOWN, listed, paragraph, plain, shown
+
 
 class WorkflowError(ValueError):
-    """A workflow that cannot run; the message lists every problem that was found."""
+    """A workflow that cannot run; the message lists the first problems that were found, ``problems`` all of them."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        lines = [f"- {problem}" for problem in self.problems]
-        count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        lines = [f"- {paragraph(problem)}" for problem in self.problems[:MOST_SHOWN]]
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"- and {len(self.problems) - MOST_SHOWN} more")
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n".join([f"the workflow has {count}:", *lines]))
 
 
@@ -33,7 +38,7 @@ class GraphNode:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f'node {self.id} "{self.title}" ({self.class_type})'
+        return f'node {plain(self.id)} "{plain(self.title)}" ({plain(self.class_type)})'
 
     def with_input(self, name: str, value: Any) -> "GraphNode":
         return replace(self, inputs={**self.inputs, name: value})
@@ -61,7 +66,7 @@ def read_api(workflow: Mapping[str, Any]) -> dict[str, GraphNode]:
     Raises:
         WorkflowError: for entries that are no nodes.
     """
-    problems = [f"node {key}: {issue}" for key, entry in workflow.items() if (issue := _malformed(entry))]
+    problems = [f"node {plain(key)}: {issue}" for key, entry in workflow.items() if (issue := _malformed(entry))]
     if problems:
         raise WorkflowError(problems)
     return {str(key): _read_node(str(key), entry) for key, entry in workflow.items()}
@@ -93,29 +98,38 @@ def find_node(graph: Graph, name: str) -> GraphNode:
     if len(found) == 1:
         return found[0]
     candidates = found or graph.values()
-    listing = "; ".join(str(node) for node in candidates) or "the workflow is empty"
-    which = f"{len(found)} nodes are called {name!r}, use the id" if found else f"no node is called {name!r}"
+    listing = listed(map(str, candidates), letters=300) or "the workflow is empty"
+    which = f"{len(found)} nodes are called {shown(name)}, use the id" if found else f"no node is called {shown(name)}"
     raise LookupError(f"{which}: {listing}")
+
+
+def node_id(value: Any, where: str) -> str:
+    """An id as files write it, a text or a whole number. Raises :class:`~..core.json_texts.BadJsonError`."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise BadJsonError(f"{where} names {shown(value)}, expected an id (a text or a whole number)")
+    return value if isinstance(value, str) else shown(value)
 
 
 def _malformed(entry: Any) -> str | None:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("class_type"), str):
-        return 'expected {"class_type": "...", "inputs": {...}}, got ' + repr(entry)[:80]
-    if not isinstance(entry.get("inputs", {}), Mapping):
-        return f'"inputs" must map names to values or links, got {entry["inputs"]!r}'[:160]
+        return 'expected {"class_type": "...", "inputs": {...}}, got ' + shown(entry)
+    if not isinstance(entry.get("inputs") or {}, Mapping):
+        return f'"inputs" must map names to values or links, got {shown(entry["inputs"])}'
+    if not isinstance(entry.get("_meta") or {}, Mapping):
+        return f'"_meta" is {kind_of(entry["_meta"])}, expected a map'
     return None
 
 
 def _read_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
     title = str((entry.get("_meta") or {}).get("title") or entry["class_type"])
-    values = {name: _read_value(value) for name, value in (entry.get("inputs") or {}).items()}
+    values = {str(name): _read_value(value) for name, value in (entry.get("inputs") or {}).items()}
     return GraphNode(key, entry["class_type"], title, values)
 
 
 def _read_value(value: Any) -> Any:
     """Lists are links; a list that is meant as a value comes wrapped as ``{"__value__": [...]}``."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
-        return Link(str(value[0]), value[1])
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and type(value[1]) is int:
+        return Link(node_id(value[0], "a link"), value[1])
     return value["__value__"] if isinstance(value, Mapping) and set(value) == {"__value__"} else value
 
 

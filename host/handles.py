@@ -57,7 +57,7 @@ class Capture:
         return cls(recorder.tap, None, recorder.begin)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelHandle:
     """A denoiser.
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..core.messages import listed, plain, shown
 from .graph import Graph, GraphNode, WorkflowError, find_node
 from .registry import Registry
 from .values import BadValueError, parse_text
@@ -25,7 +26,7 @@ def apply_overrides(graph: Graph, overrides: Mapping[str, Any], registry: Regist
             node = _override(changed, target, value, registry)
             changed[node.id] = node
         except (LookupError, BadValueError) as error:
-            problems.append(f"setting {target}: {error.args[0]}")
+            problems.append(f"setting {plain(target)}: {error.args[0]}")
     if problems:
         raise WorkflowError(problems)
     return changed
@@ -41,5 +42,5 @@ def _override(graph: Graph, target: str, value: Any, registry: Registry) -> Grap
             known = [entry.id for entry in registry.schema(node.class_type).inputs]
         near = difflib.get_close_matches(input_id, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise LookupError(f"{node} has no input {input_id!r}, it has {', '.join(known) or 'none'}{hint}")
+        raise LookupError(f"{node} has no input {shown(input_id)}, it has {listed(known) or 'none'}{hint}")
     return node.with_input(input_id, parse_text(value, entry) if isinstance(value, str) else value)

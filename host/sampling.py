@@ -87,7 +87,7 @@ def sample(
     return {**latent, "samples": samples}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Guided:
     """The clean latent that the model sees under guidance."""
 

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..core.backbone import Conditioning, Placeholders
+from ..core.messages import shown
+from .embeddings import read_prompts
 from .handles import ClipHandle, TextEncoder
-from .token_table import Layout, check_widths, lay_out, placeholder_sizes, read_pieces
+from .prompt_syntax import Part, check_unweighted
+from .token_table import Layout, check_widths, lay_out, pieces_of, placeholder_sizes
 from .weight_patches import call_with, constants
 
 
@@ -19,35 +22,68 @@ def text_widths(clip: ClipHandle) -> dict[str, int]:
 
 
 def word_vectors(clip: ClipHandle, word: str) -> dict[str, Tensor]:
-    """Rows (n, d) of a word's tokens in each encoder's table, copied. Raises ``ValueError`` for an empty word."""
-    vectors: dict[str, Tensor] = {}
+    """Rows (n, d) of a word's tokens in each encoder's table, copied; ``embedding:name`` gives the file's own.
+
+    Raises ``ValueError`` for an empty word, and for one with a weight.
+    """
+    (parts,), learnt = _read(clip, [word], {})
+    check_unweighted(parts, word)
+    sizes, vectors = placeholder_sizes(learnt), {}
     for name, encoder in clip.encoders.items():
-        ids = [piece.id for piece in read_pieces(word, encoder.tokenizer, {})]
-        if not ids:
-            raise ValueError(f"{word!r} has no tokens; give a word")
-        vectors[name] = _table(encoder).detach()[ids].clone()
+        table = _table(encoder).detach()
+        rows = [
+            table[piece.id] if piece.placeholder is None else learnt[piece.placeholder][name][piece.index].to(table)
+            for piece in pieces_of(parts, encoder.tokenizer, sizes)
+        ]
+        if not rows:
+            raise ValueError(f"{shown(word)} has no tokens; give a word")
+        vectors[name] = torch.stack(rows)
     return vectors
 
 
 def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None) -> Layout:
-    """How the first encoder reads a text (CLIP towers of one model share their vocabulary)."""
+    """How the first encoder reads a text (CLIP towers of one model share their vocabulary).
+
+    Raises as :func:`~.embeddings.read_prompts` does, and as :func:`~.token_table.lay_out`.
+    """
+    (parts,), given = _read(clip, [text], placeholders or {})
     encoder = next(iter(clip.encoders.values()))
-    return lay_out(text, encoder.tokenizer, placeholder_sizes(placeholders or {}))
+    return lay_out(parts, encoder.tokenizer, placeholder_sizes(given))
 
 
 def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | None) -> Conditioning:
-    """Context (B, 77, sum of widths) and the last encoder's pooled output (B, d) as ``pooled_output``."""
+    """Context (B, 77, sum of widths) and the last encoder's pooled output (B, d) as ``pooled_output``.
+
+    A weight w moves what a position says away from what it says in the empty text, ``e + w * (z - e)``, as in ComfyUI;
+    the pooled output knows no weights. Raises as :func:`first_layout` does.
+    """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
-    given = placeholders or {}
-    check_widths(text_widths(clip), given)
+    check_widths(text_widths(clip), placeholders or {})
+    read, given = _read(clip, texts, placeholders or {})
     sizes = placeholder_sizes(given)
     contexts: list[Tensor] = []
     for name, encoder in clip.encoders.items():
-        layouts = [lay_out(text, encoder.tokenizer, sizes) for text in texts]
-        context, pooled = _run(encoder, layouts, {key: vectors[name] for key, vectors in given.items()})
+        layouts = [lay_out(parts, encoder.tokenizer, sizes) for parts in read]
+        vectors = {key: vectors[name] for key, vectors in given.items()}
+        context, pooled = _run_weighted(encoder, layouts, vectors)
         contexts.append(context)
     return Conditioning(torch.cat(contexts, dim=-1), {"pooled_output": pooled})
+
+
+def _read(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders) -> tuple[list[list[Part]], Placeholders]:
+    return read_prompts(texts, placeholders, text_widths(clip), clip.embedding_folders)
+
+
+def _run_weighted(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """:func:`_run`, and the prompt's weights applied to the context."""
+    asked = [layout.weights() for layout in layouts]
+    if all(weight == 1.0 for row in asked for weight in row):
+        return _run(encoder, layouts, vectors)
+    context, pooled = _run(encoder, [*layouts, lay_out([], encoder.tokenizer, {})], vectors)
+    context, empty = context[:-1], context[-1:]
+    weights = torch.tensor(asked, device=context.device, dtype=context.dtype)[..., None]  # (B, L, 1)
+    return torch.where(weights == 1, context, empty + weights * (context - empty)), pooled[:-1]
 
 
 def _run(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

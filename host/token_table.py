@@ -8,14 +8,16 @@ placeholders such as ``<apple>`` stand between them without ever reaching the to
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
-from ..core.backbone import Placeholders, Token, TokenizedText
+from ..core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
+from ..core.messages import shown
+from .prompt_syntax import Part, Reference
 
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
@@ -30,6 +32,7 @@ class Piece:
         id: token id; 0 stands in where a placeholder's vector will be.
         placeholder: the placeholder's name, or None.
         index: which of the placeholder's vectors.
+        weight: of the prompt, 1 where it says none.
     """
 
     text: str
@@ -37,6 +40,7 @@ class Piece:
     id: int
     placeholder: str | None = None
     index: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Layout:
     ids: tuple[int, ...]
     pieces: tuple[Piece, ...]
     end: int
+
+    def weights(self) -> list[float]:
+        """The prompt's weight of each position; 1 for start, end and padding."""
+        own = [1.0, *(piece.weight for piece in self.pieces)]
+        return own + [1.0] * (len(self.ids) - len(own))
 
     def tokenized(self) -> TokenizedText:
         tokens = tuple(Token(p.text, i, p.word, p.placeholder) for i, p in enumerate(self.pieces, 1))
@@ -76,48 +85,54 @@ def check_widths(widths: Mapping[str, int], placeholders: Placeholders) -> None:
                 )
 
 
-def split_at(text: str, names: Iterable[str]) -> list[str]:
-    """The parts of a text, cut before and after each of the names, which are parts of their own."""
-    longest_first = sorted(names, key=len, reverse=True)
-    return re.split("(" + "|".join(re.escape(name) for name in longest_first) + ")", text) if longest_first else [text]
-
-
 def _rows(name: str, tensor: Tensor) -> int:
     if tensor.ndim != 2:
         raise ValueError(f"vectors of {name} must have shape (n, width), got {tuple(tensor.shape)}")
     return tensor.shape[0]
 
 
-def lay_out(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Layout:
+def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Layout:
     """Ids of a text for one encoder: start, pieces, end, padding.
 
-    Raises ``ValueError`` for a text that does not fit.
+    Args:
+        parts: of the prompt, references by the names of placeholders.
+        tokenizer: the encoder's.
+        sizes: how many positions each placeholder takes.
+
+    Raises :class:`~..core.backbone.TextTooLongError` for a text that does not fit.
     """
     length = int(tokenizer.model_max_length)
-    pieces = tuple(read_pieces(text, tokenizer, placeholders))
+    pieces = tuple(pieces_of(parts, tokenizer, sizes))
     if len(pieces) > length - 2:
-        raise ValueError(
+        begins = "".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
+        raise TextTooLongError(
             f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
-            f"shorten it by {len(pieces) - length + 2} (it begins {text[:60]!r})"
+            f"shorten it by {len(pieces) - length + 2} (it begins {shown(begins[:60])})"
         )
     ids = [tokenizer.bos_token_id, *(piece.id for piece in pieces), tokenizer.eos_token_id]
     padding = [tokenizer.pad_token_id] * (length - len(ids))
     return Layout((*ids, *padding), pieces, end=len(pieces) + 1)
 
 
-def read_pieces(text: str, tokenizer: Any, placeholders: dict[str, int]) -> Iterator[Piece]:
-    """The pieces of a text in order; words are numbered from 0 across placeholders."""
+def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Iterator[Piece]:
+    """The pieces of a prompt in order; words are numbered from 0 across its parts. See :func:`lay_out`."""
     word = 0
-    for part in split_at(text, placeholders):
-        if part in placeholders:
-            for index in range(placeholders[part]):
-                yield Piece("" if index else part.lower(), word, 0, part, index)
+    for part in parts:
+        if isinstance(part, Reference):
+            for index in range(sizes[part.name]):
+                yield Piece("" if index else part.name.lower(), word, 0, part.name, index, part.weight)
             word += 1
             continue
-        for written in written_words(part):
-            for name, piece in _encode_word(written, tokenizer):
-                yield Piece(piece, word, tokenizer.convert_tokens_to_ids(name))
-            word += 1
+        for piece in read_pieces(part.text, tokenizer, word):
+            yield replace(piece, weight=part.weight)
+            word = piece.word + 1
+
+
+def read_pieces(text: str, tokenizer: Any, first: int = 0) -> Iterator[Piece]:
+    """The pieces of plain words in order; words are numbered from ``first``."""
+    for word, written in enumerate(written_words(text), first):
+        for name, piece in _encode_word(written, tokenizer):
+            yield Piece(piece, word, tokenizer.convert_tokens_to_ids(name))
 
 
 def written_words(text: str) -> list[str]:

@@ -1,10 +1,14 @@
 """The workflow format that people share, read into dataclasses: nodes with slots, links, subgraph definitions."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from .graph import WorkflowError
+from ..core.json_texts import BadJsonError, a_list, a_map, a_text, a_whole
+from ..core.messages import plain
+from .graph import WorkflowError, node_id
 
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 """Node modes; every other mode runs like ALWAYS."""
@@ -47,7 +51,7 @@ class UiNode:
     properties: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f'node {self.id} "{self.title}" ({self.type})'
+        return f'node {plain(self.id)} "{plain(self.title)}" ({plain(self.type)})'
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,22 @@ class UiGraph:
     links: Mapping[str, UiLink]
     inputs: tuple[UiSlot, ...] = ()
     outputs: tuple[UiSlot, ...] = ()
+
+    @cached_property
+    def outlets(self) -> Mapping[int, UiLink]:
+        """The link that feeds each output of a subgraph."""
+        ends = [link for link in self.links.values() if link.target == SUBGRAPH_OUTPUT]
+        return {link.target_slot: link for link in reversed(ends)}
+
+    @cached_property
+    def widget_inputs(self) -> frozenset[int]:
+        """The inputs of a subgraph that feed a widget inside."""
+        starts = [link for link in self.links.values() if link.origin == SUBGRAPH_INPUT]
+        return frozenset(link.origin_slot for link in starts if self._at_widget(link))
+
+    def _at_widget(self, link: UiLink) -> bool:
+        slots = self.nodes[link.target].inputs if link.target in self.nodes else ()
+        return 0 <= link.target_slot < len(slots) and slots[link.target_slot].widget
 
 
 @dataclass(frozen=True)
@@ -80,54 +100,69 @@ def read_ui(workflow: Mapping[str, Any]) -> UiWorkflow:
     Raises:
         WorkflowError: for a file that is damaged: nodes without id or type, links that are no links, ids used twice.
     """
-    definitions = (workflow.get("definitions") or {}).get("subgraphs") or []
     try:
-        subgraphs = {str(entry["id"]): _read_canvas(entry, str(entry.get("name", "subgraph"))) for entry in definitions}
+        definitions = a_map(workflow.get("definitions") or {}, '"definitions"').get("subgraphs") or []
+        subgraphs = dict(_read_subgraph(entry) for entry in a_list(definitions, "the list of subgraphs"))
         return UiWorkflow(_read_canvas(workflow, "workflow"), subgraphs)
-    except WorkflowError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WorkflowError([f"the file is damaged ({type(error).__name__}: {error}); export it again"]) from error
+    except BadJsonError as error:
+        raise WorkflowError([f"the file is damaged: {error}; export it again"]) from error
+
+
+def _read_subgraph(entry: Any) -> tuple[str, UiGraph]:
+    definition = a_map(entry, "a subgraph")
+    key = node_id(definition.get("id"), "the id of a subgraph")
+    return key, _read_canvas(definition, plain(definition.get("name") or "subgraph"))
 
 
 def _read_canvas(canvas: Mapping[str, Any], name: str) -> UiGraph:
-    nodes = [_read_node(entry) for entry in canvas["nodes"]]
-    twice = sorted({node.id for node in nodes if sum(other.id == node.id for other in nodes) > 1})
+    nodes = [_read_node(entry, name) for entry in a_list(canvas.get("nodes"), f"the list of nodes of {name}")]
+    twice = [key for key, count in Counter(node.id for node in nodes).items() if count > 1]
     if twice:
-        raise WorkflowError([f"{name}: node id {node_id} is used twice" for node_id in twice])
+        raise WorkflowError([f"{name}: node id {plain(key)} is used twice" for key in sorted(twice)])
+    links = a_list(canvas.get("links") or [], f"the list of links of {name}")
     return UiGraph(
         name=name,
         nodes={node.id: node for node in nodes},
-        links=dict(map(_read_link, canvas.get("links") or [])),
-        inputs=_read_slots(canvas.get("inputs")),
-        outputs=_read_slots(canvas.get("outputs")),
+        links=dict(_read_link(entry, name) for entry in links if entry is not None),
+        inputs=_read_slots(canvas.get("inputs"), name),
+        outputs=_read_slots(canvas.get("outputs"), name),
     )
 
 
-def _read_node(entry: Mapping[str, Any]) -> UiNode:
-    kind = str(entry["type"])
-    named = (entry.get("properties") or {}).get("Node name for S&R")
+def _read_node(entry: Any, canvas: str) -> UiNode:
+    node = a_map(entry, f"a node of {canvas}")
+    key = node_id(node.get("id"), f"the id of a node of {canvas}")
+    where = f"node {plain(key)}"
+    kind = a_text(node.get("type"), f"the type of {where}")
+    properties = a_map(node.get("properties") or {}, f"properties of {where}")
+    stored = node.get("widgets_values")
     return UiNode(
-        id=str(entry["id"]),
+        id=key,
         type=kind,
-        title=str(entry.get("title") or named or kind),
-        mode=int(entry.get("mode") or ALWAYS),
-        inputs=_read_slots(entry.get("inputs")),
-        outputs=_read_slots(entry.get("outputs")),
-        widgets_values=entry.get("widgets_values"),
-        properties=entry.get("properties") or {},
+        title=_first_text(node.get("title"), properties.get("Node name for S&R"), kind),
+        mode=a_whole(node.get("mode") or ALWAYS, f"the mode of {where}"),
+        inputs=_read_slots(node.get("inputs"), where),
+        outputs=_read_slots(node.get("outputs"), where),
+        widgets_values=stored if isinstance(stored, Mapping | list | None) else [stored],
+        properties=properties,
     )
 
 
-def _read_slots(entries: Iterable[Mapping[str, Any]] | None) -> tuple[UiSlot, ...]:
-    return tuple(
-        UiSlot(
-            name=str(entry.get("name", "")),
-            type=_read_type(entry.get("type", "*")),
-            link=None if entry.get("link") is None else str(entry["link"]),
-            widget=bool(entry.get("widget")),
-        )
-        for entry in entries or ()
+def _first_text(*candidates: Any) -> str:
+    return next((text for text in candidates if isinstance(text, str) and text), "")
+
+
+def _read_slots(entries: Any, where: str) -> tuple[UiSlot, ...]:
+    return tuple(_read_slot(a_map(entry, f"a socket of {where}")) for entry in a_list(entries or [], where))
+
+
+def _read_slot(entry: Mapping[str, Any]) -> UiSlot:
+    link = entry.get("link")
+    return UiSlot(
+        name=_first_text(entry.get("name")),
+        type=_read_type(entry.get("type", "*")),
+        link=None if link is None else node_id(link, "a socket's link"),
+        widget=bool(entry.get("widget")),
     )
 
 
@@ -138,10 +173,14 @@ def _read_type(kind: Any) -> str:
     return kind if isinstance(kind, str) and kind else "*"
 
 
-def _read_link(entry: Any) -> tuple[str, UiLink]:
+def _read_link(entry: Any, canvas: str) -> tuple[str, UiLink]:
     """A list at the top (id, origin, slot, target, slot, type), an object inside subgraphs."""
     if isinstance(entry, Mapping):
         keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
-        entry = [entry[key] for key in keys]
+        entry = [entry.get(key) for key in keys]
+    where = f"a link of {canvas}"
+    if len(a_list(entry, where)) < 5:
+        raise BadJsonError(f"{where} has {len(entry)} entries, expected an id, two nodes and their sockets")
     link_id, origin, origin_slot, target, target_slot = entry[:5]
-    return str(link_id), UiLink(str(origin), int(origin_slot), str(target), int(target_slot))
+    ends = node_id(origin, where), a_whole(origin_slot, where), node_id(target, where), a_whole(target_slot, where)
+    return node_id(link_id, where), UiLink(*ends)

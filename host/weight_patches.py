@@ -11,7 +11,7 @@ from ..core.backbone import AttentionWeight
 from ..core.types import LowRank
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightPatch:
     """A low-rank change of the denoiser's weights.
 

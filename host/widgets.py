@@ -28,6 +28,11 @@ def has_control(entry: Input) -> bool:
     return bool(asked) or (asked is None and entry.get_io_type() == "INT" and entry.id in _SEED_NAMES)
 
 
+def is_control(value: Any) -> bool:
+    """Whether a stored value is that of a "control after generate" widget."""
+    return isinstance(value, str) and value in CONTROL_VALUES
+
+
 def widget_values(schema: Schema, stored: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, Any]:
     """Input name to value for every widget: what is stored, else the default (a combo's is its first option).
 
@@ -60,7 +65,7 @@ def _by_position(schema: Schema, stored: list[Any]) -> dict[str, Any]:
             continue
         named[entry.id] = stored.pop(0)
         # Files made by other programs often lack the control's value; a control has one of four, so look.
-        if stored and has_control(entry) and stored[0] in CONTROL_VALUES:
+        if stored and has_control(entry) and is_control(stored[0]):
             stored.pop(0)
     return named
 

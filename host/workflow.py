@@ -1,6 +1,5 @@
 """Workflow files: reading them, in the format that people share (UI) or the one that is executed (API)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from .flatten import flatten
 from .graph import GraphNode, WorkflowError, is_api_format, read_api
+from .json_files import BadJsonError, read_json
 from .registry import Registry
 from .ui_format import is_ui_format, read_ui
 
@@ -54,9 +54,9 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
         return Workflow(source)
     path = Path(source)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WorkflowError([f"{path} is no JSON file: {error}"]) from error
+        data = read_json(path)
+    except BadJsonError as error:
+        raise WorkflowError([str(error)]) from error
     if not isinstance(data, Mapping):
         raise WorkflowError([f"{path} holds a {type(data).__name__}, expected a JSON object"])
     return Workflow(data, path)

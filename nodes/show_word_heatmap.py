@@ -81,7 +81,7 @@ class ShowWordHeatmap(io.ComfyNode):
         run, note = capture.run_of(samples["samples"])
         read, context = read_sampled(clip, text, tokens.placeholders() if tokens else {})
         parts = run.parts_about(context)
-        wanted = wanted_words(clip, lines_of(words), read)
+        wanted = wanted_words(lines_of(words), read)
         size = target_size(image, samples["samples"])
         shares = word_heatmaps_of_places(parts, run.latent_size, read, wanted, size, per_cell=per_cell)
         heat = normalised(shares, normalise)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from torch import Tensor
 from .selection import Grid
 
 
-@dataclass
+@dataclass(eq=False)
 class RunningMeans:
     """Sums of maps per grid, how many went in, and which layers they came from."""
 

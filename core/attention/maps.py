@@ -10,7 +10,7 @@ from .resize import Mode, resize_maps
 from .selection import Grid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionMaps:
     """Mean attention over heads, layers and timesteps, per grid, the finest first.
 

@@ -15,6 +15,11 @@ def words_of(text: TokenizedText) -> list[tuple[str, tuple[int, ...]]]:
     return [(pieces[word], positions[word]) for word in pieces]
 
 
+def spelling(text: TokenizedText) -> str:
+    """What a text says, as :func:`find_word` looks it up: weights and the like, which the host reads, are gone."""
+    return "".join(token.text for token in text.tokens)
+
+
 def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
     """Token positions of every occurrence of a word.
 

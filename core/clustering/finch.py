@@ -13,7 +13,7 @@ from .components import connected_components
 from .divergence import Distance, cosine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Level:
     """One partition.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from .similarity import unit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prototypes:
     """A set of concepts that a picture may show.
 

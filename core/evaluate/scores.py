@@ -10,7 +10,7 @@ from .prototypes import Prototypes
 from .similarity import compositional_similarity, similarity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConceptScores:
     """How well the tokens of one picture redraw what they were learnt from; everything follows from the cosines.
 

@@ -28,5 +28,3 @@ def localize_masks(
     found = concepts_from_masks(masks, seen.picture_size, seen.grid, seen.attention, names, target, seen.covered)
     report_end(settings, on_step)
     return replace(found, outline=settings.outline)
-
-

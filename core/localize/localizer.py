@@ -18,7 +18,7 @@ Need = Literal["words"]
 """What a method asks for beside a picture: the words for the things in it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalizeTask(Generic[S]):
     """What to localise: the arguments of :meth:`Localizer.localize`.
 

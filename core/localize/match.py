@@ -19,7 +19,7 @@ from ..types import Concepts, Source
 TIME = 0.1  # share of all timesteps at which the model reads the pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Match:
     """What was found.
 

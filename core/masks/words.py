@@ -16,7 +16,7 @@ from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
 from ..attention.stretch import minmax
-from ..attention.words import find_word
+from ..attention.words import find_word, spelling
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..types import Outline
 
@@ -76,7 +76,7 @@ PRESETS: Mapping[str, WordSettings] = {
 """``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordAttention:
     """What the model's attention says of the words.
 
@@ -89,7 +89,7 @@ class WordAttention:
     affinity: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordMasks:
     """Masks that words got.
 
@@ -134,7 +134,8 @@ def read_word_attention(
     read = backbone.tokenize(text, placeholders)
     if read.start is None:
         raise ValueError("the model has no start-of-text token, which stands for the background here")
-    groups = [*(find_word(read, word)[0] for word in words), (read.start,)]
+    spelt = [spelling(backbone.tokenize(word, placeholders)) for word in words]
+    groups = [*(find_word(read, word)[0] for word in spelt), (read.start,)]
     size, sites = (latent.shape[-2], latent.shape[-1]), backbone.attention_sites()
     grid = self_grid(sites, size, settings)
     cross_recorder = AttentionRecorder(Selection(kinds=("cross",), grids=cross_grids(sites, size, settings)))

@@ -3,18 +3,13 @@
 import json
 from typing import Any
 
-from ..adapters import backbone_of
-from ..conditioning import to_comfy
-from ..embeddings import read_prompt
+from ..adapters import encode_prompt
 from ..handles import ClipHandle
 from ..schema_standin import io, ui
 
 
 class CLIPTextEncode(io.ComfyNode):
-    """A prompt to a conditioning; ``embedding:name`` stands for a learnt token's file.
-
-    Prompt weights, ``(word:1.2)``, are refused rather than ignored; ``\\(`` is a bracket.
-    """
+    """A prompt to a conditioning, with weights, ``(word:1.2)``, and ``embedding:name`` for a learnt token's file."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -28,10 +23,7 @@ class CLIPTextEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, text: str, clip: ClipHandle) -> io.NodeOutput:
-        backbone = backbone_of(clip=clip)
-        plain, placeholders = read_prompt(text, backbone, clip.embedding_folders)
-        encoded = backbone.encode_text([plain], placeholders)
-        return io.NodeOutput(to_comfy(encoded))
+        return io.NodeOutput(encode_prompt(clip, text, {}))
 
 
 class PreviewAny(io.ComfyNode):

@@ -50,7 +50,7 @@ FIGURES = {
 """Figure to what it says and the aim."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """What every case needs."""
 

@@ -18,8 +18,8 @@ from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import METHODS, written
-from ...core.localize.parts.pipeline import localize
 from ...core.localize.given_masks import localize_masks
+from ...core.localize.parts.pipeline import localize
 from ...core.localize.parts.settings import SMALL_GRID
 from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens
@@ -46,7 +46,7 @@ SCORES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Learnt:
     """One case done: which true object each token stands for, and what it cost."""
 

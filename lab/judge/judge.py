@@ -19,7 +19,7 @@ FOLDER = WEIGHTS / "judge"
 WEIGHTS_FILE, CONFIG_FILE = Path(JUDGE_FILE).name, Path(JUDGE_CONFIG).name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What the judge sees, cell by cell.
 

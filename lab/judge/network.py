@@ -12,7 +12,7 @@ CELL = 8
 """Pixels a side of the patches that get a label."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Logits:
     """What the network says of every cell: ``objects`` (B, K + 1, h, w), the last for nothing known; ``styles``
     (B, S, h, w); ``colours`` (B, C + 1, h, w), the first for the icon's own; ``features`` (B, D, h, w)."""

@@ -12,7 +12,7 @@ from .weights import WEIGHTS
 FAMILY = "lab"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VisionOutput:
     """What :meth:`LabVision.encode_image` gives.
 

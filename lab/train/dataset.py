@@ -17,7 +17,7 @@ from .common import to_tensor
 log = logging.getLogger("concept_atelier.lab")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatentScenes:
     """``latents`` (N, 4, h, w) float16, scaled; ``tokens`` (N, 77) int16, the captions' ids."""
 

@@ -56,7 +56,7 @@ class JudgeSettings:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JudgedPool:
     """``pictures`` (N, 3, H, W) uint8, ``labels`` (N, 3, h, w) int16, ``present`` (N, K) bool."""
 

@@ -191,6 +191,15 @@ def uninterrupted(comfyui) -> Iterator[None]:
     management.interrupt_current_processing(False)
 
 
+@pytest.fixture
+def every_step(comfyui, monkeypatch) -> None:
+    """Progress bars report every step, also steps that come quickly (since 0.19 they leave those out)."""
+    import comfy.utils
+
+    for name in ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT"):
+        monkeypatch.setattr(comfy.utils, name, 0.0, raising=False)
+
+
 @dataclass
 class Bar:
     """What ComfyUI's progress bars were told, as its server hears it; cancels a run like its button.

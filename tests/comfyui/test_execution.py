@@ -37,7 +37,7 @@ class Executor:
         from server import PromptServer
 
         newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
-        limits = {"cache_args": {"lru": 0, "ram": 0.0}} if newer else {}
+        limits = {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
         self.validate = execution.validate_prompt
         self.executor = execution.PromptExecutor(PromptServer.instance, execution.CacheType.CLASSIC, **limits)
         self.numbers, self.kept = itertools.count(), {}
@@ -95,6 +95,23 @@ def two_samplers_workflow(seed=1, first="capture", second="capture"):
         "second": sampler_of(second, "larger", seed, denoise=0.6),
         "show second": show_of("second", "cat", second),
         "keep second": node("Keep", name="second", masks=["show second", 1]),
+    }
+
+
+def three_samplers_workflow():
+    """Three samplers on the one captured MODEL; the third is another node that gives what the second gave."""
+    ends = {"add_noise": "enable", "return_with_leftover_noise": "disable", "start_at_step": 0, "end_at_step": 10000}
+    third = sampler_of("capture", "sample", 2)["inputs"]
+    third = {"noise_seed": third.pop("seed")} | {name: value for name, value in third.items() if name != "denoise"}
+    return words_workflow(1) | {
+        "second": sampler_of("capture", "sample", 2),
+        "third": node("KSamplerAdvanced", **third, **ends),
+        "show second": show_of("second", "cat"),
+        "show third": show_of("third", "cat"),
+        "keep second": node("Keep", name="second", samples=["second", 0]),
+        "keep third": node("Keep", name="third", samples=["third", 0]),
+        "keep second masks": node("Keep", name="second masks", masks=["show second", 1]),
+        "keep third masks": node("Keep", name="third masks", masks=["show third", 1]),
     }
 
 
@@ -168,6 +185,24 @@ def test_two_samplers_on_one_captured_model_are_kept_apart(executor):
     changed, ran = one.run(two_samplers_workflow(seed=2))
     assert ran == {"second", "show second", "keep second"}
     assert not torch.equal(changed["second"], both["second"])
+
+
+def test_an_earlier_seed_comes_again_after_others(executor):
+    """Its run replaces the one that gave the same picture before, wherever that stands among those remembered."""
+    one = executor()
+    seen = {seed: one.run(words_workflow(seed))[0] for seed in (1, 2, 3)}
+    again, ran = one.run(words_workflow(2))
+    assert "sample" in ran and len(again["capture"].runs) == 3
+    assert torch.equal(again["masks"], seen[2]["masks"]) and not torch.equal(again["masks"], seen[3]["masks"])
+
+
+def test_a_third_sampler_repeats_the_second(executor):
+    kept, ran = executor().run(three_samplers_workflow())
+    assert {"sample", "second", "third"} <= ran
+    assert torch.equal(kept["third"]["samples"], kept["second"]["samples"])
+    assert len(kept["capture"].runs) == 2
+    assert torch.equal(kept["third masks"], kept["second masks"])
+    assert not torch.equal(kept["third masks"], kept["masks"])
 
 
 def atelier_workflow(image):

@@ -51,7 +51,7 @@ def test_concepts_are_matched_in_a_second_picture_and_learnt_from_both(run, part
     assert draw(parts).equal(before)
 
 
-def test_a_cancelled_learning_goes_on(learn, comfyui, uninterrupted):
+def test_a_cancelled_learning_goes_on(learn, comfyui, uninterrupted, every_step):
     import comfy.model_management as management
     import comfy.utils
 

@@ -1,5 +1,7 @@
 """Prompts with learnt vectors in them, as ComfyUI's own tokenizer reads them."""
 
+import random
+
 import pytest
 import torch
 
@@ -116,3 +118,108 @@ def test_no_hook_stays_on_the_encoder(pack, parts):
     encoders = [module for module in parts["clip"].cond_stage_model.modules() if module._forward_hooks]
     pack("host.adapters").backbone_of(clip=parts["clip"]).encode_text(["a cat", "a dog"])
     assert encoders == [module for module in parts["clip"].cond_stage_model.modules() if module._forward_hooks] == []
+
+
+SIGNS = [
+    "(",
+    ")",
+    "\\(",
+    "\\)",
+    ":1.2",
+    ":.5)",
+    ":",
+    "cat",
+    "a red dog",
+    " ",
+    ", ",
+    "\n",
+    "(",
+    ")",
+    " embedding:{} ",
+    "embedding:{}",
+]
+
+
+def random_prompts(name, count):
+    """Prompts of words, brackets, weights and embeddings in any order, most of them malformed."""
+    chance = random.Random(11)
+    return ["".join(chance.choices(SIGNS, k=chance.randint(1, 12))).format(*[name] * 12) for _ in range(count)]
+
+
+def as_headless(pack, clip, text):
+    """(id or vector, weight) of a text as the headless runner cuts it; None for what is refused."""
+    encoder = pack("host.comfy_parts").encoder_names(clip)[0]
+    stock = getattr(clip.tokenizer, encoder)
+    try:
+        parts = pack("host.prompt_syntax").read_syntax(text)
+    except ValueError:
+        return None
+    entries = []
+    for part in parts:
+        if hasattr(part, "name"):
+            found = stock._try_get_embedding(part.name)[0]
+            if found is None:
+                return None
+            entries += [(row, part.weight) for row in found]
+        else:
+            pieces = pack("host.token_table").read_pieces(part.text, stock.tokenizer)
+            entries += [(piece.id, part.weight) for piece in pieces]
+    return entries
+
+
+def as_stock(pack, clip, text):
+    """The same as ComfyUI's tokenizer gives it."""
+    encoder = pack("host.comfy_parts").encoder_names(clip)[0]
+    stock = getattr(clip.tokenizer, encoder)
+    entries = []
+    for chunk in clip.tokenize(text)[encoder.removeprefix("clip_")]:
+        own = chunk[1:]
+        ends = [at for at, (entry, _) in enumerate(own) if isinstance(entry, int) and entry == stock.end_token]
+        entries += own[: ends[0]]
+    return entries
+
+
+def test_the_headless_reading_is_the_stock_tokenizers(pack, parts, embedding):
+    read = refused = 0
+    for text in random_prompts(embedding, 400):
+        got = as_headless(pack, parts["clip"], text)
+        if got is None:
+            refused += 1
+            continue
+        read += 1
+        expected = as_stock(pack, parts["clip"], text)
+        assert len(got) == len(expected), text
+        for (one, weight), (other, theirs) in zip(got, expected, strict=True):
+            assert weight == pytest.approx(theirs), text
+            assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, text
+    assert read > 100 and refused > 20
+
+
+@pytest.mark.parametrize("text", ["a,{}", '"{}"', "a {},{}", "[{}]", "a \\({}\\)", "x{}"])
+def test_an_embedding_is_never_read_as_letters(pack, parts, embedding, text):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    written = text.replace("{}", f"embedding:{embedding}")
+    encode = pack("host.adapters").encode_prompt
+    for read in (backbone.tokenize, lambda t: backbone.encode_text([t]), lambda t: encode(parts["clip"], t, {})):
+        with pytest.raises(ValueError, match="where ComfyUI does not read it"):
+            read(written)
+
+
+def test_what_a_version_does_not_take_for_an_embedding_is_refused_too(pack, parts, embedding):
+    text = f"a photo\tof\tembedding:{embedding}"
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    try:
+        names = {token.placeholder for token in backbone.tokenize(text).tokens}
+    except ValueError as error:
+        assert "where ComfyUI does not read it" in str(error)
+    else:
+        assert f"embedding:{embedding}" in names
+
+
+def test_a_words_rows_are_those_of_the_file(pack, parts, vectors, embedding):
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    got, word = backbone.word_vectors(f"cat embedding:{embedding}"), backbone.word_vectors("cat")
+    for name, rows in got.items():
+        assert torch.equal(rows, torch.cat([word[name], vectors[name]]))
+    with pytest.raises(ValueError, match="has a weight"):
+        backbone.word_vectors("(cat:1.2)")

@@ -51,6 +51,14 @@ def test_the_same_run_again_takes_its_own_place_and_old_ones_go(capture):
     assert [float(one.samples[0, 0, 0, 0]) for one in capture.runs] == list(range(9 - KEPT_RUNS, 9))
 
 
+def test_a_run_between_others_comes_again(capture):
+    for number in (1, 2, 3):
+        capture.add(run(number))
+    capture.add(again := run(2))
+    assert [float(one.samples[0, 0, 0, 0]) for one in capture.runs] == [1, 3, 2]
+    assert capture.run_of(again.samples) == (again, "")
+
+
 def test_parts_are_chosen_by_their_text(capture):
     place = Place(0, 0, 1, 1)
     both = run(1, part(), part(DOG), part(DOG, place))

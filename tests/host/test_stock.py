@@ -8,7 +8,7 @@ from concept_atelier.core.files import save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.embeddings import find_embedding, read_prompt
+from concept_atelier.host.embeddings import find_embedding
 from concept_atelier.host.graph import read_api
 from concept_atelier.host.stock import STOCK_NODES
 from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
@@ -126,24 +126,9 @@ def test_an_embedding_stands_for_its_word(embedding, lab_clip, name):
     assert not torch.allclose(by_file, encode("a dog, on blue", lab_clip)[0][0], atol=1e-3)
 
 
-def test_embeddings_that_are_missing_or_badly_named(here, lab_backbone):
-    with pytest.raises(FileNotFoundError, match="no embedding named 'nothing'; looked in"):
-        read_prompt("embedding:nothing", lab_backbone, ())
+def test_embeddings_that_are_badly_named(here):
     with pytest.raises(folders.BadNameError):
         find_embedding("../pet")
-    assert read_prompt("an aembedding:x", lab_backbone, ()) == ("an aembedding:x", {})
-
-
-def test_an_embedding_of_another_width(here, lab_backbone):
-    save_tensors(here.model_target("embeddings", "wide"), {"emb_params": torch.zeros(1, 768) + 1}, {})
-    with pytest.raises(ValueError, match="768 wide"):
-        read_prompt("embedding:wide", lab_backbone, ())
-
-
-def test_prompt_weights_are_refused_and_brackets_can_be_written(lab_backbone):
-    with pytest.raises(ValueError, match="prompt weights"):
-        read_prompt("a (cat:1.2)", lab_backbone, ())
-    assert read_prompt("a \\(small\\) cat", lab_backbone, ()) == ("a (small) cat", {})
 
 
 @pytest.fixture

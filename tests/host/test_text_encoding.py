@@ -89,3 +89,34 @@ def test_word_vectors_are_copies_of_table_rows(lab_modules, lab_clip):
     assert vectors.data_ptr() != table[ids[0]].data_ptr()
     with pytest.raises(ValueError, match="no tokens"):
         word_vectors(lab_clip, " ")
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.1, -1.0])
+def test_a_weight_moves_a_words_position_away_from_the_empty_text(lab_clip, weight):
+    with torch.no_grad():
+        got, plain, empty = (encode(lab_clip, [text], None) for text in (f"a (cat:{weight}) on", "a cat on", ""))
+    expected = plain.context.clone()
+    expected[0, 2] = empty.context[0, 2] + weight * (plain.context[0, 2] - empty.context[0, 2])
+    assert torch.allclose(got.context, expected, atol=1e-5)
+    assert torch.allclose(got.extras["pooled_output"], plain.extras["pooled_output"], atol=1e-5)
+
+
+def test_weights_of_one_text_leave_the_others_alone(lab_clip):
+    with torch.no_grad():
+        many = encode(lab_clip, ["a (cat:2)", "a cat", "((cat))"], None)
+        single = [encode(lab_clip, [text], None) for text in ("a (cat:2)", "a cat", "(cat:1.21)")]
+    assert torch.allclose(many.context, torch.cat([one.context for one in single]), atol=1e-5)
+    assert torch.allclose(
+        many.extras["pooled_output"], torch.cat([one.extras["pooled_output"] for one in single]), atol=1e-5
+    )
+
+
+def test_a_weight_of_one_is_no_weight(lab_clip):
+    with torch.no_grad():
+        assert encode(lab_clip, ["(a:1.0) cat"], None).context.equal(encode(lab_clip, ["a cat"], None).context)
+
+
+def test_gradients_reach_a_weighted_token(lab_clip):
+    vectors = torch.zeros(1, 192, requires_grad=True)
+    encode(lab_clip, ["a (<g>:1.5)"], {"<g>": {"clip_l": vectors}}).context.square().sum().backward()
+    assert vectors.grad.abs().sum() > 0

@@ -1,5 +1,6 @@
 import pytest
 
+from concept_atelier.host.prompt_syntax import Reference, Words
 from concept_atelier.host.token_table import lay_out, placeholder_sizes, read_pieces, written_words
 
 TEXTS = [
@@ -21,20 +22,22 @@ def tokenizer(lab_modules):
 @pytest.mark.parametrize("text", TEXTS)
 def test_ids_are_the_tokenizers_own(tokenizer, text):
     own = tokenizer(text, padding="max_length", max_length=77)["input_ids"]
-    assert list(lay_out(text, tokenizer, {}).ids) == own
+    assert list(lay_out([Words(text)], tokenizer, {}).ids) == own
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_pieces_join_to_the_written_words(tokenizer, text):
     words = {}
-    for piece in read_pieces(text, tokenizer, {}):
+    for piece in read_pieces(text, tokenizer):
         words[piece.word] = words.get(piece.word, "") + piece.text
     assert list(words) == list(range(len(words)))
     assert list(words.values()) == written_words(text)
 
 
 def test_placeholders_never_reach_the_tokenizer(tokenizer):
-    layout = lay_out("a <apple>-ish <Apple 2>", tokenizer, {"<apple>": 2, "<Apple 2>": 1})
+    parts = [Words("a "), Reference("<apple>", 1.5), Words("-ish"), Reference("<Apple 2>")]
+    layout = lay_out(parts, tokenizer, {"<apple>": 2, "<Apple 2>": 1})
+    assert layout.weights()[:5] == [1, 1, 1.5, 1.5, 1] and len(layout.weights()) == 77
     text = layout.tokenized()
     assert [(t.text, t.word, t.placeholder) for t in text.tokens[:3]] == [
         ("a", 0, None),
@@ -47,27 +50,16 @@ def test_placeholders_never_reach_the_tokenizer(tokenizer):
     assert (text.start, text.end, text.length) == (0, len(text.tokens) + 1, 77)
 
 
-def test_the_longest_placeholder_wins(tokenizer):
-    pieces = list(read_pieces("<a><a>b", tokenizer, {"<a>": 1, "<a><a>": 1}))
-    assert pieces[0].placeholder == "<a><a>" and pieces[1].placeholder is None
-
-
-def test_an_unknown_placeholder_is_plain_text(tokenizer):
-    pieces = list(read_pieces("<pear>", tokenizer, {"<apple>": 1}))
-    assert "".join(piece.text for piece in pieces) == "<pear>"
-    assert {piece.placeholder for piece in pieces} == {None}
-
-
 def test_special_tokens_cannot_be_written(tokenizer):
-    assert tokenizer.eos_token_id not in [p.id for p in read_pieces("<|endoftext|>", tokenizer, {})]
+    assert tokenizer.eos_token_id not in [p.id for p in read_pieces("<|endoftext|>", tokenizer)]
 
 
 def test_a_text_fits_up_to_its_last_position(tokenizer):
-    assert lay_out("a " * 75, tokenizer, {}).end == 76
+    assert lay_out([Words("a " * 75)], tokenizer, {}).end == 76
     with pytest.raises(ValueError, match="76 tokens and this model reads 75: shorten it by 1"):
-        lay_out("a " * 76, tokenizer, {})
+        lay_out([Words("a " * 76)], tokenizer, {})
     with pytest.raises(ValueError, match="shorten it by 2"):
-        lay_out("a " * 74 + "<apple>", tokenizer, {"<apple>": 3})
+        lay_out([Words("a " * 74), Reference("<apple>")], tokenizer, {"<apple>": 3})
 
 
 def test_placeholders_need_vectors_and_as_many_for_each_encoder():

@@ -36,7 +36,7 @@ class Scales(Protocol):
     def max_rank(self) -> int: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edit:
     """``W - W0 = W0 @ shift @ down`` for every projection ``W0`` of width D.
 

@@ -24,7 +24,7 @@ Sentence = tuple[str, str]
 """A text and the template it stands in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConceptRows:
     """The rows of one encoded text, cut where two texts have to be laid side by side.
 

@@ -20,7 +20,7 @@ LossOf = Callable[[int], Tensor]
 """Update counted from 0 within its phase, to a scalar loss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task(Generic[S]):
     """What to learn: the arguments of :meth:`.method.Method.learn`.
 
@@ -70,7 +70,7 @@ class Task(Generic[S]):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phase:
     """A stretch of training with one optimiser.
 
@@ -87,7 +87,7 @@ class Phase:
     shares: Sequence[float] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """How a method learns what a task asks for.
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ...attention.words import find_word
+from ...attention.words import find_word, spelling
 from ...backbone import AttentionSite, Backbone, Conditioning
 from ..parts.adapter import AdapterBank, start_adapter
 from ..parts.examples import prepare
@@ -38,7 +38,7 @@ class ReadsMaps(Protocol):
     def longest_grid(self) -> int: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Denoised:
     """One pass over B latents, in which the attention of K tokens was recorded.
 
@@ -57,7 +57,7 @@ class Denoised:
         return (self.noise - self.predicted).square()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trainee:
     """What stays the same over the steps of a training.
 
@@ -134,7 +134,8 @@ class Trainee:
         """
         read = self.backbone.tokenize(text, self.bank.placeholders())
         last = find_word(read, placeholder(name))[0][-1]
-        return next(run for run in find_word(read, word) if run[0] == last + 1)
+        spelt = spelling(self.backbone.tokenize(word))
+        return next(run for run in find_word(read, spelt) if run[0] == last + 1)
 
     def prior_loss(self, prior: Prior) -> Tensor:
         """The mean squared error on one prior picture with its own text."""

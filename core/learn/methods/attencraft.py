@@ -69,7 +69,7 @@ class AttenCraftSettings(TuningSettings):
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Masks:
     """The masks in force, (N + 1, h, w) float in 0..1 on the latent's cells, the background last.
 
@@ -100,7 +100,7 @@ class Masks:
         self.current, self.refreshed = fresh.to(self.current.device), self.refreshed + 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingPicture:
     """A picture's latent (1, C, h, w) and its masks."""
 

@@ -65,7 +65,7 @@ class FarSettings(TuningSettings):
         return FusionSettings(most=self.subjects, turn=self.turn, flip=self.flip)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A picture to train on.
 

@@ -21,7 +21,7 @@ Layers = Literal["cross_key_value", "cross", "all"]
 """Which weights are changed: keys and values of the text (Custom Diffusion), all of cross-attention, all attention."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdapterBank:
     """Changes under training.
 

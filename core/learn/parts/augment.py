@@ -12,7 +12,7 @@ SMALL = 0.6  # below this share of the side a picture is pasted on grey instead 
 WORDS = {"small": ("a far away ", "very small "), "large": ("zoomed in ", "close up ")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """A picture as it is trained on.
 

@@ -11,7 +11,7 @@ from ...backbone import Backbone
 from ...types import Concepts, Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """A picture ready for training.
 
@@ -64,7 +64,7 @@ def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: b
     return Example(latent, masks, targets)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """The pictures of a training.
 

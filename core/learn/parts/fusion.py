@@ -16,7 +16,7 @@ from .examples import choose
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cutout:
     """A subject without its background.
 
@@ -31,7 +31,7 @@ class Cutout:
     word: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Composite:
     """A picture made of cut-outs.
 

@@ -16,7 +16,7 @@ from ...sampling import ddim
 BATCH = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
     """What the model drew before it was tuned.
 

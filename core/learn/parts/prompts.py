@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...backbone import Backbone, Placeholders
+from ...backbone import Backbone, Placeholders, TextTooLongError
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,13 @@ def placeholder_positions(
 ) -> tuple[tuple[int, ...], ...]:
     """For each member of the prompt, every position its placeholder takes.
 
-    Raises ``ValueError`` when the prompt does not fit the model.
+    Raises :class:`~...backbone.TextTooLongError` when the prompt does not fit the model. Other errors of reading it
+    pass as they are.
     """
     try:
         tokens = backbone.tokenize(prompt.text, placeholders).tokens
-    except ValueError as error:
-        raise ValueError(
+    except TextTooLongError as error:
+        raise TextTooLongError(
             f"the prompt of {len(prompt.members)} concepts does not fit ({error}): keep fewer concepts, "
             "use fewer vectors per token, or switch the joint prompt off"
         ) from error

@@ -20,7 +20,7 @@ def split_names(names: Sequence[str], parts: int) -> tuple[str, ...]:
     return tuple(names) if parts == 1 else tuple(str(row) for row in range(parts * len(names)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitTokens:
     """The tokens of N concepts, S each.
 

@@ -15,7 +15,7 @@ Spot = tuple[int, tuple[int, ...]]
 """A token's place in a batch: row, and every position it takes."""
 
 
-@dataclass
+@dataclass(eq=False)
 class TokenMaps:
     """What the sites of one forward pass add up to."""
 

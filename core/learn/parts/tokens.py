@@ -18,7 +18,7 @@ Start = Literal["rare", "average", "nearest"]
 RARE_WORDS = tuple("qxzjkvwyufghbpmdlcrntsoiea8697542310")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenBank:
     """Vectors under training.
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...attention.words import words_of
 from ...backbone import Backbone
-from ...masks.edit import check_name
+from ...masks.edit import NAME, check_name
 from ...masks.from_masks import attention_targets
 from ...masks.upsample import covered_size
 from ...masks.words import PRESETS, WordMasks, WordSettings, masks_from_attention, read_word_attention
@@ -29,7 +30,8 @@ def localize_words(
     Args:
         backbone: needs its picture encoder, text encoder and denoiser.
         picture: (1, 3, H, W) in 0..1.
-        words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token.
+        words: N words or phrases that differ, each for one thing there; a phrase counts as its strongest token. They
+            are read as the backbone reads prompts, so that learnt tokens may stand there.
         settings: None takes the paper's.
         seed: random seed of noise levels and noise.
 
@@ -41,7 +43,7 @@ def localize_words(
     """
     settings = settings or WordSettings()
     check_picture(picture)
-    names = _names(words)
+    names = _names(backbone, words)
     latent = backbone.encode_image(picture)
     found = find_words(backbone, latent, words, settings, torch.Generator().manual_seed(seed))
     masks = found.masks[:-1]
@@ -82,14 +84,25 @@ def find_words(
     )
 
 
-def _names(words: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(check_name("-".join(word.lower().split())) for word in words)
+def _names(backbone: Backbone, words: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(_name(backbone, word) for word in words)
     if not names:
         raise ValueError("name at least one word to look for")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{', '.join(twice)}: named twice; two of a kind cannot be told apart by a word")
     return names
+
+
+def _name(backbone: Backbone, word: str) -> str:
+    """A word as a concept's name; of a learnt token the last part of its name, of a weighted word the word."""
+    name = "-".join(word.lower().split())
+    if NAME.fullmatch(name):
+        return name
+    read = backbone.tokenize(word)
+    learnt = {token.text for token in read.tokens if token.placeholder is not None}
+    spelt = [NAME.findall(part)[-1] if part in learnt else part for part, _ in words_of(read)]
+    return check_name("-".join(spelt) if all(NAME.fullmatch(part) for part in spelt) else name)
 
 
 def _find(task: LocalizeTask[WordSettings]) -> Concepts:

@@ -22,7 +22,7 @@ OnStep = Callable[[int, int], None]
 """Called with how many steps of how many are done: model passes, and the rest as one. May raise, to stop."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """What the model's attention says of a picture.
 

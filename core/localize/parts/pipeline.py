@@ -44,5 +44,3 @@ def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> 
         attention = even_out(attention, seen.colours, seen.grid, settings.neighbour_reach, settings.neighbour_contrast)
     found = concepts_from_attention(attention, seen.saliency, settings, seen.picture_size)
     return replace(found, notes=seen.notes + found.notes, covered=seen.covered)
-
-

@@ -19,7 +19,7 @@ from .saliency import is_flat
 from .settings import LocalizeSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """Pieces of a picture, each inside one object or in the background.
 

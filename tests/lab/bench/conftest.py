@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.parts.observation import Observation
 from concept_atelier.core.localize.parts.neighbours import cell_colours
+from concept_atelier.core.localize.parts.observation import Observation
 from concept_atelier.core.localize.parts.saliency import border_saliency
 from concept_atelier.core.masks.from_masks import masks_to_grid
 

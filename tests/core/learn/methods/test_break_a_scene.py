@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from concept_atelier.core.learn.engine.tuning import Denoised
-from concept_atelier.core.learn.methods import break_a_scene
 from concept_atelier.core.learn.methods.break_a_scene import BreakASceneSettings, instance_loss, learn
 from concept_atelier.core.learn.parts.examples import Example
 from concept_atelier.core.learn.parts.tokens import TokenBank
+from concept_atelier.core.learn.registry import break_a_scene
 
 QUICK = BreakASceneSettings(steps=4, rate=1e-2, adapter_rate=1e-2, rank=2, downscale=2, attention_weight=0.5)
 

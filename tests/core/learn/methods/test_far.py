@@ -25,7 +25,7 @@ def test_a_subject_that_no_token_names_counts_as_another():
 
 
 def test_it_says_that_it_is_a_reconstruction():
-    from concept_atelier.core.learn.methods import far
+    from concept_atelier.core.learn.registry import far
 
     assert "reconstruction" in far.__doc__ and "reconstruction" in far.HELP
 

@@ -56,5 +56,14 @@ def test_too_many_concepts_for_one_prompt_say_what_to_do(lab_backbone):
         placeholder_positions(lab_backbone, prompt_of(names, range(60), "{}"), names, vectors)
 
 
+def test_an_error_that_is_not_of_length_passes_as_it_is():
+    class Broken:
+        def tokenize(self, text, placeholders):
+            raise ValueError("too many values to unpack (expected 2)")
+
+    with pytest.raises(ValueError, match="^too many values to unpack"):
+        placeholder_positions(Broken(), prompt_of(NAMES, [0], "{}"), NAMES, {})
+
+
 def test_a_prompt_is_plain_data():
     assert prompt_of(NAMES, (1,), "the {}") == Prompt("the <crab>", (1,))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.localize.parts.pipeline import localize
 from concept_atelier.core.localize.given_masks import localize_masks
 from concept_atelier.core.localize.parts.observation import observe
+from concept_atelier.core.localize.parts.pipeline import localize
 from concept_atelier.core.localize.parts.settings import PAPER, SMALL_GRID
 
 QUICK = replace(SMALL_GRID, noise_draws=1)
