@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .types import ConceptTokens, Erasure, LowRank
+from .types import Change, ConceptTokens, Erasure, LowRank
 
 SINGLE_KEY = "emb_params"
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
@@ -89,11 +89,18 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
 
 
 def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """An erasure as the tensors and metadata of a LoRA file for the denoiser, its strength folded in.
+    """An erasure as the tensors and metadata of a LoRA file for the denoiser, multiplied by its strength.
 
     Keys are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha is the rank, so
-    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``.
+    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full changes are
+    written as ``.diff``, which ComfyUI loads and diffusers does not.
+
+    Raises ``ValueError`` for an erasure that also changes text encoders or guards sampling, which a LoRA cannot hold.
     """
+    if erasure.text or erasure.guards:
+        raise ValueError(
+            "a LoRA file cannot hold all of this erasure: it also changes the text encoder or the sampling"
+        )
     tensors = _kohya(erasure.factors, erasure.strength, dtype)
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
@@ -163,10 +170,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
 
 
-def _kohya(factors: Mapping[str, LowRank], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
+def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, factor in factors.items():
         key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        if not isinstance(factor, LowRank):
+            tensors[f"{key}.diff"] = (factor.dense() * strength).to("cpu", dtype)
+            continue
         tensors[f"{key}.lora_up.weight"] = (factor.up * strength).to("cpu", dtype)
         tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
         tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)

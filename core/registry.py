@@ -23,10 +23,3 @@ def collect(package: str | None, attribute: str, *modules: str) -> Mapping[str, 
             raise ValueError(f"{module} and another module both define a record called {record.name!r}")
         records[record.name] = record
     return MappingProxyType(records)
-
-
-def preset_of(record: Any, name: str) -> Any:
-    """A record's preset. Raises ``ValueError`` for a name it does not have, listing those it has."""
-    if name not in record.presets:
-        raise ValueError(f"{record.name} has no preset {name!r}; it has {', '.join(record.presets)}")
-    return record.presets[name]

@@ -1,11 +1,11 @@
 """What learning needs of a host: progress with pictures, cancel, and settings and words as people give them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import torch
 
+from ..core import settings
 from ..core.backbone import Backbone
 from ..core.learn.engine.settings import LearnSettings, OnStep
 from ..core.learn.registry import METHODS
@@ -51,12 +51,7 @@ def settings_of(method: str, preset: str, knobs: Mapping[str, Any]) -> LearnSett
     Raises:
         ValueError: for a preset the method does not have, a knob it does not have, and values out of range.
     """
-    settings = METHODS[method].preset(preset)
-    turned = {name: value for name, value in knobs.items() if value != OWN[name]}
-    foreign = [name for name in turned if name not in {entry.name for entry in fields(settings)}]
-    if foreign:
-        raise ValueError(f"{method} has no {foreign[0]}: leave it at {OWN[foreign[0]]:g}")
-    return replace(settings, **turned)
+    return settings.settings_of(METHODS[method], preset, knobs, OWN)
 
 
 def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:

@@ -16,8 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.erase.methods.uce import PRESETS as ERASING
-from ..core.erase.methods.uce import erase
+from ..core.erase.methods.uce import METHOD as ERASING
 from ..core.learn.methods.conceptexpress import METHOD as LEARNING
 from ..core.localize.parts.pipeline import localize
 from ..core.localize.parts.settings import SMALL_GRID
@@ -149,7 +148,7 @@ def show_erasures(page: Page) -> None:
     for gone, kept in ERASED:
         prompts = [f"a photo of a {gone}"] * 4 + [f"a photo of a {kept}"] * 4
         model, clip, vae = load_handles()
-        edit = erase(page.backbone, [gone], settings=ERASING["small_model"])
+        edit = ERASING.erase(page.backbone, [gone], settings=ERASING.preset("small_model"))
         rows += [draw(b, prompts, 0) for b in (page.backbone, backbone_of(with_erasure(model, edit), clip, vae))]
     page.text("Erased (and neighbour): " + ", ".join(f"{gone} ({kept})" for gone, kept in ERASED) + ".")
     page.picture("erased", rows, "Before and after erasing")

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core.localize.given_masks import localize_masks
-from ..core.localize.parts.settings import PRESETS
+from ..core.localize.registry import method_and_preset, preset_names
 from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
@@ -47,7 +47,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_grid",
                     tooltip="How the model is shown the picture; as in Localize Concepts.",
                 ),
@@ -74,8 +74,9 @@ class ConceptsFromMasks(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         named = [check_name(name) for name in parse_names(names)] or None
-        told = start_progress(cls.hidden.unique_id)
-        found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target, told)  # type: ignore[arg-type]
+        localizer, name = method_and_preset("conceptexpress", preset)
+        progress = start_progress(cls.hidden.unique_id)
+        found = localize_masks(backbone, picture, masks, localizer.preset(name), seed, named, target, progress)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, overlay, ui=shown)

@@ -1,10 +1,12 @@
 """Erase Concepts, Save Erasure as LoRA."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from ..core import types
-from ..core.erase.methods.uce import PRESETS, erase, relative_changes
+from ..core import settings, types
+from ..core.erase.parts.sizes import relative_changes
+from ..core.erase.registry import METHODS
 from ..core.files import save_lora
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
@@ -62,13 +64,22 @@ class EraseConcepts(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_model",
                     tooltip="small_model: edit everything from the concept's tokens to the end of the text, over a few "
                     "sentences; for the lab. paper: the concept's last token only, gentler.",
                 ),
                 *_advanced_inputs(),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name: <apple>"),
+                make_input(
+                    io.Combo.Input,
+                    "method",
+                    options=list(METHODS),
+                    default="uce",
+                    optional=True,
+                    advanced=True,
+                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
@@ -87,16 +98,18 @@ class EraseConcepts(io.ComfyNode):
         strength: float,
         preset: str,
         tokens: types.ConceptTokens | None = None,
+        method: str = "uce",
         **knobs: Any,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model=model, clip=clip)
-        erasure = erase(
+        eraser = METHODS[method]
+        erasure = eraser.erase(
             backbone,
             lines_of(concepts),
             lines_of(anchors) or "",
             lines_of(preserve),
-            replace(PRESETS[preset], **knobs),
+            settings_of(eraser, preset, knobs),
             strength,
             tokens.placeholders() if tokens else None,
             start_progress(cls.hidden.unique_id),
@@ -105,14 +118,29 @@ class EraseConcepts(io.ComfyNode):
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
 
 
+def preset_names() -> list[str]:
+    """The presets of all methods, each once."""
+    return list(dict.fromkeys(name for eraser in METHODS.values() for name in eraser.presets))
+
+
+def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any]) -> Any:
+    """A method's preset with the node's inputs; those that the method does not know must be at their default."""
+    known = {entry.name for entry in fields(eraser.preset(preset))}
+    unset = {name: value for name, value in DEFAULTS.items() if name not in known}
+    return settings.settings_of(eraser, preset, inputs, unset)
+
+
+DEFAULTS: Mapping[str, Any] = {"damping": 0.5, "preserve_scale": 1.0, "projections": "both"}
+"""Of the inputs that only some methods know."""
+
+
 def _advanced_inputs() -> list[Any]:
-    """Knobs of the solution."""
-    small = PRESETS["small_model"]
+    """Settings of the solution."""
     return [
         make_input(
             io.Float.Input,
             "damping",
-            default=small.damping,
+            default=DEFAULTS["damping"],
             min=0.001,
             max=1000.0,
             step=0.1,
@@ -122,7 +150,7 @@ def _advanced_inputs() -> list[Any]:
         make_input(
             io.Float.Input,
             "preserve_scale",
-            default=small.preserve_scale,
+            default=DEFAULTS["preserve_scale"],
             min=0.0,
             max=100.0,
             step=0.1,
@@ -133,7 +161,7 @@ def _advanced_inputs() -> list[Any]:
             io.Combo.Input,
             "projections",
             options=["both", "key", "value"],
-            default="both",
+            default=DEFAULTS["projections"],
             advanced=True,
             tooltip="Edit where the model looks (key), what it draws (value), or both.",
         ),

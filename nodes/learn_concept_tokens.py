@@ -101,7 +101,7 @@ def _method_inputs() -> list[Any]:
             "method",
             options=list(METHODS),
             default="conceptexpress",
-            tooltip=" ".join(method.help for method in METHODS.values()),
+            tooltip="\n".join(f"{method.title}: {method.help}" for method in METHODS.values()),
         ),
         io.Combo.Input(
             "preset",

@@ -1,13 +1,12 @@
 """Localize Concepts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ..core.localize.methods import conceptexpress
-from ..core.localize.parts.settings import PRESETS
+from ..core.localize.registry import METHODS, method_and_preset, preset_names
+from ..core.settings import settings_of
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
@@ -18,6 +17,10 @@ PRESETS_OWN = -1.0
 """Stands for what the preset says, where 0 means something."""
 
 PRESETS_OUTLINE = "as preset"
+
+
+DEFAULTS = {"adjacency": True, "count": None, "max_concepts": None}
+"""Inputs without a value of their own that keeps the preset's, and what every preset says."""
 
 
 def changed(knobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +53,7 @@ class LocalizeConcepts(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture to take apart, at a size the model likes."),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_grid",
                     tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
                     "Stable Diffusion at 512 pixels and more. diffseg: DiffSeg's merging as published, the background "
@@ -77,6 +80,15 @@ class LocalizeConcepts(io.ComfyNode):
                     tooltip="How far, in cells of the grid, attention is evened out among neighbours of like colour "
                     "before it is clustered; 0 leaves it as it is. -1 takes the preset's own.",
                 ),
+                make_input(
+                    io.Combo.Input,
+                    "method",
+                    options=[name for name, method in METHODS.items() if not method.needs],
+                    default="conceptexpress",
+                    optional=True,
+                    advanced=True,
+                    tooltip="\n".join(f"{one.title}: {one.help}" for one in METHODS.values() if not one.needs),
+                ),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
@@ -96,11 +108,14 @@ class LocalizeConcepts(io.ComfyNode):
         count: int,
         max_concepts: int,
         seed: int,
+        method: str = "conceptexpress",
         **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **changed(knobs))
-        found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
+        localizer, name = method_and_preset(method, preset)
+        changes = changed({**knobs, "count": count or None, "max_concepts": max_concepts or None})
+        settings = settings_of(localizer, name, changes, DEFAULTS)
+        found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

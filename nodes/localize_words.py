@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.localize.methods.attencraft import localize_words
-from ..core.masks.words import PRESETS
+from ..core.localize.methods.attencraft import METHOD
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
@@ -41,7 +40,7 @@ class LocalizeWords(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=list(METHOD.presets),
                     default="small_grid",
                     tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
                     "Stable Diffusion at 512 pixels.",
@@ -84,8 +83,8 @@ class LocalizeWords(io.ComfyNode):
         **knobs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(PRESETS[preset], **changed(knobs))
-        found = localize_words(backbone, picture, lines_of(words), settings, seed)
+        settings = replace(METHOD.preset(preset), **changed(knobs))
+        found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -2,9 +2,12 @@
 
 from ..core import types
 from ..core.files import save_adapter
+from ..core.learn.registry import METHODS
 from ..host import folders
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, ConceptTokens
+
+TUNING = [method.title for method in METHODS.values() if method.changes_model]
 
 
 class SaveAdapterAsLora(io.ComfyNode):
@@ -17,11 +20,11 @@ class SaveAdapterAsLora(io.ComfyNode):
             display_name="Save Adapter as LoRA",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes the change of the model that was learnt with tokens (Break-A-Scene, DisenDiff, AttenCraft, "
-                "FaR) to the loras folder. The stock LoRA loader and diffusers apply it; the tokens themselves are "
-                "saved by Save Concept Tokens, and both belong together. An existing file of the same name is replaced."
+                f"Writes the change of the model that was learnt with tokens ({', '.join(TUNING)}) to the loras "
+                "folder. The stock LoRA loader and diffusers apply it; the tokens themselves are saved by Save Concept "
+                "Tokens, and both belong together. An existing file of the same name is replaced."
             ),
-            search_aliases=["export adapter", "save lora", "Break-A-Scene", "DisenDiff"],
+            search_aliases=["export adapter", "save lora", *TUNING],
             is_output_node=True,
             inputs=[
                 ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens, by a method that tunes the model."),

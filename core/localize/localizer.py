@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..pictures import check_picture
-from ..registry import preset_of
+from ..settings import preset_of
 from ..types import Concepts
 from .parts.observation import OnStep
 

@@ -18,6 +18,12 @@ _SAVED = {("conceptexpress", "diffseg"): ("diffseg", "paper")}
 """Pairs of method and preset that workflows have saved, and what they are called now."""
 
 
+def preset_names() -> list[str]:
+    """The presets of all methods that need no words, and those that workflows have saved; each once."""
+    names = [name for method in METHODS.values() if not method.needs for name in method.presets]
+    return list(dict.fromkeys([*names, *(preset for _, preset in _SAVED)]))
+
+
 def method_and_preset(method: str, preset: str) -> tuple[Localizer, str]:
     """The method and the name of its preset, for names that a workflow may have saved long ago.
 

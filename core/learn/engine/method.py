@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ...registry import preset_of
+from ...settings import preset_of
 from ...types import Concepts, ConceptTokens, Source
 from .checkpoints import CheckpointStore
 from .settings import OnStep

@@ -1,24 +1,17 @@
 """Settings of learning: those that every method has, and those of methods that change the model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
+from ...settings import setting
 from ...types import ConceptTokens
 from ..parts.adapter import Layers
 from ..parts.tokens import Start
 from .loop import LoopSettings
 
-T = TypeVar("T")
-
 OnStep = Callable[[int, int, float, ConceptTokens], None]
 """Called after every update with: finished updates, all updates, loss, tokens so far. What it raises ends the
 training."""
-
-
-def setting(default: T, text: str) -> T:
-    """A dataclass field with a help text for people in its metadata."""
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, kw_only=True)

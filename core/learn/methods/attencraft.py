@@ -20,9 +20,10 @@ from torch import Tensor
 
 from ...backbone import Backbone
 from ...masks.words import WordMasks, WordSettings, masks_from_attention, read_word_attention
+from ...settings import setting
 from ...types import Source
 from ..engine.method import Method
-from ..engine.settings import TuningSettings, setting
+from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.examples import choose, fit

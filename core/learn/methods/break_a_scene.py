@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ...masks.edit import add_background
+from ...settings import setting
 from ..engine.method import Method
-from ..engine.settings import TuningSettings, setting
+from ..engine.settings import TuningSettings
 from ..engine.task import LossOf, Phase, Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.examples import Example, choose, fit, prepare_all

@@ -14,8 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...settings import setting
 from ..engine.method import Method
-from ..engine.settings import LearnSettings, setting
+from ..engine.settings import LearnSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_trainee
 from ..parts.examples import Example, prepare_all

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone, Conditioning
+from ...settings import setting
 from ...types import Concepts
 from ..engine.loop import LoopSettings, optimise
 from ..engine.method import Method
-from ..engine.settings import LearnSettings, setting
+from ..engine.settings import LearnSettings
 from ..engine.task import Phase, Task, Training
 from ..engine.trainee import start_trainee
 from ..parts.examples import check, prepare_all

@@ -17,8 +17,9 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from ...settings import setting
 from ..engine.method import Method
-from ..engine.settings import TuningSettings, setting
+from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.augment import random_view

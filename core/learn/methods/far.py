@@ -18,9 +18,10 @@ from ...backbone import Backbone
 from ...masks import words as by_words
 from ...masks.from_masks import crop
 from ...masks.upsample import covered_size, smooth_masks
+from ...settings import setting
 from ...types import Source
 from ..engine.method import Method
-from ..engine.settings import TuningSettings, setting
+from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.class_words import phrase, sentence

@@ -11,12 +11,11 @@ import torch
 
 from ....core.attention.record import AttentionRecorder
 from ....core.backbone import AttentionCall, Backbone
-from ....core.erase.methods import uce
+from ....core.erase.methods.uce import METHOD as uce
 from ....core.learn.engine.settings import OnStep
 from ....core.learn.methods.conceptexpress import METHOD as learning
 from ....core.learn.parts.prompts import single_and_joint
-from ....core.localize.parts import pipeline as localizing
-from ....core.localize.parts import settings
+from ....core.localize.methods.conceptexpress import METHOD as localizing
 from ....core.masks import from_masks
 from ....core.types import Concepts, ConceptTokens
 from ....host.adapters import at_work, backbone_of, with_erasure
@@ -86,7 +85,7 @@ def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]
 def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     """Localize Concepts, from the picture to its masks, against one pass of the denoiser."""
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
-    preset, picture = settings.PRESETS[shape.localize], _picture(shape.side)
+    preset, picture = localizing.preset(shape.localize), _picture(shape.side)
     latent = backbone.encode_image(picture)
     encoding = timed(lambda: backbone.encode_image(picture))
     times = interleaved(
@@ -141,7 +140,7 @@ def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
         spent: list[Time] = []
 
         def erase(backbone: Any = backbone, texts: list[str] = texts, count: int = count) -> None:
-            chosen = uce.PRESETS[shape.erase]
+            chosen = uce.preset(shape.erase)
             found = uce.erase(backbone, texts[:count], "", texts[count:], chosen)
             with_erasure(ground.model, found)
 
