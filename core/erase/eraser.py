@@ -55,7 +55,7 @@ class ModelEdit:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Eraser(Generic[S]):
     """A method of erasing concepts.
 

@@ -39,7 +39,7 @@ class LocalizeTask(Generic[S]):
     on_step: OnStep | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Localizer(Generic[S]):
     """A method of localising concepts.
 

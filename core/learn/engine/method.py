@@ -23,7 +23,7 @@ def _unchanged(task: Task[S]) -> Task[S]:
     return task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method(Generic[S]):
     """A method of learning tokens.
 

@@ -1,14 +1,15 @@
 """What every method promises, whichever it is."""
 
+import json
 from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from concept_atelier.core.learn.engine.settings import LearnSettings
-from concept_atelier.core.learn.registry import METHODS
+from concept_atelier.core.learn.registry import METHODS, written
 from concept_atelier.core.masks.edit import edit, grow
-from concept_atelier.core.types import Concepts, Source
+from concept_atelier.core.types import Concepts, ConceptTokens, Source
 from concept_atelier.lab.bench.command import load_backbone
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -17,7 +18,8 @@ every_method = pytest.mark.parametrize("name", METHODS)
 @every_method
 def test_presets_and_help(name):
     method = METHODS[name]
-    assert len(method.help) > 40 and method.help.endswith(".")
+    assert method.name == name and method.title and len(method.help) > 40 and method.help.endswith(".")
+    assert method.note == "" or method.note.endswith(".")
     assert next(iter(method.presets)) == "paper" and "lab" in method.presets
     for settings in method.presets.values():
         assert isinstance(settings, LearnSettings)
@@ -41,7 +43,7 @@ def test_learns_tokens_that_the_model_reads_and_says_what_it_cost(name, lab_back
         settings,
         classes={"apple": "fruit", "crab": "fish"},
         seed=3,
-        on_step=lambda *told: seen.append(told[:2]),
+        on_step=lambda *report: seen.append(report[:2]),
     )
     assert tokens.names == concepts.names and tokens.metadata["method"] == name
     assert int(tokens.metadata["passes"]) >= 1 and int(tokens.metadata["updates"]) == len(tokens.losses) == len(seen)
@@ -155,11 +157,11 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
     kept, updates = Kept(), int(whole.metadata["updates"])
     for update in (1, updates - 1):
         with pytest.raises(Cancelled):
-            learn(name, lab_backbone, picture, concepts, keeper=kept, on_step=cancel_after(update), **given)
+            learn(name, lab_backbone, picture, concepts, store=kept, on_step=cancel_after(update), **given)
         assert len(kept) == 1
     seen = []
     taken_up = learn(
-        name, lab_backbone, picture, concepts, keeper=kept, on_step=lambda *told: seen.append(told[:2]), **given
+        name, lab_backbone, picture, concepts, store=kept, on_step=lambda *report: seen.append(report[:2]), **given
     )
     assert seen == [(updates, updates)] and not kept
     assert_same(whole, taken_up)
@@ -173,19 +175,19 @@ def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone,
     for update in range(1, 5):
         kept = Kept()
         with pytest.raises(Cancelled):
-            learn("cones", lab_backbone, picture, concepts, settings, keeper=kept, on_step=cancel_after(update))
-        assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, keeper=kept))
+            learn("cones", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update))
+        assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, store=kept))
 
 
 def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, concepts):
     kept = Kept()
     with pytest.raises(Cancelled):
-        learn("conceptexpress", lab_backbone, picture, concepts, keeper=kept, on_step=cancel_after(2))
+        learn("conceptexpress", lab_backbone, picture, concepts, store=kept, on_step=cancel_after(2))
     brighter = (picture + 0.1).clamp(0, 1)
-    assert "resumed_at" not in learn("conceptexpress", lab_backbone, brighter, concepts, keeper=kept).metadata
+    assert "resumed_at" not in learn("conceptexpress", lab_backbone, brighter, concepts, store=kept).metadata
     settings = short("conceptexpress", rate=1e-3)
-    assert "resumed_at" not in learn("conceptexpress", lab_backbone, picture, concepts, settings, keeper=kept).metadata
-    assert "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, keeper=kept).metadata
+    assert "resumed_at" not in learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept).metadata
+    assert "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, store=kept).metadata
 
 
 @every_method
@@ -215,3 +217,31 @@ def test_tokens_are_read_by_another_model_of_the_family(lab_backbone, picture, c
     assert here.shape == there.shape and torch.isfinite(there).all() and not torch.equal(here, there)
     rare = replace(tokens, vectors={"apple": other.word_vectors("q")})
     assert not torch.equal(there, other.encode_text(["a photo of <apple>"], rare.placeholders()).context)
+
+
+def test_tokens_are_written_as_they_were_learnt():
+    def tokens(method):
+        return ConceptTokens({"1": {}, "2": {}}, "lab", metadata={"method": method, "classes": '{"1": "cat"}'})
+
+    assert [written(tokens("far"), name) for name in "12"] == ["<1> cat", "<2>"]
+    assert written(tokens("break_a_scene"), "1") == written(ConceptTokens({"1": {}}, "lab"), "1") == "<1>"
+    assert written(tokens("of another version"), "1") == "<1>"
+
+
+@every_method
+def test_a_change_of_the_model_comes_from_methods_that_say_so(name, lab_backbone, picture, concepts):
+    tokens = learn(name, lab_backbone, picture, concepts, short(name, steps=1))
+    assert bool(tokens.adapter) == METHODS[name].changes_model
+
+
+@every_method
+def test_every_method_starts_from_the_nearest_word(name, lab_backbone, picture, concepts):
+    """The vectors begin at a real word each, but for concepts whose word is given."""
+    settings = short(name, steps=1, fit_steps=1, start="nearest", rate=1e-12, fit_rate=1e-12, weight_decay=0.0)
+    settings = replace(settings, **({"adapter_rate": 1e-12} if METHODS[name].changes_model else {}))
+    tokens = learn(name, lab_backbone, picture, concepts, settings, words={"crab": "photo"})
+    words = json.loads(tokens.metadata["start_words"])
+    assert set(words) == {"apple", "crab"} and words["crab"] == "photo"
+    for concept, word in words.items():
+        expected = lab_backbone.word_vectors(word)["clip_l"].mean(0, keepdim=True)
+        torch.testing.assert_close(tokens.vectors[concept]["clip_l"], expected, atol=1e-5, rtol=0)

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import KeyValueWeight
-from concept_atelier.core.erase.methods.uce import PRESETS, UceSettings, erase, pair_anchors, relative_changes
+from concept_atelier.core.erase.methods.uce import METHOD, UceSettings
 from concept_atelier.core.erase.parts.concept_vectors import concept_rows, paired, vectors
+from concept_atelier.core.erase.parts.requests import pair_anchors
+from concept_atelier.core.erase.parts.sizes import relative_changes
 
 
 def pair(backbone, concept, anchor, mode, templates=("{}",), combine="average"):
@@ -27,7 +29,7 @@ def edited(backbone, erasure):
 def test_equals_the_dense_solution_for_every_projection(lab_backbone):
     concepts, anchors, preserve = ["cat", "rocket"], ["dog", ""], ["crab", "bell"]
     settings = UceSettings(erase_scale=2.0, preserve_scale=0.5, damping=0.1)
-    found = edited(lab_backbone, erase(lab_backbone, concepts, anchors, preserve, settings))
+    found = edited(lab_backbone, METHOD.erase(lab_backbone, concepts, anchors, preserve, settings))
     pairs = [pair(lab_backbone, c, a, "last_subject") for c, a in zip(concepts, anchors, strict=True)]
     c, g = (torch.cat(rows).T for rows in zip(*pairs, strict=True))
     p = torch.cat([vectors(lab_backbone, text, "last_subject") for text in preserve]).T
@@ -41,7 +43,7 @@ def test_equals_the_dense_solution_for_every_projection(lab_backbone):
 
 def test_the_erased_word_is_read_as_its_anchor_and_a_preserved_word_as_before(lab_backbone):
     settings = UceSettings(damping=1e-4)
-    found = edited(lab_backbone, erase(lab_backbone, ["cat"], "dog", ["crab"], settings))
+    found = edited(lab_backbone, METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], settings))
     cat, dog = pair(lab_backbone, "cat", "dog", "last_subject")
     crab = vectors(lab_backbone, "crab", "last_subject")
     for weight in lab_backbone.key_value_weights():
@@ -67,18 +69,18 @@ class Counting:
 MANY = [f"{a}{b}" for a in ("red ", "blue ", "green ") for b in ("crab", "bell", "boat", "tree", "shoe", "frog", "key")]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", METHOD.presets)
 def test_many_at_once_are_as_one_at_a_time(lab_backbone, preset):
     """The dense solution from vectors that were encoded one by one; a word that is preserved twice is among them."""
     pairs = [("cat", "dog"), ("rocket", ""), ("quartz xylophone", "dog")]
-    preserve, settings = [*MANY, "dog", "red crab"], replace(PRESETS[preset], rank_tolerance=0.0)
+    preserve, settings = [*MANY, "dog", "red crab"], replace(METHOD.preset(preset), rank_tolerance=0.0)
     how = (settings.token_mode, settings.templates, settings.combine)
     rows = [pair(lab_backbone, *texts, *how) for texts in pairs]
     c, g = (torch.cat(parts).T for parts in zip(*rows, strict=True))
     kept = [vectors(lab_backbone, text, *how) for text in preserve]
     p = torch.cat([*kept, vectors(lab_backbone, "", "all")] if settings.preserve_unconditional else kept).T
     a = settings.damping * torch.eye(192, dtype=torch.float64) + c @ c.T + p @ p.T
-    erasure = erase(lab_backbone, *map(list, zip(*pairs, strict=True)), preserve, settings)
+    erasure = METHOD.erase(lab_backbone, *map(list, zip(*pairs, strict=True)), preserve, settings)
     for weight in lab_backbone.key_value_weights():
         change = weight.weight.double() @ (g - c) @ c.T @ torch.linalg.inv(a)
         found = erasure.factors[weight.name].dense().double()
@@ -87,13 +89,13 @@ def test_many_at_once_are_as_one_at_a_time(lab_backbone, preset):
 
 def test_every_text_is_encoded_once(lab_backbone):
     counting = Counting(lab_backbone)
-    erase(counting, ["cat", "rocket", "boat"], ["dog", "", "dog"], [*MANY, "dog", *MANY])
+    METHOD.erase(counting, ["cat", "rocket", "boat"], ["dog", "", "dog"], [*MANY, "dog", *MANY])
     assert sorted(counting.sentences) == sorted(["cat", "rocket", "boat", "dog", "", *MANY])
 
 
 def test_steps_are_told_and_may_stop_it(lab_backbone):
     told = []
-    erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: told.append((done, total)))
+    METHOD.erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: told.append((done, total)))
     total = 2 + 1 + len(MANY) + 1
     assert told == [(done, total) for done in range(1, total + 1)]
 
@@ -102,19 +104,19 @@ def test_steps_are_told_and_may_stop_it(lab_backbone):
 
     counting = Counting(lab_backbone)
     with pytest.raises(InterruptedError):
-        erase(counting, ["cat", "rocket"], "dog", MANY, on_step=stop)
+        METHOD.erase(counting, ["cat", "rocket"], "dog", MANY, on_step=stop)
     assert len(counting.sentences) < 2 + 1 + len(MANY)
 
 
 @pytest.mark.parametrize("projections, roles", [("key", {"key"}), ("value", {"value"}), ("both", {"key", "value"})])
 def test_keys_values_or_both(lab_backbone, projections, roles):
-    erasure = erase(lab_backbone, ["cat"], settings=UceSettings(projections=projections))
+    erasure = METHOD.erase(lab_backbone, ["cat"], settings=UceSettings(projections=projections))
     role = {weight.name: weight.role for weight in lab_backbone.key_value_weights()}
     assert {role[name] for name in erasure.factors} == roles
 
 
 def test_strength_is_a_multiplier_of_the_same_factors(lab_backbone):
-    one, two = (erase(lab_backbone, ["cat"], strength=strength) for strength in (1.0, -0.5))
+    one, two = (METHOD.erase(lab_backbone, ["cat"], strength=strength) for strength in (1.0, -0.5))
     assert two.strength == -0.5
     for name, factor in one.factors.items():
         assert torch.equal(factor.dense(), two.factors[name].dense())
@@ -124,7 +126,7 @@ def test_the_patched_model_is_linear_in_strength_and_unchanged_at_zero(lab_backb
     from concept_atelier.host.adapters import backbone_of
     from concept_atelier.host.weight_patches import WeightPatch
 
-    erasure = erase(lab_backbone, ["cat"], "dog")
+    erasure = METHOD.erase(lab_backbone, ["cat"], "dog")
 
     def weights(strength):
         patched = backbone_of(lab_model.with_patch(WeightPatch(erasure.factors, strength)), lab_clip)
@@ -138,8 +140,8 @@ def test_the_patched_model_is_linear_in_strength_and_unchanged_at_zero(lab_backb
 
 
 def test_the_small_model_preset_keeps_the_rank_below_the_number_of_rows(lab_backbone):
-    settings = PRESETS["small_model"]
-    erasure = erase(lab_backbone, ["cat", "rocket", "bell"], "dog", ["crab"], settings)
+    settings = METHOD.preset("small_model")
+    erasure = METHOD.erase(lab_backbone, ["cat", "rocket", "bell"], "dog", ["crab"], settings)
     rank = int(erasure.metadata["rank"])
     rows = len(vectors(lab_backbone, "cat", settings.token_mode, settings.templates))
     assert rank < 3 * rows
@@ -161,8 +163,8 @@ def test_the_small_model_preset_keeps_the_rank_below_the_number_of_rows(lab_back
     ids=lambda change: next(iter(change)),
 )
 def test_every_setting_matters(lab_backbone, change):
-    plain = erase(lab_backbone, ["cat"], "dog", ["crab"])
-    changed = erase(lab_backbone, ["cat"], "dog", ["crab"], replace(UceSettings(), **change))
+    plain = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"])
+    changed = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], replace(UceSettings(), **change))
     name = next(iter(plain.factors))
     assert not torch.allclose(plain.factors[name].dense(), changed.factors[name].dense(), rtol=1e-3)
 
@@ -170,7 +172,7 @@ def test_every_setting_matters(lab_backbone, change):
 def test_the_unconditional_prompt_moves_less_when_preserved(lab_backbone):
     def moved(keep):
         settings = UceSettings(token_mode="from_subject_to_end", preserve_unconditional=keep)
-        change = erase(lab_backbone, ["cat"], "dog", settings=settings).factors
+        change = METHOD.erase(lab_backbone, ["cat"], "dog", settings=settings).factors
         empty = vectors(lab_backbone, "", "all").float()
         return sum(float((factor.dense() @ empty.T).norm()) for factor in change.values())
 
@@ -191,24 +193,24 @@ def test_projections_of_another_width_are_left_alone_and_none_at_all_is_an_error
             other = KeyValueWeight("image.to_k.weight", "key", torch.ones(8, 100))
             return (*lab_backbone.key_value_weights()[: self.keep], other)
 
-    assert "image.to_k.weight" not in erase(Wider(4), ["cat"]).factors
-    assert len(erase(Wider(4), ["cat"]).factors) == 4
+    assert "image.to_k.weight" not in METHOD.erase(Wider(4), ["cat"]).factors
+    assert len(METHOD.erase(Wider(4), ["cat"]).factors) == 4
     with pytest.raises(ValueError, match=r"text has width 192.*\[100\]"):
-        erase(Wider(0), ["cat"])
+        METHOD.erase(Wider(0), ["cat"])
 
 
 def test_runs_under_inference_mode_and_changes_nothing(lab_backbone):
     before = [weight.weight.clone() for weight in lab_backbone.key_value_weights()]
-    plain = erase(lab_backbone, ["cat"], "dog")
+    plain = METHOD.erase(lab_backbone, ["cat"], "dog")
     with torch.inference_mode():
-        inside = erase(lab_backbone, ["cat"], "dog")
+        inside = METHOD.erase(lab_backbone, ["cat"], "dog")
     name = next(iter(plain.factors))
     assert torch.equal(plain.factors[name].dense(), inside.factors[name].dense())
     assert all(map(torch.equal, before, (weight.weight for weight in lab_backbone.key_value_weights())))
 
 
 def test_metadata_tells_what_was_done(lab_backbone):
-    metadata = erase(lab_backbone, ["cat "], ["dog"], ["crab"]).metadata
+    metadata = METHOD.erase(lab_backbone, ["cat "], ["dog"], ["crab"]).metadata
     assert json.loads(metadata["concepts"]) == ["cat"] and json.loads(metadata["anchors"]) == ["dog"]
     assert json.loads(metadata["preserve"]) == ["crab"] and json.loads(metadata["settings"])["damping"] == 0.5
     assert all(isinstance(value, str) for value in metadata.values())
@@ -236,7 +238,7 @@ def test_one_anchor_serves_all_and_a_list_is_matched():
 )
 def test_bad_requests_are_refused(lab_backbone, given, message):
     with pytest.raises(ValueError, match=message):
-        erase(lab_backbone, **given)
+        METHOD.erase(lab_backbone, **given)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_every_setting_has_help():
 
 
 def test_relative_changes_are_those_of_the_dense_weights(lab_backbone):
-    erasure = erase(lab_backbone, ["cat", "rocket"], strength=-0.5)
+    erasure = METHOD.erase(lab_backbone, ["cat", "rocket"], strength=-0.5)
     found, weights = edited(lab_backbone, erasure), lab_backbone.key_value_weights()
     changes = relative_changes(erasure, weights)
     assert set(changes) == set(erasure.factors)

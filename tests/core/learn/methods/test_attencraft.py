@@ -4,14 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.engine.tuning import Denoised
+from concept_atelier.core.learn.engine.trainee import Denoised
 from concept_atelier.core.learn.methods.attencraft import (
-    PRESETS,
+    METHOD,
     AttenCraftSettings,
     Masks,
     attention_divergence,
     instance_loss,
-    learn,
 )
 from concept_atelier.core.learn.parts.tokens import TokenBank
 from concept_atelier.core.masks.words import WordMasks
@@ -45,8 +44,8 @@ def test_at_temperature_1_it_is_tiny_as_the_card_says():
     assert attention_divergence(wrong, masks, 1.0)[0] < 0.1 * attention_divergence(wrong, masks, 0.1)[0]
 
 
-class Told:
-    """A tuner whose pass gives what the test says."""
+class Predicting:
+    """A trainee whose pass gives what the test says."""
 
     bank, grid = TokenBank(("a", "b"), {}), (8, 12)
 
@@ -67,19 +66,19 @@ class Told:
 
 
 def test_denoising_sums_channels_and_averages_cells_and_context_brings_back_the_rest():
-    tuner, latent, masks = Told(), torch.zeros(1, 4, 8, 12), masks_of(1, 7)
+    trainee, latent, masks = Predicting(), torch.zeros(1, 4, 8, 12), masks_of(1, 7)
     settings = replace(QUICK, attention_weight=0.0)
     inside = 12 / 96
-    assert float(instance_loss(tuner, latent, masks, (0,), settings)) == pytest.approx(4 * 9 * inside)
-    whole = instance_loss(tuner, latent, masks, (0, 1), replace(settings, context=0.5))
+    assert float(instance_loss(trainee, latent, masks, (0,), settings)) == pytest.approx(4 * 9 * inside)
+    whole = instance_loss(trainee, latent, masks, (0, 1), replace(settings, context=0.5))
     assert float(whole) == pytest.approx(4 * 9 * (0.5 * 2 * inside + 0.5))
-    assert tuner.asked == [("a photo of <a>", 0), ("a photo of <a> and <b>", 0)]
+    assert trainee.asked == [("a photo of <a>", 0), ("a photo of <a> and <b>", 0)]
 
 
 def test_the_background_is_compared_as_well():
-    tuner = Told()
-    instance_loss(tuner, torch.zeros(1, 4, 8, 12), masks_of(1, 7), (1,), QUICK)
-    assert tuner.asked == [("a photo of <b>", 2)]
+    trainee = Predicting()
+    instance_loss(trainee, torch.zeros(1, 4, 8, 12), masks_of(1, 7), (1,), QUICK)
+    assert trainee.asked == [("a photo of <b>", 2)]
 
 
 def test_new_masks_are_taken_when_they_are_alike_and_complete():
@@ -87,39 +86,39 @@ def test_new_masks_are_taken_when_they_are_alike_and_complete():
     nudged, moved = old.clone(), masks_of(7, 1)
     nudged[0, 2, 1] = 0
     masks = Masks(old.clone())
-    masks.renew(found(moved), 0.8)
-    masks.renew(found(nudged, distinct=False), 0.8)
-    assert masks.now.equal(old) and (masks.refreshed, masks.kept) == (0, 2)
-    masks.renew(found(nudged), 0.5)
-    assert masks.now.equal(nudged) and (masks.refreshed, masks.kept) == (1, 2)
+    masks.refresh(found(moved), 0.8)
+    masks.refresh(found(nudged, distinct=False), 0.8)
+    assert masks.current.equal(old) and (masks.refreshed, masks.kept) == (0, 2)
+    masks.refresh(found(nudged), 0.5)
+    assert masks.current.equal(nudged) and (masks.refreshed, masks.kept) == (1, 2)
 
 
 def test_masks_are_due_once_a_step_and_not_at_the_start():
     masks = Masks(masks_of(1))
-    asked = [masks.due(step, 2) for step in (0, 0, 1, 2, 2, 3, 4)]
+    asked = [masks.is_due(step, 2) for step in (0, 0, 1, 2, 2, 3, 4)]
     assert asked == [False, False, False, True, False, False, True]
-    assert not Masks(masks_of(1)).due(4, 0)
+    assert not Masks(masks_of(1)).is_due(4, 0)
 
 
 def test_every_token_learns(lab_backbone, picture, concepts):
     """The release's first fault: only the first token had a gradient."""
     settings = replace(QUICK, weight_decay=0.0, prior=0)
-    start = learn(lab_backbone, picture, concepts, replace(settings, steps=1, rate=1e-12, adapter_rate=1e-12))
-    tokens = learn(lab_backbone, picture, concepts, replace(settings, steps=6))
+    start = METHOD.learn(lab_backbone, picture, concepts, replace(settings, steps=1, rate=1e-12, adapter_rate=1e-12))
+    tokens = METHOD.learn(lab_backbone, picture, concepts, replace(settings, steps=6))
     for name in tokens.names:
         assert (tokens.vectors[name]["clip_l"] - start.vectors[name]["clip_l"]).abs().max() > 1e-3
 
 
 def test_refreshes_are_counted(lab_backbone, picture, concepts):
-    settings = replace(QUICK, refresh=1, alike=-1.0, margin=0.0)
-    told = learn(lab_backbone, picture, concepts, settings).metadata
-    assert int(told["refreshed"]) + int(told["kept"]) == 2
+    settings = replace(QUICK, refresh=1, min_mask_ssim=-1.0, margin=0.0)
+    metadata = METHOD.learn(lab_backbone, picture, concepts, settings).metadata
+    assert int(metadata["refreshed"]) + int(metadata["kept"]) == 2
 
 
 def test_the_papers_values():
-    paper = PRESETS["paper"]
+    paper = METHOD.preset("paper")
     assert (paper.steps, paper.rate, paper.adapter_rate, paper.flip) == (500, 1e-4, 1e-4, 0.0)
-    assert (paper.refresh, paper.alike, paper.attention_weight, paper.prior) == (20, 0.8, 1.0, 200)
+    assert (paper.refresh, paper.min_mask_ssim, paper.attention_weight, paper.prior) == (20, 0.8, 1.0, 200)
     assert (paper.word_settings.self_downscale, paper.word_settings.margin) == (2, 0.1)
 
 

@@ -3,19 +3,17 @@ from dataclasses import asdict, fields, replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.engine.lesson import begin
 from concept_atelier.core.learn.engine.loop import optimise
+from concept_atelier.core.learn.engine.task import Task
+from concept_atelier.core.learn.engine.trainee import start_trainee
 from concept_atelier.core.learn.methods.conceptexpress import (
-    PRESETS,
+    METHOD,
     ConceptExpressSettings,
-    learn,
+    plan_updates,
     step_loss,
-    turns,
 )
 from concept_atelier.core.learn.parts.examples import prepare
 from concept_atelier.core.learn.parts.prompts import single_and_joint
-from concept_atelier.core.learn.parts.token_maps import choose_sites
-from concept_atelier.core.learn.parts.tokens import start_bank
 from concept_atelier.core.types import Concepts
 
 QUICK = ConceptExpressSettings(steps=2, rate=1e-2, attention_weight=1e-2, downscale=2, iterations=20)
@@ -28,13 +26,13 @@ def vectors(tokens, name="apple"):
 @pytest.fixture(scope="module")
 def plain(lab_backbone, picture, concepts):
     """What the quick settings learn, shared by the tests that change one thing."""
-    return learn(lab_backbone, picture, concepts, QUICK)
+    return METHOD.learn(lab_backbone, picture, concepts, QUICK)
 
 
 @pytest.fixture
 def quick(lab_backbone, picture, concepts):
     def run(settings=QUICK, given=concepts, **options):
-        return learn(lab_backbone, picture, given, settings, **options)
+        return METHOD.learn(lab_backbone, picture, given, settings, **options)
 
     return run
 
@@ -109,15 +107,16 @@ def test_masks_steer_denoising_and_targets_steer_attention(quick, plain, concept
 
 def test_learning_lowers_the_loss_on_a_fixed_batch(lab_backbone, picture, concepts):
     settings = replace(QUICK, steps=8, rate=2e-2)
-    bank = start_bank(lab_backbone, concepts.names, generator=torch.Generator().manual_seed(0))
-    sites = choose_sites(lab_backbone, (8, 12), settings.downscale)
-    lesson = begin(lab_backbone, bank, [prepare(lab_backbone, picture, concepts)], sites)
+    example = prepare(lab_backbone, picture, concepts)
+    task = Task("conceptexpress", lab_backbone, picture, concepts, settings)
+    trainee = start_trainee(task, torch.Generator().manual_seed(0), example.latent, reads=settings)
     prompts = single_and_joint(concepts.names, "a photo of {}")
-    losses = optimise(
-        bank.parameters(),
-        lambda step: step_loss(lesson, prompts, settings, torch.Generator().manual_seed(0)),
-        settings.loop,
-    )
+
+    def loss_of(step):
+        trainee.generator.manual_seed(0)
+        return step_loss(trainee, example.fit_targets(trainee.grid), prompts, settings)
+
+    losses = optimise(trainee.bank.parameters(), loss_of, settings.loop)
     assert (losses.diff() < 0).all()
 
 
@@ -125,7 +124,7 @@ def test_attention_moves_to_its_target(lab_backbone, picture, concepts):
     settings = replace(
         QUICK, steps=16, rate=5e-2, denoising_weight=0.0, attention_weight=1.0, joint=False, flip=0.0, weight_decay=0.0
     )
-    losses = learn(lab_backbone, picture, concepts, settings).losses
+    losses = METHOD.learn(lab_backbone, picture, concepts, settings).losses
     assert losses[-5:].mean() < 0.99 * losses[:5].mean()
 
 
@@ -142,7 +141,7 @@ def test_the_model_is_left_as_it_was(quick, lab_modules):
         assert parameter.grad is None, key
 
 
-RELEASE = replace(PRESETS["faithful_lab"], steps=5, iterations=5)
+RELEASE = replace(METHOD.preset("faithful_lab"), steps=5, iterations=5)
 
 
 def some(concepts, count):
@@ -155,18 +154,18 @@ def some(concepts, count):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_release_updates_after_every_prompt(count):
     names = tuple(f"c{index}" for index in range(count))
-    plan = turns(names, PRESETS["faithful"])
+    plan = plan_updates(names, METHOD.preset("faithful"))
     assert len(plan) == 100 * 5 * count + 400 * (count + 1)
-    assert all(len(turn.prompts) == 1 for turn in plan)
-    assert sum(turn.opens for turn in plan) == 500 and sum(turn.split for turn in plan) == 500 * count
+    assert all(len(update.prompts) == 1 for update in plan)
+    assert sum(update.first_of_step for update in plan) == 500 and sum(update.split for update in plan) == 500 * count
     assert plan[-1].prompts[0].members == tuple(range(count))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_passes_and_updates_are_those_of_the_plan(lab_backbone, picture, concepts, count):
-    tokens = learn(lab_backbone, picture, some(concepts, count), replace(RELEASE, attention_weight=0.0))
+    tokens = METHOD.learn(lab_backbone, picture, some(concepts, count), replace(RELEASE, attention_weight=0.0))
     assert int(tokens.metadata["passes"]) == len(tokens.losses) == 1 * 5 * count + 4 * (count + 1)
-    batch = learn(lab_backbone, picture, some(concepts, count), replace(QUICK, attention_weight=0.0))
+    batch = METHOD.learn(lab_backbone, picture, some(concepts, count), replace(QUICK, attention_weight=0.0))
     assert int(batch.metadata["passes"]) == 2 * (count + (count > 1)) and len(batch.losses) == 2
 
 
@@ -186,26 +185,25 @@ def test_too_few_steps_to_split_begin_with_the_means(quick):
 @pytest.mark.parametrize("without", ["denoising_weight", "attention_weight", "contrastive_weight"])
 def test_every_loss_of_the_release_moves_the_tokens(lab_backbone, picture, concepts, without):
     settings = replace(RELEASE, steps=2, split=2, split_share=0.5, attention_weight=1e-2)
-    whole = learn(lab_backbone, picture, concepts, settings)
+    whole = METHOD.learn(lab_backbone, picture, concepts, settings)
     assert not torch.equal(
-        vectors(whole), vectors(learn(lab_backbone, picture, concepts, replace(settings, **{without: 0.0})))
+        vectors(whole), vectors(METHOD.learn(lab_backbone, picture, concepts, replace(settings, **{without: 0.0})))
     )
 
 
 def test_the_picture_is_mirrored_once_a_step(lab_backbone, picture, concepts):
-    from concept_atelier.core.learn.engine.training import Task
-    from concept_atelier.core.learn.methods.conceptexpress import _Course
+    from concept_atelier.core.learn.methods.conceptexpress import _Schedule
 
     task = Task("conceptexpress", lab_backbone, picture, concepts, replace(RELEASE, attention_weight=0.0, steps=4))
-    course = _Course(task, torch.Generator().manual_seed(0))
+    schedule = _Schedule(task, torch.Generator().manual_seed(0))
     seen = []
-    for update, turn in enumerate(course.turns):
+    for number, update in enumerate(schedule.updates):
         with torch.no_grad():
-            course.loss(update)
-        seen.append((turn.opens, course.today.examples[0].latent))
+            schedule.loss(number)
+        seen.append((update.first_of_step, schedule.current(update)[1].latent))
     changes = [not torch.equal(now[1], before[1]) for before, now in zip(seen, seen[1:], strict=False)]
     assert any(changes)
-    assert not any(changed for changed, (opens, _) in zip(changes, seen[1:], strict=True) if not opens)
+    assert not any(changed for changed, (first, _) in zip(changes, seen[1:], strict=True) if not first)
 
 
 def test_a_start_word_that_was_found_is_recorded(quick):
@@ -242,7 +240,7 @@ def test_a_failing_forward_leaves_no_hooks(lab_modules, lab_backbone, picture, c
 
     monkeypatch.setattr(lab_modules.unet.mid_block, "forward", broken)
     with pytest.raises(Cancelled):
-        learn(lab_backbone, picture, concepts, QUICK)
+        METHOD.learn(lab_backbone, picture, concepts, QUICK)
     assert not any(module._forward_hooks for module in lab_modules.unet.modules())
 
 
@@ -260,7 +258,7 @@ def test_runs_under_inference_mode_as_nodes_do(lab_backbone, picture, concepts, 
         inside = Concepts(
             concepts.masks.clone(), concepts.targets.clone(), concepts.names, concepts.scores, concepts.picture_size
         )
-        tokens = learn(lab_backbone, picture.clone(), inside, QUICK)
+        tokens = METHOD.learn(lab_backbone, picture.clone(), inside, QUICK)
     assert torch.equal(vectors(tokens), vectors(plain))
     assert not vectors(tokens).is_inference()
 
@@ -271,7 +269,7 @@ def test_masks_of_another_size_and_more_concepts_than_the_paper_allows(lab_backb
         masks[index, index, index : index + 4] = True
     targets = masks / masks.sum((1, 2), keepdim=True)
     many = Concepts(masks, targets, tuple(f"c{i}" for i in range(12)), torch.ones(12), (64, 96))
-    tokens = learn(lab_backbone, picture, many, replace(QUICK, steps=1))
+    tokens = METHOD.learn(lab_backbone, picture, many, replace(QUICK, steps=1))
     assert len(tokens.names) == 12
     assert len({tuple(vectors(tokens, name).flatten().tolist()) for name in tokens.names}) == 12
 
@@ -309,6 +307,10 @@ def test_settings_are_checked(wrong):
 
 
 def test_presets_differ_and_every_setting_has_help():
-    assert asdict(PRESETS["paper"]) != asdict(PRESETS["lab"])
-    assert (PRESETS["paper"].steps, PRESETS["paper"].rate, PRESETS["paper"].attention_weight) == (500, 5e-4, 1e-5)
+    assert asdict(METHOD.preset("paper")) != asdict(METHOD.preset("lab"))
+    assert (METHOD.preset("paper").steps, METHOD.preset("paper").rate, METHOD.preset("paper").attention_weight) == (
+        500,
+        5e-4,
+        1e-5,
+    )
     assert all(field.metadata["help"] for field in fields(ConceptExpressSettings))

@@ -3,10 +3,10 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.engine.training import Task
-from concept_atelier.core.learn.methods.cones import PRESETS, ConesSettings, Search, learn, search
+from concept_atelier.core.learn.engine.task import Task
+from concept_atelier.core.learn.methods.cones import METHOD, ConesSettings, Search, search
 
-QUICK = replace(PRESETS["lab"], steps=2, fit_steps=2, rows="token", rounds=1)
+QUICK = replace(METHOD.preset("lab"), steps=2, fit_steps=2, rows="token", rounds=1)
 
 
 def vectors(tokens, name="apple"):
@@ -15,7 +15,7 @@ def vectors(tokens, name="apple"):
 
 @pytest.fixture(scope="module")
 def plain(lab_backbone, picture, concepts):
-    return learn(lab_backbone, picture, concepts, QUICK)
+    return METHOD.learn(lab_backbone, picture, concepts, QUICK)
 
 
 def searching(backbone, picture, concepts, settings=QUICK):
@@ -29,7 +29,7 @@ def test_gives_tokens_and_the_search_alone_passes_the_denoiser(plain):
 
 
 def test_same_seed_same_tokens(plain, lab_backbone, picture, concepts):
-    again, other = (learn(lab_backbone, picture, concepts, QUICK, seed=seed) for seed in (0, 1))
+    again, other = (METHOD.learn(lab_backbone, picture, concepts, QUICK, seed=seed) for seed in (0, 1))
     assert torch.equal(vectors(plain), vectors(again)) and not torch.equal(vectors(plain), vectors(other))
 
 
@@ -47,7 +47,7 @@ def test_same_seed_same_tokens(plain, lab_backbone, picture, concepts):
     ids=lambda change: next(iter(change)),
 )
 def test_every_part_matters(plain, lab_backbone, picture, concepts, change):
-    changed = learn(lab_backbone, picture, concepts, replace(QUICK, **change))
+    changed = METHOD.learn(lab_backbone, picture, concepts, replace(QUICK, **change))
     assert not torch.equal(vectors(plain), vectors(changed))
 
 
@@ -71,7 +71,7 @@ def test_a_round_starts_from_what_the_tokens_say(lab_backbone, picture, concepts
     with torch.no_grad():
         found.rows += 1
         lion = lab_backbone.word_vectors("lion")["clip_l"]
-        found.lesson.bank.vectors["clip_l"].copy_(torch.stack([lion] * 2))
+        found.trainee.bank.vectors["clip_l"].copy_(torch.stack([lion] * 2))
         found.denoising(0)
         prompts = [prompt.text.replace("<apple>", "lion").replace("<crab>", "lion") for prompt in found.prompts]
         said = lab_backbone.encode_text(prompts).context
@@ -91,17 +91,19 @@ def test_a_round_starts_from_the_pooled_text_of_the_tokens_too_and_it_is_kept(la
     first.restart()
     assert torch.equal(first.conditioning().extras["pooled_output"], now.extras["pooled_output"])
     later.start = replace(later.start, extras={"pooled_output": torch.zeros(2, 4)})
-    later.resume(first.hidden())
+    later.restore(first.hidden())
     assert torch.equal(later.start.extras["pooled_output"], now.extras["pooled_output"])
     assert torch.equal(later.start.context, now.context)
 
 
 def test_steps_are_dealt_out_to_rounds(lab_backbone, picture, concepts):
     settings = replace(QUICK, steps=5, fit_steps=4, rounds=3)
-    tokens = learn(lab_backbone, picture, concepts, settings)
+    tokens = METHOD.learn(lab_backbone, picture, concepts, settings)
     assert (tokens.metadata["passes"], tokens.metadata["updates"]) == ("10", "9")
-    more = learn(lab_backbone, picture, concepts, replace(settings, rounds=9))  # as many as four steps allow
-    assert torch.equal(vectors(more), vectors(learn(lab_backbone, picture, concepts, replace(settings, rounds=4))))
+    more = METHOD.learn(lab_backbone, picture, concepts, replace(settings, rounds=9))  # as many as four steps allow
+    assert torch.equal(
+        vectors(more), vectors(METHOD.learn(lab_backbone, picture, concepts, replace(settings, rounds=4)))
+    )
 
 
 def test_fitting_finds_the_token_that_was_encoded(lab_backbone, picture, concepts):
@@ -114,10 +116,10 @@ def test_fitting_finds_the_token_that_was_encoded(lab_backbone, picture, concept
         first, before = float(found.fitting(0)), found.cosine()
     from concept_atelier.core.learn.engine.loop import optimise
 
-    optimise(found.lesson.bank.parameters(), found.fitting, settings.fit)
+    optimise(found.trainee.bank.parameters(), found.fitting, settings.fit)
     assert found.fitting(0) < 0.7 * first and found.cosine() > before
     with torch.no_grad():
-        found.lesson.bank.vectors["clip_l"].copy_(torch.stack([v["clip_l"] for v in wanted.values()]))
+        found.trainee.bank.vectors["clip_l"].copy_(torch.stack([v["clip_l"] for v in wanted.values()]))
     assert found.fitting(0) < 1e-9 and found.cosine() == pytest.approx(1)
 
 

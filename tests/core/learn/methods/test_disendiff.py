@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.learn.methods.disendiff import PRESETS, DisenDiffSettings, attention_loss, learn
+from concept_atelier.core.learn.methods.disendiff import METHOD, DisenDiffSettings, attention_loss
 from concept_atelier.core.types import Concepts
 
 PLAIN = DisenDiffSettings(blur=False)
@@ -54,9 +54,9 @@ def test_binding_moves_the_token_and_not_the_class_word(generator):
 
 def test_class_words_are_needed_and_must_differ(lab_backbone, picture, concepts):
     with pytest.raises(ValueError, match="crab has none"):
-        learn(lab_backbone, picture, concepts, PLAIN, classes={"apple": "cat"})
+        METHOD.learn(lab_backbone, picture, concepts, PLAIN, classes={"apple": "cat"})
     with pytest.raises(ValueError, match="two concepts are of the class cat"):
-        learn(lab_backbone, picture, concepts, PLAIN, classes={"apple": "cat", "crab": " Cat"})
+        METHOD.learn(lab_backbone, picture, concepts, PLAIN, classes={"apple": "cat", "crab": " Cat"})
 
 
 def test_three_concepts_and_class_words_of_several_tokens(lab_backbone, picture):
@@ -65,7 +65,7 @@ def test_three_concepts_and_class_words_of_several_tokens(lab_backbone, picture)
     three = Concepts(masks, masks / masks.sum((1, 2), keepdim=True), ("a", "b", "c"), torch.ones(3), (64, 96))
     settings = DisenDiffSettings(steps=1, rank=1, downscale=2, attention_weight=1.0)
     classes = {"a": "cat face", "b": "xylophonist", "c": "dog"}
-    tokens = learn(lab_backbone, picture, three, settings, classes=classes)
+    tokens = METHOD.learn(lab_backbone, picture, three, settings, classes=classes)
     assert len(tokens.names) == 3 and torch.isfinite(tokens.losses).all()
 
 
@@ -73,12 +73,12 @@ def test_the_masks_play_no_part(lab_backbone, picture, concepts):
     settings = DisenDiffSettings(steps=1, rank=1, downscale=2)
     classes = {"apple": "cat", "crab": "dog"}
     moved = replace(concepts, masks=concepts.masks.roll(2, 2))
-    one, other = (learn(lab_backbone, picture, given, settings, classes=classes) for given in (concepts, moved))
+    one, other = (METHOD.learn(lab_backbone, picture, given, settings, classes=classes) for given in (concepts, moved))
     assert one.losses.equal(other.losses)
 
 
 def test_the_papers_values():
-    paper = PRESETS["paper"]
+    paper = METHOD.preset("paper")
     assert (paper.steps, paper.rate, paper.adapter_rate, paper.attention_weight) == (250, 8e-5, 8e-5, 0.01)
     assert (paper.parts, paper.prior, paper.suppression, paper.blur) == (4, 200, 1, True)
     with pytest.raises(ValueError, match="suppression"):

@@ -1,9 +1,10 @@
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from concept_atelier.core.learn.methods.far import PRESETS, FarSettings, learn, localized
+from concept_atelier.core.learn.methods.far import METHOD, FarSettings, localized
 
 QUICK = FarSettings(steps=2, rate=1e-2, adapter_rate=1e-2, rank=2, downscale=2, composites=2, attention_weight=1.0)
 HALVES = torch.stack([torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])])
@@ -25,13 +26,11 @@ def test_a_subject_that_no_token_names_counts_as_another():
 
 
 def test_it_says_that_it_is_a_reconstruction():
-    from concept_atelier.core.learn.registry import far
-
-    assert "reconstruction" in far.__doc__ and "reconstruction" in far.HELP
+    assert "reconstruction" in METHOD.note and "reconstruction" in sys.modules[FarSettings.__module__].__doc__
 
 
 def test_it_works_without_class_words_and_then_draws_nothing_first(lab_backbone, picture, concepts):
-    tokens = learn(lab_backbone, picture, concepts, replace(QUICK, prior=4))
+    tokens = METHOD.learn(lab_backbone, picture, concepts, replace(QUICK, prior=4))
     assert tokens.metadata["prior_subjects"] == "0" and tokens.metadata["passes"] == "2"
     assert tokens.metadata["composites"] == "2" and torch.isfinite(tokens.losses).all()
 
@@ -39,7 +38,7 @@ def test_it_works_without_class_words_and_then_draws_nothing_first(lab_backbone,
 def test_a_picture_that_is_no_multiple_of_the_cells(lab_backbone, concepts):
     crooked = torch.rand(1, 3, 67, 99, generator=torch.Generator().manual_seed(1))
     given = replace(concepts, picture_size=(67, 99), covered=(64, 96))
-    tokens = learn(lab_backbone, crooked, given, replace(QUICK, steps=1), classes={"apple": "cat"})
+    tokens = METHOD.learn(lab_backbone, crooked, given, replace(QUICK, steps=1), classes={"apple": "cat"})
     assert torch.isfinite(tokens.losses).all()
 
 
@@ -49,4 +48,4 @@ def test_a_picture_that_is_no_multiple_of_the_cells(lab_backbone, concepts):
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         FarSettings(**wrong)
-    assert PRESETS["paper"].form == "mse"
+    assert METHOD.preset("paper").form == "mse"

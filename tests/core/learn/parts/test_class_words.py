@@ -5,9 +5,7 @@ from concept_atelier.core.learn.parts.class_words import (
     need_classes,
     phrase,
     sentence,
-    written,
 )
-from concept_atelier.core.types import ConceptTokens
 
 
 def test_every_concept_needs_one_and_they_come_in_order():
@@ -27,11 +25,3 @@ def test_phrases_and_sentences():
     assert sentence(["<1> cat", "a dog"], "a photo of {}!") == "a photo of <1> cat and a dog!"
     with pytest.raises(ValueError, match="exactly one"):
         sentence(["x"], "{} {}")
-
-
-def test_tokens_are_written_as_they_were_learnt():
-    def tokens(method):
-        return ConceptTokens({"1": {}, "2": {}}, "lab", metadata={"method": method, "classes": '{"1": "cat"}'})
-
-    assert [written(tokens("far"), name) for name in "12"] == ["<1> cat", "<2>"]
-    assert written(tokens("break_a_scene"), "1") == written(ConceptTokens({"1": {}}, "lab"), "1") == "<1>"

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from concept_atelier.core.learn.methods.conceptexpress import PRESETS, learn
+from concept_atelier.core.learn.methods.conceptexpress import METHOD
 from concept_atelier.core.learn.parts.classdiffusion import class_term, text_features
 
-QUICK = replace(PRESETS["lab"], steps=1, attention_weight=0.0)
+QUICK = replace(METHOD.preset("lab"), steps=1, attention_weight=0.0)
 
 
 def leaf(backbone, word):
@@ -59,8 +59,8 @@ def test_following_it_brings_a_token_nearer_to_its_class(lab_backbone):
 
 
 def test_any_method_takes_it(lab_backbone, picture, concepts):
-    free = learn(lab_backbone, picture, concepts, QUICK)
-    held = learn(lab_backbone, picture, concepts, replace(QUICK, class_weight=10.0), classes={"apple": "cat"})
+    free = METHOD.learn(lab_backbone, picture, concepts, QUICK)
+    held = METHOD.learn(lab_backbone, picture, concepts, replace(QUICK, class_weight=10.0), classes={"apple": "cat"})
     assert held.losses[0] > free.losses[0]
     assert not torch.equal(free.vectors["apple"]["clip_l"], held.vectors["apple"]["clip_l"])
     assert held.metadata["passes"] == free.metadata["passes"]
@@ -71,7 +71,7 @@ def test_any_method_takes_it(lab_backbone, picture, concepts):
 )
 def test_what_is_missing_is_said(lab_backbone, picture, concepts, classes, message):
     with pytest.raises(ValueError, match=message):
-        learn(lab_backbone, picture, concepts, replace(QUICK, class_weight=1.0), classes=classes)
+        METHOD.learn(lab_backbone, picture, concepts, replace(QUICK, class_weight=1.0), classes=classes)
 
 
 def test_a_template_needs_one_place(lab_backbone):

@@ -3,9 +3,8 @@ import torch
 
 from concept_atelier.core.learn.parts.examples import prepare
 from concept_atelier.core.learn.parts.losses import masked_denoising
-from concept_atelier.core.learn.parts.nearest import Looks, known_words, nearest_words
+from concept_atelier.core.learn.parts.nearest import WordSearch, known_words, nearest_words
 from concept_atelier.core.learn.parts.nouns import NOUNS
-from concept_atelier.core.schedule import add_noise
 
 WORDS = ("cat", "lion", "crab", "bell", "rocket")
 TEMPLATE = "a photo of {}"
@@ -21,7 +20,7 @@ def errors(backbone, example, share, generator):
     """(N, W), computed one word at a time."""
     time = torch.tensor([int(share * 999)])
     noise = torch.randn(example.latent.shape, generator=generator)
-    noised = add_noise(example.latent, noise, time, backbone.alphas_cumprod)
+    noised = backbone.schedule.add_noise(example.latent, noise, time)
     predicted = [backbone.predict_noise(noised, time, backbone.encode_text([TEMPLATE.format(w)])) for w in WORDS]
     rows = [[masked_denoising(noise, one, mask[None]) for one in predicted] for mask in example.masks]
     return torch.tensor(rows)
@@ -29,18 +28,18 @@ def errors(backbone, example, share, generator):
 
 def test_takes_the_word_that_explains_each_mask_best(lab_backbone, example):
     expected = errors(lab_backbone, example, 0.5, torch.Generator().manual_seed(3)).argmin(1)
-    looks = Looks(WORDS, (0.5,))
-    found = nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), looks)
+    search = WordSearch(WORDS, (0.5,))
+    found = nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), search)
     assert found == tuple(WORDS[i] for i in expected.tolist())
 
 
-def test_a_later_look_is_among_the_best_of_the_earlier(lab_backbone, example):
+def test_a_later_round_is_among_the_best_of_the_earlier(lab_backbone, example):
     draws = torch.Generator().manual_seed(3)
     first, second = errors(lab_backbone, example, 0.5, draws), errors(lab_backbone, example, 0.7, draws)
     first, second = (of / of.mean(1, keepdim=True) for of in (first, second))
     kept = first.argsort(1)[:, :2]
-    looks = Looks(WORDS, (0.5, 0.7), kept=0.4)
-    found = nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), looks)
+    search = WordSearch(WORDS, (0.5, 0.7), kept=0.4)
+    found = nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), search)
     assert all(WORDS.index(word) in kept[row].tolist() for row, word in enumerate(found))
 
 
@@ -52,4 +51,4 @@ def test_words_of_several_tokens_are_passed_over(lab_backbone):
 
 def test_without_any_word_it_says_what_to_do(lab_backbone, example, generator):
     with pytest.raises(ValueError, match="give start words"):
-        nearest_words(lab_backbone, example, TEMPLATE, generator, Looks(("guitar",)))
+        nearest_words(lab_backbone, example, TEMPLATE, generator, WordSearch(("guitar",)))

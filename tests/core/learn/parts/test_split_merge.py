@@ -1,9 +1,8 @@
 import torch
 
-from concept_atelier.core.learn.engine.lesson import Lesson
 from concept_atelier.core.learn.engine.loop import LoopSettings, optimise
 from concept_atelier.core.learn.parts.examples import Example
-from concept_atelier.core.learn.parts.split_merge import SplitTokens, split_lesson, split_names
+from concept_atelier.core.learn.parts.split_merge import SplitTokens, split_names
 from concept_atelier.core.learn.parts.tokens import TokenBank
 
 NAMES = ("apple", "crab")
@@ -60,12 +59,11 @@ def test_the_optimiser_goes_on_with_the_state_of_the_first_rows():
 def test_every_part_of_a_concept_has_its_mask_and_target():
     split = tokens()
     masks, targets = torch.rand(2, 3, 3), torch.rand(2, 3, 3)
-    example = Example(torch.zeros(1, 4, 3, 3), masks, targets)
-    lesson = split_lesson(Lesson(None, split.merged(), (example,), ()), split)
-    assert lesson.bank is split.bank and len(lesson.bank.names) == 6
+    example = Example(torch.zeros(1, 4, 3, 3), masks, targets).repeated(split.parts)
+    assert split.parts == 3 and len(split.bank.names) == 6
     for row in range(6):
-        assert torch.equal(lesson.examples[0].masks[row], masks[row % 2])
-        assert torch.equal(lesson.examples[0].targets[row], targets[row % 2])
+        assert torch.equal(example.masks[row], masks[row % 2])
+        assert torch.equal(example.targets[row], targets[row % 2])
 
 
 def test_unsplit_concepts_keep_their_names_and_parts_need_none():

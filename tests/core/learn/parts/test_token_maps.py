@@ -46,7 +46,7 @@ def test_they_are_the_recorders_maps(lab_backbone, generator):
     sites = [site for site in lab_backbone.attention_sites() if site.kind == "cross" and site.downscale == 2]
     latent = torch.randn(2, 4, 8, 12, generator=generator)
     recorder = AttentionRecorder(Selection(kinds=("cross",), grids=((4, 6),)))
-    with torch.no_grad(), recorder.listening(lab_backbone):
+    with torch.no_grad(), recorder.recording(lab_backbone):
         maps = run(lab_backbone, [(0, (1,)), (1, (2,))], sites, (4, 6), latent)
     dense = recorder.maps().cross[(4, 6)]
     torch.testing.assert_close(maps, torch.stack([dense[0, 1], dense[1, 2]]))

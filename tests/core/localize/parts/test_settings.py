@@ -1,15 +1,14 @@
 import pytest
 
-from concept_atelier.core.localize.parts.settings import PAPER, PRESETS, SMALL_GRID, LocalizeSettings
+from concept_atelier.core.localize.parts.settings import PAPER, SMALL_GRID, LocalizeSettings
 
 
 def test_the_papers_preset_is_the_papers():
-    assert PRESETS["paper"] is PAPER
     assert (PAPER.timestep, PAPER.noise_draws, PAPER.prompt) == (0, 0, "")
     assert (PAPER.renormalise, PAPER.weight_power, PAPER.cross_downscale) == (False, 1.0, 4)
     assert (PAPER.min_clusters, PAPER.saliency_threshold, PAPER.merge_threshold) == (10, 1.0, 1.0)
     assert PAPER.saliency == "end_of_text" and PAPER.adjacency and not PAPER.sign_test and not PAPER.single
-    assert PRESETS["small_grid"] is SMALL_GRID != PAPER
+    assert SMALL_GRID != PAPER
 
 
 @pytest.mark.parametrize(

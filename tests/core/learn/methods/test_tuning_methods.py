@@ -17,7 +17,7 @@ SHARED |= {"attention_weight": 1.0}
 QUICK = {
     "break_a_scene": BreakASceneSettings(**SHARED),
     "disendiff": DisenDiffSettings(**SHARED),
-    "attencraft": AttenCraftSettings(**SHARED, refresh=1, alike=-1.0, margin=0.0, temperature=0.1),
+    "attencraft": AttenCraftSettings(**SHARED, refresh=1, min_mask_ssim=-1.0, margin=0.0, temperature=0.1),
     "far": FarSettings(**SHARED, composites=2, plain_share=0.0),
 }
 CLASSES = {"apple": "cat", "crab": "rocket"}
