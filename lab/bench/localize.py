@@ -211,7 +211,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     pixel = means(scores["concepts"]["pixel"])
     baselines = {
         name: {f"miou_{resolution}": found["miou"]["mean"] for resolution, found in scores[name].items()}
-        for name in METHODS
+        for name in COMPARED
         if name not in ("concepts", "smooth", "ceiling", "ceiling_edges")
     }
     return {
