@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .host.interrupts import INTERRUPTED, leave, on_stop, stop_here
+
 COMMANDS = {
     "run": ("run a workflow without ComfyUI", "host.cli"),
     "lab": ("train and publish the lab model", "lab.train.cli"),
@@ -51,10 +53,18 @@ def _load(module: str) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command; returns the exit status, 130 when Ctrl-C or SIGTERM ended it."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = build_parser(arguments).parse_args(arguments)
-    return _load(args.module).main(args)
+    try:
+        with on_stop(stop_here):
+            with on_stop(leave):
+                args = build_parser(arguments).parse_args(arguments)
+                module = _load(args.module)
+                getattr(module, "load", lambda: None)()
+            return module.main(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ names; so do the changes of a model that belong to tokens. What they are and whe
 metadata.
 """
 
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .types import Change, ConceptTokens, Erasure, LowRank
+from .writing import atomic_write
 
 SINGLE_KEY = "emb_params"
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
@@ -144,14 +143,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"only .safetensors files are written, got {path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".saving-{secrets.token_hex(8)}{path.suffix}")
-    try:
-        plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        _write(temporary, save(plain, metadata=dict(metadata) if metadata else None))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as temporary:
+        write_tensors(temporary, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file as it is, for those who see to its name (:func:`.writing.write_named`).
+
+    Not by ``save_file``, whose files only their owner can read.
+    """
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    path.write_bytes(save(plain, metadata=dict(metadata) if metadata else None))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -214,11 +216,3 @@ def _said_family(metadata: Mapping[str, str]) -> str:
 def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:
     own = ("format", "name", "family", "encoders")
     return {key: value for key, value in metadata.items() if key not in own}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Written here and not by ``save_file``, whose files only their owner can read."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..core.messages import MOST_LETTERS, MOST_SHOWN, plain, shown
-from .graph import Graph, GraphNode, Link, WorkflowError
+from .graph import Broken, Graph, GraphNode, Link, WorkflowError
 from .registry import Registry
 from .schema_standin.node import ComfyNode, overrides
 from .schema_standin.sockets import Input
@@ -16,18 +16,19 @@ from .widgets import has_widget
 def check(graph: Graph, registry: Registry) -> dict[str, GraphNode]:
     """The graph with every value in its type (``"5"`` for a number becomes 5), ready to run.
 
-    Nodes that no output needs are checked for their class and their links' ends only, as ComfyUI does.
+    Nodes that no output needs are not checked: they may be of unknown classes and linked to nothing.
 
     Raises:
         WorkflowError: naming for each problem the node, the input, what was expected and what was given.
     """
-    problems = [*_unknown_nodes(graph, registry), *_loose_links(graph, registry)]
-    outputs = [n for n in graph.values() if n.class_type in registry and registry.schema(n.class_type).is_output_node]
+    outputs = _outputs(graph, registry)
+    needed = _needed(graph, outputs)
+    problems = [*_unknown_nodes(needed if outputs else graph, registry), *_loose_links(graph, needed, registry)]
     if not outputs and not problems:
         problems.append("nothing to do: no node shows or saves anything (add a Save Image or a Preview node)")
-    problems.extend(_cycles(graph))
+    problems.extend(_cycles(needed))
     if problems:
-        raise WorkflowError(problems)
+        raise WorkflowError(dict.fromkeys(problems))
     checked = {key: _check_node(graph[key], graph, registry, problems) for key in execution_order(graph, registry)}
     if problems:
         raise WorkflowError(problems)
@@ -35,12 +36,24 @@ def check(graph: Graph, registry: Registry) -> dict[str, GraphNode]:
 
 
 def execution_order(graph: Graph, registry: Registry) -> list[str]:
-    """Ids of the output nodes and all they need, each after its sources. The graph must be free of cycles."""
+    """Ids of the output nodes and all they need, each after its sources. That part must be free of cycles."""
     order: dict[str, None] = {}
-    for node in graph.values():
-        if registry.schema(node.class_type).is_output_node:
-            _visit(node, graph, order)
+    for node in _outputs(graph, registry):
+        _visit(node, graph, order)
     return list(order)
+
+
+def left_out(graph: Graph, registry: Registry) -> list[str]:
+    """One line for each node of an unknown class that no output needs, or, if it is an output, does not run here."""
+    needed = _needed(graph, _outputs(graph, registry))
+    unknown = [node for node in graph.values() if node.class_type not in registry and node.id not in needed]
+    lines = [
+        f"{node} is left out: nothing that runs needs it, and its class is not known here"
+        f"{_nearest(node.class_type, registry)}"
+        for node in unknown[:MOST_SHOWN]
+    ]
+    more = len(unknown) - MOST_SHOWN
+    return lines if more <= 0 else [*lines, f"and {more} more nodes of unknown classes are left out"]
 
 
 def ignored_inputs(graph: Graph, registry: Registry) -> list[str]:
@@ -52,6 +65,21 @@ def ignored_inputs(graph: Graph, registry: Registry) -> list[str]:
         for name in node.inputs
         if registry.input(node.class_type, name) is None and name not in ("upload", "choose file to upload")
     ]
+
+
+def _outputs(graph: Graph, registry: Registry) -> list[GraphNode]:
+    return [n for n in graph.values() if n.class_type in registry and registry.schema(n.class_type).is_output_node]
+
+
+def _needed(graph: Graph, outputs: Iterable[GraphNode]) -> dict[str, GraphNode]:
+    """The outputs and all that they are linked to, directly or not, in the graph's order."""
+    found, waiting = set(), [node.id for node in outputs]
+    while waiting:
+        key = waiting.pop()
+        if key not in found and key in graph:
+            found.add(key)
+            waiting.extend(link.node for link in graph[key].links().values())
+    return {key: node for key, node in graph.items() if key in found}
 
 
 def _visit(node: GraphNode, graph: Graph, order: dict[str, None]) -> None:
@@ -71,8 +99,8 @@ def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
     where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
     unknown = (node for node in graph.values() if node.class_type not in registry)
     for number, node in enumerate(unknown):
-        hint = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
-        yield f"{node}: unknown node class {shown(node.class_type)}{hint} ({where})"
+        near = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
+        yield f"{node}: unknown node class {shown(node.class_type)}{near} ({where})"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -80,8 +108,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _loose_links(graph: Graph, registry: Registry) -> Iterator[str]:
-    for node in graph.values():
+def _loose_links(graph: Graph, needed: Graph, registry: Registry) -> Iterator[str]:
+    for node in needed.values():
+        yield from (value.problem for value in node.inputs.values() if isinstance(value, Broken))
         for name, link in node.links().items():
             source = graph.get(link.node)
             if source is None:

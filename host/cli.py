@@ -6,11 +6,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from .interrupts import INTERRUPTED
+
 if TYPE_CHECKING:
     from .runner import RunResult
-
-INTERRUPTED = 130
-"""Exit status of a program that Ctrl-C ended, by convention."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--debug", action="store_true", help="show where in the code an error came from")
+
+
+def load() -> None:
+    """Import what a run needs, which takes seconds."""
+    from .. import nodes  # noqa: F401
+    from . import folder_runs, runner, stock  # noqa: F401
 
 
 def main(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ ComfyUI's memory management for devices. Nothing is left in the user's model, on
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -26,8 +26,16 @@ from ..core.backbone import (
 from ..core.schedule import DiffusionSchedule
 from ..core.types import LowRank
 from .comfy_encoding import encode, text_widths, word_vectors
-from .comfy_gradients import ChangesOf, differentiable, differentiable_clip, plain_attention, wants_gradients
+from .comfy_gradients import (
+    ChangesOf,
+    differentiable,
+    differentiable_clip,
+    out_of_place,
+    plain_attention,
+    wants_gradients,
+)
 from .comfy_names import attention_keys
+from .comfy_noise import NoiseLevels
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
 from .comfy_sites import SiteKey, site_table
 from .comfy_taps import OVERRIDE, listened
@@ -93,7 +101,7 @@ class ComfyBackbone:
     @property
     def alphas_cumprod(self) -> Tensor:
         """(T,) float64, the signal share per timestep."""
-        return 1 / (1 + self.model.get_model_object("model_sampling").sigmas.double() ** 2)
+        return self._levels.alphas_cumprod
 
     @property
     def schedule(self) -> DiffusionSchedule:
@@ -170,6 +178,10 @@ class ComfyBackbone:
         self._learning = None
         management.soft_empty_cache()
 
+    @cached_property
+    def _levels(self) -> NoiseLevels:
+        return NoiseLevels(self.model.get_model_object("model_sampling"))
+
     def _sites(self) -> Sites:
         return site_table(self.model.get_model_object("diffusion_model"))
 
@@ -218,7 +230,7 @@ class ComfyBackbone:
                 f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
                 f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
             )
-        table = self.model.get_model_object("model_sampling").sigmas
+        table = self._levels.sigmas
         if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
             raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
         return table.to(self.model.load_device)[timestep.to(self.model.load_device)]
@@ -257,7 +269,7 @@ class ComfyBackbone:
             "wrappers": extension.merge_nested_dicts(given.get("wrappers", {}), patcher.wrappers),
         }
         if wants_gradients():
-            options[OVERRIDE] = plain_attention
+            options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
             options = listened(options, sites, _teller(tap, time))

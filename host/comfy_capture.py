@@ -22,6 +22,7 @@ from ..core.attention.selection import Grid
 from ..core.attribute.places import Place, find_place, whole
 from ..core.backbone import AttentionCall, AttentionSite, Conditioning
 from .captures import AttentionCapture, HeardPart, Run, on_cpu
+from .comfy_noise import NoiseLevels
 from .comfy_sites import SiteKey, site_table
 from .comfy_taps import listened
 
@@ -139,7 +140,7 @@ class _RunListener:
         first = sigma.flatten()[:1]
         if not bool((sigma == first).all()):
             return None
-        return float(self.guider.inner_model.model_sampling.timestep(first)[0])
+        return NoiseLevels(self.guider.inner_model.model_sampling).timestep(first)
 
     def _groups(self, x: Tensor, options: Mapping[str, Any]) -> list[_Group]:
         """Which rows of ``x`` are heard, and into what. Calls stack whole batches, one for each conditioning, and

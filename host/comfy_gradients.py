@@ -60,6 +60,27 @@ def saving_copies() -> AbstractContextManager[Any]:
     return torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone() if t.ndim > 2 else t, lambda t: t)
 
 
+def out_of_place(patches: Mapping[str, Iterable[Callable[..., Any]]]) -> dict[str, list[Callable[..., Any]]]:
+    """The ``patches`` of ``transformer_options`` such that gradients can pass those that write in place.
+
+    Patches of other nodes (FreeU) may write into what they are given, and into what autograd has saved of it. Each
+    gets copies instead, and what is saved inside it is a copy as well.
+    """
+    return {name: [_on_copies(patch) for patch in entries] for name, entries in patches.items()}
+
+
+def _on_copies(patch: Callable[..., Any]) -> Callable[..., Any]:
+    def on_copies(*args: Any, **kwargs: Any) -> Any:
+        with saving_copies():
+            return patch(*(_copied(one) for one in args), **{name: _copied(one) for name, one in kwargs.items()})
+
+    return on_copies
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
 def wants_gradients() -> bool:
     """Whether what is computed now can be part of a graph."""
     return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

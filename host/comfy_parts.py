@@ -100,8 +100,14 @@ def _check_sampling(patcher: Any, called: str) -> None:
     import comfy.model_sampling as sampling
 
     rule = patcher.get_model_object("model_sampling")
-    if not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
-        raise UnsupportedModelError(
-            f"MODEL is a {called} sampled by {type(rule).__mro__[1].__name__}, which has no table of noise levels; "
-            f"take out the node that changes its sampling; {_supported()}"
-        )
+    if isinstance(rule, sampling.IMG_TO_IMG):
+        reason = "turns one picture into another and does not denoise step by step"
+    elif not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
+        reason = "has no table of noise levels"
+    else:
+        return
+    names = " and ".join(base.__name__ for base in type(rule).__bases__)
+    raise UnsupportedModelError(
+        f"MODEL is a {called} sampled by {names}, which {reason}; take out the node that changes its sampling; "
+        f"{_supported()}"
+    )

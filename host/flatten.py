@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.messages import plain
-from .graph import GraphNode, Link, WorkflowError
-from .registry import VIRTUAL, Registry
+from ..core.messages import listed, plain, shown
+from .graph import Broken, GraphNode, Link, WorkflowError
+from .page_nodes import PASSING, SETTER_OF, SILENT, VIRTUAL
+from .passing import WIDGETS
+from .registry import Registry
 from .ui_format import BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
 from .widgets import is_control, widget_values
 
@@ -60,25 +62,26 @@ class _Asked:
         return f'{self.node}, input "{plain(self.node.inputs[self.position].name)}"'
 
 
-Answer = Link | Value | None
+Answer = Link | Value | Broken | None
 
 
-def flatten(workflow: UiWorkflow, registry: Registry) -> dict[str, GraphNode]:
-    """The executable graph of a workflow.
+def flatten(workflow: UiWorkflow, registry: Registry) -> tuple[dict[str, GraphNode], list[str]]:
+    """The executable graph of a workflow, and a line about what was left out of it.
 
-    Nodes of unknown classes are kept with their links only, for the check that follows to name them.
+    Nodes of unknown classes are kept with their links only. Links that lead nowhere and circles of front-end nodes
+    become :class:`~.graph.Broken`, for the check that follows to name them where they matter.
 
     Raises:
-        WorkflowError: for links that lead nowhere, circles of front-end nodes, subgraphs that contain themselves or
-            open into more nodes than :data:`MOST_NODES`.
+        WorkflowError: for subgraphs that contain themselves or open into more nodes than :data:`MOST_NODES`.
     """
-    return _Flattener(workflow, registry).run()
+    flattener = _Flattener(workflow, registry)
+    return flattener.run(), flattener.notes()
 
 
 class _Flattener:
     def __init__(self, workflow: UiWorkflow, registry: Registry) -> None:
         self._workflow, self._registry = workflow, registry
-        self._problems: list[str] = []
+        self._left_out: list[UiNode] = []
         self._opened = 0
         self._known: dict[tuple[Any, ...], Answer] = {}
         self._promoted_of: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -86,20 +89,25 @@ class _Flattener:
     def run(self) -> dict[str, GraphNode]:
         nodes = {scope.id_of(node): (scope, node) for scope, node in self._running(Scope(self._workflow.top))}
         inputs = {key: self._inputs_of(scope, node) for key, (scope, node) in nodes.items()}
-        if self._problems:
-            raise WorkflowError(dict.fromkeys(self._problems))
         return {
             key: GraphNode(key, node.type, self._title(node), _without_dead_links(inputs[key], nodes))
             for key, (_, node) in nodes.items()
         }
 
+    def notes(self) -> list[str]:
+        """What only the page shows and more than a reader might miss."""
+        names = listed(map(str, self._left_out), letters=300)
+        return [f"left out, since they exist only in ComfyUI's page: {names}"] if names else []
+
     def _running(self, scope: Scope) -> Iterator[tuple[Scope, UiNode]]:
         """Every node that runs, subgraphs opened, with the canvas it stands on."""
         self._count(scope)
         for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+            if node.mode in (MUTED, BYPASSED):
                 continue
-            if node.type not in self._workflow.subgraphs:
+            if node.type in VIRTUAL:
+                self._left_out += [] if node.type in SILENT else [node]
+            elif node.type not in self._workflow.subgraphs:
                 yield scope, node
             elif _holders(scope, node.type, self._workflow):
                 raise WorkflowError([f"{node}: the subgraph contains itself"])
@@ -124,13 +132,21 @@ class _Flattener:
 
     def _inputs_of(self, scope: Scope, node: UiNode) -> dict[str, Any]:
         """Widget values, overridden by what is linked."""
-        known = node.type in self._registry
-        values = widget_values(self._registry.schema(node.type), node.widgets_values) if known else {}
+        values = self._widgets_of(node)
         for position, slot in enumerate(node.inputs):
             found = self._answer(_Asked(scope, node, position, slot.type))
             if found is not None:
                 values[slot.name] = found.value if isinstance(found, Value) else found
         return values
+
+    def _widgets_of(self, node: UiNode) -> dict[str, Any]:
+        stored = node.widgets_values
+        if node.type in self._registry:
+            return widget_values(self._registry.schema(node.type), stored)
+        names = WIDGETS.get(node.type, ())
+        return (
+            dict(zip(names, stored, strict=False)) if isinstance(stored, list) else dict(stored or {}) if names else {}
+        )
 
     def _answer(self, asked: _Asked) -> Answer:
         """Walk from input to input until something that runs, a value or nothing is found.
@@ -145,8 +161,7 @@ class _Flattener:
             if mark in self._known:
                 found = self._known[mark]
             elif mark in passed:
-                self._problems.append(f"{asked}: its link runs in a circle")
-                found = None
+                found = Broken(f"{asked}: its link runs in a circle")
             else:
                 passed[mark] = None
                 found = self._input(found)
@@ -160,17 +175,14 @@ class _Flattener:
             return None
         link = scope.graph.links.get(key)
         if link is None:
-            self._problems.append(f"{asked}: link {plain(key)} is missing from the file")
-            return None
+            return Broken(f"{asked}: link {plain(key)} is missing from the file")
         if link.origin_slot < 0:
-            self._problems.append(f"{asked}: linked to output {link.origin_slot} of node {plain(link.origin)}")
-            return None
+            return Broken(f"{asked}: linked to output {link.origin_slot} of node {plain(link.origin)}")
         if link.origin == SUBGRAPH_INPUT and scope.outer is not None:
             return self._subgraph_input(scope, link.origin_slot, asked.kind)
         origin = scope.graph.nodes.get(link.origin)
         if origin is None:
-            self._problems.append(f"{asked}: linked to node {plain(link.origin)}, which does not exist")
-            return None
+            return Broken(f"{asked}: linked to node {plain(link.origin)}, which does not exist")
         return self._output(scope, origin, link.origin_slot, asked.kind)
 
     def _subgraph_input(self, scope: Scope, position: int, kind: str) -> _Asked | Answer:
@@ -194,12 +206,24 @@ class _Flattener:
             return None if position is None else _Asked(scope, node, position, node.inputs[position].type)
         if node.type in self._workflow.subgraphs:
             return self._subgraph_output(self._inside(scope, node), slot, kind)
-        if node.type == "Reroute":
+        if node.type in PASSING:
             return _Asked(scope, node, 0, kind) if node.inputs else None
+        if node.type in SETTER_OF:
+            return self._got(scope, node, kind)
         if node.type == "PrimitiveNode":
-            stored = node.widgets_values
-            return Value(stored[0]) if isinstance(stored, list) and stored else None
+            return None if node.widget is None else Value(node.widget)
         return None if node.type in VIRTUAL else Link(scope.id_of(node), slot)
+
+    def _got(self, scope: Scope, getter: UiNode, kind: str) -> _Asked | Answer:
+        """What the Set node of a Get node's name was given: one on its own canvas, else on those around it."""
+        name, around = getter.widget, scope
+        while True:
+            setter = around.graph.setters.get((SETTER_OF[getter.type], name))
+            if setter is not None:
+                return _Asked(around, setter, 0, kind) if setter.inputs else None
+            if around.outer is None:
+                return Broken(f"{getter}: no {SETTER_OF[getter.type]} sets {shown(name)}")
+            around = around.outer
 
     def _subgraph_output(self, inside: Scope, slot: int, kind: str) -> _Asked | Answer:
         link = inside.graph.outlets.get(slot)
@@ -210,8 +234,7 @@ class _Flattener:
         origin = inside.graph.nodes.get(link.origin)
         if origin is None:
             name = plain(inside.graph.name)
-            self._problems.append(f'subgraph "{name}": output {slot} is linked to a node that is missing')
-            return None
+            return Broken(f'subgraph "{name}": output {slot} is linked to a node that is missing')
         return self._output(inside, origin, link.origin_slot, kind)
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.messages import shown
 from .environment import inside_comfyui
-from .names import BadNameError, inside, name_verdict, safe_name
+from .names import BadNameError, inside, made_safe, name_verdict, safe_name
 from .saving import atomic_write, note_written, record_written
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "current",
     "headless",
     "inside",
+    "made_safe",
     "name_verdict",
     "note_written",
     "record_written",
@@ -125,7 +127,7 @@ def _find(folders: tuple[Path, ...], name: str, what: str) -> Path:
         if path.is_file():
             return path
     looked = ", ".join(str(folder) for folder in folders) or "no folder"
-    raise FileNotFoundError(f"no {what} named {name!r}; looked in {looked}")
+    raise FileNotFoundError(f"no {what} named {shown(name)}; looked in {looked}")
 
 
 def _is_picture(path: Path) -> bool:

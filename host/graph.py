@@ -1,11 +1,14 @@
 """A workflow as it is executed: nodes by id, each with values and links (ComfyUI's API format, read)."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.json_texts import BadJsonError, kind_of
 from ..core.messages import MOST_SHOWN, listed, paragraph, plain, shown
+
+_NODE_ID = re.compile(r"\d+(:\d+)*")
 
 
 class WorkflowError(ValueError):
@@ -26,6 +29,13 @@ class Link:
 
     node: str
     slot: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Stands where a link would be that leads to nothing; ``problem`` matters only where the node is needed."""
+
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -52,31 +62,35 @@ Graph = Mapping[str, GraphNode]
 
 
 def is_api_format(workflow: Any) -> bool:
-    """Whether ``workflow`` is a non-empty API workflow: ids to ``{"class_type": ..., "inputs": ...}``."""
-    return (
-        isinstance(workflow, Mapping)
-        and bool(workflow)
-        and all(isinstance(entry, Mapping) and "class_type" in entry for entry in workflow.values())
+    """Whether ``workflow`` is an API workflow: ids to ``{"class_type": ..., "inputs": ...}``, perhaps with notes."""
+    return isinstance(workflow, Mapping) and any(
+        isinstance(entry, Mapping) and "class_type" in entry for entry in workflow.values()
     )
 
 
 def read_api(workflow: Mapping[str, Any]) -> dict[str, GraphNode]:
-    """Read the API format.
+    """Read the API format. What :func:`api_notes` names is left out.
 
     Raises:
         WorkflowError: for entries that are no nodes.
     """
-    problems = [f"node {plain(key)}: {issue}" for key, entry in workflow.items() if (issue := _malformed(entry))]
+    nodes = {str(key): entry for key, entry in workflow.items() if _is_node(str(key), entry)}
+    problems = [f"node {plain(key)}{issue}" for key, entry in nodes.items() if (issue := _malformed(entry))]
     if problems:
         raise WorkflowError(problems)
-    return {str(key): _read_node(str(key), entry) for key, entry in workflow.items()}
+    return {key: _read_node(key, entry) for key, entry in nodes.items()}
+
+
+def api_notes(workflow: Mapping[str, Any]) -> list[str]:
+    """Names of the entries of an API workflow that are no nodes: what people and programs note beside them."""
+    return [str(key) for key, entry in workflow.items() if not _is_node(str(key), entry)]
 
 
 def to_api(graph: Graph) -> dict[str, Any]:
     """The API format of a graph, as ComfyUI's front end writes it."""
     return {
         node.id: {
-            "inputs": {name: _write_value(value) for name, value in node.inputs.items()},
+            "inputs": {n: _write_value(value) for n, value in node.inputs.items() if not isinstance(value, Broken)},
             "class_type": node.class_type,
             "_meta": {"title": node.title},
         }
@@ -110,20 +124,38 @@ def node_id(value: Any, where: str) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
+def _is_node(key: str, entry: Any) -> bool:
+    """Whether an entry is meant as a node: it looks like one, or it has a node's number for a name."""
+    looks = isinstance(entry, Mapping) and ("class_type" in entry or "inputs" in entry)
+    return looks or _NODE_ID.fullmatch(key) is not None
+
+
 def _malformed(entry: Any) -> str | None:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("class_type"), str):
-        return 'expected {"class_type": "...", "inputs": {...}}, got ' + shown(entry)
-    if not isinstance(entry.get("inputs") or {}, Mapping):
-        return f'"inputs" must map names to values or links, got {shown(entry["inputs"])}'
+    """What is wrong with an entry that is meant as a node, to be read behind the node's number."""
+    if not isinstance(entry, Mapping):
+        return ': expected {"class_type": "...", "inputs": {...}}, got ' + shown(entry)
     if not isinstance(entry.get("_meta") or {}, Mapping):
-        return f'"_meta" is {kind_of(entry["_meta"])}, expected a map'
+        return f': "_meta" is {kind_of(entry["_meta"])}, expected a map'
+    if "class_type" not in entry:
+        title = _title(entry)
+        return (f' "{plain(title)}"' if title else "") + (
+            " has no class_type; ComfyUI writes that for a node whose pack is missing: install the pack and export "
+            "again, or take the entry out"
+        )
+    if not isinstance(entry["class_type"], str):
+        return f": class_type is {shown(entry['class_type'])}, expected the name of a node class"
+    if not isinstance(entry.get("inputs") or {}, Mapping):
+        return f': "inputs" must map names to values or links, got {shown(entry["inputs"])}'
     return None
 
 
+def _title(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("_meta") or {}).get("title") or "")
+
+
 def _read_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
-    title = str((entry.get("_meta") or {}).get("title") or entry["class_type"])
     values = {str(name): _read_value(value) for name, value in (entry.get("inputs") or {}).items()}
-    return GraphNode(key, entry["class_type"], title, values)
+    return GraphNode(key, entry["class_type"], _title(entry) or entry["class_type"], values)
 
 
 def _read_value(value: Any) -> Any:

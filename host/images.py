@@ -1,8 +1,8 @@
 """Pictures between files and tensors."""
 
 import json
-import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from .names import inside
-from .saving import atomic_write
+from .saving import write_numbered
 
 
 def to_pil(picture: Tensor) -> Image.Image:
@@ -57,21 +57,12 @@ def save_batch(
         metadata: stored as JSON texts, by which ComfyUI restores the workflow from the picture.
     """
     stem = inside(folder, prefix, "filename_prefix")
-    first = next_number(stem)
     info = PngInfo()
     for key, value in metadata.items():
         info.add_text(key, json.dumps(value))
-    paths = []
-    for number, picture in enumerate(pictures, first):
-        path = stem.with_name(f"{stem.name}_{number:05}_.png")
-        with atomic_write(path) as temporary:
-            to_pil(picture).save(temporary, format="PNG", pnginfo=info, compress_level=compress_level)
-        paths.append(path)
+    number, paths = 0, []
+    for picture in pictures:
+        save = partial(to_pil(picture).save, format="PNG", pnginfo=info, compress_level=compress_level)
+        number, written = write_numbered(stem, {"png": save}, number + 1 if number else 0)
+        paths += written
     return paths
-
-
-def next_number(stem: Path) -> int:
-    """The number after the greatest that a file named ``<stem>_<number>_`` has; 1 where there is none."""
-    pattern = re.compile(re.escape(stem.name) + r"_(\d+)_?\.\w+")
-    names = (p.name for p in stem.parent.iterdir()) if stem.parent.is_dir() else ()
-    return 1 + max((int(m.group(1)) for m in map(pattern.fullmatch, names) if m), default=0)

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.json_texts import BadJsonError, check_size, parse_text
 from ..core.messages import plain
 
-__all__ = ["BadJsonError", "parse_json", "read_json"]
+__all__ = ["BadJsonError", "check_size", "parse_json", "read_json"]
 
 
 def read_json(path: Path, *, finite: bool = False) -> Any:

@@ -5,9 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from .schema_standin.node import ComfyNode, Schema
 from .schema_standin.sockets import Input
 
-VIRTUAL = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
-"""Nodes that exist in the front end only."""
-
 
 class Registry(Mapping[str, type[ComfyNode]]):
     """Class name to node class, with the schemas as they were when the registry was made.

@@ -1,19 +1,18 @@
 """Running workflows without ComfyUI."""
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from . import folders, progress
-from .checking import check, ignored_inputs
+from . import folders, progress, saving
+from .checking import check, ignored_inputs, left_out
 from .execution import Cache, Execution, NodeFailedError, Results
 from .graph import Graph, GraphNode, find_node, to_api
+from .interrupts import on_stop, stop_here
 from .overrides import apply_overrides
+from .passing import without_passing
 from .registry import Registry, default_registry
 from .schema_standin.node import Hidden
 from .terminal import Quiet, Reporter
@@ -95,15 +94,18 @@ def run_workflow(
     Raises:
         WorkflowError: naming everything that is wrong, before anything runs.
         NodeFailedError: when a node raises; ``result`` holds what was finished.
-        StoppedRunError: on Ctrl-C (the first; a second one is an ordinary ``KeyboardInterrupt``).
+        StoppedRunError: on Ctrl-C or SIGTERM (the first; a second one is an ordinary ``KeyboardInterrupt``).
     """
     workflow, reporter = load_workflow(source), reporter or Quiet()
     with ExitStack() as stack:
+        stack.enter_context(saving.run())
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
         registry = registry or default_registry()
-        graph = apply_overrides(workflow.graph(registry), overrides or {}, registry)
+        read, notes = workflow.read(registry)
+        graph = without_passing(apply_overrides(read, overrides or {}, registry), registry)
         checked = check(graph, registry)
-        result = RunResult(checked, warnings=tuple(ignored_inputs(graph, registry)))
+        notes += [*left_out(graph, registry), *ignored_inputs(graph, registry)]
+        result = RunResult(checked, warnings=tuple(notes))
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
         stack.enter_context(_stop_on_signal(session, reporter))
         stack.callback(reporter.close)
@@ -136,24 +138,16 @@ def _folders_for(workflow: Workflow, out: Path | str, input: Path | str | Sequen
     return folders.headless(out, pictures)
 
 
-@contextmanager
-def _stop_on_signal(session: progress.Session, reporter: Reporter) -> Iterator[None]:
-    """The first Ctrl-C asks the run to stop at its next step, the second one stops it where it is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _stop_on_signal(session: progress.Session, reporter: Reporter) -> AbstractContextManager[None]:
+    """The first Ctrl-C or SIGTERM asks the run to stop at its next step, the second one stops it where it is."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
         if session.stop:
-            raise KeyboardInterrupt
+            stop_here()
         session.stop = True
         reporter.note("stopping after this step (Ctrl-C again: at once)")
 
-    previous = signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    return on_stop(ask)
 
 
 __all__ = ["GraphNode", "NodeFailedError", "RunResult", "StoppedRunError", "run_workflow"]

@@ -1,37 +1,68 @@
-"""Writing files so that nothing half-written is ever left under its final name."""
+"""Writing files (see :mod:`~..core.writing`), and keeping a list of what was written."""
 
 import json
-import os
-import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from ..core import writing
+from ..core.writing import Write, sweep
+
+__all__ = [
+    "atomic_write",
+    "note_written",
+    "record_written",
+    "run",
+    "save_json",
+    "sweep",
+    "write_named",
+    "write_numbered",
+]
+
 _written: ContextVar[list[Path] | None] = ContextVar("concept_atelier_written", default=None)
+_began: ContextVar[float | None] = ContextVar("concept_atelier_began", default=None)
+
+
+@contextmanager
+def run() -> Iterator[None]:
+    """A run begins: :func:`write_named` replaces what was there by now, and nothing that is written after."""
+    token = _began.set(time.time())
+    try:
+        yield
+    finally:
+        _began.reset(token)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it takes the place of ``path``, in one step.
-
-    When the body raises (a full disk, Ctrl-C, anything) the temporary file goes and an earlier ``path`` stays as it
-    was. A process that is killed leaves at most a hidden temporary file. Folders are made as needed.
-
-    Raises:
-        OSError: when the file cannot be written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(6)}.tmp{path.suffix}")
-    try:
+    """:func:`~..core.writing.atomic_write`, noted."""
+    with writing.atomic_write(path) as temporary:
         yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     note_written(path)
+
+
+def write_numbered(stem: Path, contents: Mapping[str, Write], first: int = 0) -> tuple[int, list[Path]]:
+    """:func:`~..core.writing.write_numbered`, noted; with ``first`` 0, what killed runs left in the folder goes."""
+    if not first:
+        sweep(stem.parent)
+    number, paths = writing.write_numbered(stem, contents, first)
+    for path in paths:
+        note_written(path)
+    return number, paths
+
+
+def write_named(path: Path, write: Write) -> Path:
+    """:func:`~..core.writing.write_named`, noted: in place of a file that was there when the run began.
+
+    What killed runs left in the folder goes.
+    """
+    sweep(path.parent)
+    taken = writing.write_named(path, write, _began.get())
+    note_written(taken)
+    return taken
 
 
 def note_written(path: Path) -> None:
@@ -55,11 +86,6 @@ def record_written() -> Iterator[list[Path]]:
 def save_json(path: Path, value: Any) -> None:
     """Write a value as readable JSON, atomically. Raises ``TypeError`` for what JSON cannot hold."""
     text = json.dumps(value, indent=1) + "\n"
+    sweep(Path(path).parent)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _flush_to_disk(path: Path) -> None:
-    """A rename may reach the disk before the content does; after a power cut the name would hold nothing."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -5,13 +5,13 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..core.evaluate.scores import ConceptScores
-from .images import next_number
 from .names import inside
-from .saving import atomic_write
+from .saving import write_numbered
 
 TOPS = (1, 3)
 """The k of ACC^k, as in the paper."""
@@ -91,13 +91,12 @@ def save_reports(folder: Path, prefix: str, texts: Mapping[str, str]) -> list[Pa
     Raises :class:`~.names.BadNameError` for a prefix that would leave the folder.
     """
     stem = inside(folder, prefix, "filename_prefix")
-    number, paths = next_number(stem), []
-    for ending, text in texts.items():
-        path = stem.with_name(f"{stem.name}_{number:05}_.{ending}")
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
+    writers = {ending: partial(_write_text, text) for ending, text in texts.items()}
+    return write_numbered(stem, writers)[1]
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _like(row: Mapping[str, Any]) -> str:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from ..core.json_texts import BadJsonError, a_list, a_map, a_text, a_whole
 from ..core.messages import plain
 from .graph import WorkflowError, node_id
+from .page_nodes import SETTER_OF, drawn_links
 
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 """Node modes; every other mode runs like ALWAYS."""
@@ -53,6 +54,13 @@ class UiNode:
     def __str__(self) -> str:
         return f'node {plain(self.id)} "{plain(self.title)}" ({plain(self.type)})'
 
+    @property
+    def widget(self) -> Any:
+        """The value of the first widget; None where there is none."""
+        stored = self.widgets_values
+        values = list(stored.values()) if isinstance(stored, Mapping) else stored
+        return values[0] if values else None
+
 
 @dataclass(frozen=True)
 class UiGraph:
@@ -63,6 +71,14 @@ class UiGraph:
     links: Mapping[str, UiLink]
     inputs: tuple[UiSlot, ...] = ()
     outputs: tuple[UiSlot, ...] = ()
+
+    @cached_property
+    def setters(self) -> Mapping[tuple[str, str], UiNode]:
+        """Class and name to the first Set node that has them."""
+        found = [
+            node for node in self.nodes.values() if node.type in SETTER_OF.values() and isinstance(node.widget, str)
+        ]
+        return {(node.type, node.widget): node for node in reversed(found)}
 
     @cached_property
     def outlets(self) -> Mapping[int, UiLink]:
@@ -120,13 +136,35 @@ def _read_canvas(canvas: Mapping[str, Any], name: str) -> UiGraph:
     if twice:
         raise WorkflowError([f"{name}: node id {plain(key)} is used twice" for key in sorted(twice)])
     links = a_list(canvas.get("links") or [], f"the list of links of {name}")
-    return UiGraph(
+    graph = UiGraph(
         name=name,
         nodes={node.id: node for node in nodes},
         links=dict(_read_link(entry, name) for entry in links if entry is not None),
         inputs=_read_slots(canvas.get("inputs"), name),
         outputs=_read_slots(canvas.get("outputs"), name),
     )
+    return _with_drawn_links(graph, canvas)
+
+
+def _with_drawn_links(graph: UiGraph, canvas: Mapping[str, Any]) -> UiGraph:
+    """The canvas with the links that the page draws when it opens a file, where nothing else is linked."""
+    nodes, links = dict(graph.nodes), dict(graph.links)
+    where = f"a link of {graph.name} (ue_links)"
+    for number, entry in enumerate(drawn_links(canvas)):
+        key, (_, link) = f"ue:{number}", _read_link([number, *entry], where)
+        node = nodes.get(link.target)
+        if node is not None and 0 <= link.target_slot < len(node.inputs):
+            slot = node.inputs[link.target_slot]
+            if slot.link is None:
+                inputs = (
+                    *node.inputs[: link.target_slot],
+                    replace(slot, link=key),
+                    *node.inputs[link.target_slot + 1 :],
+                )
+                nodes[node.id], links[key] = replace(node, inputs=inputs), link
+        elif link.target == SUBGRAPH_OUTPUT and link.target_slot not in graph.outlets:
+            links[key] = link
+    return replace(graph, nodes=nodes, links=links) if len(links) > len(graph.links) else graph
 
 
 def _read_node(entry: Any, canvas: str) -> UiNode:

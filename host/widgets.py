@@ -5,7 +5,10 @@ widget type, required ones first, and adds two kinds of its own: a "control afte
 upload button behind pictures, stored after the required ones.
 """
 
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from .schema_standin.node import Schema
@@ -38,6 +41,7 @@ def widget_values(schema: Schema, stored: Sequence[Any] | Mapping[str, Any] | No
 
     Inputs that have neither are left out.
     """
+    stored = _unnumbered(stored)
     named = dict(stored) if isinstance(stored, Mapping) else _by_position(schema, list(stored or ()))
     values: dict[str, Any] = {}
     for entry in filter(has_widget, schema.inputs):
@@ -55,19 +59,36 @@ def default_of(entry: Input) -> Any:
     return options["default"] if "default" in options else choices[0]
 
 
+def _unnumbered(stored: Sequence[Any] | Mapping[str, Any] | None) -> Sequence[Any] | Mapping[str, Any] | None:
+    """A list that some front ends store as a map of positions, ``{"0": ..., "1": ...}``."""
+    if isinstance(stored, Mapping) and stored and all(re.fullmatch(r"[0-9]{1,6}", str(key)) for key in stored):
+        return [stored[key] for key in sorted(stored, key=int)]
+    return stored
+
+
 def _by_position(schema: Schema, stored: list[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
-    for entry in _in_order(schema):
-        if not stored:
+    ordered, waiting = _in_order(schema), deque(stored)
+    for entry, following in zip_longest(ordered, ordered[1:]):
+        if not waiting:
             break
         if entry is None:
-            stored.pop(0)
+            waiting.popleft()
             continue
-        named[entry.id] = stored.pop(0)
-        # Files made by other programs often lack the control's value; a control has one of four, so look.
-        if stored and has_control(entry) and is_control(stored[0]):
-            stored.pop(0)
+        named[entry.id] = waiting.popleft()
+        if waiting and has_control(entry) and _is_control_of(waiting[0], following):
+            waiting.popleft()
     return named
+
+
+def _is_control_of(value: Any, following: Input | None) -> bool:
+    """Whether a value behind a seed is its control's, so that it is no value of the widget that follows.
+
+    Files made by other programs often lack the control's value. A control has one of four; in files of early 2023 it
+    is a tick, "random seed after every gen".
+    """
+    ticked = isinstance(value, bool) and (following is None or following.get_io_type() != "BOOLEAN")
+    return ticked or is_control(value)
 
 
 def _in_order(schema: Schema) -> list[Input | None]:

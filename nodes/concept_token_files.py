@@ -6,7 +6,7 @@ from ..core import types
 from ..host import folders, token_files
 from ..host.adapters import backbone_of
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, ConceptTokens, lines_of
+from .sockets import CATEGORY, ConceptTokens
 
 
 class SaveConceptTokens(io.ComfyNode):
@@ -28,7 +28,10 @@ class SaveConceptTokens(io.ComfyNode):
             inputs=[
                 ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens."),
                 io.String.Input(
-                    "prefix", default="atelier/", tooltip="Put before every name; a / makes a folder: atelier/apple."
+                    "prefix",
+                    default="atelier/",
+                    tooltip="Put before every name; a / makes a folder: atelier/apple. Spaces, commas, brackets and "
+                    "other signs that prompts cannot say in a name become _.",
                 ),
             ],
             outputs=[io.String.Output(display_name="NAMES", tooltip="The file names, one per line, for prompts.")],
@@ -36,9 +39,8 @@ class SaveConceptTokens(io.ComfyNode):
 
     @classmethod
     def execute(cls, tokens: types.ConceptTokens, prefix: str) -> io.NodeOutput:
-        names = token_files.save(tokens, prefix, folders.current())
-        said = "\n".join(f"embedding:{name}" for name in names)
-        return io.NodeOutput("\n".join(names), ui=ui.PreviewText(said))
+        saved = token_files.save(tokens, prefix, folders.current())
+        return io.NodeOutput("\n".join(saved.names), ui=ui.PreviewText(saved.describe()))
 
     @classmethod
     def validate_inputs(cls, prefix: str | None) -> bool | str:
@@ -65,7 +67,8 @@ class LoadConceptTokens(io.ComfyNode):
                     "names",
                     default="",
                     multiline=True,
-                    tooltip="Names in the embeddings folder, one per line or with commas: atelier/apple",
+                    tooltip="Names in the embeddings folder, one per line or with commas, with or without "
+                    "embedding: before them: atelier/apple",
                 ),
             ],
             outputs=[ConceptTokens.Output(display_name="CONCEPT_TOKENS")],
@@ -74,8 +77,8 @@ class LoadConceptTokens(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, names: str) -> io.NodeOutput:
         backbone = backbone_of(clip=clip)
-        return io.NodeOutput(token_files.load(lines_of(names), backbone, folders.current()))
+        return io.NodeOutput(token_files.load(token_files.read_names(names), backbone, folders.current()))
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_: Any) -> str:
-        return token_files.fingerprint(lines_of(names or ""), folders.current())
+        return token_files.fingerprint(token_files.read_names(names or ""), folders.current())

@@ -30,7 +30,9 @@ class EncodeConceptPrompt(io.ComfyNode):
                     "text",
                     default="a photo of <1>",
                     multiline=True,
-                    tooltip="The prompt. <name> and <number> (from 1) stand for tokens.",
+                    dynamic_prompts=True,
+                    tooltip="The prompt. <name> and <number> (from 1) stand for tokens; weights, embedding:name, "
+                    "{one|other} and comments mean what they mean in CLIP Text Encode.",
                 ),
             ],
             outputs=[io.Conditioning.Output(display_name="CONDITIONING")],

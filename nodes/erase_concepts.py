@@ -7,10 +7,11 @@ from typing import Any
 from ..core import settings, types
 from ..core.erase.parts.sizes import relative_changes
 from ..core.erase.registry import METHODS
-from ..core.files import save_lora
+from ..core.files import lora_tensors
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
 from ..host.erasure_words import describe_erasure
+from ..host.model_files import save_model
 from ..host.progress import start_progress
 from ..host.prompts import check_marks
 from ..host.schema import io, make_input, make_schema, ui
@@ -192,11 +193,10 @@ class SaveErasureAsLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
-        target = folders.current().model_target("loras", name)
-        save_lora(target, erasure)
-        folders.note_written(target)
-        saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
-        return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: rank {erasure.metadata.get('rank', '?')}"))
+        name = folders.made_safe(name)
+        saved = save_model(folders.current(), "loras", name, lora_tensors(erasure))
+        said = f"{saved.path}: rank {erasure.metadata.get('rank', '?')}"
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:

@@ -1,9 +1,10 @@
 """Save Adapter as LoRA."""
 
 from ..core import types
-from ..core.files import save_adapter
+from ..core.files import adapter_tensors
 from ..core.learn.registry import METHODS
 from ..host import folders
+from ..host.model_files import save_model
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, ConceptTokens
 
@@ -35,11 +36,10 @@ class SaveAdapterAsLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, tokens: types.ConceptTokens, name: str) -> io.NodeOutput:
-        target = folders.current().model_target("loras", name)
-        save_adapter(target, tokens)
-        folders.note_written(target)
-        saved = name if name.endswith(".safetensors") else f"{name}.safetensors"
-        return io.NodeOutput(saved, ui=ui.PreviewText(f"{target}: {len(tokens.adapter)} weights"))
+        name = folders.made_safe(name)
+        saved = save_model(folders.current(), "loras", name, adapter_tensors(tokens))
+        said = f"{saved.path}: {len(tokens.adapter)} weights"
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:

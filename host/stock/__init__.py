@@ -4,6 +4,7 @@ from ..schema_standin.node import ComfyNode
 from .latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from .lora import LoraLoader, LoraLoaderModelOnly
 from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImage
+from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
 from .texts import CLIPTextEncode, PreviewAny
 
 STOCK_NODES: tuple[type[ComfyNode], ...] = (
@@ -17,6 +18,11 @@ STOCK_NODES: tuple[type[ComfyNode], ...] = (
     MaskToImage,
     PreviewAny,
     PreviewImage,
+    PrimitiveBoolean,
+    PrimitiveFloat,
+    PrimitiveInt,
+    PrimitiveString,
+    PrimitiveStringMultiline,
     SaveImage,
     VAEDecode,
     VAEEncode,

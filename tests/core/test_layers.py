@@ -12,7 +12,7 @@ MOST_FILES = 25
 
 LEVELS = {
     "core": (
-        ("types", "settings", "assignment", "messages", "pictures"),
+        ("types", "settings", "assignment", "messages", "pictures", "writing"),
         ("schedule", "registry", "files", "json_texts"),
         ("backbone",),
         ("attention", "clustering", "compose"),

@@ -24,7 +24,7 @@ def shown_number(canvas):
 
 def problem(workflow, registry):
     with pytest.raises(WorkflowError) as caught:
-        graph_of(workflow, registry)
+        check(graph_of(workflow, registry), registry)
     return str(caught.value)
 
 

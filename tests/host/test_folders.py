@@ -13,6 +13,7 @@ from concept_atelier.core.files import save_tensors
 from concept_atelier.host import folders
 from concept_atelier.host.folders import BadNameError, atomic_write, inside, record_written, safe_name
 from concept_atelier.host.images import from_pil, save_batch, to_pil
+from concept_atelier.host.names import distinct, made_safe, prompt_name
 from concept_atelier.host.saving import save_json
 
 
@@ -175,3 +176,52 @@ def test_every_kind_of_picture_becomes_colours(mode):
 def test_transparency_becomes_a_mask():
     _, mask = from_pil(Image.new("RGBA", (2, 2), (1, 2, 3, 0)))
     assert torch.equal(mask, torch.ones(2, 2))
+
+
+BAD = [
+    "../up",
+    "/abs",
+    "a//b",
+    "C:/x",
+    "con",
+    "x/aux.txt",
+    "a.",
+    "a ",
+    "x\n",
+    "a" * 300,
+    "",
+    "..",
+    "a\\..\\b",
+    'say "x"',
+]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_names_are_made_safe(name):
+    for made in (made_safe(name), prompt_name(name)):
+        assert safe_name(made)
+        assert made == made_safe(made)
+    assert made_safe("portraits/anna b (1)") == "portraits/anna b (1)"
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("my cat 1", "my_cat_1"),
+        ("a,b_1", "a_b_1"),
+        ("cat(1)_1", "cat_1_1"),
+        ("atelier/CON", "atelier/CON_"),
+        ("a\\b", "a/b"),
+        ("x.pt", "x_pt"),
+        ("v1.5/e\u0301clair-2", "v1.5/\u00e9clair-2"),
+        ("a__b", "a__b"),
+        ("\u092c\u093f\u0932\u094d\u0932\u0940", "\u092c\u093f\u0932\u094d\u0932\u0940"),
+        ("", "unnamed"),
+    ],
+)
+def test_names_that_prompts_can_say(name, made):
+    assert prompt_name(name) == made == prompt_name(made)
+
+
+def test_names_are_told_apart_whatever_their_case():
+    assert distinct(["a", "A", "a_2", "b", "a"]) == ["a", "A_2", "a_2_2", "b", "a_3"]

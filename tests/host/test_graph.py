@@ -17,7 +17,7 @@ def said_of(entry):
     ("entry", "said"),
     [
         (["Add"], 'node 7: expected {"class_type"'),
-        ({"class_type": ["Add"]}, 'node 7: expected {"class_type"'),
+        ({"class_type": ["Add"]}, "node 7: class_type is ['Add'], expected the name of a node class"),
         ({"class_type": "Add", "inputs": [1]}, 'node 7: "inputs" must map names to values or links, got [1]'),
         ({"class_type": "Add", "_meta": ["x"]}, 'node 7: "_meta" is a list, expected a map'),
         ({"class_type": 10**5000}, "a whole number of about 5000 digits"),

@@ -1,12 +1,16 @@
 """The command line, from its arguments to its exit status."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+import concept_atelier.__main__
 import concept_atelier.nodes
 from concept_atelier.__main__ import build_parser, main
 
@@ -115,3 +119,24 @@ def test_a_file_that_is_no_picture(shrink, tmp_path, capsys):
 def test_a_workflow_that_is_missing(tmp_path, capsys):
     assert main(["run", str(tmp_path / "none.json")]) == 1
     assert "none.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_modules_load_says_one_line(tmp_path, number):
+    (tmp_path / "torch.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(300)\n")
+    command = [sys.executable, "-m", "concept_atelier", "run", "x.json"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 130 and said == "stopped while loading; nothing was done\n"
+
+
+def test_ctrl_c_in_any_other_command_says_one_line(monkeypatch, capsys):
+    command = SimpleNamespace(add_arguments=lambda parser: None, main=lambda args: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(concept_atelier.__main__, "_load", lambda module: command)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "stopped\n" and signal.getsignal(signal.SIGTERM) is before

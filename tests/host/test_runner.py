@@ -15,6 +15,7 @@ from PIL import Image
 from concept_atelier.host.execution import NodeFailedError
 from concept_atelier.host.registry import Registry
 from concept_atelier.host.runner import StoppedRunError, run_workflow
+from concept_atelier.host.saving import sweep
 from concept_atelier.host.schema import io
 
 
@@ -270,7 +271,7 @@ def slow_run(tmp_path):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         for _ in range(6000):
-            if list(out.glob(".slow*")):
+            if list(out.glob(".atelier-*")):
                 return process
             time.sleep(0.05)
         raise AssertionError(f"the run did not start: {process.stderr.read() if process.poll() is not None else ''}")
@@ -285,9 +286,10 @@ def left_in(folder):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_ctrl_c_stops_at_the_next_step_with_exit_code_130(slow_run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_stop_at_the_next_step_with_exit_code_130(slow_run, tmp_path, number):
     process = slow_run(deaf=False)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert 'finished: node 1 "First" (First)' in said
@@ -308,8 +310,11 @@ def test_a_second_ctrl_c_stops_a_node_that_does_not_listen(slow_run, tmp_path):
     assert left_in(tmp_path / "out") == {"slow.txt": "old"}
 
 
-def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file(slow_run, tmp_path):
+def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_and_what_the_next_run_sweeps(slow_run, tmp_path):
     process = slow_run(deaf=True)
     process.kill()
     process.communicate(timeout=300)
-    assert (tmp_path / "out/slow.txt").read_text() == "old"
+    left = left_in(tmp_path / "out")
+    assert left.pop("slow.txt") == "old" and list(left.values()) == ["half"]
+    sweep(tmp_path / "out")
+    assert left_in(tmp_path / "out") == {"slow.txt": "old"}

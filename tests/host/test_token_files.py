@@ -13,7 +13,9 @@ def tokens(lab_backbone):
 
 
 def test_names_are_those_that_prompts_use_and_load_in_the_order_asked_for(here, tokens, lab_backbone):
-    assert token_files.save(tokens, "set/", here) == ["set/1", "set/cat"]
+    saved = token_files.save(tokens, "set/", here)
+    assert saved.names == ("set/1", "set/cat") and saved.changed == {}
+    assert saved.describe() == "embedding:set/1\nembedding:set/cat"
     assert here.list_models("embeddings") == ["set/1.safetensors", "set/cat.safetensors"]
     back = token_files.load(["set/cat.safetensors", "set/1"], lab_backbone, here)
     assert back.names == ("cat", "1")
@@ -26,11 +28,30 @@ def test_the_files_are_reported_as_written(here, tokens):
     assert written == [here.find_model("embeddings", f"{name}.safetensors") for name in ("1", "cat")]
 
 
-def test_one_bad_name_and_nothing_is_written(here, tokens):
-    bad = ConceptTokens({**tokens.vectors, "../up": tokens.vectors["1"]}, "lab")
-    with pytest.raises(folders.BadNameError):
-        token_files.save(bad, "set/", here)
-    assert not here.output.exists()
+def test_no_name_is_lost(here, tokens, lab_backbone):
+    names = ["../up", "a b", "CON", "a" * 300, "", "é", "x.pt", "l1\nl2"]
+    saved = token_files.save(ConceptTokens(dict.fromkeys(names, tokens.vectors["cat"]), "lab"), "set/", here)
+    assert len(here.list_models("embeddings")) == len(names) == len(set(saved.names))
+    for name in saved.names:
+        assert lab_backbone.encode_text([f"a embedding:{name}"]).context.equal(
+            lab_backbone.encode_text([f"a embedding:{saved.names[0]}"]).context
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("atelier/apple", ["atelier/apple"]),
+        ("embedding:a\nembedding:b/c", ["a", "b/c"]),
+        ("embedding:a,embedding:b , c", ["a", "b", "c"]),
+        ("embedding:a embedding:b", ["a", "b"]),
+        ("my old cat 1", ["my old cat 1"]),
+        ("a\n# Changed, so: x is y\n\n b", ["a", "b"]),
+        (" ,\n", []),
+    ],
+)
+def test_names_are_read_as_people_write_them(text, names):
+    assert token_files.read_names(text) == names
 
 
 def test_fingerprints_follow_the_content_and_the_list(here, tokens):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from concept_atelier.host.checking import check, left_out
 from concept_atelier.host.graph import Link, WorkflowError, read_api, to_api
 from concept_atelier.host.widgets import widget_values
 from concept_atelier.host.workflow import load_workflow
@@ -56,9 +57,11 @@ def test_a_list_as_a_value_is_wrapped_so_that_it_is_no_link():
     [
         [77, "randomize", 0.25, "hard", True, "said"],
         [77, 0.25, "hard", True, "said"],
+        [77, True, 0.25, "hard", True, "said", "left", {"over": 1}],
+        {"0": 77, "1": "fixed", "2": 0.25, "3": "hard", "4": True, "5": "said"},
         {"seed": 77, "strength": 0.25, "mode": "hard", "flag": True, "note": "said"},
     ],
-    ids=["control", "no control", "by name"],
+    ids=["control", "no control", "tick and left over", "by number", "by name"],
 )
 def test_widget_values_by_position_with_the_control_behind_seeds(registry, stored):
     values = widget_values(registry.schema("Seeded"), stored)
@@ -219,7 +222,7 @@ def test_a_subgraph_that_hands_its_input_straight_on(canvas, registry):
 
 def problems_of(workflow, registry):
     with pytest.raises(WorkflowError) as caught:
-        graph_of(workflow, registry)
+        check(graph_of(workflow, registry), registry)
     return "\n".join(caught.value.problems)
 
 
@@ -236,11 +239,26 @@ def test_a_circle_of_reroutes_is_refused(canvas, registry):
 
 def test_missing_links_and_nodes_are_named(canvas, registry):
     workflow = sum_of(canvas).workflow()
-    workflow["links"] = workflow["links"][:1]
-    workflow["nodes"] = workflow["nodes"][1:]
-    text = problems_of(workflow, registry)
-    assert 'node 2 "Add" (Add), input "a": linked to node 1, which does not exist' in text
-    assert 'node 3 "Show" (Show), input "source": link 101 is missing from the file' in text
+    without_node = workflow | {"nodes": workflow["nodes"][1:]}
+    without_link = workflow | {"links": workflow["links"][:1]}
+    assert 'node 2 "Add" (Add), input "a": linked to node 1, which does not exist' in problems_of(
+        without_node, registry
+    )
+    assert 'node 3 "Show" (Show), input "source": link 101 is missing from the file' in problems_of(
+        without_link, registry
+    )
+
+
+def test_links_to_nothing_do_not_matter_where_no_output_needs_them(canvas, registry):
+    drawing = sum_of(canvas).node(8, "Gone", [("x", "INT")], [("y", "INT")]).node(9, "Add", AB, [("sum", "INT")])
+    workflow = drawing.wire(8, 0, 9, 0).wire(9, 0, 8, 0).workflow()
+    workflow["nodes"][-1]["inputs"][1]["link"] = 77
+    graph = graph_of(workflow, registry)
+    checked = check(graph, registry)
+    assert set(checked) == {"1", "2", "3", "8", "9"} and "b" not in to_api(checked)["9"]["inputs"]
+    assert left_out(graph, registry) == [
+        'node 8 "Gone" (Gone) is left out: nothing that runs needs it, and its class is not known here'
+    ]
 
 
 @pytest.mark.parametrize("damage", [{"nodes": [{"type": "Add"}]}, {"nodes": [7]}, {"nodes": [], "links": [[1, 2]]}])
@@ -248,7 +266,34 @@ def test_damaged_files_are_said_to_be_damaged(damage, registry):
     assert "damaged" in problems_of(damage, registry)
 
 
-@pytest.mark.parametrize("other", [{}, {"1": {"inputs": {}}}, {"x": 3}])
+def api_of(canvas, registry):
+    return json.loads(json.dumps(to_api(graph_of(sum_of(canvas).workflow(), registry))))
+
+
+def test_an_api_entry_without_class_is_named_by_its_title(canvas, registry):
+    workflow = api_of(canvas, registry) | {"99": {"inputs": {"UNKNOWN": 1}, "_meta": {"title": "Node Name for S&R"}}}
+    assert 'node 99 "Node Name for S&R" has no class_type' in problems_of(workflow, registry)
+    assert "node 98 has no class_type" in problems_of(api_of(canvas, registry) | {"98": {}}, registry)
+
+
+def test_notes_beside_api_nodes_are_left_out_and_named(canvas, registry):
+    notes = {"_meta": {"title": "mine"}, "version": 1, "_comment": "hello"}
+    graph, said = load_workflow(notes | api_of(canvas, registry)).read(registry)
+    assert graph == graph_of(api_of(canvas, registry), registry)
+    assert said == ["left out, since they are no nodes: _meta, version, _comment"]
+
+
+def test_a_workflow_as_posted_is_unwrapped_with_what_pictures_carry(canvas, registry):
+    api, drawn = api_of(canvas, registry), sum_of(canvas).workflow()
+    posted = load_workflow({"prompt": api, "client_id": "x", "extra_data": {"extra_pnginfo": {"workflow": drawn}}})
+    both = load_workflow({"output": api, "workflow": drawn})
+    for workflow in (posted, both):
+        assert workflow.data == api and workflow.picture_metadata() == {"workflow": drawn}
+    assert load_workflow({"prompt": api, "client_id": "x"}).picture_metadata() == {}
+    assert load_workflow({"workflow": drawn}).data == drawn
+
+
+@pytest.mark.parametrize("other", [{}, {"1": {"inputs": {}}}, {"x": 3}, {"prompt": {"x": 3}}, {"prompt": "cat"}])
 def test_other_json_is_refused(other, registry):
     assert "neither a UI workflow" in problems_of(other, registry)
 

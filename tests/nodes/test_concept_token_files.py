@@ -68,11 +68,52 @@ def test_a_file_that_changes_makes_the_node_run_again(call, tokens):
 
 
 @pytest.mark.parametrize("prefix", ["../", "/tmp/", "a/../../", "C:/", "x\n", "nul/"])
-def test_names_that_leave_the_folder_are_refused_before_running_and_running(call, tokens, files_below, prefix):
+def test_prefixes_that_leave_the_folder_are_refused_before_running_and_made_safe_if_linked(
+    call, load, tokens, here, prefix
+):
     assert "prefix" in SaveConceptTokens.validate_inputs(prefix=prefix)
-    with pytest.raises(folders.BadNameError):
-        call(SaveConceptTokens, tokens=tokens, prefix=prefix)
-    assert files_below() == []
+    saved = call(SaveConceptTokens, tokens=tokens, prefix=prefix)
+    assert sorted(here.list_models("embeddings")) == sorted(f"{name}.safetensors" for name in saved[0].splitlines())
+    assert load(saved[0]).names == tokens.names
+
+
+@pytest.mark.parametrize("prefix", ["my cat ", "a,b_", "cat(1)_", "<x>[y]{z}|", "embedding:", 'it\'s "it" '])
+def test_names_that_no_prompt_can_say_are_made_so_that_it_can(call, load, tokens, encode, prefix):
+    saved = call(SaveConceptTokens, tokens=tokens, prefix=prefix)
+    lines = saved.ui.as_dict()["text"][0].splitlines()
+    assert lines[:2] == [f"embedding:{name}" for name in saved[0].splitlines()]
+    assert lines[2].startswith("# Changed, so that prompts can say the name: ") and len(lines) == 3
+    for line, name in zip(lines, tokens.names, strict=False):
+        assert torch.equal(encode(f"a photo of {line}, red")[0][0], encode(f"a (photo:1.0) of {line} , red")[0][0])
+        assert torch.equal(load(line).vectors[name]["clip_l"], tokens.vectors[name]["clip_l"])
+
+
+def test_the_very_text_that_saving_shows_can_be_loaded(call, load, tokens):
+    for prefix in ("atelier/", "my cat "):
+        text = call(SaveConceptTokens, tokens=tokens, prefix=prefix).ui.as_dict()["text"][0]
+        assert load(text).names == tokens.names
+        assert LoadConceptTokens.fingerprint_inputs(names=text)
+        assert load(" ".join(text.splitlines()[:2])).names == load(",".join(text.splitlines()[:2])).names
+
+
+def test_names_that_windows_reserves_and_names_that_differ_by_case(call, load, sockets, tokens):
+    one, other = tokens.vectors["red"], tokens.vectors["green"]
+    named = ConceptTokens({"CON": one, "Cat": one, "cat": other, "cat_2": one}, tokens.family)
+    saved = call(SaveConceptTokens, tokens=named, prefix="x/")
+    assert saved[0].splitlines() == ["x/CON_", "x/Cat", "x/cat_2", "x/cat_2_2"]
+    assert "'x/CON' is x/CON_, 'x/cat' is x/cat_2, 'x/cat_2' is x/cat_2_2" in saved.ui.as_dict()["text"][0]
+    for name, line in zip(named.names, saved[0].splitlines(), strict=True):
+        assert torch.equal(load(line).vectors[name]["clip_l"], named.vectors[name]["clip_l"])
+
+
+def test_a_file_or_folder_in_the_way_does_not_lose_the_tokens(call, load, tokens, here):
+    folder = here.models["embeddings"][0]
+    (folder / "red.safetensors").mkdir(parents=True)
+    (folder / "atelier").write_text("not a folder")
+    for prefix, names in (("", ["red_", "green"]), ("atelier/", ["atelier_red_", "atelier_green_"])):
+        saved = call(SaveConceptTokens, tokens=tokens, prefix=prefix)
+        assert saved[0].splitlines() == names
+        assert load(saved[0]).names == tokens.names
 
 
 @pytest.mark.parametrize("prefix", ["", "atelier/", "mine_", None])

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from concept_atelier.core.types import LowRank
-from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of, with_adapter
 from concept_atelier.host.stock import LoraLoaderModelOnly
 from concept_atelier.host.token_previews import draw_tokens
@@ -88,9 +87,8 @@ def test_tokens_without_a_change_and_broken_ones_are_refused(call, tokens, tuned
     assert files_below() == []
 
 
-@pytest.mark.parametrize("name", ["../up", ""])
-def test_names_that_leave_the_folder_are_refused(call, tuned, files_below, name):
+@pytest.mark.parametrize("name", ["../up", "", "con", "a:b"])
+def test_bad_names_are_refused_before_running_and_made_safe_if_linked(call, tuned, here, name):
     assert "name" in SaveAdapterAsLora.validate_inputs(name=name)
-    with pytest.raises(folders.BadNameError):
-        call(SaveAdapterAsLora, tokens=tuned, name=name)
-    assert files_below() == []
+    result = call(SaveAdapterAsLora, tokens=tuned, name=name)
+    assert here.list_models("loras") == [result[0]] and result[0] in result.ui.as_dict()["text"][0]

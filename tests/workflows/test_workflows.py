@@ -11,7 +11,8 @@ from concept_atelier.host import folders
 from concept_atelier.host.checking import check
 from concept_atelier.host.execution import NodeFailedError
 from concept_atelier.host.graph import GraphNode, WorkflowError
-from concept_atelier.host.registry import VIRTUAL, default_registry
+from concept_atelier.host.page_nodes import VIRTUAL
+from concept_atelier.host.registry import default_registry
 from concept_atelier.host.runner import run_workflow
 from concept_atelier.host.ui_format import is_ui_format
 from concept_atelier.host.workflow import load_workflow
@@ -276,7 +277,7 @@ def without_link(data):
 
 
 def with_unknown_node(data):
-    next(n for n in data["nodes"] if n["type"] == "SaveImage")["type"] = "SaveImages"
+    next(n for n in data["nodes"] if n["type"] == "KSampler")["type"] = "KSamplers"
 
 
 def with_bad_value(data):
@@ -297,7 +298,7 @@ def with_bad_prefix(data):
     ("damage", "message"),
     [
         (without_link, '(ConceptAtelierLearnConceptTokens), input "concepts": expected CONCEPTS, got nothing'),
-        (with_unknown_node, "unknown node class 'SaveImages'; did you mean SaveImage?"),
+        (with_unknown_node, "unknown node class 'KSamplers'; did you mean KSampler?"),
         (with_bad_value, 'input "steps": expected at least 1, got 0'),
         (with_missing_picture, "no picture named 'gone.png'"),
         (with_bad_prefix, "prefix '../name' contains '..'"),
