@@ -102,7 +102,9 @@ def score_case(case: Case, seen: Observation, found: Concepts, other: Case | Non
     colours = kmeans_of_colours(case.picture, count, case.seed)
     boxes = random_boxes(case.masks, case.seed)
     at_grid = {
-        "concepts": found.masks,
+        "concepts": found.masks
+        if found.grid == seen.grid
+        else masks_to_grid(smooth_masks(found.masks, size), seen.grid),
         "kmeans_rows": rows,
         "kmeans_colours": majority(colours, seen.grid),
         "random": majority(boxes, seen.grid),
