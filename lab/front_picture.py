@@ -37,7 +37,7 @@ from .page import scene_case
 TARGET = Path(__file__).parents[1] / "docs" / "front.jpg"
 SCENE, LEARNING_SEED, METHOD, GROUND = 3, 0, "attencraft", "blue"
 PAIR, ERASED, KEPT = ("cat", "rocket"), "cat", "dog"
-SEEDS, BATCH = 16, 8
+SEEDS, BATCH = 24, 8
 """Seeds that are drawn in all, and at once."""
 CELL, GAP, EDGE, LINE = 150, 8, 12, 22
 """Pixels: a cell's side, between cells, around the sheet, a line of text."""
