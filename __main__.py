@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .host.interrupts import INTERRUPTED, leave, on_stop, stop_here
+from .host.terminal import show_any_letter
 
 COMMANDS = {
     "run": ("run a workflow without ComfyUI", "host.cli"),
@@ -54,6 +55,7 @@ def _load(module: str) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 130 when Ctrl-C or SIGTERM ended it."""
+    show_any_letter(sys.stdout, sys.stderr)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with on_stop(stop_here):

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NODE.INPUT=VALUE",
         help="change an input; NODE is a node's id, title or class name (may be repeated)",
     )
+    parser.add_argument(
+        "--prompt-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="which alternatives of {one|other} the prompts of a UI workflow take (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=Path("output"), help="folder for results (default: %(default)s)")
     parser.add_argument(
         "--input", type=Path, help="folder with pictures (default: input, here and beside the workflow)"
@@ -65,6 +72,7 @@ def main(args: argparse.Namespace) -> int:
             args.out,
             input=args.input,
             reporter=Quiet() if args.quiet else TerminalBar(),
+            prompt_seed=args.prompt_seed,
         )
     except (WorkflowError, NodeFailedError, OSError, ModuleNotFoundError) as error:
         if args.debug:
@@ -83,17 +91,21 @@ def main(args: argparse.Namespace) -> int:
 
 def _run_over(args: argparse.Namespace) -> int:
     """Run for every picture of a folder; returns 1 when a picture failed."""
+    from ..core.messages import listed
     from .folder_runs import FolderRun, run_folder
 
     target, folder = args.over
-    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input)
-    failed = 0
-    for done in run_folder(job, args.engine):
-        if done.error is not None:
-            failed += 1
-            _say(f"{done.name}: {done.error}", sys.stderr)
+    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input, args.prompt_seed)
+    done = []
+    for run in run_folder(job, args.engine, note=_note):
+        done.append(run)
+        if run.error is not None:
+            _say(f"{run.name}: {run.error}", sys.stderr)
         elif not args.quiet:
-            _say(f"{done.name}: {'finished before' if done.kept else f'{len(done.files)} files'}", sys.stdout)
+            _say(f"{run.name}: {'finished before' if run.kept else f'{len(run.files)} files'}", sys.stdout)
+    failed = [run.name for run in done if run.error is not None]
+    if failed:
+        _say(f"left out: {len(failed)} of {len(done)} pictures ({listed(failed)})", sys.stderr)
     return 1 if failed else 0
 
 
@@ -115,7 +127,7 @@ def _override(text: str) -> tuple[str, str]:
 
 def _report(result: "RunResult") -> None:
     for warning in result.warnings:
-        _say(f"note: {warning}", sys.stderr)
+        _note(warning)
     for key, left in result.results.items():
         for text in left.ui.get("text", ()):
             _say(f"{result.graph[key].title}: {text}", sys.stdout)
@@ -123,6 +135,10 @@ def _report(result: "RunResult") -> None:
         _say(f"{result.graph[key]} was not run: {reason}", sys.stderr)
     for path in result.files:
         _say(str(path), sys.stdout)
+
+
+def _note(text: str) -> None:
+    _say(f"note: {text}", sys.stderr)
 
 
 def _say(text: str, stream: TextIO) -> None:

@@ -37,7 +37,7 @@ from .comfy_gradients import (
 from .comfy_names import attention_keys
 from .comfy_noise import NoiseLevels
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
-from .comfy_sites import SiteKey, site_table
+from .comfy_sites import SiteKey, preferred_attention, site_table
 from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
 from .comfy_weights import attention_weights, key_value_weights
@@ -182,6 +182,10 @@ class ComfyBackbone:
     def _levels(self) -> NoiseLevels:
         return NoiseLevels(self.model.get_model_object("model_sampling"))
 
+    @cached_property
+    def _preferred(self) -> Mapping[SiteKey, Any]:
+        return preferred_attention(self.model.get_model_object("diffusion_model"))
+
     def _sites(self) -> Sites:
         return site_table(self.model.get_model_object("diffusion_model"))
 
@@ -272,7 +276,7 @@ class ComfyBackbone:
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
-            options = listened(options, sites, _teller(tap, time))
+            options = listened(options, sites, _teller(tap, time), self._preferred)
         return options
 
 

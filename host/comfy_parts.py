@@ -106,7 +106,7 @@ def _check_sampling(patcher: Any, called: str) -> None:
         reason = "has no table of noise levels"
     else:
         return
-    names = " and ".join(base.__name__ for base in type(rule).__bases__)
+    names = " and ".join(one.__name__ for one in type(rule).__bases__)
     raise UnsupportedModelError(
         f"MODEL is a {called} sampled by {names}, which {reason}; take out the node that changes its sampling; "
         f"{_supported()}"

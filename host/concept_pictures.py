@@ -58,4 +58,4 @@ def describe_concepts(concepts: Concepts) -> str:
         f"<{name}>: saliency {score:.2f}, {area:.0%} of the picture"
         for name, score, area in zip(concepts.names, concepts.scores.tolist(), areas, strict=True)
     ]
-    return "\n".join([*lines, *(f"note: {note}" for note in concepts.notes)])
+    return "\n".join([*lines, *(f"Note: {note}" for note in concepts.notes)])

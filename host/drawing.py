@@ -23,12 +23,17 @@ PALETTE = (
 # A ramp from black over purple and orange to pale yellow, light rising evenly so that it reads in grey as well.
 HEAT = np.array([[0, 0, 4], [80, 18, 123], [183, 55, 121], [252, 137, 97], [252, 253, 191]], dtype=np.float32) / 255
 LEAST_SIDE = 320
+TINT, DIMMED = 0.3, 0.4
+"""How much of its colour a mask gets, and how much of its light the rest keeps."""
+DARK, LIGHT = (16, 16, 20), (255, 255, 255)
 
 
 def overlay_masks(
     picture: Tensor, masks: Tensor, labels: Sequence[str], colours: Sequence[Colour] | None = None
 ) -> Tensor:
-    """Tint and outline each mask over a picture and write its label on it.
+    """Tint and outline each mask over a picture, dim the rest, and write labels.
+
+    Outlines have a dark line outside and a light one inside, so that one of them stands out on any colour.
 
     Args:
         picture: (H, W, 3) in 0..1.
@@ -40,13 +45,15 @@ def overlay_masks(
         (h, w, 3) in 0..1, enlarged to at least 320 pixels a side so that labels can be read.
     """
     colours = [colour_of(index) for index in range(len(masks))] if colours is None else colours
-    shown = picture.float().clone()
+    shown = _dimmed(picture.float(), masks.float())
     for mask, colour in zip(masks.float(), colours, strict=True):
-        inner = mask[..., None] * 0.45
+        inner = mask[..., None] * TINT
         shown = shown * (1 - inner) + torch.tensor(colour) / 255 * inner
     canvas, scale = _enlarged(shown, Image.Resampling.NEAREST)
-    for mask, colour in zip(masks, colours, strict=True):
-        canvas.paste(colour, mask=_outline(mask, canvas.size))
+    line = max(1, round(min(canvas.size) / 200))
+    for mask in masks:
+        canvas.paste(LIGHT, mask=_rim(mask, canvas.size, 2 * line))
+        canvas.paste(DARK, mask=_rim(mask, canvas.size, line))
     places = [middle(mask) for mask in masks]
     write_labels(
         canvas,
@@ -132,11 +139,18 @@ def _enlarged(picture: Tensor, how: Image.Resampling) -> tuple[Image.Image, int]
     return image.resize((image.width * scale, image.height * scale), how), scale
 
 
-def _outline(mask: Tensor, size: tuple[int, int]) -> Image.Image:
+def _dimmed(picture: Tensor, masks: Tensor) -> Tensor:
+    """The picture (H, W, 3) with less light where no mask (N, H, W) is; as it is where there is no mask at all."""
+    if not (masks > 0.5).any():
+        return picture
+    covered = masks.amax(0)[..., None].clamp(0, 1)
+    return picture * (DIMMED + (1 - DIMMED) * covered)
+
+
+def _rim(mask: Tensor, size: tuple[int, int], width: int) -> Image.Image:
     """The inner edge of a mask (H, W) in a picture of size (w, h); the picture's own edge is none."""
     inside = Image.fromarray(((mask > 0.5) * 255).byte().cpu().numpy()).resize(size, Image.Resampling.NEAREST)
     outside = torch.from_numpy(np.asarray(inside) == 0).float()[None, None]
-    width = max(1, round(min(size) / 200))
     near = max_pool2d(outside, 2 * width + 1, stride=1, padding=width)[0, 0] > 0
     return Image.fromarray(((near & (outside[0, 0] == 0)) * 255).byte().numpy())
 

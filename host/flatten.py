@@ -16,7 +16,7 @@ from .graph import Broken, GraphNode, Link, WorkflowError
 from .page_nodes import PASSING, SETTER_OF, SILENT, VIRTUAL
 from .passing import WIDGETS
 from .registry import Registry
-from .ui_format import BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
+from .ui_format import ALIAS, BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
 from .widgets import is_control, widget_values
 
 MOST_NODES = 200_000
@@ -27,9 +27,10 @@ MOST_LEVELS = 100
 
 @dataclass(frozen=True)
 class Value:
-    """An input is fed by a widget."""
+    """An input is fed by a widget; ``as_is`` when by one that a subgraph shows, whose text the page does not read."""
 
     value: Any
+    as_is: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,16 @@ class _Flattener:
 
     def run(self) -> dict[str, GraphNode]:
         nodes = {scope.id_of(node): (scope, node) for scope, node in self._running(Scope(self._workflow.top))}
-        inputs = {key: self._inputs_of(scope, node) for key, (scope, node) in nodes.items()}
-        return {
-            key: GraphNode(key, node.type, self._title(node), _without_dead_links(inputs[key], nodes))
-            for key, (_, node) in nodes.items()
-        }
+        fed = {key: self._inputs_of(scope, node) for key, (scope, node) in nodes.items()}
+        return {key: self._graph_node(key, node, fed[key], nodes) for key, (_, node) in nodes.items()}
+
+    def _graph_node(
+        self, key: str, node: UiNode, fed: dict[str, Link | Value | Broken], nodes: dict[str, Any]
+    ) -> GraphNode:
+        inputs = {name: entry.value if isinstance(entry, Value) else entry for name, entry in fed.items()}
+        as_is = frozenset(name for name, entry in fed.items() if isinstance(entry, Value) and entry.as_is)
+        alias = str(node.properties.get(ALIAS) or "")
+        return GraphNode(key, node.type, self._title(node), _without_dead_links(inputs, nodes), alias, as_is)
 
     def notes(self) -> list[str]:
         """What only the page shows and more than a reader might miss."""
@@ -130,14 +136,14 @@ class _Flattener:
             return node.title
         return self._registry.schema(node.type).display_name or node.title
 
-    def _inputs_of(self, scope: Scope, node: UiNode) -> dict[str, Any]:
+    def _inputs_of(self, scope: Scope, node: UiNode) -> dict[str, Link | Value | Broken]:
         """Widget values, overridden by what is linked."""
-        values = self._widgets_of(node)
+        fed: dict[str, Link | Value | Broken] = {name: Value(value) for name, value in self._widgets_of(node).items()}
         for position, slot in enumerate(node.inputs):
             found = self._answer(_Asked(scope, node, position, slot.type))
             if found is not None:
-                values[slot.name] = found.value if isinstance(found, Value) else found
-        return values
+                fed[slot.name] = found
+        return fed
 
     def _widgets_of(self, node: UiNode) -> dict[str, Any]:
         stored = node.widgets_values
@@ -197,7 +203,7 @@ class _Flattener:
         if scope.path not in self._promoted_of:
             self._promoted_of[scope.path] = _promoted(holder, scope.graph)
         value = self._promoted_of[scope.path].get(name)
-        return None if value is None else Value(value)
+        return None if value is None else Value(value, as_is=True)
 
     def _output(self, scope: Scope, node: UiNode, slot: int, kind: str) -> _Asked | Answer:
         """What really comes out of an output; a link to a node that does not run is taken out at the end."""

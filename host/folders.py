@@ -1,5 +1,6 @@
 """Where pictures, results, embeddings and LoRAs live: ComfyUI's folders inside ComfyUI, our own elsewhere."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..core.messages import shown
 from .environment import inside_comfyui
-from .names import BadNameError, inside, made_safe, name_verdict, safe_name
+from .names import BadNameError, existing, inside, made_safe, name_verdict, safe_name
 from .saving import atomic_write, note_written, record_written
 
 __all__ = [
@@ -29,7 +30,10 @@ __all__ = [
 ]
 
 MODEL_KINDS = ("checkpoints", "embeddings", "loras")
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
+)
+_ANNOTATED = re.compile(r"(.+?) ?\[(input|output|temp)\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,15 @@ class Folders:
         return sorted({name for folder in self.input if folder.is_dir() for name in picture_names(folder)})
 
     def find_picture(self, name: str) -> Path:
-        """The file of a picture. Raises ``FileNotFoundError``, or :class:`BadNameError` for a name such as ``../x``."""
-        return _find(self.input, name, "picture")
+        """The file of a picture, looked up in the folder that stands behind its name (``x.png [output]``), if any does.
+
+        Raises ``FileNotFoundError``, or :class:`BadNameError` for a name such as ``../x``.
+        """
+        match = _ANNOTATED.fullmatch(name)
+        if match is None:
+            return _find(self.input, name, "picture")
+        searched = {"input": self.input, "output": (self.output,), "temp": (self.temp,)}
+        return _find(searched[match[2]], match[1], "picture")
 
     def list_models(self, kind: str) -> list[str]:
         """Names (with ``/`` for sub-folders) of the safetensors files of a kind, sorted."""
@@ -123,11 +134,11 @@ def _of_comfyui(folder_paths: Any) -> Folders:
 
 def _find(folders: tuple[Path, ...], name: str, what: str) -> Path:
     for folder in folders:
-        path = inside(folder, name, what)
-        if path.is_file():
+        path = existing(folder, name, what)
+        if path is not None:
             return path
     looked = ", ".join(str(folder) for folder in folders) or "no folder"
-    raise FileNotFoundError(f"no {what} named {shown(name)}; looked in {looked}")
+    raise FileNotFoundError(f"no {what} named {shown(name, 200)}; looked in {looked}")
 
 
 def _is_picture(path: Path) -> bool:

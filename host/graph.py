@@ -40,18 +40,33 @@ class Broken:
 
 @dataclass(frozen=True)
 class GraphNode:
-    """A node: its class name, its title and what its inputs are given (a :class:`Link` or a value)."""
+    """A node.
+
+    Attributes:
+        id: its name in the graph.
+        class_type: its class.
+        title: what people call it.
+        inputs: what they are given, a :class:`Link` or a value.
+        alias: the name by which filename prefixes find it, its class unless someone gave another.
+        as_is: inputs whose text ComfyUI's page sends as it is, alternatives and comments included.
+    """
 
     id: str
     class_type: str
     title: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
+    as_is: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alias", self.alias or self.class_type)
 
     def __str__(self) -> str:
         return f'node {plain(self.id)} "{plain(self.title)}" ({plain(self.class_type)})'
 
     def with_input(self, name: str, value: Any) -> "GraphNode":
-        return replace(self, inputs={**self.inputs, name: value})
+        """The node with another value; one that was given anew is as if it had been typed on the page."""
+        return replace(self, inputs={**self.inputs, name: value}, as_is=self.as_is - {name})
 
     def links(self) -> dict[str, Link]:
         """The inputs that are linked."""

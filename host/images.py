@@ -1,18 +1,22 @@
 """Pictures between files and tensors."""
 
+import io
 import json
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from .filename_tokens import BATCH_NUMBER, fill_prefix
 from .names import inside
+from .png_chunks import SIGNATURE, without_extras
 from .saving import write_numbered
 
 
@@ -27,10 +31,16 @@ def to_pil(picture: Tensor) -> Image.Image:
 
 
 def from_pil(picture: Image.Image) -> tuple[Tensor, Tensor | None]:
-    """A PIL picture to colours (H, W, 3) in 0..1 and, where it has one, its transparency (H, W): 1 = see-through."""
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which "convert" would clip at 255
+    """A PIL picture to colours (H, W, 3) in 0..1 and, where it has one, its transparency (H, W): 1 = see-through.
+
+    As in ComfyUI, pixels of 32 bits and decimal ones are read as 0..255, those of 16 bits as 0..65535. ``ValueError``
+    for pixels outside, which would be cut off, and for decimal ones of 0..1, which would be black.
+    """
+    if picture.mode.startswith("I;"):
         grey = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 65535.0)
-        return grey.clamp(0, 1)[..., None].repeat(1, 1, 3), None
+        return grey[..., None].repeat(1, 1, 3), None
+    if picture.mode in ("I", "F"):
+        _check_range(np.asarray(picture))
     colours = torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255.0)
     if "A" not in picture.getbands() and "transparency" not in picture.info:
         return colours, None
@@ -39,12 +49,41 @@ def from_pil(picture: Image.Image) -> tuple[Tensor, Tensor | None]:
 
 
 def read_frames(path: Path) -> list[tuple[Tensor, Tensor | None]]:
-    """Every frame of a picture file, upright, as :func:`from_pil` gives it. ``ValueError`` for what is no picture."""
+    """Every frame of a picture file, upright, as :func:`from_pil` gives it; of a photo that holds several (MPO) one.
+
+    Raises:
+        ValueError: naming the file, for what is no picture and what :func:`from_pil` refuses.
+    """
     try:
-        with Image.open(path) as opened:
-            return [from_pil(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(opened)]
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+        with _opened(path) as opened:
+            frames = ImageSequence.Iterator(opened)
+            chosen = islice(frames, 1) if opened.format == "MPO" else frames
+            return [from_pil(_sixteen_bits(ImageOps.exif_transpose(frame), opened.format)) for frame in chosen]
+    except UnidentifiedImageError:
+        known = "" if path.suffix.lower() != ".avif" or features.check("avif") else "; AVIF needs Pillow 11.3 or newer"
+        raise ValueError(f"{path} cannot be read as a picture: it is damaged or of an unknown kind{known}") from None
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _opened(path: Path) -> Image.Image:
+    with path.open("rb") as file:
+        if file.read(len(SIGNATURE)) != SIGNATURE:
+            return Image.open(path)
+    return Image.open(io.BytesIO(without_extras(path.read_bytes())))
+
+
+def _sixteen_bits(picture: Image.Image, kind: str | None) -> Image.Image:
+    """PNG knows no 32 bits; older Pillows give its 16 as such."""
+    return picture.convert("I;16") if kind == "PNG" and picture.mode == "I" else picture
+
+
+def _check_range(pixels: Any) -> None:
+    least, most = pixels.min(), pixels.max()
+    if not (least >= 0 and most <= 255):  # also for what is no number
+        raise ValueError(f"its pixels go from {least} to {most}, and ComfyUI cuts them to 0..255; save it with 16 bits")
+    if pixels.dtype.kind == "f" and 0 < most <= 1:
+        raise ValueError("its pixels are decimal numbers of 0..1, which ComfyUI, reading 0..255, takes for black")
 
 
 def save_batch(
@@ -53,16 +92,19 @@ def save_batch(
     """Write pictures (B, H, W, 3) in 0..1 as ``<prefix>_00001_.png`` ... in ``folder``, counting on from what is there.
 
     Args:
-        prefix: may name sub-folders; refused (``BadNameError``) when it would leave ``folder``.
+        prefix: may name sub-folders and hold tokens such as ``%year%``, ``%width%`` and ``%batch_num%``; refused
+            (``BadNameError``) when it would leave ``folder``.
         metadata: stored as JSON texts, by which ComfyUI restores the workflow from the picture.
     """
-    stem = inside(folder, prefix, "filename_prefix")
+    size = (pictures.shape[1], pictures.shape[2])
+    stem = inside(folder, fill_prefix(prefix, size), "filename_prefix")
     info = PngInfo()
     for key, value in metadata.items():
         info.add_text(key, json.dumps(value))
     number, paths = 0, []
-    for picture in pictures:
+    for index, picture in enumerate(pictures):
         save = partial(to_pil(picture).save, format="PNG", pnginfo=info, compress_level=compress_level)
-        number, written = write_numbered(stem, {"png": save}, number + 1 if number else 0)
+        named = stem.with_name(stem.name.replace(BATCH_NUMBER, str(index)))
+        number, written = write_numbered(named, {"png": save}, number + 1 if number else 0)
         paths += written
     return paths

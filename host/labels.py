@@ -55,8 +55,9 @@ def _write(draw: ImageDraw.ImageDraw, size: tuple[int, int], label: Label, taken
     half = (font.getlength(label.text) / 2 + letters * 0.3, (bottom - top) / 2 + letters * 0.2)
     choices = list(_around(label.at, half, size))
     x, y = next((point for point in choices if not _meets(_box(point, half), taken)), choices[0])
-    draw.rounded_rectangle(_box((x, y), half), radius=letters * 0.3, fill=label.colour)
-    draw.text((x, y), label.text, fill=text_colour(label.colour), font=font, anchor="mm")
+    ink = text_colour(label.colour)
+    draw.rounded_rectangle(_box((x, y), half), radius=letters * 0.3, fill=label.colour, outline=ink)
+    draw.text((x, y), label.text, fill=ink, font=font, anchor="mm")
     return _box((x, y), half)
 
 

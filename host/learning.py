@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from PIL.Image import Image
 
 from ..core import settings
 from ..core.backbone import Backbone
@@ -11,7 +12,7 @@ from ..core.learn.engine.settings import LearnSettings, OnStep
 from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from .progress import start_progress
-from .token_previews import draw_tokens
+from .token_previews import MOST, captioned, draw_tokens
 
 
 def reporter(
@@ -22,9 +23,12 @@ def reporter(
 
     def report(step: int, total: int, loss: float, tokens: ConceptTokens) -> None:
         due = preview_every > 0 and (step % preview_every == 0 or step == total)
+        progress(step, total, preview_of(step, total, tokens) if due else None)
+
+    def preview_of(step: int, total: int, tokens: ConceptTokens) -> Image:
         with torch.no_grad():
-            preview = draw_tokens(backbone, tokens, template, size) if due else None
-        progress(step, total, preview)
+            row = draw_tokens(backbone, tokens, template, size)
+        return captioned(row, tokens.names[:MOST], f"step {step} of {total}")
 
     return report
 

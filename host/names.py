@@ -87,6 +87,26 @@ def inside(folder: Path, name: str, what: str = "file name") -> Path:
     return folder.joinpath(*safe_name(name, what).parts)
 
 
+def existing(folder: Path, name: str, what: str = "file name") -> Path | None:
+    """The file called ``name`` in ``folder``, whatever letters its system allows in names; None where there is none.
+
+    Raises:
+        BadNameError: for a name that is empty, absolute or leaves the folder.
+    """
+    for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
+        parts = spelt.split("/")
+        if any(part in ("", ".", "..") or "\0" in part or _is_drive(part) for part in parts):
+            raise BadNameError(f"{what} {shown(name)} is empty, absolute or would leave its folder")
+        path = folder.joinpath(*parts)
+        if path.is_file():
+            return path
+    return None
+
+
+def _is_drive(part: str) -> bool:
+    return os.name == "nt" and (":" in part or "\\" in part and ".." in part.split("\\"))
+
+
 def _problem_of(part: str) -> str | None:
     if part == "":
         return "is empty, absolute or has an empty part"

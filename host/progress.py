@@ -6,7 +6,6 @@ in neither case (plain library use) nothing is shown and nothing stops.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -59,7 +58,9 @@ def check_interrupt() -> None:
         if session.stop:
             raise InterruptedRun("the run was interrupted")
     elif inside_comfyui():
-        _comfy("model_management").throw_exception_if_processing_interrupted()
+        import comfy.model_management as management
+
+        management.throw_exception_if_processing_interrupted()
 
 
 def start_progress(node_id: str | None = None) -> Progress:
@@ -76,13 +77,11 @@ def start_progress(node_id: str | None = None) -> Progress:
         if session is not None:
             session.report(step, total, preview)
         elif inside_comfyui():
+            import comfy.utils as utils
+
             if not bar:
-                bar.append(_comfy("utils").ProgressBar(total, node_id=node_id))
+                bar.append(utils.ProgressBar(total, node_id=node_id))
             picture = ("JPEG", preview, PREVIEW_SIDE) if preview is not None else None
             bar[0].update_absolute(step, total, picture)
 
     return progress
-
-
-def _comfy(module: str) -> Any:
-    return importlib.import_module(f"comfy.{module}")

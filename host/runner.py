@@ -12,6 +12,7 @@ from .execution import Cache, Execution, NodeFailedError, Results
 from .graph import Graph, GraphNode, find_node, to_api
 from .interrupts import on_stop, stop_here
 from .overrides import apply_overrides
+from .page_texts import resolve_texts
 from .passing import without_passing
 from .registry import Registry, default_registry
 from .schema_standin.node import Hidden
@@ -79,6 +80,7 @@ def run_workflow(
     registry: Registry | None = None,
     cache: Cache | None = None,
     reporter: Reporter | None = None,
+    prompt_seed: int = 0,
 ) -> RunResult:
     """Check and run a workflow.
 
@@ -90,6 +92,7 @@ def run_workflow(
         registry: node classes; default this pack's and the stock ones.
         cache: results to reuse from earlier runs with the same dictionary.
         reporter: told of progress; default nobody.
+        prompt_seed: which alternatives of ``{one|other}`` the prompts of a UI workflow take.
 
     Raises:
         WorkflowError: naming everything that is wrong, before anything runs.
@@ -101,11 +104,8 @@ def run_workflow(
         stack.enter_context(saving.run())
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
         registry = registry or default_registry()
-        read, notes = workflow.read(registry)
-        graph = without_passing(apply_overrides(read, overrides or {}, registry), registry)
-        checked = check(graph, registry)
-        notes += [*left_out(graph, registry), *ignored_inputs(graph, registry)]
-        result = RunResult(checked, warnings=tuple(notes))
+        checked, notes = _checked(workflow, overrides or {}, registry, prompt_seed)
+        result = RunResult(checked, warnings=notes)
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
         stack.enter_context(_stop_on_signal(session, reporter))
         stack.callback(reporter.close)
@@ -113,6 +113,35 @@ def run_workflow(
         execution = Execution(checked, registry, hidden, reporter.node, {} if cache is None else cache)
         _run(execution, result)
     return result
+
+
+def check_workflow(
+    source: Workflow | Mapping[str, Any] | str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | str = "output",
+    *,
+    input: Path | str | Sequence[Path] | None = None,
+    prompt_seed: int = 0,
+) -> tuple[str, ...]:
+    """Check a workflow as :func:`run_workflow` does, without running it; returns what is odd but harmless.
+
+    Raises:
+        WorkflowError: naming everything that is wrong.
+    """
+    workflow = load_workflow(source)
+    with folders.use(_folders_for(workflow, out, input)):
+        return _checked(workflow, overrides or {}, default_registry(), prompt_seed)[1]
+
+
+def _checked(
+    workflow: Workflow, overrides: Mapping[str, Any], registry: Registry, prompt_seed: int
+) -> tuple[Graph, tuple[str, ...]]:
+    """The graph, ready to run, and what is odd but harmless."""
+    read, notes = workflow.read(registry)
+    sent = resolve_texts(apply_overrides(read, overrides, registry), registry, prompt_seed, drawn=workflow.is_drawn)
+    graph = without_passing(sent.graph, registry)
+    checked = check(graph, registry)
+    return checked, (*notes, *sent.notes, *left_out(graph, registry), *ignored_inputs(graph, registry))
 
 
 def _run(execution: Execution, result: RunResult) -> None:

@@ -1,9 +1,10 @@
 """Writing files (see :mod:`~..core.writing`), and keeping a list of what was written."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ __all__ = [
     "record_written",
     "run",
     "save_json",
+    "set_aside",
     "sweep",
     "write_named",
     "write_numbered",
 ]
+
+ASIDE = ".bad"
+"""What is put behind the name of a file that is no good."""
 
 _written: ContextVar[list[Path] | None] = ContextVar("concept_atelier_written", default=None)
 _began: ContextVar[float | None] = ContextVar("concept_atelier_began", default=None)
@@ -81,6 +86,14 @@ def record_written() -> Iterator[list[Path]]:
         yield paths
     finally:
         _written.reset(token)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is no good, in place of one that was set aside before; returns its new name."""
+    aside = path.with_name(path.name + ASIDE)
+    with suppress(FileNotFoundError):
+        os.replace(path, aside)
+    return aside
 
 
 def save_json(path: Path, value: Any) -> None:

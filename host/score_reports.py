@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.evaluate.scores import ConceptScores
+from .filename_tokens import fill_prefix
 from .names import inside
 from .saving import write_numbered
 
@@ -29,7 +30,7 @@ def describe_scores(scores: ConceptScores) -> str:
     lines.append(f"all: SIM^I {total['sim_i']:.3f}, SIM^C {total['sim_c']:.3f}, {_accuracies(total)}")
     lines.append(f"ACC^k: told apart from {many} concepts, guessing gives {chances}")
     if many <= max(TOPS):
-        lines.append("note: among so few concepts ACC^3 is always 1; connect PROTOTYPES to have more")
+        lines.append("Note: among so few concepts ACC^3 is always 1; connect PROTOTYPES to have more.")
     return "\n".join(lines)
 
 
@@ -88,9 +89,10 @@ def scores_json(scores: ConceptScores, settings: Mapping[str, Any]) -> str:
 def save_reports(folder: Path, prefix: str, texts: Mapping[str, str]) -> list[Path]:
     """Write texts (file ending to text) as ``<prefix>_00001_.csv`` and so on, counting on from what is there.
 
-    Raises :class:`~.names.BadNameError` for a prefix that would leave the folder.
+    ``%year%`` and the like stand for the time. Raises :class:`~.names.BadNameError` for a prefix that would leave the
+    folder.
     """
-    stem = inside(folder, prefix, "filename_prefix")
+    stem = inside(folder, fill_prefix(prefix), "filename_prefix")
     writers = {ending: partial(_write_text, text) for ending, text in texts.items()}
     return write_numbered(stem, writers)[1]
 

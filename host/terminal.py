@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from .graph import GraphNode
@@ -12,6 +13,22 @@ if TYPE_CHECKING:
 
 BAR_WIDTH = 24
 DONE, LEFT = "\u2588", "\u2591"  # a full block, a light shade
+PLAIN_DONE, PLAIN_LEFT = "#", "-"
+
+
+def show_any_letter(*streams: TextIO) -> None:
+    """Make streams escape letters that their encoding lacks, so that no run ends at the line that tells its result."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _bar_letters(encoding: str | None) -> tuple[str, str]:
+    try:
+        (DONE + LEFT).encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return PLAIN_DONE, PLAIN_LEFT
+    return DONE, LEFT
 
 
 class Reporter(Protocol):
@@ -56,6 +73,7 @@ class TerminalBar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._moving = self._stream.isatty()
+        self._letters = _bar_letters(getattr(self._stream, "encoding", None))
         self._line, self._open = "", False
 
     def node(self, node: GraphNode, index: int, count: int) -> None:
@@ -69,7 +87,8 @@ class TerminalBar:
     def step(self, step: int, total: int, preview: Image | None) -> None:
         if self._moving and total > 0:
             filled = min(BAR_WIDTH, BAR_WIDTH * step // total)
-            self._write(f"\r{self._line} {DONE * filled}{LEFT * (BAR_WIDTH - filled)} {step}/{total}")
+            done, left = self._letters
+            self._write(f"\r{self._line} {done * filled}{left * (BAR_WIDTH - filled)} {step}/{total}")
             self._open = True
 
     def note(self, text: str) -> None:

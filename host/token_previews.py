@@ -1,6 +1,8 @@
 """A quick look at tokens while they are learnt: each drawn alone, small and in few steps."""
 
-from PIL import Image
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
 
 from ..core.backbone import Backbone
 from ..core.learn.parts.class_words import sentence
@@ -8,8 +10,11 @@ from ..core.learn.registry import written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil
+from .labels import fitted
 
 STEPS, MOST = 8, 4
+BAND, LETTERS, LEAST_TILE = 22, 15, 128
+GROUND, INK = (24, 24, 24), (240, 240, 240)
 
 
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
@@ -25,3 +30,18 @@ def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: 
     for index, picture in enumerate(pictures):
         row.paste(to_pil(picture.movedim(0, -1)), (index * pictures.shape[3], 0))
     return row
+
+
+def captioned(row: Image.Image, names: Sequence[str], said: str) -> Image.Image:
+    """A row of pictures, one a name, with ``said`` above it and each name below its picture, enlarged until a
+    picture is wide enough for that (128 pixels)."""
+    scale = max(1, -(-LEAST_TILE * len(names) // row.width))
+    row = row.resize((row.width * scale, row.height * scale), Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", (row.width, row.height + 2 * BAND), GROUND)
+    canvas.paste(row, (0, BAND))
+    draw, tile = ImageDraw.Draw(canvas), row.width / len(names)
+    draw.text((row.width / 2, BAND / 2), said, INK, fitted(said, LETTERS, row.width - 8), anchor="mm")
+    for index, text in enumerate(f"<{name}>" for name in names):
+        place = ((index + 0.5) * tile, row.height + 1.5 * BAND)
+        draw.text(place, text, INK, fitted(text, LETTERS, tile - 8), anchor="mm")
+    return canvas

@@ -14,6 +14,9 @@ from .page_nodes import SETTER_OF, drawn_links
 ALWAYS, MUTED, BYPASSED = 0, 2, 4
 """Node modes; every other mode runs like ALWAYS."""
 
+ALIAS = "Node name for S&R"
+"""The property that holds the name by which filename prefixes find a node."""
+
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"
 """Ids by which links inside a subgraph name its own inputs and outputs."""
 
@@ -177,7 +180,7 @@ def _read_node(entry: Any, canvas: str) -> UiNode:
     return UiNode(
         id=key,
         type=kind,
-        title=_first_text(node.get("title"), properties.get("Node name for S&R"), kind),
+        title=_first_text(node.get("title"), properties.get(ALIAS), kind),
         mode=a_whole(node.get("mode") or ALWAYS, f"the mode of {where}"),
         inputs=_read_slots(node.get("inputs"), where),
         outputs=_read_slots(node.get("outputs"), where),

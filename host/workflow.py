@@ -45,9 +45,14 @@ class Workflow:
             return read_api(self.data), [f"left out, since they are no nodes: {listed(notes)}"] if notes else []
         raise WorkflowError(['neither a UI workflow (with a list "nodes") nor an API workflow (ids to class_type)'])
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is in the UI format, which ComfyUI's page has not sent yet."""
+        return is_ui_format(self.data)
+
     def picture_metadata(self) -> dict[str, Any]:
         """What saved pictures carry besides the prompt, so that dropping one on ComfyUI restores the workflow."""
-        return {"workflow": self.data} if is_ui_format(self.data) else dict(self.metadata)
+        return {"workflow": self.data} if self.is_drawn else dict(self.metadata)
 
 
 def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workflow:

@@ -29,22 +29,31 @@ class CaptureAttention(io.ComfyNode):
             search_aliases=["DAAM", "attention maps", "cross attention", "record attention"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled."),
-                io.Int.Input(
+                make_input(
+                    io.Int.Input,
                     "least_grid",
                     default=8,
                     min=1,
                     max=256,
+                    advanced=True,
                     tooltip="Leave out layers with fewer cells than this along a side: very coarse maps only blur.",
                 ),
-                io.Int.Input(
+                make_input(
+                    io.Int.Input,
                     "greatest_grid",
                     default=64,
                     min=1,
                     max=256,
+                    advanced=True,
                     tooltip="Leave out layers with more cells than this along a side, to save time on large pictures.",
                 ),
-                io.Combo.Input(
-                    "stages", options=list(STAGES), default="down and up", tooltip="Which part of the model to hear."
+                make_input(
+                    io.Combo.Input,
+                    "stages",
+                    options=list(STAGES),
+                    default="down and up",
+                    advanced=True,
+                    tooltip="Which part of the model to hear.",
                 ),
                 make_input(
                     io.Float.Input,

@@ -10,7 +10,7 @@ from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, Concepts, model_inputs, picture_of, seed_input
 
 
@@ -38,10 +38,12 @@ class ConceptsFromMasks(io.ComfyNode):
                 io.String.Input(
                     "names", default="", tooltip="A name per mask, separated by commas; empty: 1, 2, 3 ..."
                 ),
-                io.Combo.Input(
+                make_input(
+                    io.Combo.Input,
                     "target",
                     options=["attention", "mask"],
                     default="attention",
+                    advanced=True,
                     tooltip="Where the concept's attention should lie: where the model looks from inside the mask, or "
                     "evenly over the mask.",
                 ),
@@ -51,7 +53,7 @@ class ConceptsFromMasks(io.ComfyNode):
                     default="small_grid",
                     tooltip="How the model is shown the picture; as in Localize Concepts.",
                 ),
-                seed_input("Of the noise, where the preset adds any.", moves=False),
+                seed_input("Of the noise, where the preset adds any."),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),

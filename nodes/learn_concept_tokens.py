@@ -11,7 +11,17 @@ from ..host.drawing import plot_curve
 from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.unfinished import unfinished
-from .sockets import CATEGORY, ConceptPictures, Concepts, ConceptTokens, model_inputs, picture_of, seed_input
+from .sockets import (
+    CATEGORY,
+    ConceptPictures,
+    Concepts,
+    ConceptTokens,
+    model_inputs,
+    picture_of,
+    preset_input,
+    reads,
+    seed_input,
+)
 
 
 class LearnConceptTokens(io.ComfyNode):
@@ -91,7 +101,11 @@ class LearnConceptTokens(io.ComfyNode):
                 store=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
-        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=ui.PreviewImage(plot, cls=cls))
+        shown: Any = ui.PreviewImage(plot, cls=cls)
+        if "set_aside" in tokens.metadata:
+            why = f"a kept state was wrong and is set aside, the training started anew: {tokens.metadata['set_aside']}"
+            shown = shown.as_dict() | ui.PreviewText(why).as_dict()
+        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 
 def _method_inputs() -> list[Any]:
@@ -110,42 +124,34 @@ def _method_inputs() -> list[Any]:
             tooltip="The method's own values. lab: for the lab model, few steps. paper: the published ones. "
             "faithful: ConceptExpress update by update as released, faithful_lab: on small latents.",
         ),
-        io.Int.Input(
-            "steps",
-            default=OWN["steps"],
-            min=0,
-            max=20000,
-            tooltip="Training steps. 0 takes the preset's own number.",
-        ),
-        io.Float.Input(
+        preset_input(io.Int.Input, "steps", OWN["steps"], 20000, "Training steps."),
+        preset_input(
+            io.Float.Input,
             "learning_rate",
-            default=OWN["rate"],
-            min=0.0,
-            max=1.0,
+            OWN["rate"],
+            1.0,
+            "How far vectors move per step. Lower it when the loss rises.",
             step=1e-4,
             round=1e-6,
-            tooltip="How far vectors move per step. Lower it when the loss rises. 0 takes the preset's own.",
         ),
-        io.Float.Input(
+        preset_input(
+            io.Float.Input,
             "attention_weight",
-            default=OWN["attention_weight"],
-            min=-1.0,
-            max=1.0,
+            OWN["attention_weight"],
+            1.0,
+            "How much it matters that each token looks at its own place in the picture.",
             step=1e-5,
             round=1e-6,
-            tooltip="How much it matters that each token looks at its own place in the picture. -1 takes the "
-            "preset's own.",
+            advanced=True,
         ),
-        make_input(
+        preset_input(
             io.Float.Input,
             "flip",
-            default=OWN["flip"],
-            min=-1.0,
-            max=1.0,
+            OWN["flip"],
+            1.0,
+            "Share of steps on the mirrored picture; 0 for lettering and other one-sided things.",
             step=0.05,
             advanced=True,
-            tooltip="Share of steps on the mirrored picture; 0 for lettering and other one-sided things. -1 "
-            "takes the preset's own.",
         ),
     ]
 
@@ -158,26 +164,29 @@ def _word_inputs() -> list[Any]:
             default="",
             tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
         ),
-        io.String.Input(
+        make_input(
+            io.String.Input,
             "class_words",
             default="",
+            advanced=True,
             tooltip="What kind of thing each concept is: 1=fruit, 2=cat. For class_weight, and for methods "
             "that ask for it.",
         ),
-        make_input(
+        preset_input(
             io.Float.Input,
             "class_weight",
-            default=OWN["class_weight"],
-            min=-1.0,
-            max=100.0,
+            OWN["class_weight"],
+            100.0,
+            "How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
+            "with other words as it does; 1 in the paper, 0 is off.",
             step=0.05,
             advanced=True,
-            tooltip="How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
-            "with other words as it does; 1 in the paper, 0 is off. -1 takes the preset's own.",
         ),
-        io.String.Input(
+        make_input(
+            io.String.Input,
             "template",
             default=OWN["template"],
+            advanced=True,
             tooltip="The training sentence; {} is where concepts go. Empty takes the preset's own.",
         ),
     ]
@@ -186,12 +195,15 @@ def _word_inputs() -> list[Any]:
 def _progress_inputs() -> list[Any]:
     """What happens while it trains."""
     return [
-        io.Int.Input(
+        make_input(
+            io.Int.Input,
             "preview_every",
             default=50,
             min=0,
             max=1000,
+            advanced=True,
             tooltip="Draw the tokens so far every so many steps (some passes each); 0 draws none.",
+            **reads(off=0),
         ),
         make_input(
             io.Int.Input,
@@ -202,5 +214,6 @@ def _progress_inputs() -> list[Any]:
             advanced=True,
             tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
             "when it is run again with the same inputs, seed included; 0 keeps nothing.",
+            **reads(off=0),
         ),
     ]

@@ -11,7 +11,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, Concepts, picture_of, seed_input
+from .sockets import CATEGORY, Concepts, picture_of, preset_input, reads, seed_input
 
 PRESETS_OWN = -1.0
 """Stands for what the preset says, where 0 means something."""
@@ -62,24 +62,7 @@ class LocalizeConcepts(io.ComfyNode):
                 *_piece_inputs(),
                 *_count_inputs(),
                 seed_input("Of the noise that the small_grid preset adds; the others use none."),
-                io.Combo.Input(
-                    "outline",
-                    options=[PRESETS_OUTLINE, "edges", "smooth"],
-                    default=PRESETS_OUTLINE,
-                    tooltip="How masks are drawn in the picture's size. edges: along the picture's edges (small_grid). "
-                    "smooth: from the grid alone (paper).",
-                ),
-                make_input(
-                    io.Float.Input,
-                    "neighbour_reach",
-                    default=PRESETS_OWN,
-                    min=PRESETS_OWN,
-                    max=4.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="How far, in cells of the grid, attention is evened out among neighbours of like colour "
-                    "before it is clustered; 0 leaves it as it is. -1 takes the preset's own.",
-                ),
+                *_outline_inputs(),
                 make_input(
                     io.Combo.Input,
                     "method",
@@ -124,31 +107,32 @@ class LocalizeConcepts(io.ComfyNode):
 def _piece_inputs() -> list[Any]:
     """How the picture is cut into pieces, and which of them are joined."""
     return [
-        io.Int.Input(
+        preset_input(
+            io.Int.Input,
             "min_clusters",
-            default=0,
-            min=0,
-            max=200,
-            tooltip="The picture is first cut into at least this many pieces. More pieces keep small things "
-            "apart, fewer join them early. 0 takes the preset's own number.",
+            0,
+            200,
+            "The picture is first cut into at least this many pieces. More pieces keep small things "
+            "apart, fewer join them early.",
+            advanced=True,
         ),
-        io.Float.Input(
+        preset_input(
+            io.Float.Input,
             "saliency_threshold",
-            default=PRESETS_OWN,
-            min=PRESETS_OWN,
-            max=4.0,
+            PRESETS_OWN,
+            4.0,
+            "Pieces less salient than this many times the average are background; 0 keeps all.",
             step=0.05,
-            tooltip="Pieces less salient than this many times the average are background; 0 keeps all. -1 "
-            "takes the preset's own.",
+            advanced=True,
         ),
-        io.Float.Input(
+        preset_input(
+            io.Float.Input,
             "merge_threshold",
-            default=PRESETS_OWN,
-            min=PRESETS_OWN,
-            max=10.0,
+            PRESETS_OWN,
+            10.0,
+            "The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
+            "small_grid it is in units of the distance to the background.",
             step=0.05,
-            tooltip="The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
-            "small_grid it is in units of the distance to the background. -1 takes the preset's own.",
         ),
         make_input(
             io.Boolean.Input,
@@ -170,6 +154,7 @@ def _count_inputs() -> list[Any]:
             min=0,
             max=50,
             tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
+            **reads(auto=0),
         ),
         make_input(
             io.Int.Input,
@@ -179,5 +164,31 @@ def _count_inputs() -> list[Any]:
             max=50,
             advanced=True,
             tooltip="Keep only the most salient ones; 0 keeps all.",
+            **reads(all=0),
+        ),
+    ]
+
+
+def _outline_inputs() -> list[Any]:
+    """How masks are drawn."""
+    return [
+        make_input(
+            io.Combo.Input,
+            "outline",
+            options=[PRESETS_OUTLINE, "edges", "smooth"],
+            default=PRESETS_OUTLINE,
+            advanced=True,
+            tooltip="How masks are drawn in the picture's size. edges: along the picture's edges (small_grid). "
+            "smooth: from the grid alone (paper).",
+        ),
+        preset_input(
+            io.Float.Input,
+            "neighbour_reach",
+            PRESETS_OWN,
+            4.0,
+            "How far, in cells of the grid, attention is evened out among neighbours of like colour "
+            "before it is clustered; 0 leaves it as it is.",
+            step=0.1,
+            advanced=True,
         ),
     ]

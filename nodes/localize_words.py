@@ -10,7 +10,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
 from .localize_concepts import PRESETS_OWN, changed
-from .sockets import CATEGORY, Concepts, lines_of, model_inputs, picture_of, seed_input
+from .sockets import CATEGORY, Concepts, lines_of, model_inputs, picture_of, preset_input, seed_input
 
 
 class LocalizeWords(io.ComfyNode):
@@ -45,14 +45,13 @@ class LocalizeWords(io.ComfyNode):
                     tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
                     "Stable Diffusion at 512 pixels.",
                 ),
-                io.Float.Input(
+                preset_input(
+                    io.Float.Input,
                     "margin",
-                    default=PRESETS_OWN,
-                    min=PRESETS_OWN,
-                    max=0.99,
+                    PRESETS_OWN,
+                    0.99,
+                    "By how much a word must lead in a cell, of 1; the larger, the smaller the masks.",
                     step=0.01,
-                    tooltip="By how much a word must lead in a cell, of 1; the larger, the smaller the masks. -1 takes "
-                    "the preset's own.",
                 ),
                 make_input(
                     io.Boolean.Input,

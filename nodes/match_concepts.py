@@ -40,7 +40,7 @@ class MatchConcepts(io.ComfyNode):
                     "other_concepts",
                     tooltip="What was found in it: at least as many concepts; those that are left over are dropped.",
                 ),
-                seed_input("Of the noise that is looked through.", moves=False),
+                seed_input("Of the noise that is looked through."),
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Pictures matched before, which the other picture is added to."
                 ),

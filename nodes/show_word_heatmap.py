@@ -11,7 +11,7 @@ from ..host import captures
 from ..host.heat_pictures import heat_grid, heat_sheet, target_size
 from ..host.prompts import check_marks
 from ..host.sampled_text import read_sampled, wanted_words
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of
 
 
@@ -49,9 +49,11 @@ class ShowWordHeatmap(io.ComfyNode):
                     tooltip="relative stretches each map to the full range; absolute shows shares of attention, so "
                     "that a word that landed nowhere stays dark.",
                 ),
-                io.Boolean.Input(
+                make_input(
+                    io.Boolean.Input,
                     "per_cell",
                     default=True,
+                    advanced=True,
                     tooltip="Divide by the attention that all words of the prompt get at a cell, which leaves out the "
                     "start and end tokens.",
                 ),

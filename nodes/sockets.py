@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..host.schema import io
+from ..host.schema import io, make_input
 
 CATEGORY = "Concept Atelier"
 
@@ -16,6 +16,8 @@ ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1
+READS = "atelier_reads"
+"""The option of an input that tells our scripts which value reads as which word."""
 
 
 def model_inputs(use: str) -> list[Any]:
@@ -27,11 +29,26 @@ def model_inputs(use: str) -> list[Any]:
     ]
 
 
-def seed_input(of: str, *, moves: bool = True) -> Any:
-    """A seed; ``of`` says what of, ``moves`` whether the page offers to change it after every run."""
+def seed_input(of: str) -> Any:
+    """A seed; ``of`` says what of. The page keeps it from run to run, so that nothing is computed twice, until people
+    choose otherwise in the control below it."""
     return io.Int.Input(
-        "seed", default=0, min=0, max=MAX_SEED, tooltip=of, control_after_generate=True if moves else None
+        "seed", default=0, min=0, max=MAX_SEED, tooltip=of, control_after_generate=io.ControlAfterGenerate.fixed
     )
+
+
+def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, **fields: Any) -> Any:
+    """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
+    so (``web/js/preset_values.js``)."""
+    told = f"{tooltip} {unset:g} takes the preset's own."
+    return make_input(
+        kind, name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields
+    )
+
+
+def reads(**words: float) -> dict[str, Any]:
+    """Fields of an input whose values ``words`` read as words in the page: ``reads(all=0)``."""
+    return {"extra_dict": {READS: words}}
 
 
 def picture_of(image: Tensor) -> Tensor:

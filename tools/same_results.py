@@ -271,7 +271,7 @@ def parts_of(value: Any, name: str) -> Iterable[bytes]:
     elif isinstance(value, str | int | float | bool):
         yield f"{name}={value}".encode()
     else:
-        for field in ("masks", "targets", "scores", "names", "notes", "vectors", "losses", "adapter", "factors"):
+        for field in ("masks", "targets", "scores", "names", "vectors", "losses", "adapter", "factors"):
             yield from parts_of(getattr(value, field, ()), f"{name}.{field}")
         for field in ("up", "down", "picture", "concepts", "strength", "family"):
             yield from parts_of(getattr(value, field, ()), f"{name}.{field}")

@@ -23,6 +23,13 @@ class NumberDisplay(str, Enum):
     slider = "slider"
 
 
+class ControlAfterGenerate(str, Enum):
+    fixed = "fixed"
+    increment = "increment"
+    decrement = "decrement"
+    randomize = "randomize"
+
+
 def said(**options: Any) -> dict[str, Any]:
     """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
@@ -145,7 +152,7 @@ class Int(Socket):
             min: int | None = None,
             max: int | None = None,
             step: int | None = None,
-            control_after_generate: bool | None = None,
+            control_after_generate: bool | ControlAfterGenerate | None = None,
             display_mode: NumberDisplay | None = None,
             **common: Any,
         ) -> None:
@@ -201,7 +208,7 @@ class Combo(Socket):
             id: str,
             options: Iterable[str | int] | type[Enum] = (),
             default: str | int | Enum | None = None,
-            control_after_generate: bool | None = None,
+            control_after_generate: bool | ControlAfterGenerate | None = None,
             upload: UploadType | None = None,
             image_folder: FolderType | None = None,
             **common: Any,

@@ -34,7 +34,8 @@ class LoadImage(io.ComfyNode):
         frames = read_frames(folders.current().find_picture(image))
         size = frames[0][0].shape
         same = [(colours, mask) for colours, mask in frames if colours.shape == size]
-        masks = [torch.zeros(NO_MASK) if mask is None else mask for _, mask in same]
+        empty = torch.zeros(NO_MASK if all(mask is None for _, mask in same) else size[:2])
+        masks = [empty if mask is None else mask for _, mask in same]
         return io.NodeOutput(torch.stack([colours for colours, _ in same]), torch.stack(masks))
 
     @classmethod

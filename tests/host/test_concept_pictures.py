@@ -45,7 +45,7 @@ def test_one_line_a_concept_and_then_the_notes(concepts):
     assert describe_concepts(concepts).splitlines() == [
         "<1>: saliency 1.50, 4% of the picture",
         "<cat>: saliency 0.25, 17% of the picture",
-        "note: something was decided",
+        "Note: something was decided",
     ]
 
 

@@ -3,19 +3,40 @@
 import pytest
 import torch
 
-from concept_atelier.host.drawing import HEAT, LEAST_SIDE, PALETTE, heat_over, overlay_masks, plot_curve
+from concept_atelier.host.drawing import DIMMED, HEAT, LEAST_SIDE, PALETTE, TINT, heat_over, overlay_masks, plot_curve
 
 
-def test_a_mask_is_tinted_and_the_rest_stays():
+def test_a_mask_is_tinted_and_the_rest_is_dimmed():
     picture = torch.full((40, 60, 3), 0.5)
     mask = torch.zeros(1, 40, 60)
     mask[0, :, 30:] = 1
     shown = overlay_masks(picture, mask, [""])
     scale = shown.shape[0] // 40
     assert shown.shape == (40 * scale, 60 * scale, 3) and min(shown.shape[:2]) >= LEAST_SIDE
-    assert torch.allclose(shown[:, : 30 * scale - 30], torch.tensor(0.5), atol=1 / 255)
-    tinted = 0.55 * 0.5 + 0.45 * torch.tensor(PALETTE[0]) / 255
+    assert torch.allclose(shown[:, : 30 * scale - 30], torch.tensor(0.5 * DIMMED), atol=1 / 255)
+    tinted = (1 - TINT) * 0.5 + TINT * torch.tensor(PALETTE[0]) / 255
     assert torch.allclose(shown[0, -1], tinted, atol=1 / 255)
+
+
+def contrast(one, other):
+    """WCAG's contrast ratio of two colours in 0..1."""
+    linear = torch.stack([one, other]).double()
+    linear = torch.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    dark, light = (linear @ torch.tensor([0.2126, 0.7152, 0.0722]).double()).sort().values
+    return float((light + 0.05) / (dark + 0.05))
+
+
+@pytest.mark.parametrize("ground", [*PALETTE, (0, 0, 0), (255, 255, 255), (119, 119, 119), (255, 255, 0)])
+def test_an_outline_stands_out_on_any_colour(ground):
+    """WCAG asks for a contrast of 3 around parts of graphics: the better of the two lines has it on either side."""
+    picture = (torch.tensor(ground) / 255).expand(40, 40, 3)
+    mask = torch.zeros(1, 40, 40)
+    mask[0, :, 20:] = 1
+    row = overlay_masks(picture, mask, [""], [ground])[200]
+    rim = row[row.shape[0] // 2 :][:4]  # two pixels of each line at this size
+    for beside in (row[0], row[-1]):
+        assert max(contrast(beside, pixel) for pixel in rim) >= 3
+    assert contrast(rim[0], rim[-1]) > 15
 
 
 def test_the_label_stands_in_the_middle_of_its_mask():

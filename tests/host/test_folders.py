@@ -3,6 +3,7 @@
 import errno
 import json
 import sys
+from datetime import date
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -225,3 +226,13 @@ def test_names_that_prompts_can_say(name, made):
 
 def test_names_are_told_apart_whatever_their_case():
     assert distinct(["a", "A", "a_2", "b", "a"]) == ["a", "A_2", "a_2_2", "b", "a_3"]
+
+
+def test_pictures_are_numbered_and_named_by_the_tokens_of_their_prefix(tmp_path):
+    pictures = torch.zeros(2, 4, 6, 3)
+    for first in (1, 2):
+        paths = save_batch(pictures, tmp_path, "%width%x%height%/a%batch_num%", {})
+        names = [path.relative_to(tmp_path).as_posix() for path in paths]
+        assert names == [f"6x4/a0_{first:05}_.png", f"6x4/a1_{first + 1:05}_.png"]
+    (path,) = save_batch(pictures[:1], tmp_path, "%year%-%month%-%day%", {})
+    assert path.name == f"{date.today().isoformat()}_00001_.png"

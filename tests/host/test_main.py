@@ -95,7 +95,7 @@ def test_set_and_input_and_quiet(shrink, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("1.image=../shrink.json", "which would leave its folder"),
+        ("1.image=../shrink.json", "would leave its folder"),
         ("1.image=missing.png", "no picture named 'missing.png'; looked in"),
         ("3.filename_prefix=../x", "which would leave its folder"),
         ("2.width=99999", 'node 2 "ImageScale" (ImageScale), input "width": expected at most 16384, got 99999'),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import date
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from concept_atelier.host.execution import NodeFailedError
 from concept_atelier.host.registry import Registry
 from concept_atelier.host.runner import StoppedRunError, run_workflow
 from concept_atelier.host.saving import sweep
-from concept_atelier.host.schema import io
+from concept_atelier.host.schema import io, ui
 
 
 def node(kind, **inputs):
@@ -63,6 +64,45 @@ def test_numbers_of_pictures_count_on(run):
     workflow = {"1": node("Grey", level=0.5), "2": node("Save", images=["1", 0], filename_prefix="x")}
     names = [run(workflow).files[0].name for _ in range(3)]
     assert names == ["x_00001_.png", "x_00002_.png", "x_00003_.png"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("%year%-%month%-%day%/%width%x%height%", f"{date.today()}/6x4_00001_.png"),
+        ("a%batch_num%", "a0_00001_.png"),
+        ("%date:yyyy-MM-dd%/x", f"{date.today()}/x_00001_.png"),
+        ("%LoadImage.image%", "p.png_00001_.png"),
+    ],
+)
+def test_prefixes_are_filled_in_before_they_are_checked(tmp_path, prefix, name):
+    Image.new("RGB", (6, 4)).save(tmp_path / "p.png")
+    workflow = {"1": node("LoadImage", image="p.png"), "2": node("SaveImage", images=["1", 0], filename_prefix="x")}
+    given = {"SaveImage.filename_prefix": prefix}
+    result = run_workflow(workflow, given, tmp_path / "out", input=tmp_path)
+    assert result.files == (tmp_path / "out" / name,)
+
+
+class Say(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.String.Input("text", dynamic_prompts=True)]
+        return io.Schema(node_id="Say", inputs=inputs, is_output_node=True)
+
+    @classmethod
+    def execute(cls, text):
+        return io.NodeOutput(ui=ui.PreviewText(text))
+
+
+def test_prompts_of_drawn_workflows_are_resolved_with_a_seed_and_the_pictures_prompt_says_how(run, canvas):
+    drawing = canvas().node(1, "Say", values=["a {cat|dog|bird} // note"]).workflow()
+    runs = [run(drawing, registry=Registry([Say]), prompt_seed=seed) for seed in (0, 0, 1, 2, 3, 4)]
+    said = [result.texts()[0] for result in runs]
+    assert said[0] == said[1] and set(said) <= {"a cat ", "a dog ", "a bird "} and len(set(said)) > 1
+    for result, text in zip(runs, said, strict=True):
+        assert result.graph["1"].inputs["text"] == text
+        assert "of '{cat|dog|bird}'" in result.warnings[0] and f"it reads {text!r}" in result.warnings[0]
+    assert run(drawing, {"Say.text": "{x|x}"}, registry=Registry([Say])).texts() == ["x"]
 
 
 def counting(calls, **fields):

@@ -30,11 +30,25 @@ def test_a_state_comes_back_as_it_was_and_goes_when_it_is_discarded(files):
     assert not files.folder.exists()
 
 
-def test_a_damaged_state_is_not_taken_up_and_goes(files):
+def test_a_damaged_state_is_not_taken_up_but_set_aside(files, caplog):
     files.save("a", STATE)
     path = files.folder / "a.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
-    assert files.load("a") is None and not path.exists()
+    assert files.load("a") is None and files.load("a") is None
+    assert [p.name for p in files.folder.iterdir()] == ["a.safetensors.bad"]
+    (record,) = caplog.records
+    assert "the training starts anew" in record.getMessage() and "a.safetensors.bad" in record.getMessage()
+
+
+def test_states_that_were_set_aside_do_not_pile_up(files):
+    for number in range(MOST + 3):
+        files.save(str(number), STATE)
+        files.set_aside(str(number), "for a reason")
+        os.utime(files.folder / f"{number}.safetensors.bad", (number, number))
+    files.save("last", STATE)
+    files.set_aside("last", "for a reason")
+    left = {path.name for path in files.folder.iterdir()}
+    assert len(left) == MOST and "last.safetensors.bad" in left
 
 
 def test_only_the_newest_states_stay(files):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host import progress
+from concept_atelier.host.token_previews import BAND
 
 
 def same(one, other):
@@ -47,7 +49,8 @@ def test_every_step_is_reported_and_previews_do_not_change_what_is_learnt(learn,
     with progress.use(session):
         assert same(learn(preview_every=2)[0], tokens)
     assert [(step, total) for step, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert [preview and preview.size for _, _, preview in seen] == [None, (192, 64), (192, 64)]
+    # Two pictures of 96x64, enlarged for their captions.
+    assert [preview and preview.size for _, _, preview in seen] == [None, *[(384, 128 + 2 * BAND)] * 2]
 
 
 def test_another_seed_gives_other_tokens(learn, tokens):
@@ -80,6 +83,19 @@ def test_a_cancelled_run_goes_on_from_its_last_state(learn, tokens, files_below,
     assert seen == [3] and taken_up.metadata["resumed_at"] == "2"
     assert same(taken_up, tokens)
     assert [path for path in map(Path, files_below()) if path.suffix == ".safetensors"] == []
+
+
+def test_a_state_that_is_wrong_inside_is_set_aside_and_the_node_says_so(learn, tokens, files_below, here):
+    session = progress.Session()
+    session.report = lambda step, total, preview: setattr(session, "stop", step == 1)
+    with progress.use(session), pytest.raises(progress.InterruptedRun):
+        learn(keep_every=1)
+    (path,) = files_below()
+    tensors, metadata = load_tensors(here.output.parent / path)
+    save_tensors(here.output.parent / path, {**tensors, "phase": torch.tensor(9)}, metadata)
+    made = learn(keep_every=1)
+    assert "the training started anew: phase is 9" in made.ui["text"][0] and same(made[0], tokens)
+    assert [p for p in files_below() if "unfinished" in p] == [f"{path}.bad"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """What every node of the pack promises to people and to ComfyUI."""
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
 from concept_atelier.host.schema import NEWER_FIELDS, io
 from concept_atelier.host.schema_standin import sockets
+from concept_atelier.lab.locales import OWN_TYPES
 from concept_atelier.nodes import NODES
-from concept_atelier.nodes.sockets import CATEGORY
+from concept_atelier.nodes.sockets import CATEGORY, READS
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score"}
 # The maker's own name for it in the issue: what comes out stands first.
@@ -57,6 +60,36 @@ def test_execute_takes_the_inputs_of_the_schema(node):
     assert named <= ids
     assert takes_all or named == ids
     assert {name for name in named if parameters[name].default is not inspect.Parameter.empty} == optional
+
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "web" / "js"
+
+
+@every_node
+def test_seeds_stay_as_they_are_until_people_choose_otherwise(node):
+    """A seed that moves would have every node that learns or localises run again at every press of Run."""
+    for entry in node.GET_SCHEMA().inputs:
+        if "seed" in entry.id:
+            assert entry.as_dict()["control_after_generate"] == "fixed"
+
+
+@every_node
+def test_values_that_stand_for_something_else_read_so_in_the_page(node):
+    said = (SCRIPTS / "words.js").read_text(encoding="utf-8")
+    for entry in node.GET_SCHEMA().inputs:
+        options = entry.as_dict()
+        for word, value in options.get(READS, {}).items():
+            assert options["min"] <= value <= options["max"]
+            assert len(re.findall(rf"^    {word}: ", said, re.MULTILINE)) == said.count("\n  },\n")
+        stands_for = re.search(r"(-?[\d.]+) takes the preset's own\.$", options["tooltip"])
+        assert options.get(READS, {}).get("preset") == (stands_for and float(stands_for[1]))
+        assert not stands_for or options["default"] == float(stands_for[1])
+
+
+def test_our_socket_types_have_colours():
+    written = (SCRIPTS / "colours.js").read_text(encoding="utf-8")
+    colours = dict(re.findall(r'^  ([A-Z_]+): "(#[0-9a-f]{6})",$', written, re.MULTILINE))
+    assert set(colours) == set(OWN_TYPES) and len(set(colours.values())) == len(colours)
 
 
 @every_node

@@ -1,6 +1,10 @@
 /** A picture with regions on a canvas: drawing them, and which one is under the pointer. No node, no widgets. */
 
-const DROPPED = [24, 24, 24];
+const DARK = [16, 16, 20];
+const LIGHT = [255, 255, 255];
+const DIMMED = 0.6;
+/** How dark what is no concept is drawn, and what was dropped. */
+const DROPPED = 0.8;
 
 /** The two files of a run, read: the picture, and for every pixel the number of its concept, 0 for none. */
 export async function readRegions(entry, urlOf) {
@@ -46,28 +50,29 @@ export function draw(context, regions, place, looks) {
   }
 }
 
+/** What lies over the picture: the rest dimmed, regions tinted, each with a dark line outside and a light one inside. */
 function tinted(regions, looks) {
   const canvas = new OffscreenCanvas(regions.width, regions.height);
   const context = canvas.getContext("2d");
   const image = context.createImageData(regions.width, regions.height);
   const ordered = regions.concepts.map((concept) => looks.get(concept.name));
   for (let i = 0; i < regions.numbers.length; i++) {
-    if (!regions.numbers[i]) continue;
     const look = ordered[regions.numbers[i] - 1];
-    const [colour, alpha] = regions.edges[i] ? edgeOf(look) : innerOf(look, i % regions.width, i / regions.width);
-    image.data.set([...colour, alpha], 4 * i);
+    const above = look ? over(look, regions.edges[i], i % regions.width, i / regions.width) : [...DARK, DIMMED * 255];
+    image.data.set(above, 4 * i);
   }
   context.putImageData(image, 0, 0);
   return canvas;
 }
 
-const edgeOf = (look) => (look.selected ? [[255, 255, 255], 255] : [look.colour, look.stays ? 255 : 140]);
-
-/** The tint of a pixel inside: the colour, or dark with stripes for what is dropped. */
-function innerOf(look, x, y) {
-  if (look.stays) return [look.colour, look.hovered ? 170 : 115];
+/** What lies over a pixel of a region: on one of its lines (1 outside, 2 inside), or within. */
+function over(look, edge, x, y) {
+  const strong = look.stays ? 255 : 140;
+  if (edge === 1) return [...DARK, strong];
+  if (edge === 2) return [...(look.selected ? look.colour : LIGHT), strong];
+  if (look.stays) return [...look.colour, look.hovered || look.selected ? 150 : 75];
   const striped = (x + Math.floor(y)) % 8 < 2;
-  return [DROPPED, striped ? 120 : look.hovered ? 150 : 205];
+  return [...DARK, (striped ? 0.45 : look.hovered ? 0.6 : DROPPED) * 255];
 }
 
 /** Write a label as near to the middle of its region as the edge and the labels before it allow; gives its box. */
@@ -105,16 +110,18 @@ const inside = (wish, half, length) => Math.min(Math.max(wish, half), Math.max(h
 const meet = (one, other) =>
   Math.abs(one.x - other.x) < one.half[0] + other.half[0] && Math.abs(one.y - other.y) < one.half[1] + other.half[1];
 
-/** Which pixels of a region are near another one, or none; the picture's own edge does not count. */
+/** For every pixel of a region 1 where it is next to another one or none, 2 just inside of that, else 0. The picture's
+ * own edge does not count. */
 function edgesOf(numbers, width, height) {
   const edges = new Uint8Array(numbers.length);
-  const reach = Math.max(1, Math.round(Math.max(width, height) / 300));
+  const line = Math.max(1, Math.round(Math.max(width, height) / 400));
+  const differs = (x, y, number) => x >= 0 && x < width && y >= 0 && y < height && numbers[y * width + x] !== number;
+  const sides = [[1, 0], [-1, 0], [0, 1], [0, -1]];
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const i = y * width + x;
-      const differs = (dx, dy) =>
-        x + dx >= 0 && x + dx < width && y + dy >= 0 && y + dy < height && numbers[i + dy * width + dx] !== numbers[i];
-      edges[i] = differs(reach, 0) || differs(-reach, 0) || differs(0, reach) || differs(0, -reach) ? 1 : 0;
+      const number = numbers[y * width + x];
+      const near = (reach) => sides.some(([dx, dy]) => differs(x + dx * reach, y + dy * reach, number));
+      if (number) edges[y * width + x] = near(line) ? 1 : near(2 * line) ? 2 : 0;
     }
   }
   return edges;

@@ -19,6 +19,10 @@ const WORDS = {
     linked: "{input} comes by a link and cannot be changed here.",
     unknown: "No concept is called {names}. Reset, or change the inputs.",
     failed: "The run failed. The regions are those of the run before; Reset clears the inputs.",
+    preset: "preset",
+    auto: "auto",
+    all: "all",
+    off: "off",
   },
   de: {
     empty: "Diesen Knoten einmal ausführen: Dann stehen hier die Bereiche zum Anklicken.",
@@ -36,6 +40,10 @@ const WORDS = {
     linked: "{input} kommt durch eine Verbindung und lässt sich hier nicht ändern.",
     unknown: "Kein Konzept heißt {names}. Zurücksetzen oder die Eingänge ändern.",
     failed: "Der Lauf ist gescheitert. Die Bereiche sind die des vorigen; Zurücksetzen leert die Eingänge.",
+    preset: "Vorgabe",
+    auto: "automatisch",
+    all: "alle",
+    off: "aus",
   },
   fr: {
     empty: "Exécutez ce nœud une fois : ses régions apparaîtront ici, à cliquer.",
@@ -53,6 +61,10 @@ const WORDS = {
     linked: "{input} vient d'un lien et ne peut être changé ici.",
     unknown: "Aucun concept ne s'appelle {names}. Réinitialisez, ou changez les entrées.",
     failed: "L'exécution a échoué. Les régions sont celles de la précédente ; Réinitialiser vide les entrées.",
+    preset: "préréglage",
+    auto: "auto",
+    all: "tous",
+    off: "non",
   },
 };
 

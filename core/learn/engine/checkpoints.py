@@ -27,3 +27,7 @@ class CheckpointStore(Protocol):
     def discard(self, fingerprint: str) -> None:
         """Delete the state of a training that has ended."""
         ...
+
+    def set_aside(self, fingerprint: str, why: str) -> None:
+        """The state is no good: keep it out of the way of the training, which starts anew, and say so."""
+        ...

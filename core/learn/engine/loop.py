@@ -120,6 +120,16 @@ class Optimisation:
         }
         return {"losses": torch.tensor(self.losses, dtype=torch.float64), **moments}
 
+    def blank(self, made: int) -> dict[str, Tensor]:
+        """What :meth:`state` holds of the optimiser after ``made`` updates: names, shapes and types, not the values."""
+        if made == 0:
+            return {}
+        found: dict[str, Tensor] = {}
+        for index, parameter in enumerate(self.parameters):
+            like = torch.zeros_like(parameter, device="cpu", requires_grad=False)
+            found |= {f"{index}.step": torch.tensor(0.0), f"{index}.exp_avg": like, f"{index}.exp_avg_sq": like}
+        return found
+
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a :meth:`state`; the parameters must hold their values of then."""
         self.losses = state["losses"].tolist()

@@ -97,7 +97,8 @@ class Training:
         adapter: weight name to its change as it is now, part of the graph; empty for methods that learn tokens alone.
         notes: further metadata, read at the end.
         hidden: state that updates change beside the phases' parameters, by name.
-        restore: puts a saved hidden state back, given the number of updates made; parameters have their values by then.
+        restore: puts a saved hidden state back, given the number of updates made; for values that cannot be it raises
+            ``ValueError`` and changes nothing.
     """
 
     phases: Sequence[Phase]

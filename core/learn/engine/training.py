@@ -19,7 +19,7 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
 
     The metadata says, beside the task's: ``passes``, samples that went through the denoiser; ``updates`` of the
     optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates; ``resumed_at``, the updates that the
-    task's checkpoint store had a state of.
+    task's checkpoint store had a state of; ``set_aside``, why a state was not resumed.
 
     Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
     :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
@@ -37,6 +37,7 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
         spent = training_run.passes + passes.count - prepared
         found = {"passes": str(spent), "updates": str(len(losses)), **training.notes(), **_ends(losses)}
         found |= {"resumed_at": str(training_run.resumed)} if training_run.resumed else {}
+        found |= {"set_aside": training_run.set_aside} if training_run.set_aside else {}
         return replace(_result(task, training), losses=losses, metadata=task.metadata() | found)
 
 

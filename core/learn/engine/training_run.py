@@ -15,6 +15,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from .checkpoints import State
 from .loop import Optimisation
+from .state_checks import check_counts, check_generator, check_like, check_moments, whole_number
 from .task import Task, Training
 
 
@@ -39,12 +40,14 @@ class TrainingRun:
     Attributes:
         passes: samples that went through the denoiser before the state that was resumed.
         resumed: updates that had been made by then, 0 for a training from its beginning.
+        set_aside: why a saved state was not resumed; empty where there was none, or it was resumed.
     """
 
     def __init__(self, task: Task[Any], training: Training, generator: torch.Generator) -> None:
         self.training, self.generator, self.store = training, generator, task.store
         self.fingerprint = fingerprint(task) if task.store is not None else ""
         self.passes = self.resumed = 0
+        self.set_aside = ""
         self._finished: list[Tensor] = []  # losses of the phases before this one
         self._enter(0)
 
@@ -54,19 +57,40 @@ class TrainingRun:
         return sum(map(len, self._finished)) + len(self._loop.losses)
 
     def resume(self) -> None:
-        """Go on from the saved state; without one, start from the beginning."""
+        """Go on from the saved state; a state that no such training could have left is set aside."""
         state = self.store.load(self.fingerprint) if self.store is not None else None
-        if state is None:
+        if self.store is None or state is None:
             return
-        self._enter(int(state["phase"]))
+        try:
+            self._check(state)
+            finished = list(state["losses"].split(state["lengths"].tolist()))
+            self.training.restore(sum(map(len, finished)) + len(state["loop.losses"]), _part(state, "hidden."))
+        except ValueError as error:
+            self._enter(0)
+            self.set_aside = str(error)
+            self.store.set_aside(self.fingerprint, self.set_aside)
+            return
         with torch.no_grad():
             for name, leaf in self._leaves().items():
                 leaf.copy_(state[name])
-        self._finished = list(state["losses"].split(state["lengths"].tolist()))
+        self._finished = finished
         self._loop.restore(_part(state, "loop."))
         self.generator.set_state(state["generator"])
         self.passes, self.resumed = int(state["passes"]), self.updates
-        self.training.restore(self.updates, _part(state, "hidden."))
+
+    def _check(self, state: State) -> None:
+        """Enter the phase of a state. Raises ``ValueError``, before anything else is changed, for one that is wrong."""
+        phases = self.training.phases
+        number = whole_number(state, "phase", below=len(phases))
+        self._enter(number)
+        current = state.get("loop.losses", torch.zeros(0))
+        moments = {f"loop.{name}": tensor for name, tensor in self._loop.blank(made=len(current)).items()}
+        check_like(state, {**self._state(0), **moments}, free=("losses", "lengths", "loop.losses"))
+        whole_number(state, "passes")
+        steps = [phase.loop.steps for phase in phases]
+        check_counts(state["losses"], state["lengths"], steps[:number], current, steps[number])
+        check_moments({name: state[name] for name in moments}, len(current))
+        check_generator(state["generator"])
 
     def run(self, passes: Callable[[], int], report: Callable[[int, float], None] | None) -> Tensor:
         """Make the remaining updates.

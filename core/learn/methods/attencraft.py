@@ -164,6 +164,8 @@ def _hidden(pictures: Sequence[TrainingPicture]) -> dict[str, Tensor]:
 
 
 def _restore(pictures: Sequence[TrainingPicture], hidden: Mapping[str, Tensor]) -> None:
+    if any(bool((hidden[f"{index}.counts"] < 0).any()) for index in range(len(pictures))):
+        raise ValueError("it counts fewer than no masks")
     for index, picture in enumerate(pictures):
         masks = picture.masks
         masks.current = hidden[f"{index}.now"].to(masks.current)

@@ -177,6 +177,8 @@ class _Schedule:
     def restore(self, updates: int, hidden: Mapping[str, Tensor]) -> None:
         """Put back the state after this many updates."""
         index, mirrored = hidden["choice"].tolist()
+        if not 0 <= index < len(self.pictures.straight):
+            raise ValueError(f"its step is about picture {index + 1} of {len(self.pictures.straight)}")
         self.is_merged = self.is_merged or not self.updates[updates - 1].split
         self.choice = (index, bool(mirrored))
 

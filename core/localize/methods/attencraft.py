@@ -74,7 +74,7 @@ def find_words(
             read_word_attention(backbone, latent, words, settings, generator), replace(settings, margin=margin)
         )
         if found.distinct:
-            notes = (f"masks were found at pass {attempt + 1}, with margin {margin:g}",) if attempt else ()
+            notes = (f"The words were found at try {attempt + 1}, with margin {margin:g}.",) if attempt else ()
             return replace(found, notes=notes)
         empty = [not bool(mask.any()) for mask in found.masks]
         lost = tuple(word for word, none in zip([*words, "the background"], empty, strict=True) if none)

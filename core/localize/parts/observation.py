@@ -140,7 +140,9 @@ def _at_downscale(sites: list[AttentionSite], downscale: int) -> tuple[list[Atte
     chosen = [site for site in sites if site.downscale == nearest]
     if nearest == downscale:
         return chosen, ()
-    return chosen, (f"no cross-attention at 1/{downscale} of the latent: 1/{nearest} was read",)
+    return chosen, (
+        f"This model does not attend to the text at 1/{downscale} of the latent's size; 1/{nearest} was read.",
+    )
 
 
 def _at_least(sites: list[AttentionSite], latent_size: Grid, side: int) -> tuple[list[AttentionSite], tuple[str, ...]]:
@@ -149,5 +151,5 @@ def _at_least(sites: list[AttentionSite], latent_size: Grid, side: int) -> tuple
         return chosen, ()
     finest = min(site.downscale for site in sites)
     return [site for site in sites if site.downscale == finest], (
-        f"no cross-attention grid has {side} cells a side: the finest was read",
+        f"The picture is small for this model: what stands out was read from fewer than {side} cells a side.",
     )

@@ -78,11 +78,13 @@ def combine_saliency(
     if settings.saliency == "border":
         return border, ()
     if end_of_text is None:
-        return border, ("no cross-attention was recorded: the border prior stands in for end-of-text saliency",)
+        return border, (
+            "The model's attention to the text could not be read; what is like the picture's edge is background.",
+        )
     notes: tuple[str, ...] = ()
     if settings.sign_test and points_to_background(end_of_text, border):
         end_of_text = 1 - end_of_text
-        notes = ("end-of-text saliency pointed to the background and was turned over",)
+        notes = ("The model looked at the background rather than at the things, so its map was turned over.",)
     if settings.saliency == "end_of_text" or is_flat(border):
         return end_of_text, notes
     return (end_of_text + border) / 2, notes

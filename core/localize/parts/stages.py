@@ -99,9 +99,11 @@ def pre_cluster(attention: Tensor, min_clusters: int) -> tuple[Level, float, tup
     notes: tuple[str, ...] = ()
     if index is None:
         index = 0
-        notes += (f"no level has {min_clusters} clusters: the finest, with {levels[0].count}, was taken",)
+        notes += (f"The picture could not be cut into {min_clusters} pieces; the {levels[0].count} finest were used.",)
     if index == 0:
-        notes += ("the finest level was taken: the merge threshold comes from links between single cells",)
+        notes += (
+            "The pieces are the smallest there are, so parts of one thing may stay apart; raise merge_threshold then.",
+        )
     return levels[index], levels[index].linked, notes
 
 
@@ -187,12 +189,12 @@ def limit(parts: Parts, grid: Grid, settings: LocalizeSettings) -> tuple[Parts, 
     large = area >= settings.min_area * grid[0] * grid[1]
     if not large.any():
         large = area == area.max()
-        notes += (f"no concept covers {settings.min_area:.1%} of the picture: the largest was kept",)
+        notes += (f"All that was found is smaller than {settings.min_area:.1%} of the picture; the largest was kept.",)
     elif not large.all():
-        notes += (f"{int((~large).sum())} concepts below {settings.min_area:.1%} of the picture were dropped",)
+        notes += (f"Left out as smaller than {settings.min_area:.1%} of the picture: {int((~large).sum())}.",)
     parts = parts.pick(large)
     most = min(settings.max_concepts or len(parts.masks), settings.count or len(parts.masks))
     if len(parts.masks) > most:
-        notes += (f"the {most} most salient of {len(parts.masks)} concepts were kept",)
+        notes += (f"{len(parts.masks)} concepts were found; the {most} that stand out most were kept.",)
         parts = parts.pick(torch.arange(most, device=parts.masks.device))
     return parts, notes

@@ -136,6 +136,10 @@ class Kept(dict):
     def discard(self, fingerprint):
         self.pop(fingerprint, None)
 
+    def set_aside(self, fingerprint, why):
+        self.pop(fingerprint)
+        self.why = why
+
 
 class Cancelled(Exception):
     pass
@@ -177,6 +181,74 @@ def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone,
         with pytest.raises(Cancelled):
             learn("cones", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update))
         assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, store=kept))
+
+
+def changed(name, to):
+    return lambda state: state.update({name: to(state[name]) if callable(to) else to})
+
+
+DAMAGE = {
+    "no phase": (lambda state: state.pop("phase"), "it lacks phase"),
+    "no such phase": (changed("phase", torch.tensor(7)), "phase is 7, expected at least 0 and below"),
+    "negative phase": (changed("phase", torch.tensor(-1)), "phase is -1"),
+    "half a phase": (changed("phase", torch.tensor(0.5)), "expected one whole number"),
+    "negative passes": (changed("passes", torch.tensor(-3)), "passes is -3"),
+    "no leaf": (lambda state: state.pop("leaf.0.0"), "it lacks leaf.0.0"),
+    "another leaf": (changed("leaf.0.9", torch.zeros(1)), "it holds leaf.0.9, which"),
+    "shape": (changed("leaf.0.0", lambda t: t[..., :-1]), "leaf.0.0 is float32"),
+    "type": (changed("leaf.0.0", lambda t: t.double()), "leaf.0.0 is float64"),
+    "nan": (changed("leaf.0.0", lambda t: t * torch.nan), "leaf.0.0 is not finite"),
+    "infinite moments": (changed("loop.0.exp_avg", lambda t: t + torch.inf), "loop.0.exp_avg is not finite"),
+    "negative squares": (changed("loop.0.exp_avg_sq", lambda t: t - 1), "negative squares"),
+    "step count": (changed("loop.0.step", lambda t: t + 5), "loop.0.step is"),
+    "too many updates": (changed("loop.losses", torch.zeros(9999, dtype=torch.float64)), "9999"),
+    "losses in a list of lists": (changed("loop.losses", lambda t: t[None]), "loop.losses is float64"),
+    "losses of no phase": (changed("losses", torch.zeros(3)), "3 losses of finished phases, expected"),
+    "lengths": (changed("lengths", torch.tensor([2, 2, 2])), "updates in finished phases"),
+    "random source": (changed("generator", lambda t: t[:-1]), "generator is uint8"),
+}
+
+
+@pytest.fixture(scope="module")
+def cancelled(lab_backbone, picture, concepts):
+    """A state of ConceptExpress after two updates."""
+    kept = Kept()
+    with pytest.raises(Cancelled):
+        learn("conceptexpress", lab_backbone, picture, concepts, store=kept, on_step=cancel_after(2))
+    return kept
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_state_that_is_wrong_inside_is_set_aside(cancelled, lab_backbone, picture, concepts, damage):
+    kept, (change, said) = Kept({key: dict(state) for key, state in cancelled.items()}), DAMAGE[damage]
+    change(next(iter(kept.values())))
+    with pytest.raises(Cancelled):  # the first update is made again
+        learn("conceptexpress", lab_backbone, picture, concepts, store=kept, on_step=cancel_after(1))
+    assert said in kept.why
+
+
+def test_work_that_starts_anew_gives_what_it_gives_without_a_state(cancelled, lab_backbone, picture, concepts):
+    kept = Kept({key: {**state, "leaf.0.0": state["leaf.0.0"] * torch.nan} for key, state in cancelled.items()})
+    tokens = learn("conceptexpress", lab_backbone, picture, concepts, store=kept)
+    assert tokens.metadata["set_aside"] == kept.why and "resumed_at" not in tokens.metadata
+    assert_same(learn("conceptexpress", lab_backbone, picture, concepts), tokens)
+
+
+@pytest.mark.parametrize("name", ["conceptexpress", "attencraft", "cones"])
+def test_what_a_method_kept_beside_is_checked_too(name, lab_backbone, picture, concepts):
+    kept = Kept()
+    with pytest.raises(Cancelled):
+        learn(name, lab_backbone, picture, concepts, store=kept, on_step=cancel_after(1))
+    state = next(iter(kept.values()))
+    hidden = [key for key in state if key.startswith("hidden.")]
+    for key in hidden:
+        wrong = Kept({fingerprint: {**one, key: one[key] - 1000 * torch.nan} for fingerprint, one in kept.items()})
+        if not state[key].is_floating_point():
+            wrong = Kept({fingerprint: {**one, key: one[key] - 1000} for fingerprint, one in kept.items()})
+        with pytest.raises(Cancelled):
+            learn(name, lab_backbone, picture, concepts, store=wrong, on_step=cancel_after(1))
+        assert wrong.why
+    assert hidden
 
 
 def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, concepts):

@@ -97,7 +97,7 @@ def test_it_stops_between_two_passes_and_leaves_the_model_as_it_was(lab_backbone
 
 def test_a_missing_grid_is_replaced_and_said(lab_backbone):
     assert any("1/16" in n for n in observe(lab_backbone, picture(64, 64), replace(PAPER, cross_downscale=16)).notes)
-    assert any("finest was read" in n for n in observe(lab_backbone, picture(32, 32), QUICK).notes)
+    assert any("small for this model" in n for n in observe(lab_backbone, picture(32, 32), QUICK).notes)
 
 
 def test_given_masks_get_targets_from_attention(lab_backbone):

@@ -77,4 +77,4 @@ def test_each_choice_of_saliency(scene):
     assert torch.allclose(choose(end, saliency="both")[0], (end + border) / 2)
     assert is_flat(choose(end, saliency="none")[0])
     saliency, notes = choose(None)
-    assert torch.equal(saliency, border) and "stands in" in notes[0]
+    assert torch.equal(saliency, border) and "could not be read" in notes[0]

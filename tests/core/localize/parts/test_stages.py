@@ -98,7 +98,7 @@ def test_too_few_clusters_fall_back_to_the_finest_level(labels_of):
     rows = (labels[:, None] == labels[None]).float() + 1e-3  # two kinds of rows: two clusters at once
     level, tau, notes = pre_cluster(rows / rows.sum(1, keepdim=True), 10)
     assert level.count == 2 and tau == 0.0
-    assert "no level has 10 clusters" in notes[0] and "links between single cells" in notes[1]
+    assert "could not be cut into 10 pieces" in notes[0] and "may stay apart" in notes[1]
     concepts = concepts_from_attention(rows, (labels > 0).float().view(8, 8), PAPER, (64, 64))
     assert torch.equal(concepts.masks[0].flatten(), labels == 1)
     assert set(notes) <= set(concepts.notes)
@@ -127,9 +127,9 @@ def test_small_and_surplus_concepts_are_dropped_and_said(labels_of, attention_of
     attention, saliency = attention_of(labels), (labels > 0).float() + 0.1
     large = concepts_from_attention(attention, saliency, replace(SMALL_GRID, min_area=0.07), (128, 128))
     assert sorted(found_labels(large, labels)) == [1, 2]
-    assert any("below 7.0%" in note for note in large.notes)
+    assert any("smaller than 7.0%" in note for note in large.notes)
     one = concepts_from_attention(attention, saliency, replace(SMALL_GRID, max_concepts=1), (128, 128))
-    assert len(one) == 1 and any("1 most salient of 3" in note for note in one.notes)
+    assert len(one) == 1 and any("3 concepts were found; the 1 that" in note for note in one.notes)
     none = concepts_from_attention(attention, saliency, replace(SMALL_GRID, min_area=0.9), (128, 128))
     assert found_labels(none, labels) == [1] and any("the largest was kept" in note for note in none.notes)
 
