@@ -169,7 +169,7 @@ class TextTooLongError(ValueError):
 
 
 class Backbone(Protocol):
-    """A latent diffusion or flow model. Implementations change nothing of the model they look at."""
+    """A latent diffusion or flow model. Implementations never change the model."""
 
     @property
     def family(self) -> str:

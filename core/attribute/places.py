@@ -83,7 +83,7 @@ def word_heatmaps_of_places(
         total[..., rows, columns] += heat
         count[rows, columns] += 1
     if total is None:
-        raise ValueError("no piece of the picture was heard")
+        raise ValueError("no attention was recorded for any piece of the picture")
     return total / count.to(total.device).clamp_min(1)
 
 

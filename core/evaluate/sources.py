@@ -33,7 +33,7 @@ def masked_source(picture: Tensor, mask: Tensor, ground: str = "grey", crop: boo
     if mask.shape != picture.shape[-2:] or len(picture) != 1:
         raise ValueError(f"a mask of {tuple(mask.shape)} does not fit one picture {tuple(picture.shape)}")
     if not bool((mask > 0.5).any()):
-        raise ValueError("the mask is empty, so that there is no concept to look at")
+        raise ValueError("the mask is empty, so there is no concept in it")
     share, plain = mask.to(picture), GROUNDS[ground]
     alone = picture * share + plain * (1 - share)
     return _cut_out(alone, mask > 0.5, plain) if crop else alone

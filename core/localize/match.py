@@ -38,7 +38,7 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
     """Find the first picture's N concepts among those of another picture; two passes of the model.
 
     Args:
-        backbone: the model that looks at both.
+        backbone: the model that both pictures are described with.
         first: decides names and order.
         other: at least N concepts; those that are left over are dropped.
         seed: of the noise.
@@ -69,7 +69,7 @@ def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
     def describe_masks(call: AttentionCall) -> None:
         if call.kind != "self":
             return
-        rows = call.query[0].float().transpose(0, 1).flatten(1)
+        rows = call.query[0].float().transpose(0, 1).flatten(1)  # (heads, h*w, d) to (h*w, heads*d)
         vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
 
     noisy = backbone.schedule.add_noise(latent, noise, time)
@@ -80,7 +80,7 @@ def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
 
 def _means(rows: Tensor, concepts: Concepts, grid: tuple[int, int]) -> Tensor:
     """(N, d): the mean of rows (h*w, d) over each mask."""
-    shares = F.adaptive_avg_pool2d(concepts.masks.float(), grid).flatten(1).to(rows)
+    shares = F.adaptive_avg_pool2d(concepts.masks.float(), grid).flatten(1).to(rows)  # (N, h*w)
     return shares @ rows / shares.sum(1, keepdim=True).clamp_min(1e-6)
 
 

@@ -131,7 +131,7 @@ def attention_targets(masks: Tensor, attention: Tensor) -> Tensor:
     cells = masks[0].numel()
     if attention.shape != (cells, cells):
         raise ValueError(f"attention {tuple(attention.shape)} does not fit masks of {cells} cells")
-    rows = mask_targets(masks).flatten(1) @ attention.float()
+    rows = mask_targets(masks).flatten(1) @ attention.float()  # (N, h*w) @ (h*w, h*w)
     return (rows / rows.sum(1, keepdim=True)).view(masks.shape)
 
 

@@ -163,22 +163,22 @@ def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_p
         (K, h, w) in 0..1.
     """
     # The largest entries of high powers leave float32, so each product is stretched anew: mm ignores scale.
-    reach = minmax(torch.linalg.matrix_power(minmax(affinity.double()), affinity_power))
-    known = torch.stack([minmax(one.double() ** cross_power) for one in cross]).flatten(1)
+    reach = minmax(torch.linalg.matrix_power(minmax(affinity.double()), affinity_power))  # (h*w, h*w)
+    known = torch.stack([minmax(one.double() ** cross_power) for one in cross]).flatten(1)  # (K, h*w)
     return torch.stack([minmax(row) for row in known @ reach.T]).view(cross.shape).to(cross.dtype)
 
 
 def leading(relevance: Tensor, margin: float, fill: bool = False) -> Tensor:
     """(K, h, w) bool: the cells in which each of K leads all others by more than the margin; ``fill``: by any lead."""
     best, second = relevance.topk(2, dim=0).values
-    first = relevance.argmax(0)
+    first = relevance.argmax(0)  # (h, w), the number of the leading group
     ahead = torch.ones_like(best, dtype=torch.bool) if fill else best - second > margin
     return (first[None] == torch.arange(len(relevance), device=first.device)[:, None, None]) & ahead
 
 
 def matched(relevance: Tensor, masks: Tensor) -> list[int]:
     """For each mask the group with the largest sum of relevance inside; an empty mask has none (-1)."""
-    sums = masks.flatten(1).to(relevance.dtype) @ relevance.flatten(1).T
+    sums = masks.flatten(1).to(relevance.dtype) @ relevance.flatten(1).T  # (masks, groups)
     return [int(row.argmax()) if row.max() > 0 else -1 for row in sums]
 
 

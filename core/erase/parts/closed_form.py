@@ -79,10 +79,10 @@ def solve(erased: Tensor, anchors: Tensor, preserved: Tensor, scales: Scales) ->
     Returns:
         the edit, of rank at most ``min(n, D)``.
     """
-    c, g = (rows.double().T for rows in (erased, anchors))
-    a = scales.erase_scale * c @ c.T + scales.preserve_scale * preserved.double()
+    c, g = (rows.double().T for rows in (erased, anchors))  # (D, n) each
+    a = scales.erase_scale * c @ c.T + scales.preserve_scale * preserved.double()  # (D, D)
     a.diagonal().add_(scales.damping)
-    down = scales.erase_scale * torch.linalg.solve(a, c).T
+    down = scales.erase_scale * torch.linalg.solve(a, c).T  # (n, D)
     return compress(g - c, down, scales.rank_tolerance, scales.max_rank)
 
 
@@ -96,9 +96,9 @@ def compress(shift: Tensor, down: Tensor, tolerance: float = 0.0, max_rank: int 
             zero to rounding.
         max_rank: upper bound of the rank whatever the error, 0 for none.
     """
-    left, r_left = torch.linalg.qr(shift)
-    right, r_right = torch.linalg.qr(down.T)
-    u, s, vh = torch.linalg.svd(r_left @ r_right.T)
+    left, r_left = torch.linalg.qr(shift)  # (D, n), (n, n)
+    right, r_right = torch.linalg.qr(down.T)  # (D, n), (n, n)
+    u, s, vh = torch.linalg.svd(r_left @ r_right.T)  # (n, n), (n,), (n, n)
     rank = _rank(s, tolerance)
     rank = min(rank, max_rank) if max_rank else rank
     error = float(s[rank:].norm() / s.norm()) if s[0] > 0 else 0.0

@@ -116,7 +116,7 @@ def localized(maps: Tensor, masks: Tensor, own: Tensor, form: Form = "mse") -> T
     """
     if form == "mse":
         return attention_alignment(maps, masks[own], "mse")
-    shares = torch.stack([inside_share(maps, mask) for mask in masks], 1)
+    shares = torch.stack([inside_share(maps, mask) for mask in masks], 1)  # (K, J)
     mine = shares.gather(1, own[:, None])[:, 0]
     return 1 - mine + shares.sum(1) - mine
 

@@ -26,7 +26,7 @@ def contrastive(rows: Tensor, labels: Tensor, temperature: float = 0.07) -> Tens
     together = (labels[:, None] == labels).to(rows.device) & apart
     if not together.any():
         return rows.sum() * 0
-    unit = F.normalize(rows, dim=1)
+    unit = F.normalize(rows, dim=1)  # (K, D)
     logits = (unit @ unit.T / temperature).masked_fill(~apart, -torch.inf)
     log_shares = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~together, 0)
     return -(log_shares.sum(1) / together.sum(1).clamp_min(1)).mean()

@@ -1,4 +1,4 @@
-"""What learnt tokens are judged by."""
+"""Training losses."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ def masked_denoising(noise: Tensor, predicted: Tensor, masks: Tensor) -> Tensor:
         (B,), one loss per prompt.
     """
     weights = masks[:, None].to(noise.dtype)
-    return ((noise - predicted.to(noise.dtype)) * weights).square().mean((1, 2, 3))
+    return ((noise - predicted.to(noise.dtype)) * weights).square().mean((1, 2, 3))  # (B, C, h, w) to (B,)
 
 
 def attention_alignment(

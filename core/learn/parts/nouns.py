@@ -1,4 +1,4 @@
-"""Common things with short English names: what a token may start from when nobody says a word.
+"""Common things with short English names: words that a token may start from when none is given.
 
 Chosen to span everyday things, living and made, not to match any data set; a word that a model does not know as one
 token is passed over.

@@ -59,14 +59,14 @@ def draw_prior(
     """
     if not texts or count < 1:
         raise ValueError(f"prior pictures need a text and a number of at least 1, got {list(texts)} and {count}")
-    told = [texts[index % len(texts)] for index in range(count)]
+    prompts = [texts[index % len(texts)] for index in range(count)]
     negative, size = backbone.encode_text([""]), (like.shape[-2], like.shape[-1])
     drawn = []
     for first in range(0, count, BATCH):
-        batch = told[first : first + BATCH]
+        batch = prompts[first : first + BATCH]
         seeds = [seed + first + index for index in range(len(batch))]
         positive = backbone.encode_text(batch)
         drawn.append(
             ddim(backbone, positive, negative, size, channels=like.shape[1], steps=steps, guidance=guidance, seed=seeds)
         )
-    return Prior(torch.cat(drawn).float().clone(), tuple(told))
+    return Prior(torch.cat(drawn).float().clone(), tuple(prompts))

@@ -27,8 +27,8 @@ class TokenMaps:
         """Add the attention of one layer."""
         if call.kind != "cross":
             return
-        attention = head_mean(call.query, call.key, call.scale)
-        maps = torch.stack([attention[row][:, list(positions)].sum(-1) for row, positions in self.spots])
+        attention = head_mean(call.query, call.key, call.scale)  # (B, h*w, L)
+        maps = torch.stack([attention[row][:, list(positions)].sum(-1) for row, positions in self.spots])  # (K, h*w)
         self._sums.append(resize_maps(maps.unflatten(1, call.grid), self.grid, "bilinear"))
 
     def mean(self) -> Tensor:

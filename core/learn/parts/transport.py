@@ -100,6 +100,7 @@ def _log_product(logits: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _plan_cost(a: Tensor, b: Tensor, f: Tensor, g: Tensor, cost: Tensor, regularisation: float) -> Tensor:
+    # (K, n, 1) + (K, 1, m) - (n, m) to (K, n, m)
     plan = torch.exp((f[:, :, None] + g[:, None, :] - cost) / regularisation) * a[:, :, None] * b[:, None, :]
     return (plan * cost).sum((1, 2))
 

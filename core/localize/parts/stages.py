@@ -111,7 +111,7 @@ def parts_of(level: Level, saliency: Tensor) -> Parts:
     """The clusters of a level as parts."""
     grid = saliency.shape
     labels = level.labels.view(grid)
-    masks = labels[None] == torch.arange(level.count, device=labels.device)[:, None, None]
+    masks = labels[None] == torch.arange(level.count, device=labels.device)[:, None, None]  # (K, h, w)
     return Parts(masks, level.centres, saliency_scores(masks, saliency))
 
 
