@@ -159,7 +159,7 @@ class AttentionWeight:
     """
 
     name: str
-    kind: Literal["self", "cross"]
+    kind: Literal["self", "cross", "joint"]
     role: Literal["query", "key", "value", "out"]
     shape: tuple[int, int]
 

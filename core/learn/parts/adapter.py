@@ -102,7 +102,7 @@ def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[A
     if layers not in ("cross_key_value", "cross", "all"):
         raise ValueError(f"unknown layers {layers!r}, expected cross_key_value, cross or all")
     read = {"cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
-    kinds = ("self", "cross") if layers == "all" else ("cross",)
+    kinds = ("self", "cross", "joint") if layers == "all" else ("cross", "joint")
     chosen = [weight for weight in weights if weight.kind in kinds and weight.role in read]
     if not chosen:
         raise ValueError(f"the model has no attention weights of the kind {layers}")
