@@ -94,11 +94,11 @@ class AttentionCapture:
             )
         found = [run for run in self.runs if run.gave(samples)]
         run = found[-1] if found else self.runs[-1]
-        notes = [f"Not all of it was heard: {_reasons(run.missed)}."] if run.missed else []
+        notes = [f"Not all of it was recorded: {_reasons(run.missed)}."] if run.missed else []
         if not found and len(self.runs) > 1:
             notes.append(
-                f"This latent is not one that came straight out of the {len(self.runs)} last runs of the captured "
-                "MODEL; shown is the last of them."
+                f"This latent did not come straight out of the last {len(self.runs)} runs of the captured MODEL; the "
+                "maps are those of the last run."
             )
         return run, " ".join(notes)
 

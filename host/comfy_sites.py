@@ -50,7 +50,8 @@ def _layers(unet: Any) -> Iterator[tuple[SiteKey, str, Stage, int, Any]]:
     """Key, path, stage and downscale of every attention layer, and the layer, in the order they run."""
     if not all(hasattr(unet, group) for group, _, _ in _GROUPS):
         raise UnsupportedModelError(
-            f"{type(unet).__name__} is no UNet; attention is heard in Stable Diffusion 1.x, 2.x, XL and the lab model"
+            f"{type(unet).__name__} is no UNet; attention can be recorded in Stable Diffusion 1.x, 2.x, XL and the lab "
+            "model"
         )
     downscale = 1
     for group, called, stage in _GROUPS:

@@ -56,7 +56,7 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:
     """Read files by name. Raises as :func:`~..core.files.load_embeddings` does, and ``ValueError`` for no names."""
     if not names:
-        raise ValueError("name at least one embedding; Save Concept Tokens says the names it wrote")
+        raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
     paths = [folders.find_model("embeddings", _file(name)) for name in names]
     return load_embeddings(paths, backbone.text_widths, backbone.family)
 

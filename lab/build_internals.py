@@ -16,30 +16,31 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "comfyui-internals.md"
 _TEXT = """# What the pack depends on inside ComfyUI
 
 Nodes are written against ComfyUI's public interface (`comfy_api.latest`, `folder_paths`, the web page's extensions).
-What they do with a MODEL, CLIP and VAE needs more: the modules `comfy.*`, of which ComfyUI promises nothing. Everything
-there that the pack calls, replaces or reads is listed in `host/comfy/items.py`, from which this page is written
+To work with a MODEL, CLIP and VAE they also need the modules `comfy.*`, which ComfyUI may change at any time. The file
+`host/comfy/items.py` lists everything there that the pack calls, replaces or reads, and this page is written from it
 (`python -m concept_atelier.lab.build_internals`). All of the pack's tests were run on ComfyUI {versions}.
 
-**When the pack loads**, each item is looked at: whether it is there, whether it can be called as the pack calls it,
-and whether its code still contains the names that the pack relies on. This takes a few milliseconds and imports
-nothing. For an item that has changed, ComfyUI's log gets one sentence: which nodes will not work on this version, and
-why. Those nodes refuse a workflow with the same sentence before anything in it is computed; all others work.
+**When the pack loads**, it checks each item: whether it exists, whether it can be called as the pack calls it, and
+whether its code still contains the names that the pack relies on. The check takes a few milliseconds and imports
+nothing. If an item has changed, the pack writes one sentence to ComfyUI's log: which nodes will not work on this
+version, and why. Those nodes refuse a workflow with the same sentence before anything in it is computed; all others
+work.
 
-**What such a check cannot see** is a method that is called as before and answers otherwise: since 0.28
-`SDTokenizer._try_get_embedding` returns three values in place of two. Code that depends on one of the items therefore
-takes as little as it can of what comes back, and the tests run on each version.
+**The check cannot see** a method that is called as before and returns something else: since 0.28
+`SDTokenizer._try_get_embedding` returns three values instead of two. Code that depends on one of the items therefore
+uses as little as possible of what comes back, and the tests run on each version.
 
 ## A new version of ComfyUI
 
 1. Start it with the pack, and read the log.
 2. `COMFYUI_PATH=... $COMFYUI_PATH/.venv/bin/python -m pytest tests/comfyui`; `tests/comfyui/test_internals.py` alone
-   takes seconds and looks at every item.
+   takes seconds and checks every item.
 3. `make test-comfyui COMFYUI_PATH=...` for HTTP and the page.
 4. Add the version to `VERSIONS_RUN` in `host/comfy/items.py`, and write this page again.
 
 `comfy-import-guard` 1.3.0 (a Python package) compares a pack's imports and calls of `comfy.*` with a checkout. It finds
-nothing here on {versions}. It found nothing either in the pack as it was before it ran on 0.28: it
-looks at parameters, not at what comes back, and our method is put on an object, not on the class.
+nothing here on {versions}. It also found nothing in the state of the pack that failed on 0.28, because it checks
+parameters and not return values, and because the pack puts its method on an object and not on the class.
 
 ## Read in newer sources, not run
 

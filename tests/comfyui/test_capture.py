@@ -234,7 +234,7 @@ def test_two_samplers_on_one_captured_model_are_kept_apart(parts_of, capture, sa
     again = show(parts, alone[1], sample(parts, alone[0]))[1]
     assert torch.equal(first, again)
     run_, note = heard.run_of(big["samples"])
-    assert run_ is heard.runs[1] and "shown is the last of them" in note
+    assert run_ is heard.runs[1] and "those of the last run" in note
 
 
 def test_a_new_seed_gives_new_maps_and_older_latents_keep_theirs(parts_of, capture, sample, show):

@@ -63,7 +63,7 @@ def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, c
     assert nodes["EncodeConceptPrompt"].validate_inputs(text="a cat") == said
     changed = pack("host.comfy.refusals").ChangedComfyUIError
     for name in ("EncodeConceptPrompt", "LearnConceptTokens"):
-        with pytest.raises(changed, match="by which learnt tokens stand in prompts, is gone"):
+        with pytest.raises(changed, match="by which the pack puts learnt tokens into prompts, is gone"):
             nodes[name].PREPARE_CLASS_CLONE(None).execute()
         assert nodes[name].GET_SCHEMA().node_id == f"ConceptAtelier{name}"
     assert nodes["CaptureAttention"] is pack("nodes").CaptureAttention
@@ -100,7 +100,9 @@ def test_a_workflow_is_refused_before_it_starts(pack, load, comfyui, monkeypatch
     }
     valid, error, _, of_nodes = asyncio.run(execution.validate_prompt("prompt", prompt, None))
     assert not valid
-    assert any("by which learnt tokens stand in prompts, is gone" in str(one) for one in of_nodes["learn"]["errors"]), (
+    assert any(
+        "by which the pack puts learnt tokens into prompts, is gone" in str(one) for one in of_nodes["learn"]["errors"]
+    ), (
         error,
         of_nodes,
     )

@@ -39,7 +39,7 @@ def test_a_changed_latent_is_the_last_runs_and_it_is_said(capture):
     assert capture.run_of(torch.zeros(1, 4, 4, 4))[1] == ""  # no other run could be meant
     capture.add(last := run(2))
     found, note = capture.run_of(torch.zeros(1, 4, 4, 4))
-    assert found is last and "2 last runs" in note
+    assert found is last and "last 2 runs" in note
 
 
 def test_the_same_run_again_takes_its_own_place_and_old_ones_go(capture):
@@ -76,7 +76,7 @@ def test_what_could_not_be_heard_is_said(capture):
     with pytest.raises(ValueError, match="no attention was recorded: tiles were turned"):
         Run((), (2, 2), None, ("tiles were turned",)).parts_about(CAT)
     capture.add(Run((part(),), (2, 2), None, ("one layer was merged",)))
-    assert capture.run_of(torch.zeros(1))[1] == "Not all of it was heard: one layer was merged."
+    assert capture.run_of(torch.zeros(1))[1] == "Not all of it was recorded: one layer was merged."
     capture.add(run(1, part(), part(DOG)))
     with pytest.raises(ValueError, match="2 parts"):
         capture.maps()
