@@ -49,7 +49,7 @@ METHODS_OF: Mapping[str, Mapping[str, Any]] = {
 
 
 def _methods(node_id: str) -> list[str]:
-    """A list of a node's methods: what each does and needs, its presets, and what to know beside."""
+    """A list of a node's methods: what each does, needs and costs, and what to know beside."""
     methods = METHODS_OF.get(node_id, {}).values()
     return ["## Methods", "", *(_method(one) for one in methods), ""] if methods else []
 
@@ -59,13 +59,26 @@ def _method(record: Any) -> str:
     parts = [
         f"- **{record.title}** (`{record.name}`): {record.help}",
         f"Needs {needs}." if needs else "",
-        f"Presets: {', '.join(record.presets)}.",
+        f"Presets: {', '.join(f'{name}{_cost(settings)}' for name, settings in record.presets.items())}.",
         "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
         if getattr(record, "changes_model", False)
         else "",
         record.note,
     ]
     return " ".join(part for part in parts if part)
+
+
+def _cost(settings: Any) -> str:
+    """What a preset costs, in brackets, as far as its settings say it."""
+    steps, draws = getattr(settings, "steps", 0), getattr(settings, "noise_draws", None)
+    prior = getattr(settings, "prior", 0)
+    parts = [
+        f"{steps} steps" if steps else "",
+        f"{prior} prior pictures of {settings.prior_steps} steps" if prior else "",
+        f"{max(draws, 1)} model pass{'es' if draws > 1 else ''}" if draws is not None else "",
+    ]
+    said = ", ".join(part for part in parts if part)
+    return f" ({said})" if said else ""
 
 
 def pages() -> dict[str, str]:

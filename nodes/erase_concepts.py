@@ -28,32 +28,34 @@ class EraseConcepts(io.ComfyNode):
             display_name="Erase Concepts",
             category=f"{CATEGORY}/erase",
             description=(
-                "Makes the model read each concept as its anchor, by an exact change of its text projections (UCE, "
-                "WACV 2024). No training, seconds. A patch on a copy: bypass this node and the model is as it was."
+                "Makes the model read each concept as its anchor, by a closed-form change of its text "
+                "projections (UCE, WACV 2024). No training is needed. The change is a patch on a copy: "
+                "bypass the node, and the model is as it was."
             ),
             search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model to take concepts out of."),
+                io.Model.Input("model", tooltip="The model to erase concepts from."),
                 io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
                 io.String.Input(
                     "concepts",
                     default="cat, kitty",
                     multiline=True,
-                    tooltip="What to erase, one per line or with commas.",
+                    tooltip="What to erase, one per line or separated by commas. Erasing a word does not erase "
+                    "its synonyms; list them too.",
                 ),
                 io.String.Input(
                     "anchors",
                     default="",
                     multiline=True,
-                    tooltip="What to read instead: one for all, or one per concept in order. Empty: nothing in "
-                    "particular (the empty prompt).",
+                    tooltip="What the model reads instead: one anchor for all concepts, or one for each concept "
+                    "in the same order. Empty stands for the empty prompt.",
                 ),
                 io.String.Input(
                     "preserve",
                     default="",
                     multiline=True,
-                    tooltip="What must stay as it is, one per line or with commas.",
+                    tooltip="What must stay as it is, one per line or separated by commas.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -61,17 +63,21 @@ class EraseConcepts(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="0 changes nothing, 1 erases, more erases harder, negative amplifies. Linear.",
+                    tooltip="Factor on the change. 0 changes nothing, 1 erases, more erases harder, and "
+                    "negative values amplify the concept.",
                 ),
                 io.Combo.Input(
                     "preset",
                     options=preset_names(),
                     default="small_model",
-                    tooltip="small_model: edit everything from the concept's tokens to the end of the text, over a few "
-                    "sentences; for the lab. paper: the concept's last token only, gentler.",
+                    tooltip="small_model: for the lab; changes all positions from the concept to the end of the "
+                    "text, averaged over a few sentences. paper: changes only the last token of the "
+                    "concept, which is gentler.",
                 ),
                 *_advanced_inputs(),
-                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name: <apple>"),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
                 make_input(
                     io.Combo.Input,
                     "method",
@@ -146,7 +152,7 @@ def _advanced_inputs() -> list[Any]:
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Gentleness: how much it matters that the rest of the model stays.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler.",
         ),
         make_input(
             io.Float.Input,
@@ -156,7 +162,7 @@ def _advanced_inputs() -> list[Any]:
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="How much the preserve list matters.",
+            tooltip="Weight of the preserve list.",
         ),
         make_input(
             io.Combo.Input,
@@ -164,7 +170,7 @@ def _advanced_inputs() -> list[Any]:
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Edit where the model looks (key), what it draws (value), or both.",
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both.",
         ),
     ]
 
@@ -179,16 +185,16 @@ class SaveErasureAsLora(io.ComfyNode):
             display_name="Save Erasure as LoRA",
             category=f"{CATEGORY}/erase",
             description=(
-                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader and diffusers "
-                "apply it with the same effect. An existing file of the same name is replaced."
+                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
+                "and diffusers apply it with the same effect. A file of the same name is replaced."
             ),
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,
             inputs=[
-                Erasure.Input("erasure", tooltip="From Erase Concepts; its strength is part of the file."),
+                Erasure.Input("erasure", tooltip="The erasure from Erase Concepts. The file includes its strength."),
                 io.String.Input("name", default="atelier/erased", tooltip="File name; a / makes a folder."),
             ],
-            outputs=[io.String.Output(display_name="NAME", tooltip="The file's name for a LoRA loader.")],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
         )
 
     @classmethod

@@ -39,29 +39,31 @@ class LocalizeConcepts(io.ComfyNode):
             display_name="Localize Concepts",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the concepts of a picture without being told how many: shows the picture to the model, clusters "
-                "its self-attention (FINCH), drops the background, merges parts that belong together "
-                "(ConceptExpress, ECCV 2024). Of a batch, the first picture is read. Costs a few model passes."
+                "Finds the concepts of a picture without being told how many there are. The node shows "
+                "the picture to the model, clusters its self-attention (FINCH), removes the background "
+                "and merges parts that belong together (ConceptExpress, ECCV 2024). It reads the first "
+                "picture of a batch and needs a few model passes."
             ),
             search_aliases=["segment", "decompose", "ConceptExpress", "FINCH", "cluster attention"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model whose attention is clustered."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model; it encodes the empty prompt."),
+                io.Model.Input("model", tooltip="The model whose self-attention is clustered."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model. It encodes the empty prompt."),
                 io.Vae.Input("vae", tooltip="The autoencoder of that model."),
-                io.Image.Input("image", tooltip="The picture to take apart, at a size the model likes."),
+                io.Image.Input("image", tooltip="The picture to take apart, at a size that suits the model."),
                 io.Combo.Input(
                     "preset",
                     options=preset_names(),
                     default="small_grid",
-                    tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
-                    "Stable Diffusion at 512 pixels and more. diffseg: DiffSeg's merging as published, the background "
-                    "in segments too; there merge_threshold alone says how many.",
+                    tooltip="small_grid: for the lab model and other small latents. paper: the published "
+                    "settings, for Stable Diffusion from 512 pixels. diffseg: DiffSeg's merging as "
+                    "published; it also divides the background into segments, and only merge_threshold "
+                    "decides how many.",
                 ),
                 *_piece_inputs(),
                 *_count_inputs(),
-                seed_input("Of the noise that the small_grid preset adds; the others use none."),
+                seed_input("Random seed for the noise that the preset small_grid adds. The other presets add none."),
                 *_outline_inputs(),
                 make_input(
                     io.Combo.Input,
@@ -75,7 +77,7 @@ class LocalizeConcepts(io.ComfyNode):
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
-                io.Mask.Output(display_name="MASKS", tooltip="One mask per concept, in the picture's size."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask for each concept, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks, names and scores."),
             ],
         )
@@ -112,8 +114,8 @@ def _piece_inputs() -> list[Any]:
             "min_clusters",
             0,
             200,
-            "The picture is first cut into at least this many pieces. More pieces keep small things "
-            "apart, fewer join them early.",
+            "Least number of pieces that the picture is first cut into. More pieces keep small things "
+            "apart; fewer pieces merge them early.",
             advanced=True,
         ),
         preset_input(
@@ -121,7 +123,7 @@ def _piece_inputs() -> list[Any]:
             "saliency_threshold",
             PRESETS_OWN,
             4.0,
-            "Pieces less salient than this many times the average are background; 0 keeps all.",
+            "Pieces with less than this many times the mean saliency count as background. 0 keeps all pieces.",
             step=0.05,
             advanced=True,
         ),
@@ -130,8 +132,8 @@ def _piece_inputs() -> list[Any]:
             "merge_threshold",
             PRESETS_OWN,
             10.0,
-            "The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
-            "small_grid it is in units of the distance to the background.",
+            "Larger values merge more pieces, so fewer concepts remain. 0 merges none. In small_grid "
+            "the unit is the distance to the background.",
             step=0.05,
         ),
         make_input(
@@ -139,7 +141,7 @@ def _piece_inputs() -> list[Any]:
             "adjacency",
             default=True,
             advanced=True,
-            tooltip="Only pieces that touch may be joined.",
+            tooltip="Merge only pieces that touch.",
         ),
     ]
 
@@ -153,7 +155,8 @@ def _count_inputs() -> list[Any]:
             default=0,
             min=0,
             max=50,
-            tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
+            tooltip="Number of things in the picture, if you know it, without the background. 0 lets the method "
+            "decide.",
             **reads(auto=0),
         ),
         make_input(
@@ -163,7 +166,7 @@ def _count_inputs() -> list[Any]:
             min=0,
             max=50,
             advanced=True,
-            tooltip="Keep only the most salient ones; 0 keeps all.",
+            tooltip="Keep only this many of the most salient concepts. 0 keeps all.",
             **reads(all=0),
         ),
     ]
@@ -178,16 +181,16 @@ def _outline_inputs() -> list[Any]:
             options=[PRESETS_OUTLINE, "edges", "smooth"],
             default=PRESETS_OUTLINE,
             advanced=True,
-            tooltip="How masks are drawn in the picture's size. edges: along the picture's edges (small_grid). "
-            "smooth: from the grid alone (paper).",
+            tooltip="How masks are drawn at the size of the picture. edges follows the edges of the picture "
+            "(preset small_grid). smooth uses the grid alone (preset paper).",
         ),
         preset_input(
             io.Float.Input,
             "neighbour_reach",
             PRESETS_OWN,
             4.0,
-            "How far, in cells of the grid, attention is evened out among neighbours of like colour "
-            "before it is clustered; 0 leaves it as it is.",
+            "Distance, in cells of the grid, over which attention is smoothed among neighbours of "
+            "similar colour before it is clustered. 0 turns this off.",
             step=0.1,
             advanced=True,
         ),

@@ -23,20 +23,21 @@ class LocalizeWords(io.ComfyNode):
             display_name="Localize Words",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the things that you name in a picture: what each word attends to, spread over what hangs "
-                "together, and kept where one word leads (AttenCraft's masks). The start-of-text token stands for the "
-                "background. Costs a model pass or a few. Of a batch, the first picture is read."
+                "Finds the things that you name in a picture. The node reads the cross-attention of "
+                "each word, spreads it with the self-attention, and keeps the cells where one word "
+                "leads (AttenCraft's masks). The start-of-text token stands for the background. It "
+                "reads the first picture of a batch and needs one or a few model passes."
             ),
             search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
             is_output_node=True,
             inputs=[
                 *model_inputs("The model whose attention is read."),
-                io.Image.Input("image", tooltip="The picture, at a size the model likes."),
+                io.Image.Input("image", tooltip="The picture, at a size that suits the model."),
                 io.String.Input(
                     "words",
                     default="cat, dog",
                     multiline=True,
-                    tooltip="What to find, one thing per line or with commas. Concepts are named so.",
+                    tooltip="What to find, one thing per line or separated by commas. The concepts get these names.",
                 ),
                 io.Combo.Input(
                     "preset",
@@ -50,7 +51,8 @@ class LocalizeWords(io.ComfyNode):
                     "margin",
                     PRESETS_OWN,
                     0.99,
-                    "By how much a word must lead in a cell, of 1; the larger, the smaller the masks.",
+                    "Lead over every other word, from 0 to 1, that a word needs in a cell. Larger "
+                    "values give smaller masks.",
                     step=0.01,
                 ),
                 make_input(
@@ -58,13 +60,13 @@ class LocalizeWords(io.ComfyNode):
                     "fill",
                     default=False,
                     advanced=True,
-                    tooltip="Give cells in which no word leads to the one that is ahead.",
+                    tooltip="Give a cell in which no word has that lead to the word with the highest value.",
                 ),
-                seed_input("Of the noise that the picture is shown with."),
+                seed_input("Random seed for the noise that is added to the picture."),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
-                io.Mask.Output(display_name="MASKS", tooltip="One mask per word, in the picture's size."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask for each word, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
             ],
         )

@@ -25,44 +25,50 @@ class ShowWordHeatmap(io.ComfyNode):
             display_name="Show Word Heatmap",
             category=f"{CATEGORY}/attribute",
             description=(
-                "Maps of where each word of the prompt landed, from the attention that Capture Attention noted. Needs "
-                "the latent that came out of that sampler, so that the maps are of this run and no earlier one."
+                "Shows where each word of the prompt landed in the picture, from the attention that "
+                "Capture Attention recorded. Connect the latent that the sampler returned, so that the "
+                "maps belong to this run and not to an earlier one."
             ),
             search_aliases=["DAAM", "attribution", "attention heatmap", "prompt map"],
             is_output_node=True,
             inputs=[
                 AttentionCapture.Input("capture", tooltip="From Capture Attention."),
                 io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
-                io.Latent.Input("samples", tooltip="What the sampler gave: makes sure that it has run."),
+                io.Latent.Input(
+                    "samples", tooltip="The latent that the sampler returned. It makes this node wait for the sampler."
+                ),
                 io.String.Input(
-                    "text", default="", multiline=True, tooltip="The very prompt that was sampled (the positive one)."
+                    "text", default="", multiline=True, tooltip="The positive prompt, exactly as it was sampled."
                 ),
                 io.String.Input(
                     "words",
                     default="",
-                    tooltip="Words of the prompt, with commas: cat, rocket. Empty: every word.",
+                    tooltip="Words of the prompt, separated by commas: cat, rocket. Empty shows every word.",
                 ),
                 io.Combo.Input(
                     "normalise",
                     options=["relative", "absolute"],
                     default="relative",
-                    tooltip="relative stretches each map to the full range; absolute shows shares of attention, so "
-                    "that a word that landed nowhere stays dark.",
+                    tooltip="relative stretches each map to the full range. absolute shows shares of attention, "
+                    "so a word that landed nowhere stays dark.",
                 ),
                 make_input(
                     io.Boolean.Input,
                     "per_cell",
                     default=True,
                     advanced=True,
-                    tooltip="Divide by the attention that all words of the prompt get at a cell, which leaves out the "
-                    "start and end tokens.",
+                    tooltip="Divide by the attention that all words of the prompt receive at a cell, which "
+                    "leaves out the start and end tokens.",
                 ),
-                io.Image.Input("image", optional=True, tooltip="The decoded picture, to lay the maps over."),
-                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that stand in the prompt."),
+                io.Image.Input("image", optional=True, tooltip="The decoded picture, shown below the maps."),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompt uses."),
             ],
             outputs=[
-                io.Image.Output(display_name="HEATMAPS", tooltip="A picture per word and picture, words first."),
-                io.Mask.Output(display_name="MASKS", tooltip="The maps themselves, soft masks in the same order."),
+                io.Image.Output(
+                    display_name="HEATMAPS",
+                    tooltip="One picture for each word and each sampled picture, sorted by word.",
+                ),
+                io.Mask.Output(display_name="MASKS", tooltip="The maps as soft masks, in the same order."),
             ],
         )
 
