@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.backbone import Conditioning, Placeholders
 from ..core.messages import shown
 from .comfy_gradients import saving_copies, wants_gradients
-from .comfy_parts import encoder_names
+from .comfy_parts import encoder_names, word_table
 from .comfy_text import Reading, read
 from .prompt_syntax import check_unweighted, read_syntax
 from .token_table import check_widths, placeholder_sizes
@@ -18,7 +18,7 @@ from .token_table import check_widths, placeholder_sizes
 
 def text_widths(clip: Any) -> dict[str, int]:
     """Encoder name to the width of its token table."""
-    return {name: _table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+    return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
 
 
 def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
@@ -97,13 +97,9 @@ def _row(clip: Any, name: str, entry: int | Tensor) -> Tensor:
         return entry.detach().float().cpu().clone()
     with torch.no_grad():
         index = torch.tensor([entry], device=clip.patcher.load_device)
-        return _table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
+        return word_table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
 def _check(clip: Any, placeholders: Placeholders) -> None:
     placeholder_sizes(placeholders)
     check_widths(text_widths(clip), placeholders)
-
-
-def _table(clip: Any, name: str) -> Any:
-    return getattr(clip.cond_stage_model, name).transformer.get_input_embeddings()

@@ -83,6 +83,11 @@ def encoder_names(clip: Any) -> tuple[str, ...]:
     return ("clip_l", "clip_g") if text_family(clip) == "sdxl" else (clip.cond_stage_model.clip,)
 
 
+def word_table(clip: Any, encoder: str) -> Any:
+    """The module that holds an encoder's token table, ``weight`` (vocabulary, d)."""
+    return getattr(clip.cond_stage_model, encoder).transformer.get_input_embeddings()
+
+
 def _supported() -> str:
     return f"supported are {', '.join(list(SUPPORTED.values())[:-1])} and {list(SUPPORTED.values())[-1]}"
 

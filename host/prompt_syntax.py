@@ -99,6 +99,11 @@ def refuse_letters(text: str) -> None:
     )
 
 
+def bare_name(written: str) -> str:
+    """The name at the start of a text without spaces, up to a square or angle bracket or closing commas."""
+    return re.split(r"[<\[]", written)[0].rstrip(",")
+
+
 def missing_embedding(name: str) -> str:
     """What to say of an embedding that is not there: its name, and what may have been meant."""
     meant = re.match(r"[\w./\\-]*\w", name)
@@ -172,9 +177,9 @@ def _parts(piece: str, weight: float) -> Iterator[Part]:
 
 
 def _name_and_rest(text: str) -> tuple[str, str]:
-    """The name at the start of a text, and what is left: from a square or angle bracket or a closing comma on."""
+    """The name at the start of a text, and what is left of it."""
     first = next(iter(text.split()), "")
-    name = re.split(r"[<\[]", first)[0].rstrip(",")
+    name = bare_name(first)
     if not name or name.startswith(","):
         raise ValueError(f"the prompt says {shown(KEYWORD + first)} without a name right behind the colon")
     refuse_letters(name)

@@ -223,3 +223,15 @@ def test_a_words_rows_are_those_of_the_file(pack, parts, vectors, embedding):
         assert torch.equal(rows, torch.cat([word[name], vectors[name]]))
     with pytest.raises(ValueError, match="has a weight"):
         backbone.word_vectors("(cat:1.2)")
+
+
+def test_an_embedding_of_another_model_is_refused(pack, parts):
+    from safetensors.torch import save_file
+
+    backbone, folder = pack("host.adapters").backbone_of(clip=parts["clip"]), pack("host.folders").current()
+    target = folder.model_target("embeddings", "wide")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"emb_params": torch.ones(1, 1024)}, target)
+    for read in (backbone.tokenize, lambda text: pack("host.adapters").encode_prompt(parts["clip"], text, {})):
+        with pytest.raises(ValueError, match="embedding:wide was learnt on another kind of model: .* are 1024 wide"):
+            read("a embedding:wide, cat")
