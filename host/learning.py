@@ -33,7 +33,7 @@ def reporter(
     return report
 
 
-OWN: Mapping[str, Any] = {
+UNSET: Mapping[str, Any] = {
     "steps": 0,
     "rate": 0.0,
     "attention_weight": -1.0,
@@ -41,7 +41,7 @@ OWN: Mapping[str, Any] = {
     "class_weight": -1.0,
     "template": "",
 }
-"""Knob to the value that leaves what the method's preset says."""
+"""Input to the value that keeps the preset's."""
 
 
 def preset_names() -> list[str]:
@@ -49,13 +49,13 @@ def preset_names() -> list[str]:
     return list(dict.fromkeys(name for method in METHODS.values() for name in method.presets))
 
 
-def settings_of(method: str, preset: str, knobs: Mapping[str, Any]) -> LearnSettings:
-    """A method's preset with those of the knobs that were turned (see :data:`OWN`).
+def settings_of(method: str, preset: str, inputs: Mapping[str, Any]) -> LearnSettings:
+    """A method's preset, overridden by the inputs that were changed (see :data:`UNSET`).
 
     Raises:
-        ValueError: for a preset the method does not have, a knob it does not have, and values out of range.
+        ValueError: for a preset the method does not have, an input it does not know, and values out of range.
     """
-    return settings.settings_of(METHODS[method], preset, knobs, OWN)
+    return settings.settings_of(METHODS[method], preset, inputs, UNSET)
 
 
 def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:

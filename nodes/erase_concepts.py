@@ -106,7 +106,7 @@ class EraseConcepts(io.ComfyNode):
         preset: str,
         tokens: types.ConceptTokens | None = None,
         method: str = "uce",
-        **knobs: Any,
+        **inputs: Any,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model=model, clip=clip)
@@ -116,7 +116,7 @@ class EraseConcepts(io.ComfyNode):
             lines_of(concepts),
             lines_of(anchors) or "",
             lines_of(preserve),
-            settings_of(eraser, preset, knobs),
+            settings_of(eraser, preset, inputs),
             strength,
             tokens.placeholders() if tokens else None,
             start_progress(cls.hidden.unique_id),

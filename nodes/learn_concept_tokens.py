@@ -8,7 +8,7 @@ from ..core import types
 from ..core.learn.registry import METHODS
 from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
-from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
+from ..host.learning import UNSET, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.unfinished import unfinished
 from .sockets import (
@@ -87,10 +87,10 @@ class LearnConceptTokens(io.ComfyNode):
         seed: int,
         learning_rate: float,
         more: tuple[types.Source, ...] = (),
-        **knobs: Any,
+        **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = settings_of(method, preset, {"rate": learning_rate, **knobs})
+        settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
         report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
         words = parse_words(start_words, concepts.names)
         classes = parse_words(class_words, concepts.names, "class words")
@@ -116,7 +116,7 @@ class LearnConceptTokens(io.ComfyNode):
 
 
 def _method_inputs() -> list[Any]:
-    """The method, and knobs that leave its preset alone until they are turned."""
+    """The method, and inputs that override its preset when they are changed."""
     return [
         io.Combo.Input(
             "method",
@@ -132,11 +132,11 @@ def _method_inputs() -> list[Any]:
             "faithful: ConceptExpress' release, update by update. faithful_lab: the same on small "
             "latents.",
         ),
-        preset_input(io.Int.Input, "steps", OWN["steps"], 20000, "Number of training steps."),
+        preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
         preset_input(
             io.Float.Input,
             "learning_rate",
-            OWN["rate"],
+            UNSET["rate"],
             1.0,
             "Learning rate of the token vectors. Lower it if the loss rises.",
             step=1e-4,
@@ -145,7 +145,7 @@ def _method_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "attention_weight",
-            OWN["attention_weight"],
+            UNSET["attention_weight"],
             1.0,
             "Weight of the loss that keeps the attention of each token at its own place in the picture.",
             step=1e-5,
@@ -155,7 +155,7 @@ def _method_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "flip",
-            OWN["flip"],
+            UNSET["flip"],
             1.0,
             "Share of steps on the mirrored picture. Use 0 for lettering and other things that must not be mirrored.",
             step=0.05,
@@ -182,7 +182,7 @@ def _word_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "class_weight",
-            OWN["class_weight"],
+            UNSET["class_weight"],
             100.0,
             "Weight of the loss that keeps a token close to its class word (ClassDiffusion), so that it "
             "combines with other words as the class word does. The paper uses 1; 0 turns it off.",
@@ -192,7 +192,7 @@ def _word_inputs() -> list[Any]:
         make_input(
             io.String.Input,
             "template",
-            default=OWN["template"],
+            default=UNSET["template"],
             advanced=True,
             tooltip="Training sentence; {} is where concepts go. Empty takes that of the preset.",
         ),

@@ -13,20 +13,21 @@ from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
 from .sockets import CATEGORY, Concepts, picture_of, preset_input, reads, seed_input
 
-PRESETS_OWN = -1.0
-"""Stands for what the preset says, where 0 means something."""
+UNSET = -1.0
+"""Keeps the preset's value, where 0 has a meaning of its own."""
 
-PRESETS_OUTLINE = "as preset"
+UNSET_OUTLINE = "as preset"
+"""The same for the outline."""
 
 
 DEFAULTS = {"adjacency": True, "count": None, "max_concepts": None}
-"""Inputs without a value of their own that keeps the preset's, and what every preset says."""
+"""Inputs that have no value for keeping the preset's, and the value that they have in every preset."""
 
 
-def changed(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs that were turned: without those that leave the preset's own value."""
-    own = {"min_clusters": 0, "outline": PRESETS_OUTLINE}
-    return {name: value for name, value in knobs.items() if value != own.get(name, PRESETS_OWN)}
+def changed(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that override the preset: those that do not keep its value."""
+    unset = {"min_clusters": 0, "outline": UNSET_OUTLINE}
+    return {name: value for name, value in inputs.items() if value != unset.get(name, UNSET)}
 
 
 class LocalizeConcepts(io.ComfyNode):
@@ -94,11 +95,11 @@ class LocalizeConcepts(io.ComfyNode):
         max_concepts: int,
         seed: int,
         method: str = "conceptexpress",
-        **knobs: Any,
+        **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         localizer, name = method_and_preset(method, preset)
-        changes = changed({**knobs, "count": count or None, "max_concepts": max_concepts or None})
+        changes = changed({**inputs, "count": count or None, "max_concepts": max_concepts or None})
         settings = settings_of(localizer, name, changes, DEFAULTS)
         found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
@@ -121,7 +122,7 @@ def _piece_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "saliency_threshold",
-            PRESETS_OWN,
+            UNSET,
             4.0,
             "Pieces with less than this many times the mean saliency count as background. 0 keeps all pieces.",
             step=0.05,
@@ -130,7 +131,7 @@ def _piece_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "merge_threshold",
-            PRESETS_OWN,
+            UNSET,
             10.0,
             "Larger values merge more pieces, so fewer concepts remain. 0 merges none. In small_grid "
             "the unit is the distance to the background.",
@@ -178,8 +179,8 @@ def _outline_inputs() -> list[Any]:
         make_input(
             io.Combo.Input,
             "outline",
-            options=[PRESETS_OUTLINE, "edges", "smooth"],
-            default=PRESETS_OUTLINE,
+            options=[UNSET_OUTLINE, "edges", "smooth"],
+            default=UNSET_OUTLINE,
             advanced=True,
             tooltip="How masks are drawn at the size of the picture. edges follows the edges of the picture "
             "(preset small_grid). smooth uses the grid alone (preset paper).",
@@ -187,7 +188,7 @@ def _outline_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "neighbour_reach",
-            PRESETS_OWN,
+            UNSET,
             4.0,
             "Distance, in cells of the grid, over which attention is smoothed among neighbours of "
             "similar colour before it is clustered. 0 turns this off.",

@@ -9,7 +9,7 @@ from ..core.localize.methods.attencraft import METHOD
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
-from .localize_concepts import PRESETS_OWN, changed
+from .localize_concepts import UNSET, changed
 from .sockets import CATEGORY, Concepts, lines_of, model_inputs, picture_of, preset_input, seed_input
 
 
@@ -49,7 +49,7 @@ class LocalizeWords(io.ComfyNode):
                 preset_input(
                     io.Float.Input,
                     "margin",
-                    PRESETS_OWN,
+                    UNSET,
                     0.99,
                     "Lead over every other word, from 0 to 1, that a word needs in a cell. Larger "
                     "values give smaller masks.",
@@ -81,10 +81,10 @@ class LocalizeWords(io.ComfyNode):
         words: str,
         preset: str,
         seed: int,
-        **knobs: Any,
+        **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(METHOD.preset(preset), **changed(knobs))
+        settings = replace(METHOD.preset(preset), **changed(inputs))
         found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()

@@ -24,8 +24,8 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
 
 
 def test_margin_and_fill_reach_the_method(call, sockets, image):
-    def cells(**knobs):
-        concepts = call(LocalizeWords, **sockets, image=image, words="cat, rocket", **knobs)[0]
+    def cells(**inputs):
+        concepts = call(LocalizeWords, **sockets, image=image, words="cat, rocket", **inputs)[0]
         return int(concepts.masks.sum())
 
     plain = cells(margin=0.0)
