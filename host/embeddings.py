@@ -48,7 +48,8 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     try:
         relative = folders.safe_name(wanted, "embedding name")
     except folders.BadNameError as error:
-        raise folders.BadNameError(f"{missing_embedding(name)}; {error}") from error
+        said = missing_embedding(name)
+        raise folders.BadNameError(said if said.endswith(")") else f"{said}; {error}") from error
     searched = list(dict.fromkeys([*extra_folders, *folders.current().models.get("embeddings", ())]))
     for folder in searched:
         found = [folder / relative, *sorted(folder.rglob(relative.name))]

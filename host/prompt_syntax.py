@@ -16,6 +16,7 @@ KEYWORD = "embedding:"
 MOST_NESTED = 100
 BRACKET_WEIGHT = 1.1
 
+_HALF = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r"\\[()]|[()]")
 _ESCAPED = re.compile(r"\\([()])")
 _ANY_KEYWORD = re.compile(KEYWORD, re.IGNORECASE)
@@ -47,8 +48,11 @@ def read_syntax(text: str) -> list[Part]:
 
     Raises ``ValueError`` for ``embedding:`` where ComfyUI would read it as letters (behind a comma or a quotation
     mark, in square brackets, in capitals) or as a word with a weight, for a missing name, for a weight that is not
-    finite, and for brackets nested deeper than :data:`MOST_NESTED`.
+    finite, for brackets nested deeper than :data:`MOST_NESTED`, and for halves of characters.
     """
+    half = _HALF.search(text)
+    if half is not None:
+        raise ValueError(f"the prompt has half of a character, {shown(half[0])}, which no tokenizer reads; take it out")
     return [part for piece, weight in _weighted(text) for part in _parts(_ESCAPED.sub(r"\1", piece), weight)]
 
 

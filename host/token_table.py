@@ -19,6 +19,9 @@ from ..core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
 from ..core.messages import shown
 from .prompt_syntax import Part, Reference
 
+LETTERS_OF_A_TOKEN = 128
+"""More than any token of a byte-pair vocabulary has."""
+
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
 
@@ -102,9 +105,12 @@ def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> 
     Raises :class:`~..core.backbone.TextTooLongError` for a text that does not fit.
     """
     length = int(tokenizer.model_max_length)
+    letters = sum(len(sign) for part in parts if not isinstance(part, Reference) for sign in part.text.split())
+    if letters > LETTERS_OF_A_TOKEN * length:  # cutting a megabyte into tokens takes half a minute
+        raise TextTooLongError(f"the text has {letters} letters and this model reads {length - 2} tokens: shorten it")
     pieces = tuple(pieces_of(parts, tokenizer, sizes))
     if len(pieces) > length - 2:
-        begins = "".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
+        begins = " ".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
         raise TextTooLongError(
             f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
             f"shorten it by {len(pieces) - length + 2} (it begins {shown(begins[:60])})"
