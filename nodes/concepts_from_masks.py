@@ -11,7 +11,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, Concepts, model_inputs, picture_of, seed_input
+from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, model_inputs, picture_of, seed_input, text_under
 
 
 class ConceptsFromMasks(io.ComfyNode):
@@ -33,7 +33,7 @@ class ConceptsFromMasks(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model that will learn the concepts."),
-                io.Image.Input("image", tooltip="The picture. The node reads the first picture of a batch."),
+                io.Image.Input("image", tooltip=f"The picture. {OF_A_BATCH}"),
                 io.Mask.Input("masks", tooltip="One mask for each concept; 1 is inside."),
                 io.String.Input(
                     "names", default="", tooltip="One name for each mask, separated by commas. Empty gives 1, 2, 3 ..."
@@ -80,5 +80,6 @@ class ConceptsFromMasks(io.ComfyNode):
         progress = start_progress(cls.hidden.unique_id)
         found = localize_masks(backbone, picture, masks, localizer.preset(name), seed, named, target, progress)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, overlay, ui=shown)

@@ -13,14 +13,17 @@ from ..host.schema import io, make_input, make_schema, ui
 from ..host.unfinished import unfinished
 from .sockets import (
     CATEGORY,
+    OF_A_BATCH,
     ConceptPictures,
     Concepts,
     ConceptTokens,
+    first_only,
     model_inputs,
     picture_of,
     preset_input,
     reads,
     seed_input,
+    text_under,
 )
 
 
@@ -44,7 +47,7 @@ class LearnConceptTokens(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model to learn on."),
-                io.Image.Input("image", tooltip="The picture that the concepts were found in."),
+                io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
                 Concepts.Input(
                     "concepts",
                     tooltip="The concepts to learn, from Localize Concepts, Edit Concepts or Concepts From Masks.",
@@ -108,10 +111,9 @@ class LearnConceptTokens(io.ComfyNode):
                 store=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
-        shown: Any = ui.PreviewImage(plot, cls=cls)
-        if "set_aside" in tokens.metadata:
-            why = f"a kept state was wrong and is set aside, the training started anew: {tokens.metadata['set_aside']}"
-            shown = shown.as_dict() | ui.PreviewText(why).as_dict()
+        aside = tokens.metadata.get("set_aside", "")
+        why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
+        shown = ui.PreviewImage(plot, cls=cls).as_dict() | text_under(why, first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 

@@ -11,7 +11,7 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, Concepts, picture_of, preset_input, reads, seed_input
+from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, picture_of, preset_input, reads, seed_input, text_under
 
 UNSET = -1.0
 """Keeps the preset's value, where 0 has a meaning of its own."""
@@ -52,7 +52,9 @@ class LocalizeConcepts(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model whose self-attention is clustered."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model. It encodes the empty prompt."),
                 io.Vae.Input("vae", tooltip="The autoencoder of that model."),
-                io.Image.Input("image", tooltip="The picture to take apart, at a size that suits the model."),
+                io.Image.Input(
+                    "image", tooltip=f"The picture to take apart, at a size that suits the model. {OF_A_BATCH}"
+                ),
                 io.Combo.Input(
                     "preset",
                     options=preset_names(),
@@ -103,7 +105,8 @@ class LocalizeConcepts(io.ComfyNode):
         settings = settings_of(localizer, name, changes, DEFAULTS)
         found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
 
 

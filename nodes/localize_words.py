@@ -10,7 +10,18 @@ from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.schema import io, make_input, make_schema, ui
 from .localize_concepts import UNSET, changed
-from .sockets import CATEGORY, Concepts, lines_of, model_inputs, picture_of, preset_input, seed_input
+from .sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    Concepts,
+    first_only,
+    lines_of,
+    model_inputs,
+    picture_of,
+    preset_input,
+    seed_input,
+    text_under,
+)
 
 
 class LocalizeWords(io.ComfyNode):
@@ -32,7 +43,7 @@ class LocalizeWords(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 *model_inputs("The model whose attention is read."),
-                io.Image.Input("image", tooltip="The picture, at a size that suits the model."),
+                io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
                 io.String.Input(
                     "words",
                     default="cat, dog",
@@ -87,5 +98,6 @@ class LocalizeWords(io.ComfyNode):
         settings = replace(METHOD.preset(preset), **changed(inputs))
         found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
         overlay = concept_overlay(picture, found)
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -12,7 +12,17 @@ from ..host.adapters import at_work, backbone_of
 from ..host.concept_pictures import concept_overlay
 from ..host.drawing import side_by_side
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, ConceptPictures, Concepts, model_inputs, picture_of, seed_input
+from .sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    ConceptPictures,
+    Concepts,
+    first_only,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
 
 
 class MatchConcepts(io.ComfyNode):
@@ -34,9 +44,9 @@ class MatchConcepts(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 *model_inputs("The model that looks at both pictures."),
-                io.Image.Input("image", tooltip="The first picture. Its concepts give the names."),
+                io.Image.Input("image", tooltip=f"The first picture. Its concepts give the names. {OF_A_BATCH}"),
                 Concepts.Input("concepts", tooltip="The concepts of the first picture."),
-                io.Image.Input("other_image", tooltip="Another picture of the same things."),
+                io.Image.Input("other_image", tooltip=f"Another picture of the same things. {OF_A_BATCH}"),
                 Concepts.Input(
                     "other_concepts",
                     tooltip="The concepts of the other picture, at least as many as in the first. Concepts "
@@ -85,5 +95,6 @@ class MatchConcepts(io.ComfyNode):
             f"<{name}>: the other picture's <{former}>, alike {cosine:.2f} of 1"
             for name, former, cosine in zip(concepts.names, found.former, found.cosines.tolist(), strict=True)
         ]
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText("\n".join(lines)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(*lines, first_only(image=image, other_image=other_image))
         return io.NodeOutput((*more, found.source), found.source.concepts, overlay, ui=shown)

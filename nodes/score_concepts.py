@@ -16,7 +16,18 @@ from ..host.evaluation import SourceSettings, evaluate
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.score_reports import describe_scores, save_reports, scores_csv, scores_json
-from .sockets import CATEGORY, ConceptPrototypes, Concepts, ConceptTokens, model_inputs, picture_of, seed_input
+from .sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    ConceptPrototypes,
+    Concepts,
+    ConceptTokens,
+    first_only,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
 
 CLASSIFY = ("each picture", "mean of pictures")
 
@@ -45,7 +56,7 @@ class ScoreConcepts(io.ComfyNode):
                 io.ClipVision.Input(
                     "clip_vision", tooltip="The picture encoder, from Load CLIP Vision or Load Lab CLIP Vision."
                 ),
-                io.Image.Input("image", tooltip="The picture that the concepts were found in."),
+                io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
                 Concepts.Input(
                     "concepts", tooltip="The concepts that the tokens were learnt from. Their masks give the sources."
                 ),
@@ -138,7 +149,8 @@ class ScoreConcepts(io.ComfyNode):
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)
         sheet = score_sheet(done)
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | ui.PreviewText(describe_scores(done.scores)).as_dict()
+        shown = ui.PreviewImage(sheet, cls=cls).as_dict()
+        shown |= text_under(describe_scores(done.scores), first_only(image=image))
         return io.NodeOutput(sheet, *texts.values(), done.sources.movedim(1, -1), done.all_pictures(), ui=shown)
 
     @classmethod

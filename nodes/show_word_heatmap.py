@@ -1,18 +1,19 @@
 """Show Word Heatmap."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ..core import types
 from ..core.attribute.heatmap import normalise as normalised
-from ..core.attribute.places import word_heatmaps_of_places
+from ..core.attribute.places import word_heatmaps_of_pieces
 from ..host import captures
 from ..host.heat_pictures import heat_grid, heat_sheet, target_size
 from ..host.prompts import check_marks
-from ..host.sampled_text import read_sampled, wanted_words
+from ..host.sampled_text import describe_columns, pieces_of, read_conditioning, read_text, wanted_words
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of
+from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of, text_under
 
 
 class ShowWordHeatmap(io.ComfyNode):
@@ -38,7 +39,11 @@ class ShowWordHeatmap(io.ComfyNode):
                     "samples", tooltip="The latent that the sampler returned. It makes this node wait for the sampler."
                 ),
                 io.String.Input(
-                    "text", default="", multiline=True, tooltip="The positive prompt, exactly as it was sampled."
+                    "text",
+                    default="",
+                    multiline=True,
+                    tooltip="The positive prompt, exactly as it was sampled. With conditioning: the prompts that the "
+                    "CONDITIONING was made from, one on each line.",
                 ),
                 io.String.Input(
                     "words",
@@ -62,6 +67,13 @@ class ShowWordHeatmap(io.ComfyNode):
                 ),
                 io.Image.Input("image", optional=True, tooltip="The decoded picture, shown below the maps."),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompt uses."),
+                io.Conditioning.Input(
+                    "conditioning",
+                    optional=True,
+                    tooltip="The positive CONDITIONING that was sampled. Connect it when the CONDITIONING differs from "
+                    "the text: after ConditioningConcat, ConditioningAverage or ConditioningCombine, or with weights "
+                    "of another pack. The node says in which columns it found the words.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -84,15 +96,20 @@ class ShowWordHeatmap(io.ComfyNode):
         per_cell: bool,
         image: Tensor | None = None,
         tokens: types.ConceptTokens | None = None,
+        conditioning: Sequence[Sequence[Any]] | None = None,
     ) -> io.NodeOutput:
         check_marks(text, tokens)
         run, note = capture.run_of(samples["samples"])
-        read, context = read_sampled(clip, text, tokens.placeholders() if tokens else {})
-        parts = run.parts_about(context)
-        wanted = wanted_words(lines_of(words), read)
+        placeholders = tokens.placeholders() if tokens else {}
+        if conditioning is None:
+            sampled = read_text(clip, text, placeholders)
+        else:
+            sampled = read_conditioning(clip, conditioning, text, placeholders)
+        pieces = pieces_of(run, sampled)
+        wanted = wanted_words(lines_of(words), sampled)
         size = target_size(image, samples["samples"])
-        shares = word_heatmaps_of_places(parts, run.latent_size, read, wanted, size, per_cell=per_cell)
+        shares = word_heatmaps_of_pieces(pieces, run.latent_size, wanted, size, per_cell=per_cell)
+        note = " ".join(filter(None, (note, describe_columns(sampled, wanted))))
         heat = normalised(shares, normalise)  # type: ignore[arg-type]
-        shown = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict()
-        said = shown | ui.PreviewText(note).as_dict() if note else shown
+        said = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict() | text_under(note)
         return io.NodeOutput(heat_grid(heat, wanted, image), heat.flatten(0, 1).clamp(0, 1), ui=said)

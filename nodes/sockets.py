@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..host.schema import io, make_input
+from ..host.schema import io, make_input, ui
 
 CATEGORY = "Concept Atelier"
 
@@ -16,6 +16,9 @@ ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1
+OF_A_BATCH = "The node reads the first picture of a batch."
+"""What tooltips of IMAGE inputs say; :func:`first_only` says it where there was more than one."""
+
 READS = "atelier_reads"
 """The option of an input that tells our scripts which value reads as which word."""
 
@@ -64,6 +67,18 @@ def picture_of(image: Tensor) -> Tensor:
         )
     picture = image[:1, ..., :3].movedim(-1, 1).float()
     return picture.expand(-1, 3, -1, -1).clone()
+
+
+def text_under(*lines: str) -> dict[str, Any]:
+    """What a node shows as text under it: the lines that are not empty; nothing without any."""
+    said = "\n".join(line for line in lines if line)
+    return ui.PreviewText(said).as_dict() if said else {}
+
+
+def first_only(**images: Tensor) -> str:
+    """That only the first picture of a batch was read, by the names of inputs; "" where each has one."""
+    counts = {name: len(image) for name, image in images.items() if len(image) > 1}
+    return " ".join(f"Of the {count} pictures of {name}, the first was read." for name, count in counts.items())
 
 
 def lines_of(text: str) -> list[str]:

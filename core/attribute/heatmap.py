@@ -46,11 +46,11 @@ def word_heatmaps(
     if not words:
         raise ValueError("give at least one word")
     attention = maps.combined_cross(size, weights, mode)
-    places = [[position for run in find_word(text, word) for position in run] for word in words]
+    places = [list(dict.fromkeys(at for run in find_word(text, word) for at in run)) for word in words]
     heat = torch.stack([attention[:, maps.columns(place)].mean(1) for place in places])
     if not per_cell:
         return heat
-    own = attention[:, maps.columns([token.position for token in text.tokens])].sum(1)
+    own = attention[:, maps.columns(list(dict.fromkeys(token.position for token in text.tokens)))].sum(1)
     return heat / own.clamp_min(torch.finfo(own.dtype).tiny)
 
 

@@ -116,8 +116,7 @@ def test_guiders_of_custom_sampling(parts_of, capture, encode):
     for chosen in found.values():
         assert [part.place.height for part in chosen.parts] == [SIZE[0]]
         assert len(chosen.parts_about(texts[0][0][0])) == 1
-        with pytest.raises(ValueError, match="not the text that was sampled"):
-            chosen.parts_about(texts[1][0][0])
+        assert chosen.parts_about(texts[1][0][0]) == []
 
 
 def test_the_first_step_alone_gives_the_same_maps_whatever_the_guidance(parts_of, capture, sample, encode):
