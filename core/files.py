@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from .messages import listed, shown
 from .types import Change, ConceptTokens, Erasure, LowRank
 from .writing import atomic_write
 
@@ -27,12 +28,12 @@ def embedding_tensors(tokens: ConceptTokens, name: str) -> tuple[dict[str, Tenso
     Raises ``ValueError`` for a name that is not among the tokens and for vectors that are not finite.
     """
     if name not in tokens.vectors:
-        raise ValueError(f"there is no token {name!r}; there are {', '.join(tokens.names) or 'none'}")
+        raise ValueError(f"there is no token {shown(name)}; there are {listed(tokens.names) or 'none'}")
     vectors = tokens.vectors[name]
     single = len(vectors) == 1
     tensors = {SINGLE_KEY if single else key: rows.detach().float().cpu() for key, rows in vectors.items()}
     for key, rows in tensors.items():
-        _check_rows(rows, f"token {name!r}, {key}")
+        _check_rows(rows, f"token {shown(name)}, {key}")
     metadata = {"format": "concept-atelier token", "name": name, "family": tokens.family, "encoders": ",".join(vectors)}
     return tensors, dict(tokens.metadata) | metadata
 
@@ -82,7 +83,7 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
     for path, tokens in zip(paths, loaded, strict=True):
         name = tokens.names[0]
         if name in vectors:
-            raise ValueError(f"{path} holds another token called {name!r}; load them apart")
+            raise ValueError(f"{path} holds another token called {shown(name)}; load them apart")
         vectors[name] = tokens.vectors[name]
     return ConceptTokens(vectors, loaded[0].family, metadata=loaded[0].metadata)
 
@@ -192,7 +193,7 @@ def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: P
     if len(widths) == 1 and len(tensors) == 1:
         return [(next(iter(widths)), next(iter(tensors)))]
     wanted = " and ".join(widths) + (f" or a single {SINGLE_KEY}" if len(widths) == 1 else "")
-    found = ", ".join(list(tensors)[:5]) or "nothing"
+    found = listed(tensors, 5) or "nothing"
     raise ValueError(f"{path} is no token file for this model: it holds {found}, expected {wanted}")
 
 

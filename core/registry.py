@@ -5,6 +5,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
+from .messages import shown
+
 
 def collect(package: str | None, attribute: str, *modules: str) -> Mapping[str, Any]:
     """The records that modules define, by their names, in the order given.
@@ -20,6 +22,6 @@ def collect(package: str | None, attribute: str, *modules: str) -> Mapping[str, 
     for module in modules:
         record = getattr(import_module(f".{module}", package), attribute)
         if record.name in records:
-            raise ValueError(f"{module} and another module both define a record called {record.name!r}")
+            raise ValueError(f"{module} and another module both define a record called {shown(record.name)}")
         records[record.name] = record
     return MappingProxyType(records)

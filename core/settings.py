@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from typing import Any, TypeVar
 
+from .messages import listed, shown
+
 T = TypeVar("T")
 
 
@@ -15,7 +17,7 @@ def setting(default: T, text: str) -> T:
 def preset_of(record: Any, name: str) -> Any:
     """A record's preset. Raises ``ValueError`` for a name it does not have, listing those it has."""
     if name not in record.presets:
-        raise ValueError(f"{record.name} has no preset {name!r}; it has {', '.join(record.presets)}")
+        raise ValueError(f"{record.name} has no preset {shown(name)}; it has {listed(record.presets)}")
     return record.presets[name]
 
 

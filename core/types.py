@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from .messages import listed
+
 Outline = Literal["smooth", "edges"]
 
 
@@ -48,7 +50,7 @@ class Concepts:
                 f"do not fit masks {tuple(self.masks.shape)}"
             )
         if len(set(self.names)) != n:
-            raise ValueError(f"concept names must differ, got {', '.join(self.names)}")
+            raise ValueError(f"concept names must differ, got {listed(self.names)}")
 
     def __len__(self) -> int:
         return len(self.names)

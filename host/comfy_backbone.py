@@ -23,6 +23,7 @@ from ..core.backbone import (
     Tap,
     TokenizedText,
 )
+from ..core.messages import listed
 from ..core.schedule import DiffusionSchedule
 from ..core.types import LowRank
 from .comfy_encoding import encode, text_widths, word_vectors
@@ -42,6 +43,7 @@ from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
 from .comfy_weights import attention_weights, key_value_weights
 from .pictures import crop_to_multiple
+from .progress import check_interrupt
 from .weight_patches import check_changes
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
@@ -131,6 +133,7 @@ class ComfyBackbone:
         return tokenized(self.clip, text, placeholders or {})
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+        check_interrupt()
         _, clip = self._in_force()
         return encode(_given(clip, "CLIP"), texts, placeholders or {})
 
@@ -138,6 +141,7 @@ class ComfyBackbone:
         return word_vectors(self.clip, word)
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        check_interrupt()
         patcher, sigma = self._load(latent), self._sigma(latent, timestep, conditioning)
         levels = sigma.view(-1, 1, 1, 1)
         noisy = latent.to(patcher.load_device, torch.float32) * (1 + levels**2).sqrt()
@@ -247,7 +251,7 @@ class ComfyBackbone:
         if "pooled_output" not in conditioning.extras:
             raise ValueError(
                 f"{SUPPORTED[self.family]} needs the pooled text; its conditioning has "
-                f"{', '.join(conditioning.extras) or 'no'} extras"
+                f"{listed(conditioning.extras) or 'no'} extras"
             )
         height, width = (side * self.latent_downscale for side in noisy.shape[-2:])
         inputs["y"] = self.model.model.encode_adm(

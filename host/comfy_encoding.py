@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning, Placeholders
+from ..core.encoding_checks import check_encoded
 from ..core.messages import shown
 from .comfy_gradients import saving_copies, wants_gradients
 from .comfy_parts import encoder_names, word_table
@@ -36,7 +37,10 @@ def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Condi
     with saving_copies() if wants_gradients() else nullcontext(), _hearing_pooled(clip) as heard:
         context, pooled = clip.encode_from_tokens(_as_one(readings), return_pooled=True)
     extras = {} if pooled is None else {"pooled_output": _of_first_chunks(heard[-1], readings).to(pooled.device)}
-    return Conditioning(context.reshape(len(texts), -1, context.shape[-1]), extras)
+    context = context.reshape(len(texts), -1, context.shape[-1])
+    if not wants_gradients():  # a training looks at its loss
+        check_encoded(context, texts, placeholders)
+    return Conditioning(context, extras)
 
 
 def _as_one(readings: Sequence[Reading]) -> dict[str, list[Any]]:
@@ -68,7 +72,10 @@ def _hearing_pooled(clip: Any) -> Iterator[list[Tensor]]:
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
     """CONDITIONING of one prompt, with the hooks and schedules that hang on the CLIP."""
     _check(clip, placeholders)
-    return clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+    encoded = clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+    for context, _ in encoded:
+        check_encoded(context, [text] * len(context), placeholders)
+    return encoded
 
 
 def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core.backbone import Placeholders, Token, TokenizedText
+from ..core.messages import shown
 from .comfy_parts import encoder_names, word_table
 from .prompt_syntax import KEYWORD, bare_name, missing_embedding, read_syntax, refuse_letters, with_marks
 from .token_table import read_pieces
@@ -164,7 +165,9 @@ def _placed(chunks: list[list[tuple[Any, float]]], pieces: list[tuple[int | None
             elif isinstance(entry, int) and entry == end:
                 break
             else:
-                raise ValueError(f"the tokenizer cuts {coming[1].text!r} in its own way: words cannot be told apart")
+                raise ValueError(
+                    f"the tokenizer cuts {shown(coming[1].text)} in its own way: words cannot be told apart"
+                )
         position += len(chunk)
     if coming is not None:
-        raise ValueError(f"{coming[1].text!r} did not fit into the prompt")
+        raise ValueError(f"{shown(coming[1].text)} did not fit into the prompt")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..core.attention.selection import Kind
 from ..core.backbone import AttentionWeight, KeyValueWeight
+from ..core.messages import listed
 from ..core.types import Change, Erasure, LowRank
 from .attention_taps import ROLES
 from .comfy_names import PREFIX, attention_keys, cross_attention_keys
@@ -57,7 +58,7 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in factors})
     refused = {keys[name] for name in factors} - set(clone.add_patches(patches, strength))
     if refused:
-        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")
+        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {listed(sorted(refused)[:3])}")
     return clone
 
 
@@ -89,7 +90,7 @@ def _check(factors: Mapping[str, Change], keys: Mapping[str, str], patcher: Any,
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
     unknown = [name for name in factors if name not in keys]
     if unknown:
-        raise ValueError(f"{foreign}: this one has no {', '.join(unknown[:3])}")
+        raise ValueError(f"{foreign}: this one has no {listed(unknown[:3])}")
     state = patcher.model.state_dict()
     shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
     for name, factor in factors.items():

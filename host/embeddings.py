@@ -56,7 +56,7 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
         match = next((p for p in found if p.is_file() and p.parts[-len(relative.parts) :] == relative.parts), None)
         if match is not None:
             return match
-    looked = ", ".join(map(str, searched)) or "no folder"
+    looked = listed(map(str, searched), letters=300) or "no folder"
     files = sorted(path.relative_to(folder) for folder in searched for path in folder.rglob("*.safetensors"))
     there = listed((file.with_suffix("").as_posix() for file in files), most=5) or "none"
     raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}, where there is {there}")

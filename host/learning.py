@@ -10,6 +10,7 @@ from ..core import settings
 from ..core.backbone import Backbone
 from ..core.learn.engine.settings import LearnSettings, OnStep
 from ..core.learn.registry import METHODS
+from ..core.messages import listed, shown
 from ..core.types import ConceptTokens
 from .progress import start_progress
 from .token_previews import MOST, captioned, draw_tokens
@@ -69,8 +70,8 @@ def parse_words(text: str, names: Sequence[str], said: str = "start words") -> d
         name, equals, word = (part.strip() for part in entry.partition("="))
         name = name.strip("<>")
         if not equals or not word:
-            raise ValueError(f"{said} are written as concept=word, separated by commas; got {entry!r}")
+            raise ValueError(f"{said} are written as concept=word, separated by commas; got {shown(entry)}")
         if name not in names:
-            raise ValueError(f"{said} name a concept {name!r}; there are {', '.join(names)}")
+            raise ValueError(f"{said} name a concept {shown(name)}; there are {listed(names)}")
         words[name] = word
     return words

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.backbone import Conditioning
 from ..core.compose.guiders import ClassifierFree, Guider
+from ..core.messages import listed, shown
 from ..core.schedule import sigmas_of, timestep_of_sigma
 from .conditioning import from_comfy, join, with_rows
 from .diffusers_backbone import DiffusersBackbone
@@ -23,6 +24,8 @@ Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
 
 _SEEDS = 2**64
+MOST_INDEX = 65535
+"""Of ``batch_index``: every draw up to the greatest is made."""
 
 
 def sample(
@@ -63,7 +66,7 @@ def sample(
             conditionings that are not supported, and a model that gives values that are not finite.
     """
     if sampler_name not in SAMPLERS:
-        raise ValueError(f"sampler {sampler_name!r} is not supported headless; use {', '.join(SAMPLERS)}")
+        raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
     start = _checked(latent, model)
     table = sigmas_of(model.alphas_cumprod.double())
     levels = noise_levels(scheduler, table, steps, denoise)
@@ -133,6 +136,10 @@ def prepare_noise(latent: Latent, seed: int) -> Tensor:
     if latent.get("batch_index") is None:
         return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
     indices = [int(index) for index in latent["batch_index"]]
+    if len(indices) != len(samples) or min(indices) < 0 or max(indices) > MOST_INDEX:
+        raise ValueError(
+            f"batch_index is {shown(indices)}, expected a number of 0..{MOST_INDEX} for each of {len(samples)} latents"
+        )
     draws = [torch.randn(samples.shape[1:], generator=generator) for _ in range(max(indices) + 1)]
     return torch.stack([draws[index] for index in indices])
 
@@ -153,11 +160,26 @@ def _prepare(
 ) -> tuple[Guided, ExitStack]:
     """The guided model, and a context in which the model's captures listen."""
     backbone = DiffusersBackbone(model)
-    given = from_comfy(positive, "positive")
+    given = _fitting(from_comfy(positive, "positive"), model, "positive")
     guider = ClassifierFree(cfg)
-    other = with_rows(from_comfy(negative, "negative"), rows, "negative") if guider.needs_negative else None
+    other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
+    other = None if other is None else with_rows(other, rows, "negative")
     guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table)
     return guided, _listening(backbone, given)
+
+
+def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
+    """The conditioning, when this model can read it. Raises ``ValueError`` for that of another model."""
+    width, reads = conditioning.context.shape[-1], model.unet.config.cross_attention_dim
+    reads = reads if isinstance(reads, int) else reads[0]  # some files say it of every block
+    if width != reads:
+        raise ValueError(
+            f"{name} is {width} wide and this {model.family} model reads {reads}: it was encoded for another model; "
+            "encode the prompt with the CLIP of the same loader"
+        )
+    if not bool(torch.isfinite(conditioning.context).all()):
+        raise ValueError(f"{name} holds NaN or infinite values; check the node that made it")
+    return conditioning
 
 
 def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
-from ..core.messages import shown
+from ..core.messages import listed, shown
 from .prompt_syntax import Part, Reference
 
 LETTERS_OF_A_TOKEN = 128
@@ -80,7 +80,7 @@ def check_widths(widths: Mapping[str, int], placeholders: Placeholders) -> None:
     for name, width in widths.items():
         for key, vectors in placeholders.items():
             if name not in vectors:
-                raise ValueError(f"{key} has vectors for {', '.join(vectors) or 'nothing'}; this model needs {name}")
+                raise ValueError(f"{key} has vectors for {listed(vectors) or 'nothing'}; this model needs {name}")
             if vectors[name].shape[-1] != width:
                 raise ValueError(
                     f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.backbone import AttentionWeight
+from ..core.messages import listed
 from ..core.types import Change, LowRank
 
 
@@ -29,7 +30,7 @@ def check_patch(module: nn.Module, patch: WeightPatch) -> None:
     weights = dict(module.named_parameters())
     unknown = [name for name in patch.factors if name not in weights]
     if unknown:
-        raise ValueError(f"the patch changes weights this model does not have: {', '.join(unknown[:5])}")
+        raise ValueError(f"the patch changes weights this model does not have: {listed(unknown[:5])}")
     for name, factor in patch.factors.items():
         want = weights[name].shape
         broken = isinstance(factor, LowRank) and factor.up.shape[1] != factor.down.shape[0]
@@ -43,7 +44,7 @@ def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWei
     unknown = [name for name in changes if name not in shapes]
     if unknown:
         raise ValueError(
-            f"the model has no attention weights {', '.join(unknown[:3])}; what was trained belongs to another model"
+            f"the model has no attention weights {listed(unknown[:3])}; what was trained belongs to another model"
         )
     for name, factor in changes.items():
         up, down = tuple(factor.up.shape), tuple(factor.down.shape)

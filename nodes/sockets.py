@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..host.pictures import check_range
 from ..host.schema import io, make_input, ui
 
 CATEGORY = "Concept Atelier"
@@ -58,13 +59,14 @@ def picture_of(image: Tensor) -> Tensor:
     """The first picture of an IMAGE (B, H, W, C) as (1, 3, H, W); transparency is left out, grey becomes RGB.
 
     Raises:
-        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels.
+        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels in 0..1.
     """
     if image.ndim != 4 or len(image) == 0 or image.shape[-1] not in (1, 3, 4):
         raise ValueError(
             f"an IMAGE must be (pictures, height, width, 1, 3 or 4 channels), got {tuple(image.shape)}; "
             "connect the output of Load Image"
         )
+    check_range(image[:1])
     picture = image[:1, ..., :3].movedim(-1, 1).float()
     return picture.expand(-1, 3, -1, -1).clone()
 

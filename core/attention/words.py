@@ -3,6 +3,7 @@
 import unicodedata
 
 from ..backbone import TokenizedText
+from ..messages import listed, shown
 
 
 def words_of(text: TokenizedText) -> list[tuple[str, tuple[int, ...]]]:

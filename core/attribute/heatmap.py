@@ -11,6 +11,7 @@ from ..attention.resize import Mode
 from ..attention.selection import Grid
 from ..attention.words import find_word
 from ..backbone import TokenizedText
+from ..messages import shown
 
 Normalise = Literal["relative", "absolute"]
 
@@ -63,7 +64,7 @@ def normalise(heat: Tensor, how: Normalise = "relative") -> Tensor:
     if how == "absolute":
         return heat
     if how != "relative":
-        raise ValueError(f"heat maps are normalised 'relative' or 'absolute', got {how!r}")
+        raise ValueError(f"heat maps are normalised 'relative' or 'absolute', got {shown(how)}")
     low, high = heat.amin((-2, -1), keepdim=True), heat.amax((-2, -1), keepdim=True)
     span = high - low
     return torch.where(span > 0, (heat - low) / span.clamp_min(torch.finfo(heat.dtype).tiny), torch.zeros_like(heat))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ..messages import listed, shown
 from ..registry import collect
 from .localizer import Localizer
 
@@ -31,6 +32,6 @@ def method_and_preset(method: str, preset: str) -> tuple[Localizer, str]:
     """
     name, preset = _SAVED.get((method, preset), (method, preset))
     if name not in METHODS:
-        raise ValueError(f"there is no method {name!r} of localising; there are {', '.join(METHODS)}")
+        raise ValueError(f"there is no method {shown(name)} of localising; there are {listed(METHODS)}")
     METHODS[name].preset(preset)
     return METHODS[name], preset

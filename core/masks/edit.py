@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from ..clustering.components import grow as add_neighbours
+from ..messages import listed, plain, shown
 from ..types import Concepts
 from .from_masks import attention_targets, mask_targets
 
 NAME = re.compile(r"[\w-]+")
+LONGEST_NAME = 100
 
 
 def parse_names(text: str) -> list[str]:
@@ -50,7 +52,7 @@ def drop(concepts: Concepts, names: str, gone: Collection[str] = ()) -> Concepts
     """All but the concepts named. Raises ``ValueError`` if none would be left."""
     dropped = set(_indices(concepts, parse_names(names), gone))
     if len(dropped) == len(concepts):
-        raise ValueError(f"dropping {names} would leave no concept; there are {_known(concepts)}")
+        raise ValueError(f"dropping {plain(names)} would leave no concept; there are {_known(concepts)}")
     return concepts.pick([i for i in range(len(concepts)) if i not in dropped])
 
 
@@ -65,7 +67,7 @@ def merge(concepts: Concepts, groups: str, gone: Collection[str] = ()) -> Concep
     members = [i for group in joined for i in group]
     if len(set(members)) != len(members):
         twice = sorted({concepts.names[i] for i in members if members.count(i) > 1})
-        raise ValueError(f"{', '.join(twice)} is mentioned twice in {groups!r}; a concept belongs to one group")
+        raise ValueError(f"{listed(twice)} is mentioned twice in {shown(groups)}; a concept belongs to one group")
     for group in joined:
         concepts = _with_union(concepts, group)
     swallowed = {i for group in joined for i in group[1:]}
@@ -76,7 +78,7 @@ def rename(concepts: Concepts, changes: str, gone: Collection[str] = ()) -> Conc
     """``"1=cat, 2=dog"``; swapping names is fine. Raises ``ValueError`` for names that no ``<name>`` can hold."""
     pairs = [part.split("=") for part in parse_names(changes)]
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"write changes as old=new, separated by commas; got {changes!r}")
+        raise ValueError(f"write changes as old=new, separated by commas; got {shown(changes)}")
     names = list(concepts.names)
     for old, new in pairs:
         name = check_name(new.strip().strip("<>"))
@@ -87,8 +89,10 @@ def rename(concepts: Concepts, changes: str, gone: Collection[str] = ()) -> Conc
 
 def check_name(name: str) -> str:
     """The name, if it can stand in a prompt as ``<name>``."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a concept; use letters, digits, - and _ only")
+    if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"{shown(name)} cannot name a concept; use letters, digits, - and _ only, at most {LONGEST_NAME} of them"
+        )
     return name
 
 
@@ -100,11 +104,11 @@ def grow(concepts: Concepts, cells: int, names: str = "") -> Concepts:
     """
     chosen = _indices(concepts, parse_names(names)) or list(range(len(concepts)))
     masks = concepts.masks.clone()
-    for _ in range(abs(cells)):
+    for _ in range(min(abs(cells), sum(concepts.grid))):
         masks = _grown(masks, concepts.targets, chosen) if cells > 0 else _shrunk(masks, chosen)
     empty = [concepts.names[i] for i in chosen if not masks[i].any()]
     if empty:
-        raise ValueError(f"shrinking by {-cells} cells leaves nothing of {', '.join(empty)}; use fewer")
+        raise ValueError(f"shrinking by {-cells} cells leaves nothing of {listed(empty)}; use fewer")
     return replace(concepts, masks=masks)
 
 
@@ -160,9 +164,9 @@ def _shrunk(masks: Tensor, chosen: Sequence[int]) -> Tensor:
 def _indices(concepts: Concepts, names: Sequence[str], gone: Collection[str] = ()) -> list[int]:
     unknown = [name for name in names if name not in concepts.names and name not in gone]
     if unknown:
-        raise ValueError(f"no concept is called {', '.join(unknown)}; there are {_known(concepts)}")
+        raise ValueError(f"no concept is called {listed(unknown)}; there are {_known(concepts)}")
     return [concepts.names.index(name) for name in names if name in concepts.names]
 
 
 def _known(concepts: Concepts) -> str:
-    return ", ".join(concepts.names) or "none"
+    return listed(concepts.names) or "none"

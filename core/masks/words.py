@@ -18,6 +18,7 @@ from ..attention.selection import Grid, Selection
 from ..attention.stretch import minmax
 from ..attention.words import find_word, spelling
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
+from ..messages import shown
 from ..types import Outline
 
 
@@ -66,7 +67,7 @@ class WordSettings:
         if self.affinity_power < 0 or not self.cross_power > 0 or not 0 <= self.margin < 1:
             raise ValueError("affinity_power must be 0 or more, cross_power above 0, margin from 0 to below 1")
         if self.template.count("{}") != 1:
-            raise ValueError(f"a template needs exactly one {{}} where the words go, got {self.template!r}")
+            raise ValueError(f"a template needs exactly one {{}} where the words go, got {shown(self.template)}")
 
 
 PRESETS: Mapping[str, WordSettings] = {

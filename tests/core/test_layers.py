@@ -13,7 +13,7 @@ MOST_FILES = 25
 LEVELS = {
     "core": (
         ("types", "settings", "assignment", "messages", "pictures", "writing"),
-        ("schedule", "registry", "files", "json_texts"),
+        ("schedule", "registry", "files", "json_texts", "encoding_checks"),
         ("backbone",),
         ("attention", "clustering", "compose"),
         ("masks", "sampling"),

@@ -88,7 +88,7 @@ def test_learnt_tokens_can_be_erased(erase, tokens):
         ({"preserve": "cat"}, "both|erased and to be preserved"),
         ({"anchors": "a, b"}, "1 concepts need 1"),
         ({"anchors": "cat"}, "anchor is the concept itself"),
-        ({"strength": float("nan")}, "finite"),
+        ({"strength": float("nan")}, "expected a number"),
     ],
 )
 def test_bad_requests_are_refused(erase, changes, message):

@@ -106,7 +106,7 @@ def test_a_picture_of_5000x20(call, sockets, image):
         (torch.rand(1, 1, 1, 3), "at least 8"),
         (torch.full((1, 64, 64, 3), float("nan")), "NaN or infinite"),
         (torch.full((1, 64, 64, 3), float("inf")), "NaN or infinite"),
-        (torch.rand(64, 64, 3), "an IMAGE must be"),
+        (torch.rand(64, 64, 3), "expected IMAGE: float"),
     ],
 )
 def test_pictures_that_cannot_be_read(call, sockets, broken, message, here):

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone, Placeholders, TokenizedText
+from ...encoding_checks import check_encoded
+from ...messages import shown
 
 BATCH = 16
 """How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
@@ -123,7 +125,7 @@ def rows_of_each(
 def fill(template: str, text: str) -> str:
     """The template with the text in its place; the empty text stays empty."""
     if template.count("{}") != 1:
-        raise ValueError(f"a template needs exactly one {{}} where the concept goes, got {template!r}")
+        raise ValueError(f"a template needs exactly one {{}} where the concept goes, got {shown(template)}")
     return template.replace("{}", text) if text else ""
 
 
@@ -158,10 +160,9 @@ def _encoded(backbone: Backbone, sentences: Sequence[str], placeholders: Placeho
     once = list(dict.fromkeys(sentences))
     with torch.no_grad():
         context = backbone.encode_text(once, placeholders).context.double()
-    for sentence, finite in zip(once, torch.isfinite(context).flatten(1).all(1).tolist(), strict=True):
-        if not finite:
-            raise ValueError(f"the text encoder gave values that are not finite for {sentence!r}: the model is damaged")
-    return context[[once.index(sentence) for sentence in sentences]]
+    check_encoded(context, once, placeholders or ())
+    place = {sentence: row for row, sentence in enumerate(once)}
+    return context[[place[sentence] for sentence in sentences]]
 
 
 def _positions(read: Read, text: str, template: str) -> range:
@@ -175,7 +176,7 @@ def _positions(read: Read, text: str, template: str) -> range:
     others = {token.word for token in (*sentence.tokens[:first], *sentence.tokens[first + len(bare) :])}
     whole = others.isdisjoint(token.word for token in own)
     if not bare or not whole or [token.text for token in own] != [token.text for token in bare]:
-        raise ValueError(f"{text!r} is no text of its own inside {template!r}: put a space around the {{}}")
+        raise ValueError(f"{shown(text)} is no text of its own inside {shown(template)}: put a space around the {{}}")
     return range(own[0].position, own[-1].position + 1)
 
 
@@ -186,7 +187,7 @@ def _cut(rows: Tensor, subject: range, mode: TokenMode) -> ConceptRows:
         return ConceptRows(rows[subject.start : subject.stop], rows[subject.stop :])
     if mode == "all":
         return ConceptRows(rows[:0], rows)
-    raise ValueError(f"unknown token mode {mode!r}, expected last_subject, from_subject_to_end or all")
+    raise ValueError(f"unknown token mode {shown(mode)}, expected last_subject, from_subject_to_end or all")
 
 
 def _pair(ours: ConceptRows, theirs: ConceptRows) -> tuple[Tensor, Tensor]:
@@ -205,4 +206,4 @@ def _combine(rows: Sequence[Tensor], combine: Combine) -> Tensor:
     if combine == "average":
         length = min(len(block) for block in rows)
         return torch.stack([block[:length] for block in rows]).mean(0)
-    raise ValueError(f"unknown way to combine templates {combine!r}, expected average or separate")
+    raise ValueError(f"unknown way to combine templates {shown(combine)}, expected average or separate")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...messages import listed
 from ...types import ConceptTokens, LowRank
 from ..parts.classdiffusion import class_term
 from ..parts.examples import check
@@ -71,7 +72,7 @@ def _check_names(task: Task[S]) -> None:
     for said, given in (("initial words", task.words), ("class words", task.classes)):
         unknown = sorted(set(given or {}) - set(task.concepts.names))
         if unknown:
-            raise ValueError(f"{said} for {', '.join(unknown)}, but the concepts are {', '.join(task.concepts.names)}")
+            raise ValueError(f"{said} for {listed(unknown)}, but the concepts are {listed(task.concepts.names)}")
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...messages import shown
 from ...settings import setting
 from ..engine.method import Method
 from ..engine.settings import LearnSettings
@@ -78,7 +79,7 @@ class ConceptExpressSettings(LearnSettings):
         if not (self.contrastive_weight >= 0 and 0 <= self.split_share <= 1):
             raise ValueError("contrastive_weight must be 0 or more, split_share 0..1")
         if self.updates not in ("step", "prompt"):
-            raise ValueError(f"updates must be step or prompt, got {self.updates!r}")
+            raise ValueError(f"updates must be step or prompt, got {shown(self.updates)}")
 
     @property
     def split_steps(self) -> int:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone, Conditioning
+from ...messages import shown
 from ...settings import setting
 from ...types import Concepts
 from ..engine.loop import LoopSettings, optimise
@@ -54,7 +55,7 @@ class ConesSettings(LearnSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rows not in ("token", "tail"):
-            raise ValueError(f"rows must be token or tail, got {self.rows!r}")
+            raise ValueError(f"rows must be token or tail, got {shown(self.rows)}")
         if not self.pull >= 0:
             raise ValueError(f"pull must be 0 or more, got {self.pull}")
         if self.rounds < 1:

@@ -18,6 +18,7 @@ from ...backbone import Backbone
 from ...masks import words as by_words
 from ...masks.from_masks import crop
 from ...masks.upsample import covered_size, smooth_masks
+from ...messages import shown
 from ...settings import setting
 from ...types import Source
 from ..engine.method import Method
@@ -55,7 +56,7 @@ class FarSettings(TuningSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.form not in ("mse", "ratio"):
-            raise ValueError(f"form must be mse or ratio, got {self.form!r}")
+            raise ValueError(f"form must be mse or ratio, got {shown(self.form)}")
         if not 0 <= self.plain_share <= 1 or self.composites < 1 or min(self.feather, self.erosion) < 0:
             raise ValueError("plain_share must be in 0..1, composites 1 or more, feather and erosion 0 or more")
         _ = self.fusion

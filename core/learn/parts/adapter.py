@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import AttentionWeight, Backbone
+from ...messages import shown
 from ...types import LowRank
 
 Layers = Literal["cross_key_value", "cross", "all"]
@@ -100,7 +101,7 @@ def start_adapter(
 def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[AttentionWeight]:
     """The weights that ``layers`` names. Raises ``ValueError`` for another word and when there are none."""
     if layers not in ("cross_key_value", "cross", "all"):
-        raise ValueError(f"unknown layers {layers!r}, expected cross_key_value, cross or all")
+        raise ValueError(f"unknown layers {shown(layers)}, expected cross_key_value, cross or all")
     read = {"cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
     kinds = ("self", "cross", "joint") if layers == "all" else ("cross", "joint")
     chosen = [weight for weight in weights if weight.kind in kinds and weight.role in read]

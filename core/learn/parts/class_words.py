@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ...messages import listed, shown
 from .prompts import placeholder
 
 
@@ -11,7 +12,7 @@ def need_classes(names: Sequence[str], classes: Mapping[str, str] | None, method
     missing = [name for name in names if name not in given]
     if missing:
         raise ValueError(
-            f"{method} finds concepts by the word for their kind, and {', '.join(missing)} has none: "
+            f"{method} finds concepts by the word for their kind, and {listed(missing)} has none: "
             f"give class words such as {missing[0]}=cat"
         )
     return {name: given[name] for name in names}
@@ -23,7 +24,7 @@ def check_different(classes: Mapping[str, str], method: str) -> None:
     twice = sorted({word for word in words if words.count(word) > 1})
     if twice:
         raise ValueError(
-            f"two concepts are of the class {', '.join(twice)}: {method} cannot tell two of a kind apart; use "
+            f"two concepts are of the class {listed(twice)}: {method} cannot tell two of a kind apart; use "
             "break_a_scene or far, which go by masks"
         )
 
@@ -36,5 +37,5 @@ def phrase(name: str, classes: Mapping[str, str]) -> str:
 def sentence(parts: Sequence[str], template: str) -> str:
     """The phrases, joined by "and", where the template has its ``{}``; ``ValueError`` where it has none or more."""
     if template.count("{}") != 1:
-        raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {template!r}")
+        raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {shown(template)}")
     return template.replace("{}", " and ".join(parts))

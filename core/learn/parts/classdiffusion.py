@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone, Placeholders, TokenVectors
+from ...messages import shown
 from .prompts import placeholder
 
 ClassTerm = Callable[[Mapping[str, TokenVectors]], Tensor]
@@ -33,7 +34,7 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
     if not classes:
         raise ValueError("class_weight is above 0, but no concept has a class word: give some, or set it to 0")
     if template.count("{}") != 1:
-        raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {template!r}")
+        raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {shown(template)}")
     plain = {name: template.replace("{}", word) for name, word in classes.items()}
     spoken = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
     anchors = text_features(backbone, list(plain.values())).detach()

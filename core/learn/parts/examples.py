@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone
+from ...messages import listed
 from ...types import Concepts, Source
 
 
@@ -109,8 +110,8 @@ def aligned(source: Source, names: Sequence[str]) -> Source:
     there = source.concepts.names
     if set(there) != set(names):
         raise ValueError(
-            f"every picture must show the same concepts: the first has {', '.join(names)}, another one "
-            f"{', '.join(there)}. Match them, or drop those that are not in all"
+            f"every picture must show the same concepts: the first has {listed(names)}, another one "
+            f"{listed(there)}. Match them, or drop those that are not in all"
         )
     return replace(source, concepts=source.concepts.pick([there.index(name) for name in names]))
 
@@ -141,7 +142,7 @@ def check(picture: Tensor, concepts: Concepts) -> None:
         )
     empty = [name for name, mask in zip(concepts.names, concepts.masks, strict=True) if not mask.any()]
     if empty:
-        raise ValueError(f"the masks of {', '.join(empty)} are empty: drop these concepts or paint their masks")
+        raise ValueError(f"the masks of {listed(empty)} are empty: drop these concepts or paint their masks")
     sums = concepts.targets.sum((1, 2))
     if not (torch.isfinite(concepts.targets).all() and (concepts.targets >= 0).all() and (sums > 0).all()):
         raise ValueError("attention targets must be finite, non-negative and not all zero")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from ...messages import shown
 from .transport import sinkhorn_divergence, transport_cost
 
 AlignmentLoss = Literal["transport", "divergence", "mse"]
@@ -53,7 +54,7 @@ def attention_alignment(
         return transport_cost(ours, theirs, grid, regularisation, iterations)
     if kind == "divergence":
         return sinkhorn_divergence(ours, theirs, grid, regularisation, iterations)
-    raise ValueError(f"unknown alignment loss {kind!r}, expected transport, divergence or mse")
+    raise ValueError(f"unknown alignment loss {shown(kind)}, expected transport, divergence or mse")
 
 
 def _to_peak(rows: Tensor) -> Tensor:

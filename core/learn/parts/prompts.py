@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...backbone import Backbone, Placeholders, TextTooLongError
+from ...messages import shown
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,14 @@ class Prompt:
 def placeholder(name: str) -> str:
     """How a concept is written in a prompt. Raises ``ValueError`` for names that cannot be written so."""
     if not name or any(letter.isspace() or letter in "<>" for letter in name):
-        raise ValueError(f"a concept's name must have no spaces, < or >, and not be empty, got {name!r}")
+        raise ValueError(f"a concept's name must have no spaces, < or >, and not be empty, got {shown(name)}")
     return f"<{name}>"
 
 
 def prompt_of(names: Sequence[str], members: Sequence[int], template: str) -> Prompt:
     """The sentence that names these concepts, joined by "and" where the template has its ``{}``."""
     if template.count("{}") != 1:
-        raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {template!r}")
+        raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {shown(template)}")
     words = " and ".join(placeholder(names[index]) for index in members)
     return Prompt(template.replace("{}", words), tuple(members))
 

@@ -4,6 +4,8 @@ from typing import Literal
 
 import torch
 
+from ...messages import shown
+
 SubsetBy = Literal["subset", "size"]
 
 
@@ -23,6 +25,6 @@ def any_subset(count: int, generator: torch.Generator, by: SubsetBy = "subset") 
     if by == "size":
         return tuple(sorted(union_subset(count, generator)))
     if by != "subset":
-        raise ValueError(f"subsets are drawn by subset or size, got {by!r}")
+        raise ValueError(f"subsets are drawn by subset or size, got {shown(by)}")
     chosen = int(torch.randint(1, 2**count, (1,), generator=generator))
     return tuple(index for index in range(count) if chosen >> index & 1)

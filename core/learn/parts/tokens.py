@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone, TokenVectors
+from ...messages import listed, shown
 from .prompts import placeholder
 
 Start = Literal["rare", "average", "nearest"]
@@ -73,7 +74,7 @@ def start_bank(
     words = {name: word for name, word in (words or {}).items() if word.strip()}
     unknown = sorted(set(words) - set(names))
     if unknown:
-        raise ValueError(f"initial words for {', '.join(unknown)}, but the concepts are {', '.join(names)}")
+        raise ValueError(f"initial words for {listed(unknown)}, but the concepts are {listed(names)}")
     if count < 1:
         raise ValueError(f"a token needs at least 1 vector, got {count}")
     drawn = _draw(backbone, start, len(names) * count, generator)
@@ -99,7 +100,7 @@ def _draw(backbone: Backbone, start: Start, amount: int, generator: torch.Genera
         return {encoder: mixing @ table for encoder, table in tables.items()}
     if start == "average":
         return {encoder: _near_mean(table, amount, generator) for encoder, table in tables.items()}
-    raise ValueError(f"unknown start {start!r}, expected rare or average (nearest is for a whole training)")
+    raise ValueError(f"unknown start {shown(start)}, expected rare or average (nearest is for a whole training)")
 
 
 def _permutation_rows(supply: int, amount: int, generator: torch.Generator) -> Tensor:

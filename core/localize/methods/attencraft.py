@@ -16,6 +16,7 @@ from ...masks.edit import NAME, check_name
 from ...masks.from_masks import attention_targets
 from ...masks.upsample import covered_size
 from ...masks.words import PRESETS, WordMasks, WordSettings, masks_from_attention, read_word_attention
+from ...messages import listed
 from ...pictures import check_picture
 from ...types import Concepts
 from ..localizer import Localizer, LocalizeTask
@@ -79,7 +80,7 @@ def find_words(
         empty = [not bool(mask.any()) for mask in found.masks]
         lost = tuple(word for word, none in zip([*words, "the background"], empty, strict=True) if none)
     raise ValueError(
-        f"no place was found for {', '.join(lost) or 'words that fall together'} in {settings.tries} passes: the model "
+        f"no place was found for {listed(lost) or 'words that fall together'} in {settings.tries} passes: the model "
         "does not see it in this picture; use another word or other noise levels, or draw the mask"
     )
 
@@ -90,7 +91,7 @@ def _names(backbone: Backbone, words: Sequence[str]) -> tuple[str, ...]:
         raise ValueError("name at least one word to look for")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{', '.join(twice)}: named twice; two of a kind cannot be told apart by a word")
+        raise ValueError(f"{listed(twice)}: named twice; two of a kind cannot be told apart by a word")
     return names
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ...messages import shown
 from ...types import Outline
 
 Saliency = Literal["end_of_text", "border", "both", "none"]
@@ -90,15 +91,15 @@ class LocalizeSettings:
         if not 0 <= self.min_area < 1:
             raise ValueError(f"min_area is a share of the picture, 0 to below 1, got {self.min_area}")
         if self.saliency not in ("end_of_text", "border", "both", "none"):
-            raise ValueError(f"saliency must be end_of_text, border, both or none, got {self.saliency!r}")
+            raise ValueError(f"saliency must be end_of_text, border, both or none, got {shown(self.saliency)}")
         if not self.neighbour_contrast > 0:
             raise ValueError(f"neighbour_contrast must be above 0, got {self.neighbour_contrast}")
         if self.cluster not in ("finch", "diffseg"):
-            raise ValueError(f"cluster must be finch or diffseg, got {self.cluster!r}")
+            raise ValueError(f"cluster must be finch or diffseg, got {shown(self.cluster)}")
         if self.merge not in ("linked", "background"):
-            raise ValueError(f"merge must be linked or background, got {self.merge!r}")
+            raise ValueError(f"merge must be linked or background, got {shown(self.merge)}")
         if self.outline not in ("smooth", "edges"):
-            raise ValueError(f"outline must be smooth or edges, got {self.outline!r}")
+            raise ValueError(f"outline must be smooth or edges, got {shown(self.outline)}")
         if self.grid_weights and (min(self.grid_weights) < 0 or max(self.grid_weights) == 0):
             raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
 
