@@ -12,7 +12,8 @@ MOST_FILES = 25
 
 LEVELS = {
     "core": (
-        ("types", "settings", "assignment", "messages", "pictures", "writing"),
+        ("messages",),
+        ("types", "settings", "assignment", "pictures", "writing"),
         ("schedule", "registry", "files", "json_texts", "encoding_checks"),
         ("backbone",),
         ("attention", "clustering", "compose"),
