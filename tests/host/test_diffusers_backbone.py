@@ -203,5 +203,5 @@ def test_every_pass_of_a_model_asks_whether_to_stop(lab_backbone):
 
 def test_tokens_whose_encoding_is_not_finite_are_refused_by_name(lab_backbone):
     huge = {"<pet>": {"clip_l": torch.full((1, 192), 3.4e38)}}
-    with torch.no_grad(), pytest.raises(ValueError, match="'a <pet>': the vectors of <pet> are far too large or damaged"):
+    with torch.no_grad(), pytest.raises(ValueError, match="'a <pet>': the vectors of <pet> are far too large"):
         lab_backbone.encode_text(["a cat", "a <pet>"], huge)
