@@ -33,8 +33,8 @@ def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
     found = occurrences(text, word)
     if not found:
         words = words_of(text)
-        there = ", ".join(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
-        raise ValueError(f"{word!r} is not in the text; its words are: {there}")
+        there = listed(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
+        raise ValueError(f"{shown(word)} is not in the text; its words are: {there}")
     return found
 
 
