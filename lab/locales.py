@@ -76,29 +76,23 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-Hashes = Mapping[str, Mapping[str, str]]
-"""Path of a text to its hashes: ``english``, ``translation``."""
+Hashes = Mapping[str, str]
+"""Path of a text to two hashes, those of its English and of its translation, with a space between."""
 
 
 def hashes_now(language: str) -> Hashes:
     """The hashes of a translation that is right for the English of today."""
     english, theirs = dict(texts(node_words())), dict(texts(read(language)))
-    return {
-        path: {"english": hashed(text), "translation": hashed(theirs[path])}
-        for path, text in english.items()
-        if path in theirs
-    }
+    return {path: f"{hashed(text)} {hashed(theirs[path])}" for path, text in english.items() if path in theirs}
 
 
 def stale(now: Hashes, known: Hashes) -> list[str]:
     """The paths of texts that were translated from another English than today's, and not changed since."""
-    return [
-        path
-        for path, hashes in now.items()
-        if path in known
-        and known[path]["english"] != hashes["english"]
-        and known[path]["translation"] == hashes["translation"]
-    ]
+    return [path for path, both in now.items() if path in known and _only_english_differs(both, known[path])]
+
+
+def _only_english_differs(now: str, known: str) -> bool:
+    return now != known and now.split()[1] == known.split()[1]
 
 
 def node_words() -> Words:

@@ -25,7 +25,7 @@ def vectors(pack, parts):
 def embedding(pack, vectors, family):
     """The vectors in the embeddings folder, as ``embedding:NAME``."""
     tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
-    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current())[0]
+    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current()).names[0]
 
 
 def same(got, expected):
