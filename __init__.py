@@ -14,15 +14,17 @@ WEB_DIRECTORY = "./web"
 
 async def comfy_entrypoint() -> "ComfyExtension":
     """Called once by ComfyUI when it loads its node packs."""
+    from .host.comfy.refusals import usable
     from .host.example_pictures import offer_pictures
     from .host.schema import ComfyExtension, io
     from .nodes import NODES
 
     offer_pictures()
+    nodes = usable(NODES)
 
     class ConceptAtelier(ComfyExtension):
         async def get_node_list(self) -> list[type[io.ComfyNode]]:
-            return list(NODES)
+            return nodes
 
     return ConceptAtelier()
 

@@ -1,4 +1,4 @@
-"""Who belongs to whom: one-to-one pairs with the largest sum of gains."""
+"""Optimal one-to-one assignment (Hungarian algorithm)."""
 
 import math
 

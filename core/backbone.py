@@ -1,9 +1,9 @@
 """All that the maths knows of a model.
 
-A :class:`Backbone` is a latent diffusion model seen through six windows: pictures and latents, words and
-conditionings, the noise schedule, the noise prediction, the attention sites, and their weights. Hosts implement it;
-``core`` never asks what stands behind it. Nothing here assumes square pictures, a latent size, 77 tokens, one text
-encoder, or what the model was trained to predict.
+A :class:`Backbone` is a latent image model as six things: pictures and latents, words and conditionings, the noise
+schedule, the noise prediction, the attention sites, and their weights. Hosts implement it; ``core`` never asks what
+stands behind it. Nothing here assumes square pictures, a latent size, 77 tokens, one text encoder, a UNet, or what the
+model was trained to predict.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from .schedule import Schedule
 from .types import LowRank
 
 TokenVectors = Mapping[str, Tensor]
@@ -58,7 +59,7 @@ class TokenizedText:
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """What the denoiser is told.
+    """The encoded prompt, as the denoiser reads it.
 
     Attributes:
         context: (B, L, D), read by cross-attention.
@@ -69,23 +70,31 @@ class Conditioning:
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+AttentionKind = Literal["self", "cross"]
+"""What attention reads: the picture (``self``) or the text (``cross``)."""
+
+
 @dataclass(frozen=True)
 class AttentionSite:
     """One attention layer.
 
     Attributes:
         name: the host's name, unique, stable.
-        kind: ``self`` reads the picture, ``cross`` the text.
-        stage: where it stands in the denoiser.
+        kind: ``self`` reads the picture, ``cross`` the text, ``joint`` both in one call, as transformers do.
+        stage: where it stands in a UNet; None for denoisers without stages.
         heads: number of heads.
         downscale: latent cells per grid cell along a side; its grid is ``ceil(h / downscale), ceil(w / downscale)``.
     """
 
     name: str
-    kind: Literal["self", "cross"]
-    stage: Literal["down", "mid", "up"]
+    kind: Literal["self", "cross", "joint"]
+    stage: Literal["down", "mid", "up"] | None
     heads: int
     downscale: int
+
+    def reads(self, kind: AttentionKind) -> bool:
+        """Whether the layer reads the picture (``self``) or the text (``cross``)."""
+        return self.kind in (kind, "joint")
 
     def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
         """Its (h, w) for a latent of (h, w) cells."""
@@ -94,7 +103,7 @@ class AttentionSite:
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """What a tap sees when a site runs.
+    """What a tap sees when a site runs. A joint site hands out its picture keys and its text keys in two calls.
 
     Attributes:
         site: the site.
@@ -105,6 +114,7 @@ class AttentionCall:
         conditional: for each of the B rows, whether it belongs to the positive conditioning (all True outside
             classifier-free guidance).
         timestep: the current timestep (0 = clean), or None when unknown.
+        view: of a joint site, which of its keys these are; None otherwise.
     """
 
     site: AttentionSite
@@ -114,6 +124,15 @@ class AttentionCall:
     grid: tuple[int, int]
     conditional: tuple[bool, ...]
     timestep: float | None = None
+    view: AttentionKind | None = None
+
+    @property
+    def kind(self) -> AttentionKind:
+        """What the keys of this call are: the picture's or the text's. ``ValueError`` for a joint call without view."""
+        kind = self.view or self.site.kind
+        if kind == "joint":
+            raise ValueError(f"the call of the joint site {self.site.name} does not say which keys it hands out")
+        return kind
 
 
 Tap = Callable[[AttentionCall], None]
@@ -140,7 +159,7 @@ class AttentionWeight:
     """
 
     name: str
-    kind: Literal["self", "cross"]
+    kind: Literal["self", "cross", "joint"]
     role: Literal["query", "key", "value", "out"]
     shape: tuple[int, int]
 
@@ -150,7 +169,7 @@ class TextTooLongError(ValueError):
 
 
 class Backbone(Protocol):
-    """A latent diffusion model. Implementations change nothing of the model they look at."""
+    """A latent diffusion or flow model. Implementations never change the model."""
 
     @property
     def family(self) -> str:
@@ -163,8 +182,8 @@ class Backbone(Protocol):
         ...
 
     @property
-    def alphas_cumprod(self) -> Tensor:
-        """(T,) signal share per timestep, falling: ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise``."""
+    def schedule(self) -> Schedule:
+        """The noise levels, and how pictures and noise are mixed at each."""
         ...
 
     @property

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .types import ConceptTokens, Erasure, LowRank
+from .messages import listed, shown
+from .types import Change, ConceptTokens, Erasure, LowRank
 from .writing import atomic_write
 
 SINGLE_KEY = "emb_params"
@@ -27,12 +28,12 @@ def embedding_tensors(tokens: ConceptTokens, name: str) -> tuple[dict[str, Tenso
     Raises ``ValueError`` for a name that is not among the tokens and for vectors that are not finite.
     """
     if name not in tokens.vectors:
-        raise ValueError(f"there is no token {name!r}; there are {', '.join(tokens.names) or 'none'}")
+        raise ValueError(f"there is no token {shown(name)}; there are {listed(tokens.names) or 'none'}")
     vectors = tokens.vectors[name]
     single = len(vectors) == 1
     tensors = {SINGLE_KEY if single else key: rows.detach().float().cpu() for key, rows in vectors.items()}
     for key, rows in tensors.items():
-        _check_rows(rows, f"token {name!r}, {key}")
+        _check_rows(rows, f"token {shown(name)}, {key}")
     metadata = {"format": "concept-atelier token", "name": name, "family": tokens.family, "encoders": ",".join(vectors)}
     return tensors, dict(tokens.metadata) | metadata
 
@@ -82,17 +83,24 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
     for path, tokens in zip(paths, loaded, strict=True):
         name = tokens.names[0]
         if name in vectors:
-            raise ValueError(f"{path} holds another token called {name!r}; load them apart")
+            raise ValueError(f"{path} holds another token called {shown(name)}; load them apart")
         vectors[name] = tokens.vectors[name]
     return ConceptTokens(vectors, loaded[0].family, metadata=loaded[0].metadata)
 
 
 def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """An erasure as the tensors and metadata of a LoRA file for the denoiser, its strength folded in.
+    """An erasure as the tensors and metadata of a LoRA file for the denoiser, multiplied by its strength.
 
     Keys are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha is the rank, so
-    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``.
+    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full changes are
+    written as ``.diff``, which ComfyUI loads and diffusers does not.
+
+    Raises ``ValueError`` for an erasure that also changes text encoders or guards sampling, which a LoRA cannot hold.
     """
+    if erasure.text or erasure.guards:
+        raise ValueError(
+            "a LoRA file cannot hold all of this erasure: it also changes the text encoder or the sampling"
+        )
     tensors = _kohya(erasure.factors, erasure.strength, dtype)
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
@@ -165,10 +173,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
 
 
-def _kohya(factors: Mapping[str, LowRank], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
+def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, factor in factors.items():
         key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        if not isinstance(factor, LowRank):
+            tensors[f"{key}.diff"] = (factor.dense() * strength).to("cpu", dtype)
+            continue
         tensors[f"{key}.lora_up.weight"] = (factor.up * strength).to("cpu", dtype)
         tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
         tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)
@@ -182,7 +193,7 @@ def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: P
     if len(widths) == 1 and len(tensors) == 1:
         return [(next(iter(widths)), next(iter(tensors)))]
     wanted = " and ".join(widths) + (f" or a single {SINGLE_KEY}" if len(widths) == 1 else "")
-    found = ", ".join(list(tensors)[:5]) or "nothing"
+    found = listed(tensors, 5) or "nothing"
     raise ValueError(f"{path} is no token file for this model: it holds {found}, expected {wanted}")
 
 

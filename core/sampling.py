@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone, Conditioning
-from .schedule import add_noise, clean_from_noise
+from .compose.guiders import ClassifierFree
 
 
 def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
@@ -22,8 +22,8 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
             f"{tuple(negative.context.shape)} with {sorted(negative.extras)}"
         )
 
-    def joined(plain: Tensor, guided: Tensor) -> Tensor:
-        return torch.cat([plain.expand(rows, *plain.shape[1:]), guided])
+    def joined(first: Tensor, second: Tensor) -> Tensor:
+        return torch.cat([first.expand(rows, *first.shape[1:]), second])
 
     extras = {key: joined(negative.extras[key], value) for key, value in positive.extras.items()}
     return Conditioning(joined(negative.context, positive.context), extras)
@@ -68,16 +68,15 @@ def ddim(
         (B, channels, h, w) scaled latents.
     """
     rows, device = len(positive.context), positive.context.device
-    alphas = backbone.alphas_cumprod.to(device)
+    schedule, guider = backbone.schedule, ClassifierFree(guidance)
     latent = starting_noise((rows, channels, *latent_size), seed).to(device)
-    timesteps = torch.linspace(len(alphas) - 1, 0, steps + 1).round().long().tolist()
+    timesteps = torch.linspace(schedule.steps - 1, 0, steps + 1).round().long().tolist()
     both = stack(positive, negative)
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
         time = torch.full((2 * rows,), now, device=device)
-        plain, guided = backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2)
-        noise = plain + guidance * (guided - plain)
-        clean = clean_from_noise(noise, latent, time[:rows], alphas)
-        latent = add_noise(clean, noise, torch.full((rows,), after, device=device), alphas)
+        noise = guider.combine(*backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2))
+        clean = schedule.clean_from_noise(noise, latent, time[:rows])
+        latent = schedule.add_noise(clean, noise, torch.full((rows,), after, device=device))
         if on_step is not None:
             on_step(step, steps)
     return latent

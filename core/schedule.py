@@ -1,11 +1,88 @@
-"""The noise schedule of discrete diffusion models (DDPM, Ho et al. 2020, arXiv 2006.11239, eq. 4).
+"""How models mix pictures and noise.
 
-``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise`` with ``a`` the cumulated alphas, falling with t. The same noise level
-in the variance-exploding view is ``sigma_t = sqrt((1 - a_t) / a_t)``, with ``x_t / sqrt(a_t) = x_0 + sigma_t noise``.
+Methods see a :class:`Schedule`: a number of timesteps, and how much noise belongs to each. There are two:
+
+- :class:`DiffusionSchedule` (DDPM, Ho et al. 2020, arXiv 2006.11239, eq. 4): ``x_t = sqrt(a_t) x_0 + sqrt(1 - a_t)
+  noise`` with ``a`` the cumulated alphas, falling with t. The same noise level in the variance-exploding view is
+  ``sigma_t = sqrt((1 - a_t) / a_t)``, with ``x_t / sqrt(a_t) = x_0 + sigma_t noise``.
+- :class:`FlowSchedule` (rectified flow, Liu et al. 2023, arXiv 2209.03003): ``x_t = (1 - s_t) x_0 + s_t noise`` with
+  ``s`` rising with t.
 """
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Schedule(Protocol):
+    """The noise levels a model was trained on. Timesteps are integers from 0 (clean) to ``steps - 1`` (noise)."""
+
+    @property
+    def steps(self) -> int:
+        """T, the number of timesteps."""
+        ...
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        """Latents (B, ...) at ``timestep`` (B,) long; differentiable in both tensors."""
+        ...
+
+    def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """``x_0`` (B, ...) from a prediction of the noise in ``noisy`` at ``timestep`` (B,) long."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionSchedule:
+    """The schedule of a discrete diffusion model.
+
+    Attributes:
+        alphas_cumprod: (T,) signal share per timestep, falling.
+    """
+
+    alphas_cumprod: Tensor
+
+    @property
+    def steps(self) -> int:
+        return len(self.alphas_cumprod)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        # Cloned, because a tensor made under inference mode cannot take part in a backward pass.
+        return add_noise(clean, noise, timestep, self.alphas_cumprod.clone())
+
+    def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        return clean_from_noise(noise, noisy, timestep, self.alphas_cumprod.clone())
+
+
+@dataclass(frozen=True, eq=False)
+class FlowSchedule:
+    """The schedule of a flow-matching model.
+
+    Attributes:
+        sigmas: (T,) noise share per timestep, rising, above 0 and below 1.
+    """
+
+    sigmas: Tensor
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+        share = self._shares(timestep, clean)
+        return (1 - share) * clean + share * noise
+
+    def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        share = self._shares(timestep, noisy)
+        return (noisy - share * noise) / (1 - share)
+
+    def noise_from_velocity(self, velocity: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """Noise (B, ...) from the velocity ``noise - x_0`` that such models predict."""
+        return noisy + (1 - self._shares(timestep, noisy)) * velocity
+
+    def _shares(self, timestep: Tensor, like: Tensor) -> Tensor:
+        return _rows_of(self.sigmas.clone(), timestep, like).to(like.dtype)
 
 
 def scaled_linear_alphas(steps: int = 1000, beta_start: float = 0.00085, beta_end: float = 0.012) -> Tensor:
@@ -70,8 +147,12 @@ def timestep_of_sigma(sigma: Tensor, sigmas: Tensor) -> Tensor:
 
 def _shares(timestep: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """``sqrt(a)`` and ``sqrt(1 - a)`` per row, shaped to multiply ``like`` and in its dtype."""
-    if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(alphas_cumprod):
-        raise ValueError(f"timesteps must lie in 0..{len(alphas_cumprod) - 1}, got {timestep.tolist()}")
-    alphas = alphas_cumprod.to(like.device)[timestep.to(like.device)]
-    alphas = alphas.view(-1, *[1] * (like.ndim - 1))
+    alphas = _rows_of(alphas_cumprod, timestep, like)
     return alphas.sqrt().to(like.dtype), (1 - alphas).sqrt().to(like.dtype)
+
+
+def _rows_of(table: Tensor, timestep: Tensor, like: Tensor) -> Tensor:
+    """The entries of a table (T,) at timesteps (B,), shaped (B, 1, ...) to multiply ``like`` (B, ...)."""
+    if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
+        raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
+    return table.to(like.device)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))

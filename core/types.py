@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+from .messages import listed
 
 Outline = Literal["smooth", "edges"]
 
@@ -48,7 +50,7 @@ class Concepts:
                 f"do not fit masks {tuple(self.masks.shape)}"
             )
         if len(set(self.names)) != n:
-            raise ValueError(f"concept names must differ, got {', '.join(self.names)}")
+            raise ValueError(f"concept names must differ, got {listed(self.names)}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,9 +92,57 @@ class LowRank:
     up: Tensor
     down: Tensor
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d_out, d_in)."""
+        return self.up.shape[0], self.down.shape[1]
+
     def dense(self) -> Tensor:
         """(d_out, d_in)."""
         return self.up @ self.down
+
+
+@dataclass(frozen=True, eq=False)
+class FullChange:
+    """A weight change given whole.
+
+    Attributes:
+        change: (d_out, d_in).
+    """
+
+    change: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d_out, d_in)."""
+        return self.change.shape[0], self.change.shape[1]
+
+    def dense(self) -> Tensor:
+        """(d_out, d_in)."""
+        return self.change
+
+
+Change = LowRank | FullChange
+"""A change of one weight."""
+
+
+class SamplingGuard(Protocol):
+    """A correction of what the model predicts while a picture is sampled."""
+
+    @property
+    def negative(self) -> str:
+        """The prompt whose prediction the guard needs."""
+        ...
+
+    def correct(self, predicted: Tensor, guarded: Tensor, timestep: Tensor) -> Tensor:
+        """The prediction to go on with.
+
+        Args:
+            predicted: (B, C, h, w), what the guider made.
+            guarded: (B, C, h, w), the prediction for :attr:`negative`.
+            timestep: (B,) long.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +176,20 @@ class ConceptTokens:
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """An edit that takes concepts out of a model.
+    """An edit of a model that erases concepts.
 
     Attributes:
-        factors: weight name (the host's) to its change at strength 1.
+        factors: weight name of the denoiser (the host's) to its change at strength 1, low-rank or full.
         strength: multiplier in force; 0 leaves the model as it is, negative amplifies.
         family: the backbone family it was made for.
         metadata: concepts, anchors, settings.
+        text: text encoder name to its changes at strength 1, by weight name.
+        guards: corrections that samplers apply while a picture is drawn.
     """
 
-    factors: Mapping[str, LowRank]
+    factors: Mapping[str, Change]
     strength: float
     family: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, Mapping[str, Change]] = field(default_factory=dict)
+    guards: tuple[SamplingGuard, ...] = ()

@@ -76,8 +76,14 @@ def at_work(backbone: Backbone) -> Iterator[Backbone]:
 def with_erasure(model: Any, erasure: Erasure) -> Any:
     """A copy of MODEL that shares its weights and has the erasure in force.
 
-    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model.
+    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model, and for one that also
+    changes text encoders or guards sampling, which no host applies yet.
     """
+    if erasure.text or erasure.guards:
+        raise ValueError(
+            f"the erasure by {erasure.metadata.get('method', 'this method')} also changes the text encoder or the "
+            "sampling, which this version cannot apply"
+        )
     if is_patcher(model):
         return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)

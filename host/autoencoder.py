@@ -11,6 +11,10 @@ class WrappedAutoencoderKL:
     def __init__(self, vae: Any) -> None:
         self.vae = vae
 
+    @property
+    def latent_channels(self) -> int:
+        return int(self.vae.config.latent_channels)
+
     def encode(self, picture: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) to latents (B, C, h, w), on the picture's device and in its dtype."""
         moved = picture.to(self.vae.device, self.vae.dtype)

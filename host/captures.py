@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from ..core.attention.maps import AttentionMaps
-from ..core.attention.places import Place, whole
 from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Grid, Selection
+from ..core.attribute.places import Place, whole
 from .handles import Capture
 
 KEPT_RUNS = 4
 """Runs that one capture remembers; a heat map of an earlier one needs another sampling."""
-
-NOT_THE_TEXT = "this is not the text that was sampled: give the same text and tokens as the sampler got"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +47,18 @@ class Run:
     missed: tuple[str, ...] = ()
 
     def parts_about(self, context: Tensor) -> list[tuple[Place, AttentionMaps]]:
-        """The parts that were conditioned on ``context`` (1, L, D).
+        """The parts that were conditioned on ``context`` (1, L, D); none if it was not sampled.
 
-        Raises ``ValueError`` when nothing was heard, and when none of the sampled texts is this one.
+        Raises ``ValueError`` when nothing was heard.
         """
         if not self.parts:
             raise ValueError(f"no attention was recorded: {_reasons(self.missed)}")
-        found = [(part.place, part.maps) for part in self.parts if part.maps.reads(context)]
-        if not found:
-            texts = len(_distinct(part.maps.context for part in self.parts))
-            raise ValueError(NOT_THE_TEXT + (f" ({texts} texts were sampled together)" if texts > 1 else ""))
-        return found
+        return [(part.place, part.maps) for part in self.parts if part.maps.reads(context)]
+
+    @property
+    def texts(self) -> int:
+        """Number of positive conditionings that were sampled together."""
+        return len(_distinct(part.maps.context for part in self.parts))
 
     def gave(self, samples: Tensor) -> bool:
         """Whether ``samples`` (B, C, h, w) are what came out of this run."""
@@ -94,11 +93,11 @@ class AttentionCapture:
             )
         found = [run for run in self.runs if run.gave(samples)]
         run = found[-1] if found else self.runs[-1]
-        notes = [f"Not all of it was heard: {_reasons(run.missed)}."] if run.missed else []
+        notes = [f"Not all of it was recorded: {_reasons(run.missed)}."] if run.missed else []
         if not found and len(self.runs) > 1:
             notes.append(
-                f"This latent is not one that came straight out of the {len(self.runs)} last runs of the captured "
-                "MODEL; shown is the last of them."
+                f"This latent did not come straight out of the last {len(self.runs)} runs of the captured MODEL; the "
+                "maps are those of the last run."
             )
         return run, " ".join(notes)
 

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ..core.messages import shown
 from .interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def split_override(text: str) -> tuple[str, str]:
     target, equals, value = text.partition("=")
     node, dot, name = target.rpartition(".")
     if not (equals and dot and node and name):
-        raise ValueError(f"expected NODE.INPUT=VALUE, for instance 3.seed=7 or KSampler.steps=20, got {text!r}")
+        raise ValueError(f"expected NODE.INPUT=VALUE, for instance 3.seed=7 or KSampler.steps=20, got {shown(text)}")
     return target, value
 
 

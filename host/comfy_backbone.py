@@ -23,6 +23,8 @@ from ..core.backbone import (
     Tap,
     TokenizedText,
 )
+from ..core.messages import listed
+from ..core.schedule import DiffusionSchedule
 from ..core.types import LowRank
 from .comfy_encoding import encode, text_widths, word_vectors
 from .comfy_gradients import (
@@ -36,11 +38,12 @@ from .comfy_gradients import (
 from .comfy_names import attention_keys
 from .comfy_noise import NoiseLevels
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
-from .comfy_sites import SiteKey, site_table
+from .comfy_sites import SiteKey, preferred_attention, site_table
 from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
 from .comfy_weights import attention_weights, key_value_weights
 from .pictures import crop_to_multiple
+from .progress import check_interrupt
 from .weight_patches import check_changes
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
@@ -99,7 +102,12 @@ class ComfyBackbone:
 
     @property
     def alphas_cumprod(self) -> Tensor:
+        """(T,) float64, the signal share per timestep."""
         return self._levels.alphas_cumprod
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
 
     @property
     def latent_downscale(self) -> int:
@@ -125,6 +133,7 @@ class ComfyBackbone:
         return tokenized(self.clip, text, placeholders or {})
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+        check_interrupt()
         _, clip = self._in_force()
         return encode(_given(clip, "CLIP"), texts, placeholders or {})
 
@@ -132,6 +141,7 @@ class ComfyBackbone:
         return word_vectors(self.clip, word)
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        check_interrupt()
         patcher, sigma = self._load(latent), self._sigma(latent, timestep, conditioning)
         levels = sigma.view(-1, 1, 1, 1)
         noisy = latent.to(patcher.load_device, torch.float32) * (1 + levels**2).sqrt()
@@ -175,6 +185,10 @@ class ComfyBackbone:
     @cached_property
     def _levels(self) -> NoiseLevels:
         return NoiseLevels(self.model.get_model_object("model_sampling"))
+
+    @cached_property
+    def _preferred(self) -> Mapping[SiteKey, Any]:
+        return preferred_attention(self.model.get_model_object("diffusion_model"))
 
     def _sites(self) -> Sites:
         return site_table(self.model.get_model_object("diffusion_model"))
@@ -237,7 +251,7 @@ class ComfyBackbone:
         if "pooled_output" not in conditioning.extras:
             raise ValueError(
                 f"{SUPPORTED[self.family]} needs the pooled text; its conditioning has "
-                f"{', '.join(conditioning.extras) or 'no'} extras"
+                f"{listed(conditioning.extras) or 'no'} extras"
             )
         height, width = (side * self.latent_downscale for side in noisy.shape[-2:])
         inputs["y"] = self.model.model.encode_adm(
@@ -266,7 +280,7 @@ class ComfyBackbone:
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
-            options = listened(options, sites, _teller(tap, time))
+            options = listened(options, sites, _teller(tap, time), self._preferred)
         return options
 
 

@@ -10,20 +10,20 @@ with that copy. Three things have to be known of each call of the model:
 - **which piece of the picture.** Areas and tiles are cut out of the latent of the step: they are found in it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..core.attention.places import Place, find_place, whole
 from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Grid
+from ..core.attribute.places import Place, find_place, whole
 from ..core.backbone import AttentionCall, AttentionSite, Conditioning
 from .captures import AttentionCapture, HeardPart, Run, on_cpu
 from .comfy_noise import NoiseLevels
-from .comfy_sites import SiteKey, site_table
+from .comfy_sites import SiteKey, preferred_attention, site_table
 from .comfy_taps import listened
 
 WRAPPER_KEY = "concept_atelier.capture"
@@ -36,12 +36,13 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
     """
     import comfy.patcher_extension as extension
 
-    table = site_table(patcher.get_model_object("diffusion_model"))
+    unet = patcher.get_model_object("diffusion_model")
+    table, preferred = site_table(unet), preferred_attention(unet)
     sites = {key: site for key, site in table.items() if capture.selection.admits_site(site)}
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        listener = _RunListener(guider, capture, sites)
+        listener = _RunListener(guider, capture, sites, preferred)
         before = guider.model_options
         guider.model_options = listener.options(before)
         try:
@@ -72,6 +73,7 @@ class _RunListener:
     guider: Any
     capture: AttentionCapture
     sites: Mapping[SiteKey, AttentionSite]
+    preferred: Mapping[SiteKey, Callable[..., Tensor]]
     latent: Tensor | None = None
     timestep: float | None = None
     groups: tuple[_Group, ...] = ()
@@ -84,7 +86,8 @@ class _RunListener:
         import comfy.patcher_extension as extension
 
         options = extension.copy_nested_dicts(dict(model_options))
-        options["transformer_options"] = listened(options.get("transformer_options", {}), self.sites, self.hear)
+        given = options.get("transformer_options", {})
+        options["transformer_options"] = listened(given, self.sites, self.hear, self.preferred)
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning, Placeholders
+from ..core.encoding_checks import check_encoded
 from ..core.messages import shown
 from .comfy_gradients import saving_copies, wants_gradients
-from .comfy_parts import encoder_names
+from .comfy_parts import encoder_names, word_table
 from .comfy_text import Reading, read
 from .prompt_syntax import check_unweighted, read_syntax
 from .token_table import check_widths, placeholder_sizes
@@ -18,7 +19,7 @@ from .token_table import check_widths, placeholder_sizes
 
 def text_widths(clip: Any) -> dict[str, int]:
     """Encoder name to the width of its token table."""
-    return {name: _table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+    return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
 
 
 def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
@@ -36,7 +37,10 @@ def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Condi
     with saving_copies() if wants_gradients() else nullcontext(), _hearing_pooled(clip) as heard:
         context, pooled = clip.encode_from_tokens(_as_one(readings), return_pooled=True)
     extras = {} if pooled is None else {"pooled_output": _of_first_chunks(heard[-1], readings).to(pooled.device)}
-    return Conditioning(context.reshape(len(texts), -1, context.shape[-1]), extras)
+    context = context.reshape(len(texts), -1, context.shape[-1])
+    if not wants_gradients():  # a training looks at its loss
+        check_encoded(context, texts, placeholders)
+    return Conditioning(context, extras)
 
 
 def _as_one(readings: Sequence[Reading]) -> dict[str, list[Any]]:
@@ -68,7 +72,10 @@ def _hearing_pooled(clip: Any) -> Iterator[list[Tensor]]:
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
     """CONDITIONING of one prompt, with the hooks and schedules that hang on the CLIP."""
     _check(clip, placeholders)
-    return clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+    encoded = clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+    for context, _ in encoded:
+        check_encoded(context, [text] * len(context), placeholders)
+    return encoded
 
 
 def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:
@@ -97,13 +104,9 @@ def _row(clip: Any, name: str, entry: int | Tensor) -> Tensor:
         return entry.detach().float().cpu().clone()
     with torch.no_grad():
         index = torch.tensor([entry], device=clip.patcher.load_device)
-        return _table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
+        return word_table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
 def _check(clip: Any, placeholders: Placeholders) -> None:
     placeholder_sizes(placeholders)
     check_widths(text_widths(clip), placeholders)
-
-
-def _table(clip: Any, name: str) -> Any:
-    return getattr(clip.cond_stage_model, name).transformer.get_input_embeddings()

@@ -83,6 +83,11 @@ def encoder_names(clip: Any) -> tuple[str, ...]:
     return ("clip_l", "clip_g") if text_family(clip) == "sdxl" else (clip.cond_stage_model.clip,)
 
 
+def word_table(clip: Any, encoder: str) -> Any:
+    """The module that holds an encoder's token table, ``weight`` (vocabulary, d)."""
+    return getattr(clip.cond_stage_model, encoder).transformer.get_input_embeddings()
+
+
 def _supported() -> str:
     return f"supported are {', '.join(list(SUPPORTED.values())[:-1])} and {list(SUPPORTED.values())[-1]}"
 
@@ -106,7 +111,7 @@ def _check_sampling(patcher: Any, called: str) -> None:
         reason = "has no table of noise levels"
     else:
         return
-    names = " and ".join(base.__name__ for base in type(rule).__bases__)
+    names = " and ".join(one.__name__ for one in type(rule).__bases__)
     raise UnsupportedModelError(
         f"MODEL is a {called} sampled by {names}, which {reason}; take out the node that changes its sampling; "
         f"{_supported()}"

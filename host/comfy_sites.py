@@ -1,8 +1,9 @@
 """Attention layers of a UNet inside ComfyUI."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.attention.selection import Kind, Stage
 from ..core.backbone import AttentionSite
@@ -20,6 +21,8 @@ _GROUPS: tuple[tuple[str, str, Stage], ...] = (
     ("output_blocks", "output", "up"),
 )
 
+_LAYERS: tuple[tuple[Kind, str], ...] = (("self", "attn1"), ("cross", "attn2"))
+
 
 def site_table(unet: Any) -> dict[SiteKey, AttentionSite]:
     """Every attention layer of a ComfyUI ``UNetModel`` in the order they run, by what its block is called at run time.
@@ -27,21 +30,37 @@ def site_table(unet: Any) -> dict[SiteKey, AttentionSite]:
     Names are module paths: ``diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2``.
     Raises :class:`~.errors.UnsupportedModelError` for a model that is no such UNet.
     """
+    return {
+        key: AttentionSite(f"{PREFIX}{path}", key[0], stage, layer.heads, downscale)
+        for key, path, stage, downscale, layer in _layers(unet)
+    }
+
+
+def preferred_attention(unet: Any) -> dict[SiteKey, Callable[..., Tensor]]:
+    """The layers whose checkpoint asks for an attention of its own, and that attention (none before ComfyUI 0.34).
+
+    ComfyUI leaves it out where an ``optimized_attention_override`` is set. Raises as :func:`site_table` does.
+    """
+    asked = {key: getattr(layer, "comfy_attention", None) for key, *_, layer in _layers(unet)}
+    chosen = {key: getattr(one, "function", None) for key, one in asked.items()}
+    return {key: function for key, function in chosen.items() if function is not None}
+
+
+def _layers(unet: Any) -> Iterator[tuple[SiteKey, str, Stage, int, Any]]:
+    """Key, path, stage and downscale of every attention layer, and the layer, in the order they run."""
     if not all(hasattr(unet, group) for group, _, _ in _GROUPS):
         raise UnsupportedModelError(
-            f"{type(unet).__name__} is no UNet; attention is heard in Stable Diffusion 1.x, 2.x, XL and the lab model"
+            f"{type(unet).__name__} is no UNet; attention can be recorded in Stable Diffusion 1.x, 2.x, XL and the lab "
+            "model"
         )
-    table: dict[SiteKey, AttentionSite] = {}
     downscale = 1
     for group, called, stage in _GROUPS:
         for number, path, block in _blocks(unet, group):
             for depth, (inside, transformer) in enumerate(_transformers(block)):
-                for kind, layer in (("self", "attn1"), ("cross", "attn2")):
-                    name = f"{PREFIX}{path}.{inside}.{layer}"
-                    heads = getattr(transformer, layer).heads
-                    table[(kind, (called, number, depth))] = AttentionSite(name, kind, stage, heads, downscale)  # type: ignore[arg-type, index]
+                for kind, layer in _LAYERS:
+                    key: SiteKey = (kind, (called, number, depth))
+                    yield key, f"{path}.{inside}.{layer}", stage, downscale, getattr(transformer, layer)
             downscale = _after(block, downscale)
-    return table
 
 
 def _blocks(unet: Any, group: str) -> list[tuple[int, str, nn.Module]]:

@@ -5,7 +5,7 @@ own patch list, which runs just before, tells it. Blocks whose attention another
 may not come by the override at all: there the replacement is wrapped. Whatever was there before is kept and called.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -22,26 +22,61 @@ _PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
 _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
 
 
-def listened(options: Mapping[str, Any], sites: Mapping[SiteKey, AttentionSite], hear: Hear) -> dict[str, Any]:
+def listened(
+    options: Mapping[str, Any],
+    sites: Mapping[SiteKey, AttentionSite],
+    hear: Hear,
+    preferred: Mapping[SiteKey, Callable[..., Tensor]] | None = None,
+) -> dict[str, Any]:
     """A copy of ``transformer_options`` with which a UNet calls ``hear`` beside each of the sites.
 
     Layers whose queries do not lie on a grid (merged or rearranged tokens) are not heard. State lives in closures of
     this call alone: make new options for each run.
+
+    Args:
+        options: what there is; replacements, patches and an override in it are kept and called.
+        sites: the layers to hear.
+        hear: called with each.
+        preferred: layers that compute with an attention of their own, which an override would make ComfyUI leave out
+            (:func:`~.comfy_sites.preferred_attention`).
     """
-    ear = _Ear(sites, hear, options.get(OVERRIDE))
-    kinds = list(dict.fromkeys(kind for kind, _ in sites))
+    own, previous = dict(preferred or {}), options.get(OVERRIDE)
+    ear = _Ear(sites, hear, previous, own)
     patches = {name: list(entries) for name, entries in options.get("patches", {}).items()}
     replaced = {name: dict(entries) for name, entries in options.get("patches_replace", {}).items()}
-    for kind in kinds:
+    for kind in dict.fromkeys(kind for kind, _ in (*sites, *own)):
         patches.setdefault(_PATCH[kind], []).append(ear.announce(kind))
         for block, replacement in replaced.get(_REPLACE[kind], {}).items():
             replaced[_REPLACE[kind]][block] = ear.around(kind, replacement)
-    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: ear.override}
+    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: _override(ear, previous)}
+
+
+def _override(ear: "_Ear", previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
+    """An ``optimized_attention_override``. It takes containers of tensors where the one before it does."""
+
+    def override(attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        return ear.compute(attention, *args, **kwargs)
+
+    taking = getattr(previous, "container_function", None)
+    if taking is not None:
+
+        def with_containers(*args: Any, **kwargs: Any) -> Any:
+            ear.listen([one.peek() for one in args[:2]], kwargs)
+            return taking(*args, **kwargs)
+
+        override.container_function = with_containers  # type: ignore[attr-defined]
+    return override
 
 
 class _Ear:
-    def __init__(self, sites: Mapping[SiteKey, AttentionSite], hear: Hear, previous: Callable[..., Any] | None) -> None:
-        self._sites, self._hear, self._previous = sites, hear, previous
+    def __init__(
+        self,
+        sites: Mapping[SiteKey, AttentionSite],
+        hear: Hear,
+        previous: Callable[..., Any] | None,
+        preferred: Mapping[SiteKey, Callable[..., Tensor]],
+    ) -> None:
+        self._sites, self._hear, self._previous, self._preferred = sites, hear, previous, preferred
         self._next: SiteKey | None = None
 
     def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
@@ -66,15 +101,22 @@ class _Ear:
 
         return heard
 
-    def override(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """An ``optimized_attention_override``."""
-        coming, self._next = self._next, None
-        options = kwargs.get("transformer_options") or {}
-        if coming is not None and len(args) > 1 and coming[1] == _block_of(options):
-            self._report(coming, args[0], args[1], options)
+    def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """The attention of a layer, by whatever would compute it if nobody listened."""
+        layer = self.listen(args, kwargs)
         if self._previous is not None:
             return self._previous(attention, *args, **kwargs)
-        return attention(*args, **kwargs)
+        chosen = attention if layer is None else self._preferred.get(layer, attention)
+        return chosen(*args, **kwargs)
+
+    def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> SiteKey | None:
+        """Report a layer's query and key, and say which layer it is; None where that is not known."""
+        coming, self._next = self._next, None
+        options = kwargs.get("transformer_options") or {}
+        if coming is None or len(args) < 2 or coming[1] != _block_of(options):
+            return None
+        self._report(coming, args[0], args[1], options)
+        return coming
 
     def _report(self, key: SiteKey, query: Tensor, keys: Tensor, options: Mapping[str, Any]) -> None:
         site, shape = self._sites.get(key), options.get("activations_shape")

@@ -13,17 +13,19 @@ from typing import Any
 from torch import Tensor
 
 from ..core.backbone import Placeholders, Token, TokenizedText
-from .comfy_parts import encoder_names
-from .prompt_syntax import KEYWORD, missing_embedding, read_syntax, refuse_letters, with_marks
+from ..core.messages import shown
+from .comfy_parts import encoder_names, word_table
+from .prompt_syntax import KEYWORD, bare_name, missing_embedding, read_syntax, refuse_letters, with_marks
 from .token_table import read_pieces
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors that stand in a prompt: what people call them, and at how many positions."""
+    """Vectors that stand in a prompt: what people call them, at how many positions, and how wide they are."""
 
     name: str
     rows: int
+    width: int
 
 
 @dataclass(eq=False)
@@ -60,11 +62,11 @@ class _Ears:
             called, found = self.ours[name]
             _, *others = self._without_folders()._try_get_embedding(written)
         else:
-            called = KEYWORD + name.strip(",")
+            called = KEYWORD + bare_name(name)
             found, *others = self.stock._try_get_embedding(written)
             if found is None:
                 raise FileNotFoundError(f"{missing_embedding(name.strip(','))} in the embeddings folders")
-        self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found)))
+        self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found), found.shape[-1]))
         return found, *others
 
     def _without_folders(self) -> Any:
@@ -92,21 +94,32 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
 
     Raises ``FileNotFoundError`` for ``embedding:name`` without such a file. (CLIP Text Encode leaves it out with a line
     in the log; the picture then lacks it silently.) Raises ``ValueError`` for syntax that would be read as letters, see
-    :func:`~.prompt_syntax.read_syntax`.
+    :func:`~.prompt_syntax.read_syntax`, and for a file that fits none of the text encoders, which it leaves out too.
     """
     marked, marks = with_marks(text, placeholders)
     read_syntax(marked)
-    reader, first = copy.copy(clip.tokenizer), None
+    reader, ears = copy.copy(clip.tokenizer), {}
     for encoder in encoder_names(clip):
         ours = {mark: (name, placeholders[name][encoder]) for mark, name in marks.items()}
-        ears = _Ears(getattr(clip.tokenizer, encoder), ours)
-        setattr(reader, encoder, ears.tokenizer())
-        first = first or ears
+        ears[encoder] = _Ears(getattr(clip.tokenizer, encoder), ours)
+        setattr(reader, encoder, ears[encoder].tokenizer())
     listening = copy.copy(clip)
     listening.tokenizer = reader
     tokens = listening.tokenize(marked)
-    assert first is not None
-    return Reading(tokens, tuple(first.heard))
+    heard = {encoder: tuple(one.heard) for encoder, one in ears.items()}
+    _check_fit(heard, {encoder: word_table(clip, encoder).weight.shape[1] for encoder in heard})
+    return Reading(tokens, next(iter(heard.values())))
+
+
+def _check_fit(heard: Mapping[str, tuple[str | Vectors, ...]], widths: Mapping[str, int]) -> None:
+    """Raise ``ValueError`` for vectors that no text encoder takes."""
+    unfit = [
+        {(one.name, one.width) for one in met if isinstance(one, Vectors) and one.width != widths[encoder]}
+        for encoder, met in heard.items()
+    ]
+    for name, width in sorted(set.intersection(*unfit)):
+        wanted = " and ".join(f"{encoder} reads {wide}" for encoder, wide in widths.items())
+        raise ValueError(f"{name} was learnt on another kind of model: its vectors are {width} wide, this {wanted}")
 
 
 def tokenized(clip: Any, text: str, placeholders: Placeholders) -> TokenizedText:
@@ -152,7 +165,9 @@ def _placed(chunks: list[list[tuple[Any, float]]], pieces: list[tuple[int | None
             elif isinstance(entry, int) and entry == end:
                 break
             else:
-                raise ValueError(f"the tokenizer cuts {coming[1].text!r} in its own way: words cannot be told apart")
+                raise ValueError(
+                    f"the tokenizer cuts {shown(coming[1].text)} in its own way: words cannot be told apart"
+                )
         position += len(chunk)
     if coming is not None:
-        raise ValueError(f"{coming[1].text!r} did not fit into the prompt")
+        raise ValueError(f"{shown(coming[1].text)} did not fit into the prompt")

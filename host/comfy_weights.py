@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..core.attention.selection import Kind
 from ..core.backbone import AttentionWeight, KeyValueWeight
-from ..core.types import Erasure, LowRank
+from ..core.messages import listed
+from ..core.types import Change, Erasure, LowRank
 from .attention_taps import ROLES
 from .comfy_names import PREFIX, attention_keys, cross_attention_keys
 
@@ -40,8 +41,8 @@ def with_erasure(patcher: Any, erasure: Erasure) -> Any:
     )
 
 
-def with_changes(patcher: Any, factors: Mapping[str, LowRank], strength: float, foreign: str) -> Any:
-    """A clone with low-rank changes as weight patches, computed where and when the weights are loaded.
+def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, foreign: str) -> Any:
+    """A clone with changes as weight patches, computed where and when the weights are loaded.
 
     Raises ``ValueError``, beginning with ``foreign``, for factors that name no weight of this model or do not fit it;
     and for such as the patcher did not accept.
@@ -57,7 +58,7 @@ def with_changes(patcher: Any, factors: Mapping[str, LowRank], strength: float, 
     patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in factors})
     refused = {keys[name] for name in factors} - set(clone.add_patches(patches, strength))
     if refused:
-        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {', '.join(sorted(refused)[:3])}")
+        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {listed(sorted(refused)[:3])}")
     return clone
 
 
@@ -79,18 +80,19 @@ def _described(name: str, shape: tuple[int, ...]) -> AttentionWeight:
     return AttentionWeight(name, kind, role, (shape[0], shape[1]))
 
 
-def _halves(factor: LowRank) -> dict[str, Tensor]:
+def _halves(factor: Change) -> dict[str, Tensor]:
+    if not isinstance(factor, LowRank):
+        return {"diff": factor.dense().detach().cpu()}
     return {"lora_up.weight": factor.up.detach().cpu(), "lora_down.weight": factor.down.detach().cpu()}
 
 
-def _check(factors: Mapping[str, LowRank], keys: Mapping[str, str], patcher: Any, foreign: str) -> None:
+def _check(factors: Mapping[str, Change], keys: Mapping[str, str], patcher: Any, foreign: str) -> None:
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
     unknown = [name for name in factors if name not in keys]
     if unknown:
-        raise ValueError(f"{foreign}: this one has no {', '.join(unknown[:3])}")
+        raise ValueError(f"{foreign}: this one has no {listed(unknown[:3])}")
     state = patcher.model.state_dict()
     shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
     for name, factor in factors.items():
-        change = (factor.up.shape[0], factor.down.shape[1])
-        if change != shapes[name]:
-            raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {change} there")
+        if factor.shape != shapes[name]:
+            raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {factor.shape} there")

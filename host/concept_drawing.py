@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.learn.class_words import sentence, written
+from ..core.learn.parts.class_words import sentence
+from ..core.learn.registry import written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core.evaluate.sources import GROUNDS
+from ..core.messages import listed, shown
 from .folders import Folders, inside, picture_names
 from .images import read_frames
 
@@ -66,5 +67,5 @@ def _find(folders: Folders, name: str) -> Path:
         path = inside(folder, name, "folder")
         if path.is_dir():
             return path
-    looked = ", ".join(str(folder) for folder in folders.input) or "no folder"
-    raise FileNotFoundError(f"no folder named {name!r}; looked in {looked}")
+    looked = listed(map(str, folders.input), letters=300) or "no folder"
+    raise FileNotFoundError(f"no folder named {shown(name)}; looked in {looked}")

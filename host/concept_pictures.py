@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..core.localize.guided import pixel_masks
+from ..core.masks.guided import pixel_masks
+from ..core.messages import plain
 from ..core.types import Concepts
 from .drawing import colour_of, overlay_masks
 from .labels import Colour
@@ -55,7 +56,7 @@ def describe_concepts(concepts: Concepts) -> str:
     """One line a concept, then what the localiser had to decide."""
     areas = concepts.masks.float().mean((1, 2)).tolist()
     lines = [
-        f"<{name}>: saliency {score:.2f}, {area:.0%} of the picture"
+        f"<{plain(name)}>: saliency {score:.2f}, {area:.0%} of the picture"
         for name, score, area in zip(concepts.names, concepts.scores.tolist(), areas, strict=True)
     ]
     return "\n".join([*lines, *(f"Note: {note}" for note in concepts.notes)])

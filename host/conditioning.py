@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning
+from ..core.messages import listed
 
 _READ = frozenset({"pooled_output", "time_ids"})
 
@@ -34,7 +35,7 @@ def from_comfy(entries: Sequence[Sequence[Any]], name: str = "CONDITIONING") -> 
     context, extras = entries[0]
     unread = [key for key, value in extras.items() if key not in _READ and value is not None]
     if unread:
-        raise ValueError(f"{name} carries {', '.join(unread)}, which the headless sampler does not support")
+        raise ValueError(f"{name} carries {listed(unread)}, which the headless sampler does not support")
     return Conditioning(context, {key: value for key, value in extras.items() if value is not None})
 
 

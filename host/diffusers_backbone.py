@@ -16,11 +16,14 @@ from ..core.backbone import (
     Tap,
     TokenizedText,
 )
-from ..core.schedule import noise_from_clean, noise_from_velocity
+from ..core.encoding_checks import check_encoded
+from ..core.messages import listed
+from ..core.schedule import DiffusionSchedule, noise_from_clean, noise_from_velocity
 from ..core.types import LowRank
 from .attention_taps import Forward, find_sites, find_weights, tapped
 from .handles import ClipHandle, ModelHandle, VaeHandle
 from .pictures import crop_to_multiple
+from .progress import check_interrupt
 from .text_encoding import encode, first_layout, text_widths, word_vectors
 from .weight_patches import call_with, changed, check_changes, constants, patched_weights
 
@@ -30,6 +33,8 @@ Part = TypeVar("Part")
 class DiffusersBackbone:
     """The model behind our handles. Parts that a job does not need may be left out.
 
+    Every pass of a model asks first whether the run was cancelled, so that no loop over passes has to.
+
     Using a part that was not given raises ``ValueError`` naming it. The modules are never written to: patches are
     put in for the length of a call, gradients never reach the weights, hooks are removed on any exit.
     """
@@ -37,6 +42,8 @@ class DiffusersBackbone:
     def __init__(
         self, model: ModelHandle | None = None, clip: ClipHandle | None = None, vae: VaeHandle | None = None
     ) -> None:
+        if model is not None and clip is not None and model.family != clip.family:
+            raise ValueError(f"MODEL belongs to {model.family} and CLIP to {clip.family}; connect both from one loader")
         self._model, self._clip, self._vae = model, clip, vae
         self._forward: Forward | None = None
         self._changes: list[Mapping[str, LowRank]] = []
@@ -66,7 +73,12 @@ class DiffusersBackbone:
 
     @property
     def alphas_cumprod(self) -> Tensor:
+        """(T,) float32, the signal share per timestep."""
         return self.model.alphas_cumprod.float()
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
 
     @property
     def latent_downscale(self) -> int:
@@ -74,11 +86,19 @@ class DiffusersBackbone:
 
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
+        check_interrupt()
         picture = crop_to_multiple(image, self.vae.latent_downscale)
         return self.vae.vae.encode(picture * 2 - 1) * self.vae.scaling_factor
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
+        check_interrupt()
+        channels = self.vae.vae.latent_channels
+        if latent.ndim != 4 or latent.shape[1] != channels or not latent.numel():
+            raise ValueError(
+                f"the latent is {tuple(latent.shape)}, this VAE reads (pictures, {channels}, h, w): it comes from "
+                "another model; connect the VAE of the model that was sampled"
+            )
         picture = self.vae.vae.decode(latent / self.vae.scaling_factor)
         return (picture / 2 + 0.5).clamp(0, 1)
 
@@ -86,7 +106,11 @@ class DiffusersBackbone:
         return first_layout(self.clip, text, placeholders).tokenized()
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
-        return encode(self.clip, texts, placeholders)
+        check_interrupt()
+        encoded = encode(self.clip, texts, placeholders)
+        if not torch.is_grad_enabled():  # a training looks at its loss
+            check_encoded(encoded.context, texts, placeholders or ())
+        return encoded
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)
@@ -118,6 +142,7 @@ class DiffusersBackbone:
         Raises:
             ValueError: when rows do not match.
         """
+        check_interrupt()
         _check_rows(latent, timestep, conditioning)
         unet = self.model.unet
         moved = {"device": unet.device, "dtype": unet.dtype}
@@ -183,7 +208,7 @@ class DiffusersBackbone:
         extras = conditioning.extras
         if "pooled_output" not in extras:
             raise ValueError(
-                f"{self.family} needs the pooled text; its conditioning has {', '.join(extras) or 'no'} extras"
+                f"{self.family} needs the pooled text; its conditioning has {listed(extras) or 'no'} extras"
             )
         height, width = (side * self.model.latent_downscale for side in latent.shape[-2:])
         sizes = torch.tensor([[height, width, 0, 0, height, width]]).expand(len(latent), -1)

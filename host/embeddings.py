@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..core.backbone import Placeholders
 from ..core.files import load_embedding
+from ..core.messages import listed
 from . import folders
 from .prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_syntax, with_marks
 
@@ -47,12 +48,15 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     try:
         relative = folders.safe_name(wanted, "embedding name")
     except folders.BadNameError as error:
-        raise folders.BadNameError(f"{missing_embedding(name)}; {error}") from error
-    searched = [*extra_folders, *folders.current().models.get("embeddings", ())]
+        said = missing_embedding(name)
+        raise folders.BadNameError(said if said.endswith(")") else f"{said}; {error}") from error
+    searched = list(dict.fromkeys([*extra_folders, *folders.current().models.get("embeddings", ())]))
     for folder in searched:
         found = [folder / relative, *sorted(folder.rglob(relative.name))]
         match = next((p for p in found if p.is_file() and p.parts[-len(relative.parts) :] == relative.parts), None)
         if match is not None:
             return match
-    looked = ", ".join(map(str, searched)) or "no folder"
-    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}")
+    looked = listed(map(str, searched), letters=300) or "no folder"
+    files = sorted(path.relative_to(folder) for folder in searched for path in folder.rglob("*.safetensors"))
+    there = listed((file.with_suffix("").as_posix() for file in files), most=5) or "none"
+    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}, where there is {there}")

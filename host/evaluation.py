@@ -12,6 +12,7 @@ from ..core.backbone import Backbone
 from ..core.evaluate.prototypes import Prototypes
 from ..core.evaluate.scores import ConceptScores, score_concepts
 from ..core.evaluate.sources import masked_source
+from ..core.messages import listed
 from ..core.types import Concepts, ConceptTokens
 from .concept_drawing import DrawSettings, draw_prompts, prompts_of
 from .concept_pictures import concept_masks, picture_for
@@ -104,7 +105,7 @@ def concept_sources(picture: Tensor, concepts: Concepts, comparing: SourceSettin
     masks = concept_masks(concepts).to(picture)
     empty = [name for name, mask in zip(concepts.names, masks, strict=True) if not bool((mask > 0.5).any())]
     if empty:
-        raise ValueError(f"the mask of {', '.join(empty)} is empty; drop it with Edit Concepts")
+        raise ValueError(f"the mask of {listed(empty)} is empty; drop it with Edit Concepts")
     alone = [masked_source(picture, mask, comparing.ground, comparing.crop) for mask in masks]
     return torch.cat([_square(one, min(picture.shape[-2:])) if comparing.crop else one for one in alone]).cpu()
 
@@ -118,7 +119,7 @@ def _tokens_first(concepts: Concepts, tokens: ConceptTokens) -> Concepts:
     unknown = [name for name in tokens.names if name not in concepts.names]
     if unknown:
         raise ValueError(
-            f"the tokens {', '.join(unknown)} are none of the concepts {', '.join(concepts.names)}: connect the "
+            f"the tokens {listed(unknown)} are none of the concepts {listed(concepts.names)}: connect the "
             "concepts that they were learnt from, or rename those in Edit Concepts"
         )
     return concepts.pick(_order(concepts.names, tokens.names))

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
+from ..core.messages import shown
+
 BATCH_NUMBER = "%batch_num%"
 
 _PAGE_TOKEN = re.compile(r"%([^%]+)%")
@@ -37,7 +39,7 @@ def fill_page_tokens(prefix: str, value_of: Callable[[str, str], str], now: date
         value_of: node and widget to the widget's value as text; raises ``LookupError`` where there is none.
         now: the time; None is the present.
 
-    Raises ``LookupError`` as ``value_of`` does.
+    Raises ``LookupError`` as ``value_of`` does, and for a date with a dot.
     """
     now = now or datetime.now()
 
@@ -47,6 +49,10 @@ def fill_page_tokens(prefix: str, value_of: Callable[[str, str], str], now: date
             return _DATE_PART.sub(lambda part: _date_part(part[0], now), node.removeprefix("date:"))
         if not (node.strip() and widget.strip()) or "." in widget:
             return found[0]
+        if node.startswith("date:"):
+            raise LookupError(
+                f"{shown(found[0])}: ComfyUI's page takes what stands before a dot for a node; use no dot"
+            )
         return _NO_FILE_SIGN.sub("_", value_of(node, widget))
 
     return _PAGE_TOKEN.sub(fill, prefix)

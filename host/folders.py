@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.messages import shown
+from ..core.messages import listed, shown
 from .environment import inside_comfyui
 from .names import BadNameError, existing, inside, made_safe, name_verdict, safe_name
 from .saving import atomic_write, note_written, record_written
@@ -137,7 +137,7 @@ def _find(folders: tuple[Path, ...], name: str, what: str) -> Path:
         path = existing(folder, name, what)
         if path is not None:
             return path
-    looked = ", ".join(str(folder) for folder in folders) or "no folder"
+    looked = listed(map(str, folders), letters=300) or "no folder"
     raise FileNotFoundError(f"no {what} named {shown(name, 200)}; looked in {looked}")
 
 

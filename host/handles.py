@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from torch import Tensor
 
 from ..core.backbone import Conditioning, Tap
+from ..core.messages import listed, shown
 from .weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ LATENT_SCALES: Mapping[str, float] = {"lab": 0.18215, "sd15": 0.18215, "sd2": 0.
 
 class Autoencoder(Protocol):
     """What a :class:`VaeHandle` holds: ``LabVAE``, or a wrapped ``AutoencoderKL``."""
+
+    @property
+    def latent_channels(self) -> int:
+        """C of its latents."""
+        ...
 
     def encode(self, picture: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in -1..1 to the unscaled posterior mean (B, C, h, w)."""
@@ -83,7 +89,9 @@ class ModelHandle:
     def scaling_factor(self) -> float:
         """The family's latent scale. Raises ``ValueError`` for a family without one."""
         if self.family not in LATENT_SCALES:
-            raise ValueError(f"no latent scale is known for family {self.family!r}; known: {', '.join(LATENT_SCALES)}")
+            raise ValueError(
+                f"no latent scale is known for family {shown(self.family)}; known: {listed(LATENT_SCALES)}"
+            )
         return LATENT_SCALES[self.family]
 
     def with_patch(self, patch: WeightPatch) -> "ModelHandle":

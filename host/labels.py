@@ -6,10 +6,15 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..core.messages import plain
+
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 SHARE, LEAST, MARGIN = 0.05, 16, 3
 """Height of letters as a share of the picture's shorter side, at least so many pixels; pixels to the edge."""
+
+LONGEST = 60
+"""Letters of a label that are written."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _write(draw: ImageDraw.ImageDraw, size: tuple[int, int], label: Label, taken: Sequence[Box]) -> Box:
     letters = max(8, min(max(LEAST, round(SHARE * min(size))), size[1] - 12))
-    font = fitted(label.text, letters, size[0] - 12)
+    text = plain(label.text, LONGEST)
+    font = fitted(text, letters, size[0] - 12)
     _, top, _, bottom = font.getbbox("<Ag>", anchor="lm")
-    half = (font.getlength(label.text) / 2 + letters * 0.3, (bottom - top) / 2 + letters * 0.2)
+    half = (font.getlength(text) / 2 + letters * 0.3, (bottom - top) / 2 + letters * 0.2)
     choices = list(_around(label.at, half, size))
     x, y = next((point for point in choices if not _meets(_box(point, half), taken)), choices[0])
     ink = text_colour(label.colour)
     draw.rounded_rectangle(_box((x, y), half), radius=letters * 0.3, fill=label.colour, outline=ink)
-    draw.text((x, y), label.text, fill=ink, font=font, anchor="mm")
+    draw.text((x, y), text, fill=ink, font=font, anchor="mm")
     return _box((x, y), half)
 
 

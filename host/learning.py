@@ -1,15 +1,16 @@
 """What learning needs of a host: progress with pictures, cancel, and settings and words as people give them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
+from ..core import settings
 from ..core.backbone import Backbone
-from ..core.learn.methods import METHODS
-from ..core.learn.settings import LearnSettings, OnStep
+from ..core.learn.engine.settings import LearnSettings, OnStep
+from ..core.learn.registry import METHODS
+from ..core.messages import listed, shown
 from ..core.types import ConceptTokens
 from .progress import start_progress
 from .token_previews import MOST, captioned, draw_tokens
@@ -33,7 +34,7 @@ def reporter(
     return report
 
 
-OWN: Mapping[str, Any] = {
+UNSET: Mapping[str, Any] = {
     "steps": 0,
     "rate": 0.0,
     "attention_weight": -1.0,
@@ -41,7 +42,7 @@ OWN: Mapping[str, Any] = {
     "class_weight": -1.0,
     "template": "",
 }
-"""Knob to the value that leaves what the method's preset says."""
+"""Input to the value that keeps the preset's."""
 
 
 def preset_names() -> list[str]:
@@ -49,18 +50,13 @@ def preset_names() -> list[str]:
     return list(dict.fromkeys(name for method in METHODS.values() for name in method.presets))
 
 
-def settings_of(method: str, preset: str, knobs: Mapping[str, Any]) -> LearnSettings:
-    """A method's preset with those of the knobs that were turned (see :data:`OWN`).
+def settings_of(method: str, preset: str, inputs: Mapping[str, Any]) -> LearnSettings:
+    """A method's preset, overridden by the inputs that were changed (see :data:`UNSET`).
 
     Raises:
-        ValueError: for a preset the method does not have, a knob it does not have, and values out of range.
+        ValueError: for a preset the method does not have, an input it does not know, and values out of range.
     """
-    settings = METHODS[method].preset(preset)
-    turned = {name: value for name, value in knobs.items() if value != OWN[name]}
-    foreign = [name for name in turned if name not in {entry.name for entry in fields(settings)}]
-    if foreign:
-        raise ValueError(f"{method} has no {foreign[0]}: leave it at {OWN[foreign[0]]:g}")
-    return replace(settings, **turned)
+    return settings.settings_of(METHODS[method], preset, inputs, UNSET)
 
 
 def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:
@@ -74,8 +70,8 @@ def parse_words(text: str, names: Sequence[str], said: str = "start words") -> d
         name, equals, word = (part.strip() for part in entry.partition("="))
         name = name.strip("<>")
         if not equals or not word:
-            raise ValueError(f"{said} are written as concept=word, separated by commas; got {entry!r}")
+            raise ValueError(f"{said} are written as concept=word, separated by commas; got {shown(entry)}")
         if name not in names:
-            raise ValueError(f"{said} name a concept {name!r}; there are {', '.join(names)}")
+            raise ValueError(f"{said} name a concept {shown(name)}; there are {listed(names)}")
         words[name] = word
     return words

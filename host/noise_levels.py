@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from ..core.messages import listed, shown
 from ..core.schedule import sigma_of_timestep
 
 KARRAS_RHO = 7.0
@@ -43,7 +44,7 @@ def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0
         ValueError: for a scheduler that is not known, steps below 1, or denoise outside 0..1.
     """
     if scheduler not in SCHEDULERS:
-        raise ValueError(f"scheduler {scheduler!r} is not supported headless; use {', '.join(SCHEDULERS)}")
+        raise ValueError(f"scheduler {shown(scheduler)} is not supported headless; use {listed(SCHEDULERS)}")
     if steps < 1 or not 0 <= denoise <= 1:
         raise ValueError(f"steps must be at least 1 and denoise 0..1, got {steps} and {denoise}")
     if denoise == 0:

@@ -6,7 +6,8 @@ in neither case (plain library use) nothing is shown and nothing stops.
 
 from __future__ import annotations
 
-import importlib
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +19,11 @@ from .environment import inside_comfyui
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+log = logging.getLogger("concept_atelier.host")
+
 PREVIEW_SIDE = 512
+LONG, SETTLED = 60.0, 10.0
+"""Seconds that are worth an announcement; seconds of work after which none is made any more."""
 
 
 class InterruptedRun(Exception):
@@ -33,9 +38,10 @@ class Progress(Protocol):
 
 @dataclass
 class Session:
-    """A headless run: where its progress goes and whether it was asked to stop."""
+    """A headless run: where its progress goes, what it has to say, and whether it was asked to stop."""
 
     report: Callable[[int, int, Image | None], None] = field(default=lambda step, total, preview: None)
+    note: Callable[[str], None] = field(default=lambda text: None)
     stop: bool = False
 
 
@@ -59,7 +65,9 @@ def check_interrupt() -> None:
         if session.stop:
             raise InterruptedRun("the run was interrupted")
     elif inside_comfyui():
-        _comfy("model_management").throw_exception_if_processing_interrupted()
+        import comfy.model_management as management
+
+        management.throw_exception_if_processing_interrupted()
 
 
 def start_progress(node_id: str | None = None) -> Progress:
@@ -69,20 +77,59 @@ def start_progress(node_id: str | None = None) -> Progress:
         node_id: the node that works, where it is known (``cls.hidden.unique_id``).
     """
     bar: list[Any] = []
+    forecast = Forecast()
 
     def progress(step: int, total: int, preview: Image | None = None) -> None:
         check_interrupt()
         session = _session.get()
+        announcement = forecast.after(step, total)
+        if announcement:
+            _say(announcement)
         if session is not None:
             session.report(step, total, preview)
         elif inside_comfyui():
+            import comfy.utils as utils
+
             if not bar:
-                bar.append(_comfy("utils").ProgressBar(total, node_id=node_id))
+                bar.append(utils.ProgressBar(total, node_id=node_id))
             picture = ("JPEG", preview, PREVIEW_SIDE) if preview is not None else None
             bar[0].update_absolute(step, total, picture)
 
     return progress
 
 
-def _comfy(module: str) -> Any:
-    return importlib.import_module(f"comfy.{module}")
+class Forecast:
+    """Says once, after the first steps, that what was begun takes longer than a minute."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._first: tuple[int, float] | None = None
+        self._done = False
+
+    def after(self, step: int, total: int) -> str:
+        """What to say when ``step`` of ``total`` are done; mostly nothing."""
+        now = self._now()
+        if self._first is None:
+            self._first = step, now
+        steps, seconds = step - self._first[0], now - self._first[1]
+        if self._done or steps < 1:
+            return ""
+        left = seconds / steps * (total - step)
+        self._done = seconds > SETTLED or left > LONG
+        if left <= LONG:
+            return ""
+        return f"this takes about {_time(left)} more ({total - step} of {total} steps); cancel stops it within a step"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _say(text: str) -> None:
+    session = _session.get()
+    if session is not None:
+        session.note(text)
+    elif inside_comfyui():
+        log.info("%s", text)

@@ -16,6 +16,7 @@ KEYWORD = "embedding:"
 MOST_NESTED = 100
 BRACKET_WEIGHT = 1.1
 
+_HALF = re.compile("[\ud800-\udfff]")
 _BRACKET = re.compile(r"\\[()]|[()]")
 _ESCAPED = re.compile(r"\\([()])")
 _ANY_KEYWORD = re.compile(KEYWORD, re.IGNORECASE)
@@ -47,8 +48,11 @@ def read_syntax(text: str) -> list[Part]:
 
     Raises ``ValueError`` for ``embedding:`` where ComfyUI would read it as letters (behind a comma or a quotation
     mark, in square brackets, in capitals) or as a word with a weight, for a missing name, for a weight that is not
-    finite, and for brackets nested deeper than :data:`MOST_NESTED`.
+    finite, for brackets nested deeper than :data:`MOST_NESTED`, and for halves of characters.
     """
+    half = _HALF.search(text)
+    if half is not None:
+        raise ValueError(f"the prompt has half of a character, {shown(half[0])}, which no tokenizer reads; take it out")
     return [part for piece, weight in _weighted(text) for part in _parts(_ESCAPED.sub(r"\1", piece), weight)]
 
 
@@ -97,6 +101,11 @@ def refuse_letters(text: str) -> None:
         f"it: write {KEYWORD} in small letters, at the beginning or behind a space or an opening bracket, and put a "
         "space behind the name"
     )
+
+
+def bare_name(written: str) -> str:
+    """The name at the start of a text without spaces, up to a square or angle bracket or closing commas."""
+    return re.split(r"[<\[]", written)[0].rstrip(",")
 
 
 def missing_embedding(name: str) -> str:
@@ -172,9 +181,9 @@ def _parts(piece: str, weight: float) -> Iterator[Part]:
 
 
 def _name_and_rest(text: str) -> tuple[str, str]:
-    """The name at the start of a text, and what is left: from a square or angle bracket or a closing comma on."""
+    """The name at the start of a text, and what is left of it."""
     first = next(iter(text.split()), "")
-    name = re.split(r"[<\[]", first)[0].rstrip(",")
+    name = bare_name(first)
     if not name or name.startswith(","):
         raise ValueError(f"the prompt says {shown(KEYWORD + first)} without a name right behind the colon")
     refuse_letters(name)

@@ -4,6 +4,7 @@ import re
 
 from ..core.attention.words import words_of
 from ..core.backbone import TokenizedText
+from ..core.messages import listed
 from ..core.types import ConceptTokens
 
 MARK = re.compile(r"<([\w-]+)>")
@@ -14,8 +15,8 @@ def check_marks(text: str, tokens: ConceptTokens | None) -> None:
     known = tokens.placeholders() if tokens is not None else {}
     unknown = [mark for mark in dict.fromkeys(MARK.findall(text)) if f"<{mark}>" not in known]
     if unknown:
-        named = ", ".join(f"<{mark}>" for mark in unknown)
-        there = ", ".join(known) or "none connected"
+        named = listed(f"<{mark}>" for mark in unknown)
+        there = listed(known) or "none connected"
         raise ValueError(f"the prompt names {named}, but the tokens are: {there}")
 
 

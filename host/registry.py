@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from ..core.messages import shown
 from .schema_standin.node import ComfyNode, Schema
 from .schema_standin.sockets import Input
 
@@ -18,7 +19,9 @@ class Registry(Mapping[str, type[ComfyNode]]):
         for node in nodes:
             schema = node.GET_SCHEMA()
             if schema.node_id in self._nodes:
-                raise ValueError(f"two node classes are called {schema.node_id!r}: {self[schema.node_id]} and {node}")
+                raise ValueError(
+                    f"two node classes are called {shown(schema.node_id)}: {self[schema.node_id]} and {node}"
+                )
             self._schemas[schema.node_id], self._nodes[schema.node_id] = schema, node
 
     def __getitem__(self, name: str) -> type[ComfyNode]:

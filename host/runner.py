@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.messages import listed
 from . import folders, progress, saving
 from .checking import check, ignored_inputs, left_out
 from .execution import Cache, Execution, NodeFailedError, Results
@@ -24,7 +25,7 @@ class StoppedRunError(progress.InterruptedRun):
     """The run was stopped on request; ``result`` holds what was finished."""
 
     def __init__(self, result: "RunResult") -> None:
-        done = ", ".join(str(result.graph[key]) for key in result.results) or "nothing"
+        done = listed((str(result.graph[key]) for key in result.results), letters=300) or "nothing"
         super().__init__(f"stopped on request; finished: {done}")
         self.result = result
 
@@ -106,7 +107,7 @@ def run_workflow(
         registry = registry or default_registry()
         checked, notes = _checked(workflow, overrides or {}, registry, prompt_seed)
         result = RunResult(checked, warnings=notes)
-        session = stack.enter_context(progress.use(progress.Session(report=reporter.step)))
+        session = stack.enter_context(progress.use(progress.Session(report=reporter.step, note=reporter.note)))
         stack.enter_context(_stop_on_signal(session, reporter))
         stack.callback(reporter.close)
         hidden = {Hidden.prompt: to_api(checked), Hidden.extra_pnginfo: workflow.picture_metadata()}

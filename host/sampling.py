@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Conditioning
+from ..core.compose.guiders import ClassifierFree, Guider
+from ..core.messages import listed, shown
 from ..core.schedule import sigmas_of, timestep_of_sigma
 from .conditioning import from_comfy, join, with_rows
 from .diffusers_backbone import DiffusersBackbone
@@ -22,6 +24,8 @@ Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
 
 _SEEDS = 2**64
+MOST_INDEX = 65535
+"""Of ``batch_index``: every draw up to the greatest is made."""
 
 
 def sample(
@@ -62,7 +66,7 @@ def sample(
             conditionings that are not supported, and a model that gives values that are not finite.
     """
     if sampler_name not in SAMPLERS:
-        raise ValueError(f"sampler {sampler_name!r} is not supported headless; use {', '.join(SAMPLERS)}")
+        raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
     start = _checked(latent, model)
     table = sigmas_of(model.alphas_cumprod.double())
     levels = noise_levels(scheduler, table, steps, denoise)
@@ -88,12 +92,12 @@ def sample(
 
 @dataclass(frozen=True, eq=False)
 class Guided:
-    """The clean latent that the model sees under classifier-free guidance (Ho & Salimans, arXiv 2207.12598)."""
+    """The clean latent that the model sees under guidance."""
 
     backbone: DiffusersBackbone
     positive: Conditioning
     negative: Conditioning | None
-    cfg: float
+    guider: Guider
     table: Tensor
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -103,8 +107,7 @@ class Guided:
             return self._clean(x, sigma, self.positive, [True] * len(x))
         both = join(self.negative, self.positive)
         cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
-        without, with_text = cleans.chunk(2)
-        return without + (with_text - without) * self.cfg
+        return self.guider.combine(*cleans.chunk(2))
 
     def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
         scale = (sigma**2 + 1) ** 0.5
@@ -133,6 +136,10 @@ def prepare_noise(latent: Latent, seed: int) -> Tensor:
     if latent.get("batch_index") is None:
         return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
     indices = [int(index) for index in latent["batch_index"]]
+    if len(indices) != len(samples) or min(indices) < 0 or max(indices) > MOST_INDEX:
+        raise ValueError(
+            f"batch_index is {shown(indices)}, expected a number of 0..{MOST_INDEX} for each of {len(samples)} latents"
+        )
     draws = [torch.randn(samples.shape[1:], generator=generator) for _ in range(max(indices) + 1)]
     return torch.stack([draws[index] for index in indices])
 
@@ -153,10 +160,26 @@ def _prepare(
 ) -> tuple[Guided, ExitStack]:
     """The guided model, and a context in which the model's captures listen."""
     backbone = DiffusersBackbone(model)
-    told = from_comfy(positive, "positive")
-    other = None if math.isclose(cfg, 1.0) else with_rows(from_comfy(negative, "negative"), rows, "negative")
-    guided = Guided(backbone, with_rows(told, rows, "positive"), other, cfg, table)
-    return guided, _listening(backbone, told)
+    given = _fitting(from_comfy(positive, "positive"), model, "positive")
+    guider = ClassifierFree(cfg)
+    other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
+    other = None if other is None else with_rows(other, rows, "negative")
+    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table)
+    return guided, _listening(backbone, given)
+
+
+def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
+    """The conditioning, when this model can read it. Raises ``ValueError`` for that of another model."""
+    width, reads = conditioning.context.shape[-1], model.unet.config.cross_attention_dim
+    reads = reads if isinstance(reads, int) else reads[0]  # some files say it of every block
+    if width != reads:
+        raise ValueError(
+            f"{name} is {width} wide and this {model.family} model reads {reads}: it was encoded for another model; "
+            "encode the prompt with the CLIP of the same loader"
+        )
+    if not bool(torch.isfinite(conditioning.context).all()):
+        raise ValueError(f"{name} holds NaN or infinite values; check the node that made it")
+    return conditioning
 
 
 def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:

@@ -28,7 +28,7 @@ def describe_scores(scores: ConceptScores) -> str:
     total, many = mean_row(scores), len(scores.candidates)
     chances = ", ".join(f"{scores.chance(k):.2f}" for k in TOPS)
     lines.append(f"all: SIM^I {total['sim_i']:.3f}, SIM^C {total['sim_c']:.3f}, {_accuracies(total)}")
-    lines.append(f"ACC^k: told apart from {many} concepts, guessing gives {chances}")
+    lines.append(f"ACC^k: chosen from {many} concepts; guessing gives {chances}")
     if many <= max(TOPS):
         lines.append("Note: among so few concepts ACC^3 is always 1; connect PROTOTYPES to have more.")
     return "\n".join(lines)

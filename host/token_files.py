@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.backbone import Backbone
 from ..core.files import embedding_tensors, load_embeddings
-from ..core.messages import shown
+from ..core.messages import listed, shown
 from ..core.types import ConceptTokens
 from .folders import Folders
 from .model_files import save_model
@@ -37,7 +37,7 @@ class SavedTokens:
         """A line a file, ``embedding:name``, and a note on changed names; :func:`read_names` reads it."""
         lines = [KEYWORD + name for name in self.names]
         if self.changed:
-            listing = ", ".join(f"{shown(asked)} is {name}" for asked, name in self.changed.items())
+            listing = listed((f"{shown(asked)} is {name}" for asked, name in self.changed.items()), letters=300)
             lines.append(f"{NOTE}Changed, so that prompts can say the name: {listing}")
         return "\n".join([*lines, *(NOTE + note for note in self.notes)])
 
@@ -56,7 +56,7 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:
     """Read files by name. Raises as :func:`~..core.files.load_embeddings` does, and ``ValueError`` for no names."""
     if not names:
-        raise ValueError("name at least one embedding; Save Concept Tokens says the names it wrote")
+        raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
     paths = [folders.find_model("embeddings", _file(name)) for name in names]
     return load_embeddings(paths, backbone.text_widths, backbone.family)
 

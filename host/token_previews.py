@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from ..core.backbone import Backbone
-from ..core.learn.class_words import sentence, written
+from ..core.learn.parts.class_words import sentence
+from ..core.learn.registry import written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil

@@ -16,8 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from ..core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
-from ..core.messages import shown
+from ..core.messages import listed, shown
 from .prompt_syntax import Part, Reference
+
+LETTERS_OF_A_TOKEN = 128
+"""More than any token of a byte-pair vocabulary has."""
 
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
@@ -77,7 +80,7 @@ def check_widths(widths: Mapping[str, int], placeholders: Placeholders) -> None:
     for name, width in widths.items():
         for key, vectors in placeholders.items():
             if name not in vectors:
-                raise ValueError(f"{key} has vectors for {', '.join(vectors) or 'nothing'}; this model needs {name}")
+                raise ValueError(f"{key} has vectors for {listed(vectors) or 'nothing'}; this model needs {name}")
             if vectors[name].shape[-1] != width:
                 raise ValueError(
                     f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "
@@ -102,9 +105,12 @@ def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> 
     Raises :class:`~..core.backbone.TextTooLongError` for a text that does not fit.
     """
     length = int(tokenizer.model_max_length)
+    letters = sum(len(sign) for part in parts if not isinstance(part, Reference) for sign in part.text.split())
+    if letters > LETTERS_OF_A_TOKEN * length:  # cutting a megabyte into tokens takes half a minute
+        raise TextTooLongError(f"the text has {letters} letters and this model reads {length - 2} tokens: shorten it")
     pieces = tuple(pieces_of(parts, tokenizer, sizes))
     if len(pieces) > length - 2:
-        begins = "".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
+        begins = " ".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
         raise TextTooLongError(
             f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
             f"shorten it by {len(pieces) - length + 2} (it begins {shown(begins[:60])})"

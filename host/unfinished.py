@@ -9,19 +9,20 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core.files import load_tensors, save_tensors
-from ..core.learn.keeper import State
+from ..core.learn.engine.checkpoints import State
 from .folders import current
 from .saving import ASIDE, set_aside, sweep
 
 log = logging.getLogger("concept_atelier.host")
 
 FOLDER = "concept_atelier_unfinished"
-MOST = 8  # states of trainings that no one went on with
+MAX_ABANDONED = 8
+"""Most states of unfinished trainings; the oldest beyond them are deleted."""
 
 
 @dataclass(frozen=True)
 class UnfinishedFiles:
-    """A :class:`..core.learn.keeper.Keeper` over a folder; the oldest files beyond ``MOST`` go.
+    """A :class:`~..core.learn.engine.checkpoints.CheckpointStore` over a folder; the oldest files go.
 
     Attributes:
         folder: where.
@@ -45,7 +46,7 @@ class UnfinishedFiles:
         """Write a state, whole or not at all."""
         sweep(self.folder)
         save_tensors(self._path(fingerprint), dict(state), {"format": "concept-atelier training state"})
-        for old in sorted(self.folder.glob("*.safetensors"), key=_age)[MOST:]:
+        for old in sorted(self.folder.glob("*.safetensors"), key=_age)[MAX_ABANDONED:]:
             old.unlink(missing_ok=True)
 
     def discard(self, fingerprint: str) -> None:
@@ -58,7 +59,7 @@ class UnfinishedFiles:
         """Rename a state that is no good, so that it is not found again, and say so."""
         aside = set_aside(self._path(fingerprint))
         log.warning("a kept training state is wrong, the training starts anew: %s (set aside as %s)", why, aside)
-        for old in sorted(self.folder.glob(f"*{ASIDE}"), key=_age)[MOST:]:
+        for old in sorted(self.folder.glob(f"*{ASIDE}"), key=_age)[MAX_ABANDONED:]:
             old.unlink(missing_ok=True)
 
     def _path(self, fingerprint: str) -> Path:

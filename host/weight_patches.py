@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from ..core.backbone import AttentionWeight
-from ..core.types import LowRank
+from ..core.messages import listed
+from ..core.types import Change, LowRank
 
 
 @dataclass(frozen=True, eq=False)
 class WeightPatch:
-    """A low-rank change of the denoiser's weights.
+    """A change of the denoiser's weights.
 
     Attributes:
         factors: parameter name (as in the UNet's state dict) to its change at strength 1.
         strength: multiplier; 0 changes nothing, negative values push the other way.
     """
 
-    factors: Mapping[str, LowRank]
+    factors: Mapping[str, Change]
     strength: float = 1.0
 
 
@@ -29,11 +30,12 @@ def check_patch(module: nn.Module, patch: WeightPatch) -> None:
     weights = dict(module.named_parameters())
     unknown = [name for name in patch.factors if name not in weights]
     if unknown:
-        raise ValueError(f"the patch changes weights this model does not have: {', '.join(unknown[:5])}")
+        raise ValueError(f"the patch changes weights this model does not have: {listed(unknown[:5])}")
     for name, factor in patch.factors.items():
-        want, up, down = weights[name].shape, factor.up.shape, factor.down.shape
-        if up[0] != want[0] or up[1] != down[0] or down[1] != want[1:].numel():
-            raise ValueError(f"{name} is {tuple(want)}; factors up {tuple(up)} and down {tuple(down)} do not fit it")
+        want = weights[name].shape
+        broken = isinstance(factor, LowRank) and factor.up.shape[1] != factor.down.shape[0]
+        if broken or factor.shape != (want[0], want[1:].numel()):
+            raise ValueError(f"{name} is {tuple(want)}; a change of {factor.shape} does not fit it")
 
 
 def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWeight]) -> None:
@@ -42,7 +44,7 @@ def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWei
     unknown = [name for name in changes if name not in shapes]
     if unknown:
         raise ValueError(
-            f"the model has no attention weights {', '.join(unknown[:3])}; what was trained belongs to another model"
+            f"the model has no attention weights {listed(unknown[:3])}; what was trained belongs to another model"
         )
     for name, factor in changes.items():
         up, down = tuple(factor.up.shape), tuple(factor.down.shape)

@@ -4,8 +4,13 @@
 python -m concept_atelier.lab.build_help
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from ..core.erase.registry import METHODS as ERASING
+from ..core.learn.registry import METHODS as LEARNING
+from ..core.localize.registry import METHODS as LOCALIZING
 from ..host.schema import io
 from ..nodes import NODES
 from .locales import SOURCE, Words, languages, node_words, read, unescape
@@ -31,7 +36,49 @@ def page(node: type[io.ComfyNode], words: Words, language: str = SOURCE) -> str:
         f"| {unescape(of['name'])} | {output.get_io_type()} | {unescape(of.get('tooltip', ''))} |"
         for output, of in zip(schema.outputs, said, strict=True)
     ]
-    return "\n".join([*lines, f"## {outputs}", "", f"| {output_of} | {kind} | |", "|---|---|---|", *rows, ""])
+    lines += [f"## {outputs}", "", f"| {output_of} | {kind} | |", "|---|---|---|", *rows, ""]
+    return "\n".join([*lines, *(_methods(schema.node_id) if language == SOURCE else ())])
+
+
+METHODS_OF: Mapping[str, Mapping[str, Any]] = {
+    "ConceptAtelierLearnConceptTokens": LEARNING,
+    "ConceptAtelierLocalizeConcepts": {name: one for name, one in LOCALIZING.items() if not one.needs},
+    "ConceptAtelierEraseConcepts": ERASING,
+}
+"""Node id to the methods it offers, each with a record."""
+
+
+def _methods(node_id: str) -> list[str]:
+    """A list of a node's methods: what each does, needs and costs, and what to know beside."""
+    methods = METHODS_OF.get(node_id, {}).values()
+    return ["## Methods", "", *(_method(one) for one in methods), ""] if methods else []
+
+
+def _method(record: Any) -> str:
+    needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ()))
+    parts = [
+        f"- **{record.title}** (`{record.name}`): {record.help}",
+        f"Needs {needs}." if needs else "",
+        f"Presets: {', '.join(f'{name}{_cost(settings)}' for name, settings in record.presets.items())}.",
+        "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
+        if getattr(record, "changes_model", False)
+        else "",
+        record.note,
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _cost(settings: Any) -> str:
+    """What a preset costs, in brackets, as far as its settings say it."""
+    steps, draws = getattr(settings, "steps", 0), getattr(settings, "noise_draws", None)
+    prior = getattr(settings, "prior", 0)
+    parts = [
+        f"{steps} steps" if steps else "",
+        f"{prior} prior pictures of {settings.prior_steps} steps" if prior else "",
+        f"{max(draws, 1)} model pass{'es' if draws > 1 else ''}" if draws is not None else "",
+    ]
+    said = ", ".join(part for part in parts if part)
+    return f" ({said})" if said else ""
 
 
 def pages() -> dict[str, str]:
@@ -54,7 +101,8 @@ def main() -> None:
 def _row(key: str, kind: str, words: Words) -> str:
     name = unescape(words["name"])
     shown = f"`{key}`" if name == key else f"{name} (`{key}`)"
-    return f"| {shown} | {kind} | {unescape(words.get('tooltip', ''))} |"
+    told = unescape(words.get("tooltip", "")).replace("\n", "<br>")
+    return f"| {shown} | {kind} | {told} |"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,16 @@
 The format is that of ComfyUI's front end: ``nodeDefs.json`` maps a node's id to its ``display_name``, ``description``,
 ``inputs`` and ``outputs``, each with ``name`` and ``tooltip``; ``main.json`` holds words that nodes share. The front
 end reads them as vue-i18n messages, to which ``{ } @ | $`` are syntax: :func:`escape` says them literally.
+
+Beside a translation lies ``hashes.json``, which the front end does not read. It holds, for each text, a hash of the
+English that it was translated from and a hash of the translation. A text is stale when its English has changed since
+then and the translation has not.
 """
 
+import hashlib
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +61,39 @@ def read(language: str, name: str = "nodeDefs") -> Words:
     """A file of a language, as it stands (escaped)."""
     words: Words = json.loads((FOLDER / language / f"{name}.json").read_text(encoding="utf-8"))
     return words
+
+
+def texts(words: Words, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every text with its path, for instance ``ConceptAtelierEraseConcepts.inputs.anchors.tooltip``."""
+    for key, value in words.items():
+        if isinstance(value, dict):
+            yield from texts(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def hashed(text: str) -> str:
+    """A short hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+Hashes = Mapping[str, str]
+"""Path of a text to two hashes, those of its English and of its translation, with a space between."""
+
+
+def hashes_now(language: str) -> Hashes:
+    """The hashes of a translation that is right for the English of today."""
+    english, theirs = dict(texts(node_words())), dict(texts(read(language)))
+    return {path: f"{hashed(text)} {hashed(theirs[path])}" for path, text in english.items() if path in theirs}
+
+
+def stale(now: Hashes, known: Hashes) -> list[str]:
+    """The paths of texts that were translated from another English than today's, and not changed since."""
+    return [path for path, both in now.items() if path in known and _only_english_differs(both, known[path])]
+
+
+def _only_english_differs(now: str, known: str) -> bool:
+    return now != known and now.split()[1] == known.split()[1]
 
 
 def node_words() -> Words:

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.learn.class_words import sentence, written
-from ..core.learn.methods import METHODS
+from ..core.learn.parts.class_words import sentence
+from ..core.learn.registry import METHODS, written
 from ..core.types import ConceptTokens
 from ..host.drawing import overlay_masks
 from ..host.saving import atomic_write
@@ -44,7 +44,7 @@ def write_sheets(folder: Path = DOCS, names: Sequence[str] = tuple(SHEETS), back
 def learn_scene(backbone: Backbone, case: Case, method: str, preset: str) -> ConceptTokens:
     """Tokens of a scene from its exact masks; class words, where the method asks for them, are the true names."""
     concepts, _ = true_concepts(backbone, case)
-    classes = dict(zip(concepts.names, case.names, strict=True)) if method in ("disendiff", "far") else None
+    classes = dict(zip(concepts.names, case.names, strict=True)) if METHODS[method].class_follows_token else None
     chosen = METHODS[method]
     return chosen.learn(backbone, case.picture, concepts, chosen.preset(preset), classes=classes, seed=case.seed)
 

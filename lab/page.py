@@ -16,12 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.erase.uce import PRESETS as ERASING
-from ..core.erase.uce import erase
-from ..core.learn.conceptexpress import PRESETS as LEARNING
-from ..core.learn.conceptexpress import learn
-from ..core.localize.conceptexpress import localize
-from ..core.localize.settings import SMALL_GRID
+from ..core.erase.methods.uce import METHOD as ERASING
+from ..core.learn.methods.conceptexpress import METHOD as LEARNING
+from ..core.localize.parts.pipeline import localize
+from ..core.localize.parts.settings import SMALL_GRID
 from ..host.adapters import backbone_of, with_erasure
 from ..host.concept_pictures import concept_overlay
 from ..host.drawing import overlay_masks
@@ -134,7 +132,7 @@ def show_tokens(page: Page) -> None:
     for seed in SCENES[:2]:
         case = scene_case(seed)
         concepts, _ = true_concepts(page.backbone, case)
-        tokens = learn(page.backbone, case.picture, concepts, LEARNING["lab"], seed=seed)
+        tokens = LEARNING.learn(page.backbone, case.picture, concepts, LEARNING.preset("lab"), seed=seed)
         joint = " and ".join(f"<{name}>" for name in tokens.names)
         rows = [
             torch.cat([case.picture, draw(page.backbone, [f"a photo of {what}"] * 4, seed, tokens.placeholders())])
@@ -150,7 +148,7 @@ def show_erasures(page: Page) -> None:
     for gone, kept in ERASED:
         prompts = [f"a photo of a {gone}"] * 4 + [f"a photo of a {kept}"] * 4
         model, clip, vae = load_handles()
-        edit = erase(page.backbone, [gone], settings=ERASING["small_model"])
+        edit = ERASING.erase(page.backbone, [gone], settings=ERASING.preset("small_model"))
         rows += [draw(b, prompts, 0) for b in (page.backbone, backbone_of(with_erasure(model, edit), clip, vae))]
     page.text("Erased (and neighbour): " + ", ".join(f"{gone} ({kept})" for gone, kept in ERASED) + ".")
     page.picture("erased", rows, "Before and after erasing")

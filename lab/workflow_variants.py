@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.localize.settings import PRESETS as LOCALIZING
+from ..core.localize.parts.settings import PAPER
 
 Knobs = Mapping[str, Any]
 TITLES = {
@@ -97,8 +97,8 @@ CHECKPOINT = Variant(
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
         "preset": "paper",
-        "saliency_threshold": LOCALIZING["paper"].saliency_threshold,
-        "merge_threshold": LOCALIZING["paper"].merge_threshold,
+        "saliency_threshold": PAPER.saliency_threshold,
+        "merge_threshold": PAPER.merge_threshold,
         "count": 2,
     },
     learn={

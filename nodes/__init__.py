@@ -1,5 +1,6 @@
 """The pack's nodes: thin V3 classes over ``core`` by way of ``host``. No maths here."""
 
+from ..host.given import checked
 from ..host.schema import io
 from .capture_attention import CaptureAttention
 from .concept_token_files import LoadConceptTokens, SaveConceptTokens
@@ -18,7 +19,7 @@ from .save_adapter_as_lora import SaveAdapterAsLora
 from .score_concepts import ScoreConcepts
 from .show_word_heatmap import ShowWordHeatmap
 
-NODES: tuple[type[io.ComfyNode], ...] = (
+_ALL: tuple[type[io.ComfyNode], ...] = (
     LoadLabModel,
     LocalizeConcepts,
     LocalizeWords,
@@ -38,5 +39,7 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     LoadConceptPrototypes,
     ScoreConcepts,
 )
+
+NODES = tuple(checked(node) for node in _ALL)
 
 __all__ = ["NODES"]

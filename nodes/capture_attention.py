@@ -21,10 +21,10 @@ class CaptureAttention(io.ComfyNode):
             display_name="Capture Attention",
             category=f"{CATEGORY}/attribute",
             description=(
-                "Gives a MODEL that notes, while any sampler runs it, how strongly each cell of the picture reads each "
-                "word. Pictures come out bit-identical. Kept are running means only, of the last four runs: tokens x "
-                "cells x 4 bytes per picture and grid (2 MB a picture for SD1.5 at 512x512). It costs one more "
-                "softmax per layer that is heard."
+                "Returns a MODEL that records, while any sampler runs it, how strongly each cell of the "
+                "picture attends to each word. The pictures stay bit-identical. Only running means of "
+                "the last four runs are kept: tokens x cells x 4 bytes for each picture and grid (2 MB "
+                "a picture for SD1.5 at 512x512). Each recorded layer costs one more softmax."
             ),
             search_aliases=["DAAM", "attention maps", "cross attention", "record attention"],
             inputs=[
@@ -36,7 +36,7 @@ class CaptureAttention(io.ComfyNode):
                     min=1,
                     max=256,
                     advanced=True,
-                    tooltip="Leave out layers with fewer cells than this along a side: very coarse maps only blur.",
+                    tooltip="Leave out layers with fewer cells than this along a side. Very coarse maps only blur.",
                 ),
                 make_input(
                     io.Int.Input,
@@ -45,7 +45,8 @@ class CaptureAttention(io.ComfyNode):
                     min=1,
                     max=256,
                     advanced=True,
-                    tooltip="Leave out layers with more cells than this along a side, to save time on large pictures.",
+                    tooltip="Leave out layers with more cells than this along a side, which saves time on large "
+                    "pictures.",
                 ),
                 make_input(
                     io.Combo.Input,
@@ -53,7 +54,7 @@ class CaptureAttention(io.ComfyNode):
                     options=list(STAGES),
                     default="down and up",
                     advanced=True,
-                    tooltip="Which part of the model to hear.",
+                    tooltip="The part of the model that is recorded.",
                 ),
                 make_input(
                     io.Float.Input,
@@ -63,7 +64,7 @@ class CaptureAttention(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="From which part of denoising on (0 is the first step, layout).",
+                    tooltip="Start of the recorded part of denoising. 0 is the first step, which sets the layout.",
                 ),
                 make_input(
                     io.Float.Input,
@@ -73,11 +74,11 @@ class CaptureAttention(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="Up to which part of denoising (1 is the last step, texture).",
+                    tooltip="End of the recorded part of denoising. 1 is the last step, which sets the texture.",
                 ),
             ],
             outputs=[
-                io.Model.Output(display_name="MODEL", tooltip="Sample this one."),
+                io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
                 AttentionCapture.Output(display_name="CAPTURE", tooltip="For Show Word Heatmap."),
             ],
         )
@@ -99,7 +100,7 @@ class CaptureAttention(io.ComfyNode):
             stages=STAGES[stages],  # type: ignore[arg-type]
             min_side=least_grid,
             max_side=greatest_grid,
-            timesteps=timestep_span(start_percent, end_percent, len(backbone_of(model=model).alphas_cumprod)),
+            timesteps=timestep_span(start_percent, end_percent, backbone_of(model=model).schedule.steps),
         )
         capture = captures.AttentionCapture(selection)
         return io.NodeOutput(with_capture(model, capture), capture)

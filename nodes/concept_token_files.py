@@ -19,22 +19,24 @@ class SaveConceptTokens(io.ComfyNode):
             display_name="Save Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes one embedding file per concept to the embeddings folder, where every prompt finds it as "
-                "embedding:name. diffusers' load_textual_inversion reads the files too. An existing file of the same "
-                "name is replaced."
+                "Writes one embedding file for each concept to the embeddings folder, where every "
+                "prompt finds it as embedding:name. The function load_textual_inversion of diffusers "
+                "reads the files too. A file of the same name is replaced."
             ),
             search_aliases=["save embedding", "export textual inversion"],
             is_output_node=True,
             inputs=[
-                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens."),
+                ConceptTokens.Input("tokens", tooltip="Tokens from Learn Concept Tokens."),
                 io.String.Input(
                     "prefix",
                     default="atelier/",
-                    tooltip="Put before every name; a / makes a folder: atelier/apple. Spaces, commas, brackets and "
-                    "other signs that prompts cannot say in a name become _.",
+                    tooltip="Text before every file name; a / makes a folder: atelier/apple. Spaces, commas, "
+                    "brackets and other characters that a prompt cannot use in a name become _.",
                 ),
             ],
-            outputs=[io.String.Output(display_name="NAMES", tooltip="The file names, one per line, for prompts.")],
+            outputs=[
+                io.String.Output(display_name="NAMES", tooltip="The file names, one per line, for use in prompts.")
+            ],
         )
 
     @classmethod
@@ -57,18 +59,18 @@ class LoadConceptTokens(io.ComfyNode):
             display_name="Load Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
-                "Reads embedding files, ours or another tool's (safetensors only), as tokens for Encode Concept "
-                "Prompt. The CLIP says which widths fit."
+                "Loads embedding files (safetensors) from this pack or another tool as tokens for "
+                "Encode Concept Prompt. They must fit the width of the text encoder."
             ),
             search_aliases=["load embedding", "textual inversion"],
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder the tokens are for."),
+                io.Clip.Input("clip", tooltip="The text encoder that the tokens are for."),
                 io.String.Input(
                     "names",
                     default="",
                     multiline=True,
-                    tooltip="Names in the embeddings folder, one per line or with commas, with or without "
-                    "embedding: before them: atelier/apple",
+                    tooltip="Names in the embeddings folder, one per line or separated by commas, with or "
+                    "without embedding: before them: atelier/apple",
                 ),
             ],
             outputs=[ConceptTokens.Output(display_name="CONCEPT_TOKENS")],

@@ -4,14 +4,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.localize.conceptexpress import localize_masks
-from ..core.localize.edit import check_name, parse_names
-from ..core.localize.settings import PRESETS
+from ..core.localize.given_masks import localize_masks
+from ..core.localize.registry import method_and_preset, preset_names
+from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, Concepts, model_inputs, picture_of, seed_input
+from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, model_inputs, picture_of, seed_input, text_under
 
 
 class ConceptsFromMasks(io.ComfyNode):
@@ -24,19 +24,19 @@ class ConceptsFromMasks(io.ComfyNode):
             display_name="Concepts From Masks",
             category=f"{CATEGORY}/localize",
             description=(
-                "Makes concepts of masks that you have, one per mask. Masks of another size are stretched to the "
-                "picture; where masks overlap the smallest wins. The model is shown the picture to find where "
-                "attention of each concept should lie."
+                "Makes one concept from each mask that you have. Masks of another size are stretched to "
+                "the picture, and where masks overlap the smallest wins. The node shows the picture to "
+                "the model to find where the attention of each concept should lie."
             ),
             search_aliases=["masks to concepts", "supervised concepts"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model that will learn the concepts."),
-                io.Image.Input("image", tooltip="The picture; of a batch, the first."),
-                io.Mask.Input("masks", tooltip="One mask per concept, 1 inside."),
+                io.Image.Input("image", tooltip=f"The picture. {OF_A_BATCH}"),
+                io.Mask.Input("masks", tooltip="One mask for each concept; 1 is inside."),
                 io.String.Input(
-                    "names", default="", tooltip="A name per mask, separated by commas; empty: 1, 2, 3 ..."
+                    "names", default="", tooltip="One name for each mask, separated by commas. Empty gives 1, 2, 3 ..."
                 ),
                 make_input(
                     io.Combo.Input,
@@ -44,16 +44,16 @@ class ConceptsFromMasks(io.ComfyNode):
                     options=["attention", "mask"],
                     default="attention",
                     advanced=True,
-                    tooltip="Where the concept's attention should lie: where the model looks from inside the mask, or "
-                    "evenly over the mask.",
+                    tooltip="Where the attention of a concept should lie. attention: where the model looks from "
+                    "inside the mask. mask: evenly over the mask.",
                 ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_grid",
-                    tooltip="How the model is shown the picture; as in Localize Concepts.",
+                    tooltip="How the picture is shown to the model, as in Localize Concepts.",
                 ),
-                seed_input("Of the noise, where the preset adds any."),
+                seed_input("Random seed for the noise, if the preset adds any."),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),
@@ -76,8 +76,10 @@ class ConceptsFromMasks(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         named = [check_name(name) for name in parse_names(names)] or None
-        told = start_progress(cls.hidden.unique_id)
-        found = localize_masks(backbone, picture, masks, PRESETS[preset], seed, named, target, told)  # type: ignore[arg-type]
+        localizer, name = method_and_preset("conceptexpress", preset)
+        progress = start_progress(cls.hidden.unique_id)
+        found = localize_masks(backbone, picture, masks, localizer.preset(name), seed, named, target, progress)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, overlay, ui=shown)

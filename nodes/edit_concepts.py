@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.localize import edit
+from ..core.masks import edit
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts, inherited_colours, picture_for
 from ..host.region_view import KEY, region_view
 from ..host.schema import io, make_schema, ui
@@ -23,34 +23,45 @@ class EditConcepts(io.ComfyNode):
             display_name="Edit Concepts",
             category=f"{CATEGORY}/localize",
             description=(
-                "Keep, drop, merge and rename concepts, grow or shrink their masks, add the background. Done in the "
-                "order of the inputs; what is left empty changes nothing. Run it once and the regions can be clicked: "
-                "a click drops one or takes it back, a double click renames it, clicks with shift select several to "
-                "merge. The choices stand in the inputs. All names are those that come in, dropped ones included."
+                "Keeps, drops, merges and renames concepts, grows or shrinks their masks, and adds the "
+                "background. The node applies its inputs in their order, and an empty input changes "
+                "nothing. After a run you can click the regions: a click drops a region or takes it "
+                "back, a double click renames it, and clicks with shift select several regions to "
+                "merge. Your choices are written into the inputs. All names in the inputs are those of "
+                "the incoming concepts, dropped ones included."
             ),
             search_aliases=["merge masks", "rename concepts", "remove concept", "pick regions"],
             is_output_node=True,
             inputs=[
                 Concepts.Input("concepts", tooltip="From Localize Concepts or Concepts From Masks."),
-                io.String.Input("keep", default="", tooltip="Only these, in this order: 2, 1"),
-                io.String.Input("drop", default="", tooltip="All but these: 3, 4"),
-                io.String.Input("merge", default="", tooltip="Groups that become one, under the first name: 1+3, 2+4"),
-                io.String.Input("rename", default="", tooltip="New names, for prompts: 1=apple, 2=cat"),
+                io.String.Input("keep", default="", tooltip="Keep only these, in this order: 2, 1"),
+                io.String.Input("drop", default="", tooltip="Remove these and keep all others: 3, 4"),
+                io.String.Input(
+                    "merge", default="", tooltip="Groups that become one concept each, named after the first: 1+3, 2+4"
+                ),
+                io.String.Input("rename", default="", tooltip="New names, for use in prompts: 1=apple, 2=cat"),
                 io.Int.Input(
-                    "grow", default=0, min=-32, max=32, tooltip="Grid cells to grow every mask by; negative shrinks."
+                    "grow",
+                    default=0,
+                    min=-32,
+                    max=32,
+                    tooltip="Grow every mask by this many cells of the grid. Negative values shrink it.",
                 ),
                 io.Boolean.Input(
-                    "add_background", default=False, tooltip="Add what no concept covers, as a concept 'background'."
+                    "add_background",
+                    default=False,
+                    tooltip="Add everything that no concept covers as a concept named 'background'.",
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The picture of the concepts, to show them over it and to draw masks along its edges.",
+                    tooltip="The picture of the concepts. It is shown below the regions, and masks are drawn "
+                    "along its edges.",
                 ),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),
-                io.Mask.Output(display_name="MASKS", tooltip="One mask per concept, in the picture's size."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask for each concept, at the size of the picture."),
             ],
         )
 

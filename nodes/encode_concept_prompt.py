@@ -19,20 +19,20 @@ class EncodeConceptPrompt(io.ComfyNode):
             display_name="Encode Concept Prompt",
             category=f"{CATEGORY}/compose",
             description=(
-                "Encodes a prompt in which learnt tokens stand by name or number: a photo of <apple> and <2>. Use the "
-                "result wherever a CONDITIONING goes."
+                "Encodes a prompt that uses learnt tokens by name or by number: a photo of <apple> and "
+                "<2>. Connect the result wherever a node takes CONDITIONING."
             ),
             search_aliases=["CLIP Text Encode", "prompt", "token", "embedding"],
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder the tokens were learnt with."),
-                ConceptTokens.Input("tokens", tooltip="From Learn or Load Concept Tokens."),
+                io.Clip.Input("clip", tooltip="The text encoder that the tokens were learnt with."),
+                ConceptTokens.Input("tokens", tooltip="Tokens from Learn Concept Tokens or Load Concept Tokens."),
                 io.String.Input(
                     "text",
                     default="a photo of <1>",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="The prompt. <name> and <number> (from 1) stand for tokens; weights, embedding:name, "
-                    "{one|other} and comments mean what they mean in CLIP Text Encode.",
+                    tooltip="The prompt. <name> and <number> (from 1) stand for tokens. Weights, "
+                    "embedding:name, {one|other} and comments work as in CLIP Text Encode.",
                 ),
             ],
             outputs=[io.Conditioning.Output(display_name="CONDITIONING")],

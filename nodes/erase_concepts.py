@@ -1,10 +1,12 @@
 """Erase Concepts, Save Erasure as LoRA."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from ..core import types
-from ..core.erase.uce import PRESETS, erase, relative_changes
+from ..core import settings, types
+from ..core.erase.parts.sizes import relative_changes
+from ..core.erase.registry import METHODS
 from ..core.files import lora_tensors
 from ..host import folders
 from ..host.adapters import backbone_of, with_erasure
@@ -26,32 +28,34 @@ class EraseConcepts(io.ComfyNode):
             display_name="Erase Concepts",
             category=f"{CATEGORY}/erase",
             description=(
-                "Makes the model read each concept as its anchor, by an exact change of its text projections (UCE, "
-                "WACV 2024). No training, seconds. A patch on a copy: bypass this node and the model is as it was."
+                "Makes the model read each concept as its anchor, by a closed-form change of its text "
+                "projections (UCE, WACV 2024). No training is needed. The change is a patch on a copy: "
+                "bypass the node, and the model is as it was."
             ),
             search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model to take concepts out of."),
+                io.Model.Input("model", tooltip="The model to erase concepts from."),
                 io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
                 io.String.Input(
                     "concepts",
                     default="cat, kitty",
                     multiline=True,
-                    tooltip="What to erase, one per line or with commas.",
+                    tooltip="What to erase, one per line or separated by commas. Erasing a word does not erase "
+                    "its synonyms; list them too.",
                 ),
                 io.String.Input(
                     "anchors",
                     default="",
                     multiline=True,
-                    tooltip="What to read instead: one for all, or one per concept in order. Empty: nothing in "
-                    "particular (the empty prompt).",
+                    tooltip="What the model reads instead: one anchor for all concepts, or one for each concept "
+                    "in the same order. Empty stands for the empty prompt.",
                 ),
                 io.String.Input(
                     "preserve",
                     default="",
                     multiline=True,
-                    tooltip="What must stay as it is, one per line or with commas.",
+                    tooltip="What must stay as it is, one per line or separated by commas.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -59,17 +63,30 @@ class EraseConcepts(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="0 changes nothing, 1 erases, more erases harder, negative amplifies. Linear.",
+                    tooltip="Factor on the change. 0 changes nothing, 1 erases, more erases harder, and "
+                    "negative values amplify the concept.",
                 ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_model",
-                    tooltip="small_model: edit everything from the concept's tokens to the end of the text, over a few "
-                    "sentences; for the lab. paper: the concept's last token only, gentler.",
+                    tooltip="small_model: for the lab; changes all positions from the concept to the end of the "
+                    "text, averaged over a few sentences. paper: changes only the last token of the "
+                    "concept, which is gentler.",
                 ),
                 *_advanced_inputs(),
-                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name: <apple>"),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
+                make_input(
+                    io.Combo.Input,
+                    "method",
+                    options=list(METHODS),
+                    default="uce",
+                    optional=True,
+                    advanced=True,
+                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
@@ -88,16 +105,18 @@ class EraseConcepts(io.ComfyNode):
         strength: float,
         preset: str,
         tokens: types.ConceptTokens | None = None,
-        **knobs: Any,
+        method: str = "uce",
+        **inputs: Any,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model=model, clip=clip)
-        erasure = erase(
+        eraser = METHODS[method]
+        erasure = eraser.erase(
             backbone,
             lines_of(concepts),
             lines_of(anchors) or "",
             lines_of(preserve),
-            replace(PRESETS[preset], **knobs),
+            settings_of(eraser, preset, inputs),
             strength,
             tokens.placeholders() if tokens else None,
             start_progress(cls.hidden.unique_id),
@@ -106,37 +125,52 @@ class EraseConcepts(io.ComfyNode):
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
 
 
+def preset_names() -> list[str]:
+    """The presets of all methods, each once."""
+    return list(dict.fromkeys(name for eraser in METHODS.values() for name in eraser.presets))
+
+
+def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any]) -> Any:
+    """A method's preset with the node's inputs; those that the method does not know must be at their default."""
+    known = {entry.name for entry in fields(eraser.preset(preset))}
+    unset = {name: value for name, value in DEFAULTS.items() if name not in known}
+    return settings.settings_of(eraser, preset, inputs, unset)
+
+
+DEFAULTS: Mapping[str, Any] = {"damping": 0.5, "preserve_scale": 1.0, "projections": "both"}
+"""Of the inputs that only some methods know."""
+
+
 def _advanced_inputs() -> list[Any]:
-    """Knobs of the solution."""
-    small = PRESETS["small_model"]
+    """Settings of the solution."""
     return [
         make_input(
             io.Float.Input,
             "damping",
-            default=small.damping,
+            default=DEFAULTS["damping"],
             min=0.001,
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Gentleness: how much it matters that the rest of the model stays.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler.",
         ),
         make_input(
             io.Float.Input,
             "preserve_scale",
-            default=small.preserve_scale,
+            default=DEFAULTS["preserve_scale"],
             min=0.0,
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="How much the preserve list matters.",
+            tooltip="Weight of the preserve list.",
         ),
         make_input(
             io.Combo.Input,
             "projections",
             options=["both", "key", "value"],
-            default="both",
+            default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Edit where the model looks (key), what it draws (value), or both.",
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both.",
         ),
     ]
 
@@ -151,16 +185,16 @@ class SaveErasureAsLora(io.ComfyNode):
             display_name="Save Erasure as LoRA",
             category=f"{CATEGORY}/erase",
             description=(
-                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader and diffusers "
-                "apply it with the same effect. An existing file of the same name is replaced."
+                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
+                "and diffusers apply it with the same effect. A file of the same name is replaced."
             ),
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,
             inputs=[
-                Erasure.Input("erasure", tooltip="From Erase Concepts; its strength is part of the file."),
+                Erasure.Input("erasure", tooltip="The erasure from Erase Concepts. The file includes its strength."),
                 io.String.Input("name", default="atelier/erased", tooltip="File name; a / makes a folder."),
             ],
-            outputs=[io.String.Output(display_name="NAME", tooltip="The file's name for a LoRA loader.")],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
         )
 
     @classmethod

@@ -5,22 +5,25 @@ from typing import Any
 from torch import Tensor
 
 from ..core import types
-from ..core.learn.methods import METHODS
+from ..core.learn.registry import METHODS
 from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
-from ..host.learning import OWN, parse_words, preset_names, reporter, settings_of
+from ..host.learning import UNSET, parse_words, preset_names, reporter, settings_of
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.unfinished import unfinished
 from .sockets import (
     CATEGORY,
+    OF_A_BATCH,
     ConceptPictures,
     Concepts,
     ConceptTokens,
+    first_only,
     model_inputs,
     picture_of,
     preset_input,
     reads,
     seed_input,
+    text_under,
 )
 
 
@@ -34,31 +37,38 @@ class LearnConceptTokens(io.ComfyNode):
             display_name="Learn Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
-                "Learns one token per concept, so that prompts can say <apple> and mean that very apple. The model "
-                "itself is not changed. Choose a method, and a preset of it: the knobs below leave its values alone "
-                "until they are turned. Cancel at any step; run again with the same inputs, it goes on from there."
+                "Learns one token for each concept, so that a prompt can say <apple> and mean that very "
+                "apple. The model that you connect is not changed. Choose a method and one of its "
+                "presets; the inputs below override the preset only when changed. If you cancel the "
+                "node and run it again with the same inputs, it continues where it stopped."
             ),
             search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model to learn on."),
-                io.Image.Input("image", tooltip="The picture that the concepts were found in."),
-                Concepts.Input("concepts", tooltip="What to learn: from Localize Concepts, Edit Concepts or masks."),
+                io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
+                Concepts.Input(
+                    "concepts",
+                    tooltip="The concepts to learn, from Localize Concepts, Edit Concepts or Concepts From Masks.",
+                ),
                 *_method_inputs(),
                 *_word_inputs(),
                 *_progress_inputs(),
-                seed_input("Of training."),
+                seed_input("Random seed for training."),
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
                 ),
             ],
             outputs=[
-                ConceptTokens.Output(display_name="CONCEPT_TOKENS", tooltip="For Encode Concept Prompt and saving."),
-                io.Image.Output(display_name="LOSS", tooltip="The loss over steps."),
+                ConceptTokens.Output(
+                    display_name="CONCEPT_TOKENS", tooltip="For Encode Concept Prompt and Save Concept Tokens."
+                ),
+                io.Image.Output(display_name="LOSS", tooltip="The loss over the steps, as a picture."),
                 io.Model.Output(
                     display_name="MODEL",
-                    tooltip="The model to draw with: as given, or with the change that belongs to the tokens.",
+                    tooltip="The model to draw with: the one you connected, with the change that the method "
+                    "learnt, if any.",
                 ),
             ],
         )
@@ -80,10 +90,10 @@ class LearnConceptTokens(io.ComfyNode):
         seed: int,
         learning_rate: float,
         more: tuple[types.Source, ...] = (),
-        **knobs: Any,
+        **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = settings_of(method, preset, {"rate": learning_rate, **knobs})
+        settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
         report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
         words = parse_words(start_words, concepts.names)
         classes = parse_words(class_words, concepts.names, "class words")
@@ -98,48 +108,48 @@ class LearnConceptTokens(io.ComfyNode):
                 seed=seed,
                 on_step=report,
                 more=more,
-                keeper=unfinished(keep_every),
+                store=unfinished(keep_every),
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
-        shown: Any = ui.PreviewImage(plot, cls=cls)
-        if "set_aside" in tokens.metadata:
-            why = f"a kept state was wrong and is set aside, the training started anew: {tokens.metadata['set_aside']}"
-            shown = shown.as_dict() | ui.PreviewText(why).as_dict()
+        aside = tokens.metadata.get("set_aside", "")
+        why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
+        shown = ui.PreviewImage(plot, cls=cls).as_dict() | text_under(why, first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 
 def _method_inputs() -> list[Any]:
-    """The method, and knobs that leave its preset alone until they are turned."""
+    """The method, and inputs that override its preset when they are changed."""
     return [
         io.Combo.Input(
             "method",
             options=list(METHODS),
             default="conceptexpress",
-            tooltip=" ".join(method.help for method in METHODS.values()),
+            tooltip="\n".join(f"{method.title}: {method.help}" for method in METHODS.values()),
         ),
         io.Combo.Input(
             "preset",
             options=preset_names(),
             default="lab",
-            tooltip="The method's own values. lab: for the lab model, few steps. paper: the published ones. "
-            "faithful: ConceptExpress update by update as released, faithful_lab: on small latents.",
+            tooltip="Settings of the method. lab: for the lab model, few steps. paper: the published settings. "
+            "faithful: ConceptExpress' release, update by update. faithful_lab: the same on small "
+            "latents.",
         ),
-        preset_input(io.Int.Input, "steps", OWN["steps"], 20000, "Training steps."),
+        preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
         preset_input(
             io.Float.Input,
             "learning_rate",
-            OWN["rate"],
+            UNSET["rate"],
             1.0,
-            "How far vectors move per step. Lower it when the loss rises.",
+            "Learning rate of the token vectors. Lower it if the loss rises.",
             step=1e-4,
             round=1e-6,
         ),
         preset_input(
             io.Float.Input,
             "attention_weight",
-            OWN["attention_weight"],
+            UNSET["attention_weight"],
             1.0,
-            "How much it matters that each token looks at its own place in the picture.",
+            "Weight of the loss that keeps the attention of each token at its own place in the picture.",
             step=1e-5,
             round=1e-6,
             advanced=True,
@@ -147,9 +157,9 @@ def _method_inputs() -> list[Any]:
         preset_input(
             io.Float.Input,
             "flip",
-            OWN["flip"],
+            UNSET["flip"],
             1.0,
-            "Share of steps on the mirrored picture; 0 for lettering and other one-sided things.",
+            "Share of steps on the mirrored picture. Use 0 for lettering and other things that must not be mirrored.",
             step=0.05,
             advanced=True,
         ),
@@ -169,25 +179,24 @@ def _word_inputs() -> list[Any]:
             "class_words",
             default="",
             advanced=True,
-            tooltip="What kind of thing each concept is: 1=fruit, 2=cat. For class_weight, and for methods "
-            "that ask for it.",
+            tooltip="The kind of thing that each concept is: 1=fruit, 2=cat. class_weight and some methods need it.",
         ),
         preset_input(
             io.Float.Input,
             "class_weight",
-            OWN["class_weight"],
+            UNSET["class_weight"],
             100.0,
-            "How much tokens shall keep saying their class word (ClassDiffusion), so that they mix "
-            "with other words as it does; 1 in the paper, 0 is off.",
+            "Weight of the loss that keeps a token close to its class word (ClassDiffusion), so that it "
+            "combines with other words as the class word does. The paper uses 1; 0 turns it off.",
             step=0.05,
             advanced=True,
         ),
         make_input(
             io.String.Input,
             "template",
-            default=OWN["template"],
+            default=UNSET["template"],
             advanced=True,
-            tooltip="The training sentence; {} is where concepts go. Empty takes the preset's own.",
+            tooltip="Training sentence; {} is where concepts go. Empty takes that of the preset.",
         ),
     ]
 
@@ -202,7 +211,8 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Draw the tokens so far every so many steps (some passes each); 0 draws none.",
+            tooltip="Draw the tokens so far after every this many steps, which costs a few passes each time. 0 "
+            "draws none.",
             **reads(off=0),
         ),
         make_input(
@@ -212,8 +222,9 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Updates after which the state is kept, so that a cancelled training goes on from there "
-            "when it is run again with the same inputs, seed included; 0 keeps nothing.",
+            tooltip="Save the state of the training after every this many updates. A cancelled training then "
+            "continues from there when it is run again with the same inputs, seed included. 0 saves "
+            "nothing.",
             **reads(off=0),
         ),
     ]

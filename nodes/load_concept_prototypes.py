@@ -23,19 +23,20 @@ class LoadConceptPrototypes(io.ComfyNode):
             display_name="Load Concept Prototypes",
             category=f"{CATEGORY}/evaluate",
             description=(
-                "Reads a folder of pictures of concepts, so that Score Concepts can say whether a picture is taken for "
-                "the right one out of all of them (ACC^1, ACC^3). One picture a concept, folder/cat.png, or a folder "
-                "of several, folder/cat/1.png."
+                "Loads a folder with pictures of concepts, so that Score Concepts can tell whether a "
+                "drawn picture is most similar to the right concept of all (ACC^1, ACC^3). Give each "
+                "concept one picture, folder/cat.png, or a folder of several, folder/cat/1.png."
             ),
             search_aliases=["ACC folder", "classification", "benchmark set", "evaluate"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.ClipVision.Input("clip_vision", tooltip="The same that Score Concepts looks with."),
+                io.ClipVision.Input("clip_vision", tooltip="The same picture encoder that Score Concepts uses."),
                 io.String.Input(
                     "folder",
                     default="concepts",
-                    tooltip="Its name in the input folder. SOURCES of Score Concepts, saved there, are such pictures.",
+                    tooltip="Name of a folder in the input folder. The SOURCES output of Score Concepts, saved "
+                    "there, gives such pictures.",
                 ),
                 make_input(
                     io.Combo.Input,
@@ -43,12 +44,12 @@ class LoadConceptPrototypes(io.ComfyNode):
                     options=list(GROUNDS),
                     default="grey",
                     advanced=True,
-                    tooltip="What shows through transparent pictures; as in Score Concepts.",
+                    tooltip="Colour behind transparent pictures, as in Score Concepts.",
                 ),
             ],
             outputs=[
                 ConceptPrototypes.Output(display_name="PROTOTYPES", tooltip="For Score Concepts."),
-                io.String.Output(display_name="NAMES", tooltip="The concepts' names, one per line."),
+                io.String.Output(display_name="NAMES", tooltip="The names of the concepts, one per line."),
             ],
         )
 

@@ -14,8 +14,9 @@ class LoadLabClipVision(io.ComfyNode):
             display_name="Load Lab CLIP Vision",
             category=f"{CATEGORY}/evaluate",
             description=(
-                "The small picture encoder that was trained beside the lab model's text encoder, no download. It knows "
-                "the lab's emoji scenes only: for photographs take the stock Load CLIP Vision."
+                "Loads the small picture encoder that was trained together with the lab model's text "
+                "encoder. It needs no download. It knows only the scenes of the lab; for photographs, "
+                "use the stock Load CLIP Vision."
             ),
             search_aliases=["clip vision loader", "image encoder", "mini CLIP"],
             inputs=[],

@@ -16,8 +16,9 @@ class LoadLabModel(io.ComfyNode):
             display_name="Load Lab Model",
             category=CATEGORY,
             description=(
-                "The small Stable Diffusion that ships with the pack: emoji scenes of 128x128 pixels, trained from "
-                "scratch, no download. Its world has exact answers, so every workflow can be tried in seconds."
+                "Loads the small Stable Diffusion that ships with the pack. It was trained from scratch "
+                "on scenes of icons, 128x128 pixels, and needs no download. Its world has exact "
+                "answers, so every workflow can be tried on it within minutes."
             ),
             search_aliases=["checkpoint", "demo model", "tiny model"],
             inputs=[],

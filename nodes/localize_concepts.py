@@ -1,29 +1,33 @@
 """Localize Concepts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ..core.localize import conceptexpress
-from ..core.localize.settings import PRESETS
+from ..core.localize.registry import METHODS, method_and_preset, preset_names
+from ..core.settings import settings_of
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
-from .sockets import CATEGORY, Concepts, picture_of, preset_input, reads, seed_input
+from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, picture_of, preset_input, reads, seed_input, text_under
 
-PRESETS_OWN = -1.0
-"""Stands for what the preset says, where 0 means something."""
+UNSET = -1.0
+"""Keeps the preset's value, where 0 has a meaning of its own."""
 
-PRESETS_OUTLINE = "as preset"
+UNSET_OUTLINE = "as preset"
+"""The same for the outline."""
 
 
-def changed(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs that were turned: without those that leave the preset's own value."""
-    own = {"min_clusters": 0, "outline": PRESETS_OUTLINE}
-    return {name: value for name, value in knobs.items() if value != own.get(name, PRESETS_OWN)}
+DEFAULTS = {"adjacency": True, "count": None, "max_concepts": None}
+"""Inputs that have no value for keeping the preset's, and the value that they have in every preset."""
+
+
+def changed(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that override the preset: those that do not keep its value."""
+    unset = {"min_clusters": 0, "outline": UNSET_OUTLINE}
+    return {name: value for name, value in inputs.items() if value != unset.get(name, UNSET)}
 
 
 class LocalizeConcepts(io.ComfyNode):
@@ -36,34 +40,47 @@ class LocalizeConcepts(io.ComfyNode):
             display_name="Localize Concepts",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the concepts of a picture without being told how many: shows the picture to the model, clusters "
-                "its self-attention (FINCH), drops the background, merges parts that belong together "
-                "(ConceptExpress, ECCV 2024). Of a batch, the first picture is read. Costs a few model passes."
+                "Finds the concepts of a picture without being told how many there are. The node shows "
+                "the picture to the model, clusters its self-attention (FINCH), removes the background "
+                "and merges parts that belong together (ConceptExpress, ECCV 2024). It reads the first "
+                "picture of a batch and needs a few model passes."
             ),
             search_aliases=["segment", "decompose", "ConceptExpress", "FINCH", "cluster attention"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The model whose attention is clustered."),
-                io.Clip.Input("clip", tooltip="The text encoder of that model; it encodes the empty prompt."),
+                io.Model.Input("model", tooltip="The model whose self-attention is clustered."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model. It encodes the empty prompt."),
                 io.Vae.Input("vae", tooltip="The autoencoder of that model."),
-                io.Image.Input("image", tooltip="The picture to take apart, at a size the model likes."),
+                io.Image.Input(
+                    "image", tooltip=f"The picture to take apart, at a size that suits the model. {OF_A_BATCH}"
+                ),
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
+                    options=preset_names(),
                     default="small_grid",
-                    tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
-                    "Stable Diffusion at 512 pixels and more. diffseg: DiffSeg's merging as published, the background "
-                    "in segments too; there merge_threshold alone says how many.",
+                    tooltip="small_grid: for the lab model and other small latents. paper: the published "
+                    "settings, for Stable Diffusion from 512 pixels. diffseg: DiffSeg's merging as "
+                    "published; it also divides the background into segments, and only merge_threshold "
+                    "decides how many.",
                 ),
                 *_piece_inputs(),
                 *_count_inputs(),
-                seed_input("Of the noise that the small_grid preset adds; the others use none."),
+                seed_input("Random seed for the noise that the preset small_grid adds. The other presets add none."),
                 *_outline_inputs(),
+                make_input(
+                    io.Combo.Input,
+                    "method",
+                    options=[name for name, method in METHODS.items() if not method.needs],
+                    default="conceptexpress",
+                    optional=True,
+                    advanced=True,
+                    tooltip="\n".join(f"{one.title}: {one.help}" for one in METHODS.values() if not one.needs),
+                ),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
-                io.Mask.Output(display_name="MASKS", tooltip="One mask per concept, in the picture's size."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask for each concept, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks, names and scores."),
             ],
         )
@@ -79,13 +96,17 @@ class LocalizeConcepts(io.ComfyNode):
         count: int,
         max_concepts: int,
         seed: int,
-        **knobs: Any,
+        method: str = "conceptexpress",
+        **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(PRESETS[preset], count=count or None, max_concepts=max_concepts or None, **changed(knobs))
-        found = conceptexpress.localize(backbone, picture, settings, seed, start_progress(cls.hidden.unique_id))
+        localizer, name = method_and_preset(method, preset)
+        changes = changed({**inputs, "count": count or None, "max_concepts": max_concepts or None})
+        settings = settings_of(localizer, name, changes, DEFAULTS)
+        found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText(describe_concepts(found)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
 
 
@@ -97,26 +118,26 @@ def _piece_inputs() -> list[Any]:
             "min_clusters",
             0,
             200,
-            "The picture is first cut into at least this many pieces. More pieces keep small things "
-            "apart, fewer join them early.",
+            "Least number of pieces that the picture is first cut into. More pieces keep small things "
+            "apart; fewer pieces merge them early.",
             advanced=True,
         ),
         preset_input(
             io.Float.Input,
             "saliency_threshold",
-            PRESETS_OWN,
+            UNSET,
             4.0,
-            "Pieces less salient than this many times the average are background; 0 keeps all.",
+            "Pieces with less than this many times the mean saliency count as background. 0 keeps all pieces.",
             step=0.05,
             advanced=True,
         ),
         preset_input(
             io.Float.Input,
             "merge_threshold",
-            PRESETS_OWN,
+            UNSET,
             10.0,
-            "The larger, the more readily pieces are joined (fewer concepts); 0 joins none. For "
-            "small_grid it is in units of the distance to the background.",
+            "Larger values merge more pieces, so fewer concepts remain. 0 merges none. In small_grid "
+            "the unit is the distance to the background.",
             step=0.05,
         ),
         make_input(
@@ -124,7 +145,7 @@ def _piece_inputs() -> list[Any]:
             "adjacency",
             default=True,
             advanced=True,
-            tooltip="Only pieces that touch may be joined.",
+            tooltip="Merge only pieces that touch.",
         ),
     ]
 
@@ -138,7 +159,8 @@ def _count_inputs() -> list[Any]:
             default=0,
             min=0,
             max=50,
-            tooltip="How many things there are, if you know, without the background; 0 lets the method decide.",
+            tooltip="Number of things in the picture, if you know it, without the background. 0 lets the method "
+            "decide.",
             **reads(auto=0),
         ),
         make_input(
@@ -148,7 +170,7 @@ def _count_inputs() -> list[Any]:
             min=0,
             max=50,
             advanced=True,
-            tooltip="Keep only the most salient ones; 0 keeps all.",
+            tooltip="Keep only this many of the most salient concepts. 0 keeps all.",
             **reads(all=0),
         ),
     ]
@@ -160,19 +182,19 @@ def _outline_inputs() -> list[Any]:
         make_input(
             io.Combo.Input,
             "outline",
-            options=[PRESETS_OUTLINE, "edges", "smooth"],
-            default=PRESETS_OUTLINE,
+            options=[UNSET_OUTLINE, "edges", "smooth"],
+            default=UNSET_OUTLINE,
             advanced=True,
-            tooltip="How masks are drawn in the picture's size. edges: along the picture's edges (small_grid). "
-            "smooth: from the grid alone (paper).",
+            tooltip="How masks are drawn at the size of the picture. edges follows the edges of the picture "
+            "(preset small_grid). smooth uses the grid alone (preset paper).",
         ),
         preset_input(
             io.Float.Input,
             "neighbour_reach",
-            PRESETS_OWN,
+            UNSET,
             4.0,
-            "How far, in cells of the grid, attention is evened out among neighbours of like colour "
-            "before it is clustered; 0 leaves it as it is.",
+            "Distance, in cells of the grid, over which attention is smoothed among neighbours of "
+            "similar colour before it is clustered. 0 turns this off.",
             step=0.1,
             advanced=True,
         ),

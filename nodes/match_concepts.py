@@ -12,7 +12,17 @@ from ..host.adapters import at_work, backbone_of
 from ..host.concept_pictures import concept_overlay
 from ..host.drawing import side_by_side
 from ..host.schema import io, make_schema, ui
-from .sockets import CATEGORY, ConceptPictures, Concepts, model_inputs, picture_of, seed_input
+from .sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    ConceptPictures,
+    Concepts,
+    first_only,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
 
 
 class MatchConcepts(io.ComfyNode):
@@ -25,32 +35,40 @@ class MatchConcepts(io.ComfyNode):
             display_name="Match Concepts",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the concepts of one picture among those of another picture of the same things, by what the "
-                "model makes of them, and gives them the same names. Learn Concept Tokens then learns from both "
-                "pictures. Chain several of these nodes for more pictures. Two passes of the model."
+                "Finds the concepts of one picture in another picture of the same things and gives them "
+                "the same names. The node compares the queries of the model's self-attention. Learn "
+                "Concept Tokens then learns from both pictures; chain several of these nodes for more "
+                "pictures. It needs two model passes."
             ),
             search_aliases=["same concept", "correspondence", "several pictures", "multiple images"],
             is_output_node=True,
             inputs=[
                 *model_inputs("The model that looks at both pictures."),
-                io.Image.Input("image", tooltip="The first picture, which names come from."),
+                io.Image.Input("image", tooltip=f"The first picture. Its concepts give the names. {OF_A_BATCH}"),
                 Concepts.Input("concepts", tooltip="The concepts of the first picture."),
-                io.Image.Input("other_image", tooltip="Another picture of the same things."),
+                io.Image.Input("other_image", tooltip=f"Another picture of the same things. {OF_A_BATCH}"),
                 Concepts.Input(
                     "other_concepts",
-                    tooltip="What was found in it: at least as many concepts; those that are left over are dropped.",
+                    tooltip="The concepts of the other picture, at least as many as in the first. Concepts "
+                    "without a partner are dropped.",
                 ),
-                seed_input("Of the noise that is looked through."),
+                seed_input("Random seed for the noise that is added to both pictures."),
                 ConceptPictures.Input(
-                    "more", optional=True, tooltip="Pictures matched before, which the other picture is added to."
+                    "more",
+                    optional=True,
+                    tooltip="Pictures that were matched before. The other picture is added to them.",
                 ),
             ],
             outputs=[
-                ConceptPictures.Output(display_name="MORE", tooltip="For Learn Concept Tokens, or the next of these."),
-                Concepts.Output(
-                    display_name="OTHER_CONCEPTS", tooltip="The other picture's concepts under the first one's names."
+                ConceptPictures.Output(
+                    display_name="MORE",
+                    tooltip="For the input more of Learn Concept Tokens or of the next Match Concepts.",
                 ),
-                io.Image.Output(display_name="OVERLAY", tooltip="Both pictures with masks, names and likeness."),
+                Concepts.Output(
+                    display_name="OTHER_CONCEPTS",
+                    tooltip="The concepts of the other picture, with the names of the first.",
+                ),
+                io.Image.Output(display_name="OVERLAY", tooltip="Both pictures with masks, names and similarities."),
             ],
         )
 
@@ -77,5 +95,6 @@ class MatchConcepts(io.ComfyNode):
             f"<{name}>: the other picture's <{former}>, alike {cosine:.2f} of 1"
             for name, former, cosine in zip(concepts.names, found.former, found.cosines.tolist(), strict=True)
         ]
-        shown = ui.PreviewImage(overlay, cls=cls).as_dict() | ui.PreviewText("\n".join(lines)).as_dict()
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(*lines, first_only(image=image, other_image=other_image))
         return io.NodeOutput((*more, found.source), found.source.concepts, overlay, ui=shown)

@@ -2,10 +2,13 @@
 
 from ..core import types
 from ..core.files import adapter_tensors
+from ..core.learn.registry import METHODS
 from ..host import folders
 from ..host.model_files import save_model
 from ..host.schema import io, make_schema, ui
 from .sockets import CATEGORY, ConceptTokens
+
+TUNING = [method.title for method in METHODS.values() if method.changes_model]
 
 
 class SaveAdapterAsLora(io.ComfyNode):
@@ -18,17 +21,20 @@ class SaveAdapterAsLora(io.ComfyNode):
             display_name="Save Adapter as LoRA",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes the change of the model that was learnt with tokens (Break-A-Scene, DisenDiff, AttenCraft, "
-                "FaR) to the loras folder. The stock LoRA loader and diffusers apply it; the tokens themselves are "
-                "saved by Save Concept Tokens, and both belong together. An existing file of the same name is replaced."
+                "Writes the change of the model that was learnt with the tokens to the loras folder. The stock "
+                "LoRA loader and diffusers apply it. Save the tokens themselves with Save Concept Tokens; the two "
+                "files belong together. A file of the same name is replaced."
             ),
-            search_aliases=["export adapter", "save lora", "Break-A-Scene", "DisenDiff"],
+            search_aliases=["export adapter", "save lora", *TUNING],
             is_output_node=True,
             inputs=[
-                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens, by a method that tunes the model."),
+                ConceptTokens.Input(
+                    "tokens",
+                    tooltip="Tokens from Learn Concept Tokens, learnt by a method that also changes the model.",
+                ),
                 io.String.Input("name", default="atelier/adapter", tooltip="File name; a / makes a folder."),
             ],
-            outputs=[io.String.Output(display_name="NAME", tooltip="The file's name for a LoRA loader.")],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
         )
 
     @classmethod

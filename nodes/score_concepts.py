@@ -16,7 +16,18 @@ from ..host.evaluation import SourceSettings, evaluate
 from ..host.progress import start_progress
 from ..host.schema import io, make_input, make_schema, ui
 from ..host.score_reports import describe_scores, save_reports, scores_csv, scores_json
-from .sockets import CATEGORY, ConceptPrototypes, Concepts, ConceptTokens, model_inputs, picture_of, seed_input
+from .sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    ConceptPrototypes,
+    Concepts,
+    ConceptTokens,
+    first_only,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
 
 CLASSIFY = ("each picture", "mean of pictures")
 
@@ -31,24 +42,37 @@ class ScoreConcepts(io.ComfyNode):
             display_name="Score Concepts",
             category=f"{CATEGORY}/evaluate",
             description=(
-                "Draws each token alone and all together, and scores the pictures by ConceptExpress' evaluation. "
-                "SIM^I: how alike the concept. ACC^1, ACC^3: it is taken for this concept, or among the best three. "
-                "SIM^C: how alike the whole picture all of them together are. 1 is best; compare methods by the same "
-                "CLIP_VISION only."
+                "Draws each token alone and all tokens together, and scores the pictures by the "
+                "evaluation of ConceptExpress. SIM^I: similarity to the concept. ACC^1, ACC^3: whether "
+                "the own concept is the most similar of all, or among the three most similar. SIM^C: "
+                "similarity of the joint pictures to the whole source picture. 1 is best. Compare "
+                "methods only with the same CLIP_VISION."
             ),
             search_aliases=["evaluate", "CLIP score", "similarity", "SIM ACC", "benchmark", "ConceptExpress metrics"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                *model_inputs("The model to draw with: MODEL of Learn Concept Tokens."),
+                *model_inputs("The model to draw with: the MODEL output of Learn Concept Tokens."),
                 io.ClipVision.Input(
-                    "clip_vision", tooltip="Looks at the pictures: Load CLIP Vision, or Load Lab CLIP Vision."
+                    "clip_vision", tooltip="The picture encoder, from Load CLIP Vision or Load Lab CLIP Vision."
                 ),
-                io.Image.Input("image", tooltip="The picture that the concepts were found in."),
-                Concepts.Input("concepts", tooltip="What the tokens were learnt from: masks cut out the sources."),
-                ConceptTokens.Input("tokens", tooltip="From Learn Concept Tokens, named as the concepts are."),
-                io.Int.Input("draws", default=8, min=1, max=64, tooltip="Pictures of each token, and of all together."),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Of DDIM, a picture. The paper takes 50."),
+                io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
+                Concepts.Input(
+                    "concepts", tooltip="The concepts that the tokens were learnt from. Their masks give the sources."
+                ),
+                ConceptTokens.Input(
+                    "tokens", tooltip="Tokens from Learn Concept Tokens, with the same names as the concepts."
+                ),
+                io.Int.Input(
+                    "draws",
+                    default=8,
+                    min=1,
+                    max=64,
+                    tooltip="Number of pictures of each token, and of all tokens together.",
+                ),
+                io.Int.Input(
+                    "steps", default=20, min=1, max=1000, tooltip="DDIM steps for each picture. The paper uses 50."
+                ),
                 io.Float.Input(
                     "guidance",
                     default=4.0,
@@ -56,35 +80,44 @@ class ScoreConcepts(io.ComfyNode):
                     max=30.0,
                     step=0.5,
                     round=0.01,
-                    tooltip="How closely the prompt is followed (CFG). The paper takes 7.5.",
+                    tooltip="Scale of classifier-free guidance (CFG). The paper uses 7.5.",
                 ),
                 io.String.Input(
-                    "template", default="a photo of {}", tooltip="The sentence that is drawn; {} is where concepts go."
+                    "template", default="a photo of {}", tooltip="Prompt of the pictures; {} is where concepts go."
                 ),
-                seed_input("Of the first picture of every prompt; the next ones have the seeds after it."),
+                seed_input(
+                    "Random seed for the first picture of every prompt. The next pictures take the seeds after it."
+                ),
                 *_advanced_inputs(),
                 io.String.Input(
                     "filename_prefix",
                     default="scores/concepts",
-                    tooltip="A CSV and a JSON file of this name in the output folder; a / makes a folder. Empty: none.",
+                    tooltip="Name of a CSV and a JSON file in the output folder; a / makes a folder. Empty "
+                    "writes none.",
                 ),
                 ConceptPrototypes.Input(
                     "prototypes",
                     optional=True,
-                    tooltip="From Load Concept Prototypes: more concepts that pictures may be mistaken for.",
+                    tooltip="Further concepts that pictures may be mistaken for, from Load Concept Prototypes.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    display_name="SHEET", tooltip="A row a concept: its source, its pictures, their similarities."
+                    display_name="SHEET",
+                    tooltip="One row for each concept: its source, its pictures and their similarities.",
                 ),
-                io.String.Output(display_name="CSV", tooltip="A line a concept, and one of all."),
-                io.String.Output(display_name="JSON", tooltip="The same, settings, and each picture's similarities."),
+                io.String.Output(display_name="CSV", tooltip="One line for each concept, and one for all together."),
+                io.String.Output(
+                    display_name="JSON",
+                    tooltip="The same figures, with all settings and the similarities of each picture.",
+                ),
                 io.Image.Output(
                     display_name="SOURCES",
-                    tooltip="Each concept alone on plain ground, to be saved for Load Concept Prototypes.",
+                    tooltip="Each concept alone on a plain ground, to save for Load Concept Prototypes.",
                 ),
-                io.Image.Output(display_name="PICTURES", tooltip="All that was drawn, token by token, then together."),
+                io.Image.Output(
+                    display_name="PICTURES", tooltip="All drawn pictures, token by token, then the joint ones."
+                ),
             ],
         )
 
@@ -116,7 +149,8 @@ class ScoreConcepts(io.ComfyNode):
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)
         sheet = score_sheet(done)
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | ui.PreviewText(describe_scores(done.scores)).as_dict()
+        shown = ui.PreviewImage(sheet, cls=cls).as_dict()
+        shown |= text_under(describe_scores(done.scores), first_only(image=image))
         return io.NodeOutput(sheet, *texts.values(), done.sources.movedim(1, -1), done.all_pictures(), ui=shown)
 
     @classmethod
@@ -132,8 +166,8 @@ def _advanced_inputs() -> list[io.Input]:
             options=list(GROUNDS),
             default="grey",
             advanced=True,
-            tooltip="What a concept's source stands on, its surroundings left out. Grey is what encoders take "
-            "for nothing in particular.",
+            tooltip="Colour that replaces the surroundings of a concept in its source. Grey is the most neutral "
+            "for picture encoders.",
         ),
         make_input(
             io.Boolean.Input,
@@ -157,6 +191,6 @@ def _advanced_inputs() -> list[io.Input]:
             min=1,
             max=64,
             advanced=True,
-            tooltip="Pictures drawn at once: fewer need less memory. The pictures stay the same.",
+            tooltip="Number of pictures drawn at once. Fewer need less memory; the pictures stay the same.",
         ),
     ]

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..host.schema import io, make_input
+from ..host.pictures import check_range
+from ..host.schema import io, make_input, ui
 
 CATEGORY = "Concept Atelier"
 
@@ -16,6 +17,9 @@ ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
 
 MAX_SEED = 2**64 - 1
+OF_A_BATCH = "The node reads the first picture of a batch."
+"""What tooltips of IMAGE inputs say; :func:`first_only` says it where there was more than one."""
+
 READS = "atelier_reads"
 """The option of an input that tells our scripts which value reads as which word."""
 
@@ -40,7 +44,7 @@ def seed_input(of: str) -> Any:
 def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, **fields: Any) -> Any:
     """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
     so (``web/js/preset_values.js``)."""
-    told = f"{tooltip} {unset:g} takes the preset's own."
+    told = f"{tooltip} {unset:g} keeps the preset's value."
     return make_input(
         kind, name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields
     )
@@ -55,15 +59,28 @@ def picture_of(image: Tensor) -> Tensor:
     """The first picture of an IMAGE (B, H, W, C) as (1, 3, H, W); transparency is left out, grey becomes RGB.
 
     Raises:
-        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels.
+        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels in 0..1.
     """
     if image.ndim != 4 or len(image) == 0 or image.shape[-1] not in (1, 3, 4):
         raise ValueError(
             f"an IMAGE must be (pictures, height, width, 1, 3 or 4 channels), got {tuple(image.shape)}; "
             "connect the output of Load Image"
         )
+    check_range(image[:1])
     picture = image[:1, ..., :3].movedim(-1, 1).float()
     return picture.expand(-1, 3, -1, -1).clone()
+
+
+def text_under(*lines: str) -> dict[str, Any]:
+    """What a node shows as text under it: the lines that are not empty; nothing without any."""
+    said = "\n".join(line for line in lines if line)
+    return ui.PreviewText(said).as_dict() if said else {}
+
+
+def first_only(**images: Tensor) -> str:
+    """That only the first picture of a batch was read, by the names of inputs; "" where each has one."""
+    counts = {name: len(image) for name, image in images.items() if len(image) > 1}
+    return " ".join(f"Of the {count} pictures of {name}, the first was read." for name, count in counts.items())
 
 
 def lines_of(text: str) -> list[str]:

@@ -27,7 +27,7 @@ def head_mean(query: Tensor, key: Tensor, scale: float, chunk: int = CHUNK_NUMBE
         part = slice(start, start + step)
         # Scaled before the product: queries are smaller than logits.
         logits = (query[:, part].float() * scale) @ key[:, part].float().transpose(-1, -2)
-        sums = logits.softmax(-1).sum(1)
+        sums = logits.softmax(-1).sum(1)  # (B, heads, N, M) to (B, N, M)
         total = sums if total is None else total + sums
     assert total is not None
     return total / heads

@@ -21,7 +21,7 @@ from .selection import Selection
 class AttentionRecorder:
     """Collects the attention that a :class:`Selection` asks for, over any number of passes.
 
-    Only rows of the positive conditioning are kept. Either open it around passes (:meth:`listening`), or hand
+    Only rows of the positive conditioning are kept. Either open it around passes (:meth:`recording`), or hand
     :meth:`tap` and :meth:`begin` to something that samples.
     """
 
@@ -35,7 +35,7 @@ class AttentionRecorder:
         self._context: Tensor | None = None if conditioning is None else conditioning.context.detach().clone()
 
     @contextmanager
-    def listening(self, backbone: Backbone) -> Iterator["AttentionRecorder"]:
+    def recording(self, backbone: Backbone) -> Iterator["AttentionRecorder"]:
         """Record what the backbone computes within the context; the backbone is as before afterwards, on any exit."""
         sites = [site for site in backbone.attention_sites() if self.selection.admits_site(site)]
         with backbone.tap_attention(self.tap, sites):
@@ -43,11 +43,11 @@ class AttentionRecorder:
 
     @torch.no_grad()
     def tap(self, call: AttentionCall) -> None:
-        """Take in one attention layer."""
+        """Add one attention layer, where the selection admits it."""
         if not self.selection.admits(call) or not any(call.conditional):
             return
         mean = conditional_mean(call)
-        if call.site.kind == "self":
+        if call.kind == "self":
             self._self.add(call.grid, mean, call.site.name)
         else:
             self._add_cross(call, mean)

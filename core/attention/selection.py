@@ -17,7 +17,7 @@ class Selection:
 
     Attributes:
         kinds: ``self`` (picture reads picture), ``cross`` (picture reads text), or both.
-        stages: where in the denoiser.
+        stages: where in a UNet; layers without a stage are always kept.
         grids: these grids (h, w) only; None for all.
         min_side: least cells along a grid's shorter side.
         max_side: most cells along its longer side; None for no limit. Self-attention takes (h*w)**2 floats.
@@ -46,11 +46,13 @@ class Selection:
 
     def admits_site(self, site: AttentionSite) -> bool:
         """Whether a layer can contribute at all (its grid is not known before it runs)."""
-        return site.kind in self.kinds and site.stage in self.stages
+        placed = site.stage is None or site.stage in self.stages
+        return placed and any(site.reads(kind) for kind in self.kinds)
 
     def admits(self, call: AttentionCall) -> bool:
         """Whether to keep this call. Raises ``ValueError`` when a timestep range is asked for and none is known."""
-        return self.admits_site(call.site) and self.admits_grid(call.grid) and self._admits_timestep(call.timestep)
+        wanted = self.admits_site(call.site) and call.kind in self.kinds and self.admits_grid(call.grid)
+        return wanted and self._admits_timestep(call.timestep)
 
     def admits_grid(self, grid: Grid) -> bool:
         """Whether a grid (h, w) is wanted."""

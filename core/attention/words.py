@@ -3,6 +3,7 @@
 import unicodedata
 
 from ..backbone import TokenizedText
+from ..messages import listed, shown
 
 
 def words_of(text: TokenizedText) -> list[tuple[str, tuple[int, ...]]]:
@@ -29,15 +30,21 @@ def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
     Raises:
         ValueError: when the word is empty or not in the text, listing the words that are.
     """
+    found = occurrences(text, word)
+    if not found:
+        words = words_of(text)
+        there = listed(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
+        raise ValueError(f"{shown(word)} is not in the text; its words are: {there}")
+    return found
+
+
+def occurrences(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
+    """As :func:`find_word`, and nothing for a word that is not in the text."""
     wanted = "".join(unicodedata.normalize("NFC", word).lower().split())
     if not wanted:
         raise ValueError("an empty word cannot be looked up; give a word of the text")
     words = words_of(text)
-    found = [run for start in range(len(words)) if (run := _run_from(words[start:], wanted))]
-    if not found:
-        there = ", ".join(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
-        raise ValueError(f"{word!r} is not in the text; its words are: {there}")
-    return tuple(found)
+    return tuple(run for start in range(len(words)) if (run := _run_from(words[start:], wanted)))
 
 
 def _run_from(words: list[tuple[str, tuple[int, ...]]], wanted: str) -> tuple[int, ...]:

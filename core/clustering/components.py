@@ -53,7 +53,7 @@ def _propagate(n: int, source: Tensor, target: Tensor) -> Tensor:
     labels = torch.arange(n, device=source.device)
     while True:
         lower = labels.scatter_reduce(0, source, labels[target], "amin")
-        # A root hears of lower labels that its members found, so that whole trees move at once.
+        # A root takes the lowest label that its members found, so that whole trees change at once.
         lower = lower.scatter_reduce(0, labels, lower, "amin")
         lower = lower[lower]
         if torch.equal(lower, labels):

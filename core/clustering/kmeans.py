@@ -1,4 +1,4 @@
-"""k-means, seeded: the plain baseline that is told how many clusters there are."""
+"""k-means, seeded: the plain baseline, given the number of clusters."""
 
 import torch
 from torch import Tensor

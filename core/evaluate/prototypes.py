@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..messages import listed, shown
 from .similarity import unit
 
 
@@ -27,7 +28,7 @@ class Prototypes:
                 f"{len(self.names)} prototypes need features ({len(self.names)}, D), got {tuple(self.features.shape)}"
             )
         if len(set(self.names)) != len(self.names):
-            raise ValueError(f"names of prototypes must differ, got {', '.join(self.names)}")
+            raise ValueError(f"names of prototypes must differ, got {listed(self.names)}")
         object.__setattr__(self, "features", unit(self.features))
 
     def __len__(self) -> int:
@@ -36,7 +37,7 @@ class Prototypes:
     def index(self, name: str) -> int:
         """The row of a name. Raises ``ValueError`` for one it does not have."""
         if name not in self.names:
-            raise ValueError(f"no prototype is called {name!r}; there are {', '.join(self.names) or 'none'}")
+            raise ValueError(f"no prototype is called {shown(name)}; there are {listed(self.names) or 'none'}")
         return self.names.index(name)
 
     def with_others(self, others: "Prototypes") -> "Prototypes":

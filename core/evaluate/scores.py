@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..messages import listed
 from .prototypes import Prototypes
 from .similarity import compositional_similarity, similarity
 
@@ -31,7 +32,7 @@ class ConceptScores:
     def __post_init__(self) -> None:
         missing = [name for name in self.names if name not in self.candidates]
         if missing:
-            raise ValueError(f"{', '.join(missing)} is none of the candidates {', '.join(self.candidates)}")
+            raise ValueError(f"{listed(missing)} is none of the candidates {listed(self.candidates)}")
         if self.similarity.ndim != 3 or self.similarity.shape[::2] != (len(self.names), len(self.candidates)):
             raise ValueError(
                 f"{len(self.names)} concepts and {len(self.candidates)} candidates need similarities "

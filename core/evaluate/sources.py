@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..messages import listed, shown
+
 GROUNDS: Mapping[str, float] = MappingProxyType({"black": 0.0, "grey": 0.5, "white": 1.0})
 """Plain grounds, by name."""
 MARGIN = 0.1
@@ -29,11 +31,11 @@ def masked_source(picture: Tensor, mask: Tensor, ground: str = "grey", crop: boo
         ValueError: for a mask of another size or an empty one, and for an unknown ground.
     """
     if ground not in GROUNDS:
-        raise ValueError(f"the ground must be one of {', '.join(GROUNDS)}, got {ground!r}")
+        raise ValueError(f"the ground must be one of {listed(GROUNDS)}, got {shown(ground)}")
     if mask.shape != picture.shape[-2:] or len(picture) != 1:
         raise ValueError(f"a mask of {tuple(mask.shape)} does not fit one picture {tuple(picture.shape)}")
     if not bool((mask > 0.5).any()):
-        raise ValueError("the mask is empty, so that there is no concept to look at")
+        raise ValueError("the mask is empty, so there is no concept in it")
     share, plain = mask.to(picture), GROUNDS[ground]
     alone = picture * share + plain * (1 - share)
     return _cut_out(alone, mask > 0.5, plain) if crop else alone

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from ..assignment import best_assignment
 from ..backbone import AttentionCall, AttentionSite, Backbone
-from ..schedule import add_noise
 from ..types import Concepts, Source
 
-TIME = 0.1  # share of all timesteps at which pictures are looked at
+TIME = 0.1  # share of all timesteps at which the model reads the pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
     """Find the first picture's N concepts among those of another picture; two passes of the model.
 
     Args:
-        backbone: the model that looks at both.
+        backbone: the model that both pictures are described with.
         first: decides names and order.
         other: at least N concepts; those that are left over are dropped.
         seed: of the noise.
@@ -63,29 +62,32 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
 def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
     """(N, D) unit vectors, one a concept: comparable between pictures of one model."""
     latent = backbone.encode_image(source.picture).float()
-    time = torch.tensor([int(TIME * (len(backbone.alphas_cumprod) - 1))], device=latent.device)
+    time = torch.tensor([int(TIME * (backbone.schedule.steps - 1))], device=latent.device)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent.device)
     vectors: list[Tensor] = []
 
-    def look(call: AttentionCall) -> None:
-        rows = call.query[0].float().transpose(0, 1).flatten(1)
+    def describe_masks(call: AttentionCall) -> None:
+        if call.kind != "self":
+            return
+        rows = call.query[0].float().transpose(0, 1).flatten(1)  # (heads, h*w, d) to (h*w, heads*d)
         vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
 
-    with backbone.tap_attention(look, _sites(backbone)):
-        backbone.predict_noise(
-            add_noise(latent, noise, time, backbone.alphas_cumprod), time, backbone.encode_text([""])
-        )
+    noisy = backbone.schedule.add_noise(latent, noise, time)
+    with backbone.tap_attention(describe_masks, _sites(backbone)):
+        backbone.predict_noise(noisy, time, backbone.encode_text([""]))
     return F.normalize(torch.cat(vectors, 1), dim=1)
 
 
 def _means(rows: Tensor, concepts: Concepts, grid: tuple[int, int]) -> Tensor:
     """(N, d): the mean of rows (h*w, d) over each mask."""
-    shares = F.adaptive_avg_pool2d(concepts.masks.float(), grid).flatten(1).to(rows)
+    shares = F.adaptive_avg_pool2d(concepts.masks.float(), grid).flatten(1).to(rows)  # (N, h*w)
     return shares @ rows / shares.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 def _sites(backbone: Backbone) -> Sequence[AttentionSite]:
-    """The decoder's self-attention at half the latent's resolution, or the nearest there is."""
-    decoder = [site for site in backbone.attention_sites() if site.kind == "self" and site.stage == "up"]
+    """The decoder's self-attention at half the latent's resolution, or the nearest there is; without a decoder, of all
+    layers."""
+    layers = [site for site in backbone.attention_sites() if site.reads("self")]
+    decoder = [site for site in layers if site.stage == "up"] or layers
     nearest = min((abs(site.downscale - 2), site.downscale) for site in decoder)[1]
     return [site for site in decoder if site.downscale == nearest]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ...core.messages import listed, shown
 from .sockets import Input, Output
 
 
@@ -68,7 +69,7 @@ class Schema:
         for what, ids in (("Input", [i.id for i in self.inputs]), ("Output", [o.id for o in self.outputs])):
             twice = [str(name) for name, count in Counter(ids).items() if count > 1]
             if twice:
-                raise ValueError(f"{what} ids of {self.node_id} must be unique, {', '.join(twice)} occurs twice")
+                raise ValueError(f"{what} ids of {self.node_id} must be unique, {listed(twice)} occurs twice")
 
     def finalize(self) -> None:
         """Name unnamed outputs; let output nodes see the prompt, which saved pictures carry."""
@@ -142,7 +143,7 @@ class _Locked(type):
     """Metaclass of the class a node runs as: state on it would outlive the run, so there can be none."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        raise AttributeError(f"cannot set {name!r} on the node class {cls.__name__}: nodes keep no state")
+        raise AttributeError(f"cannot set {shown(name)} on the node class {cls.__name__}: nodes keep no state")
 
 
 class ComfyNode:

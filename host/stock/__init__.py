@@ -1,5 +1,6 @@
 """Stock nodes for the headless runner: ComfyUI's names, sockets and formats, for what this pack's workflows use."""
 
+from ..given import checked
 from ..schema_standin.node import ComfyNode
 from .latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from .lora import LoraLoader, LoraLoaderModelOnly
@@ -7,7 +8,7 @@ from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImag
 from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
 from .texts import CLIPTextEncode, PreviewAny
 
-STOCK_NODES: tuple[type[ComfyNode], ...] = (
+_ALL: tuple[type[ComfyNode], ...] = (
     CLIPTextEncode,
     EmptyLatentImage,
     ImageScale,
@@ -27,5 +28,7 @@ STOCK_NODES: tuple[type[ComfyNode], ...] = (
     VAEDecode,
     VAEEncode,
 )
+
+STOCK_NODES = tuple(checked(node) for node in _ALL)
 
 __all__ = ["STOCK_NODES"]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.files import load_tensors
+from ...core.messages import listed
 from ...core.types import LowRank
 from .. import folders
 from ..handles import ClipHandle, ModelHandle
@@ -42,7 +43,7 @@ def read_lora(path: Path, model: ModelHandle) -> tuple[dict[str, LowRank], tuple
     if strange:
         raise ValueError(
             f"{path.name} does not fit this {model.family} model: {len(strange)} of its entries name no weight of it "
-            f"({', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''})"
+            f"({listed(strange[:3])}{', ...' if len(strange) > 3 else ''})"
         )
     return factors, text
 

@@ -70,7 +70,7 @@ class SaveImage(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        return folders.name_verdict(filename_prefix or None, "filename_prefix")
+        return folders.name_verdict(filename_prefix, "filename_prefix")
 
 
 class PreviewImage(io.ComfyNode):

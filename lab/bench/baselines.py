@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from ...core.clustering.kmeans import kmeans
-from ...core.localize.from_masks import masks_to_grid
-from ...core.localize.guided import guided_masks
-from ...core.localize.saliency import border_cells
-from ...core.localize.upsample import smooth_masks
+from ...core.localize.parts.saliency import border_cells
+from ...core.masks.from_masks import masks_to_grid
+from ...core.masks.guided import guided_masks
+from ...core.masks.upsample import smooth_masks
 
 Size = tuple[int, int]
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.erase.uce import PRESETS, erase
+from ...core.erase.registry import METHODS
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, with_erasure
 from ...host.handles import ClipHandle, ModelHandle, VaeHandle
@@ -161,16 +161,17 @@ def noise_seed(request: Request, phrase: Phrase, turn: int) -> int:
 
 def erasure_of(backbone: Backbone, request: Request, concept: str, preserve: Sequence[str]) -> Erasure:
     """The erasure that is asked for; for the control, of a random vector instead of the concept."""
-    settings = PRESETS[request.options.get("preset", "small_model")]
+    eraser = METHODS[request.options.get("method", "uce")]
+    settings = eraser.preset(request.options.get("preset", "small_model"))
     anchor = request.options.get("anchor", "")
     if not request.options.get("random_vector"):
-        return erase(backbone, [concept], anchor, preserve, settings)
+        return eraser.erase(backbone, [concept], anchor, preserve, settings)
     generator = torch.Generator().manual_seed(request.seed)
     noise = {
         encoder: torch.randn(1, width, generator=generator) * _spread(backbone, encoder)
         for encoder, width in backbone.text_widths.items()
     }
-    return erase(backbone, ["<noise>"], anchor, preserve, settings, placeholders={"<noise>": noise})
+    return eraser.erase(backbone, ["<noise>"], anchor, preserve, settings, placeholders={"<noise>": noise})
 
 
 def nearest(backbone: Backbone, kind: ObjectKind) -> list[ObjectKind]:
@@ -236,7 +237,9 @@ def table(result: Mapping[str, Any]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench erase``; 44 cases hold 1056 pairs of other objects."""
     add_common_arguments(parser, cases=44)
-    parser.add_argument("--preset", choices=PRESETS, default="small_model", help="default: %(default)s")
+    presets = ", ".join(f"{name}: {' '.join(eraser.presets)}" for name, eraser in METHODS.items())
+    parser.add_argument("--method", choices=METHODS, default="uce", help="default: %(default)s")
+    parser.add_argument("--preset", default="small_model", help=f"of the method ({presets}); default: %(default)s")
     parser.add_argument("--anchor", default="", help="what to draw instead (default: the empty prompt)")
     parser.add_argument(
         "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"
@@ -245,7 +248,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
+    METHODS[args.method].preset(args.preset)  # refused before anything is loaded
     options = {"preset": args.preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
+    options |= {"method": args.method} if args.method != "uce" else {}  # as rows on disk have it
     return run_command(BENCH, args, options, CONTROLS)
 
 

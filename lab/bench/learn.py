@@ -16,11 +16,12 @@ from torch import Tensor
 
 from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
-from ...core.learn.class_words import sentence, written
-from ...core.learn.methods import METHODS
-from ...core.localize.conceptexpress import localize, localize_masks
-from ...core.localize.settings import SMALL_GRID
-from ...core.localize.upsample import smooth_masks
+from ...core.learn.parts.class_words import sentence
+from ...core.learn.registry import METHODS, written
+from ...core.localize.given_masks import localize_masks
+from ...core.localize.parts.pipeline import localize
+from ...core.localize.parts.settings import SMALL_GRID
+from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens
 from ..judge.judge import Judge, load_judge
 from ..judge.network import CELL

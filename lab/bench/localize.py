@@ -1,8 +1,8 @@
 """``bench localize``: how well concepts are found in scenes whose masks are known.
 
 Scores of concept localisation stand beside the ceiling of the grid, k-means over the same attention rows and over
-colours (both told the true count), and random boxes. ``attencraft`` is told the true names, the others nothing; with
-``--told`` the true count.
+colours (both told the true count), and random boxes. Methods that need words are told the true names, the others
+nothing; with ``--told`` the true count.
 """
 
 import argparse
@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Backbone
-from ...core.localize import attencraft
-from ...core.localize.conceptexpress import Observation, localize_observed, observe
-from ...core.localize.from_masks import masks_to_grid
-from ...core.localize.guided import guided_masks, pixel_masks
-from ...core.localize.settings import PRESETS, LocalizeSettings
-from ...core.localize.upsample import smooth_masks
+from ...core.localize.localizer import Localizer
+from ...core.localize.parts.observation import Observation, observe
+from ...core.localize.parts.pipeline import localize_observed
+from ...core.localize.parts.settings import SMALL_GRID, LocalizeSettings
+from ...core.localize.registry import METHODS, method_and_preset, preset_names
+from ...core.masks.from_masks import masks_to_grid
+from ...core.masks.guided import guided_masks, pixel_masks
+from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
 from .cases import Case, make_case
@@ -30,12 +32,11 @@ from .harness import Bench, Request, Row
 from .metrics import score_masks
 from .summary import Summary, detail_table, means, miou_table, summarise
 
-METHOD = "conceptexpress"
+METHOD, PRESET = "conceptexpress", "small_grid"
+OBSERVING = SMALL_GRID
+"""How pictures are observed for the baselines, where a method does not cluster attention."""
 
-DIFFSEG = {"cluster": "diffseg", "merge_threshold": 0.07, "saliency_threshold": 1.3, "neighbour_reach": 0.0}
-"""DiffSeg on the lab model: its published threshold, 0.9, makes one segment of everything there."""
-
-METHODS = {
+COMPARED = {
     "concepts": "concepts",
     "smooth": "smooth outlines",
     "ceiling": "grid's ceiling",
@@ -52,27 +53,31 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     options = request.options
     given = [options.get(name, False) for name in ("unseen", "touching", "alike")]
     case, other = (make_case(request.split, at, request.seed, (SIDE, SIDE), *given) for at in (index, index + 1))
-    settings = settings_of(options, len(case.masks))
-    seen = observe(backbone, case.picture, settings, case.seed)
-    if options.get("method") == "attencraft":
-        return score_case(case, seen, find_names(backbone, case, options.get("preset", "small_grid")), other)
-    return score_case(case, seen, localize_observed(seen, settings), other)
+    localizer, settings = localizer_of(options), settings_of(options, len(case.masks))
+    observed = isinstance(settings, LocalizeSettings)
+    seen = observe(backbone, case.picture, settings if observed else OBSERVING, case.seed)
+    found = localize_observed(seen, settings) if observed else localized(backbone, case, localizer, settings)
+    return score_case(case, seen, found, other)
 
 
-def settings_of(options: Mapping[str, Any], count: int) -> LocalizeSettings:
-    """The localiser's settings that a request asks for, for a scene of so many objects."""
-    settings = replace(PRESETS[options.get("preset", "small_grid")], count=count if options.get("told") else None)
-    if options.get("method") == "diffseg":
-        settings = replace(settings, **DIFFSEG)
-    changes = options.get("settings", {}).items()
-    return replace(settings, **{name: tuple(value) if isinstance(value, list) else value for name, value in changes})
+def localizer_of(options: Mapping[str, Any]) -> Localizer:
+    """The method that a request asks for."""
+    return method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))[0]
 
 
-def find_names(backbone: Backbone, case: Case, preset: str) -> Concepts:
-    """AttenCraft's masks of the objects' true names; none, where it does not find them all."""
-    words = attencraft.PRESETS["paper" if preset == "paper" else "small_grid"]
+def settings_of(options: Mapping[str, Any], count: int) -> Any:
+    """The method's settings that a request asks for, for a scene of so many objects."""
+    localizer, preset = method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))
+    told = {"count": count} if options.get("told") else {}
+    changes = {name: tuple(v) if isinstance(v, list) else v for name, v in options.get("settings", {}).items()}
+    return replace(localizer.preset(preset), **told | changes)
+
+
+def localized(backbone: Backbone, case: Case, localizer: Localizer, settings: Any) -> Concepts:
+    """The concepts that a method finds, told the objects' true names if it needs words; none where it raises."""
+    words = case.names if "words" in localizer.needs else ()
     try:
-        return attencraft.localize_words(backbone, case.picture, case.names, words, case.seed)
+        return localizer.localize(backbone, case.picture, settings, words=words, seed=case.seed)
     except ValueError as error:
         size = (case.picture.shape[-2], case.picture.shape[-1])
         none = torch.zeros(0, size[0] // backbone.latent_downscale, size[1] // backbone.latent_downscale)
@@ -97,7 +102,9 @@ def score_case(case: Case, seen: Observation, found: Concepts, other: Case | Non
     colours = kmeans_of_colours(case.picture, count, case.seed)
     boxes = random_boxes(case.masks, case.seed)
     at_grid = {
-        "concepts": found.masks,
+        "concepts": found.masks
+        if found.grid == seen.grid
+        else masks_to_grid(smooth_masks(found.masks, size), seen.grid),
         "kmeans_rows": rows,
         "kmeans_colours": majority(colours, seen.grid),
         "random": majority(boxes, seen.grid),
@@ -133,15 +140,15 @@ def table(result: Mapping[str, Any]) -> str:
     method = f"{options.get('method', METHOD)}, told {_told(options)}{changes}"
     parts = [
         f"bench localize: {result['cases']} {result['split']} scenes of {objects}, seed {result['seed']}; {method}",
-        f"mean IoU at pixel resolution, 95% intervals\n{miou_table(summary, METHODS, 'pixel')}",
-        f"mean IoU at grid resolution\n{miou_table(summary, METHODS, 'grid')}",
+        f"mean IoU at pixel resolution, 95% intervals\n{miou_table(summary, COMPARED, 'pixel')}",
+        f"mean IoU at grid resolution\n{miou_table(summary, COMPARED, 'grid')}",
         f"concepts at pixel resolution, threshold 0.5\n{detail_table(summary, 'concepts', 'pixel')}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _told(options: Mapping[str, Any]) -> str:
-    if options.get("method") == "attencraft":
+    if "words" in localizer_of(options).needs:
         return "the names"
     return "the count" if options.get("told") else "nothing"
 
@@ -154,12 +161,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alike", action="store_true", help="two objects of the same kind in every scene of several")
     parser.add_argument(
         "--method",
-        choices=(METHOD, "attencraft", "diffseg"),
+        choices=METHODS,
         default=METHOD,
-        help="attencraft is told the names (default: %(default)s)",
+        help="methods that need words are told the names (default: %(default)s)",
     )
     parser.add_argument("--told", action="store_true", help="the method is told how many objects there are")
-    parser.add_argument("--preset", choices=PRESETS, default="small_grid", help="default: %(default)s")
+    parser.add_argument("--preset", choices=preset_names(), default=PRESET, help="default: %(default)s")
     add_settings_argument(parser)
 
 
@@ -167,15 +174,14 @@ def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
     options = {"unseen": args.unseen, "preset": args.preset}
     options |= {flag: True for flag in ("touching", "alike", "told") if getattr(args, flag)}
-    settings = chosen_settings(args, PRESETS[args.preset])
+    localizer, preset = method_and_preset(args.method, args.preset)
+    settings = chosen_settings(args, localizer.preset(preset))
     if settings:
-        if args.method == "attencraft":
-            raise ValueError("--set is for conceptexpress and diffseg")
-        settings_of({"settings": settings}, 1)  # refused before anything is loaded
+        settings_of({"settings": settings, "method": args.method, "preset": args.preset}, 1)  # refused before it loads
         options["settings"] = settings
     if args.method != METHOD:
-        if args.told or (args.alike and args.method == "attencraft"):
-            raise ValueError("a count is told to conceptexpress only, and attencraft cannot name two of a kind apart")
+        if args.told or (args.alike and "words" in localizer.needs):
+            raise ValueError(f"a count is told to {METHOD} only, and words cannot name two of a kind apart")
         options["method"] = args.method
     return run_command(BENCH, args, options, CONTROLS)
 
@@ -183,7 +189,7 @@ def main(args: argparse.Namespace) -> int:
 def _both(
     at_grid: dict[str, Tensor], grid_truth: Tensor, at_pixels: dict[str, Tensor], truth: Tensor
 ) -> dict[str, dict[str, Any]]:
-    scores: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
+    scores: dict[str, dict[str, Any]] = {method: {} for method in COMPARED}
     for resolution, found, true in (("grid", at_grid, grid_truth), ("pixel", at_pixels, truth)):
         for method, masks in found.items():
             scores[method][resolution] = asdict(score_masks(masks.cpu(), true))
@@ -207,7 +213,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     pixel = means(scores["concepts"]["pixel"])
     baselines = {
         name: {f"miou_{resolution}": found["miou"]["mean"] for resolution, found in scores[name].items()}
-        for name in METHODS
+        for name in COMPARED
         if name not in ("concepts", "smooth", "ceiling", "ceiling_edges")
     }
     return {

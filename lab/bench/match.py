@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ...core.assignment import best_assignment
 from ...core.backbone import Backbone
-from ...core.localize.from_masks import concepts_from_masks
 from ...core.localize.match import match
-from ...core.localize.neighbours import cell_colours
+from ...core.localize.parts.neighbours import cell_colours
+from ...core.masks.from_masks import concepts_from_masks
 from ...core.types import Source
 from ..world.atlas import load_atlas
 from ..world.scene import sample_kinds

@@ -34,6 +34,8 @@ class LabVAE(nn.Module):
         blocks: residual blocks per level in the encoder; the decoder has one more.
     """
 
+    latent_channels = LATENT_CHANNELS
+
     def __init__(self, fine: int = 64, coarse: int = 128, blocks: int = 1) -> None:
         super().__init__()
         self.config = {"fine": fine, "coarse": coarse, "blocks": blocks}

@@ -41,6 +41,26 @@ def test_conditioning_is_that_of_the_diffusers_backbone(native, headless):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a (cat:1.4) and ((dog)) on \\(blue\\)",
+        "(<apple>:0.5), (a red <apple>:-1)",
+        "embedding:only, (embedding:only:2)",
+    ],
+)
+def test_weights_and_embeddings_mean_what_they_mean_there(pack, native, headless, text):
+    vectors = {"clip_l": 0.1 * torch.randn(2, 192, generator=torch.Generator().manual_seed(1))}
+    folders = pack("host.folders").current()
+    pack("host.token_files").save(pack("core.types").ConceptTokens({"only": vectors}, "lab"), "", folders)
+    given = {"<apple>": vectors}
+    assert native.tokenize(text, given) == headless.tokenize(text, given)
+    got, expected = native.encode_text([text], given), headless.encode_text([text], given)
+    assert_near(got.context, expected.context)
+    assert_near(got.extras["pooled_output"], expected.extras["pooled_output"])
+
+
+@torch.no_grad()
 def test_placeholders_stand_where_they_stand_there(native, headless):
     given = {"<apple>": {"clip_l": torch.randn(2, 192, generator=torch.Generator().manual_seed(1))}}
     text = "a photo of <apple>, 2 cats and <apple>"

@@ -25,7 +25,7 @@ def vectors(pack, parts):
 def embedding(pack, vectors, family):
     """The vectors in the embeddings folder, as ``embedding:NAME``."""
     tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
-    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current())[0]
+    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current()).names[0]
 
 
 def same(got, expected):
@@ -223,3 +223,40 @@ def test_a_words_rows_are_those_of_the_file(pack, parts, vectors, embedding):
         assert torch.equal(rows, torch.cat([word[name], vectors[name]]))
     with pytest.raises(ValueError, match="has a weight"):
         backbone.word_vectors("(cat:1.2)")
+
+
+def test_an_embedding_of_another_model_is_refused(pack, parts):
+    from safetensors.torch import save_file
+
+    backbone, folder = pack("host.adapters").backbone_of(clip=parts["clip"]), pack("host.folders").current()
+    target = folder.model_target("embeddings", "wide")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"emb_params": torch.ones(1, 1024)}, target)
+    for read in (backbone.tokenize, lambda text: pack("host.adapters").encode_prompt(parts["clip"], text, {})):
+        with pytest.raises(ValueError, match="embedding:wide was learnt on another kind of model: .* are 1024 wide"):
+            read("a embedding:wide, cat")
+
+
+def test_nodes_read_embeddings_and_weights_as_the_words_they_stand_for(pack, parts_of, run):
+    lab, folder = parts_of("lab"), pack("host.folders").current()
+    backbone = pack("host.adapters").backbone_of(clip=lab["clip"])
+    words = {"ecat": "cat", "erocket": "rocket"}
+    tokens = pack("core.types").ConceptTokens({n: backbone.word_vectors(word) for n, word in words.items()}, "lab")
+    pack("host.token_files").save(tokens, "nodes/", folder)
+
+    def erased(concepts):
+        edit = run("EraseConcepts", model=lab["model"], clip=lab["clip"], concepts=concepts, damping=0.01)[1]
+        return [factor.dense() for factor in edit.factors.values()]
+
+    for one, other in zip(
+        erased("embedding:nodes/ecat,(embedding:nodes/erocket:1.2)"), erased("cat, (rocket:1.2)"), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3 * float(other.abs().max()))
+    image = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(0))
+    found = [
+        run("LocalizeWords", **lab, image=image, words=words, seed=1)[0]
+        for words in ("embedding:nodes/ecat,embedding:nodes/erocket", "cat, rocket")
+    ]
+    assert found[0].names == ("ecat", "erocket") and found[0].masks.equal(found[1].masks)
+    with pytest.raises(ValueError, match="'embedding:nodes/ecat\"' right behind"):
+        run("EraseConcepts", model=lab["model"], clip=lab["clip"], concepts='"embedding:nodes/ecat"')

@@ -210,12 +210,12 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
 ):
     from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
-    from concept_atelier.core.erase.uce import PRESETS, erase
+    from concept_atelier.core.erase.methods.uce import METHOD
     from concept_atelier.host.adapters import backbone_of
     from concept_atelier.host.weight_patches import WeightPatch
     from concept_atelier.lab.model.modules import build_modules
 
-    erasure = erase(lab_backbone, ["cat"], "dog", ["crab"], PRESETS["small_model"], strength)
+    erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], METHOD.preset("small_model"), strength)
     files.save_lora(tmp_path / "no_cat.safetensors", erasure)
     other = build_modules(seed=0).unet
     loader = StableDiffusionLoraLoaderMixin

@@ -7,12 +7,12 @@ import torch
 
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.sampling import ddim, stack, starting_noise
-from concept_atelier.core.schedule import scaled_linear_alphas
+from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, scaled_linear_alphas
 
 ALPHAS = scaled_linear_alphas().float()
 
 
-def told(rows, value, length=5, extras=()):
+def conditioning_of(rows, value, length=5, extras=()):
     return Conditioning(torch.full((rows, length, 6), float(value)), {key: torch.zeros(rows, 2) for key in extras})
 
 
@@ -25,12 +25,14 @@ def one_picture_model(seen):
         clean = conditioning.context[:, :1, :1, None]
         return (latent - level.sqrt() * clean) / (1 - level).sqrt()
 
-    return SimpleNamespace(alphas_cumprod=ALPHAS, predict_noise=predict)
+    return SimpleNamespace(schedule=DiffusionSchedule(ALPHAS), predict_noise=predict)
 
 
 def test_an_exact_model_is_followed_along_its_straight_path():
     """With exact noise e at every level, eq. 12 gives sqrt(a) clean + sqrt(1 - a) e at every level a."""
-    result = ddim(one_picture_model([]), told(2, 3), told(1, 0), (4, 6), guidance=1.0, steps=7, seed=5)
+    result = ddim(
+        one_picture_model([]), conditioning_of(2, 3), conditioning_of(1, 0), (4, 6), guidance=1.0, steps=7, seed=5
+    )
     start = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(5))
     noise = (start - ALPHAS[-1].sqrt() * 3) / (1 - ALPHAS[-1]).sqrt()
     torch.testing.assert_close(result, ALPHAS[0].sqrt() * 3 + (1 - ALPHAS[0]).sqrt() * noise, atol=1e-3, rtol=1e-3)
@@ -39,7 +41,8 @@ def test_an_exact_model_is_followed_along_its_straight_path():
 def test_guidance_leads_away_from_the_negative():
     """At every level guidance moves the clean picture to negative + g (positive - negative)."""
     means = [
-        ddim(one_picture_model([]), told(1, 1), told(1, 0.5), (8, 8), guidance=g, steps=10).mean() for g in (0, 1, 4)
+        ddim(one_picture_model([]), conditioning_of(1, 1), conditioning_of(1, 0.5), (8, 8), guidance=g, steps=10).mean()
+        for g in (0, 1, 4)
     ]
     expected = torch.tensor([0.5, 1.0, 2.5])
     torch.testing.assert_close(torch.stack(means), expected * ALPHAS[0].sqrt(), atol=0.02, rtol=0)
@@ -47,7 +50,7 @@ def test_guidance_leads_away_from_the_negative():
 
 def test_each_step_is_one_pass_with_negatives_first_from_noise_to_clean():
     seen = []
-    ddim(one_picture_model(seen), told(2, 1), told(1, 0), (2, 2), steps=5)
+    ddim(one_picture_model(seen), conditioning_of(2, 1), conditioning_of(1, 0), (2, 2), steps=5)
     assert [rows for rows, _, _ in seen] == [4] * 5
     assert seen[0][2] == [0, 0, 1, 1]
     times = [time for _, time, _ in seen]
@@ -55,15 +58,15 @@ def test_each_step_is_one_pass_with_negatives_first_from_noise_to_clean():
 
 
 def test_stacking_keeps_extras_and_repeats_one_negative():
-    both = stack(told(3, 1, extras=["pooled_output"]), told(1, 0, extras=["pooled_output"]))
+    both = stack(conditioning_of(3, 1, extras=["pooled_output"]), conditioning_of(1, 0, extras=["pooled_output"]))
     assert both.context.shape == (6, 5, 6) and both.extras["pooled_output"].shape == (6, 2)
     assert both.context[:3].eq(0).all() and both.context[3:].eq(1).all()
 
 
-@pytest.mark.parametrize("negative", [told(1, 0, length=7), told(1, 0, extras=["pooled_output"])])
+@pytest.mark.parametrize("negative", [conditioning_of(1, 0, length=7), conditioning_of(1, 0, extras=["pooled_output"])])
 def test_conditionings_that_do_not_fit_are_refused(negative):
     with pytest.raises(ValueError, match="conditionings do not fit"):
-        stack(told(1, 1), negative)
+        stack(conditioning_of(1, 1), negative)
 
 
 def test_same_seed_same_latent_on_the_model_and_no_gradient(lab_backbone):
@@ -81,14 +84,21 @@ def test_with_a_seed_each_rows_do_not_depend_on_their_place():
     assert not torch.equal(noise[0], noise[1])
     with pytest.raises(ValueError, match="1 seeds were given for 2"):
         starting_noise((2, 4, 3, 3), [7])
-    drawn = ddim(one_picture_model([]), told(2, 3), told(1, 0), (4, 4), steps=2, seed=[7, 8])
-    alone = ddim(one_picture_model([]), told(1, 3), told(1, 0), (4, 4), steps=2, seed=[8])
+    drawn = ddim(one_picture_model([]), conditioning_of(2, 3), conditioning_of(1, 0), (4, 4), steps=2, seed=[7, 8])
+    alone = ddim(one_picture_model([]), conditioning_of(1, 3), conditioning_of(1, 0), (4, 4), steps=2, seed=[8])
     torch.testing.assert_close(drawn[1:], alone)
 
 
 def test_every_pass_is_told_of_and_may_stop_the_run():
     seen, told_of = [], []
-    ddim(one_picture_model(seen), told(1, 1), told(1, 0), (2, 2), steps=4, on_step=lambda *at: told_of.append(at))
+    ddim(
+        one_picture_model(seen),
+        conditioning_of(1, 1),
+        conditioning_of(1, 0),
+        (2, 2),
+        steps=4,
+        on_step=lambda *at: told_of.append(at),
+    )
     assert told_of == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(seen) == 4
 
     def stop(step, total):
@@ -97,5 +107,20 @@ def test_every_pass_is_told_of_and_may_stop_the_run():
 
     seen.clear()
     with pytest.raises(InterruptedError):
-        ddim(one_picture_model(seen), told(1, 1), told(1, 0), (2, 2), steps=4, on_step=stop)
+        ddim(one_picture_model(seen), conditioning_of(1, 1), conditioning_of(1, 0), (2, 2), steps=4, on_step=stop)
     assert len(seen) == 2
+
+
+def test_a_flow_model_is_sampled_by_the_same_steps():
+    """With exact noise every step lies on the straight line, and the last one at the least noisy level."""
+    sigmas = torch.linspace(0.001, 0.999, 100)
+    schedule = FlowSchedule(sigmas)
+
+    def predict(latent, timestep, conditioning):
+        return (latent - (1 - sigmas[timestep].view(-1, 1, 1, 1)) * 3) / sigmas[timestep].view(-1, 1, 1, 1)
+
+    model = SimpleNamespace(schedule=schedule, predict_noise=predict)
+    result = ddim(model, conditioning_of(1, 3), conditioning_of(1, 0), (4, 6), guidance=1.0, steps=5, seed=5)
+    start = starting_noise((1, 4, 4, 6), 5)
+    noise = (start - (1 - sigmas[-1]) * 3) / sigmas[-1]
+    torch.testing.assert_close(result, schedule.add_noise(torch.full_like(noise, 3), noise, torch.tensor([0])))

@@ -60,3 +60,33 @@ def test_timestep_of_sigma_inverts_the_table(alphas):
 def test_timesteps_outside_the_schedule_are_refused(alphas, timestep):
     with pytest.raises(ValueError, match="0..999"):
         schedule.add_noise(torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([timestep]), alphas)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [schedule.DiffusionSchedule(schedule.scaled_linear_alphas()), schedule.FlowSchedule(torch.rand(50).sort()[0])],
+)
+def test_every_schedule_takes_noise_out_again(made, generator):
+    clean, noise = torch.randn(2, 2, 4, 3, 3, generator=generator)
+    timestep = torch.tensor([1, made.steps - 2])
+    noisy = made.add_noise(clean, noise, timestep)
+    torch.testing.assert_close(made.clean_from_noise(noise, noisy, timestep), clean, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="timesteps must lie in 0.."):
+        made.add_noise(clean, noise, torch.tensor([0, made.steps]))
+
+
+def test_a_flow_mixes_in_a_straight_line_and_its_velocity_gives_the_noise(generator):
+    flow = schedule.FlowSchedule(torch.tensor([0.25, 0.5]))
+    clean, noise = torch.randn(2, 1, 4, 3, 3, generator=generator)
+    noisy = flow.add_noise(clean, noise, torch.tensor([0]))
+    torch.testing.assert_close(noisy, 0.75 * clean + 0.25 * noise)
+    torch.testing.assert_close(flow.noise_from_velocity(noise - clean, noisy, torch.tensor([0])), noise)
+
+
+def test_schedules_made_under_inference_mode_take_part_in_a_backward_pass():
+    with torch.inference_mode():
+        made = [schedule.DiffusionSchedule(torch.tensor([0.9, 0.5])), schedule.FlowSchedule(torch.tensor([0.1, 0.5]))]
+    for one in made:
+        latent = torch.ones(1, 2, requires_grad=True)
+        one.add_noise(latent, torch.ones(1, 2), torch.tensor([1])).sum().backward()
+        assert latent.grad.abs().sum() > 0

@@ -6,6 +6,7 @@ import torch
 
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.types import LowRank
+from concept_atelier.host import progress
 from concept_atelier.host.diffusers_backbone import DiffusersBackbone
 from concept_atelier.host.weight_patches import WeightPatch
 
@@ -167,3 +168,40 @@ def test_a_missing_part_is_named(lab_model, lab_clip):
     with pytest.raises(ValueError, match="needs a MODEL"):
         DiffusersBackbone(clip=lab_clip).alphas_cumprod.sum()
     assert DiffusersBackbone(clip=lab_clip).family == "lab"
+
+
+@pytest.mark.parametrize("latent", [(1, 16, 8, 8), (1, 4, 3, 8, 8), (0, 4, 8, 8)])
+def test_latents_of_another_model_are_refused_by_name(lab_backbone, latent):
+    with pytest.raises(ValueError, match=r"this VAE reads \(pictures, 4, h, w\)"):
+        lab_backbone.decode_latent(torch.zeros(latent))
+
+
+def test_parts_of_two_families_are_refused(lab_model, lab_clip):
+    with pytest.raises(ValueError, match="MODEL belongs to sdxl and CLIP to lab"):
+        DiffusersBackbone(replace(lab_model, family="sdxl"), lab_clip)
+
+
+@pytest.mark.parametrize("values", [torch.full((1, 3, 64, 64), 255.0), torch.full((1, 3, 64, 64), -1.0)])
+def test_pictures_out_of_range_are_refused(lab_backbone, values):
+    with pytest.raises(ValueError, match=r"the picture's values go from .*, expected 0..1"):
+        lab_backbone.encode_image(values)
+
+
+def test_every_pass_of_a_model_asks_whether_to_stop(lab_backbone):
+    told = lab_backbone.encode_text([""])
+    passes = [
+        lambda: lab_backbone.encode_text(["a"]),
+        lambda: lab_backbone.encode_image(torch.zeros(1, 3, 64, 64)),
+        lambda: lab_backbone.decode_latent(torch.zeros(1, 4, 8, 8)),
+        lambda: lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), told),
+    ]
+    with progress.use(progress.Session(stop=True)):
+        for one in passes:
+            with pytest.raises(progress.InterruptedRun):
+                one()
+
+
+def test_tokens_whose_encoding_is_not_finite_are_refused_by_name(lab_backbone):
+    huge = {"<pet>": {"clip_l": torch.full((1, 192), 3.4e38)}}
+    with torch.no_grad(), pytest.raises(ValueError, match="'a <pet>': the vectors of <pet> are far too large"):
+        lab_backbone.encode_text(["a cat", "a <pet>"], huge)

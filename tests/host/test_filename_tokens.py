@@ -45,7 +45,9 @@ def no_value(node, widget):
 )
 def test_dates_of_the_page(prefix, filled):
     if prefix == "%date:yy.M%":  # the page takes a dot for a node's widget, and finds no such node
-        with pytest.raises(LookupError):
+        with pytest.raises(
+            LookupError, match="'%date:yy.M%': ComfyUI's page takes what stands before a dot for a node"
+        ):
             fill_page_tokens(prefix, no_value, NOW)
     else:
         assert fill_page_tokens(prefix, no_value, NOW) == filled

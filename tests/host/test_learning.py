@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from concept_atelier.core.learn.methods import METHODS
+from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.host import progress
-from concept_atelier.host.learning import OWN, parse_words, preset_names, reporter, settings_of
+from concept_atelier.host.learning import UNSET, parse_words, preset_names, reporter, settings_of
 
 
 @pytest.fixture
@@ -61,25 +61,25 @@ def test_class_words_are_called_so():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_knobs_left_alone_leave_every_preset_as_it_is(method):
+def test_inputs_that_are_not_changed_leave_every_preset_as_it_is(method):
     for name, settings in METHODS[method].presets.items():
         assert name in preset_names()
-        assert settings_of(method, name, OWN) == settings
+        assert settings_of(method, name, UNSET) == settings
 
 
-def test_turned_knobs_replace_what_the_preset_says():
-    settings = settings_of("conceptexpress", "faithful", {**OWN, "steps": 7, "flip": 0.0, "template": "{} here"})
+def test_inputs_that_are_changed_override_the_preset():
+    settings = settings_of("conceptexpress", "faithful", {**UNSET, "steps": 7, "flip": 0.0, "template": "{} here"})
     assert (settings.steps, settings.flip, settings.template, settings.split) == (7, 0.0, "{} here", 5)
 
 
 @pytest.mark.parametrize(
-    ("method", "preset", "knobs", "message"),
+    ("method", "preset", "inputs", "message"),
     [
         ("cones", "lab", {"attention_weight": 0.5}, "cones has no attention_weight: leave it at -1"),
         ("cones", "faithful", {}, "no preset 'faithful'; it has paper, lab"),
         ("conceptexpress", "lab", {"flip": 2.0}, "flip and final_rate must be in 0..1"),
     ],
 )
-def test_what_a_method_does_not_have(method, preset, knobs, message):
+def test_what_a_method_does_not_have(method, preset, inputs, message):
     with pytest.raises(ValueError, match=message):
-        settings_of(method, preset, knobs)
+        settings_of(method, preset, inputs)

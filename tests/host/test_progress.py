@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from concept_atelier.host import progress
 from concept_atelier.host.graph import GraphNode
 from concept_atelier.host.progress import InterruptedRun, Session, check_interrupt, start_progress, use
 from concept_atelier.host.terminal import TerminalBar
@@ -97,3 +98,44 @@ def test_a_log_file_gets_a_line_a_node():
     bar.step(5, 10, None)
     bar.close()
     assert stream.getvalue() == "[2/2] Sample it (7)\n"
+
+
+@pytest.fixture
+def clock():
+    """A forecast, and a function that lets seconds pass and asks it."""
+    times = [0.0]
+    forecast = progress.Forecast(lambda: times[0])
+
+    def after(seconds, step, total):
+        times[0] += seconds
+        return forecast.after(step, total)
+
+    return after
+
+
+def test_what_takes_over_a_minute_is_announced_once_after_the_first_step(clock):
+    assert clock(0, 0, 1000) == ""
+    assert clock(0.3, 1, 1000) == ("this takes about 5 minutes more (999 of 1000 steps); cancel stops it within a step")
+    assert clock(5, 2, 1000) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(70.0, "70 seconds"), (600.0, "10 minutes"), (7200.0, "2.0 hours"), (1e6, "hours")]
+)
+def test_announcements_are_in_seconds_minutes_or_hours(clock, seconds, said):
+    clock(0, 0, 2)
+    assert said in clock(seconds, 1, 2)
+
+
+def test_what_is_short_is_not_announced_and_a_late_slow_step_neither(clock):
+    assert clock(0, 0, 100) == "" and clock(0.1, 1, 100) == "" and clock(11.0, 99, 100) == ""
+    assert clock(100.0, 1, 100) == ""
+
+
+def test_announcements_reach_the_session():
+    said = []
+    with progress.use(progress.Session(note=said.append)):
+        tell = progress.start_progress()
+        tell(0, 10**9)
+        tell(1, 10**9)
+    assert len(said) == 1 and "cancel stops it within a step" in said[0]

@@ -81,6 +81,12 @@ def test_weights_are_finite(number):
         read_syntax(f"a (cat:{number})")
 
 
+def test_halves_of_characters_are_refused():
+    with pytest.raises(ValueError, match=r"half of a character, '\\ud83d', which no tokenizer reads"):
+        read_syntax("a \ud83d cat")
+    assert read_syntax("a \U0001f600 cat") == [Words("a \U0001f600 cat")]
+
+
 def test_nesting_has_a_limit():
     assert read_syntax("(" * 100 + "cat" + ")" * 100)[0].text == "cat"
     with pytest.raises(ValueError, match="brackets deeper than 100"):

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from concept_atelier.host.execution import NodeFailedError
+from concept_atelier.host.graph import WorkflowError
 from concept_atelier.host.registry import Registry
 from concept_atelier.host.runner import StoppedRunError, run_workflow
 from concept_atelier.host.saving import sweep
@@ -81,6 +82,14 @@ def test_prefixes_are_filled_in_before_they_are_checked(tmp_path, prefix, name):
     given = {"SaveImage.filename_prefix": prefix}
     result = run_workflow(workflow, given, tmp_path / "out", input=tmp_path)
     assert result.files == (tmp_path / "out" / name,)
+
+
+@pytest.mark.parametrize("prefix", ["", "%date:%", "../x", "a:b"])
+def test_a_prefix_that_names_no_file_is_refused_before_anything_runs(tmp_path, prefix):
+    Image.new("RGB", (6, 4)).save(tmp_path / "p.png")
+    workflow = {"1": node("LoadImage", image="p.png"), "2": node("SaveImage", images=["1", 0], filename_prefix=prefix)}
+    with pytest.raises(WorkflowError, match="filename_prefix"):
+        run_workflow(workflow, {}, tmp_path / "out", input=tmp_path)
 
 
 class Say(io.ComfyNode):

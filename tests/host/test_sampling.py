@@ -216,3 +216,23 @@ def test_every_kind_of_prediction_gives_the_clean_latent(kind, sigma, generator)
 def test_what_cannot_be_sampled_is_refused(draw, settings, message):
     with pytest.raises(ValueError, match=message):
         draw(**settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"positive": [[torch.zeros(1, 77, 2048), {}]]}, "positive is 2048 wide and this lab model reads 192"),
+        ({"negative": [[torch.zeros(1, 77, 768), {}]]}, "negative is 768 wide"),
+        ({"positive": [[torch.full((1, 77, 192), torch.nan), {}]]}, "positive holds NaN"),
+        ({"latent": {"samples": torch.zeros(1, 4, 3, 8, 8)}}, r"this model needs \(B, 4, h, w\)"),
+        ({"latent": {"samples": torch.zeros(1, 16, 8, 8)}}, r"this model needs \(B, 4, h, w\)"),
+        ({"latent": {"samples": torch.zeros(1, 4, 8, 8), "batch_index": [-1]}}, "batch_index is"),
+        ({"latent": {"samples": torch.zeros(1, 4, 8, 8), "batch_index": [10**9]}}, "batch_index is"),
+        ({"latent": {"samples": torch.zeros(1, 4, 8, 8), "batch_index": [0, 1]}}, "for each of 1 latents"),
+    ],
+)
+def test_what_belongs_to_another_model_is_refused_by_name(lab_model, change, said):
+    given = {"positive": [[torch.zeros(1, 77, 192), {}]], "latent": {"samples": torch.zeros(1, 4, 8, 8)}}
+    given |= {"negative": given["positive"], **change}
+    with pytest.raises(ValueError, match=said):
+        sample(lab_model, **given, seed=0, steps=1, cfg=2.0)

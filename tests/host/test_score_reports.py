@@ -46,7 +46,7 @@ def test_words_for_people(scores):
     first, _, total, chance, note = describe_scores(scores).splitlines()
     assert first == "<a, b>: SIM^I 0.600 (like 2: 0.400), ACC^1 0.50, ACC^3 1.00"
     assert total == "all: SIM^I 0.500, SIM^C 0.700, ACC^1 0.50, ACC^3 1.00"
-    assert chance == "ACC^k: told apart from 3 concepts, guessing gives 0.33, 1.00"
+    assert chance == "ACC^k: chosen from 3 concepts; guessing gives 0.33, 1.00"
     assert note.startswith("Note: among so few")
 
 

@@ -62,6 +62,12 @@ def test_a_text_fits_up_to_its_last_position(tokenizer):
         lay_out([Words("a " * 74), Reference("<apple>")], tokenizer, {"<apple>": 3})
 
 
+def test_a_megabyte_is_refused_before_it_is_cut_into_tokens(tokenizer):
+    with pytest.raises(ValueError, match="1000000 letters and this model reads 75 tokens"):
+        lay_out([Words("x" * 10**6)], tokenizer, {})
+    assert lay_out([Words("cat" + " " * 10**6 + "dog")], tokenizer, {}).end == 3
+
+
 def test_placeholders_need_vectors_and_as_many_for_each_encoder():
     import torch
 

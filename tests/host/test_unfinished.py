@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.host import folders
-from concept_atelier.host.unfinished import MOST, UnfinishedFiles, unfinished
+from concept_atelier.host.unfinished import MAX_ABANDONED, UnfinishedFiles, unfinished
 
 STATE = {"phase": torch.tensor(1), "losses": torch.tensor([0.5, 0.25]), "generator": torch.arange(8, dtype=torch.uint8)}
 
@@ -41,22 +41,22 @@ def test_a_damaged_state_is_not_taken_up_but_set_aside(files, caplog):
 
 
 def test_states_that_were_set_aside_do_not_pile_up(files):
-    for number in range(MOST + 3):
+    for number in range(MAX_ABANDONED + 3):
         files.save(str(number), STATE)
         files.set_aside(str(number), "for a reason")
         os.utime(files.folder / f"{number}.safetensors.bad", (number, number))
     files.save("last", STATE)
     files.set_aside("last", "for a reason")
     left = {path.name for path in files.folder.iterdir()}
-    assert len(left) == MOST and "last.safetensors.bad" in left
+    assert len(left) == MAX_ABANDONED and "last.safetensors.bad" in left
 
 
 def test_only_the_newest_states_stay(files):
-    for number in range(MOST + 3):
+    for number in range(MAX_ABANDONED + 3):
         files.save(str(number), STATE)
         os.utime(files.folder / f"{number}.safetensors", (number, number))
     files.save("last", STATE)
-    assert len(list(files.folder.iterdir())) == MOST
+    assert len(list(files.folder.iterdir())) == MAX_ABANDONED
     assert files.load("0") is None and files.load("last") is not None
 
 

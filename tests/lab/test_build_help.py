@@ -1,5 +1,6 @@
 """Help pages are those of the nodes as they are, in every language."""
 
+from concept_atelier.core.learn.registry import METHODS as LEARNING
 from concept_atelier.lab.build_help import FOLDER, HEADINGS, pages
 from concept_atelier.lab.locales import SOURCE, languages
 
@@ -20,3 +21,12 @@ def test_every_language_has_its_headings():
 def test_pages_show_texts_and_not_messages():
     assert not any("{'" in text for text in pages().values())
     assert "{} is where concepts go" in pages()["ConceptAtelierLearnConceptTokens.md"]
+
+
+def test_methods_say_what_they_need_and_cost():
+    learning, finding = (pages()[f"ConceptAtelier{name}.md"] for name in ("LearnConceptTokens", "LocalizeConcepts"))
+    (attencraft,) = [line for line in learning.splitlines() if line.startswith("- **AttenCraft**")]
+    settings = LEARNING["attencraft"].preset("lab")
+    cost = f"lab ({settings.steps} steps, {settings.prior} prior pictures of {settings.prior_steps} steps)"
+    assert "Needs masks." in attencraft and cost in attencraft
+    assert "small_grid (8 model passes)" in finding and "paper (1 model pass)" in finding

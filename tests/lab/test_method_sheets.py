@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from concept_atelier.core.learn.methods import METHODS
+from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.lab import method_sheets
 from concept_atelier.lab.bench.command import load_backbone

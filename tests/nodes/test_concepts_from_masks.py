@@ -43,7 +43,7 @@ def test_where_masks_overlap_the_smallest_wins(call, sockets, image, masks):
     ("change", "names", "message"),
     [
         (lambda m: m * torch.tensor([1.0, 0.0])[:, None, None], "", "mask 2 is empty"),
-        (lambda m: m[:0], "", "at least one pixel"),
+        (lambda m: m[:0], "", "at least one mask"),
         (lambda m: m * torch.nan, "", "NaN"),
         (lambda m: m, "red", "2 masks need as many names"),
         (lambda m: m, "red, red", "names must differ"),

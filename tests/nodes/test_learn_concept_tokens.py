@@ -23,7 +23,13 @@ def test_a_token_per_concept_and_the_curve_of_its_loss(learn, here):
     assert tokens.names == ("red", "green") and len(tokens.losses) == 3
     assert all(vectors["clip_l"].shape == (1, 192) for vectors in tokens.vectors.values())
     assert plot.shape[0] == 1 and plot.shape[-1] == 3 and plot.std() > 0
-    assert len(result.ui.as_dict()["images"]) == len(list(here.temp.glob("*.png"))) == 1
+    assert len(result.ui["images"]) == len(list(here.temp.glob("*.png"))) == 1
+
+
+def test_of_a_batch_the_first_picture_is_learnt_from_and_it_is_said(learn, tokens, image):
+    result = learn(image=torch.cat([image, 1 - image]))
+    assert same(result.args[0], tokens)
+    assert "Of the 2 pictures of image, the first was read." in "".join(result.ui["text"])
 
 
 def test_widgets_reach_the_training(learn):

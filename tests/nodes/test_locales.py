@@ -6,16 +6,21 @@ import pytest
 
 from concept_atelier.host.registry import default_registry
 from concept_atelier.lab import build_locales
+from concept_atelier.lab.build_locales import known_hashes, renewed
 from concept_atelier.lab.locales import (
     FOLDER,
     OWN_TYPES,
     SOURCE,
     escape,
+    hashed,
+    hashes_now,
     is_escaped,
     languages,
     node_words,
     read,
     shared_words,
+    stale,
+    texts,
     unescape,
 )
 from concept_atelier.nodes import NODES
@@ -25,13 +30,9 @@ ENGLISH = node_words()
 every_language = pytest.mark.parametrize("language", languages())
 
 
-def leaves(words, path=()):
+def leaves(words):
     """(path, text) of every text."""
-    for key, value in words.items():
-        if isinstance(value, dict):
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
+    return ((tuple(path.split(".")), text) for path, text in texts(words))
 
 
 def test_english_is_what_the_nodes_say_today():
@@ -72,6 +73,34 @@ def test_sentences_are_translated(language):
     english = dict(leaves(ENGLISH))
     copied = [path for path, text in leaves(read(language)) if path[-1] != "name" and text == english[path]]
     assert not copied
+
+
+@every_language
+def test_no_translation_is_stale(language):
+    assert not stale(hashes_now(language), known_hashes(language)), (
+        "their English has changed: translate them anew, or say build_locales --accept where they still fit"
+    )
+
+
+@every_language
+def test_every_translation_is_recorded(language):
+    assert known_hashes(language) == hashes_now(language), "run python -m concept_atelier.lab.build_locales"
+
+
+def test_a_text_is_stale_from_a_change_of_its_english_to_a_change_of_its_translation():
+    def pair(english, translation):
+        return {"a.tooltip": f"{hashed(english)} {hashed(translation)}"}
+
+    known = pair("A cat.", "Eine Katze.")
+    assert not stale(known, known)
+    changed = pair("Two cats.", "Eine Katze.")
+    assert stale(changed, known) == ["a.tooltip"]
+    assert renewed(changed, known) == known, "a build does not hide it"
+    assert renewed(changed, known, ["a.tooltip"]) == changed
+    translated = pair("Two cats.", "Zwei Katzen.")
+    assert not stale(translated, known) and renewed(translated, known) == translated
+    assert renewed(pair("A cat.", "Eine Mieze."), known) == pair("A cat.", "Eine Mieze.")
+    assert renewed(known, {}) == known, "a new text is taken as translated from today's English"
 
 
 @every_language

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.settings import SMALL_GRID
+from concept_atelier.core.localize.parts.settings import SMALL_GRID
 from concept_atelier.host import progress
 from concept_atelier.nodes import ConceptsFromMasks, EditConcepts, LocalizeConcepts
-from concept_atelier.nodes.localize_concepts import PRESETS_OWN, changed
+from concept_atelier.nodes.localize_concepts import UNSET, changed
 
 
 def test_masks_overlay_and_text_fit_the_concepts(call, sockets, image, here):
@@ -57,12 +57,12 @@ def test_zero_means_no_limit_and_numbers_are_limits(call, sockets, image):
     assert len(counted) == 3
 
 
-def test_a_knob_that_was_not_turned_leaves_the_preset_alone():
-    at_rest = {"min_clusters": 0, "saliency_threshold": PRESETS_OWN, "merge_threshold": PRESETS_OWN, "adjacency": True}
+def test_an_input_that_was_not_changed_keeps_the_value_of_the_preset():
+    at_rest = {"min_clusters": 0, "saliency_threshold": UNSET, "merge_threshold": UNSET, "adjacency": True}
     assert changed(at_rest) == {"adjacency": True}
     turned = {"min_clusters": 4, "saliency_threshold": 0.0, "merge_threshold": 0.0, "adjacency": False}
     assert changed(turned) == turned
-    assert changed({"outline": "as preset", "neighbour_reach": PRESETS_OWN}) == {}
+    assert changed({"outline": "as preset", "neighbour_reach": UNSET}) == {}
     assert changed({"outline": "smooth", "neighbour_reach": 0.0}) == {"outline": "smooth", "neighbour_reach": 0.0}
 
 
@@ -106,7 +106,7 @@ def test_a_picture_of_5000x20(call, sockets, image):
         (torch.rand(1, 1, 1, 3), "at least 8"),
         (torch.full((1, 64, 64, 3), float("nan")), "NaN or infinite"),
         (torch.full((1, 64, 64, 3), float("inf")), "NaN or infinite"),
-        (torch.rand(64, 64, 3), "an IMAGE must be"),
+        (torch.rand(64, 64, 3), "expected IMAGE: float"),
     ],
 )
 def test_pictures_that_cannot_be_read(call, sockets, broken, message, here):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.attencraft import PRESETS, localize_words
+from concept_atelier.core.localize.methods.attencraft import METHOD
 from concept_atelier.nodes import LocalizeWords
 
 
@@ -14,7 +14,9 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     concepts, masks, overlay = result.args
     with torch.inference_mode():
         picture = image.movedim(-1, 1)
-        expected = localize_words(backbone_of(**sockets), picture, ["cat", "red rocket"], PRESETS["small_grid"], seed=1)
+        expected = METHOD.localize(
+            backbone_of(**sockets), picture, METHOD.preset("small_grid"), words=["cat", "red rocket"], seed=1
+        )
     assert concepts.names == ("cat", "red-rocket")
     assert concepts.masks.equal(expected.masks) and concepts.targets.equal(expected.targets)
     assert masks.shape == (2, 64, 96) and overlay.shape[0] == 1
@@ -22,8 +24,8 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
 
 
 def test_margin_and_fill_reach_the_method(call, sockets, image):
-    def cells(**knobs):
-        concepts = call(LocalizeWords, **sockets, image=image, words="cat, rocket", **knobs)[0]
+    def cells(**inputs):
+        concepts = call(LocalizeWords, **sockets, image=image, words="cat, rocket", **inputs)[0]
         return int(concepts.masks.sum())
 
     plain = cells(margin=0.0)

@@ -82,8 +82,8 @@ def test_learn_concept_tokens(learn):
     assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_class_words(learn):
-    given = {"method": "far", "steps": 1}
+@pytest.mark.parametrize("given", [{"class_weight": 1.0, "steps": 1}, {"method": "disendiff", "steps": 1}])
+def test_class_words(learn, given):
     one = learn(class_words="red=embedding:ecat, green=dog", **given)[0]
     other = learn(class_words="red=cat, green=dog", **given)[0]
     assert torch.allclose(one.vectors["red"]["clip_l"], other.vectors["red"]["clip_l"], atol=1e-5)

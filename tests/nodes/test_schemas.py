@@ -81,7 +81,7 @@ def test_values_that_stand_for_something_else_read_so_in_the_page(node):
         for word, value in options.get(READS, {}).items():
             assert options["min"] <= value <= options["max"]
             assert len(re.findall(rf"^    {word}: ", said, re.MULTILINE)) == said.count("\n  },\n")
-        stands_for = re.search(r"(-?[\d.]+) takes the preset's own\.$", options["tooltip"])
+        stands_for = re.search(r"(-?[\d.]+) keeps the preset's value\.$", options["tooltip"])
         assert options.get(READS, {}).get("preset") == (stands_for and float(stands_for[1]))
         assert not stands_for or options["default"] == float(stands_for[1])
 

@@ -140,3 +140,68 @@ def test_a_capture_whose_sampler_did_not_run_says_so(call, sockets, sampled):
     _, fresh = call(CaptureAttention, model=sockets["model"]).args
     with pytest.raises(ValueError, match="no attention was recorded"):
         call(ShowWordHeatmap, **(sampled() | {"capture": fresh}), text=TEXT, words="cat")
+
+
+def conditioning_of(sockets, *texts):
+    return [CLIPTextEncode.execute(text, sockets["clip"])[0][0] for text in texts]
+
+
+def said(result):
+    return "".join(result.ui.get("text", ()))
+
+
+def test_a_conditioning_of_joined_prompts_is_read_by_its_columns(call, sampled, sockets):
+    """What ConditioningConcat gives: the second prompt's words are 77 columns further."""
+    (one, extras), (other, _) = conditioning_of(sockets, "a cat on blue", "a rocket")
+    joined = [[torch.cat([one, other], 1), extras]]
+    given = sampled(positive=joined) | {"conditioning": joined, "text": "a cat on blue\na rocket"}
+    maps = given["capture"].maps().combined_cross((64, 96))
+    columns = {
+        word: [start + at for run in find_word(backbone_of(clip=sockets["clip"]).tokenize(text), word) for at in run]
+        for word, text, start in (("cat", "a cat on blue", 0), ("rocket", "a rocket", 77))
+    }
+    result = call(ShowWordHeatmap, **given, words="cat, rocket", normalise="absolute", per_cell=False)
+    for heat, word in zip(result[1], ("cat", "rocket"), strict=True):
+        torch.testing.assert_close(heat, maps[0, columns[word]].mean(0).clamp(0, 1), atol=1e-6, rtol=1e-4)
+        assert f"{word} in column" in said(result) and ", ".join(str(at) for at in columns[word]) in said(result)
+    assert len(call(ShowWordHeatmap, **given, words="")[1]) == 5
+
+
+def test_a_conditioning_that_is_an_average_says_the_weights(call, sampled, sockets):
+    (one, extras), (other, _) = conditioning_of(sockets, "a cat", "a rocket")
+    mixed = [[0.75 * one + 0.25 * other, extras]]
+    given = sampled(positive=mixed) | {"conditioning": mixed, "text": "a cat\na rocket"}
+    result = call(ShowWordHeatmap, **given, words="cat, rocket")
+    assert "(weight 0.75); rocket in" in said(result) and said(result).endswith("(weight 0.25).")
+
+
+def test_the_conditioning_of_the_text_as_it_stands_says_nothing_more(call, sampled, sockets):
+    (entry,) = conditioning_of(sockets, TEXT)
+    given = sampled()
+    result = call(ShowWordHeatmap, **given, text=TEXT, words="cat", conditioning=[entry])
+    assert torch.equal(result[1], call(ShowWordHeatmap, **given, text=TEXT, words="cat")[1]) and not said(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("", "cat", "a CONDITIONING holds no words: write the prompts"),
+        ("a dog in the park", "dog", "'dog' is not found in the CONDITIONING; found of the text are: a"),
+        ("the dog", "", "no word of the text is found in the CONDITIONING.*1 given"),
+        ("a cat on blue", "rocket", "'rocket' is not found in the CONDITIONING; found of the text are: a, cat"),
+    ],
+)
+def test_words_that_cannot_be_told_from_a_conditioning_are_refused(call, sampled, sockets, text, words, message):
+    (one, extras), (other, _) = conditioning_of(sockets, "a cat on blue", "a rocket")
+    joined = [[torch.cat([one, other], 1), extras]]
+    with pytest.raises(ValueError, match=message):
+        call(ShowWordHeatmap, **sampled(positive=joined), conditioning=joined, text=text, words=words)
+
+
+def test_a_conditioning_that_was_not_sampled_is_refused(call, sampled, sockets):
+    entry = conditioning_of(sockets, "a dog")
+    with pytest.raises(ValueError, match="this is not the text that was sampled"):
+        call(ShowWordHeatmap, **sampled(), conditioning=entry, text="a dog", words="dog")
+    half = [[0.5 * entry[0][0], entry[0][1]]]
+    with pytest.raises(ValueError, match="this is not the CONDITIONING that was sampled"):
+        call(ShowWordHeatmap, **sampled(), conditioning=half, text="a dog", words="dog")

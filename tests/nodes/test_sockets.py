@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from concept_atelier.nodes.sockets import lines_of, picture_of
+from concept_atelier.nodes import NODES
+from concept_atelier.nodes.sockets import OF_A_BATCH, first_only, lines_of, picture_of, text_under
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -30,3 +31,25 @@ def test_what_is_no_image_is_refused(shape):
 def test_lists_are_read_by_line_and_comma():
     assert lines_of(" cat, kitty\n\n teddy bear ,,\n") == ["cat", "kitty", "teddy bear"]
     assert lines_of(" \n,") == []
+
+
+def test_pictures_of_a_batch_that_are_not_read_are_named():
+    one, five = torch.zeros(1, 4, 4, 3), torch.zeros(5, 4, 4, 3)
+    assert first_only(image=one) == ""
+    assert first_only(image=five, other_image=one) == "Of the 5 pictures of image, the first was read."
+    assert text_under("two concepts", "", first_only(image=five))["text"] == (
+        "two concepts\nOf the 5 pictures of image, the first was read.",
+    )
+    assert text_under("", "") == {}
+
+
+def test_nodes_that_read_the_first_picture_say_so():
+    """Every required IMAGE of ours is read by its first picture."""
+    images = [
+        (node.__name__, entry.id, entry.as_dict()["tooltip"])
+        for node in NODES
+        for entry in node.GET_SCHEMA().inputs
+        if entry.get_io_type() == "IMAGE" and not entry.optional
+    ]
+    assert len(images) >= 7
+    assert [image for image in images if OF_A_BATCH not in image[2]] == []

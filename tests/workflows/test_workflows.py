@@ -466,11 +466,11 @@ def test_a_text_file_is_no_picture(tmp_path, cache):
 def localizing(picture):
     """An API workflow that localises a picture file."""
     sockets = {name: ["1", slot] for slot, name in enumerate(("model", "clip", "vae"))}
-    knobs = {"preset": "paper", "min_clusters": 4, "saliency_threshold": 1.0, "merge_threshold": 1.0, "seed": 0}
-    knobs |= {"outline": "smooth", "neighbour_reach": 0.0}
-    knobs |= {"adjacency": True, "count": 0, "max_concepts": 0}
+    chosen = {"preset": "paper", "min_clusters": 4, "saliency_threshold": 1.0, "merge_threshold": 1.0, "seed": 0}
+    chosen |= {"outline": "smooth", "neighbour_reach": 0.0}
+    chosen |= {"adjacency": True, "count": 0, "max_concepts": 0}
     return {
         "1": {"class_type": "ConceptAtelierLoadLabModel", "inputs": {}},
         "2": {"class_type": "LoadImage", "inputs": {"image": picture}},
-        "3": {"class_type": "ConceptAtelierLocalizeConcepts", "inputs": {**sockets, "image": ["2", 0], **knobs}},
+        "3": {"class_type": "ConceptAtelierLocalizeConcepts", "inputs": {**sockets, "image": ["2", 0], **chosen}},
     }

@@ -11,11 +11,12 @@ import torch
 
 from ....core.attention.record import AttentionRecorder
 from ....core.backbone import AttentionCall, Backbone
-from ....core.erase import uce
-from ....core.learn import conceptexpress as learning
-from ....core.learn.prompts import single_and_joint
-from ....core.localize import conceptexpress as localizing
-from ....core.localize import from_masks, settings
+from ....core.erase.methods.uce import METHOD as uce
+from ....core.learn.engine.settings import OnStep
+from ....core.learn.methods.conceptexpress import METHOD as learning
+from ....core.learn.parts.prompts import single_and_joint
+from ....core.localize.methods.conceptexpress import METHOD as localizing
+from ....core.masks import from_masks
 from ....core.types import Concepts, ConceptTokens
 from ....host.adapters import at_work, backbone_of, with_erasure
 from .ground import Ground, Shape
@@ -84,7 +85,7 @@ def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]
 def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     """Localize Concepts, from the picture to its masks, against one pass of the denoiser."""
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
-    preset, picture = settings.PRESETS[shape.localize], _picture(shape.side)
+    preset, picture = localizing.preset(shape.localize), _picture(shape.side)
     latent = backbone.encode_image(picture)
     encoding = timed(lambda: backbone.encode_image(picture))
     times = interleaved(
@@ -101,7 +102,7 @@ def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     after one that was cancelled at its first step.
     """
     names = [str(number + 1) for number in range(asked.concepts)]
-    prompts = single_and_joint(names, learning.PRESETS[shape.learn].template)
+    prompts = single_and_joint(names, learning.preset(shape.learn).template)
     texts = [prompt.text for prompt in prompts]
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
     cells = shape.side // backbone.latent_downscale
@@ -139,7 +140,7 @@ def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
         spent: list[Time] = []
 
         def erase(backbone: Any = backbone, texts: list[str] = texts, count: int = count) -> None:
-            chosen = uce.PRESETS[shape.erase]
+            chosen = uce.preset(shape.erase)
             found = uce.erase(backbone, texts[:count], "", texts[count:], chosen)
             with_erasure(ground.model, found)
 
@@ -215,8 +216,8 @@ class _Cancelled(Exception):
     pass
 
 
-def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: learning.OnStep | None) -> None:
-    chosen = replace(learning.PRESETS[shape.learn], steps=steps)
+def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: OnStep | None) -> None:
+    chosen = replace(learning.preset(shape.learn), steps=steps)
     with at_work(backbone_of(ground.model, ground.clip, ground.vae)) as backbone:
         concepts = _concepts(shape, backbone.latent_downscale, asked.concepts)
         learning.learn(backbone, _picture(shape.side), concepts, chosen, on_step=after_step)

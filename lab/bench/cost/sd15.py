@@ -1,5 +1,6 @@
 """Stable Diffusion 1.5 at full size and random weights, by ComfyUI's own checkpoint loader. Inside ComfyUI only."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,9 @@ def skeletons() -> dict[str, nn.Module]:
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     operations = comfy.ops.disable_weight_init
-    text = json.loads(Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json").read_text(encoding="utf-8"))
+    text = json.loads(
+        Path(inspect.getfile(comfy.sd1_clip)).with_name("sd1_clip_config.json").read_text(encoding="utf-8")
+    )
     with torch.device("meta"):
         return {
             "model.diffusion_model.": UNetModel(**UNET, operations=operations),

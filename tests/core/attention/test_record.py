@@ -23,7 +23,7 @@ def run(backbone, inputs):
 
 def record(backbone, inputs, selection=None, passes=1):
     recorder = AttentionRecorder(selection)
-    with recorder.listening(backbone):
+    with recorder.recording(backbone):
         for _ in range(passes):
             run(backbone, inputs)
     return recorder.maps()
@@ -67,7 +67,7 @@ def test_maps_sum_to_one_over_keys(lab_backbone, inputs):
 
 def test_the_output_is_bit_identical_with_the_recorder_open(lab_backbone, inputs):
     bare = run(lab_backbone, inputs)
-    with AttentionRecorder().listening(lab_backbone):
+    with AttentionRecorder().recording(lab_backbone):
         assert run(lab_backbone, inputs).equal(bare)
 
 
@@ -80,7 +80,7 @@ def test_an_exception_mid_run_leaves_no_hooks(lab_backbone, lab_modules, inputs)
             if call.site.stage == "mid":
                 raise KeyError("mid-run")
 
-    with pytest.raises(KeyError, match="mid-run"), Break().listening(lab_backbone):
+    with pytest.raises(KeyError, match="mid-run"), Break().recording(lab_backbone):
         run(lab_backbone, inputs)
     assert hook_count(lab_modules.unet) == before
 
@@ -115,7 +115,7 @@ def test_timesteps_outside_the_range_are_left_out(lab_backbone, inputs):
 
 def test_begin_forgets_and_remembers_the_context(lab_backbone, inputs):
     recorder = AttentionRecorder()
-    with recorder.listening(lab_backbone):
+    with recorder.recording(lab_backbone):
         run(lab_backbone, inputs)
         recorder.begin(inputs[2])
         run(lab_backbone, inputs)
@@ -140,6 +140,6 @@ def test_recording_keeps_no_graph(lab_backbone, inputs):
     latent, timestep, conditioning = inputs
     learnt = conditioning.context.clone().requires_grad_()
     recorder = AttentionRecorder()
-    with recorder.listening(lab_backbone):
+    with recorder.recording(lab_backbone):
         lab_backbone.predict_noise(latent, timestep, Conditioning(learnt))
     assert not any(maps.requires_grad for maps in recorder.maps().cross.values())

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.conceptexpress import Observation
-from concept_atelier.core.localize.from_masks import masks_to_grid
-from concept_atelier.core.localize.neighbours import cell_colours
-from concept_atelier.core.localize.saliency import border_saliency
+from concept_atelier.core.localize.parts.neighbours import cell_colours
+from concept_atelier.core.localize.parts.observation import Observation
+from concept_atelier.core.localize.parts.saliency import border_saliency
+from concept_atelier.core.masks.from_masks import masks_to_grid
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.localize.conceptexpress import localize_observed
-from concept_atelier.core.localize.settings import PRESETS, SMALL_GRID
+from concept_atelier.core.localize.parts.pipeline import localize_observed
+from concept_atelier.core.localize.parts.settings import PAPER, SMALL_GRID
+from concept_atelier.core.localize.registry import METHODS
 from concept_atelier.lab.bench.cases import make_case
 from concept_atelier.lab.bench.harness import Request, run
 from concept_atelier.lab.bench.localize import (
     BENCH,
+    COMPARED,
     CONTROLS,
-    METHODS,
     add_arguments,
-    find_names,
+    localized,
     main,
     score_case,
     settings_of,
@@ -122,7 +123,7 @@ def test_cases_are_balanced(result):
 def test_the_result_is_json_with_its_arguments_and_intervals(result):
     again = json.loads(json.dumps(result, allow_nan=False))
     assert (again["bench"], again["schema"], again["cases"], again["seed"]) == ("localize", 4, 16, 1)
-    assert set(again["rows"][0]["scores"]) == set(METHODS)
+    assert set(again["rows"][0]["scores"]) == set(COMPARED)
     for method, resolutions in again["summary"]["all"]["scores"].items():
         for metrics in resolutions.values():
             for value in metrics.values():
@@ -139,7 +140,7 @@ def test_same_seed_same_figures_and_other_seeds_other_scenes():
 
 def test_the_table_names_every_method_and_group(result):
     text = table(result)
-    for name in (*METHODS.values(), *result["summary"], "95%"):
+    for name in (*COMPARED.values(), *result["summary"], "95%"):
         assert name in text
     assert f"{mean(result['summary'], 'ceiling'):.3f}" in text
 
@@ -183,7 +184,7 @@ def test_settings_can_be_changed_and_are_named(tmp_path, capsys):
     assert main(parser.parse_args(words)) == 0
     assert "told nothing, noise_draws 1, count 2" in capsys.readouterr().out
     changed = settings_of({"settings": {"grid_weights": [1, 0], "outline": "smooth"}, "preset": "paper"}, 3)
-    assert changed == replace(PRESETS["paper"], grid_weights=(1, 0), outline="smooth")
+    assert changed == replace(PAPER, grid_weights=(1, 0), outline="smooth")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_every_method_is_measured_by_the_same_rows(untrained):
 def test_names_that_are_not_found_are_no_concepts_and_say_why(untrained):
     case = make_case("test", 0, 1, (128, 128), False)
     nobody = replace(case, names=("one", "one"))
-    found = find_names(untrained, nobody, "small_grid")
+    found = localized(untrained, nobody, METHODS["attencraft"], METHODS["attencraft"].preset("small_grid"))
     assert len(found) == 0 and found.grid == (16, 16) and "named twice" in found.notes[0]
 
 

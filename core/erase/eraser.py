@@ -1,0 +1,120 @@
+"""The record of a method of erasing concepts: what people are shown of it, and how it changes the model."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Generic, TypeVar
+
+from ..backbone import Backbone, Placeholders
+from ..settings import preset_of
+from ..types import Change, Erasure, SamplingGuard
+from .parts.requests import check_texts, pair_anchors
+from .parts.settings import EraseSettings
+
+S = TypeVar("S", bound=EraseSettings)
+
+OnStep = Callable[[int, int], None]
+"""Called with how many steps of how many are done: texts that are encoded, and the rest as one. May raise, to stop."""
+
+
+@dataclass(frozen=True, eq=False)
+class EraseTask(Generic[S]):
+    """What to erase: the arguments of :meth:`Eraser.erase`, checked.
+
+    Attributes:
+        backbone: gives the text encoder and the weights, which are not changed.
+        pairs: each concept with its anchor, what is to be read instead; ``""`` is the unconditional text.
+        preserve: words or phrases whose encoding shall stay.
+        settings: the method's own.
+        placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
+        on_step: see :data:`OnStep`.
+    """
+
+    backbone: Backbone
+    pairs: tuple[tuple[str, str], ...]
+    preserve: tuple[str, ...]
+    settings: S
+    placeholders: Placeholders | None = None
+    on_step: OnStep | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEdit:
+    """What a method changes, at strength 1.
+
+    Attributes:
+        factors: weight name of the denoiser (the host's) to its change, low-rank or full.
+        text: text encoder name to its changes by weight name.
+        guards: corrections while a picture is sampled.
+        notes: further metadata.
+    """
+
+    factors: Mapping[str, Change] = field(default_factory=dict)
+    text: Mapping[str, Mapping[str, Change]] = field(default_factory=dict)
+    guards: tuple[SamplingGuard, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Eraser(Generic[S]):
+    """A method of erasing concepts.
+
+    Attributes:
+        name: its name in workflows, LoRA files and :data:`.registry.METHODS`.
+        title: its name for people.
+        help: what it does, one sentence.
+        presets: preset name to settings; the first is the paper's and the default.
+        edit: computes the change that a task asks for.
+        note: what people should know beside; whole sentences, may be empty.
+    """
+
+    name: str
+    title: str
+    help: str
+    presets: Mapping[str, S]
+    edit: Callable[[EraseTask[S]], ModelEdit]
+    note: str = ""
+
+    def preset(self, name: str) -> S:
+        """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
+        return preset_of(self, name)
+
+    def erase(
+        self,
+        backbone: Backbone,
+        concepts: Sequence[str],
+        anchors: str | Sequence[str] = "",
+        preserve: Sequence[str] = (),
+        settings: S | None = None,
+        strength: float = 1.0,
+        placeholders: Placeholders | None = None,
+        on_step: OnStep | None = None,
+    ) -> Erasure:
+        """Edit the model so that it reads each concept as its anchor.
+
+        Args:
+            backbone: gives the text encoder and the weights, which are not changed.
+            concepts: words or phrases to erase, at least one.
+            anchors: what to read instead: one for all, or one per concept; ``""`` is the unconditional text.
+            preserve: words or phrases whose encoding shall stay.
+            settings: the method's own kind; None takes the first preset.
+            strength: multiplier in force: 0 changes nothing, 1 is the paper's edit, negative values amplify.
+            placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
+            on_step: see :data:`OnStep`.
+
+        Raises ``ValueError`` for empty or repeated concepts, a wrong number of anchors, a concept that is also
+        preserved or is its own anchor, a strength that is not finite, and a model that the method cannot edit.
+        """
+        settings = settings or next(iter(self.presets.values()))
+        pairs = pair_anchors(concepts, anchors)
+        check_texts(pairs, preserve, strength)
+        edit = self.edit(EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step))
+        metadata = {
+            "method": self.name,
+            "concepts": json.dumps([concept for concept, _ in pairs]),
+            "anchors": json.dumps([anchor for _, anchor in pairs]),
+            "preserve": json.dumps(list(preserve)),
+            "settings": json.dumps(asdict(settings)),
+            **edit.notes,
+        }
+        return Erasure(edit.factors, float(strength), backbone.family, metadata, edit.text, edit.guards)

@@ -1,0 +1,209 @@
+"""From words to the vectors that cross-attention reads: which rows of an encoded text stand for a concept."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby, islice
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone, Placeholders, TokenizedText
+from ...encoding_checks import check_encoded
+from ...messages import shown
+
+BATCH = 16
+"""How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
+
+TokenMode = Literal["last_subject", "from_subject_to_end", "all"]
+Combine = Literal["average", "separate"]
+
+
+Read = Callable[[str], TokenizedText]
+
+Sentence = tuple[str, str]
+"""A text and the template it stands in."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptRows:
+    """The rows of one encoded text, cut where two texts have to be laid side by side.
+
+    Attributes:
+        subject: (s, D) rows of the concept's own tokens, possibly none.
+        rest: (r, D) rows after them: what follows in the template, end and padding; possibly none.
+    """
+
+    subject: Tensor
+    rest: Tensor
+
+    def joined(self) -> Tensor:
+        """(s + r, D)."""
+        return torch.cat([self.subject, self.rest])
+
+
+def vectors(
+    backbone: Backbone,
+    text: str,
+    mode: TokenMode,
+    templates: Sequence[str] = ("{}",),
+    combine: Combine = "average",
+    placeholders: Placeholders | None = None,
+) -> Tensor:
+    """The vectors (n, D) that stand for a text on its own, for preserving it; float64.
+
+    Args:
+        backbone: gives the text encoder.
+        text: a word or phrase; ``""`` is the unconditional text, which takes no template.
+        mode: which tokens, see :func:`concept_rows`.
+        templates: sentences with one ``{}`` where the text goes.
+        combine: ``average`` the rows over the templates, or keep those of each template (``separate``).
+        placeholders: learnt tokens the text may name.
+    """
+    return alone(concept_rows(backbone, text, mode, templates, placeholders), combine)
+
+
+def alone(rows: Sequence[ConceptRows], combine: Combine) -> Tensor:
+    """The vectors (n, D) of a text whose rows in each template are given."""
+    return _combine([block.joined() for block in rows], combine)
+
+
+def paired(ours: Sequence[ConceptRows], theirs: Sequence[ConceptRows], combine: Combine) -> tuple[Tensor, Tensor]:
+    """Two (n, D): a concept's vectors, and its anchor's beside them, of the rows of both in each template.
+
+    The last subject tokens of both are matched (a shorter anchor repeats its first subject row in front), then what
+    follows is matched position by position; the longer text is cut.
+    """
+    pairs = [_pair(a, b) for a, b in zip(ours, theirs, strict=True)]
+    return _combine([a for a, _ in pairs], combine), _combine([b for _, b in pairs], combine)
+
+
+def concept_rows(
+    backbone: Backbone,
+    text: str,
+    mode: TokenMode,
+    templates: Sequence[str] = ("{}",),
+    placeholders: Placeholders | None = None,
+) -> list[ConceptRows]:
+    """The rows of a text in each template, float64.
+
+    - ``last_subject``: its last token alone (UCE).
+    - ``from_subject_to_end``: its tokens and all positions after them, padding included: in a causal encoder every
+      later position has read the concept, and on short prompts most of what is attended to is padding.
+    - ``all``: all L positions, in place.
+
+    The empty text has no token of its own: its start token stands in (its end token where the model has no start).
+
+    Raises ``ValueError`` for a template without exactly one ``{}`` and for conditionings that are not finite.
+    """
+    return next(rows_of_each(backbone, (text,), mode, templates, placeholders))
+
+
+def rows_of_each(
+    backbone: Backbone,
+    texts: Sequence[str],
+    mode: TokenMode,
+    templates: Sequence[str] = ("{}",),
+    placeholders: Placeholders | None = None,
+) -> Iterator[list[ConceptRows]]:
+    """:func:`concept_rows` of one text after another, :data:`BATCH` sentences encoded at once.
+
+    No more is held than the rows of one batch and of the text that it ends in.
+    """
+
+    @lru_cache(maxsize=256)  # a template's beginning comes again with every text, a text with every template
+    def read(sentence: str) -> TokenizedText:
+        return backbone.tokenize(sentence, placeholders)
+
+    sentences = [(text, template) for text in texts for template in templates]
+    rows = _rows_of_sentences(backbone, read, sentences, mode, placeholders)
+    for _ in texts:
+        yield [next(rows) for _ in templates]
+
+
+def fill(template: str, text: str) -> str:
+    """The template with the text in its place; the empty text stays empty."""
+    if template.count("{}") != 1:
+        raise ValueError(f"a template needs exactly one {{}} where the concept goes, got {shown(template)}")
+    return template.replace("{}", text) if text else ""
+
+
+def subject_positions(
+    backbone: Backbone, text: str, template: str = "{}", placeholders: Placeholders | None = None
+) -> range:
+    """The positions of a text's own tokens inside its template, all sub-tokens of all its words.
+
+    Raises ``ValueError`` when the template glues letters to the text, so that no token is the text's own.
+    """
+    return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)
+
+
+def _rows_of_sentences(
+    backbone: Backbone, read: Read, sentences: Sequence[Sentence], mode: TokenMode, placeholders: Placeholders | None
+) -> Iterator[ConceptRows]:
+    for batch in _batches(read, sentences):
+        contexts = _encoded(backbone, [fill(template, text) for text, template in batch], placeholders)
+        for rows, (text, template) in zip(contexts, batch, strict=True):
+            yield _cut(rows, _positions(read, text, template), mode)
+
+
+def _batches(read: Read, sentences: Sequence[Sentence]) -> Iterator[list[Sentence]]:
+    """In order, at most :data:`BATCH` at once; lengths are not mixed (some hosts read long prompts)."""
+    for _, alike in groupby(sentences, lambda sentence: read(fill(sentence[1], sentence[0])).length):
+        while batch := list(islice(alike, BATCH)):
+            yield batch
+
+
+def _encoded(backbone: Backbone, sentences: Sequence[str], placeholders: Placeholders | None) -> Tensor:
+    """(B, L, D) float64; a sentence that is there twice is encoded once."""
+    once = list(dict.fromkeys(sentences))
+    with torch.no_grad():
+        context = backbone.encode_text(once, placeholders).context.double()
+    check_encoded(context, once, placeholders or ())
+    place = {sentence: row for row, sentence in enumerate(once)}
+    return context[[place[sentence] for sentence in sentences]]
+
+
+def _positions(read: Read, text: str, template: str) -> range:
+    sentence = read(fill(template, text))
+    if not sentence.tokens:
+        stand_in = sentence.end if sentence.start is None else sentence.start
+        return range(stand_in, stand_in + 1)
+    first = len(read(template.partition("{}")[0]).tokens)
+    bare = read(text).tokens
+    own = sentence.tokens[first : first + len(bare)]
+    others = {token.word for token in (*sentence.tokens[:first], *sentence.tokens[first + len(bare) :])}
+    whole = others.isdisjoint(token.word for token in own)
+    if not bare or not whole or [token.text for token in own] != [token.text for token in bare]:
+        raise ValueError(f"{shown(text)} is no text of its own inside {shown(template)}: put a space around the {{}}")
+    return range(own[0].position, own[-1].position + 1)
+
+
+def _cut(rows: Tensor, subject: range, mode: TokenMode) -> ConceptRows:
+    if mode == "last_subject":
+        return ConceptRows(rows[subject[-1] : subject[-1] + 1], rows[:0])
+    if mode == "from_subject_to_end":
+        return ConceptRows(rows[subject.start : subject.stop], rows[subject.stop :])
+    if mode == "all":
+        return ConceptRows(rows[:0], rows)
+    raise ValueError(f"unknown token mode {shown(mode)}, expected last_subject, from_subject_to_end or all")
+
+
+def _pair(ours: ConceptRows, theirs: ConceptRows) -> tuple[Tensor, Tensor]:
+    count = len(ours.subject)
+    matched = [max(len(theirs.subject) - count + i, 0) for i in range(count)]
+    length = min(len(ours.rest), len(theirs.rest))
+    return (
+        torch.cat([ours.subject, ours.rest[:length]]),
+        torch.cat([theirs.subject[matched], theirs.rest[:length]]),
+    )
+
+
+def _combine(rows: Sequence[Tensor], combine: Combine) -> Tensor:
+    if combine == "separate":
+        return torch.cat(list(rows))
+    if combine == "average":
+        length = min(len(block) for block in rows)
+        return torch.stack([block[:length] for block in rows]).mean(0)
+    raise ValueError(f"unknown way to combine templates {shown(combine)}, expected average or separate")

@@ -1,0 +1,13 @@
+"""Every method of erasing concepts, by name, in the order that people are shown."""
+
+from collections.abc import Mapping
+
+from ..registry import collect
+from .eraser import Eraser
+
+METHODS: Mapping[str, Eraser] = collect(
+    __package__,
+    "METHOD",
+    "methods.uce",
+)
+"""Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

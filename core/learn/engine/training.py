@@ -1,0 +1,84 @@
+"""Running a task: check it, prepare its training, run the phases, collect the result."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...messages import listed
+from ...types import ConceptTokens, LowRank
+from ..parts.classdiffusion import class_term
+from ..parts.examples import check
+from .passes import counted_passes
+from .task import Phase, S, Task, Training
+from .training_run import TrainingRun
+
+
+def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) -> ConceptTokens:
+    """Check a task, prepare its training with a generator of its seed, and run the phases. The model is not changed.
+
+    The metadata says, beside the task's: ``passes``, samples that went through the denoiser; ``updates`` of the
+    optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates; ``resumed_at``, the updates that the
+    task's checkpoint store had a state of; ``set_aside``, why a state was not resumed.
+
+    Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
+    :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
+    """
+    for source in task.sources:
+        check(source.picture, source.concepts)
+    _check_names(task)
+    with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
+        generator = torch.Generator().manual_seed(task.seed)
+        training = _with_class_term(task, prepare(task, generator))
+        training_run = TrainingRun(task, training, generator)
+        training_run.resume()
+        prepared = passes.count if training_run.resumed else 0  # a resumed run prepares again; count it once
+        losses = training_run.run(lambda: passes.count - prepared, _reporter(task, training))
+        spent = training_run.passes + passes.count - prepared
+        found = {"passes": str(spent), "updates": str(len(losses)), **training.notes(), **_ends(losses)}
+        found |= {"resumed_at": str(training_run.resumed)} if training_run.resumed else {}
+        found |= {"set_aside": training_run.set_aside} if training_run.set_aside else {}
+        return replace(_result(task, training), losses=losses, metadata=task.metadata() | found)
+
+
+def _reporter(task: Task[S], training: Training) -> Callable[[int, float], None] | None:
+    on_step, total = task.on_step, sum(phase.loop.steps for phase in training.phases)
+    if on_step is None:
+        return None
+    return lambda done, loss: on_step(done, total, loss, _result(task, training))
+
+
+def _result(task: Task[S], training: Training) -> ConceptTokens:
+    """Tokens and changes as they are now: copies on the CPU, outside the graph."""
+    vectors = {name: {encoder: _copy(rows) for encoder, rows in of.items()} for name, of in training.tokens().items()}
+    adapter = {name: LowRank(_copy(change.up), _copy(change.down)) for name, change in training.adapter().items()}
+    return ConceptTokens(vectors, task.backbone.family, metadata=task.metadata(), adapter=adapter)
+
+
+def _with_class_term(task: Task[S], training: Training) -> Training:
+    weight = task.settings.class_weight
+    if weight == 0:
+        return training
+    term = class_term(task.backbone, task.classes or {}, task.settings.class_template)
+
+    def joined(phase: Phase) -> Phase:
+        return replace(phase, loss_of=lambda step: phase.loss_of(step) + weight * term(training.tokens()))
+
+    return replace(training, phases=[joined(phase) for phase in training.phases])
+
+
+def _check_names(task: Task[S]) -> None:
+    for said, given in (("initial words", task.words), ("class words", task.classes)):
+        unknown = sorted(set(given or {}) - set(task.concepts.names))
+        if unknown:
+            raise ValueError(f"{said} for {listed(unknown)}, but the concepts are {listed(task.concepts.names)}")
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().float().cpu().clone()
+
+
+def _ends(losses: Tensor) -> dict[str, str]:
+    tenth = max(len(losses) // 10, 1)
+    return {"loss_first": f"{losses[:tenth].mean():.6g}", "loss_last": f"{losses[-tenth:].mean():.6g}"}

@@ -1,0 +1,127 @@
+"""Low-rank changes of attention weights under training (LoRA, Hu et al., ICLR 2022, arXiv 2106.09685, section 4.1).
+
+Methods that tune a model (Break-A-Scene, DisenDiff, AttenCraft) train whole matrices ``W``. Here each becomes
+``W + up @ down`` with ``up`` starting at zero, so that training starts at the model itself and what is learnt can be
+saved, stacked and switched off as an ordinary LoRA. Of rank ``min(d_out, d_in)`` it could say all that a whole matrix
+says; it is still trained along other paths.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...backbone import AttentionWeight, Backbone
+from ...messages import shown
+from ...types import LowRank
+
+Layers = Literal["cross_key_value", "cross", "all"]
+"""Which weights are changed: keys and values of the text (Custom Diffusion), all of cross-attention, all attention."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdapterBank:
+    """Changes under training.
+
+    Attributes:
+        factors: weight name to up (d_out, r) and down (r, d_in), float32 leaves.
+        untouched: weight name to a unit vector (d_in,) that its change shall map to zero.
+    """
+
+    factors: Mapping[str, LowRank]
+    untouched: Mapping[str, Tensor]
+
+    def parameters(self) -> list[Tensor]:
+        """The tensors to optimise."""
+        return [half for factor in self.factors.values() for half in (factor.up, factor.down)]
+
+    def changes(self) -> dict[str, LowRank]:
+        """What is in force, part of the graph: ``up @ down (I - c c^T)`` where a direction c is untouched."""
+        return {name: LowRank(factor.up, self._free(name, factor.down)) for name, factor in self.factors.items()}
+
+    def snapshot(self) -> dict[str, LowRank]:
+        """Copies of :meth:`changes` on the CPU, free of the graph."""
+        return {
+            name: LowRank(change.up.detach().cpu().clone(), change.down.detach().cpu().clone())
+            for name, change in self.changes().items()
+        }
+
+    @contextmanager
+    def in_force(self, backbone: Backbone) -> Iterator[None]:
+        """The backbone predicts with the changes inside the context; gradients reach them."""
+        if not self.factors:
+            yield
+            return
+        with backbone.adapted(self.changes()):
+            yield
+
+    def _free(self, name: str, down: Tensor) -> Tensor:
+        fixed = self.untouched.get(name)
+        return down if fixed is None else down - torch.outer(down @ fixed, fixed)
+
+
+def start_adapter(
+    backbone: Backbone,
+    rank: int,
+    layers: Layers = "cross_key_value",
+    *,
+    keep_start: bool = True,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> AdapterBank:
+    """Changes that change nothing yet: ``up`` zero, ``down`` normal with variance 1 / d_in.
+
+    Args:
+        backbone: gives the weights.
+        rank: r of every change, cut to the weight's smaller side; 0 gives none.
+        layers: which weights.
+        keep_start: leave the key and value of the start-of-text token as they are. Custom Diffusion and those built
+            on it stop gradients there, which still lets the token's key drift with the others'; here the change is
+            made orthogonal to the token's encoding (the same in every text, where the encoder is causal). Models
+            without a start token keep nothing.
+        generator: the random source, on the CPU.
+        device: where the factors shall live.
+
+    Raises ``ValueError`` for a negative rank, and for a model without such weights.
+    """
+    if rank < 0:
+        raise ValueError(f"the rank of a change is 0 (none) or more, got {rank}")
+    chosen = choose_weights(backbone.attention_weights(), layers) if rank else []
+    factors = {weight.name: _zero(weight, rank, generator, device) for weight in chosen}
+    start = start_direction(backbone) if keep_start and rank else None
+    if start is None:
+        return AdapterBank(factors, {})
+    reads = [w.name for w in chosen if w.kind == "cross" and w.role in ("key", "value") and w.shape[1] == len(start)]
+    return AdapterBank(factors, {name: start.to(device) for name in reads})
+
+
+def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[AttentionWeight]:
+    """The weights that ``layers`` names. Raises ``ValueError`` for another word and when there are none."""
+    if layers not in ("cross_key_value", "cross", "all"):
+        raise ValueError(f"unknown layers {shown(layers)}, expected cross_key_value, cross or all")
+    read = {"cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
+    kinds = ("self", "cross", "joint") if layers == "all" else ("cross", "joint")
+    chosen = [weight for weight in weights if weight.kind in kinds and weight.role in read]
+    if not chosen:
+        raise ValueError(f"the model has no attention weights of the kind {layers}")
+    return chosen
+
+
+@torch.no_grad()
+def start_direction(backbone: Backbone) -> Tensor | None:
+    """The direction (D,) of the encoded start-of-text token, of length 1; None for models without one."""
+    start = backbone.tokenize("").start
+    if start is None:
+        return None
+    encoded = backbone.encode_text([""]).context[0, start].float()
+    return (encoded / encoded.norm()).clone()
+
+
+def _zero(weight: AttentionWeight, rank: int, generator: torch.Generator, device: torch.device | str) -> LowRank:
+    rows, columns = weight.shape
+    rank = min(rank, rows, columns)
+    down = torch.randn(rank, columns, generator=generator) / columns**0.5
+    return LowRank(torch.zeros(rows, rank, device=device).requires_grad_(), down.to(device).requires_grad_())

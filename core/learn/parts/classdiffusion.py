@@ -1,0 +1,58 @@
+"""ClassDiffusion's semantic preservation: a learnt token keeps saying what kind of thing it is.
+
+Huang et al., "ClassDiffusion: More Aligned Personalization Tuning with Explicit Class Guidance", ICLR 2025,
+arXiv 2405.17532. A term for any method that learns tokens: ``L_sp = 1 - cos(e(a photo of a <v> class),
+e(a photo of a class))``, e the text feature at the end-of-text token. Its gradient reaches the tokens alone, since
+no picture is looked at.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...backbone import Backbone, Placeholders, TokenVectors
+from ...messages import shown
+from .prompts import placeholder
+
+ClassTerm = Callable[[Mapping[str, TokenVectors]], Tensor]
+
+
+def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "a photo of a {}") -> ClassTerm:
+    """The loss of tokens (concept name to vectors) that shall stay near their classes, a scalar in 0..2.
+
+    It is the mean over the concepts that have a class word; others are left free. The class phrases are read once.
+
+    Args:
+        backbone: reads the phrases.
+        classes: concept name to class word or words.
+        template: the phrase; ``{}`` is where the class goes, after its token.
+
+    Raises ``ValueError`` without a class word, and for a template without its ``{}``.
+    """
+    classes = {name: word.strip() for name, word in classes.items() if word.strip()}
+    if not classes:
+        raise ValueError("class_weight is above 0, but no concept has a class word: give some, or set it to 0")
+    if template.count("{}") != 1:
+        raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {shown(template)}")
+    plain = {name: template.replace("{}", word) for name, word in classes.items()}
+    spoken = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
+    anchors = text_features(backbone, list(plain.values())).detach()
+
+    def term(tokens: Mapping[str, TokenVectors]) -> Tensor:
+        vectors = {placeholder(name): tokens[name] for name in classes}
+        features = text_features(backbone, list(spoken.values()), vectors)
+        return (1 - F.cosine_similarity(features, anchors, dim=-1)).mean()
+
+    return term
+
+
+def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholders | None = None) -> Tensor:
+    """What the encoder says at the end of each text: (B, D), part of the graph.
+
+    Read at the *first* end-of-text position of what the denoiser reads: encoders with an old configuration pool at
+    the largest token id, which is the added token's, where the class word has not been read yet.
+    """
+    context = backbone.encode_text(texts, placeholders).context.float()
+    ends = [backbone.tokenize(text, placeholders).end for text in texts]
+    return context[range(len(texts)), ends]

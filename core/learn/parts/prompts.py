@@ -1,0 +1,67 @@
+"""The sentences that learnt tokens are trained in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...backbone import Backbone, Placeholders, TextTooLongError
+from ...messages import shown
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A training sentence.
+
+    Attributes:
+        text: with placeholders, such as ``a photo of <apple> and <crab>``.
+        members: indices of the concepts it names, in the order named.
+    """
+
+    text: str
+    members: tuple[int, ...]
+
+
+def placeholder(name: str) -> str:
+    """How a concept is written in a prompt. Raises ``ValueError`` for names that cannot be written so."""
+    if not name or any(letter.isspace() or letter in "<>" for letter in name):
+        raise ValueError(f"a concept's name must have no spaces, < or >, and not be empty, got {shown(name)}")
+    return f"<{name}>"
+
+
+def prompt_of(names: Sequence[str], members: Sequence[int], template: str) -> Prompt:
+    """The sentence that names these concepts, joined by "and" where the template has its ``{}``."""
+    if template.count("{}") != 1:
+        raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {shown(template)}")
+    words = " and ".join(placeholder(names[index]) for index in members)
+    return Prompt(template.replace("{}", words), tuple(members))
+
+
+def singles(names: Sequence[str], template: str) -> tuple[Prompt, ...]:
+    """One sentence per concept."""
+    return tuple(prompt_of(names, [index], template) for index in range(len(names)))
+
+
+def single_and_joint(
+    names: Sequence[str], template: str, joint: bool = True, even_of_one: bool = False
+) -> tuple[Prompt, ...]:
+    """One sentence per concept and, when ``joint``, one that names them all, if they are several or ``even_of_one``."""
+    together = joint and (len(names) > 1 or even_of_one)
+    return singles(names, template) + ((prompt_of(names, range(len(names)), template),) if together else ())
+
+
+def placeholder_positions(
+    backbone: Backbone, prompt: Prompt, names: Sequence[str], placeholders: Placeholders
+) -> tuple[tuple[int, ...], ...]:
+    """For each member of the prompt, every position its placeholder takes.
+
+    Raises :class:`~...backbone.TextTooLongError` when the prompt does not fit the model. Other errors of reading it
+    pass as they are.
+    """
+    try:
+        tokens = backbone.tokenize(prompt.text, placeholders).tokens
+    except TextTooLongError as error:
+        raise TextTooLongError(
+            f"the prompt of {len(prompt.members)} concepts does not fit ({error}): keep fewer concepts, "
+            "use fewer vectors per token, or switch the joint prompt off"
+        ) from error
+    written = [placeholder(names[index]) for index in prompt.members]
+    return tuple(tuple(token.position for token in tokens if token.placeholder == name) for name in written)

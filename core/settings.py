@@ -1,0 +1,40 @@
+"""Settings as dataclass fields with a help text, and presets of them with changes."""
+
+from collections.abc import Mapping
+from dataclasses import field, fields, replace
+from typing import Any, TypeVar
+
+from .messages import listed, shown
+
+T = TypeVar("T")
+
+
+def setting(default: T, text: str) -> T:
+    """A dataclass field with a help text for people in its metadata."""
+    return field(default=default, metadata={"help": text})
+
+
+def preset_of(record: Any, name: str) -> Any:
+    """A record's preset. Raises ``ValueError`` for a name it does not have, listing those it has."""
+    if name not in record.presets:
+        raise ValueError(f"{record.name} has no preset {shown(name)}; it has {listed(record.presets)}")
+    return record.presets[name]
+
+
+def settings_of(record: Any, preset: str, values: Mapping[str, Any], unset: Mapping[str, Any]) -> Any:
+    """A record's preset with those values that differ from ``unset``, which keeps the preset's value.
+
+    Raises ``ValueError`` for a preset or a setting the method does not have, and for values out of range.
+    """
+    settings = preset_of(record, preset)
+    changes = {name: value for name, value in values.items() if name not in unset or value != unset[name]}
+    known = {entry.name for entry in fields(settings)}
+    for name in changes:
+        if name not in known:
+            rest = f": leave it at {_shown(unset[name])}" if name in unset else ""
+            raise ValueError(f"{record.name} has no {name}{rest}")
+    return replace(settings, **changes)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)

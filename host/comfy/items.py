@@ -1,0 +1,355 @@
+"""Everything inside ComfyUI that the pack depends on; ``docs/comfyui-internals.md`` is written from it."""
+
+from .internals import Internal
+
+VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
+"""Versions of ComfyUI on which all of the pack's tests were run."""
+
+_LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
+_LEARN = ("LearnConceptTokens",)
+_PASSES = (*_LOCALIZE, *_LEARN, "ScoreConcepts")
+_PROMPTS = (*_PASSES, "EncodeConceptPrompt", "ShowWordHeatmap", "EraseConcepts")
+_TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
+_MODELS = (*_PASSES, "CaptureAttention", "EraseConcepts")
+_HEARD = (*_LOCALIZE, *_LEARN, "CaptureAttention")
+_CAPTURE = ("CaptureAttention",)
+_WEIGHTS = ("EraseConcepts", *_LEARN)
+_LAB = ("LoadLabModel",)
+_BARS = (*_PASSES, "EraseConcepts", "LoadConceptPrototypes")
+
+_PATCHER = "comfy.model_patcher:ModelPatcher"
+_CLIP = "comfy.sd:CLIP"
+_VAE = "comfy.sd:VAE"
+_MEMORY = "comfy.model_management"
+_BLOCKS = "comfy.ldm.modules.attention"
+_UNET = "comfy.ldm.modules.diffusionmodules.openaimodel"
+
+_FAMILIES = tuple(
+    Internal(path, "the pack recognises the family of a MODEL or CLIP", nodes)
+    for path, nodes in (
+        ("comfy.supported_models:SD15", _MODELS),
+        ("comfy.supported_models:SD20", _MODELS),
+        ("comfy.latent_formats:SD15", _MODELS),
+        ("comfy.latent_formats:SDXL", _MODELS),
+        ("comfy.model_base:BaseModel", _MODELS),
+        ("comfy.model_base:SDXL", _MODELS),
+        ("comfy.model_sampling:EPS", _MODELS),
+        ("comfy.model_sampling:IMG_TO_IMG", _MODELS),
+        ("comfy.sd1_clip:SD1ClipModel", _TEXT_MODELS),
+        ("comfy.sdxl_clip:SDXLClipModel", _TEXT_MODELS),
+    )
+)
+
+_READING = (
+    Internal(
+        "comfy.sd1_clip:SDTokenizer._try_get_embedding",
+        "the pack puts learnt tokens into prompts",
+        _PROMPTS,
+        called="self, written",
+    ),
+    Internal(
+        "comfy.sd1_clip:SDTokenizer.tokenize_with_weights",
+        "the pack reads learnt tokens and words",
+        _PROMPTS,
+        called="self, text, return_word_ids",
+        uses=("_try_get_embedding", "tokenizer", "embedding_directory", "embedding_identifier"),
+    ),
+    Internal(
+        "comfy.sd1_clip:SDTokenizer.__init__",
+        "the pack copies a tokenizer and makes the lab's",
+        (*_PROMPTS, *_LAB),
+        called="self, tokenizer_path=, embedding_directory=, embedding_size=, tokenizer_data=",
+        uses=("tokenizer", "embedding_directory", "end_token", "embedding:"),
+    ),
+    Internal(
+        "comfy.sd1_clip:SD1Tokenizer.__init__",
+        "the pack finds the tokenizer of each text encoder by its name",
+        (*_PROMPTS, *_LAB),
+        called="self, embedding_directory, tokenizer_data, tokenizer=",
+        uses=("clip_{}",),
+    ),
+    Internal(f"{_CLIP}.tokenize", "the pack reads prompts", _PROMPTS, called="self, text"),
+    Internal(
+        f"{_CLIP}.encode_from_tokens", "the pack encodes prompts", _PROMPTS, called="self, tokens, return_pooled="
+    ),
+    Internal(
+        f"{_CLIP}.encode_from_tokens_scheduled",
+        "the pack encodes prompts with learnt tokens as CONDITIONING",
+        ("EncodeConceptPrompt",),
+        called="self, tokens",
+    ),
+    Internal(
+        f"{_CLIP}.__init__",
+        "the pack copies a CLIP and makes the lab's",
+        (*_TEXT_MODELS, *_LAB),
+        called="self, target, embedding_directory=, model_options=",
+        uses=("cond_stage_model", "tokenizer", "patcher"),
+    ),
+    Internal(
+        "comfy.sd1_clip:SDClipModel.process_tokens",
+        "the pack adds vectors to the rows of the token table",
+        _TEXT_MODELS,
+        uses=("get_input_embeddings", "out_dtype"),
+    ),
+)
+
+_PASS = (
+    Internal(
+        "comfy.model_base:BaseModel.apply_model",
+        "the pack asks the model for a clean picture",
+        _PASSES,
+        called="self, x, sigma, c_crossattn=, transformer_options=",
+    ),
+    Internal("comfy.model_base:BaseModel.process_latent_in", "the pack scales latents", _PASSES, called="self, latent"),
+    Internal(
+        "comfy.model_base:BaseModel.process_latent_out", "the pack scales latents", _PASSES, called="self, latent"
+    ),
+    Internal(
+        "comfy.model_base:SDXL.encode_adm",
+        "the pack gives Stable Diffusion XL the pooled text and sizes",
+        _PASSES,
+        called="self, pooled_output=, height=, width=, device=, noise=, prompt_type=",
+    ),
+    Internal(
+        "comfy.model_sampling:ModelSamplingDiscrete.timestep",
+        "the pack converts noise levels to timesteps and back",
+        _MODELS,
+        called="self, sigma",
+    ),
+    Internal(
+        "comfy.model_sampling:ModelSamplingDiscrete.set_sigmas",
+        "the pack reads the table of noise levels",
+        _MODELS,
+        uses=("sigmas",),
+    ),
+    Internal(f"{_VAE}.encode", "the pack encodes pictures", _PASSES, called="self, pixels"),
+    Internal(f"{_VAE}.decode", "the pack decodes latents", ("ScoreConcepts", *_LEARN), called="self, samples"),
+    Internal(
+        f"{_VAE}.spacial_compression_encode", "the pack knows the size of a latent's cell", _PASSES, called="self"
+    ),
+    Internal(
+        f"{_PATCHER}.__init__",
+        "the pack changes a MODEL for one run only",
+        (*_MODELS, *_LAB),
+        called="self, model, load_device=, offload_device=",
+        uses=("model", "model_options", "transformer_options", "load_device", "wrappers"),
+    ),
+    Internal(f"{_PATCHER}.clone", "the pack changes a copy of a MODEL and not the one given", _MODELS, called="self"),
+    Internal(f"{_PATCHER}.get_model_object", "the pack reads parts of a MODEL", _MODELS, called="self, name"),
+    Internal(f"{_PATCHER}.memory_required", "the pack asks for memory before a pass", _PASSES, called="self, shape"),
+    Internal(
+        f"{_MEMORY}:load_models_gpu",
+        "the pack loads models into memory",
+        _PASSES,
+        called="models, memory_required=",
+    ),
+    Internal(f"{_MEMORY}:soft_empty_cache", "the pack gives memory back after learning", _PASSES, called=""),
+    Internal(
+        f"{_MEMORY}:throw_exception_if_processing_interrupted",
+        "the pack stops when a run is cancelled",
+        _BARS,
+        called="",
+    ),
+    Internal("comfy.utils:ProgressBar.__init__", "the pack shows progress", _BARS, called="self, total, node_id="),
+    Internal(
+        "comfy.utils:ProgressBar.update_absolute",
+        "the pack shows progress",
+        _BARS,
+        called="self, value, total, preview",
+    ),
+    Internal(
+        "comfy.patcher_extension:merge_nested_dicts",
+        "the pack runs the wrappers of other nodes in its own passes",
+        _PASSES,
+        called="one, other",
+    ),
+)
+
+_ATTENTION = (
+    Internal(
+        f"{_BLOCKS}:wrap_attn",
+        "the pack records queries and keys of a layer",
+        _HEARD,
+        called="function",
+        uses=("optimized_attention_override", "transformer_options"),
+    ),
+    Internal(
+        f"{_BLOCKS}:BasicTransformerBlock.forward",
+        "the pack knows which layer it records",
+        _HEARD,
+        called="self, x, context=, transformer_options=",
+        uses=("patches", "patches_replace", "attn1_patch", "attn2_patch", "attn1", "attn2", "block", "block_index"),
+    ),
+    Internal(
+        f"{_BLOCKS}:SpatialTransformer.forward",
+        "the pack knows the grid of a layer",
+        _HEARD,
+        called="self, x, context=, transformer_options=",
+        uses=("activations_shape", "block_index"),
+    ),
+    Internal(
+        f"{_BLOCKS}:CrossAttention.__init__",
+        "the pack splits queries and keys into heads",
+        _HEARD,
+        uses=("heads", "to_q", "to_k"),
+    ),
+    Internal(
+        f"{_UNET}:UNetModel.__init__",
+        "the pack lists the layers of a UNet",
+        _HEARD,
+        uses=("input_blocks", "middle_block", "output_blocks"),
+    ),
+    Internal(
+        f"{_UNET}:UNetModel._forward", "the pack knows the number of a block", _HEARD, uses=("block", "input", "output")
+    ),
+    Internal(f"{_UNET}:Downsample", "the pack knows the size of a layer's grid", _HEARD),
+    Internal(f"{_UNET}:Upsample", "the pack knows the size of a layer's grid", _HEARD),
+)
+
+_SAMPLING = (
+    *(
+        Internal(f"comfy.patcher_extension:WrappersMP.{name}", "the pack records a sampling run", _CAPTURE)
+        for name in ("OUTER_SAMPLE", "PREDICT_NOISE", "APPLY_MODEL")
+    ),
+    Internal(
+        "comfy.patcher_extension:WrapperExecutor.__init__",
+        "the pack finds the guider of a run",
+        _CAPTURE,
+        uses=("class_obj",),
+    ),
+    Internal(
+        "comfy.patcher_extension:add_wrapper_with_key",
+        "the pack records a sampling run",
+        _CAPTURE,
+        called="kind, key, wrapper, options, is_model_options=",
+    ),
+    Internal(
+        "comfy.patcher_extension:copy_nested_dicts",
+        "the pack gives a run options of its own",
+        _CAPTURE,
+        called="options",
+    ),
+    Internal(
+        f"{_PATCHER}.add_wrapper_with_key",
+        "the pack records a sampling run",
+        _CAPTURE,
+        called="self, kind, key, wrapper",
+    ),
+    Internal(
+        "comfy.samplers:CFGGuider.__init__",
+        "the pack keeps the options of a run apart",
+        _CAPTURE,
+        called="self, patcher",
+        uses=("model_options",),
+    ),
+    Internal(
+        "comfy.samplers:CFGGuider.sample",
+        "the pack records a sampling run from its start to its end",
+        _CAPTURE,
+        uses=("OUTER_SAMPLE", "outer_sample", "conds"),
+    ),
+    Internal(
+        "comfy.samplers:CFGGuider.outer_predict_noise",
+        "the pack records each step of a run",
+        _CAPTURE,
+        uses=("PREDICT_NOISE",),
+    ),
+    Internal(
+        "comfy.samplers:_calc_cond_batch",
+        "the pack knows which conditioning a row of a call belongs to",
+        _CAPTURE,
+        uses=("cond_or_uncond", "uuids", "sigmas"),
+    ),
+    Internal(
+        "comfy.model_base:BaseModel.apply_model",
+        "the pack records each call of the model",
+        _CAPTURE,
+        uses=("APPLY_MODEL",),
+    ),
+)
+
+_GRADIENTS = (
+    Internal(
+        f"{_PATCHER}.add_weight_wrapper",
+        "the pack takes gradients through weights that were made under inference mode",
+        _LEARN,
+        called="self, key, wrapper",
+    ),
+    Internal(
+        f"{_PATCHER}.set_model_compute_dtype",
+        "the pack runs float16 models in bfloat16 while learning",
+        _LEARN,
+        called="self, dtype",
+    ),
+    Internal(f"{_CLIP}.clone", "the pack takes gradients through the text encoder", _LEARN, called="self"),
+    Internal(
+        f"{_BLOCKS}:attention_pytorch",
+        "the pack takes gradients through attention",
+        _LEARN,
+        called="query, key, value, heads",
+    ),
+    Internal(
+        "comfy.ops:CastWeightBiasOp.weight_function", "the pack changes the weights of a layer for one pass", _LEARN
+    ),
+    Internal("comfy.ops:CastWeightBiasOp.bias_function", "the pack changes the biases of a layer for one pass", _LEARN),
+    Internal(f"{_MEMORY}:should_use_bf16", "the pack knows whether bfloat16 is supported", _LEARN, called="device"),
+    Internal("comfy.model_base:BaseModel.get_dtype", "the pack knows the precision of a model", _LEARN, called="self"),
+)
+
+_CHANGES = (
+    Internal(
+        "comfy.utils:unet_to_diffusers",
+        "the pack translates weight names to those of LoRA files",
+        _WEIGHTS,
+        called="config",
+    ),
+    Internal(f"{_PATCHER}.get_key_patches", "the pack reads the weights in force", _WEIGHTS, called="self, prefix"),
+    Internal(
+        f"{_PATCHER}.add_patches", "the pack adds a change to a MODEL", _WEIGHTS, called="self, patches, strength"
+    ),
+    Internal("comfy.lora:load_lora", "the pack adds a change to a MODEL", _WEIGHTS, called="tensors, names"),
+    Internal(
+        "comfy.lora:calculate_weight", "the pack reads the weights in force", _WEIGHTS, called="patches, weight, key"
+    ),
+    Internal(
+        f"{_MEMORY}:cast_to_device",
+        "the pack reads the weights in force",
+        _WEIGHTS,
+        called="tensor, device, dtype, copy=",
+    ),
+)
+
+_LAB_MODEL = tuple(
+    Internal(path, "the pack makes the lab model", _LAB, called, uses)
+    for path, called, uses in (
+        ("comfy.supported_models_base:BASE.__init__", "self, config", ("unet_config",)),
+        ("comfy.supported_models_base:BASE.set_inference_dtype", "self, dtype, manual", ()),
+        ("comfy.supported_models_base:BASE.get_model", "self, state, device=", ()),
+        ("comfy.supported_models_base:ClipTarget", "tokenizer, text_model", ()),
+        (
+            "comfy.sd1_clip:SDClipModel.__init__",
+            "self, device=, dtype=, textmodel_json_config=, special_tokens=, return_projected_pooled=, model_options=",
+            ("transformer",),
+        ),
+        ("comfy.sd1_clip:SD1ClipModel.__init__", "self, device=, dtype=, model_options=, clip_model=", ("clip_{}",)),
+        ("comfy.clip_model:CLIPTextModel.set_input_embeddings", "self, table", ()),
+        ("comfy.ops:manual_cast.Embedding", "rows, width, dtype=, device=", ()),
+        (f"{_VAE}.__init__", "self, sd=, dtype=", ("first_stage_model", "patcher", "device")),
+        ("comfy.taesd.taesd:TAESD", "latent_channels=", ()),
+        (f"{_MEMORY}:get_torch_device", "", ()),
+        (f"{_MEMORY}:unet_offload_device", "", ()),
+        (f"{_MEMORY}:vae_offload_device", "", ()),
+    )
+)
+
+ITEMS: tuple[Internal, ...] = (
+    *_FAMILIES,
+    *_READING,
+    *_PASS,
+    *_ATTENTION,
+    *_SAMPLING,
+    *_GRADIENTS,
+    *_CHANGES,
+    *_LAB_MODEL,
+)
+"""In the order of the document."""

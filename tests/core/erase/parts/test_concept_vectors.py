@@ -1,0 +1,164 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from concept_atelier.core.erase.parts.concept_vectors import (
+    BATCH,
+    concept_rows,
+    fill,
+    paired,
+    rows_of_each,
+    subject_positions,
+    vectors,
+)
+
+
+def context(backbone, text):
+    with torch.no_grad():
+        return backbone.encode_text([text]).context[0].double()
+
+
+def test_last_subject_is_the_state_of_the_last_token(lab_backbone):
+    text = "a red cat"
+    position = lab_backbone.tokenize(text).tokens[-1].position
+    torch.testing.assert_close(vectors(lab_backbone, text, "last_subject"), context(lab_backbone, text)[[position]])
+
+
+def test_from_subject_to_end_takes_subject_end_and_padding(lab_backbone):
+    rows = vectors(lab_backbone, "cat", "from_subject_to_end", ("a photo of a {} on blue",))
+    whole = context(lab_backbone, "a photo of a cat on blue")
+    first = subject_positions(lab_backbone, "cat", "a photo of a {} on blue").start
+    torch.testing.assert_close(rows, whole[first:])
+
+
+def test_all_takes_every_position(lab_backbone):
+    torch.testing.assert_close(vectors(lab_backbone, "cat", "all"), context(lab_backbone, "cat"))
+
+
+def test_subject_positions_cover_all_sub_tokens_wherever_the_template_puts_them(lab_backbone):
+    text = "xylophone-player quartz"
+    alone = [token.text for token in lab_backbone.tokenize(text).tokens]
+    assert len(alone) > 3
+    for template in ("{}", "a photo of {}", "a {} on blue", "{} and more"):
+        positions = subject_positions(lab_backbone, text, template)
+        tokens = lab_backbone.tokenize(fill(template, text)).tokens
+        assert [token.text for token in tokens if token.position in positions] == alone
+
+
+def test_a_template_that_glues_letters_to_the_text_is_refused(lab_backbone):
+    with pytest.raises(ValueError, match="put a space around"):
+        subject_positions(lab_backbone, "cat", "super{}")
+
+
+@pytest.mark.parametrize("template", ["a photo", "{} {}"])
+def test_templates_need_one_place(lab_backbone, template):
+    with pytest.raises(ValueError, match="exactly one"):
+        vectors(lab_backbone, "cat", "all", (template,))
+
+
+def test_the_empty_text_takes_no_template_and_its_start_token_stands_in(lab_backbone):
+    empty = context(lab_backbone, "")
+    for template in ("{}", "a photo of a {}"):
+        torch.testing.assert_close(vectors(lab_backbone, "", "last_subject", (template,)), empty[:1])
+        torch.testing.assert_close(vectors(lab_backbone, "", "from_subject_to_end", (template,)), empty)
+
+
+def test_averaging_and_keeping_templates_apart(lab_backbone):
+    templates = ("{}", "a photo of a {}")
+    one, two = (vectors(lab_backbone, "cat", "last_subject", (template,)) for template in templates)
+    apart = vectors(lab_backbone, "cat", "last_subject", templates, "separate")
+    torch.testing.assert_close(apart, torch.cat([one, two]))
+    together = vectors(lab_backbone, "cat", "last_subject", templates)
+    torch.testing.assert_close(together, (one + two) / 2)
+    assert not torch.allclose(one, two)
+    lengths = [len(vectors(lab_backbone, "cat", "from_subject_to_end", (template,))) for template in templates]
+    assert len(vectors(lab_backbone, "cat", "from_subject_to_end", templates)) == min(lengths)
+
+
+@pytest.mark.parametrize("mode", ["last_subject", "from_subject_to_end", "all"])
+@pytest.mark.parametrize("anchor", ["dog", "", "a very long anchor of xylophones"])
+def test_pairs_have_equal_length(lab_backbone, mode, anchor):
+    ours, theirs = paired(
+        *rows_of_each(lab_backbone, ("quartz xylophone", anchor), mode, ("{}", "a photo of {}")), "average"
+    )
+    assert ours.shape == theirs.shape and ours.shape[1] == 192
+
+
+def test_pairs_match_the_last_subject_tokens_and_then_the_ends(lab_backbone):
+    concept, anchor = "quartz xylophone", "dog"
+    ours, theirs = paired(*rows_of_each(lab_backbone, (concept, anchor), "from_subject_to_end"), "average")
+    count = len(lab_backbone.tokenize(concept).tokens)
+    there = context(lab_backbone, anchor)
+    last = lab_backbone.tokenize(anchor).tokens[-1].position
+    torch.testing.assert_close(theirs[:count], there[[max(last - count + 1 + i, 1) for i in range(count)]])
+    torch.testing.assert_close(theirs[count], there[lab_backbone.tokenize(anchor).end])
+    torch.testing.assert_close(ours[count], context(lab_backbone, concept)[lab_backbone.tokenize(concept).end])
+
+
+class Counting:
+    """The lab model; notes what its text encoder is given at each call."""
+
+    def __init__(self, backbone):
+        self.backbone, self.calls = backbone, []
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def encode_text(self, texts, placeholders=None):
+        self.calls.append(list(texts))
+        return self.backbone.encode_text(texts, placeholders)
+
+
+@pytest.mark.parametrize("mode", ["last_subject", "from_subject_to_end", "all"])
+def test_many_texts_at_once_are_as_one_at_a_time(lab_backbone, mode):
+    texts = ["cat", "", "quartz xylophone", "a red cat", "dog"] * 3
+    templates = ("{}", "a photo of a {}", "{} on blue")
+    counting = Counting(lab_backbone)
+    for text, blocks in zip(texts, rows_of_each(counting, texts, mode, templates), strict=True):
+        for block, template in zip(blocks, templates, strict=True):
+            first = subject_positions(lab_backbone, text, template)
+            rows = context(lab_backbone, fill(template, text))
+            alone = {"last_subject": rows[[first[-1]]], "from_subject_to_end": rows[first.start :], "all": rows}
+            torch.testing.assert_close(block.joined(), alone[mode], atol=1e-5, rtol=1e-5)
+    assert len(counting.calls) == -(-len(texts) * len(templates) // BATCH)
+
+
+def test_no_more_is_encoded_than_is_asked_for(lab_backbone):
+    counting = Counting(lab_backbone)
+    rows = rows_of_each(counting, [f"cat {number}" for number in range(4 * BATCH)], "last_subject")
+    for _ in range(BATCH):
+        next(rows)
+    assert [len(call) for call in counting.calls] == [BATCH]
+
+
+def test_sentences_of_unequal_length_are_not_encoded_together(lab_backbone):
+    class Chunked(Counting):
+        """As a host that reads long prompts in chunks: its texts of more than five letters are of two."""
+
+        def tokenize(self, text, placeholders=None):
+            read = lab_backbone.tokenize(text, placeholders)
+            return replace(read, length=2 * read.length) if len(text) > 5 else read
+
+    chunked = Chunked(lab_backbone)
+    assert len(list(rows_of_each(chunked, ["cat", "dog", "a red cat", "crab"], "last_subject"))) == 4
+    assert chunked.calls == [["cat", "dog"], ["a red cat"], ["crab"]]
+
+
+def test_learnt_tokens_can_be_named(lab_backbone, generator):
+    learnt = {"<pet>": {"clip_l": torch.randn(2, 192, generator=generator)}}
+    rows = concept_rows(lab_backbone, "<pet>", "from_subject_to_end", ("a photo of {}",), learnt)
+    assert rows[0].subject.shape == (2, 192)
+
+
+def test_a_damaged_text_encoder_is_named(lab_backbone, generator):
+    broken = {"<pet>": {"clip_l": torch.full((1, 192), float("nan"))}}
+    with pytest.raises(ValueError, match="not finite"):
+        vectors(lab_backbone, "<pet>", "all", placeholders=broken)
+
+
+def test_unknown_modes_are_refused(lab_backbone):
+    with pytest.raises(ValueError, match="unknown token mode"):
+        vectors(lab_backbone, "cat", "first")
+    with pytest.raises(ValueError, match="expected average or separate"):
+        vectors(lab_backbone, "cat", "all", combine="sum")
