@@ -12,7 +12,7 @@ from concept_atelier.host.embeddings import find_embedding
 from concept_atelier.host.graph import read_api
 from concept_atelier.host.stock import STOCK_NODES
 from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
-from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly, read_lora
+from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly
 from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage
 from concept_atelier.host.stock.texts import CLIPTextEncode
 
@@ -148,33 +148,6 @@ def test_a_lora_changes_the_weights_by_its_strength_and_leaves_the_model_alone(h
     changed = LoraLoaderModelOnly.execute(model=lab_model, lora_name="e.safetensors", strength_model=2.0)[0]
     assert torch.allclose(key_weight(changed) - before, erasure.factors[LAYER].dense(), atol=1e-5)
     assert torch.equal(key_weight(lab_model), before)
-
-
-@pytest.mark.parametrize("style", ["alpha", "peft", "whole"])
-def test_ways_of_writing_a_lora(tmp_path, lab_model, erasure, style):
-    factor = erasure.factors[LAYER]
-    base = LAYER.removesuffix(".weight")
-    kohya, peft = "lora_unet_" + base.replace(".", "_"), f"unet.{base}"
-    tensors = {
-        "alpha": {
-            f"{kohya}.lora_up.weight": factor.up,
-            f"{kohya}.lora_down.weight": factor.down,
-            f"{kohya}.alpha": torch.tensor(1.0),
-        },
-        "peft": {f"{peft}.lora_B.weight": factor.up, f"{peft}.lora_A.weight": factor.down},
-        "whole": {f"{kohya}.diff": factor.dense()},
-    }[style]
-    save_tensors(tmp_path / "x.safetensors", tensors, {})
-    factors, text = read_lora(tmp_path / "x.safetensors", lab_model)
-    scale = 0.5 if style == "alpha" else 1.0
-    assert torch.allclose(factors[LAYER].dense(), scale * factor.dense(), atol=1e-5)
-    assert text == ()
-
-
-def test_a_lora_of_another_model_is_refused(tmp_path, lab_model):
-    save_tensors(tmp_path / "x.safetensors", {"lora_unet_elsewhere.lora_up.weight": torch.ones(2, 1)}, {})
-    with pytest.raises(ValueError, match="1 of its entries name no weight of it"):
-        read_lora(tmp_path / "x.safetensors", lab_model)
 
 
 def test_text_parts_of_a_lora_are_not_dropped_silently(here, lab_model, lab_clip, erasure):
