@@ -19,6 +19,8 @@ from .types import Change, ConceptTokens, Erasure, LowRank
 from .writing import atomic_write
 
 SINGLE_KEY = "emb_params"
+BUNDLE = "bundle_emb"
+"""How the keys of embeddings inside of a LoRA file begin."""
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
 
 
@@ -58,6 +60,7 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
     and vectors that are not finite; the message says what to do.
     """
     tensors, metadata = load_tensors(path)
+    tensors = _bundled(tensors, expected_widths) or tensors
     vectors = {encoder: _rows(tensors[key], path) for encoder, key in _find_keys(tensors, expected_widths, path)}
     for encoder, rows in vectors.items():
         _check_rows(rows, f"{path}, {encoder}")
@@ -184,6 +187,17 @@ def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -
         tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)
         tensors[f"{key}.alpha"] = torch.tensor(float(factor.down.shape[0]), dtype=dtype)
     return tensors
+
+
+def _bundled(tensors: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:
+    """What a LoRA file brings as embeddings, ``bundle_emb.NAME.KEY``: joined by key, as ComfyUI does; else nothing."""
+    joined: dict[str, list[Tensor]] = {}
+    for key, tensor in tensors.items():
+        start, _, rest = key.partition(".")
+        end = rest.partition(".")[2]
+        if start == BUNDLE and (end in widths or end == "string_to_param.*"):
+            joined.setdefault(end if end in widths else SINGLE_KEY, []).append(torch.atleast_2d(tensor))
+    return {key: torch.cat(parts) for key, parts in joined.items() if len({part.shape[-1] for part in parts}) == 1}
 
 
 def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:

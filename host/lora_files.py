@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..core.files import load_tensors
+from ..core.files import BUNDLE, load_tensors
 from ..core.messages import listed, plain
 from ..core.types import LowRank
 from ..core.weight_changes import Hadamard, Kronecker, WeightChange, low_rank, whole
@@ -15,7 +15,7 @@ from .unet_layouts import original_names
 from .weight_patches import WeightPatch, check_patch
 
 TEXT_PREFIXES = ("lora_te", "text_encoder")
-EMBEDDING_PREFIX = "bundle_emb."
+EMBEDDING_PREFIX = f"{BUNDLE}."
 
 _PAIRS = {
     ".lora_up.weight": ".lora_down.weight",

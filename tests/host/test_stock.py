@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from concept_atelier.core.files import save_lora, save_tensors
+from concept_atelier.core.files import load_embedding, save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of
@@ -129,6 +129,18 @@ def test_an_embedding_stands_for_its_word(embedding, lab_clip, name):
 def test_embeddings_that_are_badly_named(here):
     with pytest.raises(folders.BadNameError):
         find_embedding("../pet")
+
+
+@pytest.mark.parametrize("name", ["old", "old.pt", "sub/old"])
+def test_an_embedding_that_is_there_as_a_pickle_is_said_to_be_one(here, name):
+    target = here.model_target("embeddings", "sub/old" if "/" in name else "old").with_suffix(".pt")
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"not even a pickle")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"old\.pt is .*pickled"):
+        load_embedding(find_embedding(name), {"clip_l": 192})
+    with pytest.raises((FileNotFoundError, ValueError), match=r"old\.pt is .*pickled"):
+        file = name if name.endswith(".pt") else f"{name}.safetensors"
+        load_embedding(here.find_model("embeddings", file), {"clip_l": 192})
 
 
 @pytest.fixture
