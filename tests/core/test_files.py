@@ -121,7 +121,7 @@ def test_a_pickle_under_a_safe_name_is_refused(tmp_path):
         ({"emb_params": torch.ones(1, 1, 192)}, WIDTHS, r"expected vectors \(n, d\)"),
         ({"emb_params": torch.ones(1, 192, dtype=torch.long)}, WIDTHS, r"expected vectors \(n, d\)"),
         ({"emb_params": torch.ones(0, 192)}, WIDTHS, r"expected vectors \(n, d\)"),
-        ({}, WIDTHS, "holds nothing"),
+        ({}, WIDTHS, "holds no tensors"),
     ],
 )
 def test_files_with_the_wrong_content_are_refused(tmp_path, content, widths, message):
@@ -266,3 +266,9 @@ def test_diffusers_reads_a_token_file(tmp_path, tokens, lab_modules):
     first = loader.tokenizer.convert_tokens_to_ids("<apple>")
     table = loader.text_encoder.get_input_embeddings().weight
     assert torch.equal(table[[first, first + 1]], tokens.vectors["apple"]["clip_l"])
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    files.save_tensors(tmp_path / "empty.safetensors", {}, {"name": "apple"})
+    with pytest.raises(ValueError, match="empty.safetensors holds no tensors"):
+        files.load_tensors(tmp_path / "empty.safetensors")
