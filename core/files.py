@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .messages import listed, shown
+from .messages import listed, plain, shown
 from .types import Change, ConceptTokens, Erasure, LowRank
 from .writing import atomic_write
 
 SINGLE_KEY = "emb_params"
+BUNDLE = "bundle_emb"
+"""How the keys of embeddings inside of a LoRA file begin."""
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
 
 
@@ -58,12 +60,13 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
     and vectors that are not finite; the message says what to do.
     """
     tensors, metadata = load_tensors(path)
+    tensors = _bundled(tensors, expected_widths) or tensors
     vectors = {encoder: _rows(tensors[key], path) for encoder, key in _find_keys(tensors, expected_widths, path)}
     for encoder, rows in vectors.items():
-        _check_rows(rows, f"{path}, {encoder}")
+        _check_rows(rows, f"{plain(str(path), 300)}, {encoder}")
         if rows.shape[1] != expected_widths[encoder]:
             raise ValueError(
-                f"{path} was learnt on another kind of model{_said_family(metadata)}: its vectors are "
+                f"{plain(str(path), 300)} was learnt on another kind of model{_said_family(metadata)}: its vectors are "
                 f"{rows.shape[1]} wide, this model's {encoder} reads {expected_widths[encoder]}"
             )
     name = metadata.get("name", Path(path).stem)
@@ -83,7 +86,7 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
     for path, tokens in zip(paths, loaded, strict=True):
         name = tokens.names[0]
         if name in vectors:
-            raise ValueError(f"{path} holds another token called {shown(name)}; load them apart")
+            raise ValueError(f"{plain(str(path), 300)} holds another token called {shown(name)}; load them apart")
         vectors[name] = tokens.vectors[name]
     return ConceptTokens(vectors, loaded[0].family, metadata=loaded[0].metadata)
 
@@ -153,24 +156,30 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
     Not by ``save_file``, whose files only their owner can read.
     """
-    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    path.write_bytes(save(plain, metadata=dict(metadata) if metadata else None))
+    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    path.write_bytes(save(whole, metadata=dict(metadata) if metadata else None))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; pickled and damaged files are refused with ``ValueError``."""
+    """Tensors and metadata of a safetensors file; pickled, damaged and empty files are refused with ``ValueError``."""
     path = Path(path)
+    named = plain(str(path), 300)
     if path.suffix.lower() in PICKLED:
         raise ValueError(
-            f"{path.name} is a pickled file, which can run code when it is read: convert it to .safetensors first"
+            f"{plain(path.name)} is a pickled file, which can run code when it is read; convert it to .safetensors"
         )
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"there is no file {named}")
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path} is cut short or no safetensors file ({error}): save or download it again") from error
+        why = plain(str(error), 200)
+        raise ValueError(f"{named} is cut short or no safetensors file ({why}): save or download it again") from error
+    if not tensors:
+        raise ValueError(f"{named} holds no tensors, so there is nothing to apply: save or download it again")
+    return tensors, metadata
 
 
 def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -186,6 +195,17 @@ def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -
     return tensors
 
 
+def _bundled(tensors: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:
+    """What a LoRA file brings as embeddings, ``bundle_emb.NAME.KEY``: joined by key, as ComfyUI does; else nothing."""
+    joined: dict[str, list[Tensor]] = {}
+    for key, tensor in tensors.items():
+        start, _, rest = key.partition(".")
+        end = rest.partition(".")[2]
+        if start == BUNDLE and (end in widths or end == "string_to_param.*"):
+            joined.setdefault(end if end in widths else SINGLE_KEY, []).append(torch.atleast_2d(tensor))
+    return {key: torch.cat(parts) for key, parts in joined.items() if len({part.shape[-1] for part in parts}) == 1}
+
+
 def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:
     """Encoder and key of each tensor that the model needs."""
     if all(encoder in tensors for encoder in widths):
@@ -194,12 +214,12 @@ def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: P
         return [(next(iter(widths)), next(iter(tensors)))]
     wanted = " and ".join(widths) + (f" or a single {SINGLE_KEY}" if len(widths) == 1 else "")
     found = listed(tensors, 5) or "nothing"
-    raise ValueError(f"{path} is no token file for this model: it holds {found}, expected {wanted}")
+    raise ValueError(f"{plain(str(path), 300)} is no token file for this model: it holds {found}, expected {wanted}")
 
 
 def _rows(tensor: Tensor, path: Path) -> Tensor:
     if not tensor.is_floating_point() or tensor.ndim not in (1, 2):
-        raise ValueError(f"{path}: expected vectors (n, d), got {tensor.dtype} {tuple(tensor.shape)}")
+        raise ValueError(f"{plain(str(path), 300)}: expected vectors (n, d), got {tensor.dtype} {tuple(tensor.shape)}")
     return torch.atleast_2d(tensor.float())
 
 
@@ -211,7 +231,7 @@ def _check_rows(rows: Tensor, where: str) -> None:
 
 
 def _said_family(metadata: Mapping[str, str]) -> str:
-    return f" ({metadata['family']})" if metadata.get("family") else ""
+    return f" ({plain(metadata['family'])})" if metadata.get("family") else ""
 
 
 def _provenance(metadata: Mapping[str, str]) -> dict[str, str]:

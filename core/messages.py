@@ -54,6 +54,11 @@ def paragraph(text: str, letters: int = 2000) -> str:
     return _cut(_escaped(text, letters, kept="\n"), letters)
 
 
+def printable(text: str) -> str:
+    """A text of any length for a terminal: line breaks and tabs stay, what else is not printable is escaped."""
+    return "".join(letter if _printable(letter, "\n\t") else _escape(letter) for letter in text)
+
+
 def _escaped(text: str, letters: int, kept: str = "") -> str:
     """The text, or the two ends of it that may be shown, without what is not printable."""
     ends = text if len(text) <= 2 * letters else f"{text[:letters]}{text[-letters:]}"

@@ -97,6 +97,13 @@ class LowRank:
         """(d_out, d_in)."""
         return self.up.shape[0], self.down.shape[1]
 
+    def checked(self) -> "LowRank":
+        """Itself. Raises ``ValueError`` for factors that do not fit each other."""
+        if self.up.ndim != 2 or self.down.ndim != 2 or self.up.shape[1] != self.down.shape[0]:
+            up, down = tuple(self.up.shape), tuple(self.down.shape)
+            raise ValueError(f"has factors up {up} and down {down}, which do not fit each other")
+        return self
+
     def dense(self) -> Tensor:
         """(d_out, d_in)."""
         return self.up @ self.down

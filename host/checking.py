@@ -12,6 +12,9 @@ from .schema_standin.sockets import Input
 from .values import BadValueError, as_type, check_range
 from .widgets import has_widget
 
+GROUP_NODES = ("workflow>", "workflow/")
+"""How the classes of group nodes begin, which older pages had in place of subgraphs."""
+
 
 def check(graph: Graph, registry: Registry) -> dict[str, GraphNode]:
     """The graph with every value in its type (``"5"`` for a number becomes 5), ready to run.
@@ -99,6 +102,9 @@ def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
     where = "this runner knows this pack's nodes and a few stock nodes, ComfyUI runs the rest"
     unknown = (node for node in graph.values() if node.class_type not in registry)
     for number, node in enumerate(unknown):
+        if node.class_type.startswith(GROUP_NODES):
+            yield f"{node}: a group node, which is not opened here; ungroup it or make it a subgraph in ComfyUI"
+            continue
         near = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
         yield f"{node}: unknown node class {shown(node.class_type)}{near} ({where})"
 

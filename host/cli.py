@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..core.messages import shown
+from ..core.messages import printable, shown
 from .interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -143,5 +143,5 @@ def _note(text: str) -> None:
 
 
 def _say(text: str, stream: TextIO) -> None:
-    stream.write(f"{text}\n")
+    stream.write(f"{printable(text)}\n")
     stream.flush()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.backbone import Placeholders
-from ..core.files import load_embedding
+from ..core.files import PICKLED, load_embedding
 from ..core.messages import listed
 from . import folders
 from .prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_syntax, with_marks
@@ -44,7 +44,7 @@ def read_prompts(
 
 def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     """The file of an embedding named with or without its ending; sub-folders are searched, too, as in ComfyUI."""
-    wanted = name if name.endswith(".safetensors") else f"{name}.safetensors"
+    wanted = name if name.lower().endswith((".safetensors", *PICKLED)) else f"{name}.safetensors"
     try:
         relative = folders.safe_name(wanted, "embedding name")
     except folders.BadNameError as error:
@@ -59,4 +59,5 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     looked = listed(map(str, searched), letters=300) or "no folder"
     files = sorted(path.relative_to(folder) for folder in searched for path in folder.rglob("*.safetensors"))
     there = listed((file.with_suffix("").as_posix() for file in files), most=5) or "none"
-    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}, where there is {there}")
+    twin = folders.pickled_twin(searched, wanted)
+    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}, where there is {there}{twin}")

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 
+from ..core.messages import paragraph
 from .checking import execution_order
 from .graph import Graph, GraphNode, Link
 from .progress import InterruptedRun, check_interrupt
@@ -23,7 +24,7 @@ class NodeFailedError(RuntimeError):
     """A node raised; the cause is its exception. ``result`` holds what was finished before."""
 
     def __init__(self, node: GraphNode, error: BaseException) -> None:
-        super().__init__(f"{node} failed: {type(error).__name__}: {error}")
+        super().__init__(f"{node} failed: {type(error).__name__}: {paragraph(str(error))}")
         self.node, self.result = node, Results()
 
 

@@ -2,13 +2,14 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.files import PICKLED
 from ..core.messages import listed, shown
 from .environment import inside_comfyui
 from .names import BadNameError, existing, inside, made_safe, name_verdict, safe_name
@@ -79,7 +80,11 @@ class Folders:
 
     def find_model(self, kind: str, name: str) -> Path:
         """The file of a model by its name in :meth:`list_models`. Raises as :meth:`find_picture` does."""
-        return _find(self.models.get(kind, ()), name, f"file in {kind}")
+        searched = self.models.get(kind, ())
+        try:
+            return _find(searched, name, f"file in {kind}")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}{pickled_twin(searched, name)}") from None
 
     def model_target(self, kind: str, name: str) -> Path:
         """Where to write a model named ``name``; ``.safetensors`` is added where it is missing.
@@ -121,6 +126,16 @@ def headless(
 def picture_names(folder: Path) -> list[str]:
     """Names of the pictures directly in a folder, sorted."""
     return sorted(path.name for path in folder.iterdir() if _is_picture(path))
+
+
+def pickled_twin(searched: Iterable[Path], name: str) -> str:
+    """What to say of a model that is not there as a safetensors file, but as a pickled one; else an empty text."""
+    stem = name.removesuffix(".safetensors")
+    twins = (existing(folder, stem + ending) for folder in searched for ending in PICKLED)
+    found = next((twin for twin in twins if twin is not None), None)
+    if found is None:
+        return ""
+    return f"; {found.name} is there, but it is pickled and can run code when it is read: convert it to .safetensors"
 
 
 def _of_comfyui(folder_paths: Any) -> Folders:

@@ -108,6 +108,12 @@ def _no(kind: type) -> Callable[[Any], str]:
     return lambda value: "" if isinstance(value, kind) else _described(value)
 
 
+def _concepts_problem(value: Any) -> str:
+    if not isinstance(value, Concepts):
+        return _described(value)
+    return "" if len(value) else "none"
+
+
 def _pictures_problem(value: Any) -> str:
     fits = isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(one, Source) for one in value)
     return "" if fits else _described(value)
@@ -132,7 +138,7 @@ _SOCKETS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "MASK": ("MASK: (masks, height, width), at least one mask", _mask_problem),
     "LATENT": ("LATENT of pictures: float (pictures, channels, h, w), at least one picture", _latent_problem),
     "CONDITIONING": ("CONDITIONING: context (rows, tokens, width) and what goes with it", _conditioning_problem),
-    "CONCEPTS": ("CONCEPTS, from Localize Concepts and its like", _no(Concepts)),
+    "CONCEPTS": ("CONCEPTS, at least one, from Localize Concepts and its like", _concepts_problem),
     "CONCEPT_TOKENS": ("CONCEPT_TOKENS, from Learn or Load Concept Tokens", _no(ConceptTokens)),
     "CONCEPT_PICTURES": ("CONCEPT_PICTURES, from Match Concepts", _pictures_problem),
     "CONCEPT_PROTOTYPES": ("CONCEPT_PROTOTYPES, from Load Concept Prototypes", _no(Prototypes)),

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.messages import listed, plain, shown
 from .graph import Graph, GraphNode, WorkflowError, find_node
 from .registry import Registry
-from .values import BadValueError, parse_text
+from .values import BadValueError, as_type, parse_text
 
 
 def apply_overrides(graph: Graph, overrides: Mapping[str, Any], registry: Registry) -> dict[str, GraphNode]:
@@ -35,6 +35,8 @@ def apply_overrides(graph: Graph, overrides: Mapping[str, Any], registry: Regist
 def _override(graph: Graph, target: str, value: Any, registry: Registry) -> GraphNode:
     name, _, input_id = target.rpartition(".")
     node = find_node(graph, name)
+    if node.class_type not in registry and input_id in node.inputs:
+        return node.with_input(input_id, _like(node.inputs[input_id], value))
     entry = registry.input(node.class_type, input_id) if node.class_type in registry else None
     if entry is None:
         known: Iterable[str] = node.inputs
@@ -44,3 +46,10 @@ def _override(graph: Graph, target: str, value: Any, registry: Registry) -> Grap
         hint = f"; did you mean {near[0]}?" if near else ""
         raise LookupError(f"{node} has no input {shown(input_id)}, it has {listed(known) or 'none'}{hint}")
     return node.with_input(input_id, parse_text(value, entry) if isinstance(value, str) else value)
+
+
+def _like(present: Any, value: Any) -> Any:
+    """A typed value in the type that is there now, for nodes whose class is not known, such as switches."""
+    kinds = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING"}
+    kind = kinds.get(type(present))
+    return as_type(value, kind) if isinstance(value, str) and kind else value

@@ -6,6 +6,7 @@ import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from ..core.messages import plain
 from .graph import GraphNode
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class TerminalBar:
 
     def node(self, node: GraphNode, index: int, count: int) -> None:
         self._end_line()
-        self._line = f"[{index + 1}/{count}] {node.title} ({node.id})"
+        self._line = f"[{index + 1}/{count}] {plain(node.title)} ({plain(node.id)})"
         self._write(self._line)
         self._open = True
         if not self._moving:

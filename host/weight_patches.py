@@ -1,7 +1,7 @@
 """Weights as they are in force, without writing to the model: patched copies are put in for one call."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..core.backbone import AttentionWeight
 from ..core.messages import listed
-from ..core.types import Change, LowRank
+from ..core.types import LowRank
+from ..core.weight_changes import WeightChange, decomposed
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,23 +20,49 @@ class WeightPatch:
     Attributes:
         factors: parameter name (as in the UNet's state dict) to its change at strength 1.
         strength: multiplier; 0 changes nothing, negative values push the other way.
+        magnitudes: parameter name to the lengths that its rows or columns get after the change (DoRA), see
+            :func:`~..core.weight_changes.decomposed`.
+        replaced: parameter name to what takes its place before the change, at any strength but 0.
     """
 
-    factors: Mapping[str, Change]
+    factors: Mapping[str, WeightChange]
     strength: float = 1.0
+    magnitudes: Mapping[str, Tensor] = field(default_factory=dict)
+    replaced: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def applied(self, name: str, weight: Tensor) -> Tensor:
+        """A weight as this changes it, summed at float32, in its own type and on its device."""
+        plain = weight.float()
+        if name in self.replaced:
+            plain = self.replaced[name].to(plain).view_as(plain)
+        if name not in self.factors:
+            return plain.to(weight.dtype)
+        change = self.factors[name].dense().to(plain).view_as(plain)
+        if name in self.magnitudes:
+            change = decomposed(plain, change, self.magnitudes[name].to(plain)) - plain
+        return (plain + self.strength * change).to(weight.dtype)
 
 
 def check_patch(module: nn.Module, patch: WeightPatch) -> None:
-    """Raise ``ValueError`` unless every factor names a weight of ``module`` and fits its shape."""
+    """Raise ``ValueError`` unless every change names a weight of ``module`` and fits its shape."""
     weights = dict(module.named_parameters())
-    unknown = [name for name in patch.factors if name not in weights]
+    unknown = [name for name in (*patch.factors, *patch.replaced) if name not in weights]
     if unknown:
-        raise ValueError(f"the patch changes weights this model does not have: {listed(unknown[:5])}")
-    for name, factor in patch.factors.items():
-        want = weights[name].shape
-        broken = isinstance(factor, LowRank) and factor.up.shape[1] != factor.down.shape[0]
-        if broken or factor.shape != (want[0], want[1:].numel()):
-            raise ValueError(f"{name} is {tuple(want)}; a change of {factor.shape} does not fit it")
+        raise ValueError(f"changes weights this model does not have: {listed(unknown, 5)}")
+    for name, change in patch.factors.items():
+        want, given = weights[name].shape, (change.checked() if isinstance(change, LowRank) else change).shape
+        if given != (want[0], want[1:].numel()):
+            raise ValueError(f"does not fit this model: {name} is {tuple(want)}, its change is {given}")
+    for name, whole in patch.replaced.items():
+        if whole.shape != weights[name].shape:
+            shapes = tuple(weights[name].shape), tuple(whole.shape)
+            raise ValueError(f"does not fit this model: {name} is {shapes[0]}, what takes its place {shapes[1]}")
+    for name, lengths in patch.magnitudes.items():
+        want, ones = weights[name].shape, (1,) * (weights[name].ndim - 2)
+        if tuple(lengths.shape) not in ((want[0], 1, *ones), (1, want[1], *ones)):
+            raise ValueError(
+                f"does not fit this model: {name} is {tuple(want)}, its lengths are {tuple(lengths.shape)}"
+            )
 
 
 def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWeight]) -> None:
@@ -62,15 +89,14 @@ def changed(weight: Tensor, factors: Iterable[LowRank]) -> Tensor:
 
 
 def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:
-    """New tensors for the weights that patches change, ``W + sum(strength * up @ down)``, in the weight's dtype."""
+    """New tensors for the weights that patches change, one patch after the other, in the weight's dtype."""
     changed: dict[str, Tensor] = {}
     for patch in patches:
         if patch.strength == 0:
             continue
-        for name, factor in patch.factors.items():
+        for name in dict.fromkeys((*patch.replaced, *patch.factors)):
             weight = changed[name] if name in changed else module.get_parameter(name).detach()
-            change = patch.strength * factor.dense().to(weight.device, torch.float32)
-            changed[name] = (weight.float() + change.view_as(weight)).to(weight.dtype)
+            changed[name] = patch.applied(name, weight)
     return changed
 
 

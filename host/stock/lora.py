@@ -1,83 +1,11 @@
 """LoRA files onto models, as weight patches."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import torch
-from torch import Tensor
-
-from ...core.files import load_tensors
-from ...core.messages import listed
-from ...core.types import LowRank
+from ...core.files import PICKLED
+from ...core.messages import listed, shown
 from .. import folders
 from ..handles import ClipHandle, ModelHandle
-from ..schema_standin import io
-from ..weight_patches import WeightPatch
-
-_TEXT_PREFIXES = ("lora_te", "text_encoder")
-_UP = (".lora_up.weight", ".lora_B.weight")
-_DOWN = (".lora_down.weight", ".lora_A.weight")
-_WHOLE = ".diff"
-
-
-def read_lora(path: Path, model: ModelHandle) -> tuple[dict[str, LowRank], tuple[str, ...]]:
-    """Weight changes of a LoRA file: parameter name of the UNet to its factors, and the keys meant for text encoders.
-
-    kohya's keys (``lora_unet_..._to_k.lora_up.weight``), peft's (``unet.....to_k.lora_B.weight``) and whole
-    differences (``.diff``, at full rank) are read.
-
-    Raises:
-        ValueError: for keys that name nothing in this model.
-    """
-    tensors, _ = load_tensors(path)
-    text = tuple(key for key in tensors if key.startswith(_TEXT_PREFIXES))
-    known = _names(model)
-    factors: dict[str, LowRank] = {}
-    strange: list[str] = []
-    for base in dict.fromkeys(_base(key) for key in tensors if key not in text):
-        factor = _factor(tensors, base)
-        if base in known and factor is not None:
-            factors[known[base]] = factor
-        else:
-            strange.append(base)
-    if strange:
-        raise ValueError(
-            f"{path.name} does not fit this {model.family} model: {len(strange)} of its entries name no weight of it "
-            f"({listed(strange[:3])}{', ...' if len(strange) > 3 else ''})"
-        )
-    return factors, text
-
-
-def _names(model: ModelHandle) -> dict[str, str]:
-    """Names a LoRA file may use, to the parameter."""
-    names: dict[str, str] = {}
-    for parameter, _ in model.unet.named_parameters():
-        if parameter.endswith(".weight"):
-            base = parameter.removesuffix(".weight")
-            names |= {f"lora_unet_{base.replace('.', '_')}": parameter, f"unet.{base}": parameter}
-    return names
-
-
-def _base(key: str) -> str:
-    for ending in (*_UP, *_DOWN, _WHOLE, ".alpha"):
-        if key.endswith(ending):
-            return key.removesuffix(ending)
-    return key
-
-
-def _factor(tensors: Mapping[str, Tensor], base: str) -> LowRank | None:
-    """``alpha / rank * up @ down``, with convolutions laid flat; None for an entry that is not complete."""
-    whole = tensors.get(base + _WHOLE)
-    if whole is not None:
-        flat = whole.float().flatten(1)
-        return LowRank(flat, torch.eye(flat.shape[1]))
-    up = next((tensors[base + ending] for ending in _UP if base + ending in tensors), None)
-    down = next((tensors[base + ending] for ending in _DOWN if base + ending in tensors), None)
-    if up is None or down is None:
-        return None
-    alpha = tensors.get(f"{base}.alpha")
-    scale = 1.0 if alpha is None else float(alpha) / len(down)
-    return LowRank(up.float().flatten(1) * scale, down.float().flatten(1))
+from ..lora_files import LoraFile, read_lora
+from ..schema_standin import io, ui
 
 
 class LoraLoader(io.ComfyNode):
@@ -102,13 +30,17 @@ class LoraLoader(io.ComfyNode):
     def execute(
         cls, model: ModelHandle, clip: ClipHandle, lora_name: str, strength_model: float, strength_clip: float
     ) -> io.NodeOutput:
-        factors, text = read_lora(folders.current().find_model("loras", lora_name), model)
-        if text and strength_clip != 0:
+        lora = _read(lora_name, model)
+        if lora.text and strength_clip != 0:
             raise ValueError(
                 f"{lora_name} also changes the text encoder, which works in ComfyUI only; "
                 "set strength_clip to 0 to leave that part out"
             )
-        return io.NodeOutput(model.with_patch(WeightPatch(factors, strength_model)), clip)
+        return io.NodeOutput(model.with_patch(lora.patch(strength_model)), clip, ui=_notes(lora, lora_name))
+
+    @classmethod
+    def validate_inputs(cls, lora_name: str | None) -> bool | str:
+        return _verdict(lora_name)
 
     @classmethod
     def fingerprint_inputs(cls, lora_name: str | None) -> str:
@@ -130,8 +62,12 @@ class LoraLoaderModelOnly(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelHandle, lora_name: str, strength_model: float) -> io.NodeOutput:
-        factors, _ = read_lora(folders.current().find_model("loras", lora_name), model)
-        return io.NodeOutput(model.with_patch(WeightPatch(factors, strength_model)))
+        lora = _read(lora_name, model)
+        return io.NodeOutput(model.with_patch(lora.patch(strength_model)), ui=_notes(lora, lora_name))
+
+    @classmethod
+    def validate_inputs(cls, lora_name: str | None) -> bool | str:
+        return _verdict(lora_name)
 
     @classmethod
     def fingerprint_inputs(cls, lora_name: str | None) -> str:
@@ -143,6 +79,37 @@ def _widgets() -> list[io.Input]:
         io.Combo.Input("lora_name", folders.current().list_models("loras")),
         io.Float.Input("strength_model", default=1.0, min=-100.0, max=100.0, step=0.01),
     ]
+
+
+def _read(lora_name: str, model: ModelHandle) -> LoraFile:
+    return read_lora(folders.current().find_model("loras", lora_name), model.unet, model.family)
+
+
+def _verdict(lora_name: str | None) -> bool | str:
+    """True for a file that is there, whichever way its folders are written; else what is wrong."""
+    if lora_name is None:
+        return True
+    if lora_name.lower().endswith(PICKLED):
+        return f"{shown(lora_name)} is a pickled file, which can run code when it is read: convert it to .safetensors"
+    try:
+        folders.current().find_model("loras", lora_name)
+    except (FileNotFoundError, folders.BadNameError) as error:
+        known = listed(folders.current().list_models("loras")) or "none"
+        return f"{error}; there are {known}"
+    return True
+
+
+def _notes(lora: LoraFile, lora_name: str) -> ui.PreviewText | None:
+    """What a file holds that did nothing here."""
+    notes = []
+    if lora.embeddings:
+        notes.append(
+            f"{lora_name} also brings embeddings ({listed(lora.embeddings)}), which are left out: they are read from "
+            "the folder of embeddings only, so put a copy of the file there"
+        )
+    if not (lora.factors or lora.replaced):
+        notes.append(f"{lora_name} changes the text encoder alone, so the model is as it was")
+    return ui.PreviewText("; ".join(notes)) if notes else None
 
 
 def _mark(lora_name: str | None) -> str:

@@ -83,6 +83,19 @@ def test_a_file_cut_short_is_refused(tmp_path, tokens, size):
         files.load_embedding(path, WIDTHS)
 
 
+def test_embeddings_inside_of_a_lora_file_are_read_joined(tmp_path):
+    one, two = torch.ones(1, 192), torch.zeros(2, 192)
+    both = {"bundle_emb.a.string_to_param.*": one, "bundle_emb.b.string_to_param.*": two}
+    save_file({**both, "lora_unet_x.diff": torch.ones(3)}, tmp_path / "y.safetensors")
+    (rows,) = files.load_embedding(tmp_path / "y.safetensors", WIDTHS).vectors["y"].values()
+    assert torch.equal(rows, torch.cat([one, two]))
+    sdxl = {"bundle_emb.a.clip_l": torch.ones(1, 768), "bundle_emb.a.clip_g": torch.ones(1, 1280)}
+    save_file(sdxl, tmp_path / "z.safetensors")
+    shapes = {"clip_l": 768, "clip_g": 1280}
+    read = files.load_embedding(tmp_path / "z.safetensors", shapes).vectors["z"]
+    assert {key: rows.shape[1] for key, rows in read.items()} == shapes
+
+
 @pytest.mark.parametrize("name", ["old.pt", "old.bin", "OLD.CKPT"])
 def test_pickled_files_are_refused_unread(tmp_path, name):
     (tmp_path / name).write_bytes(b"not even a pickle")
@@ -108,7 +121,7 @@ def test_a_pickle_under_a_safe_name_is_refused(tmp_path):
         ({"emb_params": torch.ones(1, 1, 192)}, WIDTHS, r"expected vectors \(n, d\)"),
         ({"emb_params": torch.ones(1, 192, dtype=torch.long)}, WIDTHS, r"expected vectors \(n, d\)"),
         ({"emb_params": torch.ones(0, 192)}, WIDTHS, r"expected vectors \(n, d\)"),
-        ({}, WIDTHS, "holds nothing"),
+        ({}, WIDTHS, "holds no tensors"),
     ],
 )
 def test_files_with_the_wrong_content_are_refused(tmp_path, content, widths, message):
@@ -253,3 +266,9 @@ def test_diffusers_reads_a_token_file(tmp_path, tokens, lab_modules):
     first = loader.tokenizer.convert_tokens_to_ids("<apple>")
     table = loader.text_encoder.get_input_embeddings().weight
     assert torch.equal(table[[first, first + 1]], tokens.vectors["apple"]["clip_l"])
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    files.save_tensors(tmp_path / "empty.safetensors", {}, {"name": "apple"})
+    with pytest.raises(ValueError, match="empty.safetensors holds no tensors"):
+        files.load_tensors(tmp_path / "empty.safetensors")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from concept_atelier.core.messages import listed, paragraph, plain, shown
+from concept_atelier.core.messages import listed, paragraph, plain, printable, shown
 
 
 def nested(depth):
@@ -51,3 +51,9 @@ def test_lists_stop_after_twenty():
     assert listed(range(20)) == ", ".join(map(str, range(20)))
     assert listed(range(50_000)) == ", ".join(map(str, range(20))) + " and 49980 more"
     assert listed([]) == ""
+
+
+def test_long_texts_for_a_terminal_keep_their_length_and_lines():
+    text = "line\n\tone " + "x" * 10_000
+    assert printable(text) == text
+    assert printable("\x1b[2J\r\ud800 ok") == "\\x1b[2J\\r\\ud800 ok"

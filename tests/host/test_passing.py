@@ -52,6 +52,17 @@ def test_a_numbered_switch_takes_what_it_selects(registry):
     assert "selects input 3" in behind(registry, ["5", 0], **{"5": node("ImpactSwitch", select=3, **inputs)}).problem
 
 
+def test_a_switch_is_set_from_outside(registry, tmp_path):
+    inputs = {"input1": ["1", 0], "input2": ["2", 0]}
+    nodes = {"1": node("Number", value=1), "2": node("Number", value=2), "5": node("ImpactSwitch", select=1, **inputs)}
+    workflow = nodes | {"9": node("Show", source=["5", 0])}
+    assert run_workflow(workflow, {"ImpactSwitch.select": "2"}, tmp_path, registry=registry).texts() == ["2"]
+    with pytest.raises(WorkflowError, match="expected a whole number"):
+        run_workflow(workflow, {"5.select": "two"}, tmp_path, registry=registry)
+    with pytest.raises(WorkflowError, match="has no input 'choose'"):
+        run_workflow(workflow, {"5.choose": "2"}, tmp_path, registry=registry)
+
+
 def test_a_switch_that_the_run_sets_is_refused_where_it_is_needed(registry):
     switch = {"5": node("ImpactSwitch", select=["1", 0], input1=["2", 0])}
     nodes = {"1": node("Number", value=1), "2": node("Number", value=2), **switch}

@@ -78,6 +78,11 @@ def test_optional_inputs_may_be_missing(registry):
     assert "note" not in check(read_api(nodes), registry)["1"].inputs
 
 
+def test_a_group_node_is_said_to_be_one(registry):
+    (problem,) = problems(registry, n1=("workflow>My group", {}), **SHOWN)
+    assert "(workflow>My group): a group node, which is not opened here; ungroup it" in problem
+
+
 def test_unknown_classes_are_named_with_a_guess(registry):
     (problem,) = problems(registry, n1=("Numbr", {}), **SHOWN)
     assert problem.startswith("node 1 \"My Numbr\" (Numbr): unknown node class 'Numbr'; did you mean Number?")

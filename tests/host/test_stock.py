@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from concept_atelier.core.files import save_lora, save_tensors
+from concept_atelier.core.files import load_embedding, save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of
@@ -12,7 +12,7 @@ from concept_atelier.host.embeddings import find_embedding
 from concept_atelier.host.graph import read_api
 from concept_atelier.host.stock import STOCK_NODES
 from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
-from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly, read_lora
+from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly
 from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage
 from concept_atelier.host.stock.texts import CLIPTextEncode
 
@@ -131,6 +131,18 @@ def test_embeddings_that_are_badly_named(here):
         find_embedding("../pet")
 
 
+@pytest.mark.parametrize("name", ["old", "old.pt", "sub/old"])
+def test_an_embedding_that_is_there_as_a_pickle_is_said_to_be_one(here, name):
+    target = here.model_target("embeddings", "sub/old" if "/" in name else "old").with_suffix(".pt")
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"not even a pickle")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"old\.pt is .*pickled"):
+        load_embedding(find_embedding(name), {"clip_l": 192})
+    with pytest.raises((FileNotFoundError, ValueError), match=r"old\.pt is .*pickled"):
+        file = name if name.endswith(".pt") else f"{name}.safetensors"
+        load_embedding(here.find_model("embeddings", file), {"clip_l": 192})
+
+
 @pytest.fixture
 def erasure(lab_model, generator):
     weight = lab_model.unet.get_parameter(LAYER)
@@ -148,33 +160,6 @@ def test_a_lora_changes_the_weights_by_its_strength_and_leaves_the_model_alone(h
     changed = LoraLoaderModelOnly.execute(model=lab_model, lora_name="e.safetensors", strength_model=2.0)[0]
     assert torch.allclose(key_weight(changed) - before, erasure.factors[LAYER].dense(), atol=1e-5)
     assert torch.equal(key_weight(lab_model), before)
-
-
-@pytest.mark.parametrize("style", ["alpha", "peft", "whole"])
-def test_ways_of_writing_a_lora(tmp_path, lab_model, erasure, style):
-    factor = erasure.factors[LAYER]
-    base = LAYER.removesuffix(".weight")
-    kohya, peft = "lora_unet_" + base.replace(".", "_"), f"unet.{base}"
-    tensors = {
-        "alpha": {
-            f"{kohya}.lora_up.weight": factor.up,
-            f"{kohya}.lora_down.weight": factor.down,
-            f"{kohya}.alpha": torch.tensor(1.0),
-        },
-        "peft": {f"{peft}.lora_B.weight": factor.up, f"{peft}.lora_A.weight": factor.down},
-        "whole": {f"{kohya}.diff": factor.dense()},
-    }[style]
-    save_tensors(tmp_path / "x.safetensors", tensors, {})
-    factors, text = read_lora(tmp_path / "x.safetensors", lab_model)
-    scale = 0.5 if style == "alpha" else 1.0
-    assert torch.allclose(factors[LAYER].dense(), scale * factor.dense(), atol=1e-5)
-    assert text == ()
-
-
-def test_a_lora_of_another_model_is_refused(tmp_path, lab_model):
-    save_tensors(tmp_path / "x.safetensors", {"lora_unet_elsewhere.lora_up.weight": torch.ones(2, 1)}, {})
-    with pytest.raises(ValueError, match="1 of its entries name no weight of it"):
-        read_lora(tmp_path / "x.safetensors", lab_model)
 
 
 def test_text_parts_of_a_lora_are_not_dropped_silently(here, lab_model, lab_clip, erasure):

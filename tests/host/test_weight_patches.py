@@ -53,8 +53,10 @@ def test_pointwise_convolutions_take_factors_too(factor):
 def test_unknown_names_and_wrong_shapes_are_refused(module, factor):
     with pytest.raises(ValueError, match="does not have: 1.weight"):
         check_patch(module, WeightPatch({"1.weight": factor}))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"0.weight is \(3, 5\), its change is \(3, 4\)"):
         check_patch(module, WeightPatch({"0.weight": LowRank(factor.up, factor.down[:, :4])}))
+    with pytest.raises(ValueError, match="do not fit each other"):
+        check_patch(module, WeightPatch({"0.weight": LowRank(factor.up[:, :1], factor.down)}))
 
 
 def test_a_backward_pass_through_constants_leaves_the_weights_without_gradient(module):

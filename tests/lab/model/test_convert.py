@@ -2,7 +2,7 @@
 
 import pytest
 
-from concept_atelier.lab.model.convert import checkpoint, unet_key, unet_to_sd15
+from concept_atelier.lab.model.convert import checkpoint, unet_to_sd15
 from concept_atelier.lab.model.modules import build_modules
 
 
@@ -44,4 +44,4 @@ def test_checkpoint_has_the_three_prefixes():
 
 def test_unknown_key():
     with pytest.raises(KeyError, match="no place"):
-        unet_key("down_blocks.0.adapters.0.weight", {"conv_in": "input_blocks.0.0"})
+        unet_to_sd15({"down_blocks.0.adapters.0.weight": None})
