@@ -1,10 +1,15 @@
 """What the README promises: its example runs, its links lead somewhere, and it stays short."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from concept_atelier.host.overrides import apply_overrides
+from concept_atelier.host.registry import default_registry
+from concept_atelier.host.workflow import load_workflow
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +59,19 @@ def test_files_that_are_named_are_there(page):
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_name_workflows_and_inputs_that_are_there(page):
+    registry = default_registry()
+    for command in re.findall(r"-m concept_atelier run ([^`\n]+)", page.read_text(encoding="utf-8")):
+        file, *arguments = shlex.split(command)
+        if not file.startswith("workflows/"):
+            continue
+        graph, _ = load_workflow(ROOT / file).read(registry)
+        for target in (one.partition("=")[0] for one in arguments if "." in one.partition("=")[0]):
+            apply_overrides(graph, {target: "some.png"}, registry)
+
+
 def test_every_workflow_is_in_the_table():
     names = {path.stem for path in (ROOT / "workflows").glob("*.json")}
-    listed = {found for found in re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)}
-    assert {name.removesuffix("_checkpoint") for name in names} == listed
+    listed = set(re.findall(r"^\| `([^`]+)` \| [^`]*$", README[README.index("## Workflows") :], re.MULTILINE))
+    assert {name.removesuffix(" (checkpoint)") for name in names} == listed
