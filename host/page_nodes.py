@@ -38,11 +38,15 @@ VIRTUAL = SILENT | BROADCASTING | {f"{name} (rgthree)" for name in _RGTHREE} | {
 
 
 def drawn_links(canvas: Mapping[str, Any]) -> Iterable[tuple[Any, Any, Any, Any]]:
-    """Origin, its output, target and its input of each link that Anything Everywhere draws when the page is opened."""
+    """Origin, its output, target and its input of each link that Anything Everywhere draws when the page is opened.
+
+    Entries that are damaged are left out: the page writes them anew.
+    """
     extra = canvas.get("extra")
     entries = extra.get("ue_links") if isinstance(extra, Mapping) else None
     keys = ("upstream", "upstream_slot", "downstream", "downstream_slot")
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, Mapping):
             origin, slot, target, position = (entry.get(key) for key in keys)
-            yield origin, slot, target, position
+            if type(slot) is type(position) is int and isinstance(origin, str | int) and isinstance(target, str | int):
+                yield origin, slot, target, position

@@ -158,7 +158,7 @@ def _with_drawn_links(graph: UiGraph, canvas: Mapping[str, Any]) -> UiGraph:
         node = nodes.get(link.target)
         if node is not None and 0 <= link.target_slot < len(node.inputs):
             slot = node.inputs[link.target_slot]
-            if slot.link is None:
+            if slot.link not in links:  # a file that was saved while they were drawn names links that it does not hold
                 inputs = (
                     *node.inputs[: link.target_slot],
                     replace(slot, link=key),

@@ -67,7 +67,11 @@ def test_links_that_anything_everywhere_draws_reach_the_inputs_that_are_free(can
     drawn = [
         {"upstream": "1", "upstream_slot": 0, "downstream": n, "downstream_slot": s, "type": "INT"} for n, s in ends
     ]
-    workflow = drawing.workflow() | {"extra": {"ue_links": [*drawn, "damaged"]}}
+    workflow = drawing.workflow() | {
+        "extra": {"ue_links": [*drawn, "damaged", {"upstream": None}, {**drawn[0], "upstream_slot": "x"}]}
+    }
     graph, said = load_workflow(workflow).read(registry)
     assert graph["3"].inputs == {"a": Link("2", 0), "b": Link("1", 0)}
     assert "Anything Everywhere" in said[0]
+    workflow["nodes"][2]["inputs"][1]["link"] = 13  # as saved while the page held the drawn link
+    assert load_workflow(workflow).graph(registry) == graph
