@@ -1,7 +1,6 @@
 """Workflows through ComfyUI's own executor and its cache: what runs again, what does not, and what cancel leaves."""
 
 import asyncio
-import inspect
 import itertools
 
 import pytest
@@ -36,10 +35,9 @@ class Executor:
         import execution
         from server import PromptServer
 
-        newer = "cache_args" in inspect.signature(execution.PromptExecutor).parameters
-        limits = {"cache_args": {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}} if newer else {}
+        limits = {"lru": 0, "ram": 0.0, "ram_inactive": 0.0}
         self.validate = execution.validate_prompt
-        self.executor = execution.PromptExecutor(PromptServer.instance, execution.CacheType.CLASSIC, **limits)
+        self.executor = execution.PromptExecutor(PromptServer.instance, execution.CacheType.CLASSIC, limits)
         self.numbers, self.kept = itertools.count(), {}
 
     def run(self, prompt):

@@ -130,8 +130,6 @@ def test_names_are_french_for_a_french_browser(page, shots, version):
 
 
 def test_the_blueprint_is_offered_and_opens(page, shots, version, server):
-    if version.startswith("0.3."):
-        pytest.skip(f"ComfyUI {version} does not offer subgraphs of node packs")
     body = json.loads((ROOT / "subgraphs" / "Take picture apart.json").read_text(encoding="utf-8"))
     page.js("async body => await window.app.loadGraphData(body)", body)
     page.tab.wait_for_timeout(1500)

@@ -70,10 +70,8 @@ def test_a_workflow_tab_that_was_left_still_shows_its_regions(editor, page, shot
 
 
 @pytest.fixture
-def vue(page, server, version):
+def vue(page, server):
     """The page draws nodes with Vue (Nodes 2.0), until the test ends."""
-    if version.startswith("0.3."):
-        pytest.skip(f"ComfyUI {version} draws nodes on the canvas only")
     page.js("async name => await window.app.extensionManager.setting.set(name, true)", VUE)
     page.tab.wait_for_function("() => window.LiteGraph.vueNodesMode")
     page.tab.wait_for_timeout(1500)
