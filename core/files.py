@@ -21,6 +21,10 @@ from .writing import atomic_write
 SINGLE_KEY = "emb_params"
 BUNDLE = "bundle_emb"
 """How the keys of embeddings inside of a LoRA file begin."""
+_READABLE = frozenset(
+    ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "bool", "uint8")
+    + ("int8", "int16", "int32", "int64")
+)
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
 
 
@@ -54,7 +58,7 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
         family: what to call the family when the file does not say.
 
     Returns:
-        one concept, named as the metadata says or else as the file.
+        one concept, named as the metadata says, or as the file where they say nothing that a prompt could.
 
     Raises ``FileNotFoundError``, and ``ValueError`` for pickled, damaged or foreign files, vectors of another width
     and vectors that are not finite; the message says what to do.
@@ -69,7 +73,8 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
                 f"{plain(str(path), 300)} was learnt on another kind of model{_said_family(metadata)}: its vectors are "
                 f"{rows.shape[1]} wide, this model's {encoder} reads {expected_widths[encoder]}"
             )
-    name = metadata.get("name", Path(path).stem)
+    name = metadata.get("name", "")
+    name = name if _names_token(name) else Path(path).stem
     return ConceptTokens({name: vectors}, metadata.get("family", family), metadata=_provenance(metadata))
 
 
@@ -157,7 +162,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Not by ``save_file``, whose files only their owner can read.
     """
     whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    path.write_bytes(save(whole, metadata=dict(metadata) if metadata else None))
+    texts = {key: text.encode("utf-8", "replace").decode() for key, text in (metadata or {}).items()}
+    path.write_bytes(save(whole, metadata=texts or None))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -177,6 +183,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SafetensorError as error:
         why = plain(str(error), 200)
         raise ValueError(f"{named} is cut short or no safetensors file ({why}): save or download it again") from error
+    strange = sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()} - _READABLE)
+    if strange:
+        raise ValueError(f"{named} holds numbers of the type {listed(strange)}, which are not read; save it as float16")
     if not tensors:
         raise ValueError(f"{named} holds no tensors, so there is nothing to apply: save or download it again")
     return tensors, metadata
@@ -228,6 +237,11 @@ def _check_rows(rows: Tensor, where: str) -> None:
         raise ValueError(f"{where}: expected vectors (n, d), got {tuple(rows.shape)}")
     if not torch.isfinite(rows).all():
         raise ValueError(f"{where}: the vectors are not finite (NaN or infinite); learn the token again")
+
+
+def _names_token(name: str) -> bool:
+    """Whether a prompt can say ``<name>``."""
+    return 0 < len(name) <= 100 and name.isprintable() and not any(letter in "<> " for letter in name)
 
 
 def _said_family(metadata: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 from .drawing import colour_of
 from .evaluation import Evaluation
 from .images import from_pil, to_pil
-from .labels import Colour, fitted
+from .labels import Colour, write_line
 from .score_reports import TOPS, concept_rows, mean_row
 
 GROUND, INK, WRONG = (24, 24, 24), (240, 240, 240), (255, 160, 60)
@@ -84,7 +84,7 @@ def _joint_row(evaluation: Evaluation) -> Row:
 
 def _draw_row(canvas: Image.Image, row: Row, top: int) -> None:
     draw = ImageDraw.Draw(canvas)
-    draw.text((GAP, top + _band(TITLE) / 2), row.title, INK, fitted(row.title, TITLE, canvas.width - 2 * GAP), "lm")
+    write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm")
     top += _band(TITLE)
     _put(canvas, row.source, GAP, top, row.colour)
     _write(draw, Caption("source"), GAP, top)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
-from .labels import Colour, Label, fitted, write_labels
+from .labels import Colour, Label, write_labels, write_line
 
 PALETTE = (
     (230, 60, 80),
@@ -104,7 +104,7 @@ def plot_curve(values: Tensor, title: str, size: tuple[int, int] = (300, 480)) -
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
     small = ImageFont.load_default(13)
-    draw.text((12, 8), title, fill=(30, 30, 30), font=fitted(title, 16, width - 24))
+    write_line(draw, (12, 8), title, (30, 30, 30), 16, width - 24)
     box = (56, 40, width - 16, height - 34)
     draw.rectangle(box, outline=(190, 190, 190))
     series = [float(v) for v in values if np.isfinite(float(v))]

@@ -37,14 +37,15 @@ def checked(node: N) -> N:
 
 
 def check_given(schema: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a node is given, widgets in their type.
+    """What a node is given, widgets in their type; optional inputs that are given nothing are left out.
 
     Raises:
         BadValueError: naming the node, the input, what was expected and what was given.
     """
-    found = dict(given)
+    absent = {entry.id for entry in schema.inputs if entry.optional and given.get(entry.id) is None}
+    found = {name: value for name, value in given.items() if name not in absent}  # the node's own default serves
     for entry in schema.inputs:
-        if entry.id in given and not (entry.optional and given[entry.id] is None):
+        if entry.id in found:
             try:
                 found[entry.id] = _check(given[entry.id], entry)
             except BadValueError as error:

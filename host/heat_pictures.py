@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .drawing import heat_over
 from .images import from_pil, to_pil
-from .labels import fitted
+from .labels import write_line
 
 PIXELS_PER_CELL = 8
 GREATEST_SHEET, GAP = 2048, 4
@@ -76,5 +76,5 @@ def _sheet(maps: Sequence[Image.Image], words: Sequence[str], each: int, across:
         canvas.paste(one.resize((width, height), Image.Resampling.LANCZOS), (left, top + band))
         if index % each == 0:
             word, room = words[index // each], min(each, across) * (width + GAP) - 8
-            draw.text((left + 2, top + band / 2), word, "white", fitted(word, letters, room), anchor="lm")
+            write_line(draw, (left + 2, top + band / 2), word, "white", letters, room, "lm")
     return from_pil(canvas)[0][None]

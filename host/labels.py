@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -40,6 +41,14 @@ def fitted(text: str, size: int, width: float) -> ImageFont.FreeTypeFont | Image
     while size > 8 and _font(size).getlength(text) > width:
         size -= 1
     return _font(size)
+
+
+def write_line(
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, ink: Any, size: int, width: float, anchor: str = "la"
+) -> None:
+    """A text in one line, no wider than ``width`` where letters of 8 pixels allow; names may be of any kind."""
+    line = plain(text, LONGEST)
+    draw.text(at, line, ink, fitted(line, size, width), anchor)
 
 
 def text_colour(on: Colour) -> str:

@@ -98,9 +98,17 @@ def existing(folder: Path, name: str, what: str = "file name") -> Path | None:
         if any(part in ("", ".", "..") or "\0" in part or _is_drive(part) for part in parts):
             raise BadNameError(f"{what} {shown(name)} is empty, absolute or would leave its folder")
         path = folder.joinpath(*parts)
-        if path.is_file():
+        if is_file(path):
             return path
     return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; for a name that no file can have, not an error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_drive(part: str) -> bool:

@@ -69,6 +69,12 @@ def read_conditioning(
     lines = list(dict.fromkeys(spoken(line) for line in text.splitlines() if line.strip()))
     prompts = [_prompt(backbone, line, placeholders) for line in lines]
     empty = backbone.encode_text([""]).context[0].float().cpu()
+    strange = [context.shape[-1] for context in contexts if context.shape[-1] != empty.shape[-1]]
+    if strange:
+        raise ValueError(
+            f"the CONDITIONING is {strange[0]} wide and this CLIP encodes {empty.shape[-1]}: it was made with another "
+            "model's CLIP; connect that one"
+        )
     widths = tuple(backbone.text_widths.values())
     read = []
     for context in contexts:
@@ -103,7 +109,7 @@ def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[s
     """
     sampled = list(sampled)
     if words:
-        return [_checked(spoken(word), sampled) for word in words]
+        return list(dict.fromkeys(_checked(word, sampled) for word in dict.fromkeys(map(spoken, words))))
     with_words = [one for one in sampled if one.mixed.text.tokens] or sampled
     return list(dict.fromkeys(word for one in with_words for word in words_to_show(one.mixed.text)))
 

@@ -10,7 +10,7 @@ from ..core.learn.registry import written
 from ..core.sampling import ddim
 from ..core.types import ConceptTokens
 from .images import to_pil
-from .labels import fitted
+from .labels import write_line
 
 STEPS, MOST = 8, 4
 BAND, LETTERS, LEAST_TILE = 22, 15, 128
@@ -40,8 +40,8 @@ def captioned(row: Image.Image, names: Sequence[str], said: str) -> Image.Image:
     canvas = Image.new("RGB", (row.width, row.height + 2 * BAND), GROUND)
     canvas.paste(row, (0, BAND))
     draw, tile = ImageDraw.Draw(canvas), row.width / len(names)
-    draw.text((row.width / 2, BAND / 2), said, INK, fitted(said, LETTERS, row.width - 8), anchor="mm")
+    write_line(draw, (row.width / 2, BAND / 2), said, INK, LETTERS, row.width - 8, "mm")
     for index, text in enumerate(f"<{name}>" for name in names):
         place = ((index + 0.5) * tile, row.height + 1.5 * BAND)
-        draw.text(place, text, INK, fitted(text, LETTERS, tile - 8), anchor="mm")
+        write_line(draw, place, text, INK, LETTERS, tile - 8, "mm")
     return canvas

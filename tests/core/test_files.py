@@ -272,3 +272,17 @@ def test_a_file_without_tensors_is_refused(tmp_path):
     files.save_tensors(tmp_path / "empty.safetensors", {}, {"name": "apple"})
     with pytest.raises(ValueError, match="empty.safetensors holds no tensors"):
         files.load_tensors(tmp_path / "empty.safetensors")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "<x>", "\x1b[2J", "x" * 1000])
+def test_a_token_whose_metadata_name_no_prompt_can_say_is_named_as_its_file(tmp_path, name):
+    path = tmp_path / "pear.safetensors"
+    files.save_tensors(path, {"emb_params": torch.ones(1, 4)}, {"name": name})
+    assert files.load_embedding(path, {"clip_l": 4}).names == ("pear",)
+
+
+def test_numbers_that_are_not_read_are_named(tmp_path):
+    path = tmp_path / "pear.safetensors"
+    files.save_tensors(path, {"emb_params": torch.ones(1, 4, dtype=torch.complex64)})
+    with pytest.raises(ValueError, match="pear.safetensors holds numbers of the type complex64"):
+        files.load_tensors(path)

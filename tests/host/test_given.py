@@ -73,7 +73,7 @@ def test_what_fits_passes_as_it_is_or_in_its_type():
     tokens = ConceptTokens({}, "lab")
     given = {"image": IMAGE, "mask": IMAGE[..., 0], "samples": LATENT, "positive": [[CONTEXT, {}]], "tokens": tokens}
     assert all(check_given(schema(), given)[name] is value for name, value in given.items())
-    rest = {"anything": object(), "image": None, "mask": torch.rand(8, 8), "unknown": 1}
+    rest = {"anything": object(), "mask": torch.rand(8, 8), "unknown": 1}
     assert check_given(schema(), rest) == rest
     found = check_given(schema(), {"count": "7", "strength": 2, "text": 5})
     assert found == {"count": 7, "strength": 2.0, "text": "5"}
@@ -95,3 +95,7 @@ def test_a_checked_node_runs_as_before_and_refuses_before_it_works():
     assert node.PREPARE_CLASS_CLONE({}).execute(count="3").args == ("Sketch", 3, "none")
     with pytest.raises(BadValueError, match='Sketch It, input "count": expected at least 0'):
         node.execute(count=-3)
+
+
+def test_an_optional_input_that_is_given_nothing_is_left_to_the_nodes_default():
+    assert check_given(schema(), {"image": None, "tokens": None, "count": 2}) == {"count": 2}

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from concept_atelier.host.labels import Label, fitted, text_colour, write_labels
+from concept_atelier.host.labels import Label, fitted, text_colour, write_labels, write_line
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -53,3 +53,11 @@ def test_no_text_is_no_label():
 
 def test_text_is_dark_on_light_colours():
     assert (text_colour((240, 160, 30)), text_colour((40, 130, 230))) == ("black", "white")
+
+
+@pytest.mark.parametrize("name", ["x" * 1_000_000, "two\nlines", "\x1b[2J", "\ud800", ""])
+def test_names_of_any_kind_are_written_in_one_line(name):
+    image = Image.new("RGB", (200, 40), "white")
+    write_line(ImageDraw.Draw(image), (2, 20), f"<{name}>", "black", 16, 190, "lm")
+    write_labels(image, [Label(f"<{name}>", (100, 20), (0, 0, 0))])
+    assert image.getcolors(1 << 20) != [(200 * 40, (255, 255, 255))]

@@ -49,6 +49,16 @@ def test_without_words_every_word_is_shown_once(call, sampled):
     assert torch.equal(shown, absolute(call, given, names)) and len(shown) == 6
 
 
+def test_a_thousand_equal_words_are_one(call, sampled):
+    given = sampled()
+    assert torch.equal(absolute(call, given, ", ".join(["cat", "blue"] * 500)), absolute(call, given, "cat, blue"))
+
+
+def test_a_conditioning_of_another_models_clip_is_refused(call, sampled):
+    with pytest.raises(ValueError, match="the CONDITIONING is 768 wide and this CLIP encodes 192"):
+        absolute(call, sampled(), "cat", conditioning=[[torch.zeros(1, 77, 768), {}]])
+
+
 def test_shares_per_cell_of_all_the_texts_tokens_sum_to_one(call, sampled):
     given = sampled(text="cat blue")
     both = absolute(call, given, "cat, blue", text="cat blue", per_cell=True)
