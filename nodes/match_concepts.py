@@ -11,7 +11,7 @@ from ..core.types import Source
 from ..host.adapters import at_work, backbone_of
 from ..host.concept_pictures import concept_overlay, picture_for
 from ..host.drawing import side_by_side
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import (
     CATEGORY,
     OF_A_BATCH,
@@ -30,7 +30,7 @@ class MatchConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierMatchConcepts",
             display_name="Match Concepts",
             category=f"{CATEGORY}/localize",
