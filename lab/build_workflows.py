@@ -18,9 +18,8 @@ from .foreign import drawing_registry
 from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .sheet import Out, Sheet
 from .workflow_variants import VARIANTS, VISION, Variant
-from .world.atlas import load_atlas
 from .world.backgrounds import sample_background
-from .world.scene import Scene, SceneSettings, compose, sample_scene
+from .world.scene import Look, Scene, SceneSettings, compose, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
@@ -229,10 +228,10 @@ def learn_from_two_pictures(studio: Studio) -> None:
 
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
-    rng, kinds = random.Random(f"again:{seed}"), [load_atlas().kind(thing.name) for thing in scene.objects]
-    styles, names = [thing.style for thing in scene.objects], [thing.name for thing in scene.objects]
-    settings, ground = SceneSettings(counts=(len(kinds),)), sample_background(rng, 0.0)
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, ground, settings)
+    rng = random.Random(f"again:{seed}")
+    looks = [Look(thing.name, thing.style, None, thing.name) for thing in scene.objects]
+    settings, ground = SceneSettings(counts=(len(looks),)), sample_background(rng, 0.0)
+    picture, objects = compose(rng, looks, ground, settings)
     return Scene(picture, "", objects, ground)
 
 
