@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..world.atlas import ObjectKind
 from ..world.backgrounds import sample_background
-from ..world.scene import Scene, SceneSettings, compose, sample_scene
+from ..world.scene import Look, Scene, SceneSettings, compose, sample_scene
 
 COUNTS = (1, 2, 3, 4)
 SEEDS_PER_RUN = 1_000_003  # so that runs with neighbouring seeds share no scene
@@ -26,6 +27,7 @@ class Case:
         masks: (M, H, W) bool, disjoint.
         names: what the objects are.
         background: ``plain`` or ``patterned``.
+        caption: the scene's own.
     """
 
     seed: int
@@ -33,6 +35,7 @@ class Case:
     masks: Tensor
     names: tuple[str, ...]
     background: str
+    caption: str = ""
 
 
 def make_case(
@@ -41,10 +44,12 @@ def make_case(
     seed: int,
     size: tuple[int, int],
     unseen: bool,
-    touching: bool = False,
-    alike: bool = False,
+    **changes: Any,
 ) -> Case:
     """The index-th case of a run: 1 to 4 objects in turn, four on plain backgrounds and four on patterned ones.
+
+    Args:
+        changes: of the scene's settings.
 
     Raises:
         ValueError: for a split that does not exist, or unseen objects of the training split.
@@ -54,8 +59,7 @@ def make_case(
         counts=(COUNTS[index % len(COUNTS)],),
         patterned=float(index // len(COUNTS) % 2),
         unseen=unseen,
-        touching=float(touching),
-        alike=float(alike),
+        **changes,
     )
     own_seed = seed * SEEDS_PER_RUN + index
     return case_of(sample_scene(split, own_seed, settings), own_seed)
@@ -65,9 +69,9 @@ def composed_case(
     rng: random.Random, kinds: Sequence[ObjectKind], styles: Sequence[str], seed: int, size: tuple[int, int]
 ) -> Case:
     """These objects in these styles before a new background; the generator alone decides the picture."""
-    background, names = sample_background(rng, 0.5), [kind.name for kind in kinds]
-    settings = SceneSettings(counts=(len(kinds),), size=size)
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, background, settings)
+    background = sample_background(rng, 0.5)
+    looks = [Look(kind.name, style, None, kind.name) for kind, style in zip(kinds, styles, strict=True)]
+    picture, objects = compose(rng, looks, background, SceneSettings(counts=(len(kinds),), size=size))
     return case_of(Scene(picture, "", objects, background), seed)
 
 
@@ -75,4 +79,5 @@ def case_of(scene: Scene, seed: int) -> Case:
     """A scene as a case."""
     picture = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255
     masks = torch.from_numpy(np.stack([thing.mask for thing in scene.objects]))
-    return Case(seed, picture, masks, tuple(thing.name for thing in scene.objects), scene.background.kind)
+    names = tuple(thing.name for thing in scene.objects)
+    return Case(seed, picture, masks, names, scene.background.kind, scene.caption)
