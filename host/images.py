@@ -21,7 +21,7 @@ from .saving import write_numbered
 
 
 def to_pil(picture: Tensor) -> Image.Image:
-    """Picture (H, W, 1, 3 or 4) in 0..1, or mask (H, W), to an 8-bit PIL picture. Values outside are cut, as in ComfyUI.
+    """Picture (H, W, 1, 3 or 4) in 0..1, or mask (H, W), to an 8-bit PIL picture. Values outside are cut off.
 
     Raises ``ValueError`` for NaN or infinite values, which would be written as black.
     """
