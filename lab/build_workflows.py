@@ -19,9 +19,8 @@ from .foreign import drawing_registry
 from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .sheet import Out, Sheet
 from .workflow_variants import TITLES, VARIANTS, VISION, Variant
-from .world.atlas import load_atlas
 from .world.backgrounds import sample_background
-from .world.scene import Scene, SceneSettings, compose, sample_scene
+from .world.scene import Look, Scene, SceneSettings, compose, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
@@ -310,10 +309,10 @@ def score_concepts(studio: Studio) -> None:
 
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
-    rng, kinds = random.Random(f"again:{seed}"), [load_atlas().kind(thing.name) for thing in scene.objects]
-    styles, names = [thing.style for thing in scene.objects], [thing.name for thing in scene.objects]
-    settings, ground = SceneSettings(counts=(len(kinds),)), sample_background(rng, 0.0)
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, ground, settings)
+    rng = random.Random(f"again:{seed}")
+    looks = [Look(thing.name, thing.style, None, thing.name) for thing in scene.objects]
+    settings, ground = SceneSettings(counts=(len(looks),)), sample_background(rng, 0.0)
+    picture, objects = compose(rng, looks, ground, settings)
     return Scene(picture, "", objects, ground)
 
 

@@ -16,7 +16,7 @@ from ..core.files import load_tensors
 from ..host.drawing import plot_curve
 from .model.modules import UNET_CONFIG, load_tokenizer
 from .model.weights import FILES, IMAGE_TOWER_FILE, JUDGE_FILE, MANTISSA_BITS, WEIGHTS, load_record
-from .world.atlas import OBJECTS_FILE, SPLITS, load_atlas
+from .world.atlas import OBJECTS_FILE, SPLITS, TRAINING_HAND, load_atlas
 from .world.backgrounds import COLOURS, PATTERNS
 from .world.captions import OPENINGS
 from .world.scene import TINTS, pair_split
@@ -35,7 +35,7 @@ def data_card() -> str:
     ]
     sets = [
         [f"`{word}`", f"[{entry['title']}]({entry['source']})", entry["author"], entry["license"], entry["version"]]
-        for word, entry in world["styles"].items()
+        for word, entry in world["hands"].items()
     ]
     words = sum(len(kind.synonyms) for kind in atlas.kinds)
     return "\n\n".join(
@@ -48,10 +48,19 @@ def data_card() -> str:
             "be right about masks, names, styles, synonyms and colours; they say nothing about natural pictures.",
             "## What a scene tells",
             "Picture (any size; 128x128 by default), caption, and of each object the exact mask, name, the word that "
-            f"the caption uses, style and colour. Grounds: {len(COLOURS)} colours, plain or with one of "
+            "the caption uses, style, colour, hand, size, place (`on the left`) and the share that nothing covers; of "
+            "the scene, how many of a kind there are and how one object stands to another (`left of`, `above`). "
+            f"Grounds: {len(COLOURS)} colours, plain or with one of "
             f"{len(PATTERNS)} patterns ({', '.join(PATTERNS)}). Colours of objects: their own, or one of "
             f"{len(TINTS)} tints ({', '.join(TINTS)}). Captions open in {len(set(OPENINGS))} ways. Objects may be made "
-            "to touch (`touching`), and two of a kind to stand in one scene (`alike`): see `SceneSettings`.",
+            "to touch (`touching`) or to cover one another (`covered`), two of a kind to stand in one scene (`alike`), "
+            "and each to have a colour of its own (`bound`): see `SceneSettings`. Seven captions in ten are complete "
+            "(place, size, style, ground), the others short (`complete`).",
+            "## Styles",
+            f"{', '.join(atlas.styles)}: made by code (`lab/world/styles.py`) from the icons, so that a person tells "
+            "them apart at 48 pixels. *flat* is a few plain colours, *outline* pale fills within dark contours, *neon* "
+            "bright contours around a dark body, *sketch* grey hatching. The three icon sets are *hands*: the denoiser "
+            f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the others' are kept to test on.",
             "## Splits",
             table([["split", "objects", "with synonyms", "which"], *rows]),
             "By object: those of *development* and *test* are drawn for no denoiser and no text encoder; the "
@@ -65,14 +74,14 @@ def data_card() -> str:
             "redistribution with its notice, in `lab/world/LICENSES.md`), by `lab/world/build_synonyms.py`: a person "
             "chose the senses, the words are WordNet's, odd ones included (*sinker* for a donut).",
             "## Where the icons come from",
-            table([["style word", "set", "author", "licence", "version"], *sets]),
+            table([["hand", "set", "author", "licence", "version"], *sets]),
             "Rasterised, cropped and scaled to 128x128 by `lab/world/build_atlas.py`; full texts in "
             "`lab/world/LICENSES.md`. Whoever shows Twemoji icons credits them (CC-BY 4.0).",
             "## Limits",
-            "Objects are flat icons, upright, never hidden by more than a rim, and as large as each other within a "
-            "factor of two. Three icons an object are all the variety there is: a model that draws one of them by "
-            "heart is right. Tints keep the shape's light and dark, so that colour and identity are independent by "
-            "construction, which they are not in nature.",
+            "Objects are icons, upright, never hidden by more than a rim unless `covered` is asked for, and as large "
+            "as each other within a factor of two. One icon an object, in four styles and six tints, is all the "
+            "variety that training sees: a model that draws it by heart is right. Tints keep the shape's light and "
+            "dark, so that colour and identity are independent by construction, which they are not in nature.",
         ]
     )
 
@@ -100,12 +109,12 @@ def model_card(folder: Path = WEIGHTS) -> str:
             "([data card](data-card.md)): an autoencoder with 4 latent channels at 1/8 of the side, a causal CLIP text "
             f"encoder of 77 tokens over a vocabulary of {len(load_tokenizer())} pieces, a UNet of {widths} channels "
             "with self- and cross-attention on three grids, epsilon prediction on SD1.5's schedule, an image tower "
-            "that was trained with the text encoder by contrast, and a judge trained apart from all of them. It is "
+            "that was trained by contrast against the text encoder, and a judge trained apart from all of them. It is "
             "for trying workflows without a download and for measuring methods against known answers. It draws "
             "emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "Two CPU cores, `python -m concept_atelier lab train vae|text|unet|judge`. Settings and curves: "
+            "Two CPU cores, `python -m concept_atelier lab train vae|unet|tower|judge`. Settings and curves: "
             "`lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",

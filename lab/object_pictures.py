@@ -17,16 +17,19 @@ OBJECTS = (
     "rocket",
     "umbrella",
     "robot",
-    "tomato",
+    "pineapple",
     "bell",
 )
-OBJECT_SIDE, OBJECT_STYLE = 64, "twemoji"
-"""Which objects, none of them in the workflows' own pictures; how large, and in which style."""
+OBJECT_SIDE, OBJECT_STYLE, OBJECT_HAND = 64, "flat", "twemoji"
+"""Which objects, none of them in the workflows' own pictures; how large, in which style and by
+which hand: not the one that training saw."""
 
 
 def object_picture(name: str) -> Image.Image:
     """An object of the world alone, small, its surroundings transparent."""
-    small = load_atlas().icon(name, OBJECT_STYLE).resize((OBJECT_SIDE * 3 // 4,) * 2, Image.Resampling.LANCZOS)
+    small = (
+        load_atlas().icon(name, OBJECT_STYLE, OBJECT_HAND).resize((OBJECT_SIDE * 3 // 4,) * 2, Image.Resampling.LANCZOS)
+    )
     picture = Image.new("RGBA", (OBJECT_SIDE, OBJECT_SIDE))
     picture.paste(small, (OBJECT_SIDE // 8, OBJECT_SIDE // 8))
     return picture

@@ -30,7 +30,7 @@ from .bench.learn import true_concepts
 from .cards import curves, data_card, model_card
 from .model.handles import load_handles
 from .train.unet import PROMPTS
-from .world.atlas import load_atlas
+from .world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from .world.scene import SceneSettings, sample_scene
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -92,14 +92,23 @@ def show_world(page: Page) -> None:
     page.text(
         "## The world",
         f"{counts['train']} objects that the model is trained on, {counts['development']} and {counts['test']} that it "
-        f"never sees (development and test), each in {len(atlas.styles)} styles: {', '.join(atlas.styles)}.",
+        f"never sees (development and test), each in {len(atlas.styles)} styles: {', '.join(atlas.styles)}. "
+        f"Three hands drew them ({', '.join(atlas.hands)}); the model is trained on {TRAINING_HAND}'s drawings.",
     )
-    tiles = torch.from_numpy(np.array(atlas.tiles[:, 0])).movedim(-1, 1).float() / 255
-    small = F.interpolate(tiles[:, :3] * tiles[:, 3:] + 1 - tiles[:, 3:], size=(48, 48), mode="area")
-    page.picture("objects", small.split(17), "Every object in the first style")
+    kinds = [kind.name for split in SPLITS for kind in atlas.of_split(split)]
+    page.picture("objects", icons(kinds, [("flat", TRAINING_HAND)]).split(17), "Every object, in flat style")
+    looks = [(style, hand) for hand in (TRAINING_HAND, "noto", "twemoji") for style in atlas.styles]
+    page.picture("styles", icons(kinds[:14], looks).split(14), "A row a style, for each of the three hands")
     scenes = [sample_scene("train", seed, SceneSettings(counts=(1, 2, 3, 4))) for seed in range(6)]
     page.picture("scenes", [torch.cat([case_of(scene, 0).picture for scene in scenes])], "Training scenes")
     page.text("Their captions: " + "; ".join(f"“{scene.caption}”" for scene in scenes) + ".")
+
+
+def icons(kinds: Sequence[str], looks: Sequence[tuple[str, str]], side: int = 48) -> Tensor:
+    """The objects in every look (style, hand) on white, (looks * kinds, 3, side, side) in 0..1."""
+    tiles = np.stack([np.array(load_atlas().icon(kind, *look)) for look in looks for kind in kinds])
+    pixels = torch.from_numpy(tiles).movedim(-1, 1).float() / 255
+    return F.interpolate(pixels[:, :3] * pixels[:, 3:] + 1 - pixels[:, 3:], size=(side, side), mode="area")
 
 
 def show_prompts(page: Page) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..world.atlas import ObjectKind
 from ..world.backgrounds import sample_background
-from ..world.scene import Scene, SceneSettings, compose, sample_scene
+from ..world.scene import Look, Scene, SceneSettings, compose, sample_scene
 
 COUNTS = (1, 2, 3, 4)
 SEEDS_PER_RUN = 1_000_003  # so that runs with neighbouring seeds share no scene
@@ -65,9 +65,9 @@ def composed_case(
     rng: random.Random, kinds: Sequence[ObjectKind], styles: Sequence[str], seed: int, size: tuple[int, int]
 ) -> Case:
     """These objects in these styles before a new background; the generator alone decides the picture."""
-    background, names = sample_background(rng, 0.5), [kind.name for kind in kinds]
-    settings = SceneSettings(counts=(len(kinds),), size=size)
-    picture, objects = compose(rng, kinds, styles, [None] * len(kinds), names, background, settings)
+    background = sample_background(rng, 0.5)
+    looks = [Look(kind.name, style, None, kind.name) for kind, style in zip(kinds, styles, strict=True)]
+    picture, objects = compose(rng, looks, background, SceneSettings(counts=(len(kinds),), size=size))
     return case_of(Scene(picture, "", objects, background), seed)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...core.clustering.components import connected_components
 from ...core.files import load_tensors
 from ..model.weights import JUDGE_CONFIG, JUDGE_FILE, WEIGHTS
 from ..world.atlas import load_atlas
@@ -47,6 +48,20 @@ class Reading:
     def colour_of(self, kind: int) -> Tensor:
         """(B, C + 1) probabilities of the colours, where the kind with this index is seen."""
         return _averaged(self.colours, self.objects[:, kind])
+
+    def middle_of(self, kind: int) -> Tensor:
+        """(B, 2): the middle of where the kind is seen, (down, across) as shares of the picture's sides."""
+        seen = self.objects[:, kind]
+        height, width = seen.shape[1:]
+        down = (torch.arange(height, device=seen.device) + 0.5) / height
+        across = (torch.arange(width, device=seen.device) + 0.5) / width
+        total = seen.sum((1, 2)).clamp_min(1e-6)
+        return torch.stack([(seen.sum(2) * down).sum(1) / total, (seen.sum(1) * across).sum(1) / total], dim=1)
+
+    def number_of(self, kind: int, least: int = 3) -> list[int]:
+        """How many of a kind each picture shows: connected regions of at least so many cells on which the kind is the
+        likeliest."""
+        return [_regions(cells, least) for cells in self.objects.argmax(1) == kind]
 
     def describe(self, weight: Tensor | None = None) -> Tensor:
         """(B, D) unit vectors: features averaged over a weight (B, h, w) on cells, by default over all known things."""
@@ -133,6 +148,16 @@ def load_judge(folder: Path = FOLDER) -> Judge:
     network = build_network(config["names"])
     network.load_state_dict({key: value.float() for key, value in load_tensors(folder / WEIGHTS_FILE)[0].items()})
     return Judge(network.eval().requires_grad_(False), known, config["threshold"])
+
+
+def _regions(cells: Tensor, least: int) -> int:
+    """Regions of at least so many cells of a map (h, w) bool that share sides."""
+    places = cells.nonzero()
+    if not len(places):
+        return 0
+    beside = (places[:, None] - places[None]).abs().sum(-1) <= 1
+    _, sizes = connected_components(beside).unique(return_counts=True)
+    return int((sizes >= least).sum())
 
 
 def _averaged(maps: Tensor, weight: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..world.atlas import load_atlas
+from ..world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from ..world.backgrounds import sample_background
-from ..world.scene import TINTS, SceneObject, SceneSettings, compose
+from ..world.scene import TINTS, Look, SceneObject, SceneSettings, compose
 from .network import CELL
 
 IGNORED = -100
 """Label of cells at the rim of an object, and of cells without an object where styles and colours are asked."""
 
 COLOURS = tuple(TINTS)
+
+HANDS = ((TRAINING_HAND, 0.5), ("noto", 0.25), ("twemoji", 0.25))
+"""How often each hand's drawings are seen."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,19 @@ def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScen
     """The scene with this seed; the same on every machine."""
     settings = settings or JudgedSettings()
     rng = random.Random(f"judge:{seed}")
-    kinds = rng.sample(load_atlas().kinds, rng.choice(settings.counts))
-    styles = [rng.choice(load_atlas().styles) for _ in kinds]
-    colours = [rng.choice(COLOURS) if rng.random() < settings.tinted else None for _ in kinds]
-    names = [kind.name for kind in kinds]
+    kinds = rng.sample([kind for kind in load_atlas().kinds if kind.split in SPLITS], rng.choice(settings.counts))
+    looks = [
+        Look(
+            kind.name,
+            rng.choice(load_atlas().styles),
+            rng.choice(COLOURS) if rng.random() < settings.tinted else None,
+            kind.name,
+        )
+        for kind in kinds
+    ]
     background = sample_background(rng, settings.patterned)
     world = SceneSettings(size=settings.size, gap=0.0, sides=settings.sides, touching=settings.touching)
-    picture, objects = compose(rng, kinds, styles, colours, names, background, world)
+    picture, objects = compose(rng, looks, background, world, rng.choices(*zip(*HANDS, strict=True))[0])
     spoiled = [rng.random() < settings.broken for _ in objects]
     picture = picture.copy()
     for thing, bad in zip(objects, spoiled, strict=True):

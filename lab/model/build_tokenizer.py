@@ -11,7 +11,7 @@ import json
 from ..world.scene import SceneSettings, sample_scene
 from .modules import BOS, EOS, TOKENIZER_FOLDER
 
-MERGES = 240
+MERGES = 380
 CAPTIONS = 4000
 
 
@@ -26,7 +26,9 @@ def word_counts() -> dict[str, int]:
     """How often each word stands in captions of training scenes, sublinearly, so that no template word dominates."""
     counts: dict[str, int] = {}
     for seed in range(CAPTIONS):
-        caption = sample_scene("train", seed, SceneSettings(size=(32, 32), synonyms=0.5)).caption
+        caption = sample_scene(
+            "train", seed, SceneSettings(size=(32, 32), counts=(1, 2, 2, 3), synonyms=0.5, tinted=0.25, alike=0.15)
+        ).caption
         for word in caption.replace(",", " , ").split():
             counts[word] = counts.get(word, 0) + 1
     return {word: max(1, round(count**0.7)) for word, count in sorted(counts.items())}

@@ -1,4 +1,4 @@
-"""The lab's own little CLIP: the text encoder with an image tower that was trained beside it (arXiv 2103.00020)."""
+"""The lab's own little CLIP: the text encoder with an image tower that was trained against it (arXiv 2103.00020)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,19 +56,26 @@ class ContrastivePair(nn.Module):
         self.image = ImageTower()
         self.log_scale = nn.Parameter(torch.tensor(1 / temperature).log())
 
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """Token ids (B, L) to unit vectors; cut after the longest caption, which causality allows."""
+    def read_text(self, tokens: Tensor) -> Tensor:
+        """Token ids (B, L) to what the text encoder says at each caption's end, (B, width); cut after the longest
+        caption, which causality allows."""
         end = tokens.eq(self.text.config.eos_token_id).int().argmax(1)
         states = self.text(tokens[:, : int(end.max()) + 1]).last_hidden_state
-        return F.normalize(self.text_projection(states[torch.arange(len(tokens)), end]), dim=1)
+        return states[torch.arange(len(tokens)), end]
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Token ids (B, L) to unit vectors."""
+        return F.normalize(self.text_projection(self.read_text(tokens)), dim=1)
 
     def encode_image(self, picture: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 of any size to unit vectors."""
         return self.image(small_pictures(picture))
 
-    def forward(self, picture: Tensor, tokens: Tensor) -> Tensor:
-        """Similarities (B, B), rows pictures, columns captions, times the scale; pictures in -1..1 at ``SIDE``."""
-        return self.log_scale.exp().clamp(max=100) * self.image(picture) @ self.encode_text(tokens).T
+    def compare(self, picture: Tensor, said: Tensor) -> Tensor:
+        """Similarities (B, B) times the scale, rows pictures in -1..1 at ``SIDE``, columns captions as
+        :meth:`read_text` gives them."""
+        captions = F.normalize(self.text_projection(said), dim=1)
+        return self.log_scale.exp().clamp(max=100) * self.image(picture) @ captions.T
 
     def tower_state(self) -> dict[str, Tensor]:
         """All but the text encoder, which has a file of its own."""
@@ -119,5 +126,5 @@ def _check_files(folder: Path, *names: str) -> None:
         if not (folder / name).exists():
             raise FileNotFoundError(
                 f"{folder / name} is missing. Restore the file from the repository, or train one with "
-                f"`python -m concept_atelier lab train text` and `lab publish`."
+                f"`python -m concept_atelier lab train tower` and `lab publish`."
             )

@@ -37,16 +37,21 @@ JUDGE_FILE, JUDGE_CONFIG = "judge/judge.safetensors", "judge/config.json"
 
 IMAGE_TOWER_FILE = "image_tower/model.safetensors"
 
-RUN_FILES = {
-    "vae": "vae.safetensors",
-    "text": "text_encoder.safetensors",
-    "unet": "unet.safetensors",
-    "judge": "judge.safetensors",
+RUN_PARTS = {
+    "vae": "vae/vae.safetensors",
+    "unet": "unet/unet.safetensors",
+    "text_encoder": "unet/text_encoder.safetensors",
+    "image_tower": "tower/image_tower.safetensors",
+    "judge": "judge/judge.safetensors",
 }
-"""Training run to the file it ends with."""
+"""Part to the file that its training run ends with, the folder being the run's."""
 
-BESIDE = {"judge": ("config.json",), "text": ("image_tower.safetensors",)}
-"""What else a run leaves that ships."""
+RUNS = ("vae", "unet", "tower", "judge")
+RUN_RECORDS = (*(f"{run}/log.json" for run in RUNS), "judge/config.json")
+"""What else runs leave that ships."""
+
+SHARD_LIMIT = 15 << 20
+"""Bytes of the largest file of weights that :func:`pack` writes; some ways off a lent machine stop at 16 MiB."""
 
 
 def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
@@ -94,30 +99,77 @@ def publish(runs: Path, folder: Path = WEIGHTS) -> None:
     Raises:
         FileNotFoundError: before anything is written, naming a run's missing file and the command that makes it.
     """
-    for run, needed in RUN_FILES.items():
-        for source in (
-            runs / run / needed,
-            runs / run / "log.json",
-            *(runs / run / name for name in BESIDE.get(run, ())),
-        ):
-            if not source.exists():
-                raise FileNotFoundError(
-                    f"the {run} is not trained: {source} is missing; run "
-                    f"`python -m concept_atelier lab train {run} --runs {runs}` first"
-                )
+    trained = {part: rounded(load_run(runs, place), MANTISSA_BITS.get(part)) for part, place in RUN_PARTS.items()}
+    for record in RUN_RECORDS:
+        _check_run(runs / record, runs, record.split("/")[0])
     targets = {**FILES, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE}
-    sources = {"unet": "unet", "text_encoder": "text", "vae": "vae", "judge": "judge"}
-    trained = {part: runs / run / RUN_FILES[run] for part, run in sources.items()}
-    trained["image_tower"] = runs / "text" / BESIDE["text"][0]
-    for part, source in trained.items():
-        save_tensors(folder / targets[part], rounded(load_tensors(source)[0], MANTISSA_BITS.get(part)))
+    for part, state in trained.items():
+        save_tensors(folder / targets[part], state)
     save_json(folder / JUDGE_CONFIG, json.loads((runs / "judge/config.json").read_text(encoding="utf-8")))
     build_unet().save_config(folder / "unet")
     build_text_encoder().config.save_pretrained(folder / "text_encoder")
-    record = {run: record_of(runs / run) for run in RUN_FILES}
-    save_json(folder / "vae/config.json", record["vae"]["settings"]["model"])
+    records = {run: record_of(runs / run) for run in RUNS}
+    save_json(folder / "vae/config.json", records["vae"]["settings"]["model"])
     save_json(folder / "scheduler/scheduler_config.json", scheduler_config())
-    save_json(folder / "training.json", {name: thin(log) for name, log in record.items()})
+    save_json(folder / "training.json", {name: thin(log) for name, log in records.items()})
+
+
+def load_run(runs: Path, place: str) -> dict[str, Tensor]:
+    """What a training run ended with, from its file or from the shards of :func:`pack`.
+
+    Raises:
+        FileNotFoundError: naming the missing file and the command that makes it.
+    """
+    path = runs / place
+    shards = sorted(path.parent.glob(f"{path.stem}-*-of-*.safetensors"))
+    if path.exists() or not shards:
+        _check_run(path, runs, place.split("/")[0])
+        return load_tensors(path)[0]
+    total = int(shards[0].stem.rsplit("-", 1)[1])
+    for number in range(1, total + 1):
+        _check_run(path.parent / shard_name(path, number, total), runs, place.split("/")[0])
+    return {key: value for shard in shards for key, value in load_tensors(shard)[0].items()}
+
+
+def pack(runs: Path, folder: Path, limit: int = SHARD_LIMIT) -> None:
+    """The ends of the training runs as a folder of small files, in 16 bits, which :func:`publish` reads as well.
+
+    Raises:
+        FileNotFoundError: naming a run's missing file and the command that makes it.
+    """
+    for part, place in RUN_PARTS.items():
+        state = rounded(load_run(runs, place), MANTISSA_BITS.get(part))
+        shards = split(state, limit)
+        for number, shard in enumerate(shards, 1):
+            save_tensors((folder / place).with_name(shard_name(Path(place), number, len(shards))), shard)
+    for record in RUN_RECORDS:
+        save_json(folder / record, json.loads((runs / record).read_text(encoding="utf-8")))
+
+
+def shard_name(path: Path, number: int, total: int) -> str:
+    """``unet-00001-of-00002.safetensors``."""
+    return f"{path.stem}-{number:05d}-of-{total:05d}.safetensors"
+
+
+def split(state: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
+    """Tensors in groups of at most so many bytes, in their order; one that is larger alone has a group of its own."""
+    groups: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for key, value in state.items():
+        if groups[-1] and size + value.nbytes > limit:
+            groups.append({})
+            size = 0
+        groups[-1][key] = value
+        size += value.nbytes
+    return groups
+
+
+def _check_run(path: Path, runs: Path, run: str) -> None:
+    if not path.exists():
+        raise FileNotFoundError(
+            f"the {run} is not trained: {path} is missing; run "
+            f"`python -m concept_atelier lab train {run} --runs {runs}` first"
+        )
 
 
 def record_of(run: Path) -> dict[str, Any]:

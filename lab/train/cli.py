@@ -2,20 +2,32 @@
 
 import argparse
 import logging
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from .machine import CPU, Machine
+
+PARTS = ("vae", "unet", "tower", "judge")
 DEFAULT_RUNS = Path("~/.cache/concept-atelier/lab").expanduser()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The ``lab`` command's own arguments."""
     actions = parser.add_subparsers(dest="action", required=True)
-    train = actions.add_parser("train", help="train a part, or go on training it")
-    train.add_argument("part", choices=("vae", "text", "unet", "judge"))
+    train = actions.add_parser("train", help="train a part, or go on training it; all: every part in --minutes")
+    train.add_argument("part", choices=(*PARTS, "all"))
     train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
+    train.add_argument("--minutes", type=float, help="time in all, whichever ends first")
     train.add_argument(
         "--start", type=Path, metavar="MODEL", help="begin a new run with the weights of this model folder"
+    )
+    train.add_argument("--device", default="cpu", help="where to train, as torch names it (default: %(default)s)")
+    train.add_argument(
+        "--drawers",
+        type=int,
+        help="processes that draw scenes while others are trained on; by default none on a CPU, else one a core",
     )
     train.add_argument(
         "--workers", type=int, default=1, help="processes that share the work (denoiser only; default: %(default)s)"
@@ -50,39 +62,54 @@ def main(args: argparse.Namespace) -> int:
 
         write_sheets(args.to or DOCS, args.names or tuple(SHEETS))
     else:
-        train(args.part, args.runs, args.samples, args.start, args.workers)
+        drawers = args.drawers if args.drawers is not None else 0 if args.device == "cpu" else os.cpu_count() or 1
+        length = {key: value for key in ("samples", "minutes") if (value := getattr(args, key))}
+        train(args.part, args.runs, length, args.start, Machine(args.device, drawers), args.workers)
     return 0
 
 
-def train(part: str, runs: Path, samples: int | None, start: Path | None = None, workers: int = 1) -> None:
-    """Train one part in its folder under ``runs``.
+def train(
+    part: str,
+    runs: Path,
+    length: Mapping[str, float],
+    start: Path | None = None,
+    machine: Machine = CPU,
+    workers: int = 1,
+) -> None:
+    """Train one part in its folder under ``runs``, or all of them.
+
+    Args:
+        length: ``samples`` or ``minutes``, in place of the recipe's.
 
     Raises:
-        ValueError: for a part that cannot begin with given weights, or be shared among workers.
+        ValueError: for a part that cannot begin with given weights or be shared among workers, and for all of them
+            without a time.
     """
-    if start is not None and part == "vae":
-        raise ValueError("the autoencoder is trained from scratch; --start is for text, unet and judge")
+    if start is not None and part == "tower":
+        raise ValueError("the image tower is trained anew for every text encoder; leave out --start")
     if workers != 1 and part != "unet":
         raise ValueError(f"only the denoiser's training is shared among workers; {part} was asked for")
-    if part == "vae":
+    vae = runs / "vae/vae.safetensors"
+    if part == "all":
+        from .everything import train_everything
+
+        if "minutes" not in length:
+            raise ValueError("training every part needs a time, as in --minutes 10")
+        train_everything(runs, length["minutes"], machine, start)
+    elif part == "vae":
         from .vae import VaeSettings, train_vae
 
-        train_vae(runs / "vae", replace(VaeSettings(), **({"samples": samples} if samples else {})))
-    elif part == "text":
-        from .text import TextSettings, train_text
+        train_vae(runs / "vae", replace(VaeSettings(), **length), start, machine)
+    elif part == "tower":
+        from .tower import TowerSettings, train_tower
 
-        train_text(runs / "text", replace(TextSettings(), **({"samples": samples} if samples else {})), start)
+        text = runs / "unet/text_encoder.safetensors"
+        train_tower(runs / "tower", text, replace(TowerSettings(), **length), machine)
     elif part == "judge":
         from .judge import JudgeSettings, train_judge
 
-        recipe = replace(JudgeSettings(), **({"samples": samples} if samples else {}))
-        train_judge(runs / "judge", runs / "vae/vae.safetensors", recipe, start)
+        train_judge(runs / "judge", vae, replace(JudgeSettings(), **length), start, machine)
     else:
         from .unet import UnetInputs, UnetSettings, train_unet
 
-        settings = UnetSettings()
-        if samples:
-            last = replace(settings.stages[-1], until=samples)
-            settings = replace(settings, stages=(*settings.stages[:-1], last))
-        inputs = UnetInputs(runs / "vae/vae.safetensors", runs / "text/text_encoder.safetensors", start)
-        train_unet(runs / "unet", inputs, settings, workers)
+        train_unet(runs / "unet", UnetInputs(vae, start, machine), replace(UnetSettings(), **length), workers)

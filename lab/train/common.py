@@ -28,6 +28,11 @@ class Ema:
         self.decay, self.steps = decay, 0
         self.shadow = {key: value.detach().clone() for key, value in module.state_dict().items()}
 
+    def take(self, shadow: State, steps: int) -> None:
+        """Go on from an earlier average, wherever it was kept."""
+        self.shadow = {key: value.to(self.shadow[key].device) for key, value in shadow.items()}
+        self.steps = steps
+
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         self.steps += 1
@@ -50,6 +55,7 @@ class Run:
         modules: what is trained, by name.
         optimiser: an Adam-like optimiser over them.
         settings: recorded beside the weights.
+        ema_decay: of the average, or of several.
         leads: False for the other processes of a team, which neither keep averages nor write.
     """
 
@@ -59,47 +65,51 @@ class Run:
         modules: dict[str, nn.Module],
         optimiser: torch.optim.Optimizer,
         settings: dict[str, Any],
-        ema_decay: float = 0.999,
+        ema_decay: float | tuple[float, ...] = 0.999,
         leads: bool = True,
     ) -> None:
         self.folder, self.modules, self.optimiser, self.leads = folder, modules, optimiser, leads
         self.settings = settings
         self.samples, self.seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
-        self.emas = {name: Ema(module, ema_decay) for name, module in modules.items()}
+        decays = ema_decay if isinstance(ema_decay, tuple) else (ema_decay,)
+        self.averages = [{name: Ema(module, decay) for name, module in modules.items()} for decay in decays]
         self._started = time.monotonic()
         if (folder / "state.safetensors").exists():
             self._load()
 
     @property
-    def begun(self) -> bool:
-        """Whether samples were seen, in this run or in the one that it goes on from."""
-        return self.samples > 0
+    def emas(self) -> dict[str, Ema]:
+        """The first average of every module."""
+        return self.averages[0]
 
-    def go_on_from(self, weights: dict[str, State], record: dict[str, Any]) -> None:
-        """Take over what an earlier run ended with: its averages by module, its samples, seconds and curve.
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent in the run, those before it was resumed included."""
+        return self.seconds + time.monotonic() - self._started
 
-        The optimiser starts anew; its state was not published.
-        """
-        for name, module in self.modules.items():
-            module.load_state_dict(weights[name])
-            self.emas[name].shadow = {key: value.clone() for key, value in weights[name].items()}
-            self.emas[name].steps = record["ema_steps"][name]
-        self.samples, self.seconds, self.curve = record["samples"], record["seconds"], list(record["curve"])
-        log.info("going on from %d published samples", self.samples)
+    def progress(self, samples: int, minutes: float | None = None) -> float:
+        """How much of a training of so many samples is behind, or of so much time, whichever is more."""
+        by_time = self.elapsed / (60 * minutes) if minutes else 0.0
+        return max(self.samples / samples, by_time)
+
+    def average(self, name: str, number: int = 0) -> State:
+        """One of the averages of a module, on the CPU."""
+        return {key: value.cpu() for key, value in self.averages[number][name].shadow.items()}
 
     def advance(self, samples: int) -> None:
         """Count a step and move the averages."""
         self.samples += samples
         if self.leads:
-            for name, ema in self.emas.items():
-                ema.update(self.modules[name])
+            for average in self.averages:
+                for name, ema in average.items():
+                    ema.update(self.modules[name])
 
     def note(self, **figures: float) -> None:
         """Add a point to the curve and say it."""
         if not self.leads:
             return
-        seconds = self.seconds + time.monotonic() - self._started
+        seconds = self.elapsed
         self.curve.append({"samples": self.samples, "seconds": round(seconds, 1), **figures})
         said = "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
         log.info("%9d samples  %6.0f s  %s", self.samples, seconds, said)
@@ -111,12 +121,16 @@ class Run:
         state: State = {}
         for name, module in self.modules.items():
             state |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-            state |= {f"ema.{name}.{key}": value for key, value in self.emas[name].shadow.items()}
+            for number, average in enumerate(self.averages):
+                state |= {f"{_ema(number)}.{name}.{key}": value for key, value in average[name].shadow.items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{key}": value for key, value in slots.items() if torch.is_tensor(value)}
-        seconds = self.seconds + time.monotonic() - self._started
-        info = {"samples": self.samples, "seconds": seconds, "ema_steps": {n: e.steps for n, e in self.emas.items()}}
-        state = {key: value.clone() for key, value in state.items()}
+        info = {
+            "samples": self.samples,
+            "seconds": self.elapsed,
+            "ema_steps": {n: e.steps for n, e in self.emas.items()},
+        }
+        state = {key: value.detach().cpu().clone() for key, value in state.items()}
         save_tensors(self.folder / "state.safetensors", state, {"run": json.dumps(info)})
         save_json(self.folder / "log.json", {"settings": self.settings, **info, "curve": self.curve})
 
@@ -126,8 +140,8 @@ class Run:
         info = json.loads(metadata["run"])
         for name, module in self.modules.items():
             module.load_state_dict(_under(state, f"{name}."))
-            self.emas[name].shadow = _under(state, f"ema.{name}.")
-            self.emas[name].steps = info["ema_steps"][name]
+            for number, average in enumerate(self.averages):
+                average[name].take(_under(state, f"{_ema(number)}.{name}."), info["ema_steps"][name])
         self._load_optimiser(state)
         self.samples, self.seconds = info["samples"], info["seconds"]
         self.curve = self._load_curve()
@@ -144,6 +158,11 @@ class Run:
             index, slot = key.split(".", 1)
             slots.setdefault(int(index), {})[slot] = value
         self.optimiser.load_state_dict({"state": slots, "param_groups": self.optimiser.state_dict()["param_groups"]})
+
+
+def _ema(number: int) -> str:
+    """Under what the state keeps one of the averages."""
+    return f"ema{number}" if number else "ema"
 
 
 def _under(state: State, prefix: str) -> State:

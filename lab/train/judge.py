@@ -15,11 +15,12 @@ from ...core.files import load_tensors, save_tensors
 from ...host.saving import save_json
 from ..judge.judge import Judge, build_network
 from ..judge.network import JudgeNet
-from ..judge.scenes import IGNORED, JudgedSettings, draw_judged
+from ..judge.scenes import IGNORED, JudgedScene, JudgedSettings, draw_judged
 from ..model.vae import LabVAE
 from ..model.weights import JUDGE_CONFIG, JUDGE_FILE
 from ..world.atlas import load_atlas
 from .common import Run, State, cosine_rate, to_tensor
+from .machine import CPU, Machine
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -44,6 +45,7 @@ class JudgeSettings:
     calibrated on ``judged`` others of the last kind. Runs with another ``seed`` see other scenes."""
 
     samples: int = 260_000
+    minutes: float | None = None
     learning_rate: float = 2e-3
     empty_weight: float = 0.1
     noise: float = 0.06
@@ -65,7 +67,9 @@ class JudgedPool:
     present: Tensor
 
 
-def train_judge(folder: Path, vae_file: Path, settings: JudgeSettings, start: Path | None = None) -> None:
+def train_judge(
+    folder: Path, vae_file: Path, settings: JudgeSettings, start: Path | None = None, machine: Machine = CPU
+) -> None:
     """Train, or go on training, the judge in a folder; ends with ``judge.safetensors`` and ``config.json``.
 
     Args:
@@ -73,53 +77,65 @@ def train_judge(folder: Path, vae_file: Path, settings: JudgeSettings, start: Pa
     """
     vae = LabVAE()
     vae.load_state_dict(load_tensors(vae_file)[0])
+    vae.to(machine.device)
     torch.manual_seed(settings.seed)
-    network = build_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation
+    network = build_network()
     if start is not None:
         network.load_state_dict(known_to(network, start))
+    network.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     run = Run(folder, {"judge": network}, optimiser, asdict(settings), ema_decay=0.998)
-    if run.samples < settings.samples:
-        train_on(run, draw_pools(vae, settings), settings)
-    finish(run, vae, settings)
+    if run.progress(settings.samples, settings.minutes) < 1:
+        train_on(run, draw_pools(vae, settings, machine), settings, machine)
+    finish(run, vae, settings, machine)
 
 
 def known_to(network: JudgeNet, folder: Path) -> State:
-    """What the judge of a model folder knows, for a network of a world with more objects: those that it does not know
-    keep the network's own rows."""
+    """What the judge of a model folder knows, for a network of a world with more objects or other styles: what it does
+    not know keeps the network's own rows."""
     config = json.loads((folder / JUDGE_CONFIG).read_text(encoding="utf-8"))
     state = {key: value.float() for key, value in load_tensors(folder / JUDGE_FILE)[0].items()}
+    kinds, styles, colours = network.splits
+    known = len(config["names"]) + 1
     rows = [load_atlas().kind(name).row for name in config["names"]]
-    kinds, others = network.splits[0], sum(network.splits[1:])
-    target = torch.tensor([*rows, *range(kinds - 1, kinds + others)])  # nothing, styles and colours come last
+    pairs = list(zip([*rows, kinds - 1], range(known), strict=True))  # the last kind is nothing
+    before = len(state["heads.weight"]) - known - colours
+    if tuple(config.get("styles", ())) == load_atlas().styles:
+        pairs += zip(range(kinds, kinds + styles), range(known, known + before), strict=True)
+    pairs += zip(
+        range(kinds + styles, kinds + styles + colours), range(known + before, known + before + colours), strict=True
+    )
+    target, source = torch.tensor(pairs).T
     heads = {key: value.detach().clone() for key, value in network.heads.state_dict(prefix="heads.").items()}
     for key, value in heads.items():
-        value[target] = state[key]
+        value[target] = state[key][source]
     return state | heads
 
 
-def draw_pools(vae: LabVAE, settings: JudgeSettings) -> list[JudgedPool]:
+def draw_pools(vae: LabVAE, settings: JudgeSettings, machine: Machine) -> list[JudgedPool]:
     """One pool of training scenes for each kind."""
     log.info("drawing %d scenes", sum(kind.pool for kind in settings.scenes))
     return [
-        draw_pool(vae, kind.pool, TRAINING_SEEDS + 10_000_000 * settings.seed + 1_000_000 * number, kind.scenes)
+        draw_pool(
+            vae, kind.pool, TRAINING_SEEDS + 10_000_000 * settings.seed + 1_000_000 * number, kind.scenes, machine
+        )
         for number, kind in enumerate(settings.scenes)
     ]
 
 
-def train_on(run: Run, pools: Sequence[JudgedPool], settings: JudgeSettings) -> None:
+def train_on(run: Run, pools: Sequence[JudgedPool], settings: JudgeSettings, machine: Machine) -> None:
     """Train until the settings' number of samples, each step on one kind of scenes."""
     odds = torch.tensor([kind.share / kind.batch for kind in settings.scenes])
     generator = torch.Generator().manual_seed(settings.seed + run.samples)
     steps = 0
-    while run.samples < settings.samples:
+    while (done := run.progress(settings.samples, settings.minutes)) < 1:
         for group in run.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * cosine_rate(run.samples / settings.samples)
+            group["lr"] = settings.learning_rate * cosine_rate(done)
         number = int(torch.multinomial(odds, 1, generator=generator))
         pool, batch = pools[number], settings.scenes[number].batch
         picked = torch.randint(0, len(pool.pictures), (batch,), generator=generator)
         pictures, labels = augment(scaled(pool.pictures[picked]), pool.labels[picked].long(), settings, generator)
-        loss = judge_loss(run.modules["judge"], pictures, labels, settings)
+        loss = judge_loss(run.modules["judge"], pictures.to(machine.device), labels.to(machine.device), settings)
         run.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.modules["judge"].parameters(), 1.0)
@@ -166,14 +182,21 @@ def scaled(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
 
 
+def draw_some(task: tuple[int, int, JudgedSettings]) -> list[JudgedScene]:
+    """The scenes of a first seed, a number and settings."""
+    first_seed, count, scenes = task
+    return [draw_judged(first_seed + i, scenes) for i in range(count)]
+
+
 @torch.no_grad()
-def draw_pool(vae: LabVAE, count: int, first_seed: int, scenes: JudgedSettings) -> JudgedPool:
+def draw_pool(vae: LabVAE, count: int, first_seed: int, scenes: JudgedSettings, machine: Machine = CPU) -> JudgedPool:
     """Scenes with seeds from ``first_seed`` on; every second one as the autoencoder gives it back."""
     pictures, labels, present = [], [], []
-    for start in range(0, count, 32):
-        drawn = [draw_judged(first_seed + start + i, scenes) for i in range(min(32, count - start))]
+    tasks = [(first_seed + start, min(32, count - start), scenes) for start in range(0, count, 32)]
+    for drawn in machine.each(draw_some, tasks):
         batch = to_tensor(np.stack([scene.picture for scene in drawn]))
-        batch[1::2] = vae.decode(vae.encode(batch[1::2])).clamp(-1, 1)
+        restored = vae.decode(vae.encode(batch[1::2].to(machine.device)))
+        batch[1::2] = restored.clamp(-1, 1).cpu()
         pictures.append(((batch + 1) * 127.5).round().byte())
         labels.append(torch.from_numpy(np.stack([scene.labels for scene in drawn])))
         present.append(torch.stack([names_to_row(scene.names) for scene in drawn]))
@@ -197,15 +220,15 @@ def calibrate(network: JudgeNet, pool: JudgedPool) -> tuple[float, float]:
     return best[len(best) // 2], max(right)
 
 
-def finish(run: Run, vae: LabVAE, settings: JudgeSettings) -> None:
+def finish(run: Run, vae: LabVAE, settings: JudgeSettings, machine: Machine) -> None:
     """Save the state and the average, calibrate its threshold on scenes it never saw."""
     network = build_network().eval()
-    network.load_state_dict(run.emas["judge"].shadow)
-    threshold, share = calibrate(
-        network, draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes[-1].scenes)
-    )
+    network.load_state_dict(run.average("judge"))
+    held = draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes[-1].scenes, machine)
+    threshold, share = calibrate(network, held)
     run.note(threshold=threshold, exact_sets=share)
     save_tensors(run.folder / "judge.safetensors", network.state_dict())
     names = [kind.name for kind in load_atlas().kinds]
-    save_json(run.folder / "config.json", {"names": names, "threshold": threshold, "exact_sets": share})
+    config = {"names": names, "styles": load_atlas().styles, "threshold": threshold, "exact_sets": share}
+    save_json(run.folder / "config.json", config)
     run.save()

@@ -39,6 +39,14 @@ class Team:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
+    def agree(self, value: float) -> float:
+        """The leader's value, for all."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(told, 0)
+        return float(told)
+
     def wait(self) -> None:
         """Until all have come here."""
         if self.size > 1:

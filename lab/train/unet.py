@@ -1,14 +1,15 @@
-"""Train the denoiser on cached latents of several sizes: close-ups first, then mixtures, whole scenes last.
+"""Train the denoiser and the text encoder together, on one mixture of cached latents from beginning to end.
 
-A scene of 64x64 pixels holds one object at the same size in pixels as a scene of 128x128, and costs a quarter: most
-of what a denoiser must know (which word draws which shape) is learnt there. Pairs at half the cost teach it to keep
-two objects apart; whole scenes, where things stand.
+Most samples are whole scenes of one to three objects. A scene of 64x64 pixels holds one object at the same size in
+pixels and costs a quarter; pairs on half a picture cost half. The mixture stays the same throughout: earlier models
+that ended on close-ups had unlearnt to compose. A text encoder that was trained by contrast and then frozen was what
+kept the second object of a prompt from being drawn.
 """
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,16 +22,18 @@ from ...host.adapters import backbone_of
 from ...host.handles import ModelHandle
 from ..model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
-from ..model.weights import load_part, load_record
+from ..model.weights import load_part
 from ..world.scene import SceneSettings
 from .common import Run, save_sheet
-from .dataset import LatentScenes, cached_scenes, tokenize
+from .dataset import LatentScenes, SceneOrder, Scenes, SceneStream, cached_scenes, tokenize
+from .machine import CPU, Machine
 from .team import Team, launch
 
-if TYPE_CHECKING:
-    from transformers import CLIPTextModel
-
 log = logging.getLogger("concept_atelier.lab")
+
+
+LATE = 0.1
+"""The end of a training, in which low noise weighs more."""
 
 
 @dataclass(frozen=True)
@@ -44,219 +47,224 @@ class Pool:
     first_seed: int
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of training, up to ``until`` samples in all; of each pool, its share of the samples."""
-
-    until: int
-    shares: tuple[tuple[Pool, float], ...]
-
-
 def pool(name: str, size: tuple[int, int], count: int, batch: int, first_seed: int, **settings: Any) -> Pool:
-    """A pool whose scenes now and then touch or are alike, and are tinted often enough to learn what colours are."""
-    varied = {"tinted": 0.2, "alike": 0.08, "touching": 0.15}
+    """A pool whose scenes now and then touch, cover one another or are alike, and are tinted often enough to learn
+    what colours are and whose they are."""
+    varied = {"tinted": 0.2, "bound": 0.12, "alike": 0.1, "touching": 0.12, "covered": 0.04, "synonyms": 0.35}
     return Pool(name, SceneSettings(size=size, **{**varied, **settings}), count, batch, first_seed)
 
 
-CLOSE_UP = pool("closeup", (64, 64), 48_000, 64, 1_000_000, counts=(1,), sides=(0.62, 0.97))
-WHOLE = pool("whole", (128, 128), 30_000, 20, 2_000_000, counts=(1, 1, 2, 2, 2, 3))
-FULL = pool("full", (128, 128), 24_000, 24, 5_000_000, counts=(1, 1, 1, 2, 2, 2, 3, 4), synonyms=0.4)
-WIDE = pool("wide", (64, 128), 16_000, 32, 3_000_000, counts=(2,), sides=(0.58, 0.92))
-TALL = pool("tall", (128, 64), 16_000, 32, 4_000_000, counts=(2,), sides=(0.58, 0.92))
-STAGES = (
-    Stage(120_000, ((CLOSE_UP, 1.0),)),
-    Stage(140_000, ((WHOLE, 1.0),)),
-    Stage(268_000, ((CLOSE_UP, 0.5), (WIDE, 0.175), (TALL, 0.175), (WHOLE, 0.15))),
-    Stage(288_000, ((WHOLE, 1.0),)),
-    Stage(340_000, ((CLOSE_UP, 0.6), (WIDE, 0.12), (TALL, 0.12), (FULL, 0.16))),
-    Stage(360_000, ((CLOSE_UP, 0.68), (WIDE, 0.08), (TALL, 0.08), (FULL, 0.16))),
-    Stage(400_000, ((CLOSE_UP, 0.74), (WIDE, 0.06), (TALL, 0.06), (FULL, 0.14))),
-    Stage(494_000, ((CLOSE_UP, 0.8), (WIDE, 0.06), (TALL, 0.06), (FULL, 0.08))),
-    Stage(500_500, ((FULL, 1.0),)),
-)
+WHOLE = pool("whole", (128, 128), 24_000, 24, 12_000_000, counts=(1, 1, 2, 2, 2, 3, 3))
+WIDE = pool("wide", (64, 128), 9_000, 32, 13_000_000, counts=(2,), sides=(0.66, 0.94))
+TALL = pool("tall", (128, 64), 9_000, 32, 14_000_000, counts=(2,), sides=(0.66, 0.94))
+CLOSE_UP = pool("closeup", (64, 64), 12_000, 64, 11_000_000, counts=(1,), sides=(0.7, 1.0))
+MIXTURE = ((WHOLE, 0.6), (WIDE, 0.125), (TALL, 0.125), (CLOSE_UP, 0.15))
 PROMPTS = (
-    "a cat in noto style on blue",
-    "a rocket in fluent style on yellow",
-    "a butterfly in twemoji style on white",
-    "a photo of a strawberry",
-    "a blue crab",
+    "a cat in flat style on blue",
+    "a rocket in outline style on yellow",
+    "a butterfly in neon style on white",
+    "a strawberry in sketch style on green",
+    "a photo of a blue crab",
     "an umbrella and a lion",
-    "a house and a sailboat in fluent style on green",
-    "a robot and a pizza in noto style on grey",
+    "a red house and a blue car in flat style on grey",
+    "a robot on the left and a pizza on the right in flat style",
+    "a cat, a fish and a tree",
+    "two frogs on pink",
 )
 
 
 @dataclass(frozen=True)
 class UnetSettings:
-    """``snr_cap`` and ``least_weight``: min-SNR weights (Hang et al. 2023, eq. 6), floored because localisation reads
-    the model at t = 0, which the plain weights starve."""
+    """What the training of denoiser and text encoder follows.
 
-    stages: tuple[Stage, ...] = STAGES
-    learning_rate: float = 5e-4
-    final_rate: float = 0.1
-    decay_from: float = 0.85
+    Attributes:
+        mixture: of each pool, its share of the samples.
+        samples: length of the training.
+        minutes: ends it earlier, after so much time spent in it.
+        learning_rate: the denoiser's, held after a warm-up of 100 steps and, from ``cool_from`` of the way on, let
+            down to zero as 1 - sqrt; the text encoder's is ``text_rate`` times that.
+        snr_cap, least_weight: min-SNR weights (Hang et al. 2023, eq. 6), floored because localisation reads the model
+            at t = 0, which the plain weights starve; in the last tenth the floor is ``late_weight``.
+        averages: decays of the averages; the first is drawn with and published by default.
+        captions: of each scene.
+    """
+
+    mixture: tuple[tuple[Pool, float], ...] = MIXTURE
+    samples: int = 1_500_000
+    minutes: float | None = None
+    learning_rate: float = 3e-4
+    text_rate: float = 0.5
+    cool_from: float = 0.75
     caption_dropout: float = 0.1
+    captions: int = 4
     snr_cap: float = 5.0
     least_weight: float = 0.15
-    ema: float = 0.998
+    late_weight: float = 0.5
+    averages: tuple[float, ...] = (0.998, 0.9995)
     seed: int = 0
-    save_every: int = 40_000
-    prompts: tuple[str, ...] = field(default=PROMPTS)
-
-    @property
-    def samples(self) -> int:
-        return self.stages[-1].until
-
-
-class CaptionEncoder:
-    """The frozen text encoder with what it said of each caption kept, in float16 (30 KB a caption)."""
-
-    def __init__(self, text_encoder: "CLIPTextModel") -> None:
-        self.text_encoder = text_encoder.eval().requires_grad_(False)
-        self.kept: dict[bytes, Tensor] = {}
-        self.empty = tokenize([""])[0]
-
-    @torch.no_grad()
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Ids (B, 77) to contexts (B, 77, width)."""
-        keys = [row.numpy().tobytes() for row in tokens.short()]
-        fresh = {key: row for key, row in zip(keys, tokens, strict=True) if key not in self.kept}
-        if fresh:
-            states = self.text_encoder(torch.stack(list(fresh.values())).long()).last_hidden_state.half()
-            self.kept.update(zip(fresh, states, strict=True))
-        return torch.stack([self.kept[key] for key in keys]).float()
-
-
-def weights(alphas: Tensor, timestep: Tensor, settings: UnetSettings) -> Tensor:
-    """(B,) loss weights of noise prediction."""
-    ratio = snr(alphas[timestep])
-    return (ratio.clamp(max=settings.snr_cap) / ratio).clamp(min=settings.least_weight)
-
-
-def step_loss(
-    unet: Any, encode: CaptionEncoder, latent: Tensor, tokens: Tensor, alphas: Tensor, settings: UnetSettings
-) -> Tensor:
-    """Weighted noise prediction error of a batch."""
-    batch = len(latent)
-    dropped = torch.rand(batch) < settings.caption_dropout
-    context = encode(torch.where(dropped[:, None], encode.empty, tokens.long()))
-    timestep = torch.randint(0, len(alphas), (batch,))
-    noise = torch.randn_like(latent)
-    noisy = add_noise(latent, noise, timestep, alphas)
-    predicted = unet(noisy.to(memory_format=torch.channels_last), timestep, context).sample
-    return (weights(alphas, timestep, settings) * (predicted - noise).square().mean((1, 2, 3))).mean()
+    save_every: int = 10_000
+    sheet_every: int = 20_000
+    note_every: int = 50
+    bfloat16: bool = False
+    prompts: tuple[str, ...] = PROMPTS
 
 
 @dataclass(frozen=True)
 class UnetInputs:
-    """Files that the training builds on: autoencoder, text encoder, and the model folder that a new run goes on from
-    (None begins at random weights)."""
+    """What the training builds on: the autoencoder's file, the model folder whose denoiser and text encoder a new run
+    begins with (None begins at random weights), and the machine."""
 
     vae: Path
-    text: Path
     start: Path | None = None
+    machine: Machine = CPU
+
+
+def weights(alphas: Tensor, timestep: Tensor, cap: float, least: float) -> Tensor:
+    """(B,) loss weights of noise prediction."""
+    ratio = snr(alphas[timestep])
+    return (ratio.clamp(max=cap) / ratio).clamp(min=least)
+
+
+def step_loss(
+    unet: Any, text: Any, latent: Tensor, tokens: Tensor, alphas: Tensor, settings: UnetSettings, least: float
+) -> Tensor:
+    """Weighted noise prediction error of a batch; ``tokens`` (B, 77) long, some replaced by the empty caption."""
+    batch, alphas = len(latent), alphas.to(latent.device)
+    dropped = torch.rand(batch, device=latent.device) < settings.caption_dropout
+    empty = tokenize([""])[0].to(tokens.device)
+    timestep = torch.randint(0, len(alphas), (batch,), device=latent.device)
+    noise = torch.randn_like(latent)
+    noisy = add_noise(latent, noise, timestep, alphas)
+    with torch.autocast(latent.device.type, torch.bfloat16, enabled=settings.bfloat16):
+        context = text(torch.where(dropped[:, None], empty, tokens)).last_hidden_state
+        predicted = unet(noisy.to(memory_format=torch.channels_last), timestep, context).sample
+    error = (predicted.float() - noise).square().mean((1, 2, 3))
+    return (weights(alphas, timestep, settings.snr_cap, least).float() * error).mean()
 
 
 def train_unet(folder: Path, inputs: UnetInputs, settings: UnetSettings, workers: int = 1) -> None:
-    """Train, or go on training, the denoiser in a folder; ends with ``unet.safetensors`` of the average."""
+    """Train, or go on training, denoiser and text encoder in a folder; ends with ``unet.safetensors`` and
+    ``text_encoder.safetensors`` of the first average, and those of each other one in a folder of its own."""
     launch(workers, train_in_team, folder, inputs, settings)
 
 
 def train_in_team(team: Team, folder: Path, inputs: UnetInputs, settings: UnetSettings) -> None:
     """:func:`train_unet` as one of a team; batches are counted over all of it."""
-    vae, text_encoder = LabVAE(), build_text_encoder()
+    device = inputs.machine.device
+    vae = LabVAE()
     vae.load_state_dict(load_tensors(inputs.vae)[0])
-    text_encoder.load_state_dict(load_tensors(inputs.text)[0])
-    encode = CaptionEncoder(text_encoder)
+    vae.to(device)
     torch.manual_seed(settings.seed)
-    unet = build_unet().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(unet.parameters(), lr=settings.learning_rate, weight_decay=0.01, fused=True)
-    run = Run(folder, {"unet": unet}, optimiser, asdict(settings), settings.ema, team.leads)
-    if inputs.start is not None and not run.begun:
-        run.go_on_from({"unet": load_part(inputs.start, "unet")}, load_record(inputs.start)["unet"])
+    unet, text = build_unet().to(device, memory_format=torch.channels_last), build_text_encoder().to(device)
+    if inputs.start is not None:
+        unet.load_state_dict(load_part(inputs.start, "unet"))
+        text.load_state_dict(load_part(inputs.start, "text_encoder"))
+    groups = [
+        {"params": list(unet.parameters()), "share": 1.0},
+        {"params": list(text.parameters()), "share": settings.text_rate},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.01, fused=True)
+    run = Run(folder, {"unet": unet, "text": text}, optimiser, asdict(settings), settings.averages, team.leads)
     torch.manual_seed(settings.seed + run.samples * team.size + team.rank)
-    for stage in settings.stages:
-        if run.samples < stage.until:
-            if team.leads:
-                draw_pools(folder, vae, stage)
-            team.wait()
-            pools = {pool: pool_scenes(folder, vae, pool) for pool, _ in stage.shares}
-            encode.kept.clear()
-            train_stage(run, stage, pools, encode, vae, settings, team)
-    checkpoint(run, encode, vae, settings)
+    if inputs.machine.drawers == 0:
+        train_on(run, draw_pools(folder, vae, settings, team), vae, settings, team)
+    else:
+        with inputs.machine.executor() as executor:
+            orders = [order_of(pool, settings, run.samples) for pool, _ in settings.mixture]
+            train_on(run, [SceneStream(vae, o, inputs.machine, executor) for o in orders], vae, settings, team)
+    checkpoint(run, vae, settings, sheet=True)
 
 
-def draw_pools(folder: Path, vae: LabVAE, stage: Stage) -> None:
-    """Draw the stage's scenes where the folder does not have them yet."""
-    for pool, _ in stage.shares:
-        pool_scenes(folder, vae, pool)
+def order_of(pool: Pool, settings: UnetSettings, after: int = 0) -> SceneOrder:
+    """The pool's scenes; a run that goes on after so many samples gets others."""
+    return SceneOrder(pool.scenes, pool.first_seed + after, pool.count, settings.captions)
 
 
-def pool_scenes(folder: Path, vae: LabVAE, pool: Pool) -> LatentScenes:
-    """The pool's scenes, from its file in the run's folder or drawn now."""
-    return cached_scenes(folder / f"scenes-{pool.name}.safetensors", vae, pool.count, pool.scenes, pool.first_seed)
+def draw_pools(folder: Path, vae: LabVAE, settings: UnetSettings, team: Team) -> list[LatentScenes]:
+    """The scenes of every pool, from their files or drawn now by the team together."""
+
+    def scenes(pool: Pool) -> LatentScenes:
+        return cached_scenes(folder / f"scenes-{pool.name}.safetensors", vae, order_of(pool, settings))
+
+    for number, (pool, _) in enumerate(settings.mixture):
+        if min(number, 1) % team.size == team.rank:  # the first pool costs about as much as all others
+            scenes(pool)
+    team.wait()
+    return [scenes(pool) for pool, _ in settings.mixture]
 
 
-def train_stage(
-    run: Run,
-    stage: Stage,
-    pools: dict[Pool, LatentScenes],
-    encode: CaptionEncoder,
-    vae: LabVAE,
-    settings: UnetSettings,
-    team: Team,
-) -> None:
-    """Train until the stage's number of samples; every step takes one pool, so that its pictures share a size."""
+def train_on(run: Run, scenes: Scenes, vae: LabVAE, settings: UnetSettings, team: Team) -> None:
+    """Train to the end; every step takes one pool, so that its pictures share a size."""
     alphas = alphas_cumprod().float()
-    unet = run.modules["unet"]
-    odds = torch.tensor([share / pool.batch for pool, share in stage.shares])
+    odds = torch.tensor([share / pool.batch for pool, share in settings.mixture])
     choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team
-    mean, steps = 0.0, 0
-    while run.samples < stage.until:
+    losses: list[Tensor] = []
+    done = team.agree(run.progress(settings.samples, settings.minutes))
+    while done < 1:
+        number = int(torch.multinomial(odds, 1, generator=choice))
+        batch = settings.mixture[number][0].batch
         for group in run.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate(run.samples / settings.samples, steps, settings)
-        pool = stage.shares[int(torch.multinomial(odds, 1, generator=choice))][0]
-        scenes = pools[pool]
-        picked = torch.randint(0, len(scenes.latents), (pool.batch,))
-        loss = step_loss(unet, encode, scenes.latents[picked].float(), scenes.tokens[picked], alphas, settings)
-        run.optimiser.zero_grad()
-        loss.backward()
-        team.share_gradients(unet.parameters())
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        run.optimiser.step()
-        run.advance(pool.batch * team.size)
-        steps += 1
-        mean += loss.item() / 50
-        if steps % 50 == 0:
-            run.note(loss=mean)
-            mean = 0.0
-        if run.samples % settings.save_every < pool.batch * team.size:
-            checkpoint(run, encode, vae, settings)
+            group["lr"] = settings.learning_rate * group["share"] * rate(done, len(losses), settings)
+        losses.append(take_step(run, scenes[number].sample(batch), alphas, settings, done, team))
+        before = run.samples
+        run.advance(batch * team.size)
+        if len(losses) % settings.note_every == 0:
+            run.note(loss=float(torch.stack(losses[-settings.note_every :]).mean()), progress=done)
+        if before // settings.save_every < run.samples // settings.save_every:
+            checkpoint(run, vae, settings, before // settings.sheet_every < run.samples // settings.sheet_every)
+        done = team.agree(run.progress(settings.samples, settings.minutes))
 
 
-def rate(progress: float, steps: int, settings: UnetSettings) -> float:
-    """Warm up over 100 steps, hold, then fall linearly to the final rate."""
+def take_step(
+    run: Run, batch: tuple[Tensor, Tensor], alphas: Tensor, settings: UnetSettings, done: float, team: Team
+) -> Tensor:
+    """One step on latents and ids; returns the loss."""
+    latent, tokens = batch
+    parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
+    least = settings.least_weight if done < 1 - LATE else settings.late_weight
+    loss = step_loss(run.modules["unet"], run.modules["text"], latent, tokens, alphas, settings, least)
+    run.optimiser.zero_grad()
+    loss.backward()
+    team.share_gradients(parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    run.optimiser.step()
+    return loss.detach()
+
+
+def rate(done: float, steps: int, settings: UnetSettings) -> float:
+    """Warm up over 100 steps, hold, then let down to zero as 1 - sqrt (Hagele et al. 2024, arXiv 2405.18392)."""
     warm = min(1.0, (steps + 1) / 100)
-    fall = max(0.0, progress - settings.decay_from) / (1 - settings.decay_from)
-    return warm * (1 - fall * (1 - settings.final_rate))
+    cooled = max(0.0, min(1.0, done) - settings.cool_from) / (1 - settings.cool_from)
+    return warm * (1 - cooled**0.5)
 
 
 @torch.no_grad()
-def checkpoint(run: Run, encode: CaptionEncoder, vae: LabVAE, settings: UnetSettings) -> None:
-    """Save the state and the average, and draw the fixed prompts with it."""
+def checkpoint(run: Run, vae: LabVAE, settings: UnetSettings, sheet: bool) -> None:
+    """Save the state and the averages, and draw the fixed prompts with the first."""
     if not run.leads:
         return
-    unet = build_unet().eval()
-    unet.load_state_dict(run.emas["unet"].shadow)
-    save_tensors(run.folder / "unet.safetensors", unet.state_dict())
+    for number, decay in enumerate(settings.averages):
+        place = run.folder if number == 0 else run.folder / f"average-{decay}"
+        save_tensors(place / "unet.safetensors", run.average("unet", number))
+        save_tensors(place / "text_encoder.safetensors", run.average("text", number))
     run.save()
-    stage = next((s for s in settings.stages if run.samples < s.until), settings.stages[-1])
-    prompts, empty = (encode(ids) for ids in (tokenize(list(settings.prompts)), encode.empty[None]))
+    if sheet:
+        draw_sheet(run, vae, settings)
+
+
+def draw_sheet(run: Run, vae: LabVAE, settings: UnetSettings) -> None:
+    """The fixed prompts drawn by the first average, a row a seed."""
+    unet, text, device = build_unet().eval(), build_text_encoder().eval(), next(vae.parameters()).device
+    unet.load_state_dict(run.average("unet", 0))
+    text.load_state_dict(run.average("text", 0))
+    prompts, empty = (text(tokenize(said)).last_hidden_state for said in (list(settings.prompts), [""]))
     backbone = backbone_of(ModelHandle(unet, alphas_cumprod(), "lab", latent_downscale=DOWNSCALE))
-    height, width = (side // DOWNSCALE for side in stage.shares[-1][0].scenes.size)
-    latents = [
-        ddim(backbone, Conditioning(prompts), Conditioning(empty), (height, width), steps=20, guidance=3.5, seed=seed)
-        for seed in (0, 1)
-    ]
-    sheets = [vae.decode(latent / SCALING_FACTOR) for latent in latents]
+    size = settings.mixture[0][0].scenes.size
+    height, width = (side // DOWNSCALE for side in size)
+    sheets = []
+    for seed in (0, 1):
+        latent = ddim(
+            backbone, Conditioning(prompts), Conditioning(empty), (height, width), steps=12, guidance=3.5, seed=seed
+        )
+        sheets.append(vae.decode((latent / SCALING_FACTOR).to(device)).cpu())
     save_sheet(run.folder / f"pictures-{run.samples:07d}.png", sheets)

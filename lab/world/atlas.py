@@ -1,4 +1,4 @@
-"""The icons of the world: every object in every style, as RGBA tiles, with names, synonyms and licences."""
+"""The icons of the world: every object by every hand, in every style, with names, synonyms and licences."""
 
 import json
 from dataclasses import dataclass
@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .styles import STYLES, render
+
 HERE = Path(__file__).parent
 OBJECTS_FILE = HERE / "objects.json"
 ATLAS_FILE = HERE / "atlas.png"
 TILE = 128
 SPLITS = ("train", "development", "test")
+TRAINING_HAND = "fluent"
+"""The icon set whose drawings the denoiser and the text encoder learn from: the boldest and simplest of the three."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,9 @@ class ObjectKind:
     """One kind of thing in the world.
 
     ``split`` says who may see it: *train* objects are drawn for UNet and text encoder; *development* and
-    *test* objects never are, so that learning a token for them is a real test.
+    *test* objects never are, so that learning a token for them is a real test. *spare* objects stand in no scene:
+    an earlier model was trained on them, and at 16x16 cells they are easily taken for others. Only the autoencoder
+    and the judge know them.
     """
 
     name: str
@@ -36,17 +42,23 @@ class ObjectKind:
 
 @dataclass(frozen=True)
 class Atlas:
-    """All kinds and styles; tiles are read with :meth:`icon`."""
+    """All kinds, and the hands that drew them; drawings are read with :meth:`icon`."""
 
     kinds: tuple[ObjectKind, ...]
-    styles: tuple[str, ...]
-    tiles: np.ndarray  # (kinds, styles, TILE, TILE, 4) uint8
+    hands: tuple[str, ...]
+    tiles: np.ndarray  # (kinds, hands, TILE, TILE, 4) uint8
 
-    def icon(self, name: str, style: str) -> Image.Image:
-        """The RGBA tile of an object in a style. Raises ``KeyError`` naming what exists."""
-        if style not in self.styles:
-            raise KeyError(f"no style {style!r}; the world has {', '.join(self.styles)}")
-        return Image.fromarray(self.tiles[self.kind(name).row, self.styles.index(style)])
+    styles = STYLES
+
+    def icon(self, name: str, style: str, hand: str = TRAINING_HAND) -> Image.Image:
+        """The RGBA tile of an object in a style, after a hand's drawing. Raises ``KeyError`` naming what exists."""
+        if hand not in self.hands:
+            raise KeyError(f"no hand {hand!r}; the world has {', '.join(self.hands)}")
+        if style in self.hands:
+            raise KeyError(
+                f"{style!r} is a hand, no longer a style: pass it as hand; the world has the styles {', '.join(STYLES)}"
+            )
+        return _styled(self.kind(name).row, self.hands.index(hand), style)
 
     def kind(self, word: str) -> ObjectKind:
         """The kind that a name or synonym means. Raises ``KeyError`` when no kind has that word."""
@@ -66,13 +78,19 @@ class Atlas:
 def load_atlas() -> Atlas:
     """Read the shipped atlas (cached: it is read-only and some 17 MB once unpacked)."""
     world = json.loads(OBJECTS_FILE.read_text(encoding="utf-8"))
-    styles = tuple(world["styles"])
+    hands = tuple(world["hands"])
     kinds = tuple(
         ObjectKind(entry["name"], tuple(entry["synonyms"]), entry["split"], row)
         for row, entry in enumerate(world["objects"])
     )
     with Image.open(ATLAS_FILE) as sheet:
         pixels = np.asarray(sheet.convert("RGBA"))
-    tiles = pixels.reshape(len(kinds), TILE, len(styles), TILE, 4).swapaxes(1, 2).copy()
+    tiles = pixels.reshape(len(kinds), TILE, len(hands), TILE, 4).swapaxes(1, 2).copy()
     tiles.setflags(write=False)
-    return Atlas(kinds, styles, tiles)
+    return Atlas(kinds, hands, tiles)
+
+
+@lru_cache(maxsize=2048)
+def _styled(row: int, hand: int, style: str) -> Image.Image:
+    """A drawing in a style (kept: rendering costs more than pasting; never changed in place)."""
+    return render(Image.fromarray(load_atlas().tiles[row, hand]), style)

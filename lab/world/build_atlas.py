@@ -3,7 +3,7 @@
     npm i @iconify-json/noto @iconify-json/fluent-emoji-flat @iconify-json/twemoji
     python -m concept_atelier.lab.world.build_atlas node_modules
 
-The sheet has one row per object and one column per style, in the order of ``objects.json``.
+The sheet has one row per object and one column per hand, in the order of ``objects.json``.
 """
 
 import argparse
@@ -47,9 +47,7 @@ def rasterise(svg: str) -> Image.Image:
 def build(node_modules: Path) -> Image.Image:
     """The whole sheet."""
     world = json.loads(OBJECTS_FILE.read_text())
-    sets = [
-        json.loads((node_modules / style["package"] / "icons.json").read_text()) for style in world["styles"].values()
-    ]
+    sets = [json.loads((node_modules / hand["package"] / "icons.json").read_text()) for hand in world["hands"].values()]
     sheet = Image.new("RGBA", (TILE * len(sets), TILE * len(world["objects"])))
     for row, entry in enumerate(world["objects"]):
         for column, icon_set in enumerate(sets):

@@ -3,13 +3,13 @@
 import random
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from PIL import Image
 
-from .atlas import SPLITS, ObjectKind, load_atlas
+from .atlas import SPLITS, TRAINING_HAND, ObjectKind, load_atlas
 from .backgrounds import Background, paint, sample_background
 from .captions import Phrase, write_caption
 
@@ -22,8 +22,13 @@ TINTS: dict[str, tuple[int, int, int]] = {
     "pink": (250, 130, 180),
 }
 # Sides of objects as a share of the picture's shorter side, by how many there are.
-SIZES = {1: (0.40, 0.62), 2: (0.34, 0.56), 3: (0.30, 0.44), 4: (0.28, 0.40)}
+SIZES = {1: (0.45, 0.66), 2: (0.42, 0.58), 3: (0.36, 0.48), 4: (0.30, 0.42)}
+LARGE, SMALL = 0.54, 0.43
+# "flat" is drawn more often, so that words which no style goes with have a likely look.
+STYLE_WEIGHTS = {"flat": 0.4, "outline": 0.2, "neon": 0.2, "sketch": 0.2}
 DEVELOPMENT_SHARE, TEST_SHARE = 0.1, 0.1
+
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,12 @@ class SceneObject:
     """One object as placed.
 
     Attributes:
-        mask: (height, width) bool, exactly the pixels where it covers at least half.
+        mask: (height, width) bool, exactly the pixels where it covers at least half and nothing covers it.
         word: the name or synonym that the caption uses.
         colour: the tint's word, or None for the icon's own colours.
         box: (top, left, height, width) in pixels of the resized tile.
+        hand: whose drawing it is.
+        visible: share of its pixels that no later object covers, in 0..1.
     """
 
     name: str
@@ -42,17 +49,45 @@ class SceneObject:
     style: str
     colour: str | None
     mask: np.ndarray
-    box: tuple[int, int, int, int]
+    box: Box
+    hand: str = TRAINING_HAND
+    visible: float = 1.0
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The middle of its box, (down, across) as shares of the picture's sides."""
+        top, left, height, width = self.box
+        return (top + height / 2) / self.mask.shape[0], (left + width / 2) / self.mask.shape[1]
+
+    @property
+    def place(self) -> str:
+        """Where it stands: ``on the left``, ``at the top right``, ``in the middle``."""
+        return place_words(*self.middle)
+
+    @property
+    def size(self) -> str | None:
+        """``large`` or ``small`` by its box, None between."""
+        share = self.box[2] / min(self.mask.shape)
+        return "large" if share >= LARGE else "small" if share <= SMALL else None
 
 
 @dataclass(frozen=True)
 class Scene:
-    """``picture`` is (height, width, 3) uint8."""
+    """``picture`` is (height, width, 3) uint8. The answers of each object are its own (``style``, ``colour``,
+    ``place``); those of several together are asked here."""
 
     picture: np.ndarray
     caption: str
     objects: tuple[SceneObject, ...]
     background: Background
+
+    def count(self, name: str) -> int:
+        """How many objects of a kind it shows."""
+        return sum(thing.name == name for thing in self.objects)
+
+    def relation(self, first: int, second: int) -> str:
+        """How one object stands to another, by their numbers: ``left of``, ``right of``, ``above`` or ``below``."""
+        return relation_words(self.objects[first].middle, self.objects[second].middle)
 
 
 @dataclass(frozen=True)
@@ -69,7 +104,11 @@ class SceneSettings:
         sides: least and greatest side of an object as a share of the picture's shorter side; None takes ``SIZES``.
         unseen: draw objects of the split's own, which no model but the VAE has seen, instead of the training ones.
         touching: share of scenes whose objects touch one another, whatever the gap.
-        alike: share of scenes of several objects in which the last is another one of the first's kind.
+        alike: share of scenes of several objects in which the last is another one of the first's kind, or all are.
+        bound: share of scenes of several objects in which each has a colour of its own ("a red cat and a blue dog").
+        covered: share of scenes of several objects in which each after the first covers a part of the one before it.
+        complete: share of captions that say place, size, style and background; the others say little.
+        hands: whose drawings, one drawn at random for each scene.
     """
 
     size: tuple[int, int] = (128, 128)
@@ -82,6 +121,10 @@ class SceneSettings:
     unseen: bool = False
     touching: float = 0.0
     alike: float = 0.0
+    bound: float = 0.0
+    covered: float = 0.0
+    complete: float = 0.7
+    hands: tuple[str, ...] = (TRAINING_HAND,)
 
 
 def pair_split(a: str, b: str) -> str:
@@ -104,32 +147,112 @@ def sample_scene(split: str, seed: int, settings: SceneSettings | None = None) -
     rng = random.Random(f"{split}:{seed}")
     count = rng.choice(settings.counts)
     kinds = sample_kinds(rng, split, count, settings.unseen)
-    alike = count > 1 and chance(rng, settings.alike)
-    if alike:
-        kinds[-1] = kinds[0]
-    shared = rng.choice(load_atlas().styles)
+    if count > 1 and chance(rng, settings.alike):
+        kinds = [kinds[0]] * count if rng.random() < 0.4 else [*kinds[:-1], kinds[0]]
     mixed = rng.random() < 0.25
-    styles = [rng.choice(load_atlas().styles) if mixed else shared for _ in kinds]
-    colours = [rng.choice(list(TINTS)) if rng.random() < settings.tinted else None for _ in kinds]
-    words = [
-        rng.choice(kind.synonyms) if kind.synonyms and rng.random() < settings.synonyms else kind.name for kind in kinds
-    ]
-    if alike:
-        words[-1] = words[0]
+    styles = rng.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()), k=count if mixed else 1)
+    styles = styles if mixed else styles * count
+    colours = sample_colours(rng, kinds, settings)
     background = sample_background(rng, settings.patterned)
-    picture, objects = compose(rng, kinds, styles, colours, words, background, settings)
-    say_style = rng.random() < 0.6
-    phrases = [
-        Phrase(word, style if mixed and say_style else None, colour, again=alike and place == count - 1)
-        for place, (word, style, colour) in enumerate(zip(words, styles, colours, strict=True))
+    looks = [
+        Look(kind.name, style, colour, word)
+        for kind, style, colour, word in zip(
+            kinds, styles, colours, sample_words(rng, kinds, settings.synonyms), strict=True
+        )
     ]
-    caption = write_caption(
+    hand = rng.choice(settings.hands)
+    picture, objects = compose(rng, looks, background, settings, hand)
+    return Scene(picture, caption_of(rng, objects, background, settings.complete), objects, background)
+
+
+def sample_colours(rng: random.Random, kinds: Sequence[ObjectKind], settings: SceneSettings) -> list[str | None]:
+    """A tint or None for each object; like objects share theirs, and where colours are bound all others differ."""
+    if len(kinds) > 1 and chance(rng, settings.bound):
+        drawn: list[str | None] = list(rng.sample(list(TINTS), len(kinds)))
+    else:
+        drawn = [rng.choice(list(TINTS)) if rng.random() < settings.tinted else None for _ in kinds]
+    first = {kind.name: colour for kind, colour in reversed(list(zip(kinds, drawn, strict=True)))}
+    return [first[kind.name] for kind in kinds]
+
+
+def sample_words(rng: random.Random, kinds: Sequence[ObjectKind], synonyms: float) -> list[str]:
+    """What to call each object; like ones are called alike."""
+    words: dict[str, str] = {}
+    for kind in kinds:
+        if kind.name not in words:
+            by_synonym = kind.synonyms and rng.random() < synonyms
+            words[kind.name] = rng.choice(kind.synonyms) if by_synonym else kind.name
+    return [words[kind.name] for kind in kinds]
+
+
+def caption_again(rng: random.Random, scene: Scene, settings: SceneSettings) -> str:
+    """Another caption of a scene, with words drawn anew."""
+    words = sample_words(rng, [load_atlas().kind(thing.name) for thing in scene.objects], settings.synonyms)
+    objects = [replace(thing, word=word) for thing, word in zip(scene.objects, words, strict=True)]
+    return caption_of(rng, objects, scene.background, settings.complete)
+
+
+def caption_of(rng: random.Random, objects: Sequence[SceneObject], background: Background, complete: float) -> str:
+    """A caption: a complete one tells all that is known of a scene, a short one names its objects and now and then
+    the style or the background. Tints are always told."""
+    full = rng.random() < complete
+    shared = objects[0].style if len({thing.style for thing in objects}) == 1 else None
+    say_style = full or rng.random() < 0.45
+    say_place, say_size = full and rng.random() < 0.85, full and rng.random() < 0.85
+    relation = None
+    if len(objects) == 2 and say_place and rng.random() < 0.35:
+        relation, say_place = relation_words(objects[0].middle, objects[1].middle), False
+    phrases = [
+        Phrase(
+            thing.word,
+            thing.style if say_style and shared is None else None,
+            thing.colour,
+            again=any(thing.name == earlier.name for earlier in objects[:index]),
+            size=thing.size if say_size else None,
+            place=thing.place if say_place else None,
+        )
+        for index, thing in enumerate(objects)
+    ]
+    if relation is None and rng.random() < 0.6:
+        phrases = counted(phrases)
+    return write_caption(
         rng,
         phrases,
-        style=shared if say_style and not mixed else None,
-        background=background.words if rng.random() < 0.7 else None,
+        style=shared if say_style else None,
+        background=background.words if full or rng.random() < 0.4 else None,
+        relation=relation,
     )
-    return Scene(picture, caption, objects, background)
+
+
+def counted(phrases: Sequence[Phrase]) -> list[Phrase]:
+    """Like objects told together, by their number; what differs among them (size, place) is left out. Where their
+    styles differ, and where nothing is told twice, the phrases stay as they are."""
+    groups: dict[str, list[Phrase]] = {}
+    for phrase in phrases:
+        groups.setdefault(phrase.word, []).append(phrase)
+    if any(len({phrase.style for phrase in group}) > 1 for group in groups.values()):
+        return list(phrases)
+    return [
+        group[0] if len(group) == 1 else replace(group[0], number=len(group), size=None, place=None)
+        for group in groups.values()
+    ]
+
+
+def place_words(down: float, across: float) -> str:
+    """Where a point stands, given as shares of the sides."""
+    row = "top" if down < 0.4 else "bottom" if down > 0.6 else ""
+    column = "left" if across < 0.4 else "right" if across > 0.6 else ""
+    if row:
+        return f"at the {row} {column}".rstrip()
+    return f"on the {column}" if column else "in the middle"
+
+
+def relation_words(first: tuple[float, float], second: tuple[float, float]) -> str:
+    """How one point (down, across) stands to another, along the axis on which they lie further apart."""
+    down, across = second[0] - first[0], second[1] - first[1]
+    if abs(across) >= abs(down):
+        return "left of" if across > 0 else "right of"
+    return "above" if down > 0 else "below"
 
 
 def chance(rng: random.Random, share: float) -> bool:
@@ -152,41 +275,54 @@ def sample_kinds(rng: random.Random, split: str, count: int, unseen: bool) -> li
             return kinds
 
 
+@dataclass(frozen=True)
+class Look:
+    """What an object of a scene is to be: as in :class:`SceneObject`."""
+
+    name: str
+    style: str
+    colour: str | None
+    word: str
+
+
 def compose(
     rng: random.Random,
-    kinds: Sequence[ObjectKind],
-    styles: Sequence[str],
-    colours: Sequence[str | None],
-    words: Sequence[str],
+    looks: Sequence[Look],
     background: Background,
     settings: SceneSettings,
+    hand: str = TRAINING_HAND,
 ) -> tuple[np.ndarray, tuple[SceneObject, ...]]:
     """Paint the objects over the background; later ones cover earlier ones, and masks say so."""
     height, width = settings.size
-    icons = [
-        tint(load_atlas().icon(kind.name, style), colour)
-        for kind, style, colour in zip(kinds, styles, colours, strict=True)
-    ]
-    if len(icons) > 1 and chance(rng, settings.touching):
-        boxes = place_touching(rng, [np.asarray(icon)[..., 3] for icon in icons], settings)
-    else:
-        boxes = place(rng, len(kinds), settings)
+    icons = [tint(load_atlas().icon(look.name, look.style, hand), look.colour) for look in looks]
     canvas = Image.fromarray(paint(rng, background, height, width))
     masks: list[np.ndarray] = []
+    boxes = place_icons(rng, icons, settings)
     for original, (top, left, side, _) in zip(icons, boxes, strict=True):
         icon = original.resize((side, side), Image.Resampling.HAMMING)
         canvas.paste(icon, (left, top), icon)
         mask = np.zeros((height, width), dtype=bool)
         mask[top : top + side, left : left + side] = np.asarray(icon)[..., 3] >= 128
-        masks = [earlier & ~mask for earlier in masks] + [mask]
-    objects = tuple(
-        SceneObject(kind.name, word, style, colour, mask, box)
-        for kind, word, style, colour, mask, box in zip(kinds, words, styles, colours, masks, boxes, strict=True)
-    )
-    return np.asarray(canvas), objects
+        masks.append(mask)
+    objects = []
+    for index, (look, mask, box) in enumerate(zip(looks, masks, boxes, strict=True)):
+        free = mask & ~np.any([np.zeros_like(mask), *masks[index + 1 :]], axis=0)
+        visible = float(free.sum() / max(1, mask.sum()))
+        objects.append(SceneObject(look.name, look.word, look.style, look.colour, free, box, hand, visible))
+    return np.asarray(canvas), tuple(objects)
 
 
-def place(rng: random.Random, count: int, settings: SceneSettings) -> list[tuple[int, int, int, int]]:
+def place_icons(rng: random.Random, icons: Sequence[Image.Image], settings: SceneSettings) -> list[Box]:
+    """Boxes for the icons: apart, or where the settings' chances say so touching or covering one another."""
+    alphas = [np.asarray(icon)[..., 3] for icon in icons]
+    if len(icons) > 1 and chance(rng, settings.covered):
+        return place_covering(rng, alphas, settings)
+    if len(icons) > 1 and chance(rng, settings.touching):
+        return place_touching(rng, alphas, settings)
+    return place(rng, len(icons), settings)
+
+
+def place(rng: random.Random, count: int, settings: SceneSettings) -> list[Box]:
     """Boxes (top, left, side, side) inside the picture, at least the gap apart; sizes shrink when none fit."""
     height, width = settings.size
     short = min(height, width)
@@ -194,7 +330,7 @@ def place(rng: random.Random, count: int, settings: SceneSettings) -> list[tuple
     gap = round(settings.gap * short)
     for attempt in range(2000):
         shrink = 0.99 ** (attempt // 20)
-        boxes: list[tuple[int, int, int, int]] = []
+        boxes: list[Box] = []
         for _ in range(count):
             side = max(4, round(short * rng.uniform(low, high) * shrink))
             boxes.append((rng.randint(0, height - side), rng.randint(0, width - side), side, side))
@@ -203,9 +339,7 @@ def place(rng: random.Random, count: int, settings: SceneSettings) -> list[tuple
     raise ValueError(f"{count} objects do not fit into {height}x{width} pixels with a gap of {gap}")
 
 
-def place_touching(
-    rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings
-) -> list[tuple[int, int, int, int]]:
+def place_touching(rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings) -> list[Box]:
     """Boxes as of :func:`place`, each object after the first pushed from outside until it meets an earlier one.
 
     Args:
@@ -216,7 +350,7 @@ def place_touching(
     low, high = settings.sides or SIZES[min(len(alphas), max(SIZES))]
     for attempt in range(200):
         taken = np.zeros((height, width), dtype=bool)
-        boxes: list[tuple[int, int, int, int]] = []
+        boxes: list[Box] = []
         for alpha in alphas:
             side = max(4, round(short * rng.uniform(low, high) * 0.99**attempt))
             shape = np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.HAMMING)) >= 128
@@ -229,6 +363,40 @@ def place_touching(
         if len(boxes) == len(alphas):
             return boxes
     raise ValueError(f"{len(alphas)} touching objects do not fit into {height}x{width} pixels")
+
+
+def place_covering(
+    rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings, least: float = 0.15, most: float = 0.45
+) -> list[Box]:
+    """Boxes as of :func:`place`, each object after the first over a part of the one before it, so that the one
+    that loses most loses between ``least`` and ``most`` of its pixels.
+
+    Args:
+        alphas: (TILE, TILE) uint8 of each icon, from which its outline is known.
+    """
+    height, width = settings.size
+    short = min(height, width)
+    low, high = settings.sides or SIZES[min(len(alphas), max(SIZES))]
+    for attempt in range(2000):
+        shapes: list[np.ndarray] = []
+        boxes: list[Box] = []
+        for alpha in alphas:
+            side = max(4, round(short * rng.uniform(low, high) * 0.999**attempt))
+            top, left = rng.randint(0, height - side), rng.randint(0, width - side)
+            shape = np.zeros((height, width), dtype=bool)
+            small = np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.HAMMING)) >= 128
+            shape[top : top + side, left : left + side] = small
+            shapes.append(shape)
+            hidden = [
+                (earlier & np.any(shapes[number + 1 :], axis=0)).sum() / earlier.sum()
+                for number, earlier in enumerate(shapes[:-1])
+            ]
+            if hidden and not ((shapes[-2] & shape).any() and least <= max(hidden) <= most):
+                break
+            boxes.append((top, left, side, side))
+        if len(boxes) == len(alphas):
+            return boxes
+    raise ValueError(f"{len(alphas)} objects that cover one another do not fit into {height}x{width} pixels")
 
 
 def push(rng: random.Random, taken: np.ndarray, shape: np.ndarray, tries: int = 12) -> tuple[int, int] | None:
@@ -254,7 +422,7 @@ def push(rng: random.Random, taken: np.ndarray, shape: np.ndarray, tries: int = 
     return None
 
 
-def apart(a: tuple[int, int, int, int], b: tuple[int, int, int, int], gap: int) -> bool:
+def apart(a: Box, b: Box, gap: int) -> bool:
     """Whether two boxes are at least the gap apart, along some axis."""
     return (
         a[0] + a[2] + gap <= b[0] or b[0] + b[2] + gap <= a[0] or a[1] + a[3] + gap <= b[1] or b[1] + b[3] + gap <= a[1]

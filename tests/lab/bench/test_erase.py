@@ -111,7 +111,7 @@ def test_figures_are_means_over_cases_and_pairs_are_counted():
         "synonyms": [],
         "others": others,
     }
-    style = {"what": "style", "erased": "noto", "targets": [entry(True, False)], "synonyms": [], "others": []}
+    style = {"what": "style", "erased": "neon", "targets": [entry(True, False)], "synonyms": [], "others": []}
     summary = erase.figures([row, row, style], Request(3))
     means = {name: value and value["mean"] for name, value in summary.items() if name in erase.FIGURES}
     assert means["found_before"] == 1 and means["found_after"] == 0.5

@@ -21,7 +21,7 @@ from concept_atelier.lab.world.scene import SceneObject
 NOTHING = len(load_atlas().kinds)
 
 
-def thing(name, rows, columns, style="noto", colour=None):
+def thing(name, rows, columns, style="flat", colour=None):
     mask = np.zeros((32, 32), dtype=bool)
     mask[rows, columns] = True
     return SceneObject(name, name, style, colour, mask, (0, 0, 16, 16))
@@ -36,7 +36,7 @@ def test_cells_belong_to_what_covers_half_of_them_and_rims_to_nobody():
     thinner = label_cells((thing("cat", slice(0, 18), slice(0, 8)),), [False])
     assert thinner[0, :, 0].tolist() == [row, row, IGNORED, NOTHING]
     assert (labels[0, :, 1:] == NOTHING).all()
-    assert labels[1, 0, 0] == load_atlas().styles.index("noto") and labels[1, 3, 0] == IGNORED
+    assert labels[1, 0, 0] == load_atlas().styles.index("flat") and labels[1, 3, 0] == IGNORED
     assert labels[2, 0, 0] == colour_index("blue") == 1 + COLOURS.index("blue")
 
 

@@ -9,13 +9,15 @@ from concept_atelier.core.files import save_tensors
 from concept_atelier.lab.judge.judge import build_network, load_judge
 from concept_atelier.lab.model.image_tower import ContrastivePair, load_contrastive_pair
 from concept_atelier.lab.model.weights import (
-    BESIDE,
     FILES,
     MANTISSA_BITS,
-    RUN_FILES,
+    RUN_PARTS,
+    RUNS,
     load_lab_model,
+    pack,
     publish,
     rounded,
+    split,
     thin,
     with_mantissa,
 )
@@ -27,17 +29,18 @@ def runs(tmp_path, lab_modules):
     """Training runs that ended with random weights."""
     ends = {
         "vae": lab_modules.vae,
-        "text": lab_modules.text_encoder,
         "unet": lab_modules.unet,
+        "text_encoder": lab_modules.text_encoder,
         "judge": build_network(),
     }
-    for run, module in ends.items():
-        save_tensors(tmp_path / "runs" / run / RUN_FILES[run], module.state_dict())
+    states = {part: module.state_dict() for part, module in ends.items()}
+    states["image_tower"] = ContrastivePair(text=lab_modules.text_encoder).tower_state()
+    for part, state in states.items():
+        save_tensors(tmp_path / "runs" / RUN_PARTS[part], state)
+    for run in RUNS:
         curve = [{"samples": i, "loss": 1.0} for i in range(500)] + [{"samples": 500, "psnr": 20.0}]
         log = {"settings": {"seed": 0, "model": lab_modules.vae.config}, "curve": curve}
         (tmp_path / "runs" / run / "log.json").write_text(json.dumps(log))
-    pair = ContrastivePair(text=lab_modules.text_encoder)
-    save_tensors(tmp_path / "runs/text" / BESIDE["text"][0], pair.tower_state())
     names = [kind.name for kind in load_atlas().kinds]
     (tmp_path / "runs/judge/config.json").write_text(json.dumps({"names": names, "threshold": 0.4}))
     return tmp_path / "runs"
@@ -73,7 +76,7 @@ def test_the_image_tower_is_published_with_its_projection(runs, tmp_path):
     assert vectors.shape == (2, 192) and torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     assert not any(weight.requires_grad for weight in pair.parameters())
     (tmp_path / "model/image_tower/model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="lab train text"):
+    with pytest.raises(FileNotFoundError, match="lab train tower"):
         load_contrastive_pair(tmp_path / "model")
 
 
@@ -88,13 +91,13 @@ def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path
     publish(runs, tmp_path / "model")
     record = json.loads((tmp_path / "model/training.json").read_text())
     assert record["unet"]["remarks"] == "batches of 8 at first" and "remarks" not in record["vae"]
-    assert record.keys() == {"vae", "text", "unet", "judge"}
+    assert record.keys() == {"vae", "unet", "tower", "judge"}
     assert record["unet"]["curve"][-1] == {"samples": 500, "psnr": 20.0}
     assert len(record["unet"]["curve"]) < 70
 
 
 @pytest.mark.parametrize(
-    "missing", ["vae/vae.safetensors", "text/log.json", "unet/unet.safetensors", "judge/config.json"]
+    "missing", ["vae/vae.safetensors", "tower/log.json", "unet/unet.safetensors", "judge/config.json"]
 )
 def test_a_run_without_its_end_is_named_and_nothing_is_published(runs, tmp_path, missing):
     (runs / missing).unlink()
@@ -118,6 +121,26 @@ def test_a_part_that_was_cut_short_is_refused(runs, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cut short"):
         load_lab_model(tmp_path / "model")
+
+
+def test_what_is_packed_into_small_files_is_published_the_same(runs, tmp_path):
+    pack(runs, tmp_path / "packed", limit=4 << 20)
+    files = list((tmp_path / "packed").rglob("*.safetensors"))
+    assert len(files) >= 10
+    publish(runs, tmp_path / "whole")
+    publish(tmp_path / "packed", tmp_path / "model")
+    for name in (*FILES.values(), "judge/judge.safetensors", "image_tower/model.safetensors", "training.json"):
+        assert (tmp_path / "model" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    lost = next(path for path in files if path.name.startswith("unet-00002"))
+    lost.unlink()
+    with pytest.raises(FileNotFoundError, match=f"the unet is not trained: .*{lost.name}"):
+        publish(tmp_path / "packed", tmp_path / "again")
+
+
+def test_groups_stay_below_the_limit_and_lose_nothing():
+    state = {str(i): torch.zeros(size) for i, size in enumerate((10, 20, 100, 5, 5))}
+    groups = split(state, limit=130)
+    assert [list(group) for group in groups] == [["0", "1"], ["2"], ["3", "4"]]
 
 
 def test_a_short_curve_is_kept_whole():

@@ -9,7 +9,8 @@ import torch
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host.saving import save_json
 from concept_atelier.lab.judge.judge import build_network
-from concept_atelier.lab.judge.scenes import JudgedSettings
+from concept_atelier.lab.judge.network import JudgeNet
+from concept_atelier.lab.judge.scenes import COLOURS, JudgedSettings
 from concept_atelier.lab.model.weights import JUDGE_CONFIG, JUDGE_FILE
 from concept_atelier.lab.train.judge import (
     JudgedPool,
@@ -51,7 +52,7 @@ def test_a_judge_of_a_smaller_world_is_taken_over_with_its_rows_in_place(tmp_pat
     names = [kind.name for kind in load_atlas().kinds]
     small = build_network(names[:-2])
     save_tensors(tmp_path / JUDGE_FILE, small.state_dict())
-    save_json(tmp_path / JUDGE_CONFIG, {"names": names[:-2]})
+    save_json(tmp_path / JUDGE_CONFIG, {"names": names[:-2], "styles": load_atlas().styles})
     large = build_network()
     fresh = large.heads.weight.detach().clone()
     large.load_state_dict(known_to(large, tmp_path))
@@ -63,6 +64,23 @@ def test_a_judge_of_a_smaller_world_is_taken_over_with_its_rows_in_place(tmp_pat
     torch.testing.assert_close(after.styles, before.styles)
     torch.testing.assert_close(after.colours, before.colours)
     assert torch.equal(large.heads.weight[len(names) - 2 : len(names)], fresh[len(names) - 2 : len(names)])
+
+
+def test_a_judge_of_other_styles_is_taken_over_without_them(tmp_path):
+    names = [kind.name for kind in load_atlas().kinds]
+    old = JudgeNet(len(names), 3, len(COLOURS))
+    save_tensors(tmp_path / JUDGE_FILE, old.state_dict())
+    save_json(tmp_path / JUDGE_CONFIG, {"names": names})
+    new = build_network()
+    fresh = new.heads.weight.detach().clone()
+    new.load_state_dict(known_to(new, tmp_path))
+    pictures = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before, after = old(pictures), new(pictures)
+    torch.testing.assert_close(after.objects, before.objects)
+    torch.testing.assert_close(after.colours, before.colours)
+    styles = slice(len(names) + 1, len(names) + 1 + len(load_atlas().styles))
+    assert torch.equal(new.heads.weight[styles], fresh[styles])
 
 
 def test_every_second_scene_has_been_through_the_autoencoder(pool, lab_modules):

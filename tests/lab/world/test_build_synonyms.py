@@ -36,10 +36,10 @@ def test_senses_take_turns_and_no_word_is_used_twice():
 
 
 def test_the_world_is_written_with_its_synonyms(wordnet, tmp_path):
-    world = {"styles": {"noto": {"title": "x"}}, "objects": [{"name": "cat", "senses": ["kitty#2", "kitten#1"]}]}
+    world = {"hands": {"noto": {"title": "x"}}, "objects": [{"name": "cat", "senses": ["kitty#2", "kitten#1"]}]}
     write_world(with_synonyms(world, wordnet), tmp_path / "objects.json")
     again = json.loads((tmp_path / "objects.json").read_text())
-    assert again["styles"] == world["styles"]
+    assert again["hands"] == world["hands"]
     assert again["objects"] == [{"name": "cat", "senses": ["kitty#2", "kitten#1"], "synonyms": ["kitty", "kitten"]}]
 
 

@@ -1,0 +1,82 @@
+"""Train every part of the lab in a given time, one after the other, unattended: for whoever has a GPU."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..model.weights import pack
+from .judge import JudgeSettings, train_judge
+from .machine import Machine
+from .tower import TowerSettings, train_tower
+from .unet import UnetInputs, UnetSettings, train_unet
+from .vae import VaeSettings, train_vae
+
+log = logging.getLogger("concept_atelier.lab")
+
+SHARES = {"vae": 0.08, "unet": 0.7, "tower": 0.05, "judge": 0.17}
+"""Of the time, how much each part gets, drawing its scenes included."""
+
+LARGE = 16
+"""Batches on an accelerator, as a multiple of those on two CPU cores."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of every part, and how the time is shared out."""
+
+    vae: VaeSettings = field(default_factory=VaeSettings)
+    unet: UnetSettings = field(default_factory=UnetSettings)
+    tower: TowerSettings = field(default_factory=TowerSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+
+
+def recipe_for(device: str) -> Recipe:
+    """On a CPU the recipe as it is; on an accelerator larger batches with larger rates (about the root of the batch's
+    growth), bfloat16, and no end but the time's."""
+    if device == "cpu":
+        return Recipe()
+    mixture = tuple(
+        (replace(pool, batch=LARGE * pool.batch, count=6 * pool.count), share) for pool, share in UnetSettings().mixture
+    )
+    unet = UnetSettings(
+        mixture=mixture,
+        samples=10**9,
+        learning_rate=1e-3,
+        averages=(0.999, 0.9995),
+        bfloat16=True,
+        note_every=200,
+        save_every=500_000,
+        sheet_every=2_000_000,
+    )
+    scenes = tuple(replace(kind, batch=4 * kind.batch, pool=2 * kind.pool) for kind in JudgeSettings().scenes)
+    return Recipe(
+        VaeSettings(samples=10**9, batch=256, learning_rate=2e-3, pool=48_000, save_every=500_000),
+        unet,
+        TowerSettings(samples=10**9, batch=512, pool=32_000, save_every=500_000),
+        JudgeSettings(samples=10**9, scenes=scenes, learning_rate=3e-3, save_every=500_000),
+    )
+
+
+def train_everything(
+    runs: Path, minutes: float, machine: Machine, start: Path | None = None, recipe: Recipe | None = None
+) -> None:
+    """Train autoencoder, denoiser with text encoder, image tower and judge in so many minutes altogether.
+
+    Every part is a run of its own under ``runs`` that goes on where it stopped; what ends each lies in
+    ``packed`` in 16 bits, in files below 16 MiB, which ``lab publish --runs`` reads.
+
+    Args:
+        start: model folder whose weights the parts begin with; None begins at random ones.
+    """
+    recipe = recipe or recipe_for(machine.device)
+    times = {part: share * minutes for part, share in recipe.shares.items()}
+    train_vae(runs / "vae", replace(recipe.vae, minutes=times["vae"]), start, machine)
+    vae = runs / "vae/vae.safetensors"
+    train_unet(runs / "unet", UnetInputs(vae, start, machine), replace(recipe.unet, minutes=times["unet"]))
+    text = runs / "unet/text_encoder.safetensors"
+    train_tower(runs / "tower", text, replace(recipe.tower, minutes=times["tower"]), machine)
+    train_judge(runs / "judge", vae, replace(recipe.judge, minutes=times["judge"]), start, machine)
+    pack(runs, runs / "packed")
+    log.info("done: publish with `python -m concept_atelier lab publish --runs %s`", runs / "packed")
