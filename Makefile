@@ -1,5 +1,6 @@
 # make demo   the three workflows on the lab model, and a contact sheet of what came out
 # make test   ruff, mypy, pytest (a process a core, up to four, each with one thread)
+# make bench  every figure of the docs anew, in the background; goes on where it was stopped (some eight hours)
 # make test-comfyui   with COMFYUI_PATH=...: a server, every workflow over HTTP, the page in a headless Chromium
 # All make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
 # pip configuration. Nothing is downloaded once .venv is there.
@@ -10,10 +11,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test test-comfyui lint types check clean
+.PHONY: demo bench test test-comfyui lint types check clean
 
 demo: $(READY)
 	$(BIN)/python -m concept_atelier demo --out output/demo
+
+bench: $(READY)
+	OMP_NUM_THREADS=1 nice -n 5 $(BIN)/python -m concept_atelier bench all
 
 test: $(READY) lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

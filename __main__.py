@@ -23,6 +23,7 @@ BENCHES = {
     "learn": ("how well learnt tokens redraw what they stand for", "lab.bench.learn"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "lab.bench.erase"),
     "ranking": ("learning methods beside one another, and what their papers claim", "lab.bench.ranking"),
+    "all": ("every bench whose figures stand in the docs, one after the other", "lab.bench.everything"),
     "cost": ("what nodes cost in time and memory beside the plain model", "lab.bench.cost.command"),
 }
 

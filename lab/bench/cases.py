@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ class Case:
         masks: (M, H, W) bool, disjoint.
         names: what the objects are.
         background: ``plain`` or ``patterned``.
+        caption: the scene's own.
     """
 
     seed: int
@@ -33,6 +35,7 @@ class Case:
     masks: Tensor
     names: tuple[str, ...]
     background: str
+    caption: str = ""
 
 
 def make_case(
@@ -41,10 +44,12 @@ def make_case(
     seed: int,
     size: tuple[int, int],
     unseen: bool,
-    touching: bool = False,
-    alike: bool = False,
+    **changes: Any,
 ) -> Case:
     """The index-th case of a run: 1 to 4 objects in turn, four on plain backgrounds and four on patterned ones.
+
+    Args:
+        changes: of the scene's settings.
 
     Raises:
         ValueError: for a split that does not exist, or unseen objects of the training split.
@@ -54,8 +59,7 @@ def make_case(
         counts=(COUNTS[index % len(COUNTS)],),
         patterned=float(index // len(COUNTS) % 2),
         unseen=unseen,
-        touching=float(touching),
-        alike=float(alike),
+        **changes,
     )
     own_seed = seed * SEEDS_PER_RUN + index
     return case_of(sample_scene(split, own_seed, settings), own_seed)
@@ -75,4 +79,5 @@ def case_of(scene: Scene, seed: int) -> Case:
     """A scene as a case."""
     picture = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255
     masks = torch.from_numpy(np.stack([thing.mask for thing in scene.objects]))
-    return Case(seed, picture, masks, tuple(thing.name for thing in scene.objects), scene.background.kind)
+    names = tuple(thing.name for thing in scene.objects)
+    return Case(seed, picture, masks, names, scene.background.kind, scene.caption)
