@@ -60,9 +60,13 @@ def data_card() -> str:
             f"{', '.join(atlas.styles)}: made by code (`lab/world/styles.py`) from the icons, so that a person tells "
             "them apart at 48 pixels. *flat* is a few plain colours, *outline* pale fills within dark contours, *neon* "
             "bright contours around a dark body, *sketch* grey hatching. The three icon sets are *hands*: the denoiser "
-            f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the others' are kept to test on.",
+            f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the others' are kept to test on. "
+            "(The weights that ship began with weights of an earlier world that had seen all three, and the spare "
+            "objects: see the model card.)",
             "## Splits",
             table([["split", "objects", "with synonyms", "which"], *rows]),
+            f"The remaining {len(atlas.kinds) - sum(int(row[1]) for row in rows)} are *spare*: they stand in no scene, "
+            "because at 16x16 cells they are easily taken for others.",
             "By object: those of *development* and *test* are drawn for no denoiser and no text encoder; the "
             "autoencoder and the judge may see them. By pair: of the "
             f"{sum(pairs.values())} pairs of training objects, {pairs['development']} are kept for development scenes "
