@@ -29,7 +29,7 @@ from .bench.drawing import draw
 from .bench.learn import true_concepts
 from .cards import curves, data_card, model_card
 from .model.handles import load_handles
-from .results import results
+from .results import with_results
 from .train.unet import PROMPTS
 from .world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from .world.scene import SceneSettings, sample_scene
@@ -72,12 +72,12 @@ def write_page(folder: Path = DOCS, sections: Sequence[Callable[[Page], None]] |
 
 
 def write_cards(folder: Path = DOCS) -> None:
-    """``data-card.md``, ``model-card.md`` and the picture of the latter, and ``results.md``."""
+    """``data-card.md``, ``model-card.md`` and the picture of the latter, and the lab's parts of ``results.md``."""
     with atomic_write(folder / "lab/curves.jpg") as temporary:
         Image.fromarray(sheet([torch.cat(curves())])).save(temporary, "JPEG", quality=88, optimize=True)
     write_text(folder / "data-card.md", data_card() + "\n")
     write_text(folder / "model-card.md", model_card() + "\n")
-    write_text(folder / "results.md", results() + "\n")
+    write_text(folder / "results.md", with_results((DOCS / "results.md").read_text(encoding="utf-8")))
 
 
 def write_text(path: Path, text: str) -> Path:

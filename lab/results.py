@@ -1,6 +1,7 @@
-"""``docs/results.md``: each aim of the lab beside what was found, with the command, from the files of the benches.
+"""The parts of ``docs/results.md`` that are about the lab model, written from the files of the benches.
 
-``python -m concept_atelier lab page`` writes it beside the cards. A file that is not there is said to be missing.
+``python -m concept_atelier lab page`` writes them between two marks each: every aim beside what was found, with the
+command. A file that is not there is said to be missing.
 """
 
 import json
@@ -23,19 +24,19 @@ LOCALISED = {
 """File of ``bench localize`` to what is special in it."""
 
 
-def results(folder: Path = FOLDER) -> str:
-    """The page, as Markdown."""
-    return "\n\n".join(
-        [
-            "# Results: each aim beside what was found",
-            "Written by `python -m concept_atelier lab page` from the files in `bench/`, test split; means and 95 % "
-            "intervals over cases. `python -m concept_atelier bench all` (`make bench`) measures everything anew.",
-            "## Is the lab model good enough?",
-            lab_table(folder),
-            "## Taking pictures apart",
-            localised_table(folder),
-        ]
-    )
+def with_results(page: str, folder: Path = FOLDER) -> str:
+    """The page with its marked parts written anew.
+
+    Raises:
+        ValueError: for a page that lacks a mark, naming it.
+    """
+    for name, write in PARTS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        if begin not in page or end not in page:
+            raise ValueError(f"the page of results needs the marks {begin} and {end}")
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n{write(folder)}\n{end}{rest.split(end, 1)[1]}"
+    return page
 
 
 def lab_table(folder: Path) -> str:
@@ -43,7 +44,7 @@ def lab_table(folder: Path) -> str:
     found = read(folder / "lab.json")
     if found is None:
         return missing("lab.json")
-    rows = [["", "aim", "found", ""]]
+    rows = [["figure", "aim", "found", "reached"]]
     for name, (said, aim) in FIGURES.items():
         value = found["summary"][name]
         rows.append([said, "" if aim is None else f"{aim:g}", with_interval(value), verdict(value["mean"], aim)])
@@ -69,7 +70,7 @@ def localised_table(folder: Path) -> str:
 
 def verdict(value: float, aim: float | None) -> str:
     """Whether an aim is reached."""
-    return "" if aim is None else "reached" if value >= aim else "not reached"
+    return "" if aim is None else "yes" if value >= aim else "no"
 
 
 def command(found: Mapping[str, Any], name: str) -> str:
@@ -89,3 +90,7 @@ def read(path: Path) -> dict[str, Any] | None:
 def missing(name: str) -> str:
     """What is said of a file that is not there."""
     return f"Not measured with these weights yet: `bench {queue()[name]}`."
+
+
+PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table}
+"""Marked part of the page to what writes it."""

@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from concept_atelier.lab.bench.lab import FIGURES
-from concept_atelier.lab.results import lab_table, localised_table, results, verdict
+from concept_atelier.lab.results import PARTS, lab_table, localised_table, verdict, with_results
 
 
 def value(mean):
@@ -18,17 +20,22 @@ def write_lab(folder, mean):
 def test_every_aim_stands_beside_what_was_found(tmp_path):
     write_lab(tmp_path, 0.85)
     lines = {line.split("|")[1].strip(): line for line in lab_table(tmp_path).splitlines() if line.startswith("|")}
-    assert "27.400 [27.39 27.41] | reached" in lines["autoencoder, dB"]
-    assert "0.95 | 0.850 [0.84 0.86] | not reached" in lines["one object: exactly that"]
-    assert "0.8 | 0.850 [0.84 0.86] | reached" in lines["two objects: exactly those"]
-    assert "0.100 | not reached" in lines["a synonym's distance from its name"]
+    assert "27.400 [27.39 27.41] | yes" in lines["autoencoder, dB"]
+    assert "0.95 | 0.850 [0.84 0.86] | no" in lines["one object: exactly that"]
+    assert "0.8 | 0.850 [0.84 0.86] | yes" in lines["two objects: exactly those"]
+    assert "0.100 | no" in lines["a synonym's distance from its name"]
     assert "--cases 64" in lab_table(tmp_path)  # as many as were measured
 
 
-def test_what_was_not_measured_is_said_with_its_command(tmp_path):
-    page = results(tmp_path)
-    assert "Not measured with these weights yet: `bench lab --split test" in page
-    assert "not measured |  | `bench localize --split test --cases 32 --hand noto`" in page
+def test_marked_parts_are_written_anew_and_the_rest_stays(tmp_path):
+    page = "# Results\n" + "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\nmine\n" for name in PARTS)
+    written = with_results(page, tmp_path)
+    assert "Not measured with these weights yet: `bench lab --split test" in written
+    assert "not measured |  | `bench localize --split test --cases 32 --hand noto`" in written
+    assert "old" not in written and written.count("mine") == len(PARTS) and written.startswith("# Results\n")
+    assert with_results(written, tmp_path) == written
+    with pytest.raises(ValueError, match="needs the marks <!-- lab model -->"):
+        with_results("# Results", tmp_path)
 
 
 def test_localisation_on_other_hands_is_shown(tmp_path):
@@ -39,4 +46,4 @@ def test_localisation_on_other_hands_is_shown(tmp_path):
 
 
 def test_an_aim_is_reached_at_its_value():
-    assert [verdict(0.9, 0.9), verdict(0.89, 0.9), verdict(0.1, None)] == ["reached", "not reached", ""]
+    assert [verdict(0.9, 0.9), verdict(0.89, 0.9), verdict(0.1, None)] == ["yes", "no", ""]
