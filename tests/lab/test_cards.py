@@ -13,7 +13,7 @@ def test_the_data_card_counts_and_names_every_object_and_set():
         kinds = load_atlas().of_split(split)
         assert f"| {split} | {len(kinds)} |" in text
         assert all(kind.name in text for kind in kinds)
-    for entry in world["styles"].values():
+    for entry in world["hands"].values():
         assert entry["license"] in text and entry["version"] in text and entry["source"] in text
 
 

@@ -23,11 +23,11 @@ def test_the_page_names_pictures_that_are_there(tmp_path):
     path = write_page(tmp_path, [show_world])
     text = path.read_text()
     named = re.findall(r"\]\((lab/\w+\.jpg)\)", text)
-    assert named == ["lab/objects.jpg", "lab/scenes.jpg"]
+    assert named == ["lab/objects.jpg", "lab/styles.jpg", "lab/scenes.jpg"]
     for name in named:
         assert Image.open(tmp_path / name).width > 200
     assert "Their captions: “" in text
-    assert {file.name for file in (tmp_path / "lab").iterdir()} == {"objects.jpg", "scenes.jpg"}
+    assert {file.name for file in (tmp_path / "lab").iterdir()} == {"objects.jpg", "styles.jpg", "scenes.jpg"}
 
 
 def test_the_models_parts_of_the_page(tmp_path, untrained, monkeypatch):
