@@ -18,6 +18,7 @@ from ..judge.judge import Judge, Reading, load_judge, permuted
 from ..judge.scenes import COLOURS, colour_index
 from ..train.vae import psnr
 from ..world.atlas import ObjectKind, load_atlas
+from ..world.backgrounds import COLOURS as GROUNDS
 from ..world.captions import Phrase, write_caption
 from ..world.scene import SceneSettings, place_words, relation_words, sample_kinds, sample_scene
 from .cases import SEEDS_PER_RUN, case_of
@@ -52,7 +53,8 @@ RELATIONS = ("left of", "right of", "above", "below")
 @dataclass(frozen=True)
 class Question:
     """A prompt and what its picture must show: ``kinds``, and where it is asked for the style of the first, the colours
-    of all, the place of the first, how the first stands to the second, and how many there are of the first."""
+    of all, the place of the first, how the first stands to the second, and how many there are of the first.
+    ``setting``: a style and a ground that the prompt tells besides, and nobody judges."""
 
     figure: str
     prompt: str
@@ -62,6 +64,7 @@ class Question:
     place: str | None = None
     relation: str | None = None
     number: int | None = None
+    setting: tuple[str | None, str | None] = (None, None)
 
 
 def ask(split: str, seed: int, index: int) -> list[list[Question]]:
@@ -88,11 +91,13 @@ def ask(split: str, seed: int, index: int) -> list[list[Question]]:
         question(rng, "style", [kind], style=atlas.styles[index % len(atlas.styles)]),
         question(rng, "colour", [kind], colours=(COLOURS[index % len(COLOURS)],)),
     ]
+    # Places and numbers are asked for as complete captions tell them, with style and ground.
+    setting = {"setting": ("flat", rng.choice(list(GROUNDS)))}
     third = [
         question(rng, "bound", pair, colours=tuple(rng.sample(COLOURS, 2))),
-        question(rng, "place", [kind], place=SIDES[index % len(SIDES)]),
-        question(rng, "relation", pair, relation=RELATIONS[index % len(RELATIONS)]),
-        question(rng, "count", [kind], number=2 + index % 2),
+        question(rng, "place", [kind], place=SIDES[index % len(SIDES)], **setting),
+        question(rng, "relation", pair, relation=RELATIONS[index % len(RELATIONS)], **setting),
+        question(rng, "count", [kind], number=2 + index % 2, **setting),
     ]
     return [first, second, third]
 
@@ -104,7 +109,9 @@ def question(rng: random.Random, figure: str, kinds: Sequence[ObjectKind], **ask
         Phrase(kind.name, colour=colour, place=wanted.place, number=wanted.number or 1)
         for kind, colour in zip_longest(kinds, wanted.colours)
     ]
-    return replace(wanted, prompt=write_caption(rng, phrases, style=wanted.style, relation=wanted.relation))
+    style, ground = wanted.setting
+    caption = write_caption(rng, phrases, style=wanted.style or style, background=ground, relation=wanted.relation)
+    return replace(wanted, prompt=caption)
 
 
 def prepare(request: Request) -> tuple[Backbone, Judge]:

@@ -50,8 +50,11 @@ class Reading:
         return _averaged(self.colours, self.objects[:, kind])
 
     def middle_of(self, kind: int) -> Tensor:
-        """(B, 2): the middle of where the kind is seen, (down, across) as shares of the picture's sides."""
+        """(B, 2): the middle of the cells on which the kind is likeliest, (down, across) as shares of the picture's
+        sides; of all cells, weighted, where it is likeliest nowhere."""
         seen = self.objects[:, kind]
+        likeliest = (self.objects.argmax(1) == kind).to(seen)
+        seen = torch.where(likeliest.any(2).any(1)[:, None, None], likeliest, seen)
         height, width = seen.shape[1:]
         down = (torch.arange(height, device=seen.device) + 0.5) / height
         across = (torch.arange(width, device=seen.device) + 0.5) / width

@@ -36,7 +36,7 @@ def test_every_figure_is_asked_for_and_prompts_name_what_they_ask():
             assert f"{question.kinds[0].name} {question.place}" in question.prompt
         if question.relation:
             first, second = question.kinds
-            assert f"{first.name} {question.relation} a" in question.prompt and question.prompt.endswith(second.name)
+            assert f"{first.name} {question.relation} a" in question.prompt and f" {second.name} in " in question.prompt
         if question.number:
             assert f"{NUMBERS[question.number]} {plural(question.kinds[0].name)}" in question.prompt
     drawn = {question.figure for question in questions()}
