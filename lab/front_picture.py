@@ -18,8 +18,7 @@ from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Selection
 from ..core.attribute.heatmap import normalise, word_heatmaps
 from ..core.backbone import Backbone, Placeholders
-from ..core.erase.methods.uce import PRESETS as ERASING
-from ..core.erase.methods.uce import erase
+from ..core.erase.methods.uce import METHOD as ERASING
 from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from ..host.adapters import backbone_of, with_erasure
@@ -117,7 +116,7 @@ def words_row(studio: Studio) -> list[Cell]:
 def erasing_row(studio: Studio) -> list[Cell]:
     """A concept before and after it is erased, same seed, and a neighbour afterwards."""
     model, clip, vae = load_handles()
-    edit = erase(studio.backbone, [ERASED], settings=ERASING["small_model"])
+    edit = ERASING.erase(studio.backbone, [ERASED], settings=ERASING.preset("small_model"))
     without = Studio(backbone_of(with_erasure(model, edit), clip, vae), studio.judge)
     seed, before = studio.best(f"a photo of a {ERASED}", [ERASED])
     after = pil(draw(without.backbone, [f"a photo of a {ERASED}"], seed)[0])

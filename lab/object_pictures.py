@@ -17,7 +17,7 @@ OBJECTS = (
     "rocket",
     "umbrella",
     "robot",
-    "pineapple",
+    "strawberry",
     "bell",
 )
 OBJECT_SIDE, OBJECT_STYLE, OBJECT_HAND = 64, "flat", "twemoji"

@@ -41,7 +41,7 @@ def trained():
     from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
     settings = SceneSettings(counts=(2,), tinted=0.0, patterned=0.0)
-    return load_backbone(), case_of(sample_scene("development", 12, settings), 12)
+    return load_backbone(), case_of(sample_scene("development", 19, settings), 19)
 
 
 def test_named_objects_are_found_in_a_scene(trained):
