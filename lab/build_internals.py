@@ -54,9 +54,9 @@ parameters and not return values, and because the pack puts its method on an obj
 
 ## What changes a picture
 
-A picture stays bit-identical while Capture Attention records, also behind the stock nodes that change a MODEL
-(more than 60 were tried on 0.33.0, with the lab model: FreeU, HyperTile, ToMe, PAG, SAG, EasyCache and others). The
-exception is TorchCompileModel: it compiles another graph while attention is recorded, so that the last digits differ.
+A picture stays bit-identical while Capture Attention records, also behind the stock nodes that change a MODEL (FreeU,
+HyperTile, ToMe, PAG, SAG, EasyCache and others: more than 60 were tried on 0.33.0 with the lab model). The exception is
+TorchCompileModel: it compiles another graph while attention is recorded, so that the last digits differ.
 
 ## The items
 """
