@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...host.fan_out import in_process
+from ...host.workflow.fan_out import in_process
 from ..judge.judge import FOLDER as JUDGE
 from ..model.weights import WEIGHTS
 
