@@ -42,7 +42,7 @@ from .gradients import (
 from .names import attention_keys
 from .noise import NoiseLevels
 from .parts import check_part, model_family, text_family
-from .sites import SiteKey, preferred_attention, site_table
+from .sites import Preference, SiteKey, preferred_attention, site_table
 from .taps import OVERRIDE, listened
 from .text import tokenized
 from .weights import attention_weights, key_value_weights
@@ -189,7 +189,7 @@ class ComfyBackbone:
         return NoiseLevels(self.model.get_model_object("model_sampling"))
 
     @cached_property
-    def _preferred(self) -> Mapping[SiteKey, Any]:
+    def _preferred(self) -> Mapping[SiteKey, Preference]:
         return preferred_attention(self.model.get_model_object("diffusion_model"))
 
     def _sites(self) -> Sites:
