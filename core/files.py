@@ -103,13 +103,17 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
     that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full changes are
     written as ``.diff``, which ComfyUI loads and diffusers does not.
 
-    Raises ``ValueError`` for an erasure that also changes text encoders or guards sampling, which a LoRA cannot hold.
+    Raises ``ValueError`` for an erasure that also changes text encoders or guards sampling, which a LoRA cannot hold,
+    that changes nothing, or that is not finite.
     """
     if erasure.text or erasure.guards:
         raise ValueError(
             "a LoRA file cannot hold all of this erasure: it also changes the text encoder or the sampling"
         )
+    if not erasure.factors:
+        raise ValueError("this erasure changes no weight, so there is no LoRA to save")
     tensors = _kohya(erasure.factors, erasure.strength, dtype)
+    _check_finite(tensors, "the erasure's change")
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
 
@@ -189,6 +193,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not tensors:
         raise ValueError(f"{named} holds no tensors, so there is nothing to apply: save or download it again")
     return tensors, metadata
+
+
+def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+    broken = next((key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
+    if broken is not None:
+        raise ValueError(f"{what} is not finite (NaN or infinite, in {plain(broken)}); make it anew")
 
 
 def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:

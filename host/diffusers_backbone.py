@@ -87,7 +87,7 @@ class DiffusersBackbone:
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         check_interrupt()
-        picture = crop_to_multiple(image, self.vae.latent_downscale)
+        picture = crop_to_multiple(image.float(), self.vae.latent_downscale)
         return self.vae.vae.encode(picture * 2 - 1) * self.vae.scaling_factor
 
     @torch.no_grad()

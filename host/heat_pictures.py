@@ -10,6 +10,7 @@ from torch import Tensor
 from .drawing import heat_over
 from .images import from_pil, to_pil
 from .labels import write_line
+from .pictures import check_range
 
 PIXELS_PER_CELL = 8
 GREATEST_SHEET, GAP = 2048, 4
@@ -48,8 +49,7 @@ def _pictures(heat: Tensor, image: Tensor | None) -> Tensor:
         return torch.zeros(*heat.shape[1:], 3)
     if len(image) != heat.shape[1]:
         raise ValueError(f"{heat.shape[1]} latents were sampled, but {len(image)} pictures are connected")
-    if not torch.isfinite(image).all():
-        raise ValueError("the picture holds NaN or infinite values; the latent or the model it came from is broken")
+    check_range(image)
     return image
 
 

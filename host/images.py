@@ -21,12 +21,13 @@ from .saving import write_numbered
 
 
 def to_pil(picture: Tensor) -> Image.Image:
-    """Picture (H, W, 3) in 0..1, or mask (H, W), to an 8-bit PIL picture; values outside are clipped, as in ComfyUI.
+    """Picture (H, W, 1, 3 or 4) in 0..1, or mask (H, W), to an 8-bit PIL picture. Values outside are cut off.
 
     Raises ``ValueError`` for NaN or infinite values, which would be written as black.
     """
     if not torch.isfinite(picture).all():
         raise ValueError("the picture holds NaN or infinite values; the latent or the model it came from is broken")
+    picture = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
     return Image.fromarray((255.0 * picture.detach().float().cpu()).clamp(0, 255).to(torch.uint8).numpy())
 
 

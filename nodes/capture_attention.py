@@ -5,7 +5,7 @@ from typing import Any
 from ..core.attention.selection import Selection, timestep_span
 from ..host import captures
 from ..host.adapters import backbone_of, with_capture
-from ..host.schema import io, make_input, make_schema
+from ..host.schema import io
 from .sockets import CATEGORY, AttentionCapture
 
 STAGES = {"all": ("down", "mid", "up"), "down and up": ("down", "up"), "up": ("up",)}
@@ -16,7 +16,7 @@ class CaptureAttention(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierCaptureAttention",
             display_name="Capture Attention",
             category=f"{CATEGORY}/attribute",
@@ -29,8 +29,7 @@ class CaptureAttention(io.ComfyNode):
             search_aliases=["DAAM", "attention maps", "cross attention", "record attention"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled."),
-                make_input(
-                    io.Int.Input,
+                io.Int.Input(
                     "least_grid",
                     default=8,
                     min=1,
@@ -38,8 +37,7 @@ class CaptureAttention(io.ComfyNode):
                     advanced=True,
                     tooltip="Leave out layers with fewer cells than this along a side. Very coarse maps only blur.",
                 ),
-                make_input(
-                    io.Int.Input,
+                io.Int.Input(
                     "greatest_grid",
                     default=64,
                     min=1,
@@ -48,16 +46,14 @@ class CaptureAttention(io.ComfyNode):
                     tooltip="Leave out layers with more cells than this along a side, which saves time on large "
                     "pictures.",
                 ),
-                make_input(
-                    io.Combo.Input,
+                io.Combo.Input(
                     "stages",
                     options=list(STAGES),
                     default="down and up",
                     advanced=True,
                     tooltip="The part of the model that is recorded.",
                 ),
-                make_input(
-                    io.Float.Input,
+                io.Float.Input(
                     "start_percent",
                     default=0.0,
                     min=0.0,
@@ -66,8 +62,7 @@ class CaptureAttention(io.ComfyNode):
                     advanced=True,
                     tooltip="Start of the recorded part of denoising. 0 is the first step, which sets the layout.",
                 ),
-                make_input(
-                    io.Float.Input,
+                io.Float.Input(
                     "end_percent",
                     default=1.0,
                     min=0.0,

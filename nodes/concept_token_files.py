@@ -5,7 +5,7 @@ from typing import Any
 from ..core import types
 from ..host import folders, token_files
 from ..host.adapters import backbone_of
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, ConceptTokens
 
 
@@ -14,7 +14,7 @@ class SaveConceptTokens(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierSaveConceptTokens",
             display_name="Save Concept Tokens",
             category=f"{CATEGORY}/learn",
@@ -54,7 +54,7 @@ class LoadConceptTokens(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLoadConceptTokens",
             display_name="Load Concept Tokens",
             category=f"{CATEGORY}/learn",

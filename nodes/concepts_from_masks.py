@@ -10,7 +10,7 @@ from ..core.masks.edit import check_name, parse_names
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_overlay, describe_concepts
 from ..host.progress import start_progress
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, model_inputs, picture_of, seed_input, text_under
 
 
@@ -19,7 +19,7 @@ class ConceptsFromMasks(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierConceptsFromMasks",
             display_name="Concepts From Masks",
             category=f"{CATEGORY}/localize",
@@ -38,8 +38,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 io.String.Input(
                     "names", default="", tooltip="One name for each mask, separated by commas. Empty gives 1, 2, 3 ..."
                 ),
-                make_input(
-                    io.Combo.Input,
+                io.Combo.Input(
                     "target",
                     options=["attention", "mask"],
                     default="attention",

@@ -9,7 +9,7 @@ from ..core import types
 from ..core.masks import edit
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts, inherited_colours, picture_for
 from ..host.region_view import KEY, region_view
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, Concepts, picture_of
 
 
@@ -18,7 +18,7 @@ class EditConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierEditConcepts",
             display_name="Edit Concepts",
             category=f"{CATEGORY}/localize",

@@ -5,7 +5,7 @@ from typing import Any
 from ..core import types
 from ..host.adapters import encode_prompt
 from ..host.prompts import check_marks
-from ..host.schema import io, make_schema
+from ..host.schema import io
 from .sockets import CATEGORY, ConceptTokens
 
 
@@ -14,7 +14,7 @@ class EncodeConceptPrompt(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierEncodeConceptPrompt",
             display_name="Encode Concept Prompt",
             category=f"{CATEGORY}/compose",

@@ -14,7 +14,7 @@ from ..host.erasure_words import describe_erasure
 from ..host.model_files import save_model
 from ..host.progress import start_progress
 from ..host.prompts import check_marks
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, ConceptTokens, Erasure, lines_of
 
 
@@ -23,7 +23,7 @@ class EraseConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierEraseConcepts",
             display_name="Erase Concepts",
             category=f"{CATEGORY}/erase",
@@ -78,8 +78,7 @@ class EraseConcepts(io.ComfyNode):
                 ConceptTokens.Input(
                     "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
                 ),
-                make_input(
-                    io.Combo.Input,
+                io.Combo.Input(
                     "method",
                     options=list(METHODS),
                     default="uce",
@@ -144,8 +143,7 @@ DEFAULTS: Mapping[str, Any] = {"damping": 0.5, "preserve_scale": 1.0, "projectio
 def _advanced_inputs() -> list[Any]:
     """Settings of the solution."""
     return [
-        make_input(
-            io.Float.Input,
+        io.Float.Input(
             "damping",
             default=DEFAULTS["damping"],
             min=0.001,
@@ -154,8 +152,7 @@ def _advanced_inputs() -> list[Any]:
             advanced=True,
             tooltip="Weight of staying close to the original model. Larger values are gentler.",
         ),
-        make_input(
-            io.Float.Input,
+        io.Float.Input(
             "preserve_scale",
             default=DEFAULTS["preserve_scale"],
             min=0.0,
@@ -164,8 +161,7 @@ def _advanced_inputs() -> list[Any]:
             advanced=True,
             tooltip="Weight of the preserve list.",
         ),
-        make_input(
-            io.Combo.Input,
+        io.Combo.Input(
             "projections",
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
@@ -180,7 +176,7 @@ class SaveErasureAsLora(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierSaveErasureAsLora",
             display_name="Save Erasure as LoRA",
             category=f"{CATEGORY}/erase",

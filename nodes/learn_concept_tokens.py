@@ -9,7 +9,7 @@ from ..core.learn.registry import METHODS
 from ..host.adapters import at_work, backbone_of, with_adapter
 from ..host.drawing import plot_curve
 from ..host.learning import UNSET, parse_words, preset_names, reporter, settings_of
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from ..host.unfinished import unfinished
 from .sockets import (
     CATEGORY,
@@ -32,7 +32,7 @@ class LearnConceptTokens(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLearnConceptTokens",
             display_name="Learn Concept Tokens",
             category=f"{CATEGORY}/learn",
@@ -174,8 +174,7 @@ def _word_inputs() -> list[Any]:
             default="",
             tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
         ),
-        make_input(
-            io.String.Input,
+        io.String.Input(
             "class_words",
             default="",
             advanced=True,
@@ -191,8 +190,7 @@ def _word_inputs() -> list[Any]:
             step=0.05,
             advanced=True,
         ),
-        make_input(
-            io.String.Input,
+        io.String.Input(
             "template",
             default=UNSET["template"],
             advanced=True,
@@ -204,8 +202,7 @@ def _word_inputs() -> list[Any]:
 def _progress_inputs() -> list[Any]:
     """What happens while it trains."""
     return [
-        make_input(
-            io.Int.Input,
+        io.Int.Input(
             "preview_every",
             default=50,
             min=0,
@@ -215,8 +212,7 @@ def _progress_inputs() -> list[Any]:
             "draws none.",
             **reads(off=0),
         ),
-        make_input(
-            io.Int.Input,
+        io.Int.Input(
             "keep_every",
             default=50,
             min=0,

@@ -8,7 +8,7 @@ from ..core.evaluate.prototypes import merge
 from ..core.evaluate.sources import GROUNDS
 from ..host import concept_folders, folders
 from ..host.progress import start_progress
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from ..host.vision import picture_features
 from .sockets import CATEGORY, ConceptPrototypes
 
@@ -18,7 +18,7 @@ class LoadConceptPrototypes(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLoadConceptPrototypes",
             display_name="Load Concept Prototypes",
             category=f"{CATEGORY}/evaluate",
@@ -38,8 +38,7 @@ class LoadConceptPrototypes(io.ComfyNode):
                     tooltip="Name of a folder in the input folder. The SOURCES output of Score Concepts, saved "
                     "there, gives such pictures.",
                 ),
-                make_input(
-                    io.Combo.Input,
+                io.Combo.Input(
                     "ground",
                     options=list(GROUNDS),
                     default="grey",

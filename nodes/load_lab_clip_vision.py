@@ -1,6 +1,6 @@
 """Load Lab CLIP Vision."""
 
-from ..host.schema import io, make_schema
+from ..host.schema import io
 from .sockets import CATEGORY
 
 
@@ -9,7 +9,7 @@ class LoadLabClipVision(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLoadLabClipVision",
             display_name="Load Lab CLIP Vision",
             category=f"{CATEGORY}/evaluate",

@@ -2,7 +2,7 @@
 
 from ..host import folders
 from ..host.environment import inside_comfyui
-from ..host.schema import io, make_schema
+from ..host.schema import io
 from .sockets import CATEGORY
 
 
@@ -11,7 +11,7 @@ class LoadLabModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLoadLabModel",
             display_name="Load Lab Model",
             category=CATEGORY,

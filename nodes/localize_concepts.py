@@ -10,7 +10,7 @@ from ..core.settings import settings_of
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ..host.progress import start_progress
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, picture_of, preset_input, reads, seed_input, text_under
 
 UNSET = -1.0
@@ -35,7 +35,7 @@ class LocalizeConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLocalizeConcepts",
             display_name="Localize Concepts",
             category=f"{CATEGORY}/localize",
@@ -68,8 +68,7 @@ class LocalizeConcepts(io.ComfyNode):
                 *_count_inputs(),
                 seed_input("Random seed for the noise that the preset small_grid adds. The other presets add none."),
                 *_outline_inputs(),
-                make_input(
-                    io.Combo.Input,
+                io.Combo.Input(
                     "method",
                     options=[name for name, method in METHODS.items() if not method.needs],
                     default="conceptexpress",
@@ -140,8 +139,7 @@ def _piece_inputs() -> list[Any]:
             "the unit is the distance to the background.",
             step=0.05,
         ),
-        make_input(
-            io.Boolean.Input,
+        io.Boolean.Input(
             "adjacency",
             default=True,
             advanced=True,
@@ -153,8 +151,7 @@ def _piece_inputs() -> list[Any]:
 def _count_inputs() -> list[Any]:
     """How many concepts there may be."""
     return [
-        make_input(
-            io.Int.Input,
+        io.Int.Input(
             "count",
             default=0,
             min=0,
@@ -163,8 +160,7 @@ def _count_inputs() -> list[Any]:
             "decide.",
             **reads(auto=0),
         ),
-        make_input(
-            io.Int.Input,
+        io.Int.Input(
             "max_concepts",
             default=0,
             min=0,
@@ -179,8 +175,7 @@ def _count_inputs() -> list[Any]:
 def _outline_inputs() -> list[Any]:
     """How masks are drawn."""
     return [
-        make_input(
-            io.Combo.Input,
+        io.Combo.Input(
             "outline",
             options=[UNSET_OUTLINE, "edges", "smooth"],
             default=UNSET_OUTLINE,

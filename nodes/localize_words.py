@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core.localize.methods.attencraft import METHOD
 from ..host.adapters import backbone_of
 from ..host.concept_pictures import concept_masks, concept_overlay, describe_concepts
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from .localize_concepts import UNSET, changed
 from .sockets import (
     CATEGORY,
@@ -29,7 +29,7 @@ class LocalizeWords(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierLocalizeWords",
             display_name="Localize Words",
             category=f"{CATEGORY}/localize",
@@ -66,8 +66,7 @@ class LocalizeWords(io.ComfyNode):
                     "values give smaller masks.",
                     step=0.01,
                 ),
-                make_input(
-                    io.Boolean.Input,
+                io.Boolean.Input(
                     "fill",
                     default=False,
                     advanced=True,

@@ -9,9 +9,9 @@ from ..core import types
 from ..core.localize.match import match
 from ..core.types import Source
 from ..host.adapters import at_work, backbone_of
-from ..host.concept_pictures import concept_overlay
+from ..host.concept_pictures import concept_overlay, picture_for
 from ..host.drawing import side_by_side
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import (
     CATEGORY,
     OF_A_BATCH,
@@ -30,7 +30,7 @@ class MatchConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierMatchConcepts",
             display_name="Match Concepts",
             category=f"{CATEGORY}/localize",
@@ -86,7 +86,8 @@ class MatchConcepts(io.ComfyNode):
         more: tuple[Source, ...] = (),
     ) -> io.NodeOutput:
         backbone = backbone_of(model, clip, vae)
-        first, other = Source(picture_of(image), concepts), Source(picture_of(other_image), other_concepts)
+        first = Source(picture_for(concepts, picture_of(image)), concepts)
+        other = Source(picture_for(other_concepts, picture_of(other_image)), other_concepts)
         with at_work(backbone), torch.no_grad():
             found = match(backbone, first, other, seed)
         overlays = [concept_overlay(source.picture, source.concepts) for source in (first, found.source)]

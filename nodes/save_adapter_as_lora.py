@@ -5,7 +5,7 @@ from ..core.files import adapter_tensors
 from ..core.learn.registry import METHODS
 from ..host import folders
 from ..host.model_files import save_model
-from ..host.schema import io, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, ConceptTokens
 
 TUNING = [method.title for method in METHODS.values() if method.changes_model]
@@ -16,7 +16,7 @@ class SaveAdapterAsLora(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierSaveAdapterAsLora",
             display_name="Save Adapter as LoRA",
             category=f"{CATEGORY}/learn",

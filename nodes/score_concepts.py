@@ -14,7 +14,7 @@ from ..host.concept_drawing import DrawSettings
 from ..host.contact_sheet import score_sheet
 from ..host.evaluation import SourceSettings, evaluate
 from ..host.progress import start_progress
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from ..host.score_reports import describe_scores, save_reports, scores_csv, scores_json
 from .sockets import (
     CATEGORY,
@@ -37,7 +37,7 @@ class ScoreConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierScoreConcepts",
             display_name="Score Concepts",
             category=f"{CATEGORY}/evaluate",
@@ -160,8 +160,7 @@ class ScoreConcepts(io.ComfyNode):
 
 def _advanced_inputs() -> list[io.Input]:
     return [
-        make_input(
-            io.Combo.Input,
+        io.Combo.Input(
             "ground",
             options=list(GROUNDS),
             default="grey",
@@ -169,23 +168,20 @@ def _advanced_inputs() -> list[io.Input]:
             tooltip="Colour that replaces the surroundings of a concept in its source. Grey is the most neutral "
             "for picture encoders.",
         ),
-        make_input(
-            io.Boolean.Input,
+        io.Boolean.Input(
             "crop",
             default=False,
             advanced=True,
             tooltip="Cut each concept out of the picture, so that its source is as large as what is drawn.",
         ),
-        make_input(
-            io.Combo.Input,
+        io.Combo.Input(
             "classify",
             options=list(CLASSIFY),
             default=CLASSIFY[0],
             advanced=True,
             tooltip="What ACC^1 and ACC^3 count: the share of single pictures, or whether their mean is right.",
         ),
-        make_input(
-            io.Int.Input,
+        io.Int.Input(
             "batch",
             default=4,
             min=1,

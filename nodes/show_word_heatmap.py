@@ -12,7 +12,7 @@ from ..host import captures
 from ..host.heat_pictures import heat_grid, heat_sheet, target_size
 from ..host.prompts import check_marks
 from ..host.sampled_text import describe_columns, pieces_of, read_conditioning, read_text, wanted_words
-from ..host.schema import io, make_input, make_schema, ui
+from ..host.schema import io, ui
 from .sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of, text_under
 
 
@@ -21,7 +21,7 @@ class ShowWordHeatmap(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return make_schema(
+        return io.Schema(
             node_id="ConceptAtelierShowWordHeatmap",
             display_name="Show Word Heatmap",
             category=f"{CATEGORY}/attribute",
@@ -57,8 +57,7 @@ class ShowWordHeatmap(io.ComfyNode):
                     tooltip="relative stretches each map to the full range. absolute shows shares of attention, "
                     "so a word that landed nowhere stays dark.",
                 ),
-                make_input(
-                    io.Boolean.Input,
+                io.Boolean.Input(
                     "per_cell",
                     default=True,
                     advanced=True,

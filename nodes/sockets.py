@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ..host.pictures import check_range
-from ..host.schema import io, make_input, ui
+from ..host.schema import io, ui
 
 CATEGORY = "Concept Atelier"
 
@@ -45,9 +45,7 @@ def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, *
     """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
     so (``web/js/preset_values.js``)."""
     told = f"{tooltip} {unset:g} keeps the preset's value."
-    return make_input(
-        kind, name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields
-    )
+    return kind(name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields)
 
 
 def reads(**words: float) -> dict[str, Any]:

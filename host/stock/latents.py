@@ -68,6 +68,7 @@ class KSampler(io.ComfyNode):
     def execute(
         cls, model: ModelHandle, positive: Any, negative: Any, latent_image: Latent, **settings: Any
     ) -> io.NodeOutput:
+        model = backbone_of(model=model).model
         return io.NodeOutput(
             sampling.sample(model, positive, negative, latent_image, progress=start_progress(), **settings)
         )
@@ -91,7 +92,8 @@ class VAEDecode(io.ComfyNode):
         latent = samples["samples"]
         if not torch.isfinite(latent).all():
             raise ValueError("the latent holds NaN or infinite values; sampling or an edit of the model went wrong")
-        return io.NodeOutput(backbone_of(vae=vae).decode_latent(latent * vae.scaling_factor).movedim(1, -1))
+        backbone = backbone_of(vae=vae)
+        return io.NodeOutput(backbone.decode_latent(latent.float() * backbone.vae.scaling_factor).movedim(1, -1))
 
 
 class VAEEncode(io.ComfyNode):

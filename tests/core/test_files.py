@@ -286,3 +286,10 @@ def test_numbers_that_are_not_read_are_named(tmp_path):
     files.save_tensors(path, {"emb_params": torch.ones(1, 4, dtype=torch.complex64)})
     with pytest.raises(ValueError, match="pear.safetensors holds numbers of the type complex64"):
         files.load_tensors(path)
+
+
+@pytest.mark.parametrize(("factors", "said"), [({}, "changes no weight"), ({"a.weight": torch.nan}, "not finite")])
+def test_an_erasure_that_no_lora_can_hold_is_refused(factors, said):
+    changes = {name: LowRank(torch.full((2, 1), value), torch.ones(1, 3)) for name, value in factors.items()}
+    with pytest.raises(ValueError, match=said):
+        files.lora_tensors(Erasure(changes, 1.0, "lab"))

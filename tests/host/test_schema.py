@@ -1,39 +1,16 @@
-"""The schema: what is left out for an older ComfyUI, and what the stand-in says of a node."""
-
-import dataclasses
+"""The schema: what the stand-in says of a node."""
 
 import pytest
 import torch
 
-from concept_atelier.host import schema
-from concept_atelier.host.schema import io, make_input, make_schema, ui
-
-
-def test_newer_fields_reach_a_comfyui_that_knows_them():
-    made = make_schema(node_id="A", search_aliases=["x"], inputs=[make_input(io.Int.Input, "n", advanced=True)])
-    assert made.search_aliases == ["x"]
-    assert made.inputs[0].as_dict()["advanced"] is True
-
-
-def test_newer_fields_are_left_out_for_a_comfyui_that_does_not_know_them(monkeypatch):
-    @dataclasses.dataclass
-    class OldSchema:
-        node_id: str
-        description: str = ""
-
-    def old_input(id, tooltip=None):
-        return id, tooltip
-
-    monkeypatch.setattr(schema.io, "Schema", OldSchema)
-    assert make_schema(node_id="A", search_aliases=["x"], essentials_category="y") == OldSchema("A")
-    assert make_input(old_input, "n", tooltip="t", advanced=True) == ("n", "t")
+from concept_atelier.host.schema import io, ui
 
 
 def test_misspelt_fields_are_errors():
     with pytest.raises(TypeError, match="descripton"):
-        make_schema(node_id="A", descripton="x")
+        io.Schema(node_id="A", descripton="x")
     with pytest.raises(TypeError, match="tooltp"):
-        make_input(io.Int.Input, "n", tooltp="x")
+        io.Int.Input("n", tooltp="x")
 
 
 class Probe(io.ComfyNode):

@@ -10,10 +10,11 @@ from concept_atelier.host import folders
 from concept_atelier.host.adapters import backbone_of
 from concept_atelier.host.embeddings import find_embedding
 from concept_atelier.host.graph import read_api
+from concept_atelier.host.noise_levels import noise_levels
 from concept_atelier.host.stock import STOCK_NODES
 from concept_atelier.host.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from concept_atelier.host.stock.lora import LoraLoader, LoraLoaderModelOnly
-from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage
+from concept_atelier.host.stock.pictures import ImageScale, LoadImage, MaskToImage, SaveImage
 from concept_atelier.host.stock.texts import CLIPTextEncode
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -176,3 +177,31 @@ def test_damaged_and_pickled_loras(here, lab_model):
     target.write_bytes(b"\x80\x04pickle")
     with pytest.raises(ValueError, match="no safetensors file"):
         LoraLoaderModelOnly.execute(model=lab_model, lora_name="cut.safetensors", strength_model=1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_pictures_and_latents_of_any_precision_are_read(lab_vae, dtype):
+    pictures = torch.rand(1, 16, 16, 3).to(dtype)
+    latent = VAEEncode.execute(pixels=pictures, vae=lab_vae)[0]
+    decoded = VAEDecode.execute(samples={"samples": latent["samples"].to(dtype)}, vae=lab_vae)[0]
+    assert decoded.shape == pictures.shape and torch.isfinite(decoded).all()
+
+
+def test_a_picture_of_one_channel_is_saved(here):
+    SaveImage.PREPARE_CLASS_CLONE({}).execute(images=torch.rand(1, 4, 6, 1), filename_prefix="grey")
+    (path,) = here.output.glob("grey*.png")
+    assert Image.open(path).size == (6, 4)
+
+
+@pytest.mark.parametrize("model", [None, "x", object()])
+def test_what_is_no_model_is_refused_by_name(lab_clip, model):
+    told = CLIPTextEncode.execute(text="", clip=lab_clip)[0]
+    given = {"positive": told, "negative": told, "latent_image": {"samples": torch.zeros(1, 4, 8, 8)}}
+    settings = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    with pytest.raises(ValueError, match="MODEL"):
+        KSampler.execute(model=model, **given, **settings)
+
+
+def test_a_share_of_denoising_that_needs_endless_steps_is_refused():
+    with pytest.raises(ValueError, match="denoise 1e-300 of 20 steps"):
+        noise_levels("normal", torch.linspace(0.1, 10, 10), 20, 1e-300)

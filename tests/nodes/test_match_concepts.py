@@ -47,3 +47,9 @@ def test_pictures_are_chained_and_learnt_from(call, sockets, image, concepts, ot
     learnt = learn(more=twice)[0]
     assert learnt.metadata["pictures"] == "3"
     assert not torch.equal(learnt.vectors["red"]["clip_l"], tokens.vectors["red"]["clip_l"])
+
+
+def test_a_picture_of_another_size_than_the_concepts_were_found_in_is_refused(call, sockets, image, concepts):
+    given = {"image": image, "concepts": concepts, "other_image": image[:, :48], "other_concepts": concepts}
+    with pytest.raises(ValueError, match="the image has 96x48 pixels, the concepts were found in one of 96x64"):
+        call(MatchConcepts, **sockets, **given)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from concept_atelier.host.schema import NEWER_FIELDS, io
-from concept_atelier.host.schema_standin import sockets
+from concept_atelier.host.schema import io
 from concept_atelier.lab.locales import OWN_TYPES
 from concept_atelier.nodes import NODES
 from concept_atelier.nodes.sockets import CATEGORY, READS
@@ -119,72 +118,6 @@ def test_every_node_class_of_the_folder_is_offered():
 def test_files_are_saved_by_nodes_that_always_run():
     saving = [node.GET_SCHEMA() for node in NODES if node.__name__.startswith("Save")]
     assert saving and all(schema.is_output_node for schema in saving)
-
-
-# What ComfyUI 0.3.64 takes, read off its source.
-OLD_SCHEMA = {
-    "node_id",
-    "display_name",
-    "category",
-    "inputs",
-    "outputs",
-    "hidden",
-    "description",
-    "is_input_list",
-    "is_output_node",
-    "is_deprecated",
-    "is_experimental",
-    "is_api_node",
-    "not_idempotent",
-    "enable_expand",
-}
-OLD_INPUT = {"id", "display_name", "optional", "tooltip", "lazy"}
-OLD_WIDGET = OLD_INPUT | {"default", "socketless", "widget_type", "force_input"}
-OLD_WIDGETS = {
-    sockets.Int: {"min", "max", "step", "control_after_generate", "display_mode"},
-    sockets.Float: {"min", "max", "step", "round", "display_mode"},
-    sockets.String: {"multiline", "placeholder", "dynamic_prompts"},
-    sockets.Boolean: {"label_on", "label_off"},
-    sockets.Combo: {"options", "control_after_generate", "upload", "image_folder", "remote"},
-}
-
-
-@pytest.fixture
-def old_comfyui(monkeypatch):
-    """The stand-in made as strict as ComfyUI 0.3.64: a field that came later is a TypeError, as it is there."""
-
-    def restrict(kind, known):
-        build = kind.__init__
-        named = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in sorted(known)]
-
-        def strict(self, *args, **fields):
-            unknown = set(fields) - known
-            if unknown:
-                raise TypeError(f"{kind.__qualname__} got unexpected {unknown}")
-            build(self, *args, **fields)
-
-        monkeypatch.setattr(kind, "__init__", strict)
-        monkeypatch.setattr(kind, "__signature__", inspect.Signature(named), raising=False)
-
-    for socket, own in OLD_WIDGETS.items():
-        restrict(socket.Input, OLD_WIDGET | own)
-    restrict(io.Schema, OLD_SCHEMA)
-
-
-@every_node
-def test_an_older_comfyui_gets_every_node_without_what_it_does_not_know(node, old_comfyui):
-    schema = node.GET_SCHEMA()
-    assert schema.inputs or schema.outputs
-    assert not schema.search_aliases
-    assert not any("advanced" in entry.as_dict() for entry in schema.inputs)
-
-
-def test_the_older_comfyui_of_this_test_refuses_newer_fields(old_comfyui):
-    with pytest.raises(TypeError, match="advanced"):
-        io.Int.Input("n", advanced=True)
-    with pytest.raises(TypeError, match="search_aliases"):
-        io.Schema(node_id="x", search_aliases=["y"])
-    assert not NEWER_FIELDS & (OLD_SCHEMA | OLD_WIDGET | OLD_INPUT).union(*OLD_WIDGETS.values())
 
 
 @every_node
