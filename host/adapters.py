@@ -22,6 +22,7 @@ __all__ = [
     "at_work",
     "backbone_of",
     "encode_prompt",
+    "handle_of",
     "with_adapter",
     "with_capture",
     "with_erasure",
@@ -53,6 +54,14 @@ def backbone_of(model: Any = None, clip: Any = None, vae: Any = None) -> Backbon
         f"{name} is a {described}, which is read inside ComfyUI only; "
         f"use the output of Load Lab Model (a {ours}) with `python -m concept_atelier run`"
     )
+
+
+def handle_of(socket: str, part: Any) -> Any:
+    """A MODEL, CLIP or VAE of the headless runner, for its stock nodes. Raises :class:`UnsupportedModelError`."""
+    if not isinstance(part, _PARTS[socket]):
+        given = "nothing" if part is None else f"a {type(part).__module__}.{type(part).__qualname__}"
+        raise UnsupportedModelError(f"{socket} is {given}; connect the output of Load Lab Model")
+    return part
 
 
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:

@@ -175,6 +175,8 @@ def _check_input(node: GraphNode, entry: Input, graph: Graph, registry: Registry
         _check_link(value, wanted, graph, registry)
         return node
     value = as_type(value, wanted)
+    if wanted == "COMBO" and all(isinstance(choice, str) for choice in entry.as_dict().get("options", ())):
+        value = str(value)  # a file may be called 7
     if not own_check:
         check_range(value, entry)
     return node.with_input(entry.id, value)

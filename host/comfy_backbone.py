@@ -38,7 +38,7 @@ from .comfy_gradients import (
 from .comfy_names import attention_keys
 from .comfy_noise import NoiseLevels
 from .comfy_parts import LATENT_CHANNELS, SUPPORTED, check_part, model_family, text_family
-from .comfy_sites import SiteKey, preferred_attention, site_table
+from .comfy_sites import Preference, SiteKey, preferred_attention, site_table
 from .comfy_taps import OVERRIDE, listened
 from .comfy_text import tokenized
 from .comfy_weights import attention_weights, key_value_weights
@@ -187,7 +187,7 @@ class ComfyBackbone:
         return NoiseLevels(self.model.get_model_object("model_sampling"))
 
     @cached_property
-    def _preferred(self) -> Mapping[SiteKey, Any]:
+    def _preferred(self) -> Mapping[SiteKey, Preference]:
         return preferred_attention(self.model.get_model_object("diffusion_model"))
 
     def _sites(self) -> Sites:

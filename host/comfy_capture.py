@@ -10,7 +10,7 @@ with that copy. Three things have to be known of each call of the model:
 - **which piece of the picture.** Areas and tiles are cut out of the latent of the step: they are found in it again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..core.attribute.places import Place, find_place, whole
 from ..core.backbone import AttentionCall, AttentionSite, Conditioning
 from .captures import AttentionCapture, HeardPart, Run, on_cpu
 from .comfy_noise import NoiseLevels
-from .comfy_sites import SiteKey, preferred_attention, site_table
+from .comfy_sites import Preference, SiteKey, preferred_attention, site_table
 from .comfy_taps import listened
 
 WRAPPER_KEY = "concept_atelier.capture"
@@ -73,7 +73,7 @@ class _RunListener:
     guider: Any
     capture: AttentionCapture
     sites: Mapping[SiteKey, AttentionSite]
-    preferred: Mapping[SiteKey, Callable[..., Tensor]]
+    preferred: Mapping[SiteKey, Preference]
     latent: Tensor | None = None
     timestep: float | None = None
     groups: tuple[_Group, ...] = ()

@@ -1,6 +1,7 @@
 """Attention layers of a UNet inside ComfyUI."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,14 +37,20 @@ def site_table(unet: Any) -> dict[SiteKey, AttentionSite]:
     }
 
 
-def preferred_attention(unet: Any) -> dict[SiteKey, Callable[..., Tensor]]:
-    """The layers whose checkpoint asks for an attention of its own, and that attention (none before ComfyUI 0.34).
+Preference = Callable[[], Callable[..., Tensor] | None]
+"""Asked when a layer computes: the attention that it prefers to the one selected, if any."""
+
+
+def preferred_attention(unet: Any) -> dict[SiteKey, Preference]:
+    """The layers that may prefer an attention of their own: their checkpoint says so, or a patch (since ComfyUI 0.34).
 
     ComfyUI leaves it out where an ``optimized_attention_override`` is set. Raises as :func:`site_table` does.
     """
-    asked = {key: getattr(layer, "comfy_attention", None) for key, *_, layer in _layers(unet)}
-    chosen = {key: getattr(one, "function", None) for key, one in asked.items()}
-    return {key: function for key, function in chosen.items() if function is not None}
+    return {key: partial(_preference, layer) for key, *_, layer in _layers(unet) if hasattr(layer, "comfy_attention")}
+
+
+def _preference(layer: Any) -> Callable[..., Tensor] | None:
+    return getattr(layer.comfy_attention, "function", None)
 
 
 def _layers(unet: Any) -> Iterator[tuple[SiteKey, str, Stage, int, Any]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core.attention.selection import Grid, Kind
 from ..core.backbone import AttentionSite
-from .comfy_sites import BlockKey, SiteKey
+from .comfy_sites import BlockKey, Preference, SiteKey
 
 Hear = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
 """Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
@@ -26,7 +26,7 @@ def listened(
     options: Mapping[str, Any],
     sites: Mapping[SiteKey, AttentionSite],
     hear: Hear,
-    preferred: Mapping[SiteKey, Callable[..., Tensor]] | None = None,
+    preferred: Mapping[SiteKey, Preference] | None = None,
 ) -> dict[str, Any]:
     """A copy of ``transformer_options`` with which a UNet calls ``hear`` beside each of the sites.
 
@@ -37,8 +37,8 @@ def listened(
         options: what there is; replacements, patches and an override in it are kept and called.
         sites: the layers to hear.
         hear: called with each.
-        preferred: layers that compute with an attention of their own, which an override would make ComfyUI leave out
-            (:func:`~.comfy_sites.preferred_attention`).
+        preferred: layers that may compute with an attention of their own, which an override would make ComfyUI leave
+            out (:func:`~.comfy_sites.preferred_attention`).
     """
     own, previous = dict(preferred or {}), options.get(OVERRIDE)
     ear = _Ear(sites, hear, previous, own)
@@ -74,7 +74,7 @@ class _Ear:
         sites: Mapping[SiteKey, AttentionSite],
         hear: Hear,
         previous: Callable[..., Any] | None,
-        preferred: Mapping[SiteKey, Callable[..., Tensor]],
+        preferred: Mapping[SiteKey, Preference],
     ) -> None:
         self._sites, self._hear, self._previous, self._preferred = sites, hear, previous, preferred
         self._next: SiteKey | None = None
@@ -106,8 +106,9 @@ class _Ear:
         layer = self.listen(args, kwargs)
         if self._previous is not None:
             return self._previous(attention, *args, **kwargs)
-        chosen = attention if layer is None else self._preferred.get(layer, attention)
-        return chosen(*args, **kwargs)
+        asked = None if layer is None else self._preferred.get(layer)
+        chosen = asked() if asked is not None else None
+        return (chosen or attention)(*args, **kwargs)
 
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> SiteKey | None:
         """Report a layer's query and key, and say which layer it is; None where that is not known."""

@@ -223,6 +223,8 @@ class _Flattener:
     def _got(self, scope: Scope, getter: UiNode, kind: str) -> _Asked | Answer:
         """What the Set node of a Get node's name was given: one on its own canvas, else on those around it."""
         name, around = getter.widget, scope
+        if not isinstance(name, str):
+            return Broken(f"{getter}: its name is {shown(name)}, expected a text")
         while True:
             setter = around.graph.setters.get((SETTER_OF[getter.type], name))
             if setter is not None:

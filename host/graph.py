@@ -134,9 +134,13 @@ def find_node(graph: Graph, name: str) -> GraphNode:
 
 def node_id(value: Any, where: str) -> str:
     """An id as files write it, a text or a whole number. Raises :class:`~..core.json_texts.BadJsonError`."""
-    if not isinstance(value, str | int) or isinstance(value, bool):
+    if not _is_id(value):
         raise BadJsonError(f"{where} names {shown(value)}, expected an id (a text or a whole number)")
     return value if isinstance(value, str) else shown(value)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _is_node(key: str, entry: Any) -> bool:
@@ -175,7 +179,7 @@ def _read_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
 
 def _read_value(value: Any) -> Any:
     """Lists are links; a list that is meant as a value comes wrapped as ``{"__value__": [...]}``."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str | int) and type(value[1]) is int:
+    if isinstance(value, list) and len(value) == 2 and _is_id(value[0]) and type(value[1]) is int:
         return Link(node_id(value[0], "a link"), value[1])
     return value["__value__"] if isinstance(value, Mapping) and set(value) == {"__value__"} else value
 

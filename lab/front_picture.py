@@ -8,7 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -18,7 +20,7 @@ from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Selection
 from ..core.attribute.heatmap import normalise, word_heatmaps
 from ..core.backbone import Backbone, Placeholders
-from ..core.erase.methods.uce import METHOD as ERASING
+from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from ..host.adapters import backbone_of, with_erasure
@@ -52,11 +54,16 @@ class Cell:
 
 @dataclass
 class Studio:
-    """The model that draws, the judge that chooses, and the prompts of which it accepted no picture."""
+    """MODEL, CLIP and VAE that draw, the judge that chooses, and the prompts of which it accepted no picture."""
 
-    backbone: Backbone
+    parts: tuple[Any, Any, Any]
     judge: Judge
     refused: list[str] = field(default_factory=list)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone of the parts."""
+        return backbone_of(*self.parts)
 
     def best(self, prompt: str, wanted: Sequence[str], placeholders: Placeholders | None = None) -> tuple[int, Tensor]:
         """The seed whose picture shows the wanted objects, and no others, most surely; and the picture (3, H, W)."""
@@ -102,7 +109,7 @@ def words_row(studio: Studio) -> list[Cell]:
     prompt = f"a {PAIR[0]} and a {PAIR[1]} on blue"
     seed, picture = studio.best(prompt, PAIR)
     recorder = AttentionRecorder(Selection(kinds=("cross",)))
-    with recorder.listening(studio.backbone):
+    with recorder.recording(studio.backbone):
         drawn = draw(studio.backbone, [prompt], seed)
     size = (drawn.shape[-2], drawn.shape[-1])
     text = studio.backbone.tokenize(prompt)
@@ -115,9 +122,10 @@ def words_row(studio: Studio) -> list[Cell]:
 
 def erasing_row(studio: Studio) -> list[Cell]:
     """A concept before and after it is erased, same seed, and a neighbour afterwards."""
-    model, clip, vae = load_handles()
-    edit = ERASING.erase(studio.backbone, [ERASED], settings=ERASING.preset("small_model"))
-    without = Studio(backbone_of(with_erasure(model, edit), clip, vae), studio.judge)
+    model, clip, vae = studio.parts
+    eraser = ERASING["uce"]
+    edit = eraser.erase(studio.backbone, [ERASED], settings=eraser.preset("small_model"))
+    without = Studio((with_erasure(model, edit), clip, vae), studio.judge)
     seed, before = studio.best(f"a photo of a {ERASED}", [ERASED])
     after = pil(draw(without.backbone, [f"a photo of a {ERASED}"], seed)[0])
     _, kept = without.best(f"a photo of a {KEPT}", [KEPT])
@@ -152,9 +160,9 @@ def sheet(rows: Sequence[tuple[str, Sequence[Cell]]]) -> Image.Image:
     return canvas
 
 
-def front_picture(backbone: Backbone, judge: Judge) -> tuple[Image.Image, list[str]]:
+def front_picture(parts: tuple[Any, Any, Any], judge: Judge) -> tuple[Image.Image, list[str]]:
     """The picture, and the prompts of which no seed was accepted."""
-    studio = Studio(backbone, judge)
+    studio = Studio(parts, judge)
     rows = [
         ("Find the concepts of a picture, learn each one as a token, and draw with the tokens",
          learning_row(studio, scene_case(SCENE))),
@@ -168,7 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=TARGET, help="file to write (default: %(default)s)")
     out = parser.parse_args().out
-    picture, refused = front_picture(backbone_of(*load_handles()), load_judge())
+    picture, refused = front_picture(load_handles(), load_judge())
     with atomic_write(out) as temporary:
         picture.save(temporary, "JPEG", quality=90, optimize=True)
     for prompt in refused:

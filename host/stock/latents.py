@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import sampling
-from ..adapters import backbone_of
+from ..adapters import backbone_of, handle_of
 from ..handles import ModelHandle, VaeHandle
 from ..noise_levels import SCHEDULERS
 from ..progress import start_progress
@@ -68,7 +68,7 @@ class KSampler(io.ComfyNode):
     def execute(
         cls, model: ModelHandle, positive: Any, negative: Any, latent_image: Latent, **settings: Any
     ) -> io.NodeOutput:
-        model = backbone_of(model=model).model
+        model = handle_of("MODEL", model)
         return io.NodeOutput(
             sampling.sample(model, positive, negative, latent_image, progress=start_progress(), **settings)
         )
@@ -92,8 +92,8 @@ class VAEDecode(io.ComfyNode):
         latent = samples["samples"]
         if not torch.isfinite(latent).all():
             raise ValueError("the latent holds NaN or infinite values; sampling or an edit of the model went wrong")
-        backbone = backbone_of(vae=vae)
-        return io.NodeOutput(backbone.decode_latent(latent.float() * backbone.vae.scaling_factor).movedim(1, -1))
+        scaled = latent.float() * handle_of("VAE", vae).scaling_factor
+        return io.NodeOutput(backbone_of(vae=vae).decode_latent(scaled).movedim(1, -1))
 
 
 class VAEEncode(io.ComfyNode):

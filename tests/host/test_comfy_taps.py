@@ -85,7 +85,7 @@ def test_a_layer_keeps_the_attention_of_its_own(heard, hear, kinds):
     """Also where only layers of the other kind are heard."""
     made = []
     sites = {KEYS[kind]: SITES[KEYS[kind]] for kind in kinds}
-    options = listened(options_with(), sites, hear, {KEYS["self"]: attention_of("own", made)})
+    options = listened(options_with(), sites, hear, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made), attention_of("own", made))
     layer(options, "cross", attention_of("default", made))
     assert [name for name, _ in made] == ["own", "default"]
@@ -96,7 +96,7 @@ def test_an_override_before_ours_comes_first_as_it_does_without_us(heard, hear):
     made = []
     chosen = attention_of("chosen", made)
     given = options_with(**{OVERRIDE: lambda attention, *args, **kwargs: chosen(*args, **kwargs)})
-    options = listened(given, SITES, hear, {KEYS["self"]: attention_of("own", made)})
+    options = listened(given, SITES, hear, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made))
     assert made == [("chosen", torch.Tensor)] and heard == [HEARD["self"]]
 
@@ -115,7 +115,7 @@ def test_containers_go_on_to_an_override_that_takes_them(heard, hear):
 
 def test_listeners_stand_around_each_other(heard, hear):
     made, other = [], []
-    own = {KEYS["self"]: attention_of("own", made)}
+    own = {KEYS["self"]: lambda: attention_of("own", made)}
     inner = listened(options_with(), SITES, hear, own)
     options = listened(inner, SITES, lambda *call: other.append(call), own)
     layer(options, "self", attention_of("default", made))
@@ -125,24 +125,38 @@ def test_listeners_stand_around_each_other(heard, hear):
 class Attention(torch.nn.Module):
     heads = 2
 
-    def __init__(self, function=None):
+    def __init__(self, chooser=None):
         super().__init__()
-        if function is not None:
-            self.comfy_attention = torch.nn.Module()
-            self.comfy_attention.function = function
+        if chooser is not None:
+            self.comfy_attention = chooser
 
 
-def test_the_attention_of_their_own_is_read_off_the_layers():
-    class Block(torch.nn.Module):
-        def __init__(self, function):
-            super().__init__()
-            self.attn1, self.attn2 = Attention(), Attention(function)
+class Chooser(torch.nn.Module):
+    function = None
 
-    class UNet(torch.nn.Module):
-        def __init__(self, function):
-            super().__init__()
-            self.input_blocks = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Sequential(Block(function))])
-            self.middle_block, self.output_blocks = None, torch.nn.ModuleList()
 
-    assert preferred_attention(UNet(max)) == {("cross", ("input", 1, 0)): max}
-    assert preferred_attention(UNet(None)) == {}
+class Block(torch.nn.Module):
+    def __init__(self, chooser):
+        super().__init__()
+        self.attn1, self.attn2 = Attention(), Attention(chooser)
+
+
+class UNet(torch.nn.Module):
+    def __init__(self, chooser):
+        super().__init__()
+        self.input_blocks = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Sequential(Block(chooser))])
+        self.middle_block, self.output_blocks = None, torch.nn.ModuleList()
+
+
+def test_what_layers_prefer_is_asked_when_they_compute(heard, hear):
+    """A patch may put another choice in place when the model is loaded."""
+    made = []
+    unet = UNet(Chooser())
+    preferred = preferred_attention(unet)
+    assert list(preferred) == [KEYS["cross"]] and preferred_attention(UNet(None)) == {}
+    options = listened(options_with(), SITES, hear, preferred)
+    layer(options, "cross", attention_of("default", made))
+    unet.input_blocks[1][0].attn2.comfy_attention = chosen = Chooser()
+    chosen.function = attention_of("own", made)
+    layer(options, "cross", attention_of("default", made))
+    assert [name for name, _ in made] == ["default", "own"]

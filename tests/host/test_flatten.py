@@ -131,3 +131,10 @@ def test_odd_titles_and_names_are_shown_short(canvas, registry):
     with pytest.raises(WorkflowError) as caught:
         check(graph_of(workflow, registry), registry)
     assert len(str(caught.value)) < 800 and str(caught.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", [["a"], {"a": 1}, None, 7], ids=str)
+def test_a_get_node_without_a_name_is_named_where_it_is_needed(canvas, registry, name):
+    drawing = canvas().node(1, "GetNode", outputs=[("INT", "INT")], values=[name]).node(2, "Show", [("source", "*")])
+    with pytest.raises(WorkflowError, match="expected a text"):
+        check(graph_of(drawing.wire(1, 0, 2, 0).workflow(), registry), registry)

@@ -28,7 +28,15 @@ def test_entries_that_are_no_nodes_are_shown_short(entry, said):
 
 
 def test_only_an_id_and_a_whole_number_are_a_link():
-    inputs = {"a": ["1", 0], "b": [1, 0], "c": ["1", True], "d": [["1"], 0], "e": ["1", 0.0], "f": ["1", 0, 0]}
+    inputs = {
+        "a": ["1", 0],
+        "b": [1, 0],
+        "c": ["1", True],
+        "d": [["1"], 0],
+        "e": ["1", 0.0],
+        "f": ["1", 0, 0],
+        "g": [False, 0],
+    }
     read = read_api({"7": {"class_type": "Add", "inputs": inputs}})["7"].inputs
     assert read == {**inputs, "a": Link("1", 0), "b": Link("1", 0)}
 

@@ -140,3 +140,11 @@ def test_ctrl_c_in_any_other_command_says_one_line(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGTERM)
     assert main(["demo"]) == 130
     assert capsys.readouterr().err == "stopped\n" and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_picture_may_be_called_by_a_number(shrink, tmp_path, capsys):
+    workflow = json.loads(shrink.read_text())
+    workflow["1"]["inputs"]["image"] = 7
+    shrink.write_text(json.dumps(workflow))
+    assert main(["run", str(shrink), "--out", str(tmp_path / "out")]) == 1
+    assert "no picture named '7'" in capsys.readouterr().err
