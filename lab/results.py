@@ -15,7 +15,7 @@ from .bench.summary import with_interval
 from .cards import table
 
 LOCALISED = {
-    "localize.json": "drawings by the hand that training saw",
+    "localize_fluent.json": "drawings by the hand that training saw",
     "localize_noto.json": "the same scenes drawn by noto, which this training did not see",
     "localize_twemoji.json": "the same scenes drawn by twemoji, which this training did not see",
     "localize_short.json": "shown a short caption",

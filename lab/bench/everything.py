@@ -42,6 +42,7 @@ def queue() -> dict[str, str]:
         "localize_attencraft.json": f"{localize} 32 --method attencraft",
         "localize_diffseg.json": f"{localize} 32 --method diffseg",
         "localize_paper.json": f"{localize} 32 --preset paper",
+        "localize_fluent.json": f"{localize} 32 --hand fluent",
         "localize_noto.json": f"{localize} 32 --hand noto",
         "localize_twemoji.json": f"{localize} 32 --hand twemoji",
         "localize_short.json": f"{localize} 32 --caption short",
