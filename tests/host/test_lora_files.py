@@ -141,7 +141,7 @@ def test_other_models_broken_values_and_empty_files_are_refused(tmp_path, lab_mo
         read(tmp_path, lab_model, **{"lora_unet_elsewhere.lora_up.weight": torch.ones(2, 1)})
     with pytest.raises(ValueError, match="not finite"):
         read(tmp_path, lab_model, **{f"unet.{BASE}.diff": torch.full(shape_of(lab_model), torch.nan)})
-    with pytest.raises(ValueError, match="holds no change of a model$"):
+    with pytest.raises(ValueError, match="holds no tensors"):
         read(tmp_path, lab_model)
     with pytest.raises(ValueError, match="only embeddings"):
         read(tmp_path, lab_model, **{"bundle_emb.cat.string_to_param.*": some(1, 192)})
