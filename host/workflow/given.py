@@ -5,7 +5,8 @@ or a number out of range would end in an error of torch that names nothing, or i
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -27,17 +28,21 @@ def checked(node: N) -> N:
     Values come in the type of their input: ``"5"`` for a whole number as 5.
     """
     execute = node.execute.__func__  # type: ignore[attr-defined]
+    own = _checked_by_itself(node)
 
     @functools.wraps(execute)
     def checked_execute(cls: type[io.ComfyNode], *args: Any, **given: Any) -> Any:
-        return execute(cls, *args, **check_given(cls.define_schema(), given))
+        return execute(cls, *args, **check_given(cls.define_schema(), given, own))
 
     node.execute = classmethod(checked_execute)  # type: ignore[method-assign, assignment]
     return node
 
 
-def check_given(schema: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_given(schema: Any, given: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
     """What a node is given, widgets in their type; optional inputs that are given nothing are left out.
+
+    Args:
+        own: inputs whose range and choices the node checks itself, as those that its ``validate_inputs`` names.
 
     Raises:
         BadValueError: naming the node, the input, what was expected and what was given.
@@ -47,17 +52,26 @@ def check_given(schema: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     for entry in schema.inputs:
         if entry.id in found:
             try:
-                found[entry.id] = _check(given[entry.id], entry)
+                found[entry.id] = _check(given[entry.id], entry, entry.id in own)
             except BadValueError as error:
                 raise BadValueError(f'{schema.display_name}, input "{entry.id}": {error}') from None
     return found
 
 
-def _check(value: Any, entry: Any) -> Any:
+def _checked_by_itself(node: type[io.ComfyNode]) -> Collection[str]:
+    """Inputs that the node's own ``validate_inputs`` names; ComfyUI's checks of their range are off, too."""
+    validate = inspect.getattr_static(node, "validate_inputs", None)
+    if not isinstance(validate, classmethod) or validate is inspect.getattr_static(io.ComfyNode, "validate_inputs"):
+        return ()
+    return tuple(inspect.signature(validate.__func__).parameters)[1:]
+
+
+def _check(value: Any, entry: Any, own: bool) -> Any:
     kind = entry.get_io_type()
     if kind in WIDGET_TYPES:
         value = as_type(value, kind)
-        check_range(value, entry)
+        if not own:
+            check_range(value, entry)
     elif kind in _SOCKETS:
         expected, problem_of = _SOCKETS[kind]
         problem = problem_of(value)

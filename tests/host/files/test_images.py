@@ -8,6 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from concept_atelier.host.files import folders
 from concept_atelier.host.files.images import from_pil, read_frames
+from concept_atelier.host.workflow.runner import run_workflow
 from concept_atelier.host.workflow.stock.pictures import LoadImage
 
 GRADIENT = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
@@ -168,6 +169,19 @@ def test_names_as_comfyui_writes_them_lead_to_their_file(here, tmp_path, name, f
     PICTURE.save(tmp_path / found)
     assert here.find_picture(name) == tmp_path / found
     assert LoadImage.validate_inputs(name) is True and is_picture(here.find_picture(name))
+    assert LoadImage.execute(image=name).args[0].shape == (1, 6, 8, 3)
+
+
+def test_a_run_reads_the_picture_of_an_earlier_one(here, tmp_path):
+    (tmp_path / "in/clipspace").mkdir(parents=True)
+    PICTURE.save(tmp_path / "in/clipspace/x.png")
+    for name, number in (("clipspace/x.png [input]", 1), ("li_00001_.png [output]", 2)):
+        workflow = {
+            "1": {"class_type": "LoadImage", "inputs": {"image": name}},
+            "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "li"}},
+        }
+        (path,) = run_workflow(workflow, out=here.output, input=tmp_path / "in").files
+        assert path.name == f"li_0000{number}_.png" and is_picture(path)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def test_names_with_either_slash_lead_to_the_file(here, lab_model):
     save_tensors(here.model_target("loras", "sub/x"), {f"unet.{BASE}.diff": some(*shape_of(lab_model))})
     for name in ("sub/x.safetensors", "sub\\x.safetensors"):
         assert LoraLoaderModelOnly.validate_inputs(name) is True
-        assert LoraLoaderModelOnly.execute(lab_model, name, 1.0)[0].patches
+        given = {"model": lab_model, "lora_name": name, "strength_model": 1.0}
+        assert LoraLoaderModelOnly.execute(**given)[0].patches
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,24 @@ def test_a_checked_node_runs_as_before_and_refuses_before_it_works():
 
 def test_an_optional_input_that_is_given_nothing_is_left_to_the_nodes_default():
     assert check_given(schema(), {"image": None, "tokens": None, "count": 2}) == {"count": 2}
+
+
+def test_choices_that_a_node_checks_itself_are_left_to_it():
+    @checked
+    class Chooses(io.ComfyNode):
+        @classmethod
+        def define_schema(cls):
+            inputs = [io.Combo.Input("name", options=["a"]), io.Combo.Input("other", options=["a"])]
+            return io.Schema(node_id="Chooses", inputs=inputs)
+
+        @classmethod
+        def execute(cls, name, other):
+            return name, other
+
+        @classmethod
+        def validate_inputs(cls, name):
+            return True
+
+    assert Chooses.execute(name="sub/b [input]", other="a") == ("sub/b [input]", "a")
+    with pytest.raises(BadValueError, match="other"):
+        Chooses.execute(name="a", other="b")
