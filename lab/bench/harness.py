@@ -74,7 +74,8 @@ class Bench:
 
 
 Engine = Callable[[Callable[[], Callable[[int], Row]], Iterable[int]], Iterator[tuple[int, Row]]]
-"""Works off cases and gives each row with its number as soon as it is there, in any order: see ``host.workflow.fan_out``."""
+"""Works off cases and gives each row with its number as soon as it is there, in any order; see
+``host.workflow.fan_out``."""
 
 
 def prepared(bench: Bench, request: Request) -> Callable[[int], Row]:
