@@ -36,9 +36,9 @@ from .model.handles import load_handles
 from .page import scene_case
 
 TARGET = Path(__file__).parents[1] / "docs" / "front.jpg"
-SCENE, LEARNING_SEED, METHOD, GROUND = 3, 0, "attencraft", "blue"
+SCENE, LEARNING_SEED, METHOD, GROUND = 4, 0, "attencraft", "blue"
 PAIR, ERASED, KEPT = ("cat", "rocket"), "cat", "dog"
-SEEDS, BATCH = 24, 8
+SEEDS, BATCH = 16, 8
 """Seeds that are drawn in all, and at once."""
 CELL, GAP, EDGE, LINE = 150, 8, 12, 22
 """Pixels: a cell's side, between cells, around the sheet, a line of text."""
