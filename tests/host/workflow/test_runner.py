@@ -268,7 +268,7 @@ def test_a_stop_between_steps_keeps_what_is_finished(run, toys):
 DRIVER = """
 import argparse, sys, time
 import concept_atelier.nodes as nodes
-from concept_atelier.host import cli
+from concept_atelier.host.workflow import cli
 from concept_atelier.host.files.folders import atomic_write, current
 from concept_atelier.host.shared.progress import start_progress
 from concept_atelier.host.schema import io, ui

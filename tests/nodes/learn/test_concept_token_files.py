@@ -203,7 +203,7 @@ def test_a_full_disk_keeps_the_older_files_and_leaves_nothing_else(call, load, t
 KILLED = """
 import os, signal, sys, torch
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host import folders
+from concept_atelier.host.files import folders
 from concept_atelier.nodes import SaveConceptTokens
 os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
 with folders.use(folders.headless(sys.argv[1])):
