@@ -15,7 +15,7 @@ WEB_DIRECTORY = "./web"
 async def comfy_entrypoint() -> "ComfyExtension":
     """Called once by ComfyUI when it loads its node packs."""
     from .host.comfy.refusals import usable
-    from .host.example_pictures import offer_pictures
+    from .host.files.example_pictures import offer_pictures
     from .host.schema import ComfyExtension, io
     from .nodes import NODES
 

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .host.interrupts import INTERRUPTED, leave, on_stop, stop_here
-from .host.terminal import show_any_letter
+from .host.shared.interrupts import INTERRUPTED, leave, on_stop, stop_here
+from .host.workflow.terminal import show_any_letter
 
 COMMANDS = {
-    "run": ("run a workflow without ComfyUI", "host.cli"),
+    "run": ("run a workflow without ComfyUI", "host.workflow.cli"),
     "lab": ("train and publish the lab model", "lab.train.cli"),
     "demo": ("run the workflows on the lab model and show what came out", "lab.demo"),
     "bench": ("measure methods against known answers", None),

@@ -6,16 +6,18 @@ from typing import Any
 
 from ..core.backbone import Backbone, Placeholders
 from ..core.types import ConceptTokens, Erasure
-from . import comfy_capture, comfy_encoding, comfy_weights
-from .captures import AttentionCapture, headless_capture
-from .comfy_backbone import ComfyBackbone
-from .comfy_names import is_patcher
-from .conditioning import to_comfy
-from .diffusers_backbone import DiffusersBackbone
-from .environment import inside_comfyui
-from .errors import UnsupportedModelError
-from .handles import ClipHandle, ModelHandle, VaeHandle
-from .weight_patches import WeightPatch
+from .comfy import capture as comfy_capture
+from .comfy import encoding as comfy_encoding
+from .comfy import weights as comfy_weights
+from .comfy.backbone import ComfyBackbone
+from .comfy.names import is_patcher
+from .headless.backbone import DiffusersBackbone
+from .shared.captures import AttentionCapture, headless_capture
+from .shared.conditioning import to_comfy
+from .shared.environment import inside_comfyui
+from .shared.errors import UnsupportedModelError
+from .shared.handles import ClipHandle, ModelHandle, VaeHandle
+from .shared.weight_patches import WeightPatch
 
 __all__ = [
     "UnsupportedModelError",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ..host.runner import RunResult, run_workflow
-from ..host.saving import atomic_write
-from ..host.terminal import TerminalBar
+from ..host.files.saving import atomic_write
+from ..host.workflow.runner import RunResult, run_workflow
+from ..host.workflow.terminal import TerminalBar
 from .build_workflows import FOLDER, PICTURES
 from .workflow_variants import CHECKPOINT, LAB, TITLES
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..core.files import load_tensors
-from ..host.drawing import plot_curve
+from ..host.pictures.drawing import plot_curve
 from .model.modules import UNET_CONFIG, load_tokenizer
 from .model.weights import FILES, IMAGE_TOWER_FILE, JUDGE_FILE, MANTISSA_BITS, WEIGHTS, load_record
 from .world.atlas import OBJECTS_FILE, SPLITS, TRAINING_HAND, load_atlas

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 
-from ..host.execution import NodeFailedError
-from ..host.graph import WorkflowError
-from ..host.runner import RunResult, StoppedRunError, run_workflow
-from ..host.saving import atomic_write
-from ..host.terminal import Quiet, Reporter, TerminalBar
+from ..host.files.saving import atomic_write
+from ..host.workflow.execution import NodeFailedError
+from ..host.workflow.graph import WorkflowError
+from ..host.workflow.runner import RunResult, StoppedRunError, run_workflow
+from ..host.workflow.terminal import Quiet, Reporter, TerminalBar
 from .workflow_variants import TITLES
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"

@@ -1,8 +1,8 @@
 """Stock nodes that our runner does not run, as workflows for ComfyUI draw them. Only their schemas are here."""
 
-from ..host.registry import Registry
-from ..host.schema_standin import io
-from ..host.stock import STOCK_NODES
+from ..host.schema.standin import io
+from ..host.workflow.registry import Registry
+from ..host.workflow.stock import STOCK_NODES
 from ..nodes import NODES
 
 

@@ -24,10 +24,10 @@ from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS
 from ..core.types import ConceptTokens
 from ..host.adapters import backbone_of, with_erasure
-from ..host.concept_pictures import concept_overlay
-from ..host.drawing import heat_over
-from ..host.images import to_pil
-from ..host.saving import atomic_write
+from ..host.files.images import to_pil
+from ..host.files.saving import atomic_write
+from ..host.pictures.concept_pictures import concept_overlay
+from ..host.pictures.drawing import heat_over
 from .bench.cases import Case
 from .bench.drawing import draw
 from .bench.learn import found_concepts

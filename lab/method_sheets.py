@@ -14,8 +14,8 @@ from ..core.backbone import Backbone
 from ..core.learn.parts.class_words import sentence
 from ..core.learn.registry import METHODS, written
 from ..core.types import ConceptTokens
-from ..host.drawing import overlay_masks
-from ..host.saving import atomic_write
+from ..host.files.saving import atomic_write
+from ..host.pictures.drawing import overlay_masks
 from .bench.cases import Case
 from .bench.command import load_backbone
 from .bench.drawing import draw

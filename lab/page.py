@@ -21,9 +21,9 @@ from ..core.learn.methods.conceptexpress import METHOD as LEARNING
 from ..core.localize.parts.pipeline import localize
 from ..core.localize.parts.settings import SMALL_GRID
 from ..host.adapters import backbone_of, with_erasure
-from ..host.concept_pictures import concept_overlay
-from ..host.drawing import overlay_masks
-from ..host.saving import atomic_write
+from ..host.files.saving import atomic_write
+from ..host.pictures.concept_pictures import concept_overlay
+from ..host.pictures.drawing import overlay_masks
 from .bench.cases import Case, case_of
 from .bench.drawing import draw
 from .bench.learn import true_concepts

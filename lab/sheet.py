@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..host.registry import Registry
+from ..host.workflow.registry import Registry
 from .layout import SHOWN, Parts, Step, arrange
 
 if TYPE_CHECKING:

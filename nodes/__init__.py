@@ -1,23 +1,23 @@
 """The pack's nodes: thin V3 classes over ``core`` by way of ``host``. No maths here."""
 
-from ..host.given import checked
 from ..host.schema import io
-from .capture_attention import CaptureAttention
-from .concept_token_files import LoadConceptTokens, SaveConceptTokens
-from .concepts_from_masks import ConceptsFromMasks
-from .edit_concepts import EditConcepts
-from .encode_concept_prompt import EncodeConceptPrompt
-from .erase_concepts import EraseConcepts, SaveErasureAsLora
-from .learn_concept_tokens import LearnConceptTokens
-from .load_concept_prototypes import LoadConceptPrototypes
-from .load_lab_clip_vision import LoadLabClipVision
-from .load_lab_model import LoadLabModel
-from .localize_concepts import LocalizeConcepts
-from .localize_words import LocalizeWords
-from .match_concepts import MatchConcepts
-from .save_adapter_as_lora import SaveAdapterAsLora
-from .score_concepts import ScoreConcepts
-from .show_word_heatmap import ShowWordHeatmap
+from ..host.workflow.given import checked
+from .attribute.capture_attention import CaptureAttention
+from .attribute.show_word_heatmap import ShowWordHeatmap
+from .compose.encode_concept_prompt import EncodeConceptPrompt
+from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
+from .evaluate.load_concept_prototypes import LoadConceptPrototypes
+from .evaluate.score_concepts import ScoreConcepts
+from .lab.load_lab_clip_vision import LoadLabClipVision
+from .lab.load_lab_model import LoadLabModel
+from .learn.concept_token_files import LoadConceptTokens, SaveConceptTokens
+from .learn.learn_concept_tokens import LearnConceptTokens
+from .learn.save_adapter_as_lora import SaveAdapterAsLora
+from .localize.concepts_from_masks import ConceptsFromMasks
+from .localize.edit_concepts import EditConcepts
+from .localize.localize_concepts import LocalizeConcepts
+from .localize.localize_words import LocalizeWords
+from .localize.match_concepts import MatchConcepts
 
 _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadLabModel,

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..host.pictures import check_range
 from ..host.schema import io, ui
+from ..host.shared.picture_sizes import check_range
 
 CATEGORY = "Concept Atelier"
 

@@ -18,21 +18,21 @@ def lab_modules():
 @pytest.fixture(scope="session")
 def lab_model(lab_modules):
     from concept_atelier.core.schedule import scaled_linear_alphas
-    from concept_atelier.host.handles import ModelHandle
+    from concept_atelier.host.shared.handles import ModelHandle
 
     return ModelHandle(lab_modules.unet, scaled_linear_alphas(), "lab")
 
 
 @pytest.fixture(scope="session")
 def lab_clip(lab_modules):
-    from concept_atelier.host.handles import ClipHandle, TextEncoder
+    from concept_atelier.host.shared.handles import ClipHandle, TextEncoder
 
     return ClipHandle({"clip_l": TextEncoder(lab_modules.tokenizer, lab_modules.text_encoder)}, "lab")
 
 
 @pytest.fixture(scope="session")
 def lab_vae(lab_modules):
-    from concept_atelier.host.handles import VaeHandle
+    from concept_atelier.host.shared.handles import VaeHandle
     from concept_atelier.lab.model.vae import SCALING_FACTOR
 
     return VaeHandle(lab_modules.vae, SCALING_FACTOR)

@@ -55,7 +55,9 @@ def test_dataclasses_with_tensors_compare_by_identity(package):
 
 
 def test_the_rule_sees_what_socket_values_hold():
-    types, captures = (importlib.import_module(f"concept_atelier.{name}") for name in ("core.types", "host.captures"))
+    types, captures = (
+        importlib.import_module(f"concept_atelier.{name}") for name in ("core.types", "host.shared.captures")
+    )
     found = {
         kind
         for module in (types, captures)

@@ -68,7 +68,7 @@ def test_everything_that_is_left_out_exists():
 
 def test_what_is_shipped_runs_without_what_is_not(shipped):
     code = (
-        "import concept_atelier.__main__ as m, concept_atelier.host.registry as r, concept_atelier.lab.demo\n"
+        "import concept_atelier.__main__ as m, concept_atelier.host.workflow.registry as r, concept_atelier.lab.demo\n"
         "from pathlib import Path\n"
         "assert Path(r.__file__).is_relative_to(Path.cwd()), r.__file__\n"
         "registry = r.default_registry()\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from concept_atelier.host.overrides import apply_overrides
-from concept_atelier.host.registry import default_registry
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.workflow.overrides import apply_overrides
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.registry import default_registry
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

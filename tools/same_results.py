@@ -23,7 +23,7 @@ from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "workflows" / "input"
-RUNNERS = ("concept_atelier.host.headless.runner", "concept_atelier.host.runner")
+RUNNERS = ("concept_atelier.host.headless.runner", "concept_atelier.host.workflow.runner")
 """Where the runner lives, in the trees that this script has met."""
 
 UNWATCHED = ("load", "unwatched", "save")

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..environment import inside_comfyui
 from ..schema import io
+from ..shared.environment import inside_comfyui
 from .internals import Internal, changes, comfyui_version
 from .items import ITEMS, VERSIONS_RUN
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.backbone import Backbone
-from ...host.fan_out import ENGINES
-from ...host.handles import ClipHandle, ModelHandle, VaeHandle
-from ...host.saving import save_json
+from ...host.files.saving import save_json
+from ...host.shared.handles import ClipHandle, ModelHandle, VaeHandle
+from ...host.workflow.fan_out import ENGINES
 from ..world.atlas import SPLITS
 from .controls import Control, controls_table, run_controls
 from .harness import CACHE, Bench, Request, run

@@ -6,8 +6,8 @@ from math import log
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ...host.drawing import PALETTE
-from ...host.labels import Colour
+from ...host.pictures.drawing import PALETTE
+from ...host.pictures.labels import Colour
 from .entries import SAID, Entry
 
 

@@ -21,7 +21,7 @@ from ...core.backbone import Backbone
 from ...core.erase.registry import METHODS
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, with_erasure
-from ...host.handles import ClipHandle, ModelHandle, VaeHandle
+from ...host.shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..judge.judge import Judge, load_judge
 from ..world.atlas import ObjectKind, load_atlas
 from ..world.captions import Phrase

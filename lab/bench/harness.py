@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...host.fan_out import in_process
+from ...host.workflow.fan_out import in_process
 from ..judge.judge import FOLDER as JUDGE
 from ..model.weights import WEIGHTS
 
@@ -74,7 +74,8 @@ class Bench:
 
 
 Engine = Callable[[Callable[[], Callable[[int], Row]], Iterable[int]], Iterator[tuple[int, Row]]]
-"""Works off cases and gives each row with its number as soon as it is there, in any order: see ``host.fan_out``."""
+"""Works off cases and gives each row with its number as soon as it is there, in any order; see
+``host.workflow.fan_out``."""
 
 
 def prepared(bench: Bench, request: Request) -> Callable[[int], Row]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...host.saving import atomic_write
+from ...host.files.saving import atomic_write
 from .curve import curve
 from .entries import SAID, SCORES, Entry, combine, read
 from .summary import aligned

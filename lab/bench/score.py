@@ -17,7 +17,7 @@ from torch import Tensor
 from ...core.evaluate.prototypes import Prototypes
 from ...core.evaluate.scores import ConceptScores, score_concepts
 from ...core.evaluate.sources import GROUNDS, masked_source
-from ...host.vision import picture_features
+from ...host.jobs.vision import picture_features
 from ..model.image_tower import ImageTower
 from ..model.vision import LabVision, load_vision
 from ..world.atlas import ObjectKind, load_atlas

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ...host.unet_layouts import original_names
+from ...host.shared.unet_layouts import original_names
 from .modules import LabModules
 
 

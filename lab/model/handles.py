@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...host.handles import ClipHandle, ModelHandle, TextEncoder, VaeHandle
+from ...host.shared.handles import ClipHandle, ModelHandle, TextEncoder, VaeHandle
 from .modules import LabModules, alphas_cumprod
 from .vae import DOWNSCALE, SCALING_FACTOR
 from .weights import WEIGHTS, load_lab_model

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.files import load_tensors, save_tensors
-from ...host.saving import save_json
+from ...host.files.saving import save_json
 from .modules import (
     BETA_END,
     BETA_START,

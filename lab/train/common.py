@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...core.files import load_tensors, save_tensors
-from ...host.saving import atomic_write, save_json
+from ...host.files.saving import atomic_write, save_json
 
 log = logging.getLogger("concept_atelier.lab")
 

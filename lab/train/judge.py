@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...core.files import load_tensors, save_tensors
-from ...host.saving import save_json
+from ...host.files.saving import save_json
 from ..judge.judge import Judge, build_network
 from ..judge.network import JudgeNet
 from ..judge.scenes import IGNORED, JudgedScene, JudgedSettings, draw_judged

@@ -19,7 +19,7 @@ from ...core.files import load_tensors, save_tensors
 from ...core.sampling import ddim
 from ...core.schedule import add_noise, snr
 from ...host.adapters import backbone_of
-from ...host.handles import ModelHandle
+from ...host.shared.handles import ModelHandle
 from ..model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..model.weights import load_part

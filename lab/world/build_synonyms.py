@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...host.saving import atomic_write
+from ...host.files.saving import atomic_write
 from .atlas import OBJECTS_FILE
 
 MOST = 2

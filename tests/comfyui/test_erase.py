@@ -37,7 +37,7 @@ def weights(pack):
 
     def go(model):
         with torch.inference_mode():
-            found = pack("host.comfy_weights").key_value_weights(model)
+            found = pack("host.comfy.weights").key_value_weights(model)
         return {weight.name: weight.weight.double() for weight in found}
 
     return go

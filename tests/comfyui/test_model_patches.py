@@ -28,7 +28,7 @@ def rule(changed, parts_of, pack):
 
     def go(name, **settings):
         model = changed(parts_of("lab")["model"], "nodes_model_advanced", name, **settings)
-        return pack("host.comfy_noise").NoiseLevels(model.get_model_object("model_sampling"))
+        return pack("host.comfy.noise").NoiseLevels(model.get_model_object("model_sampling"))
 
     return go
 

@@ -51,8 +51,8 @@ def test_conditioning_is_that_of_the_diffusers_backbone(native, headless):
 )
 def test_weights_and_embeddings_mean_what_they_mean_there(pack, native, headless, text):
     vectors = {"clip_l": 0.1 * torch.randn(2, 192, generator=torch.Generator().manual_seed(1))}
-    folders = pack("host.folders").current()
-    pack("host.token_files").save(pack("core.types").ConceptTokens({"only": vectors}, "lab"), "", folders)
+    folders = pack("host.files.folders").current()
+    pack("host.files.token_files").save(pack("core.types").ConceptTokens({"only": vectors}, "lab"), "", folders)
     given = {"<apple>": vectors}
     assert native.tokenize(text, given) == headless.tokenize(text, given)
     got, expected = native.encode_text([text], given), headless.encode_text([text], given)

@@ -16,7 +16,7 @@ def test_it_draws_what_it_draws_headless(lab, draw, pack):
     model, clip, vae = load()
     headless = backbone_of(model, clip, vae)
     conditioning = [[[c.context, dict(c.extras)]] for c in (headless.encode_text([t]) for t in ("a cat", ""))]
-    sample = pack("host.sampling").sample
+    sample = pack("host.headless.sampling").sample
     with torch.no_grad():
         drawn = sample(model, *conditioning, {"samples": torch.zeros(1, 4, 16, 16)}, seed=3, steps=8, cfg=3.0)
         expected = headless.decode_latent(drawn["samples"] * model.scaling_factor).movedim(1, -1)

@@ -64,7 +64,7 @@ def passes(pack, monkeypatch):
     import comfy.model_management as management
 
     counted = SimpleNamespace(done=0, cancel_in=None)
-    backbone = pack("host.comfy_backbone").ComfyBackbone
+    backbone = pack("host.comfy.backbone").ComfyBackbone
     predict = backbone.predict_noise
 
     def counting(*given):

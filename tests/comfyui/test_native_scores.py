@@ -79,7 +79,7 @@ def test_features_are_those_of_the_stock_encode_node(pack, stock, stock_vision, 
     (encoded,) = stock("CLIPVisionEncode", clip_vision=stock_vision, image=image, crop="none")
     wanted = torch.nn.functional.normalize(encoded["image_embeds"].float(), dim=1)
     with torch.inference_mode():
-        ours = pack("host.vision").picture_features(stock_vision, image.movedim(-1, 1))
+        ours = pack("host.jobs.vision").picture_features(stock_vision, image.movedim(-1, 1))
     assert ours.shape == (1, 24) and torch.allclose(ours, wanted.cpu(), atol=1e-6)
 
 
@@ -95,14 +95,14 @@ def test_the_lab_scores_are_those_of_the_headless_backbone(pack, score, lab_visi
     concepts = run("ConceptsFromMasks", **parts_of("lab"), image=image, masks=masks, names="red, green")[0]
     vectors = {name: headless.word_vectors(word) for name, word in (("red", "cat"), ("green", "dog"))}
     with torch.inference_mode():
-        done = pack("host.evaluation").evaluate(
+        done = pack("host.jobs.evaluation").evaluate(
             headless,
             lab_vision,
             image.movedim(-1, 1),
             concepts,
             pack("core.types").ConceptTokens(vectors, "lab"),
-            pack("host.concept_drawing").DrawSettings(draws=2, steps=2),
-            pack("host.evaluation").SourceSettings(),
+            pack("host.jobs.concept_drawing").DrawSettings(draws=2, steps=2),
+            pack("host.jobs.evaluation").SourceSettings(),
             None,
             lambda *at: None,
         )

@@ -25,7 +25,7 @@ def vectors(pack, parts):
 def embedding(pack, vectors, family):
     """The vectors in the embeddings folder, as ``embedding:NAME``."""
     tokens = pack("core.types").ConceptTokens({"kept": vectors}, family)
-    return pack("host.token_files").save(tokens, f"{family}/", pack("host.folders").current()).names[0]
+    return pack("host.files.token_files").save(tokens, f"{family}/", pack("host.files.folders").current()).names[0]
 
 
 def same(got, expected):
@@ -148,10 +148,10 @@ def random_prompts(name, count):
 
 def as_headless(pack, clip, text):
     """(id or vector, weight) of a text as the headless runner cuts it; None for what is refused."""
-    encoder = pack("host.comfy_parts").encoder_names(clip)[0]
+    encoder = pack("host.comfy.parts").encoder_names(clip)[0]
     stock = getattr(clip.tokenizer, encoder)
     try:
-        parts = pack("host.prompt_syntax").read_syntax(text)
+        parts = pack("host.shared.prompt_syntax").read_syntax(text)
     except ValueError:
         return None
     entries = []
@@ -162,14 +162,14 @@ def as_headless(pack, clip, text):
                 return None
             entries += [(row, part.weight) for row in found]
         else:
-            pieces = pack("host.token_table").read_pieces(part.text, stock.tokenizer)
+            pieces = pack("host.shared.token_table").read_pieces(part.text, stock.tokenizer)
             entries += [(piece.id, part.weight) for piece in pieces]
     return entries
 
 
 def as_stock(pack, clip, text):
     """The same as ComfyUI's tokenizer gives it."""
-    encoder = pack("host.comfy_parts").encoder_names(clip)[0]
+    encoder = pack("host.comfy.parts").encoder_names(clip)[0]
     stock = getattr(clip.tokenizer, encoder)
     entries = []
     for chunk in clip.tokenize(text)[encoder.removeprefix("clip_")]:
@@ -228,7 +228,7 @@ def test_a_words_rows_are_those_of_the_file(pack, parts, vectors, embedding):
 def test_an_embedding_of_another_model_is_refused(pack, parts):
     from safetensors.torch import save_file
 
-    backbone, folder = pack("host.adapters").backbone_of(clip=parts["clip"]), pack("host.folders").current()
+    backbone, folder = pack("host.adapters").backbone_of(clip=parts["clip"]), pack("host.files.folders").current()
     target = folder.model_target("embeddings", "wide")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({"emb_params": torch.ones(1, 1024)}, target)
@@ -238,11 +238,11 @@ def test_an_embedding_of_another_model_is_refused(pack, parts):
 
 
 def test_nodes_read_embeddings_and_weights_as_the_words_they_stand_for(pack, parts_of, run):
-    lab, folder = parts_of("lab"), pack("host.folders").current()
+    lab, folder = parts_of("lab"), pack("host.files.folders").current()
     backbone = pack("host.adapters").backbone_of(clip=lab["clip"])
     words = {"ecat": "cat", "erocket": "rocket"}
     tokens = pack("core.types").ConceptTokens({n: backbone.word_vectors(word) for n, word in words.items()}, "lab")
-    pack("host.token_files").save(tokens, "nodes/", folder)
+    pack("host.files.token_files").save(tokens, "nodes/", folder)
 
     def erased(concepts):
         edit = run("EraseConcepts", model=lab["model"], clip=lab["clip"], concepts=concepts, damping=0.01)[1]

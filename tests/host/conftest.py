@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from concept_atelier.host import folders
-from concept_atelier.host.progress import start_progress
-from concept_atelier.host.registry import Registry
+from concept_atelier.host.files import folders
 from concept_atelier.host.schema import io, ui
+from concept_atelier.host.shared.progress import start_progress
+from concept_atelier.host.workflow.registry import Registry
 
 
 def _schema(node_id, inputs=(), outputs=(), **fields):

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.types import LowRank
-from concept_atelier.host.weight_patches import WeightPatch
+from concept_atelier.host.shared.weight_patches import WeightPatch
 
 LATENT = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
 CONDITIONING = Conditioning(torch.randn(2, 77, 192, generator=torch.Generator().manual_seed(1)))
@@ -51,7 +51,7 @@ def test_zero_factors_change_no_bit(lab_backbone, changes, noise):
 
 
 def test_changes_are_those_of_a_patch_and_add_up(lab_backbone, lab_model, changes, noise):
-    from concept_atelier.host.diffusers_backbone import DiffusersBackbone
+    from concept_atelier.host.headless.backbone import DiffusersBackbone
 
     patched = DiffusersBackbone(lab_model.with_patch(WeightPatch(changes, 2.0)))
     with torch.no_grad():

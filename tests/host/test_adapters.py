@@ -1,7 +1,7 @@
 import pytest
 
 from concept_atelier.host.adapters import UnsupportedModelError, backbone_of
-from concept_atelier.host.diffusers_backbone import DiffusersBackbone
+from concept_atelier.host.headless.backbone import DiffusersBackbone
 
 
 def test_our_handles_get_the_diffusers_backbone(lab_model, lab_clip, lab_vae):

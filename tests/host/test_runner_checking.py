@@ -2,10 +2,10 @@
 
 import pytest
 
-from concept_atelier.host.checking import check, execution_order, ignored_inputs
-from concept_atelier.host.cli import split_override
-from concept_atelier.host.graph import WorkflowError, read_api
-from concept_atelier.host.overrides import apply_overrides
+from concept_atelier.host.workflow.checking import check, execution_order, ignored_inputs
+from concept_atelier.host.workflow.cli import split_override
+from concept_atelier.host.workflow.graph import WorkflowError, read_api
+from concept_atelier.host.workflow.overrides import apply_overrides
 
 
 def api(**nodes):

@@ -23,7 +23,7 @@ pack = importlib.util.module_from_spec(spec)
 sys.modules["pack"] = pack
 spec.loader.exec_module(pack)
 schema = importlib.import_module("pack.host.schema")
-standin = importlib.import_module("pack.host.schema_standin")
+standin = importlib.import_module("pack.host.schema.standin")
 assert schema.io is not standin.io and schema.io.__name__.startswith("comfy_api"), schema.io
 
 def probe(io):

@@ -5,10 +5,10 @@ import torch
 
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.schedule import scaled_linear_alphas
-from concept_atelier.host.conditioning import to_comfy
-from concept_atelier.host.diffusers_backbone import DiffusersBackbone
-from concept_atelier.host.handles import Capture, ClipHandle, ModelHandle, TextEncoder
-from concept_atelier.host.sampling import sample
+from concept_atelier.host.headless.backbone import DiffusersBackbone
+from concept_atelier.host.headless.sampling import sample
+from concept_atelier.host.shared.conditioning import to_comfy
+from concept_atelier.host.shared.handles import Capture, ClipHandle, ModelHandle, TextEncoder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from concept_atelier.core.types import Concepts, ConceptTokens
-from concept_atelier.host import folders
+from concept_atelier.host.files import folders
 from concept_atelier.host.schema import io
 from concept_atelier.nodes import (
     ConceptsFromMasks,
@@ -95,7 +95,7 @@ def tokens(learn, tmp_path_factory) -> ConceptTokens:
 @pytest.fixture(scope="session")
 def encode(sockets) -> Callable[[str], Any]:
     """A text to CONDITIONING with the stock node."""
-    from concept_atelier.host.stock import CLIPTextEncode
+    from concept_atelier.host.workflow.stock import CLIPTextEncode
 
     return lambda text: run_node(CLIPTextEncode, clip=sockets["clip"], text=text)[0]
 
@@ -103,7 +103,7 @@ def encode(sockets) -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def draw(sockets, encode) -> Callable[..., Any]:
     """Sample two steps of 64x96 pixels; returns LATENT."""
-    from concept_atelier.host.stock import EmptyLatentImage, KSampler
+    from concept_atelier.host.workflow.stock import EmptyLatentImage, KSampler
 
     def go(model: Any = None, text: str = "a cat", positive: Any = None, batch: int = 1, seed: int = 3) -> Any:
         empty = run_node(EmptyLatentImage, width=SIZE[1], height=SIZE[0], batch_size=batch)[0]

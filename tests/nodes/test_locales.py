@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from concept_atelier.host.registry import default_registry
+from concept_atelier.host.workflow.registry import default_registry
 from concept_atelier.lab import build_locales
 from concept_atelier.lab.build_locales import known_hashes, renewed
 from concept_atelier.lab.locales import (

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.stock.texts import CLIPTextEncode
+from concept_atelier.host.workflow.stock.texts import CLIPTextEncode
 from concept_atelier.nodes import CaptureAttention, EncodeConceptPrompt, LocalizeWords, ShowWordHeatmap
 
 GLUED = "embedding:ecat dog,embedding:sub/erocket"

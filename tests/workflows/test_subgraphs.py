@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from concept_atelier.host import folders
-from concept_atelier.host.checking import check
-from concept_atelier.host.registry import default_registry
-from concept_atelier.host.runner import run_workflow
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.files import folders
+from concept_atelier.host.workflow.checking import check
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.runner import run_workflow
 from concept_atelier.lab import build_subgraphs, build_workflows
 
 FOLDER = build_subgraphs.FOLDER

@@ -7,15 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from concept_atelier.host import folders
-from concept_atelier.host.checking import check
-from concept_atelier.host.execution import NodeFailedError
-from concept_atelier.host.graph import GraphNode, WorkflowError
-from concept_atelier.host.page_nodes import VIRTUAL
-from concept_atelier.host.registry import default_registry
-from concept_atelier.host.runner import run_workflow
-from concept_atelier.host.ui_format import is_ui_format
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.files import folders
+from concept_atelier.host.workflow.checking import check
+from concept_atelier.host.workflow.execution import NodeFailedError
+from concept_atelier.host.workflow.graph import GraphNode, WorkflowError
+from concept_atelier.host.workflow.page_nodes import VIRTUAL
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.runner import run_workflow
+from concept_atelier.host.workflow.ui_format import is_ui_format
 from concept_atelier.lab import build_workflows
 from concept_atelier.lab.foreign import drawing_registry
 from concept_atelier.lab.layout import TITLE

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ....host.saving import save_json
+from ....host.files.saving import save_json
 from ..summary import aligned
 from .figures import FIGURES, Asked
 from .ground import SHAPES, Ground, Shape

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ....core.backbone import Placeholders
 from ....host.adapters import backbone_of
-from ....host.conditioning import to_comfy
-from ....host.sampling import sample
+from ....host.headless.sampling import sample
+from ....host.shared.conditioning import to_comfy
 from ..command import load_parts
 from .ground import TEXT, gradients, leaves, plain_copy
 

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 
-from concept_atelier.host import folders
-from concept_atelier.host.graph import Link
-from concept_atelier.host.registry import default_registry
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.files import folders
+from concept_atelier.host.workflow.graph import Link
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.registry import default_registry
 from concept_atelier.lab.locales import languages, node_words, read, unescape
 from concept_atelier.nodes import NODES
 

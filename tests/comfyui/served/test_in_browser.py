@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlencode
 import pytest
 from PIL import Image
 
-from concept_atelier.host import folders
-from concept_atelier.host.graph import Link
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.files import folders
+from concept_atelier.host.workflow.graph import Link
+from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.lab.build_thumbnails import SIDE
 from concept_atelier.lab.foreign import drawing_registry
 from concept_atelier.lab.locales import read, unescape

@@ -2,10 +2,10 @@
 
 from datetime import date
 
-from concept_atelier.host import folders
-from concept_atelier.host.page_texts import resolve_texts
-from concept_atelier.host.registry import default_registry
-from concept_atelier.host.workflow import load_workflow
+from concept_atelier.host.files import folders
+from concept_atelier.host.workflow.page_texts import resolve_texts
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.registry import default_registry
 
 PART = "05553f78-83af-4fc4-a4e5-ba6507657a59"
 

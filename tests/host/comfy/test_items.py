@@ -16,7 +16,7 @@ SOURCES = [
     *ROOT.glob("nodes/*.py"),
     *ROOT.glob("lab/model/*.py"),
 ]
-TOUCH = ("host/comfy", "host/progress.py", "lab/model/comfy_native.py")
+TOUCH = ("host/comfy", "host/shared/progress.py", "lab/model/comfy_native.py")
 """Files whose path begins so may use ComfyUI's modules."""
 
 
@@ -48,10 +48,10 @@ USED = {source.relative_to(ROOT).as_posix(): used for source in SOURCES if (used
 
 
 def test_the_scan_sees_imports_of_every_form():
-    assert "comfy.lora.load_lora" in USED["host/comfy_weights.py"]
-    assert "comfy.ldm.modules.attention.attention_pytorch" in USED["host/comfy_gradients.py"]
+    assert "comfy.lora.load_lora" in USED["host/comfy/weights.py"]
+    assert "comfy.ldm.modules.attention.attention_pytorch" in USED["host/comfy/gradients.py"]
     assert "comfy.sd1_clip.SDTokenizer" in USED["lab/model/comfy_native.py"]
-    assert "comfy.patcher_extension.WrappersMP.OUTER_SAMPLE" in USED["host/comfy_capture.py"]
+    assert "comfy.patcher_extension.WrappersMP.OUTER_SAMPLE" in USED["host/comfy/capture.py"]
 
 
 @pytest.mark.parametrize("source", USED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from concept_atelier.host.fan_out import over_ray
+from concept_atelier.host.workflow.fan_out import over_ray
 from concept_atelier.lab.bench.harness import Bench, Request, run
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from concept_atelier.core.files import load_tensors, save_tensors
-from concept_atelier.host.saving import save_json
+from concept_atelier.host.files.saving import save_json
 from concept_atelier.lab.judge.judge import build_network
 from concept_atelier.lab.judge.network import JudgeNet
 from concept_atelier.lab.judge.scenes import COLOURS, JudgedSettings

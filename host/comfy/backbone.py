@@ -1,0 +1,314 @@
+"""A :class:`~concept_atelier.core.backbone.Backbone` over ComfyUI's ModelPatcher, CLIP and VAE.
+
+Everything goes through the patcher: options passed to a call for listening, clones with weight wrappers for gradients,
+ComfyUI's memory management for devices. Nothing is left in the user's model, on any exit.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import (
+    AttentionCall,
+    AttentionSite,
+    AttentionWeight,
+    Conditioning,
+    KeyValueWeight,
+    Placeholders,
+    Tap,
+    TokenizedText,
+)
+from ...core.messages import listed
+from ...core.schedule import DiffusionSchedule
+from ...core.types import LowRank
+from ..shared.families import FAMILIES
+from ..shared.picture_sizes import crop_to_multiple
+from ..shared.progress import check_interrupt
+from ..shared.weight_patches import check_changes
+from .encoding import encode, text_widths, word_vectors
+from .gradients import (
+    ChangesOf,
+    differentiable,
+    differentiable_clip,
+    out_of_place,
+    plain_attention,
+    wants_gradients,
+)
+from .names import attention_keys
+from .noise import NoiseLevels
+from .parts import check_part, model_family, text_family
+from .sites import Preference, SiteKey, preferred_attention, site_table
+from .taps import OVERRIDE, listened
+from .text import tokenized
+from .weights import attention_weights, key_value_weights
+
+LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
+
+Sites = Mapping[SiteKey, AttentionSite]
+
+
+class ComfyBackbone:
+    """The model behind ComfyUI's sockets. Parts that a job does not need may be left out.
+
+    The first pass with gradients or changed weights takes clones of MODEL and CLIP made for it; :meth:`close` gives the
+    memory back and puts the user's own in their place.
+
+    Raises :class:`~..shared.errors.UnsupportedModelError` for families that it does not read, ``ValueError`` for MODEL
+    and CLIP of different families; a method that needs a part that was not given raises ``ValueError`` naming it.
+    """
+
+    def __init__(self, model: Any = None, clip: Any = None, vae: Any = None) -> None:
+        self._model, self._clip, self._vae = model, clip, vae
+        self._learning: tuple[Any, Any] | None = None
+        self._taps: list[tuple[Tap, Sites]] = []
+        self._changes: list[Mapping[str, LowRank]] = []
+        for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
+            if part is not None:
+                check_part(socket, part)
+        families = [family(part) for part, family in ((model, model_family), (clip, text_family)) if part is not None]
+        if len(set(families)) > 1:
+            raise ValueError(
+                f"MODEL is {FAMILIES[families[0]].title} and CLIP belongs to {FAMILIES[families[1]].title}; "
+                "connect both from the same checkpoint"
+            )
+        self._family = families[0] if families else ""
+
+    @property
+    def model(self) -> Any:
+        """The MODEL. Raises ``ValueError`` if it was not given."""
+        return _given(self._model, "MODEL")
+
+    @property
+    def clip(self) -> Any:
+        """The CLIP. Raises ``ValueError`` if it was not given."""
+        return _given(self._clip, "CLIP")
+
+    @property
+    def vae(self) -> Any:
+        """The VAE. Raises ``ValueError`` if it was not given."""
+        return _given(self._vae, "VAE")
+
+    @property
+    def family(self) -> str:
+        return self._family
+
+    @property
+    def text_widths(self) -> Mapping[str, int]:
+        return text_widths(self.clip)
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(T,) float64, the signal share per timestep."""
+        return self._levels.alphas_cumprod
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
+
+    @property
+    def latent_downscale(self) -> int:
+        return 8 if self._vae is None else int(self._vae.spacial_compression_encode())
+
+    @torch.no_grad()
+    def encode_image(self, image: Tensor) -> Tensor:
+        picture = crop_to_multiple(image, self.latent_downscale)
+        latent = self.vae.encode(picture.movedim(1, -1))
+        model, family = self.model, FAMILIES[self.family]
+        if latent.shape[1] != family.latent_channels:
+            raise ValueError(
+                f"the VAE makes latents {tuple(latent.shape)}, {family.title} reads {family.latent_channels} "
+                "channels; connect the VAE of the same checkpoint"
+            )
+        return model.model.process_latent_in(latent.float()).to(model.load_device)
+
+    @torch.no_grad()
+    def decode_latent(self, latent: Tensor) -> Tensor:
+        picture = self.vae.decode(self.model.model.process_latent_out(latent.float()))
+        return picture.movedim(-1, 1).clamp(0, 1).to(latent.device)
+
+    def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
+        return tokenized(self.clip, text, placeholders or {})
+
+    def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+        check_interrupt()
+        _, clip = self._in_force()
+        return encode(_given(clip, "CLIP"), texts, placeholders or {})
+
+    def word_vectors(self, word: str) -> dict[str, Tensor]:
+        return word_vectors(self.clip, word)
+
+    def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        check_interrupt()
+        patcher, sigma = self._load(latent), self._sigma(latent, timestep, conditioning)
+        levels = sigma.view(-1, 1, 1, 1)
+        noisy = latent.to(patcher.load_device, torch.float32) * (1 + levels**2).sqrt()
+        options = self._options(patcher, sigma, timestep)
+        clean = _run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
+        return ((noisy - clean) / levels).to(latent.device, latent.dtype)
+
+    def attention_sites(self) -> tuple[AttentionSite, ...]:
+        return tuple(self._sites().values())
+
+    def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
+        table = self._sites()
+        wanted = {site.name for site in (table.values() if sites is None else sites)}
+        return self._listening(tap, {key: site for key, site in table.items() if site.name in wanted})
+
+    def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
+        return key_value_weights(self.model)
+
+    def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        return attention_weights(self.model)
+
+    @contextmanager
+    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+        check_changes(changes, self.attention_weights())
+        self._changes.append(changes)
+        try:
+            yield
+        finally:
+            self._changes.pop()
+
+    def close(self) -> None:
+        """Give back what gradients took: the user's own MODEL and CLIP take the place of our clones in memory."""
+        if self._learning is None:
+            return
+        import comfy.model_management as management
+
+        management.load_models_gpu(_patchers(self._model, self._clip))
+        self._learning = None
+        management.soft_empty_cache()
+
+    @cached_property
+    def _levels(self) -> NoiseLevels:
+        return NoiseLevels(self.model.get_model_object("model_sampling"))
+
+    @cached_property
+    def _preferred(self) -> Mapping[SiteKey, Preference]:
+        return preferred_attention(self.model.get_model_object("diffusion_model"))
+
+    def _sites(self) -> Sites:
+        return site_table(self.model.get_model_object("diffusion_model"))
+
+    @contextmanager
+    def _listening(self, tap: Tap, sites: Sites) -> Iterator[None]:
+        entry = (tap, sites)
+        self._taps.append(entry)
+        try:
+            yield
+        finally:
+            self._taps.remove(entry)
+
+    def _in_force(self) -> tuple[Any, Any]:
+        """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then our clones."""
+        if self._learning is None and (wants_gradients() or self._changes):
+            self._learning = (
+                None if self._model is None else differentiable(self._model, self._changes_by_key()),
+                None if self._clip is None else differentiable_clip(self._clip),
+            )
+        return (self._model, self._clip) if self._learning is None else self._learning
+
+    def _changes_by_key(self) -> Mapping[str, ChangesOf]:
+        return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
+
+    def _changes_of(self, name: str) -> list[LowRank]:
+        return [changes[name] for changes in self._changes if name in changes]
+
+    def _load(self, latent: Tensor) -> Any:
+        """The patcher to compute with, in memory."""
+        import comfy.model_management as management
+
+        management.throw_exception_if_processing_interrupted()  # so that every job can be cancelled at every pass
+        model, clip = self._in_force()
+        patcher = _given(model, "MODEL")
+        wanted = patcher.memory_required(list(latent.shape)) * (LEARNING_MEMORY if wants_gradients() else 1)
+        # While learning the text encoder is needed at every step: loaded together, they do not displace each other.
+        together = _patchers(patcher, clip) if self._learning is not None else [patcher]
+        management.load_models_gpu(together, memory_required=wanted)
+        return patcher
+
+    def _sigma(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        """Noise level (B,) of each row, relative to the signal."""
+        rows = len(latent), len(timestep), len(conditioning.context)
+        if latent.ndim != 4 or len(set(rows)) != 1:
+            raise ValueError(
+                f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
+                f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
+            )
+        table = self._levels.sigmas
+        if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
+            raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
+        return table.to(self.model.load_device)[timestep.to(self.model.load_device)]
+
+    def _inputs(self, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
+        """What the model is told: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""
+        inputs: dict[str, Any] = {"c_crossattn": conditioning.context.to(noisy.device)}
+        if not FAMILIES[self.family].pooled_text:
+            return inputs
+        if "pooled_output" not in conditioning.extras:
+            raise ValueError(
+                f"{FAMILIES[self.family].title} needs the pooled text; its conditioning has "
+                f"{listed(conditioning.extras) or 'no'} extras"
+            )
+        height, width = (side * self.latent_downscale for side in noisy.shape[-2:])
+        inputs["y"] = self.model.model.encode_adm(
+            pooled_output=conditioning.extras["pooled_output"],
+            height=height,
+            width=width,
+            device=noisy.device,
+            noise=noisy,
+            prompt_type="positive",
+        ).to(noisy.device)
+        return inputs
+
+    def _options(self, patcher: Any, sigma: Tensor, timestep: Tensor) -> dict[str, Any]:
+        """The model options of one call, as a sampler makes them, with our taps."""
+        import comfy.patcher_extension as extension
+
+        given = patcher.model_options.get("transformer_options", {})
+        options = given | {
+            "cond_or_uncond": [0],
+            "uuids": [uuid.uuid4()],
+            "sigmas": sigma,
+            "sample_sigmas": torch.stack([sigma[0], torch.zeros_like(sigma[0])]),
+            "wrappers": extension.merge_nested_dicts(given.get("wrappers", {}), patcher.wrappers),
+        }
+        if wants_gradients():
+            options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
+        time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
+        for tap, sites in self._taps:
+            options = listened(options, sites, _teller(tap, time), self._preferred)
+        return options
+
+
+def _run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], options: dict[str, Any]) -> Tensor:
+    """The clean latent (B, C, h, w) that the model sees in a noisy one."""
+    inputs = {**inputs, "transformer_options": options}
+    around = patcher.model_options.get("model_function_wrapper")
+    if around is None:
+        return patcher.model.apply_model(noisy, sigma, **inputs)
+    call = {"input": noisy, "timestep": sigma, "c": inputs, "cond_or_uncond": options["cond_or_uncond"]}
+    return around(patcher.model.apply_model, call)
+
+
+def _teller(tap: Tap, timestep: float | None) -> Any:
+    def hear(site: AttentionSite, query: Tensor, key: Tensor, grid: tuple[int, int]) -> None:
+        rows = (True,) * len(query)
+        tap(AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep))
+
+    return hear
+
+
+def _patchers(model: Any, clip: Any) -> list[Any]:
+    return [patcher for patcher in (model, getattr(clip, "patcher", None)) if patcher is not None]
+
+
+def _given(part: Any, socket: str) -> Any:
+    if part is None:
+        raise ValueError(f"this job needs a {socket}, and none was given; connect one")
+    return part

@@ -1,0 +1,208 @@
+"""Capture Attention inside ComfyUI: every sampling run on the captured MODEL notes its own attention.
+
+The MODEL carries one wrapper around sampling and nothing else. When a sampler starts, the wrapper puts the listening
+options (:mod:`.taps`) into the run's own copy of the model options; when it ends, in whatever way, they are gone
+with that copy. Three things have to be known of each call of the model:
+
+- **whose rows are whose.** Samplers put conditionings in any order, over one or several calls: ``uuids`` name them.
+- **which text.** Each positive conditioning is kept apart by its context; where contexts of several lengths run in one
+  call they are repeated to a common one, and only the first copy of the keys counts.
+- **which piece of the picture.** Areas and tiles are cut out of the latent of the step: they are found in it again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.attention.record import AttentionRecorder
+from ...core.attention.selection import Grid
+from ...core.attribute.places import Place, find_place, whole
+from ...core.backbone import AttentionCall, AttentionSite, Conditioning
+from ..shared.captures import AttentionCapture, HeardPart, Run, on_cpu
+from .noise import NoiseLevels
+from .sites import Preference, SiteKey, preferred_attention, site_table
+from .taps import listened
+
+WRAPPER_KEY = "concept_atelier.capture"
+
+
+def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
+    """A clone whose sampling runs are added to ``capture`` as they finish.
+
+    Raises :class:`~..shared.errors.UnsupportedModelError` for models that are no UNet of Stable Diffusion.
+    """
+    import comfy.patcher_extension as extension
+
+    unet = patcher.get_model_object("diffusion_model")
+    table, preferred = site_table(unet), preferred_attention(unet)
+    sites = {key: site for key, site in table.items() if capture.selection.admits_site(site)}
+
+    def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+        guider = executor.class_obj
+        listener = _RunListener(guider, capture, sites, preferred)
+        before = guider.model_options
+        guider.model_options = listener.options(before)
+        try:
+            samples = executor(noise, *args, **kwargs)
+        finally:
+            guider.model_options = before
+        capture.add(listener.finished(samples))
+        return samples
+
+    clone = patcher.clone()
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
+    return clone
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows of the running call that belong to one text and one place."""
+
+    rows: slice
+    recorder: AttentionRecorder
+    text_length: int
+
+
+@dataclass(eq=False)
+class _RunListener:
+    """One sampling run."""
+
+    guider: Any
+    capture: AttentionCapture
+    sites: Mapping[SiteKey, AttentionSite]
+    preferred: Mapping[SiteKey, Preference]
+    latent: Tensor | None = None
+    timestep: float | None = None
+    groups: tuple[_Group, ...] = ()
+    contexts: list[Tensor] = field(default_factory=list)
+    recorders: dict[tuple[int, Place], AttentionRecorder] = field(default_factory=dict)
+    missed: dict[str, None] = field(default_factory=dict)
+
+    def options(self, model_options: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the run's model options that listens."""
+        import comfy.patcher_extension as extension
+
+        options = extension.copy_nested_dicts(dict(model_options))
+        given = options.get("transformer_options", {})
+        options["transformer_options"] = listened(given, self.sites, self.hear, self.preferred)
+        for kind, wrapper in (
+            (extension.WrappersMP.PREDICT_NOISE, self.around_step),
+            (extension.WrappersMP.APPLY_MODEL, self.around_model),
+        ):
+            extension.add_wrapper_with_key(kind, WRAPPER_KEY, wrapper, options, is_model_options=True)
+        return options
+
+    def around_step(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Around one guided prediction: keeps the whole latent, of which calls may see pieces."""
+        self.latent = x
+        return executor(x, *args, **kwargs)
+
+    def around_model(self, executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Around one call of the model."""
+        options = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
+        if "multigpu_thread_device" in options:  # calls of one step overlap, and what is kept of a call is kept once
+            self.missed["several GPUs compute one step at the same time"] = None
+            return executor(x, t, *args, **kwargs)
+        self.timestep = self._timestep(t)
+        self.groups = tuple(self._groups(x, options))
+        try:
+            return executor(x, t, *args, **kwargs)
+        finally:
+            self.groups = ()
+
+    def hear(self, site: AttentionSite, query: Tensor, key: Tensor, grid: Grid) -> None:
+        """Beside one attention layer."""
+        for group in self.groups:
+            if len(query) < group.rows.stop:
+                self.missed["another pack changes the number of rows inside the attention layers"] = None
+                continue
+            rows = query[group.rows]
+            call = AttentionCall(
+                site=site,
+                query=rows,
+                key=key[group.rows, :, : group.text_length],
+                scale=rows.shape[-1] ** -0.5,
+                grid=grid,
+                conditional=(True,) * len(rows),
+                timestep=self.timestep,
+            )
+            group.recorder.tap(call)
+
+    def finished(self, samples: Tensor) -> Run:
+        """What was heard, given what the sampler returned."""
+        parts = tuple(
+            HeardPart(place, on_cpu(recorder.maps()))
+            for (_, place), recorder in self.recorders.items()
+            if not recorder.empty
+        )
+        size = (samples.shape[-2], samples.shape[-1])
+        return Run(parts, size, samples.detach().float().cpu().clone(), tuple(self.missed))
+
+    def _timestep(self, sigma: Tensor) -> float | None:
+        """The timestep of a call, None when its rows differ."""
+        first = sigma.flatten()[:1]
+        if not bool((sigma == first).all()):
+            return None
+        return NoiseLevels(self.guider.inner_model.model_sampling).timestep(first)
+
+    def _groups(self, x: Tensor, options: Mapping[str, Any]) -> list[_Group]:
+        """Which rows of ``x`` are heard, and into what. Calls stack whole batches, one for each conditioning, and
+        tiles stack such stacks."""
+        uuids, indices = options.get("uuids"), options.get("cond_or_uncond")
+        latent = self.latent
+        if uuids is None or indices is None or latent is None or latent.ndim != 4:
+            self.missed["the sampler does not say which conditioning it is computing"] = None
+            return []
+        batch = len(latent)
+        if len(x) % (batch * len(uuids)):
+            self.missed["the sampler stacks conditionings in an unknown way"] = None
+            return []
+        heard: list[_Group] = []
+        for number, start in enumerate(range(0, len(x), batch)):
+            chunk = number % len(uuids)
+            context = self._positive_context(uuids[chunk], indices[chunk])
+            place = None if context is None else self._place(x[start], latent)
+            if context is not None and place is not None:
+                recorder = self._recorder(context, place)
+                heard.append(_Group(slice(start, start + batch), recorder, context.shape[1]))
+        return heard
+
+    def _positive_context(self, uuid: Any, index: int) -> Tensor | None:
+        """The context (1 or B, L, D) of a chunk if it is a positive one.
+
+        Where a negative text has an area, ComfyUI gives the positive side a copy under the negative's uuid: then the
+        index decides.
+        """
+        conds = self.guider.conds
+        own = [cond for cond in conds.get("positive", ()) if cond.get("uuid") == uuid]
+        elsewhere = any(cond.get("uuid") == uuid for name in conds if name != "positive" for cond in conds[name])
+        if not own or (elsewhere and index != 0):
+            return None
+        held = own[0].get("model_conds", {}).get("c_crossattn")
+        return getattr(held, "cond", None)
+
+    def _place(self, piece: Tensor, latent: Tensor) -> Place | None:
+        if piece.shape[-2:] == latent.shape[-2:]:
+            return whole((latent.shape[-2], latent.shape[-1]))
+        place = find_place(piece, latent[0])
+        if place is None:
+            self.missed["it was sampled in tiles that are no cut-outs of the latent"] = None
+        return place
+
+    def _recorder(self, context: Tensor, place: Place) -> AttentionRecorder:
+        text = next((i for i, known in enumerate(self.contexts) if _same(known, context)), None)
+        if text is None:
+            text = len(self.contexts)
+            self.contexts.append(context)
+        if (text, place) not in self.recorders:
+            recorder = AttentionRecorder(self.capture.selection)
+            recorder.begin(Conditioning(context))
+            self.recorders[(text, place)] = recorder
+        return self.recorders[(text, place)]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one is other or (one.shape == other.shape and torch.equal(one, other))

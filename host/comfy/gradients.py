@@ -1,0 +1,133 @@
+"""Gradients through models inside ComfyUI, by way of their patchers: the user's model is never written to.
+
+ComfyUI loads weights under inference mode, and autograd refuses to save such tensors. A weight wrapper on a clone
+gives every layer a plain tensor instead; loading the original patcher again takes the wrappers off. Where a layer
+computes with what it holds, that tensor lies over the same memory: a training needs no second copy of the weights.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.types import LowRank
+from ..shared.weight_patches import changed
+
+Wrapper = Callable[[Tensor], Tensor]
+"""Gives the tensor that a layer computes with in place of the one that ComfyUI would take."""
+
+ChangesOf = Callable[[], Iterable[LowRank]]
+"""Asked at every use of a weight: the changes that are to be added to it."""
+
+
+def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = None) -> Any:
+    """A clone of a ``ModelPatcher`` that gradients can pass; none reach its weights. LoRAs and patches stay in force.
+
+    ``changes_of`` tells of weights, by ComfyUI's keys, what is to be added to them; gradients reach that.
+
+    A denoiser that computes in float16 computes in bfloat16 or, where the device has none, in float32: gradients of
+    attention underflow in float16.
+    """
+    clone = patcher.clone()
+    dynamic, added = getattr(clone, "is_dynamic", bool)(), changes_of or {}
+    for name, module in clone.model.named_modules():
+        if isinstance(module, nn.Embedding):
+            continue  # a table of words: no gradient passes through it, and copying it at every step is dear
+        for key, _ in module.named_parameters(recurse=False):
+            full = f"{name}.{key}" if name else key
+            # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
+            fresh = _always_copy if dynamic else _constant(module, key)
+            clone.add_weight_wrapper(full, _adding(fresh, added[full]) if full in added else fresh)
+    _widen(clone)
+    return clone
+
+
+def differentiable_clip(clip: Any) -> Any:
+    """A clone of a ``CLIP`` over :func:`differentiable`."""
+    clone = clip.clone()
+    clone.patcher = differentiable(clone.patcher)
+    return clone
+
+
+def saving_copies() -> AbstractContextManager[Any]:
+    """Within the context autograd keeps copies of activations.
+
+    ComfyUI's text encoders add to their residual stream in place, which would change what was saved for the backward
+    pass. Weights, which have at most two dimensions there, are kept as they are.
+    """
+    return torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone() if t.ndim > 2 else t, lambda t: t)
+
+
+def out_of_place(patches: Mapping[str, Iterable[Callable[..., Any]]]) -> dict[str, list[Callable[..., Any]]]:
+    """The ``patches`` of ``transformer_options`` such that gradients can pass those that write in place.
+
+    Patches of other nodes (FreeU) may write into what they are given, and into what autograd has saved of it. Each
+    gets copies instead, and what is saved inside it is a copy as well.
+    """
+    return {name: [_on_copies(patch) for patch in entries] for name, entries in patches.items()}
+
+
+def _on_copies(patch: Callable[..., Any]) -> Callable[..., Any]:
+    def on_copies(*args: Any, **kwargs: Any) -> Any:
+        with saving_copies():
+            return patch(*(_copied(one) for one in args), **{name: _copied(one) for name, one in kwargs.items()})
+
+    return on_copies
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def wants_gradients() -> bool:
+    """Whether what is computed now can be part of a graph."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def plain_attention(attention: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """An ``optimized_attention_override``: PyTorch's own attention, whatever is selected.
+
+    Of the others some (SageAttention, quantised ones) have no gradient, and some give a wrong one without a word.
+    """
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    return attention_pytorch(*args, **kwargs)
+
+
+def _adding(fresh: Wrapper, changes_of: ChangesOf) -> Wrapper:
+    def add(weight: Tensor) -> Tensor:
+        factors = list(changes_of())
+        return changed(fresh(weight), factors) if factors else fresh(weight)
+
+    return add
+
+
+def _constant(module: nn.Module, key: str) -> Wrapper:
+    """Of a layer's weight or bias. ComfyUI hands a copy to wrappers; it is let go where it is what the layer holds."""
+
+    def constant(weight: Tensor) -> Tensor:
+        held = getattr(module, key).detach()
+        # Another function (a LoRA that is computed as it is needed) may change the copy, or write into what it gets.
+        alone = len(getattr(module, f"{key}_function", ())) == 1
+        same = type(held) is Tensor and (held.device, held.dtype) == (weight.device, weight.dtype)
+        if alone and same:
+            return torch.from_dlpack(held)
+        return weight.clone() if weight.is_inference() else weight.detach()
+
+    return constant
+
+
+def _always_copy(weight: Tensor) -> Tensor:
+    return weight.detach().clone()
+
+
+def _widen(patcher: Any) -> None:
+    import comfy.model_management as management
+
+    if not hasattr(patcher.model, "get_dtype"):  # a text encoder, which computes in float32
+        return
+    if (patcher.get_model_object("manual_cast_dtype") or patcher.model.get_dtype()) == torch.float16:
+        device = patcher.load_device
+        patcher.set_model_compute_dtype(torch.bfloat16 if management.should_use_bf16(device) else torch.float32)

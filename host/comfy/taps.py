@@ -1,0 +1,139 @@
+"""Listening to queries and keys of a ComfyUI UNet, by options that are passed to it. Its output stays bit-identical.
+
+Three attachment points are needed. The attention override sees queries and keys, but not whose they are: the block's
+own patch list, which runs just before, tells it. Blocks whose attention another pack replaces (IPAdapter and its like)
+may not come by the override at all: there the replacement is wrapped. Whatever was there before is kept and called.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ...core.attention.selection import Grid, Kind
+from ...core.backbone import AttentionSite
+from .sites import BlockKey, Preference, SiteKey
+
+Hear = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
+"""Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
+
+OVERRIDE = "optimized_attention_override"
+_PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
+_REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
+
+
+def listened(
+    options: Mapping[str, Any],
+    sites: Mapping[SiteKey, AttentionSite],
+    hear: Hear,
+    preferred: Mapping[SiteKey, Preference] | None = None,
+) -> dict[str, Any]:
+    """A copy of ``transformer_options`` with which a UNet calls ``hear`` beside each of the sites.
+
+    Layers whose queries do not lie on a grid (merged or rearranged tokens) are not heard. State lives in closures of
+    this call alone: make new options for each run.
+
+    Args:
+        options: what there is; replacements, patches and an override in it are kept and called.
+        sites: the layers to hear.
+        hear: called with each.
+        preferred: layers that may compute with an attention of their own, which an override would make ComfyUI leave
+            out (:func:`~.sites.preferred_attention`).
+    """
+    own, previous = dict(preferred or {}), options.get(OVERRIDE)
+    ear = _Ear(sites, hear, previous, own)
+    patches = {name: list(entries) for name, entries in options.get("patches", {}).items()}
+    replaced = {name: dict(entries) for name, entries in options.get("patches_replace", {}).items()}
+    for kind in dict.fromkeys(kind for kind, _ in (*sites, *own)):
+        patches.setdefault(_PATCH[kind], []).append(ear.announce(kind))
+        for block, replacement in replaced.get(_REPLACE[kind], {}).items():
+            replaced[_REPLACE[kind]][block] = ear.around(kind, replacement)
+    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: _override(ear, previous)}
+
+
+def _override(ear: "_Ear", previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
+    """An ``optimized_attention_override``. It takes containers of tensors where the one before it does."""
+
+    def override(attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        return ear.compute(attention, *args, **kwargs)
+
+    taking = getattr(previous, "container_function", None)
+    if taking is not None:
+
+        def with_containers(*args: Any, **kwargs: Any) -> Any:
+            ear.listen([one.peek() for one in args[:2]], kwargs)
+            return taking(*args, **kwargs)
+
+        override.container_function = with_containers  # type: ignore[attr-defined]
+    return override
+
+
+class _Ear:
+    def __init__(
+        self,
+        sites: Mapping[SiteKey, AttentionSite],
+        hear: Hear,
+        previous: Callable[..., Any] | None,
+        preferred: Mapping[SiteKey, Preference],
+    ) -> None:
+        self._sites, self._hear, self._previous, self._preferred = sites, hear, previous, preferred
+        self._next: SiteKey | None = None
+
+    def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
+        """A patch that changes nothing and remembers which layer comes next."""
+
+        def patch(query: Any, context: Any, value: Any, extra_options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+            block = _block_of(extra_options)
+            self._next = None if block is None else (kind, block)
+            return query, context, value
+
+        return patch
+
+    def around(self, kind: Kind, replacement: Callable[..., Any]) -> Callable[..., Any]:
+        """A replaced attention, heard."""
+
+        def heard(query: Tensor, key: Tensor, value: Tensor, extra_options: Any, *args: Any, **kwargs: Any) -> Any:
+            self._next = None  # what the replacement computes inside is its own affair
+            block = _block_of(extra_options)
+            if block is not None:
+                self._report((kind, block), query, key, extra_options)
+            return replacement(query, key, value, extra_options, *args, **kwargs)
+
+        return heard
+
+    def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """The attention of a layer, by whatever would compute it if nobody listened."""
+        layer = self.listen(args, kwargs)
+        if self._previous is not None:
+            return self._previous(attention, *args, **kwargs)
+        asked = None if layer is None else self._preferred.get(layer)
+        chosen = asked() if asked is not None else None
+        return (chosen or attention)(*args, **kwargs)
+
+    def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> SiteKey | None:
+        """Report a layer's query and key, and say which layer it is; None where that is not known."""
+        coming, self._next = self._next, None
+        options = kwargs.get("transformer_options") or {}
+        if coming is None or len(args) < 2 or coming[1] != _block_of(options):
+            return None
+        self._report(coming, args[0], args[1], options)
+        return coming
+
+    def _report(self, key: SiteKey, query: Tensor, keys: Tensor, options: Mapping[str, Any]) -> None:
+        site, shape = self._sites.get(key), options.get("activations_shape")
+        if site is None or shape is None:
+            return
+        grid = (int(shape[-2]), int(shape[-1]))
+        query, keys = _heads_apart(query, site.heads), _heads_apart(keys, site.heads)
+        if grid[0] * grid[1] == query.shape[2]:
+            self._hear(site, query, keys, grid)
+
+
+def _block_of(options: Mapping[str, Any]) -> BlockKey | None:
+    block = options.get("block")
+    return None if block is None else (block[0], block[1], options.get("block_index", 0))
+
+
+def _heads_apart(x: Tensor, heads: int) -> Tensor:
+    """(B, N, heads*d), or apart already, to (B, heads, N, d)."""
+    return x if x.ndim == 4 else x.unflatten(-1, (heads, -1)).transpose(1, 2)

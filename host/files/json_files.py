@@ -1,0 +1,36 @@
+"""JSON that people bring: bytes in any encoding that programs write, read into an object."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...core.json_texts import BadJsonError, check_size, parse_text
+from ...core.messages import plain
+
+__all__ = ["BadJsonError", "check_size", "parse_json", "read_json"]
+
+
+def read_json(path: Path, *, finite: bool = False) -> Any:
+    """The object of a JSON file. Raises as :func:`parse_json` does, and ``OSError`` where the file cannot be read."""
+    path, source = Path(path), plain(str(path), 300)
+    check_size(path.stat().st_size, source)
+    return parse_json(path.read_bytes(), source, finite=finite)
+
+
+def parse_json(data: bytes, source: str, *, finite: bool = False) -> Any:
+    """The object of a JSON text.
+
+    Args:
+        data: in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (Notepad and PowerShell write both).
+        source: what errors call the text, a file's name for instance.
+        finite: refuse NaN and infinite numbers, as :func:`~...core.json_texts.parse_text` does.
+
+    Raises:
+        BadJsonError: naming ``source``, for what :func:`~...core.json_texts.parse_text` refuses and what is no text.
+    """
+    check_size(len(data), source)
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise BadJsonError(f"{source} is no JSON: its text is neither UTF-8 nor UTF-16 ({error.reason})") from error
+    return parse_text(text, source, finite=finite)

@@ -1,0 +1,50 @@
+"""Tokens and LoRAs on their way into the folders of models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from ...core.files import write_tensors
+from .folders import Folders
+from .saving import write_named
+
+Content = tuple[Mapping[str, Tensor], Mapping[str, str]]
+"""Tensors and metadata of a safetensors file."""
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A file that was written.
+
+    Attributes:
+        asked: the name that was wanted, without its ending.
+        name: the name that it has.
+        path: the file.
+    """
+
+    asked: str
+    name: str
+    path: Path
+
+    @property
+    def note(self) -> str:
+        """What to say where the name was not to be had; nothing where it was."""
+        if self.asked == self.name:
+            return ""
+        return f"{self.asked} was written meanwhile by another run or node; this one is {self.name}"
+
+
+def save_model(folders: Folders, kind: str, name: str, content: Content) -> SavedModel:
+    """Write a file of a kind (``embeddings``, ``loras``), in place of one that was there before this run.
+
+    Where another run, or another node of this one, took the name since then, the next free one is taken: ``name_2``.
+
+    Raises :class:`~.names.BadNameError` for a bad name, ``OSError`` when the file cannot be written.
+    """
+    target = folders.model_target(kind, name)
+    taken = write_named(target, partial(write_tensors, tensors=content[0], metadata=content[1]))
+    asked = name.removesuffix(target.suffix)
+    return SavedModel(asked, asked.removesuffix(target.stem) + taken.stem, taken)

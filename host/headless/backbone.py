@@ -1,0 +1,257 @@
+"""A :class:`~concept_atelier.core.backbone.Backbone` over diffusers' UNet and transformers' CLIP text towers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import (
+    AttentionSite,
+    AttentionWeight,
+    Conditioning,
+    KeyValueWeight,
+    Placeholders,
+    Tap,
+    TokenizedText,
+)
+from ...core.encoding_checks import check_encoded
+from ...core.messages import listed
+from ...core.schedule import DiffusionSchedule, noise_from_clean, noise_from_velocity
+from ...core.types import LowRank
+from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
+from ..shared.picture_sizes import crop_to_multiple
+from ..shared.progress import check_interrupt
+from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
+from .encoding import encode, first_layout, text_widths, word_vectors
+from .taps import Forward, find_sites, find_weights, tapped
+
+Part = TypeVar("Part")
+
+
+class DiffusersBackbone:
+    """The model behind our handles. Parts that a job does not need may be left out.
+
+    Every pass of a model asks first whether the run was cancelled, so that no loop over passes has to.
+
+    Using a part that was not given raises ``ValueError`` naming it. The modules are never written to: patches are
+    put in for the length of a call, gradients never reach the weights, hooks are removed on any exit.
+    """
+
+    def __init__(
+        self, model: ModelHandle | None = None, clip: ClipHandle | None = None, vae: VaeHandle | None = None
+    ) -> None:
+        if model is not None and clip is not None and model.family != clip.family:
+            raise ValueError(f"MODEL belongs to {model.family} and CLIP to {clip.family}; connect both from one loader")
+        self._model, self._clip, self._vae = model, clip, vae
+        self._forward: Forward | None = None
+        self._changes: list[Mapping[str, LowRank]] = []
+
+    @property
+    def model(self) -> ModelHandle:
+        """The MODEL handle. Raises ``ValueError`` if it was not given."""
+        return _given(self._model, "MODEL")
+
+    @property
+    def clip(self) -> ClipHandle:
+        """The CLIP handle. Raises ``ValueError`` if it was not given."""
+        return _given(self._clip, "CLIP")
+
+    @property
+    def vae(self) -> VaeHandle:
+        """The VAE handle. Raises ``ValueError`` if it was not given."""
+        return _given(self._vae, "VAE")
+
+    @property
+    def family(self) -> str:
+        return (self._model or self.clip).family
+
+    @property
+    def text_widths(self) -> Mapping[str, int]:
+        return text_widths(self.clip)
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(T,) float32, the signal share per timestep."""
+        return self.model.alphas_cumprod.float()
+
+    @property
+    def schedule(self) -> DiffusionSchedule:
+        return DiffusionSchedule(self.alphas_cumprod)
+
+    @property
+    def latent_downscale(self) -> int:
+        return (self._vae or self.model).latent_downscale
+
+    @torch.no_grad()
+    def encode_image(self, image: Tensor) -> Tensor:
+        check_interrupt()
+        picture = crop_to_multiple(image.float(), self.vae.latent_downscale)
+        return self.vae.vae.encode(picture * 2 - 1) * self.vae.scaling_factor
+
+    @torch.no_grad()
+    def decode_latent(self, latent: Tensor) -> Tensor:
+        check_interrupt()
+        channels = self.vae.vae.latent_channels
+        if latent.ndim != 4 or latent.shape[1] != channels or not latent.numel():
+            raise ValueError(
+                f"the latent is {tuple(latent.shape)}, this VAE reads (pictures, {channels}, h, w): it comes from "
+                "another model; connect the VAE of the model that was sampled"
+            )
+        picture = self.vae.vae.decode(latent / self.vae.scaling_factor)
+        return (picture / 2 + 0.5).clamp(0, 1)
+
+    def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
+        return first_layout(self.clip, text, placeholders).tokenized()
+
+    def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+        check_interrupt()
+        encoded = encode(self.clip, texts, placeholders)
+        if not torch.is_grad_enabled():  # a training looks at its loss
+            check_encoded(encoded.context, texts, placeholders or ())
+        return encoded
+
+    def word_vectors(self, word: str) -> dict[str, Tensor]:
+        return word_vectors(self.clip, word)
+
+    def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        output = self.predict(latent, timestep, conditioning)
+        if self.model.prediction_type == "epsilon":
+            return output
+        convert = noise_from_velocity if self.model.prediction_type == "v_prediction" else noise_from_clean
+        return convert(output, latent, timestep, self.alphas_cumprod)
+
+    def predict(
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        conditioning: Conditioning,
+        conditional: Sequence[bool] | None = None,
+        text_length: int | None = None,
+    ) -> Tensor:
+        """The UNet's own output (B, C, h, w): noise, velocity or clean latent, as it was trained.
+
+        Args:
+            latent: (B, C, h, w) at the noise level of ``timestep``, variance preserving.
+            timestep: (B,) long.
+            conditioning: B rows.
+            conditional: per row, whether taps see it as the positive conditioning; default all.
+            text_length: length of the positive context before it was repeated; default the whole.
+
+        Raises:
+            ValueError: when rows do not match.
+        """
+        check_interrupt()
+        _check_rows(latent, timestep, conditioning)
+        unet = self.model.unet
+        moved = {"device": unet.device, "dtype": unet.dtype}
+        with self._running(latent, timestep, conditioning, conditional, text_length):
+            output = call_with(
+                unet,
+                self._tensors(),
+                latent.to(**moved),
+                timestep.to(unet.device),
+                encoder_hidden_states=conditioning.context.to(**moved),
+                added_cond_kwargs=self._added(latent, conditioning),
+                return_dict=False,
+            )[0]
+        return output.to(latent.device, latent.dtype)
+
+    def attention_sites(self) -> tuple[AttentionSite, ...]:
+        return find_sites(self.model.unet)
+
+    def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
+        chosen = self.attention_sites() if sites is None else sites
+        return tapped(self.model.unet, chosen, tap, self._current)
+
+    def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
+        unet = self.model.unet
+        patched = patched_weights(unet, self.model.patches)
+        weights: list[KeyValueWeight] = []
+        for site in self.attention_sites():
+            if site.kind == "cross":
+                for role, layer in (("key", "to_k"), ("value", "to_v")):
+                    name = f"{site.name}.{layer}.weight"
+                    weight = patched.get(name, unet.get_parameter(name).detach())
+                    weights.append(KeyValueWeight(name, role, weight))  # type: ignore[arg-type]
+        return tuple(weights)
+
+    def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        return find_weights(self.model.unet)
+
+    @contextmanager
+    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+        check_changes(changes, self.attention_weights())
+        self._changes.append(changes)
+        try:
+            yield
+        finally:
+            self._changes.pop()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What replaces the UNet's own tensors in a call: nothing, unless there are patches, changes or gradients."""
+        unet = self.model.unet
+        base = constants(unet) if torch.is_grad_enabled() else {}
+        base |= patched_weights(unet, self.model.patches)
+        for changes in self._changes:
+            for name, factor in changes.items():
+                weight = base[name] if name in base else unet.get_parameter(name).detach()
+                base[name] = changed(weight, [factor])
+        return base
+
+    def _added(self, latent: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
+        """SDXL's pooled text and sizes; the sizes default to the picture's own, uncropped."""
+        unet = self.model.unet
+        if unet.config.addition_embed_type != "text_time":
+            return None
+        extras = conditioning.extras
+        if "pooled_output" not in extras:
+            raise ValueError(
+                f"{self.family} needs the pooled text; its conditioning has {listed(extras) or 'no'} extras"
+            )
+        height, width = (side * self.model.latent_downscale for side in latent.shape[-2:])
+        sizes = torch.tensor([[height, width, 0, 0, height, width]]).expand(len(latent), -1)
+        moved = {"device": unet.device, "dtype": unet.dtype}
+        return {
+            "text_embeds": extras["pooled_output"].to(**moved),
+            "time_ids": extras.get("time_ids", sizes).to(**moved),
+        }
+
+    def _current(self) -> Forward:
+        if self._forward is None:
+            raise RuntimeError("an attention layer ran outside predict_noise; run the model through its backbone")
+        return self._forward
+
+    @contextmanager
+    def _running(
+        self,
+        latent: Tensor,
+        timestep: Tensor,
+        conditioning: Conditioning,
+        conditional: Sequence[bool] | None,
+        text_length: int | None,
+    ) -> Iterator[None]:
+        rows = tuple(conditional) if conditional is not None else (True,) * len(latent)
+        time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
+        length = conditioning.context.shape[1] if text_length is None else text_length
+        self._forward = Forward((latent.shape[-2], latent.shape[-1]), rows, time, length)
+        try:
+            yield
+        finally:
+            self._forward = None
+
+
+def _check_rows(latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> None:
+    rows = len(latent), len(timestep), len(conditioning.context)
+    if latent.ndim != 4 or len(set(rows)) != 1:
+        raise ValueError(
+            f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
+            f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
+        )
+
+
+def _given(part: Any, socket: str) -> Any:
+    if part is None:
+        raise ValueError(f"this job needs a {socket}, and none was given; connect one")
+    return part

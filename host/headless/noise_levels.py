@@ -1,0 +1,62 @@
+"""Which noise levels a sampler visits, as ComfyUI's schedulers choose them.
+
+All take the model's table of noise levels (T,), rising, and return (steps + 1,) falling float32 levels that end at 0.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ...core.messages import listed, shown
+from ...core.schedule import sigma_of_timestep
+
+KARRAS_RHO = 7.0
+
+
+def normal(table: Tensor, steps: int) -> Tensor:
+    """Evenly spaced timesteps, both ends included."""
+    timesteps = torch.linspace(len(table) - 1, 0, steps)
+    return _ending_at_zero(sigma_of_timestep(timesteps, table))
+
+
+def simple(table: Tensor, steps: int) -> Tensor:
+    """Entries of the table at even distances, from the noisiest."""
+    stride = len(table) / steps
+    return _ending_at_zero(table[[-1 - int(step * stride) for step in range(steps)]])
+
+
+def karras(table: Tensor, steps: int) -> Tensor:
+    """Evenly spaced in the seventh root (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
+    most, least = (float(table[end].float()) ** (1 / KARRAS_RHO) for end in (-1, 0))
+    return _ending_at_zero((most + torch.linspace(0, 1, steps) * (least - most)) ** KARRAS_RHO)
+
+
+MOST_STEPS = 10_000_000
+"""Of the longer run that ``denoise`` cuts the last steps out of."""
+
+SCHEDULERS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"normal": normal, "simple": simple, "karras": karras}
+
+
+def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0) -> Tensor:
+    """The levels of a run; with ``denoise`` below 1 only the last ``steps`` of a proportionally longer one.
+
+    ``denoise`` 0 gives no levels at all.
+
+    Raises:
+        ValueError: for a scheduler that is not known, steps below 1, or denoise outside 0..1.
+    """
+    if scheduler not in SCHEDULERS:
+        raise ValueError(f"scheduler {shown(scheduler)} is not supported headless; use {listed(SCHEDULERS)}")
+    if steps < 1 or not 0 <= denoise <= 1:
+        raise ValueError(f"steps must be at least 1 and denoise 0..1, got {steps} and {denoise}")
+    if denoise == 0:
+        return torch.zeros(0)
+    if steps / denoise > MOST_STEPS:
+        raise ValueError(f"denoise {denoise:g} of {steps} steps would be cut out of more than {MOST_STEPS}; raise it")
+    total = steps if denoise > 0.9999 else int(steps / denoise)
+    return SCHEDULERS[scheduler](table, total)[-(steps + 1) :]
+
+
+def _ending_at_zero(levels: Tensor) -> Tensor:
+    return torch.cat([levels.float(), torch.zeros(1)])

@@ -1,0 +1,204 @@
+"""Sampling without ComfyUI, step for step as its KSampler does it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import Conditioning
+from ...core.compose.guiders import ClassifierFree, Guider
+from ...core.messages import listed, shown
+from ...core.schedule import sigmas_of, timestep_of_sigma
+from ..shared.conditioning import from_comfy, join, with_rows
+from ..shared.handles import ModelHandle
+from ..shared.progress import check_interrupt
+from .backbone import DiffusersBackbone
+from .noise_levels import noise_levels
+from .samplers import SAMPLERS
+
+Latent = Mapping[str, Any]
+"""ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
+
+_SEEDS = 2**64
+MOST_INDEX = 65535
+"""Of ``batch_index``: every draw up to the greatest is made."""
+
+
+def sample(
+    model: ModelHandle,
+    positive: Sequence[Sequence[Any]],
+    negative: Sequence[Sequence[Any]],
+    latent: Latent,
+    *,
+    seed: int,
+    steps: int = 20,
+    cfg: float = 8.0,
+    sampler_name: str = "euler",
+    scheduler: str = "normal",
+    denoise: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Denoise a LATENT.
+
+    Args:
+        model: its patches are in force, its captures listen.
+        positive: CONDITIONING with one entry.
+        negative: the same; not used at ``cfg`` 1.
+        latent: what noise is added to; all zeros for a new picture.
+        seed: 0..2**64 - 1; fixes the result.
+        steps: number of steps taken, at least 1.
+        cfg: guidance, ``uncond + cfg * (cond - uncond)``.
+        sampler_name: ``euler``, ``euler_ancestral`` or ``ddim`` (which is ``euler``, as in ComfyUI).
+        scheduler: ``normal``, ``simple`` or ``karras``.
+        denoise: share of the way that is walked, 0 returns the latent as it is.
+        progress: called after every step with the finished and the total number. Before every step the run can be
+            interrupted (:func:`check_interrupt`).
+
+    Returns:
+        A copy of ``latent`` with new ``samples``, float32.
+
+    Raises:
+        ValueError: for unknown names, values out of range, latents that do not fit the model or are not finite,
+            conditionings that are not supported, and a model that gives values that are not finite.
+    """
+    if sampler_name not in SAMPLERS:
+        raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
+    start = _checked(latent, model)
+    table = sigmas_of(model.alphas_cumprod.double())
+    levels = noise_levels(scheduler, table, steps, denoise)
+    if len(levels) == 0:
+        return dict(latent)
+    x = start_latent(start * model.scaling_factor, prepare_noise(latent, seed), levels[0], table[-1])
+    generator = torch.Generator().manual_seed((seed + 1) % _SEEDS)  # not the start's own noise again
+
+    def report(step: int) -> None:
+        if progress is not None:
+            progress(step, len(levels) - 1)
+
+    guided, captures = _prepare(model, positive, negative, len(x), cfg, table)
+    with torch.no_grad(), captures:
+        result = SAMPLERS[sampler_name](guided, x, levels, generator, report)
+    if not bool(torch.isfinite(result).all()):
+        raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
+    samples = result / model.scaling_factor
+    for capture in model.captures:
+        capture.finish(samples)
+    return {**latent, "samples": samples}
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """The clean latent that the model sees under guidance."""
+
+    backbone: DiffusersBackbone
+    positive: Conditioning
+    negative: Conditioning | None
+    guider: Guider
+    table: Tensor
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
+        check_interrupt()
+        if self.negative is None:
+            return self._clean(x, sigma, self.positive, [True] * len(x))
+        both = join(self.negative, self.positive)
+        cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
+        return self.guider.combine(*cleans.chunk(2))
+
+    def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
+        scale = (sigma**2 + 1) ** 0.5
+        timestep = timestep_of_sigma(sigma, self.table).expand(len(x))
+        length = self.positive.context.shape[1]
+        output = self.backbone.predict(x / scale, timestep, conditioning, conditional, length)
+        return clean_latent(output, x, sigma, self.backbone.model.prediction_type)
+
+
+def clean_latent(output: Tensor, x: Tensor, sigma: Tensor, prediction_type: str) -> Tensor:
+    """The clean latent from a model's output at ``x = clean + sigma * noise``; all (B, C, h, w)."""
+    if prediction_type == "epsilon":
+        return x - output * sigma
+    if prediction_type == "v_prediction":
+        return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+    return output
+
+
+def prepare_noise(latent: Latent, seed: int) -> Tensor:
+    """The noise that ComfyUI starts from: one draw for the whole batch, or, with ``batch_index``, the draws of those
+    indices. Raises ``ValueError`` for a seed out of range."""
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"seeds are 0..2**64 - 1, got {seed}")
+    samples = latent["samples"]
+    generator = torch.Generator().manual_seed(seed)
+    if latent.get("batch_index") is None:
+        return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
+    indices = [int(index) for index in latent["batch_index"]]
+    if len(indices) != len(samples) or min(indices) < 0 or max(indices) > MOST_INDEX:
+        raise ValueError(
+            f"batch_index is {shown(indices)}, expected a number of 0..{MOST_INDEX} for each of {len(samples)} latents"
+        )
+    draws = [torch.randn(samples.shape[1:], generator=generator) for _ in range(max(indices) + 1)]
+    return torch.stack([draws[index] for index in indices])
+
+
+def start_latent(clean: Tensor, noise: Tensor, sigma: Tensor, noisiest: Tensor) -> Tensor:
+    """``clean + sigma * noise``; from the table's noisiest level the noise has the variance of a whole latent."""
+    full = float(sigma) > float(noisiest) or math.isclose(float(sigma), float(noisiest), rel_tol=1e-5)
+    return clean + noise * ((1 + sigma**2) ** 0.5 if full else sigma)
+
+
+def _prepare(
+    model: ModelHandle,
+    positive: Sequence[Sequence[Any]],
+    negative: Sequence[Sequence[Any]],
+    rows: int,
+    cfg: float,
+    table: Tensor,
+) -> tuple[Guided, ExitStack]:
+    """The guided model, and a context in which the model's captures listen."""
+    backbone = DiffusersBackbone(model)
+    given = _fitting(from_comfy(positive, "positive"), model, "positive")
+    guider = ClassifierFree(cfg)
+    other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
+    other = None if other is None else with_rows(other, rows, "negative")
+    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table)
+    return guided, _listening(backbone, given)
+
+
+def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
+    """The conditioning, when this model can read it. Raises ``ValueError`` for that of another model."""
+    width, reads = conditioning.context.shape[-1], model.unet.config.cross_attention_dim
+    reads = reads if isinstance(reads, int) else reads[0]  # some files say it of every block
+    if width != reads:
+        raise ValueError(
+            f"{name} is {width} wide and this {model.family} model reads {reads}: it was encoded for another model; "
+            "encode the prompt with the CLIP of the same loader"
+        )
+    if not bool(torch.isfinite(conditioning.context).all()):
+        raise ValueError(f"{name} holds NaN or infinite values; check the node that made it")
+    return conditioning
+
+
+def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:
+    by_name = {site.name: site for site in backbone.attention_sites()}
+    with ExitStack() as stack:
+        for capture in backbone.model.captures:
+            capture.begin(positive)
+            sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
+            stack.enter_context(backbone.tap_attention(capture.tap, sites))
+        return stack.pop_all()
+
+
+def _checked(latent: Latent, model: ModelHandle) -> Tensor:
+    """The samples as float32. Raises ``ValueError`` when the model cannot start from them."""
+    samples, channels = latent["samples"], model.unet.config.in_channels
+    if samples.ndim != 4 or samples.shape[1] != channels or 0 in samples.shape:
+        raise ValueError(f"the latent is {tuple(samples.shape)}; this model needs (B, {channels}, h, w)")
+    if latent.get("noise_mask") is not None:
+        raise ValueError("the latent has a noise mask; the headless sampler does not inpaint")
+    if not bool(torch.isfinite(samples).all()):
+        raise ValueError("the latent has values that are not finite numbers; check what made it")
+    return samples.detach().float()

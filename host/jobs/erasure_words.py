@@ -1,0 +1,23 @@
+"""An erasure in a few words: what it was told, and how far it moves the model's weights."""
+
+import json
+from collections.abc import Mapping
+
+from ...core.types import Erasure
+
+NOTHING = "nothing in particular"
+
+
+def describe_erasure(erasure: Erasure, changes: Mapping[str, float]) -> str:
+    """A line a concept, then the relative change (0.01 is 1%) of the projections, by name, in one line.
+
+    It says how much was edited, not how well the concept is gone: only pictures tell that.
+    """
+    told = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
+    lines = [f"{concept} is read as {anchor or NOTHING}" for concept, anchor in zip(*told, strict=True)]
+    sizes = sorted(changes.values())
+    summary = (
+        f"{len(sizes)} projections change by {sizes[0]:.1%} to {sizes[-1]:.1%} of their size, half of them by less "
+        f"than {sizes[len(sizes) // 2]:.1%}; rank {erasure.metadata['rank']}, strength {erasure.strength:g}"
+    )
+    return "\n".join([*lines, summary])

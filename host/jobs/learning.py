@@ -1,0 +1,77 @@
+"""What learning needs of a host: progress with pictures, cancel, and settings and words as people give them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from ...core import settings
+from ...core.backbone import Backbone
+from ...core.learn.engine.settings import LearnSettings, OnStep
+from ...core.learn.registry import METHODS
+from ...core.messages import listed, shown
+from ...core.types import ConceptTokens
+from ..shared.progress import start_progress
+from .token_previews import MOST, captioned, draw_tokens
+
+
+def reporter(
+    backbone: Backbone, template: str, size: tuple[int, int], preview_every: int, node_id: str | None
+) -> OnStep:
+    """A callback that shows every step, draws the tokens every so many (0: never) and stops a cancelled run."""
+    progress = start_progress(node_id)
+
+    def report(step: int, total: int, loss: float, tokens: ConceptTokens) -> None:
+        due = preview_every > 0 and (step % preview_every == 0 or step == total)
+        progress(step, total, preview_of(step, total, tokens) if due else None)
+
+    def preview_of(step: int, total: int, tokens: ConceptTokens) -> Image:
+        with torch.no_grad():
+            row = draw_tokens(backbone, tokens, template, size)
+        return captioned(row, tokens.names[:MOST], f"step {step} of {total}")
+
+    return report
+
+
+UNSET: Mapping[str, Any] = {
+    "steps": 0,
+    "rate": 0.0,
+    "attention_weight": -1.0,
+    "flip": -1.0,
+    "class_weight": -1.0,
+    "template": "",
+}
+"""Input to the value that keeps the preset's."""
+
+
+def preset_names() -> list[str]:
+    """The presets of all methods, each once."""
+    return list(dict.fromkeys(name for method in METHODS.values() for name in method.presets))
+
+
+def settings_of(method: str, preset: str, inputs: Mapping[str, Any]) -> LearnSettings:
+    """A method's preset, overridden by the inputs that were changed (see :data:`UNSET`).
+
+    Raises:
+        ValueError: for a preset the method does not have, an input it does not know, and values out of range.
+    """
+    return settings.settings_of(METHODS[method], preset, inputs, UNSET)
+
+
+def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:
+    """``"1=fruit, cat=kitten"`` to a word per concept; ``said`` is what messages call them.
+
+    Raises:
+        ValueError: for entries without ``=``, and for names that are no concept.
+    """
+    words: dict[str, str] = {}
+    for entry in (part.strip() for part in text.split(",") if part.strip()):
+        name, equals, word = (part.strip() for part in entry.partition("="))
+        name = name.strip("<>")
+        if not equals or not word:
+            raise ValueError(f"{said} are written as concept=word, separated by commas; got {shown(entry)}")
+        if name not in names:
+            raise ValueError(f"{said} name a concept {shown(name)}; there are {listed(names)}")
+        words[name] = word
+    return words

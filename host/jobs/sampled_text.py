@@ -1,0 +1,168 @@
+"""The prompt of a sampling run, read again: which words stood where, and what the model was told."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.attention.words import occurrences, words_of
+from ...core.attribute.mixtures import MixedText, Prompt, unmix
+from ...core.attribute.places import Piece
+from ...core.backbone import Backbone, Placeholders, TokenizedText
+from ..adapters import backbone_of
+from ..shared.captures import Run
+from ..shared.prompt_syntax import spoken
+from .prompts import words_to_show
+
+NOT_THE_TEXT = "this is not the text that was sampled: give the same text and tokens as the sampler got"
+NOT_THE_CONDITIONING = (
+    "this is not the CONDITIONING that was sampled: connect the one that the sampler got as its positive one"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledText:
+    """One positive conditioning.
+
+    Attributes:
+        context: (1, L, D).
+        mixed: its words and their columns.
+        whole: it is the text as it stands, so that nothing has to be said of columns.
+    """
+
+    context: Tensor
+    mixed: MixedText
+    whole: bool
+
+
+def read_text(clip: Any, text: str, placeholders: Placeholders) -> list[SampledText]:
+    """A prompt as CLIP Text Encode reads and encodes it: weights and ``embedding:name`` mean what they mean there.
+
+    Raises as ``backbone_of`` does, and as :func:`~..files.embeddings.read_prompts`.
+    """
+    backbone = backbone_of(clip=clip)
+    return [_plain(backbone.tokenize(text, placeholders), backbone.encode_text([text], placeholders).context)]
+
+
+def read_conditioning(
+    clip: Any, conditioning: Sequence[Sequence[Any]], text: str, placeholders: Placeholders
+) -> list[SampledText]:
+    """The entries of a CONDITIONING, and the columns in which the words of ``text`` are found.
+
+    A CONDITIONING holds no words: ``text`` names the prompts that it was made of, one a line, or is the one prompt.
+    Found are prompts that were laid one behind another, averaged and weighted (:mod:`...core.attribute.mixtures`).
+
+    Raises:
+        ValueError: for an empty text, an entry with several prompts for the pictures of a batch, and prompts of which
+            no word is found in any entry.
+    """
+    if not text.strip():
+        raise ValueError(
+            "a CONDITIONING holds no words: write the prompts that it was made of into text, one a line (link the text "
+            "of another node, for instance of a language model)"
+        )
+    contexts = [_context_of(entry, number) for number, entry in enumerate(conditioning, 1)]
+    backbone = backbone_of(clip=clip)
+    exact = read_text(clip, text, placeholders)[0]
+    lines = list(dict.fromkeys(spoken(line) for line in text.splitlines() if line.strip()))
+    prompts = [_prompt(backbone, line, placeholders) for line in lines]
+    empty = backbone.encode_text([""]).context[0].float().cpu()
+    strange = [context.shape[-1] for context in contexts if context.shape[-1] != empty.shape[-1]]
+    if strange:
+        raise ValueError(
+            f"the CONDITIONING is {strange[0]} wide and this CLIP encodes {empty.shape[-1]}: it was made with another "
+            "model's CLIP; connect that one"
+        )
+    widths = tuple(backbone.text_widths.values())
+    read = []
+    for context in contexts:
+        same = exact.context.shape == context.shape and torch.allclose(
+            exact.context.to(context), context, rtol=1e-3, atol=1e-3
+        )
+        read.append(
+            exact if same else SampledText(context, unmix(context[0].float().cpu(), prompts, empty, widths), False)
+        )
+    if not any(one.mixed.text.tokens for one in read):
+        raise ValueError(
+            "no word of the text is found in the CONDITIONING: write the prompts that it was made of, one a line "
+            f"({len(lines)} given); where another pack mixes words with one another, they cannot be told apart"
+        )
+    return read
+
+
+def pieces_of(run: Run, sampled: Iterable[SampledText]) -> list[Piece]:
+    """What a run heard of the texts. Raises ``ValueError`` when nothing was heard, and for texts it did not sample."""
+    texts = list(sampled)
+    found = [Piece(place, maps, one.mixed.text) for one in texts for place, maps in run.parts_about(one.context)]
+    if not found:
+        several = f" ({run.texts} texts were sampled together)" if run.texts > 1 else ""
+        raise ValueError((NOT_THE_TEXT if all(one.whole for one in texts) else NOT_THE_CONDITIONING) + several)
+    return found
+
+
+def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[str]:
+    """The words to show, weights and escapes taken off; without any, every word of the texts.
+
+    Raises ``ValueError`` for no words and texts that have none either, and for syntax that would be read as letters.
+    """
+    sampled = list(sampled)
+    if words:
+        return list(dict.fromkeys(_checked(word, sampled) for word in dict.fromkeys(map(spoken, words))))
+    with_words = [one for one in sampled if one.mixed.text.tokens] or sampled
+    return list(dict.fromkeys(word for one in with_words for word in words_to_show(one.mixed.text)))
+
+
+def describe_columns(sampled: Sequence[SampledText], words: Sequence[str]) -> str:
+    """In which columns words were found, for people; nothing where a text was sampled as it stands."""
+    lines = []
+    for number, one in enumerate(sampled, 1):
+        if not one.whole:
+            found = [f"{word} in {_columns(one.mixed, word)}" for word in words if occurrences(one.mixed.text, word)]
+            where = f"Entry {number} of the CONDITIONING" if len(sampled) > 1 else "The CONDITIONING"
+            lines.append(f"{where} has {'; '.join(found) or 'none of these words'}.")
+    return " ".join(lines)
+
+
+def _checked(word: str, sampled: Sequence[SampledText]) -> str:
+    """The word; raises ``ValueError`` if it is in none of several texts, which are no text as it stands."""
+    texts = [one.mixed.text for one in sampled]
+    if not all(one.whole for one in sampled) and not any(occurrences(text, word) for text in texts):
+        there = ", ".join(dict.fromkeys(name for text in texts for name, _ in words_of(text)))
+        raise ValueError(f"{word!r} is not found in the CONDITIONING; found of the text are: {there}")
+    return word
+
+
+def _columns(mixed: MixedText, word: str) -> str:
+    """``columns 5, 6 (weight 0.70)``"""
+    weights = mixed.columns_of(word)
+    listed = ", ".join(str(column) for column in weights)
+    named = f"column{'s' if len(weights) > 1 else ''} {listed}"
+    mean = sum(weights.values()) / len(weights)
+    return named if abs(mean - 1) < 0.02 else f"{named} (weight {mean:.2f})"
+
+
+def _plain(read: TokenizedText, context: Tensor) -> SampledText:
+    return SampledText(context, MixedText(read, (1.0,) * len(read.tokens)), whole=True)
+
+
+def _prompt(backbone: Backbone, text: str, placeholders: Placeholders) -> Prompt:
+    context = backbone.encode_text([text], placeholders).context[0]
+    return Prompt(backbone.tokenize(text, placeholders), context.float().cpu())
+
+
+def _context_of(entry: Sequence[Any], number: int) -> Tensor:
+    """(1, L, D) of an entry of a CONDITIONING."""
+    context = entry[0]
+    if not isinstance(context, Tensor) or context.ndim != 3 or len(context) == 0:
+        raise ValueError(
+            f"entry {number} of the CONDITIONING is no context (B, L, D); connect what CLIP Text Encode gives, or what "
+            "was made of it"
+        )
+    if not bool((context == context[:1]).all()):
+        raise ValueError(
+            f"entry {number} of the CONDITIONING has {len(context)} different prompts for the pictures of a batch; "
+            "sample them one by one to read them"
+        )
+    return context[:1]

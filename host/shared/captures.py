@@ -1,0 +1,146 @@
+"""What Capture Attention hands on: the attention of the last finished sampling runs, each kept for itself."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ...core.attention.maps import AttentionMaps
+from ...core.attention.record import AttentionRecorder
+from ...core.attention.selection import Grid, Selection
+from ...core.attribute.places import Place, whole
+from .handles import Capture
+
+KEPT_RUNS = 4
+"""Runs that one capture remembers; a heat map of an earlier one needs another sampling."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeardPart:
+    """Attention on one positive conditioning in one rectangle of the latent.
+
+    Attributes:
+        place: the rectangle, in latent cells.
+        maps: on the CPU, with the context of that conditioning.
+    """
+
+    place: Place
+    maps: AttentionMaps
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished sampling run.
+
+    Attributes:
+        parts: what was heard, one part for each text and place.
+        latent_size: (h, w).
+        samples: (B, C, h, w) on the CPU, what the sampler gave; None where it is not known.
+        missed: why something was not heard, for people.
+    """
+
+    parts: tuple[HeardPart, ...]
+    latent_size: Grid
+    samples: Tensor | None = None
+    missed: tuple[str, ...] = ()
+
+    def parts_about(self, context: Tensor) -> list[tuple[Place, AttentionMaps]]:
+        """The parts that were conditioned on ``context`` (1, L, D); none if it was not sampled.
+
+        Raises ``ValueError`` when nothing was heard.
+        """
+        if not self.parts:
+            raise ValueError(f"no attention was recorded: {_reasons(self.missed)}")
+        return [(part.place, part.maps) for part in self.parts if part.maps.reads(context)]
+
+    @property
+    def texts(self) -> int:
+        """Number of positive conditionings that were sampled together."""
+        return len(_distinct(part.maps.context for part in self.parts))
+
+    def gave(self, samples: Tensor) -> bool:
+        """Whether ``samples`` (B, C, h, w) are what came out of this run."""
+        own = self.samples
+        return own is not None and own.shape == samples.shape and torch.equal(own.to(samples.dtype), samples.cpu())
+
+
+@dataclass(eq=False)
+class AttentionCapture:
+    """The socket value. Runs are added when they finish, so that an interrupted one leaves nothing."""
+
+    selection: Selection
+    runs: deque[Run] = field(default_factory=lambda: deque(maxlen=KEPT_RUNS))
+
+    def add(self, run: Run) -> None:
+        """Remember a finished run; one that gave the same samples before is replaced."""
+        for old in list(self.runs):
+            if run.samples is not None and old.gave(run.samples):
+                self.runs.remove(old)
+        self.runs.append(run)
+
+    def run_of(self, samples: Tensor) -> tuple[Run, str]:
+        """The run that gave ``samples`` (B, C, h, w), and what is to be said about the choice ("" if nothing).
+
+        Latents that were changed after sampling cannot be told apart: then it is the last run.
+        Raises ``ValueError`` when no run has finished.
+        """
+        if not self.runs:
+            raise ValueError(
+                "no attention was recorded: no sampler has finished on the MODEL that Capture Attention gave; "
+                "connect that one to the sampler"
+            )
+        found = [run for run in self.runs if run.gave(samples)]
+        run = found[-1] if found else self.runs[-1]
+        notes = [f"Not all of it was recorded: {_reasons(run.missed)}."] if run.missed else []
+        if not found and len(self.runs) > 1:
+            notes.append(
+                f"This latent did not come straight out of the last {len(self.runs)} runs of the captured MODEL; the "
+                "maps are those of the last run."
+            )
+        return run, " ".join(notes)
+
+    def maps(self) -> AttentionMaps:
+        """The maps of the last run, where it had one text and one place. Raises ``ValueError`` otherwise."""
+        run = self.runs[-1] if self.runs else None
+        if run is None or not run.parts:
+            raise ValueError(f"no attention was recorded: {_reasons(run.missed if run else ())}")
+        if len(run.parts) > 1:
+            raise ValueError(f"the last run has {len(run.parts)} parts (texts or areas); ask for one by its text")
+        return run.parts[0].maps
+
+
+def headless_capture(capture: AttentionCapture) -> Capture:
+    """A listener for our own sampler that adds each finished run to ``capture``."""
+    recorder = AttentionRecorder(capture.selection)
+
+    def finish(samples: Tensor) -> None:
+        size = (samples.shape[-2], samples.shape[-1])
+        parts = () if recorder.empty else (HeardPart(whole(size), on_cpu(recorder.maps())),)
+        capture.add(Run(parts, size, samples.detach().clone()))
+        recorder.begin()
+
+    return Capture(recorder.tap, None, recorder.begin, finish)
+
+
+def on_cpu(maps: AttentionMaps) -> AttentionMaps:
+    """The same maps as float32 on the CPU."""
+    return replace(
+        maps,
+        cross={grid: one.float().cpu() for grid, one in maps.cross.items()},
+        self_attention={grid: one.float().cpu() for grid, one in maps.self_attention.items()},
+        context=None if maps.context is None else maps.context.float().cpu(),
+    )
+
+
+def _reasons(missed: Iterable[str]) -> str:
+    return "; ".join(missed) or "nothing ran, or no layer fits the chosen stages, grids and steps"
+
+
+def _distinct(contexts: Iterable[Tensor | None]) -> list[Tensor]:
+    seen: list[Tensor] = []
+    for context in contexts:
+        if context is not None and not any(torch.equal(context, old) for old in seen):
+            seen.append(context)
+    return seen

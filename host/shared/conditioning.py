@@ -1,0 +1,65 @@
+"""Between ComfyUI's CONDITIONING and :class:`~concept_atelier.core.backbone.Conditioning`.
+
+CONDITIONING is a list of ``[context (B, L, D), {"pooled_output": (B, d), ...}]``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import Conditioning
+from ...core.messages import listed
+
+_READ = frozenset({"pooled_output", "time_ids"})
+
+
+def to_comfy(conditioning: Conditioning) -> list[list[Any]]:
+    """A CONDITIONING with one entry."""
+    return [[conditioning.context, dict(conditioning.extras)]]
+
+
+def from_comfy(entries: Sequence[Sequence[Any]], name: str = "CONDITIONING") -> Conditioning:
+    """The only entry of a CONDITIONING.
+
+    Raises:
+        ValueError: for several entries, or entries that carry areas, masks, step ranges or control nets, which this
+            sampler does not read.
+    """
+    if len(entries) != 1:
+        raise ValueError(
+            f"{name} has {len(entries)} entries; the headless sampler takes one (no combined conditionings)"
+        )
+    context, extras = entries[0]
+    unread = [key for key, value in extras.items() if key not in _READ and value is not None]
+    if unread:
+        raise ValueError(f"{name} carries {listed(unread)}, which the headless sampler does not support")
+    return Conditioning(context, {key: value for key, value in extras.items() if value is not None})
+
+
+def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING") -> Conditioning:
+    """One row for each of ``rows`` latents: a single row is repeated, as many stay as they are."""
+
+    def repeat(tensor: Tensor) -> Tensor:
+        if len(tensor) not in (1, rows):
+            raise ValueError(f"{name} has {len(tensor)} rows for {rows} latents; expected 1 or {rows}")
+        return tensor.expand(rows, *tensor.shape[1:])
+
+    return Conditioning(repeat(conditioning.context), {key: repeat(t) for key, t in conditioning.extras.items()})
+
+
+def join(first: Conditioning, second: Conditioning) -> Conditioning:
+    """The rows of both. Shorter contexts are repeated to the least common length, which changes no prediction:
+    attention over copies of the same keys adds up to attention over one of them."""
+    length = math.lcm(first.context.shape[1], second.context.shape[1])
+    context = torch.cat([_repeated(first.context, length), _repeated(second.context, length)])
+    shared: Mapping[str, Tensor] = {
+        key: torch.cat([first.extras[key], second.extras[key]]) for key in first.extras if key in second.extras
+    }
+    return Conditioning(context, shared)
+
+
+def _repeated(context: Tensor, length: int) -> Tensor:
+    return context.repeat(1, length // context.shape[1], 1)

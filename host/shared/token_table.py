@@ -1,0 +1,165 @@
+"""How a text is cut into words, tokens and placeholders, before any model sees it.
+
+CLIP's tokenizers cut a text into runs of letters, single digits and runs of other signs before byte-pair encoding,
+so each of those can be encoded on its own with the same ids. Doing it here keeps the written words apart, and lets
+placeholders such as ``<apple>`` stand between them without ever reaching the tokenizer.
+"""
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+from ...core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
+from ...core.messages import listed, shown
+from .prompt_syntax import Part, Reference
+
+LETTERS_OF_A_TOKEN = 128
+"""More than any token of a byte-pair vocabulary has."""
+
+_WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One position of a text: a token id, or the ``index``-th vector of a placeholder.
+
+    Attributes:
+        text: what it stands for, lower case; the pieces of a word join to the word.
+        word: number of its word.
+        id: token id; 0 stands in where a placeholder's vector will be.
+        placeholder: the placeholder's name, or None.
+        index: which of the placeholder's vectors.
+        weight: of the prompt, 1 where it says none.
+    """
+
+    text: str
+    word: int
+    id: int
+    placeholder: str | None = None
+    index: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A text laid out on the positions of an encoder: ``ids`` with start, end and padding, ``pieces`` after start."""
+
+    ids: tuple[int, ...]
+    pieces: tuple[Piece, ...]
+    end: int
+
+    def weights(self) -> list[float]:
+        """The prompt's weight of each position; 1 for start, end and padding."""
+        own = [1.0, *(piece.weight for piece in self.pieces)]
+        return own + [1.0] * (len(self.ids) - len(own))
+
+    def tokenized(self) -> TokenizedText:
+        tokens = tuple(Token(p.text, i, p.word, p.placeholder) for i, p in enumerate(self.pieces, 1))
+        return TokenizedText(tokens, start=0, end=self.end, length=len(self.ids))
+
+
+def placeholder_sizes(placeholders: Placeholders) -> dict[str, int]:
+    """How many positions each placeholder takes. Raises ``ValueError`` where its encoders disagree."""
+    sizes: dict[str, int] = {}
+    for name, vectors in placeholders.items():
+        counts = {_rows(name, tensor) for tensor in vectors.values()}
+        if len(counts) != 1 or 0 in counts:
+            raise ValueError(f"{name} needs the same number of vectors, at least one, for each text encoder")
+        sizes[name] = counts.pop()
+    return sizes
+
+
+def check_widths(widths: Mapping[str, int], placeholders: Placeholders) -> None:
+    """Raise ``ValueError`` unless every placeholder has vectors for each text encoder, of its table's width."""
+    for name, width in widths.items():
+        for key, vectors in placeholders.items():
+            if name not in vectors:
+                raise ValueError(f"{key} has vectors for {listed(vectors) or 'nothing'}; this model needs {name}")
+            if vectors[name].shape[-1] != width:
+                raise ValueError(
+                    f"{key} was learnt for another model: its {name} vectors are {vectors[name].shape[-1]} wide, "
+                    f"this model's are {width}"
+                )
+
+
+def _rows(name: str, tensor: Tensor) -> int:
+    if tensor.ndim != 2:
+        raise ValueError(f"vectors of {name} must have shape (n, width), got {tuple(tensor.shape)}")
+    return tensor.shape[0]
+
+
+def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Layout:
+    """Ids of a text for one encoder: start, pieces, end, padding.
+
+    Args:
+        parts: of the prompt, references by the names of placeholders.
+        tokenizer: the encoder's.
+        sizes: how many positions each placeholder takes.
+
+    Raises :class:`~...core.backbone.TextTooLongError` for a text that does not fit.
+    """
+    length = int(tokenizer.model_max_length)
+    letters = sum(len(sign) for part in parts if not isinstance(part, Reference) for sign in part.text.split())
+    if letters > LETTERS_OF_A_TOKEN * length:  # cutting a megabyte into tokens takes half a minute
+        raise TextTooLongError(f"the text has {letters} letters and this model reads {length - 2} tokens: shorten it")
+    pieces = tuple(pieces_of(parts, tokenizer, sizes))
+    if len(pieces) > length - 2:
+        begins = " ".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
+        raise TextTooLongError(
+            f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
+            f"shorten it by {len(pieces) - length + 2} (it begins {shown(begins[:60])})"
+        )
+    ids = [tokenizer.bos_token_id, *(piece.id for piece in pieces), tokenizer.eos_token_id]
+    padding = [tokenizer.pad_token_id] * (length - len(ids))
+    return Layout((*ids, *padding), pieces, end=len(pieces) + 1)
+
+
+def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Iterator[Piece]:
+    """The pieces of a prompt in order; words are numbered from 0 across its parts. See :func:`lay_out`."""
+    word = 0
+    for part in parts:
+        if isinstance(part, Reference):
+            for index in range(sizes[part.name]):
+                yield Piece("" if index else part.name.lower(), word, 0, part.name, index, part.weight)
+            word += 1
+            continue
+        for piece in read_pieces(part.text, tokenizer, word):
+            yield replace(piece, weight=part.weight)
+            word = piece.word + 1
+
+
+def read_pieces(text: str, tokenizer: Any, first: int = 0) -> Iterator[Piece]:
+    """The pieces of plain words in order; words are numbered from ``first``."""
+    for word, written in enumerate(written_words(text), first):
+        for name, piece in _encode_word(written, tokenizer):
+            yield Piece(piece, word, tokenizer.convert_tokens_to_ids(name))
+
+
+def written_words(text: str) -> list[str]:
+    """Lower-case words of a text, split at white space, punctuation and digits."""
+    return _WORD.findall(unicodedata.normalize("NFC", text).lower())
+
+
+def _encode_word(word: str, tokenizer: Any) -> list[tuple[str, str]]:
+    """(vocabulary entry, piece of text) of each token of a word; a character cut in two belongs to its last token."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return [(name, decoder.decode(_entry_bytes(name))) for name in tokenizer.tokenize(word)]
+
+
+def _entry_bytes(entry: str) -> bytes:
+    table = _byte_of_letter()
+    return bytes(table[letter] for letter in entry.removesuffix("</w>"))
+
+
+@lru_cache(maxsize=1)
+def _byte_of_letter() -> dict[str, int]:
+    """Byte-level BPE writes each byte as one printable letter: printable bytes as themselves, others from 256 on."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(hidden)}

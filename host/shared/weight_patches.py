@@ -1,0 +1,116 @@
+"""Weights as they are in force, without writing to the model: patched copies are put in for one call."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.backbone import AttentionWeight
+from ...core.messages import listed
+from ...core.types import LowRank
+from ...core.weight_changes import WeightChange, decomposed
+
+
+@dataclass(frozen=True, eq=False)
+class WeightPatch:
+    """A change of the denoiser's weights.
+
+    Attributes:
+        factors: parameter name (as in the UNet's state dict) to its change at strength 1.
+        strength: multiplier; 0 changes nothing, negative values push the other way.
+        magnitudes: parameter name to the lengths that its rows or columns get after the change (DoRA), see
+            :func:`~...core.weight_changes.decomposed`.
+        replaced: parameter name to what takes its place before the change, at any strength but 0.
+    """
+
+    factors: Mapping[str, WeightChange]
+    strength: float = 1.0
+    magnitudes: Mapping[str, Tensor] = field(default_factory=dict)
+    replaced: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def applied(self, name: str, weight: Tensor) -> Tensor:
+        """A weight as this changes it, summed at float32, in its own type and on its device."""
+        plain = weight.float()
+        if name in self.replaced:
+            plain = self.replaced[name].to(plain).view_as(plain)
+        if name not in self.factors:
+            return plain.to(weight.dtype)
+        change = self.factors[name].dense().to(plain).view_as(plain)
+        if name in self.magnitudes:
+            change = decomposed(plain, change, self.magnitudes[name].to(plain)) - plain
+        return (plain + self.strength * change).to(weight.dtype)
+
+
+def check_patch(module: nn.Module, patch: WeightPatch) -> None:
+    """Raise ``ValueError`` unless every change names a weight of ``module`` and fits its shape."""
+    weights = dict(module.named_parameters())
+    unknown = [name for name in (*patch.factors, *patch.replaced) if name not in weights]
+    if unknown:
+        raise ValueError(f"changes weights this model does not have: {listed(unknown, 5)}")
+    for name, change in patch.factors.items():
+        want, given = weights[name].shape, (change.checked() if isinstance(change, LowRank) else change).shape
+        if given != (want[0], want[1:].numel()):
+            raise ValueError(f"does not fit this model: {name} is {tuple(want)}, its change is {given}")
+    for name, whole in patch.replaced.items():
+        if whole.shape != weights[name].shape:
+            shapes = tuple(weights[name].shape), tuple(whole.shape)
+            raise ValueError(f"does not fit this model: {name} is {shapes[0]}, what takes its place {shapes[1]}")
+    for name, lengths in patch.magnitudes.items():
+        want, ones = weights[name].shape, (1,) * (weights[name].ndim - 2)
+        if tuple(lengths.shape) not in ((want[0], 1, *ones), (1, want[1], *ones)):
+            raise ValueError(
+                f"does not fit this model: {name} is {tuple(want)}, its lengths are {tuple(lengths.shape)}"
+            )
+
+
+def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWeight]) -> None:
+    """Raise ``ValueError`` unless every change names one of the weights and fits its shape."""
+    shapes = {weight.name: weight.shape for weight in weights}
+    unknown = [name for name in changes if name not in shapes]
+    if unknown:
+        raise ValueError(
+            f"the model has no attention weights {listed(unknown[:3])}; what was trained belongs to another model"
+        )
+    for name, factor in changes.items():
+        up, down = tuple(factor.up.shape), tuple(factor.down.shape)
+        if len(up) != 2 or len(down) != 2 or up[1] != down[0] or (up[0], down[1]) != shapes[name]:
+            raise ValueError(f"{name} is {shapes[name]}; factors up {up} and down {down} do not fit it")
+
+
+def changed(weight: Tensor, factors: Iterable[LowRank]) -> Tensor:
+    """``W + sum(up @ down)``, summed at float32, in the weight's type and on its device; gradients reach factors."""
+    total = weight.float()
+    for factor in factors:
+        up, down = (half.to(weight.device, torch.float32) for half in (factor.up, factor.down))
+        total = total + (up @ down).view_as(total)
+    return total.to(weight.dtype)
+
+
+def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:
+    """New tensors for the weights that patches change, one patch after the other, in the weight's dtype."""
+    changed: dict[str, Tensor] = {}
+    for patch in patches:
+        if patch.strength == 0:
+            continue
+        for name in dict.fromkeys((*patch.replaced, *patch.factors)):
+            weight = changed[name] if name in changed else module.get_parameter(name).detach()
+            changed[name] = patch.applied(name, weight)
+    return changed
+
+
+def constants(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers as constants that autograd may save: a backward pass never fills the model's ``.grad``.
+
+    Tensors made under inference mode cannot be saved for a backward pass, so those are copied.
+    """
+    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return {name: t.clone() if t.is_inference() else t.detach() for name, t in named.items()}
+
+
+def call_with(module: nn.Module, tensors: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+    """Call ``module`` with some of its tensors replaced for this call; with none, call it as it is."""
+    if not tensors:
+        return module(*args, **kwargs)
+    return torch.func.functional_call(module, dict(tensors), args, kwargs)

@@ -1,0 +1,34 @@
+"""Stock nodes for the headless runner: ComfyUI's names, sockets and formats, for what this pack's workflows use."""
+
+from ...schema.standin.node import ComfyNode
+from ..given import checked
+from .latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
+from .lora import LoraLoader, LoraLoaderModelOnly
+from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImage
+from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
+from .texts import CLIPTextEncode, PreviewAny
+
+_ALL: tuple[type[ComfyNode], ...] = (
+    CLIPTextEncode,
+    EmptyLatentImage,
+    ImageScale,
+    KSampler,
+    LoadImage,
+    LoraLoader,
+    LoraLoaderModelOnly,
+    MaskToImage,
+    PreviewAny,
+    PreviewImage,
+    PrimitiveBoolean,
+    PrimitiveFloat,
+    PrimitiveInt,
+    PrimitiveString,
+    PrimitiveStringMultiline,
+    SaveImage,
+    VAEDecode,
+    VAEEncode,
+)
+
+STOCK_NODES = tuple(checked(node) for node in _ALL)
+
+__all__ = ["STOCK_NODES"]

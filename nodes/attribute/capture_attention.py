@@ -1,0 +1,101 @@
+"""Capture Attention."""
+
+from typing import Any
+
+from ...core.attention.selection import Selection, timestep_span
+from ...host.adapters import backbone_of, with_capture
+from ...host.schema import io
+from ...host.shared import captures
+from ..sockets import CATEGORY, AttentionCapture
+
+STAGES = {"all": ("down", "mid", "up"), "down and up": ("down", "up"), "up": ("up",)}
+
+
+class CaptureAttention(io.ComfyNode):
+    """Listen to cross-attention while a sampler runs (DAAM)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierCaptureAttention",
+            display_name="Capture Attention",
+            category=f"{CATEGORY}/attribute",
+            description=(
+                "Returns a MODEL that records, while any sampler runs it, how strongly each cell of the "
+                "picture attends to each word. The pictures stay bit-identical. Only running means of "
+                "the last four runs are kept: tokens x cells x 4 bytes for each picture and grid (2 MB "
+                "a picture for SD1.5 at 512x512). Each recorded layer costs one more softmax."
+            ),
+            search_aliases=["DAAM", "attention maps", "cross attention", "record attention"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will be sampled."),
+                io.Int.Input(
+                    "least_grid",
+                    default=8,
+                    min=1,
+                    max=256,
+                    advanced=True,
+                    tooltip="Leave out layers with fewer cells than this along a side. Very coarse maps only blur.",
+                ),
+                io.Int.Input(
+                    "greatest_grid",
+                    default=64,
+                    min=1,
+                    max=256,
+                    advanced=True,
+                    tooltip="Leave out layers with more cells than this along a side, which saves time on large "
+                    "pictures.",
+                ),
+                io.Combo.Input(
+                    "stages",
+                    options=list(STAGES),
+                    default="down and up",
+                    advanced=True,
+                    tooltip="The part of the model that is recorded.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Start of the recorded part of denoising. 0 is the first step, which sets the layout.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="End of the recorded part of denoising. 1 is the last step, which sets the texture.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
+                AttentionCapture.Output(display_name="CAPTURE", tooltip="For Show Word Heatmap."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        least_grid: int,
+        greatest_grid: int,
+        stages: str,
+        start_percent: float,
+        end_percent: float,
+    ) -> io.NodeOutput:
+        if start_percent >= end_percent:
+            raise ValueError(f"start_percent {start_percent} must be below end_percent {end_percent}")
+        selection = Selection(
+            kinds=("cross",),
+            stages=STAGES[stages],  # type: ignore[arg-type]
+            min_side=least_grid,
+            max_side=greatest_grid,
+            timesteps=timestep_span(start_percent, end_percent, backbone_of(model=model).schedule.steps),
+        )
+        capture = captures.AttentionCapture(selection)
+        return io.NodeOutput(with_capture(model, capture), capture)

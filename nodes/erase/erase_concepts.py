@@ -1,0 +1,205 @@
+"""Erase Concepts, Save Erasure as LoRA."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ...core import settings, types
+from ...core.erase.parts.sizes import relative_changes
+from ...core.erase.registry import METHODS
+from ...core.files import lora_tensors
+from ...host.adapters import backbone_of, with_erasure
+from ...host.files import folders
+from ...host.files.model_files import save_model
+from ...host.jobs.erasure_words import describe_erasure
+from ...host.jobs.prompts import check_marks
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of
+
+
+class EraseConcepts(io.ComfyNode):
+    """Unified Concept Editing: concepts out of a model in closed form."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierEraseConcepts",
+            display_name="Erase Concepts",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Makes the model read each concept as its anchor, by a closed-form change of its text "
+                "projections (UCE, WACV 2024). No training is needed. The change is a patch on a copy: "
+                "bypass the node, and the model is as it was."
+            ),
+            search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to erase concepts from."),
+                io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
+                io.String.Input(
+                    "concepts",
+                    default="cat, kitty",
+                    multiline=True,
+                    tooltip="What to erase, one per line or separated by commas. Erasing a word does not erase "
+                    "its synonyms; list them too.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    multiline=True,
+                    tooltip="What the model reads instead: one anchor for all concepts, or one for each concept "
+                    "in the same order. Empty stands for the empty prompt.",
+                ),
+                io.String.Input(
+                    "preserve",
+                    default="",
+                    multiline=True,
+                    tooltip="What must stay as it is, one per line or separated by commas.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Factor on the change. 0 changes nothing, 1 erases, more erases harder, and "
+                    "negative values amplify the concept.",
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=preset_names(),
+                    default="small_model",
+                    tooltip="small_model: for the lab; changes all positions from the concept to the end of the "
+                    "text, averaged over a few sentences. paper: changes only the last token of the "
+                    "concept, which is gentler.",
+                ),
+                *_advanced_inputs(),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default="uce",
+                    optional=True,
+                    advanced=True,
+                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
+                Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        concepts: str,
+        anchors: str,
+        preserve: str,
+        strength: float,
+        preset: str,
+        tokens: types.ConceptTokens | None = None,
+        method: str = "uce",
+        **inputs: Any,
+    ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, anchors, preserve)), tokens)
+        backbone = backbone_of(model=model, clip=clip)
+        eraser = METHODS[method]
+        erasure = eraser.erase(
+            backbone,
+            lines_of(concepts),
+            lines_of(anchors) or "",
+            lines_of(preserve),
+            settings_of(eraser, preset, inputs),
+            strength,
+            tokens.placeholders() if tokens else None,
+            start_progress(cls.hidden.unique_id),
+        )
+        said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
+        return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+
+
+def preset_names() -> list[str]:
+    """The presets of all methods, each once."""
+    return list(dict.fromkeys(name for eraser in METHODS.values() for name in eraser.presets))
+
+
+def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any]) -> Any:
+    """A method's preset with the node's inputs; those that the method does not know must be at their default."""
+    known = {entry.name for entry in fields(eraser.preset(preset))}
+    unset = {name: value for name, value in DEFAULTS.items() if name not in known}
+    return settings.settings_of(eraser, preset, inputs, unset)
+
+
+DEFAULTS: Mapping[str, Any] = {"damping": 0.5, "preserve_scale": 1.0, "projections": "both"}
+"""Of the inputs that only some methods know."""
+
+
+def _advanced_inputs() -> list[Any]:
+    """Settings of the solution."""
+    return [
+        io.Float.Input(
+            "damping",
+            default=DEFAULTS["damping"],
+            min=0.001,
+            max=1000.0,
+            step=0.1,
+            advanced=True,
+            tooltip="Weight of staying close to the original model. Larger values are gentler.",
+        ),
+        io.Float.Input(
+            "preserve_scale",
+            default=DEFAULTS["preserve_scale"],
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            advanced=True,
+            tooltip="Weight of the preserve list.",
+        ),
+        io.Combo.Input(
+            "projections",
+            options=["both", "key", "value"],
+            default=DEFAULTS["projections"],
+            advanced=True,
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both.",
+        ),
+    ]
+
+
+class SaveErasureAsLora(io.ComfyNode):
+    """An erasure as an ordinary LoRA file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierSaveErasureAsLora",
+            display_name="Save Erasure as LoRA",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
+                "and diffusers apply it with the same effect. A file of the same name is replaced."
+            ),
+            search_aliases=["export erasure", "save lora"],
+            is_output_node=True,
+            inputs=[
+                Erasure.Input("erasure", tooltip="The erasure from Erase Concepts. The file includes its strength."),
+                io.String.Input("name", default="atelier/erased", tooltip="File name; a / makes a folder."),
+            ],
+            outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
+        )
+
+    @classmethod
+    def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
+        name = folders.made_safe(name)
+        saved = save_model(folders.current(), "loras", name, lora_tensors(erasure))
+        said = f"{saved.path}: rank {erasure.metadata.get('rank', '?')}"
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
+
+    @classmethod
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        return folders.name_verdict(name, "name")

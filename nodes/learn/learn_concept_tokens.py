@@ -1,0 +1,226 @@
+"""Learn Concept Tokens."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core import types
+from ...core.learn.registry import METHODS
+from ...host.adapters import at_work, backbone_of, with_adapter
+from ...host.files.unfinished import unfinished
+from ...host.jobs.learning import UNSET, parse_words, preset_names, reporter, settings_of
+from ...host.pictures.drawing import plot_curve
+from ...host.schema import io, ui
+from ..sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    ConceptPictures,
+    Concepts,
+    ConceptTokens,
+    first_only,
+    model_inputs,
+    picture_of,
+    preset_input,
+    reads,
+    seed_input,
+    text_under,
+)
+
+
+class LearnConceptTokens(io.ComfyNode):
+    """One token per concept, by any of the methods."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierLearnConceptTokens",
+            display_name="Learn Concept Tokens",
+            category=f"{CATEGORY}/learn",
+            description=(
+                "Learns one token for each concept, so that a prompt can say <apple> and mean that very "
+                "apple. The model that you connect is not changed. Choose a method and one of its "
+                "presets; the inputs below override the preset only when changed. If you cancel the "
+                "node and run it again with the same inputs, it continues where it stopped."
+            ),
+            search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model to learn on."),
+                io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
+                Concepts.Input(
+                    "concepts",
+                    tooltip="The concepts to learn, from Localize Concepts, Edit Concepts or Concepts From Masks.",
+                ),
+                *_method_inputs(),
+                *_word_inputs(),
+                *_progress_inputs(),
+                seed_input("Random seed for training."),
+                ConceptPictures.Input(
+                    "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
+                ),
+            ],
+            outputs=[
+                ConceptTokens.Output(
+                    display_name="CONCEPT_TOKENS", tooltip="For Encode Concept Prompt and Save Concept Tokens."
+                ),
+                io.Image.Output(display_name="LOSS", tooltip="The loss over the steps, as a picture."),
+                io.Model.Output(
+                    display_name="MODEL",
+                    tooltip="The model to draw with: the one you connected, with the change that the method "
+                    "learnt, if any.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        concepts: types.Concepts,
+        method: str,
+        preset: str,
+        start_words: str,
+        class_words: str,
+        preview_every: int,
+        keep_every: int,
+        seed: int,
+        learning_rate: float,
+        more: tuple[types.Source, ...] = (),
+        **inputs: Any,
+    ) -> io.NodeOutput:
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
+        report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
+        words = parse_words(start_words, concepts.names)
+        classes = parse_words(class_words, concepts.names, "class words")
+        with at_work(backbone):
+            tokens = METHODS[method].learn(
+                backbone,
+                picture,
+                concepts,
+                settings,
+                words=words,
+                classes=classes,
+                seed=seed,
+                on_step=report,
+                more=more,
+                store=unfinished(keep_every),
+            )
+        plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
+        aside = tokens.metadata.get("set_aside", "")
+        why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
+        shown = ui.PreviewImage(plot, cls=cls).as_dict() | text_under(why, first_only(image=image))
+        return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
+
+
+def _method_inputs() -> list[Any]:
+    """The method, and inputs that override its preset when they are changed."""
+    return [
+        io.Combo.Input(
+            "method",
+            options=list(METHODS),
+            default="conceptexpress",
+            tooltip="\n".join(f"{method.title}: {method.help}" for method in METHODS.values()),
+        ),
+        io.Combo.Input(
+            "preset",
+            options=preset_names(),
+            default="lab",
+            tooltip="Settings of the method. lab: for the lab model, few steps. paper: the published settings. "
+            "faithful: ConceptExpress' release, update by update. faithful_lab: the same on small "
+            "latents.",
+        ),
+        preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
+        preset_input(
+            io.Float.Input,
+            "learning_rate",
+            UNSET["rate"],
+            1.0,
+            "Learning rate of the token vectors. Lower it if the loss rises.",
+            step=1e-4,
+            round=1e-6,
+        ),
+        preset_input(
+            io.Float.Input,
+            "attention_weight",
+            UNSET["attention_weight"],
+            1.0,
+            "Weight of the loss that keeps the attention of each token at its own place in the picture.",
+            step=1e-5,
+            round=1e-6,
+            advanced=True,
+        ),
+        preset_input(
+            io.Float.Input,
+            "flip",
+            UNSET["flip"],
+            1.0,
+            "Share of steps on the mirrored picture. Use 0 for lettering and other things that must not be mirrored.",
+            step=0.05,
+            advanced=True,
+        ),
+    ]
+
+
+def _word_inputs() -> list[Any]:
+    """What is said of concepts in words."""
+    return [
+        io.String.Input(
+            "start_words",
+            default="",
+            tooltip="Words to start from, for concepts whose kind you know: 1=fruit, 2=cat",
+        ),
+        io.String.Input(
+            "class_words",
+            default="",
+            advanced=True,
+            tooltip="The kind of thing that each concept is: 1=fruit, 2=cat. class_weight and some methods need it.",
+        ),
+        preset_input(
+            io.Float.Input,
+            "class_weight",
+            UNSET["class_weight"],
+            100.0,
+            "Weight of the loss that keeps a token close to its class word (ClassDiffusion), so that it "
+            "combines with other words as the class word does. The paper uses 1; 0 turns it off.",
+            step=0.05,
+            advanced=True,
+        ),
+        io.String.Input(
+            "template",
+            default=UNSET["template"],
+            advanced=True,
+            tooltip="Training sentence; {} is where concepts go. Empty takes that of the preset.",
+        ),
+    ]
+
+
+def _progress_inputs() -> list[Any]:
+    """What happens while it trains."""
+    return [
+        io.Int.Input(
+            "preview_every",
+            default=50,
+            min=0,
+            max=1000,
+            advanced=True,
+            tooltip="Draw the tokens so far after every this many steps, which costs a few passes each time. 0 "
+            "draws none.",
+            **reads(off=0),
+        ),
+        io.Int.Input(
+            "keep_every",
+            default=50,
+            min=0,
+            max=1000,
+            advanced=True,
+            tooltip="Save the state of the training after every this many updates. A cancelled training then "
+            "continues from there when it is run again with the same inputs, seed included. 0 saves "
+            "nothing.",
+            **reads(off=0),
+        ),
+    ]

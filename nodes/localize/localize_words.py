@@ -1,0 +1,102 @@
+"""Localize Words."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ...core.localize.methods.attencraft import METHOD
+from ...host.adapters import backbone_of
+from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
+from ...host.schema import io, ui
+from ..sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    Concepts,
+    first_only,
+    lines_of,
+    model_inputs,
+    picture_of,
+    preset_input,
+    seed_input,
+    text_under,
+)
+from .localize_concepts import UNSET, changed
+
+
+class LocalizeWords(io.ComfyNode):
+    """AttenCraft's masks: where named things are."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierLocalizeWords",
+            display_name="Localize Words",
+            category=f"{CATEGORY}/localize",
+            description=(
+                "Finds the things that you name in a picture. The node reads the cross-attention of "
+                "each word, spreads it with the self-attention, and keeps the cells where one word "
+                "leads (AttenCraft's masks). The start-of-text token stands for the background. It "
+                "reads the first picture of a batch and needs one or a few model passes."
+            ),
+            search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
+            is_output_node=True,
+            inputs=[
+                *model_inputs("The model whose attention is read."),
+                io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
+                io.String.Input(
+                    "words",
+                    default="cat, dog",
+                    multiline=True,
+                    tooltip="What to find, one thing per line or separated by commas. The concepts get these names.",
+                ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(METHOD.presets),
+                    default="small_grid",
+                    tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
+                    "Stable Diffusion at 512 pixels.",
+                ),
+                preset_input(
+                    io.Float.Input,
+                    "margin",
+                    UNSET,
+                    0.99,
+                    "Lead over every other word, from 0 to 1, that a word needs in a cell. Larger "
+                    "values give smaller masks.",
+                    step=0.01,
+                ),
+                io.Boolean.Input(
+                    "fill",
+                    default=False,
+                    advanced=True,
+                    tooltip="Give a cell in which no word has that lead to the word with the highest value.",
+                ),
+                seed_input("Random seed for the noise that is added to the picture."),
+            ],
+            outputs=[
+                Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
+                io.Mask.Output(display_name="MASKS", tooltip="One mask for each word, at the size of the picture."),
+                io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        words: str,
+        preset: str,
+        seed: int,
+        **inputs: Any,
+    ) -> io.NodeOutput:
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        settings = replace(METHOD.preset(preset), **changed(inputs))
+        found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
+        overlay = concept_overlay(picture, found)
+        shown = ui.PreviewImage(overlay, cls=cls).as_dict()
+        shown |= text_under(describe_concepts(found), first_only(image=image))
+        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)

@@ -1,0 +1,323 @@
+"""From what people share to what is executed: one small graph per feature of the front end."""
+
+import json
+
+import pytest
+
+from concept_atelier.host.workflow.checking import check, left_out
+from concept_atelier.host.workflow.graph import Link, WorkflowError, read_api, to_api
+from concept_atelier.host.workflow.reading import load_workflow
+from concept_atelier.host.workflow.widgets import widget_values
+
+NUMBER = [("number", "INT")]
+AB = [("a", "INT", True), ("b", "INT", True)]
+IMAGE = [("image", "IMAGE")]
+
+
+def graph_of(workflow, registry):
+    return load_workflow(workflow).graph(registry)
+
+
+def sum_of(canvas, values=(0, 0)):
+    """A sum of two numbers, shown."""
+    drawing = canvas()
+    drawing.node(1, "Number", outputs=NUMBER, values=[4])
+    drawing.node(2, "Add", AB, [("sum", "INT")], list(values))
+    drawing.node(3, "Show", [("source", "*")])
+    return drawing.wire(1, 0, 2, 0).wire(2, 0, 3, 0)
+
+
+def test_links_override_widgets_and_the_others_keep_their_value(canvas, registry):
+    graph = graph_of(sum_of(canvas, (7, 9)).workflow(), registry)
+    assert graph["2"].inputs == {"a": Link("1", 0), "b": 9}
+    assert graph["3"].inputs == {"source": Link("2", 0)}
+
+
+def test_api_format_of_a_converted_graph_is_what_the_front_end_sends(canvas, registry):
+    assert to_api(graph_of(sum_of(canvas).workflow(), registry)) == {
+        "1": {"inputs": {"value": 4}, "class_type": "Number", "_meta": {"title": "Number"}},
+        "2": {"inputs": {"a": ["1", 0], "b": 0}, "class_type": "Add", "_meta": {"title": "Add Numbers"}},
+        "3": {"inputs": {"source": ["2", 0]}, "class_type": "Show", "_meta": {"title": "Show"}},
+    }
+
+
+def test_api_format_goes_round(canvas, registry):
+    graph = graph_of(sum_of(canvas).workflow(), registry)
+    assert read_api(json.loads(json.dumps(to_api(graph)))) == graph
+
+
+def test_a_list_as_a_value_is_wrapped_so_that_it_is_no_link():
+    graph = read_api({"1": {"class_type": "Number", "inputs": {"value": {"__value__": ["a", 1]}}}})
+    assert graph["1"].inputs["value"] == ["a", 1]
+    assert to_api(graph)["1"]["inputs"]["value"] == {"__value__": ["a", 1]}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [77, "randomize", 0.25, "hard", True, "said"],
+        [77, 0.25, "hard", True, "said"],
+        [77, True, 0.25, "hard", True, "said", "left", {"over": 1}],
+        {"0": 77, "1": "fixed", "2": 0.25, "3": "hard", "4": True, "5": "said"},
+        {"seed": 77, "strength": 0.25, "mode": "hard", "flag": True, "note": "said"},
+    ],
+    ids=["control", "no control", "tick and left over", "by number", "by name"],
+)
+def test_widget_values_by_position_with_the_control_behind_seeds(registry, stored):
+    values = widget_values(registry.schema("Seeded"), stored)
+    assert values == {"seed": 77, "strength": 0.25, "mode": "hard", "flag": True, "note": "said"}
+
+
+def test_widgets_without_stored_values_have_defaults(registry):
+    values = widget_values(registry.schema("Seeded"), [5, "fixed", None])
+    assert values == {"seed": 5, "strength": 1.0, "mode": "soft", "flag": False, "note": "plain"}
+
+
+def test_the_upload_button_takes_a_place_of_its_own(here):
+    from concept_atelier.host.schema.standin import io
+
+    inputs = [
+        io.Combo.Input("image", ["a.png"], upload=io.UploadType.image),
+        io.Int.Input("later", optional=True),
+        io.String.Input("forced", force_input=True),
+    ]
+    assert widget_values(io.Schema("X", inputs=inputs), ["a.png", "image", 5]) == {"image": "a.png", "later": 5}
+
+
+def test_a_primitive_gives_its_value(canvas, registry):
+    drawing = sum_of(canvas).node(9, "PrimitiveNode", outputs=NUMBER, values=[42, "fixed"]).wire(9, 0, 2, 1)
+    graph = graph_of(drawing.workflow(), registry)
+    assert graph["2"].inputs["b"] == 42
+    assert "9" not in graph
+
+
+def test_reroutes_in_a_row_lead_to_their_source(canvas, registry):
+    drawing = sum_of(canvas).node(7, "Reroute", [("", "*")], [("", "*")]).node(8, "Reroute", [("", "*")], [("", "*")])
+    drawing.wire(1, 0, 7, 0).wire(7, 0, 8, 0).wire(8, 0, 2, 1)
+    graph = graph_of(drawing.workflow(), registry)
+    assert graph["2"].inputs["b"] == Link("1", 0)
+    assert set(graph) == {"1", "2", "3"}
+
+
+def test_notes_are_left_out(canvas, registry):
+    drawing = sum_of(canvas).node(5, "Note", values=["hello"]).node(6, "MarkdownNote", values=["# hello"])
+    assert set(graph_of(drawing.workflow(), registry)) == {"1", "2", "3"}
+
+
+def test_a_muted_node_leaves_its_targets_unfed(canvas, registry):
+    graph = graph_of(sum_of(canvas, (7, 9)).mode(1, 2).workflow(), registry)
+    assert set(graph) == {"2", "3"}
+    assert graph["2"].inputs == {"b": 9}
+
+
+def test_a_bypassed_node_passes_the_input_of_the_same_type(canvas, registry):
+    drawing = canvas().node(1, "Grey", outputs=IMAGE)
+    inputs = [("note", "STRING", True), ("image", "IMAGE")]
+    drawing.node(2, "Seeded", inputs, [("out", "IMAGE")]).node(3, "Save", [("images", "IMAGE")], values=["x"])
+    drawing.wire(1, 0, 2, 1).wire(2, 0, 3, 0)
+    assert graph_of(drawing.workflow(), registry)["3"].inputs["images"] == Link("2", 0)
+    graph = graph_of(drawing.mode(2, 4).workflow(), registry)
+    assert graph["3"].inputs == {"images": Link("1", 0), "filename_prefix": "x"}
+    assert "2" not in graph
+
+
+def test_a_bypassed_node_prefers_the_input_at_the_same_position(canvas, registry):
+    drawing = canvas().node(1, "Number", outputs=NUMBER, values=[1]).node(2, "Number", outputs=NUMBER, values=[2])
+    drawing.node(3, "Pair", [("x", "INT"), ("y", "INT")], [("p", "INT"), ("q", "INT")], mode=4)
+    drawing.node(4, "Add", AB, [("sum", "INT")])
+    drawing.wire(1, 0, 3, 0).wire(2, 0, 3, 1).wire(3, 0, 4, 0).wire(3, 1, 4, 1)
+    assert graph_of(drawing.workflow(), registry)["4"].inputs == {"a": Link("1", 0), "b": Link("2", 0)}
+
+
+def test_a_bypassed_node_without_a_fitting_input_feeds_nothing(canvas, registry):
+    drawing = canvas().node(1, "Number", outputs=NUMBER, values=[1])
+    drawing.node(2, "Odd", [("x", "INT")], IMAGE, mode=4).node(3, "Save", [("images", "IMAGE")], values=["x"])
+    drawing.wire(1, 0, 2, 0).wire(2, 0, 3, 0)
+    assert graph_of(drawing.workflow(), registry)["3"].inputs == {"filename_prefix": "x"}
+
+
+def plus_one(canvas, key="plus"):
+    """A subgraph: its input plus a promoted number."""
+    inside = canvas(
+        objects=True,
+        inputs=[{"name": "base", "type": "INT"}, {"name": "more", "type": "INT"}],
+        outputs=[{"name": "result", "type": "INT"}],
+    )
+    inside.node(1, "Add", [("a", "INT"), ("b", "INT", True)], [("sum", "INT")], [0, 10])
+    return inside.wire(-10, 0, 1, 0).wire(-10, 1, 1, 1).wire(1, 0, -20, 0).subgraph(key)
+
+
+def using(canvas, values=None, **fields):
+    drawing = canvas().node(1, "Number", outputs=NUMBER, values=[4])
+    slots = [("base", "INT"), ("more", "INT", True)]
+    drawing.node(5, "plus", slots, [("result", "INT")], values, **fields).node(3, "Show", [("source", "*")])
+    return drawing.wire(1, 0, 5, 0).wire(5, 0, 3, 0)
+
+
+def test_a_subgraph_is_opened(canvas, registry):
+    graph = graph_of(using(canvas).workflow(plus_one(canvas)), registry)
+    assert graph["3"].inputs["source"] == Link("5:1", 0)
+    assert graph["5:1"].inputs == {"a": Link("1", 0), "b": 10}
+    assert "5" not in graph
+
+
+def test_the_value_on_the_subgraph_node_wins(canvas, registry):
+    graph = graph_of(using(canvas, [25]).workflow(plus_one(canvas)), registry)
+    assert graph["5:1"].inputs["b"] == 25
+
+
+def test_values_of_proxy_widgets_are_found_by_their_entry(canvas, registry):
+    proxies = {"proxyWidgets": [["1", "a"], ["-1", "more"]]}
+    graph = graph_of(using(canvas, [None, 25], properties=proxies).workflow(plus_one(canvas)), registry)
+    assert graph["5:1"].inputs["b"] == 25
+
+
+def test_an_extra_value_behind_a_promoted_seed_is_skipped(canvas, registry):
+    inside = canvas(objects=True, inputs=[{"name": "seed", "type": "INT"}, {"name": "mode", "type": "COMBO"}])
+    inside.node(1, "Seeded", [("seed", "INT", True), ("mode", "COMBO", True)], [("out", "IMAGE")], [1])
+    inside.wire(-10, 0, 1, 0).wire(-10, 1, 1, 1)
+    holder = canvas().node(5, "s", [("seed", "INT", True), ("mode", "COMBO", True)], values=[99, "randomize", "hard"])
+    graph = graph_of(holder.workflow(inside.subgraph("s")), registry)
+    assert (graph["5:1"].inputs["seed"], graph["5:1"].inputs["mode"]) == (99, "hard")
+
+
+def test_two_uses_of_a_subgraph_are_two_sets_of_nodes(canvas, registry):
+    drawing = using(canvas, [1])
+    drawing.node(6, "plus", [("base", "INT"), ("more", "INT", True)], [("result", "INT")], [2]).wire(5, 0, 6, 0)
+    graph = graph_of(drawing.workflow(plus_one(canvas)), registry)
+    assert graph["6:1"].inputs == {"a": Link("5:1", 0), "b": 2}
+    assert graph["5:1"].inputs["b"] == 1
+
+
+def test_subgraphs_within_subgraphs(canvas, registry):
+    outer = canvas(objects=True, inputs=[{"name": "x", "type": "INT"}], outputs=[{"name": "y", "type": "INT"}])
+    outer.node(8, "plus", [("base", "INT"), ("more", "INT", True)], [("result", "INT")], [3])
+    outer.wire(-10, 0, 8, 0).wire(8, 0, -20, 0)
+    drawing = canvas().node(1, "Number", outputs=NUMBER, values=[4]).node(2, "outer", [("x", "INT")], [("y", "INT")])
+    drawing.node(3, "Show", [("source", "*")]).wire(1, 0, 2, 0).wire(2, 0, 3, 0)
+    graph = graph_of(drawing.workflow(plus_one(canvas), outer.subgraph("outer")), registry)
+    assert graph["2:8:1"].inputs == {"a": Link("1", 0), "b": 3}
+    assert graph["3"].inputs["source"] == Link("2:8:1", 0)
+
+
+def test_a_bypassed_subgraph_passes_through_and_does_not_run(canvas, registry):
+    graph = graph_of(using(canvas).mode(5, 4).workflow(plus_one(canvas)), registry)
+    assert set(graph) == {"1", "3"}
+    assert graph["3"].inputs["source"] == Link("1", 0)
+
+
+def test_a_muted_subgraph_does_not_run(canvas, registry):
+    graph = graph_of(using(canvas).mode(5, 2).workflow(plus_one(canvas)), registry)
+    assert graph["3"].inputs == {}
+    assert set(graph) == {"1", "3"}
+
+
+def test_a_subgraph_that_hands_its_input_straight_on(canvas, registry):
+    wire = canvas(objects=True, inputs=[{"name": "x", "type": "INT"}], outputs=[{"name": "y", "type": "INT"}])
+    drawing = canvas().node(1, "Number", outputs=NUMBER, values=[4]).node(2, "w", [("x", "INT")], [("y", "INT")])
+    drawing.node(3, "Show", [("source", "*")]).wire(1, 0, 2, 0).wire(2, 0, 3, 0)
+    graph = graph_of(drawing.workflow(wire.wire(-10, 0, -20, 0).subgraph("w")), registry)
+    assert graph["3"].inputs["source"] == Link("1", 0)
+
+
+def problems_of(workflow, registry):
+    with pytest.raises(WorkflowError) as caught:
+        check(graph_of(workflow, registry), registry)
+    return "\n".join(caught.value.problems)
+
+
+def test_a_subgraph_that_contains_itself_is_refused(canvas, registry):
+    inside = canvas(objects=True).node(1, "loop").subgraph("loop")
+    assert "contains itself" in problems_of(canvas().node(5, "loop").workflow(inside), registry)
+
+
+def test_a_circle_of_reroutes_is_refused(canvas, registry):
+    drawing = sum_of(canvas).node(7, "Reroute", [("", "*")], [("", "*")]).node(8, "Reroute", [("", "*")], [("", "*")])
+    drawing.wire(7, 0, 8, 0).wire(8, 0, 7, 0).wire(8, 0, 2, 1)
+    assert "runs in a circle" in problems_of(drawing.workflow(), registry)
+
+
+def test_missing_links_and_nodes_are_named(canvas, registry):
+    workflow = sum_of(canvas).workflow()
+    without_node = workflow | {"nodes": workflow["nodes"][1:]}
+    without_link = workflow | {"links": workflow["links"][:1]}
+    assert 'node 2 "Add" (Add), input "a": linked to node 1, which does not exist' in problems_of(
+        without_node, registry
+    )
+    assert 'node 3 "Show" (Show), input "source": link 101 is missing from the file' in problems_of(
+        without_link, registry
+    )
+
+
+def test_links_to_nothing_do_not_matter_where_no_output_needs_them(canvas, registry):
+    drawing = sum_of(canvas).node(8, "Gone", [("x", "INT")], [("y", "INT")]).node(9, "Add", AB, [("sum", "INT")])
+    workflow = drawing.wire(8, 0, 9, 0).wire(9, 0, 8, 0).workflow()
+    workflow["nodes"][-1]["inputs"][1]["link"] = 77
+    graph = graph_of(workflow, registry)
+    checked = check(graph, registry)
+    assert set(checked) == {"1", "2", "3", "8", "9"} and "b" not in to_api(checked)["9"]["inputs"]
+    assert left_out(graph, registry) == [
+        'node 8 "Gone" (Gone) is left out: nothing that runs needs it, and its class is not known here'
+    ]
+
+
+@pytest.mark.parametrize("damage", [{"nodes": [{"type": "Add"}]}, {"nodes": [7]}, {"nodes": [], "links": [[1, 2]]}])
+def test_damaged_files_are_said_to_be_damaged(damage, registry):
+    assert "damaged" in problems_of(damage, registry)
+
+
+def api_of(canvas, registry):
+    return json.loads(json.dumps(to_api(graph_of(sum_of(canvas).workflow(), registry))))
+
+
+def test_an_api_entry_without_class_is_named_by_its_title(canvas, registry):
+    workflow = api_of(canvas, registry) | {"99": {"inputs": {"UNKNOWN": 1}, "_meta": {"title": "Node Name for S&R"}}}
+    assert 'node 99 "Node Name for S&R" has no class_type' in problems_of(workflow, registry)
+    assert "node 98 has no class_type" in problems_of(api_of(canvas, registry) | {"98": {}}, registry)
+
+
+def test_notes_beside_api_nodes_are_left_out_and_named(canvas, registry):
+    notes = {"_meta": {"title": "mine"}, "version": 1, "_comment": "hello"}
+    graph, said = load_workflow(notes | api_of(canvas, registry)).read(registry)
+    assert graph == graph_of(api_of(canvas, registry), registry)
+    assert said == ["left out, since they are no nodes: _meta, version, _comment"]
+
+
+def test_a_workflow_as_posted_is_unwrapped_with_what_pictures_carry(canvas, registry):
+    api, drawn = api_of(canvas, registry), sum_of(canvas).workflow()
+    posted = load_workflow({"prompt": api, "client_id": "x", "extra_data": {"extra_pnginfo": {"workflow": drawn}}})
+    both = load_workflow({"output": api, "workflow": drawn})
+    for workflow in (posted, both):
+        assert workflow.data == api and workflow.picture_metadata() == {"workflow": drawn}
+    assert load_workflow({"prompt": api, "client_id": "x"}).picture_metadata() == {}
+    assert load_workflow({"workflow": drawn}).data == drawn
+
+
+@pytest.mark.parametrize("other", [{}, {"1": {"inputs": {}}}, {"x": 3}, {"prompt": {"x": 3}}, {"prompt": "cat"}])
+def test_other_json_is_refused(other, registry):
+    assert "neither a UI workflow" in problems_of(other, registry)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3"])
+def test_files_that_are_no_workflow(tmp_path, text):
+    path = tmp_path / "w.json"
+    path.write_text(text)
+    with pytest.raises(WorkflowError, match="JSON"):
+        load_workflow(path)
+
+
+def test_node_ids_used_twice_are_refused(canvas, registry):
+    drawing = canvas().node(1, "Number").node(1, "Number")
+    assert "node id 1 is used twice" in problems_of(drawing.workflow(), registry)
+
+
+def test_a_file_is_found_whatever_stands_between_the_words_of_its_name(tmp_path, canvas):
+    (tmp_path / "Two numbers (checkpoint).json").write_text(json.dumps(sum_of(canvas).workflow()))
+    found = load_workflow(tmp_path / "two_numbers_checkpoint.json")
+    assert found.path == tmp_path / "Two numbers (checkpoint).json" and found.data["nodes"]
+    (tmp_path / "two-numbers checkpoint.json").write_text("{}")
+    for name in ("two_numbers_checkpoint.json", "two_numbers.json", "two_numbers_checkpoint.png"):
+        with pytest.raises(FileNotFoundError):
+            load_workflow(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        load_workflow(tmp_path / "nowhere" / "two_numbers.json")

@@ -1,0 +1,38 @@
+"""Localize Words on the lab model at random weights."""
+
+import pytest
+import torch
+
+from concept_atelier.core.localize.methods.attencraft import METHOD
+from concept_atelier.nodes import LocalizeWords
+
+
+def test_it_gives_what_the_method_gives(call, sockets, image):
+    from concept_atelier.host.adapters import backbone_of
+
+    result = call(LocalizeWords, **sockets, image=image, words="cat\nred rocket", seed=1)
+    concepts, masks, overlay = result.args
+    with torch.inference_mode():
+        picture = image.movedim(-1, 1)
+        expected = METHOD.localize(
+            backbone_of(**sockets), picture, METHOD.preset("small_grid"), words=["cat", "red rocket"], seed=1
+        )
+    assert concepts.names == ("cat", "red-rocket")
+    assert concepts.masks.equal(expected.masks) and concepts.targets.equal(expected.targets)
+    assert masks.shape == (2, 64, 96) and overlay.shape[0] == 1
+    assert "<red-rocket>" in result.ui["text"][0]
+
+
+def test_margin_and_fill_reach_the_method(call, sockets, image):
+    def cells(**inputs):
+        concepts = call(LocalizeWords, **sockets, image=image, words="cat, rocket", seed=1, **inputs)[0]
+        return int(concepts.masks.sum())
+
+    plain = cells(margin=0.0)
+    assert cells(margin=0.05) <= plain <= cells(margin=0.0, fill=True)
+    assert cells(margin=0.05) < cells(margin=0.05, fill=True)
+
+
+def test_nothing_to_find_is_refused(call, sockets, image):
+    with pytest.raises(ValueError, match="at least one word"):
+        call(LocalizeWords, **sockets, image=image, words=" ,\n")
