@@ -24,7 +24,7 @@ from .world.scene import Look, Scene, SceneSettings, compose, sample_scene
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 # Scenes of the test split, whose pair of objects no model has seen together.
-PICTURES = {"two_things.png": 62, "two_other_things.png": 91}
+PICTURES = {"two_things.png": 91, "two_other_things.png": 62}
 AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
 
 
