@@ -103,6 +103,17 @@ def write_named(path: Path, write: Write, since: float | None = None) -> Path:
     return _second(path, number)
 
 
+def write_absent(path: Path, write: Write) -> bool:
+    """Write ``path`` unless there is something of that name, whoever put it there; says whether it was written."""
+    path = Path(path)
+    if path.exists():
+        return False
+    with _temporary(path) as temporary:
+        write(temporary)
+        _flush_to_disk(temporary)
+        return _claim({path: temporary})
+
+
 def next_number(stem: Path) -> int:
     """The number after the greatest that a file named ``<stem>_<number>_`` has; 1 where there is none."""
     pattern = re.compile(re.escape(stem.name) + r"_(\d{1,9})_?\.\w+")

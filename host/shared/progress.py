@@ -18,6 +18,7 @@ from .environment import inside_comfyui
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch.nn import Module
 
 log = logging.getLogger("concept_atelier.host")
 
@@ -68,6 +69,20 @@ def check_interrupt() -> None:
         import comfy.model_management as management
 
         management.throw_exception_if_processing_interrupted()
+
+
+@contextmanager
+def interruptible(module: Module) -> Iterator[None]:
+    """Within the context a headless run that was asked to stop does so inside a pass of a model, between its blocks:
+    on a CPU one pass over a large picture takes half a minute."""
+    session = _session.get()
+    blocks = [part for name, part in module.named_modules() if name.count(".") == 3] if session is not None else []
+    handles = [block.register_forward_pre_hook(lambda *_: check_interrupt()) for block in blocks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def start_progress(node_id: str | None = None) -> Progress:

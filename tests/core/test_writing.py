@@ -150,3 +150,9 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(tmp_path, d
     assert set(sweep(tmp_path)) == {*gone, *former}
     assert set(kept) < set(tmp_path.iterdir()) and len(list(tmp_path.iterdir())) == len(kept) + 1
     assert sweep(tmp_path / "nowhere") == []
+
+
+def test_what_is_there_stays(tmp_path, file_system):
+    path = tmp_path / "sub/x.txt"
+    assert writing.write_absent(path, text_writer("first")) and not writing.write_absent(path, text_writer("second"))
+    assert path.read_text() == "first" and names_in(path.parent) == ["x.txt"]
