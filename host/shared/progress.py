@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("concept_atelier.host")
 
 PREVIEW_SIDE = 512
-LONG, SETTLED = 60.0, 10.0
-"""Seconds that are worth an announcement; seconds of work after which none is made any more."""
+LONG = 60.0
+"""Seconds that are worth an announcement."""
+JUDGED, SETTLED = 2.0, 10.0
+"""Seconds of work from which on, and up to which, it is judged whether to make one: first steps may be slow."""
 
 
 class InterruptedRun(Exception):
@@ -127,7 +129,7 @@ class Forecast:
         if self._first is None:
             self._first = step, now
         steps, seconds = step - self._first[0], now - self._first[1]
-        if self._done or steps < 1:
+        if self._done or steps < 1 or seconds < JUDGED:
             return ""
         left = seconds / steps * (total - step)
         self._done = seconds > SETTLED or left > LONG
