@@ -109,8 +109,8 @@ def test_every_node_class_of_the_folder_is_offered():
     from concept_atelier import nodes
 
     found = set()
-    for module in pkgutil.iter_modules(nodes.__path__):
-        members = vars(importlib.import_module(f"concept_atelier.nodes.{module.name}")).values()
+    for module in pkgutil.walk_packages(nodes.__path__, f"{nodes.__name__}."):
+        members = vars(importlib.import_module(module.name)).values()
         found |= {m for m in members if inspect.isclass(m) and issubclass(m, io.ComfyNode) and m is not io.ComfyNode}
     assert found == set(NODES)
 
