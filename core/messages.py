@@ -6,7 +6,7 @@ repeats such a text takes it from here.
 """
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -47,6 +47,12 @@ def listed(entries: Iterable[Any], most: int = MOST_SHOWN, letters: int = MOST_L
     first = [plain(entry, letters) for entry in islice(waiting, most)]
     more = sum(1 for _ in waiting)
     return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def first_of(lines: Sequence[str], most: int = MOST_SHOWN) -> list[str]:
+    """The first lines of many, each as :func:`paragraph` gives it, and one that says how many more there are."""
+    more = len(lines) - most
+    return [paragraph(line) for line in lines[:most]] + ([f"and {more} more"] if more > 0 else [])
 
 
 def paragraph(text: str, letters: int = 2000) -> str:

@@ -64,13 +64,13 @@ def write_numbered(stem: Path, contents: Mapping[str, Write], first: int = 0) ->
 
     Raises ``OSError`` naming the file, when it cannot be written.
     """
+    number = first or next_number(stem)
     with ExitStack() as stack:
         written: dict[str, Path] = {}
         for ending, write in contents.items():
-            written[ending] = stack.enter_context(_temporary(_numbered(stem, first, ending)))
+            written[ending] = stack.enter_context(_temporary(_numbered(stem, number, ending)))
             write(written[ending])
             _flush_to_disk(written[ending])
-        number = first or next_number(stem)
         while not _claim({_numbered(stem, number, ending): temporary for ending, temporary in written.items()}):
             number += 1
     return number, [_numbered(stem, number, ending) for ending in contents]
@@ -103,6 +103,17 @@ def write_named(path: Path, write: Write, since: float | None = None) -> Path:
     return _second(path, number)
 
 
+def write_absent(path: Path, write: Write) -> bool:
+    """Write ``path`` unless there is something of that name, whoever put it there; says whether it was written."""
+    path = Path(path)
+    if path.exists():
+        return False
+    with _temporary(path) as temporary:
+        write(temporary)
+        _flush_to_disk(temporary)
+        return _claim({path: temporary})
+
+
 def next_number(stem: Path) -> int:
     """The number after the greatest that a file named ``<stem>_<number>_`` has; 1 where there is none."""
     pattern = re.compile(re.escape(stem.name) + r"_(\d{1,9})_?\.\w+")
@@ -130,7 +141,7 @@ def sweep(folder: Path) -> list[Path]:
 def _temporary(path: Path) -> Iterator[Path]:
     """A path beside ``path`` for its content, which is gone afterwards whatever happens; errors name ``path``."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temporary = path.with_name(f".atelier-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}.tmp{path.suffix}")
         try:
             yield temporary
@@ -140,6 +151,13 @@ def _temporary(path: Path) -> Iterator[Path]:
         if not _is_about(error, path):
             raise
         raise _named(error, path) from error
+
+
+def _make_folder(folder: Path) -> None:
+    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if nearest.exists() and not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is a file, no folder")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _is_about(error: OSError, path: Path) -> bool:

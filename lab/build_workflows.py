@@ -96,13 +96,15 @@ class Studio:
         return Block(self.sheet.registry, first=FIRST_INSIDE * (1 + len(self.sheet.blocks)), name=name)
 
     def finder(self) -> Block:
-        """From a picture to its concepts, and to it in the variant's size."""
+        """From a picture to its concepts, and to it in another size where the variant asks for one."""
         block = self.block("Find the things")
         wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
-        wires["image"] = self.scaled(block, block.enter("image", "IMAGE"))
+        given = block.enter("image", "IMAGE")
+        wires["image"] = self.scaled(block, given)
         found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
         block.leave("concepts", found)
-        block.leave("picture", wires["image"])
+        if wires["image"] != given:  # the page refuses an output that is an input, unchanged
+            block.leave("picture", wires["image"])
         return block
 
     def drawer(self, *models: str) -> Block:
@@ -219,23 +221,24 @@ def learn_from_two_pictures(studio: Studio) -> None:
     model, clip, vae = studio.load()
     wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
     loaded = [studio.picture("two_things.png", "First picture"), studio.picture(AGAIN, "Second picture")]
-    found = [
-        sheet.add_block(block, 1, f"Find: {which} picture", **wires, image=picture)
-        for which, picture in zip(("first", "second"), loaded, strict=True)
-    ]
-    (first, picture), (second, other) = found
+    found, pictures = [], []
+    for which, given in zip(("first", "second"), loaded, strict=True):
+        concepts, *scaled = sheet.add_block(block, 1, f"Find: {which} picture", **wires, image=given)
+        found.append(concepts)
+        pictures.append(scaled[0] if scaled else given)
     studio.step(
         "Match",
         "The same thing gets the same name.",
         "For a third picture add another Match Concepts and wire MORE to its more.",
         MIDDLE,
     )
-    given = {"image": picture, "concepts": first, "other_image": other, "other_concepts": second}
-    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **given)
+    first = {"image": pictures[0], "concepts": found[0]}
+    other = {"other_image": pictures[1], "other_concepts": found[1]}
+    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **first, **other)
     sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="two_overlay", collapsed=True)
     studio.step("Learn", "Each thing becomes a word.", "What it is is learnt from both pictures.", WIDE)
-    given = {"image": picture, "concepts": first, "more": more}
-    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **given, **variant.learn)
+    wires |= {**first, "more": more}
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **variant.learn)
     prompts = {
         "two_first": ("first thing", "a photo of <1>"),
         "two_second": ("second thing", "a photo of <2>"),

@@ -19,7 +19,7 @@ PICTURE, LINE = 236, 17
 SHOWN = {
     "SaveImage": PICTURE,
     "LoadImage": PICTURE - 16,
-    "ConceptAtelierLocalizeConcepts": PICTURE + 5 * LINE,
+    "ConceptAtelierLocalizeConcepts": PICTURE + 9 * LINE,
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
     "ConceptAtelierMatchConcepts": PICTURE + 4 * LINE,

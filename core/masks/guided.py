@@ -5,6 +5,8 @@ function of the picture's colours, so that it changes where the colours change a
 grid know a thing but not its outline; the picture knows outlines but no things.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -15,19 +17,25 @@ from .upsample import Size, mask_shares, smooth_masks, winners
 REACH, EPS = 1.5, 1e-5  # chosen on development scenes, see docs/localize.md
 
 
-def pixel_masks(concepts: Concepts, picture: Tensor | None = None) -> Tensor:
+def pixel_masks(concepts: Concepts, picture: Tensor | None = None, each: Callable[[], None] = lambda: None) -> Tensor:
     """(N, H, W) bool, the masks of concepts in their picture's size, with the outline that they ask for.
 
     Args:
         picture: (1, 3, H, W) in 0..1, the picture they were found in; without it outlines are smooth.
+        each: called before each mask that takes a second or more on a large picture; what it raises passes.
     """
     if picture is None or concepts.outline == "smooth" or not len(concepts):
         return smooth_masks(concepts.masks, concepts.picture_size, concepts.covered)
-    return guided_masks(concepts.masks, picture, concepts.covered)
+    return guided_masks(concepts.masks, picture, concepts.covered, each=each)
 
 
 def guided_masks(
-    masks: Tensor, picture: Tensor, covered: Size | None = None, reach: float = REACH, eps: float = EPS
+    masks: Tensor,
+    picture: Tensor,
+    covered: Size | None = None,
+    reach: float = REACH,
+    eps: float = EPS,
+    each: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Hard masks in the picture's size: each pixel goes to the mask, or background, with the largest filtered share.
 
@@ -39,6 +47,7 @@ def guided_masks(
         covered: see :func:`~.upsample.to_pixels`.
         reach: half the side of the filter's window, in cells of the grid.
         eps: variance of colour below which the picture counts as even; see :func:`guided_filter`.
+        each: called before each mask.
 
     Returns:
         (N, H, W) bool, disjoint.
@@ -53,12 +62,14 @@ def guided_masks(
     size = (picture.shape[-2], picture.shape[-1])
     cell = max(side / cells for side, cells in zip(covered or size, masks.shape[1:], strict=True))
     shares = mask_shares(masks, size, covered)
-    found = winners(guided_filter(picture[0].to(shares), shares, max(1, round(reach * cell)), eps))
+    found = winners(guided_filter(picture[0].to(shares), shares, max(1, round(reach * cell)), eps, each))
     vanished = winners(shares) & ~found.any(2, keepdim=True).any(1, keepdim=True)
     return torch.where(vanished.any(0), vanished, found)
 
 
-def guided_filter(guide: Tensor, maps: Tensor, radius: int, eps: float) -> Tensor:
+def guided_filter(
+    guide: Tensor, maps: Tensor, radius: int, eps: float, each: Callable[[], None] = lambda: None
+) -> Tensor:
     """Maps smoothed within a picture's even regions and not across its edges (TPAMI 2013, equations 19 to 21).
 
     In a window, ``a = (S + eps I)^-1 cov(I, p)`` and ``b = mean(p) - a . mean(I)``, with the colours I, their
@@ -69,6 +80,7 @@ def guided_filter(guide: Tensor, maps: Tensor, radius: int, eps: float) -> Tenso
         maps: (K, H, W), each a p.
         radius: windows have 2 radius + 1 pixels a side; beyond the border the edge is repeated.
         eps: the larger, the stronger an edge must be to be kept.
+        each: called before each map.
 
     Returns:
         (K, H, W), of the maps' type. Maps that sum to one everywhere still do.
@@ -78,7 +90,12 @@ def guided_filter(guide: Tensor, maps: Tensor, radius: int, eps: float) -> Tenso
     squares = box_mean((colours[:, None] * colours[None]).flatten(0, 1), radius).unflatten(0, (3, 3))
     spread = (squares - mean[:, None] * mean[None]).permute(2, 3, 0, 1)
     inverse = torch.linalg.inv(spread + eps * torch.eye(3, dtype=spread.dtype, device=spread.device))
-    return torch.stack([_filtered(colours, mean, inverse, one.double(), radius) for one in maps]).to(maps)
+
+    def filtered(one: Tensor) -> Tensor:
+        each()
+        return _filtered(colours, mean, inverse, one.double(), radius)
+
+    return torch.stack([filtered(one) for one in maps]).to(maps)
 
 
 def box_mean(maps: Tensor, radius: int) -> Tensor:

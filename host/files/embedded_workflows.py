@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .json_files import BadJsonError, parse_json
+from .pillow import reading
 from .png_chunks import SIGNATURE, texts
 
 _NAMES = ("prompt", "workflow")
@@ -28,7 +29,11 @@ def embedded(data: bytes, source: str) -> dict[str, Any]:
         BadJsonError: naming ``source``, for a picture that carries neither, and for a text that is no JSON.
     """
     found = texts(data) if data.startswith(SIGNATURE) else dict(_in_exif(data, source))
-    carried = {name: parse_json(found[name].encode(), f"the {name} in {source}") for name in _NAMES if found.get(name)}
+    carried = {
+        name: parse_json(found[name].encode("utf-8", "surrogatepass"), f"the {name} in {source}")
+        for name in _NAMES
+        if found.get(name)
+    }
     if not carried:
         told = " (only the settings that another program wrote)" if "parameters" in found else ""
         raise BadJsonError(f"{source} is a picture that carries no ComfyUI workflow{told}")
@@ -37,12 +42,9 @@ def embedded(data: bytes, source: str) -> dict[str, Any]:
 
 def _in_exif(data: bytes, source: str) -> Iterator[tuple[str, str]]:
     """ComfyUI writes ``prompt:{...}`` into one field of a WebP file's EXIF data and ``workflow:{...}`` into another."""
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            exif = opened.getexif()
-            values = [*exif.values(), *exif.get_ifd(_EXIF).values()]
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BadJsonError(f"{source} cannot be read as a picture: {error}") from error
+    with reading(source, error=BadJsonError), Image.open(io.BytesIO(data)) as opened:
+        exif = opened.getexif()
+        values = [*exif.values(), *exif.get_ifd(_EXIF).values()]
     for value in values:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         match = _NAMED.match(text.strip("\0")) if isinstance(text, str) else None

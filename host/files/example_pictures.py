@@ -2,8 +2,10 @@
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
+from ...core.writing import write_absent
 from ..shared.environment import inside_comfyui
 from . import folders
 
@@ -37,6 +39,4 @@ def _names(source: Path) -> list[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    if not target.exists():
-        with folders.atomic_write(target) as temporary:
-            shutil.copyfile(source, temporary)
+    write_absent(target, partial(shutil.copyfile, source))

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError, features
+from PIL import Image, ImageOps, ImageSequence, features
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ...core.messages import plain
 from .filename_tokens import BATCH_NUMBER, fill_prefix
 from .names import inside
+from .pillow import reading
 from .png_chunks import SIGNATURE, without_extras
 from .saving import write_numbered
 
@@ -55,16 +57,11 @@ def read_frames(path: Path) -> list[tuple[Tensor, Tensor | None]]:
     Raises:
         ValueError: naming the file, for what is no picture and what :func:`from_pil` refuses.
     """
-    try:
-        with _opened(path) as opened:
-            frames = ImageSequence.Iterator(opened)
-            chosen = islice(frames, 1) if opened.format == "MPO" else frames
-            return [from_pil(_sixteen_bits(ImageOps.exif_transpose(frame), opened.format)) for frame in chosen]
-    except UnidentifiedImageError:
-        known = "" if path.suffix.lower() != ".avif" or features.check("avif") else "; AVIF needs Pillow 11.3 or newer"
-        raise ValueError(f"{path} cannot be read as a picture: it is damaged or of an unknown kind{known}") from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    known = "" if path.suffix.lower() != ".avif" or features.check("avif") else "; AVIF needs Pillow 11.3 or newer"
+    with reading(plain(str(path), 300), known), _opened(path) as opened:
+        frames = ImageSequence.Iterator(opened)
+        chosen = islice(frames, 1) if opened.format == "MPO" else frames
+        return [from_pil(_sixteen_bits(ImageOps.exif_transpose(frame), opened.format)) for frame in chosen]
 
 
 def _opened(path: Path) -> Image.Image:

@@ -4,17 +4,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...core.json_texts import BadJsonError, check_size, parse_text
+from ...core.json_texts import MOST_BYTES, BadJsonError, check_size, parse_text
 from ...core.messages import plain
 
-__all__ = ["BadJsonError", "check_size", "parse_json", "read_json"]
+__all__ = ["BadJsonError", "check_size", "parse_json", "read_json", "read_limited"]
 
 
 def read_json(path: Path, *, finite: bool = False) -> Any:
     """The object of a JSON file. Raises as :func:`parse_json` does, and ``OSError`` where the file cannot be read."""
-    path, source = Path(path), plain(str(path), 300)
+    source = plain(str(path), 300)
+    return parse_json(read_limited(path, source), source, finite=finite)
+
+
+def read_limited(path: Path, source: str) -> bytes:
+    """The bytes of a file, also of one that has no size and never ends. Raises as :func:`read_json` does."""
+    path = Path(path)
     check_size(path.stat().st_size, source)
-    return parse_json(path.read_bytes(), source, finite=finite)
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    check_size(len(data), source)
+    return data
 
 
 def parse_json(data: bytes, source: str, *, finite: bool = False) -> Any:

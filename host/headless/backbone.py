@@ -22,7 +22,7 @@ from ...core.schedule import DiffusionSchedule, noise_from_clean, noise_from_vel
 from ...core.types import LowRank
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
-from ..shared.progress import check_interrupt
+from ..shared.progress import check_interrupt, interruptible
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
 from .encoding import encode, first_layout, text_widths, word_vectors
 from .taps import Forward, find_sites, find_weights, tapped
@@ -146,7 +146,7 @@ class DiffusersBackbone:
         _check_rows(latent, timestep, conditioning)
         unet = self.model.unet
         moved = {"device": unet.device, "dtype": unet.dtype}
-        with self._running(latent, timestep, conditioning, conditional, text_length):
+        with self._running(latent, timestep, conditioning, conditional, text_length), interruptible(unet):
             output = call_with(
                 unet,
                 self._tensors(),

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...core.masks.guided import pixel_masks
 from ...core.messages import plain
 from ...core.types import Concepts
+from ..shared.progress import check_interrupt
 from .drawing import colour_of, overlay_masks
 from .labels import Colour
 
@@ -15,7 +16,7 @@ from .labels import Colour
 def concept_masks(concepts: Concepts, picture: Tensor | None = None) -> Tensor:
     """MASK (N, H, W): each concept in the picture's size, disjoint where the masks are. With the picture (1, 3, H, W)
     outlines follow its edges, for concepts that ask for it."""
-    return pixel_masks(concepts, picture).float()
+    return pixel_masks(concepts, picture, check_interrupt).float()
 
 
 def picture_for(concepts: Concepts, picture: Tensor | None) -> Tensor:

@@ -18,12 +18,15 @@ from .environment import inside_comfyui
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch.nn import Module
 
 log = logging.getLogger("concept_atelier.host")
 
 PREVIEW_SIDE = 512
-LONG, SETTLED = 60.0, 10.0
-"""Seconds that are worth an announcement; seconds of work after which none is made any more."""
+LONG = 60.0
+"""Seconds that are worth an announcement."""
+JUDGED, SETTLED = 2.0, 10.0
+"""Seconds of work from which on, and up to which, it is judged whether to make one: first steps may be slow."""
 
 
 class InterruptedRun(Exception):
@@ -70,6 +73,20 @@ def check_interrupt() -> None:
         management.throw_exception_if_processing_interrupted()
 
 
+@contextmanager
+def interruptible(module: Module) -> Iterator[None]:
+    """Within the context a headless run that was asked to stop does so inside a pass of a model, between its blocks:
+    on a CPU one pass over a large picture takes half a minute."""
+    session = _session.get()
+    blocks = [part for name, part in module.named_modules() if name.count(".") == 3] if session is not None else []
+    handles = [block.register_forward_pre_hook(lambda *_: check_interrupt()) for block in blocks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def start_progress(node_id: str | None = None) -> Progress:
     """A progress for one long step; every call of it also asks whether to stop (:func:`check_interrupt`).
 
@@ -112,7 +129,7 @@ class Forecast:
         if self._first is None:
             self._first = step, now
         steps, seconds = step - self._first[0], now - self._first[1]
-        if self._done or steps < 1:
+        if self._done or steps < 1 or seconds < JUDGED:
             return ""
         left = seconds / steps * (total - step)
         self._done = seconds > SETTLED or left > LONG

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ...core.messages import printable, shown
+from ...core.messages import first_of, printable, shown
 from ..shared.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _override(text: str) -> tuple[str, str]:
 
 
 def _report(result: "RunResult") -> None:
-    for warning in result.warnings:
+    for warning in first_of(result.warnings):
         _note(warning)
     for key, left in result.results.items():
         for text in left.ui.get("text", ()):

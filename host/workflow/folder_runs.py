@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.json_texts import a_list, a_map, a_text
-from ...core.messages import listed, plain
+from ...core.messages import first_of, listed, plain
 from ..files.folders import picture_names
 from ..files.json_files import BadJsonError, read_json
 from ..files.names import distinct, made_safe, name_verdict
@@ -198,7 +198,7 @@ def _run_picture(job: FolderRun, names: list[str], number: int) -> PictureRun:
         files = tuple(str(path) for path in result.files)
         save_json(results / RECORD, {"digest": job.digest(name), "files": list(files)})
     except WorkflowError as error:
-        return PictureRun(name, error="; ".join(error.problems))
+        return PictureRun(name, error="; ".join(first_of(error.problems)))
     except (NodeFailedError, OSError) as error:
         return PictureRun(name, error=str(error))
     return PictureRun(name, files)

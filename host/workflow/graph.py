@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...core.json_texts import BadJsonError, kind_of
-from ...core.messages import MOST_SHOWN, listed, paragraph, plain, shown
+from ...core.messages import first_of, listed, plain, shown
 
 _NODE_ID = re.compile(r"\d+(:\d+)*")
 
@@ -16,9 +16,7 @@ class WorkflowError(ValueError):
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        lines = [f"- {paragraph(problem)}" for problem in self.problems[:MOST_SHOWN]]
-        if len(self.problems) > MOST_SHOWN:
-            lines.append(f"- and {len(self.problems) - MOST_SHOWN} more")
+        lines = [f"- {line}" for line in first_of(self.problems)]
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n".join([f"the workflow has {count}:", *lines]))
 

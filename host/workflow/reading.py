@@ -7,7 +7,7 @@ from typing import Any
 
 from ...core.messages import listed, plain
 from ..files.embedded_workflows import embedded, is_picture
-from ..files.json_files import BadJsonError, check_size, parse_json
+from ..files.json_files import BadJsonError, parse_json, read_limited
 from .flatten import flatten
 from .graph import GraphNode, WorkflowError, api_notes, is_api_format, read_api
 from .registry import Registry
@@ -94,8 +94,7 @@ def _letters(path: Path) -> str:
 
 def _read(path: Path) -> Any:
     source = plain(str(path), 300)
-    check_size(path.stat().st_size, source)
-    data = path.read_bytes()
+    data = read_limited(path, source)
     return embedded(data, source) if is_picture(data) else parse_json(data, source)
 
 

@@ -182,7 +182,8 @@ class SaveErasureAsLora(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
-                "and diffusers apply it with the same effect. A file of the same name is replaced."
+                "and diffusers apply it with the same effect. A file of the same name from before the run is "
+                "replaced; if another run wrote it meanwhile, the next free name is used."
             ),
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,

@@ -23,7 +23,8 @@ class SaveAdapterAsLora(io.ComfyNode):
             description=(
                 "Writes the change of the model that was learnt with the tokens to the loras folder. The stock "
                 "LoRA loader and diffusers apply it. Save the tokens themselves with Save Concept Tokens; the two "
-                "files belong together. A file of the same name is replaced."
+                "files belong together. A file of the same name from before the run is replaced; if "
+                "another run wrote it meanwhile, the next free name is used."
             ),
             search_aliases=["export adapter", "save lora", *TUNING],
             is_output_node=True,

@@ -112,7 +112,7 @@ def test_taps_hear_the_same_and_change_nothing(native, headless):
             other.conditional,
             other.timestep,
         )
-        assert_near(one.query, other.query)
+        assert_near(one.query, other.query, 3 * EPS)  # ten layers deep, the roundings of two implementations add up
         assert_near(one.key, other.key)
 
 

@@ -82,7 +82,8 @@ def test_an_error_leaves_the_model_as_it_was(parts, learn, draw):
     assert draw(parts).equal(before)
 
 
-def test_the_bar_shows_steps_and_previews(parts, learn, comfyui):
+def test_the_bar_shows_steps_and_previews(pack, parts, learn, comfyui):
+    """Previews are two pictures of 96x64 beside each other, enlarged for their captions."""
     import comfy.utils
 
     seen = []
@@ -93,8 +94,8 @@ def test_the_bar_shows_steps_and_previews(parts, learn, comfyui):
         comfy.utils.set_progress_bar_global_hook(None)
     shown = [(done, total, preview is not None) for done, total, preview in seen if total == 3]
     assert (2, 3, True) in shown and (3, 3, True) in shown
-    width, height = next(preview for _, _, preview in seen if preview is not None)[1].size
-    assert width % (2 * 96) == 0 and height > width * 64 / (2 * 96), "two pictures side by side, under a caption"
+    band = pack("host.jobs.token_previews").BAND
+    assert next(preview for _, _, preview in seen if preview is not None)[1].size == (384, 128 + 2 * band)
 
 
 def test_half_precision_weights_are_learnt_on(parts_of, build, run, image, masks):

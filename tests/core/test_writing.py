@@ -94,7 +94,7 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, call, error):
 def test_a_folder_that_is_none_and_a_name_that_is_too_long_are_named(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(OSError, match=r"x.txt cannot be written: (Not a directory|File exists)"),
+        pytest.raises(OSError, match="x.txt cannot be written: .*file is a file, no folder"),
         atomic_write(tmp_path / "file/x.txt"),
     ):
         pass
@@ -150,3 +150,9 @@ def test_what_killed_processes_left_goes_and_what_others_write_stays(tmp_path, d
     assert set(sweep(tmp_path)) == {*gone, *former}
     assert set(kept) < set(tmp_path.iterdir()) and len(list(tmp_path.iterdir())) == len(kept) + 1
     assert sweep(tmp_path / "nowhere") == []
+
+
+def test_what_is_there_stays(tmp_path, file_system):
+    path = tmp_path / "sub/x.txt"
+    assert writing.write_absent(path, text_writer("first")) and not writing.write_absent(path, text_writer("second"))
+    assert path.read_text() == "first" and names_in(path.parent) == ["x.txt"]

@@ -190,6 +190,13 @@ def test_it_is_a_story_in_numbered_steps_each_with_a_note_and_a_colour(name):
     assert all("_" not in node.get("title", "") for node in nodes_of(data))
 
 
+@every_file
+def test_what_leaves_a_block_was_made_in_it(name):
+    """The page sends no workflow in which a subgraph's output is one of its inputs."""
+    for definition in definitions_of(data_of(name)):
+        assert not [link for link in definition["links"] if link["origin_id"] < 0 and link["target_id"] < 0]
+
+
 SCREEN, FILL, LETTERS, LEAST_LETTERS = (1440, 900), 0.75, 14, 8
 """A laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that below
 which the classic view leaves them out."""

@@ -191,7 +191,7 @@ export class RegionEditor {
 
   makeRoom() {
     const [width, height] = this.node.computeSize();
-    this.node.setSize([Math.max(this.node.size[0], width, 300), Math.max(this.node.size[1], height)]);
+    this.node.setSize([Math.max(this.node.size[0], width), Math.max(this.node.size[1], height)]);
     this.node.setDirtyCanvas(true, true);
   }
 

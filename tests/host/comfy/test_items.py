@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCES = [
     *ROOT.glob("core/**/*.py"),
     *ROOT.glob("host/**/*.py"),
-    *ROOT.glob("nodes/*.py"),
+    *ROOT.glob("nodes/**/*.py"),
     *ROOT.glob("lab/model/*.py"),
 ]
 TOUCH = ("host/comfy", "host/shared/progress.py", "lab/model/comfy_native.py")

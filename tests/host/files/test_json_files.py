@@ -1,6 +1,7 @@
 """JSON texts in the encodings that programs write."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,9 @@ def test_every_encoding_gives_the_same_object(encoding, tmp_path):
 def test_what_is_no_json_is_said_with_the_files_name(data):
     with pytest.raises(BadJsonError, match="wf.json is no JSON"):
         parse_json(data, "wf.json")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without an end is a Unix thing")
+def test_a_file_that_never_ends_is_refused():
+    with pytest.raises(BadJsonError, match="/dev/zero has 64 MB; JSON of more than 64 MB is not read"):
+        read_json(Path("/dev/zero"))

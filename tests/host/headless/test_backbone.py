@@ -205,3 +205,16 @@ def test_tokens_whose_encoding_is_not_finite_are_refused_by_name(lab_backbone):
     huge = {"<pet>": {"clip_l": torch.full((1, 192), 3.4e38)}}
     with torch.no_grad(), pytest.raises(ValueError, match="'a <pet>': the vectors of <pet> are far too large"):
         lab_backbone.encode_text(["a cat", "a <pet>"], huge)
+
+
+def test_a_pass_is_left_between_blocks_when_the_run_is_cancelled(lab_backbone, lab_modules):
+    told = lab_backbone.encode_text([""])
+    hooks = sum(len(part._forward_pre_hooks) for part in lab_modules.unet.modules())
+    with progress.use(progress.Session()) as session:
+        late = lab_modules.unet.mid_block.register_forward_hook(lambda *_: setattr(session, "stop", True))
+        try:
+            with pytest.raises(progress.InterruptedRun):
+                lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), told)
+        finally:
+            late.remove()
+    assert sum(len(part._forward_pre_hooks) for part in lab_modules.unet.modules()) == hooks

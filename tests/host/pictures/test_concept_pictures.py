@@ -1,5 +1,7 @@
 """Concepts as people see them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from concept_atelier.host.pictures.concept_pictures import (
     picture_for,
 )
 from concept_atelier.host.pictures.drawing import colour_of
+from concept_atelier.host.shared import progress
 
 
 @pytest.fixture
@@ -66,3 +69,8 @@ def test_the_picture_must_be_the_one_of_the_concepts(concepts):
     assert picture_for(concepts, None).shape == picture.shape
     with pytest.raises(ValueError, match="70x100 pixels, the concepts were found in one of 100x70"):
         picture_for(concepts, picture.movedim(-1, -2))
+
+
+def test_masks_are_left_one_by_one_when_the_run_is_cancelled(concepts):
+    with progress.use(progress.Session(stop=True)), pytest.raises(progress.InterruptedRun):
+        concept_masks(replace(concepts, outline="edges"), torch.rand(1, 3, *concepts.picture_size))
