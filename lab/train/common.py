@@ -169,9 +169,9 @@ def _under(state: State, prefix: str) -> State:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_tensor(pictures: np.ndarray, device: str = "cpu") -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float in -1..1 on a device."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def save_sheet(path: Path, rows: Iterable[Tensor]) -> None:

@@ -1,10 +1,11 @@
-"""Scenes made ready for training: latents and captions, drawn once and kept, or drawn anew all the time."""
+"""Scenes made ready for training: latents and captions, drawn before it and kept, or drawn while it goes on."""
 
 import logging
 import random
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
+from heapq import merge
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ from torch import Tensor
 
 from ...core.files import load_tensors, save_tensors
 from ..model.modules import CONTEXT_LENGTH, load_tokenizer
-from ..model.vae import SCALING_FACTOR, LabVAE
+from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..world.scene import SceneSettings, caption_again, sample_scene
 from .common import to_tensor
-from .machine import Machine
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -85,7 +85,7 @@ def draw_pictures(order: SceneOrder) -> tuple[np.ndarray, np.ndarray]:
 @torch.no_grad()
 def encode_pictures(vae: LabVAE, pictures: np.ndarray, device: str = "cpu") -> Tensor:
     """Pictures (N, H, W, 3) uint8 to scaled latents, float16, on the device of the autoencoder."""
-    return (vae.encode(to_tensor(pictures).to(device)) * SCALING_FACTOR).half()
+    return (vae.encode(to_tensor(pictures, device)) * SCALING_FACTOR).half()
 
 
 def cached_scenes(path: Path, vae: LabVAE, order: SceneOrder) -> LatentScenes:
@@ -100,43 +100,58 @@ def cached_scenes(path: Path, vae: LabVAE, order: SceneOrder) -> LatentScenes:
 
 
 class SceneStream:
-    """Scenes that other processes draw while training goes on; the newest ``order.count`` are kept on the device.
+    """Scenes of an order that other processes draw, before training and while it goes on; trained on as they come.
 
     Args:
-        vae: on the machine's device.
-        order: of the first scenes; seeds go on from there.
-        executor: who draws.
+        order: of the scenes.
+        device: where their latents are kept.
     """
 
-    def __init__(self, vae: LabVAE, order: SceneOrder, machine: Machine, executor: Executor) -> None:
-        self.vae, self.device, self.executor, self.order = vae, machine.device, executor, order
-        height, width = (side // 8 for side in order.settings.size)
-        self.latents = torch.zeros(order.count, 4, height, width, dtype=torch.float16, device=self.device)
-        self.tokens = torch.zeros(order.count, order.captions, CONTEXT_LENGTH, dtype=torch.int16, device=self.device)
-        self.drawn, self.next_seed = 0, order.first_seed
-        self.pending: set[Future[tuple[np.ndarray, np.ndarray]]] = set()
-        for _ in range(2 * machine.drawers):
-            self._order_more()
+    def __init__(self, order: SceneOrder, device: str) -> None:
+        height, width = (side // DOWNSCALE for side in order.settings.size)
+        self.order, self.device = order, device
+        self.latents = torch.zeros(order.count, 4, height, width, dtype=torch.float16, device=device)
+        self.tokens = torch.zeros(order.count, order.captions, CONTEXT_LENGTH, dtype=torch.int16, device=device)
+        self.arrived = 0
+        self.pending: set[Drawn] = set()
+        self._vae: LabVAE | None = None
+
+    def encode_with(self, vae: LabVAE) -> "SceneStream":
+        """Encode scenes with this autoencoder, which lies on the device, from now on."""
+        self._vae = vae
+        return self
 
     def sample(self, batch: int) -> tuple[Tensor, Tensor]:
-        """As of :class:`LatentScenes`; waits for the first scenes."""
-        ready, self.pending = wait(self.pending, None if self.drawn == 0 else 0, FIRST_COMPLETED)
+        """As of :class:`LatentScenes`, from the scenes that have arrived; waits for the first."""
+        ready, self.pending = wait(self.pending, None if self.arrived == 0 else 0, FIRST_COMPLETED)
         for future in ready:
             self._keep(*future.result())
-            self._order_more()
-        return pick(self.latents, self.tokens, min(self.drawn, len(self.latents)), batch)
-
-    def _order_more(self) -> None:
-        order = replace(self.order, first_seed=self.next_seed, count=min(CHUNK, self.order.count))
-        self.next_seed += order.count
-        self.pending.add(self.executor.submit(draw_pictures, order))
+        return pick(self.latents, self.tokens, self.arrived, batch)
 
     def _keep(self, pictures: np.ndarray, tokens: np.ndarray) -> None:
-        """In place of the oldest."""
-        at = (self.drawn + torch.arange(len(pictures), device=self.device)) % len(self.latents)
-        self.latents[at] = encode_pictures(self.vae, pictures, self.device)
+        if self._vae is None:
+            raise RuntimeError("scenes of a stream are sampled after encode_with")
+        at = slice(self.arrived, self.arrived + len(pictures))
+        self.latents[at] = encode_pictures(self._vae, pictures, self.device)
         self.tokens[at] = torch.from_numpy(tokens).to(self.device)
-        self.drawn += len(pictures)
+        self.arrived += len(pictures)
+
+
+Drawn = Future[tuple[np.ndarray, np.ndarray]]
+"""What :func:`draw_pictures` of an order will be."""
+
+
+def draw_ahead(orders: Sequence[SceneOrder], device: str, executor: Executor) -> list[SceneStream]:
+    """A stream of each order, whose scenes the executor begins to draw now: of all streams side by side, so that none
+    waits for another to be complete."""
+    streams = [SceneStream(order, device) for order in orders]
+    queues = []
+    for number, order in enumerate(orders):
+        chunks = order.chunks()
+        queues.append([(position / len(chunks), number, chunk) for position, chunk in enumerate(chunks)])
+    for _, number, chunk in merge(*queues, key=lambda entry: entry[:2]):
+        streams[number].pending.add(executor.submit(draw_pictures, chunk))
+    return streams
 
 
 Scenes = Sequence[LatentScenes | SceneStream]

@@ -1,16 +1,21 @@
 """Train every part of the lab in a given time, one after the other, unattended: for whoever has a GPU."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from ..judge.scenes import JudgedScene
 from ..model.weights import pack
-from .judge import JudgeSettings, train_judge
+from .dataset import SceneStream, draw_ahead, draw_pictures
+from .judge import JudgeSettings, draw_some, tasks_of, train_judge
 from .machine import Machine
-from .tower import TowerSettings, train_tower
-from .unet import UnetInputs, UnetSettings, train_unet
-from .vae import VaeSettings, train_vae
+from .tower import TowerSettings, train_tower, training_order
+from .unet import UnetInputs, UnetSettings, orders_of, train_unet
+from .vae import VaeSettings, draw_crops, in_parts, train_vae
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -30,6 +35,11 @@ class Recipe:
     tower: TowerSettings = field(default_factory=TowerSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+
+    def within(self, minutes: float) -> "Recipe":
+        """The recipe with an end for every part, so many minutes altogether."""
+        parts = {part: replace(getattr(self, part), minutes=share * minutes) for part, share in self.shares.items()}
+        return replace(self, **parts)
 
 
 def recipe_for(device: str) -> Recipe:
@@ -65,18 +75,49 @@ def train_everything(
     """Train autoencoder, denoiser with text encoder, image tower and judge in so many minutes altogether.
 
     Every part is a run of its own under ``runs`` that goes on where it stopped; what ends each lies in
-    ``packed`` in 16 bits, in files below 16 MiB, which ``lab publish --runs`` reads.
+    ``packed`` in 16 bits, in files below 16 MiB, which ``lab publish --runs`` reads. Where the machine has processes
+    that draw, they begin at once with the scenes of all parts, in the order in which these are trained.
 
     Args:
         start: model folder whose weights the parts begin with; None begins at random ones.
     """
     recipe = recipe or recipe_for(machine.device)
-    times = {part: share * minutes for part, share in recipe.shares.items()}
-    train_vae(runs / "vae", replace(recipe.vae, minutes=times["vae"]), start, machine)
-    vae = runs / "vae/vae.safetensors"
-    train_unet(runs / "unet", UnetInputs(vae, start, machine), replace(recipe.unet, minutes=times["unet"]))
-    text = runs / "unet/text_encoder.safetensors"
-    train_tower(runs / "tower", text, replace(recipe.tower, minutes=times["tower"]), machine)
-    train_judge(runs / "judge", vae, replace(recipe.judge, minutes=times["judge"]), start, machine)
+    with drawing_ahead(recipe, machine) as drawn:
+        train_parts(runs, recipe.within(minutes), machine, start, drawn)
     pack(runs, runs / "packed")
     log.info("done: publish with `python -m concept_atelier lab publish --runs %s`", runs / "packed")
+
+
+@dataclass(frozen=True)
+class DrawnAhead:
+    """What each part is trained on, drawn by other processes since the training began; None lets a part draw its own
+    scenes when its turn comes."""
+
+    vae: Iterable[np.ndarray] | None = None
+    unet: Sequence[SceneStream] | None = None
+    tower: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
+    judge: Iterable[Iterable[list[JudgedScene]]] | None = None
+
+
+@contextmanager
+def drawing_ahead(recipe: Recipe, machine: Machine) -> Iterator[DrawnAhead]:
+    """Have the machine's processes draw the scenes of all parts, first what is needed first."""
+    if machine.drawers == 0:
+        yield DrawnAhead()
+        return
+    with machine.executor() as executor:
+        yield DrawnAhead(
+            vae=executor.map(draw_crops, in_parts(recipe.vae)),
+            unet=draw_ahead(orders_of(recipe.unet), machine.device, executor),
+            tower=executor.map(draw_pictures, training_order(recipe.tower).chunks()),
+            judge=[executor.map(draw_some, tasks) for tasks in tasks_of(recipe.judge)],
+        )
+
+
+def train_parts(runs: Path, recipe: Recipe, machine: Machine, start: Path | None, drawn: DrawnAhead) -> None:
+    """Every part in turn."""
+    train_vae(runs / "vae", recipe.vae, start, machine, drawn.vae)
+    vae = runs / "vae/vae.safetensors"
+    train_unet(runs / "unet", UnetInputs(vae, start, machine, drawn.unet), recipe.unet)
+    train_tower(runs / "tower", runs / "unet/text_encoder.safetensors", recipe.tower, machine, drawn.tower)
+    train_judge(runs / "judge", vae, recipe.judge, start, machine, drawn.judge)

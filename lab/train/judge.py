@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,12 +68,18 @@ class JudgedPool:
 
 
 def train_judge(
-    folder: Path, vae_file: Path, settings: JudgeSettings, start: Path | None = None, machine: Machine = CPU
+    folder: Path,
+    vae_file: Path,
+    settings: JudgeSettings,
+    start: Path | None = None,
+    machine: Machine = CPU,
+    drawn: Iterable[Iterable[list[JudgedScene]]] | None = None,
 ) -> None:
     """Train, or go on training, the judge in a folder; ends with ``judge.safetensors`` and ``config.json``.
 
     Args:
         start: model folder whose judge a new run begins with; None begins at random weights.
+        drawn: what :func:`draw_some` makes of the tasks of each kind, where somebody draws it already.
     """
     vae = LabVAE()
     vae.load_state_dict(load_tensors(vae_file)[0])
@@ -86,8 +92,10 @@ def train_judge(
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     run = Run(folder, {"judge": network}, optimiser, asdict(settings), ema_decay=0.998)
     if run.progress(settings.samples, settings.minutes) < 1:
-        train_on(run, draw_pools(vae, settings, machine), settings, machine)
-    finish(run, vae, settings, machine)
+        log.info("drawing %d scenes", sum(kind.pool for kind in settings.scenes))
+        drawn = drawn or [machine.each(draw_some, tasks) for tasks in tasks_of(settings)]
+        train_on(run, [restore_half(vae, scenes, machine.device) for scenes in drawn], settings)
+    finish(run, vae, settings, machine.device)
 
 
 def known_to(network: JudgeNet, folder: Path) -> State:
@@ -112,30 +120,35 @@ def known_to(network: JudgeNet, folder: Path) -> State:
     return state | heads
 
 
-def draw_pools(vae: LabVAE, settings: JudgeSettings, machine: Machine) -> list[JudgedPool]:
-    """One pool of training scenes for each kind."""
-    log.info("drawing %d scenes", sum(kind.pool for kind in settings.scenes))
-    return [
-        draw_pool(
-            vae, kind.pool, TRAINING_SEEDS + 10_000_000 * settings.seed + 1_000_000 * number, kind.scenes, machine
-        )
-        for number, kind in enumerate(settings.scenes)
-    ]
+Task = tuple[int, int, JudgedSettings]
+"""A first seed, a number of scenes and what they look like."""
 
 
-def train_on(run: Run, pools: Sequence[JudgedPool], settings: JudgeSettings, machine: Machine) -> None:
-    """Train until the settings' number of samples, each step on one kind of scenes."""
+def tasks_of(settings: JudgeSettings) -> list[list[Task]]:
+    """The training scenes of each kind, in parts that :func:`draw_some` draws."""
+    first = TRAINING_SEEDS + 10_000_000 * settings.seed
+    return [in_parts(kind.pool, first + 1_000_000 * n, kind.scenes) for n, kind in enumerate(settings.scenes)]
+
+
+def in_parts(count: int, first_seed: int, scenes: JudgedSettings) -> list[Task]:
+    """So many scenes with seeds from ``first_seed`` on, at most 32 in a part."""
+    return [(first_seed + start, min(32, count - start), scenes) for start in range(0, count, 32)]
+
+
+def train_on(run: Run, pools: Sequence[JudgedPool], settings: JudgeSettings) -> None:
+    """Train until the settings' number of samples, each step on one kind of scenes; on the device of the pools."""
     odds = torch.tensor([kind.share / kind.batch for kind in settings.scenes])
     generator = torch.Generator().manual_seed(settings.seed + run.samples)
+    random = torch.Generator(pools[0].pictures.device).manual_seed(settings.seed + run.samples)
     steps = 0
     while (done := run.progress(settings.samples, settings.minutes)) < 1:
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_rate(done)
         number = int(torch.multinomial(odds, 1, generator=generator))
         pool, batch = pools[number], settings.scenes[number].batch
-        picked = torch.randint(0, len(pool.pictures), (batch,), generator=generator)
-        pictures, labels = augment(scaled(pool.pictures[picked]), pool.labels[picked].long(), settings, generator)
-        loss = judge_loss(run.modules["judge"], pictures.to(machine.device), labels.to(machine.device), settings)
+        picked = torch.randint(0, len(pool.pictures), (batch,), generator=random, device=random.device)
+        pictures, labels = augment(scaled(pool.pictures[picked]), pool.labels[picked].long(), settings, random)
+        loss = judge_loss(run.modules["judge"], pictures, labels, settings)
         run.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.modules["judge"].parameters(), 1.0)
@@ -163,17 +176,22 @@ def augment(
     pictures: Tensor, labels: Tensor, settings: JudgeSettings, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Mirrored, shifted by up to half a cell, brighter or darker, softer, noisy."""
+
+    def random(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=pictures.device)
+
     count = len(pictures)
-    if torch.rand((), generator=generator) < 0.5:
+    mirrored, down, right = random(3).tolist()
+    if mirrored < 0.5:
         pictures, labels = pictures.flip(3), labels.flip(3)
-    down, right = torch.randint(-4, 5, (2,), generator=generator).tolist()
-    pictures = torch.roll(F.pad(pictures, (4, 4, 4, 4), mode="replicate"), (down, right), (2, 3))[..., 4:-4, 4:-4]
-    gain = 1 + 0.16 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)
-    shift = 0.12 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)
+    shifts = (int(9 * down) - 4, int(9 * right) - 4)
+    pictures = torch.roll(F.pad(pictures, (4, 4, 4, 4), mode="replicate"), shifts, (2, 3))[..., 4:-4, 4:-4]
+    gain = 1 + 0.16 * (random(count, 1, 1, 1) - 0.5)
+    shift = 0.12 * (random(count, 1, 1, 1) - 0.5)
     soft = F.avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
-    pictures = torch.lerp(pictures, soft, torch.rand(count, 1, 1, 1, generator=generator))
-    grain = settings.noise * torch.rand(count, 1, 1, 1, generator=generator)
-    noise = torch.randn(pictures.shape, generator=generator)
+    pictures = torch.lerp(pictures, soft, random(count, 1, 1, 1))
+    grain = settings.noise * random(count, 1, 1, 1)
+    noise = torch.randn(pictures.shape, generator=generator, device=pictures.device)
     return (pictures * gain + shift + grain * noise).clamp(-1, 1), labels
 
 
@@ -182,23 +200,21 @@ def scaled(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
 
 
-def draw_some(task: tuple[int, int, JudgedSettings]) -> list[JudgedScene]:
-    """The scenes of a first seed, a number and settings."""
+def draw_some(task: Task) -> list[JudgedScene]:
+    """The scenes of a task."""
     first_seed, count, scenes = task
     return [draw_judged(first_seed + i, scenes) for i in range(count)]
 
 
 @torch.no_grad()
-def draw_pool(vae: LabVAE, count: int, first_seed: int, scenes: JudgedSettings, machine: Machine = CPU) -> JudgedPool:
-    """Scenes with seeds from ``first_seed`` on; every second one as the autoencoder gives it back."""
+def restore_half(vae: LabVAE, parts: Iterable[list[JudgedScene]], device: str) -> JudgedPool:
+    """Scenes on the device of the autoencoder; every second one of a part as it gives it back."""
     pictures, labels, present = [], [], []
-    tasks = [(first_seed + start, min(32, count - start), scenes) for start in range(0, count, 32)]
-    for drawn in machine.each(draw_some, tasks):
-        batch = to_tensor(np.stack([scene.picture for scene in drawn]))
-        restored = vae.decode(vae.encode(batch[1::2].to(machine.device)))
-        batch[1::2] = restored.clamp(-1, 1).cpu()
+    for drawn in parts:
+        batch = to_tensor(np.stack([scene.picture for scene in drawn]), device)
+        batch[1::2] = vae.decode(vae.encode(batch[1::2])).clamp(-1, 1)
         pictures.append(((batch + 1) * 127.5).round().byte())
-        labels.append(torch.from_numpy(np.stack([scene.labels for scene in drawn])))
+        labels.append(torch.from_numpy(np.stack([scene.labels for scene in drawn])).to(device))
         present.append(torch.stack([names_to_row(scene.names) for scene in drawn]))
     return JudgedPool(torch.cat(pictures), torch.cat(labels), torch.cat(present))
 
@@ -214,17 +230,18 @@ def calibrate(network: JudgeNet, pool: JudgedPool) -> tuple[float, float]:
     Several thresholds may be equally good: the middle one is taken.
     """
     judge = Judge(network, tuple(kind.name for kind in load_atlas().kinds), 0.5)
-    presence = judge.look(pool.pictures.float() / 255).presence()
+    presence = judge.look(pool.pictures.cpu().float() / 255).presence()
     right = [float(((presence >= t) == pool.present).all(1).float().mean()) for t in THRESHOLDS]
     best = [t for t, share in zip(THRESHOLDS, right, strict=True) if share == max(right)]
     return best[len(best) // 2], max(right)
 
 
-def finish(run: Run, vae: LabVAE, settings: JudgeSettings, machine: Machine) -> None:
+def finish(run: Run, vae: LabVAE, settings: JudgeSettings, device: str) -> None:
     """Save the state and the average, calibrate its threshold on scenes it never saw."""
     network = build_network().eval()
     network.load_state_dict(run.average("judge"))
-    held = draw_pool(vae, settings.judged, CALIBRATION_SEEDS, settings.scenes[-1].scenes, machine)
+    tasks = in_parts(settings.judged, CALIBRATION_SEEDS, settings.scenes[-1].scenes)
+    held = restore_half(vae, [draw_some(task) for task in tasks], device)
     threshold, share = calibrate(network, held)
     run.note(threshold=threshold, exact_sets=share)
     save_tensors(run.folder / "judge.safetensors", network.state_dict())

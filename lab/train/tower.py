@@ -1,6 +1,7 @@
 """Train the image tower against the text encoder, which stays as it is: a picture must find its own caption."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,27 +55,41 @@ def contrast(similarity: Tensor, tokens: Tensor) -> Tensor:
     return 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
 
 
-@torch.no_grad()
-def draw_pairs(
-    pair: ContrastivePair, count: int, side: int, split: str, first_seed: int, machine: Machine = CPU
-) -> Pairs:
-    """Scenes of all hands, seeds ``first_seed`` and on, with what the text encoder says of their captions."""
+def training_order(settings: TowerSettings) -> SceneOrder:
+    """The scenes that are trained on."""
+    return order_of(settings.side, settings.pool, "train", 10_000_000)
+
+
+def order_of(side: int, count: int, split: str, first_seed: int) -> SceneOrder:
+    """Scenes of all hands, seeds ``first_seed`` and on."""
     hands = load_atlas().hands
-    settings = SceneSettings(
+    scenes = SceneSettings(
         size=(side, side), counts=(1, 1, 2, 3), synonyms=0.45, tinted=0.25, alike=0.1, hands=hands, complete=0.4
     )
-    drawn = machine.each(draw_pictures, SceneOrder(settings, first_seed, count, 1, split).chunks())
-    tokens = torch.from_numpy(np.concatenate([ids[:, 0] for _, ids in drawn])).long().to(machine.device)
+    return SceneOrder(scenes, first_seed, count, 1, split)
+
+
+@torch.no_grad()
+def read_pairs(pair: ContrastivePair, drawn: Iterable[tuple[np.ndarray, np.ndarray]], device: str) -> Pairs:
+    """Drawn scenes on the device, with what the text encoder, which lies there, says of their captions."""
+    pictures, ids = zip(*drawn, strict=True)
+    tokens = torch.from_numpy(np.concatenate(ids)[:, 0]).long().to(device)
     said = torch.cat([pair.read_text(part) for part in tokens.split(128)])
-    pictures = to_tensor(np.concatenate([pictures for pictures, _ in drawn])).to(machine.device)
-    return Pairs(pictures, tokens, said)
+    return Pairs(to_tensor(np.concatenate(pictures), device), tokens, said)
 
 
-def train_tower(folder: Path, text: Path, settings: TowerSettings, machine: Machine = CPU) -> None:
+def train_tower(
+    folder: Path,
+    text: Path,
+    settings: TowerSettings,
+    machine: Machine = CPU,
+    drawn: Iterable[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> None:
     """Train, or go on training, the image tower in a folder; ends with ``image_tower.safetensors`` of the average.
 
     Args:
         text: file of the text encoder.
+        drawn: scenes of :func:`training_order`, where somebody draws them already.
     """
     torch.manual_seed(settings.seed)
     pair = ContrastivePair(settings.temperature)
@@ -85,8 +100,10 @@ def train_tower(folder: Path, text: Path, settings: TowerSettings, machine: Mach
     optimiser = torch.optim.AdamW(learnt, lr=settings.learning_rate, weight_decay=0.02)
     run = Run(folder, {"pair": pair}, optimiser, asdict(settings), ema_decay=0.995)
     log.info("drawing %d pictures", settings.pool)
-    pairs = draw_pairs(pair, settings.pool, settings.side, "train", 10_000_000, machine)
-    held = draw_pairs(pair, settings.judged, settings.side, "development", 0, machine)
+    drawn = machine.each(draw_pictures, training_order(settings).chunks()) if drawn is None else drawn
+    pairs = read_pairs(pair, drawn, machine.device)
+    held_back = order_of(settings.side, settings.judged, "development", 0)
+    held = read_pairs(pair, [draw_pictures(chunk) for chunk in held_back.chunks()], machine.device)
     choose = torch.Generator().manual_seed(settings.seed + run.samples)
     steps = 0
     while (done := run.progress(settings.samples, settings.minutes)) < 1:

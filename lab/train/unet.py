@@ -7,7 +7,9 @@ kept the second object of a prompt from being drawn.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..model.weights import load_part
 from ..world.scene import SceneSettings
 from .common import Run, save_sheet
-from .dataset import LatentScenes, SceneOrder, Scenes, SceneStream, cached_scenes, tokenize
+from .dataset import LatentScenes, SceneOrder, Scenes, SceneStream, cached_scenes, draw_ahead, tokenize
 from .machine import CPU, Machine
 from .team import Team, launch
 
@@ -112,11 +114,12 @@ class UnetSettings:
 @dataclass(frozen=True)
 class UnetInputs:
     """What the training builds on: the autoencoder's file, the model folder whose denoiser and text encoder a new run
-    begins with (None begins at random weights), and the machine."""
+    begins with (None begins at random weights), the machine, and the scenes if somebody draws them already."""
 
     vae: Path
     start: Path | None = None
     machine: Machine = CPU
+    streams: Sequence[SceneStream] | None = None
 
 
 def weights(alphas: Tensor, timestep: Tensor, cap: float, least: float) -> Tensor:
@@ -125,13 +128,19 @@ def weights(alphas: Tensor, timestep: Tensor, cap: float, least: float) -> Tenso
     return (ratio.clamp(max=cap) / ratio).clamp(min=least)
 
 
+@cache
+def empty_caption(device: torch.device) -> Tensor:
+    """Ids (77,) of the empty caption."""
+    return tokenize([""])[0].to(device)
+
+
 def step_loss(
     unet: Any, text: Any, latent: Tensor, tokens: Tensor, alphas: Tensor, settings: UnetSettings, least: float
 ) -> Tensor:
     """Weighted noise prediction error of a batch; ``tokens`` (B, 77) long, some replaced by the empty caption."""
     batch, alphas = len(latent), alphas.to(latent.device)
     dropped = torch.rand(batch, device=latent.device) < settings.caption_dropout
-    empty = tokenize([""])[0].to(tokens.device)
+    empty = empty_caption(latent.device)
     timestep = torch.randint(0, len(alphas), (batch,), device=latent.device)
     noise = torch.randn_like(latent)
     noisy = add_noise(latent, noise, timestep, alphas)
@@ -166,18 +175,25 @@ def train_in_team(team: Team, folder: Path, inputs: UnetInputs, settings: UnetSe
     optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.01, fused=True)
     run = Run(folder, {"unet": unet, "text": text}, optimiser, asdict(settings), settings.averages, team.leads)
     torch.manual_seed(settings.seed + run.samples * team.size + team.rank)
-    if inputs.machine.drawers == 0:
+    if inputs.streams is not None:
+        train_on(run, [stream.encode_with(vae) for stream in inputs.streams], vae, settings, team)
+    elif inputs.machine.drawers == 0:
         train_on(run, draw_pools(folder, vae, settings, team), vae, settings, team)
     else:
         with inputs.machine.executor() as executor:
-            orders = [order_of(pool, settings, run.samples) for pool, _ in settings.mixture]
-            train_on(run, [SceneStream(vae, o, inputs.machine, executor) for o in orders], vae, settings, team)
+            streams = draw_ahead(orders_of(settings, run.samples), device, executor)
+            train_on(run, [stream.encode_with(vae) for stream in streams], vae, settings, team)
     checkpoint(run, vae, settings, sheet=True)
 
 
 def order_of(pool: Pool, settings: UnetSettings, after: int = 0) -> SceneOrder:
     """The pool's scenes; a run that goes on after so many samples gets others."""
     return SceneOrder(pool.scenes, pool.first_seed + after, pool.count, settings.captions)
+
+
+def orders_of(settings: UnetSettings, after: int = 0) -> list[SceneOrder]:
+    """Of every pool of the mixture."""
+    return [order_of(pool, settings, after) for pool, _ in settings.mixture]
 
 
 def draw_pools(folder: Path, vae: LabVAE, settings: UnetSettings, team: Team) -> list[LatentScenes]:

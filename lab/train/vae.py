@@ -7,6 +7,7 @@ is off by default: with half of the batches, 48 thousand crops from the same wei
 
 import logging
 import random
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -153,22 +154,31 @@ def equivariance(vae: LabVAE, pictures: Tensor) -> dict[str, float]:
     return {"turned": sum(turned) / len(turned), "smaller": smaller}
 
 
-def draw_pool(settings: VaeSettings, machine: Machine) -> np.ndarray:
-    """The settings' crops, by the machine's drawers where it has some."""
-    if machine.drawers == 0:
-        return draw_crops(settings)
-    parts = [
-        replace(settings, pool=min(500, settings.pool - start), seed=10_000 * settings.seed + start)
-        for start in range(0, settings.pool, 500)
+def in_parts(settings: VaeSettings) -> list[VaeSettings]:
+    """The settings' crops in parts of at most 250, for several processes to draw; each part has a seed of its own."""
+    return [
+        replace(settings, pool=min(250, settings.pool - start), seed=1_000_000 * settings.seed + start)
+        for start in range(0, settings.pool, 250)
     ]
-    return np.concatenate(machine.each(draw_crops, parts))
 
 
-def train_vae(folder: Path, settings: VaeSettings, start: Path | None = None, machine: Machine = CPU) -> None:
+def draw_pool(settings: VaeSettings, machine: Machine) -> Iterable[np.ndarray]:
+    """The settings' crops, by the machine's drawers where it has some."""
+    return [draw_crops(settings)] if machine.drawers == 0 else machine.each(draw_crops, in_parts(settings))
+
+
+def train_vae(
+    folder: Path,
+    settings: VaeSettings,
+    start: Path | None = None,
+    machine: Machine = CPU,
+    crops: Iterable[np.ndarray] | None = None,
+) -> None:
     """Train, or go on training, the autoencoder in a folder; ends with ``vae.safetensors`` of the average.
 
     Args:
         start: model folder whose autoencoder a new run begins with; None begins at random weights.
+        crops: what :func:`draw_pool` gives, where somebody draws it already.
     """
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
@@ -179,13 +189,15 @@ def train_vae(folder: Path, settings: VaeSettings, start: Path | None = None, ma
     optimiser = torch.optim.AdamW(vae.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     run = Run(folder, {"vae": vae}, optimiser, {**asdict(settings), "model": vae.config}, ema_decay=0.998)
     log.info("drawing %d crops", settings.pool)
-    pool = draw_pool(settings, machine)
-    choose = np.random.default_rng(settings.seed + run.samples)
+    drawn = draw_pool(settings, machine) if crops is None else crops
+    pool = torch.from_numpy(np.concatenate(list(drawn))).to(machine.device)  # (pool, crop, crop, 3) uint8
+    choose = torch.Generator().manual_seed(settings.seed + run.samples)
     steps = 0
     while (done := run.progress(settings.samples, settings.minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_rate(done)
-        target = turn(to_tensor(pool[choose.integers(0, len(pool), settings.batch)]).to(machine.device), rng)
+        picked = torch.randint(0, len(pool), (settings.batch,), generator=choose).to(machine.device)
+        target = turn(pool[picked].permute(0, 3, 1, 2).float() / 127.5 - 1, rng)
         loss, picture, wanted = vae_loss(vae, target.to(memory_format=torch.channels_last), settings, rng)
         optimiser.zero_grad()
         loss.backward()

@@ -1,29 +1,32 @@
-"""Scenes as batches: what was drawn is what comes out, and the oldest give way."""
+"""Scenes as batches: what was drawn is what comes out."""
 
 from concurrent.futures import Future
 
 import numpy as np
+import pytest
 import torch
 
 from concept_atelier.lab.model.modules import load_tokenizer
-from concept_atelier.lab.train.dataset import LatentScenes, SceneOrder, SceneStream, draw_pictures, encode_pictures
-from concept_atelier.lab.train.machine import Machine
+from concept_atelier.lab.train.dataset import LatentScenes, SceneOrder, draw_ahead, draw_pictures, encode_pictures
 from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
 SMALL = SceneSettings(size=(32, 32), counts=(1,))
 
 
-class AtOnce:
-    """An executor that does everything when it is asked."""
+class InTurn:
+    """An executor that does so many tasks, in their order, when it is told to."""
 
     def __init__(self):
-        self.seeds = []
+        self.waiting = []
 
     def submit(self, work, order):
-        self.seeds.append(order.first_seed)
-        future = Future()
-        future.set_result(work(order))
-        return future
+        self.waiting.append((order, Future()))
+        return self.waiting[-1][1]
+
+    def draw(self, count):
+        for order, future in self.waiting[:count]:
+            future.set_result(draw_pictures(order))
+        del self.waiting[:count]
 
 
 def test_an_order_is_drawn_the_same_in_chunks():
@@ -46,15 +49,25 @@ def test_a_batch_pairs_latents_with_their_own_captions():
     assert torch.equal(drawn[:, 0, 0, 0].long(), ids[:, 0]) and len(set(ids[:, 0].tolist())) == 5
 
 
-def test_a_stream_goes_on_drawing_and_keeps_the_newest(lab_modules):
-    executor, order = AtOnce(), SceneOrder(SMALL, 100, 3, 1)
-    stream = SceneStream(lab_modules.vae, order, Machine("cpu", 1), executor)
-    for _ in range(3):
-        latents, tokens = stream.sample(2)
-    assert latents.shape == (2, 4, 4, 4) and tokens.shape == (2, 77)
-    assert executor.seeds == sorted(set(executor.seeds)) and stream.drawn >= 9
-    newest = {seed for first in executor.seeds for seed in range(first, first + 3)}
-    pictures = np.stack([sample_scene("train", seed, SMALL).picture for seed in sorted(newest)])
-    known = encode_pictures(lab_modules.vae, pictures)
-    gaps = (known[:, None] - stream.latents[None]).abs().flatten(2).amax(2)
-    assert gaps.amin(0).max() < 1e-2  # every kept latent is that of a scene that was drawn
+def test_streams_are_drawn_side_by_side_and_sampled_as_they_come(lab_modules):
+    executor = InTurn()
+    streams = draw_ahead([SceneOrder(SMALL, 100, 130, 1), SceneOrder(SMALL, 900, 64, 1)], "cpu", executor)
+    assert [order.first_seed for order, _ in executor.waiting] == [100, 900, 164, 228]
+    executor.draw(2)
+    for stream in streams:
+        latents, tokens = stream.encode_with(lab_modules.vae).sample(2)
+        assert latents.shape == (2, 4, 4, 4) and tokens.shape == (2, 77) and stream.arrived == 64
+    executor.draw(2)
+    streams[0].sample(1)
+    assert streams[0].arrived == 130 and not streams[0].pending
+    pictures = np.stack([sample_scene("train", seed, SMALL).picture for seed in range(100, 230)])
+    known = torch.cat([encode_pictures(lab_modules.vae, part) for part in np.split(pictures, (64, 128))])
+    gaps = (known[:, None] - streams[0].latents[None]).abs().flatten(2).amax(2)
+    assert gaps.amin(0).max() == gaps.amin(1).max() == 0  # in whatever order they came
+
+
+def test_a_stream_without_an_autoencoder_says_so():
+    stream = draw_ahead([SceneOrder(SMALL, 1, 2, 1)], "cpu", executor := InTurn())[0]
+    executor.draw(1)
+    with pytest.raises(RuntimeError, match="encode_with"):
+        stream.sample(1)

@@ -9,8 +9,8 @@ import torch
 
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.lab.model.image_tower import ContrastivePair
-from concept_atelier.lab.train.dataset import tokenize
-from concept_atelier.lab.train.tower import TowerSettings, contrast, draw_pairs, train_tower
+from concept_atelier.lab.train.dataset import draw_pictures, tokenize
+from concept_atelier.lab.train.tower import TowerSettings, contrast, order_of, read_pairs, train_tower
 
 TINY = TowerSettings(samples=16, batch=8, side=32, pool=12, save_every=1000, judged=8)
 
@@ -63,10 +63,14 @@ def test_a_caption_is_encoded_the_same_beside_longer_ones(pair):
     torch.testing.assert_close(beside.norm(dim=1), torch.ones(2))
 
 
+def pairs(pair, count, first_seed):
+    return read_pairs(pair, [draw_pictures(order_of(32, count, "train", first_seed))], "cpu")
+
+
 def test_pairs_are_drawn_by_seed_with_what_the_encoder_says(pair):
-    drawn = draw_pairs(pair, 3, 32, "train", 5)
+    drawn = pairs(pair, 3, 5)
     assert drawn.pictures.shape == (3, 3, 32, 32) and drawn.tokens.shape == (3, 77) and drawn.said.shape == (3, 192)
-    again = draw_pairs(pair, 2, 32, "train", 6)
+    again = pairs(pair, 2, 6)
     assert torch.equal(again.pictures, drawn.pictures[1:]) and torch.equal(again.tokens, drawn.tokens[1:])
     with torch.no_grad():
         similarity = pair.compare(drawn.pictures, drawn.said)
