@@ -36,7 +36,7 @@ class LabVAE(nn.Module):
 
     latent_channels = LATENT_CHANNELS
 
-    def __init__(self, fine: int = 64, coarse: int = 128, blocks: int = 1) -> None:
+    def __init__(self, fine: int = 64, coarse: int = 128, blocks: int = 2) -> None:
         super().__init__()
         self.config = {"fine": fine, "coarse": coarse, "blocks": blocks}
         self.encoder = nn.Sequential(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...core.backbone import Conditioning
 from ...core.files import load_tensors, save_tensors
@@ -22,12 +22,13 @@ from ...core.sampling import ddim
 from ...core.schedule import add_noise, snr
 from ...host.adapters import backbone_of
 from ...host.shared.handles import ModelHandle
-from ..model.modules import alphas_cumprod, build_text_encoder, build_unet
+from ..model.modules import TEXT_WIDTH, alphas_cumprod, build_text_encoder, build_unet
 from ..model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..model.weights import load_part
 from ..world.scene import SceneSettings
 from .common import Run, save_sheet
 from .dataset import LatentScenes, SceneOrder, Scenes, SceneStream, cached_scenes, draw_ahead, tokenize
+from .graphs import Denoise, EagerDenoise, recorded
 from .machine import CPU, Machine
 from .team import Team, launch
 
@@ -87,6 +88,7 @@ class UnetSettings:
             down to zero as 1 - sqrt; the text encoder's is ``text_rate`` times that.
         snr_cap, least_weight: min-SNR weights (Hang et al. 2023, eq. 6), floored because localisation reads the model
             at t = 0, which the plain weights starve; in the last tenth the floor is ``late_weight``.
+        sheet_every: samples between drawings of ``prompts``; with 0, none are drawn.
         averages: decays of the averages; the first is drawn with and published by default.
         captions: of each scene.
     """
@@ -135,7 +137,7 @@ def empty_caption(device: torch.device) -> Tensor:
 
 
 def step_loss(
-    unet: Any, text: Any, latent: Tensor, tokens: Tensor, alphas: Tensor, settings: UnetSettings, least: float
+    denoise: Denoise, text: Any, latent: Tensor, tokens: Tensor, alphas: Tensor, settings: UnetSettings, least: float
 ) -> Tensor:
     """Weighted noise prediction error of a batch; ``tokens`` (B, 77) long, some replaced by the empty caption."""
     batch, alphas = len(latent), alphas.to(latent.device)
@@ -144,9 +146,9 @@ def step_loss(
     timestep = torch.randint(0, len(alphas), (batch,), device=latent.device)
     noise = torch.randn_like(latent)
     noisy = add_noise(latent, noise, timestep, alphas)
-    with torch.autocast(latent.device.type, torch.bfloat16, enabled=settings.bfloat16):
+    with torch.autocast(latent.device.type, torch.bfloat16, enabled=settings.bfloat16, cache_enabled=False):
         context = text(torch.where(dropped[:, None], empty, tokens)).last_hidden_state
-        predicted = unet(noisy.to(memory_format=torch.channels_last), timestep, context).sample
+        predicted = denoise(noisy.to(memory_format=torch.channels_last), timestep, context.float())
     error = (predicted.float() - noise).square().mean((1, 2, 3))
     return (weights(alphas, timestep, settings.snr_cap, least).float() * error).mean()
 
@@ -183,7 +185,7 @@ def train_in_team(team: Team, folder: Path, inputs: UnetInputs, settings: UnetSe
         with inputs.machine.executor() as executor:
             streams = draw_ahead(orders_of(settings, run.samples), device, executor)
             train_on(run, [stream.encode_with(vae) for stream in streams], vae, settings, team)
-    checkpoint(run, vae, settings, sheet=True)
+    checkpoint(run, vae, settings, sheet=settings.sheet_every > 0)
 
 
 def order_of(pool: Pool, settings: UnetSettings, after: int = 0) -> SceneOrder:
@@ -214,6 +216,7 @@ def train_on(run: Run, scenes: Scenes, vae: LabVAE, settings: UnetSettings, team
     alphas = alphas_cumprod().float()
     odds = torch.tensor([share / pool.batch for pool, share in settings.mixture])
     choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team
+    passes = passes_of(run.modules["unet"], settings)
     losses: list[Tensor] = []
     done = team.agree(run.progress(settings.samples, settings.minutes))
     while done < 1:
@@ -221,24 +224,39 @@ def train_on(run: Run, scenes: Scenes, vae: LabVAE, settings: UnetSettings, team
         batch = settings.mixture[number][0].batch
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * group["share"] * rate(done, len(losses), settings)
-        losses.append(take_step(run, scenes[number].sample(batch), alphas, settings, done, team))
+        losses.append(take_step(run, passes[number], scenes[number].sample(batch), alphas, settings, done, team))
         before = run.samples
         run.advance(batch * team.size)
         if len(losses) % settings.note_every == 0:
             run.note(loss=float(torch.stack(losses[-settings.note_every :]).mean()), progress=done)
         if before // settings.save_every < run.samples // settings.save_every:
-            checkpoint(run, vae, settings, before // settings.sheet_every < run.samples // settings.sheet_every)
+            every = settings.sheet_every
+            checkpoint(run, vae, settings, sheet=every > 0 and before // every < run.samples // every)
         done = team.agree(run.progress(settings.samples, settings.minutes))
 
 
+def passes_of(unet: nn.Module, settings: UnetSettings) -> list[Denoise]:
+    """The denoiser's pass for batches of each pool; on a GPU it is recorded."""
+    if next(unet.parameters()).device.type != "cuda":
+        return [EagerDenoise(unet)] * len(settings.mixture)
+    shapes = [(pool.batch, 4, *(side // DOWNSCALE for side in pool.scenes.size)) for pool, _ in settings.mixture]
+    return recorded(unet, shapes, TEXT_WIDTH, settings.bfloat16)
+
+
 def take_step(
-    run: Run, batch: tuple[Tensor, Tensor], alphas: Tensor, settings: UnetSettings, done: float, team: Team
+    run: Run,
+    denoise: Denoise,
+    batch: tuple[Tensor, Tensor],
+    alphas: Tensor,
+    settings: UnetSettings,
+    done: float,
+    team: Team,
 ) -> Tensor:
     """One step on latents and ids; returns the loss."""
     latent, tokens = batch
     parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
     least = settings.least_weight if done < 1 - LATE else settings.late_weight
-    loss = step_loss(run.modules["unet"], run.modules["text"], latent, tokens, alphas, settings, least)
+    loss = step_loss(denoise, run.modules["text"], latent, tokens, alphas, settings, least)
     run.optimiser.zero_grad()
     loss.backward()
     team.share_gradients(parameters)

@@ -133,8 +133,9 @@ def psnr(a: Tensor, b: Tensor) -> float:
 def evaluate(
     vae: LabVAE, split: str, count: int, settings: SceneSettings | None = None
 ) -> tuple[float, Tensor, Tensor]:
-    """PSNR of whole scenes of a split, with the pictures and their reconstructions."""
-    pictures = to_tensor(np.stack([sample_scene(split, seed, settings).picture for seed in range(count)]))
+    """PSNR of whole scenes of a split, with the pictures and their reconstructions, on the autoencoder's device."""
+    scenes = [sample_scene(split, seed, settings) for seed in range(count)]
+    pictures = to_tensor(np.stack([scene.picture for scene in scenes]), str(next(vae.parameters()).device))
     restored = torch.cat([vae.decode(vae.encode(batch)) for batch in pictures.split(16)])
     return psnr(restored, pictures), pictures, restored
 
@@ -216,6 +217,7 @@ def checkpoint(run: Run, settings: VaeSettings) -> None:
     """Save the state, measure the average on development scenes, write it with its scale folded in."""
     vae = LabVAE()
     vae.load_state_dict(run.average("vae"))
+    vae.to(next(run.modules["vae"].parameters()).device)
     score, pictures, restored = evaluate(vae, "development", settings.judged)
     unseen, _, _ = evaluate(vae, "development", settings.judged // 2, SceneSettings(unseen=True))
     run.note(psnr=score, psnr_unseen=unseen, **equivariance(vae, pictures[:32]))
@@ -224,6 +226,6 @@ def checkpoint(run: Run, settings: VaeSettings) -> None:
         vae.fold_scale(latents.std((0, 2, 3)))
         scaled = vae.encode(pictures) * SCALING_FACTOR
     run.note(latent_std=float(scaled.std()), latent_mean=float(scaled.mean()))
-    save_tensors(run.folder / "vae.safetensors", vae.state_dict())
+    save_tensors(run.folder / "vae.safetensors", vae.cpu().state_dict())
     save_sheet(run.folder / "pictures.png", [pictures[:8], restored[:8], pictures[8:16], restored[8:16]])
     run.save()

@@ -122,7 +122,7 @@ class Ledger:
 
 
 def test_each_pool_gets_its_share_of_the_samples(lab_modules, monkeypatch):
-    monkeypatch.setattr("concept_atelier.lab.train.unet.step_loss", lambda unet, *_: unet.conv_in.bias.sum())
+    monkeypatch.setattr("concept_atelier.lab.train.unet.step_loss", lambda denoise, *_: denoise.unet.conv_in.bias.sum())
     few, many = replace(FIRST, batch=1), replace(SECOND, batch=4)
     scenes = LatentScenes(torch.zeros(3, 4, 4, 4), tokenize(["a cat"] * 3)[:, None])
     run = Ledger()
@@ -149,8 +149,8 @@ class Silent:
     """A denoiser that predicts no noise, and keeps what it was told."""
 
     def __call__(self, noisy, timestep, context):
-        self.context, self.sample = context, torch.zeros_like(noisy)
-        return self
+        self.context = context
+        return torch.zeros_like(noisy)
 
 
 def test_the_loss_of_a_silent_denoiser_is_the_mean_weight_of_unit_noise(lab_modules):
