@@ -39,8 +39,8 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "learn_from_two_pictures": [
         ("Save: the overlay", 0),
         ("Save: first thing", 0),
-        ("Save: second thing", 0),
         ("Save: both things", 0),
+        ("Save: both things", 1),
     ],
     "score_concepts": [("Save: the sheet", 0)],
 }

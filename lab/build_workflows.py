@@ -28,8 +28,11 @@ PICTURES = {"two_things.png": 91, "two_other_things.png": 62}
 AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
 
 
-NARROW, MIDDLE, WIDE = 225, 245, 275
-"""Columns of a step: Nodes 2.0 has none that are narrower; nodes whose inputs' names must be read."""
+NARROW, MIDDLE, WIDE = 225, 245, 305
+"""Columns of a step: Nodes 2.0 has none that are narrower; room for the name
+of a file; room for ``merge_threshold (preset)``."""
+SMALL = 175
+"""A picture among many."""
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FIRST_INSIDE = 101
 """The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
@@ -47,8 +50,8 @@ class Studio:
     def step(self, title: str, headline: str, note: str, *widths: int, below: bool = False) -> None:
         """Begin a step; the note of the first one ends with what every workflow of the variant says."""
         number = len(self.sheet.steps) + 1
-        text = f"### {headline}\n\n{note}" + (f" {self.variant.note}" if number == 1 else "")
-        self.sheet.step(f"{number} {title}", text.strip(), widths, self.note_height, below=below)
+        text = f"{note} {self.variant.note}" if number == 1 else note
+        self.sheet.step(f"{number} {title}", headline, text.strip(), widths, self.note_height, below=below)
 
     def load(self, column: int = 0) -> list[Out]:
         """MODEL, CLIP and VAE."""
@@ -64,10 +67,10 @@ class Studio:
             (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
         return vision
 
-    def picture(self, name: str = "two_things.png", title: str | None = None) -> Out:
+    def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
         """A picture to take apart; ``name`` is that of the lab's."""
         shown = name if self.variant.checkpoint is None else "example.png"
-        image, _ = self.sheet.add("LoadImage", 0, title, image=shown)
+        image, _ = self.sheet.add("LoadImage", column, title, image=shown)
         return image
 
     def scaled(self, sheet: Sheet, image: Out) -> Out:
@@ -109,7 +112,8 @@ class Studio:
 
     def drawer(self, *models: str) -> Block:
         """From a prompt's conditioning to pictures, with each of these models from the same noise."""
-        block = self.block("Draw" if len(models) == 1 else "Draw with both models")
+        alone = len(models) == 1
+        block = self.block("Draw" if alone else "Draw with both models")
         inputs = [block.enter(name, "MODEL") for name in models]
         clip, vae = block.enter("clip", "CLIP"), block.enter("vae", "VAE")
         positive = block.enter("positive", "CONDITIONING")
@@ -117,11 +121,11 @@ class Studio:
         latent = self.latent(block, 0)
         wires = {"positive": positive, "negative": negative, "latent_image": latent}
         drawn = [
-            self.sample(block, 1, vae, f"With {name}", model=m, **wires)[1]
+            self.sample(block, 1, vae, None if alone else f"With {name}", model=m, **wires)[1]
             for name, m in zip(models, inputs, strict=True)
         ]
-        for name, pictures in zip(models, drawn, strict=True):
-            block.leave("pictures" if len(models) == 1 else name.replace("model", "pictures"), pictures)
+        for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):
+            block.leave(name, pictures)
         return block
 
     def draw_with_tokens(
@@ -130,10 +134,11 @@ class Studio:
         """A step with a strip for every prompt: it, a block that draws it, what was drawn; file prefix to title and
         text."""
         self.step(
-            "Draw",
-            "In a prompt, <1> means that very thing.",
-            "Change the prompts. Each **Draw** block holds a sampler; open one to change seed, steps or size of all.",
-            *[NARROW] * len(prompts),
+            "Draw with them",
+            "Write <1> for the first thing and <2> for the second.",
+            "Change the prompts as you like. To change the seed, steps or size of both, open one of the **Draw** "
+            "blocks.",
+            *[MIDDLE] * len(prompts),
         )
         block = self.drawer("model")
         for column, (prefix, (title, text)) in enumerate(prompts.items()):
@@ -147,16 +152,21 @@ class Studio:
 
 def see_where_words_land(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
-    studio.step("Write", "Every word leaves traces.", "Change the prompt.", NARROW, MIDDLE)
+    studio.step(
+        "Write a prompt",
+        "This workflow shows where each word of a prompt lands.",
+        "Change the prompt to draw something else.",
+        NARROW,
+        MIDDLE,
+    )
     model, clip, vae = studio.load()
     latent = studio.latent(sheet, 0)
     (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=words.scene)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
     studio.step(
-        "Draw",
-        "The sampler is listened to.",
-        "Capture Attention notes which part of the picture reads which word. The pictures stay exactly as they are "
-        "without it.",
+        "Draw the picture",
+        "Capture Attention records every word while you draw.",
+        "It notes how strongly each part of the picture belongs to each word. The pictures are the same without it.",
         WIDE,
         MIDDLE,
     )
@@ -165,10 +175,10 @@ def see_where_words_land(studio: Studio) -> None:
     samples, pictures = studio.sample(sheet, 0, vae, **wires)
     sheet.add("SaveImage", 1, "Save: the pictures", images=pictures, filename_prefix="words_pictures")
     studio.step(
-        "Look",
-        "Bright is where a word landed.",
-        "Name the words in Show Word Heatmap; its text must be the prompt that was drawn.",
-        300,
+        "Look at the words",
+        "Each map is bright where its word landed.",
+        "Show Word Heatmap needs the prompt that was drawn, and the words to look up.",
+        WIDE,
         MIDDLE,
     )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
@@ -179,13 +189,13 @@ def see_where_words_land(studio: Studio) -> None:
 def take_a_picture_apart(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     studio.step(
-        "Find",
+        "Find the things",
         "Localize Concepts finds the things in the picture by itself.",
-        "Edit Concepts shows them once it has run: a click drops one, a double click renames it, clicks with shift "
-        "select several to merge. " + variant.picture,
-        NARROW,
+        "Edit Concepts shows them after a run: click one to drop it, double-click it to rename it, or shift-click "
+        "several and press Merge. " + variant.picture,
+        MIDDLE,
         WIDE,
-        NARROW,
+        MIDDLE,
     )
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
@@ -194,16 +204,15 @@ def take_a_picture_apart(studio: Studio) -> None:
     edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
     sheet.add("SaveImage", 2, "Save: the overlay", images=overlay, filename_prefix="apart_overlay", collapsed=True)
     studio.step(
-        "Learn",
+        "Learn them",
         "Each thing becomes a word.",
-        "They are called <1>, <2> …, learnt once and saved: in any prompt **embedding:atelier/1**.",
+        "The words are saved as files too: **embedding:atelier/1** works in any prompt.",
         WIDE,
     )
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, **variant.learn)
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
     prompts = {
         "apart_first": ("first thing", "a photo of <1>"),
-        "apart_second": ("second thing", "a photo of <2>"),
         "apart_new_scene": ("both, new scene", variant.words.new_scene),
     }
     studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
@@ -212,36 +221,38 @@ def take_a_picture_apart(studio: Studio) -> None:
 def learn_from_two_pictures(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     studio.step(
-        "Find",
+        "Find the things",
         "Two pictures of the same things teach more than one.",
-        "" if variant.checkpoint is None else "Choose two pictures of the same two things.",
-        NARROW,
-        NARROW,
+        "The pictures come with the pack."
+        if variant.checkpoint is None
+        else "Choose two pictures of the same two things.",
+        MIDDLE,
+        MIDDLE,
     )
     model, clip, vae = studio.load()
     wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
-    loaded = [studio.picture("two_things.png", "First picture"), studio.picture(AGAIN, "Second picture")]
+    sheet.align(0, 1)
     found, pictures = [], []
-    for which, given in zip(("first", "second"), loaded, strict=True):
-        concepts, *scaled = sheet.add_block(block, 1, f"Find: {which} picture", **wires, image=given)
+    for column, (which, name) in enumerate({"first": "two_things.png", "second": AGAIN}.items()):
+        given = studio.picture(name, f"{which.capitalize()} picture", column)
+        concepts, *scaled = sheet.add_block(block, column, f"Find: {which} picture", **wires, image=given)
         found.append(concepts)
         pictures.append(scaled[0] if scaled else given)
     studio.step(
-        "Match",
-        "The same thing gets the same name.",
-        "For a third picture add another Match Concepts and wire MORE to its more.",
-        MIDDLE,
+        "Match them",
+        "Matched things share a name.",
+        "For a third picture, add another Match Concepts and connect MORE to its input more.",
+        290,
     )
     first = {"image": pictures[0], "concepts": found[0]}
     other = {"other_image": pictures[1], "other_concepts": found[1]}
     more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **first, **other)
     sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="two_overlay", collapsed=True)
-    studio.step("Learn", "Each thing becomes a word.", "What it is is learnt from both pictures.", WIDE)
+    studio.step("Learn them", "Each thing becomes a word.", "It is learnt from both pictures.", WIDE)
     wires |= {**first, "more": more}
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **variant.learn)
     prompts = {
         "two_first": ("first thing", "a photo of <1>"),
-        "two_second": ("second thing", "a photo of <2>"),
         "two_together": ("both things", "a photo of <1> and <2>"),
     }
     studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
@@ -250,7 +261,12 @@ def learn_from_two_pictures(studio: Studio) -> None:
 def erase_a_concept(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
     gone, *others = (f"{word}s" for word in words.before_after)
-    studio.step("Erase", f"The model forgets {gone}.", "Name synonyms too, and what must stay.", 290)
+    studio.step(
+        f"Erase {gone}",
+        f"{gone.capitalize()} are no longer drawn.",
+        "List synonyms too (concepts), and words that must stay (preserve).",
+        258,
+    )
     model, clip, vae = studio.load()
     texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
     erased, erasure = sheet.add(
@@ -258,8 +274,9 @@ def erase_a_concept(studio: Studio) -> None:
     )
     studio.step(
         "Compare",
-        f"{gone.capitalize()} go, {' and '.join(others)} stay.",
-        "Before and after are drawn from the same noise. Open a **Draw** block to change seed, steps or size of all.",
+        f"{gone.capitalize()} are gone; {' and '.join(others)} stay.",
+        "Before and after start from the same noise. To change the seed, steps or size of all, open one of the "
+        "**Draw** blocks.",
         *[NARROW] * 6,
     )
     block = studio.drawer("model", "changed model")
@@ -271,27 +288,35 @@ def erase_a_concept(studio: Studio) -> None:
         sheet.align(left, right)
         for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
             prefix = f"erase_{word}_{when}"
-            sheet.add("SaveImage", column, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
-    studio.step("Keep", "The change is a small file.", "Any LoRA loader applies it.", MIDDLE, MIDDLE, below=True)
+            title = f"Save: {word} {when}"
+            sheet.add("SaveImage", column, title, room=SMALL, images=pictures, filename_prefix=prefix)
+    studio.step(
+        "Save the change", "The change is a small file.", "Any LoRA loader applies it.", MIDDLE, MIDDLE, below=True
+    )
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure)
 
 
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.checkpoint is None
-    studio.step("Find", "Which things are in the picture?", "The overlay shows them once it has run.", NARROW, WIDE)
+    studio.step(
+        "Find the things",
+        "Localize Concepts finds the things in the picture by itself.",
+        "It shows them after a run. " + variant.picture,
+        NARROW,
+        WIDE,
+    )
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
-    sheet.add("SaveImage", 1, "Save: the overlay", images=overlay, filename_prefix="score_overlay", collapsed=True)
-    studio.step("Learn", "Each thing becomes a word.", "Compare methods and settings by their scores.", WIDE)
+    studio.step("Learn them", "Each thing becomes a word.", "Try other methods and settings, and compare scores.", WIDE)
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
     studio.step(
-        "Score",
-        "How well do the words redraw the things?",
-        "Each is drawn alone and all together, and a picture encoder compares. **SIM^I**: how alike each thing is, "
-        "**SIM^C**: the whole picture. **ACC**: how often it is taken for the right thing, of those in a folder. "
+        "Score them",
+        "How well do the words draw the things?",
+        "Each word is drawn alone, then all together. **SIM^I**: similarity to the thing. **SIM^C**: similarity to the "
+        "whole picture. **ACC**: how often the right thing is recognised among those in a folder. "
         + (
             "The folder comes with the pack."
             if lab
@@ -304,6 +329,7 @@ def score_concepts(studio: Studio) -> None:
     vision = studio.vision(0)
     folder = PROTOTYPES if lab else "concepts"
     prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 0, clip_vision=vision, folder=folder)
+    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="score_overlay")
     wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
     scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 1, **wires, **variant.score)
     sheet.add("SaveImage", 2, "Save: the sheet", images=scored, filename_prefix="score_sheet")

@@ -10,28 +10,30 @@ from typing import Any
 
 COLUMN, GAP, TITLE = 260, 20, 30
 """A column's width unless a step says otherwise, what lies between columns and between nodes, a node's title."""
-LANE, PAD, GROUP_FONT, BETWEEN = 8, 10, 28, 22
+LANE, PAD, GROUP_FONT, BETWEEN = 6, 10, 26, 22
 """Between lanes, around a group's nodes, the size of a group's title, between groups."""
 HEADING = round(GROUP_FONT * 1.4)
 COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
-PICTURE, LINE = 236, 17
-"""A picture on a node, a line of what it says."""
+PICTURE, LINE, LINES = 206, 17, 113
+"""A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
     "SaveImage": PICTURE,
-    "LoadImage": PICTURE - 16,
-    "ConceptAtelierLocalizeConcepts": PICTURE + 9 * LINE,
+    "LoadImage": PICTURE - 8,
+    "ConceptAtelierLocalizeConcepts": PICTURE - 26 + LINES,
     "ConceptAtelierEditConcepts": 320,
-    "ConceptAtelierConceptsFromMasks": PICTURE + 4 * LINE,
-    "ConceptAtelierMatchConcepts": PICTURE + 4 * LINE,
-    "ConceptAtelierLearnConceptTokens": PICTURE,
+    "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
+    "ConceptAtelierMatchConcepts": PICTURE + LINES,
+    "ConceptAtelierLearnConceptTokens": PICTURE - 20,
     "ConceptAtelierShowWordHeatmap": PICTURE,
-    "ConceptAtelierScoreConcepts": PICTURE + 6 * LINE,
+    "ConceptAtelierScoreConcepts": 120 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
-    "ConceptAtelierEraseConcepts": 7 * LINE,
+    "ConceptAtelierEraseConcepts": 6 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
-    "ConceptAtelierSaveErasureAsLora": 4 * LINE,
+    "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }
 """Room that nodes need once they have run."""
+FOOT = 40
+"""How far the buttons below a node hang out of it, in the Nodes 2.0 of 0.19.3."""
 COLLAPSED = 40
 """What a collapsed node says of its height: the page takes it for the node's own when it fits the view."""
 
@@ -66,7 +68,7 @@ class _View:
 CLASSIC = _View(rims=14, slot=20, row=24, line=24, text=66, badge=0, footer=0)
 NODES_2 = (
     _View(rims=14, slot=20, row=28, line=36, text=68, badge=24, footer=24),
-    _View(rims=24, slot=24, row=33, line=36, text=68, badge=24, footer=24),
+    _View(rims=24, slot=24, row=33, line=36, text=68, badge=24, footer=0),
 )
 
 
@@ -90,6 +92,11 @@ class Parts:
         """Of the node without its title, in pixels."""
         return max(CLASSIC.height(self, True), *(view.height(self, False) for view in NODES_2))
 
+    @property
+    def foot(self) -> int:
+        """Of what hangs out of the node, below."""
+        return FOOT if self.has_footer else 0
+
 
 @dataclass
 class Step:
@@ -104,6 +111,7 @@ class Step:
         below: whether it lies below the step before it, rather than beside it.
         members: nodes with the column that each is in.
         bottoms: of columns, below where nodes may start.
+        feet: node id to how far what belongs to the node hangs out of it, below.
     """
 
     title: str = ""
@@ -113,13 +121,17 @@ class Step:
     below: bool = False
     members: list[tuple[dict[str, Any], int]] = field(default_factory=list)
     bottoms: dict[int, float] = field(default_factory=dict)
+    feet: dict[int, int] = field(default_factory=dict)
 
-    def place(self, node: dict[str, Any], column: int, height: float, *, collapsed: bool = False) -> None:
+    def place(
+        self, node: dict[str, Any], column: int, height: float, *, foot: int = 0, collapsed: bool = False
+    ) -> None:
         """Put a node below what its column has, in coordinates of the step."""
         top = self.bottoms.get(column, 0.0) + TITLE
         node |= {"pos": [self.left(column), top], "size": [self.widths[column], COLLAPSED if collapsed else height]}
         node["flags"] = {"collapsed": True} if collapsed else {}
-        self.bottoms[column] = top + (0 if collapsed else height) + GAP
+        self.feet[node["id"]] = 0 if collapsed else foot
+        self.bottoms[column] = top + (0 if collapsed else height) + max(GAP, self.feet[node["id"]])
         self.members.append((node, column))
 
     def align(self, *columns: int) -> None:
@@ -180,7 +192,12 @@ def _move(step: Step, left: float, top: float) -> None:
 
 
 def _bottom(step: Step) -> float:
-    return float(max(node["pos"][1] + (0 if node["flags"] else node["size"][1]) for node, _ in step.members))
+    return float(
+        max(
+            node["pos"][1] + (0 if node["flags"] else node["size"][1] + step.feet[node["id"]])
+            for node, _ in step.members
+        )
+    )
 
 
 def _used(step: Step) -> list[int]:

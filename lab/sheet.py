@@ -38,21 +38,32 @@ class Sheet:
     first: int = 1
     """The id of the first node."""
 
-    def step(self, title: str, note: str, widths: Sequence[int], note_height: int, *, below: bool = False) -> None:
-        """Begin a step of the story, which nodes that are added from now on belong to: a group with a note. ``below``
-        the step before, the note takes its last column."""
+    def step(
+        self, title: str, headline: str, note: str, widths: Sequence[int], note_height: int, *, below: bool = False
+    ) -> None:
+        """Begin a step of the story, which nodes that are added from now on belong to: a group with a note, whose title
+        is the headline. ``below`` the step before, the note takes its last column."""
         new = Step(title, widths, note_height=note_height, below=below)
-        new.note = self._append({"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [note]}, "Note")
+        said = {"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [note]}
+        new.note = self._append(said, headline)
         if below:
             new.place(new.note, len(widths) - 1, note_height)
         self.steps.append(new)
 
     def add(
-        self, kind: str, column: int, title: str | None = None, *, collapsed: bool = False, **given: Any
+        self,
+        kind: str,
+        column: int,
+        title: str | None = None,
+        *,
+        collapsed: bool = False,
+        room: int | None = None,
+        **given: Any,
     ) -> list[Out]:
         """Place a node in a column of the step; inputs that are :class:`Out` become links, others widget values.
 
-        Returns its outputs. A ``collapsed`` node shows its title only.
+        Returns its outputs. A ``collapsed`` node shows its title only; ``room`` is for what it shows after a run, in
+        pixels, where that is not the usual for its kind.
         """
         schema = self.registry.schema(kind)
         number = self.next_id
@@ -74,8 +85,8 @@ class Sheet:
             {"name": o.display_name or o.get_io_type(), "type": o.get_io_type(), "links": []} for o in schema.outputs
         ]
         node = {"type": kind, "inputs": sockets, "outputs": outputs, "widgets_values": values}
-        height = _parts(schema).height + SHOWN.get(kind, 0)
-        self._place(self._append(node, title), column, height, collapsed)
+        parts = _parts(schema)
+        self._place(self._append(node, title), column, parts, SHOWN.get(kind, 0) if room is None else room, collapsed)
         return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
 
     def add_block(self, block: "Block", column: int, title: str, **wires: Out) -> list[Out]:
@@ -91,8 +102,8 @@ class Sheet:
             raise ValueError(f"{block.name} has no inputs {', '.join(wires)}")
         outputs = [{"name": port["name"], "type": port["type"], "links": []} for port in block.outputs]
         node = {"type": block.id, "inputs": sockets, "outputs": outputs, "widgets_values": []}
-        height = Parts(max(len(sockets), len(outputs)), has_footer=True).height
-        self._place(self._append(node, title, {}), column, height)
+        parts = Parts(max(len(sockets), len(outputs)), has_footer=True)
+        self._place(self._append(node, title, {}), column, parts)
         return [Out(number, slot, port["type"]) for slot, port in enumerate(block.outputs)]
 
     def align(self, *columns: int) -> None:
@@ -147,10 +158,10 @@ class Sheet:
         self.nodes.append(whole | ({"title": title} if title else {}))
         return self.nodes[-1]
 
-    def _place(self, node: dict[str, Any], column: int, height: int, collapsed: bool = False) -> None:
+    def _place(self, node: dict[str, Any], column: int, parts: Parts, shown: int = 0, collapsed: bool = False) -> None:
         if not self.steps:
             self.steps.append(Step())
-        self.steps[-1].place(node, column, height, collapsed=collapsed)
+        self.steps[-1].place(node, column, parts.height + shown, foot=parts.foot, collapsed=collapsed)
 
 
 def _parts(schema: Any) -> Parts:

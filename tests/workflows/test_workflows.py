@@ -31,8 +31,8 @@ PREFIX = "ConceptAtelier"
 PICTURES = {
     "See where words land": {"words_pictures": 1, "words_heatmaps": 3},
     "Erase a concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
-    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "second", "new_scene")},
-    "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "second", "together")},
+    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "new_scene")},
+    "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -197,9 +197,9 @@ def test_what_leaves_a_block_was_made_in_it(name):
         assert not [link for link in definition["links"] if link["origin_id"] < 0 and link["target_id"] < 0]
 
 
-SCREEN, FILL, LETTERS, LEAST_LETTERS = (1440, 900), 0.75, 14, 8
-"""A laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that below
-which the classic view leaves them out."""
+SCREEN, FILL, LETTERS, LEAST_LETTERS = (1366, 768), 0.75, 14, 8
+"""A small laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that
+below which the classic view leaves them out."""
 
 
 @every_file
