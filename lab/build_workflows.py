@@ -73,13 +73,13 @@ class Studio:
         image, _ = self.sheet.add("LoadImage", column, title, image=shown)
         return image
 
-    def scaled(self, sheet: Sheet, image: Out) -> Out:
+    def scaled(self, sheet: Sheet, image: Out, collapsed: bool = True) -> Out:
         """A picture in the variant's size."""
         if self.variant.checkpoint is None:
             return image
         side = self.variant.side
         scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
-        (scaled,) = sheet.add("ImageScale", 0, image=image, **scaling)
+        (scaled,) = sheet.add("ImageScale", 0, "Resize the picture", image=image, collapsed=collapsed, **scaling)
         return scaled
 
     def latent(self, sheet: Sheet, column: int) -> Out:
@@ -103,7 +103,7 @@ class Studio:
         block = self.block("Find the things")
         wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
         given = block.enter("image", "IMAGE")
-        wires["image"] = self.scaled(block, given)
+        wires["image"] = self.scaled(block, given, collapsed=False)
         found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
         block.leave("concepts", found)
         if wires["image"] != given:  # the page refuses an output that is an input, unchanged

@@ -10,7 +10,7 @@ from typing import Any
 
 COLUMN, GAP, TITLE = 260, 20, 30
 """A column's width unless a step says otherwise, what lies between columns and between nodes, a node's title."""
-LANE, PAD, GROUP_FONT, BETWEEN = 6, 10, 26, 22
+LANE, PAD, GROUP_FONT, BETWEEN = 5, 10, 26, 22
 """Between lanes, around a group's nodes, the size of a group's title, between groups."""
 HEADING = round(GROUP_FONT * 1.4)
 COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
@@ -18,7 +18,7 @@ PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
     "SaveImage": PICTURE,
-    "LoadImage": PICTURE - 8,
+    "LoadImage": 236,
     "ConceptAtelierLocalizeConcepts": PICTURE - 26 + LINES,
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,

@@ -7,10 +7,11 @@ from torch import Tensor
 from ...core import types
 from ...core.learn.registry import METHODS
 from ...host.adapters import at_work, backbone_of, with_adapter
+from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
-from ...host.jobs.learning import UNSET, parse_words, preset_names, reporter, settings_of
+from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
 from ...host.pictures.drawing import plot_curve
-from ...host.schema import io, ui
+from ...host.schema import io
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
@@ -20,6 +21,7 @@ from ..sockets import (
     first_only,
     model_inputs,
     picture_of,
+    pictures_under,
     preset_input,
     reads,
     seed_input,
@@ -94,7 +96,9 @@ class LearnConceptTokens(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
-        report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
+        report = TrainingReporter(
+            backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id
+        )
         words = parse_words(start_words, concepts.names)
         classes = parse_words(class_words, concepts.names, "class words")
         with at_work(backbone):
@@ -113,7 +117,8 @@ class LearnConceptTokens(io.ComfyNode):
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         aside = tokens.metadata.get("set_aside", "")
         why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
-        shown = ui.PreviewImage(plot, cls=cls).as_dict() | text_under(why, first_only(image=image))
+        drawn = [] if report.preview is None else [from_pil(report.preview)[0][None]]
+        shown = pictures_under(cls, *drawn, plot) | text_under(why, first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 
