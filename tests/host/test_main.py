@@ -61,7 +61,7 @@ def test_wrong_usage(words, capsys):
 
 def test_commands_of_the_lab_come_from_the_lab():
     args = build_parser(["lab"]).parse_args(["lab", "train", "vae"])
-    assert (args.module, args.part) == ("lab.train.cli", "vae")
+    assert (args.module, args.part) == ("commands.lab", "vae")
 
 
 def test_a_run_finds_pictures_beside_the_workflow_and_says_what_it_wrote(shrink, tmp_path, capsys):

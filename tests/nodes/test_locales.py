@@ -5,9 +5,10 @@ import json
 import pytest
 
 from concept_atelier.host.workflow.registry import default_registry
-from concept_atelier.lab import build_locales
-from concept_atelier.lab.build_locales import known_hashes, renewed
-from concept_atelier.lab.locales import (
+from concept_atelier.nodes import NODES
+from concept_atelier.tools import build_locales
+from concept_atelier.tools.build_locales import known_hashes, renewed
+from concept_atelier.tools.locales import (
     FOLDER,
     OWN_TYPES,
     SOURCE,
@@ -23,7 +24,6 @@ from concept_atelier.lab.locales import (
     texts,
     unescape,
 )
-from concept_atelier.nodes import NODES
 
 ENGLISH = node_words()
 
@@ -37,7 +37,7 @@ def leaves(words):
 
 def test_english_is_what_the_nodes_say_today():
     stale = [n for n, text in build_locales.files().items() if (FOLDER / SOURCE / n).read_text("utf-8") != text]
-    assert not stale, "run python -m concept_atelier.lab.build_locales"
+    assert not stale, "run python -m concept_atelier.tools.build_locales"
 
 
 def test_english_has_the_names_of_the_schemas():
@@ -84,7 +84,7 @@ def test_no_translation_is_stale(language):
 
 @every_language
 def test_every_translation_is_recorded(language):
-    assert known_hashes(language) == hashes_now(language), "run python -m concept_atelier.lab.build_locales"
+    assert known_hashes(language) == hashes_now(language), "run python -m concept_atelier.tools.build_locales"
 
 
 def test_a_text_is_stale_from_a_change_of_its_english_to_a_change_of_its_translation():

@@ -10,7 +10,7 @@ from concept_atelier.host.workflow.checking import check
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import default_registry
 from concept_atelier.host.workflow.runner import run_workflow
-from concept_atelier.lab import build_subgraphs, build_workflows
+from concept_atelier.tools import build_subgraphs, build_workflows
 
 FOLDER = build_subgraphs.FOLDER
 PICTURES = build_workflows.FOLDER / "input"
@@ -48,7 +48,7 @@ def test_there_are_no_other_files():
 @every_blueprint
 def test_the_file_is_what_the_builder_writes_today(name):
     text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert build_subgraphs.BLUEPRINTS[name]() == text, "run python -m concept_atelier.lab.build_subgraphs"
+    assert build_subgraphs.BLUEPRINTS[name]() == text, "run python -m concept_atelier.tools.build_subgraphs"
 
 
 @every_blueprint

@@ -16,10 +16,10 @@ from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import default_registry
 from concept_atelier.host.workflow.runner import run_workflow
 from concept_atelier.host.workflow.ui_format import is_ui_format
-from concept_atelier.lab import build_workflows
-from concept_atelier.lab.foreign import drawing_registry
-from concept_atelier.lab.layout import TITLE
-from concept_atelier.lab.workflow_variants import CHECKPOINT
+from concept_atelier.tools import build_workflows
+from concept_atelier.tools.workflow.foreign import drawing_registry
+from concept_atelier.tools.workflow.layout import TITLE
+from concept_atelier.tools.workflow.variants import CHECKPOINT
 
 FOLDER = build_workflows.FOLDER
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -137,7 +137,7 @@ def test_every_workflow_has_its_twin():
 @every_file
 def test_the_file_is_what_the_builder_writes_today(name):
     assert build_workflows.workflow(name) == (FOLDER / f"{name}.json").read_text(encoding="utf-8"), (
-        "rebuild with: python -m concept_atelier.lab.build_workflows"
+        "rebuild with: python -m concept_atelier.tools.build_workflows"
     )
 
 

@@ -10,8 +10,8 @@ from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.graph import Link
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import default_registry
-from concept_atelier.lab.locales import languages, node_words, read, unescape
 from concept_atelier.nodes import NODES
+from concept_atelier.tools.locales import languages, node_words, read, unescape
 
 PACK = "concept-atelier"
 ROOT = Path(__file__).resolve().parents[3]
