@@ -164,7 +164,8 @@ def _method_inputs() -> list[Any]:
             "flip",
             UNSET["flip"],
             1.0,
-            "Share of steps on the mirrored picture. Use 0 for lettering and other things that must not be mirrored.",
+            "Share of the steps that use the mirrored picture. Use 0 for lettering and other things that must not be "
+            "mirrored.",
             step=0.05,
             advanced=True,
         ),
@@ -199,7 +200,7 @@ def _word_inputs() -> list[Any]:
             "template",
             default=UNSET["template"],
             advanced=True,
-            tooltip="Training sentence; {} is where concepts go. Empty takes that of the preset.",
+            tooltip="Training sentence; {} is where concepts go. Empty uses the preset's sentence.",
         ),
     ]
 
@@ -213,8 +214,8 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Draw the tokens so far after every this many steps, which costs a few passes each time. 0 "
-            "draws none.",
+            tooltip="Number of steps between two previews. Each preview draws the tokens learnt so far, which takes a "
+            "few model passes. 0 draws none.",
             **reads(off=0),
         ),
         io.Int.Input(
@@ -223,9 +224,8 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Save the state of the training after every this many updates. A cancelled training then "
-            "continues from there when it is run again with the same inputs, seed included. 0 saves "
-            "nothing.",
+            tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
+            "inputs and the same seed continues from the last saved state. 0 saves nothing.",
             **reads(off=0),
         ),
     ]
