@@ -10,7 +10,7 @@ from .host.shared.interrupts import INTERRUPTED, leave, on_stop, stop_here
 from .host.workflow.terminal import show_any_letter
 
 COMMANDS = {
-    "run": ("run a workflow without ComfyUI", "host.workflow.cli"),
+    "run": ("run a workflow without ComfyUI", "commands.run"),
     "lab": ("train and publish the lab model", "commands.lab"),
     "demo": ("run the workflows on the lab model and show what came out", "commands.demo"),
     "bench": ("measure methods against known answers", None),
@@ -51,7 +51,12 @@ def _fill(parser: argparse.ArgumentParser, module: str, named: bool) -> None:
 
 
 def _load(module: str) -> Any:
-    return importlib.import_module(f".{module}", __package__)
+    try:
+        return importlib.import_module(f".{module}", __package__)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(f"{__package__}."):
+            raise
+        sys.exit(f"this command comes with the repository only, not with the published pack (there is no {error.name})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from ..host.workflow.execution import NodeFailedError
 from ..host.workflow.graph import WorkflowError
 from ..host.workflow.runner import RunResult, StoppedRunError, run_workflow
 from ..host.workflow.terminal import Quiet, Reporter, TerminalBar
+from ..nodes.headless import HEADLESS_NODES
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -80,7 +81,13 @@ def run_demo(out: Path, reporter: Reporter) -> Path:
         for old in (out / name).glob("*.png"):
             old.unlink()
         reporter.note(TITLES[name])
-        sections.append(describe(run_workflow(WORKFLOWS / f"{TITLES[name]}.json", out=out / name, reporter=reporter)))
+        sections.append(
+            describe(
+                run_workflow(
+                    WORKFLOWS / f"{TITLES[name]}.json", out=out / name, nodes=HEADLESS_NODES, reporter=reporter
+                )
+            )
+        )
     page = out / "index.html"
     with atomic_write(page) as temporary:
         temporary.write_text(render(sections, out), encoding="utf-8")

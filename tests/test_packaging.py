@@ -68,18 +68,25 @@ def test_everything_that_is_left_out_exists():
 
 def test_what_is_shipped_runs_without_what_is_not(shipped):
     code = (
-        "import concept_atelier.commands.demo, concept_atelier.host.workflow.registry as r\n"
+        "import concept_atelier.commands.demo, concept_atelier.nodes.headless as r\n"
         "from concept_atelier.__main__ import build_parser\n"
         "for command in ('run', 'demo'): build_parser([command]).format_help()\n"
         "from pathlib import Path\n"
         "assert Path(r.__file__).is_relative_to(Path.cwd()), r.__file__\n"
-        "registry = r.default_registry()\n"
+        "registry = r.HEADLESS_NODES\n"
         "from concept_atelier.lab.model.handles import load_handles\n"
         "load_handles()\n"
         "print(len(registry))\n"
     )
     done = python(code, shipped.parent)
     assert done.returncode == 0 and int(done.stdout) > 12, done.stderr
+
+
+@pytest.mark.parametrize("words", [["bench", "lab"], ["lab", "page"]])
+def test_commands_that_are_left_out_say_so(shipped, words):
+    command = [sys.executable, "-m", "concept_atelier", *words]
+    done = subprocess.run(command, cwd=shipped.parent, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("this command comes with the repository only")
 
 
 @pytest.mark.parametrize("name", ["tests", "docs", "bench", "results", "training", "tools", "lab/judge", "Makefile"])

@@ -17,6 +17,7 @@ from ..host.files.saving import atomic_write
 from ..host.workflow.examples import TITLES
 from ..host.workflow.runner import RunResult, run_workflow
 from ..host.workflow.terminal import TerminalBar
+from ..nodes.headless import HEADLESS_NODES
 from .build_workflows import FOLDER, PICTURES
 from .workflow.variants import CHECKPOINT, LAB
 
@@ -78,7 +79,9 @@ def draw(name: str, folder: Path = FOLDER) -> None:
     """Run a lab workflow, write its thumbnail and its twin's."""
     with tempfile.TemporaryDirectory() as out:
         title = TITLES[name]
-        result = run_workflow(FOLDER / f"{title}{LAB.suffix}.json", out=out, reporter=TerminalBar())
+        result = run_workflow(
+            FOLDER / f"{title}{LAB.suffix}.json", out=out, nodes=HEADLESS_NODES, reporter=TerminalBar()
+        )
         pictures = panels(name, result)
         save(thumbnail(pictures), folder / f"{title}{LAB.suffix}.jpg")
         save(thumbnail(pictures, BORROWED), folder / f"{title}{CHECKPOINT.suffix}.jpg")

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.registry import Registry
 from concept_atelier.nodes import NODES
+from concept_atelier.nodes.headless import HEADLESS_NODES
 from concept_atelier.tools import build_locales
 from concept_atelier.tools.build_locales import known_hashes, renewed
 from concept_atelier.tools.locales import (
@@ -134,7 +135,7 @@ def test_escaping_can_be_undone():
 
 
 def test_our_socket_types_are_those_the_nodes_have():
-    registry = default_registry()
+    registry = Registry(HEADLESS_NODES)
     stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "CLIP_VISION", "*"}
     stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
     used = {

@@ -2,8 +2,7 @@
 
 from ...host.schema.standin import io
 from ...host.workflow.registry import Registry
-from ...host.workflow.stock import STOCK_NODES
-from ...nodes import NODES
+from ...nodes.headless import HEADLESS_NODES
 
 
 class CheckpointLoaderSimple(io.ComfyNode):
@@ -43,4 +42,4 @@ FOREIGN_NODES: tuple[type[io.ComfyNode], ...] = (CheckpointLoaderSimple, CLIPVis
 
 def drawing_registry() -> Registry:
     """Every node that a workflow of the pack may show."""
-    return Registry([*NODES, *STOCK_NODES, *FOREIGN_NODES])
+    return Registry([*HEADLESS_NODES, *FOREIGN_NODES])

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 import concept_atelier.__main__
-import concept_atelier.nodes
 from concept_atelier.__main__ import build_parser, main
+from concept_atelier.host.workflow.stock import STOCK_NODES
+from concept_atelier.nodes import headless
 
 
 @pytest.fixture(autouse=True)
 def stock_nodes_only(monkeypatch):
-    monkeypatch.setattr(concept_atelier.nodes, "NODES", [], raising=False)
+    monkeypatch.setattr(headless, "HEADLESS_NODES", STOCK_NODES)
 
 
 @pytest.fixture

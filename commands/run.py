@@ -6,11 +6,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ...core.messages import first_of, printable, shown
-from ..shared.interrupts import INTERRUPTED
+from ..core.messages import first_of, printable, shown
+from ..host.shared.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
-    from .runner import RunResult
+    from ..host.workflow.runner import RunResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,17 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load() -> None:
     """Import what a run needs, which takes seconds."""
-    from ... import nodes  # noqa: F401
-    from . import folder_runs, runner, stock  # noqa: F401
+    from ..host.workflow import folder_runs  # noqa: F401
+    from ..nodes import headless  # noqa: F401
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status: 0, 1 for an error, 130 when it was interrupted."""
-    from ..shared.progress import InterruptedRun
-    from .execution import NodeFailedError
-    from .graph import WorkflowError
-    from .runner import run_workflow
-    from .terminal import Quiet, TerminalBar
+    from ..host.shared.progress import InterruptedRun
+    from ..host.workflow.execution import NodeFailedError
+    from ..host.workflow.graph import WorkflowError
+    from ..host.workflow.runner import run_workflow
+    from ..host.workflow.terminal import Quiet, TerminalBar
+    from ..nodes.headless import HEADLESS_NODES
 
     try:
         if args.over:
@@ -72,6 +73,7 @@ def main(args: argparse.Namespace) -> int:
             dict(args.overrides),
             args.out,
             input=args.input,
+            nodes=HEADLESS_NODES,
             reporter=Quiet() if args.quiet else TerminalBar(),
             prompt_seed=args.prompt_seed,
         )
@@ -92,11 +94,21 @@ def main(args: argparse.Namespace) -> int:
 
 def _run_over(args: argparse.Namespace) -> int:
     """Run for every picture of a folder; returns 1 when a picture failed."""
-    from ...core.messages import listed
-    from .folder_runs import FolderRun, run_folder
+    from ..core.messages import listed
+    from ..host.workflow.folder_runs import FolderRun, run_folder
+    from ..nodes.headless import HEADLESS_NODES
 
     target, folder = args.over
-    job = FolderRun(args.workflow, target, Path(folder), args.out, dict(args.overrides), args.input, args.prompt_seed)
+    job = FolderRun(
+        args.workflow,
+        target,
+        Path(folder),
+        args.out,
+        dict(args.overrides),
+        args.input,
+        args.prompt_seed,
+        HEADLESS_NODES,
+    )
     done = []
     for run in run_folder(job, args.engine, note=_note):
         done.append(run)
