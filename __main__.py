@@ -10,21 +10,21 @@ from .host.shared.interrupts import INTERRUPTED, leave, on_stop, stop_here
 from .host.workflow.terminal import show_any_letter
 
 COMMANDS = {
-    "run": ("run a workflow without ComfyUI", "host.workflow.cli"),
-    "lab": ("train and publish the lab model", "lab.train.cli"),
-    "demo": ("run the workflows on the lab model and show what came out", "lab.demo"),
+    "run": ("run a workflow without ComfyUI", "commands.run"),
+    "lab": ("train and publish the lab model", "commands.lab"),
+    "demo": ("run the workflows on the lab model and show what came out", "commands.demo"),
     "bench": ("measure methods against known answers", None),
 }
 BENCHES = {
-    "lab": ("how good the lab model and its judge are", "lab.bench.lab"),
-    "localize": ("how well pictures are taken apart", "lab.bench.localize"),
-    "match": ("whether concepts are found again in another picture", "lab.bench.match"),
-    "score": ("whether Score Concepts tells objects apart", "lab.bench.score"),
-    "learn": ("how well learnt tokens redraw what they stand for", "lab.bench.learn"),
-    "erase": ("whether erased concepts are gone and their neighbours are not", "lab.bench.erase"),
-    "ranking": ("learning methods beside one another, and what their papers claim", "lab.bench.ranking"),
-    "all": ("every bench whose figures stand in the docs, one after the other", "lab.bench.everything"),
-    "cost": ("what nodes cost in time and memory beside the plain model", "lab.bench.cost.command"),
+    "lab": ("how good the lab model and its judge are", "bench.lab"),
+    "localize": ("how well pictures are taken apart", "bench.localize"),
+    "match": ("whether concepts are found again in another picture", "bench.match"),
+    "score": ("whether Score Concepts tells objects apart", "bench.score"),
+    "learn": ("how well learnt tokens redraw what they stand for", "bench.learn"),
+    "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erase"),
+    "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),
+    "all": ("every bench whose figures stand in the docs, one after the other", "bench.everything"),
+    "cost": ("what nodes cost in time and memory beside the plain model", "bench.cost.command"),
 }
 
 
@@ -45,13 +45,18 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _fill(parser: argparse.ArgumentParser, module: str, named: bool) -> None:
-    parser.set_defaults(module=module)
+    parser.set_defaults(module=module, run=main)
     if named:
         _load(module).add_arguments(parser)
 
 
 def _load(module: str) -> Any:
-    return importlib.import_module(f".{module}", __package__)
+    try:
+        return importlib.import_module(f".{module}", __package__)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(f"{__package__}."):
+            raise
+        sys.exit(f"this command comes with the repository only, not with the published pack (there is no {error.name})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

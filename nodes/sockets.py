@@ -69,6 +69,12 @@ def picture_of(image: Tensor) -> Tensor:
     return picture.expand(-1, 3, -1, -1).clone()
 
 
+def pictures_under(cls: type[io.ComfyNode], *batches: Tensor) -> dict[str, Any]:
+    """What a node shows as pictures under it: batches (B, H, W, 3) in 0..1, each of its own size."""
+    shown = [ui.PreviewImage(pictures, cls=cls).as_dict() for pictures in batches]
+    return {"images": [picture for each in shown for picture in each["images"]]}
+
+
 def text_under(*lines: str) -> dict[str, Any]:
     """What a node shows as text under it: the lines that are not empty; nothing without any."""
     said = "\n".join(line for line in lines if line)

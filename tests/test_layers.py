@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core"
-FORBIDDEN = ("comfy", "comfy_api", "diffusers", "transformers", "PIL", "host", "nodes", "lab", "bench")
+ROOMS = ("core", "host", "lab", "nodes", "training", "bench", "tools", "commands")
+"""The folders of the pack that hold code, the lowest first. A file imports from its own and from those before it."""
+
+FORBIDDEN = ("comfy", "comfy_api", "diffusers", "transformers", "PIL")
 MOST_FILES = 25
 
 LEVELS = {
@@ -84,8 +87,20 @@ def test_imports_go_down(folder):
     assert upward == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_rooms_below_them(room):
+    above = ROOMS[ROOMS.index(room) + 1 :]
+    upward = [(path.name, name) for path in files_of(ROOT / room) for name in imports_of(path)]
+    assert [found for found in upward if found[1].split(".")[0] in (*above, "__main__")] == []
+
+
+def test_every_folder_of_code_is_a_room():
+    folders = {path.parent.name for path in ROOT.glob("*/*.py")} - {"tests"}
+    assert folders == set(ROOMS)
+
+
 @pytest.mark.parametrize("name", FORBIDDEN)
-def test_core_imports_nothing_of_hosts_and_nothing_above_it(name):
+def test_core_imports_nothing_of_hosts(name):
     for path in files_of(CORE):
         assert not [module for module in imports_of(path) if module.split(".")[0] == name], path
 
@@ -96,7 +111,7 @@ def test_learning_imports_nothing_of_localising():
 
 
 def test_no_folder_is_too_full_to_find_things_in():
-    tops = [ROOT / name for name in ("core", "host", "nodes")]
+    tops = [ROOT / name for name in ROOMS]
     inside = [path for top in tops for path in top.rglob("*") if path.is_dir() and path.name != "__pycache__"]
     for folder in (*tops, *inside):
         assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MOST_FILES, folder

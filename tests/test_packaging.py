@@ -18,7 +18,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-MEMBERS = ("assets", "core", "host", "lab", "locales", "nodes", "subgraphs", "web", "workflows")
+MEMBERS = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")} - {"output", "build"}
 
 
 def ignored():
@@ -37,7 +37,7 @@ def shipped(tmp_path_factory):
     for path in (p for p in ROOT.rglob("*") if p.is_file()):
         name = path.relative_to(ROOT).as_posix()
         hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(ROOT).parts)
-        if name.split("/")[0] in (*MEMBERS, "__init__.py", "__main__.py") and not hidden and not is_ignored(name):
+        if name.split("/")[0] in MEMBERS and not hidden and not is_ignored(name):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, root / name)
     return root
@@ -68,10 +68,12 @@ def test_everything_that_is_left_out_exists():
 
 def test_what_is_shipped_runs_without_what_is_not(shipped):
     code = (
-        "import concept_atelier.__main__ as m, concept_atelier.host.workflow.registry as r, concept_atelier.lab.demo\n"
+        "import concept_atelier.commands.demo, concept_atelier.nodes.headless as r\n"
+        "from concept_atelier.__main__ import build_parser\n"
+        "for command in ('run', 'demo'): build_parser([command]).format_help()\n"
         "from pathlib import Path\n"
         "assert Path(r.__file__).is_relative_to(Path.cwd()), r.__file__\n"
-        "registry = r.default_registry()\n"
+        "registry = r.HEADLESS_NODES\n"
         "from concept_atelier.lab.model.handles import load_handles\n"
         "load_handles()\n"
         "print(len(registry))\n"
@@ -80,7 +82,14 @@ def test_what_is_shipped_runs_without_what_is_not(shipped):
     assert done.returncode == 0 and int(done.stdout) > 12, done.stderr
 
 
-@pytest.mark.parametrize("name", ["tests", "docs", "bench", "lab/train", "lab/bench", "Makefile"])
+@pytest.mark.parametrize("words", [["bench", "lab"], ["lab", "page"]])
+def test_commands_that_are_left_out_say_so(shipped, words):
+    command = [sys.executable, "-m", "concept_atelier", *words]
+    done = subprocess.run(command, cwd=shipped.parent, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("this command comes with the repository only")
+
+
+@pytest.mark.parametrize("name", ["tests", "docs", "bench", "results", "training", "tools", "lab/judge", "Makefile"])
 def test_what_users_do_not_need_is_left_out(shipped, name):
     assert (ROOT / name).exists() and not (shipped / name).exists()
 

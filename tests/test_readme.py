@@ -9,7 +9,8 @@ from PIL import Image
 
 from concept_atelier.host.workflow.overrides import apply_overrides
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.registry import Registry
+from concept_atelier.nodes.headless import HEADLESS_NODES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +62,7 @@ def test_files_that_are_named_are_there(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_workflows_and_inputs_that_are_there(page):
-    registry = default_registry()
+    registry = Registry(HEADLESS_NODES)
     for command in re.findall(r"-m concept_atelier run ([^`\n]+)", page.read_text(encoding="utf-8")):
         file, *arguments = shlex.split(command)
         if not file.startswith("workflows/"):

@@ -26,6 +26,9 @@ PICTURES = ROOT / "workflows" / "input"
 RUNNERS = ("concept_atelier.host.headless.runner", "concept_atelier.host.workflow.runner")
 """Where the runner lives, in the trees that this script has met."""
 
+NODE_LISTS = ("concept_atelier.nodes.headless",)
+"""Where the nodes of a headless run are listed; older runners found them by themselves."""
+
 UNWATCHED = ("load", "unwatched", "save")
 """How ids of nodes begin whose outputs are no results."""
 
@@ -51,10 +54,10 @@ def main() -> int:
 
 def run_all() -> dict[str, str]:
     """Result name to its hash."""
-    run_workflow = find_runner()
+    run_workflow, more = find_runner()
     graph = all_nodes()
     with tempfile.TemporaryDirectory() as folder:
-        result = run_workflow(graph, out=folder, input=PICTURES)
+        result = run_workflow(graph, out=folder, input=PICTURES, **more)
     watched = [key for key in graph if not key.startswith(UNWATCHED)]
     return {key: digest(result.results[key].outputs) for key in watched}
 
@@ -66,15 +69,24 @@ def compare(before: Mapping[str, str], now: Mapping[str, str]) -> int:
     return 1 if changed else 0
 
 
-def find_runner() -> Any:
-    """``run_workflow`` of whichever tree is installed."""
-    for name in RUNNERS:
+def find_runner() -> tuple[Any, dict[str, Any]]:
+    """``run_workflow`` of whichever tree is installed, and what it has to be given there."""
+    runner = _import_first(RUNNERS)
+    if runner is None:
+        raise ModuleNotFoundError(f"found no runner: looked for {', '.join(RUNNERS)}")
+    named = _import_first(NODE_LISTS)
+    return runner.run_workflow, {} if named is None else {"nodes": named.HEADLESS_NODES}
+
+
+def _import_first(names: Iterable[str]) -> Any:
+    """The first of the modules that is there, or None."""
+    for name in names:
         try:
-            return importlib.import_module(name).run_workflow
+            return importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not name.startswith(error.name):
                 raise
-    raise ModuleNotFoundError(f"found no runner: looked for {', '.join(RUNNERS)}")
+    return None
 
 
 def all_nodes() -> Graph:

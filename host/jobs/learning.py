@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 from ...core import settings
 from ...core.backbone import Backbone
-from ...core.learn.engine.settings import LearnSettings, OnStep
+from ...core.learn.engine.settings import LearnSettings
 from ...core.learn.registry import METHODS
 from ...core.messages import listed, shown
 from ...core.types import ConceptTokens
@@ -16,22 +16,30 @@ from ..shared.progress import start_progress
 from .token_previews import MOST, captioned, draw_tokens
 
 
-def reporter(
-    backbone: Backbone, template: str, size: tuple[int, int], preview_every: int, node_id: str | None
-) -> OnStep:
-    """A callback that shows every step, draws the tokens every so many (0: never) and stops a cancelled run."""
-    progress = start_progress(node_id)
+class TrainingReporter:
+    """A callback that shows every step, draws the tokens every so many (0: never) and stops a cancelled run.
 
-    def report(step: int, total: int, loss: float, tokens: ConceptTokens) -> None:
-        due = preview_every > 0 and (step % preview_every == 0 or step == total)
-        progress(step, total, preview_of(step, total, tokens) if due else None)
+    Attributes:
+        preview: the last picture that was drawn, None before the first.
+    """
 
-    def preview_of(step: int, total: int, tokens: ConceptTokens) -> Image:
+    def __init__(
+        self, backbone: Backbone, template: str, size: tuple[int, int], preview_every: int, node_id: str | None
+    ) -> None:
+        self.preview: Image | None = None
+        self._backbone, self._template, self._size, self._every = backbone, template, size, preview_every
+        self._progress = start_progress(node_id)
+
+    def __call__(self, step: int, total: int, loss: float, tokens: ConceptTokens) -> None:
+        due = self._every > 0 and (step % self._every == 0 or step == total)
+        if due:
+            self.preview = self._draw(step, total, tokens)
+        self._progress(step, total, self.preview if due else None)
+
+    def _draw(self, step: int, total: int, tokens: ConceptTokens) -> Image:
         with torch.no_grad():
-            row = draw_tokens(backbone, tokens, template, size)
+            row = draw_tokens(self._backbone, tokens, self._template, self._size)
         return captioned(row, tokens.names[:MOST], f"step {step} of {total}")
-
-    return report
 
 
 UNSET: Mapping[str, Any] = {

@@ -16,9 +16,11 @@ from ..files.folders import picture_names
 from ..files.json_files import BadJsonError, read_json
 from ..files.names import distinct, made_safe, name_verdict
 from ..files.saving import save_json, set_aside
+from ..schema.standin.node import ComfyNode
 from .fan_out import ENGINES
 from .graph import WorkflowError
 from .runner import NodeFailedError, check_workflow, picture_folders, run_workflow
+from .stock import STOCK_NODES
 
 log = logging.getLogger("concept_atelier.host")
 
@@ -41,6 +43,7 @@ class FolderRun:
         overrides: as in :func:`~concept_atelier.host.workflow.runner.run_workflow`.
         input: folder with the workflow's other pictures; None looks where a single run looks.
         prompt_seed: as in :func:`~concept_atelier.host.workflow.runner.run_workflow`, the same for every picture.
+        nodes: as in :func:`~concept_atelier.host.workflow.runner.run_workflow`.
     """
 
     workflow: Path
@@ -50,6 +53,7 @@ class FolderRun:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     input: Path | None = None
     prompt_seed: int = 0
+    nodes: Sequence[type[ComfyNode]] = STOCK_NODES
 
     def pictures(self) -> list[str]:
         """Names of the pictures. Raises ``FileNotFoundError`` when there are none."""
@@ -151,6 +155,7 @@ def check_job(job: FolderRun, names: Sequence[str]) -> tuple[str, ...]:
                 job.with_picture(name),
                 job.results_of(name),
                 input=job.inputs(),
+                nodes=job.nodes,
                 prompt_seed=job.prompt_seed,
             )
         except WorkflowError as error:
@@ -193,7 +198,12 @@ def _run_picture(job: FolderRun, names: list[str], number: int) -> PictureRun:
     name, results = names[number], job.results_of(names[number])
     try:
         result = run_workflow(
-            job.workflow, job.with_picture(name), results, input=job.inputs(), prompt_seed=job.prompt_seed
+            job.workflow,
+            job.with_picture(name),
+            results,
+            input=job.inputs(),
+            nodes=job.nodes,
+            prompt_seed=job.prompt_seed,
         )
         files = tuple(str(path) for path in result.files)
         save_json(results / RECORD, {"digest": job.digest(name), "files": list(files)})

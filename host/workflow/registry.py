@@ -40,11 +40,3 @@ class Registry(Mapping[str, type[ComfyNode]]):
     def input(self, name: str, input_id: str) -> Input | None:
         """An input of a node class, or None where it has none of that name."""
         return next((entry for entry in self._schemas[name].inputs if entry.id == input_id), None)
-
-
-def default_registry() -> Registry:
-    """This pack's nodes and the stock nodes, with combos that list the folders in force."""
-    from ...nodes import NODES
-    from .stock import STOCK_NODES
-
-    return Registry([*NODES, *STOCK_NODES])

@@ -1,6 +1,6 @@
 """Running workflows without ComfyUI."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.messages import listed
 from ..files import folders, saving
-from ..schema.standin.node import Hidden
+from ..schema.standin.node import ComfyNode, Hidden
 from ..shared import progress
 from ..shared.interrupts import on_stop, stop_here
 from .checking import check, ignored_inputs, left_out
@@ -18,7 +18,8 @@ from .overrides import apply_overrides
 from .page_texts import resolve_texts
 from .passing import without_passing
 from .reading import Workflow, load_workflow
-from .registry import Registry, default_registry
+from .registry import Registry
+from .stock import STOCK_NODES
 from .terminal import Quiet, Reporter
 
 
@@ -79,7 +80,7 @@ def run_workflow(
     out: Path | str = "output",
     *,
     input: Path | str | Sequence[Path] | None = None,
-    registry: Registry | None = None,
+    nodes: Iterable[type[ComfyNode]] = STOCK_NODES,
     cache: Cache | None = None,
     reporter: Reporter | None = None,
     prompt_seed: int = 0,
@@ -91,7 +92,7 @@ def run_workflow(
         overrides: ``NODE.INPUT`` (id, title or class name) to a value.
         out: folder for results; previews go to ``temp``, models to ``models`` in it.
         input: folder with pictures, or several, the first that has one wins; default :func:`picture_folders`.
-        registry: node classes; default this pack's and the stock ones.
+        nodes: classes that the workflow may name, ``nodes.headless.HEADLESS_NODES`` for all; default the stock ones.
         cache: results to reuse from earlier runs with the same dictionary.
         reporter: told of progress; default nobody.
         prompt_seed: which alternatives of ``{one|other}`` the prompts of a UI workflow take.
@@ -105,7 +106,7 @@ def run_workflow(
     with ExitStack() as stack:
         stack.enter_context(saving.run())
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
-        registry = registry or default_registry()
+        registry = Registry(nodes)  # now: combos list the folders in force
         checked, notes = _checked(workflow, overrides or {}, registry, prompt_seed)
         result = RunResult(checked, warnings=notes)
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step, note=reporter.note)))
@@ -123,6 +124,7 @@ def check_workflow(
     out: Path | str = "output",
     *,
     input: Path | str | Sequence[Path] | None = None,
+    nodes: Iterable[type[ComfyNode]] = STOCK_NODES,
     prompt_seed: int = 0,
 ) -> tuple[str, ...]:
     """Check a workflow as :func:`run_workflow` does, without running it; returns what is odd but harmless.
@@ -132,7 +134,7 @@ def check_workflow(
     """
     workflow = load_workflow(source)
     with folders.use(_folders_for(workflow, out, input)):
-        return _checked(workflow, overrides or {}, default_registry(), prompt_seed)[1]
+        return _checked(workflow, overrides or {}, Registry(nodes), prompt_seed)[1]
 
 
 def _checked(

@@ -35,7 +35,8 @@ class CaptureAttention(io.ComfyNode):
                     min=1,
                     max=256,
                     advanced=True,
-                    tooltip="Leave out layers with fewer cells than this along a side. Very coarse maps only blur.",
+                    tooltip="Leave out layers with fewer cells than this along a side. Very coarse maps are only "
+                    "blurry.",
                 ),
                 io.Int.Input(
                     "greatest_grid",

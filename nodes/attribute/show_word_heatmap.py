@@ -61,10 +61,10 @@ class ShowWordHeatmap(io.ComfyNode):
                     "per_cell",
                     default=True,
                     advanced=True,
-                    tooltip="Divide by the attention that all words of the prompt receive at a cell, which "
-                    "leaves out the start and end tokens.",
+                    tooltip="Divide each cell by the attention that all words of the prompt receive there. "
+                    "This leaves out the start and end tokens.",
                 ),
-                io.Image.Input("image", optional=True, tooltip="The decoded picture, shown below the maps."),
+                io.Image.Input("image", optional=True, tooltip="The decoded picture, over which the maps are drawn."),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompt uses."),
                 io.Conditioning.Input(
                     "conditioning",

@@ -44,7 +44,7 @@ class ScoreConcepts(io.ComfyNode):
             description=(
                 "Draws each token alone and all tokens together, and scores the pictures by the "
                 "evaluation of ConceptExpress. SIM^I: similarity to the concept. ACC^1, ACC^3: whether "
-                "the own concept is the most similar of all, or among the three most similar. SIM^C: "
+                "the right concept is the most similar of all, or among the three most similar. SIM^C: "
                 "similarity of the joint pictures to the whole source picture. 1 is best. Compare "
                 "methods only with the same CLIP_VISION."
             ),
@@ -179,7 +179,7 @@ def _advanced_inputs() -> list[io.Input]:
             options=list(CLASSIFY),
             default=CLASSIFY[0],
             advanced=True,
-            tooltip="What ACC^1 and ACC^3 count: the share of single pictures, or whether their mean is right.",
+            tooltip="What ACC^1 and ACC^3 judge: each picture by itself, or the mean of the pictures of a concept.",
         ),
         io.Int.Input(
             "batch",

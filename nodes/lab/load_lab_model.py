@@ -17,8 +17,8 @@ class LoadLabModel(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Loads the small Stable Diffusion that ships with the pack. It was trained from scratch "
-                "on scenes of icons, 128x128 pixels, and needs no download. Its world has exact "
-                "answers, so every workflow can be tried on it within minutes."
+                "on scenes of icons, 128x128 pixels, and needs no download. Every workflow runs on it "
+                "within minutes."
             ),
             search_aliases=["checkpoint", "demo model", "tiny model"],
             inputs=[],

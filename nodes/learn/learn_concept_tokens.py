@@ -7,10 +7,11 @@ from torch import Tensor
 from ...core import types
 from ...core.learn.registry import METHODS
 from ...host.adapters import at_work, backbone_of, with_adapter
+from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
-from ...host.jobs.learning import UNSET, parse_words, preset_names, reporter, settings_of
+from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
 from ...host.pictures.drawing import plot_curve
-from ...host.schema import io, ui
+from ...host.schema import io
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
@@ -20,6 +21,7 @@ from ..sockets import (
     first_only,
     model_inputs,
     picture_of,
+    pictures_under,
     preset_input,
     reads,
     seed_input,
@@ -94,7 +96,9 @@ class LearnConceptTokens(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
-        report = reporter(backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id)
+        report = TrainingReporter(
+            backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id
+        )
         words = parse_words(start_words, concepts.names)
         classes = parse_words(class_words, concepts.names, "class words")
         with at_work(backbone):
@@ -113,7 +117,8 @@ class LearnConceptTokens(io.ComfyNode):
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         aside = tokens.metadata.get("set_aside", "")
         why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
-        shown = ui.PreviewImage(plot, cls=cls).as_dict() | text_under(why, first_only(image=image))
+        drawn = [] if report.preview is None else [from_pil(report.preview)[0][None]]
+        shown = pictures_under(cls, *drawn, plot) | text_under(why, first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
 
@@ -159,7 +164,8 @@ def _method_inputs() -> list[Any]:
             "flip",
             UNSET["flip"],
             1.0,
-            "Share of steps on the mirrored picture. Use 0 for lettering and other things that must not be mirrored.",
+            "Share of the steps that use the mirrored picture. Use 0 for lettering and other things that must not be "
+            "mirrored.",
             step=0.05,
             advanced=True,
         ),
@@ -194,7 +200,7 @@ def _word_inputs() -> list[Any]:
             "template",
             default=UNSET["template"],
             advanced=True,
-            tooltip="Training sentence; {} is where concepts go. Empty takes that of the preset.",
+            tooltip="Training sentence; {} is where concepts go. Empty uses the preset's sentence.",
         ),
     ]
 
@@ -208,8 +214,8 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Draw the tokens so far after every this many steps, which costs a few passes each time. 0 "
-            "draws none.",
+            tooltip="Number of steps between two previews. Each preview draws the tokens learnt so far, which takes a "
+            "few model passes. 0 draws none.",
             **reads(off=0),
         ),
         io.Int.Input(
@@ -218,9 +224,8 @@ def _progress_inputs() -> list[Any]:
             min=0,
             max=1000,
             advanced=True,
-            tooltip="Save the state of the training after every this many updates. A cancelled training then "
-            "continues from there when it is run again with the same inputs, seed included. 0 saves "
-            "nothing.",
+            tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
+            "inputs and the same seed continues from the last saved state. 0 saves nothing.",
             **reads(off=0),
         ),
     ]

@@ -25,7 +25,7 @@ class ConceptsFromMasks(io.ComfyNode):
             category=f"{CATEGORY}/localize",
             description=(
                 "Makes one concept from each mask that you have. Masks of another size are stretched to "
-                "the picture, and where masks overlap the smallest wins. The node shows the picture to "
+                "the picture, and where masks overlap, the smallest wins. The node shows the picture to "
                 "the model to find where the attention of each concept should lie."
             ),
             search_aliases=["masks to concepts", "supervised concepts"],

@@ -33,8 +33,8 @@ class EditConcepts(io.ComfyNode):
                 "background. The node applies its inputs in their order, and an empty input changes "
                 "nothing. After a run you can click the regions: a click drops a region or takes it "
                 "back, a double click renames it, and clicks with shift select several regions to "
-                "merge. Your choices are written into the inputs. All names in the inputs are those of "
-                "the incoming concepts, dropped ones included."
+                "merge. Your choices are written into the inputs. In every input, use the names "
+                "that the concepts come in with."
             ),
             search_aliases=["merge masks", "rename concepts", "remove concept", "pick regions"],
             is_output_node=True,
@@ -61,8 +61,8 @@ class EditConcepts(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The picture of the concepts. It is shown below the regions, and masks are drawn "
-                    "along its edges.",
+                    tooltip="The picture that the concepts were found in. It is shown behind the regions, "
+                    "and the masks follow its edges.",
                 ),
             ],
             outputs=[

@@ -127,7 +127,7 @@ def _piece_inputs() -> list[Any]:
             "min_clusters",
             0,
             200,
-            "Least number of pieces that the picture is first cut into. More pieces keep small things "
+            "Smallest number of pieces into which the picture is first cut. More pieces keep small things "
             "apart; fewer pieces merge them early.",
             advanced=True,
         ),
@@ -136,7 +136,7 @@ def _piece_inputs() -> list[Any]:
             "saliency_threshold",
             UNSET,
             4.0,
-            "Pieces with less than this many times the mean saliency count as background. 0 keeps all pieces.",
+            "Pieces whose saliency is below this multiple of the mean count as background. 0 keeps all pieces.",
             step=0.05,
             advanced=True,
         ),
@@ -198,8 +198,8 @@ def _outline_inputs() -> list[Any]:
             "neighbour_reach",
             UNSET,
             4.0,
-            "Distance, in cells of the grid, over which attention is smoothed among neighbours of "
-            "similar colour before it is clustered. 0 turns this off.",
+            "Before it is clustered, attention is smoothed among neighbours of similar colour within this "
+            "distance, in cells of the grid. 0 turns this off.",
             step=0.1,
             advanced=True,
         ),

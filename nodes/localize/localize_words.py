@@ -62,7 +62,7 @@ class LocalizeWords(io.ComfyNode):
                     "margin",
                     UNSET,
                     0.99,
-                    "Lead over every other word, from 0 to 1, that a word needs in a cell. Larger "
+                    "How far, from 0 to 1, a word must lead over every other word in a cell. Larger "
                     "values give smaller masks.",
                     step=0.01,
                 ),
@@ -70,7 +70,7 @@ class LocalizeWords(io.ComfyNode):
                     "fill",
                     default=False,
                     advanced=True,
-                    tooltip="Give a cell in which no word has that lead to the word with the highest value.",
+                    tooltip="Where no word leads by that margin, the word with the highest value takes the cell.",
                 ),
                 seed_input("Random seed for the noise that is added to the picture."),
             ],

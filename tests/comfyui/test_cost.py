@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def native(pack):
-    return pack("lab.bench.cost.native")
+    return pack("bench.cost.native")
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_the_large_model_is_what_the_stock_loader_calls_sd15(pack):
     import comfy.supported_models
 
     sizes, keys = {}, {}
-    for prefix, module in pack("lab.bench.cost.sd15").skeletons().items():
+    for prefix, module in pack("bench.cost.sd15").skeletons().items():
         sizes[prefix] = sum(weight.numel() for weight in module.parameters())
         keys |= {prefix + name: weight for name, weight in module.state_dict().items()}
     assert [round(size / 1e6, 2) for size in sizes.values()] == [859.52, 83.65, 123.65]
@@ -52,7 +52,7 @@ def test_plain_copies_share_memory_and_leave_the_model_alone(native, ground):
 
 
 def test_capture_is_measured_within_its_memory_aim(pack, ground):
-    figures, shape = pack("lab.bench.cost.figures"), pack("lab.bench.cost.ground").SHAPES["lab"]
+    figures, shape = pack("bench.cost.figures"), pack("bench.cost.ground").SHAPES["lab"]
     with torch.inference_mode():
         found = figures.capture_cost(ground, shape, figures.Asked(repetitions=1, steps=2))
     assert 0 < found["kept_mb"] <= found["more_mb"] + 0.1 < 64 and found["ratio"] > 0
@@ -60,7 +60,7 @@ def test_capture_is_measured_within_its_memory_aim(pack, ground):
 
 @pytest.mark.parametrize("figure", ["listening", "localize", "learn", "erase"])
 def test_every_figure_is_measured(pack, ground, figure):
-    figures, shape = pack("lab.bench.cost.figures"), pack("lab.bench.cost.ground").SHAPES["lab"]
+    figures, shape = pack("bench.cost.figures"), pack("bench.cost.ground").SHAPES["lab"]
     asked = figures.Asked(repetitions=1, concepts=1, preserved=2)
     with torch.inference_mode():
         found = figures.FIGURES[figure](ground, shape, asked)

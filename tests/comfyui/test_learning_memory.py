@@ -75,7 +75,7 @@ def test_nothing_that_learning_made_outlives_it(train, ending):
 
 @pytest.mark.parametrize("ending", ["finished", "cancelled"])
 def test_every_block_of_memory_is_given_back(pack, train, ending):
-    memory_of = pack("lab.bench.cost.meters").memory_of
+    memory_of = pack("bench.cost.meters").memory_of
     train(ending)
 
     def job():

@@ -2,8 +2,8 @@
 
 import pytest
 
+from concept_atelier.commands.run import split_override
 from concept_atelier.host.workflow.checking import check, execution_order, ignored_inputs
-from concept_atelier.host.workflow.cli import split_override
 from concept_atelier.host.workflow.graph import WorkflowError, read_api
 from concept_atelier.host.workflow.overrides import apply_overrides
 

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from concept_atelier.host.workflow.registry import default_registry
-from concept_atelier.lab import build_locales
-from concept_atelier.lab.build_locales import known_hashes, renewed
-from concept_atelier.lab.locales import (
+from concept_atelier.host.workflow.registry import Registry
+from concept_atelier.nodes import NODES
+from concept_atelier.nodes.headless import HEADLESS_NODES
+from concept_atelier.tools import build_locales
+from concept_atelier.tools.build_locales import known_hashes, renewed
+from concept_atelier.tools.locales import (
     FOLDER,
     OWN_TYPES,
     SOURCE,
@@ -23,7 +25,6 @@ from concept_atelier.lab.locales import (
     texts,
     unescape,
 )
-from concept_atelier.nodes import NODES
 
 ENGLISH = node_words()
 
@@ -37,7 +38,7 @@ def leaves(words):
 
 def test_english_is_what_the_nodes_say_today():
     stale = [n for n, text in build_locales.files().items() if (FOLDER / SOURCE / n).read_text("utf-8") != text]
-    assert not stale, "run python -m concept_atelier.lab.build_locales"
+    assert not stale, "run python -m concept_atelier.tools.build_locales"
 
 
 def test_english_has_the_names_of_the_schemas():
@@ -84,7 +85,7 @@ def test_no_translation_is_stale(language):
 
 @every_language
 def test_every_translation_is_recorded(language):
-    assert known_hashes(language) == hashes_now(language), "run python -m concept_atelier.lab.build_locales"
+    assert known_hashes(language) == hashes_now(language), "run python -m concept_atelier.tools.build_locales"
 
 
 def test_a_text_is_stale_from_a_change_of_its_english_to_a_change_of_its_translation():
@@ -134,7 +135,7 @@ def test_escaping_can_be_undone():
 
 
 def test_our_socket_types_are_those_the_nodes_have():
-    registry = default_registry()
+    registry = Registry(HEADLESS_NODES)
     stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "CLIP_VISION", "*"}
     stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
     used = {

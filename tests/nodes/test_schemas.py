@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from concept_atelier.host.schema import io
-from concept_atelier.lab.locales import OWN_TYPES
 from concept_atelier.nodes import NODES
 from concept_atelier.nodes.sockets import CATEGORY, READS
+from concept_atelier.tools.locales import OWN_TYPES
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score"}
 # The maker's own name for it in the issue: what comes out stands first.

@@ -8,9 +8,10 @@ import torch
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.checking import check
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.registry import Registry
 from concept_atelier.host.workflow.runner import run_workflow
-from concept_atelier.lab import build_subgraphs, build_workflows
+from concept_atelier.nodes.headless import HEADLESS_NODES
+from concept_atelier.tools import build_subgraphs, build_workflows
 
 FOLDER = build_subgraphs.FOLDER
 PICTURES = build_workflows.FOLDER / "input"
@@ -48,7 +49,7 @@ def test_there_are_no_other_files():
 @every_blueprint
 def test_the_file_is_what_the_builder_writes_today(name):
     text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert build_subgraphs.BLUEPRINTS[name]() == text, "run python -m concept_atelier.lab.build_subgraphs"
+    assert build_subgraphs.BLUEPRINTS[name]() == text, "run python -m concept_atelier.tools.build_subgraphs"
 
 
 @every_blueprint
@@ -95,14 +96,16 @@ def test_sockets_of_take_picture_apart():
 
 def test_placed_in_a_workflow_it_is_sound():
     with folders.use(folders.headless(FOLDER, (PICTURES,))):
-        registry = default_registry()
+        registry = Registry(HEADLESS_NODES)
         graph = check(load_workflow(placed(data_of("Take picture apart"))).graph(registry), registry)
     kinds = [node.class_type for node in graph.values()]
     assert "ConceptAtelierLocalizeConcepts" in kinds and "ConceptAtelierEditConcepts" in kinds
 
 
 def test_it_finds_what_its_nodes_find(tmp_path):
-    result = run_workflow(placed(data_of("Take picture apart")), {}, tmp_path / "one", input=PICTURES)
+    result = run_workflow(
+        placed(data_of("Take picture apart")), {}, tmp_path / "one", input=PICTURES, nodes=HEADLESS_NODES
+    )
     apart = {
         "1": {"class_type": "ConceptAtelierLoadLabModel", "inputs": {}},
         "2": {"class_type": "LoadImage", "inputs": {"image": "two_things.png"}},
@@ -112,10 +115,10 @@ def test_it_finds_what_its_nodes_find(tmp_path):
         },
     }
     with folders.use(folders.headless(tmp_path, (PICTURES,))):
-        schema = default_registry().schema("ConceptAtelierLocalizeConcepts")
+        schema = Registry(HEADLESS_NODES).schema("ConceptAtelierLocalizeConcepts")
     widgets = {entry.id: entry.as_dict()["default"] for entry in schema.inputs if "default" in entry.as_dict()}
     apart["3"]["inputs"] |= widgets
-    alone = run_workflow(apart, {}, tmp_path / "two", input=PICTURES).output("3")
+    alone = run_workflow(apart, {}, tmp_path / "two", input=PICTURES, nodes=HEADLESS_NODES).output("3")
     found = result.output("ConceptAtelierLocalizeConcepts")
     assert found.names == alone.names and torch.equal(found.masks, alone.masks)
     assert result.files_of("4")

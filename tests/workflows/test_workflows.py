@@ -13,13 +13,14 @@ from concept_atelier.host.workflow.execution import NodeFailedError
 from concept_atelier.host.workflow.graph import GraphNode, WorkflowError
 from concept_atelier.host.workflow.page_nodes import VIRTUAL
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.registry import Registry
 from concept_atelier.host.workflow.runner import run_workflow
 from concept_atelier.host.workflow.ui_format import is_ui_format
-from concept_atelier.lab import build_workflows
-from concept_atelier.lab.foreign import drawing_registry
-from concept_atelier.lab.layout import TITLE
-from concept_atelier.lab.workflow_variants import CHECKPOINT
+from concept_atelier.nodes.headless import HEADLESS_NODES
+from concept_atelier.tools import build_workflows
+from concept_atelier.tools.workflow.foreign import drawing_registry
+from concept_atelier.tools.workflow.layout import TITLE
+from concept_atelier.tools.workflow.variants import CHECKPOINT
 
 FOLDER = build_workflows.FOLDER
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -31,8 +32,8 @@ PREFIX = "ConceptAtelier"
 PICTURES = {
     "See where words land": {"words_pictures": 1, "words_heatmaps": 3},
     "Erase a concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
-    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "second", "new_scene")},
-    "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "second", "together")},
+    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "new_scene")},
+    "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -95,7 +96,7 @@ def is_inside(box, other):
 @pytest.fixture
 def registry(tmp_path):
     with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
-        yield default_registry()
+        yield Registry(HEADLESS_NODES)
 
 
 def small(name, registry):
@@ -118,8 +119,8 @@ def walked(tmp_path_factory):
         if name not in done:
             out = tmp_path_factory.mktemp(name)
             with folders.use(folders.headless(out, (FOLDER / "input",))):
-                overrides = small(name, default_registry())
-            done[name] = run_workflow(FOLDER / f"{name}.json", overrides, out), out
+                overrides = small(name, Registry(HEADLESS_NODES))
+            done[name] = run_workflow(FOLDER / f"{name}.json", overrides, out, nodes=HEADLESS_NODES), out
         return done[name]
 
     return walk
@@ -137,7 +138,7 @@ def test_every_workflow_has_its_twin():
 @every_file
 def test_the_file_is_what_the_builder_writes_today(name):
     assert build_workflows.workflow(name) == (FOLDER / f"{name}.json").read_text(encoding="utf-8"), (
-        "rebuild with: python -m concept_atelier.lab.build_workflows"
+        "rebuild with: python -m concept_atelier.tools.build_workflows"
     )
 
 
@@ -197,9 +198,9 @@ def test_what_leaves_a_block_was_made_in_it(name):
         assert not [link for link in definition["links"] if link["origin_id"] < 0 and link["target_id"] < 0]
 
 
-SCREEN, FILL, LETTERS, LEAST_LETTERS = (1440, 900), 0.75, 14, 8
-"""A laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that below
-which the classic view leaves them out."""
+SCREEN, FILL, LETTERS, LEAST_LETTERS = (1366, 768), 0.75, 14, 8
+"""A small laptop's; how much of it the page fills when it fits a graph into the view; the size of titles, and that
+below which the classic view leaves them out."""
 
 
 @every_file
@@ -346,8 +347,8 @@ def test_the_tokens_that_were_saved_are_those_that_were_learnt(walked):
 def test_the_same_run_again_draws_the_same_pictures(walked, tmp_path):
     first, out = walked("See where words land")
     with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
-        overrides = small("See where words land", default_registry())
-    run_workflow(FOLDER / "See where words land.json", overrides, tmp_path)
+        overrides = small("See where words land", Registry(HEADLESS_NODES))
+    run_workflow(FOLDER / "See where words land.json", overrides, tmp_path, nodes=HEADLESS_NODES)
     for path in out.glob("*.png"):
         with Image.open(path) as one, Image.open(tmp_path / path.name) as two:
             assert one.tobytes() == two.tobytes()
@@ -395,17 +396,17 @@ def test_a_damaged_workflow_is_refused_before_anything_runs(tmp_path, damage, me
     path = tmp_path / "damaged.json"
     path.write_text(json.dumps(data))
     with pytest.raises(WorkflowError) as caught:
-        run_workflow(path, {}, tmp_path / "out", input=FOLDER / "input")
+        run_workflow(path, {}, tmp_path / "out", input=FOLDER / "input", nodes=HEADLESS_NODES)
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_more_marks_than_tokens_name_the_node_and_keep_what_was_done(tmp_path):
     with folders.use(folders.headless(tmp_path, (FOLDER / "input",))):
-        overrides = small("Take a picture apart", default_registry())
+        overrides = small("Take a picture apart", Registry(HEADLESS_NODES))
     overrides["Prompt: first thing.text"] = "a photo of <7>"
     with pytest.raises(NodeFailedError, match="Prompt: first thing.*names <7>, but the tokens are: <1>, <2>"):
-        run_workflow(FOLDER / "Take a picture apart.json", overrides, tmp_path)
+        run_workflow(FOLDER / "Take a picture apart.json", overrides, tmp_path, nodes=HEADLESS_NODES)
     left = sorted(path.name for path in Path(tmp_path).rglob("*.safetensors"))
     assert left == ["1.safetensors", "2.safetensors"]
     assert not list(tmp_path.rglob(".*"))
@@ -423,7 +424,7 @@ def test_a_bypassed_erasure_draws_what_the_stock_model_draws(tmp_path):
         if node["type"] in ("KSampler", "EmptyLatentImage"):
             node["widgets_values"][2] = 2 if node["type"] == "KSampler" else 1
     path.write_text(json.dumps(data))
-    result = run_workflow(path, {}, tmp_path / "out")
+    result = run_workflow(path, {}, tmp_path / "out", nodes=HEADLESS_NODES)
     (before,), (after,) = (result.files_of(f"Save: cat {when}") for when in ("before", "after"))
     assert result.files == (before, after)
     with Image.open(before) as one, Image.open(after) as two:
@@ -452,7 +453,7 @@ def kinds_of_pictures():
 @pytest.mark.parametrize("mode", kinds_of_pictures())
 def test_picture_files_of_every_kind_are_taken_apart(tmp_path, cache, mode):
     kinds_of_pictures()[mode].save(tmp_path / "it.png")
-    result = run_workflow(localizing("it.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+    result = run_workflow(localizing("it.png"), {}, tmp_path / "out", input=tmp_path, cache=cache, nodes=HEADLESS_NODES)
     found = result.output("ConceptAtelierLocalizeConcepts")
     assert len(found) >= 1 and found.picture_size == kinds_of_pictures()[mode].size[::-1]
 
@@ -460,14 +461,14 @@ def test_picture_files_of_every_kind_are_taken_apart(tmp_path, cache, mode):
 def test_a_picture_of_one_pixel_names_the_node_and_leaves_nothing(tmp_path, cache):
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     with pytest.raises(NodeFailedError, match="ConceptAtelierLocalizeConcepts.* failed: ValueError: .*at least 8"):
-        run_workflow(localizing("dot.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+        run_workflow(localizing("dot.png"), {}, tmp_path / "out", input=tmp_path, cache=cache, nodes=HEADLESS_NODES)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_a_text_file_is_no_picture(tmp_path, cache):
     (tmp_path / "notes.png").write_text("not a picture")
     with pytest.raises(NodeFailedError, match="notes.png cannot be read as a picture"):
-        run_workflow(localizing("notes.png"), {}, tmp_path / "out", input=tmp_path, cache=cache)
+        run_workflow(localizing("notes.png"), {}, tmp_path / "out", input=tmp_path, cache=cache, nodes=HEADLESS_NODES)
 
 
 def localizing(picture):

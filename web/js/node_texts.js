@@ -26,7 +26,7 @@ const STYLE = {
 };
 const LINE = 17;
 const LETTER = 6.2;
-const MOST_LINES = 7;
+const MOST_LINES = 5;
 
 const nodes = new Set();
 

@@ -12,9 +12,12 @@ export function chain(object, name, after) {
   };
 }
 
-/** What the page still knows of a node's last run, undefined where there is nothing. */
-export function outputsOf(node) {
+/** What the page calls a node by: its id, after that of the subgraph that it is in. */
+export function locatorOf(node) {
   const { graph, id } = node;
   const outer = !graph || graph === (app.rootGraph ?? app.graph);
-  return app.nodeOutputs?.[outer ? String(id) : `${graph.id}:${id}`];
+  return outer ? String(id) : `${graph.id}:${id}`;
 }
+
+/** What the page still knows of a node's last run, undefined where there is nothing. */
+export const outputsOf = (node) => app.nodeOutputs?.[locatorOf(node)];

@@ -209,7 +209,8 @@ def _found(trainee: Trainee, latent: Tensor, settings: AttenCraftSettings) -> Wo
 METHOD = Method(
     name="attencraft",
     title="AttenCraft",
-    help="Learns tokens and a change of how text is read, with masks that the model's attention refreshes meanwhile.",
+    help="Learns tokens and a change of how the model reads text, with masks that are renewed from the model's "
+    "attention during training.",
     presets={
         "paper": AttenCraftSettings(steps=500, rate=1e-4, adapter_rate=1e-4, flip=0.0, attention_weight=1.0, prior=200),
         "lab": AttenCraftSettings(

@@ -109,8 +109,8 @@ def _with_background(task: Task[BreakASceneSettings]) -> Task[BreakASceneSetting
 METHOD = Method(
     name="break_a_scene",
     title="Break-A-Scene",
-    help="Learns tokens first and then a change of the model with them, each concept inside its mask, in all "
-    "combinations.",
+    help="Learns the tokens first, then the tokens together with a change of the model. Each concept is learnt inside "
+    "its mask, in all combinations with the others.",
     presets={
         "paper": BreakASceneSettings(steps=800, layers="all", prior=100),
         "lab": BreakASceneSettings(

@@ -210,7 +210,7 @@ _FAITHFUL = ConceptExpressSettings(
 METHOD = Method(
     name="conceptexpress",
     title="ConceptExpress",
-    help="Learns a token per concept by denoising inside its mask, with its attention on its own place.",
+    help="Learns a token for each concept by denoising inside its mask, and keeps its attention in its own place.",
     presets={
         "paper": ConceptExpressSettings(),
         "faithful": _FAITHFUL,

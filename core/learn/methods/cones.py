@@ -202,8 +202,7 @@ def _share(steps: int, rounds: int, number: int) -> int:
 METHOD = Method(
     name="cones",
     title="ConES",
-    help="Searches the encoded text itself for each concept, without the text encoder, and fits a token to the result, "
-    "in turns.",
+    help="Takes turns: changes the encoded text of each concept directly, then fits a token to the result.",
     presets={
         "paper": ConesSettings(),
         "lab": ConesSettings(steps=100, rate=5e-2, fit_steps=150, rounds=10),

@@ -127,7 +127,8 @@ def _prior_texts(words: Sequence[str], template: str) -> list[str]:
 METHOD = Method(
     name="disendiff",
     title="DisenDiff",
-    help="Learns a token before the class word of each concept, and a change of how text is read; uses no masks.",
+    help="Learns a token that stands before the class word of each concept, and a change of how the model reads text. "
+    "It uses no masks.",
     presets={
         "paper": DisenDiffSettings(
             steps=250, rate=8e-5, adapter_rate=8e-5, template="photo of a {}", prior=200, parts=4

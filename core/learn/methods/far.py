@@ -243,8 +243,8 @@ def _preset_for(latent: Tensor) -> str:
 METHOD = Method(
     name="far",
     title="FaR",
-    help="Learns tokens and a change of how text is read from new pictures, composed of the concepts and of things of "
-    "their kind that the model draws.",
+    help="Composes new pictures of the concepts and of similar things that the model draws, and learns tokens and a "
+    "change of how the model reads text from them.",
     presets={
         "paper": FarSettings(steps=1000, adapter_rate=1e-5, prior=200),
         "lab": FarSettings(

@@ -18,7 +18,8 @@ def _find(task: LocalizeTask[LocalizeSettings]) -> Concepts:
 METHOD = Localizer(
     name="conceptexpress",
     title="ConceptExpress",
-    help="Clusters self-attention, drops the background and merges parts that belong together, without a number given.",
+    help="Clusters self-attention, drops the background and merges parts that belong together, without being told how "
+    "many there are.",
     presets={"paper": PAPER, "small_grid": SMALL_GRID},
     find=_find,
 )

@@ -19,7 +19,7 @@ def _find(task: LocalizeTask[LocalizeSettings]) -> Concepts:
 METHOD = Localizer(
     name="diffseg",
     title="DiffSeg",
-    help="Merges rows of self-attention that say nearly the same, which cuts the whole picture into segments.",
+    help="Merges rows of self-attention that are nearly alike, which cuts the whole picture into segments.",
     presets={
         "paper": LocalizeSettings(
             timestep=300,

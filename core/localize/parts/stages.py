@@ -102,7 +102,8 @@ def pre_cluster(attention: Tensor, min_clusters: int) -> tuple[Level, float, tup
         notes += (f"The picture could not be cut into {min_clusters} pieces; the {levels[0].count} finest were used.",)
     if index == 0:
         notes += (
-            "The pieces are the smallest there are, so parts of one thing may stay apart; raise merge_threshold then.",
+            "The pieces are as small as they can be, so parts of one thing may stay apart; if they do, raise "
+            "merge_threshold.",
         )
     return levels[index], levels[index].linked, notes
 

@@ -9,9 +9,10 @@ import pytest
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.graph import Link
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.host.workflow.registry import default_registry
-from concept_atelier.lab.locales import languages, node_words, read, unescape
+from concept_atelier.host.workflow.registry import Registry
 from concept_atelier.nodes import NODES
+from concept_atelier.nodes.headless import HEADLESS_NODES
+from concept_atelier.tools.locales import languages, node_words, read, unescape
 
 PACK = "concept-atelier"
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,7 +25,7 @@ ON_LAB = [name for name in NAMES if not name.endswith("(checkpoint)")]
 def prompt_of(name):
     """A workflow file in the API format, as our runner reads it."""
     with folders.use(folders.headless(ROOT, (WORKFLOWS / "input",))):
-        graph = load_workflow(WORKFLOWS / f"{name}.json").graph(default_registry())
+        graph = load_workflow(WORKFLOWS / f"{name}.json").graph(Registry(HEADLESS_NODES))
     return {
         key: {
             "class_type": node.class_type,

@@ -11,10 +11,10 @@ from PIL import Image
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.graph import Link
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.lab.build_thumbnails import SIDE
-from concept_atelier.lab.foreign import drawing_registry
-from concept_atelier.lab.locales import read, unescape
 from concept_atelier.nodes import NODES
+from concept_atelier.tools.build_thumbnails import SIDE
+from concept_atelier.tools.locales import read, unescape
+from concept_atelier.tools.workflow.foreign import drawing_registry
 
 PACK = "concept-atelier"
 ROOT = Path(__file__).resolve().parents[3]

@@ -5,7 +5,8 @@ from datetime import date
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.page_texts import resolve_texts
 from concept_atelier.host.workflow.reading import load_workflow
-from concept_atelier.host.workflow.registry import default_registry
+from concept_atelier.host.workflow.registry import Registry
+from concept_atelier.nodes.headless import HEADLESS_NODES
 
 PART = "05553f78-83af-4fc4-a4e5-ba6507657a59"
 
@@ -81,7 +82,7 @@ def part():
 def sent_by_us(workflow, folder):
     read = load_workflow(workflow)
     with folders.use(folders.headless(folder, (folder,))):
-        registry = default_registry()
+        registry = Registry(HEADLESS_NODES)
         return resolve_texts(read.read(registry)[0], registry, 0, drawn=read.is_drawn)
 
 

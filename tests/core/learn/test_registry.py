@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from concept_atelier.bench.command import load_backbone
 from concept_atelier.core.learn.engine.settings import LearnSettings
 from concept_atelier.core.learn.registry import METHODS, written
 from concept_atelier.core.masks.edit import edit, grow
 from concept_atelier.core.types import Concepts, ConceptTokens, Source
-from concept_atelier.lab.bench.command import load_backbone
 
 every_method = pytest.mark.parametrize("name", METHODS)
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.bench.command import load_backbone
+from concept_atelier.bench.match import scene_pair
 from concept_atelier.core.localize.match import describe, match
-from concept_atelier.lab.bench.command import load_backbone
-from concept_atelier.lab.bench.match import scene_pair
 
 
 @pytest.fixture(scope="module")

@@ -68,8 +68,8 @@ def test_the_picture_of_a_run_runs_again(tmp_path, toys):
         "1": {"class_type": "Grey", "inputs": {"level": 0.5}},
         "2": {"class_type": "SaveImage", "inputs": save},
     }
-    (first,) = run_workflow(workflow, out=tmp_path / "one", registry=registry).files
-    (second,) = run_workflow(first, out=tmp_path / "two", registry=registry).files
+    (first,) = run_workflow(workflow, out=tmp_path / "one", nodes=registry.values()).files
+    (second,) = run_workflow(first, out=tmp_path / "two", nodes=registry.values()).files
     assert second.read_bytes() == first.read_bytes()
 
 

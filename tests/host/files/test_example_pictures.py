@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from concept_atelier.host.files.example_pictures import SHIPPED, offer_pictures
-from concept_atelier.lab.build_workflows import AGAIN, PICTURES
-from concept_atelier.lab.object_pictures import OBJECTS, PROTOTYPES
+from concept_atelier.tools.build_workflows import AGAIN, PICTURES
+from concept_atelier.tools.workflow.object_pictures import OBJECTS, PROTOTYPES
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host.jobs.learning import UNSET, parse_words, preset_names, reporter, settings_of
+from concept_atelier.host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
 from concept_atelier.host.shared import progress
 
 
@@ -18,24 +18,25 @@ def tokens(lab_backbone):
 def test_previews_come_every_so_many_steps_and_at_the_end(lab_backbone, tokens, every, drawn):
     seen = []
     with progress.use(progress.Session(report=lambda *told: seen.append(told))):
-        report = reporter(lab_backbone, "a {}", (16, 24), every, None)
+        report = TrainingReporter(lab_backbone, "a {}", (16, 24), every, None)
         for step in (1, 2, 3):
             report(step, 3, 0.5, tokens)
     assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)]
     assert [step for step, _, preview in seen if preview is not None] == drawn
+    assert report.preview is (seen[-1][2] if drawn else None)
 
 
 def test_a_preview_keeps_no_graph(lab_backbone, tokens):
     kept = []
     vectors = {"1": {"clip_l": tokens.vectors["1"]["clip_l"].clone().requires_grad_()}}
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(kept.append, lambda nothing: nothing):
-        reporter(lab_backbone, "a {}", (16, 16), 1, None)(1, 1, 0.5, ConceptTokens(vectors, "lab"))
+        TrainingReporter(lab_backbone, "a {}", (16, 16), 1, None)(1, 1, 0.5, ConceptTokens(vectors, "lab"))
     assert kept == []
 
 
 def test_a_stopped_session_stops_the_training(lab_backbone, tokens):
     with progress.use(progress.Session(stop=True)), pytest.raises(progress.InterruptedRun):
-        reporter(lab_backbone, "a {}", (16, 16), 0, None)(1, 3, 0.5, tokens)
+        TrainingReporter(lab_backbone, "a {}", (16, 16), 0, None)(1, 3, 0.5, tokens)
 
 
 def test_start_words_with_and_without_brackets():

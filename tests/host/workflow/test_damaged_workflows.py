@@ -100,7 +100,7 @@ def test_changed_workflows_run_or_are_refused(workflow, tmp_path):
 
     def run(given):
         path.write_bytes(json.dumps(given).encode("utf-8", "surrogatepass"))
-        return run_workflow(path, None, tmp_path / "out", input=tmp_path / "in", registry=registry)
+        return run_workflow(path, None, tmp_path / "out", input=tmp_path / "in", nodes=registry.values())
 
     assert len(run(workflow).files) == 1
     ran = 0

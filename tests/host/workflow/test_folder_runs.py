@@ -10,16 +10,17 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-import concept_atelier.nodes
 from concept_atelier.__main__ import main
 from concept_atelier.host.workflow.folder_runs import RECORD, FolderRun, run_folder
 from concept_atelier.host.workflow.graph import WorkflowError
+from concept_atelier.host.workflow.stock import STOCK_NODES
 from concept_atelier.host.workflow.stock.pictures import LoadImage
+from concept_atelier.nodes import headless
 
 
 @pytest.fixture(autouse=True)
 def stock_nodes_only(monkeypatch):
-    monkeypatch.setattr(concept_atelier.nodes, "NODES", [], raising=False)
+    monkeypatch.setattr(headless, "HEADLESS_NODES", STOCK_NODES)
 
 
 @pytest.fixture

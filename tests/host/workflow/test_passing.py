@@ -56,11 +56,11 @@ def test_a_switch_is_set_from_outside(registry, tmp_path):
     inputs = {"input1": ["1", 0], "input2": ["2", 0]}
     nodes = {"1": node("Number", value=1), "2": node("Number", value=2), "5": node("ImpactSwitch", select=1, **inputs)}
     workflow = nodes | {"9": node("Show", source=["5", 0])}
-    assert run_workflow(workflow, {"ImpactSwitch.select": "2"}, tmp_path, registry=registry).texts() == ["2"]
+    assert run_workflow(workflow, {"ImpactSwitch.select": "2"}, tmp_path, nodes=registry.values()).texts() == ["2"]
     with pytest.raises(WorkflowError, match="expected a whole number"):
-        run_workflow(workflow, {"5.select": "two"}, tmp_path, registry=registry)
+        run_workflow(workflow, {"5.select": "two"}, tmp_path, nodes=registry.values())
     with pytest.raises(WorkflowError, match="has no input 'choose'"):
-        run_workflow(workflow, {"5.choose": "2"}, tmp_path, registry=registry)
+        run_workflow(workflow, {"5.choose": "2"}, tmp_path, nodes=registry.values())
 
 
 def test_a_switch_that_the_run_sets_is_refused_where_it_is_needed(registry):
@@ -130,4 +130,4 @@ def test_switches_of_drawn_workflows_run(canvas, toys, tmp_path):
         3, "ComfySwitchNode", [("on_false", "*"), ("on_true", "*"), ("switch", "BOOLEAN", True)], [("o", "*")], [True]
     )
     drawing.node(4, "Show", [("source", "*")]).wire(2, 0, 3, 0).wire(1, 0, 3, 1).wire(3, 0, 4, 0)
-    assert run_workflow(drawing.workflow(), out=tmp_path, registry=registry).texts() == ["41"]
+    assert run_workflow(drawing.workflow(), out=tmp_path, nodes=registry.values()).texts() == ["41"]

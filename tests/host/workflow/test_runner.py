@@ -28,7 +28,7 @@ def node(kind, **inputs):
 @pytest.fixture
 def run(tmp_path, registry):
     def go(workflow, overrides=None, **settings):
-        settings.setdefault("registry", registry)
+        settings.setdefault("nodes", registry.values())
         return run_workflow(workflow, overrides, tmp_path / "out", **settings)
 
     return go
@@ -105,13 +105,13 @@ class Say(io.ComfyNode):
 
 def test_prompts_of_drawn_workflows_are_resolved_with_a_seed_and_the_pictures_prompt_says_how(run, canvas):
     drawing = canvas().node(1, "Say", values=["a {cat|dog|bird} // note"]).workflow()
-    runs = [run(drawing, registry=Registry([Say]), prompt_seed=seed) for seed in (0, 0, 1, 2, 3, 4)]
+    runs = [run(drawing, nodes=[Say], prompt_seed=seed) for seed in (0, 0, 1, 2, 3, 4)]
     said = [result.texts()[0] for result in runs]
     assert said[0] == said[1] and set(said) <= {"a cat ", "a dog ", "a bird "} and len(set(said)) > 1
     for result, text in zip(runs, said, strict=True):
         assert result.graph["1"].inputs["text"] == text
         assert "of '{cat|dog|bird}'" in result.warnings[0] and f"it reads {text!r}" in result.warnings[0]
-    assert run(drawing, {"Say.text": "{x|x}"}, registry=Registry([Say])).texts() == ["x"]
+    assert run(drawing, {"Say.text": "{x|x}"}, nodes=[Say]).texts() == ["x"]
 
 
 def counting(calls, **fields):
@@ -139,7 +139,7 @@ def test_only_what_outputs_need_runs_and_each_node_once(run, toys):
         "4": node("Show", source=["3", 0]),
         "5": node("Show", source=["1", 0]),
     }
-    run(graph, registry=registry)
+    run(graph, nodes=registry.values())
     assert calls == [1]
 
 
@@ -148,7 +148,7 @@ def test_a_cache_reuses_what_did_not_change(run, toys):
     registry = Registry([counting(calls), toys.Show])
     graph = {"1": node("Counter", x=1), "2": node("Counter", x=["1", 0]), "4": node("Show", source=["2", 0])}
     for value in (1, 1, 2):
-        assert run(graph, {"1.x": value}, registry=registry, cache=cache).texts() == [str(value)]
+        assert run(graph, {"1.x": value}, nodes=registry.values(), cache=cache).texts() == [str(value)]
     assert calls == [1, 1, 2, 2]
 
 
@@ -163,7 +163,7 @@ def test_fingerprints_decide_whether_a_node_runs_again(run, toys, marks, times):
 
     graph = {"1": node("Counter", x=1), "4": node("Show", source=["1", 0])}
     for _ in marks:
-        run(graph, registry=Registry([Marked, toys.Show]), cache=cache)
+        run(graph, nodes=[Marked, toys.Show], cache=cache)
     assert len(calls) == times
 
 
@@ -215,7 +215,7 @@ def test_nodes_run_under_inference_mode_on_a_locked_class(run, toys):
                 cls.memory = 1
             return io.NodeOutput()
 
-    run({"1": node("Probe")}, registry=Registry([Probe]))
+    run({"1": node("Probe")}, nodes=[Probe])
     assert seen == {"inference": True}
     assert not torch.is_inference_mode_enabled()
 
@@ -235,7 +235,7 @@ def test_asynchronous_nodes_are_awaited(run):
         async def execute(cls):
             return io.NodeOutput(ui={"text": ["later"]})
 
-    assert run({"1": node("Later")}, registry=Registry([Later])).texts() == ["later"]
+    assert run({"1": node("Later")}, nodes=[Later]).texts() == ["later"]
 
 
 @pytest.mark.parametrize("returned", [7, (1, 2)])
@@ -247,7 +247,7 @@ def test_a_wrong_return_is_said(run, toys, returned):
 
     graph = {"1": node("Number", value=4), "3": node("Show", source=["1", 0])}
     with pytest.raises(NodeFailedError, match="execute"):
-        run(graph, registry=Registry([Wrong, toys.Show]))
+        run(graph, nodes=[Wrong, toys.Show])
 
 
 def test_a_stop_between_steps_keeps_what_is_finished(run, toys):
@@ -260,15 +260,15 @@ def test_a_stop_between_steps_keeps_what_is_finished(run, toys):
     graph = {"1": node("Number", value=4), "2": node("Slow", number=["1", 0]), "3": node("Show", source=["2", 0])}
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(StoppedRunError, match=r'finished: node 1 "Number"') as caught:
-        run(graph, registry=Registry([Stops, toys.Slow, toys.Show]))
+        run(graph, nodes=[Stops, toys.Slow, toys.Show])
     assert list(caught.value.result.results) == ["1"]
     assert signal.getsignal(signal.SIGINT) is before
 
 
 DRIVER = """
 import argparse, sys, time
-import concept_atelier.nodes as nodes
-from concept_atelier.host.workflow import cli
+from concept_atelier.commands import run
+from concept_atelier.nodes import headless
 from concept_atelier.host.files.folders import atomic_write, current
 from concept_atelier.host.shared.progress import start_progress
 from concept_atelier.host.schema import io, ui
@@ -297,10 +297,10 @@ class First(io.ComfyNode):
     def execute(cls):
         return io.NodeOutput(ui=ui.PreviewText("first"))
 
-nodes.NODES = [First, Slow]
+headless.HEADLESS_NODES = (First, Slow)
 parser = argparse.ArgumentParser()
-cli.add_arguments(parser)
-sys.exit(cli.main(parser.parse_args(sys.argv[1:])))
+run.add_arguments(parser)
+sys.exit(run.main(parser.parse_args(sys.argv[1:])))
 """
 
 

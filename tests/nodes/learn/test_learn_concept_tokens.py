@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host.jobs.token_previews import BAND
@@ -24,6 +25,14 @@ def test_a_token_per_concept_and_the_curve_of_its_loss(learn, here):
     assert all(vectors["clip_l"].shape == (1, 192) for vectors in tokens.vectors.values())
     assert plot.shape[0] == 1 and plot.shape[-1] == 3 and plot.std() > 0
     assert len(result.ui["images"]) == len(list(here.temp.glob("*.png"))) == 1
+
+
+def test_the_last_preview_is_shown_above_the_curve(learn, here):
+    shown = [here.temp / picture["filename"] for picture in learn(preview_every=2).ui["images"]]
+    assert len(shown) == 2
+    with Image.open(shown[0]) as preview, Image.open(shown[1]) as curve:
+        assert preview.height == 128 + 2 * BAND  # the picture and two lines of words
+        assert curve.height not in (preview.height, 128)
 
 
 def test_of_a_batch_the_first_picture_is_learnt_from_and_it_is_said(learn, tokens, image):

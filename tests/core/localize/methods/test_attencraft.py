@@ -36,8 +36,8 @@ def test_words_without_a_place_are_named(lab_backbone, monkeypatch):
 @pytest.fixture(scope="module")
 def trained():
     """The lab model with its weights, and a scene of two objects."""
-    from concept_atelier.lab.bench.cases import case_of
-    from concept_atelier.lab.bench.command import load_backbone
+    from concept_atelier.bench.cases import case_of
+    from concept_atelier.bench.command import load_backbone
     from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
     settings = SceneSettings(counts=(2,), tinted=0.0, patterned=0.0)

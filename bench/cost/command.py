@@ -1,0 +1,130 @@
+"""``bench cost``: what capturing, localizing, learning and erasing cost beside the plain model.
+
+On the lab model, headless. With ``COMFYUI_PATH`` set, and run with that ComfyUI's Python, inside ComfyUI, and there
+also on Stable Diffusion 1.5 at full size and random weights (``--on sd15``), whose time and memory are those of any
+weights. Times are ratios of runs that follow each other.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...host.files.saving import save_json
+from ..summary import aligned
+from .figures import FIGURES, Asked
+from .ground import SHAPES, Ground, Shape
+
+SCHEMA = 1
+AIMS = {"ratio": 1.25, "more_mb": 64}  # of capture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bench cost``."""
+    asked = Asked()
+    parser.add_argument("--on", nargs="+", choices=SHAPES, default=["lab"], help="models (default: lab)")
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
+    parser.add_argument("--repetitions", type=int, default=asked.repetitions, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=asked.steps, help="of a sampling run (default: %(default)s)")
+    parser.add_argument("--concepts", type=int, default=asked.concepts, help="learnt at once (default: %(default)s)")
+    parser.add_argument("--preserved", type=int, default=asked.preserved, help="by an erasure (default: %(default)s)")
+    parser.add_argument("--side", type=int, help="pixels of a picture (default: 128 for lab, 512 for sd15)")
+    parser.add_argument("--note", default="", help="said in the file: what else the machine did meanwhile")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="add to this file, or replace in it")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, print and write; returns the exit status."""
+    asked = Asked(args.repetitions, args.steps, args.concepts, args.preserved)
+    for name in args.on:
+        shape = replace(SHAPES[name], side=args.side or SHAPES[name].side)
+        with torch.inference_mode():
+            ground = ground_of(name)
+            for figure in args.figures:
+                found = measure(figure, ground, shape, asked) | {"note": args.note}
+                sys.stdout.write(table([found]))
+                sys.stdout.flush()
+                if args.json:
+                    add_to_file(args.json, found)
+    return 0
+
+
+def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Ground:
+    """The model on ComfyUI where ``COMFYUI_PATH`` says where that is, headless otherwise.
+
+    Raises ``ValueError`` for a model that this host does not have.
+    """
+    folder = environment.get("COMFYUI_PATH")
+    if folder:
+        from . import native, sd15
+
+        version = native.enter_comfyui(Path(folder).expanduser().resolve())
+        return native.NativeGround(version, sd15.load() if name == "sd15" else native.native_lab())
+    if name != "lab":
+        raise ValueError(f"{name} is measured inside ComfyUI: set COMFYUI_PATH, and run with its Python")
+    from .headless import HeadlessGround
+
+    return HeadlessGround()
+
+
+def measure(figure: str, ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """One figure with all that it was measured on."""
+    where = {
+        "figure": figure,
+        "model": shape.name,
+        "side": shape.side,
+        "host": ground.host,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+    return where | FIGURES[figure](ground, shape, asked)
+
+
+def add_to_file(path: Path, found: Mapping[str, Any]) -> None:
+    """Add a figure; one of the same name, model, picture size and host gives way."""
+    held = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else []
+    kept = [one for one in held if _key(one) != _key(found)]
+    save_json(path, {"bench": "cost", "schema": SCHEMA, "figures": sorted([*kept, dict(found)], key=_key)})
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> str:
+    """Figures as text."""
+    return "".join(f"{_title(one)}\n{aligned(_rows(one))}\n\n" for one in found)
+
+
+def _key(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(found[name]) for name in ("figure", "model", "side", "host"))
+
+
+def _title(one: Mapping[str, Any]) -> str:
+    return f"{one['figure']}: {one['model']}, {one['side']} pixels, {one['host']}, repetitions {one['repetitions']}"
+
+
+def _rows(one: Mapping[str, Any]) -> list[list[str]]:
+    if one["figure"] == "erase":
+        heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
+        fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
+        return [heads] + [[count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items()]
+    if one["figure"] == "listening":
+        return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
+    low, high = one["ratio_range"]
+    rows = [
+        ["plain, s", f"{one['plain_s']:g}", ""],
+        ["ours, s", f"{one['ours_s']:g}", ""],
+        ["ratio", f"{one['ratio']:g} [{low:g} {high:g}], processor time {one['cpu_ratio']:g}", _aim(one, "ratio")],
+    ]
+    return rows + [[name, f"{value:g}", _aim(one, name)] for name, value in one.items() if name.endswith("_mb")]
+
+
+def _aim(one: Mapping[str, Any], name: str) -> str:
+    return f"aim {AIMS[name]:g}" if one["figure"] == "capture" and name in AIMS else ""

@@ -1,0 +1,266 @@
+"""What our work costs beside the plain computation it rests on. Run under inference mode, as nodes are."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+
+from ...core.attention.record import AttentionRecorder
+from ...core.backbone import AttentionCall, Backbone
+from ...core.erase.methods.uce import METHOD as uce
+from ...core.learn.engine.settings import OnStep
+from ...core.learn.methods.conceptexpress import METHOD as learning
+from ...core.learn.parts.prompts import single_and_joint
+from ...core.localize.methods.conceptexpress import METHOD as localizing
+from ...core.masks import from_masks
+from ...core.types import Concepts, ConceptTokens
+from ...host.adapters import at_work, backbone_of, with_erasure
+from .ground import Ground, Shape
+from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
+
+ERASED = (1, 10, 100)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to measure.
+
+    Attributes:
+        repetitions: pairs of runs.
+        steps: of a sampling run.
+        concepts: how many are learnt at once; two and more add a row for all together.
+        preserved: how many texts an erasure preserves.
+    """
+
+    repetitions: int = 5
+    steps: int = 3
+    concepts: int = 2
+    preserved: int = 1000
+
+
+def capture_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """A sampling run with Capture Attention against the same run without.
+
+    Without guidance there is one row for the model to compute and one to hear: the dearest case.
+    """
+    captured = _captured(ground)
+    plain = memory_of(lambda: ground.sample(ground.model, shape.side, asked.steps))
+    ours = memory_of(lambda: ground.sample(captured, shape.side, asked.steps))
+    times = interleaved(
+        lambda: ground.sample(ground.model, shape.side, asked.steps),
+        lambda: ground.sample(captured, shape.side, asked.steps),
+        asked.repetitions,
+    )
+    memory = {
+        "plain_peak_mb": megabytes(plain.peak),
+        "ours_peak_mb": megabytes(ours.peak),
+        "more_mb": megabytes(ours.peak - plain.peak),
+        "kept_mb": megabytes(ours.kept - plain.kept),
+    }
+    return ratios(*times) | memory | {"steps": asked.steps, "guidance": 1.0}
+
+
+def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """The share of a captured run's processor time that goes into the maps, taken inside the run itself: where other
+    work disturbs two runs by more than they differ, this still tells. ``cpu_ratio`` is the whole to the rest."""
+    spent: list[Time] = []
+    with _listened_to(spent):
+        captured = _captured(ground)
+        runs = [timed(lambda: ground.sample(captured, shape.side, asked.steps)) for _ in range(asked.repetitions)]
+    whole, maps = (sum(one.cpu for one in times) for times in (runs, spent))
+    return {
+        "cpu_s": round(whole / len(runs), 3),
+        "in_maps_cpu_s": round(maps / len(runs), 4),
+        "cpu_ratio": round(whole / (whole - maps), 4),
+        "steps": asked.steps,
+        "guidance": 1.0,
+        "repetitions": len(runs),
+    }
+
+
+def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """Localize Concepts, from the picture to its masks, against one pass of the denoiser."""
+    backbone = backbone_of(ground.model, ground.clip, ground.vae)
+    preset, picture = localizing.preset(shape.localize), _picture(shape.side)
+    latent = backbone.encode_image(picture)
+    encoding = timed(lambda: backbone.encode_image(picture))
+    times = interleaved(
+        lambda: ground.forward(latent), lambda: localizing.localize(backbone, picture, preset), asked.repetitions
+    )
+    passes = max(1, preset.noise_draws)
+    return ratios(*times) | {"preset": shape.localize, "passes": passes, "picture_encoder_s": round(encoding.wall, 4)}
+
+
+def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """A step of Learn Concept Tokens against forward and backward through the same modules, after each step.
+
+    Memory is that of two steps against that of one plain pass; what is kept is measured after a finished training and
+    after one that was cancelled at its first step.
+    """
+    names = [str(number + 1) for number in range(asked.concepts)]
+    prompts = single_and_joint(names, learning.preset(shape.learn).template)
+    texts = [prompt.text for prompt in prompts]
+    backbone = backbone_of(ground.model, ground.clip, ground.vae)
+    cells = shape.side // backbone.latent_downscale
+    rows = torch.randn(len(texts), 4, cells, cells, generator=torch.Generator().manual_seed(0))
+    steps, plain, memory = _Laps(), [], []
+
+    def after_step(done: int, total: int, loss: float, tokens: ConceptTokens) -> None:
+        steps.stop()
+        if done == 1:  # the first step also loads the model; and the plain pass gets ready
+            memory.append(memory_of(lambda: ground.forward_backward(rows, texts, tokens.placeholders())))
+        else:
+            plain.append(timed(lambda: ground.forward_backward(rows, texts, tokens.placeholders())))
+        steps.start()
+
+    _learn(ground, shape, asked, asked.repetitions + 1, after_step)
+    finished = memory_of(lambda: _learn(ground, shape, asked, 2, None))
+    cancelled = memory_of(lambda: _cancelled(ground, shape, asked))
+    return ratios(plain, steps.laps[1:]) | {
+        "preset": shape.learn,
+        "concepts": asked.concepts,
+        "rows": len(texts),
+        "plain_peak_mb": megabytes(memory[0].peak),
+        "ours_peak_mb": megabytes(finished.peak),
+        "kept_after_finishing_mb": megabytes(finished.kept),
+        "kept_after_cancelling_mb": megabytes(cancelled.kept),
+    }
+
+
+def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+    """Erase Concepts of 1, 10 and 100 concepts: seconds, how many of them the text encoder takes, resident memory."""
+    counts = {}
+    for count in ERASED:
+        backbone = _Listening(backbone_of(model=ground.model, clip=ground.clip))
+        texts = list(_texts(count + asked.preserved))
+        spent: list[Time] = []
+
+        def erase(backbone: Any = backbone, texts: list[str] = texts, count: int = count) -> None:
+            chosen = uce.preset(shape.erase)
+            found = uce.erase(backbone, texts[:count], "", texts[count:], chosen)
+            with_erasure(ground.model, found)
+
+        grown = resident_growth(lambda erase=erase, spent=spent: spent.append(timed(erase)))
+        times = {"seconds": round(spent[0].wall, 2), "cpu_s": round(spent[0].cpu, 2)}
+        counts[str(count)] = times | {"in_text_encoder_cpu_s": round(backbone.seconds, 2), "resident_mb": grown}
+    return {"preset": shape.erase, "preserved": asked.preserved, "repetitions": 1, "concepts": counts}
+
+
+FIGURES = {
+    "capture": capture_cost,
+    "listening": listening_cost,
+    "localize": localize_cost,
+    "learn": learn_cost,
+    "erase": erase_cost,
+}
+
+
+def _captured(ground: Ground) -> Any:
+    """The MODEL that Capture Attention gives, with what its widgets say by default."""
+    from ...nodes import CaptureAttention
+
+    chosen = {"least_grid": 8, "greatest_grid": 64, "stages": "down and up", "start_percent": 0.0, "end_percent": 1.0}
+    return CaptureAttention.execute(ground.model, **chosen).result[0]
+
+
+@contextmanager
+def _listened_to(spent: list[Time]) -> Iterator[None]:
+    """Within the context every recorder's work is timed."""
+    plain = AttentionRecorder.tap
+
+    def tap(recorder: AttentionRecorder, call: AttentionCall) -> None:
+        spent.append(timed(lambda: plain(recorder, call)))
+
+    AttentionRecorder.tap = tap  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        AttentionRecorder.tap = plain  # type: ignore[method-assign]
+
+
+class _Laps:
+    """Times of what happens between ``start`` and ``stop``."""
+
+    def __init__(self) -> None:
+        self.laps: list[Time] = []
+        self.start()
+
+    def start(self) -> None:
+        self._began = _now()
+
+    def stop(self) -> None:
+        now = _now()
+        self.laps.append(Time(now.wall - self._began.wall, now.cpu - self._began.cpu))
+
+
+class _Listening:
+    """A backbone that counts the processor time its text encoder takes."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone, self.seconds = backbone, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backbone, name)
+
+    def encode_text(self, *args: Any, **kwargs: Any) -> Any:
+        found: list[Any] = []
+        self.seconds += timed(lambda: found.append(self._backbone.encode_text(*args, **kwargs))).cpu
+        return found[0]
+
+
+class _Cancelled(Exception):
+    pass
+
+
+def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: OnStep | None) -> None:
+    chosen = replace(learning.preset(shape.learn), steps=steps)
+    with at_work(backbone_of(ground.model, ground.clip, ground.vae)) as backbone:
+        concepts = _concepts(shape, backbone.latent_downscale, asked.concepts)
+        learning.learn(backbone, _picture(shape.side), concepts, chosen, on_step=after_step)
+
+
+def _cancelled(ground: Ground, shape: Shape, asked: Asked) -> None:
+    def stop(*_: Any) -> None:
+        raise _Cancelled
+
+    try:
+        _learn(ground, shape, asked, 2, stop)
+    except _Cancelled:
+        return
+
+
+def _picture(side: int) -> torch.Tensor:
+    """(1, 3, side, side): coloured discs, the first on the left, on blue."""
+    picture = torch.tensor([0.1, 0.2, 0.7]).view(1, 3, 1, 1).repeat(1, 1, side, side)
+    for mask, colour in zip(_masks(side, 2), ([0.9, 0.1, 0.1], [0.1, 0.8, 0.2]), strict=True):
+        picture[:, :, mask] = torch.tensor(colour).view(1, 3, 1)
+    return picture
+
+
+def _masks(side: int, count: int) -> torch.Tensor:
+    """(count, side, side) bool: discs side by side."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    width = side / count
+    centres = [(number + 0.5) * width for number in range(count)]
+    return torch.stack([(x - at) ** 2 + (y - side / 2) ** 2 < (0.4 * min(width, side / 2)) ** 2 for at in centres])
+
+
+def _concepts(shape: Shape, downscale: int, count: int) -> Concepts:
+    cells = shape.side // downscale
+    return from_masks.concepts_from_masks(_masks(shape.side, count), (shape.side, shape.side), (cells, cells))
+
+
+def _texts(count: int) -> Iterator[str]:
+    """Different made-up words of two syllables, at most 3600."""
+    syllables = [a + b for a, b in product("bdfgklmnprst", "aeiou")]
+    words = (f"{one}{two}" for one, two in product(syllables, syllables))
+    for _ in range(count):
+        yield next(words)
+
+
+def _now() -> Time:
+    return Time(time.perf_counter(), time.process_time())

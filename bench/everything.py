@@ -1,0 +1,96 @@
+"""``bench all``: every bench whose figures stand in the docs, one after the other.
+
+Finished cases are kept, so that the queue goes on where it was stopped, and a bench that is done takes seconds. The
+quick ones come first. Some eight hours on two cores.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+log = logging.getLogger("concept_atelier.lab")
+
+FOLDER = Path(__file__).parents[1] / "results"
+SEEDS = ("", "--seed 1", "--seed 2")
+METHODS = {
+    "conceptexpress": "",
+    "cones": "",
+    "break_a_scene": "",
+    "disendiff": "--classes",
+    "attencraft": "",
+    "far": "--classes",
+}
+"""Way of learning to what its bench is told."""
+
+
+def queue() -> dict[str, str]:
+    """File of figures, under the folder, to the bench command that makes it."""
+    localize = "localize --split test --cases"
+    commands = {
+        "lab.json": "lab --split test --cases 192 --controls 8",
+        "localize.json": f"{localize} 64 --controls 8",
+        "score.json": "score --controls 4",
+        "match.json": "match --cases 60",
+        "match_same_style.json": "match --cases 60 --same-style",
+        "match_test.json": "match --split test --cases 60",
+        "localize_touching.json": f"{localize} 24 --touching",
+        "localize_touching_told.json": f"{localize} 24 --touching --told",
+        "localize_alike.json": f"{localize} 24 --alike",
+        "localize_told.json": f"{localize} 32 --told",
+        "localize_attencraft.json": f"{localize} 32 --method attencraft",
+        "localize_diffseg.json": f"{localize} 32 --method diffseg",
+        "localize_paper.json": f"{localize} 32 --preset paper",
+        "localize_fluent.json": f"{localize} 32 --hand fluent",
+        "localize_noto.json": f"{localize} 32 --hand noto",
+        "localize_twemoji.json": f"{localize} 32 --hand twemoji",
+        "localize_short.json": f"{localize} 32 --caption short",
+        "localize_complete.json": f"{localize} 32 --caption complete",
+        "erase.json": "erase --split test --cases 44 --controls 4",
+        "learn/conceptexpress_controls.json": "learn --split test --cases 4 --controls 4",
+    }
+    ways = {"": "", "attencraft": "--method attencraft", "diffseg": "--method diffseg", "paper": "--preset paper"}
+    for way, told in ways.items():
+        for objects, flag in (("", ""), ("unseen", "--unseen")):
+            for seed in SEEDS:
+                parts = [way, objects, seed.removeprefix("--").replace(" ", "")]
+                if objects or seed:  # what is left stands above
+                    name = "_".join(part for part in parts if part)
+                    commands[f"localize/{name}.json"] = " ".join((localize, "32", told, flag, seed))
+    for method, told in METHODS.items():
+        for seed in SEEDS[:2]:
+            name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
+            commands[f"learn/{name}.json"] = " ".join(("learn --split test --cases 8 --method", method, told, seed))
+    commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_lab"
+    return {name: " ".join(command.split()) for name, command in commands.items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bench all``."""
+    parser.add_argument("--to", type=Path, default=FOLDER, help="folder of figures (default: the pack's own)")
+    parser.add_argument("--only", metavar="START", default="", help="files that begin so, as in localize or learn/")
+    parser.add_argument("--list", action="store_true", help="print the commands and run none")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the queue, or print it; returns 1 when a control did not fall. ``args.run`` runs a command of the pack."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    commands = {name: command for name, command in queue().items() if name.startswith(args.only)}
+    if args.list:
+        for name, command in commands.items():
+            sys.stdout.write(f"bench {command} --json {name}\n")
+        return 0
+    return run_queue(commands, args.to, args.run)
+
+
+def run_queue(commands: dict[str, str], folder: Path, run: Callable[[Sequence[str]], int]) -> int:
+    """Run every command, its figures to a file of the folder; returns the worst exit status."""
+    worst = 0
+    for number, (name, command) in enumerate(commands.items(), 1):
+        log.info("%d of %d: bench %s", number, len(commands), command)
+        status = run(["bench", *command.split(), "--json", str(folder / name)])
+        if status > 1:  # stopped
+            return status
+        worst = max(worst, status)
+    return worst

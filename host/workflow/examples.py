@@ -1,0 +1,13 @@
+"""The example workflows that ship with the pack."""
+
+from pathlib import Path
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+TITLES = {
+    "see_where_words_land": "See where words land",
+    "take_a_picture_apart": "Take a picture apart",
+    "learn_from_two_pictures": "Learn from two pictures",
+    "erase_a_concept": "Erase a concept",
+    "score_concepts": "Score concepts",
+}
+"""What the template browser calls a workflow: it shows the name of its file."""

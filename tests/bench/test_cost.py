@@ -1,0 +1,107 @@
+"""How ``bench cost`` measures, and the whole command on the lab model at random weights."""
+
+import ctypes
+import json
+
+import pytest
+import torch
+
+from concept_atelier.__main__ import main
+from concept_atelier.bench.cost import command, meters
+from concept_atelier.bench.cost.figures import FIGURES
+from concept_atelier.bench.cost.headless import HeadlessGround
+from concept_atelier.bench.cost.meters import Time
+
+
+def test_runs_take_turns_and_each_goes_first():
+    order = []
+    plain, ours = meters.interleaved(lambda: order.append("plain"), lambda: order.append("ours"), 4)
+    assert order == ["plain", "ours", "ours", "plain"] * 2
+    assert len(plain) == len(ours) == 4
+
+
+def test_ratios_are_of_runs_that_followed_each_other():
+    """The machine became ten times slower after the first pair, which leaves every ratio at 2."""
+    plain = [Time(1, 1), Time(10, 1), Time(10, 1)]
+    ours = [Time(2, 3), Time(20, 3), Time(20, 6)]
+    found = meters.ratios(plain, ours)
+    assert (found["ratio"], found["ratio_range"]) == (2, [2, 2])
+    assert (found["cpu_ratio"], found["cpu_ratio_range"], found["repetitions"]) == (3, [3, 6], 3)
+    assert (found["plain_s"], found["ours_s"]) == (10, 20)
+
+
+def test_memory_is_the_most_at_once_and_what_stays():
+    held = []
+
+    def job():
+        for _ in range(3):  # one after the other
+            torch.zeros(2**20, dtype=torch.uint8)
+        pair = [torch.zeros(2**20, dtype=torch.uint8) for _ in range(2)]
+        held.append(torch.zeros(2**18, dtype=torch.uint8))
+        del pair
+
+    found = meters.memory_of(job)
+    assert (found.peak, found.kept) == (2 * 2**20 + 2**18, 2**18)
+
+
+def test_temporaries_inside_an_operator_count():
+    """A convolution needs room beside its output, which is as large as its input here."""
+    x = torch.zeros(1, 64, 32, 32)
+    weight = torch.zeros(64, 64, 3, 3)
+    found = meters.memory_of(lambda: torch.nn.functional.conv2d(x, weight, padding=1))
+    assert found.peak > x.nbytes and found.kept == 0
+
+
+def test_resident_memory_of_a_job():
+    grown = meters.resident_growth(lambda: torch.ones(2**26, dtype=torch.uint8))
+    if grown is None:
+        pytest.skip("this system does not say")
+    assert 60 < grown < 80
+
+
+def test_resident_memory_of_a_job_that_finds_free_memory():
+    """glibc keeps freed blocks of up to half its 32 MB threshold for the next who asks."""
+    held = torch.ones(2**24, dtype=torch.uint8)
+    del held
+    many = [torch.ones(2**23, dtype=torch.uint8) for _ in range(20)]
+    last = torch.ones(2**10)
+    del many
+    grown = meters.resident_growth(lambda: torch.ones(2**26, dtype=torch.uint8))
+    if grown is None or not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("this system does not say, or its C library keeps what is free")
+    assert last.numel() == 2**10 and 60 < grown < 80
+
+
+def test_a_figure_takes_the_place_of_the_same_one_only(tmp_path):
+    path = tmp_path / "cost.json"
+    here = {"figure": "learn", "model": "lab", "side": 128, "host": "headless"}
+    for changes in ({"ratio": 1}, {"ratio": 2}, {"side": 64, "ratio": 3}, {"host": "ComfyUI 1", "ratio": 4}):
+        command.add_to_file(path, here | changes)
+    held = json.loads(path.read_text())
+    assert (held["bench"], held["schema"]) == ("cost", 1)
+    assert sorted(one["ratio"] for one in held["figures"]) == [2, 3, 4]
+
+
+def test_the_large_model_is_refused_headless():
+    with pytest.raises(ValueError, match="COMFYUI_PATH"):
+        command.ground_of("sd15", {})
+
+
+def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
+    with torch.inference_mode():
+        untrained = HeadlessGround(untrained=True)
+    monkeypatch.setattr(command, "ground_of", lambda name: untrained)
+    path = tmp_path / "cost.json"
+    small = ["--repetitions", "2", "--steps", "1", "--concepts", "1", "--preserved", "3", "--note", "a test"]
+    assert main(["bench", "cost", *small, "--json", str(path)]) == 0
+    said, held = capsys.readouterr().out, json.loads(path.read_text())["figures"]
+    assert {one["figure"] for one in held} == set(FIGURES)
+    assert all(f"{name}: lab, 128 pixels, headless" in said for name in FIGURES)
+    by_name = {one["figure"]: one for one in held}
+    assert all(one["note"] == "a test" and one["torch"] == torch.__version__ for one in held)
+    assert by_name["learn"]["rows"] == 1 and by_name["learn"]["kept_after_cancelling_mb"] < 0.1
+    assert list(by_name["erase"]["concepts"]) == ["1", "10", "100"]
+    assert by_name["capture"]["more_mb"] < command.AIMS["more_mb"]
+    heard = by_name["listening"]
+    assert 0 < heard["in_maps_cpu_s"] < heard["cpu_s"] and 1 < heard["cpu_ratio"] < 2
+    assert by_name["localize"]["ratio"] > by_name["localize"]["passes"] / 2

@@ -1,0 +1,32 @@
+"""The queue of all benches: every command is one that the command line takes, and it goes on after a failure."""
+
+import pytest
+
+from concept_atelier.__main__ import build_parser
+from concept_atelier.bench.everything import queue, run_queue
+
+
+@pytest.mark.parametrize("command", sorted({command.split()[0] for command in queue().values()}))
+def test_every_command_is_taken_by_the_command_line(command):
+    given = [line.split() for line in queue().values() if line.split()[0] == command]
+    for words in given:
+        args = build_parser(["bench", *words]).parse_args(["bench", *words])
+        assert args.bench == command and args.cases >= 4
+
+
+def test_no_two_files_hold_the_same_figures():
+    commands = queue()
+    assert len(set(commands.values())) == len(commands) > 40
+    assert "localize/unseen_seed2.json" in commands and "learn/far_seed1_test.json" in commands
+
+
+def test_a_control_that_does_not_fall_is_told_at_the_end_and_a_stop_at_once(tmp_path):
+    seen = []
+
+    def run(words):
+        seen.append(words)
+        return {"a": 1, "b": 0, "c": 130, "d": 0}[words[1]]
+
+    assert run_queue({"1.json": "a", "2.json": "b --cases 4"}, tmp_path, run) == 1
+    assert seen[1] == ["bench", "b", "--cases", "4", "--json", str(tmp_path / "2.json")]
+    assert run_queue({"3.json": "c", "4.json": "d"}, tmp_path, run) == 130 and len(seen) == 3

@@ -1,0 +1,32 @@
+"""Help pages are those of the nodes as they are, in every language."""
+
+from concept_atelier.core.learn.registry import METHODS as LEARNING
+from concept_atelier.tools.build_help import FOLDER, HEADINGS, pages
+from concept_atelier.tools.locales import SOURCE, languages
+
+
+def test_every_node_has_its_pages_and_there_are_no_others():
+    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.md")} == set(pages())
+
+
+def test_pages_are_up_to_date():
+    stale = [path for path, text in pages().items() if (FOLDER / path).read_text("utf-8") != text]
+    assert not stale, "run python -m concept_atelier.tools.build_help"
+
+
+def test_every_language_has_its_headings():
+    assert set(HEADINGS) == {SOURCE, *languages()}
+
+
+def test_pages_show_texts_and_not_messages():
+    assert not any("{'" in text for text in pages().values())
+    assert "{} is where concepts go" in pages()["ConceptAtelierLearnConceptTokens.md"]
+
+
+def test_methods_say_what_they_need_and_cost():
+    learning, finding = (pages()[f"ConceptAtelier{name}.md"] for name in ("LearnConceptTokens", "LocalizeConcepts"))
+    (attencraft,) = [line for line in learning.splitlines() if line.startswith("- **AttenCraft**")]
+    settings = LEARNING["attencraft"].preset("lab")
+    cost = f"lab ({settings.steps} steps, {settings.prior} prior pictures of {settings.prior_steps} steps)"
+    assert "Needs masks." in attencraft and cost in attencraft
+    assert "small_grid (8 model passes)" in finding and "paper (1 model pass)" in finding

@@ -1,0 +1,66 @@
+"""Thumbnails: one beside every workflow, small, square; and the code that puts them together."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from concept_atelier.host.workflow.examples import TITLES
+from concept_atelier.tools import build_thumbnails
+from concept_atelier.tools.build_thumbnails import LARGEST, PANELS, SIDE, save, thumbnail
+from concept_atelier.tools.build_workflows import BUILDERS, FOLDER, WORKFLOWS
+
+
+def noise(seed, side=200):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_workflow_has_its_thumbnail(name):
+    path = FOLDER / f"{name}.jpg"
+    if not path.exists():
+        pytest.skip(f"{name}.jpg is not drawn yet: run python -m concept_atelier.tools.build_thumbnails")
+    assert path.stat().st_size < LARGEST
+    with Image.open(path) as picture:
+        assert picture.format == "JPEG" and picture.size == (SIDE, SIDE)
+
+
+def test_there_are_no_thumbnails_of_nothing():
+    assert {path.stem for path in FOLDER.glob("*.jpg")} <= set(WORKFLOWS)
+
+
+def test_every_lab_workflow_says_what_to_show():
+    assert set(PANELS) == set(BUILDERS) and all(len(panels) in (1, 4) for panels in PANELS.values())
+
+
+def test_what_is_shown_is_saved_by_the_workflow():
+    for name, panels in PANELS.items():
+        text = (FOLDER / f"{TITLES[name]}.json").read_text(encoding="utf-8")
+        assert all(f'"{node}"' in text for node, _ in panels if node != "input")
+
+
+def test_four_pictures_in_a_square_with_a_line_at_the_foot():
+    colours = ["red", "green", "blue", "yellow"]
+    pictures = [Image.new("RGB", (9, 9), colour) for colour in colours]
+    plain, marked = thumbnail(pictures), thumbnail(pictures, "said")
+    corners = [(30, 30), (SIDE - 30, 30), (30, SIDE - 60), (SIDE - 30, SIDE - 60)]
+    for shown in (plain, marked):
+        assert [shown.getpixel(at) for at in corners] == [Image.new("RGB", (1, 1), c).getpixel((0, 0)) for c in colours]
+    assert marked.getpixel((2, SIDE - 2)) == build_thumbnails.INK
+
+
+def test_of_a_single_picture_the_left_square_is_shown():
+    wide = Image.new("RGB", (300, 100), "blue")
+    wide.paste("red", (0, 0, 100, 100))
+    shown = np.asarray(thumbnail([wide]))
+    assert shown.shape == (SIDE, SIDE, 3) and (shown == (255, 0, 0)).all()
+
+
+def test_a_picture_that_is_hard_to_compress_is_made_small_enough(tmp_path):
+    save(thumbnail([noise(seed) for seed in range(4)]), tmp_path / "x.jpg")
+    assert 0 < (tmp_path / "x.jpg").stat().st_size < LARGEST
+
+
+def test_what_cannot_be_made_small_enough_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="small enough"):
+        save(noise(0, 2000), tmp_path / "x.jpg")
+    assert not list(tmp_path.iterdir())

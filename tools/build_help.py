@@ -1,0 +1,109 @@
+"""Write the help pages of every node: ``web/docs/<node id>.md`` from its schema, and one for each other language,
+``web/docs/<node id>/<language>.md``, from ``locales/`` (developers; run after a node or a translation changes).
+
+python -m concept_atelier.tools.build_help
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.erase.registry import METHODS as ERASING
+from ..core.learn.registry import METHODS as LEARNING
+from ..core.localize.registry import METHODS as LOCALIZING
+from ..host.schema import io
+from ..nodes import NODES
+from .locales import SOURCE, Words, languages, node_words, read, unescape
+
+FOLDER = Path(__file__).parents[1] / "web" / "docs"
+HEADINGS = {
+    "en": ("Inputs", "input", "Outputs", "output", "type"),
+    "de": ("Eingänge", "Eingang", "Ausgänge", "Ausgang", "Typ"),
+    "fr": ("Entrées", "entrée", "Sorties", "sortie", "type"),
+}
+
+
+def page(node: type[io.ComfyNode], words: Words, language: str = SOURCE) -> str:
+    """A node's help: what it does, its inputs and outputs. Inputs are named as their widgets are, then by id."""
+    schema = node.GET_SCHEMA()
+    inputs, entry_of, outputs, output_of, kind = HEADINGS[language]
+    lines = [f"# {unescape(words['display_name'])}", "", unescape(words["description"]), ""]
+    if schema.inputs:
+        rows = [_row(entry.id, entry.get_io_type(), words["inputs"][entry.id]) for entry in schema.inputs]
+        lines += [f"## {inputs}", "", f"| {entry_of} | {kind} | |", "|---|---|---|", *rows, ""]
+    said = [words["outputs"][str(slot)] for slot in range(len(schema.outputs))]
+    rows = [
+        f"| {unescape(of['name'])} | {output.get_io_type()} | {unescape(of.get('tooltip', ''))} |"
+        for output, of in zip(schema.outputs, said, strict=True)
+    ]
+    lines += [f"## {outputs}", "", f"| {output_of} | {kind} | |", "|---|---|---|", *rows, ""]
+    return "\n".join([*lines, *(_methods(schema.node_id) if language == SOURCE else ())])
+
+
+METHODS_OF: Mapping[str, Mapping[str, Any]] = {
+    "ConceptAtelierLearnConceptTokens": LEARNING,
+    "ConceptAtelierLocalizeConcepts": {name: one for name, one in LOCALIZING.items() if not one.needs},
+    "ConceptAtelierEraseConcepts": ERASING,
+}
+"""Node id to the methods it offers, each with a record."""
+
+
+def _methods(node_id: str) -> list[str]:
+    """A list of a node's methods: what each does, needs and costs, and what to know beside."""
+    methods = METHODS_OF.get(node_id, {}).values()
+    return ["## Methods", "", *(_method(one) for one in methods), ""] if methods else []
+
+
+def _method(record: Any) -> str:
+    needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ()))
+    parts = [
+        f"- **{record.title}** (`{record.name}`): {record.help}",
+        f"Needs {needs}." if needs else "",
+        f"Presets: {', '.join(f'{name}{_cost(settings)}' for name, settings in record.presets.items())}.",
+        "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
+        if getattr(record, "changes_model", False)
+        else "",
+        record.note,
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _cost(settings: Any) -> str:
+    """What a preset costs, in brackets, as far as its settings say it."""
+    steps, draws = getattr(settings, "steps", 0), getattr(settings, "noise_draws", None)
+    prior = getattr(settings, "prior", 0)
+    parts = [
+        f"{steps} steps" if steps else "",
+        f"{prior} prior pictures of {settings.prior_steps} steps" if prior else "",
+        f"{max(draws, 1)} model pass{'es' if draws > 1 else ''}" if draws is not None else "",
+    ]
+    said = ", ".join(part for part in parts if part)
+    return f" ({said})" if said else ""
+
+
+def pages() -> dict[str, str]:
+    """Path below the folder to text, for every node and language."""
+    texts = {}
+    for language, words in {SOURCE: node_words(), **{name: read(name) for name in languages()}}.items():
+        for node in NODES:
+            key = node.GET_SCHEMA().node_id
+            path = f"{key}.md" if language == SOURCE else f"{key}/{language}.md"
+            texts[path] = page(node, words[key], language)
+    return texts
+
+
+def main() -> None:
+    for path, text in pages().items():
+        (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        (FOLDER / path).write_text(text, encoding="utf-8")
+
+
+def _row(key: str, kind: str, words: Words) -> str:
+    name = unescape(words["name"])
+    shown = f"`{key}`" if name == key else f"{name} (`{key}`)"
+    told = unescape(words.get("tooltip", "")).replace("\n", "<br>")
+    return f"| {shown} | {kind} | {told} |"
+
+
+if __name__ == "__main__":
+    main()

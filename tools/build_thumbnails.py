@@ -1,0 +1,115 @@
+"""Write ``workflows/<title>.jpg``, what ComfyUI's template browser shows (developers; run after the weights change).
+
+    python -m concept_atelier.tools.build_thumbnails [WORKFLOW ...]
+
+Every picture is out of a headless run of the workflow itself on the lab model. A twin for a checkpoint cannot be run
+without one: it shows what its lab workflow drew, and says so.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from ..host.files.saving import atomic_write
+from ..host.workflow.examples import TITLES
+from ..host.workflow.runner import RunResult, run_workflow
+from ..host.workflow.terminal import TerminalBar
+from ..nodes.headless import HEADLESS_NODES
+from .build_workflows import FOLDER, PICTURES
+from .workflow.variants import CHECKPOINT, LAB
+
+SIDE, GAP, BAND = 480, 6, 34
+LARGEST = 60_000
+GROUND, INK = (244, 239, 228), (35, 39, 58)
+PANELS: dict[str, Sequence[tuple[str, int]]] = {
+    "take_a_picture_apart": [
+        ("input", 0),
+        ("Save: the overlay", 0),
+        ("Save: first thing", 0),
+        ("Save: both, new scene", 0),
+    ],
+    "see_where_words_land": [
+        ("Save: the pictures", 0),
+        ("Save: the maps", 0),
+        ("Save: the maps", 4),
+        ("Save: the maps", 8),
+    ],
+    "erase_a_concept": [(f"Save: {word} {when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
+    "learn_from_two_pictures": [
+        ("Save: the overlay", 0),
+        ("Save: first thing", 0),
+        ("Save: both things", 0),
+        ("Save: both things", 1),
+    ],
+    "score_concepts": [("Save: the sheet", 0)],
+}
+"""The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
+BORROWED = "pictures of the lab model"
+
+
+def thumbnail(pictures: Sequence[Image.Image], said: str = "") -> Image.Image:
+    """Four pictures in a square, or the left of a single one, and a line of text over its foot where one is given."""
+    canvas = _quartet(pictures) if len(pictures) > 1 else _left_square(pictures[0])
+    if said:
+        draw = ImageDraw.Draw(canvas)
+        draw.rectangle((0, SIDE - BAND, SIDE, SIDE), fill=INK)
+        draw.text((SIDE / 2, SIDE - BAND / 2), said, GROUND, ImageFont.load_default(20), anchor="mm")
+    return canvas
+
+
+def panels(name: str, result: RunResult) -> list[Image.Image]:
+    """The pictures of a finished run that a workflow's thumbnail shows."""
+    return [Image.open(_panel(node, index, result)) for node, index in PANELS[name]]
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """As a JPEG of less than 60 kB, in the best quality that fits."""
+    with atomic_write(path) as temporary:
+        for quality in range(88, 30, -6):
+            picture.save(temporary, "JPEG", quality=quality, optimize=True)
+            if temporary.stat().st_size < LARGEST:
+                return
+        raise ValueError(f"{path.name}: no quality makes the picture small enough")
+
+
+def draw(name: str, folder: Path = FOLDER) -> None:
+    """Run a lab workflow, write its thumbnail and its twin's."""
+    with tempfile.TemporaryDirectory() as out:
+        title = TITLES[name]
+        result = run_workflow(
+            FOLDER / f"{title}{LAB.suffix}.json", out=out, nodes=HEADLESS_NODES, reporter=TerminalBar()
+        )
+        pictures = panels(name, result)
+        save(thumbnail(pictures), folder / f"{title}{LAB.suffix}.jpg")
+        save(thumbnail(pictures, BORROWED), folder / f"{title}{CHECKPOINT.suffix}.jpg")
+
+
+def main(names: Sequence[str]) -> None:
+    for name in names or PANELS:
+        draw(name)
+
+
+def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
+    side = (SIDE - 3 * GAP) // 2
+    canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
+    for index, picture in enumerate(pictures):
+        left, top = (GAP + (index % 2) * (side + GAP), GAP + (index // 2) * (side + GAP))
+        whole = ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, GROUND)
+        canvas.paste(whole, (left, top))
+    return canvas
+
+
+def _left_square(picture: Image.Image) -> Image.Image:
+    side = min(picture.size)
+    return picture.convert("RGB").crop((0, 0, side, side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def _panel(node: str, index: int, result: RunResult) -> Path:
+    return FOLDER / "input" / next(iter(PICTURES)) if node == "input" else result.files_of(node)[index]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

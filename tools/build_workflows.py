@@ -1,0 +1,386 @@
+"""Write ``workflows/*.json`` and their input pictures (developers; run after a node's inputs change).
+
+    python -m concept_atelier.tools.build_workflows
+
+Workflows are laid out from left to right in the format that ComfyUI's front end saves, from the nodes' own schemas.
+Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own.
+"""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from ..host.workflow.examples import TITLES
+from ..host.workflow.examples import WORKFLOWS as FOLDER
+from ..lab.world.backgrounds import sample_background
+from ..lab.world.scene import Look, Scene, SceneSettings, compose, sample_scene
+from .workflow.block import Block
+from .workflow.foreign import drawing_registry
+from .workflow.object_pictures import OBJECTS, PROTOTYPES, object_picture
+from .workflow.sheet import Out, Sheet
+from .workflow.variants import VARIANTS, VISION, Variant
+
+# Scenes of the test split, whose pair of objects no model has seen together.
+PICTURES = {"two_things.png": 91, "two_other_things.png": 62}
+AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
+
+
+NARROW, MIDDLE, WIDE = 225, 245, 305
+"""Columns of a step: Nodes 2.0 has none that are narrower; room for the name
+of a file; room for ``merge_threshold (preset)``."""
+SMALL = 175
+"""A picture among many."""
+PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
+FIRST_INSIDE = 101
+"""The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
+
+
+@dataclass
+class Studio:
+    """A sheet, the variant it is drawn for, and what every workflow is made of."""
+
+    sheet: Sheet
+    variant: Variant
+    name: str
+    note_height: int = 88
+
+    def step(self, title: str, headline: str, note: str, *widths: int, below: bool = False) -> None:
+        """Begin a step; the note of the first one ends with what every workflow of the variant says."""
+        number = len(self.sheet.steps) + 1
+        text = f"{note} {self.variant.note}" if number == 1 else note
+        self.sheet.step(f"{number} {title}", headline, text.strip(), widths, self.note_height, below=below)
+
+    def load(self, column: int = 0) -> list[Out]:
+        """MODEL, CLIP and VAE."""
+        if self.variant.checkpoint is None:
+            return self.sheet.add("ConceptAtelierLoadLabModel", column)
+        return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=self.variant.checkpoint)
+
+    def vision(self, column: int) -> Out:
+        """CLIP_VISION."""
+        if self.variant.checkpoint is None:
+            (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", column)
+        else:
+            (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
+        return vision
+
+    def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
+        """A picture to take apart; ``name`` is that of the lab's."""
+        shown = name if self.variant.checkpoint is None else "example.png"
+        image, _ = self.sheet.add("LoadImage", column, title, image=shown)
+        return image
+
+    def scaled(self, sheet: Sheet, image: Out, collapsed: bool = True) -> Out:
+        """A picture in the variant's size."""
+        if self.variant.checkpoint is None:
+            return image
+        side = self.variant.side
+        scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
+        (scaled,) = sheet.add("ImageScale", 0, "Resize the picture", image=image, collapsed=collapsed, **scaling)
+        return scaled
+
+    def latent(self, sheet: Sheet, column: int) -> Out:
+        """Empty latents."""
+        side, batch = self.variant.side, self.variant.batch
+        (latent,) = sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
+        return latent
+
+    def sample(self, sheet: Sheet, column: int, vae: Out, title: str | None = None, **wires: Out) -> tuple[Out, Out]:
+        """A KSampler's latents, and the pictures they decode to."""
+        (samples,) = sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
+        (pictures,) = sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
+        return samples, pictures
+
+    def block(self, name: str) -> Block:
+        """A new subgraph, its nodes numbered apart from all others."""
+        return Block(self.sheet.registry, first=FIRST_INSIDE * (1 + len(self.sheet.blocks)), name=name)
+
+    def finder(self) -> Block:
+        """From a picture to its concepts, and to it in another size where the variant asks for one."""
+        block = self.block("Find the things")
+        wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
+        given = block.enter("image", "IMAGE")
+        wires["image"] = self.scaled(block, given, collapsed=False)
+        found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
+        block.leave("concepts", found)
+        if wires["image"] != given:  # the page refuses an output that is an input, unchanged
+            block.leave("picture", wires["image"])
+        return block
+
+    def drawer(self, *models: str) -> Block:
+        """From a prompt's conditioning to pictures, with each of these models from the same noise."""
+        alone = len(models) == 1
+        block = self.block("Draw" if alone else "Draw with both models")
+        inputs = [block.enter(name, "MODEL") for name in models]
+        clip, vae = block.enter("clip", "CLIP"), block.enter("vae", "VAE")
+        positive = block.enter("positive", "CONDITIONING")
+        (negative,) = block.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="")
+        latent = self.latent(block, 0)
+        wires = {"positive": positive, "negative": negative, "latent_image": latent}
+        drawn = [
+            self.sample(block, 1, vae, None if alone else f"With {name}", model=m, **wires)[1]
+            for name, m in zip(models, inputs, strict=True)
+        ]
+        for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):
+            block.leave(name, pictures)
+        return block
+
+    def draw_with_tokens(
+        self, prompts: Mapping[str, tuple[str, str]], clip: Out, vae: Out, tokens: Out, model: Out
+    ) -> None:
+        """A step with a strip for every prompt: it, a block that draws it, what was drawn; file prefix to title and
+        text."""
+        self.step(
+            "Draw with them",
+            "Write <1> for the first thing and <2> for the second.",
+            "Change the prompts as you like. To change the seed, steps or size of both, open one of the **Draw** "
+            "blocks.",
+            *[MIDDLE] * len(prompts),
+        )
+        block = self.drawer("model")
+        for column, (prefix, (title, text)) in enumerate(prompts.items()):
+            (positive,) = self.sheet.add(
+                "ConceptAtelierEncodeConceptPrompt", column, f"Prompt: {title}", clip=clip, tokens=tokens, text=text
+            )
+            wires = {"model": model, "clip": clip, "vae": vae, "positive": positive}
+            (pictures,) = self.sheet.add_block(block, column, f"Draw: {title}", **wires)
+            self.sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+
+
+def see_where_words_land(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    studio.step(
+        "Write a prompt",
+        "This workflow shows where each word of a prompt lands.",
+        "Change the prompt to draw something else.",
+        NARROW,
+        MIDDLE,
+    )
+    model, clip, vae = studio.load()
+    latent = studio.latent(sheet, 0)
+    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=words.scene)
+    (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
+    studio.step(
+        "Draw the picture",
+        "Capture Attention records every word while you draw.",
+        "It notes how strongly each part of the picture belongs to each word. The pictures are the same without it.",
+        WIDE,
+        MIDDLE,
+    )
+    listening, capture = sheet.add("ConceptAtelierCaptureAttention", 0, model=model)
+    wires = {"model": listening, "positive": positive, "negative": negative, "latent_image": latent}
+    samples, pictures = studio.sample(sheet, 0, vae, **wires)
+    sheet.add("SaveImage", 1, "Save: the pictures", images=pictures, filename_prefix="words_pictures")
+    studio.step(
+        "Look at the words",
+        "Each map is bright where its word landed.",
+        "Show Word Heatmap needs the prompt that was drawn, and the words to look up.",
+        WIDE,
+        MIDDLE,
+    )
+    wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
+    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=words.scene, words=words.looked_up)
+    sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_heatmaps")
+
+
+def take_a_picture_apart(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Find the things",
+        "Localize Concepts finds the things in the picture by itself.",
+        "Edit Concepts shows them after a run: click one to drop it, double-click it to rename it, or shift-click "
+        "several and press Merge. " + variant.picture,
+        MIDDLE,
+        WIDE,
+        MIDDLE,
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
+    sheet.add("SaveImage", 2, "Save: the overlay", images=overlay, filename_prefix="apart_overlay", collapsed=True)
+    studio.step(
+        "Learn them",
+        "Each thing becomes a word.",
+        "The words are saved as files too: **embedding:atelier/1** works in any prompt.",
+        WIDE,
+    )
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, **variant.learn)
+    sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
+    prompts = {
+        "apart_first": ("first thing", "a photo of <1>"),
+        "apart_new_scene": ("both, new scene", variant.words.new_scene),
+    }
+    studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
+
+
+def learn_from_two_pictures(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Find the things",
+        "Two pictures of the same things teach more than one.",
+        "The pictures come with the pack."
+        if variant.checkpoint is None
+        else "Choose two pictures of the same two things.",
+        MIDDLE,
+        MIDDLE,
+    )
+    model, clip, vae = studio.load()
+    wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
+    sheet.align(0, 1)
+    found, pictures = [], []
+    for column, (which, name) in enumerate({"first": "two_things.png", "second": AGAIN}.items()):
+        given = studio.picture(name, f"{which.capitalize()} picture", column)
+        concepts, *scaled = sheet.add_block(block, column, f"Find: {which} picture", **wires, image=given)
+        found.append(concepts)
+        pictures.append(scaled[0] if scaled else given)
+    studio.step(
+        "Match them",
+        "Matched things share a name.",
+        "For a third picture, add another Match Concepts and connect MORE to its input more.",
+        290,
+    )
+    first = {"image": pictures[0], "concepts": found[0]}
+    other = {"other_image": pictures[1], "other_concepts": found[1]}
+    more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **first, **other)
+    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="two_overlay", collapsed=True)
+    studio.step("Learn them", "Each thing becomes a word.", "It is learnt from both pictures.", WIDE)
+    wires |= {**first, "more": more}
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **variant.learn)
+    prompts = {
+        "two_first": ("first thing", "a photo of <1>"),
+        "two_together": ("both things", "a photo of <1> and <2>"),
+    }
+    studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
+
+
+def erase_a_concept(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    gone, *others = (f"{word}s" for word in words.before_after)
+    studio.step(
+        f"Erase {gone}",
+        f"{gone.capitalize()} are no longer drawn.",
+        "List synonyms too (concepts), and words that must stay (preserve).",
+        258,
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
+    erased, erasure = sheet.add(
+        "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
+    )
+    studio.step(
+        "Compare",
+        f"{gone.capitalize()} are gone; {' and '.join(others)} stay.",
+        "Before and after start from the same noise. To change the seed, steps or size of all, open one of the "
+        "**Draw** blocks.",
+        *[NARROW] * 6,
+    )
+    block = studio.drawer("model", "changed model")
+    for number, (word, text) in enumerate(words.before_after.items()):
+        left, right = 2 * number, 2 * number + 1
+        (positive,) = sheet.add("CLIPTextEncode", left, f"Prompt: {word}", clip=clip, text=text)
+        wires = {"model": model, "changed model": erased, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, right, f"Draw: {word}", **wires)
+        sheet.align(left, right)
+        for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
+            prefix = f"erase_{word}_{when}"
+            title = f"Save: {word} {when}"
+            sheet.add("SaveImage", column, title, room=SMALL, images=pictures, filename_prefix=prefix)
+    studio.step(
+        "Save the change", "The change is a small file.", "Any LoRA loader applies it.", MIDDLE, MIDDLE, below=True
+    )
+    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure)
+
+
+def score_concepts(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    lab = variant.checkpoint is None
+    studio.step(
+        "Find the things",
+        "Localize Concepts finds the things in the picture by itself.",
+        "It shows them after a run. " + variant.picture,
+        NARROW,
+        WIDE,
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    studio.step("Learn them", "Each thing becomes a word.", "Try other methods and settings, and compare scores.", WIDE)
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
+    studio.step(
+        "Score them",
+        "How well do the words draw the things?",
+        "Each word is drawn alone, then all together. **SIM^I**: similarity to the thing. **SIM^C**: similarity to the "
+        "whole picture. **ACC**: how often the right thing is recognised among those in a folder. "
+        + (
+            "The folder comes with the pack."
+            if lab
+            else "First put pictures of other things, one each, into a folder **concepts** in ComfyUI's input folder."
+        ),
+        NARROW,
+        300,
+        MIDDLE,
+    )
+    vision = studio.vision(0)
+    folder = PROTOTYPES if lab else "concepts"
+    prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 0, clip_vision=vision, folder=folder)
+    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="score_overlay")
+    wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
+    scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 1, **wires, **variant.score)
+    sheet.add("SaveImage", 2, "Save: the sheet", images=scored, filename_prefix="score_sheet")
+    sheet.add("SaveImage", 2, "Save: the sources", images=sources, filename_prefix="score_sources")
+
+
+def again(scene: Scene, seed: int) -> Scene:
+    """The same things in the same styles, placed anew on another plain ground."""
+    rng = random.Random(f"again:{seed}")
+    looks = [Look(thing.name, thing.style, None, thing.name) for thing in scene.objects]
+    settings, ground = SceneSettings(counts=(len(looks),)), sample_background(rng, 0.0)
+    picture, objects = compose(rng, looks, ground, settings)
+    return Scene(picture, "", objects, ground)
+
+
+Builder = Callable[[Studio], None]
+BUILDERS: dict[str, Builder] = {
+    f.__name__: f
+    for f in (
+        see_where_words_land,
+        take_a_picture_apart,
+        learn_from_two_pictures,
+        erase_a_concept,
+        score_concepts,
+    )
+}
+WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
+    TITLES[name] + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
+}
+
+
+def workflow(name: str) -> str:
+    """A workflow file's text, by its title."""
+    build, variant = WORKFLOWS[name]
+    studio = Studio(Sheet(drawing_registry()), variant, build.__name__)
+    build(studio)
+    return json.dumps(studio.sheet.body(name), indent=1) + "\n"
+
+
+def main() -> None:
+    (FOLDER / "input" / PROTOTYPES).mkdir(parents=True, exist_ok=True)
+    for name in OBJECTS:
+        object_picture(name).save(FOLDER / "input" / PROTOTYPES / f"{name}.png", optimize=True)
+    for name, seed in PICTURES.items():
+        scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
+        Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)
+    first = sample_scene("test", PICTURES["two_things.png"], SceneSettings(counts=(2,), patterned=0, tinted=0))
+    Image.fromarray(again(first, 1).picture).save(FOLDER / "input" / AGAIN, optimize=True)
+    for name in WORKFLOWS:
+        (FOLDER / f"{name}.json").write_text(workflow(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""For which models the example workflows are drawn: the lab's, and a checkpoint of the user's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...core.localize.parts.settings import PAPER
+
+Knobs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the pictures of a variant are about."""
+
+    scene: str
+    looked_up: str
+    new_scene: str
+    erased: str
+    preserved: str
+    before_after: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """For which model a workflow is drawn: its loader, sizes, settings and words.
+
+    Attributes:
+        suffix: of the workflow's name.
+        checkpoint: a file of the checkpoints folder, None for the lab model.
+        side: of pictures, in pixels.
+        batch: pictures a prompt.
+        picture: where the picture that is taken apart comes from, for its note.
+        note: the end of every workflow's first note.
+        sampling, localize, learn, score, erase: widget values that differ from the nodes' own.
+    """
+
+    suffix: str
+    checkpoint: str | None
+    side: int
+    batch: int
+    picture: str
+    note: str
+    words: Words
+    sampling: Knobs
+    localize: Knobs = field(default_factory=dict)
+    learn: Knobs = field(default_factory=dict)
+    score: Knobs = field(default_factory=dict)
+    erase: Knobs = field(default_factory=dict)
+
+
+LAB = Variant(
+    suffix="",
+    checkpoint=None,
+    side=128,
+    batch=4,
+    picture="The picture comes with the pack.",
+    note="",
+    words=Words(
+        scene="a cat and a rocket on blue",
+        looked_up="cat, rocket, blue",
+        new_scene="<1> and <2> on white",
+        erased="cat, kitty, kitten",
+        preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
+        before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
+    ),
+    sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
+    score={"steps": 12, "guidance": 3.5},
+)
+CHECKPOINT = Variant(
+    suffix=" (checkpoint)",
+    checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
+    side=512,
+    batch=2,
+    picture="Set count to the number of things; 0 lets the node decide.",
+    note="Choose a Stable Diffusion 1.5 file in Load Checkpoint; SD 2 needs 768 pixels, SDXL 1024.",
+    words=Words(
+        scene="a photo of a cat and a red bicycle in a garden",
+        looked_up="cat, bicycle, garden",
+        new_scene="<1> and <2> on a beach at sunset",
+        erased="cat, kitten",
+        preserved="dog, horse, rabbit, lion, tiger, fox, bird, person, car, house, tree, flower",
+        before_after={
+            "cat": "a photo of a cat on a sofa",
+            "dog": "a photo of a dog on a sofa",
+            "horse": "a photo of a horse on a meadow",
+        },
+    ),
+    sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
+    localize={
+        "preset": "paper",
+        "saliency_threshold": PAPER.saliency_threshold,
+        "merge_threshold": PAPER.merge_threshold,
+        "count": 2,
+    },
+    learn={
+        "preset": "paper",
+        "preview_every": 100,
+    },
+    score={"steps": 50, "guidance": 7.5},
+    erase={"preset": "paper"},
+)
+VARIANTS = (LAB, CHECKPOINT)
+VISION = "clip_vision_vit_h.safetensors"
+"""A file of the clip_vision folder, for checkpoints."""
