@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.settings import preset_name
+
 OBJECTS = {1: "1 to 3 objects", 2: "1 to 4 objects"}  # by the schema of bench learn
 SCORES = ("acc1", "sim_i", "sim_c")
 SAID = {"acc1": "ACC^1", "sim_i": "SIM^I", "sim_c": "SIM^C"}
@@ -52,7 +54,7 @@ def read(path: Path) -> Entry:
     options = held["options"]
     settings = ", ".join(f"{name} {value}" for name, value in sorted(options.get("settings", {}).items()))
     flags = ", ".join(name for name, value in options.items() if value is True)
-    name = " ".join(part for part in (options["method"], options["preset"], settings, flags) if part)
+    name = " ".join(part for part in (options["method"], preset_name(options["preset"]), settings, flags) if part)
     counts = options.get("objects")
     objects = f"{min(counts)} to {max(counts)} objects" if counts else OBJECTS[held["schema"]]
     scenes = f"{held['split']}, {objects}"

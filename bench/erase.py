@@ -162,7 +162,7 @@ def noise_seed(request: Request, phrase: Phrase, turn: int) -> int:
 def erasure_of(backbone: Backbone, request: Request, concept: str, preserve: Sequence[str]) -> Erasure:
     """The erasure that is asked for; for the control, of a random vector instead of the concept."""
     eraser = METHODS[request.options.get("method", "uce")]
-    settings = eraser.preset(request.options.get("preset", "small_model"))
+    settings = eraser.preset(request.options.get("preset", "small"))
     anchor = request.options.get("anchor", "")
     if not request.options.get("random_vector"):
         return eraser.erase(backbone, [concept], anchor, preserve, settings)
@@ -239,7 +239,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser, cases=44)
     presets = ", ".join(f"{name}: {' '.join(eraser.presets)}" for name, eraser in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="uce", help="default: %(default)s")
-    parser.add_argument("--preset", default="small_model", help=f"of the method ({presets}); default: %(default)s")
+    parser.add_argument("--preset", default="small", help=f"of the method ({presets}); default: %(default)s")
     parser.add_argument("--anchor", default="", help="what to draw instead (default: the empty prompt)")
     parser.add_argument(
         "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"

@@ -62,7 +62,7 @@ def queue() -> dict[str, str]:
         for seed in SEEDS[:2]:
             name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
             commands[f"learn/{name}.json"] = " ".join(("learn --split test --cases 8 --method", method, told, seed))
-    commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_lab"
+    commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
     return {name: " ".join(command.split()) for name, command in commands.items()}
 
 

@@ -81,7 +81,7 @@ def learn_case(backbone: Backbone, case: Case, request: Request) -> Learnt:
     """Concepts of a scene, and a token for each."""
     options = request.options
     method = METHODS[options.get("method", "conceptexpress")]
-    settings = replace(method.preset(options.get("preset", "lab")), **options.get("settings", {}))
+    settings = replace(method.preset(options.get("preset", "small")), **options.get("settings", {}))
     if options.get("untrained_tokens"):
         settings = replace(settings, steps=1, rate=1e-12)
     started = time.monotonic()
@@ -183,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser, cases=24)
     presets = ", ".join(f"{name}: {' '.join(method.presets)}" for name, method in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="conceptexpress", help="default: %(default)s")
-    parser.add_argument("--preset", default="lab", help=f"of the method ({presets}); default: %(default)s")
+    parser.add_argument("--preset", default="small", help=f"of the method ({presets}); default: %(default)s")
     parser.add_argument("--objects", type=int, nargs="+", help="how many a scene has, in turn; default: 1 2 3 4")
     parser.add_argument("--steps", type=int, help="training steps; the default is the preset's")
     add_settings_argument(parser)

@@ -22,6 +22,7 @@ from ..core.localize.registry import METHODS, method_and_preset, preset_names
 from ..core.masks.from_masks import masks_to_grid
 from ..core.masks.guided import guided_masks, pixel_masks
 from ..core.masks.upsample import smooth_masks
+from ..core.settings import preset_name
 from ..core.types import Concepts
 from ..lab.world.atlas import load_atlas
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
@@ -33,7 +34,7 @@ from .harness import Bench, Request, Row
 from .metrics import score_masks
 from .summary import Summary, detail_table, means, miou_table, summarise
 
-METHOD, PRESET = "conceptexpress", "small_grid"
+METHOD, PRESET = "conceptexpress", "small"
 OBSERVING = SMALL_GRID
 """How pictures are observed for the baselines, where a method does not cluster attention."""
 
@@ -184,7 +185,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hand", choices=load_atlas().hands, help="whose drawings (default: those that training saw)")
     parser.add_argument("--caption", choices=("short", "complete"), help="show the model the scene's caption as well")
     parser.add_argument("--told", action="store_true", help="the method is told how many objects there are")
-    parser.add_argument("--preset", choices=preset_names(), default=PRESET, help="default: %(default)s")
+    parser.add_argument(
+        "--preset", type=preset_name, choices=preset_names(), default=PRESET, help="default: %(default)s"
+    )
     add_settings_argument(parser)
 
 

@@ -8,6 +8,14 @@ from .messages import listed, shown
 
 T = TypeVar("T")
 
+OLD_PRESETS: Mapping[str, str] = {
+    "lab": "small",
+    "small_grid": "small",
+    "small_model": "small",
+    "faithful_lab": "faithful_small",
+}
+"""Names of presets that workflows have saved, and what they are called now."""
+
 
 def setting(default: T, text: str) -> T:
     """A dataclass field with a help text for people in its metadata."""
@@ -15,10 +23,19 @@ def setting(default: T, text: str) -> T:
 
 
 def preset_of(record: Any, name: str) -> Any:
-    """A record's preset. Raises ``ValueError`` for a name it does not have, listing those it has."""
-    if name not in record.presets:
+    """A record's preset, also by a name that it once had (:data:`OLD_PRESETS`).
+
+    Raises ``ValueError`` for a name it does not have, listing those it has.
+    """
+    current = preset_name(name)
+    if current not in record.presets:
         raise ValueError(f"{record.name} has no preset {shown(name)}; it has {listed(record.presets)}")
-    return record.presets[name]
+    return record.presets[current]
+
+
+def preset_name(name: str) -> str:
+    """What a preset is called today."""
+    return OLD_PRESETS.get(name, name)
 
 
 def settings_of(record: Any, preset: str, values: Mapping[str, Any], unset: Mapping[str, Any]) -> Any:

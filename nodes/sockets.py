@@ -1,9 +1,12 @@
 """The pack's own socket types, and what several nodes say alike."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
+from ..core.messages import listed, shown
+from ..core.settings import OLD_PRESETS, preset_name
 from ..host.schema import io, ui
 from ..host.shared.picture_sizes import check_range
 
@@ -22,6 +25,9 @@ OF_A_BATCH = "The node reads the first picture of a batch."
 
 READS = "atelier_reads"
 """The option of an input that tells our scripts which value reads as which word."""
+
+OLD_CHOICES = "atelier_old_choices"
+"""The option of a list that tells our scripts what choices that workflows have saved are called now."""
 
 
 def model_inputs(use: str) -> list[Any]:
@@ -46,6 +52,22 @@ def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, *
     so (``web/js/preset_values.js``)."""
     told = f"{tooltip} {unset:g} keeps the preset's value."
     return kind(name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields)
+
+
+def preset_choice(options: Sequence[str], tooltip: str) -> Any:
+    """The list of presets. The page puts today's name in place of one that a workflow saved before presets were
+    renamed (``web/js/old_presets.js``); :func:`preset_verdict` lets both pass."""
+    old = {name: now for name, now in OLD_PRESETS.items() if now in options}
+    return io.Combo.Input(
+        "preset", options=list(options), default="small", tooltip=tooltip, extra_dict={OLD_CHOICES: old}
+    )
+
+
+def preset_verdict(preset: str | None, options: Sequence[str]) -> bool | str:
+    """What a node's ``validate_inputs`` says of a preset: True, or what is wrong; None (a linked input) passes."""
+    if preset is None or preset_name(preset) in options:
+        return True
+    return f"preset: expected one of {listed(options)}, got {shown(preset)}"
 
 
 def reads(**words: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Shape:
 
 
 SHAPES = {
-    "lab": Shape("lab", 128, "small_grid", "lab", "small_model"),
+    "lab": Shape("lab", 128, "small", "small", "small"),
     "sd15": Shape("sd15", 512, "paper", "paper", "paper"),
 }
 

@@ -72,9 +72,9 @@ class WordSettings:
 
 PRESETS: Mapping[str, WordSettings] = {
     "paper": WordSettings(),
-    "small_grid": WordSettings(draws=4, cross_downscale=None, self_downscale=None, outline="edges"),
+    "small": WordSettings(draws=4, cross_downscale=None, self_downscale=None, outline="edges"),
 }
-"""``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
+"""``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ...host.jobs.erasure_words import describe_erasure
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of
+from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_verdict
 
 
 class EraseConcepts(io.ComfyNode):
@@ -66,11 +66,9 @@ class EraseConcepts(io.ComfyNode):
                     tooltip="Factor on the change. 0 changes nothing, 1 erases, more erases harder, and "
                     "negative values amplify the concept.",
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=preset_names(),
-                    default="small_model",
-                    tooltip="small_model: for the lab; changes all positions from the concept to the end of the "
+                preset_choice(
+                    preset_names(),
+                    "small: for the lab model; changes all positions from the concept to the end of the "
                     "text, averaged over a few sentences. paper: changes only the last token of the "
                     "concept, which is gentler.",
                 ),
@@ -122,6 +120,10 @@ class EraseConcepts(io.ComfyNode):
         )
         said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, preset_names())
 
 
 def preset_names() -> list[str]:

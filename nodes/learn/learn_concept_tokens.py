@@ -22,7 +22,9 @@ from ..sockets import (
     model_inputs,
     picture_of,
     pictures_under,
+    preset_choice,
     preset_input,
+    preset_verdict,
     reads,
     seed_input,
     text_under,
@@ -121,6 +123,10 @@ class LearnConceptTokens(io.ComfyNode):
         shown = pictures_under(cls, *drawn, plot) | text_under(why, first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
+    @classmethod
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, preset_names())
+
 
 def _method_inputs() -> list[Any]:
     """The method, and inputs that override its preset when they are changed."""
@@ -131,13 +137,11 @@ def _method_inputs() -> list[Any]:
             default="conceptexpress",
             tooltip="\n".join(f"{method.title}: {method.help}" for method in METHODS.values()),
         ),
-        io.Combo.Input(
-            "preset",
-            options=preset_names(),
-            default="lab",
-            tooltip="Settings of the method. lab: for the lab model, few steps. paper: the published settings. "
-            "faithful: ConceptExpress' release, update by update. faithful_lab: the same on small "
-            "latents.",
+        preset_choice(
+            preset_names(),
+            "Settings of the method. small: for the lab model and other small latents, few steps. paper: the "
+            "published settings. faithful: ConceptExpress' release, update by update. faithful_small: the same on "
+            "small latents.",
         ),
         preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
         preset_input(

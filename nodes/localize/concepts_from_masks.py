@@ -11,7 +11,18 @@ from ...host.adapters import backbone_of
 from ...host.pictures.concept_pictures import concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, model_inputs, picture_of, seed_input, text_under
+from ..sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    Concepts,
+    first_only,
+    model_inputs,
+    picture_of,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    text_under,
+)
 
 
 class ConceptsFromMasks(io.ComfyNode):
@@ -46,12 +57,7 @@ class ConceptsFromMasks(io.ComfyNode):
                     tooltip="Where the attention of a concept should lie. attention: where the model looks from "
                     "inside the mask. mask: evenly over the mask.",
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=preset_names(),
-                    default="small_grid",
-                    tooltip="How the picture is shown to the model, as in Localize Concepts.",
-                ),
+                preset_choice(preset_names(), "How the picture is shown to the model, as in Localize Concepts."),
                 seed_input("Random seed for the noise, if the preset adds any."),
             ],
             outputs=[
@@ -59,6 +65,10 @@ class ConceptsFromMasks(io.ComfyNode):
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, preset_names())
 
     @classmethod
     def execute(

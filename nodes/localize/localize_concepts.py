@@ -17,7 +17,9 @@ from ..sockets import (
     Concepts,
     first_only,
     picture_of,
+    preset_choice,
     preset_input,
+    preset_verdict,
     reads,
     seed_input,
     text_under,
@@ -65,18 +67,16 @@ class LocalizeConcepts(io.ComfyNode):
                 io.Image.Input(
                     "image", tooltip=f"The picture to take apart, at a size that suits the model. {OF_A_BATCH}"
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=preset_names(),
-                    default="small_grid",
-                    tooltip="small_grid: for the lab model and other small latents. paper: the published "
+                preset_choice(
+                    preset_names(),
+                    "small: for the lab model and other small latents. paper: the published "
                     "settings, for Stable Diffusion from 512 pixels. diffseg: DiffSeg's merging as "
                     "published; it also divides the background into segments, and only merge_threshold "
                     "decides how many.",
                 ),
                 *_piece_inputs(),
                 *_count_inputs(),
-                seed_input("Random seed for the noise that the preset small_grid adds. The other presets add none."),
+                seed_input("Random seed for the noise that the preset small adds. The other presets add none."),
                 *_outline_inputs(),
                 io.Combo.Input(
                     "method",
@@ -118,6 +118,10 @@ class LocalizeConcepts(io.ComfyNode):
         shown |= text_under(describe_concepts(found), first_only(image=image))
         return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
 
+    @classmethod
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, preset_names())
+
 
 def _piece_inputs() -> list[Any]:
     """How the picture is cut into pieces, and which of them are joined."""
@@ -145,8 +149,8 @@ def _piece_inputs() -> list[Any]:
             "merge_threshold",
             UNSET,
             10.0,
-            "Larger values merge more pieces, so fewer concepts remain. 0 merges none. In small_grid "
-            "the unit is the distance to the background.",
+            "Larger values merge more pieces, so fewer concepts remain. 0 merges none. With "
+            "the preset small, the unit is the distance to the background.",
             step=0.05,
         ),
         io.Boolean.Input(
@@ -191,7 +195,7 @@ def _outline_inputs() -> list[Any]:
             default=UNSET_OUTLINE,
             advanced=True,
             tooltip="How masks are drawn at the size of the picture. edges follows the edges of the picture "
-            "(preset small_grid). smooth uses the grid alone (preset paper).",
+            "(preset small). smooth uses the grid alone (preset paper).",
         ),
         preset_input(
             io.Float.Input,

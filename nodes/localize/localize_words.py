@@ -17,7 +17,9 @@ from ..sockets import (
     lines_of,
     model_inputs,
     picture_of,
+    preset_choice,
     preset_input,
+    preset_verdict,
     seed_input,
     text_under,
 )
@@ -50,11 +52,9 @@ class LocalizeWords(io.ComfyNode):
                     multiline=True,
                     tooltip="What to find, one thing per line or separated by commas. The concepts get these names.",
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=list(METHOD.presets),
-                    default="small_grid",
-                    tooltip="small_grid: for the lab model and other small latents. paper: the published settings, for "
+                preset_choice(
+                    list(METHOD.presets),
+                    "small: for the lab model and other small latents. paper: the published settings, for "
                     "Stable Diffusion at 512 pixels.",
                 ),
                 preset_input(
@@ -80,6 +80,10 @@ class LocalizeWords(io.ComfyNode):
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, list(METHOD.presets))
 
     @classmethod
     def execute(

@@ -244,7 +244,7 @@ def test_a_caption_is_shown_to_the_model(untrained, monkeypatch):
 def test_names_that_are_not_found_are_no_concepts_and_say_why(untrained):
     case = make_case("test", 0, 1, (128, 128), False)
     nobody = replace(case, names=("one", "one"))
-    found = localized(untrained, nobody, METHODS["attencraft"], METHODS["attencraft"].preset("small_grid"))
+    found = localized(untrained, nobody, METHODS["attencraft"], METHODS["attencraft"].preset("small"))
     assert len(found) == 0 and found.grid == (16, 16) and "named twice" in found.notes[0]
 
 

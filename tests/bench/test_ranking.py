@@ -36,7 +36,7 @@ def write(folder, name, acc1, passes, method="cones", seed=1, **options):
 
 def test_names_say_what_differs(tmp_path):
     entry = read(write(tmp_path, "a", 0.5, 100, settings={"steps": 60, "even": True}, classes=True))
-    assert entry.name == "cones lab even True, steps 60 classes"
+    assert entry.name == "cones small even True, steps 60 classes"
     assert (entry.cases, entry.scenes, entry.seeds, entry.mean("acc1"), entry.mean("passes", "unseen")) == (
         6,
         "test, 1 to 4 objects",
@@ -54,9 +54,9 @@ def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best_run(tm
     ]
     entries = [read(path) for path in paths]
     assert [row[0] for row in ranking.rows_of(entries)[1:]] == [
-        "conceptexpress lab steps 60",
-        "break_a_scene lab",
-        "conceptexpress lab",
+        "conceptexpress small steps 60",
+        "break_a_scene small",
+        "conceptexpress small",
     ]
     said = ranking.verdicts(entries)
     assert len(said) == 3 and "found here too, 0.700 and 0.600 on 6 test" in said[2]
@@ -100,19 +100,19 @@ def test_scenes_stay_together_and_test_scenes_come_first(tmp_path):
     ]
     rows = ranking.rows_of([read(path) for path in paths])[1:]
     assert [(row[0], row[-1]) for row in rows] == [
-        ("cones lab", "6 test, 1 to 3 objects"),
-        ("far lab", "6 test, 1 to 3 objects"),
-        ("cones lab", "6 test, 1 to 4 objects"),
+        ("cones small", "6 test, 1 to 3 objects"),
+        ("far small", "6 test, 1 to 3 objects"),
+        ("cones small", "6 test, 1 to 4 objects"),
     ]
     lines = ranking.markdown([["way", "scenes"], *[[row[0], row[-1]] for row in rows]]).splitlines()
-    assert lines[1] == "|---|---|" and lines[2] == "| cones lab | 6 test, 1 to 3 objects |"
+    assert lines[1] == "|---|---|" and lines[2] == "| cones small | 6 test, 1 to 3 objects |"
 
 
 def test_the_command_prints_and_draws(tmp_path, capsys):
     paths = [write(tmp_path, "few", 0.2, 100), write(tmp_path, "many", 0.9, 3000, "far")]
     picture = tmp_path / "curve.png"
     assert main(["bench", "ranking", *map(str, paths), "--curve", str(picture)]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("far lab")
+    assert capsys.readouterr().out.splitlines()[1].startswith("far small")
     drawn = Image.open(picture).convert("RGB")
     colours = {drawn.getpixel((x, y)) for x in range(drawn.width) for y in range(drawn.height)}
     assert {curve.PALETTE[0], curve.PALETTE[1]} <= colours

@@ -46,10 +46,14 @@ class Executor:
         assert "execution_success" in said, said.get("execution_error", said)
         return dict(self.kept), set(prompt) - set(said["execution_cached"]["nodes"])
 
+    def check(self, prompt, key="prompt"):
+        """Whether the server takes a prompt, what is wrong with it, its outputs, and what is wrong with its nodes."""
+        return asyncio.run(self.validate(key, prompt, None))
+
     def go(self, prompt):
         """The server's messages about a prompt."""
         key = f"prompt {next(self.numbers)}"
-        valid, error, outputs, of_nodes = asyncio.run(self.validate(key, prompt, None))
+        valid, error, outputs, of_nodes = self.check(prompt, key)
         assert valid, (error, of_nodes)
         Keep.kept = self.kept
         self.executor.execute(prompt, key, {}, outputs)
@@ -235,6 +239,17 @@ def atelier_workflow(image):
         "keep concepts": node("Keep", name="concepts", concepts=["localize", 0]),
         "keep tokens": node("Keep", name="tokens", tokens=["learn", 0]),
     }
+
+
+def test_presets_are_valid_by_the_names_that_api_files_have_saved(executor):
+    prompt = atelier_workflow("two_things.png")
+    assert {prompt[key]["inputs"]["preset"] for key in ("localize", "learn")} == {"small_grid", "lab"}
+    valid, error, outputs, problems = executor().check(prompt)
+    assert valid and not problems, (error, problems)
+    prompt["learn"]["inputs"]["preset"] = "labb"
+    problems = executor().check(prompt)[3]
+    (problem,) = problems["learn"]["errors"]
+    assert problem["type"] == "custom_validation_failed" and "expected one of" in problem["details"]
 
 
 @pytest.mark.parametrize(("total", "where"), [(2, "sample"), (9, "localize"), (4, "learn")])

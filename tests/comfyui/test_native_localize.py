@@ -31,7 +31,7 @@ def overlap(one, other):
 
 
 @pytest.mark.parametrize("index", SCENES)
-@pytest.mark.parametrize("preset", ["small_grid", "paper"])
+@pytest.mark.parametrize("preset", ["small", "paper"])
 def test_the_masks_are_those_of_the_headless_host(parts_of, headless, run, scene, preset, index):
     given = {"image": scene(index), "preset": preset, "seed": index}
     ours, theirs = (run("LocalizeConcepts", **parts, **given) for parts in (parts_of("lab"), headless))

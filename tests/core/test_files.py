@@ -228,7 +228,7 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
     from concept_atelier.host.shared.weight_patches import WeightPatch
     from concept_atelier.lab.model.modules import build_modules
 
-    erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], METHOD.preset("small_model"), strength)
+    erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], METHOD.preset("small"), strength)
     files.save_lora(tmp_path / "no_cat.safetensors", erasure)
     other = build_modules(seed=0).unet
     loader = StableDiffusionLoraLoaderMixin

@@ -3,7 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from concept_atelier.core.settings import preset_of, setting, settings_of
+from concept_atelier.core.erase.registry import METHODS as ERASING
+from concept_atelier.core.learn.registry import METHODS as LEARNING
+from concept_atelier.core.localize.registry import METHODS as LOCALIZING
+from concept_atelier.core.settings import OLD_PRESETS, preset_of, setting, settings_of
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,7 @@ class Settings:
     rate: float = setting(0.5, "Rate.")
 
 
-RECORD = SimpleNamespace(name="made", presets={"paper": Settings(), "lab": Settings(steps=9)})
+RECORD = SimpleNamespace(name="made", presets={"paper": Settings(), "small": Settings(steps=9)})
 
 
 def test_a_setting_has_its_default_and_its_help():
@@ -20,14 +23,27 @@ def test_a_setting_has_its_default_and_its_help():
 
 
 def test_unset_values_keep_the_preset_and_others_replace_it():
-    assert settings_of(RECORD, "lab", {"steps": 0, "rate": 0.1}, {"steps": 0, "rate": 0.0}) == Settings(9, 0.1)
-    assert settings_of(RECORD, "lab", {"steps": 0}, {}) == Settings(0)
+    assert settings_of(RECORD, "small", {"steps": 0, "rate": 0.1}, {"steps": 0, "rate": 0.0}) == Settings(9, 0.1)
+    assert settings_of(RECORD, "small", {"steps": 0}, {}) == Settings(0)
+
+
+@pytest.mark.parametrize("old", ["lab", "small_grid", "small_model"])
+def test_presets_are_found_by_the_names_that_workflows_have_saved(old):
+    assert preset_of(RECORD, old) is RECORD.presets["small"]
+
+
+def test_no_method_has_a_preset_of_an_old_name():
+    methods = [*LEARNING.values(), *LOCALIZING.values(), *ERASING.values()]
+    assert len(methods) >= 10
+    for method in methods:
+        assert not {*OLD_PRESETS} & {*method.presets}, method.name
+        assert {"paper", "small"} <= {*method.presets}, method.name
 
 
 def test_presets_and_settings_that_are_not_there_are_named():
-    with pytest.raises(ValueError, match="made has no preset 'small'; it has paper, lab"):
-        preset_of(RECORD, "small")
+    with pytest.raises(ValueError, match="made has no preset 'large'; it has paper, small"):
+        preset_of(RECORD, "large")
     with pytest.raises(ValueError, match="made has no flip: leave it at -1"):
-        settings_of(RECORD, "lab", {"flip": 0.5}, {"flip": -1.0})
+        settings_of(RECORD, "small", {"flip": 0.5}, {"flip": -1.0})
     with pytest.raises(ValueError, match="made has no flip$"):
         settings_of(RECORD, "lab", {"flip": 0.5}, {})

@@ -26,7 +26,7 @@ def test_pages_show_texts_and_not_messages():
 def test_methods_say_what_they_need_and_cost():
     learning, finding = (pages()[f"ConceptAtelier{name}.md"] for name in ("LearnConceptTokens", "LocalizeConcepts"))
     (attencraft,) = [line for line in learning.splitlines() if line.startswith("- **AttenCraft**")]
-    settings = LEARNING["attencraft"].preset("lab")
-    cost = f"lab ({settings.steps} steps, {settings.prior} prior pictures of {settings.prior_steps} steps)"
+    settings = LEARNING["attencraft"].preset("small")
+    cost = f"small ({settings.steps} steps, {settings.prior} prior pictures of {settings.prior_steps} steps)"
     assert "Needs masks." in attencraft and cost in attencraft
-    assert "small_grid (8 model passes)" in finding and "paper (1 model pass)" in finding
+    assert "small (8 model passes)" in finding and "paper (1 model pass)" in finding

@@ -87,7 +87,7 @@ def learning_row(studio: Studio, case: Case) -> list[Cell]:
     concepts, numbers = found_concepts(studio.backbone, case)
     names = [case.names[number] for number in numbers]
     method = METHODS[METHOD]
-    tokens = method.learn(studio.backbone, case.picture, concepts, method.preset("lab"), seed=LEARNING_SEED)
+    tokens = method.learn(studio.backbone, case.picture, concepts, method.preset("small"), seed=LEARNING_SEED)
     overlay = concept_overlay(case.picture, concepts)
     cells = [Cell(pil(case.picture[0]), "one picture"), Cell(to_pil(overlay[0]), "its concepts, found")]
     with studio.backbone.adapted(tokens.adapter):
@@ -124,7 +124,7 @@ def erasing_row(studio: Studio) -> list[Cell]:
     """A concept before and after it is erased, same seed, and a neighbour afterwards."""
     model, clip, vae = studio.parts
     eraser = ERASING["uce"]
-    edit = eraser.erase(studio.backbone, [ERASED], settings=eraser.preset("small_model"))
+    edit = eraser.erase(studio.backbone, [ERASED], settings=eraser.preset("small"))
     without = Studio((with_erasure(model, edit), clip, vae), studio.judge)
     seed, before = studio.best(f"a photo of a {ERASED}", [ERASED])
     after = pil(draw(without.backbone, [f"a photo of a {ERASED}"], seed)[0])

@@ -24,9 +24,9 @@ from .page import DOCS, enlarged, scene_case, sheet
 
 SCENE, DRAWS, SIDE = 3, 8, 96
 SHEETS = {
-    "conceptexpress": ("conceptexpress", "lab"),
-    "conceptexpress_faithful": ("conceptexpress", "faithful_lab"),
-    **{name: (name, "lab") for name in METHODS if name != "conceptexpress"},
+    "conceptexpress": ("conceptexpress", "small"),
+    "conceptexpress_faithful": ("conceptexpress", "faithful_small"),
+    **{name: (name, "small") for name in METHODS if name != "conceptexpress"},
 }
 """Sheet to method and preset."""
 

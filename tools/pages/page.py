@@ -143,7 +143,7 @@ def show_tokens(page: Page) -> None:
     for seed in SCENES[:2]:
         case = scene_case(seed)
         concepts, _ = true_concepts(page.backbone, case)
-        tokens = LEARNING.learn(page.backbone, case.picture, concepts, LEARNING.preset("lab"), seed=seed)
+        tokens = LEARNING.learn(page.backbone, case.picture, concepts, LEARNING.preset("small"), seed=seed)
         joint = " and ".join(f"<{name}>" for name in tokens.names)
         rows = [
             torch.cat([case.picture, draw(page.backbone, [f"a photo of {what}"] * 4, seed, tokens.placeholders())])
@@ -159,7 +159,7 @@ def show_erasures(page: Page) -> None:
     for gone, kept in ERASED:
         prompts = [f"a photo of a {gone}"] * 4 + [f"a photo of a {kept}"] * 4
         model, clip, vae = load_handles()
-        edit = ERASING.erase(page.backbone, [gone], settings=ERASING.preset("small_model"))
+        edit = ERASING.erase(page.backbone, [gone], settings=ERASING.preset("small"))
         rows += [draw(b, prompts, 0) for b in (page.backbone, backbone_of(with_erasure(model, edit), clip, vae))]
     page.text("Erased (and neighbour): " + ", ".join(f"{gone} ({kept})" for gone, kept in ERASED) + ".")
     page.picture("erased", rows, "Before and after erasing")

@@ -123,7 +123,7 @@ METHOD = Eraser(
     help="Changes the text projections in closed form, so that they read each concept as its anchor; takes seconds.",
     presets={
         "paper": UceSettings(),
-        "small_model": UceSettings(
+        "small": UceSettings(
             token_mode="from_subject_to_end",
             templates=("{}", "a {}", "a photo of a {}", "a picture of a {}", "a drawing of a {}"),
             preserve_unconditional=True,
@@ -132,5 +132,5 @@ METHOD = Eraser(
     },
     edit=_edit,
 )
-"""Presets: ``paper``, one token and no template; ``small_model`` for models that keep much of a concept in the
+"""Presets: ``paper``, one token and no template; ``small`` for models that keep much of a concept in the
 padding."""

@@ -213,7 +213,7 @@ METHOD = Method(
     "attention during training.",
     presets={
         "paper": AttenCraftSettings(steps=500, rate=1e-4, adapter_rate=1e-4, flip=0.0, attention_weight=1.0, prior=200),
-        "lab": AttenCraftSettings(
+        "small": AttenCraftSettings(
             steps=200,
             rate=5e-3,
             final_rate=0.1,
@@ -231,4 +231,4 @@ METHOD = Method(
     note="As published, the first masks are those of Localize Words. The metadata counts refreshed and kept masks.",
     changes_model=True,
 )
-"""Presets: ``paper`` for 64x64 latents, ``lab`` for small latents and few steps."""
+"""Presets: ``paper`` for 64x64 latents, ``small`` for small latents and few steps."""

@@ -113,7 +113,7 @@ METHOD = Method(
     "its mask, in all combinations with the others.",
     presets={
         "paper": BreakASceneSettings(steps=800, layers="all", prior=100),
-        "lab": BreakASceneSettings(
+        "small": BreakASceneSettings(
             steps=300,
             rate=1e-2,
             final_rate=0.1,
@@ -129,4 +129,4 @@ METHOD = Method(
     changes_model=True,
     arrange=_with_background,
 )
-"""Presets: ``paper`` for 64x64 latents, ``lab`` for small latents and few steps."""
+"""Presets: ``paper`` for 64x64 latents, ``small`` for small latents and few steps."""

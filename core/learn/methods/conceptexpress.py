@@ -214,7 +214,7 @@ METHOD = Method(
     presets={
         "paper": ConceptExpressSettings(),
         "faithful": _FAITHFUL,
-        "lab": ConceptExpressSettings(
+        "small": ConceptExpressSettings(
             steps=140,
             rate=7e-3,
             final_rate=0.1,
@@ -223,7 +223,7 @@ METHOD = Method(
             alignment="divergence",
             downscale=None,
         ),
-        "faithful_lab": replace(_FAITHFUL, downscale=2),
+        "faithful_small": replace(_FAITHFUL, downscale=2),
     },
     prepare=_prepare,
     note="The preset faithful follows the release update by update. It leaves out the second copy of each sample, "
@@ -231,5 +231,5 @@ METHOD = Method(
     "update, and computes in full precision.",
 )
 """Presets: ``paper``, the plain form on 64x64 latents; ``faithful``, the release's updates one by one on the same;
-``lab`` for small latents and few passes; ``faithful_lab``, the release on latents of 16x16, whose attention is read on
-the grid of 8x8 cells, because a quarter of the latent would be four."""
+``small`` for small latents and few passes; ``faithful_small``, the release on latents of 16x16, whose attention
+is read on the grid of 8x8 cells, because a quarter of the latent would be four."""

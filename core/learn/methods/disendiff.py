@@ -133,7 +133,7 @@ METHOD = Method(
         "paper": DisenDiffSettings(
             steps=250, rate=8e-5, adapter_rate=8e-5, template="photo of a {}", prior=200, parts=4
         ),
-        "lab": DisenDiffSettings(
+        "small": DisenDiffSettings(
             steps=200,
             rate=1e-2,
             final_rate=0.1,
@@ -150,4 +150,4 @@ METHOD = Method(
     class_follows_token=True,
     changes_model=True,
 )
-"""Presets: ``paper`` for 64x64 latents, ``lab`` for small latents and few steps."""
+"""Presets: ``paper`` for 64x64 latents, ``small`` for small latents and few steps."""

@@ -237,7 +237,7 @@ def _positions(trainee: Trainee, text: str, name: str, classes: Mapping[str, str
 
 
 def _preset_for(latent: Tensor) -> str:
-    return "paper" if min(latent.shape[-2:]) >= 32 else "small_grid"
+    return "paper" if min(latent.shape[-2:]) >= 32 else "small"
 
 
 METHOD = Method(
@@ -247,7 +247,7 @@ METHOD = Method(
     "change of how the model reads text from them.",
     presets={
         "paper": FarSettings(steps=1000, adapter_rate=1e-5, prior=200),
-        "lab": FarSettings(
+        "small": FarSettings(
             steps=200,
             rate=5e-3,
             final_rate=0.1,
@@ -266,4 +266,4 @@ METHOD = Method(
     class_follows_token=True,
     changes_model=True,
 )
-"""Presets: ``paper``, a reconstruction for 64x64 latents; ``lab`` for small latents and few steps."""
+"""Presets: ``paper``, a reconstruction for 64x64 latents; ``small`` for small latents and few steps."""

@@ -119,4 +119,4 @@ METHOD = Localizer(
     needs=("words",),
     note="The start-of-text token stands for the background. Two things of one kind cannot be told apart by a word.",
 )
-"""Presets: ``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
+"""Presets: ``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""

@@ -20,7 +20,7 @@ METHOD = Localizer(
     title="ConceptExpress",
     help="Clusters self-attention, drops the background and merges parts that belong together, without being told how "
     "many there are.",
-    presets={"paper": PAPER, "small_grid": SMALL_GRID},
+    presets={"paper": PAPER, "small": SMALL_GRID},
     find=_find,
 )
-"""Presets: ``paper`` for latents of about 64x64 cells, ``small_grid`` for the lab model's 16x16."""
+"""Presets: ``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""

@@ -29,11 +29,11 @@ METHOD = Localizer(
             merge_threshold=0.9,
         ),
         # The published threshold, 0.9, makes one segment of everything on the lab model.
-        "small_grid": replace(
+        "small": replace(
             SMALL_GRID, cluster="diffseg", merge_threshold=0.07, saliency_threshold=1.3, neighbour_reach=0.0
         ),
     },
     find=_find,
     note="merge_threshold alone decides how many segments there are.",
 )
-"""Presets: ``paper`` as published, which makes segments of the background too; ``small_grid`` for the lab model."""
+"""Presets: ``paper`` as published, which makes segments of the background too; ``small`` for the lab model."""

@@ -2,7 +2,7 @@
 
 ConceptExpress joins parts whose distance is below the longest link of pre-clustering, a scale that jumps from picture
 to picture. Here the background gives the scale: a thing is as far from another thing as from the ground it stands on,
-its own parts are nearer. (Our own; ``small_grid`` uses it, ``paper`` does not.)
+its own parts are nearer. (Our own; ``small`` uses it, ``paper`` does not.)
 """
 
 import torch

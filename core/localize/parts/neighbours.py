@@ -3,7 +3,7 @@
 A cell's own row of attention is noisy; a neighbour of the same colour mostly belongs to the same thing and says the
 same. So each row becomes a mean of the rows around it, weighted by how near and how alike in colour the cells are: a
 bilateral filter (Tomasi and Manduchi, "Bilateral Filtering for Gray and Color Images", ICCV 1998, equation 5) whose
-values are the rows and whose guide is the picture, as in joint bilateral filters. (Our own; ``small_grid`` uses it,
+values are the rows and whose guide is the picture, as in joint bilateral filters. (Our own; ``small`` uses it,
 ``paper`` does not.)
 """
 

@@ -20,7 +20,7 @@ def test_presets_and_help(name):
     method = METHODS[name]
     assert method.name == name and method.title and len(method.help) > 40 and method.help.endswith(".")
     assert method.note == "" or method.note.endswith(".")
-    assert next(iter(method.presets)) == "paper" and "lab" in method.presets
+    assert next(iter(method.presets)) == "paper" and "small" in method.presets
     for settings in method.presets.values():
         assert isinstance(settings, LearnSettings)
         assert all(field.metadata["help"] for field in fields(settings))
@@ -34,7 +34,7 @@ def test_a_preset_it_does_not_have(name):
 
 @every_method
 def test_learns_tokens_that_the_model_reads_and_says_what_it_cost(name, lab_backbone, picture, concepts):
-    settings = replace(METHODS[name].presets["lab"], steps=1)
+    settings = replace(METHODS[name].presets["small"], steps=1)
     seen = []
     tokens = METHODS[name].learn(
         lab_backbone,
@@ -77,10 +77,10 @@ def other():
 
 def short(name, **changes):
     """The method's lab preset over four updates a phase, all its parts on: a new look at masks, a merge, a prior."""
-    known = {field.name for field in fields(METHODS[name].presets["lab"])}
+    known = {field.name for field in fields(METHODS[name].presets["small"])}
     wanted = {"steps": 4, "fit_steps": 4, "prior": 1, "prior_steps": 2, "composites": 3, "refresh": 2, "split": 2}
     wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1, "rounds": 2} | changes
-    return replace(METHODS[name].presets["lab"], **{key: value for key, value in wanted.items() if key in known})
+    return replace(METHODS[name].presets["small"], **{key: value for key, value in wanted.items() if key in known})
 
 
 def learn(name, backbone, picture, concepts, settings=None, **given):

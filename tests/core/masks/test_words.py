@@ -75,9 +75,9 @@ def test_grids_are_the_papers_on_large_latents_and_the_finest_affordable_on_smal
     sites = lab_backbone.attention_sites()
     assert self_grid(sites, (64, 64), WordSettings()) == (32, 32)
     assert cross_grids(sites, (64, 64), WordSettings()) == ((16, 16),)
-    assert self_grid(sites, (16, 16), PRESETS["small_grid"]) == (16, 16)
-    assert self_grid(sites, (64, 64), PRESETS["small_grid"]) == (32, 32)
-    assert set(cross_grids(sites, (16, 16), PRESETS["small_grid"])) == {(16, 16), (8, 8)}
+    assert self_grid(sites, (16, 16), PRESETS["small"]) == (16, 16)
+    assert self_grid(sites, (64, 64), PRESETS["small"]) == (32, 32)
+    assert set(cross_grids(sites, (16, 16), PRESETS["small"])) == {(16, 16), (8, 8)}
     with pytest.raises(ValueError, match="there is 1/n, n in"):
         cross_grids(sites, (64, 64), WordSettings(cross_downscale=16))
     with pytest.raises(ValueError, match="no self-attention at 1/16"):

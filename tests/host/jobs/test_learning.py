@@ -77,7 +77,7 @@ def test_inputs_that_are_changed_override_the_preset():
     ("method", "preset", "inputs", "message"),
     [
         ("cones", "lab", {"attention_weight": 0.5}, "cones has no attention_weight: leave it at -1"),
-        ("cones", "faithful", {}, "no preset 'faithful'; it has paper, lab"),
+        ("cones", "faithful", {}, "no preset 'faithful'; it has paper, small"),
         ("conceptexpress", "lab", {"flip": 2.0}, "flip and final_rate must be in 0..1"),
     ],
 )

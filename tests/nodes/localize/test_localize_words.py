@@ -15,7 +15,7 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     with torch.inference_mode():
         picture = image.movedim(-1, 1)
         expected = METHOD.localize(
-            backbone_of(**sockets), picture, METHOD.preset("small_grid"), words=["cat", "red rocket"], seed=1
+            backbone_of(**sockets), picture, METHOD.preset("small"), words=["cat", "red rocket"], seed=1
         )
     assert concepts.names == ("cat", "red-rocket")
     assert concepts.masks.equal(expected.masks) and concepts.targets.equal(expected.targets)

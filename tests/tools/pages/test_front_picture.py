@@ -35,10 +35,10 @@ def test_cells_stand_in_rows_below_their_titles():
 def hurried(monkeypatch):
     """One seed a cell, two steps of learning, and exact masks, since a model at random weights finds none."""
     method = front_picture.METHODS[front_picture.METHOD]
-    settings = replace(method.preset("lab"), steps=2, prior=1, prior_steps=1)
+    settings = replace(method.preset("small"), steps=2, prior=1, prior_steps=1)
     monkeypatch.setattr(front_picture, "SEEDS", 1)
     monkeypatch.setattr(front_picture, "BATCH", 1)
-    monkeypatch.setattr(front_picture, "METHODS", {method.name: replace(method, presets={"lab": settings})})
+    monkeypatch.setattr(front_picture, "METHODS", {method.name: replace(method, presets={"small": settings})})
     monkeypatch.setattr(front_picture, "found_concepts", true_concepts)
 
 

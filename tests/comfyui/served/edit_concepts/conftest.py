@@ -36,7 +36,7 @@ def graph_of(*edits, wired=True):
                 "masks": [MASKS, 0],
                 "names": ", ".join(names),
                 "target": "mask",
-                "preset": "small_grid",
+                "preset": "small",
                 "seed": 0,
             },
         ),

@@ -140,7 +140,7 @@ def test_the_patched_model_is_linear_in_strength_and_unchanged_at_zero(lab_backb
 
 
 def test_the_small_model_preset_keeps_the_rank_below_the_number_of_rows(lab_backbone):
-    settings = METHOD.preset("small_model")
+    settings = METHOD.preset("small")
     erasure = METHOD.erase(lab_backbone, ["cat", "rocket", "bell"], "dog", ["crab"], settings)
     rank = int(erasure.metadata["rank"])
     rows = len(vectors(lab_backbone, "cat", settings.token_mode, settings.templates))

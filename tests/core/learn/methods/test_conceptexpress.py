@@ -141,7 +141,7 @@ def test_the_model_is_left_as_it_was(quick, lab_modules):
         assert parameter.grad is None, key
 
 
-RELEASE = replace(METHOD.preset("faithful_lab"), steps=5, iterations=5)
+RELEASE = replace(METHOD.preset("faithful_small"), steps=5, iterations=5)
 
 
 def some(concepts, count):
@@ -307,7 +307,7 @@ def test_settings_are_checked(wrong):
 
 
 def test_presets_differ_and_every_setting_has_help():
-    assert asdict(METHOD.preset("paper")) != asdict(METHOD.preset("lab"))
+    assert asdict(METHOD.preset("paper")) != asdict(METHOD.preset("small"))
     assert (METHOD.preset("paper").steps, METHOD.preset("paper").rate, METHOD.preset("paper").attention_weight) == (
         500,
         5e-4,

@@ -6,7 +6,7 @@ import torch
 from concept_atelier.core.learn.engine.task import Task
 from concept_atelier.core.learn.methods.cones import METHOD, ConesSettings, Search, search
 
-QUICK = replace(METHOD.preset("lab"), steps=2, fit_steps=2, rows="token", rounds=1)
+QUICK = replace(METHOD.preset("small"), steps=2, fit_steps=2, rows="token", rounds=1)
 
 
 def vectors(tokens, name="apple"):

@@ -141,7 +141,7 @@ def test_runs_under_inference_mode_as_nodes_do(lab_backbone, picture, concepts, 
 @pytest.mark.parametrize("method", QUICK)
 def test_presets_differ_and_every_setting_has_help(method):
     presets = METHODS[method].presets
-    assert list(presets) == ["paper", "lab"] and presets["paper"] != presets["lab"]
+    assert list(presets) == ["paper", "small"] and presets["paper"] != presets["small"]
     assert all(field.metadata["help"] for field in fields(presets["paper"]))
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from concept_atelier.core.learn.methods.conceptexpress import METHOD
 from concept_atelier.core.learn.parts.classdiffusion import class_term, text_features
 
-QUICK = replace(METHOD.preset("lab"), steps=1, attention_weight=0.0)
+QUICK = replace(METHOD.preset("small"), steps=1, attention_weight=0.0)
 
 
 def leaf(backbone, word):

@@ -11,7 +11,7 @@ from concept_atelier.core.masks import words as masks_of_words
 from concept_atelier.core.masks.upsample import smooth_masks
 from concept_atelier.core.masks.words import WordAttention
 
-SMALL = METHOD.preset("small_grid")
+SMALL = METHOD.preset("small")
 QUICK = replace(SMALL, draws=1, cross_least_side=4)
 
 
