@@ -129,6 +129,26 @@ def test_names_are_french_for_a_french_browser(page, shots, version):
     assert not page.errors()
 
 
+def test_presets_of_saved_workflows_get_the_names_of_today(page):
+    drawn = json.loads((WORKFLOWS / "Take a picture apart.json").read_text(encoding="utf-8"))
+    old = {"ConceptAtelierLocalizeConcepts": "small_grid", "ConceptAtelierLearnConceptTokens": "lab"}
+    for node in drawn["nodes"]:
+        if node["type"] in old:
+            values = node["widgets_values"]
+            values[values.index("small")] = old[node["type"]]
+    page.js("async body => await window.app.loadGraphData(body)", drawn)
+    page.tab.wait_for_timeout(1500)
+    shown = page.js(
+        """kinds => window.app.graph._nodes.filter(n => kinds.includes(n.type))
+            .map(n => n.widgets.find(w => w.name === 'preset').value)""",
+        list(old),
+    )
+    assert shown == ["small", "small"]
+    sent = page.js("async () => (await window.app.graphToPrompt()).output")
+    assert [node["inputs"]["preset"] for node in sent.values() if node["class_type"] in old] == ["small", "small"]
+    assert page.js(MISSING_OR_RED) == [] and not page.errors()
+
+
 def test_the_blueprint_is_offered_and_opens(page, shots, version, server):
     body = json.loads((ROOT / "subgraphs" / "Take picture apart.json").read_text(encoding="utf-8"))
     page.js("async body => await window.app.loadGraphData(body)", body)
