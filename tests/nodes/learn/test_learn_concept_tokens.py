@@ -122,7 +122,7 @@ def test_a_state_that_is_wrong_inside_is_set_aside_and_the_node_says_so(learn, t
         ({"class_words": "blue=apple"}, "class words name a concept 'blue'"),
         ({"class_weight": 1.0}, "no concept has a class word"),
         ({"method": "cones", "attention_weight": 0.1}, "leave it at -1"),
-        ({"method": "cones", "preset": "faithful"}, "it has paper, lab"),
+        ({"method": "cones", "preset": "faithful"}, "it has paper, small"),
         ({"image": torch.full((1, 64, 96, 3), float("nan"))}, "NaN or infinite values"),
         ({"image": torch.zeros(1, 64, 64, 3)}, "belong to a picture of"),
         ({"image": torch.zeros(1, 1, 1, 3)}, "belong to a picture of"),
