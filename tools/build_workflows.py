@@ -31,8 +31,6 @@ AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on anot
 NARROW, MIDDLE, WIDE = 225, 245, 305
 """Columns of a step: Nodes 2.0 has none that are narrower; room for the name
 of a file; room for ``merge_threshold (preset)``."""
-SMALL = 175
-"""A picture among many."""
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FIRST_INSIDE = 101
 """The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
@@ -288,12 +286,16 @@ def erase_a_concept(studio: Studio) -> None:
         sheet.align(left, right)
         for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
             prefix = f"erase_{word}_{when}"
-            title = f"Save: {word} {when}"
-            sheet.add("SaveImage", column, title, room=SMALL, images=pictures, filename_prefix=prefix)
+            sheet.add("SaveImage", column, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
     studio.step(
-        "Save the change", "The change is a small file.", "Any LoRA loader applies it.", MIDDLE, MIDDLE, below=True
+        "Save the change",
+        "The change is a small file.",
+        "Save Erasure as LoRA gives it a name. Any LoRA loader applies it.",
+        MIDDLE,
+        MIDDLE,
+        below=True,
     )
-    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure)
+    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
 
 
 def score_concepts(studio: Studio) -> None:

@@ -102,7 +102,7 @@ def _write_text(text: str, path: Path) -> None:
 
 
 def _like(row: Mapping[str, Any]) -> str:
-    return f" (like {row['closest_other']}: {row['sim_other']:.3f})" if row["closest_other"] else ""
+    return f" (closest other: {row['closest_other']} {row['sim_other']:.3f})" if row["closest_other"] else ""
 
 
 def _accuracies(row: Mapping[str, Any]) -> str:

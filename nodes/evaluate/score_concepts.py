@@ -83,7 +83,10 @@ class ScoreConcepts(io.ComfyNode):
                     tooltip="Scale of classifier-free guidance (CFG). The paper uses 7.5.",
                 ),
                 io.String.Input(
-                    "template", default="a photo of {}", tooltip="Prompt of the pictures; {} is where concepts go."
+                    "template",
+                    default="a photo of {}",
+                    advanced=True,
+                    tooltip="Prompt of the pictures; {} is where concepts go.",
                 ),
                 seed_input(
                     "Random seed for the first picture of every prompt. The next pictures take the seeds after it."

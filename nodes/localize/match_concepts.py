@@ -93,7 +93,7 @@ class MatchConcepts(io.ComfyNode):
         overlays = [concept_overlay(source.picture, source.concepts) for source in (first, found.source)]
         overlay = side_by_side(overlays)
         lines = [
-            f"<{name}>: the other picture's <{former}>, alike {cosine:.2f} of 1"
+            f"<{name}>: <{former}> of the other picture, similarity {cosine:.2f}"
             for name, former, cosine in zip(concepts.names, found.former, found.cosines.tolist(), strict=True)
         ]
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()

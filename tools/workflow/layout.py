@@ -17,7 +17,7 @@ COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
 PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
-    "SaveImage": PICTURE,
+    "SaveImage": 220,
     "LoadImage": 236,
     "ConceptAtelierLocalizeConcepts": PICTURE - 26 + LINES,
     "ConceptAtelierEditConcepts": 320,
@@ -25,7 +25,7 @@ SHOWN = {
     "ConceptAtelierMatchConcepts": PICTURE + LINES,
     "ConceptAtelierLearnConceptTokens": PICTURE - 20,
     "ConceptAtelierShowWordHeatmap": PICTURE,
-    "ConceptAtelierScoreConcepts": 120 + LINES,
+    "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
     "ConceptAtelierEraseConcepts": 6 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,

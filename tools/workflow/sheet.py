@@ -57,13 +57,11 @@ class Sheet:
         title: str | None = None,
         *,
         collapsed: bool = False,
-        room: int | None = None,
         **given: Any,
     ) -> list[Out]:
         """Place a node in a column of the step; inputs that are :class:`Out` become links, others widget values.
 
-        Returns its outputs. A ``collapsed`` node shows its title only; ``room`` is for what it shows after a run, in
-        pixels, where that is not the usual for its kind.
+        Returns its outputs. A ``collapsed`` node shows its title only.
         """
         schema = self.registry.schema(kind)
         number = self.next_id
@@ -86,7 +84,7 @@ class Sheet:
         ]
         node = {"type": kind, "inputs": sockets, "outputs": outputs, "widgets_values": values}
         parts = _parts(schema)
-        self._place(self._append(node, title), column, parts, SHOWN.get(kind, 0) if room is None else room, collapsed)
+        self._place(self._append(node, title), column, parts, SHOWN.get(kind, 0), collapsed)
         return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
 
     def add_block(self, block: "Block", column: int, title: str, **wires: Out) -> list[Out]:

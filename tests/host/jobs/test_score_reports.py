@@ -44,7 +44,7 @@ def test_the_json_holds_everything(scores):
 
 def test_words_for_people(scores):
     first, _, total, chance, note = describe_scores(scores).splitlines()
-    assert first == "<a, b>: SIM^I 0.600 (like 2: 0.400), ACC^1 0.50, ACC^3 1.00"
+    assert first == "<a, b>: SIM^I 0.600 (closest other: 2 0.400), ACC^1 0.50, ACC^3 1.00"
     assert total == "all: SIM^I 0.500, SIM^C 0.700, ACC^1 0.50, ACC^3 1.00"
     assert chance == "ACC^k: chosen from 3 concepts; guessing gives 0.33, 1.00"
     assert note.startswith("Note: among so few")

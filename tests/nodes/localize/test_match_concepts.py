@@ -36,7 +36,7 @@ def test_names_order_and_likeness_are_those_of_the_core(call, sockets, image, co
     assert len(more) == 1 and more[0].concepts is found
     assert torch.equal(more[0].picture, picture_of(other[0]))
     assert overlay.shape[2] > 2 * 320 - 8 and overlay.std() > 0
-    assert all(f"the other picture's <{former}>" in result.ui["text"][0] for former in expected.former)
+    assert all(f"<{former}> of the other picture" in result.ui["text"][0] for former in expected.former)
 
 
 def test_pictures_are_chained_and_learnt_from(call, sockets, image, concepts, other, learn, tokens, here):
