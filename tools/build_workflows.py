@@ -119,7 +119,7 @@ class Studio:
         latent = self.latent(block, 0)
         wires = {"positive": positive, "negative": negative, "latent_image": latent}
         drawn = [
-            self.sample(block, 1, vae, None if alone else f"With {name}", model=m, **wires)[1]
+            self.sample(block, 1, vae, None if alone else f"With the {name}", model=m, **wires)[1]
             for name, m in zip(models, inputs, strict=True)
         ]
         for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):

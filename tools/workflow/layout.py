@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-COLUMN, GAP, TITLE = 260, 20, 30
+COLUMN, GAP, TITLE = 305, 20, 30
 """A column's width unless a step says otherwise, what lies between columns and between nodes, a node's title."""
 LANE, PAD, GROUP_FONT, BETWEEN = 5, 10, 26, 22
 """Between lanes, around a group's nodes, the size of a group's title, between groups."""
