@@ -8,11 +8,11 @@ from typing import Any
 
 from .messages import plain, shown
 
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 """Workflows of thousands of nodes take a few MB."""
-MOST_DEPTH = 200
+MAX_DEPTH = 200
 """Lists and maps inside one another; workflows take some ten."""
-MOST_DIGITS = 300
+MAX_DIGITS = 300
 """Of a whole number; with as many it still fits a float."""
 
 _TEXT_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
@@ -32,17 +32,17 @@ def parse_text(text: str, where: str, *, finite: bool = False) -> Any:
         finite: refuse NaN and infinite numbers, which JSON does not know but Python and ComfyUI write.
 
     Raises:
-        BadJsonError: for a text that is no JSON, is longer than :data:`MOST_BYTES` or nested deeper than
-            :data:`MOST_DEPTH`, or has whole numbers of more than :data:`MOST_DIGITS` digits.
+        BadJsonError: for a text that is no JSON, is longer than :data:`MAX_BYTES` or nested deeper than
+            :data:`MAX_DEPTH`, or has whole numbers of more than :data:`MAX_DIGITS` digits.
     """
     check_size(len(text), where)
     depth = _depth(text)
-    if depth > MOST_DEPTH:
-        raise BadJsonError(f"{where} nests lists and maps more than {MOST_DEPTH} deep; no workflow needs that")
+    if depth > MAX_DEPTH:
+        raise BadJsonError(f"{where} nests lists and maps more than {MAX_DEPTH} deep; no workflow needs that")
 
     def whole(digits: str) -> int:
-        if len(digits) > MOST_DIGITS:
-            raise BadJsonError(f"{where} holds a number of {len(digits)} digits; expected at most {MOST_DIGITS}")
+        if len(digits) > MAX_DIGITS:
+            raise BadJsonError(f"{where} holds a number of {len(digits)} digits; expected at most {MAX_DIGITS}")
         return int(digits)
 
     def real(digits: str) -> float:
@@ -59,8 +59,8 @@ def parse_text(text: str, where: str, *, finite: bool = False) -> Any:
 
 def check_size(size: int, where: str) -> None:
     """Raise :class:`BadJsonError` for more bytes than are read."""
-    if size > MOST_BYTES:
-        raise BadJsonError(f"{where} has {size / 2**20:.0f} MB; JSON of more than {MOST_BYTES >> 20} MB is not read")
+    if size > MAX_BYTES:
+        raise BadJsonError(f"{where} has {size / 2**20:.0f} MB; JSON of more than {MAX_BYTES >> 20} MB is not read")
 
 
 def kind_of(value: Any) -> str:

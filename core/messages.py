@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 """Entries of a list, or problems of a workflow, that one message names."""
 
-MOST_LETTERS = 80
+MAX_LETTERS = 80
 
 _JOINERS = "\u200c\u200d"  # invisible, and part of the spelling of several languages and of emoji
 
@@ -31,17 +31,17 @@ class _Short(reprlib.Repr):
         return repr(x)
 
 
-def shown(value: Any, letters: int = MOST_LETTERS) -> str:
+def shown(value: Any, letters: int = MAX_LETTERS) -> str:
     """A value as Python writes it, texts in quotes, in at most ``letters`` characters; the middle is left out."""
     return _cut(_Short(letters).repr(value), letters)
 
 
-def plain(text: Any, letters: int = MOST_LETTERS) -> str:
+def plain(text: Any, letters: int = MAX_LETTERS) -> str:
     """A text without quotes: what is not printable is escaped, and the middle of a long one is left out."""
     return _cut(_escaped(text if isinstance(text, str) else shown(text, letters), letters), letters)
 
 
-def listed(entries: Iterable[Any], most: int = MOST_SHOWN, letters: int = MOST_LETTERS) -> str:
+def listed(entries: Iterable[Any], most: int = MAX_SHOWN, letters: int = MAX_LETTERS) -> str:
     """Entries separated by commas, each as :func:`plain` gives it; after ``most`` of them how many more there are."""
     waiting = iter(entries)
     first = [plain(entry, letters) for entry in islice(waiting, most)]
@@ -49,7 +49,7 @@ def listed(entries: Iterable[Any], most: int = MOST_SHOWN, letters: int = MOST_L
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 
-def first_of(lines: Sequence[str], most: int = MOST_SHOWN) -> list[str]:
+def first_of(lines: Sequence[str], most: int = MAX_SHOWN) -> list[str]:
     """The first lines of many, each as :func:`paragraph` gives it, and one that says how many more there are."""
     more = len(lines) - most
     return [paragraph(line) for line in lines[:most]] + ([f"and {more} more"] if more > 0 else [])

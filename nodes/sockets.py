@@ -50,8 +50,8 @@ def seed_input(of: str) -> Any:
 def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, **fields: Any) -> Any:
     """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
     so (``web/js/preset_values.js``)."""
-    told = f"{tooltip} {unset:g} keeps the preset's value."
-    return kind(name, default=unset, min=unset, max=max, tooltip=told, extra_dict={READS: {"preset": unset}}, **fields)
+    text = f"{tooltip} {unset:g} keeps the preset's value."
+    return kind(name, default=unset, min=unset, max=max, tooltip=text, extra_dict={READS: {"preset": unset}}, **fields)
 
 
 def preset_choice(options: Sequence[str], tooltip: str) -> Any:

@@ -65,4 +65,4 @@ def test_the_rule_sees_what_socket_values_hold():
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and holds_tensors(kind)
     }
     named = {kind.__name__ for kind in found}
-    assert {"Concepts", "ConceptTokens", "Erasure", "Run", "AttentionCapture", "HeardPart"} <= named
+    assert {"Concepts", "ConceptTokens", "Erasure", "Run", "AttentionCapture", "CapturedPart"} <= named

@@ -101,8 +101,8 @@ def main() -> None:
 def _row(key: str, kind: str, words: Words) -> str:
     name = unescape(words["name"])
     shown = f"`{key}`" if name == key else f"{name} (`{key}`)"
-    told = unescape(words.get("tooltip", "")).replace("\n", "<br>")
-    return f"| {shown} | {kind} | {told} |"
+    tooltip = unescape(words.get("tooltip", "")).replace("\n", "<br>")
+    return f"| {shown} | {kind} | {tooltip} |"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 from ..host.files.saving import atomic_write
 from ..lab.world.atlas import OBJECTS_FILE
 
-MOST = 2
+MAX_SYNONYMS = 2
 """Synonyms of an object."""
 
 
@@ -46,11 +46,11 @@ def synonyms_of(senses: Iterable[list[str]], taken: set[str]) -> list[str]:
     """One word of each sense in turn until there are enough; those ``taken`` are passed over, the chosen ones added."""
     queues = [[word for word in sense if word.isalpha() and word.islower()] for sense in senses]
     chosen: list[str] = []
-    while any(queues) and len(chosen) < MOST:
+    while any(queues) and len(chosen) < MAX_SYNONYMS:
         for queue in queues:
             while queue and queue[0] in taken:
                 queue.pop(0)
-            if queue and len(chosen) < MOST:
+            if queue and len(chosen) < MAX_SYNONYMS:
                 chosen.append(queue.pop(0))
                 taken.add(chosen[-1])
     return chosen

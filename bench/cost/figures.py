@@ -45,7 +45,7 @@ class Asked:
 def capture_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     """A sampling run with Capture Attention against the same run without.
 
-    Without guidance there is one row for the model to compute and one to hear: the dearest case.
+    Without guidance there is one row for the model to compute and one to record: the most expensive case.
     """
     captured = _captured(ground)
     plain = memory_of(lambda: ground.sample(ground.model, shape.side, asked.steps))
@@ -68,7 +68,7 @@ def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]
     """The share of a captured run's processor time that goes into the maps, taken inside the run itself: where other
     work disturbs two runs by more than they differ, this still tells. ``cpu_ratio`` is the whole to the rest."""
     spent: list[Time] = []
-    with _listened_to(spent):
+    with _timed(spent):
         captured = _captured(ground)
         runs = [timed(lambda: ground.sample(captured, shape.side, asked.steps)) for _ in range(asked.repetitions)]
     whole, maps = (sum(one.cpu for one in times) for times in (runs, spent))
@@ -168,7 +168,7 @@ def _captured(ground: Ground) -> Any:
 
 
 @contextmanager
-def _listened_to(spent: list[Time]) -> Iterator[None]:
+def _timed(spent: list[Time]) -> Iterator[None]:
     """Within the context every recorder's work is timed."""
     plain = AttentionRecorder.tap
 

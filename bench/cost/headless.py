@@ -31,8 +31,16 @@ class HeadlessGround:
 
     def sample(self, model: Any, side: int, steps: int) -> Any:
         cells = side // self.model.latent_downscale
-        told = to_comfy(self._text)
-        return sample(model, told, told, {"samples": torch.zeros(1, 4, cells, cells)}, seed=1, steps=steps, cfg=1.0)
+        conditioning = to_comfy(self._text)
+        return sample(
+            model,
+            conditioning,
+            conditioning,
+            {"samples": torch.zeros(1, 4, cells, cells)},
+            seed=1,
+            steps=steps,
+            cfg=1.0,
+        )
 
     def forward(self, latent: Tensor) -> Any:
         return _predict(self.model.unet, latent, self._text.context)

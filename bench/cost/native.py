@@ -21,11 +21,11 @@ def enter_comfyui(folder: Path) -> str:
     if not (folder / "comfy").is_dir():
         raise FileNotFoundError(f"{folder} is no ComfyUI: it has no folder comfy")
     sys.path.insert(0, str(folder))
-    told, sys.argv = sys.argv, sys.argv[:1]  # ComfyUI reads the command line when it is imported
+    given, sys.argv = sys.argv, sys.argv[:1]  # ComfyUI reads the command line when it is imported
     try:
         args = importlib.import_module("comfy.cli_args").args
     finally:
-        sys.argv = told
+        sys.argv = given
     args.cpu = not torch.cuda.is_available()
     for name in ("folder_paths", "comfy.sd", "comfy.sample"):
         importlib.import_module(name)
@@ -40,7 +40,7 @@ class NativeGround:
 
         self.host = f"ComfyUI {version}"
         self.model, self.clip, self.vae = parts
-        self._told = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(TEXT))
+        self._conditioning = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(TEXT))
         # Copied now: while something is learnt, functions that copy weights hang on the layers. Loading the model takes
         # off those that earlier learning may have left.
         comfy.model_management.load_models_gpu([self.model])
@@ -53,7 +53,7 @@ class NativeGround:
 
         latent = torch.zeros(1, 4, side // 8, side // 8)
         noise = comfy.sample.prepare_noise(latent, 1)
-        how = (steps, 1.0, "euler", "normal", self._told, self._told, latent)
+        how = (steps, 1.0, "euler", "normal", self._conditioning, self._conditioning, latent)
         return comfy.sample.sample(model, noise, *how, disable_pbar=True)
 
     def forward(self, latent: Tensor) -> Any:
@@ -61,8 +61,8 @@ class NativeGround:
 
         management.load_models_gpu([self.model])
         sigma = torch.full((len(latent),), 3.0)
-        told = {"c_crossattn": self._told[0][0], "transformer_options": {}}
-        return self.model.model.apply_model(latent, sigma, **told)
+        inputs = {"c_crossattn": self._conditioning[0][0], "transformer_options": {}}
+        return self.model.model.apply_model(latent, sigma, **inputs)
 
     def forward_backward(self, latent: Tensor, texts: Sequence[str], placeholders: Placeholders) -> Any:
         from ...host.comfy.gradients import plain_attention, saving_copies

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..attention.maps import AttentionMaps
 from ..attention.resize import Mode
 from ..attention.selection import Grid
+from ..attention.stretch import stretched
 from ..attention.words import find_word
 from ..backbone import TokenizedText
 from ..messages import shown
@@ -65,6 +66,4 @@ def normalise(heat: Tensor, how: Normalise = "relative") -> Tensor:
         return heat
     if how != "relative":
         raise ValueError(f"heat maps are normalised 'relative' or 'absolute', got {shown(how)}")
-    low, high = heat.amin((-2, -1), keepdim=True), heat.amax((-2, -1), keepdim=True)
-    span = high - low
-    return torch.where(span > 0, (heat - low) / span.clamp_min(torch.finfo(heat.dtype).tiny), torch.zeros_like(heat))
+    return stretched(heat)

@@ -92,8 +92,8 @@ def _weights(block: Tensor, rows: Tensor, widths: tuple[int, ...]) -> Tensor:
         _solved(part, known)
         for part, known in zip(block.split(widths, 1), rows[:, : len(block)].split(widths, 2), strict=True)
     ]
-    told = torch.stack([answer for _, answer in solved]).all(0)
-    return torch.where(told, torch.stack([weights for weights, _ in solved]).mean(0), 0.0)
+    known = torch.stack([answer for _, answer in solved]).all(0)
+    return torch.where(known, torch.stack([weights for weights, _ in solved]).mean(0), 0.0)
 
 
 def _solved(block: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

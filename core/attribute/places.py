@@ -51,7 +51,7 @@ def find_place(piece: Tensor, latent: Tensor) -> Place | None:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A rectangle of a picture, what was heard in it, and the text it was denoised with."""
+    """A rectangle of a picture, what was captured in it, and the text it was denoised with."""
 
     place: Place
     maps: AttentionMaps

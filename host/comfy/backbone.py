@@ -43,7 +43,7 @@ from .names import attention_keys
 from .noise import NoiseLevels
 from .parts import check_part, model_family, text_family
 from .sites import Preference, SiteKey, preferred_attention, site_table
-from .taps import OVERRIDE, listened
+from .taps import OVERRIDE, with_listener
 from .text import tokenized
 from .weights import attention_weights, key_value_weights
 
@@ -246,7 +246,7 @@ class ComfyBackbone:
         return table.to(self.model.load_device)[timestep.to(self.model.load_device)]
 
     def _inputs(self, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
-        """What the model is told: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""
+        """What the model is given: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""
         inputs: dict[str, Any] = {"c_crossattn": conditioning.context.to(noisy.device)}
         if not FAMILIES[self.family].pooled_text:
             return inputs
@@ -282,7 +282,7 @@ class ComfyBackbone:
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
-            options = listened(options, sites, _teller(tap, time), self._preferred)
+            options = with_listener(options, sites, _as_callback(tap, time), self._preferred)
         return options
 
 
@@ -296,12 +296,12 @@ def _run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], opt
     return around(patcher.model.apply_model, call)
 
 
-def _teller(tap: Tap, timestep: float | None) -> Any:
-    def hear(site: AttentionSite, query: Tensor, key: Tensor, grid: tuple[int, int]) -> None:
+def _as_callback(tap: Tap, timestep: float | None) -> Any:
+    def on_attention(site: AttentionSite, query: Tensor, key: Tensor, grid: tuple[int, int]) -> None:
         rows = (True,) * len(query)
         tap(AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep))
 
-    return hear
+    return on_attention
 
 
 def _patchers(model: Any, clip: Any) -> list[Any]:

@@ -21,10 +21,10 @@ from ...core.attention.record import AttentionRecorder
 from ...core.attention.selection import Grid
 from ...core.attribute.places import Place, find_place, whole
 from ...core.backbone import AttentionCall, AttentionSite, Conditioning
-from ..shared.captures import AttentionCapture, HeardPart, Run, on_cpu
+from ..shared.captures import AttentionCapture, CapturedPart, Run, on_cpu
 from .noise import NoiseLevels
 from .sites import Preference, SiteKey, preferred_attention, site_table
-from .taps import listened
+from .taps import with_listener
 
 WRAPPER_KEY = "concept_atelier.capture"
 
@@ -87,7 +87,7 @@ class _RunListener:
 
         options = extension.copy_nested_dicts(dict(model_options))
         given = options.get("transformer_options", {})
-        options["transformer_options"] = listened(given, self.sites, self.hear, self.preferred)
+        options["transformer_options"] = with_listener(given, self.sites, self.on_attention, self.preferred)
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),
@@ -113,7 +113,7 @@ class _RunListener:
         finally:
             self.groups = ()
 
-    def hear(self, site: AttentionSite, query: Tensor, key: Tensor, grid: Grid) -> None:
+    def on_attention(self, site: AttentionSite, query: Tensor, key: Tensor, grid: Grid) -> None:
         """Beside one attention layer."""
         for group in self.groups:
             if len(query) < group.rows.stop:
@@ -132,9 +132,9 @@ class _RunListener:
             group.recorder.tap(call)
 
     def finished(self, samples: Tensor) -> Run:
-        """What was heard, given what the sampler returned."""
+        """What was captured, given what the sampler returned."""
         parts = tuple(
-            HeardPart(place, on_cpu(recorder.maps()))
+            CapturedPart(place, on_cpu(recorder.maps()))
             for (_, place), recorder in self.recorders.items()
             if not recorder.empty
         )
@@ -149,7 +149,7 @@ class _RunListener:
         return NoiseLevels(self.guider.inner_model.model_sampling).timestep(first)
 
     def _groups(self, x: Tensor, options: Mapping[str, Any]) -> list[_Group]:
-        """Which rows of ``x`` are heard, and into what. Calls stack whole batches, one for each conditioning, and
+        """Which rows of ``x`` are captured, and into what. Calls stack whole batches, one for each conditioning, and
         tiles stack such stacks."""
         uuids, indices = options.get("uuids"), options.get("cond_or_uncond")
         latent = self.latent
@@ -160,15 +160,15 @@ class _RunListener:
         if len(x) % (batch * len(uuids)):
             self.missed["the sampler stacks conditionings in an unknown way"] = None
             return []
-        heard: list[_Group] = []
+        groups: list[_Group] = []
         for number, start in enumerate(range(0, len(x), batch)):
             chunk = number % len(uuids)
             context = self._positive_context(uuids[chunk], indices[chunk])
             place = None if context is None else self._place(x[start], latent)
             if context is not None and place is not None:
                 recorder = self._recorder(context, place)
-                heard.append(_Group(slice(start, start + batch), recorder, context.shape[1]))
-        return heard
+                groups.append(_Group(slice(start, start + batch), recorder, context.shape[1]))
+        return groups
 
     def _positive_context(self, uuid: Any, index: int) -> Tensor | None:
         """The context (1 or B, L, D) of a chunk if it is a positive one.

@@ -34,9 +34,9 @@ def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Condi
     readings = [read(clip, text, placeholders) for text in texts]
     if len({reading.chunks for reading in readings}) > 1:
         raise ValueError("some of the texts are too long for one pass of the text encoder: encode them one by one")
-    with saving_copies() if wants_gradients() else nullcontext(), _hearing_pooled(clip) as heard:
+    with saving_copies() if wants_gradients() else nullcontext(), _recording_pooled(clip) as outputs:
         context, pooled = clip.encode_from_tokens(_as_one(readings), return_pooled=True)
-    extras = {} if pooled is None else {"pooled_output": _of_first_chunks(heard[-1], readings).to(pooled.device)}
+    extras = {} if pooled is None else {"pooled_output": _of_first_chunks(outputs[-1], readings).to(pooled.device)}
     context = context.reshape(len(texts), -1, context.shape[-1])
     if not wants_gradients():  # a training looks at its loss
         check_encoded(context, texts, placeholders)
@@ -55,16 +55,16 @@ def _of_first_chunks(pooled: Tensor, readings: Sequence[Reading]) -> Tensor:
 
 
 @contextmanager
-def _hearing_pooled(clip: Any) -> Iterator[list[Tensor]]:
+def _recording_pooled(clip: Any) -> Iterator[list[Tensor]]:
     """Within the context, note what is pooled of every chunk; ComfyUI hands out the first chunk's alone.
 
     It is that of the one encoder, or of SDXL's second.
     """
-    heard: list[Tensor] = []
+    outputs: list[Tensor] = []
     encoder = getattr(clip.cond_stage_model, encoder_names(clip)[-1])
-    handle = encoder.register_forward_hook(lambda module, given, found: heard.append(found[1]))
+    handle = encoder.register_forward_hook(lambda module, given, found: outputs.append(found[1]))
     try:
-        yield heard
+        yield outputs
     finally:
         handle.remove()
 

@@ -11,7 +11,7 @@ _PASSES = (*_LOCALIZE, *_LEARN, "ScoreConcepts")
 _PROMPTS = (*_PASSES, "EncodeConceptPrompt", "ShowWordHeatmap", "EraseConcepts")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _MODELS = (*_PASSES, "CaptureAttention", "EraseConcepts")
-_HEARD = (*_LOCALIZE, *_LEARN, "CaptureAttention")
+_CAPTURING = (*_LOCALIZE, *_LEARN, "CaptureAttention")
 _CAPTURE = ("CaptureAttention",)
 _WEIGHTS = ("EraseConcepts", *_LEARN)
 _LAB = ("LoadLabModel",)
@@ -169,41 +169,44 @@ _ATTENTION = (
     Internal(
         f"{_BLOCKS}:wrap_attn",
         "the pack records queries and keys of a layer",
-        _HEARD,
+        _CAPTURING,
         called="function",
         uses=("optimized_attention_override", "transformer_options"),
     ),
     Internal(
         f"{_BLOCKS}:BasicTransformerBlock.forward",
         "the pack knows which layer it records",
-        _HEARD,
+        _CAPTURING,
         called="self, x, context=, transformer_options=",
         uses=("patches", "patches_replace", "attn1_patch", "attn2_patch", "attn1", "attn2", "block", "block_index"),
     ),
     Internal(
         f"{_BLOCKS}:SpatialTransformer.forward",
         "the pack knows the grid of a layer",
-        _HEARD,
+        _CAPTURING,
         called="self, x, context=, transformer_options=",
         uses=("activations_shape", "block_index"),
     ),
     Internal(
         f"{_BLOCKS}:CrossAttention.__init__",
         "the pack splits queries and keys into heads",
-        _HEARD,
+        _CAPTURING,
         uses=("heads", "to_q", "to_k"),
     ),
     Internal(
         f"{_UNET}:UNetModel.__init__",
         "the pack lists the layers of a UNet",
-        _HEARD,
+        _CAPTURING,
         uses=("input_blocks", "middle_block", "output_blocks"),
     ),
     Internal(
-        f"{_UNET}:UNetModel._forward", "the pack knows the number of a block", _HEARD, uses=("block", "input", "output")
+        f"{_UNET}:UNetModel._forward",
+        "the pack knows the number of a block",
+        _CAPTURING,
+        uses=("block", "input", "output"),
     ),
-    Internal(f"{_UNET}:Downsample", "the pack knows the size of a layer's grid", _HEARD),
-    Internal(f"{_UNET}:Upsample", "the pack knows the size of a layer's grid", _HEARD),
+    Internal(f"{_UNET}:Downsample", "the pack knows the size of a layer's grid", _CAPTURING),
+    Internal(f"{_UNET}:Upsample", "the pack knows the size of a layer's grid", _CAPTURING),
 )
 
 _SAMPLING = (

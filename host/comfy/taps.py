@@ -1,4 +1,4 @@
-"""Listening to queries and keys of a ComfyUI UNet, by options that are passed to it. Its output stays bit-identical.
+"""Reading queries and keys of a ComfyUI UNet, by options that are passed to it. Its output stays bit-identical.
 
 Three attachment points are needed. The attention override sees queries and keys, but not whose they are: the block's
 own patch list, which runs just before, tells it. Blocks whose attention another pack replaces (IPAdapter and its like)
@@ -14,7 +14,7 @@ from ...core.attention.selection import Grid, Kind
 from ...core.backbone import AttentionSite
 from .sites import BlockKey, Preference, SiteKey
 
-Hear = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
+OnAttention = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
 """Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
 
 OVERRIDE = "optimized_attention_override"
@@ -22,61 +22,61 @@ _PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
 _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
 
 
-def listened(
+def with_listener(
     options: Mapping[str, Any],
     sites: Mapping[SiteKey, AttentionSite],
-    hear: Hear,
+    on_attention: OnAttention,
     preferred: Mapping[SiteKey, Preference] | None = None,
 ) -> dict[str, Any]:
-    """A copy of ``transformer_options`` with which a UNet calls ``hear`` beside each of the sites.
+    """A copy of ``transformer_options`` with which a UNet calls ``on_attention`` beside each of the sites.
 
-    Layers whose queries do not lie on a grid (merged or rearranged tokens) are not heard. State lives in closures of
+    Layers whose queries do not lie on a grid (merged or rearranged tokens) are left out. State lives in closures of
     this call alone: make new options for each run.
 
     Args:
         options: what there is; replacements, patches and an override in it are kept and called.
-        sites: the layers to hear.
-        hear: called with each.
+        sites: the layers to read.
+        on_attention: called for each of them.
         preferred: layers that may compute with an attention of their own, which an override would make ComfyUI leave
             out (:func:`~.sites.preferred_attention`).
     """
     own, previous = dict(preferred or {}), options.get(OVERRIDE)
-    ear = _Ear(sites, hear, previous, own)
+    listener = _AttentionListener(sites, on_attention, previous, own)
     patches = {name: list(entries) for name, entries in options.get("patches", {}).items()}
     replaced = {name: dict(entries) for name, entries in options.get("patches_replace", {}).items()}
     for kind in dict.fromkeys(kind for kind, _ in (*sites, *own)):
-        patches.setdefault(_PATCH[kind], []).append(ear.announce(kind))
+        patches.setdefault(_PATCH[kind], []).append(listener.announce(kind))
         for block, replacement in replaced.get(_REPLACE[kind], {}).items():
-            replaced[_REPLACE[kind]][block] = ear.around(kind, replacement)
-    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: _override(ear, previous)}
+            replaced[_REPLACE[kind]][block] = listener.around(kind, replacement)
+    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: _override(listener, previous)}
 
 
-def _override(ear: "_Ear", previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
+def _override(listener: "_AttentionListener", previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
     """An ``optimized_attention_override``. It takes containers of tensors where the one before it does."""
 
     def override(attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        return ear.compute(attention, *args, **kwargs)
+        return listener.compute(attention, *args, **kwargs)
 
     taking = getattr(previous, "container_function", None)
     if taking is not None:
 
         def with_containers(*args: Any, **kwargs: Any) -> Any:
-            ear.listen([one.peek() for one in args[:2]], kwargs)
+            listener.listen([one.peek() for one in args[:2]], kwargs)
             return taking(*args, **kwargs)
 
         override.container_function = with_containers  # type: ignore[attr-defined]
     return override
 
 
-class _Ear:
+class _AttentionListener:
     def __init__(
         self,
         sites: Mapping[SiteKey, AttentionSite],
-        hear: Hear,
+        on_attention: OnAttention,
         previous: Callable[..., Any] | None,
         preferred: Mapping[SiteKey, Preference],
     ) -> None:
-        self._sites, self._hear, self._previous, self._preferred = sites, hear, previous, preferred
+        self._sites, self._on_attention, self._previous, self._preferred = sites, on_attention, previous, preferred
         self._next: SiteKey | None = None
 
     def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
@@ -90,19 +90,19 @@ class _Ear:
         return patch
 
     def around(self, kind: Kind, replacement: Callable[..., Any]) -> Callable[..., Any]:
-        """A replaced attention, heard."""
+        """A replaced attention, whose query and key are reported."""
 
-        def heard(query: Tensor, key: Tensor, value: Tensor, extra_options: Any, *args: Any, **kwargs: Any) -> Any:
+        def reporting(query: Tensor, key: Tensor, value: Tensor, extra_options: Any, *args: Any, **kwargs: Any) -> Any:
             self._next = None  # what the replacement computes inside is its own affair
             block = _block_of(extra_options)
             if block is not None:
                 self._report((kind, block), query, key, extra_options)
             return replacement(query, key, value, extra_options, *args, **kwargs)
 
-        return heard
+        return reporting
 
     def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """The attention of a layer, by whatever would compute it if nobody listened."""
+        """The attention of a layer, by whatever would compute it without a listener."""
         layer = self.listen(args, kwargs)
         if self._previous is not None:
             return self._previous(attention, *args, **kwargs)
@@ -126,7 +126,7 @@ class _Ear:
         grid = (int(shape[-2]), int(shape[-1]))
         query, keys = _heads_apart(query, site.heads), _heads_apart(keys, site.heads)
         if grid[0] * grid[1] == query.shape[2]:
-            self._hear(site, query, keys, grid)
+            self._on_attention(site, query, keys, grid)
 
 
 def _block_of(options: Mapping[str, Any]) -> BlockKey | None:

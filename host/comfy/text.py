@@ -29,24 +29,24 @@ class Vectors:
 
 
 @dataclass(eq=False)
-class _Ears:
+class _RecordingTokenizer:
     """A copy of one encoder's tokenizer, that knows our vectors and notes what it reads."""
 
     stock: Any
     ours: Mapping[str, tuple[str, Tensor]]
-    heard: list[str | Vectors] = field(default_factory=list)
+    met: list[str | Vectors] = field(default_factory=list)
 
     def tokenizer(self) -> Any:
-        listening = copy.copy(self.stock)
-        listening.tokenizer = self._read
-        listening._try_get_embedding = self._find
-        if listening.embedding_directory is None:  # else it would not look for embeddings at all
-            listening.embedding_directory = []
-        return listening
+        recording = copy.copy(self.stock)
+        recording.tokenizer = self._read
+        recording._try_get_embedding = self._find
+        if recording.embedding_directory is None:  # else it would not look for embeddings at all
+            recording.embedding_directory = []
+        return recording
 
     def _read(self, text: str) -> Any:
         refuse_letters(text)  # versions differ in what they take for an embedding
-        self.heard.append(text)
+        self.met.append(text)
         return self.stock.tokenizer(text)
 
     def _find(self, written: str) -> tuple[Any, ...]:
@@ -66,7 +66,7 @@ class _Ears:
             found, *others = self.stock._try_get_embedding(written)
             if found is None:
                 raise FileNotFoundError(f"{missing_embedding(name.strip(','))} in the embeddings folders")
-        self.heard.append(Vectors(called, 1 if found.ndim == 1 else len(found), found.shape[-1]))
+        self.met.append(Vectors(called, 1 if found.ndim == 1 else len(found), found.shape[-1]))
         return found, *others
 
     def _without_folders(self) -> Any:
@@ -81,7 +81,7 @@ class Reading:
     """A prompt as ComfyUI's tokenizer gives it, and what the first encoder's tokenizer met, in order."""
 
     tokens: Mapping[str, list[list[tuple[Any, float]]]]
-    heard: tuple[str | Vectors, ...]
+    met: tuple[str | Vectors, ...]
 
     @property
     def chunks(self) -> int:
@@ -99,24 +99,24 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
     """
     marked, marks = with_marks(text, placeholders)
     read_syntax(marked)
-    reader, ears = copy.copy(clip.tokenizer), {}
+    reader, recorders = copy.copy(clip.tokenizer), {}
     for encoder in encoder_names(clip):
         ours = {mark: (name, placeholders[name][encoder]) for mark, name in marks.items()}
-        ears[encoder] = _Ears(getattr(clip.tokenizer, encoder), ours)
-        setattr(reader, encoder, ears[encoder].tokenizer())
-    listening = copy.copy(clip)
-    listening.tokenizer = reader
-    tokens = listening.tokenize(marked)
-    heard = {encoder: tuple(one.heard) for encoder, one in ears.items()}
-    _check_fit(heard, {encoder: word_table(clip, encoder).weight.shape[1] for encoder in heard})
-    return Reading(tokens, next(iter(heard.values())))
+        recorders[encoder] = _RecordingTokenizer(getattr(clip.tokenizer, encoder), ours)
+        setattr(reader, encoder, recorders[encoder].tokenizer())
+    recording = copy.copy(clip)
+    recording.tokenizer = reader
+    tokens = recording.tokenize(marked)
+    met = {encoder: tuple(one.met) for encoder, one in recorders.items()}
+    _check_fit(met, {encoder: word_table(clip, encoder).weight.shape[1] for encoder in met})
+    return Reading(tokens, next(iter(met.values())))
 
 
-def _check_fit(heard: Mapping[str, tuple[str | Vectors, ...]], widths: Mapping[str, int]) -> None:
+def _check_fit(met: Mapping[str, tuple[str | Vectors, ...]], widths: Mapping[str, int]) -> None:
     """Raise ``ValueError`` for vectors that no text encoder takes."""
     unfit = [
-        {(one.name, one.width) for one in met if isinstance(one, Vectors) and one.width != widths[encoder]}
-        for encoder, met in heard.items()
+        {(one.name, one.width) for one in entries if isinstance(one, Vectors) and one.width != widths[encoder]}
+        for encoder, entries in met.items()
     ]
     for name, width in sorted(set.intersection(*unfit)):
         wanted = " and ".join(f"{encoder} reads {wide}" for encoder, wide in widths.items())
@@ -140,13 +140,13 @@ def tokenized(clip: Any, text: str, placeholders: Placeholders) -> TokenizedText
 def _pieces(reading: Reading, tokenizer: Any) -> Iterator[tuple[int | None, Token]]:
     """Id (None for a vector) and token, without its position, of everything that was read, in order."""
     word = 0
-    for heard in reading.heard:
-        if isinstance(heard, Vectors):
-            for row in range(heard.rows):
-                yield None, Token("" if row else heard.name.lower(), -1, word, heard.name)
+    for entry in reading.met:
+        if isinstance(entry, Vectors):
+            for row in range(entry.rows):
+                yield None, Token("" if row else entry.name.lower(), -1, word, entry.name)
             word += 1
             continue
-        pieces = list(read_pieces(heard, tokenizer))
+        pieces = list(read_pieces(entry, tokenizer))
         for piece in pieces:
             yield piece.id, Token(piece.text, -1, word + piece.word)
         word += pieces[-1].word + 1 if pieces else 0

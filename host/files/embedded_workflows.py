@@ -35,8 +35,8 @@ def embedded(data: bytes, source: str) -> dict[str, Any]:
         if found.get(name)
     }
     if not carried:
-        told = " (only the settings that another program wrote)" if "parameters" in found else ""
-        raise BadJsonError(f"{source} is a picture that carries no ComfyUI workflow{told}")
+        more = " (only the settings that another program wrote)" if "parameters" in found else ""
+        raise BadJsonError(f"{source} is a picture that carries no ComfyUI workflow{more}")
     return carried
 
 

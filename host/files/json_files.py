@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...core.json_texts import MOST_BYTES, BadJsonError, check_size, parse_text
+from ...core.json_texts import MAX_BYTES, BadJsonError, check_size, parse_text
 from ...core.messages import plain
 
 __all__ = ["BadJsonError", "check_size", "parse_json", "read_json", "read_limited"]
@@ -21,7 +21,7 @@ def read_limited(path: Path, source: str) -> bytes:
     path = Path(path)
     check_size(path.stat().st_size, source)
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
+        data = file.read(MAX_BYTES + 1)
     check_size(len(data), source)
     return data
 

@@ -12,7 +12,7 @@ _RESERVED = frozenset(
     {"CON", "PRN", "AUX", "NUL"} | {f"{port}{digit}" for port in ("COM", "LPT") for digit in range(1, 10)}
 )
 _FORBIDDEN = '<>:"|?*'
-_MOST_BYTES, _MOST_PARTS = 180, 8  # of a name that is made safe; a number may still be put behind it
+_MAX_BYTES, _MAX_PARTS = 180, 8  # of a name that is made safe; a number may still be put behind it
 _ENDING = re.compile(r"\.(?=(safetensors|pt|bin|ckpt)\Z)")
 
 
@@ -151,14 +151,14 @@ def _is_mark(letter: str) -> bool:
 
 def _made_of_parts(name: str, allowed: Callable[[str], bool]) -> str:
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join(_made_part(part, allowed) for part in parts[-_MOST_PARTS:]) or "unnamed"
+    return "/".join(_made_part(part, allowed) for part in parts[-_MAX_PARTS:]) or "unnamed"
 
 
 def _made_part(part: str, allowed: Callable[[str], bool]) -> str:
     made = "".join(letter if allowed(letter) else "_" for letter in part)
     if made != part:
         made = re.sub("__+", "_", made)
-    made = made.encode("utf-8", "replace")[:_MOST_BYTES].decode("utf-8", "ignore")
+    made = made.encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore")
     made = re.sub(r"\A\.|[. ]\Z", "_", made)
     stem, dot, ending = made.partition(".")
     return f"{stem}_{dot}{ending}" if stem.upper() in _RESERVED else made

@@ -4,21 +4,21 @@ import zlib
 from collections.abc import Iterator
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MOST_TEXT = 64 * 2**20
+MAX_TEXT = 64 * 2**20
 """Bytes of one text, unpacked."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _TURNING = ("Raw profile type exif", "XML:com.adobe.xmp")
 """Texts that may say which side of the picture is up."""
-_MOST_TURNING = 2**19
+_MAX_TURNING = 2**19
 
 
 def texts(data: bytes) -> dict[str, str]:
-    """The texts of a PNG file by their keywords; damaged ones and those above :data:`MOST_TEXT` are left out."""
+    """The texts of a PNG file by their keywords; damaged ones and those above :data:`MAX_TEXT` are left out."""
     found: dict[str, str] = {}
     for kind, start, end in _chunks(data):
         if kind in _TEXTS:
-            keyword, value = _text(kind, data[start + 8 : end - 4], MOST_TEXT)
+            keyword, value = _text(kind, data[start + 8 : end - 4], MAX_TEXT)
             if value is not None:
                 found[keyword] = value
     return found
@@ -49,7 +49,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _turns(kind: bytes, body: bytes) -> bool:
-    keyword, value = _text(kind, body, _MOST_TURNING) if kind in _TEXTS else ("", None)
+    keyword, value = _text(kind, body, _MAX_TURNING) if kind in _TEXTS else ("", None)
     return keyword in _TURNING and value is not None
 
 

@@ -32,7 +32,7 @@ def karras(table: Tensor, steps: int) -> Tensor:
     return _ending_at_zero((most + torch.linspace(0, 1, steps) * (least - most)) ** KARRAS_RHO)
 
 
-MOST_STEPS = 10_000_000
+MAX_STEPS = 10_000_000
 """Of the longer run that ``denoise`` cuts the last steps out of."""
 
 SCHEDULERS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"normal": normal, "simple": simple, "karras": karras}
@@ -52,8 +52,8 @@ def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0
         raise ValueError(f"steps must be at least 1 and denoise 0..1, got {steps} and {denoise}")
     if denoise == 0:
         return torch.zeros(0)
-    if steps / denoise > MOST_STEPS:
-        raise ValueError(f"denoise {denoise:g} of {steps} steps would be cut out of more than {MOST_STEPS}; raise it")
+    if steps / denoise > MAX_STEPS:
+        raise ValueError(f"denoise {denoise:g} of {steps} steps would be cut out of more than {MAX_STEPS}; raise it")
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return SCHEDULERS[scheduler](table, total)[-(steps + 1) :]
 

@@ -24,7 +24,7 @@ Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
 
 _SEEDS = 2**64
-MOST_INDEX = 65535
+MAX_INDEX = 65535
 """Of ``batch_index``: every draw up to the greatest is made."""
 
 
@@ -45,7 +45,7 @@ def sample(
     """Denoise a LATENT.
 
     Args:
-        model: its patches are in force, its captures listen.
+        model: its patches are in force, its captures record.
         positive: CONDITIONING with one entry.
         negative: the same; not used at ``cfg`` 1.
         latent: what noise is added to; all zeros for a new picture.
@@ -136,9 +136,9 @@ def prepare_noise(latent: Latent, seed: int) -> Tensor:
     if latent.get("batch_index") is None:
         return torch.randn(samples.shape, generator=generator, dtype=torch.float32)
     indices = [int(index) for index in latent["batch_index"]]
-    if len(indices) != len(samples) or min(indices) < 0 or max(indices) > MOST_INDEX:
+    if len(indices) != len(samples) or min(indices) < 0 or max(indices) > MAX_INDEX:
         raise ValueError(
-            f"batch_index is {shown(indices)}, expected a number of 0..{MOST_INDEX} for each of {len(samples)} latents"
+            f"batch_index is {shown(indices)}, expected a number of 0..{MAX_INDEX} for each of {len(samples)} latents"
         )
     draws = [torch.randn(samples.shape[1:], generator=generator) for _ in range(max(indices) + 1)]
     return torch.stack([draws[index] for index in indices])
@@ -158,7 +158,7 @@ def _prepare(
     cfg: float,
     table: Tensor,
 ) -> tuple[Guided, ExitStack]:
-    """The guided model, and a context in which the model's captures listen."""
+    """The guided model, and a context in which the model's captures record."""
     backbone = DiffusersBackbone(model)
     given = _fitting(from_comfy(positive, "positive"), model, "positive")
     guider = ClassifierFree(cfg)

@@ -1,4 +1,4 @@
-"""Attention layers of a diffusers UNet, and listening to their queries and keys with forward hooks.
+"""Attention layers of a diffusers UNet, and reading their queries and keys with forward hooks.
 
 The hooks read what ``to_q`` and ``to_k`` return and change nothing, so the model's output stays bit-identical
 whatever attention kernel it uses.
@@ -19,7 +19,7 @@ from ..shared.unet_layouts import ROLES
 
 @dataclass(frozen=True)
 class Forward:
-    """What a tap has to be told about the forward pass that is running.
+    """What a tap has to know about the forward pass that is running.
 
     Attributes:
         latent_size: (h, w) of the latent.

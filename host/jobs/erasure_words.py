@@ -1,4 +1,4 @@
-"""An erasure in a few words: what it was told, and how far it moves the model's weights."""
+"""An erasure in a few words: what it replaces, and how far it moves the model's weights."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ def describe_erasure(erasure: Erasure, changes: Mapping[str, float]) -> str:
 
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
-    told = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
-    lines = [f"{concept} is read as {anchor or NOTHING}" for concept, anchor in zip(*told, strict=True)]
+    pairs = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
+    lines = [f"{concept} is read as {anchor or NOTHING}" for concept, anchor in zip(*pairs, strict=True)]
     sizes = sorted(changes.values())
     summary = (
         f"{len(sizes)} projections change by {sizes[0]:.1%} to {sizes[-1]:.1%} of their size, half of them by less "

@@ -80,7 +80,7 @@ def evaluate(
         drawing: how to draw.
         comparing: what to compare with.
         others: further concepts that pictures may be mistaken for.
-        progress: told of every model pass.
+        progress: called at every model pass.
 
     Raises:
         ValueError: before anything is drawn, for tokens that are no concepts, another picture, empty masks.

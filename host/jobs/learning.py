@@ -13,7 +13,7 @@ from ...core.learn.registry import METHODS
 from ...core.messages import listed, shown
 from ...core.types import ConceptTokens
 from ..shared.progress import start_progress
-from .token_previews import MOST, captioned, draw_tokens
+from .token_previews import MAX_TOKENS, captioned, draw_tokens
 
 
 class TrainingReporter:
@@ -39,7 +39,7 @@ class TrainingReporter:
     def _draw(self, step: int, total: int, tokens: ConceptTokens) -> Image:
         with torch.no_grad():
             row = draw_tokens(self._backbone, tokens, self._template, self._size)
-        return captioned(row, tokens.names[:MOST], f"step {step} of {total}")
+        return captioned(row, tokens.names[:MAX_TOKENS], f"step {step} of {total}")
 
 
 UNSET: Mapping[str, Any] = {

@@ -1,4 +1,4 @@
-"""The prompt of a sampling run, read again: which words stood where, and what the model was told."""
+"""The prompt of a sampling run, read again: which words stood where, and what the model was given."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def read_conditioning(
 
 
 def pieces_of(run: Run, sampled: Iterable[SampledText]) -> list[Piece]:
-    """What a run heard of the texts. Raises ``ValueError`` when nothing was heard, and for texts it did not sample."""
+    """What a run captured of the texts. Raises ``ValueError`` when that is nothing, and for texts it did not sample."""
     texts = list(sampled)
     found = [Piece(place, maps, one.mixed.text) for one in texts for place, maps in run.parts_about(one.context)]
     if not found:

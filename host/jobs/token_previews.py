@@ -12,7 +12,7 @@ from ...core.types import ConceptTokens
 from ..files.images import to_pil
 from ..pictures.labels import write_line
 
-STEPS, MOST = 8, 4
+STEPS, MAX_TOKENS = 8, 4
 BAND, LETTERS, LEAST_TILE = 22, 15, 128
 GROUND, INK = (24, 24, 24), (240, 240, 240)
 
@@ -20,7 +20,7 @@ GROUND, INK = (24, 24, 24), (240, 240, 240)
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
     """One picture of (H, W) pixels per token, side by side, at most four; the same noise at every call."""
     placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
-    prompts = [sentence([written(tokens, name)], template) for name in tokens.names[:MOST]]
+    prompts = [sentence([written(tokens, name)], template) for name in tokens.names[:MAX_TOKENS]]
     positive, negative = backbone.encode_text(prompts, placeholders), backbone.encode_text([""])
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     with backbone.adapted(tokens.adapter):

@@ -18,7 +18,7 @@ KEPT_RUNS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class HeardPart:
+class CapturedPart:
     """Attention on one positive conditioning in one rectangle of the latent.
 
     Attributes:
@@ -35,13 +35,13 @@ class Run:
     """A finished sampling run.
 
     Attributes:
-        parts: what was heard, one part for each text and place.
+        parts: what was captured, one part for each text and place.
         latent_size: (h, w).
         samples: (B, C, h, w) on the CPU, what the sampler gave; None where it is not known.
-        missed: why something was not heard, for people.
+        missed: why something was not captured, for people.
     """
 
-    parts: tuple[HeardPart, ...]
+    parts: tuple[CapturedPart, ...]
     latent_size: Grid
     samples: Tensor | None = None
     missed: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Run:
     def parts_about(self, context: Tensor) -> list[tuple[Place, AttentionMaps]]:
         """The parts that were conditioned on ``context`` (1, L, D); none if it was not sampled.
 
-        Raises ``ValueError`` when nothing was heard.
+        Raises ``ValueError`` when nothing was captured.
         """
         if not self.parts:
             raise ValueError(f"no attention was recorded: {_reasons(self.missed)}")
@@ -117,7 +117,7 @@ def headless_capture(capture: AttentionCapture) -> Capture:
 
     def finish(samples: Tensor) -> None:
         size = (samples.shape[-2], samples.shape[-1])
-        parts = () if recorder.empty else (HeardPart(whole(size), on_cpu(recorder.maps())),)
+        parts = () if recorder.empty else (CapturedPart(whole(size), on_cpu(recorder.maps())),)
         capture.add(Run(parts, size, samples.detach().clone()))
         recorder.begin()
 

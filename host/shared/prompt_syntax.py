@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...core.messages import plain, shown
 
 KEYWORD = "embedding:"
-MOST_NESTED = 100
+MAX_NESTED = 100
 BRACKET_WEIGHT = 1.1
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -48,7 +48,7 @@ def read_syntax(text: str) -> list[Part]:
 
     Raises ``ValueError`` for ``embedding:`` where ComfyUI would read it as letters (behind a comma or a quotation
     mark, in square brackets, in capitals) or as a word with a weight, for a missing name, for a weight that is not
-    finite, for brackets nested deeper than :data:`MOST_NESTED`, and for halves of characters.
+    finite, for brackets nested deeper than :data:`MAX_NESTED`, and for halves of characters.
     """
     half = _HALF.search(text)
     if half is not None:
@@ -120,8 +120,8 @@ def missing_embedding(name: str) -> str:
 
 def _weighted(text: str, weight: float = 1.0, depth: int = 0) -> Iterator[tuple[str, float]]:
     """Pieces of a text with their weights, the brackets that give them taken off; escapes stay."""
-    if depth > MOST_NESTED:
-        raise ValueError(f"the prompt nests brackets deeper than {MOST_NESTED}; write a weight as (word:1.5)")
+    if depth > MAX_NESTED:
+        raise ValueError(f"the prompt nests brackets deeper than {MAX_NESTED}; write a weight as (word:1.5)")
     for group in _groups(text):
         if group.startswith("(") and group.endswith(")") and not group.endswith("\\)"):
             yield from _weighted(*_weight_of(group[1:-1], weight), depth + 1)

@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...core.messages import MOST_LETTERS, MOST_SHOWN, plain, shown
+from ...core.messages import MAX_LETTERS, MAX_SHOWN, plain, shown
 from ..schema.standin.node import ComfyNode, overrides
 from ..schema.standin.sockets import Input
 from .graph import Broken, Graph, GraphNode, Link, WorkflowError
@@ -53,9 +53,9 @@ def left_out(graph: Graph, registry: Registry) -> list[str]:
     lines = [
         f"{node} is left out: nothing that runs needs it, and its class is not known here"
         f"{_nearest(node.class_type, registry)}"
-        for node in unknown[:MOST_SHOWN]
+        for node in unknown[:MAX_SHOWN]
     ]
-    more = len(unknown) - MOST_SHOWN
+    more = len(unknown) - MAX_SHOWN
     return lines if more <= 0 else [*lines, f"and {more} more nodes of unknown classes are left out"]
 
 
@@ -105,12 +105,12 @@ def _unknown_nodes(graph: Graph, registry: Registry) -> Iterator[str]:
         if node.class_type.startswith(GROUP_NODES):
             yield f"{node}: a group node, which is not opened here; ungroup it or make it a subgraph in ComfyUI"
             continue
-        near = _nearest(node.class_type, registry) if number < MOST_SHOWN else ""  # slow, and further ones unseen
+        near = _nearest(node.class_type, registry) if number < MAX_SHOWN else ""  # slow, and further ones unseen
         yield f"{node}: unknown node class {shown(node.class_type)}{near} ({where})"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name[:MOST_LETTERS], known, n=1)
+    near = difflib.get_close_matches(name[:MAX_LETTERS], known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...core.messages import listed, shown
 
-MOST_NESTED = 50
+MAX_NESTED = 50
 
 _COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
 _LINE_COMMENT = re.compile(r"//[^\n\r\u2028\u2029]*")
@@ -50,11 +50,11 @@ def resolve_prompt(text: str, seed: str = "0") -> Resolved:
         text: the prompt.
         seed: the same alternatives for the same seed.
 
-    Raises ``ValueError`` for braces nested deeper than :data:`MOST_NESTED`.
+    Raises ``ValueError`` for braces nested deeper than :data:`MAX_NESTED`.
     """
     text, comments = _without_comments(text)
-    if _nesting(text) > MOST_NESTED:  # before any of the levels is read, each of which may be as long as the text
-        raise ValueError(f"the prompt nests braces deeper than {MOST_NESTED}; put fewer alternatives into one another")
+    if _nesting(text) > MAX_NESTED:  # before any of the levels is read, each of which may be as long as the text
+        raise ValueError(f"the prompt nests braces deeper than {MAX_NESTED}; put fewer alternatives into one another")
     taken: list[tuple[tuple[str, ...], str]] = []
     return Resolved(_read(text, random.Random(seed).choice, taken), tuple(taken), comments)
 

@@ -35,7 +35,7 @@ class Worker:
 def over_ray(
     prepare: Callable[[], Work[Result]], numbers: Iterable[int], workers: int | None = None
 ) -> Iterator[tuple[int, Result]]:
-    """As :func:`in_process` on a Ray cluster, one worker a CPU unless told how many; results come in any order.
+    """As :func:`in_process` on a Ray cluster, one worker a CPU unless a number is given; results come in any order.
 
     Raises:
         ModuleNotFoundError: when Ray is not installed, saying how to install it.

@@ -19,9 +19,9 @@ from .registry import Registry
 from .ui_format import ALIAS, BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
 from .widgets import is_control, widget_values
 
-MOST_NODES = 200_000
+MAX_NODES = 200_000
 """Nodes of all canvases of an opened workflow, notes included."""
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 """Subgraphs inside one another."""
 
 
@@ -73,7 +73,7 @@ def flatten(workflow: UiWorkflow, registry: Registry) -> tuple[dict[str, GraphNo
     become :class:`~.graph.Broken`, for the check that follows to name them where they matter.
 
     Raises:
-        WorkflowError: for subgraphs that contain themselves or open into more nodes than :data:`MOST_NODES`.
+        WorkflowError: for subgraphs that contain themselves or open into more nodes than :data:`MAX_NODES`.
     """
     flattener = _Flattener(workflow, registry)
     return flattener.run(), flattener.notes()
@@ -123,10 +123,10 @@ class _Flattener:
     def _count(self, scope: Scope) -> None:
         """Subgraphs that use one another several times over grow without end while they are opened."""
         self._opened += 1 + len(scope.graph.nodes)
-        if self._opened > MOST_NODES:
-            raise WorkflowError([f"opened, the workflow has more than {MOST_NODES} nodes; does a subgraph multiply?"])
-        if len(scope.path) > MOST_LEVELS:
-            raise WorkflowError([f"{scope.holder}: subgraphs lie more than {MOST_LEVELS} deep inside one another"])
+        if self._opened > MAX_NODES:
+            raise WorkflowError([f"opened, the workflow has more than {MAX_NODES} nodes; does a subgraph multiply?"])
+        if len(scope.path) > MAX_LEVELS:
+            raise WorkflowError([f"{scope.holder}: subgraphs lie more than {MAX_LEVELS} deep inside one another"])
 
     def _inside(self, scope: Scope, node: UiNode) -> Scope:
         return Scope(self._workflow.subgraphs[node.type], (*scope.path, node.id), node, scope)
@@ -235,7 +235,7 @@ class _Flattener:
 
     def _subgraph_output(self, inside: Scope, slot: int, kind: str) -> _Asked | Answer:
         link = inside.graph.outlets.get(slot)
-        if link is None or len(inside.path) > MOST_LEVELS:
+        if link is None or len(inside.path) > MAX_LEVELS:
             return None
         if link.origin == SUBGRAPH_INPUT:
             return self._subgraph_input(inside, link.origin_slot, kind)

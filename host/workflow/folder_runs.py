@@ -117,7 +117,7 @@ def run_folder(
 
     Args:
         engine: ``local``, or ``ray`` for :func:`~concept_atelier.host.workflow.fan_out.over_ray`.
-        note: told of what is odd but harmless.
+        note: called with what is odd but harmless.
 
     Raises:
         FileNotFoundError: when there are no pictures.

@@ -14,7 +14,7 @@ from ...core.messages import shown
 from .graph import Broken, Graph, GraphNode, Link
 from .registry import Registry
 
-MOST_DEEP = 100
+MAX_DEPTH = 100
 """Switches and contexts behind one another."""
 
 _CONTEXT = ("model", "clip", "vae", "positive", "negative", "latent", "images", "seed")
@@ -70,8 +70,8 @@ class _Passing:
         if not isinstance(given, Link) or given.node not in self._passing:
             return given
         node = self._graph[given.node]
-        if depth > MOST_DEEP:
-            return Broken(f"{node}: more than {MOST_DEEP} switches and contexts lie behind one another")
+        if depth > MAX_DEPTH:
+            return Broken(f"{node}: more than {MAX_DEPTH} switches and contexts lie behind one another")
         if node.class_type in CONTEXTS:
             fields = CONTEXTS[node.class_type]
             if not 0 < given.slot <= len(fields):
@@ -138,8 +138,8 @@ class _Passing:
                 return node if given.slot == 0 else None
             depth += 1
             given = next((value for value in _named(node, "any_") if value is not None), None)
-            if depth > MOST_DEEP:
-                return Broken(f"{node}: more than {MOST_DEEP} switches and contexts lie behind one another")
+            if depth > MAX_DEPTH:
+                return Broken(f"{node}: more than {MAX_DEPTH} switches and contexts lie behind one another")
         if isinstance(given, Link):
             return Broken(f"a context comes from node {given.node}, which works in ComfyUI only")
         return given if isinstance(given, Broken) else None
@@ -150,8 +150,8 @@ class _Passing:
     def _of(self, source: GraphNode | Broken | None, name: str, depth: int) -> Any:
         if not isinstance(source, GraphNode):
             return source
-        if depth > MOST_DEEP:
-            return Broken(f"{source}: more than {MOST_DEEP} switches and contexts lie behind one another")
+        if depth > MAX_DEPTH:
+            return Broken(f"{source}: more than {MAX_DEPTH} switches and contexts lie behind one another")
         return self._field(source, name, depth + 1)
 
 

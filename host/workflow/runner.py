@@ -94,7 +94,7 @@ def run_workflow(
         input: folder with pictures, or several, the first that has one wins; default :func:`picture_folders`.
         nodes: classes that the workflow may name, ``nodes.headless.HEADLESS_NODES`` for all; default the stock ones.
         cache: results to reuse from earlier runs with the same dictionary.
-        reporter: told of progress; default nobody.
+        reporter: called with progress; default none.
         prompt_seed: which alternatives of ``{one|other}`` the prompts of a UI workflow take.
 
     Raises:
@@ -159,7 +159,7 @@ def _run(execution: Execution, result: RunResult) -> None:
 
 
 def picture_folders(workflow: Path | None) -> tuple[Path, ...]:
-    """Where pictures are looked up unless told: ``input`` here, then ``input`` beside the workflow file."""
+    """Where pictures are looked up by default: ``input`` here, then ``input`` beside the workflow file."""
     return (Path("input"), *((workflow.parent / "input",) if workflow else ()))
 
 

@@ -33,7 +33,7 @@ def _bar_letters(encoding: str | None) -> tuple[str, str]:
 
 
 class Reporter(Protocol):
-    """Told what a run does."""
+    """Is called with what a run does."""
 
     def node(self, node: GraphNode, index: int, count: int) -> None:
         """A node starts, the ``index``-th (from 0) of ``count``."""

@@ -58,7 +58,7 @@ def test_texts_that_never_end_take_linear_time(text):
 
 
 def test_too_much_text_is_refused_unread(monkeypatch):
-    monkeypatch.setattr(json_texts, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(json_texts, "MAX_BYTES", 2**20)
     with pytest.raises(BadJsonError, match="w.json has 3 MB; JSON of more than 1 MB is not read"):
         parse_text(" " * (3 * 2**20), "w.json")
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...attention.stretch import stretched
 from ...backbone import Backbone
 from ...masks.words import WordMasks, WordSettings, masks_from_attention, read_word_attention
 from ...settings import setting
@@ -27,7 +28,7 @@ from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.examples import choose, fit
-from ..parts.map_measures import jensen_shannon, pixel_softmax, stretched, structural_similarity
+from ..parts.map_measures import jensen_shannon, pixel_softmax, structural_similarity
 from ..parts.prior import Prior
 from ..parts.prompts import placeholder, prompt_of
 from ..parts.subsets import SubsetBy, any_subset

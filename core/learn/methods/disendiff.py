@@ -17,6 +17,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from ...attention.stretch import stretched
 from ...settings import setting
 from ..engine.method import Method
 from ..engine.settings import TuningSettings
@@ -25,7 +26,7 @@ from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.augment import random_view
 from ..parts.class_words import check_different, need_classes, phrase, sentence
 from ..parts.examples import choose
-from ..parts.map_measures import blurred, soft_iou, stretched
+from ..parts.map_measures import blurred, soft_iou
 from ..parts.prior import Prior
 
 

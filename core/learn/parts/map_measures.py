@@ -10,12 +10,6 @@ from torch import Tensor
 _FLOOR = 1e-16
 
 
-def stretched(maps: Tensor) -> Tensor:
-    """Each map brought to 0..1 by its least and largest value; a constant map becomes zeros."""
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
-
-
 def blurred(maps: Tensor, sigma: float = 0.5) -> Tensor:
     """A 3x3 blur with reflected borders, weights ``exp(-(d / (2 sigma))^2)`` per axis, summing to 1.
 

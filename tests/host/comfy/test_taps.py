@@ -1,7 +1,7 @@
 """Listening by ComfyUI's options, on a layer that follows the protocol of its newest sources.
 
 There queries, keys and values come in containers, a layer may name an attention of its own, and an override makes
-ComfyUI leave that out. Versions that are installed are listened to in ``tests/comfyui/test_capture.py``.
+ComfyUI leave that out. Versions that are installed are with_listener to in ``tests/comfyui/test_capture.py``.
 """
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 
 from concept_atelier.core.backbone import AttentionSite
 from concept_atelier.host.comfy.sites import preferred_attention
-from concept_atelier.host.comfy.taps import OVERRIDE, listened
+from concept_atelier.host.comfy.taps import OVERRIDE, with_listener
 
 KEYS = {kind: (kind, ("input", 1, 0)) for kind in ("self", "cross")}
 SITES = {key: AttentionSite(f"unet.{kind}", kind, "down", 2, 1) for kind, key in KEYS.items()}
@@ -74,7 +74,7 @@ HEARD = {kind: (kind, (1, 2, 6, 4), (1, 2, 4, 4), (2, 3)) for kind in KEYS}
 
 def test_tensors_out_of_containers_are_heard(heard, hear):
     made = []
-    options = listened(options_with(), SITES, hear)
+    options = with_listener(options_with(), SITES, hear)
     for kind in KEYS:
         layer(options, kind, attention_of("default", made))
     assert heard == [HEARD["self"], HEARD["cross"]] and made == [("default", torch.Tensor)] * 2
@@ -85,7 +85,7 @@ def test_a_layer_keeps_the_attention_of_its_own(heard, hear, kinds):
     """Also where only layers of the other kind are heard."""
     made = []
     sites = {KEYS[kind]: SITES[KEYS[kind]] for kind in kinds}
-    options = listened(options_with(), sites, hear, {KEYS["self"]: lambda: attention_of("own", made)})
+    options = with_listener(options_with(), sites, hear, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made), attention_of("own", made))
     layer(options, "cross", attention_of("default", made))
     assert [name for name, _ in made] == ["own", "default"]
@@ -96,7 +96,7 @@ def test_an_override_before_ours_comes_first_as_it_does_without_us(heard, hear):
     made = []
     chosen = attention_of("chosen", made)
     given = options_with(**{OVERRIDE: lambda attention, *args, **kwargs: chosen(*args, **kwargs)})
-    options = listened(given, SITES, hear, {KEYS["self"]: lambda: attention_of("own", made)})
+    options = with_listener(given, SITES, hear, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made))
     assert made == [("chosen", torch.Tensor)] and heard == [HEARD["self"]]
 
@@ -108,7 +108,7 @@ def test_containers_go_on_to_an_override_that_takes_them(heard, hear):
         raise AssertionError("it takes containers")
 
     override.container_function = attention_of("containers", made)
-    options = listened(options_with(**{OVERRIDE: override}), SITES, hear)
+    options = with_listener(options_with(**{OVERRIDE: override}), SITES, hear)
     layer(options, "cross", attention_of("default", made))
     assert made == [("containers", Container)] and heard == [HEARD["cross"]]
 
@@ -116,8 +116,8 @@ def test_containers_go_on_to_an_override_that_takes_them(heard, hear):
 def test_listeners_stand_around_each_other(heard, hear):
     made, other = [], []
     own = {KEYS["self"]: lambda: attention_of("own", made)}
-    inner = listened(options_with(), SITES, hear, own)
-    options = listened(inner, SITES, lambda *call: other.append(call), own)
+    inner = with_listener(options_with(), SITES, hear, own)
+    options = with_listener(inner, SITES, lambda *call: other.append(call), own)
     layer(options, "self", attention_of("default", made))
     assert len(heard) == len(other) == 1 and [name for name, _ in made] == ["own"]
 
@@ -154,7 +154,7 @@ def test_what_layers_prefer_is_asked_when_they_compute(heard, hear):
     unet = UNet(Chooser())
     preferred = preferred_attention(unet)
     assert list(preferred) == [KEYS["cross"]] and preferred_attention(UNet(None)) == {}
-    options = listened(options_with(), SITES, hear, preferred)
+    options = with_listener(options_with(), SITES, hear, preferred)
     layer(options, "cross", attention_of("default", made))
     unet.input_blocks[1][0].attn2.comfy_attention = chosen = Chooser()
     chosen.function = attention_of("own", made)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from concept_atelier.host.files.png_chunks import MOST_TEXT, texts
+from concept_atelier.host.files.png_chunks import MAX_TEXT, texts
 from concept_atelier.host.workflow.graph import WorkflowError
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import Registry
@@ -94,6 +94,6 @@ def test_pictures_that_are_cut_short_are_refused(tmp_path, data):
 
 
 def test_a_text_that_unpacks_without_end_is_left_out():
-    body = b"prompt\0\0" + zlib.compress(b" " * (MOST_TEXT + 1))
+    body = b"prompt\0\0" + zlib.compress(b" " * (MAX_TEXT + 1))
     chunk = len(body).to_bytes(4, "big") + b"zTXt" + body + zlib.crc32(b"zTXt" + body).to_bytes(4, "big")
     assert texts(b"\x89PNG\r\n\x1a\n" + chunk) == {}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host.jobs.token_previews import BAND, GROUND, LEAST_TILE, MOST, captioned, draw_tokens
+from concept_atelier.host.jobs.token_previews import BAND, GROUND, LEAST_TILE, MAX_TOKENS, captioned, draw_tokens
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def tokens(lab_backbone):
 
 
 def test_at_most_four_side_by_side_in_the_pictures_size(lab_backbone, tokens):
-    assert MOST == 4
+    assert MAX_TOKENS == 4
     assert draw_tokens(lab_backbone, tokens, "a {}", (16, 24)).size == (4 * 24, 16)
     one = ConceptTokens({"t0": tokens.vectors["t0"]}, "lab")
     assert draw_tokens(lab_backbone, one, "a {}", (1, 1)).size == (8, 8)

@@ -6,14 +6,16 @@ import torch
 from concept_atelier.core.attention.maps import AttentionMaps
 from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.attribute.places import Place, whole
-from concept_atelier.host.shared.captures import KEPT_RUNS, AttentionCapture, HeardPart, Run
+from concept_atelier.host.shared.captures import KEPT_RUNS, AttentionCapture, CapturedPart, Run
 
 CAT, DOG = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)
 
 
 def part(context=CAT, place=None):
     cross = {(2, 2): torch.full((1, 3, 2, 2), 1 / 3)}
-    return HeardPart(place or whole((2, 2)), AttentionMaps(cross, {}, {(2, 2): 1}, {}, {(2, 2): 1}, {}, None, context))
+    return CapturedPart(
+        place or whole((2, 2)), AttentionMaps(cross, {}, {(2, 2): 1}, {}, {(2, 2): 1}, {}, None, context)
+    )
 
 
 def run(number, *parts):

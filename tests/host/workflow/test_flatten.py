@@ -6,7 +6,7 @@ import time
 import pytest
 
 from concept_atelier.host.workflow.checking import check
-from concept_atelier.host.workflow.flatten import MOST_LEVELS, MOST_NODES
+from concept_atelier.host.workflow.flatten import MAX_LEVELS, MAX_NODES
 from concept_atelier.host.workflow.graph import Link, WorkflowError
 from concept_atelier.host.workflow.reading import load_workflow
 
@@ -71,13 +71,13 @@ def test_subgraphs_that_multiply_are_refused(canvas, registry):
     ]
     levels.append(canvas(objects=True).node(1, "Note").subgraph("level40"))
     said = problem(canvas().node(5, "level0").workflow(*levels), registry)
-    assert f"more than {MOST_NODES} nodes" in said and len(said) < 300
+    assert f"more than {MAX_NODES} nodes" in said and len(said) < 300
 
 
 def test_subgraphs_in_subgraphs_without_end_are_refused(canvas, registry):
     levels = [canvas(objects=True).node(1, f"level{n + 1}").subgraph(f"level{n}") for n in range(3000)]
     said = problem(canvas().node(5, "level0").workflow(*levels), registry)
-    assert f"more than {MOST_LEVELS} deep" in said and len(said) < 300
+    assert f"more than {MAX_LEVELS} deep" in said and len(said) < 300
 
 
 def test_a_muted_subgraph_that_is_fed_by_itself_feeds_nothing(canvas, registry):

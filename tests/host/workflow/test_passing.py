@@ -4,7 +4,7 @@ import pytest
 
 from concept_atelier.host.workflow.checking import check
 from concept_atelier.host.workflow.graph import Broken, Link, WorkflowError, read_api
-from concept_atelier.host.workflow.passing import MOST_DEEP, without_passing
+from concept_atelier.host.workflow.passing import MAX_DEPTH, without_passing
 from concept_atelier.host.workflow.runner import run_workflow
 from concept_atelier.host.workflow.stock.primitives import PrimitiveBoolean, PrimitiveInt
 
@@ -113,7 +113,7 @@ def test_long_chains_and_circles_end(registry, length):
         for k in range(100, 100 + length)
     }
     for found in (behind(registry, ["100", 0], **chain), behind(registry, ["100", 1], **bases)):
-        assert found == Link("1", 0) if length < MOST_DEEP else isinstance(found, Broken)
+        assert found == Link("1", 0) if length < MAX_DEPTH else isinstance(found, Broken)
     loop = {"5": node(ANY, any_01=["6", 0]), "6": node(ANY, any_01=["5", 0])}
     assert "feeds itself" in behind(registry, ["5", 0], **loop).problem
     own = {"5": node(CONTEXT, base_ctx=["5", 0])}

@@ -9,7 +9,6 @@ from concept_atelier.core.learn.parts.map_measures import (
     jensen_shannon,
     pixel_softmax,
     soft_iou,
-    stretched,
     structural_similarity,
 )
 
@@ -18,11 +17,6 @@ def square(top, left, side=2, grid=(6, 8)):
     mask = torch.zeros(grid)
     mask[top : top + side, left : left + side] = 1
     return mask
-
-
-def test_stretched_reaches_0_and_1_and_a_constant_map_is_zero(generator):
-    maps = stretched(torch.stack([5 + torch.rand(4, 6, generator=generator), torch.full((4, 6), 0.3)]))
-    assert (float(maps[0].min()), float(maps[0].max())) == (0.0, 1.0) and not maps[1].any()
 
 
 def test_the_blur_spreads_a_cell_as_its_bell_says_and_keeps_constants():
