@@ -65,8 +65,8 @@ class Kronecker:
         return rows * self.second.shape[0], columns * self.second.shape[1:].numel()
 
     def dense(self) -> Tensor:
-        first = self.first.reshape(*self.first.shape, *[1] * (self.second.ndim - 2))
-        return torch.kron(first, self.second.contiguous()).flatten(1)
+        first = self.first.reshape(*self.first.shape, *[1] * (self.second.ndim - 2))  # (a, b, 1, ...)
+        return torch.kron(first, self.second.contiguous()).flatten(1)  # (a*c, b*d*k*k)
 
 
 def whole(change: Tensor) -> FullChange:
@@ -89,11 +89,11 @@ def low_rank(up: Tensor, down: Tensor, scale: float = 1.0, middle: Tensor | None
     """
     if min(up.ndim, down.ndim) < 2:
         raise ValueError(f"has factors up {tuple(up.shape)} and down {tuple(down.shape)}; expected two sizes or more")
-    flat = down.float().flatten(1)
+    flat = down.float().flatten(1)  # (r, d_in*k*k)
     if middle is not None:
         if middle.ndim != 4 or middle.shape[1] != len(flat):
             raise ValueError(f"has a middle {tuple(middle.shape)} that does not fit down {tuple(down.shape)}")
-        flat = torch.einsum("nmkl,mj->njkl", middle.float(), flat).flatten(1)
+        flat = torch.einsum("nmkl,mj->njkl", middle.float(), flat).flatten(1)  # (r, d_in*k*k)
     return LowRank(up.float().flatten(1) * scale, flat).checked()
 
 
@@ -108,9 +108,9 @@ def decomposed(weight: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
     """
     changed = weight + change
     if magnitude.shape[0] == weight.shape[0]:
-        length = weight.flatten(1).norm(dim=1)
+        length = weight.flatten(1).norm(dim=1)  # (d_out,)
         length = length.reshape(-1, *[1] * (weight.ndim - 1))
     else:
-        length = changed.transpose(0, 1).flatten(1).norm(dim=1)
+        length = changed.transpose(0, 1).flatten(1).norm(dim=1)  # (d_in,)
         length = length.reshape(1, -1, *[1] * (weight.ndim - 2))
     return changed * (magnitude / (length + torch.finfo(weight.dtype).eps))

@@ -99,8 +99,8 @@ def _weights(block: Tensor, rows: Tensor, widths: tuple[int, ...]) -> Tensor:
 def _solved(block: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (K, n), and for which of the rows (n,) they are the answer."""
     target, basis = block.double()[..., None], rows.double().permute(1, 2, 0)  # (n, d, 1), (n, d, K + 1)
-    weights = torch.linalg.pinv(basis, rtol=_RANK) @ target
-    left = (target - basis @ weights).norm(dim=(1, 2))
+    weights = torch.linalg.pinv(basis, rtol=_RANK) @ target  # (n, K + 1, 1)
+    left = (target - basis @ weights).norm(dim=(1, 2))  # (n,)
     own = (target - _along(target, basis[..., -1:])).norm(dim=(1, 2))
     return weights[:, :-1, 0].T, left <= TOLERANCE * own.clamp_min(1e-3 * target.norm(dim=(1, 2)))
 

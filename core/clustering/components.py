@@ -19,7 +19,7 @@ def connected_components(links: Tensor) -> Tensor:
     n = len(links)
     if links.shape != (n, n):
         raise ValueError(f"links must be a square matrix (n, n), got {tuple(links.shape)}")
-    source, target = torch.nonzero(links | links.T, as_tuple=True)
+    source, target = torch.nonzero(links | links.T, as_tuple=True)  # one entry a link and direction
     return _propagate(n, source, target)
 
 
@@ -45,7 +45,7 @@ def touching(masks: Tensor) -> Tensor:
     Returns:
         (N, N) bool, symmetric; the diagonal is True for masks that are not empty.
     """
-    cells = masks.flatten(1).float()
+    cells = masks.flatten(1).float()  # (N, h*w)
     return grow(masks).flatten(1).float() @ cells.T > 0.5
 
 

@@ -47,15 +47,15 @@ def symmetric_kl(p: Tensor, q: Tensor | None = None, eps: float = EPS) -> Tensor
     """
     p = as_distributions(p, eps)
     log_p = p.log()
-    entropy = (p * log_p).sum(-1)
+    entropy = (p * log_p).sum(-1)  # (n,)
     if q is None:
-        cross = p @ log_p.T
+        cross = p @ log_p.T  # (n, n)
         cross, other = cross + cross.T, entropy
     else:
         q = as_distributions(q, eps)
         log_q = q.log()
         other = (q * log_q).sum(-1)
-        cross = p @ log_q.T + log_p @ q.T
+        cross = p @ log_q.T + log_p @ q.T  # (n, m)
     scale = max(entropy.abs().max().item(), other.abs().max().item())
     return _snap(0.5 * (entropy[:, None] + other[None] - cross), scale)
 

@@ -98,9 +98,9 @@ def first_neighbour_links(
     if k == 1:
         return torch.zeros(1, 1, dtype=torch.bool, device=distances.device), 0.0
     own = torch.eye(k, dtype=torch.bool, device=distances.device)
-    nearest = distances.masked_fill(own, torch.inf).argmin(1)
-    first = nearest[:, None] == torch.arange(k, device=distances.device)
-    counts = first.long() + first.T.long() + (nearest[:, None] == nearest[None]).long()
+    nearest = distances.masked_fill(own, torch.inf).argmin(1)  # (k,)
+    first = nearest[:, None] == torch.arange(k, device=distances.device)  # (k, k), true at each row's neighbour
+    counts = first.long() + first.T.long() + (nearest[:, None] == nearest[None]).long()  # (k, k)
     links = (counts > 0) & ~own
     if cut is not None:
         links &= distances <= cut
@@ -114,8 +114,8 @@ def between_clusters(adjacency: Tensor | None, labels: Tensor) -> Tensor | None:
     """Adjacency of rows (n, n) to adjacency of their clusters (k, k): any row of one beside any row of the other."""
     if adjacency is None:
         return None
-    member = torch.nn.functional.one_hot(labels).to(torch.float32)
-    joined = member.T @ adjacency.to(torch.float32) @ member > 0
+    member = torch.nn.functional.one_hot(labels).to(torch.float32)  # (n, k)
+    joined = member.T @ adjacency.to(torch.float32) @ member > 0  # (k, n) @ (n, n) @ (n, k)
     return joined | joined.T
 
 
@@ -145,7 +145,7 @@ def merge_to_count(
     if count < 1:
         raise ValueError(f"the number of clusters must be at least 1, got {count}")
     while int(labels.max()) + 1 > count:
-        distances = distance(cluster_means(rows, labels)).clone()
+        distances = distance(cluster_means(rows, labels)).clone()  # (k, k)
         distances.fill_diagonal_(torch.inf)
         beside = between_clusters(adjacency, labels)
         if beside is not None and (beside & torch.isfinite(distances)).any():

@@ -37,7 +37,7 @@ def kmeans(rows: Tensor, count: int, seed: int = 0, *, restarts: int = 4, iterat
 def _starts(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """k-means++: each further start is drawn with probability proportional to its squared distance."""
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
-    nearest = _squared(rows, rows[chosen]).squeeze(1)
+    nearest = _squared(rows, rows[chosen]).squeeze(1)  # (n,)
     for _ in range(count - 1):
         weights = nearest.clone()
         if weights.sum() <= 0:  # only copies of the starts are left: take any other row
@@ -61,8 +61,8 @@ def _lloyd(rows: Tensor, centres: Tensor, iterations: int) -> tuple[Tensor, floa
 
 def _assign(rows: Tensor, centres: Tensor) -> Tensor:
     """The nearest centre of every row; a centre that nobody chose takes the row farthest from its own."""
-    squared = _squared(rows, centres)
-    nearest, labels = squared.min(1)
+    squared = _squared(rows, centres)  # (n, k)
+    nearest, labels = squared.min(1)  # (n,), (n,)
     for empty in (torch.bincount(labels, minlength=len(centres)) == 0).nonzero().flatten().tolist():
         shared = torch.bincount(labels, minlength=len(centres))[labels] > 1
         farthest = int(nearest.masked_fill(~shared, -1).argmax())

@@ -65,7 +65,7 @@ class ConceptScores:
 
         A tie counts against the concept: features that are all alike tell nothing apart.
         """
-        return (self._others() >= self.own[..., None]).sum(2)
+        return (self._others() >= self.own[..., None]).sum(2)  # (N, K, M) with (N, K, 1)
 
     @property
     def mean_ranks(self) -> Tensor:
@@ -80,7 +80,7 @@ class ConceptScores:
         """
         if k < 1:
             raise ValueError(f"ACC^k needs k of 1 or more, got {k}")
-        ranks = self.mean_ranks[:, None] if self.average else self.ranks
+        ranks = self.mean_ranks[:, None] if self.average else self.ranks  # (N, 1) or (N, K)
         return (ranks < k).float().mean(1)
 
     def chance(self, k: int) -> float:
@@ -92,14 +92,14 @@ class ConceptScores:
 
         Of a single candidate there is no other: ``("", nan)``.
         """
-        values, columns = self._others().mean(1).max(1)
+        values, columns = self._others().mean(1).max(1)  # (N, K, M) to (N, M) to (N,)
         if len(self.candidates) == 1:
             return (("", float("nan")),) * len(self.names)
         return tuple((self.candidates[c], float(v)) for v, c in zip(values, columns.tolist(), strict=True))
 
     def seen_as(self) -> tuple[tuple[str, ...], ...]:
         """For each concept and picture the candidate that it is most like; of those alike, another than its own."""
-        others = self._others().max(2)
+        others = self._others().max(2)  # (N, K)
         own = [[name] * self.draws for name in self.names]
         return tuple(
             tuple(self.candidates[c] if lost else name for lost, c, name in zip(*row, strict=True))
@@ -112,7 +112,7 @@ class ConceptScores:
 
     def _columns(self) -> Tensor:
         columns = [self.candidates.index(name) for name in self.names]
-        return torch.tensor(columns, device=self.similarity.device)[:, None, None]
+        return torch.tensor(columns, device=self.similarity.device)[:, None, None]  # (N, 1, 1)
 
 
 def score_concepts(

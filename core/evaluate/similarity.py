@@ -57,7 +57,7 @@ def compositional_similarity(joint: Tensor, picture: Tensor) -> Tensor:
     _check(joint, picture, 2)
     if len(picture) != 1:
         raise ValueError(f"SIM^C compares with one source picture, got {len(picture)}")
-    return (unit(joint) @ unit(picture).T)[:, 0]
+    return (unit(joint) @ unit(picture).T)[:, 0]  # (J, D) @ (D, 1) to (J,)
 
 
 def _check(drawn: Tensor, candidates: Tensor, dimensions: int) -> None:

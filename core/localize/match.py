@@ -51,7 +51,7 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
             "needs one to go with. Drop those that the other does not show, or localize it with a greater count"
         )
     ours, theirs = (describe(backbone, source, seed) for source in (first, other))
-    cosines = ours @ theirs.T
+    cosines = ours @ theirs.T  # (N, D) @ (D, M)
     pairs = best_assignment(cosines)
     chosen = other.concepts.pick([index for _, index in pairs])
     found = replace(other, concepts=replace(chosen, names=first.concepts.names))

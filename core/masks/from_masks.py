@@ -85,8 +85,8 @@ def stretch(masks: Tensor, size: Size) -> Tensor:
 
 def separate(masks: Tensor) -> Tensor:
     """Masks (N, H, W) bool, overlaps given to the smallest, the last of equals. ``ValueError`` when one vanishes."""
-    order = torch.argsort(masks.sum((1, 2)).flip(0), stable=True)
-    separated, free = torch.zeros_like(masks), torch.ones_like(masks[0])
+    order = torch.argsort(masks.sum((1, 2)).flip(0), stable=True)  # (N,), smallest first, counted from the last
+    separated, free = torch.zeros_like(masks), torch.ones_like(masks[0])  # (N, H, W), (H, W)
     for index in (len(masks) - 1 - order).tolist():
         separated[index] = masks[index] & free
         free = free & ~masks[index]
@@ -111,12 +111,12 @@ def masks_to_grid(masks: Tensor, grid: Grid) -> Tensor:
         ValueError: for masks that find no cell, by number from 1.
     """
     shares = adaptive_avg_pool2d(masks.float()[None], grid)[0] if len(masks) else masks.new_zeros(0, *grid).float()
-    background = 1 - adaptive_avg_pool2d(masks.any(0).float()[None], grid)
-    owner = torch.cat([shares, background]).argmax(0)
+    background = 1 - adaptive_avg_pool2d(masks.any(0).float()[None], grid)  # (1, h, w)
+    owner = torch.cat([shares, background]).argmax(0)  # (N + 1, h, w) to (h, w)
     for index in range(len(masks)):
         if not (owner == index).any():
             owner = _give_best_cell(owner, shares[index], index, len(masks))
-    cells = owner[None] == torch.arange(len(masks), device=masks.device)[:, None, None]
+    cells = owner[None] == torch.arange(len(masks), device=masks.device)[:, None, None]  # (N, h, w)
     _refuse(~cells.flatten(1).any(1), f"is too small for a grid of {grid[0]}x{grid[1]} cells shared with the others")
     return cells
 
@@ -137,9 +137,9 @@ def attention_targets(masks: Tensor, attention: Tensor) -> Tensor:
 
 def _give_best_cell(owner: Tensor, share: Tensor, index: int, background: int) -> Tensor:
     """The owners (h, w) after the best-covered cell that nobody depends on went to a mask."""
-    sizes = torch.bincount(owner.flatten(), minlength=background + 1)
-    free = (owner == background) | (sizes[owner] > 1)
-    wish = torch.where(free, share, torch.zeros_like(share))
+    sizes = torch.bincount(owner.flatten(), minlength=background + 1)  # (N + 1,)
+    free = (owner == background) | (sizes[owner] > 1)  # (h, w)
+    wish = torch.where(free, share, torch.zeros_like(share))  # (h, w)
     if wish.max() <= 0:
         return owner
     given = owner.flatten().clone()

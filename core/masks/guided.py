@@ -86,9 +86,9 @@ def guided_filter(
         (K, H, W), of the maps' type. Maps that sum to one everywhere still do.
     """
     colours = guide.double()  # variances near eps drown in float32's rounding
-    mean = box_mean(colours, radius)
-    squares = box_mean((colours[:, None] * colours[None]).flatten(0, 1), radius).unflatten(0, (3, 3))
-    spread = (squares - mean[:, None] * mean[None]).permute(2, 3, 0, 1)
+    mean = box_mean(colours, radius)  # (3, H, W)
+    squares = box_mean((colours[:, None] * colours[None]).flatten(0, 1), radius).unflatten(0, (3, 3))  # (3, 3, H, W)
+    spread = (squares - mean[:, None] * mean[None]).permute(2, 3, 0, 1)  # (H, W, 3, 3)
     inverse = torch.linalg.inv(spread + eps * torch.eye(3, dtype=spread.dtype, device=spread.device))
 
     def filtered(one: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def guided_filter(
 def box_mean(maps: Tensor, radius: int) -> Tensor:
     """The mean over windows of 2 radius + 1 pixels a side around every pixel of (K, H, W), edges repeated."""
     side = 2 * radius + 1
-    sums = pad(maps[None], (radius,) * 4, mode="replicate")[0]
+    sums = pad(maps[None], (radius,) * 4, mode="replicate")[0]  # (K, H + 2 radius, W + 2 radius)
     for axis in (-1, -2):
         total = sums.cumsum(axis)
         length = total.shape[axis]
@@ -112,8 +112,8 @@ def box_mean(maps: Tensor, radius: int) -> Tensor:
 
 
 def _filtered(colours: Tensor, mean: Tensor, inverse: Tensor, one: Tensor, radius: int) -> Tensor:
-    level = box_mean(one[None], radius)
-    together = box_mean(colours * one, radius) - mean * level
-    slope = torch.einsum("yxij,jyx->iyx", inverse, together)
-    offset = level - (slope * mean).sum(0, keepdim=True)
+    level = box_mean(one[None], radius)  # (1, H, W)
+    together = box_mean(colours * one, radius) - mean * level  # (3, H, W)
+    slope = torch.einsum("yxij,jyx->iyx", inverse, together)  # (H, W, 3, 3) with (3, H, W) to (3, H, W)
+    offset = level - (slope * mean).sum(0, keepdim=True)  # (1, H, W)
     return (box_mean(slope, radius) * colours).sum(0) + box_mean(offset, radius)[0]

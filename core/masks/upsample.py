@@ -48,7 +48,7 @@ def to_pixels(
         raise ValueError(f"the covered part {height}x{width} must lie inside the picture of {size[0]}x{size[1]} pixels")
     if len(maps) == 0:
         return torch.zeros(0, *size, device=maps.device)
-    resized = interpolate(maps.float()[:, None], size=(height, width), mode=_MODES[mode])
+    resized = interpolate(maps.float()[:, None], size=(height, width), mode=_MODES[mode])  # (N, 1, H', W')
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     margins = (left, size[1] - width - left, top, size[0] - height - top)
     return pad(resized, margins, mode="replicate").squeeze(1)

@@ -166,7 +166,7 @@ def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_p
     # The largest entries of high powers leave float32, so each product is stretched anew: mm ignores scale.
     reach = minmax(torch.linalg.matrix_power(minmax(affinity.double()), affinity_power))  # (h*w, h*w)
     known = torch.stack([minmax(one.double() ** cross_power) for one in cross]).flatten(1)  # (K, h*w)
-    return torch.stack([minmax(row) for row in known @ reach.T]).view(cross.shape).to(cross.dtype)
+    return torch.stack([minmax(row) for row in known @ reach.T]).view(cross.shape).to(cross.dtype)  # (K, h, w)
 
 
 def leading(relevance: Tensor, margin: float, fill: bool = False) -> Tensor:

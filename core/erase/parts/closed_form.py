@@ -63,7 +63,7 @@ class Edit:
 
 def outer_sum(rows: Tensor) -> Tensor:
     """``P P^T`` (D, D) in float64 of vectors (m, D), m 0 or more; of more vectors it is the sum of such."""
-    columns = rows.double().T
+    columns = rows.double().T  # (D, m)
     return columns @ columns.T
 
 

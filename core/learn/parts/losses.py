@@ -46,7 +46,7 @@ def attention_alignment(
         (K,), one loss per token.
     """
     grid = (maps.shape[1], maps.shape[2])
-    ours, theirs = maps.flatten(1), targets.detach().flatten(1)
+    ours, theirs = maps.flatten(1), targets.detach().flatten(1)  # (K, h*w)
     if kind == "mse":
         return (_to_peak(ours) - _to_peak(theirs)).square().mean(1)
     ours, theirs = ours / ours.sum(1, keepdim=True), theirs / theirs.sum(1, keepdim=True)

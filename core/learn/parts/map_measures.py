@@ -17,8 +17,8 @@ def blurred(maps: Tensor, sigma: float = 0.5) -> Tensor:
     """
     side = torch.exp(torch.tensor(-((1 / (2 * sigma)) ** 2)))
     line = torch.stack([side, torch.ones_like(side), side])
-    kernel = (line[:, None] * line / line.sum() ** 2).to(maps)
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    kernel = (line[:, None] * line / line.sum() ** 2).to(maps)  # (3, 3)
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])  # (M, 1, h, w)
     mode = "reflect" if min(maps.shape[-2:]) > 1 else "replicate"  # one row has nothing to reflect
     return F.conv2d(F.pad(flat, (1, 1, 1, 1), mode=mode), kernel[None, None]).reshape(maps.shape)
 
@@ -64,12 +64,12 @@ def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     """
     side = min(window, *a.shape[-2:])
     side -= 1 - side % 2
-    one, other = (maps.reshape(-1, 1, *maps.shape[-2:]).float() for maps in (a, b))
+    one, other = (maps.reshape(-1, 1, *maps.shape[-2:]).float() for maps in (a, b))  # (M, 1, h, w)
 
     def mean(maps: Tensor) -> Tensor:
         return F.avg_pool2d(maps, side, stride=1)
 
-    mean_a, mean_b = mean(one), mean(other)
+    mean_a, mean_b = mean(one), mean(other)  # (M, 1, h - side + 1, w - side + 1)
     spread_a, spread_b = mean(one**2) - mean_a**2, mean(other**2) - mean_b**2
     together = mean(one * other) - mean_a * mean_b
     light = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)

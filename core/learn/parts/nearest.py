@@ -56,15 +56,15 @@ def nearest_words(
         raise ValueError("none of the candidate words is one token of this model: give start words, or start from rare")
     names = tuple(known)
     placeholders = {placeholder(word): vectors for word, vectors in known.items()}
-    errors = torch.zeros(len(example.masks), len(names))
+    errors = torch.zeros(len(example.masks), len(names))  # (N, W)
     left = torch.ones(errors.shape, dtype=torch.bool)
     for share in search.timesteps:
         tried = [index for index in range(len(names)) if left[:, index].any()]
         texts = [prompt_of(names, [index], template).text for index in tried]
         errors[:, tried] += _errors(backbone, example, texts, placeholders, share, generator).cpu()
         errors = errors.masked_fill(~left, torch.inf)
-        best = errors.topk(max(round(search.kept * int(left[0].sum())), 1), dim=1, largest=False).indices
-        left = torch.zeros_like(left).scatter(1, best, True)
+        best = errors.topk(max(round(search.kept * int(left[0].sum())), 1), dim=1, largest=False).indices  # (N, kept)
+        left = torch.zeros_like(left).scatter(1, best, True)  # (N, W)
     return tuple(names[index] for index in errors.argmin(1).tolist())
 
 
@@ -95,5 +95,5 @@ def _errors(
         predicted = backbone.predict_noise(noised.expand(rows, -1, -1, -1), time.expand(rows), conditioning)
         wanted = noise.expand_as(predicted)
         losses.append(torch.stack([masked_denoising(wanted, predicted, mask[None]) for mask in example.masks]))
-    errors = torch.cat(losses, 1)
+    errors = torch.cat(losses, 1)  # (N, W)
     return errors / errors.mean(1, keepdim=True)

@@ -24,7 +24,7 @@ _FLOOR = 1e-12  # mass given to empty cells, so that their logarithm exists
 def grid_distances(grid: tuple[int, int]) -> Tensor:
     """Euclidean distances between the cells of a grid (h, w), in cells: (h*w, h*w) float64, reading order."""
     y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
-    cells = torch.stack([y.flatten(), x.flatten()], 1).double()
+    cells = torch.stack([y.flatten(), x.flatten()], 1).double()  # (h*w, 2)
     return torch.cdist(cells, cells)
 
 
@@ -65,7 +65,7 @@ def sinkhorn_divergence(
         pairs = torch.cat([a, a, b]), torch.cat([b, a, b])  # solved together: with the other, and each with itself
         f, g = potentials(*pairs, cost, regularisation, iterations)
         (f, f_a, f_b), (g, g_a, g_b) = f.chunk(3), g.chunk(3)
-        slope = f - (f_a + g_a) / 2
+        slope = f - (f_a + g_a) / 2  # (K, h*w)
         value = (a * slope).sum(-1) + (b * (g - (f_b + g_b) / 2)).sum(-1)
     return diagonal * _with_gradient(value, slope, moving)
 
@@ -89,13 +89,13 @@ def _log_sum_exps(cost: Tensor, regularisation: float) -> tuple[Sum, Sum]:
     if regularisation < _SMALLEST_IN_KERNEL:
         scaled = cost / regularisation
         return (lambda x: (x[:, None] - scaled).logsumexp(2)), (lambda x: (x[:, None] - scaled.T).logsumexp(2))
-    kernel = torch.exp(-cost / regularisation)
+    kernel = torch.exp(-cost / regularisation)  # (n, m)
     return (lambda x: _log_product(x, kernel.T)), (lambda x: _log_product(x, kernel))
 
 
 def _log_product(logits: Tensor, kernel: Tensor) -> Tensor:
     """``log sum_i exp(logits_i) kernel_ij``."""
-    top = logits.amax(-1, keepdim=True)
+    top = logits.amax(-1, keepdim=True)  # (K, 1)
     return (torch.exp(logits - top) @ kernel).log() + top
 
 

@@ -54,8 +54,8 @@ def anchor_cells(grid: Grid, anchors: int) -> Tensor:
 
 def gather(rows: Tensor, anchors: Tensor, threshold: float) -> Tensor:
     """(K, d), for each anchor map the mean of all rows (n, d) nearer than the threshold; its own map, when none is."""
-    near = (symmetric_kl(anchors, rows) < threshold).to(rows)
-    number = near.sum(1, keepdim=True)
+    near = (symmetric_kl(anchors, rows) < threshold).to(rows)  # (K, n)
+    number = near.sum(1, keepdim=True)  # (K, 1)
     return torch.where(number > 0, near @ rows / number.clamp_min(1), anchors)
 
 
@@ -64,7 +64,7 @@ def merge_once(maps: Tensor, threshold: float) -> Tensor:
 
     Maps absorbed before still count in the average, but start none of their own.
     """
-    near = symmetric_kl(maps) < threshold
+    near = symmetric_kl(maps) < threshold  # (K, K)
     near.fill_diagonal_(True)
     free, merged = torch.ones(len(maps), dtype=torch.bool, device=maps.device), []
     for index in range(len(maps)):

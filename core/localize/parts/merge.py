@@ -49,8 +49,8 @@ def merge_against_background(
             chosen, counting = labels, large
         if int(labels.max()) == 0:
             break
-        apart = closeness(weighted_means(features, areas, labels), background)
-        beside = between_clusters(adjacency, labels)
+        apart = closeness(weighted_means(features, areas, labels), background)  # (k, k)
+        beside = between_clusters(adjacency, labels)  # (k, k) bool
         if beside is not None and (count is None or (beside & torch.isfinite(apart)).any()):
             apart = apart.masked_fill(~beside, torch.inf)
         nearest = apart.min()
@@ -69,12 +69,12 @@ def _groups(labels: Tensor, areas: Tensor, least: float) -> int:
 def closeness(centres: Tensor, background: Tensor) -> Tensor:
     """(k, k), how far every two rows (k, d) are apart, in units of the nearer one's distance to the background (d,);
     infinite on the diagonal."""
-    ground = symmetric_kl(centres, background[None])[:, 0]
+    ground = symmetric_kl(centres, background[None])[:, 0]  # (k,)
     unit = torch.minimum(ground[:, None], ground[None]).clamp_min(torch.finfo(ground.dtype).tiny)
     return (symmetric_kl(centres) / unit).fill_diagonal_(torch.inf)
 
 
 def weighted_means(rows: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
     """(k, d), the mean of the rows (n, d) of every label 0..k-1, weighted by (n,)."""
-    member = torch.nn.functional.one_hot(labels).to(rows) * weights.to(rows)[:, None]
+    member = torch.nn.functional.one_hot(labels).to(rows) * weights.to(rows)[:, None]  # (n, k)
     return member.T @ rows / member.sum(0)[:, None]

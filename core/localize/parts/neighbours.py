@@ -35,7 +35,7 @@ def neighbour_weights(colours: Tensor, grid: Grid, reach: float, contrast: float
     if not (reach > 0 and contrast > 0):
         raise ValueError(f"reach and contrast must be above 0, got {reach:g} and {contrast:g}")
     axes = (torch.arange(side, device=colours.device, dtype=colours.dtype) for side in grid)
-    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)  # (h*w, 2)
     far = squared_distances(places) / (2 * reach**2) + squared_distances(colours) / (2 * contrast**2)
     return (-far).softmax(1)
 

@@ -138,7 +138,7 @@ def join_parts(
     parts: Parts, attention: Tensor, tau: float, settings: LocalizeSettings
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Labels (K,) of the parts' concepts, as the settings measure what belongs together, and notes."""
-    ground = ~parts.masks.any(0).flatten()
+    ground = ~parts.masks.any(0).flatten()  # (h*w,)
     if settings.merge == "linked" or not ground.any():
         return post_cluster(parts, tau * settings.merge_threshold, settings)
     adjacency = touching(parts.masks) if settings.adjacency else None
