@@ -1,18 +1,17 @@
-"""The parts of ``docs/results.md`` that are about the lab model, written from the files of the benches.
+"""The parts of ``docs/results.md`` that are written from the files of the benches; here those about the lab model.
 
 ``python -m concept_atelier lab page`` writes them between two marks each: every aim beside what was found, with the
 command. A file that is not there is said to be missing.
 """
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...bench.everything import FOLDER, queue
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
+from .files import missing, read, shown_command, verdict
+from .method_results import PARTS as METHOD_PARTS
 
 LOCALISED = {
     "localize_fluent.json": "drawings by the hand that training saw",
@@ -50,7 +49,7 @@ def lab_table(folder: Path) -> str:
         rows.append([said, "" if aim is None else f"{aim:g}", with_interval(value), verdict(value["mean"], aim)])
     gap = found["summary"]["name"]["mean"] - found["summary"]["synonym"]["mean"]
     rows.append(["a synonym's distance from its name", "0.05 or less", f"{gap:.3f}", verdict(-gap, -0.05)])
-    said = f"{found['cases']} cases, seed {found['seed']}: `{command(found, 'lab.json')}`."
+    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'lab.json')}`."
     return f"{said}\n\n{table(rows)}"
 
 
@@ -64,33 +63,9 @@ def localised_table(folder: Path) -> str:
             continue
         scores = found["summary"]["all"]["scores"]["concepts"]
         values = [with_interval(scores[resolution]["miou"]) for resolution in ("grid", "pixel")]
-        rows.append([said, str(found["cases"]), *values, f"`{command(found, name)}`"])
+        rows.append([said, str(found["cases"]), *values, f"`{shown_command(found, name)}`"])
     return table(rows)
 
 
-def verdict(value: float, aim: float | None) -> str:
-    """Whether an aim is reached."""
-    return "" if aim is None else "yes" if value >= aim else "no"
-
-
-def command(found: Mapping[str, Any], name: str) -> str:
-    """The command of a file's figures; with fewer cases than the queue's where that many were measured."""
-    words: Sequence[str] = queue()[name].split()
-    if "--cases" in words:
-        at = words.index("--cases") + 1
-        words = [*words[:at], str(found["cases"]), *words[at + 1 :]]
-    return f"bench {' '.join(words)}"
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A bench's file, or None where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def missing(name: str) -> str:
-    """What is said of a file that is not there."""
-    return f"Not measured with these weights yet: `bench {queue()[name]}`."
-
-
-PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table}
+PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table, **METHOD_PARTS}
 """Marked part of the page to what writes it."""

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
-from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, verdict, with_results
+from concept_atelier.tools.pages.files import verdict
+from concept_atelier.tools.pages.method_results import erasing, unseen_objects
+from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
 
 
 def value(mean):
@@ -28,11 +30,11 @@ def test_every_aim_stands_beside_what_was_found(tmp_path):
 
 
 def test_marked_parts_are_written_anew_and_the_rest_stays(tmp_path):
-    page = "# Results\n" + "".join(f"<!-- {name} -->\nold\n<!-- end of {name} -->\nmine\n" for name in PARTS)
+    page = "# Results\n" + "".join(f"<!-- {name} -->\noutdated\n<!-- end of {name} -->\nmine\n" for name in PARTS)
     written = with_results(page, tmp_path)
     assert "Not measured with these weights yet: `bench lab --split test" in written
     assert "not measured |  | `bench localize --split test --cases 32 --hand noto`" in written
-    assert "old" not in written and written.count("mine") == len(PARTS) and written.startswith("# Results\n")
+    assert "outdated" not in written and written.count("mine") == len(PARTS) and written.startswith("# Results\n")
     assert with_results(written, tmp_path) == written
     with pytest.raises(ValueError, match="needs the marks <!-- lab model -->"):
         with_results("# Results", tmp_path)
@@ -47,3 +49,26 @@ def test_localisation_on_other_hands_is_shown(tmp_path):
 
 def test_an_aim_is_reached_at_its_value():
     assert [verdict(0.9, 0.9), verdict(0.89, 0.9), verdict(0.1, None)] == ["yes", "no", ""]
+
+
+def test_erasing_is_shown_with_its_aims_and_controls(tmp_path):
+    keys = ("found", "others", "neighbours", "style_found")
+    summary = {f"{key}_{when}": value(0.9) for key in keys for when in ("before", "after")}
+    summary |= {"found_after": value(0.04), "found_before_synonym": value(0.9), "found_after_synonym": value(0.3)}
+    summary |= {"preserved_after": value(0.95), "free_after": value(0.9), "pairs_of_others": 96}
+    control = {"says": "objects lost", "figure": 0.0, "at_most": 0.15}
+    found = {"cases": 4, "seed": 0, "summary": summary, "controls": {"random_vector": control}}
+    (tmp_path / "erase.json").write_text(json.dumps(found))
+    written = erasing(tmp_path)
+    assert "| the erased object is found | 0.05 or less | 0.900 | 0.040 [0.03 0.05] | yes |" in written
+    assert "0.300 [0.29 0.31] | no |" in written and "yes, 0.000" in written
+    assert "Controls: objects lost, 0.000 (0.15 allowed)." in written and "--cases 4 --controls 4" in written
+
+
+def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
+    (tmp_path / "localize").mkdir()
+    for name, mean in (("localize", 0.7), ("localize/seed1", 0.8), ("localize/unseen_seed2", 0.6)):
+        scores = {"concepts": {at: {"miou": value(mean)} for at in ("grid", "pixel")}}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"summary": {"all": {"scores": scores}}}))
+    row = unseen_objects(tmp_path).splitlines()[2]
+    assert row == ("| `small` | 2 and 1 | 0.75 [0.70 0.80] | 0.75 [0.70 0.80] | 0.60 [0.60 0.60] | 0.60 [0.60 0.60] |")

@@ -1,0 +1,32 @@
+"""The files of benches, as the page of results reads and names them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...bench.everything import queue
+
+
+def verdict(value: float, aim: float | None) -> str:
+    """Whether an aim is reached."""
+    return "" if aim is None else "yes" if value >= aim else "no"
+
+
+def shown_command(found: Mapping[str, Any], name: str) -> str:
+    """The command of a file's figures; with fewer cases than the queue's where that many were measured."""
+    words: Sequence[str] = queue()[name].split()
+    if "--cases" in words:
+        at = words.index("--cases") + 1
+        words = [*words[:at], str(found["cases"]), *words[at + 1 :]]
+    return f"bench {' '.join(words)}"
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A bench's file, or None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def missing(name: str) -> str:
+    """What is said of a file that is not there."""
+    return f"Not measured with these weights yet: `bench {queue()[name]}`."

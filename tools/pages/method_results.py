@@ -1,0 +1,242 @@
+"""The tables of ``docs/results.md`` about the methods: localising, matching, learning, erasing, scoring.
+
+Each is written from the files of its bench, by :mod:`.results`. A file that is not there is said to be missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...bench.entries import combine
+from ...bench.entries import read as read_entry
+from ...bench.everything import METHODS, SEEDS
+from ...bench.ranking import rows_of
+from ...bench.summary import with_interval
+from .cards import table
+from .files import missing, read, shown_command, verdict
+
+Figure = Mapping[str, float]
+
+OUTLINES = {
+    "concepts": "**Localize Concepts**, all scenes",
+    "smooth": "the same with smooth outlines",
+    "ceiling_edges": "ceiling: exact masks to the grid and back, along edges",
+    "ceiling": "ceiling with smooth outlines",
+    "kmeans_rows": "k-means of the attention rows, given the count",
+    "kmeans_colours": "k-means of colours, given the count",
+    "random": "random boxes",
+    "shuffled": "the exact masks of another scene",
+}
+WAYS = {
+    "localize.json": ("`small`", "nothing"),
+    "localize_told.json": ("`small` (`--told`)", "the count"),
+    "localize_touching.json": ("`small`, touching objects", "nothing"),
+    "localize_touching_told.json": ("the same (`--told`)", "the count"),
+    "localize_alike.json": ("`small`, two objects of a kind", "nothing"),
+    "localize_diffseg.json": ("`--method diffseg`", "nothing"),
+    "localize_attencraft.json": ("`--method attencraft`", "the names"),
+    "localize_paper.json": ("`--preset paper`", "nothing"),
+}
+UNSEEN = {
+    "": "`small`",
+    "diffseg": "`--method diffseg`",
+    "attencraft": "`--method attencraft`",
+    "paper": "`--preset paper`",
+}
+MATCHES = {
+    "match_test.json": ("another style", "test"),
+    "match.json": ("another style", "development"),
+    "match_same_style.json": ("the same style (`--same-style`)", "development"),
+}
+GRID_AIM = 0.60
+ERASED_AIM, LOSS_AIM = 0.05, 0.03
+
+
+def localisation(folder: Path) -> str:
+    """``bench localize`` beside its ceilings and baselines."""
+    found = read(folder / "localize.json")
+    if found is None:
+        return missing("localize.json")
+    several = [found["summary"][f"objects={count}"] for count in (2, 3)]
+    total = sum(group["cases"] for group in several)
+    grid = sum(group["cases"] * group["scores"]["concepts"]["grid"]["miou"]["mean"] for group in several) / total
+    rows = [
+        ["figure", "aim", "found at pixels", "found on the grid", "reached"],
+        [
+            "**Localize Concepts**, two and three objects",
+            f"{GRID_AIM:.2f} on the grid",
+            "",
+            f"{grid:.3f}",
+            verdict(grid, GRID_AIM),
+        ],
+    ]
+    for name, said in OUTLINES.items():
+        scores = found["summary"]["all"]["scores"][name]
+        values = [with_interval(scores[at]["miou"]) if at in scores else "" for at in ("pixel", "grid")]
+        rows.append([said, "", *values, ""])
+    own = found["summary"]["all"]["scores"]["concepts"]["pixel"]
+    said = (
+        f"At pixels and IoU 0.5, recall is {own['recall']['mean']:.3f}, precision {own['precision']['mean']:.3f} and "
+        f"ARI {own['ari']['mean']:.3f}; the number of concepts is off by {own['count_error']['mean']:.2f} on average. "
+        f"{controls(found)}"
+    )
+    return f"{heading(found, 'localize.json')}\n\n{table(rows)}\n\n{said}"
+
+
+def other_ways(folder: Path) -> str:
+    """``bench localize`` on harder scenes, and by other methods."""
+    rows = [["way", "given", "scenes", "grid", "pixels", "precision", "count off by"]]
+    for name, (said, given) in WAYS.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([said, given, "not measured", "", "", "", ""])
+            continue
+        scores = found["summary"]["all"]["scores"]["concepts"]
+        pixel = scores["pixel"]
+        values = [scores["grid"]["miou"], pixel["miou"], pixel["precision"], pixel["count_error"]]
+        rows.append([said, given, str(found["cases"]), *(f"{value['mean']:.3f}" for value in values)])
+    return table(rows)
+
+
+def unseen_objects(folder: Path) -> str:
+    """``bench localize`` on objects that training saw and on others, over seeds."""
+    rows = [["way", "seeds", "trained on: grid", "pixels", "never seen: grid", "pixels"]]
+    for way, said in UNSEEN.items():
+        seen = files_of(folder, way, "")
+        unseen = files_of(folder, way, "unseen")
+        cells = [over_seeds(files, at) for files in (seen, unseen) for at in ("grid", "pixel")]
+        rows.append([said, f"{len(seen)} and {len(unseen)}", *cells])
+    return table(rows)
+
+
+def files_of(folder: Path, way: str, objects: str) -> list[Mapping[str, Any]]:
+    """What was measured of a way of localising, by seed."""
+    found = []
+    for seed in SEEDS:
+        own = seed.removeprefix("--").replace(" ", "")
+        parts = [part for part in (way, objects, own) if part]
+        first = "_".join(["localize", way]) if way else "localize"
+        name = f"localize/{'_'.join(parts)}.json" if objects or own else f"{first}.json"
+        found.append(read(folder / name))
+    return [entry for entry in found if entry is not None]
+
+
+def over_seeds(files: Sequence[Mapping[str, Any]], at: str) -> str:
+    """Mean IoU over seeds, with the lowest and the highest."""
+    values = [entry["summary"]["all"]["scores"]["concepts"][at]["miou"]["mean"] for entry in files]
+    if not values:
+        return "not measured"
+    return f"{sum(values) / len(values):.2f} [{min(values):.2f} {max(values):.2f}]"
+
+
+def matching(folder: Path) -> str:
+    """``bench match``."""
+    rows = [["second picture in", "split", "pairs", "paired rightly", "by mean colour", "by chance"]]
+    for name, (said, split) in MATCHES.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([said, split, "not measured", "", "", ""])
+            continue
+        every = found["summary"]["all"]
+        values = [with_interval(every["matched"]), with_interval(every["colour"]), f"{every['chance']['mean']:.3f}"]
+        rows.append([said, split, str(found["cases"]), *values])
+    return table(rows)
+
+
+def learning(folder: Path) -> str:
+    """``bench learn``: the methods beside one another, seeds joined."""
+    files = [folder / f"learn/{name}.json" for name in learnt_names()]
+    there = [path for path in files if path.exists()]
+    if not there:
+        return missing("learn/conceptexpress_test.json")
+    return table(rows_of(combine([read_entry(path) for path in there])))
+
+
+def learnt_names() -> list[str]:
+    """The files of the learning methods, without folder and ending."""
+    names = []
+    for method in METHODS:
+        for seed in SEEDS[:2]:
+            parts = (method, seed.removeprefix("--").replace(" ", ""), "test")
+            names.append("_".join(part for part in parts if part))
+    return [*names, "conceptexpress_faithful_test"]
+
+
+def erasing(folder: Path) -> str:
+    """``bench erase`` with its aims."""
+    found = read(folder / "erase.json")
+    if found is None:
+        return missing("erase.json")
+    summary: Mapping[str, Figure] = found["summary"]
+    loss = summary["others_before"]["mean"] - summary["others_after"]["mean"]
+
+    def row(said: str, aim: str, before: str, after: str, reached: str = "") -> list[str]:
+        return [said, aim, f"{summary[before]['mean']:.3f}", with_interval(summary[after]), reached]
+
+    def erased(key: str) -> str:
+        return verdict(-summary[key]["mean"], -ERASED_AIM)
+
+    rows = [
+        ["figure", "aim", "before", "after", "reached"],
+        row("the erased object is found", "0.05 or less", "found_before", "found_after", erased("found_after")),
+        row(
+            "the same, asked for by a synonym",
+            "0.05 or less",
+            "found_before_synonym",
+            "found_after_synonym",
+            erased("found_after_synonym"),
+        ),
+        row(
+            "other objects are found",
+            f"a loss of at most {LOSS_AIM}",
+            "others_before",
+            "others_after",
+            f"{verdict(-loss, -LOSS_AIM)}, {loss:.3f}",
+        ),
+        row("of those, the four with the nearest names", "", "neighbours_before", "neighbours_after"),
+        row("an erased style is found (chance: 0.25)", "", "style_found_before", "style_found_after"),
+    ]
+    said = (
+        f"{summary['pairs_of_others']} pairs of pictures of other objects were drawn. Afterwards, objects on the "
+        f"preserve list are found in {summary['preserved_after']['mean']:.3f} of the pictures, objects not on it in "
+        f"{summary['free_after']['mean']:.3f}. {controls(found)}"
+    )
+    return f"{heading(found, 'erase.json')}\n\n{table(rows)}\n\n{said}"
+
+
+def scoring(folder: Path) -> str:
+    """``bench score``."""
+    found = read(folder / "score.json")
+    if found is None:
+        return missing("score.json")
+    rows = [["source", "SIM^I", "similarity to any other object", "to the nearest other object", "ACC^1", "ACC^3"]]
+    for name, figures in found["summary"].items():
+        alone = [f"{figures[key]['mean']:.3f}" for key in ("sim_i", "other", "nearest")]
+        rows.append([name, *alone, *(with_interval(figures[key]) for key in ("acc1", "acc3"))])
+    chance = next(iter(found["summary"].values()))["chance"]["mean"]
+    rows.append(["guessing", "", "", "", f"{chance:.3f}", f"{3 * chance:.3f}"])
+    return f"{heading(found, 'score.json')}\n\n{table(rows)}\n\n{controls(found)}"
+
+
+def heading(found: Mapping[str, Any], name: str) -> str:
+    """How many cases, and the command."""
+    return f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, name)}`."
+
+
+def controls(found: Mapping[str, Any]) -> str:
+    """What a bench's controls found, in a sentence."""
+    tried = (found.get("controls") or {}).values()
+    said = [f"{entry['says']}, {entry['figure']:.3f} ({entry['at_most']:g} allowed)" for entry in tried]
+    return f"Controls: {'; '.join(said)}." if said else ""
+
+
+PARTS = {
+    "localisation": localisation,
+    "other ways to localise": other_ways,
+    "unseen objects": unseen_objects,
+    "matching": matching,
+    "learning": learning,
+    "erasing": erasing,
+    "scoring": scoring,
+}
+"""Marked part of the page to what writes it."""
