@@ -165,7 +165,7 @@ class AttentionWeight:
 
 
 class TextTooLongError(ValueError):
-    """A text has more tokens than the model reads."""
+    """A text has more tokens than the model reads, or than the texts have that are to be encoded with it."""
 
 
 class Backbone(Protocol):
@@ -208,7 +208,11 @@ class Backbone(Protocol):
         ...
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
-        """Conditioning of texts, one row each; gradients reach the placeholders' vectors."""
+        """Conditioning of texts, one row each; gradients reach the placeholders' vectors.
+
+        Raises :class:`TextTooLongError` for texts whose conditionings differ in length, see
+        :func:`.sampling.encode_each`.
+        """
         ...
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:

@@ -1,22 +1,45 @@
 """A plain deterministic sampler over a backbone, for previews and measurements; pictures are made with the host's."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from .backbone import Backbone, Conditioning
+from .backbone import Backbone, Conditioning, Placeholders, TextTooLongError
 from .compose.guiders import ClassifierFree
+
+
+def of_one_length(contexts: Sequence[Tensor]) -> list[Tensor]:
+    """Contexts (B, L, D) repeated to their least common length, which changes no prediction: cross-attention over
+    copies of the same keys adds up to that over one of them."""
+    length = math.lcm(*(context.shape[1] for context in contexts))
+    return [context.repeat(1, length // context.shape[1], 1) for context in contexts]
+
+
+def encode_each(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
+    """Conditioning of texts, one row each, also where they differ in length (see :func:`of_one_length`).
+
+    For drawing only: attention that is recorded counts a repeated token in each of its copies.
+    """
+    try:
+        return backbone.encode_text(list(texts), placeholders)
+    except TextTooLongError:
+        rows = [backbone.encode_text([text], placeholders) for text in texts]
+    context = torch.cat(of_one_length([row.context for row in rows]))
+    return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
 
 
 def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
     """Rows of the negative conditioning, then of the positive; one negative row serves all.
 
+    Where their lengths differ, both are repeated, see :func:`of_one_length`.
+
     Raises:
-        ValueError: when their lengths or extras differ.
+        ValueError: when their widths or extras differ.
     """
     rows = len(positive.context)
-    if negative.context.shape[1:] != positive.context.shape[1:] or set(negative.extras) != set(positive.extras):
+    if negative.context.shape[2:] != positive.context.shape[2:] or set(negative.extras) != set(positive.extras):
         raise ValueError(
             f"conditionings do not fit: {tuple(positive.context.shape)} with {sorted(positive.extras)} and "
             f"{tuple(negative.context.shape)} with {sorted(negative.extras)}"
@@ -26,7 +49,7 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
         return torch.cat([first.expand(rows, *first.shape[1:]), second])
 
     extras = {key: joined(negative.extras[key], value) for key, value in positive.extras.items()}
-    return Conditioning(joined(negative.context, positive.context), extras)
+    return Conditioning(joined(*of_one_length([negative.context, positive.context])), extras)
 
 
 def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:

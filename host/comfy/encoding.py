@@ -11,6 +11,7 @@ from ...core.backbone import Conditioning, Placeholders
 from ...core.encoding_checks import check_encoded
 from ...core.messages import shown
 from ..shared.prompt_syntax import check_unweighted, read_syntax
+from ..shared.text_chunks import check_alike
 from ..shared.token_table import check_widths, placeholder_sizes
 from .gradients import saving_copies, wants_gradients
 from .parts import encoder_names, word_table
@@ -25,15 +26,14 @@ def text_widths(clip: Any) -> dict[str, int]:
 def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
     """Context (B, L, D) and ``pooled_output`` (B, d), as CLIP Text Encode gives them; gradients reach the vectors.
 
-    All texts go through the encoder at once. Raises ``ValueError`` for no texts, for vectors that do not fit, and for
-    texts of unequal numbers of chunks.
+    All texts go through the encoder at once. Raises ``ValueError`` for no texts and for vectors that do not fit,
+    ``TextTooLongError`` for texts of unequal numbers of chunks.
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
     _check(clip, placeholders)
     readings = [read(clip, text, placeholders) for text in texts]
-    if len({reading.chunks for reading in readings}) > 1:
-        raise ValueError("some of the texts are too long for one pass of the text encoder: encode them one by one")
+    check_alike([(text, reading.chunks) for text, reading in zip(texts, readings, strict=True)])
     with saving_copies() if wants_gradients() else nullcontext(), _recording_pooled(clip) as outputs:
         context, pooled = clip.encode_from_tokens(_as_one(readings), return_pooled=True)
     extras = {} if pooled is None else {"pooled_output": _of_first_chunks(outputs[-1], readings).to(pooled.device)}

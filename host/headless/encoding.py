@@ -12,7 +12,8 @@ from ...core.messages import shown
 from ..files.embeddings import read_prompts
 from ..shared.handles import ClipHandle, TextEncoder
 from ..shared.prompt_syntax import Part, check_unweighted
-from ..shared.token_table import Layout, check_widths, lay_out, pieces_of, placeholder_sizes
+from ..shared.text_chunks import Chunk, Layout, check_alike, lay_out
+from ..shared.token_table import check_widths, pieces_of, placeholder_sizes
 from ..shared.weight_patches import call_with, constants
 
 
@@ -44,7 +45,7 @@ def word_vectors(clip: ClipHandle, word: str) -> dict[str, Tensor]:
 def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None) -> Layout:
     """How the first encoder reads a text (CLIP towers of one model share their vocabulary).
 
-    Raises as :func:`~..files.embeddings.read_prompts` does, and as :func:`~..shared.token_table.lay_out`.
+    Raises as :func:`~..files.embeddings.read_prompts` does, and as :func:`~..shared.text_chunks.lay_out`.
     """
     (parts,), given = _read(clip, [text], placeholders or {})
     encoder = next(iter(clip.encoders.values()))
@@ -52,10 +53,12 @@ def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None)
 
 
 def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | None) -> Conditioning:
-    """Context (B, 77, sum of widths) and the last encoder's pooled output (B, d) as ``pooled_output``.
+    """Context (B, L, sum of widths) and the last encoder's pooled output (B, d) as ``pooled_output``.
 
-    A weight w moves what a position says away from what it says in the empty text, ``e + w * (z - e)``, as in ComfyUI;
-    the pooled output knows no weights. Raises as :func:`first_layout` does.
+    L is 77 for each chunk of the texts, as in ComfyUI, and the pooled output is the first chunk's. A weight w moves
+    what a position says away from what it says in the empty text, ``e + w * (z - e)``; pooled outputs know no weights.
+
+    Raises as :func:`first_layout` does, and ``TextTooLongError`` for texts that need unequal numbers of chunks.
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
@@ -65,6 +68,7 @@ def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | 
     contexts: list[Tensor] = []
     for name, encoder in clip.encoders.items():
         layouts = [lay_out(parts, encoder.tokenizer, sizes) for parts in read]
+        check_alike([(text, len(layout.chunks)) for text, layout in zip(texts, layouts, strict=True)])
         vectors = {key: vectors[name] for key, vectors in given.items()}
         context, pooled = _run_weighted(encoder, layouts, vectors)
         contexts.append(context)
@@ -76,23 +80,27 @@ def _read(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders) ->
 
 
 def _run_weighted(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """:func:`_run`, and the prompt's weights applied to the context."""
-    asked = [layout.weights() for layout in layouts]
+    """Context (B, L, d), the prompt's weights applied, and pooled output (B, d) of layouts with equally many chunks."""
+    chunks = [chunk for layout in layouts for chunk in layout.chunks]
+    asked = [chunk.weights() for chunk in chunks]
     if all(weight == 1.0 for row in asked for weight in row):
-        return _run(encoder, layouts, vectors)
-    context, pooled = _run(encoder, [*layouts, lay_out([], encoder.tokenizer, {})], vectors)
-    context, empty = context[:-1], context[-1:]
-    weights = torch.tensor(asked, device=context.device, dtype=context.dtype)[..., None]  # (B, L, 1)
-    return torch.where(weights == 1, context, empty + weights * (context - empty)), pooled[:-1]
+        context, pooled = _run(encoder, chunks, vectors)
+    else:
+        context, pooled = _run(encoder, [*chunks, *lay_out([], encoder.tokenizer, {}).chunks], vectors)
+        context, empty = context[:-1], context[-1:]
+        weights = torch.tensor(asked, device=context.device, dtype=context.dtype)[..., None]  # (B chunks, 77, 1)
+        context = torch.where(weights == 1, context, empty + weights * (context - empty))
+    each = len(chunks) // len(layouts)
+    return context.reshape(len(layouts), -1, context.shape[-1]), pooled[: len(chunks) : each]
 
 
-def _run(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """One encoder's context (B, L, d) and pooled output (B, d)."""
+def _run(encoder: TextEncoder, chunks: list[Chunk], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """One encoder's context (B, 77, d) and pooled output (B, d) of B chunks."""
     model = encoder.model
     table = _table(encoder)
-    ids = torch.tensor([layout.ids for layout in layouts], device=table.device)
+    ids = torch.tensor([chunk.ids for chunk in chunks], device=table.device)
     tensors = constants(model) if torch.is_grad_enabled() else {}
-    with _rows_replaced(model.get_input_embeddings(), _learnt_rows(layouts, vectors, table)):
+    with _rows_replaced(model.get_input_embeddings(), _learnt_rows(chunks, vectors, table)):
         output = call_with(model, tensors, input_ids=ids, output_hidden_states=encoder.layer != -1)
     return _context(encoder, output), _pooled(output)
 
@@ -115,15 +123,15 @@ def _pooled(output: Any) -> Tensor:
     return output.pooler_output if projected is None else projected
 
 
-def _learnt_rows(layouts: list[Layout], vectors: Mapping[str, Tensor], table: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Where learnt vectors stand (B, L, 1) bool, and the rows (B, L, d) to write there; None without any."""
-    spots = [(row, i, piece) for row, layout in enumerate(layouts) for i, piece in enumerate(layout.pieces, 1)]
+def _learnt_rows(chunks: list[Chunk], vectors: Mapping[str, Tensor], table: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Where learnt vectors stand (B, 77, 1) bool, and the rows (B, 77, d) to write there; None without any."""
+    spots = [(row, i, piece) for row, chunk in enumerate(chunks) for i, piece in enumerate(chunk.pieces, 1)]
     spots = [spot for spot in spots if spot[2].placeholder is not None]
     if not spots:
         return None
     index = torch.tensor([spot[0] for spot in spots]), torch.tensor([spot[1] for spot in spots])
     rows = torch.stack([vectors[str(piece.placeholder)][piece.index].to(table) for _, _, piece in spots])
-    size = (len(layouts), len(layouts[0].ids))
+    size = (len(chunks), len(chunks[0].ids))
     here = torch.zeros(size, dtype=torch.bool).index_put(index, torch.tensor(True))
     values = torch.zeros(*size, table.shape[1], dtype=table.dtype, device=table.device)
     index = index[0].to(table.device), index[1].to(table.device)

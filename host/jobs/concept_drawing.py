@@ -9,7 +9,7 @@ from torch import Tensor
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import written
-from ...core.sampling import ddim
+from ...core.sampling import ddim, encode_each
 from ...core.types import ConceptTokens
 from ..files.images import to_pil
 from ..shared.progress import Progress
@@ -86,7 +86,7 @@ def _drawn(
         before = number * settings.steps
         latent = ddim(
             backbone,
-            backbone.encode_text(list(texts), placeholders),
+            encode_each(backbone, texts, placeholders),
             negative,
             cells,
             steps=settings.steps,

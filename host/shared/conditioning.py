@@ -3,7 +3,6 @@
 CONDITIONING is a list of ``[context (B, L, D), {"pooled_output": (B, d), ...}]``.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ...core.backbone import Conditioning
 from ...core.messages import listed
+from ...core.sampling import of_one_length
 
 _READ = frozenset({"pooled_output", "time_ids"})
 
@@ -51,15 +51,9 @@ def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING")
 
 
 def join(first: Conditioning, second: Conditioning) -> Conditioning:
-    """The rows of both. Shorter contexts are repeated to the least common length, which changes no prediction:
-    attention over copies of the same keys adds up to attention over one of them."""
-    length = math.lcm(first.context.shape[1], second.context.shape[1])
-    context = torch.cat([_repeated(first.context, length), _repeated(second.context, length)])
+    """The rows of both, contexts of unequal lengths repeated, see :func:`~...core.sampling.of_one_length`."""
+    context = torch.cat(of_one_length([first.context, second.context]))
     shared: Mapping[str, Tensor] = {
         key: torch.cat([first.extras[key], second.extras[key]]) for key in first.extras if key in second.extras
     }
     return Conditioning(context, shared)
-
-
-def _repeated(context: Tensor, length: int) -> Tensor:
-    return context.repeat(1, length // context.shape[1], 1)

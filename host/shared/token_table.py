@@ -15,12 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.backbone import Placeholders, TextTooLongError, Token, TokenizedText
-from ...core.messages import listed, shown
+from ...core.backbone import Placeholders, Token
+from ...core.messages import listed
 from .prompt_syntax import Part, Reference
-
-LETTERS_OF_A_TOKEN = 128
-"""More than any token of a byte-pair vocabulary has."""
 
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
@@ -36,6 +33,7 @@ class Piece:
         placeholder: the placeholder's name, or None.
         index: which of the placeholder's vectors.
         weight: of the prompt, 1 where it says none.
+        part: number of the part of the prompt that it comes from.
     """
 
     text: str
@@ -44,24 +42,11 @@ class Piece:
     placeholder: str | None = None
     index: int = 0
     weight: float = 1.0
+    part: int = 0
 
-
-@dataclass(frozen=True)
-class Layout:
-    """A text laid out on the positions of an encoder: ``ids`` with start, end and padding, ``pieces`` after start."""
-
-    ids: tuple[int, ...]
-    pieces: tuple[Piece, ...]
-    end: int
-
-    def weights(self) -> list[float]:
-        """The prompt's weight of each position; 1 for start, end and padding."""
-        own = [1.0, *(piece.weight for piece in self.pieces)]
-        return own + [1.0] * (len(self.ids) - len(own))
-
-    def tokenized(self) -> TokenizedText:
-        tokens = tuple(Token(p.text, i, p.word, p.placeholder) for i, p in enumerate(self.pieces, 1))
-        return TokenizedText(tokens, start=0, end=self.end, length=len(self.ids))
+    def token(self, position: int) -> Token:
+        """What the maths knows of it."""
+        return Token(self.text, position, self.word, self.placeholder)
 
 
 def placeholder_sizes(placeholders: Placeholders) -> dict[str, int]:
@@ -94,43 +79,23 @@ def _rows(name: str, tensor: Tensor) -> int:
     return tensor.shape[0]
 
 
-def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Layout:
-    """Ids of a text for one encoder: start, pieces, end, padding.
+def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Iterator[Piece]:
+    """The pieces of a prompt in order; words are numbered from 0 across its parts.
 
     Args:
         parts: of the prompt, references by the names of placeholders.
         tokenizer: the encoder's.
         sizes: how many positions each placeholder takes.
-
-    Raises :class:`~...core.backbone.TextTooLongError` for a text that does not fit.
     """
-    length = int(tokenizer.model_max_length)
-    letters = sum(len(sign) for part in parts if not isinstance(part, Reference) for sign in part.text.split())
-    if letters > LETTERS_OF_A_TOKEN * length:  # cutting a megabyte into tokens takes half a minute
-        raise TextTooLongError(f"the text has {letters} letters and this model reads {length - 2} tokens: shorten it")
-    pieces = tuple(pieces_of(parts, tokenizer, sizes))
-    if len(pieces) > length - 2:
-        begins = " ".join(part.name if isinstance(part, Reference) else part.text for part in parts[:20])
-        raise TextTooLongError(
-            f"the text has {len(pieces)} tokens and this model reads {length - 2}: "
-            f"shorten it by {len(pieces) - length + 2} (it begins {shown(begins[:60])})"
-        )
-    ids = [tokenizer.bos_token_id, *(piece.id for piece in pieces), tokenizer.eos_token_id]
-    padding = [tokenizer.pad_token_id] * (length - len(ids))
-    return Layout((*ids, *padding), pieces, end=len(pieces) + 1)
-
-
-def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Iterator[Piece]:
-    """The pieces of a prompt in order; words are numbered from 0 across its parts. See :func:`lay_out`."""
     word = 0
-    for part in parts:
+    for number, part in enumerate(parts):
         if isinstance(part, Reference):
             for index in range(sizes[part.name]):
-                yield Piece("" if index else part.name.lower(), word, 0, part.name, index, part.weight)
+                yield Piece("" if index else part.name.lower(), word, 0, part.name, index, part.weight, number)
             word += 1
             continue
         for piece in read_pieces(part.text, tokenizer, word):
-            yield replace(piece, weight=part.weight)
+            yield replace(piece, weight=part.weight, part=number)
             word = piece.word + 1
 
 

@@ -15,9 +15,10 @@ from ...core.messages import listed, plain, shown
 from .graph import Broken, GraphNode, Link, WorkflowError
 from .page_nodes import PASSING, SETTER_OF, SILENT, VIRTUAL
 from .passing import WIDGETS
+from .promoted_widgets import promoted
 from .registry import Registry
 from .ui_format import ALIAS, BYPASSED, MUTED, SUBGRAPH_INPUT, UiGraph, UiNode, UiSlot, UiWorkflow
-from .widgets import is_control, widget_values
+from .widgets import widget_values
 
 MAX_NODES = 200_000
 """Nodes of all canvases of an opened workflow, notes included."""
@@ -201,7 +202,7 @@ class _Flattener:
         if slot is not None and holder.inputs[slot].link is not None:
             return _Asked(outer, holder, slot, kind)
         if scope.path not in self._promoted_of:
-            self._promoted_of[scope.path] = _promoted(holder, scope.graph)
+            self._promoted_of[scope.path] = promoted(holder, scope.graph)
         value = self._promoted_of[scope.path].get(name)
         return None if value is None else Value(value, as_is=True)
 
@@ -275,46 +276,6 @@ def _bypass(node: UiNode, slot: int, kind: str) -> int | None:
 
 def _connects(one: str, other: str) -> bool:
     return "*" in (one, other) or bool(set(one.split(",")) & set(other.split(",")))
-
-
-def _promoted(holder: UiNode, inner: UiGraph) -> dict[str, Any]:
-    """Values of the widgets that a subgraph node shows for its inside, by the name of the subgraph's input."""
-    stored = holder.widgets_values
-    if isinstance(stored, dict):
-        return stored
-    names = _promoted_names(holder, inner, len(stored or ()))
-    return dict(zip(names, stored or (), strict=False))
-
-
-def _promoted_names(holder: UiNode, inner: UiGraph, count: int) -> list[str]:
-    """Whose values a subgraph node stores, in order; "" for values that belong to nothing of ours.
-
-    Three ways of writing are in use: one value for each promoted input; the same with an extra value behind seeds; and
-    one for each entry of ``proxyWidgets``, where "-1" marks a promoted input and the others keep their value inside.
-    """
-    proxies = _proxies(holder)
-    names = [entry.name for position, entry in enumerate(inner.inputs) if position in inner.widget_inputs]
-    if count <= len(proxies) and any(node == "-1" for node, _ in proxies):
-        return [name if node == "-1" else "" for node, name in proxies]
-    if count > len(names):
-        return _with_controls(names, holder.widgets_values)
-    return names
-
-
-def _proxies(holder: UiNode) -> list[tuple[str, str]]:
-    """(node, widget) of each entry of ``proxyWidgets``; empty texts for entries that are none."""
-    entries = holder.properties.get("proxyWidgets")
-    pairs = (entry[:2] if isinstance(entry, list) else () for entry in (entries if isinstance(entries, list) else ()))
-    return [(plain(pair[0]), str(pair[1])) if len(pair) == 2 else ("", "") for pair in pairs]
-
-
-def _with_controls(names: list[str], stored: list[Any]) -> list[str]:
-    ordered: list[str] = []
-    waiting = list(names)
-    for position, value in enumerate(stored):
-        control = position > 0 and is_control(value) and isinstance(stored[position - 1], int)
-        ordered.append("" if control or not waiting else waiting.pop(0))
-    return ordered
 
 
 def _without_dead_links(inputs: dict[str, Any], nodes: dict[str, Any]) -> dict[str, Any]:

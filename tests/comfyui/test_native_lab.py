@@ -25,6 +25,31 @@ def test_it_draws_what_it_draws_headless(lab, draw, pack):
     torch.testing.assert_close(got, expected, rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a cat on blue",
+        "a photo of a cat and a rocket on blue, " * 9,
+        "a (cat:1.4) on blue and " * 20 + "((a rocket)) and \\(words\\)",
+        "a photo of a cat on blue and " * 10 + "embedding:long and embedding:short, a rocket " * 8,
+        "1 2 3 4 5 6 7 8 " * 9 + " (one two three:0.5) and embedding:short",
+    ],
+)
+def test_prompts_of_any_length_are_encoded_alike_headless(lab, stock, pack, comfy_base, text):
+    folder = comfy_base / "models/embeddings"
+    for name, rows in (("short", 3), ("long", 11)):
+        vectors = 0.05 * torch.randn(rows, 192, generator=torch.Generator().manual_seed(rows))
+        save_file({"emb_params": vectors}, folder / f"{name}.safetensors")
+    _, clip, _ = pack("lab.model.handles").load_handles(embedding_folders=(folder,))
+    ((expected, extras),) = stock("CLIPTextEncode", clip=lab["clip"], text=text)[0]
+    headless, native = (pack("host.adapters").backbone_of(clip=one) for one in (clip, lab["clip"]))
+    with torch.no_grad():
+        got = headless.encode_text([text])
+        assert headless.tokenize(text) == native.tokenize(text)
+    torch.testing.assert_close(got.context, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(got.extras["pooled_output"], extras["pooled_output"], atol=1e-4, rtol=1e-4)
+
+
 def test_stock_vae_nodes(lab, stock, image):
     latent = stock("VAEEncode", vae=lab["vae"], pixels=image)[0]
     again = stock("VAEDecode", vae=lab["vae"], samples=latent)[0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Conditioning
-from concept_atelier.core.sampling import ddim, stack, starting_noise
+from concept_atelier.core.sampling import ddim, encode_each, stack, starting_noise
 from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, scaled_linear_alphas
 
 ALPHAS = scaled_linear_alphas().float()
@@ -63,7 +63,21 @@ def test_stacking_keeps_extras_and_repeats_one_negative():
     assert both.context[:3].eq(0).all() and both.context[3:].eq(1).all()
 
 
-@pytest.mark.parametrize("negative", [conditioning_of(1, 0, length=7), conditioning_of(1, 0, extras=["pooled_output"])])
+def test_prompts_of_unequal_lengths_are_repeated_which_changes_no_prediction(lab_backbone):
+    texts = ["a cat", "a photo of a rocket on blue and " * 12]
+    encoded, short = encode_each(lab_backbone, texts), lab_backbone.encode_text(texts[:1])
+    assert encoded.context.shape == (2, 154, 192)
+    latent, time = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([500])
+    repeated = Conditioning(encoded.context[:1], {key: value[:1] for key, value in encoded.extras.items()})
+    with torch.no_grad():
+        got, expected = (lab_backbone.predict_noise(latent, time, one) for one in (repeated, short))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+    assert torch.isfinite(ddim(lab_backbone, encoded, short, (2, 3), steps=1)).all()
+
+
+@pytest.mark.parametrize(
+    "negative", [Conditioning(torch.zeros(1, 5, 7)), conditioning_of(1, 0, extras=["pooled_output"])]
+)
 def test_conditionings_that_do_not_fit_are_refused(negative):
     with pytest.raises(ValueError, match="conditionings do not fit"):
         stack(conditioning_of(1, 1), negative)

@@ -19,7 +19,7 @@ from ..parts.adapter import AdapterBank, start_adapter
 from ..parts.examples import prepare
 from ..parts.nearest import nearest_words
 from ..parts.prior import Prior, draw_prior
-from ..parts.prompts import Prompt, placeholder, placeholder_positions
+from ..parts.prompts import Prompt, encode_together, placeholder, placeholder_positions
 from ..parts.token_maps import Spot, choose_sites, common_grid, recorded_tokens
 from ..parts.tokens import TokenBank, start_bank
 from .loop import LoopSettings, draw_timesteps
@@ -105,7 +105,7 @@ class Trainee:
         timesteps = timesteps.to(latents.device)
         noisy = schedule.add_noise(latents, noise, timesteps)
         if conditioning is None:
-            conditioning = self.backbone.encode_text(list(texts), self.bank.placeholders())
+            conditioning = encode_together(self.backbone, texts, self.bank.placeholders())
         recorded = recorded_tokens(self.backbone, self.sites, spots, self.grid) if spots else nullcontext(None)
         with recorded as maps, self.adapter.in_force(self.backbone):
             predicted = self.backbone.predict_noise(noisy, timesteps, conditioning)

@@ -27,7 +27,7 @@ from ..engine.task import Phase, Task, Training
 from ..engine.trainee import start_trainee
 from ..parts.examples import check, prepare_all
 from ..parts.losses import masked_denoising
-from ..parts.prompts import singles
+from ..parts.prompts import encode_together, singles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class Search:
 
     def _encode(self) -> Conditioning:
         placeholders = self.trainee.bank.placeholders()
-        return self.trainee.backbone.encode_text([prompt.text for prompt in self.prompts], placeholders)
+        return encode_together(self.trainee.backbone, [prompt.text for prompt in self.prompts], placeholders)
 
     def _distance(self, one: Tensor, other: Tensor) -> Tensor:
         return (one - other).square().mean(-1)[self.free[..., 0]].mean()

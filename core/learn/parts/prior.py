@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ...sampling import ddim
+from ...sampling import ddim, encode_each
 
 BATCH = 4
 
@@ -65,7 +65,7 @@ def draw_prior(
     for first in range(0, count, BATCH):
         batch = prompts[first : first + BATCH]
         seeds = [seed + first + index for index in range(len(batch))]
-        positive = backbone.encode_text(batch)
+        positive = encode_each(backbone, batch)
         drawn.append(
             ddim(backbone, positive, negative, size, channels=like.shape[1], steps=steps, guidance=guidance, seed=seeds)
         )

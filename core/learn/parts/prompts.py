@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...backbone import Backbone, Placeholders, TextTooLongError
+from ...backbone import Backbone, Conditioning, Placeholders, TextTooLongError
 from ...messages import shown
 
 
@@ -48,20 +48,24 @@ def single_and_joint(
     return singles(names, template) + ((prompt_of(names, range(len(names)), template),) if together else ())
 
 
+def encode_together(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
+    """The conditioning of the sentences of one training step, one row each.
+
+    Raises :class:`~...backbone.TextTooLongError`, saying what to do, where one is too long to stand beside the others.
+    """
+    try:
+        return backbone.encode_text(list(texts), placeholders)
+    except TextTooLongError as error:
+        raise TextTooLongError(
+            f"the sentences of a training step do not fit together ({error}): keep fewer concepts, "
+            "use fewer vectors per token, or switch the joint prompt off"
+        ) from error
+
+
 def placeholder_positions(
     backbone: Backbone, prompt: Prompt, names: Sequence[str], placeholders: Placeholders
 ) -> tuple[tuple[int, ...], ...]:
-    """For each member of the prompt, every position its placeholder takes.
-
-    Raises :class:`~...backbone.TextTooLongError` when the prompt does not fit the model. Other errors of reading it
-    pass as they are.
-    """
-    try:
-        tokens = backbone.tokenize(prompt.text, placeholders).tokens
-    except TextTooLongError as error:
-        raise TextTooLongError(
-            f"the prompt of {len(prompt.members)} concepts does not fit ({error}): keep fewer concepts, "
-            "use fewer vectors per token, or switch the joint prompt off"
-        ) from error
+    """For each member of the prompt, every position its placeholder takes."""
+    tokens = backbone.tokenize(prompt.text, placeholders).tokens
     written = [placeholder(names[index]) for index in prompt.members]
     return tuple(tuple(token.position for token in tokens if token.placeholder == name) for name in written)

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from concept_atelier.core.backbone import TextTooLongError
 from concept_atelier.host.headless.encoding import encode, text_widths, word_vectors
 from concept_atelier.host.shared.handles import ClipHandle, TextEncoder
 
@@ -120,3 +121,29 @@ def test_gradients_reach_a_weighted_token(lab_clip):
     vectors = torch.zeros(1, 192, requires_grad=True)
     encode(lab_clip, ["a (<g>:1.5)"], {"<g>": {"clip_l": vectors}}).context.square().sum().backward()
     assert vectors.grad.abs().sum() > 0
+
+
+LONG = "a photo of a cat on blue and " * 11
+
+
+def test_a_long_prompt_is_the_encodings_of_its_chunks(lab_modules, lab_clip):
+    ids = lab_modules.tokenizer(LONG, add_special_tokens=False)["input_ids"]
+    assert 75 < len(ids) < 150
+    chunks = [lab_modules.tokenizer.decode(part) for part in (ids[:75], ids[75:])]
+    with torch.no_grad():
+        got, expected = encode(lab_clip, [LONG], None), bare(lab_modules, chunks)
+    assert got.context.shape == (1, 154, 192)
+    assert torch.allclose(got.context[0], expected.last_hidden_state.flatten(0, 1), atol=1e-5)
+    assert torch.allclose(got.extras["pooled_output"][0], expected.pooler_output[0], atol=1e-5)
+
+
+def test_long_prompts_are_encoded_together_where_they_need_as_many_chunks(lab_clip):
+    texts = [f"({LONG}:1.2)", f"<g> {LONG}"]
+    vectors = {"<g>": {"clip_l": torch.ones(3, 192)}}
+    with torch.no_grad():
+        both, single = encode(lab_clip, texts, vectors), [encode(lab_clip, [text], vectors) for text in texts]
+    assert torch.allclose(both.context, torch.cat([one.context for one in single]), atol=1e-4)
+    pooled = torch.cat([one.extras["pooled_output"] for one in single])
+    assert torch.allclose(both.extras["pooled_output"], pooled, atol=1e-4)
+    with pytest.raises(TextTooLongError, match="takes 2 passes of the text encoder and another text 1"):
+        encode(lab_clip, [LONG, "a cat"], None)

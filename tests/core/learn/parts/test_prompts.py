@@ -3,6 +3,7 @@ import torch
 
 from concept_atelier.core.learn.parts.prompts import (
     Prompt,
+    encode_together,
     placeholder_positions,
     prompt_of,
     single_and_joint,
@@ -52,17 +53,19 @@ def test_positions_cover_every_vector_of_every_member(lab_backbone):
 def test_too_many_concepts_for_one_prompt_say_what_to_do(lab_backbone):
     names = tuple(f"thing{i}" for i in range(60))
     vectors = {f"<{name}>": {"clip_l": torch.zeros(1, 192)} for name in names}
-    with pytest.raises(ValueError, match="60 concepts does not fit.*joint prompt off"):
-        placeholder_positions(lab_backbone, prompt_of(names, range(60), "{}"), names, vectors)
+    texts = [prompt.text for prompt in single_and_joint(names, "{}")]
+    assert encode_together(lab_backbone, texts[:2], vectors).context.shape == (2, 77, 192)
+    with pytest.raises(ValueError, match="takes 2 passes of the text encoder and another text 1.*joint prompt off"):
+        encode_together(lab_backbone, texts, vectors)
 
 
 def test_an_error_that_is_not_of_length_passes_as_it_is():
     class Broken:
-        def tokenize(self, text, placeholders):
+        def encode_text(self, texts, placeholders):
             raise ValueError("too many values to unpack (expected 2)")
 
     with pytest.raises(ValueError, match="^too many values to unpack"):
-        placeholder_positions(Broken(), prompt_of(NAMES, [0], "{}"), NAMES, {})
+        encode_together(Broken(), ["a"], {})
 
 
 def test_a_prompt_is_plain_data():
