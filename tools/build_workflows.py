@@ -379,7 +379,7 @@ def main() -> None:
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
         Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)
     first = sample_scene("test", PICTURES["two_things.png"], SceneSettings(counts=(2,), patterned=0, tinted=0))
-    Image.fromarray(again(first, 1).picture).save(FOLDER / "input" / AGAIN, optimize=True)
+    Image.fromarray(again(first, 0).picture).save(FOLDER / "input" / AGAIN, optimize=True)
     for name in WORKFLOWS:
         (FOLDER / f"{name}.json").write_text(workflow(name), encoding="utf-8")
 
