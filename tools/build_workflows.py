@@ -8,8 +8,7 @@ Each comes twice: on the lab model, and as a twin for a checkpoint of the user's
 
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -17,135 +16,15 @@ from ..host.workflow.examples import TITLES
 from ..host.workflow.examples import WORKFLOWS as FOLDER
 from ..lab.world.backgrounds import sample_background
 from ..lab.world.scene import Look, Scene, SceneSettings, compose, sample_scene
-from .workflow.block import Block
 from .workflow.foreign import drawing_registry
 from .workflow.object_pictures import OBJECTS, PROTOTYPES, object_picture
-from .workflow.sheet import Out, Sheet
-from .workflow.variants import VARIANTS, VISION, Variant
+from .workflow.sheet import Sheet
+from .workflow.studio import MIDDLE, NARROW, WIDE, Studio
+from .workflow.variants import VARIANTS, Variant
 
 # Scenes of the test split, whose pair of objects no model has seen together.
 PICTURES = {"two_things.png": 44, "two_other_things.png": 62}
 AGAIN = "two_things_again.png"  # the things of the first, elsewhere and on another ground
-
-
-NARROW, MIDDLE, WIDE = 225, 245, 305
-"""Columns of a step: Nodes 2.0 has none that are narrower; room for the name
-of a file; room for ``merge_threshold (preset)``."""
-PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
-FIRST_INSIDE = 101
-"""The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
-
-
-@dataclass
-class Studio:
-    """A sheet, the variant it is drawn for, and what every workflow is made of."""
-
-    sheet: Sheet
-    variant: Variant
-    name: str
-    note_height: int = 88
-
-    def step(self, title: str, headline: str, note: str, *widths: int, below: bool = False) -> None:
-        """Begin a step; the note of the first one ends with what every workflow of the variant says."""
-        number = len(self.sheet.steps) + 1
-        text = f"{note} {self.variant.note}" if number == 1 else note
-        self.sheet.step(f"{number} {title}", headline, text.strip(), widths, self.note_height, below=below)
-
-    def load(self, column: int = 0) -> list[Out]:
-        """MODEL, CLIP and VAE."""
-        if self.variant.checkpoint is None:
-            return self.sheet.add("ConceptAtelierLoadLabModel", column)
-        return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=self.variant.checkpoint)
-
-    def vision(self, column: int) -> Out:
-        """CLIP_VISION."""
-        if self.variant.checkpoint is None:
-            (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", column)
-        else:
-            (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
-        return vision
-
-    def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
-        """A picture to take apart; ``name`` is that of the lab's."""
-        shown = name if self.variant.checkpoint is None else "example.png"
-        image, _ = self.sheet.add("LoadImage", column, title, image=shown)
-        return image
-
-    def scaled(self, sheet: Sheet, image: Out, collapsed: bool = True) -> Out:
-        """A picture in the variant's size."""
-        if self.variant.checkpoint is None:
-            return image
-        side = self.variant.side
-        scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
-        (scaled,) = sheet.add("ImageScale", 0, "Resize the picture", image=image, collapsed=collapsed, **scaling)
-        return scaled
-
-    def latent(self, sheet: Sheet, column: int) -> Out:
-        """Empty latents."""
-        side, batch = self.variant.side, self.variant.batch
-        (latent,) = sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
-        return latent
-
-    def sample(self, sheet: Sheet, column: int, vae: Out, title: str | None = None, **wires: Out) -> tuple[Out, Out]:
-        """A KSampler's latents, and the pictures they decode to."""
-        (samples,) = sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
-        (pictures,) = sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
-        return samples, pictures
-
-    def block(self, name: str) -> Block:
-        """A new subgraph, its nodes numbered apart from all others."""
-        return Block(self.sheet.registry, first=FIRST_INSIDE * (1 + len(self.sheet.blocks)), name=name)
-
-    def finder(self) -> Block:
-        """From a picture to its concepts, and to it in another size where the variant asks for one."""
-        block = self.block("Find the things")
-        wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
-        given = block.enter("image", "IMAGE")
-        wires["image"] = self.scaled(block, given, collapsed=False)
-        found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
-        block.leave("concepts", found)
-        if wires["image"] != given:  # the page refuses an output that is an input, unchanged
-            block.leave("picture", wires["image"])
-        return block
-
-    def drawer(self, *models: str) -> Block:
-        """From a prompt's conditioning to pictures, with each of these models from the same noise."""
-        alone = len(models) == 1
-        block = self.block("Draw" if alone else "Draw with both models")
-        inputs = [block.enter(name, "MODEL") for name in models]
-        clip, vae = block.enter("clip", "CLIP"), block.enter("vae", "VAE")
-        positive = block.enter("positive", "CONDITIONING")
-        (negative,) = block.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="")
-        latent = self.latent(block, 0)
-        wires = {"positive": positive, "negative": negative, "latent_image": latent}
-        drawn = [
-            self.sample(block, 1, vae, None if alone else f"With the {name}", model=m, **wires)[1]
-            for name, m in zip(models, inputs, strict=True)
-        ]
-        for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):
-            block.leave(name, pictures)
-        return block
-
-    def draw_with_tokens(
-        self, prompts: Mapping[str, tuple[str, str]], clip: Out, vae: Out, tokens: Out, model: Out
-    ) -> None:
-        """A step with a strip for every prompt: it, a block that draws it, what was drawn; file prefix to title and
-        text."""
-        self.step(
-            "Draw with them",
-            "Write <1> for the first thing and <2> for the second.",
-            "Change the prompts as you like. To change the seed, steps or size of both, open one of the **Draw** "
-            "blocks.",
-            *[MIDDLE] * len(prompts),
-        )
-        block = self.drawer("model")
-        for column, (prefix, (title, text)) in enumerate(prompts.items()):
-            (positive,) = self.sheet.add(
-                "ConceptAtelierEncodeConceptPrompt", column, f"Prompt: {title}", clip=clip, tokens=tokens, text=text
-            )
-            wires = {"model": model, "clip": clip, "vae": vae, "positive": positive}
-            (pictures,) = self.sheet.add_block(block, column, f"Draw: {title}", **wires)
-            self.sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
 
 
 def see_where_words_land(studio: Studio) -> None:

@@ -2,19 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ..lab.model.weights import pack
-from .dataset import SceneStream, draw_ahead, draw_pictures
+from ..lab.model.weights import RUN_PARTS, pack
+from .dataset import draw_ahead, draw_pictures
 from .judge import JudgeSettings, train_judge
 from .machine import Machine
 from .tower import TowerSettings, train_tower, training_order
@@ -23,8 +22,13 @@ from .vae import VaeSettings, draw_crops, in_parts, train_vae
 
 log = logging.getLogger("concept_atelier.lab")
 
-ENDS = {"vae": 0.2, "unet": 0.94, "tower": 0.98, "judge": 0.7}
-"""When the training of each part ends, as a share of the time. The judge learns beside the denoiser."""
+IN_TURN = {"vae": 0.08, "unet": 0.78, "tower": 0.83, "judge": 1.0}
+"""When the training of each part ends, as a share of the time, where one process trains them in this order."""
+
+SIDE_BY_SIDE = {"vae": 0.2, "unet": 0.94, "tower": 0.98, "judge": 0.7}
+"""The same where another process trains the judge beside the denoiser."""
+
+VAE_FILE, TEXT_FILE = RUN_PARTS["vae"], RUN_PARTS["text_encoder"]
 
 LARGE = 32
 """Batches on an accelerator, as a multiple of those on two CPU cores."""
@@ -32,13 +36,12 @@ LARGE = 32
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of every part, and when each ends."""
+    """The settings of every part."""
 
     vae: VaeSettings = field(default_factory=VaeSettings)
     unet: UnetSettings = field(default_factory=UnetSettings)
     tower: TowerSettings = field(default_factory=TowerSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
-    ends: Mapping[str, float] = field(default_factory=lambda: ENDS)
 
 
 def recipe_for(device: str) -> Recipe:
@@ -83,32 +86,50 @@ def train_everything(
             weights. The autoencoder always begins anew.
     """
     recipe = recipe or recipe_for(machine.device)
-    timed = Timed(recipe, 60 * minutes)
-    torch.backends.cudnn.benchmark = machine.device != "cpu"
-    own, others = share_drawers(machine)
-    with drawing_ahead(recipe, own) as drawn:
-        train_vae(runs / "vae", timed.settings("vae"), machine=own, crops=drawn.vae)
-        vae = runs / "vae/vae.safetensors"
-        with beside(machine) as executor:
-            judge = executor.submit(train_judge, runs / "judge", vae, timed.settings("judge"), start, others)
-            train_unet(runs / "unet", UnetInputs(vae, start, own, drawn.unet), timed.settings("unet"))
-            text = runs / "unet/text_encoder.safetensors"
-            train_tower(runs / "tower", text, timed.settings("tower"), own, drawn.tower)
-            judge.result()
+    with tuned_convolutions(machine.device):
+        if machine.drawers == 0:
+            train_in_turn(runs, recipe, minutes, machine, start)
+        else:
+            train_side_by_side(runs, recipe, minutes, machine, start)
     pack(runs, runs / "packed")
     log.info("done: publish with `python -m concept_atelier lab publish --runs %s`", runs / "packed")
 
 
-class Timed:
-    """A recipe that ends after so many seconds from now."""
+def train_in_turn(runs: Path, recipe: Recipe, minutes: float, machine: Machine, start: Path | None) -> None:
+    """One part after the other, each with scenes that it draws itself."""
+    timed, vae = Timed(recipe, IN_TURN, minutes), runs / VAE_FILE
+    train_vae(runs / "vae", timed.settings("vae"), machine=machine)
+    train_unet(runs / "unet", UnetInputs(vae, start, machine), timed.settings("unet"))
+    train_tower(runs / "tower", runs / TEXT_FILE, timed.settings("tower"), machine)
+    train_judge(runs / "judge", vae, timed.settings("judge"), start, machine)
 
-    def __init__(self, recipe: Recipe, seconds: float) -> None:
-        self.recipe, self.seconds, self.started = recipe, seconds, time.monotonic()
+
+def train_side_by_side(runs: Path, recipe: Recipe, minutes: float, machine: Machine, start: Path | None) -> None:
+    """The judge in a process of its own beside the denoiser, and all scenes drawn ahead."""
+    timed, vae = Timed(recipe, SIDE_BY_SIDE, minutes), runs / VAE_FILE
+    own, others = share_drawers(machine)
+    with own.executor() as drawers, ProcessPoolExecutor(1, get_context("spawn"), log_to_console) as beside:
+        # What is needed first is ordered first.
+        crops = drawers.map(draw_crops, in_parts(recipe.vae))
+        scenes = draw_ahead(orders_of(recipe.unet), machine.device, drawers)
+        captioned = drawers.map(draw_pictures, training_order(recipe.tower).chunks())
+        train_vae(runs / "vae", timed.settings("vae"), machine=own, crops=crops)
+        judge = beside.submit(train_judge, runs / "judge", vae, timed.settings("judge"), start, others)
+        train_unet(runs / "unet", UnetInputs(vae, start, own, scenes), timed.settings("unet"))
+        train_tower(runs / "tower", runs / TEXT_FILE, timed.settings("tower"), own, captioned)
+        judge.result()
+
+
+class Timed:
+    """A recipe whose parts end at shares of so many minutes from now."""
+
+    def __init__(self, recipe: Recipe, ends: Mapping[str, float], minutes: float) -> None:
+        self.recipe, self.ends, self.minutes, self.started = recipe, ends, minutes, time.monotonic()
 
     def settings(self, part: str) -> Any:
         """The settings of a part that begins now, with the minutes that are left for it."""
-        left = self.recipe.ends[part] * self.seconds - (time.monotonic() - self.started)
-        return replace(getattr(self.recipe, part), minutes=max(left, 1.0) / 60)
+        left = self.ends[part] * self.minutes - (time.monotonic() - self.started) / 60
+        return replace(getattr(self.recipe, part), minutes=max(left, 1 / 60))
 
 
 def share_drawers(machine: Machine) -> tuple[Machine, Machine]:
@@ -117,50 +138,17 @@ def share_drawers(machine: Machine) -> tuple[Machine, Machine]:
     return replace(machine, drawers=machine.drawers - others), replace(machine, drawers=others)
 
 
-@contextmanager
-def beside(machine: Machine) -> Iterator[Executor]:
-    """Who trains the judge: another process where the machine has several, else this one, when it is asked."""
-    if machine.drawers == 0:
-        yield AtOnce()
-        return
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=log_to_console) as executor:
-        yield executor
-
-
-class AtOnce(Executor):
-    """Does what it is given at once, in this process."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """The result of the call."""
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
 def log_to_console() -> None:
     """Say what this process does as the command does."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-@dataclass(frozen=True)
-class DrawnAhead:
-    """What a part is trained on, drawn by other processes since the training began; None lets a part draw its own
-    scenes when its turn comes."""
-
-    vae: Iterable[np.ndarray] | None = None
-    unet: Sequence[SceneStream] | None = None
-    tower: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
-
-
 @contextmanager
-def drawing_ahead(recipe: Recipe, machine: Machine) -> Iterator[DrawnAhead]:
-    """Have the machine's processes draw scenes, first what is needed first."""
-    if machine.drawers == 0:
-        yield DrawnAhead()
-        return
-    with machine.executor() as executor:
-        yield DrawnAhead(
-            vae=executor.map(draw_crops, in_parts(recipe.vae)),
-            unet=draw_ahead(orders_of(recipe.unet), machine.device, executor),
-            tower=executor.map(draw_pictures, training_order(recipe.tower).chunks()),
-        )
+def tuned_convolutions(device: str) -> Iterator[None]:
+    """Let cuDNN try its algorithms once for every shape, for as long as this lasts."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = device != "cpu"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

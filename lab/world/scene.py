@@ -12,6 +12,8 @@ from PIL import Image
 from .atlas import SPLITS, TRAINING_HAND, ObjectKind, load_atlas
 from .backgrounds import Background, paint, sample_background
 from .captions import Phrase, write_caption
+from .placing import Box, place_icons
+from .settings import SceneSettings, chance
 
 TINTS: dict[str, tuple[int, int, int]] = {
     "red": (232, 64, 56),
@@ -21,14 +23,10 @@ TINTS: dict[str, tuple[int, int, int]] = {
     "purple": (150, 80, 206),
     "pink": (250, 130, 180),
 }
-# Sides of objects as a share of the picture's shorter side, by how many there are.
-SIZES = {1: (0.45, 0.66), 2: (0.42, 0.58), 3: (0.36, 0.48), 4: (0.30, 0.42)}
 LARGE, SMALL = 0.54, 0.43
 # "flat" is drawn more often, so that words which no style goes with have a likely look.
 STYLE_WEIGHTS = {"flat": 0.4, "outline": 0.2, "neon": 0.2, "sketch": 0.2}
 DEVELOPMENT_SHARE, TEST_SHARE = 0.1, 0.1
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -88,43 +86,6 @@ class Scene:
     def relation(self, first: int, second: int) -> str:
         """How one object stands to another, by their numbers: ``left of``, ``right of``, ``above`` or ``below``."""
         return relation_words(self.objects[first].middle, self.objects[second].middle)
-
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """What scenes may look like.
-
-    Attributes:
-        size: (height, width) in pixels.
-        counts: how many objects, one drawn at random.
-        patterned: share of patterned backgrounds.
-        tinted: share of objects with a colour attribute.
-        synonyms: share of objects that the caption calls by a synonym, where there is one.
-        gap: least distance between boxes, as a share of the shorter side (negative: they may overlap).
-        sides: least and greatest side of an object as a share of the picture's shorter side; None takes ``SIZES``.
-        unseen: draw objects of the split's own, which no model but the VAE has seen, instead of the training ones.
-        touching: share of scenes whose objects touch one another, whatever the gap.
-        alike: share of scenes of several objects in which the last is another one of the first's kind, or all are.
-        bound: share of scenes of several objects in which each has a colour of its own ("a red cat and a blue dog").
-        covered: share of scenes of several objects in which each after the first covers a part of the one before it.
-        complete: share of captions that say place, size, style and background; the others say little.
-        hands: whose drawings, one drawn at random for each scene.
-    """
-
-    size: tuple[int, int] = (128, 128)
-    counts: tuple[int, ...] = (1, 2)
-    patterned: float = 0.15
-    tinted: float = 0.12
-    synonyms: float = 0.3
-    gap: float = 0.03
-    sides: tuple[float, float] | None = None
-    unseen: bool = False
-    touching: float = 0.0
-    alike: float = 0.0
-    bound: float = 0.0
-    covered: float = 0.0
-    complete: float = 0.7
-    hands: tuple[str, ...] = (TRAINING_HAND,)
 
 
 def pair_split(a: str, b: str) -> str:
@@ -255,11 +216,6 @@ def relation_words(first: tuple[float, float], second: tuple[float, float]) -> s
     return "above" if down > 0 else "below"
 
 
-def chance(rng: random.Random, share: float) -> bool:
-    """True with the probability given; one that is off draws nothing, so that scenes stay as they were without it."""
-    return share > 0 and rng.random() < share
-
-
 def sample_kinds(rng: random.Random, split: str, count: int, unseen: bool) -> list[ObjectKind]:
     """Distinct objects whose pairs the split may show."""
     atlas = load_atlas()
@@ -310,123 +266,6 @@ def compose(
         visible = float(free.sum() / max(1, mask.sum()))
         objects.append(SceneObject(look.name, look.word, look.style, look.colour, free, box, hand, visible))
     return np.asarray(canvas), tuple(objects)
-
-
-def place_icons(rng: random.Random, icons: Sequence[Image.Image], settings: SceneSettings) -> list[Box]:
-    """Boxes for the icons: apart, or where the settings' chances say so touching or covering one another."""
-    alphas = [np.asarray(icon)[..., 3] for icon in icons]
-    if len(icons) > 1 and chance(rng, settings.covered):
-        return place_covering(rng, alphas, settings)
-    if len(icons) > 1 and chance(rng, settings.touching):
-        return place_touching(rng, alphas, settings)
-    return place(rng, len(icons), settings)
-
-
-def place(rng: random.Random, count: int, settings: SceneSettings) -> list[Box]:
-    """Boxes (top, left, side, side) inside the picture, at least the gap apart; sizes shrink when none fit."""
-    height, width = settings.size
-    short = min(height, width)
-    low, high = settings.sides or SIZES[min(count, max(SIZES))]
-    gap = round(settings.gap * short)
-    for attempt in range(2000):
-        shrink = 0.99 ** (attempt // 20)
-        boxes: list[Box] = []
-        for _ in range(count):
-            side = max(4, round(short * rng.uniform(low, high) * shrink))
-            boxes.append((rng.randint(0, height - side), rng.randint(0, width - side), side, side))
-        if all(apart(a, b, gap) for a, b in combinations(boxes, 2)):
-            return boxes
-    raise ValueError(f"{count} objects do not fit into {height}x{width} pixels with a gap of {gap}")
-
-
-def place_touching(rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings) -> list[Box]:
-    """Boxes as of :func:`place`, each object after the first pushed from outside until it meets an earlier one.
-
-    Args:
-        alphas: (TILE, TILE) uint8 of each icon, from which its outline is known.
-    """
-    height, width = settings.size
-    short = min(height, width)
-    low, high = settings.sides or SIZES[min(len(alphas), max(SIZES))]
-    for attempt in range(200):
-        taken = np.zeros((height, width), dtype=bool)
-        boxes: list[Box] = []
-        for alpha in alphas:
-            side = max(4, round(short * rng.uniform(low, high) * 0.99**attempt))
-            shape = np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.HAMMING)) >= 128
-            corner = push(rng, taken, shape) if boxes else (rng.randint(0, height - side), rng.randint(0, width - side))
-            if corner is None:
-                break
-            top, left = corner
-            taken[top : top + side, left : left + side] |= shape
-            boxes.append((top, left, side, side))
-        if len(boxes) == len(alphas):
-            return boxes
-    raise ValueError(f"{len(alphas)} touching objects do not fit into {height}x{width} pixels")
-
-
-def place_covering(
-    rng: random.Random, alphas: Sequence[np.ndarray], settings: SceneSettings, least: float = 0.15, most: float = 0.45
-) -> list[Box]:
-    """Boxes as of :func:`place`, each object after the first over a part of the one before it, so that the one
-    that loses most loses between ``least`` and ``most`` of its pixels.
-
-    Args:
-        alphas: (TILE, TILE) uint8 of each icon, from which its outline is known.
-    """
-    height, width = settings.size
-    short = min(height, width)
-    low, high = settings.sides or SIZES[min(len(alphas), max(SIZES))]
-    for attempt in range(2000):
-        shapes: list[np.ndarray] = []
-        boxes: list[Box] = []
-        for alpha in alphas:
-            side = max(4, round(short * rng.uniform(low, high) * 0.999**attempt))
-            top, left = rng.randint(0, height - side), rng.randint(0, width - side)
-            shape = np.zeros((height, width), dtype=bool)
-            small = np.asarray(Image.fromarray(alpha).resize((side, side), Image.Resampling.HAMMING)) >= 128
-            shape[top : top + side, left : left + side] = small
-            shapes.append(shape)
-            hidden = [
-                (earlier & np.any(shapes[number + 1 :], axis=0)).sum() / earlier.sum()
-                for number, earlier in enumerate(shapes[:-1])
-            ]
-            if hidden and not ((shapes[-2] & shape).any() and least <= max(hidden) <= most):
-                break
-            boxes.append((top, left, side, side))
-        if len(boxes) == len(alphas):
-            return boxes
-    raise ValueError(f"{len(alphas)} objects that cover one another do not fit into {height}x{width} pixels")
-
-
-def push(rng: random.Random, taken: np.ndarray, shape: np.ndarray, tries: int = 12) -> tuple[int, int] | None:
-    """The corner (top, left) at which a shape (s, s) that comes from some side first meets what is taken (H, W).
-
-    None when it does not fit into the picture there, from any direction that was tried.
-    """
-    (height, width), side = taken.shape, len(shape)
-    rows, columns = taken.nonzero()
-    little = 0.08 * min(shape.sum(), taken.sum())
-    for _ in range(tries):
-        angle, aim = rng.uniform(0, 2 * np.pi), rng.randrange(len(rows))
-        for distance in range(max(height, width), -1, -1):
-            top = round(rows[aim] + distance * np.sin(angle) - side / 2)
-            left = round(columns[aim] + distance * np.cos(angle) - side / 2)
-            if not (0 <= top <= height - side and 0 <= left <= width - side):
-                continue
-            overlap = (taken[top : top + side, left : left + side] & shape).sum()
-            if 0 < overlap <= little:
-                return top, left
-            if overlap:  # the picture's edge kept it from coming from outside
-                break
-    return None
-
-
-def apart(a: Box, b: Box, gap: int) -> bool:
-    """Whether two boxes are at least the gap apart, along some axis."""
-    return (
-        a[0] + a[2] + gap <= b[0] or b[0] + b[2] + gap <= a[0] or a[1] + a[3] + gap <= b[1] or b[1] + b[3] + gap <= a[1]
-    )
 
 
 def tint(icon: Image.Image, colour: str | None) -> Image.Image:

@@ -1,10 +1,20 @@
 """One command trains every part; what it leaves can be published."""
 
+import pytest
+
 from concept_atelier.lab.judge.judge import load_judge
 from concept_atelier.lab.judge.scenes import JudgedSettings
 from concept_atelier.lab.model.weights import load_lab_model, publish
 from concept_atelier.lab.world.scene import SceneSettings
-from concept_atelier.training.everything import ENDS, LARGE, Recipe, recipe_for, train_everything
+from concept_atelier.training.everything import (
+    IN_TURN,
+    LARGE,
+    SIDE_BY_SIDE,
+    Recipe,
+    Timed,
+    recipe_for,
+    train_everything,
+)
 from concept_atelier.training.judge import JudgedShare, JudgeSettings
 from concept_atelier.training.machine import Machine
 from concept_atelier.training.tower import TowerSettings
@@ -20,9 +30,11 @@ TINY = Recipe(
 )
 
 
-def test_what_an_unattended_training_leaves_is_published(tmp_path):
-    """The command that a GPU is to run, on a CPU with tiny numbers: scenes are drawn by another process here too."""
-    train_everything(tmp_path / "runs", 1000, Machine("cpu", drawers=1), recipe=TINY)
+@pytest.mark.parametrize("drawers", [0, 1])
+def test_what_an_unattended_training_leaves_is_published(tmp_path, drawers):
+    """The command that a GPU is to run, on a CPU with tiny numbers: one part after the other, and with scenes drawn
+    and the judge trained by other processes."""
+    train_everything(tmp_path / "runs", 1000, Machine("cpu", drawers), recipe=TINY)
     packed = tmp_path / "runs/packed"
     files = list(packed.rglob("*.safetensors"))
     assert len(files) >= 6  # the denoiser does not fit into one file
@@ -37,4 +49,19 @@ def test_on_an_accelerator_only_time_ends_it_and_batches_are_large():
     assert all(part.samples == 10**9 for part in (recipe.vae, recipe.unet, recipe.tower, recipe.judge))
     assert [pool.batch for pool, _ in recipe.unet.mixture] == [LARGE * pool.batch for pool, _ in small.unet.mixture]
     assert [share for _, share in recipe.unet.mixture] == [share for _, share in small.unet.mixture]
-    assert ENDS["vae"] < ENDS["judge"] < ENDS["unet"] < ENDS["tower"] < 1
+
+
+def test_a_part_gets_the_time_until_its_end(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("concept_atelier.training.everything.time.monotonic", lambda: now)
+    timed = Timed(TINY, IN_TURN, 10)
+    assert timed.settings("vae").minutes == pytest.approx(0.8)
+    now += 60  # the autoencoder took longer than its share: the denoiser pays
+    assert timed.settings("unet").minutes == pytest.approx(6.8)
+    now += 600
+    assert timed.settings("judge").minutes == pytest.approx(1 / 60)
+
+
+def test_parts_end_in_the_order_in_which_they_are_trained():
+    assert list(IN_TURN.values()) == sorted(IN_TURN.values()) and IN_TURN["judge"] == 1
+    assert SIDE_BY_SIDE["vae"] < SIDE_BY_SIDE["judge"] < SIDE_BY_SIDE["unet"] < SIDE_BY_SIDE["tower"] < 1

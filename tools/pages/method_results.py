@@ -3,13 +3,14 @@
 Each is written from the files of its bench, by :mod:`.results`. A file that is not there is said to be missing.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...bench.entries import combine
 from ...bench.entries import read as read_entry
-from ...bench.everything import METHODS, SEEDS
+from ...bench.everything import queue
 from ...bench.ranking import rows_of
 from ...bench.summary import with_interval
 from .cards import table
@@ -37,12 +38,12 @@ WAYS = {
     "localize_attencraft.json": ("`--method attencraft`", "the names"),
     "localize_paper.json": ("`--preset paper`", "nothing"),
 }
-UNSEEN = {
-    "": "`small`",
-    "diffseg": "`--method diffseg`",
-    "attencraft": "`--method attencraft`",
-    "paper": "`--preset paper`",
-}
+UNSEEN = ("", "--method diffseg", "--method attencraft", "--preset paper")
+"""Ways of localising that are measured on unseen objects too, as arguments of the bench."""
+
+VARYING = re.compile(r" --(cases|seed|controls) \d+")
+"""Arguments in which files of one way differ."""
+
 MATCHES = {
     "match_test.json": ("another style", "test"),
     "match.json": ("another style", "development"),
@@ -101,24 +102,18 @@ def other_ways(folder: Path) -> str:
 def unseen_objects(folder: Path) -> str:
     """``bench localize`` on objects that training saw and on others, over seeds."""
     rows = [["way", "seeds", "trained on: grid", "pixels", "never seen: grid", "pixels"]]
-    for way, said in UNSEEN.items():
-        seen = files_of(folder, way, "")
-        unseen = files_of(folder, way, "unseen")
+    for way in UNSEEN:
+        seen, unseen = (files_of(folder, way, unseen) for unseen in (False, True))
         cells = [over_seeds(files, at) for files in (seen, unseen) for at in ("grid", "pixel")]
-        rows.append([said, f"{len(seen)} and {len(unseen)}", *cells])
+        rows.append([f"`{way or '--preset small'}`", f"{len(seen)} and {len(unseen)}", *cells])
     return table(rows)
 
 
-def files_of(folder: Path, way: str, objects: str) -> list[Mapping[str, Any]]:
-    """What was measured of a way of localising, by seed."""
-    found = []
-    for seed in SEEDS:
-        own = seed.removeprefix("--").replace(" ", "")
-        parts = [part for part in (way, objects, own) if part]
-        first = "_".join(["localize", way]) if way else "localize"
-        name = f"localize/{'_'.join(parts)}.json" if objects or own else f"{first}.json"
-        found.append(read(folder / name))
-    return [entry for entry in found if entry is not None]
+def files_of(folder: Path, way: str, unseen: bool) -> list[Mapping[str, Any]]:
+    """What was measured of a way of localising, given as arguments of the bench, with any seed."""
+    wanted = set(f"localize --split test {way}{' --unseen' * unseen}".split())
+    names = [name for name, command in queue().items() if set(VARYING.sub("", command).split()) == wanted]
+    return [found for found in (read(folder / name) for name in names) if found is not None]
 
 
 def over_seeds(files: Sequence[Mapping[str, Any]], at: str) -> str:
@@ -145,21 +140,11 @@ def matching(folder: Path) -> str:
 
 def learning(folder: Path) -> str:
     """``bench learn``: the methods beside one another, seeds joined."""
-    files = [folder / f"learn/{name}.json" for name in learnt_names()]
-    there = [path for path in files if path.exists()]
+    names = [name for name in queue() if name.startswith("learn/") and name.endswith("_test.json")]
+    there = [folder / name for name in names if (folder / name).exists()]
     if not there:
         return missing("learn/conceptexpress_test.json")
     return table(rows_of(combine([read_entry(path) for path in there])))
-
-
-def learnt_names() -> list[str]:
-    """The files of the learning methods, without folder and ending."""
-    names = []
-    for method in METHODS:
-        for seed in SEEDS[:2]:
-            parts = (method, seed.removeprefix("--").replace(" ", ""), "test")
-            names.append("_".join(part for part in parts if part))
-    return [*names, "conceptexpress_faithful_test"]
 
 
 def erasing(folder: Path) -> str:

@@ -319,8 +319,9 @@ def slow_run(tmp_path):
         command = [sys.executable, tmp_path / "driver.py", tmp_path / "w.json", "--out", out]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
-        for _ in range(6000):
-            if list(out.glob(".atelier-*")):
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            if [path.read_text() for path in out.glob(".atelier-*")] == ["half"]:  # the name exists before the text
                 return process
             time.sleep(0.05)
         raise AssertionError(f"the run did not start: {process.stderr.read() if process.poll() is not None else ''}")

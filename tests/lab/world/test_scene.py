@@ -8,10 +8,10 @@ import pytest
 
 from concept_atelier.lab.world.atlas import TRAINING_HAND, load_atlas
 from concept_atelier.lab.world.captions import NUMBERS, plural
+from concept_atelier.lab.world.placing import apart
 from concept_atelier.lab.world.scene import (
     TINTS,
     SceneSettings,
-    apart,
     caption_again,
     pair_split,
     sample_scene,

@@ -71,4 +71,6 @@ def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
         scores = {"concepts": {at: {"miou": value(mean)} for at in ("grid", "pixel")}}
         (tmp_path / f"{name}.json").write_text(json.dumps({"summary": {"all": {"scores": scores}}}))
     row = unseen_objects(tmp_path).splitlines()[2]
-    assert row == ("| `small` | 2 and 1 | 0.75 [0.70 0.80] | 0.75 [0.70 0.80] | 0.60 [0.60 0.60] | 0.60 [0.60 0.60] |")
+    assert row == (
+        "| `--preset small` | 2 and 1 | 0.75 [0.70 0.80] | 0.75 [0.70 0.80] | 0.60 [0.60 0.60] | 0.60 [0.60 0.60] |"
+    )
