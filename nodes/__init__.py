@@ -4,6 +4,7 @@ from ..host.schema import io
 from ..host.workflow.given import checked
 from .attribute.capture_attention import CaptureAttention
 from .attribute.show_word_heatmap import ShowWordHeatmap
+from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
@@ -31,6 +32,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadConceptTokens,
     SaveAdapterAsLora,
     EncodeConceptPrompt,
+    CorrectBySimilarities,
     CaptureAttention,
     ShowWordHeatmap,
     EraseConcepts,

@@ -1,0 +1,103 @@
+"""Multi-Concept T2I-Zero: prompts of several concepts, corrected without training.
+
+Tunanyan et al., "Multi-Concept T2I-Zero: Tweaking Only The Text Embeddings and Nothing Else", 2023, arXiv 2310.07419.
+This file holds Correction by Similarities, which changes an encoded prompt. A causal text encoder lets later words
+absorb earlier ones, and one concept's row can drown another's. The correction rebuilds the row of each concept from
+those dimensions of its neighbours' rows in which they agree with it most.
+
+The paper states neither the threshold nor the window nor the strength that it used; the defaults here were chosen on
+the lab's development scenes (docs/results.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...settings import setting
+
+
+@dataclass(frozen=True)
+class SimilaritySettings:
+    """How to correct a prompt; each field's help is in its metadata.
+
+    Raises ``ValueError`` for values outside their range.
+    """
+
+    strength: float = setting(0.25, "Share of each concept's row that is replaced, from 0 to 1; 0 changes nothing.")
+    window: int = setting(2, "How many tokens to each side of a concept take part, 1 or more.")
+    threshold: float = setting(
+        0.99, "Share of the similarities, the smallest ones, that are left out, from 0 to below 1."
+    )
+    keep_length: bool = setting(True, "Scale each corrected row back to the length that it had.")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must lie from 0 to 1, got {self.strength}")
+        if self.window < 1:
+            raise ValueError(f"window must be 1 or more, got {self.window}")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"threshold must lie from 0 to below 1, got {self.threshold}")
+
+
+def correct_by_similarities(
+    context: Tensor,
+    concepts: Sequence[int],
+    settings: SimilaritySettings,
+    widths: Sequence[int] = (),
+    chunk: int | None = None,
+) -> Tensor:
+    """Correction by Similarities: rows of concepts, rebuilt from what their neighbours share with them.
+
+    For the row ``f_c`` of a concept at position c, with every row ``f_i`` of its chunk (elementwise products, maxima
+    over all entries)::
+
+        S_i  = f_c * f_i, and 0 where it is not above the threshold's quantile
+        f_c' = (1 - strength) f_c + strength * sum over 0 < |i - c| <= window or i = c of  S_i / max(S) * f_i
+
+    All rows are computed from the context as it was given, so their order does not matter.
+
+    Args:
+        context: (L, D), the encoded prompt.
+        concepts: positions of the concepts' tokens; all tokens of all concepts.
+        settings: how.
+        widths: of the text encoders whose rows stand side by side in D, which are corrected apart, because their
+            numbers differ in size; default one.
+        chunk: length of the pieces that a long prompt was encoded in; the window does not reach beyond them. Default L.
+
+    Returns:
+        (L, D), a new tensor; rows of other tokens are those given. The start token of a chunk takes part in the
+        quantile and the maximum and in no sum.
+
+    Raises ``ValueError`` for positions outside the context or at a start token, and widths that do not add up to D.
+    """
+    length, width = context.shape
+    chunk = chunk or length
+    wrong = [place for place in concepts if not 0 <= place < length or place % chunk == 0]
+    if wrong:
+        raise ValueError(f"concepts must stand between 1 and {length - 1} and not at a start token, got {wrong}")
+    if sum(widths or (width,)) != width:
+        raise ValueError(f"widths must add up to the context's width {width}, got {list(widths)}")
+    corrected = context.clone()
+    for place in dict.fromkeys(concepts):
+        first = place - place % chunk
+        rows = context[first : first + chunk]
+        parts = [_corrected(part, place - first, settings) for part in rows.split(list(widths or (width,)), 1)]
+        corrected[place] = torch.cat(parts)
+    return corrected
+
+
+def _corrected(rows: Tensor, place: int, settings: SimilaritySettings) -> Tensor:
+    """The new row (d,) of the concept at a place of a chunk of rows (n, d)."""
+    row = rows[place].double()
+    products = row * rows.double()  # (n, d)
+    kept = torch.where(products > torch.quantile(products.flatten(), settings.threshold), products, 0.0)  # (n, d)
+    shares = kept / kept.amax().clamp_min(torch.finfo(kept.dtype).tiny)
+    near = (torch.arange(len(rows), device=rows.device) - place).abs() <= settings.window
+    near[0] = False  # the start token is no word
+    gathered = (shares * rows)[near].sum(0)  # (d,)
+    mixed = (1 - settings.strength) * row + settings.strength * gathered
+    if settings.keep_length:
+        mixed = mixed * (row.norm() / mixed.norm().clamp_min(torch.finfo(mixed.dtype).tiny))
+    return mixed.to(rows.dtype)

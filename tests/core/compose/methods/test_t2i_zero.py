@@ -1,0 +1,79 @@
+"""Correction by Similarities."""
+
+import pytest
+import torch
+
+from concept_atelier.core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
+
+
+def _context(length: int = 9, width: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.randn(length, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_by_hand() -> None:
+    context = torch.tensor([[9.0, 9.0], [1.0, 0.0], [2.0, 1.0], [0.0, 4.0]])
+    settings = SimilaritySettings(strength=0.5, window=1, threshold=0.0, keep_length=False)
+    # Products with row 2: (18, 9), (2, 0), (4, 1), (0, 4). The smallest, 0, is not above the quantile. The maximum is
+    # 18, at the start token, which is in no sum: 2/18 of (1, 0), (4, 1)/18 of (2, 1), (0, 4)/18 of (0, 4).
+    gathered = torch.tensor([2 / 18 * 1 + 4 / 18 * 2, 1 / 18 * 1 + 4 / 18 * 4])
+    expected = 0.5 * context[2] + 0.5 * gathered
+    corrected = correct_by_similarities(context, [2], settings)
+    torch.testing.assert_close(corrected[2], expected)
+    assert torch.equal(corrected[[0, 1, 3]], context[[0, 1, 3]])
+
+
+def test_strength_of_zero_changes_nothing_and_the_input_stays() -> None:
+    context = _context()
+    before = context.clone()
+    assert torch.equal(
+        correct_by_similarities(context, [2, 5], SimilaritySettings(strength=0, keep_length=False)), before
+    )
+    correct_by_similarities(context, [2, 5], SimilaritySettings(strength=1))
+    assert torch.equal(context, before)
+
+
+def test_the_order_of_concepts_does_not_matter() -> None:
+    context, settings = _context(), SimilaritySettings(threshold=0.2)
+    forth, back = (correct_by_similarities(context, places, settings) for places in ([2, 3, 3], [3, 2]))
+    assert torch.equal(forth, back)
+    assert not torch.equal(forth[2], context[2])
+
+
+def test_rows_beyond_the_window_and_beyond_the_chunk_do_not_count() -> None:
+    settings = SimilaritySettings(window=2, threshold=0.0)
+    context = _context(12)
+    changed = context.clone()
+    changed[8:] *= 0.5  # smaller than before, so that no maximum grows; another chunk
+    first, second = (correct_by_similarities(rows, [5], settings, chunk=6)[5] for rows in (context, changed))
+    assert torch.equal(first, second)
+
+
+def test_encoders_side_by_side_are_corrected_apart() -> None:
+    left, right = _context(seed=1), 100 * _context(seed=2)
+    settings = SimilaritySettings(threshold=0.5)
+    both = correct_by_similarities(torch.cat([left, right], 1), [4], settings, widths=(6, 6))
+    apart = torch.cat([correct_by_similarities(part, [4], settings) for part in (left, right)], 1)
+    assert torch.equal(both, apart)
+
+
+def test_rows_keep_their_length() -> None:
+    context = _context()
+    corrected = correct_by_similarities(context, [3], SimilaritySettings(strength=1, threshold=0.0))
+    torch.testing.assert_close(corrected.norm(dim=1), context.norm(dim=1))
+
+
+@pytest.mark.parametrize("places", [[0], [9], [-1], [6]])
+def test_positions_that_hold_no_word_are_refused(places: list[int]) -> None:
+    with pytest.raises(ValueError, match="start token"):
+        correct_by_similarities(_context(), places, SimilaritySettings(), chunk=6)
+
+
+@pytest.mark.parametrize("wrong", [{"strength": 1.5}, {"strength": -0.1}, {"window": 0}, {"threshold": 1.0}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SimilaritySettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_widths_must_add_up() -> None:
+    with pytest.raises(ValueError, match="add up"):
+        correct_by_similarities(_context(), [3], SimilaritySettings(), widths=(3, 2))
