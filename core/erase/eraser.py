@@ -10,32 +10,9 @@ from ..settings import preset_of
 from ..types import Change, Erasure, SamplingGuard
 from .parts.requests import check_texts, pair_anchors
 from .parts.settings import EraseSettings
+from .parts.task import EraseTask, OnStep
 
 S = TypeVar("S", bound=EraseSettings)
-
-OnStep = Callable[[int, int], None]
-"""Called with how many steps of how many are done: texts that are encoded, and the rest as one. May raise, to stop."""
-
-
-@dataclass(frozen=True, eq=False)
-class EraseTask(Generic[S]):
-    """What to erase: the arguments of :meth:`Eraser.erase`, checked.
-
-    Attributes:
-        backbone: gives the text encoder and the weights, which are not changed.
-        pairs: each concept with its anchor, what is to be read instead; ``""`` is the unconditional text.
-        preserve: words or phrases whose encoding shall stay.
-        settings: the method's own.
-        placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
-        on_step: see :data:`OnStep`.
-    """
-
-    backbone: Backbone
-    pairs: tuple[tuple[str, str], ...]
-    preserve: tuple[str, ...]
-    settings: S
-    placeholders: Placeholders | None = None
-    on_step: OnStep | None = None
 
 
 @dataclass(frozen=True, eq=False)

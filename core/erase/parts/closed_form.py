@@ -55,6 +55,11 @@ class Edit:
         """Number of columns r, at least 1."""
         return self.down.shape[0]
 
+    @property
+    def width(self) -> int:
+        """D of the vectors that the edited projections read."""
+        return self.down.shape[1]
+
     def of(self, weight: Tensor) -> LowRank:
         """The change of one projection (d_out, D) of any float type, as float32 factors on its device."""
         shift, down = self.shift.to(weight.device), self.down.to(weight.device)

@@ -1,9 +1,15 @@
 """Settings that every method of erasing has."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...settings import setting
 from .concept_vectors import Combine, TokenMode
+
+Projections = Literal["key", "value", "both"]
+
+SENTENCES = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "a drawing of a {}")
+"""In which presets for small models see a concept."""
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:
@@ -33,3 +39,38 @@ class EraseSettings:
 
     def __post_init__(self) -> None:
         require(len(self.templates) > 0, "templates", self.templates, "at least one sentence")
+
+
+@dataclass(frozen=True)
+class ClosedFormSettings(EraseSettings):
+    """Of methods that solve for a change of the text projections."""
+
+    damping: float = setting(0.5, "Weight of staying near the original (lambda), above 0: higher is gentler.")
+    projections: Projections = setting("both", "Edit keys (where to look), values (what is drawn), or both.")
+    rank_tolerance: float = setting(
+        0.0, "Share of the edit that may be lost when near-equal vectors are merged, 0 = exact."
+    )
+    max_rank: int = setting(0, "Upper bound of the rank, 0 = none. What it costs is recorded.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.damping > 0, "damping", self.damping, "above 0")
+        require(0 <= self.rank_tolerance < 1, "rank_tolerance", self.rank_tolerance, "from 0 to below 1")
+        require(self.max_rank >= 0, "max_rank", self.max_rank, "0 or more")
+        require(self.projections in ("key", "value", "both"), "projections", self.projections, "key, value or both")
+
+
+@dataclass(frozen=True)
+class RidgeSettings(ClosedFormSettings):
+    """Of methods that solve UCE's least-squares problem, with weights for what is erased and what is preserved."""
+
+    erase_scale: float = setting(1.0, "Weight of the erased concepts (s_e), above 0.")
+    preserve_scale: float = setting(1.0, "Weight of the preserved concepts (s_p), 0 or more.")
+    preserve_unconditional: bool = setting(
+        False, "Also preserve every position of the empty prompt, which guidance reads."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.erase_scale > 0, "erase_scale", self.erase_scale, "above 0")
+        require(self.preserve_scale >= 0, "preserve_scale", self.preserve_scale, "0 or more")
