@@ -215,6 +215,15 @@ class Backbone(Protocol):
         """
         ...
 
+    def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
+        """The first ``length`` positions (B, length, D) of each text's context, of :meth:`encode_text` up to rounding.
+
+        A causal text encoder computes no later position for them. No gradients pass.
+
+        Raises :class:`TextTooLongError` for a text that has fewer positions.
+        """
+        ...
+
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         """The input-table rows (n, d) of a word's tokens, per text encoder (copies)."""
         ...

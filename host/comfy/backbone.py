@@ -30,6 +30,7 @@ from ..shared.families import FAMILIES
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
 from ..shared.weight_patches import check_changes
+from .beginnings import encode_beginnings
 from .encoding import encode, text_widths, word_vectors
 from .gradients import (
     ChangesOf,
@@ -138,6 +139,12 @@ class ComfyBackbone:
         check_interrupt()
         _, clip = self._in_force()
         return encode(_given(clip, "CLIP"), texts, placeholders or {})
+
+    @torch.no_grad()
+    def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
+        check_interrupt()
+        _, clip = self._in_force()
+        return encode_beginnings(_given(clip, "CLIP"), texts, length, placeholders or {})
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)

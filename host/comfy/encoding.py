@@ -31,7 +31,7 @@ def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Condi
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
-    _check(clip, placeholders)
+    check_vectors(clip, placeholders)
     readings = [read(clip, text, placeholders) for text in texts]
     check_alike([(text, reading.chunks) for text, reading in zip(texts, readings, strict=True)])
     with saving_copies() if wants_gradients() else nullcontext(), _recording_pooled(clip) as outputs:
@@ -71,7 +71,7 @@ def _recording_pooled(clip: Any) -> Iterator[list[Tensor]]:
 
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
     """CONDITIONING of one prompt, with the hooks and schedules that hang on the CLIP."""
-    _check(clip, placeholders)
+    check_vectors(clip, placeholders)
     encoded = clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
     for context, _ in encoded:
         check_encoded(context, [text] * len(context), placeholders)
@@ -107,6 +107,7 @@ def _row(clip: Any, name: str, entry: int | Tensor) -> Tensor:
         return word_table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
-def _check(clip: Any, placeholders: Placeholders) -> None:
+def check_vectors(clip: Any, placeholders: Placeholders) -> None:
+    """Raise ``ValueError`` for placeholders without vectors, or with vectors that do not fit the text encoders."""
     placeholder_sizes(placeholders)
     check_widths(text_widths(clip), placeholders)

@@ -91,6 +91,17 @@ _READING = (
         _TEXT_MODELS,
         uses=("get_input_embeddings", "out_dtype"),
     ),
+    Internal(
+        "comfy.clip_model:CLIPTextModel_.forward",
+        "the pack encodes the beginnings of texts",
+        ("EraseConcepts",),
+        uses=("embeddings", "position_embedding", "shape"),
+    ),
+    Internal(
+        "comfy.clip_model:CLIPTextModel",
+        "the pack knows which text encoders are causal",
+        ("EraseConcepts",),
+    ),
 )
 
 _PASS = (

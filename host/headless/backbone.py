@@ -24,7 +24,7 @@ from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
-from .encoding import encode, first_layout, text_widths, word_vectors
+from .encoding import encode, encode_beginnings, first_layout, text_widths, word_vectors
 from .taps import Forward, find_sites, find_weights, tapped
 
 Part = TypeVar("Part")
@@ -111,6 +111,13 @@ class DiffusersBackbone:
         if not torch.is_grad_enabled():  # a training looks at its loss
             check_encoded(encoded.context, texts, placeholders or ())
         return encoded
+
+    @torch.no_grad()
+    def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
+        check_interrupt()
+        context = encode_beginnings(self.clip, texts, length, placeholders)
+        check_encoded(context, texts, placeholders or ())
+        return context
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)

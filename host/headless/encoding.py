@@ -60,6 +60,19 @@ def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | 
 
     Raises as :func:`first_layout` does, and ``TextTooLongError`` for texts that need unequal numbers of chunks.
     """
+    context, pooled = _encode(clip, texts, placeholders, None)
+    return Conditioning(context, {"pooled_output": pooled})
+
+
+def encode_beginnings(clip: ClipHandle, texts: Sequence[str], length: int, placeholders: Placeholders | None) -> Tensor:
+    """The first ``length`` positions (B, length, sum of widths) of the context that :func:`encode` gives."""
+    return _encode(clip, texts, placeholders, length)[0][:, :length]
+
+
+def _encode(
+    clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | None, length: int | None
+) -> tuple[Tensor, Tensor]:
+    """Context and pooled output; of the first ``length`` positions, or all of them."""
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")
     check_widths(text_widths(clip), placeholders or {})
@@ -68,25 +81,30 @@ def encode(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders | 
     contexts: list[Tensor] = []
     for name, encoder in clip.encoders.items():
         layouts = [lay_out(parts, encoder.tokenizer, sizes) for parts in read]
+        if length is not None:
+            layouts = [layout.beginning(length) for layout in layouts]
         check_alike([(text, len(layout.chunks)) for text, layout in zip(texts, layouts, strict=True)])
         vectors = {key: vectors[name] for key, vectors in given.items()}
         context, pooled = _run_weighted(encoder, layouts, vectors)
         contexts.append(context)
-    return Conditioning(torch.cat(contexts, dim=-1), {"pooled_output": pooled})
+    return torch.cat(contexts, dim=-1), pooled
 
 
 def _read(clip: ClipHandle, texts: Sequence[str], placeholders: Placeholders) -> tuple[list[list[Part]], Placeholders]:
     return read_prompts(texts, placeholders, text_widths(clip), clip.embedding_folders)
 
 
-def _run_weighted(encoder: TextEncoder, layouts: list[Layout], vectors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _run_weighted(
+    encoder: TextEncoder, layouts: Sequence[Layout], vectors: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Context (B, L, d), the prompt's weights applied, and pooled output (B, d) of layouts with equally many chunks."""
     chunks = [chunk for layout in layouts for chunk in layout.chunks]
     asked = [chunk.weights() for chunk in chunks]
     if all(weight == 1.0 for row in asked for weight in row):
         context, pooled = _run(encoder, chunks, vectors)
     else:
-        context, pooled = _run(encoder, [*chunks, *lay_out([], encoder.tokenizer, {}).chunks], vectors)
+        (empty_text,) = lay_out([], encoder.tokenizer, {}).chunks
+        context, pooled = _run(encoder, [*chunks, empty_text.beginning(len(chunks[0].ids))], vectors)
         context, empty = context[:-1], context[-1:]
         weights = torch.tensor(asked, device=context.device, dtype=context.dtype)[..., None]  # (B chunks, 77, 1)
         context = torch.where(weights == 1, context, empty + weights * (context - empty))

@@ -4,6 +4,8 @@ A longer prompt is read in several chunks, whose encodings stand one behind the 
 ComfyUI (``SDTokenizer.tokenize_with_weights``), so that both hosts give the same conditioning.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -32,6 +34,10 @@ class Chunk:
         own = [1.0, *(piece.weight for piece in self.pieces)]
         return own + [1.0] * (len(self.ids) - len(own))
 
+    def beginning(self, length: int) -> Chunk:
+        """Its first positions, ``length`` 1 or more: all that a causal encoder reads for them."""
+        return Chunk(self.ids[:length], self.pieces[: length - 1])
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -48,6 +54,18 @@ class Layout:
             for index, piece in enumerate(chunk.pieces, 1)
         )
         return TokenizedText(tokens, start=0, end=len(self.chunks[0].pieces) + 1, length=length * len(self.chunks))
+
+    def beginning(self, length: int) -> Layout:
+        """Its first positions, ``length`` 1 or more; where they reach into a second chunk, all of the chunks.
+
+        Raises :class:`~...core.backbone.TextTooLongError` for a length that the text does not have.
+        """
+        whole = len(self.chunks[0].ids)
+        if length > whole * len(self.chunks):
+            raise TextTooLongError(f"{length} positions were asked for of a text that has {whole * len(self.chunks)}")
+        if length > whole:
+            return Layout(self.chunks[: -(-length // whole)])
+        return Layout((self.chunks[0].beginning(length),))
 
 
 def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> Layout:

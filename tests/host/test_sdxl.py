@@ -82,6 +82,16 @@ def test_learnt_tokens_have_vectors_for_both_towers(clip):
         backbone.encode_text(["<c>"], {"<c>": {"clip_l": vectors["clip_l"]}})
 
 
+def test_both_towers_may_stop_at_the_last_position_that_is_read(clip):
+    backbone = DiffusersBackbone(clip=clip)
+    learnt = {"<c>": {"clip_l": torch.full((2, 16), 0.1), "clip_g": torch.full((2, 32), 0.1)}}
+    texts = ["a <c>", "a (very:1.4) long walk with a dog"]
+    with torch.no_grad():
+        whole = backbone.encode_text(texts, learnt).context
+    got = backbone.encode_beginnings(texts, 4, learnt)
+    torch.testing.assert_close(got, whole[:, :4], atol=1e-5, rtol=1e-5)
+
+
 def test_sizes_default_to_the_whole_picture(model, clip):
     backbone = DiffusersBackbone(model, clip)
     latent = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(0))

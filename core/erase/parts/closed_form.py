@@ -9,7 +9,7 @@ With ``A = lambda I + s_e C C^T + s_p P P^T`` (vectors as columns) the preserved
     W - W0 = W0 (G - C) (s_e C^T A^-1) .
 
 Everything right of ``W0`` is the same for all projections, so it is solved once. Preserved vectors enter by ``P P^T``
-alone: it is summed up as they come (:func:`outer_sum`), and they need not be held.
+alone: it is summed up as they come (:class:`OuterSum`), and they need not be held.
 """
 
 from dataclasses import dataclass
@@ -72,13 +72,47 @@ def outer_sum(rows: Tensor) -> Tensor:
     return columns @ columns.T
 
 
+class OuterSum:
+    """``sum_j t_j p_j p_j^T`` (D, D) in float64 of vectors that come one after another.
+
+    A product of (D, m) and (m, D) takes about as long for one vector as for many, so up to ``held`` wait for it.
+    """
+
+    def __init__(self, held: int = 256) -> None:
+        self._held, self._count = held, 0
+        self._waiting: list[Tensor] = []
+        self._sum: Tensor | None = None
+
+    def add(self, rows: Tensor, times: float = 1.0) -> None:
+        """Vectors (m, D), m 0 or more; each counts ``times``, 0 or more."""
+        if times:
+            self._waiting.append(rows.double() * times**0.5)
+            self._count += len(rows)
+        if self._sum is None:
+            self._sum = rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float64)
+        if self._count >= self._held:
+            self._take()
+
+    def total(self) -> Tensor:
+        """(D, D); zeros where nothing counted. Raises ``ValueError`` where no vectors came, whose width it has."""
+        if self._sum is None:
+            raise ValueError("no vectors were added, so their width is not known")
+        self._take()
+        return self._sum
+
+    def _take(self) -> None:
+        if self._waiting and self._sum is not None:
+            self._sum = self._sum + outer_sum(torch.cat(self._waiting))
+        self._waiting, self._count = [], 0
+
+
 def solve(erased: Tensor, anchors: Tensor, preserved: Tensor, scales: Scales) -> Edit:
     """Solve the problem in float64.
 
     Args:
         erased: (n, D) vectors c_i.
         anchors: (n, D) vectors g_i.
-        preserved: (D, D) sum of ``p_j p_j^T``, see :func:`outer_sum`; zeros preserve nothing.
+        preserved: (D, D) sum of ``p_j p_j^T``, see :class:`OuterSum`; zeros preserve nothing.
         scales: ``erase_scale`` s_e, ``preserve_scale`` s_p, ``damping`` lambda > 0, and how far to compress.
 
     Returns:

@@ -1,6 +1,6 @@
 """From words to the vectors that cross-attention reads: which rows of an encoded text stand for a concept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, islice
@@ -15,6 +15,8 @@ from ...messages import shown
 
 BATCH = 16
 """How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
+MAX_SORTED = 16 * BATCH
+"""How many sentences are sorted by length at most, before they are read in batches."""
 
 TokenMode = Literal["last_subject", "from_subject_to_end", "all"]
 Combine = Literal["average", "separate"]
@@ -109,7 +111,9 @@ def rows_of_each(
 ) -> Iterator[list[ConceptRows]]:
     """:func:`concept_rows` of one text after another, :data:`BATCH` sentences encoded at once.
 
-    No more is held than the rows of one batch and of the text that it ends in.
+    Only positions that are read are encoded, up to the subject's last with ``last_subject``; sentences of like length
+    are encoded together there. No more is held than the rows of one batch and of the text that it ends in; with
+    ``last_subject``, whose rows are few, of :data:`MAX_SORTED` sentences.
     """
 
     @lru_cache(maxsize=256)  # a template's beginning comes again with every text, a text with every template
@@ -139,30 +143,74 @@ def subject_positions(
     return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """A sentence that is to be encoded: where its concept stands, how many positions are read, how many it has."""
+
+    sentence: str
+    subject: range
+    needed: int
+    length: int
+
+
 def _rows_of_sentences(
-    backbone: Backbone, read: Read, sentences: Sequence[Sentence], mode: TokenMode, placeholders: Placeholders | None
+    backbone: Backbone, read: Read, sentences: Iterable[Sentence], mode: TokenMode, placeholders: Placeholders | None
 ) -> Iterator[ConceptRows]:
-    for batch in _batches(read, sentences):
-        contexts = _encoded(backbone, [fill(template, text) for text, template in batch], placeholders)
-        for rows, (text, template) in zip(contexts, batch, strict=True):
-            yield _cut(rows, _positions(read, text, template), mode)
+    readings = (_reading(read, sentence, mode) for sentence in sentences)
+    for size in _sizes(mode):
+        held = list(islice(readings, size))
+        if not held:
+            return
+        rows: dict[_Reading, ConceptRows] = {}
+        for batch in _batches(held):
+            rows |= _rows_of_batch(backbone, batch, mode, placeholders)
+        yield from (rows[reading] for reading in held)
 
 
-def _batches(read: Read, sentences: Sequence[Sentence]) -> Iterator[list[Sentence]]:
-    """In order, at most :data:`BATCH` at once; lengths are not mixed (some hosts read long prompts)."""
-    for _, alike in groupby(sentences, lambda sentence: read(fill(sentence[1], sentence[0])).length):
+def _sizes(mode: TokenMode) -> Iterator[int]:
+    """How many sentences to sort at once: few at first, so that a caller soon hears of the first ones."""
+    size = BATCH
+    while True:
+        yield size
+        size = min(2 * size, MAX_SORTED) if mode == "last_subject" else BATCH
+
+
+def _reading(read: Read, sentence: Sentence, mode: TokenMode) -> _Reading:
+    text, template = sentence
+    filled, subject = fill(template, text), _positions(read, text, template)
+    length = read(filled).length
+    return _Reading(filled, subject, subject.stop if mode == "last_subject" else length, length)
+
+
+def _batches(readings: Iterable[_Reading]) -> Iterator[list[_Reading]]:
+    """By length, each reading once, at most :data:`BATCH` at once; lengths are not mixed (some hosts read long
+    prompts)."""
+    once = sorted(dict.fromkeys(readings), key=lambda reading: (reading.length, reading.needed))
+    for _, alike in groupby(once, lambda reading: reading.length):
         while batch := list(islice(alike, BATCH)):
             yield batch
 
 
-def _encoded(backbone: Backbone, sentences: Sequence[str], placeholders: Placeholders | None) -> Tensor:
-    """(B, L, D) float64; a sentence that is there twice is encoded once."""
-    once = list(dict.fromkeys(sentences))
+def _rows_of_batch(
+    backbone: Backbone, batch: Sequence[_Reading], mode: TokenMode, placeholders: Placeholders | None
+) -> dict[_Reading, ConceptRows]:
+    sentences = dict.fromkeys(reading.sentence for reading in batch)
+    once = {sentence: row for row, sentence in enumerate(sentences)}
+    context = _encoded(backbone, list(once), max(reading.needed for reading in batch), batch[0].length, placeholders)
+    return {reading: _cut(context[once[reading.sentence]], reading.subject, mode) for reading in batch}
+
+
+def _encoded(
+    backbone: Backbone, sentences: Sequence[str], needed: int, length: int, placeholders: Placeholders | None
+) -> Tensor:
+    """The first ``needed`` positions (B, needed, D) float64 of sentences that have ``length``."""
     with torch.no_grad():
-        context = backbone.encode_text(once, placeholders).context.double()
-    check_encoded(context, once, placeholders or ())
-    place = {sentence: row for row, sentence in enumerate(once)}
-    return context[[place[sentence] for sentence in sentences]]
+        if needed < length:
+            context = backbone.encode_beginnings(sentences, needed, placeholders)
+        else:
+            context = backbone.encode_text(sentences, placeholders).context
+    check_encoded(context, sentences, placeholders or ())
+    return context.double()
 
 
 def _positions(read: Read, text: str, template: str) -> range:
@@ -182,7 +230,8 @@ def _positions(read: Read, text: str, template: str) -> range:
 
 def _cut(rows: Tensor, subject: range, mode: TokenMode) -> ConceptRows:
     if mode == "last_subject":
-        return ConceptRows(rows[subject[-1] : subject[-1] + 1], rows[:0])
+        last = rows[subject[-1] : subject[-1] + 1].clone()  # not a view that holds the batch
+        return ConceptRows(last, last[:0])
     if mode == "from_subject_to_end":
         return ConceptRows(rows[subject.start : subject.stop], rows[subject.stop :])
     if mode == "all":

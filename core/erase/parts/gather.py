@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .closed_form import outer_sum
+from .closed_form import OuterSum
 from .concept_vectors import ConceptRows, alone, paired, rows_of_each, vectors
 from .settings import ClosedFormSettings, RidgeSettings
 from .task import EraseTask, OnStep
@@ -103,11 +103,10 @@ def gather(task: EraseTask[ClosedFormSettings], steps: Steps, cut: Cut = whole, 
     how = (settings.token_mode, settings.templates, task.placeholders)
     rows = _counted(rows_of_each(task.backbone, texts.in_order(), *how), steps)
     moved: list[tuple[Tensor, Tensor]] = []
-    preserved, kept = torch.zeros((), dtype=torch.float64), []
+    preserved, kept = OuterSum(), []
 
     def preserve(vectors_: Tensor, times: int) -> None:
-        nonlocal preserved
-        preserved = preserved + times * outer_sum(vectors_)
+        preserved.add(vectors_, times)
         if keep_rows and times:
             kept.append(vectors_.float())
 
@@ -123,7 +122,7 @@ def gather(task: EraseTask[ClosedFormSettings], steps: Steps, cut: Cut = whole, 
         preserve(vectors(task.backbone, "", "all"), 1)
     width = moved[0][0].shape[1]
     concepts_ = tuple(concept for group in texts.concepts.values() for concept in group)
-    return Gathered(concepts_, tuple(moved), preserved, torch.cat([torch.zeros(0, width), *kept]))
+    return Gathered(concepts_, tuple(moved), preserved.total(), torch.cat([torch.zeros(0, width), *kept]))
 
 
 def _counted(rows: Iterator[list[ConceptRows]], steps: Steps) -> Iterator[list[ConceptRows]]:

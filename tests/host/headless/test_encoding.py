@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import TextTooLongError
-from concept_atelier.host.headless.encoding import encode, text_widths, word_vectors
+from concept_atelier.host.headless.encoding import encode, encode_beginnings, text_widths, word_vectors
 from concept_atelier.host.shared.handles import ClipHandle, TextEncoder
 
 
@@ -147,3 +147,18 @@ def test_long_prompts_are_encoded_together_where_they_need_as_many_chunks(lab_cl
     assert torch.allclose(both.extras["pooled_output"], pooled, atol=1e-4)
     with pytest.raises(TextTooLongError, match="takes 2 passes of the text encoder and another text 1"):
         encode(lab_clip, [LONG, "a cat"], None)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 77, 80, 154])
+def test_beginnings_are_those_of_the_whole_encoding(lab_clip, length):
+    walk = "a very (long:1.3) walk <g> " * (20 if length > 77 else 1)
+    texts, learnt = [walk, f"the {walk}"], {"<g>": {"clip_l": torch.full((2, 192), 0.02)}}
+    with torch.no_grad():
+        whole = encode(lab_clip, texts, learnt).context
+        got = encode_beginnings(lab_clip, texts, length, learnt)
+    torch.testing.assert_close(got, whole[:, :length], atol=1e-5, rtol=1e-5)
+
+
+def test_beginnings_that_a_text_does_not_have_are_refused(lab_clip):
+    with pytest.raises(TextTooLongError, match="78 positions were asked for of a text that has 77"):
+        encode_beginnings(lab_clip, ["a cat"], 78, None)

@@ -65,6 +65,10 @@ class Counting:
         self.sentences += texts
         return self.backbone.encode_text(texts, placeholders)
 
+    def encode_beginnings(self, texts, length, placeholders=None):
+        self.sentences += texts
+        return self.backbone.encode_beginnings(texts, length, placeholders)
+
 
 MANY = [f"{a}{b}" for a in ("red ", "blue ", "green ") for b in ("crab", "bell", "boat", "tree", "shoe", "frog", "key")]
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from concept_atelier.core.erase.parts.closed_form import compress, outer_sum, solve
+from concept_atelier.core.erase.parts.closed_form import OuterSum, compress, outer_sum, solve
 
 
 def scales(**given):
@@ -55,6 +55,25 @@ def test_preserved_vectors_may_come_in_parts(generator):
     rows = torch.randn(50, 24, generator=generator)
     parts = sum(outer_sum(part) for part in rows.split([7, 0, 40, 3]))
     torch.testing.assert_close(parts, rows.double().T @ rows.double())
+
+
+@pytest.mark.parametrize("held", [1, 10, 1000])
+def test_vectors_that_wait_for_others_are_all_counted(generator, held):
+    rows, summed = torch.randn(50, 24, generator=generator), OuterSum(held)
+    for part, times in zip(rows.split([7, 0, 40, 3]), (1, 1, 3, 0), strict=True):
+        summed.add(part, times)
+    expected = outer_sum(rows[:7]) + 3 * outer_sum(rows[7:47])
+    torch.testing.assert_close(summed.total(), expected)
+    summed.add(rows[:1])
+    torch.testing.assert_close(summed.total(), expected + outer_sum(rows[:1]))
+
+
+def test_a_sum_of_nothing_is_zeros_of_the_vectors_width():
+    summed = OuterSum()
+    summed.add(torch.ones(3, 5), times=0)
+    assert summed.total().equal(torch.zeros(5, 5, dtype=torch.float64))
+    with pytest.raises(ValueError, match="no vectors were added"):
+        OuterSum().total()
 
 
 def test_rank_is_at_most_the_number_of_erased_vectors(problem):
