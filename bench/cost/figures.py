@@ -1,10 +1,9 @@
 """What our work costs beside the plain computation it rests on. Run under inference mode, as nodes are."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import torch
@@ -19,8 +18,9 @@ from ...core.localize.methods.conceptexpress import METHOD as localizing
 from ...core.masks import from_masks
 from ...core.types import Concepts, ConceptTokens
 from ...host.adapters import at_work, backbone_of, with_erasure
-from .ground import Ground, Shape
+from .ground import Ground, Shape, made_up_words
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
+from .text_encoding import text_encoding_cost
 
 ERASED = (1, 10, 100)
 
@@ -136,7 +136,7 @@ def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     counts = {}
     for count in ERASED:
         backbone = _Listening(backbone_of(model=ground.model, clip=ground.clip))
-        texts = list(_texts(count + asked.preserved))
+        texts = list(made_up_words(count + asked.preserved))
         spent: list[Time] = []
 
         def erase(backbone: Any = backbone, texts: list[str] = texts, count: int = count) -> None:
@@ -156,6 +156,7 @@ FIGURES = {
     "localize": localize_cost,
     "learn": learn_cost,
     "erase": erase_cost,
+    "text encoding": text_encoding_cost,
 }
 
 
@@ -207,8 +208,14 @@ class _Listening:
         return getattr(self._backbone, name)
 
     def encode_text(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(self._backbone.encode_text, *args, **kwargs)
+
+    def encode_beginnings(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(self._backbone.encode_beginnings, *args, **kwargs)
+
+    def _counted(self, encode: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         found: list[Any] = []
-        self.seconds += timed(lambda: found.append(self._backbone.encode_text(*args, **kwargs))).cpu
+        self.seconds += timed(lambda: found.append(encode(*args, **kwargs))).cpu
         return found[0]
 
 
@@ -252,14 +259,6 @@ def _masks(side: int, count: int) -> torch.Tensor:
 def _concepts(shape: Shape, downscale: int, count: int) -> Concepts:
     cells = shape.side // downscale
     return from_masks.concepts_from_masks(_masks(shape.side, count), (shape.side, shape.side), (cells, cells))
-
-
-def _texts(count: int) -> Iterator[str]:
-    """Different made-up words of two syllables, at most 3600."""
-    syllables = [a + b for a, b in product("bdfgklmnprst", "aeiou")]
-    words = (f"{one}{two}" for one, two in product(syllables, syllables))
-    for _ in range(count):
-        yield next(words)
 
 
 def _now() -> Time:

@@ -1,8 +1,9 @@
 """What the figures of cost are measured on: a model on a host, and the plain computations they are compared with."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Protocol
 
 import torch
@@ -82,3 +83,11 @@ def plain_copy(module: nn.Module) -> nn.Module:
 
 def _same_memory(tensor: Tensor) -> Tensor:
     return torch.from_numpy(tensor.detach().numpy())
+
+
+def made_up_words(count: int) -> Iterator[str]:
+    """Different made-up words of two syllables, at most 3600."""
+    syllables = [a + b for a, b in product("bdfgklmnprst", "aeiou")]
+    words = (f"{one}{two}" for one, two in product(syllables, syllables))
+    for _ in range(count):
+        yield next(words)

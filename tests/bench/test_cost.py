@@ -105,3 +105,4 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     heard = by_name["listening"]
     assert 0 < heard["in_maps_cpu_s"] < heard["cpu_s"] and 1 < heard["cpu_ratio"] < 2
     assert by_name["localize"]["ratio"] > by_name["localize"]["passes"] / 2
+    assert by_name["text encoding"]["cpu_ratio"] < 0.8 and by_name["text encoding"]["largest_difference"] < 1e-5
