@@ -1,4 +1,4 @@
-"""What localisation is measured against: clusterings that are told the true count, chance, and the grid's ceiling."""
+"""What localisation is measured against: clusterings that get the true count, chance, and the grid's ceiling."""
 
 import torch
 from torch import Tensor

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.backbone import Backbone
+from ..core.settings import OLD_SETTINGS
 from ..host.files.saving import save_json
 from ..host.shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..host.workflow.fan_out import ENGINES
@@ -53,6 +54,7 @@ def chosen_settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
     chosen, known = {}, [field.name for field in fields(preset)]
     for entry in args.set:
         name, _, value = entry.partition("=")
+        name = OLD_SETTINGS.get(name, name)
         try:
             chosen[name] = json.loads(value)
         except json.JSONDecodeError as error:

@@ -22,7 +22,7 @@ METHODS = {
     "attencraft": "",
     "far": "--classes",
 }
-"""Way of learning to what its bench is told."""
+"""Method of learning to the further arguments of its bench."""
 
 
 def queue() -> dict[str, str]:
@@ -36,9 +36,9 @@ def queue() -> dict[str, str]:
         "match_same_style.json": "match --cases 60 --same-style",
         "match_test.json": "match --split test --cases 60",
         "localize_touching.json": f"{localize} 24 --touching",
-        "localize_touching_told.json": f"{localize} 24 --touching --told",
+        "localize_touching_known_count.json": f"{localize} 24 --touching --known-count",
         "localize_alike.json": f"{localize} 24 --alike",
-        "localize_told.json": f"{localize} 32 --told",
+        "localize_known_count.json": f"{localize} 32 --known-count",
         "localize_attencraft.json": f"{localize} 32 --method attencraft",
         "localize_diffseg.json": f"{localize} 32 --method diffseg",
         "localize_paper.json": f"{localize} 32 --preset paper",
@@ -51,17 +51,17 @@ def queue() -> dict[str, str]:
         "learn/conceptexpress_controls.json": "learn --split test --cases 4 --controls 4",
     }
     ways = {"": "", "attencraft": "--method attencraft", "diffseg": "--method diffseg", "paper": "--preset paper"}
-    for way, told in ways.items():
+    for way, arguments in ways.items():
         for objects, flag in (("", ""), ("unseen", "--unseen")):
             for seed in SEEDS:
                 parts = [way, objects, seed.removeprefix("--").replace(" ", "")]
                 if objects or seed:  # what is left stands above
                     name = "_".join(part for part in parts if part)
-                    commands[f"localize/{name}.json"] = " ".join((localize, "32", told, flag, seed))
-    for method, told in METHODS.items():
+                    commands[f"localize/{name}.json"] = " ".join((localize, "32", arguments, flag, seed))
+    for method, extra in METHODS.items():
         for seed in SEEDS[:2]:
             name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
-            commands[f"learn/{name}.json"] = " ".join(("learn --split test --cases 8 --method", method, told, seed))
+            commands[f"learn/{name}.json"] = " ".join(("learn --split test --cases 8 --method", method, extra, seed))
     commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
     return {name: " ".join(command.split()) for name, command in commands.items()}
 

@@ -1,8 +1,8 @@
 """``bench localize``: how well concepts are found in scenes whose masks are known.
 
 Scores of concept localisation stand beside the ceiling of the grid, k-means over the same attention rows and over
-colours (both told the true count), and random boxes. Methods that need words are told the true names, the others
-nothing; with ``--told`` the true count.
+colours (both given the true count), and random boxes. Methods that need words get the true names. The others get
+nothing or, with ``--known-count``, the true count.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
 
 
 def case_of_options(request: Request, index: int) -> Case:
-    """The scene that a request asks for; the same objects in the same places whatever hand or caption is asked for."""
+    """The scene that a request asks for; objects and places do not depend on the hand or the caption."""
     options = request.options
     changes: dict[str, Any] = {flag: float(options.get(flag, False)) for flag in ("touching", "alike")}
     if "hand" in options:
@@ -82,13 +82,13 @@ def localizer_of(options: Mapping[str, Any]) -> Localizer:
 def settings_of(options: Mapping[str, Any], count: int) -> Any:
     """The method's settings that a request asks for, for a scene of so many objects."""
     localizer, preset = method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))
-    told = {"count": count} if options.get("told") else {}
+    known = {"count": count} if options.get("known_count") else {}
     changes = {name: tuple(v) if isinstance(v, list) else v for name, v in options.get("settings", {}).items()}
-    return replace(localizer.preset(preset), **told | changes)
+    return replace(localizer.preset(preset), **known | changes)
 
 
 def localized(backbone: Backbone, case: Case, localizer: Localizer, settings: Any) -> Concepts:
-    """The concepts that a method finds, told the objects' true names if it needs words; none where it raises."""
+    """The concepts that a method finds, given the objects' true names if it needs words; none where it raises."""
     words = case.names if "words" in localizer.needs else ()
     try:
         return localizer.localize(backbone, case.picture, settings, words=words, seed=case.seed)
@@ -152,7 +152,7 @@ def table(result: Mapping[str, Any]) -> str:
     objects += "".join(f", {flag}" for flag in ("touching", "alike") if options.get(flag))
     objects += f", drawn by {options['hand']}" if "hand" in options else ""
     changes = "".join(f", {name} {value}" for name, value in options.get("settings", {}).items())
-    method = f"{options.get('method', METHOD)}, told {_told(options)}{changes}"
+    method = f"{options.get('method', METHOD)}, given {_given(options)}{changes}"
     parts = [
         f"bench localize: {result['cases']} {result['split']} scenes of {objects}, seed {result['seed']}; {method}",
         f"mean IoU at pixel resolution, 95% intervals\n{miou_table(summary, COMPARED, 'pixel')}",
@@ -162,12 +162,12 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _told(options: Mapping[str, Any]) -> str:
+def _given(options: Mapping[str, Any]) -> str:
     if "words" in localizer_of(options).needs:
         return "the names"
-    told = ["the count"] * bool(options.get("told"))
-    told += [f"a {options['caption']} caption"] if "caption" in options else []
-    return " and ".join(told) or "nothing"
+    given = ["the count"] * bool(options.get("known_count"))
+    given += [f"a {options['caption']} caption"] if "caption" in options else []
+    return " and ".join(given) or "nothing"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,11 +180,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=METHODS,
         default=METHOD,
-        help="methods that need words are told the names (default: %(default)s)",
+        help="methods that need words get the true names (default: %(default)s)",
     )
     parser.add_argument("--hand", choices=load_atlas().hands, help="whose drawings (default: those that training saw)")
     parser.add_argument("--caption", choices=("short", "complete"), help="show the model the scene's caption as well")
-    parser.add_argument("--told", action="store_true", help="the method is told how many objects there are")
+    parser.add_argument(
+        "--known-count", "--told", action="store_true", help="give the method the true number of objects"
+    )
     parser.add_argument(
         "--preset", type=preset_name, choices=preset_names(), default=PRESET, help="default: %(default)s"
     )
@@ -194,7 +196,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
     options = {"unseen": args.unseen, "preset": args.preset}
-    options |= {flag: True for flag in ("touching", "alike", "told") if getattr(args, flag)}
+    options |= {flag: True for flag in ("touching", "alike", "known_count") if getattr(args, flag)}
     options |= {name: getattr(args, name) for name in ("hand", "caption") if getattr(args, name)}
     localizer, preset = method_and_preset(args.method, args.preset)
     settings = chosen_settings(args, localizer.preset(preset))
@@ -202,9 +204,9 @@ def main(args: argparse.Namespace) -> int:
         settings_of({"settings": settings, "method": args.method, "preset": args.preset}, 1)  # refused before it loads
         options["settings"] = settings
     if args.method != METHOD:
-        if args.caption or args.told or (args.alike and "words" in localizer.needs):
+        if args.caption or args.known_count or (args.alike and "words" in localizer.needs):
             raise ValueError(
-                f"a count or a caption is told to {METHOD} only, and words cannot name two of a kind apart"
+                f"only {METHOD} takes a count or a caption, and words cannot tell two objects of one kind apart"
             )
         options["method"] = args.method
     return run_command(BENCH, args, options, CONTROLS)
@@ -232,7 +234,7 @@ CONTROLS = (
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Means over all scenes: of the concepts, at pixel resolution where nothing is said, and of the baselines."""
+    """Means over all scenes, at pixel resolution unless the name says otherwise, and those of the baselines."""
     scores = summary["all"]["scores"]
     pixel = means(scores["concepts"]["pixel"])
     baselines = {

@@ -26,7 +26,7 @@ def encode_each(backbone: Backbone, texts: Sequence[str], placeholders: Placehol
         return backbone.encode_text(list(texts), placeholders)
     except TextTooLongError:
         rows = [backbone.encode_text([text], placeholders) for text in texts]
-    context = torch.cat(of_one_length([row.context for row in rows]))
+    context = torch.cat(of_one_length([row.context for row in rows]))  # (B, L, D)
     return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
 
 
@@ -46,7 +46,7 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
         )
 
     def joined(first: Tensor, second: Tensor) -> Tensor:
-        return torch.cat([first.expand(rows, *first.shape[1:]), second])
+        return torch.cat([first.expand(rows, *first.shape[1:]), second])  # (2B, ...)
 
     extras = {key: joined(negative.extras[key], value) for key, value in positive.extras.items()}
     return Conditioning(joined(*of_one_length([negative.context, positive.context])), extras)
@@ -92,13 +92,13 @@ def ddim(
     """
     rows, device = len(positive.context), positive.context.device
     schedule, guider = backbone.schedule, ClassifierFree(guidance)
-    latent = starting_noise((rows, channels, *latent_size), seed).to(device)
+    latent = starting_noise((rows, channels, *latent_size), seed).to(device)  # (B, C, h, w)
     timesteps = torch.linspace(schedule.steps - 1, 0, steps + 1).round().long().tolist()
     both = stack(positive, negative)
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
-        time = torch.full((2 * rows,), now, device=device)
+        time = torch.full((2 * rows,), now, device=device)  # (2B,)
         noise = guider.combine(*backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2))
-        clean = schedule.clean_from_noise(noise, latent, time[:rows])
+        clean = schedule.clean_from_noise(noise, latent, time[:rows])  # (B, C, h, w)
         latent = schedule.add_noise(clean, noise, torch.full((rows,), after, device=device))
         if on_step is not None:
             on_step(step, steps)

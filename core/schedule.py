@@ -141,13 +141,13 @@ def timestep_of_sigma(sigma: Tensor, sigmas: Tensor) -> Tensor:
 
     In float32, so that a level half-way between two timesteps goes the same way as in ComfyUI.
     """
-    distance = (sigma.float()[..., None].log() - sigmas.log().float()).abs()
+    distance = (sigma.float()[..., None].log() - sigmas.log().float()).abs()  # (..., T)
     return distance.argmin(dim=-1)
 
 
 def _shares(timestep: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """``sqrt(a)`` and ``sqrt(1 - a)`` per row, shaped to multiply ``like`` and in its dtype."""
-    alphas = _rows_of(alphas_cumprod, timestep, like)
+    alphas = _rows_of(alphas_cumprod, timestep, like)  # (B, 1, ...)
     return alphas.sqrt().to(like.dtype), (1 - alphas).sqrt().to(like.dtype)
 
 
@@ -155,4 +155,4 @@ def _rows_of(table: Tensor, timestep: Tensor, like: Tensor) -> Tensor:
     """The entries of a table (T,) at timesteps (B,), shaped (B, 1, ...) to multiply ``like`` (B, ...)."""
     if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
         raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
-    return table.to(like.device)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))
+    return table.to(like.device)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))  # (B,) to (B, 1, ...)

@@ -16,6 +16,9 @@ OLD_PRESETS: Mapping[str, str] = {
 }
 """Names of presets that workflows have saved, and what they are called now."""
 
+OLD_SETTINGS: Mapping[str, str] = {"most_cells": "max_cells"}
+"""Names of settings that people have typed, and what they are called now."""
+
 
 def setting(default: T, text: str) -> T:
     """A dataclass field with a help text for people in its metadata."""

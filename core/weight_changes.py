@@ -106,11 +106,11 @@ def decomposed(weight: Tensor, change: Tensor, magnitude: Tensor) -> Tensor:
         magnitude: (d_out, 1, ...), a length for each output, measured on ``weight`` as ComfyUI does; or (1, d_in, ...),
             one for each input, measured on the changed weight.
     """
-    changed = weight + change
+    changed = weight + change  # (d_out, d_in, ...)
     if magnitude.shape[0] == weight.shape[0]:
         length = weight.flatten(1).norm(dim=1)  # (d_out,)
-        length = length.reshape(-1, *[1] * (weight.ndim - 1))
+        length = length.reshape(-1, *[1] * (weight.ndim - 1))  # (d_out, 1, ...)
     else:
         length = changed.transpose(0, 1).flatten(1).norm(dim=1)  # (d_in,)
-        length = length.reshape(1, -1, *[1] * (weight.ndim - 2))
+        length = length.reshape(1, -1, *[1] * (weight.ndim - 2))  # (1, d_in, 1, ...)
     return changed * (magnitude / (length + torch.finfo(weight.dtype).eps))

@@ -47,9 +47,9 @@ def word_heatmaps(
     """
     if not words:
         raise ValueError("give at least one word")
-    attention = maps.combined_cross(size, weights, mode)
+    attention = maps.combined_cross(size, weights, mode)  # (B, L, h, w)
     places = [list(dict.fromkeys(at for run in find_word(text, word) for at in run)) for word in words]
-    heat = torch.stack([attention[:, maps.columns(place)].mean(1) for place in places])
+    heat = torch.stack([attention[:, maps.columns(place)].mean(1) for place in places])  # (N, B, h, w)
     if not per_cell:
         return heat
     own = attention[:, maps.columns(list(dict.fromkeys(token.position for token in text.tokens)))].sum(1)

@@ -70,7 +70,7 @@ def unmix(context: Tensor, prompts: Sequence[Prompt], empty: Tensor, widths: Seq
     """
     length = len(empty)
     sheets = [(prompt, start) for prompt in prompts for start in range(0, len(prompt.rows), length)]
-    rows = torch.stack([*(prompt.rows[start : start + length] for prompt, start in sheets), empty])
+    rows = torch.stack([*(prompt.rows[start : start + length] for prompt, start in sheets), empty])  # (K + 1, N, D)
     numbers, found = itertools.count(), list[tuple[Token, float]]()
     for column in range(0, len(context), length):
         weights = _weights(context[column : column + length], rows, tuple(widths) or (context.shape[1],))
@@ -92,7 +92,7 @@ def _weights(block: Tensor, rows: Tensor, widths: tuple[int, ...]) -> Tensor:
         _solved(part, known)
         for part, known in zip(block.split(widths, 1), rows[:, : len(block)].split(widths, 2), strict=True)
     ]
-    known = torch.stack([answer for _, answer in solved]).all(0)
+    known = torch.stack([answer for _, answer in solved]).all(0)  # (n,)
     return torch.where(known, torch.stack([weights for weights, _ in solved]).mean(0), 0.0)
 
 
@@ -101,7 +101,7 @@ def _solved(block: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     target, basis = block.double()[..., None], rows.double().permute(1, 2, 0)  # (n, d, 1), (n, d, K + 1)
     weights = torch.linalg.pinv(basis, rtol=_RANK) @ target  # (n, K + 1, 1)
     left = (target - basis @ weights).norm(dim=(1, 2))  # (n,)
-    own = (target - _along(target, basis[..., -1:])).norm(dim=(1, 2))
+    own = (target - _along(target, basis[..., -1:])).norm(dim=(1, 2))  # (n,)
     return weights[:, :-1, 0].T, left <= TOLERANCE * own.clamp_min(1e-3 * target.norm(dim=(1, 2)))
 
 

@@ -84,7 +84,7 @@ def word_heatmaps_of_pieces(
     for index in sorted(set(range(len(words))).difference(*having)):
         find_word(_all_words(pieces), words[index])  # raises, and says which words there are
     total: Tensor | None = None
-    count = torch.zeros(len(words), 1, *size)
+    count = torch.zeros(len(words), 1, *size)  # (N, 1, H, W)
     for piece, indices in zip(pieces, having, strict=True):
         if not indices:
             continue

@@ -62,7 +62,7 @@ def prototype_of(features: Tensor) -> Tensor:
     """
     if features.ndim != 2 or len(features) == 0:
         raise ValueError(f"a prototype needs features (P, D) of at least one picture, got {tuple(features.shape)}")
-    return unit(unit(features).mean(0))
+    return unit(unit(features).mean(0))  # (P, D) to (D,)
 
 
 def merge(names: Sequence[str], features: Tensor) -> Prototypes:

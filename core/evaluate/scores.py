@@ -71,7 +71,7 @@ class ConceptScores:
     def mean_ranks(self) -> Tensor:
         """(N,) long: the same for the mean of a concept's unit features, whose cosine with any candidate is the mean
         of the cosines times the same number."""
-        return (self._others().mean(1) >= self.sim_i[:, None]).sum(1)
+        return (self._others().mean(1) >= self.sim_i[:, None]).sum(1)  # (N, M) with (N, 1)
 
     def accuracy(self, k: int) -> Tensor:
         """(N,) ACC^k: the share of a concept's pictures (0 or 1 for their mean) with it among the ``k`` most similar.
@@ -141,5 +141,5 @@ def score_concepts(
         raise ValueError(f"{len(names)} concepts need features ({len(names)}, K, D), got {tuple(drawn.shape)}")
     for name in names:
         prototypes.index(name)
-    cosines = similarity(drawn, prototypes.features)
+    cosines = similarity(drawn, prototypes.features)  # (N, K, M)
     return ConceptScores(tuple(names), prototypes.names, cosines, compositional_similarity(joint, picture), average)

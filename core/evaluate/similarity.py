@@ -38,7 +38,7 @@ def similarity(drawn: Tensor, candidates: Tensor) -> Tensor:
         ValueError: for features of other shapes or of different encoders (D).
     """
     _check(drawn, candidates, 3)
-    return unit(drawn) @ unit(candidates).T
+    return unit(drawn) @ unit(candidates).T  # (N, K, D) @ (D, M) to (N, K, M)
 
 
 def compositional_similarity(joint: Tensor, picture: Tensor) -> Tensor:

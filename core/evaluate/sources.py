@@ -37,7 +37,7 @@ def masked_source(picture: Tensor, mask: Tensor, ground: str = "grey", crop: boo
     if not bool((mask > 0.5).any()):
         raise ValueError("the mask is empty, so there is no concept in it")
     share, plain = mask.to(picture), GROUNDS[ground]
-    alone = picture * share + plain * (1 - share)
+    alone = picture * share + plain * (1 - share)  # (1, 3, H, W) with (H, W)
     return _cut_out(alone, mask > 0.5, plain) if crop else alone
 
 
@@ -47,7 +47,7 @@ def _cut_out(alone: Tensor, inside: Tensor, plain: float) -> Tensor:
     left, right = _extent(inside.any(0))
     side = round(max(bottom - top, right - left) * (1 + 2 * MARGIN))
     up, over = (top + bottom - side) // 2, (left + right - side) // 2
-    filled = pad(alone, (side, side, side, side), value=plain)
+    filled = pad(alone, (side, side, side, side), value=plain)  # (1, 3, H + 2 side, W + 2 side)
     return filled[..., up + side : up + 2 * side, over + side : over + 2 * side]
 
 

@@ -121,7 +121,7 @@ def add_background(concepts: Concepts, name: str = "background", attention: Tens
     Raises:
         ValueError: when nothing is left over, or the name is taken.
     """
-    mask = ~concepts.masks.any(0, keepdim=True)
+    mask = ~concepts.masks.any(0, keepdim=True)  # (1, h, w)
     if not mask.any():
         raise ValueError("the concepts cover the whole picture; there is no background to add")
     target = mask_targets(mask) if attention is None else attention_targets(mask, attention)
@@ -138,17 +138,17 @@ def _with_union(concepts: Concepts, group: Sequence[int]) -> Concepts:
     """The concepts with the union of a group standing at its first member."""
     index, area = list(group), concepts.masks[list(group)].sum((1, 2)).float()
     masks, targets, scores = concepts.masks.clone(), concepts.targets.clone(), concepts.scores.clone()
-    masks[index[0]] = concepts.masks[index].any(0)
+    masks[index[0]] = concepts.masks[index].any(0)  # (members, h, w) to (h, w)
     targets[index[0]] = concepts.targets[index].mean(0)
-    scores[index[0]] = (concepts.scores[index] * area).sum() / area.sum().clamp_min(1)
+    scores[index[0]] = (concepts.scores[index] * area).sum() / area.sum().clamp_min(1)  # (members,) with (members,)
     return replace(concepts, masks=masks, targets=targets, scores=scores)
 
 
 def _grown(masks: Tensor, targets: Tensor, chosen: Sequence[int]) -> Tensor:
     index = torch.tensor(chosen)
-    wishes = add_neighbours(masks[index]) & ~masks.any(0)
-    winner = targets[index].masked_fill(~wishes, -1).argmax(0)
-    taken = wishes & (winner[None] == torch.arange(len(index), device=masks.device)[:, None, None])
+    wishes = add_neighbours(masks[index]) & ~masks.any(0)  # (chosen, h, w)
+    winner = targets[index].masked_fill(~wishes, -1).argmax(0)  # (h, w)
+    taken = wishes & (winner[None] == torch.arange(len(index), device=masks.device)[:, None, None])  # (chosen, h, w)
     grown = masks.clone()
     grown[index] |= taken
     return grown

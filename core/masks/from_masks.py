@@ -67,9 +67,9 @@ def as_masks(masks: Tensor) -> Tensor:
     if masks.ndim != 3 or masks.numel() == 0:
         raise ValueError(f"masks must be (N, H, W) with at least one pixel, got {tuple(masks.shape)}")
     if masks.is_floating_point() and not torch.isfinite(masks).all():
-        broken = (~torch.isfinite(masks)).flatten(1).any(1)
+        broken = (~torch.isfinite(masks)).flatten(1).any(1)  # (N,)
         raise ValueError(f"mask {_numbers(broken)} holds NaN or infinite values")
-    inside = masks >= 0.5 if masks.is_floating_point() else masks.bool()
+    inside = masks >= 0.5 if masks.is_floating_point() else masks.bool()  # (N, H, W)
     _refuse(~inside.flatten(1).any(1), "is empty (no value of 0.5 or more); leave it out or draw it")
     return inside
 
@@ -78,7 +78,7 @@ def stretch(masks: Tensor, size: Size) -> Tensor:
     """Masks (N, h, w) bool stretched to a size, nearest pixel. Raises ``ValueError`` for masks that vanish."""
     if masks.shape[1:] == size:
         return masks
-    resized = interpolate(masks.float()[:, None], size=size, mode="nearest-exact").squeeze(1) > 0.5
+    resized = interpolate(masks.float()[:, None], size=size, mode="nearest-exact").squeeze(1) > 0.5  # (N, H, W)
     _refuse(~resized.flatten(1).any(1), f"vanishes when it is stretched to the picture's {size[0]}x{size[1]} pixels")
     return resized
 
@@ -123,7 +123,7 @@ def masks_to_grid(masks: Tensor, grid: Grid) -> Tensor:
 
 def mask_targets(masks: Tensor) -> Tensor:
     """Uniform distributions (N, h, w) over masks that are not empty."""
-    return masks / masks.sum((1, 2), keepdim=True)
+    return masks / masks.sum((1, 2), keepdim=True)  # (N, h, w) with (N, 1, 1)
 
 
 def attention_targets(masks: Tensor, attention: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def attention_targets(masks: Tensor, attention: Tensor) -> Tensor:
     if attention.shape != (cells, cells):
         raise ValueError(f"attention {tuple(attention.shape)} does not fit masks of {cells} cells")
     rows = mask_targets(masks).flatten(1) @ attention.float()  # (N, h*w) @ (h*w, h*w)
-    return (rows / rows.sum(1, keepdim=True)).view(masks.shape)
+    return (rows / rows.sum(1, keepdim=True)).view(masks.shape)  # (N, h*w) to (N, h, w)
 
 
 def _give_best_cell(owner: Tensor, share: Tensor, index: int, background: int) -> Tensor:

@@ -61,10 +61,10 @@ def guided_masks(
         raise ValueError(f"reach and eps must be above 0, got {reach:g} and {eps:g}")
     size = (picture.shape[-2], picture.shape[-1])
     cell = max(side / cells for side, cells in zip(covered or size, masks.shape[1:], strict=True))
-    shares = mask_shares(masks, size, covered)
+    shares = mask_shares(masks, size, covered)  # (N + 1, H, W)
     found = winners(guided_filter(picture[0].to(shares), shares, max(1, round(reach * cell)), eps, each))
-    vanished = winners(shares) & ~found.any(2, keepdim=True).any(1, keepdim=True)
-    return torch.where(vanished.any(0), vanished, found)
+    vanished = winners(shares) & ~found.any(2, keepdim=True).any(1, keepdim=True)  # (N, H, W)
+    return torch.where(vanished.any(0), vanished, found)  # (H, W) chooses between (N, H, W)
 
 
 def guided_filter(
@@ -89,7 +89,7 @@ def guided_filter(
     mean = box_mean(colours, radius)  # (3, H, W)
     squares = box_mean((colours[:, None] * colours[None]).flatten(0, 1), radius).unflatten(0, (3, 3))  # (3, 3, H, W)
     spread = (squares - mean[:, None] * mean[None]).permute(2, 3, 0, 1)  # (H, W, 3, 3)
-    inverse = torch.linalg.inv(spread + eps * torch.eye(3, dtype=spread.dtype, device=spread.device))
+    inverse = torch.linalg.inv(spread + eps * torch.eye(3, dtype=spread.dtype, device=spread.device))  # (H, W, 3, 3)
 
     def filtered(one: Tensor) -> Tensor:
         each()
@@ -116,4 +116,4 @@ def _filtered(colours: Tensor, mean: Tensor, inverse: Tensor, one: Tensor, radiu
     together = box_mean(colours * one, radius) - mean * level  # (3, H, W)
     slope = torch.einsum("yxij,jyx->iyx", inverse, together)  # (H, W, 3, 3) with (3, H, W) to (3, H, W)
     offset = level - (slope * mean).sum(0, keepdim=True)  # (1, H, W)
-    return (box_mean(slope, radius) * colours).sum(0) + box_mean(offset, radius)[0]
+    return (box_mean(slope, radius) * colours).sum(0) + box_mean(offset, radius)[0]  # (3, H, W) to (H, W)

@@ -69,7 +69,7 @@ def smooth_masks(masks: Tensor, size: Size, covered: Size | None = None) -> Tens
 
 def mask_shares(masks: Tensor, size: Size, covered: Size | None = None) -> Tensor:
     """(N + 1, H, W) float32, how much of each pixel belongs to each of (N, h, w) masks and, last, to the background."""
-    background = ~masks.any(0, keepdim=True)
+    background = ~masks.any(0, keepdim=True)  # (1, h, w)
     return to_pixels(torch.cat([masks, background]), size, "bilinear", covered)
 
 

@@ -34,8 +34,8 @@ class WordSettings:
             least ``cross_least_side`` cells along the shorter side.
         cross_least_side: see ``cross_downscale``.
         self_downscale: latent cells per cell of the self-attention grid, on which the masks lie; None takes the finest
-            grid of at most ``most_cells`` cells.
-        most_cells: see ``self_downscale``; n cells need n x n numbers.
+            grid of at most ``max_cells`` cells.
+        max_cells: see ``self_downscale``; n cells need n x n numbers.
         cross_power: cross-attention is raised to this power before it is spread.
         affinity_power: how often self-attention is followed (matrix power).
         margin: by how much a word must lead in a cell, of 1.
@@ -50,7 +50,7 @@ class WordSettings:
     cross_downscale: int | None = 4
     cross_least_side: int = 8
     self_downscale: int | None = 2
-    most_cells: int = 32 * 48
+    max_cells: int = 32 * 48
     cross_power: float = 2.0
     affinity_power: int = 4
     margin: float = 0.1
@@ -62,8 +62,8 @@ class WordSettings:
         low, high = self.timesteps
         if not 0 <= low < high <= 1:
             raise ValueError(f"timesteps must be a span within 0..1, got {self.timesteps}")
-        if min(self.draws, self.tries, self.cross_least_side, self.most_cells) < 1:
-            raise ValueError("draws, tries, cross_least_side and most_cells must be at least 1")
+        if min(self.draws, self.tries, self.cross_least_side, self.max_cells) < 1:
+            raise ValueError("draws, tries, cross_least_side and max_cells must be at least 1")
         if self.affinity_power < 0 or not self.cross_power > 0 or not 0 <= self.margin < 1:
             raise ValueError("affinity_power must be 0 or more, cross_power above 0, margin from 0 to below 1")
         if self.template.count("{}") != 1:
@@ -146,10 +146,10 @@ def read_word_attention(
         for _ in range(settings.draws):
             _denoise(backbone, latent, conditioning, settings, generator)
     cross = cross_recorder.maps()
-    maps = torch.stack([resize_maps(found, grid, "bicubic")[0] for found in cross.cross.values()])
+    maps = torch.stack([resize_maps(found, grid, "bicubic")[0] for found in cross.cross.values()])  # (grids, L, h, w)
     weights = torch.tensor(list(cross.cross_counts.values()), device=maps.device, dtype=maps.dtype)
-    mean = (maps * weights.view(-1, 1, 1, 1)).sum(0) / weights.sum()
-    affinity = self_recorder.maps().self_attention[grid][0]
+    mean = (maps * weights.view(-1, 1, 1, 1)).sum(0) / weights.sum()  # (L, h, w)
+    affinity = self_recorder.maps().self_attention[grid][0]  # (h*w, h*w)
     return WordAttention(torch.stack([mean[list(group)].amax(0) for group in groups]), affinity)
 
 
@@ -171,9 +171,9 @@ def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_p
 
 def leading(relevance: Tensor, margin: float, fill: bool = False) -> Tensor:
     """(K, h, w) bool: the cells in which each of K leads all others by more than the margin; ``fill``: by any lead."""
-    best, second = relevance.topk(2, dim=0).values
+    best, second = relevance.topk(2, dim=0).values  # (h, w) each
     first = relevance.argmax(0)  # (h, w), the number of the leading group
-    ahead = torch.ones_like(best, dtype=torch.bool) if fill else best - second > margin
+    ahead = torch.ones_like(best, dtype=torch.bool) if fill else best - second > margin  # (h, w)
     return (first[None] == torch.arange(len(relevance), device=first.device)[:, None, None]) & ahead
 
 
@@ -190,7 +190,7 @@ def self_grid(sites: Sequence[AttentionSite], size: Grid, settings: WordSettings
     if wanted is not None:
         own = [site for site in own if site.downscale == wanted]
     grids = {site.grid(size) for site in own}
-    fitting = [grid for grid in grids if grid[0] * grid[1] <= settings.most_cells] if wanted is None else list(grids)
+    fitting = [grid for grid in grids if grid[0] * grid[1] <= settings.max_cells] if wanted is None else list(grids)
     if not fitting:
         raise ValueError(f"the model has no self-attention at 1/{wanted or 'n'} of a latent of {size} that fits")
     return max(fitting, key=lambda grid: grid[0] * grid[1])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.cases import make_case
+from concept_atelier.bench.command import chosen_settings
 from concept_atelier.bench.harness import Request, run
 from concept_atelier.bench.localize import (
     BENCH,
@@ -184,7 +185,7 @@ def test_settings_can_be_changed_and_are_named(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     assert main(parser.parse_args(words)) == 0
-    assert "told nothing, noise_draws 1, count 2" in capsys.readouterr().out
+    assert "given nothing, noise_draws 1, count 2" in capsys.readouterr().out
     changed = settings_of({"settings": {"grid_weights": [1, 0], "outline": "smooth"}, "preset": "paper"}, 3)
     assert changed == replace(PAPER, grid_weights=(1, 0), outline="smooth")
 
@@ -204,15 +205,22 @@ def test_settings_that_do_not_exist_are_refused_before_anything_is_loaded(given,
         main(parser.parse_args(["--set", given]))
 
 
+def test_old_names_of_an_option_and_of_a_setting_are_still_read():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(["--told", "--set", "most_cells=100"])
+    assert args.known_count and chosen_settings(args, PAPER) == {"max_cells": 100}
+
+
 def test_every_method_is_measured_by_the_same_rows(untrained):
-    """Told the names or the count, or cut by DiffSeg: the baselines stay, the concepts do not."""
+    """With the names, with the count, and by DiffSeg: the baselines stay the same, the concepts do not."""
     plain = BENCH.measure(untrained, UNTRAINED, 2)
-    for options in ({"method": "attencraft"}, {"method": "diffseg"}, {"told": True}):
+    for options in ({"method": "attencraft"}, {"method": "diffseg"}, {"known_count": True}):
         row = BENCH.measure(untrained, replace(UNTRAINED, options=options), 2)
         assert row["scores"]["ceiling_edges"] == plain["scores"]["ceiling_edges"]
         assert row["scores"]["kmeans_colours"] == plain["scores"]["kmeans_colours"]
         assert set(row["scores"]["concepts"]) == {"grid", "pixel"}
-        assert row["scores"]["concepts"]["grid"]["count_error"] <= 0 or "told" not in options
+        assert row["scores"]["concepts"]["grid"]["count_error"] <= 0 or "known_count" not in options
 
 
 def test_another_hand_draws_the_same_scene_and_captions_are_as_asked():
@@ -256,14 +264,14 @@ def test_edges_raise_the_ceiling(result):
     "words",
     [
         ["--method", "attencraft", "--alike"],
-        ["--method", "diffseg", "--told"],
+        ["--method", "diffseg", "--known-count"],
         ["--method", "diffseg", "--caption", "short"],
     ],
 )
-def test_what_a_method_cannot_be_told_is_refused(words):
+def test_what_a_method_cannot_take_is_refused(words):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    with pytest.raises(ValueError, match="a count or a caption is told to conceptexpress only"):
+    with pytest.raises(ValueError, match="only conceptexpress takes a count or a caption"):
         main(parser.parse_args([*words, "--cases", "1"]))
 
 

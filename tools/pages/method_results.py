@@ -30,9 +30,9 @@ OUTLINES = {
 }
 WAYS = {
     "localize.json": ("`small`", "nothing"),
-    "localize_told.json": ("`small` (`--told`)", "the count"),
+    "localize_known_count.json": ("`small` (`--known-count`)", "the count"),
     "localize_touching.json": ("`small`, touching objects", "nothing"),
-    "localize_touching_told.json": ("the same (`--told`)", "the count"),
+    "localize_touching_known_count.json": ("the same (`--known-count`)", "the count"),
     "localize_alike.json": ("`small`, two objects of a kind", "nothing"),
     "localize_diffseg.json": ("`--method diffseg`", "nothing"),
     "localize_attencraft.json": ("`--method attencraft`", "the names"),

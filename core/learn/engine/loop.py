@@ -174,7 +174,7 @@ def draw_timesteps(
     high = min(max(int(span[1] * total), low + 1), total)
     if not even:
         return torch.randint(low, high, (count,), generator=generator)
-    places = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
+    places = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)  # (count,)
     return low + (places / count * (high - low)).long().clamp_max(high - low - 1)
 
 

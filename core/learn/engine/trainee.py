@@ -100,15 +100,15 @@ class Trainee:
             conditioning: what the model reads in place of the texts, B rows.
         """
         schedule = self.backbone.schedule
-        timesteps = draw_timesteps(schedule.steps, self.span, len(latents), self.generator, even)
+        timesteps = draw_timesteps(schedule.steps, self.span, len(latents), self.generator, even)  # (B,)
         noise = torch.randn(latents.shape, generator=self.generator).to(latents.device)
         timesteps = timesteps.to(latents.device)
-        noisy = schedule.add_noise(latents, noise, timesteps)
+        noisy = schedule.add_noise(latents, noise, timesteps)  # (B, C, h, w)
         if conditioning is None:
             conditioning = encode_together(self.backbone, texts, self.bank.placeholders())
         recorded = recorded_tokens(self.backbone, self.sites, spots, self.grid) if spots else nullcontext(None)
         with recorded as maps, self.adapter.in_force(self.backbone):
-            predicted = self.backbone.predict_noise(noisy, timesteps, conditioning)
+            predicted = self.backbone.predict_noise(noisy, timesteps, conditioning)  # (B, C, h, w)
         return Denoised(noise, predicted.float(), noise.new_zeros(0, *self.grid) if maps is None else maps.mean())
 
     def spots(self, prompts: Sequence[Prompt]) -> list[Spot]:

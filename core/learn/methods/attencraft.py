@@ -95,7 +95,7 @@ class Masks:
 
     def refresh(self, found: WordMasks, min_ssim: float) -> None:
         """Take new masks if every token has one and each concept's has at least this SSIM to its old one."""
-        fresh = fit(found.masks.float(), (self.current.shape[1], self.current.shape[2]))
+        fresh = fit(found.masks.float(), (self.current.shape[1], self.current.shape[2]))  # (N + 1, h, w)
         if not found.distinct or structural_similarity(fresh[:-1], self.current[:-1].cpu()).min() < min_ssim:
             self.kept += 1
             return
@@ -125,13 +125,13 @@ def instance_loss(
     tokens = [(0, trainee.token(text, names[index])) for index in members]
     spots = [*tokens, (0, (0 if start is None else start,))] if settings.attention_weight else []
     denoised = trainee.denoise(latent, [text], spots)
-    inside = masks[list(members)].amax(0)
-    weights = (1 - settings.context) * inside.square() + settings.context
-    loss = (denoised.error().sum(1) * weights).mean()
+    inside = masks[list(members)].amax(0)  # (h, w)
+    weights = (1 - settings.context) * inside.square() + settings.context  # (h, w)
+    loss = (denoised.error().sum(1) * weights).mean()  # (1, C, h, w) to (1, h, w)
     if not spots:
         return loss
-    wanted = fit(masks[[*members, len(masks) - 1]], trainee.grid)
-    divergence = attention_divergence(denoised.maps, wanted, settings.temperature)
+    wanted = fit(masks[[*members, len(masks) - 1]], trainee.grid)  # (K, gh, gw)
+    divergence = attention_divergence(denoised.maps, wanted, settings.temperature)  # (K,)
     return loss + settings.attention_weight * divergence.mean()
 
 
@@ -176,7 +176,7 @@ def _restore(pictures: Sequence[TrainingPicture], hidden: Mapping[str, Tensor]) 
 def _start_picture(backbone: Backbone, source: Source) -> TrainingPicture:
     latent = backbone.encode_image(source.picture.clone()).float().clone()
     given = source.concepts.masks
-    whole = torch.cat([given, ~given.any(0, keepdim=True)]).float()
+    whole = torch.cat([given, ~given.any(0, keepdim=True)]).float()  # (N + 1, h, w)
     return TrainingPicture(latent, Masks(fit(whole, (latent.shape[-2], latent.shape[-1])).to(latent.device)))
 
 

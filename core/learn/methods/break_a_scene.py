@@ -64,7 +64,7 @@ def instance_loss(
     loss = masked_denoising(denoised.noise, denoised.predicted, example.union(members)[None]).mean()
     if not reads:
         return loss
-    masks = fit(example.masks[list(members)], trainee.grid)
+    masks = fit(example.masks[list(members)], trainee.grid)  # (K, gh, gw)
     return loss + settings.attention_weight * attention_alignment(denoised.maps, masks, "mse").sum()
 
 

@@ -112,12 +112,12 @@ class Search:
         with torch.no_grad():
             self.start = self._encode()
         self.free = self._free_rows()
-        self.longest = self.start.context.norm(dim=-1).max()
+        self.longest = self.start.context.norm(dim=-1).max()  # a scalar
         self.rows = self.start.context.clone().requires_grad_()
 
     def conditioning(self) -> Conditioning:
         """The sentences as searched so far; no row is longer than the longest that the search started with."""
-        shorten = (self.longest / self.rows.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+        shorten = (self.longest / self.rows.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)  # (N, L, 1)
         return replace(self.start, context=torch.where(self.free, self.rows * shorten, self.start.context))
 
     def restart(self) -> None:
@@ -158,14 +158,14 @@ class Search:
         """Between the rows of the token as it is now and those searched."""
         with torch.no_grad():
             ours, theirs = self._encode().context, self.conditioning().context
-        return float(F.cosine_similarity(ours, theirs, dim=-1)[self.free[..., 0]].mean())
+        return float(F.cosine_similarity(ours, theirs, dim=-1)[self.free[..., 0]].mean())  # (N, L) to (free rows,)
 
     def _encode(self) -> Conditioning:
         placeholders = self.trainee.bank.placeholders()
         return encode_together(self.trainee.backbone, [prompt.text for prompt in self.prompts], placeholders)
 
     def _distance(self, one: Tensor, other: Tensor) -> Tensor:
-        return (one - other).square().mean(-1)[self.free[..., 0]].mean()
+        return (one - other).square().mean(-1)[self.free[..., 0]].mean()  # (N, L, D) to (free rows,)
 
     def _free_rows(self) -> Tensor:
         """(N, L, 1) bool."""
@@ -212,4 +212,4 @@ METHOD = Method(
     "metadata's fit_cosine is the mean cosine between the encoding of the token and the searched one; 1 is exact. "
     "class_weight concerns the fit.",
 )
-"""Presets: ``paper`` for latents of 64x64, untested; ``lab`` for the lab model."""
+"""Presets: ``paper`` for latents of 64x64, untested; ``small`` for the lab model."""

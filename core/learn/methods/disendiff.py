@@ -55,12 +55,12 @@ def instance_loss(
     """The squared error of one view of the picture inside what it fills, and ``bind + separate`` of its attention."""
     view = random_view(picture, settings.flip, trainee.generator, settings.augment)
     with torch.no_grad():
-        latent = trainee.backbone.encode_image(view.picture).float().clone()
+        latent = trainee.backbone.encode_image(view.picture).float().clone()  # (1, C, h, w)
     text = sentence([phrase(name, classes) for name in classes], settings.template)
     text = view.prefix + text.removeprefix("a ") if view.prefix else text
     denoised = trainee.denoise(latent, [text], _spots(trainee, text, classes, settings))
-    valid = view.valid((latent.shape[-2], latent.shape[-1])).to(latent.device)
-    base = (denoised.error() * valid).sum() / (valid.sum() * latent.shape[1])
+    valid = view.valid((latent.shape[-2], latent.shape[-1])).to(latent.device)  # (h, w)
+    base = (denoised.error() * valid).sum() / (valid.sum() * latent.shape[1])  # (1, C, h, w) with (h, w)
     return base, attention_loss(denoised.maps, settings) if len(denoised.maps) else base.new_zeros(())
 
 
@@ -74,9 +74,9 @@ def attention_loss(maps: Tensor, settings: DisenDiffSettings) -> Tensor:
     """
     smooth = stretched(maps)
     smooth = blurred(smooth) if settings.blur else smooth
-    tokens, kinds = smooth.chunk(2)
+    tokens, kinds = smooth.chunk(2)  # (N, h, w) each
     kinds = kinds ** (2**settings.suppression)
-    bind = (1 - soft_iou(kinds.detach(), tokens)).sum()
+    bind = (1 - soft_iou(kinds.detach(), tokens)).sum()  # (N,) to a scalar
     pairs = list(combinations(range(len(kinds)), 2))
     apart = torch.stack([soft_iou(kinds[i], kinds[j]) for i, j in pairs]).mean() if pairs else bind.new_zeros(())
     return settings.bind_weight * bind + settings.apart_weight * apart

@@ -64,7 +64,7 @@ class FarSettings(TuningSettings):
     @property
     def fusion(self) -> FusionSettings:
         """How pictures are composed."""
-        return FusionSettings(most=self.subjects, turn=self.turn, flip=self.flip)
+        return FusionSettings(max_subjects=self.subjects, turn=self.turn, flip=self.flip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,12 @@ def instance_loss(trainee: Trainee, scene: Scene, classes: Mapping[str, str], se
         [(0, _positions(trainee, scene.text, name, classes)) for _, name in known] if settings.attention_weight else []
     )
     denoised = trainee.denoise(scene.latent, [scene.text], spots)
-    weights = scene.judged[None, None].expand_as(denoised.noise)
+    weights = scene.judged[None, None].expand_as(denoised.noise)  # (1, C, h, w)
     loss = (denoised.error() * weights).sum() / weights.sum().clamp_min(1e-6)
     if not spots:
         return loss
-    masks = fit(scene.masks.float(), trainee.grid).to(denoised.maps.device)
-    own = torch.tensor([place for place, _ in known], device=masks.device)
+    masks = fit(scene.masks.float(), trainee.grid).to(denoised.maps.device)  # (J, gh, gw)
+    own = torch.tensor([place for place, _ in known], device=masks.device)  # (K,)
     return loss + settings.attention_weight * localized(denoised.maps, masks, own, settings.form).sum()
 
 
@@ -118,7 +118,7 @@ def localized(maps: Tensor, masks: Tensor, own: Tensor, form: Form = "mse") -> T
     if form == "mse":
         return attention_alignment(maps, masks[own], "mse")
     shares = torch.stack([inside_share(maps, mask) for mask in masks], 1)  # (K, J)
-    mine = shares.gather(1, own[:, None])[:, 0]
+    mine = shares.gather(1, own[:, None])[:, 0]  # (K,)
     return 1 - mine + shares.sum(1) - mine
 
 
@@ -152,7 +152,7 @@ def prior_cutouts(backbone: Backbone, prior: Prior | None, words: Sequence[str],
         found = by_words.masks_from_attention(attention, settings)
         if found.distinct:
             picture = backbone.decode_latent(latent[None]).cpu()
-            mask = smooth_masks(found.masks[:1], (picture.shape[-2], picture.shape[-1]))[0]
+            mask = smooth_masks(found.masks[:1], (picture.shape[-2], picture.shape[-1]))[0]  # (H, W)
             cutouts.append(cut_out(picture, mask, None, word, feather))
     return cutouts
 
@@ -219,8 +219,8 @@ def _scene(
     classes: Mapping[str, str],
     settings: FarSettings,
 ) -> Scene:
-    latent = backbone.encode_image(composite.picture).float().clone()
-    inside = eroded(composite.masks, settings.erosion)
+    latent = backbone.encode_image(composite.picture).float().clone()  # (1, C, h, w)
+    inside = eroded(composite.masks, settings.erosion)  # (K, H, W)
     inside = torch.where(inside.any(2).any(1)[:, None, None], inside, composite.masks)  # thin ones are not lost
     judged = fit(inside.any(0, keepdim=True).float(), (latent.shape[-2], latent.shape[-1]))[0].to(latent.device)
     parts = [

@@ -60,7 +60,7 @@ class AdapterBank:
 
     def _free(self, name: str, down: Tensor) -> Tensor:
         fixed = self.untouched.get(name)
-        return down if fixed is None else down - torch.outer(down @ fixed, fixed)
+        return down if fixed is None else down - torch.outer(down @ fixed, fixed)  # (r, d_in), (r,) outer (d_in,)
 
 
 def start_adapter(
@@ -116,12 +116,12 @@ def start_direction(backbone: Backbone) -> Tensor | None:
     start = backbone.tokenize("").start
     if start is None:
         return None
-    encoded = backbone.encode_text([""]).context[0, start].float()
+    encoded = backbone.encode_text([""]).context[0, start].float()  # (D,)
     return (encoded / encoded.norm()).clone()
 
 
 def _zero(weight: AttentionWeight, rank: int, generator: torch.Generator, device: torch.device | str) -> LowRank:
     rows, columns = weight.shape
     rank = min(rank, rows, columns)
-    down = torch.randn(rank, columns, generator=generator) / columns**0.5
+    down = torch.randn(rank, columns, generator=generator) / columns**0.5  # (r, d_in)
     return LowRank(torch.zeros(rows, rank, device=device).requires_grad_(), down.to(device).requires_grad_())

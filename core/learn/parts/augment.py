@@ -72,9 +72,9 @@ def _on_grey(picture: Tensor, scale: float, generator: torch.Generator) -> View:
 
 def _cut(picture: Tensor, scale: float, generator: torch.Generator) -> View:
     height, width = picture.shape[-2:]
-    large = _resized(picture, (round(height * scale), round(width * scale)))
+    large = _resized(picture, (round(height * scale), round(width * scale)))  # (1, 3, H', W')
     top, left = _integer(large.shape[-2] - height + 1, generator), _integer(large.shape[-1] - width + 1, generator)
-    part = large[..., top : top + height, left : left + width]
+    part = large[..., top : top + height, left : left + width]  # (1, 3, H, W)
     return View(part, _word("large", generator), (0, 0, height, width))
 
 

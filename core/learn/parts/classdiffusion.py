@@ -37,11 +37,11 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
         raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {shown(template)}")
     plain = {name: template.replace("{}", word) for name, word in classes.items()}
     spoken = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
-    anchors = text_features(backbone, list(plain.values())).detach()
+    anchors = text_features(backbone, list(plain.values())).detach()  # (K, D)
 
     def term(tokens: Mapping[str, TokenVectors]) -> Tensor:
         vectors = {placeholder(name): tokens[name] for name in classes}
-        features = text_features(backbone, list(spoken.values()), vectors)
+        features = text_features(backbone, list(spoken.values()), vectors)  # (K, D)
         return (1 - F.cosine_similarity(features, anchors, dim=-1)).mean()
 
     return term
@@ -53,6 +53,6 @@ def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholde
     Read at the *first* end-of-text position of what the denoiser reads: encoders with an old configuration pool at
     the largest token id, which is the added token's, where the class word has not been read yet.
     """
-    context = backbone.encode_text(texts, placeholders).context.float()
+    context = backbone.encode_text(texts, placeholders).context.float()  # (B, L, D)
     ends = [backbone.tokenize(text, placeholders).end for text in texts]
-    return context[range(len(texts)), ends]
+    return context[range(len(texts)), ends]  # (B, L, D) to (B, D)

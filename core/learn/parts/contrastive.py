@@ -23,10 +23,10 @@ def contrastive(rows: Tensor, labels: Tensor, temperature: float = 0.07) -> Tens
         a scalar; 0 when no token shares its label with another, because nothing is to be pulled together then.
     """
     apart = ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)  # (K, K)
-    together = (labels[:, None] == labels).to(rows.device) & apart
+    together = (labels[:, None] == labels).to(rows.device) & apart  # (K, K)
     if not together.any():
         return rows.sum() * 0
     unit = F.normalize(rows, dim=1)  # (K, D)
     logits = (unit @ unit.T / temperature).masked_fill(~apart, -torch.inf)  # (K, K)
-    log_shares = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~together, 0)
+    log_shares = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~together, 0)  # (K, K)
     return -(log_shares.sum(1) / together.sum(1).clamp_min(1)).mean()

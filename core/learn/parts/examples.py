@@ -60,8 +60,8 @@ def prepare(backbone: Backbone, picture: Tensor, concepts: Concepts, mirrored: b
     if not torch.isfinite(latent).all():
         raise ValueError("the picture's latent is not finite: the VAE is damaged or runs in too low a precision")
     size = (latent.shape[-2], latent.shape[-1])
-    masks = fit(turn(concepts.masks.clone().float()), size).to(latent.device)
-    targets = turn(concepts.targets.clone().float()).to(latent.device)
+    masks = fit(turn(concepts.masks.clone().float()), size).to(latent.device)  # (N, h, w)
+    targets = turn(concepts.targets.clone().float()).to(latent.device)  # (N, gh, gw)
     return Example(latent, masks, targets)
 
 
@@ -143,6 +143,6 @@ def check(picture: Tensor, concepts: Concepts) -> None:
     empty = [name for name, mask in zip(concepts.names, concepts.masks, strict=True) if not mask.any()]
     if empty:
         raise ValueError(f"the masks of {listed(empty)} are empty: drop these concepts or paint their masks")
-    sums = concepts.targets.sum((1, 2))
+    sums = concepts.targets.sum((1, 2))  # (N,)
     if not (torch.isfinite(concepts.targets).all() and (concepts.targets >= 0).all() and (sums > 0).all()):
         raise ValueError("attention targets must be finite, non-negative and not all zero")

@@ -51,22 +51,24 @@ class FusionSettings:
     """How subjects are composed.
 
     Attributes:
-        most: most subjects in a picture.
+        max_subjects: largest number of subjects in a picture.
         sizes: least and greatest longer side of a subject, as shares of the picture's shorter side.
         turn: largest rotation either way, in degrees.
         flip: probability of a mirrored subject.
         overlap: greatest intersection over union of two subjects' boxes; where it cannot be kept, the best try stands.
     """
 
-    most: int = 3
+    max_subjects: int = 3
     sizes: tuple[float, float] = (0.4, 0.9)
     turn: float = 10.0
     flip: float = 0.5
     overlap: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.most < 1 or not 0 < self.sizes[0] <= self.sizes[1]:
-            raise ValueError(f"most must be at least 1 and sizes rise from above 0, got {self.most}, {self.sizes}")
+        if self.max_subjects < 1 or not 0 < self.sizes[0] <= self.sizes[1]:
+            raise ValueError(
+                f"max_subjects must be at least 1, and sizes rise from above 0; got {self.max_subjects}, {self.sizes}"
+            )
         if self.turn < 0 or not (0 <= self.flip <= 1 and 0 <= self.overlap <= 1):
             raise ValueError("turn must be 0 or more, flip and overlap in 0..1")
 
@@ -84,7 +86,7 @@ def cut_out(picture: Tensor, mask: Tensor, concept: int | None, word: str = "", 
         raise ValueError("an empty mask cuts nothing out")
     rows, columns = (mask.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    cover = (_softened(mask.float(), feather) * mask)[window][None]
+    cover = (_softened(mask.float(), feather) * mask)[window][None]  # (1, h, w)
     return Cutout(torch.cat([picture[0][:, window[0], window[1]] * cover, cover]), concept, word)
 
 
@@ -95,7 +97,7 @@ def fuse(
     settings: FusionSettings,
     generator: torch.Generator,
 ) -> Composite:
-    """One to ``most`` subjects on a plain or clouded ground, at least one of them a reference, none twice.
+    """One to ``max_subjects`` subjects on a plain or clouded ground, at least one of them a reference, none twice.
 
     Args:
         references: cut-outs of concepts, at least one; of several of one concept a composite has one.
@@ -104,18 +106,18 @@ def fuse(
 
     A subject that others hide entirely stays in the list with an empty mask.
     """
-    chosen = _chosen(references, priors, settings.most, generator)
+    chosen = _chosen(references, priors, settings.max_subjects, generator)
     layers: list[Tensor] = []
     boxes: list[Box] = []
     for cutout in chosen:
         box = _place(cutout, boxes, size, settings, generator)
         boxes.append(box)
         layers.append(_layer(cutout, box, size, settings, generator))
-    canvas = ground(size, generator)
+    canvas = ground(size, generator)  # (3, H, W)
     visible: list[Tensor] = []
     for layer in layers:
-        canvas = canvas * (1 - layer[3:]) + layer[:3]
-        visible = [earlier * (1 - layer[3]) for earlier in visible] + [layer[3]]
+        canvas = canvas * (1 - layer[3:]) + layer[:3]  # (3, H, W) with (1, H, W)
+        visible = [earlier * (1 - layer[3]) for earlier in visible] + [layer[3]]  # (H, W) each
     subjects = tuple((cutout.concept, cutout.word) for cutout in chosen)
     return Composite(canvas.clamp(0, 1)[None], torch.stack(visible) > 0.5, subjects)
 
@@ -123,21 +125,21 @@ def fuse(
 def ground(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """(3, H, W) in 0..1: one colour, or clouds of several, half each."""
     cells = 1 if float(torch.rand(1, generator=generator)) < 0.5 else 4
-    colours = torch.rand(1, 3, cells, cells, generator=generator)
+    colours = torch.rand(1, 3, cells, cells, generator=generator)  # (1, 3, cells, cells)
     return F.interpolate(colours, size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
 def eroded(masks: Tensor, pixels: int) -> Tensor:
     """Masks (K, H, W) bool without what lies within so many pixels of their edge; edges of the picture do not count."""
-    outside = (~masks).float()[:, None]
+    outside = (~masks).float()[:, None]  # (K, 1, H, W)
     return F.max_pool2d(outside, 2 * pixels + 1, stride=1, padding=pixels)[:, 0] < 0.5
 
 
 def _chosen(
-    references: Sequence[Cutout], priors: Sequence[Cutout], most: int, generator: torch.Generator
+    references: Sequence[Cutout], priors: Sequence[Cutout], max_subjects: int, generator: torch.Generator
 ) -> list[Cutout]:
     picked: list[Cutout] = []
-    count = 1 + _integer(most, generator)
+    count = 1 + _integer(max_subjects, generator)
     concepts = list(dict.fromkeys(cutout.concept for cutout in references))
     known = 1 + _integer(min(count, len(concepts)), generator)
     for i in torch.randperm(len(concepts), generator=generator)[:known].tolist():
@@ -174,7 +176,7 @@ def _layer(
     top, left, height, width = box
     small = F.interpolate(cutout.picture[None], size=(height, width), mode="bilinear", antialias=True)
     small = small.flip(-1) if float(torch.rand(1, generator=generator)) < settings.flip else small
-    layer = torch.zeros(1, 4, *size)
+    layer = torch.zeros(1, 4, *size)  # (1, 4, H, W)
     layer[..., top : top + height, left : left + width] = small
     angle = math.radians(settings.turn) * (2 * float(torch.rand(1, generator=generator)) - 1)
     return _turned(layer, angle, (top + height / 2, left + width / 2))[0].clamp(0, 1) if angle else layer[0]
@@ -184,9 +186,9 @@ def _turned(layer: Tensor, angle: float, centre: tuple[float, float]) -> Tensor:
     """A layer (1, 4, H, W) turned about a point; what comes from outside is empty."""
     height, width = layer.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5 - centre[0], torch.arange(width) + 0.5 - centre[1], indexing="ij")
-    from_x = math.cos(angle) * x + math.sin(angle) * y + centre[1]
+    from_x = math.cos(angle) * x + math.sin(angle) * y + centre[1]  # (H, W)
     from_y = -math.sin(angle) * x + math.cos(angle) * y + centre[0]
-    where = torch.stack([2 * from_x / width - 1, 2 * from_y / height - 1], -1)[None]
+    where = torch.stack([2 * from_x / width - 1, 2 * from_y / height - 1], -1)[None]  # (1, H, W, 2)
     return F.grid_sample(layer, where, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -195,7 +197,7 @@ def _softened(mask: Tensor, feather: int) -> Tensor:
     if feather == 0:
         return mask
     side = 2 * feather + 1
-    padded = F.pad(mask[None, None], (feather,) * 4, mode="replicate")
+    padded = F.pad(mask[None, None], (feather,) * 4, mode="replicate")  # (1, 1, H + 2 feather, W + 2 feather)
     return (2 * F.avg_pool2d(padded, side, stride=1)[0, 0] - 1).clamp(0, 1).maximum(mask / 4)
 
 

@@ -21,7 +21,7 @@ def masked_denoising(noise: Tensor, predicted: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (B,), one loss per prompt.
     """
-    weights = masks[:, None].to(noise.dtype)
+    weights = masks[:, None].to(noise.dtype)  # (B, 1, h, w)
     return ((noise - predicted.to(noise.dtype)) * weights).square().mean((1, 2, 3))  # (B, C, h, w) to (B,)
 
 
@@ -48,7 +48,7 @@ def attention_alignment(
     grid = (maps.shape[1], maps.shape[2])
     ours, theirs = maps.flatten(1), targets.detach().flatten(1)  # (K, h*w)
     if kind == "mse":
-        return (_to_peak(ours) - _to_peak(theirs)).square().mean(1)
+        return (_to_peak(ours) - _to_peak(theirs)).square().mean(1)  # (K, h*w) to (K,)
     ours, theirs = ours / ours.sum(1, keepdim=True), theirs / theirs.sum(1, keepdim=True)
     if kind == "transport":
         return transport_cost(ours, theirs, grid, regularisation, iterations)

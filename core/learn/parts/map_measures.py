@@ -16,7 +16,7 @@ def blurred(maps: Tensor, sigma: float = 0.5) -> Tensor:
     DisenDiff (arXiv 2403.18551), as its release computes it: the bell is wider than a Gaussian of that sigma.
     """
     side = torch.exp(torch.tensor(-((1 / (2 * sigma)) ** 2)))
-    line = torch.stack([side, torch.ones_like(side), side])
+    line = torch.stack([side, torch.ones_like(side), side])  # (3,)
     kernel = (line[:, None] * line / line.sum() ** 2).to(maps)  # (3, 3)
     flat = maps.reshape(-1, 1, *maps.shape[-2:])  # (M, 1, h, w)
     mode = "reflect" if min(maps.shape[-2:]) > 1 else "replicate"  # one row has nothing to reflect
@@ -28,13 +28,13 @@ def soft_iou(a: Tensor, b: Tensor, smooth: float = 1.0) -> Tensor:
 
     DisenDiff (arXiv 2403.18551); 1 for equal hard masks, of hard masks otherwise the usual one but for ``smooth``.
     """
-    both = (a * b).sum((-2, -1))
+    both = (a * b).sum((-2, -1))  # (...)
     return (both + smooth) / (a.sum((-2, -1)) + b.sum((-2, -1)) - both + smooth)
 
 
 def pixel_softmax(maps: Tensor, temperature: float = 1.0) -> Tensor:
     """Each map as a distribution over its cells; a low temperature makes it follow the map's peaks."""
-    return (maps.flatten(-2) / temperature).softmax(-1).view(maps.shape)
+    return (maps.flatten(-2) / temperature).softmax(-1).view(maps.shape)  # (..., h*w) to (..., h, w)
 
 
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def outside_share(maps: Tensor, masks: Tensor) -> Tensor:
 
 def inside_share(maps: Tensor, masks: Tensor) -> Tensor:
     """The share of each map's mass that lies inside a mask, (...), in 0..1."""
-    total = maps.sum((-2, -1)).clamp_min(torch.finfo(maps.dtype).tiny)
+    total = maps.sum((-2, -1)).clamp_min(torch.finfo(maps.dtype).tiny)  # (...)
     return (maps * masks).sum((-2, -1)) / total
 
 
@@ -74,7 +74,7 @@ def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     together = mean(one * other) - mean_a * mean_b
     light = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
     form = (2 * together + 0.03**2) / (spread_a + spread_b + 0.03**2)
-    return (light * form).mean((-3, -2, -1)).view(a.shape[:-2])
+    return (light * form).mean((-3, -2, -1)).view(a.shape[:-2])  # (M, 1, h', w') to (...)
 
 
 def _entropy(distribution: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def nearest_words(
     names = tuple(known)
     placeholders = {placeholder(word): vectors for word, vectors in known.items()}
     errors = torch.zeros(len(example.masks), len(names))  # (N, W)
-    left = torch.ones(errors.shape, dtype=torch.bool)
+    left = torch.ones(errors.shape, dtype=torch.bool)  # (N, W), words still tried
     for share in search.timesteps:
         tried = [index for index in range(len(names)) if left[:, index].any()]
         texts = [prompt_of(names, [index], template).text for index in tried]
@@ -86,7 +86,7 @@ def _errors(
     """(N, W): by how much each text misses the noise inside each mask, relative to the mean of all texts."""
     latent = example.latent
     time = torch.tensor([int(share * (backbone.schedule.steps - 1))], device=latent.device)
-    noise = torch.randn(latent.shape, generator=generator).to(latent)
+    noise = torch.randn(latent.shape, generator=generator).to(latent)  # (1, C, h, w)
     noised = backbone.schedule.add_noise(latent, noise, time)
     losses = []
     for at in range(0, len(texts), BATCH):

@@ -69,4 +69,4 @@ def draw_prior(
         drawn.append(
             ddim(backbone, positive, negative, size, channels=like.shape[1], steps=steps, guidance=guidance, seed=seeds)
         )
-    return Prior(torch.cat(drawn).float().clone(), tuple(prompts))
+    return Prior(torch.cat(drawn).float().clone(), tuple(prompts))  # (M, C, h, w)

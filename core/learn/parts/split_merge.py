@@ -56,9 +56,9 @@ class SplitTokens:
 
     def contrast(self, temperature: float) -> Tensor:
         """How far tokens of one concept lie apart against those of others: the contrastive loss, of all encoders."""
-        labels = torch.arange(len(self.bank.names)) % len(self.names)
+        labels = torch.arange(len(self.bank.names)) % len(self.names)  # (S N,)
         losses = [contrastive(rows.flatten(1), labels, temperature) for rows in self.bank.vectors.values()]
         return torch.stack(losses).mean()
 
     def _mean(self, rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (self.parts, len(self.names))).mean(0)
+        return rows.unflatten(0, (self.parts, len(self.names))).mean(0)  # (S N, n, d) to (S, N, n, d) to (N, n, d)

@@ -29,11 +29,11 @@ class TokenMaps:
             return
         attention = head_mean(call.query, call.key, call.scale)  # (B, h*w, L)
         maps = torch.stack([attention[row][:, list(positions)].sum(-1) for row, positions in self.spots])  # (K, h*w)
-        self._sums.append(resize_maps(maps.unflatten(1, call.grid), self.grid, "bilinear"))
+        self._sums.append(resize_maps(maps.unflatten(1, call.grid), self.grid, "bilinear"))  # (K, gh, gw)
 
     def mean(self) -> Tensor:
         """(K, h, w) attention of each spot, averaged over sites and heads, in 0..1."""
-        return torch.stack(self._sums).mean(0)
+        return torch.stack(self._sums).mean(0)  # (layers, K, gh, gw) to (K, gh, gw)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def start_bank(
     drawn = _draw(backbone, start, len(names) * count, generator)
     vectors = {}
     for encoder, rows in drawn.items():
-        stacked = rows.reshape(len(names), count, -1).clone()
+        stacked = rows.reshape(len(names), count, -1).clone()  # (N, n, d)
         for name, word in words.items():
             stacked[names.index(name)] = resize_rows(backbone.word_vectors(word)[encoder], count)
         vectors[encoder] = stacked.to(device).requires_grad_()
@@ -89,7 +89,7 @@ def start_bank(
 
 def resize_rows(rows: Tensor, count: int) -> Tensor:
     """Rows (m, d) to (count, d) float32: neighbours averaged when there are more, repeated when there are fewer."""
-    return F.adaptive_avg_pool1d(rows.detach().float().cpu().clone().T, count).T
+    return F.adaptive_avg_pool1d(rows.detach().float().cpu().clone().T, count).T  # (m, d) to (d, n) to (n, d)
 
 
 def _draw(backbone: Backbone, start: Start, amount: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -105,15 +105,15 @@ def _draw(backbone: Backbone, start: Start, amount: int, generator: torch.Genera
 
 def _permutation_rows(supply: int, amount: int, generator: torch.Generator) -> Tensor:
     """(amount, supply) rows that pick one row each or, beyond the supply, mix two; the same for every encoder."""
-    picks = torch.eye(supply)[torch.randperm(supply, generator=generator)]
+    picks = torch.eye(supply)[torch.randperm(supply, generator=generator)]  # (supply, supply)
     while len(picks) < amount:
         first, second = torch.randperm(supply, generator=generator)[:2].tolist()
         share = torch.rand(1, generator=generator)
-        mixed = share * picks[first] + (1 - share) * picks[second]
+        mixed = share * picks[first] + (1 - share) * picks[second]  # (supply,)
         picks = torch.cat([picks, mixed[None]])
     return picks[:amount]
 
 
 def _near_mean(table: Tensor, amount: int, generator: torch.Generator) -> Tensor:
-    spread = table.std(0) if len(table) > 1 else torch.zeros_like(table[0])
+    spread = table.std(0) if len(table) > 1 else torch.zeros_like(table[0])  # (d,)
     return table.mean(0) + 0.1 * spread * torch.randn(amount, table.shape[1], generator=generator)

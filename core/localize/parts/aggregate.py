@@ -10,10 +10,10 @@ from ...attention.selection import Grid
 from .settings import LocalizeSettings
 
 
-def clustering_grid(latent_size: Grid, most_cells: int) -> Grid:
+def clustering_grid(latent_size: Grid, max_cells: int) -> Grid:
     """The (h, w) that is clustered: the latent's own, or the largest integer fraction of its sides within the limit."""
     fraction = 1
-    while (grid := _shrunk(latent_size, fraction))[0] * grid[1] > most_cells:
+    while (grid := _shrunk(latent_size, fraction))[0] * grid[1] > max_cells:
         fraction += 1
     return grid
 
@@ -21,13 +21,13 @@ def clustering_grid(latent_size: Grid, most_cells: int) -> Grid:
 def self_grids(grids: Iterable[Grid], settings: LocalizeSettings) -> tuple[Grid, ...]:
     """Which grids of self-attention take part, finest first.
 
-    Those of at least ``least_side`` and at most ``most_cells`` cells; when there are none, the finest within
-    ``most_cells``; when there are none either, the coarsest.
+    Those of at least ``least_side`` and at most ``max_cells`` cells; when there are none, the finest within
+    ``max_cells``; when there are none either, the coarsest.
     """
     finest_first = sorted(set(grids), key=lambda g: (-g[0] * g[1], g))
     if not finest_first:
         raise ValueError("the model has no self-attention to localise with")
-    affordable = [g for g in finest_first if g[0] * g[1] <= settings.most_cells] or finest_first[-1:]
+    affordable = [g for g in finest_first if g[0] * g[1] <= settings.max_cells] or finest_first[-1:]
     fitting = [g for g in affordable if min(g) >= settings.least_side] or affordable[:1]
     return tuple(fitting)
 

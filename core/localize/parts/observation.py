@@ -63,7 +63,7 @@ def observe(
     cross_recorder = AttentionRecorder(selection)
     with self_recorder.recording(backbone), cross_recorder.recording(backbone):
         denoise(backbone, latent, settings, seed, on_step)
-    maps, grid = self_recorder.maps(), clustering_grid(latent_size, settings.most_cells)
+    maps, grid = self_recorder.maps(), clustering_grid(latent_size, settings.max_cells)
     attention = aggregate_self_attention(
         {g: rows[0] for g, rows in maps.self_attention.items()},
         grid,

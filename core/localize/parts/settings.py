@@ -19,7 +19,7 @@ class LocalizeSettings:
         timestep: the timestep at which the picture is denoised, 0..T-1.
         noise_draws: number of noisy versions of the picture whose attention is averaged; 0 adds no noise.
         prompt: the prompt meanwhile.
-        most_cells: most cells of the clustering grid, because n cells need n x n distances: larger latents are
+        max_cells: largest number of cells of the clustering grid; n cells need n x n distances. Larger latents are
             clustered on a half, a third, ... of their sides, and finer attention grids are left out.
         least_side: self-attention grids with fewer cells along their shorter side are left out (unless all have).
         renormalise: bring resized maps back to a sum of one before they are weighted. The release does not, so that
@@ -58,7 +58,7 @@ class LocalizeSettings:
     timestep: int = 0
     noise_draws: int = 0
     prompt: str = ""
-    most_cells: int = 64 * 96
+    max_cells: int = 64 * 96
     least_side: int = 1
     renormalise: bool = False
     weight_power: float = 1.0
@@ -84,7 +84,7 @@ class LocalizeSettings:
     def __post_init__(self) -> None:
         for name in ("timestep", "noise_draws", "weight_power", "merge_threshold", "neighbour_reach"):
             self._at_least(name, 0)
-        for name in ("most_cells", "least_side", "cross_downscale", "cross_least_side", "min_clusters"):
+        for name in ("max_cells", "least_side", "cross_downscale", "cross_least_side", "min_clusters"):
             self._at_least(name, 1)
         for name in ("max_concepts", "count"):
             self._at_least(name, 1)
@@ -114,7 +114,7 @@ PAPER = LocalizeSettings()
 SMALL_GRID = LocalizeSettings(
     timestep=50,
     noise_draws=8,
-    most_cells=32 * 48,
+    max_cells=32 * 48,
     least_side=4,
     renormalise=True,
     weight_power=0.0,

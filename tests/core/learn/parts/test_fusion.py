@@ -50,14 +50,14 @@ def test_masks_say_exactly_where_each_subject_is(cutouts, generator):
 
 
 def test_later_subjects_cover_earlier_ones(cutouts, generator):
-    crowded = FusionSettings(most=2, sizes=(0.95, 1.0), turn=0.0, flip=0.0, overlap=1.0)
+    crowded = FusionSettings(max_subjects=2, sizes=(0.95, 1.0), turn=0.0, flip=0.0, overlap=1.0)
     hidden = [f for f in (fuse(cutouts, (), SIZE, crowded, generator) for _ in range(30)) if len(f.subjects) == 2]
     assert hidden and all((f.masks.sum(0) <= 1).all() for f in hidden)
     first, second = torch.stack([f.masks.sum((1, 2)).float() for f in hidden]).mean(0)
     assert first < second
 
 
-def test_at_least_one_reference_none_twice_and_never_more_than_most(cutouts, picture, generator):
+def test_at_least_one_reference_none_twice_and_never_more_than_the_largest_number(cutouts, picture, generator):
     priors = [cut_out(picture, box(0, 0, 10, 10), None, "cat") for _ in range(4)]
     counts = set()
     for _ in range(60):
@@ -69,7 +69,7 @@ def test_at_least_one_reference_none_twice_and_never_more_than_most(cutouts, pic
 
 
 def test_boxes_keep_their_distance_where_they_can(cutouts, generator):
-    apart = FusionSettings(most=2, sizes=(0.3, 0.4), turn=0.0, overlap=0.0)
+    apart = FusionSettings(max_subjects=2, sizes=(0.3, 0.4), turn=0.0, overlap=0.0)
     for _ in range(20):
         found = fuse(cutouts, (), SIZE, apart, generator)
         if len(found.subjects) == 2:
@@ -105,7 +105,9 @@ def test_erosion_takes_the_edge_but_not_the_pictures():
     assert eroded(masks, 0).equal(masks)
 
 
-@pytest.mark.parametrize("wrong", [{"most": 0}, {"sizes": (0.5, 0.4)}, {"turn": -1.0}, {"overlap": 2.0}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"max_subjects": 0}, {"sizes": (0.5, 0.4)}, {"turn": -1.0}, {"overlap": 2.0}], ids=str
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(ValueError):
         FusionSettings(**wrong)

@@ -30,7 +30,7 @@ def test_any_picture_gives_sound_concepts(size, preset, lab_backbone):
 
 
 def test_a_long_thin_picture_is_clustered_on_fewer_cells(lab_backbone):
-    seen = observe(lab_backbone, picture(1600, 20), replace(QUICK, most_cells=150))
+    seen = observe(lab_backbone, picture(1600, 20), replace(QUICK, max_cells=150))
     assert seen.grid == (100, 1)
     assert torch.allclose(seen.attention.sum(1), torch.ones(100), atol=1e-5)
 

@@ -86,9 +86,9 @@ def test_explicit_weights_go_from_fine_to_coarse_and_leave_out_the_rest():
 def test_grids_take_part_by_absolute_size():
     grids = [(16, 24), (8, 12), (4, 6), (2, 3), (2, 3)]
     assert self_grids(grids, LocalizeSettings(least_side=4)) == ((16, 24), (8, 12), (4, 6))
-    assert self_grids(grids, LocalizeSettings(most_cells=100)) == ((8, 12), (4, 6), (2, 3))
+    assert self_grids(grids, LocalizeSettings(max_cells=100)) == ((8, 12), (4, 6), (2, 3))
     assert self_grids(grids, LocalizeSettings(least_side=99)) == ((16, 24),)
-    assert self_grids(grids, LocalizeSettings(most_cells=1)) == ((2, 3),)
+    assert self_grids(grids, LocalizeSettings(max_cells=1)) == ((2, 3),)
     with pytest.raises(ValueError, match="no self-attention"):
         self_grids([], LocalizeSettings())
 

@@ -16,7 +16,7 @@ def test_the_papers_preset_is_the_papers():
     [
         {"timestep": -1},
         {"noise_draws": -1},
-        {"most_cells": 0},
+        {"max_cells": 0},
         {"min_clusters": 0},
         {"count": 0},
         {"max_concepts": 0},
