@@ -48,7 +48,6 @@ def queue() -> dict[str, str]:
         "localize_short.json": f"{localize} 32 --caption short",
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
-        "learn/conceptexpress_controls.json": "learn --split test --cases 4 --controls 4",
     }
     ways = {"": "", "attencraft": "--method attencraft", "diffseg": "--method diffseg", "paper": "--preset paper"}
     for way, arguments in ways.items():
@@ -61,7 +60,9 @@ def queue() -> dict[str, str]:
     for method, extra in METHODS.items():
         for seed in SEEDS[:2]:
             name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
-            commands[f"learn/{name}.json"] = " ".join(("learn --split test --cases 8 --method", method, extra, seed))
+            controls = "--controls 8" if name == "conceptexpress_test" else ""
+            command = ("learn --split test --cases 8 --method", method, extra, seed, controls)
+            commands[f"learn/{name}.json"] = " ".join(command)
     commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
     return {name: " ".join(command.split()) for name, command in commands.items()}
 

@@ -104,9 +104,10 @@ def true_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, 
 
 
 def shuffled(backbone: Backbone, case: Case) -> Concepts:
-    """The true concepts with the mask of the next object each; of a single object, with all that is not it."""
-    masks = case.masks.roll(1, 0) if len(case.masks) > 1 else ~case.masks
-    return true_concepts(backbone, replace(case, masks=masks))[0]
+    """The true concepts with the mask of the next object each. Raises ``ValueError`` for a scene of one object."""
+    if len(case.masks) < 2:
+        raise ValueError("--shuffled-masks needs scenes of two objects or more: add --objects 2 3 4")
+    return true_concepts(backbone, replace(case, masks=case.masks.roll(1, 0)))[0]
 
 
 def found_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
@@ -225,7 +226,14 @@ def _seen_acc1(summary: Mapping[str, Any]) -> float:
 CONTROLS = (
     Control("untrained", "ACC^1 of seen objects, a model at random weights", _seen_acc1, 0.15, untrained=True),
     Control("untrained_tokens", "the same, tokens as they start", _seen_acc1, 0.15, {"untrained_tokens": True}),
-    Control("shuffled_masks", "the same, masks of other objects", _seen_acc1, 0.2, {"shuffled_masks": True}),
+    # The ground around a single object has its outline, from which it can be learnt: scenes of two and more.
+    Control(
+        "shuffled_masks",
+        "the same, masks of other objects, scenes of two to four",
+        _seen_acc1,
+        0.2,
+        {"shuffled_masks": True, "objects": [2, 3, 4]},
+    ),
 )
 
 

@@ -104,13 +104,16 @@ def test_untrained_tokens_stay_where_they_start(untrained, case):
 
 
 def test_shuffled_masks_never_cover_their_own_object(untrained, case):
-    for count in (1, 2, 3):
+    for count in (2, 3):
         scene = sample_scene("train", 5, SceneSettings(counts=(count,)))
         some = case_of(scene, 5)
         concepts = learn.shuffled(untrained, some)
         own, _ = learn.true_concepts(untrained, some)
         assert len(concepts) == count
         assert (concepts.masks & own.masks).sum() <= 2  # cells of a rim that both cover by half
+    single = case_of(sample_scene("train", 5, SceneSettings(counts=(1,))), 5)
+    with pytest.raises(ValueError, match="two objects or more"):
+        learn.shuffled(untrained, single)
 
 
 def test_masks_on_cells_keep_their_area():

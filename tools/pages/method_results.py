@@ -144,7 +144,8 @@ def learning(folder: Path) -> str:
     there = [folder / name for name in names if (folder / name).exists()]
     if not there:
         return missing("learn/conceptexpress_test.json")
-    return table(rows_of(combine([read_entry(path) for path in there])))
+    said = controls(read(folder / "learn/conceptexpress_test.json") or {})
+    return "\n\n".join(part for part in (table(rows_of(combine([read_entry(path) for path in there]))), said) if part)
 
 
 def erasing(folder: Path) -> str:
