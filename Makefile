@@ -39,7 +39,8 @@ lint: $(READY)
 types: $(READY)
 	mkdir -p .cache/src
 	ln -sfn ../.. .cache/src/concept_atelier
-	MYPYPATH=.cache/src $(BIN)/mypy --cache-dir .cache/mypy -p concept_atelier.core -p concept_atelier.host
+	MYPYPATH=.cache/src $(BIN)/mypy --cache-dir .cache/mypy -p concept_atelier.core -p concept_atelier.host \
+	  -p concept_atelier.training
 
 $(READY): requirements-tested.txt requirements-torch.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)

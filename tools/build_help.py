@@ -4,7 +4,7 @@
 python -m concept_atelier.tools.build_help
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,45 +40,41 @@ def page(node: type[io.ComfyNode], words: Words, language: str = SOURCE) -> str:
     return "\n".join([*lines, *(_methods(schema.node_id) if language == SOURCE else ())])
 
 
-METHODS_OF: Mapping[str, Mapping[str, Any]] = {
-    "ConceptAtelierLearnConceptTokens": LEARNING,
-    "ConceptAtelierLocalizeConcepts": {name: one for name, one in LOCALIZING.items() if not one.needs},
-    "ConceptAtelierEraseConcepts": ERASING,
+METHODS_OF: Mapping[str, tuple[Sequence[Any], str]] = {
+    "ConceptAtelierLearnConceptTokens": (tuple(LEARNING.values()), "only the picture"),
+    "ConceptAtelierLocalizeConcepts": (tuple(one for one in LOCALIZING.values() if not one.needs), "only the picture"),
+    "ConceptAtelierLocalizeWords": (tuple(one for one in LOCALIZING.values() if one.needs), "only the picture"),
+    "ConceptAtelierEraseConcepts": (tuple(ERASING.values()), "only the lists of words"),
 }
-"""Node id to the methods it offers, each with a record."""
+"""Node id to the records of the methods it offers, and what a method needs that names nothing else."""
+
+PASS = (
+    "A *pass* is one sample through the denoiser; a pass that is trained on also runs backward. "
+    "N is the number of concepts."
+)
 
 
 def _methods(node_id: str) -> list[str]:
     """A list of a node's methods: what each does, needs and costs, and what to know beside."""
-    methods = METHODS_OF.get(node_id, {}).values()
-    return ["## Methods", "", *(_method(one) for one in methods), ""] if methods else []
+    if node_id not in METHODS_OF:
+        return []
+    methods, needs = METHODS_OF[node_id]
+    return ["## Methods", "", PASS, "", *(_method(one, needs) for one in methods), ""]
 
 
-def _method(record: Any) -> str:
-    needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ()))
+def _method(record: Any, nothing_else: str) -> str:
+    needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ())) or nothing_else
+    costs = "; ".join(f"{name}: {settings.cost}" for name, settings in record.presets.items())
     parts = [
         f"- **{record.title}** (`{record.name}`): {record.help}",
-        f"Needs {needs}." if needs else "",
-        f"Presets: {', '.join(f'{name}{_cost(settings)}' for name, settings in record.presets.items())}.",
+        f"Needs {needs}.",
+        f"Presets, and what they cost: {costs}.",
         "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
         if getattr(record, "changes_model", False)
         else "",
         record.note,
     ]
     return " ".join(part for part in parts if part)
-
-
-def _cost(settings: Any) -> str:
-    """What a preset costs, in brackets, as far as its settings say it."""
-    steps, draws = getattr(settings, "steps", 0), getattr(settings, "noise_draws", None)
-    prior = getattr(settings, "prior", 0)
-    parts = [
-        f"{steps} steps" if steps else "",
-        f"{prior} prior pictures of {settings.prior_steps} steps" if prior else "",
-        f"{max(draws, 1)} model pass{'es' if draws > 1 else ''}" if draws is not None else "",
-    ]
-    said = ", ".join(part for part in parts if part)
-    return f" ({said})" if said else ""
 
 
 def pages() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,8 @@ def _recorded(unet: nn.Module, shape: tuple[int, ...], width: int, bfloat16: boo
     eager, example = EagerDenoise(unet), random_inputs(unet, shape, width)
     try:
         with torch.autocast("cuda", torch.bfloat16, enabled=bfloat16, cache_enabled=False):
-            graph: Denoise = torch.cuda.make_graphed_callables(EagerDenoise(unet), example, allow_unused_input=True)
+            made = torch.cuda.make_graphed_callables(EagerDenoise(unet), example, allow_unused_input=True)
+            graph = cast(Denoise, made)
     except RuntimeError as error:
         log.info("latents of %s are trained on without a graph: %s", shape, str(error).splitlines()[0])
         torch.cuda.synchronize()

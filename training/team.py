@@ -66,7 +66,7 @@ def launch(workers: int, work: Callable[..., None], *arguments: Any) -> None:
         work(Team(), *arguments)
         return
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_join, (workers, Path(folder) / "meeting", work, arguments), nprocs=workers)  # type: ignore[no-untyped-call]
+        mp.spawn(_join, (workers, Path(folder) / "meeting", work, arguments), nprocs=workers)  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def _join(rank: int, size: int, meeting: Path, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:

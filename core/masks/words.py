@@ -69,6 +69,12 @@ class WordSettings:
         if self.template.count("{}") != 1:
             raise ValueError(f"a template needs exactly one {{}} where the words go, got {shown(self.template)}")
 
+    @property
+    def cost(self) -> str:
+        """What reading the words of a picture costs, for people."""
+        passes = f"{self.draws} pass{'es' * (self.draws > 1)}"
+        return f"{passes}, up to {self.tries} times when a word gets no cell" if self.tries > 1 else passes
+
 
 PRESETS: Mapping[str, WordSettings] = {
     "paper": WordSettings(),

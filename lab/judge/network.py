@@ -55,5 +55,6 @@ class JudgeNet(nn.Module):
 
     def forward(self, picture: Tensor) -> Logits:
         near = self.near(picture)
-        features = self.join(near + self.far(near))
-        return Logits(*torch.split(self.heads(features), self.splits, dim=1), features)
+        features = self.join(near + self.far(near))  # (B, D, H / 8, W / 8)
+        kinds, styles, colours = torch.split(self.heads(features), list(self.splits), dim=1)  # (B, K + 1, h, w), ...
+        return Logits(kinds, styles, colours, features)

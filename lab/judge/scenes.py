@@ -63,7 +63,8 @@ def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScen
     ]
     background = sample_background(rng, settings.patterned)
     world = SceneSettings(size=settings.size, gap=0.0, sides=settings.sides, touching=settings.touching)
-    picture, objects = compose(rng, looks, background, world, rng.choices(*zip(*HANDS, strict=True))[0])
+    hand = rng.choices([name for name, _ in HANDS], [share for _, share in HANDS])[0]
+    picture, objects = compose(rng, looks, background, world, hand)
     spoiled = [rng.random() < settings.broken for _ in objects]
     picture = picture.copy()
     for thing, bad in zip(objects, spoiled, strict=True):

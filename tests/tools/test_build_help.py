@@ -1,8 +1,14 @@
 """Help pages are those of the nodes as they are, in every language."""
 
+import re
+
+import pytest
+
 from concept_atelier.core.learn.registry import METHODS as LEARNING
 from concept_atelier.tools.build_help import FOLDER, HEADINGS, pages
 from concept_atelier.tools.locales import SOURCE, languages
+
+METHODS_PAGE = FOLDER.parents[1] / "docs" / "methods.md"
 
 
 def test_every_node_has_its_pages_and_there_are_no_others():
@@ -27,6 +33,17 @@ def test_methods_say_what_they_need_and_cost():
     learning, finding = (pages()[f"ConceptAtelier{name}.md"] for name in ("LearnConceptTokens", "LocalizeConcepts"))
     (attencraft,) = [line for line in learning.splitlines() if line.startswith("- **AttenCraft**")]
     settings = LEARNING["attencraft"].preset("small")
-    cost = f"small ({settings.steps} steps, {settings.prior} prior pictures of {settings.prior_steps} steps)"
-    assert "Needs masks." in attencraft and cost in attencraft
-    assert "small (8 model passes)" in finding and "paper (1 model pass)" in finding
+    assert "Needs masks." in attencraft and f"small: {settings.cost}." in attencraft
+    assert "small: 8 passes and clustering" in finding and "paper: 1 pass and clustering" in finding
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+@pytest.mark.parametrize("name", LEARNING)
+def test_the_page_of_methods_counts_the_same_passes(name, preset):
+    """The numbers of the table agree with those of the record, as far as both go on."""
+    lines = METHODS_PAGE.read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{name}` |") and line.count("|") == 6]
+    cell = row.split("|")[4 if preset == "small" else 5]
+    written, counted = (re.findall(r"\d+", text) for text in (cell, LEARNING[name].preset(preset).cost))
+    shared = min(len(written), len(counted))
+    assert shared and written[:shared] == counted[:shared]

@@ -1,5 +1,5 @@
 /**
- * What the texts of Edit Concepts say, and how a click changes them. Reads them as core/localize/edit.py does.
+ * What the texts of Edit Concepts mean, and how a click changes them. They are read as core/masks/edit.py reads them.
  *
  * `known` are the names of the concepts that come in; `texts` has the four texts `keep`, `drop`, `merge`, `rename`.
  * Nothing here knows of a page. Functions that change something give the new texts, or null where that cannot be.

@@ -52,6 +52,12 @@ class ClosedFormSettings(EraseSettings):
     )
     max_rank: int = setting(0, "Upper bound of the rank, 0 = none. What it costs is recorded.")
 
+    @property
+    def cost(self) -> str:
+        """What an edit costs, for people."""
+        count = len(self.templates)
+        return f"{count} sentence{'s' * (count > 1)} through the text encoder for each entry of the lists, no pass"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.damping > 0, "damping", self.damping, "above 0")

@@ -57,6 +57,11 @@ class LearnSettings:
         _ = self.loop  # checks what concerns the optimiser
 
     @property
+    def cost(self) -> str:
+        """What a training costs, for people; N stands for the number of concepts."""
+        return f"{self.steps} passes"
+
+    @property
     def loop(self) -> LoopSettings:
         """The part that concerns the optimiser, of a training that updates once a step."""
         return LoopSettings(
@@ -100,6 +105,24 @@ class TuningSettings(LearnSettings):
             raise ValueError("longest_grid, least_side and prior_steps must be at least 1")
         if not self.adapter_rate > 0:
             raise ValueError(f"adapter_rate must be above 0, got {self.adapter_rate}")
+
+    @property
+    def cost(self) -> str:
+        return self._cost()
+
+    def _cost(self, prior_updates: int | None = None, others: str = "") -> str:
+        """The cost where this many updates (None: all) see a prior picture; ``others`` are passes for other things."""
+        passes = f"{self.steps * self.parts} passes"
+        with_prior = bool(self.prior and self.prior_weight)
+        on_prior = (self.steps if prior_updates is None else prior_updates) * self.parts
+        drawn = 2 * self.prior * self.prior_steps  # with and without the prompt
+        parts = [
+            passes,
+            f"{on_prior} on prior pictures" if with_prior else "",
+            others,
+            f"{drawn} to draw the prior pictures" if with_prior else "",
+        ]
+        return ", ".join(part for part in parts if part)
 
     @property
     def loop(self) -> LoopSettings:

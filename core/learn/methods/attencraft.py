@@ -59,6 +59,11 @@ class AttenCraftSettings(TuningSettings):
         _ = self.word_settings
 
     @property
+    def cost(self) -> str:
+        renewed = (self.steps - 1) // self.refresh * self.refresh_draws if self.refresh else 0
+        return self._cost(others=f"{renewed} to refresh masks" if renewed else "")
+
+    @property
     def word_settings(self) -> WordSettings:
         """How masks are refreshed, from the layers that training reads."""
         return WordSettings(

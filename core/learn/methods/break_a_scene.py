@@ -46,6 +46,15 @@ class BreakASceneSettings(TuningSettings):
         if self.rank == 0 and self.token_share < 1:
             raise ValueError("without a change of the model (rank 0) token_share must be 1")
 
+    @property
+    def token_steps(self) -> int:
+        """Steps of the first phase, which trains tokens alone."""
+        return round(self.steps * self.token_share)
+
+    @property
+    def cost(self) -> str:
+        return self._cost(prior_updates=self.steps - self.token_steps)
+
 
 def instance_loss(
     trainee: Trainee, example: Example, members: tuple[int, ...], settings: BreakASceneSettings
@@ -87,7 +96,7 @@ def _prepare(task: Task[BreakASceneSettings], generator: torch.Generator) -> Tra
 
 def _phases(trainee: Trainee, settings: BreakASceneSettings, alone: LossOf, together: LossOf) -> list[Phase]:
     """Tokens at ``rate``, then tokens and model at ``adapter_rate``; a phase of no steps is left out."""
-    first = round(settings.steps * settings.token_share)
+    first = settings.token_steps
     loops = (
         replace(settings.loop, steps=max(first, 1)),
         replace(settings.loop, steps=max(settings.steps - first, 1), rate=settings.adapter_rate),

@@ -82,6 +82,12 @@ class ConceptExpressSettings(LearnSettings):
             raise ValueError(f"updates must be step or prompt, got {shown(self.updates)}")
 
     @property
+    def cost(self) -> str:
+        before, after = self.split_steps, self.steps - self.split_steps
+        counts = [f"{before * self.split} N" if before else "", f"{after} {'(N + 1)' if self.joint else 'N'}"]
+        return f"{' + '.join(part for part in counts if part)} passes"
+
+    @property
     def split_steps(self) -> int:
         """Steps before the merge."""
         return round(self.split_share * self.steps) if self.split > 1 else 0

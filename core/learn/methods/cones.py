@@ -63,6 +63,10 @@ class ConesSettings(LearnSettings):
         _ = self.fit  # checks fit_steps and fit_rate
 
     @property
+    def cost(self) -> str:
+        return f"{self.steps} N passes, and {self.fit_steps} updates that need the text encoder alone"
+
+    @property
     def fit(self) -> LoopSettings:
         """How the token is fitted: its rate falls to a tenth, so that it settles."""
         return replace(self.loop, steps=self.fit_steps, rate=self.fit_rate, final_rate=0.1, patience=0)

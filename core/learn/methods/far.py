@@ -62,6 +62,12 @@ class FarSettings(TuningSettings):
         _ = self.fusion
 
     @property
+    def cost(self) -> str:
+        if not (self.prior and self.prior_weight):
+            return self._cost()
+        return f"{self._cost()}, and 1 to 4 for each of these; without class words the first number alone"
+
+    @property
     def fusion(self) -> FusionSettings:
         """How pictures are composed."""
         return FusionSettings(max_subjects=self.subjects, turn=self.turn, flip=self.flip)

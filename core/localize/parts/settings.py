@@ -103,6 +103,12 @@ class LocalizeSettings:
         if self.grid_weights and (min(self.grid_weights) < 0 or max(self.grid_weights) == 0):
             raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
 
+    @property
+    def cost(self) -> str:
+        """What localising a picture costs, for people."""
+        passes = max(self.noise_draws, 1)
+        return f"{passes} pass{'es' * (passes > 1)} and clustering"
+
     def _at_least(self, name: str, least: int) -> None:
         value = getattr(self, name)
         if value is not None and not value >= least:

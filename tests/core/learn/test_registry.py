@@ -1,6 +1,7 @@
 """What every method promises, whichever it is."""
 
 import json
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -21,9 +22,17 @@ def test_presets_and_help(name):
     assert method.name == name and method.title and len(method.help) > 40 and method.help.endswith(".")
     assert method.note == "" or method.note.endswith(".")
     assert next(iter(method.presets)) == "paper" and "small" in method.presets
+    assert all(settings.cost for settings in method.presets.values())
     for settings in method.presets.values():
         assert isinstance(settings, LearnSettings)
         assert all(field.metadata["help"] for field in fields(settings))
+
+
+def passes_of(cost, concepts):
+    """The sum of the passes that a text such as ``3 N + 2 (N + 1) passes, 4 on prior pictures`` names."""
+    factors = {"": 1, " N": concepts, " (N + 1)": concepts + 1}
+    heads = [re.match(r"[\d N()+]*", part).group() for part in cost.split(", ") if not part.startswith("and ")]
+    return sum(int(n) * factors[of] for head in heads for n, of in re.findall(r"(\d+)( \(N \+ 1\)| N|)", head))
 
 
 @every_method
@@ -46,7 +55,9 @@ def test_learns_tokens_that_the_model_reads_and_says_what_it_cost(name, lab_back
         on_step=lambda *report: seen.append(report[:2]),
     )
     assert tokens.names == concepts.names and tokens.metadata["method"] == name
-    assert int(tokens.metadata["passes"]) >= 1 and int(tokens.metadata["updates"]) == len(tokens.losses) == len(seen)
+    passes, counted = int(tokens.metadata["passes"]), passes_of(settings.cost, len(concepts))
+    assert passes == counted or (passes > counted and "1 to 4 for each" in settings.cost)
+    assert int(tokens.metadata["updates"]) == len(tokens.losses) == len(seen)
     assert seen == [(step, len(seen)) for step in range(1, len(seen) + 1)]
     context = lab_backbone.encode_text(["a photo of <apple> and <2>"], tokens.placeholders()).context
     assert torch.isfinite(context).all() and torch.isfinite(tokens.losses).all()

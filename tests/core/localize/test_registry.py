@@ -13,6 +13,7 @@ def test_a_record_says_what_it_is(name):
     method = METHODS[name]
     assert method.name == name and method.title and method.help.endswith(".")
     assert next(iter(method.presets)) == "paper" and "small" in method.presets
+    assert all(settings.cost for settings in method.presets.values())
 
 
 @every_method
