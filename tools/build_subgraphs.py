@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .workflow.block import Block
 from .workflow.foreign import drawing_registry
-from .workflow.layout import COLUMN, Parts
+from .workflow.layout import WIDTHS, Parts
 
 FOLDER = Path(__file__).parents[1] / "subgraphs"
 
@@ -23,7 +23,7 @@ def blueprint(inside: Block, description: str, aliases: list[str]) -> str:
         "id": 1,
         "type": inside.id,
         "pos": [0, 0],
-        "size": [COLUMN, parts.height],
+        "size": [WIDTHS["ConceptAtelierLocalizeConcepts"], parts.height],
         "flags": {},
         "order": 0,
         "mode": 0,

@@ -19,7 +19,7 @@ from ..lab.world.scene import Look, Scene, SceneSettings, compose, sample_scene
 from .workflow.foreign import drawing_registry
 from .workflow.object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .workflow.sheet import Sheet
-from .workflow.studio import MIDDLE, NARROW, WIDE, Studio
+from .workflow.studio import Studio
 from .workflow.variants import VARIANTS, Variant
 
 # Scenes of the test split, whose pair of objects no model has seen together.
@@ -33,8 +33,6 @@ def see_where_words_land(studio: Studio) -> None:
         "Write a prompt",
         "This workflow shows where each word of a prompt lands.",
         "Change the prompt to draw something else.",
-        NARROW,
-        MIDDLE,
     )
     model, clip, vae = studio.load()
     latent = studio.latent(sheet, 0)
@@ -44,8 +42,6 @@ def see_where_words_land(studio: Studio) -> None:
         "Draw the picture",
         "Capture Attention records every word while you draw.",
         "It notes how strongly each part of the picture belongs to each word. The pictures are the same without it.",
-        WIDE,
-        MIDDLE,
     )
     listening, capture = sheet.add("ConceptAtelierCaptureAttention", 0, model=model)
     wires = {"model": listening, "positive": positive, "negative": negative, "latent_image": latent}
@@ -55,8 +51,6 @@ def see_where_words_land(studio: Studio) -> None:
         "Look at the words",
         "Each map is bright where its word landed.",
         "Show Word Heatmap needs the prompt that was drawn, and the words to look up.",
-        WIDE,
-        MIDDLE,
     )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
     heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=words.scene, words=words.looked_up)
@@ -70,9 +64,6 @@ def take_a_picture_apart(studio: Studio) -> None:
         "Localize Concepts finds the things in the picture by itself.",
         "Edit Concepts shows them after a run: click one to drop it, double-click it to rename it, or shift-click "
         "several and press Merge. " + variant.picture,
-        MIDDLE,
-        WIDE,
-        MIDDLE,
     )
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
@@ -84,7 +75,6 @@ def take_a_picture_apart(studio: Studio) -> None:
         "Learn them",
         "Each thing becomes a word.",
         "The words are saved as files too: **embedding:atelier/1** works in any prompt.",
-        WIDE,
     )
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, **variant.learn)
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
@@ -103,8 +93,6 @@ def learn_from_two_pictures(studio: Studio) -> None:
         "The pictures come with the pack."
         if variant.checkpoint is None
         else "Choose two pictures of the same two things.",
-        MIDDLE,
-        MIDDLE,
     )
     model, clip, vae = studio.load()
     wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
@@ -119,13 +107,12 @@ def learn_from_two_pictures(studio: Studio) -> None:
         "Match them",
         "Matched things share a name.",
         "For a third picture, add another Match Concepts and connect MORE to its input more.",
-        290,
     )
     first = {"image": pictures[0], "concepts": found[0]}
     other = {"other_image": pictures[1], "other_concepts": found[1]}
     more, _, overlay = sheet.add("ConceptAtelierMatchConcepts", 0, **wires, **first, **other)
     sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="two_overlay", collapsed=True)
-    studio.step("Learn them", "Each thing becomes a word.", "It is learnt from both pictures.", WIDE)
+    studio.step("Learn them", "Each thing becomes a word.", "It is learnt from both pictures.")
     wires |= {**first, "more": more}
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **variant.learn)
     prompts = {
@@ -141,8 +128,7 @@ def erase_a_concept(studio: Studio) -> None:
     studio.step(
         f"Erase {gone}",
         f"{gone.capitalize()} are no longer drawn.",
-        "List synonyms too (concepts), and words that must stay (preserve).",
-        258,
+        "List synonyms too, and words to preserve.",
     )
     model, clip, vae = studio.load()
     texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
@@ -154,7 +140,6 @@ def erase_a_concept(studio: Studio) -> None:
         f"{gone.capitalize()} are gone; {' and '.join(others)} stay.",
         "Before and after start from the same noise. To change the seed, steps or size of all, open one of the "
         "**Draw** blocks.",
-        *[NARROW] * 6,
     )
     block = studio.drawer("model", "changed model")
     for number, (word, text) in enumerate(words.before_after.items()):
@@ -170,9 +155,7 @@ def erase_a_concept(studio: Studio) -> None:
         "Save the change",
         "The change is a small file.",
         "Save Erasure as LoRA gives it a name. Any LoRA loader applies it.",
-        MIDDLE,
-        MIDDLE,
-        below=True,
+        below=1,
     )
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
 
@@ -184,14 +167,12 @@ def score_concepts(studio: Studio) -> None:
         "Find the things",
         "Localize Concepts finds the things in the picture by itself.",
         "It shows them after a run. " + variant.picture,
-        NARROW,
-        WIDE,
     )
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
-    studio.step("Learn them", "Each thing becomes a word.", "Try other methods and settings, and compare scores.", WIDE)
+    studio.step("Learn them", "Each thing becomes a word.", "Try other methods and settings, and compare scores.")
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
     studio.step(
         "Score them",
@@ -203,14 +184,11 @@ def score_concepts(studio: Studio) -> None:
             if lab
             else "First put pictures of other things, one each, into a folder **concepts** in ComfyUI's input folder."
         ),
-        NARROW,
-        300,
-        MIDDLE,
     )
     vision = studio.vision(0)
     folder = PROTOTYPES if lab else "concepts"
     prototypes, _ = sheet.add("ConceptAtelierLoadConceptPrototypes", 0, clip_vision=vision, folder=folder)
-    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="score_overlay")
+    sheet.add("SaveImage", 0, "Save: the overlay", images=overlay, filename_prefix="score_overlay", collapsed=True)
     wires |= {"model": learnt, "clip_vision": vision, "concepts": concepts, "tokens": tokens, "prototypes": prototypes}
     scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 1, **wires, **variant.score)
     sheet.add("SaveImage", 2, "Save: the sheet", images=scored, filename_prefix="score_sheet")

@@ -8,12 +8,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-COLUMN, GAP, TITLE = 305, 20, 30
-"""A column's width unless a step says otherwise, what lies between columns and between nodes, a node's title."""
-LANE, PAD, GROUP_FONT, BETWEEN = 5, 10, 26, 22
+GAP, TITLE = 20, 30
+"""What lies between columns and between nodes, a node's title."""
+LANE, PAD, GROUP_FONT, BETWEEN = 5, 8, 26, 16
 """Between lanes, around a group's nodes, the size of a group's title, between groups."""
 HEADING = round(GROUP_FONT * 1.4)
 COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
+WIDTH = 225
+"""A node is not drawn narrower than this in Nodes 2.0."""
+WIDTHS = {
+    "LoadImage": 276,
+    "SaveImage": 230,
+    "CLIPTextEncode": 230,
+    "KSampler": 290,
+    "MarkdownNote": 245,
+    "ConceptAtelierLoadLabModel": 230,
+    "ConceptAtelierLocalizeConcepts": 295,
+    "ConceptAtelierEditConcepts": 266,
+    "ConceptAtelierMatchConcepts": 272,
+    "ConceptAtelierLearnConceptTokens": 305,
+    "ConceptAtelierEncodeConceptPrompt": 245,
+    "ConceptAtelierEraseConcepts": 240,
+    "ConceptAtelierSaveErasureAsLora": 240,
+    "ConceptAtelierCaptureAttention": 290,
+    "ConceptAtelierShowWordHeatmap": 305,
+    "ConceptAtelierScoreConcepts": 295,
+}
+"""Of nodes that need more. In French the page widens Load Image to 294 and Save Image to 254, into the gap beside."""
 PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
@@ -104,31 +125,33 @@ class Step:
 
     Attributes:
         title: of the group; empty for no group.
-        widths: of its columns.
-        note: the node that holds its note, where it has one: on top, as wide as the step; in the last column of a
-            step that lies below the one before.
+        note: the node that holds its note, where it has one: on top, as wide as the step; in a column of a step that
+            lies below the one before.
         note_height: in pixels.
         below: whether it lies below the step before it, rather than beside it.
         members: nodes with the column that each is in.
+        widths: of columns that nodes are in; as wide as the widest node needs.
         bottoms: of columns, below where nodes may start.
         feet: node id to how far what belongs to the node hangs out of it, below.
     """
 
     title: str = ""
-    widths: Sequence[int] = (COLUMN,) * 9
     note: dict[str, Any] | None = None
     note_height: int = 0
     below: bool = False
     members: list[tuple[dict[str, Any], int]] = field(default_factory=list)
+    widths: dict[int, int] = field(default_factory=dict)
     bottoms: dict[int, float] = field(default_factory=dict)
     feet: dict[int, int] = field(default_factory=dict)
 
     def place(
         self, node: dict[str, Any], column: int, height: float, *, foot: int = 0, collapsed: bool = False
     ) -> None:
-        """Put a node below what its column has, in coordinates of the step."""
+        """Put a node below what its column has, in coordinates of the column; :func:`arrange` gives it its width."""
         top = self.bottoms.get(column, 0.0) + TITLE
-        node |= {"pos": [self.left(column), top], "size": [self.widths[column], COLLAPSED if collapsed else height]}
+        width = WIDTHS.get(node["type"], WIDTH)
+        node |= {"pos": [0.0, top], "size": [width, COLLAPSED if collapsed else height]}
+        self.widths[column] = max(self.widths.get(column, 0), width)
         node["flags"] = {"collapsed": True} if collapsed else {}
         self.feet[node["id"]] = 0 if collapsed else foot
         self.bottoms[column] = top + (0 if collapsed else height) + max(GAP, self.feet[node["id"]])
@@ -141,13 +164,12 @@ class Step:
 
     def left(self, column: int) -> float:
         """Of a column, from the step's own left."""
-        return float(sum(self.widths[:column]) + GAP * column)
+        return float(sum(width + GAP for before, width in self.widths.items() if before < column))
 
     @property
     def width(self) -> float:
         """Of the columns that are in use."""
-        last = max((column for _, column in self.members), default=0)
-        return self.left(last) + self.widths[last]
+        return self.left(len(self.widths)) - GAP
 
 
 @dataclass
@@ -180,15 +202,16 @@ def arrange(steps: Sequence[Step], links: Sequence[Sequence[Any]]) -> Drawn:
         _move(step, left, top)
         if step.note is not None:
             step.note |= {"pos": [left, TITLE], "size": [step.width, note], "flags": {}}
-        edges += [(left + step.left(c), left + step.left(c) + step.widths[c]) for c in _used(step)]
+        edges += [(left + step.left(c), left + step.left(c) + step.widths[c]) for c in sorted(step.widths)]
         right, bottom = left + step.width + 2 * PAD + BETWEEN, _bottom(step)
     reroutes, ends = _routes(trunks, columns, edges, lanes)
     return Drawn(_groups(steps), reroutes, ends)
 
 
 def _move(step: Step, left: float, top: float) -> None:
-    for node, _ in step.members:
-        node["pos"] = [node["pos"][0] + left, node["pos"][1] + top]
+    for node, column in step.members:
+        node["pos"] = [left + step.left(column), top + node["pos"][1]]
+        node["size"][0] = step.widths[column]
 
 
 def _bottom(step: Step) -> float:
@@ -200,13 +223,9 @@ def _bottom(step: Step) -> float:
     )
 
 
-def _used(step: Step) -> list[int]:
-    return sorted({column for _, column in step.members})
-
-
 def _columns(steps: Sequence[Step]) -> Mapping[int, int]:
     """Node id to the number of its column, counted over all steps."""
-    places = [(index, column) for index, step in enumerate(steps) for column in _used(step)]
+    places = [(index, column) for index, step in enumerate(steps) for column in sorted(step.widths)]
     return {
         node["id"]: places.index((index, column)) for index, step in enumerate(steps) for node, column in step.members
     }

@@ -1,7 +1,6 @@
 """A workflow under construction: nodes and links in the format that ComfyUI's front end saves."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +37,14 @@ class Sheet:
     first: int = 1
     """The id of the first node."""
 
-    def step(
-        self, title: str, headline: str, note: str, widths: Sequence[int], note_height: int, *, below: bool = False
-    ) -> None:
+    def step(self, title: str, headline: str, note: str, note_height: int, below: int | None = None) -> None:
         """Begin a step of the story, which nodes that are added from now on belong to: a group with a note, whose title
-        is the headline. ``below`` the step before, the note takes its last column."""
-        new = Step(title, widths, note_height=note_height, below=below)
+        is the headline. The number of a column puts it ``below`` the step before, with the note in that column."""
+        new = Step(title, note_height=note_height, below=below is not None)
         said = {"type": "MarkdownNote", "inputs": [], "outputs": [], "widgets_values": [note]}
         new.note = self._append(said, headline)
-        if below:
-            new.place(new.note, len(widths) - 1, note_height)
+        if below is not None:
+            new.place(new.note, below, note_height)
         self.steps.append(new)
 
     def add(

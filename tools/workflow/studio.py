@@ -7,9 +7,6 @@ from .block import Block
 from .sheet import Out, Sheet
 from .variants import VISION, Variant
 
-NARROW, MIDDLE, WIDE = 225, 245, 305
-"""Columns of a step: Nodes 2.0 has none that are narrower; room for the name
-of a file; room for ``merge_threshold (preset)``."""
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FIRST_INSIDE = 101
 """The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
@@ -24,11 +21,11 @@ class Studio:
     name: str
     note_height: int = 88
 
-    def step(self, title: str, headline: str, note: str, *widths: int, below: bool = False) -> None:
-        """Begin a step; the note of the first one ends with what every workflow of the variant says."""
+    def step(self, title: str, headline: str, note: str, below: int | None = None) -> None:
+        """Begin a step as :meth:`.sheet.Sheet.step` does; the first note ends with what the variant always says."""
         number = len(self.sheet.steps) + 1
         text = f"{note} {self.variant.note}" if number == 1 else note
-        self.sheet.step(f"{number} {title}", headline, text.strip(), widths, self.note_height, below=below)
+        self.sheet.step(f"{number} {title}", headline, text.strip(), self.note_height, below)
 
     def load(self, column: int = 0) -> list[Out]:
         """MODEL, CLIP and VAE."""
@@ -115,7 +112,6 @@ class Studio:
             "Write <1> for the first thing and <2> for the second.",
             "Change the prompts as you like. To change the seed, steps or size of both, open one of the **Draw** "
             "blocks.",
-            *[MIDDLE] * len(prompts),
         )
         block = self.drawer("model")
         for column, (prefix, (title, text)) in enumerate(prompts.items()):
