@@ -1,9 +1,13 @@
 """All that the maths knows of a model.
 
 A :class:`Backbone` is a latent image model as six things: pictures and latents, words and conditionings, the noise
-schedule, the noise prediction, the attention sites, and their weights. Hosts implement it; ``core`` never asks what
+schedule, the prediction, the attention sites, and their weights. Hosts implement it; ``core`` never asks what
 stands behind it. Nothing here assumes square pictures, a latent size, 77 tokens, one text encoder, a UNet, or what the
 model was trained to predict.
+
+Diffusion transformers put text and picture into one sequence, [text rows, picture rows, rows of reference pictures],
+and every row attends to all of them. Such a layer is a ``joint`` site. It is handed out as two views of one softmax:
+the picture's rows attending to the text's (``cross``) and to the picture's own (``self``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,11 +48,15 @@ class Token:
 class TokenizedText:
     """A text as the model reads it.
 
+    Language models read a prompt inside a template. Positions count the rows of the conditioning: a template that the
+    model strips has none, one that it keeps has some, but its tokens are not the text's own. Where several encoders'
+    rows lie one behind another (SD3), each word is there once for each.
+
     Attributes:
-        tokens: the text's own tokens, in order, without start, end and padding.
+        tokens: the text's own tokens, in order, without start, end, template and padding.
         start: position of the start token, or None where the model has none.
-        end: position of the *first* end-of-text token (SD1.x pads with more of them).
-        length: number of positions L, padding included.
+        end: position of the *first* end-of-text token (SD1.x pads with more of them), or of what follows the text.
+        length: number of positions L, template and padding included.
     """
 
     tokens: tuple[Token, ...]
@@ -62,8 +70,8 @@ class Conditioning:
     """The encoded prompt, as the denoiser reads it.
 
     Attributes:
-        context: (B, L, D), read by cross-attention.
-        extras: further tensors by the host's name, first dimension B (SDXL: pooled text, sizes).
+        context: (B, L, D), read by cross-attention, or put before the picture's rows.
+        extras: further tensors by the host's name, first dimension B (pooled text, sizes, masks over the text).
     """
 
     context: Tensor
@@ -103,18 +111,22 @@ class AttentionSite:
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """What a tap sees when a site runs. A joint site hands out its picture keys and its text keys in two calls.
+    """What a tap sees when a site runs. A joint site calls it twice, once for each view of its one softmax.
 
     Attributes:
         site: the site.
         query: (B, heads, h*w, d), rows of the grid in reading order; part of the graph when gradients are on.
-        key: (B, heads, M, d); M is h*w for self, L for cross sites.
+        key: (B, heads, M, d), all keys that the softmax runs over. M is h*w for self and L for cross sites; for joint
+            ones it counts text, picture and reference rows.
         scale: factor before the softmax, usually ``d ** -0.5``.
         grid: (h, w) of the queries.
         conditional: for each of the B rows, whether it belongs to the positive conditioning (all True outside
             classifier-free guidance).
         timestep: the current timestep (0 = clean), or None when unknown.
-        view: of a joint site, which of its keys these are; None otherwise.
+        view: of a joint site, which of its keys are handed out; None otherwise.
+        columns: of a joint site, where those keys lie among M: L of them for ``cross``, h*w for ``self``. None is all.
+        bias: what the model adds to the logits, broadcast over (B, heads, h*w, M); -inf where a key is not read. None
+            for nothing.
     """
 
     site: AttentionSite
@@ -125,6 +137,8 @@ class AttentionCall:
     conditional: tuple[bool, ...]
     timestep: float | None = None
     view: AttentionKind | None = None
+    columns: slice | None = None
+    bias: Tensor | None = None
 
     @property
     def kind(self) -> AttentionKind:
@@ -173,7 +187,7 @@ class Backbone(Protocol):
 
     @property
     def family(self) -> str:
-        """The model family's name, for messages and metadata: ``lab``, ``sd15``, ``sd2``, ``sdxl``."""
+        """The model family's name, for messages and metadata: ``lab``, ``sd15``, ``sdxl``, ``flux``."""
         ...
 
     @property
@@ -231,8 +245,12 @@ class Backbone(Protocol):
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         """The noise in ``latent`` (B, C, h, w) at ``timestep`` (B,) long; gradients allowed.
 
-        A model that predicts something else (v, x0) is converted to noise by the adapter.
+        A model that predicts something else (v, x0, a flow's velocity) is converted to noise by the adapter.
         """
+        ...
+
+    def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        """As :meth:`predict_noise`, of what training compares with :meth:`Schedule.target`: noise or velocity."""
         ...
 
     def attention_sites(self) -> tuple[AttentionSite, ...]:

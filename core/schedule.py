@@ -32,6 +32,10 @@ class Schedule(Protocol):
         """``x_0`` (B, ...) from a prediction of the noise in ``noisy`` at ``timestep`` (B,) long."""
         ...
 
+    def target(self, clean: Tensor, noise: Tensor) -> Tensor:
+        """What the training loss asks the model for: the noise, or a flow's velocity ``noise - x_0``."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class DiffusionSchedule:
@@ -53,6 +57,9 @@ class DiffusionSchedule:
 
     def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         return clean_from_noise(noise, noisy, timestep, self.alphas_cumprod.clone())
+
+    def target(self, clean: Tensor, noise: Tensor) -> Tensor:
+        return noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +83,9 @@ class FlowSchedule:
     def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         share = self._shares(timestep, noisy)
         return (noisy - share * noise) / (1 - share)
+
+    def target(self, clean: Tensor, noise: Tensor) -> Tensor:
+        return noise - clean
 
     def noise_from_velocity(self, velocity: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         """Noise (B, ...) from the velocity ``noise - x_0`` that such models predict."""

@@ -16,8 +16,9 @@ class AttentionMaps:
 
     Attributes:
         cross: grid (h, w) to (B, L, h, w) float32: how much each cell reads each token; sums to 1 over L when all
-            tokens were kept.
-        self_attention: grid to (B, h*w, h*w) float32, query by key; rows sum to 1.
+            tokens were kept; in joint sites to the share that the text has in the row.
+        self_attention: grid to (B, h*w, h*w) float32, query by key; rows sum to 1, in joint sites to the
+            picture's share.
         cross_counts: grid to the number of maps (layers x passes) in its mean.
         self_counts: the same for ``self_attention``.
         cross_layers: grid to the number of different layers in its mean.

@@ -1,5 +1,7 @@
 """Attention probabilities computed beside the model, from the queries and keys that a tap sees."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -8,8 +10,16 @@ from ..backbone import AttentionCall
 CHUNK_NUMBERS = 2**21  # logits held at once: 8 MB, which a processor's caches hold
 
 
-def head_mean(query: Tensor, key: Tensor, scale: float, chunk: int = CHUNK_NUMBERS) -> Tensor:
-    """``softmax(query @ key^T * scale)``, averaged over heads.
+def head_mean(
+    query: Tensor,
+    key: Tensor,
+    scale: float,
+    chunk: int = CHUNK_NUMBERS,
+    *,
+    columns: slice | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """``softmax(query @ key^T * scale + bias)``, averaged over heads.
 
     Works through blocks of query rows with all heads together, so that a block's logits stay in the processor's caches
     until they are summed.
@@ -19,25 +29,37 @@ def head_mean(query: Tensor, key: Tensor, scale: float, chunk: int = CHUNK_NUMBE
         key: (B, heads, M, d).
         scale: factor before the softmax.
         chunk: most logits held at once, as long as one query row of the batch fits into it.
+        columns: the keys to return, of all M that the softmax runs over; default all.
+        bias: added to the logits, broadcast over (B, heads, N, M).
 
     Returns:
-        (B, N, M) float32, rows sum to one; part of the graph when gradients are on.
+        (B, N, M) float32, or as many of the M as ``columns`` has; all M of a row sum to one. Part of the graph when
+        gradients are on.
     """
     batch, heads, n, _ = query.shape
     keys = key.float().transpose(-1, -2)  # (B, heads, d, M)
+    wanted = columns or slice(None)
     step = max(1, chunk // (batch * heads * key.shape[2]))
-    mean = torch.empty(batch, n, key.shape[2], device=query.device)
+    mean = torch.empty(batch, n, len(range(key.shape[2])[wanted]), device=query.device)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         # Scaled before the product: queries are smaller than logits.
         logits = (query[:, :, rows].float() * scale) @ keys  # (B, heads, rows, M)
-        mean[:, rows] = logits.softmax(-1).sum(1)
+        if bias is not None:
+            logits = logits + (bias[..., rows, :] if bias.shape[-2] > 1 else bias)
+        mean[:, rows] = logits.softmax(-1)[..., wanted].sum(1)
     return mean.div_(heads)
 
 
+def call_mean(call: AttentionCall) -> Tensor:
+    """The head mean (B, N, M) of a call, of a joint site's view the M keys that it hands out."""
+    return head_mean(call.query, call.key, call.scale, columns=call.columns, bias=call.bias)
+
+
 def conditional_mean(call: AttentionCall) -> Tensor:
-    """The head mean (B', N, M) of a call's rows that belong to the positive conditioning."""
+    """:func:`call_mean` of the rows (B', N, M) that belong to the positive conditioning."""
     if all(call.conditional):
-        return head_mean(call.query, call.key, call.scale)
+        return call_mean(call)
     rows = torch.tensor(call.conditional, device=call.query.device)
-    return head_mean(call.query[rows], call.key[rows], call.scale)
+    bias = call.bias[rows] if call.bias is not None and call.bias.ndim == 4 and len(call.bias) > 1 else call.bias
+    return call_mean(replace(call, query=call.query[rows], key=call.key[rows], bias=bias))

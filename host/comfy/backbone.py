@@ -158,6 +158,9 @@ class ComfyBackbone:
         clean = _run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
         return ((noisy - clean) / levels).to(latent.device, latent.dtype)
 
+    def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        return self.predict_noise(latent, timestep, conditioning)
+
     def attention_sites(self) -> tuple[AttentionSite, ...]:
         return tuple(self._sites().values())
 

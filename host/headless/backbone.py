@@ -129,6 +129,9 @@ class DiffusersBackbone:
         convert = noise_from_velocity if self.model.prediction_type == "v_prediction" else noise_from_clean
         return convert(output, latent, timestep, self.alphas_cumprod)
 
+    def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        return self.predict_noise(latent, timestep, conditioning)
+
     def predict(
         self,
         latent: Tensor,

@@ -81,6 +81,7 @@ def test_a_flow_mixes_in_a_straight_line_and_its_velocity_gives_the_noise(genera
     noisy = flow.add_noise(clean, noise, torch.tensor([0]))
     torch.testing.assert_close(noisy, 0.75 * clean + 0.25 * noise)
     torch.testing.assert_close(flow.noise_from_velocity(noise - clean, noisy, torch.tensor([0])), noise)
+    assert flow.target(clean, noise).equal(noise - clean)
 
 
 def test_schedules_made_under_inference_mode_take_part_in_a_backward_pass():

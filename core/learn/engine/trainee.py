@@ -43,18 +43,18 @@ class Denoised:
     """One pass over B latents, in which the attention of K tokens was recorded.
 
     Attributes:
-        noise: (B, C, h, w), what should have been predicted.
+        target: (B, C, h, w), what should have been predicted: the noise, or a flow's velocity.
         predicted: (B, C, h, w) float32, what was.
         maps: (K, gh, gw) attention of each token recorded; K is 0 when none was.
     """
 
-    noise: Tensor
+    target: Tensor
     predicted: Tensor
     maps: Tensor
 
     def error(self) -> Tensor:
         """(B, C, h, w) squared errors."""
-        return (self.noise - self.predicted).square()
+        return (self.target - self.predicted).square()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,9 @@ class Trainee:
         even: bool = False,
         conditioning: Conditioning | None = None,
     ) -> Denoised:
-        """Add noise to latents and let the model, as it is by now, predict the noise; gradients reach all it learns.
+        """Add noise to latents and let the model, as it is by now, predict what :meth:`Schedule.target` asks for.
+
+        Gradients reach all it learns.
 
         Args:
             latents: (B, C, h, w).
@@ -108,8 +110,9 @@ class Trainee:
             conditioning = encode_together(self.backbone, texts, self.bank.placeholders())
         recorded = recorded_tokens(self.backbone, self.sites, spots, self.grid) if spots else nullcontext(None)
         with recorded as maps, self.adapter.in_force(self.backbone):
-            predicted = self.backbone.predict_noise(noisy, timesteps, conditioning)  # (B, C, h, w)
-        return Denoised(noise, predicted.float(), noise.new_zeros(0, *self.grid) if maps is None else maps.mean())
+            predicted = self.backbone.predict_target(noisy, timesteps, conditioning)  # (B, C, h, w)
+        target = schedule.target(latents, noise)
+        return Denoised(target, predicted.float(), noise.new_zeros(0, *self.grid) if maps is None else maps.mean())
 
     def spots(self, prompts: Sequence[Prompt]) -> list[Spot]:
         """Where the tokens of B prompts stand: for each prompt, each concept that it names."""

@@ -70,7 +70,7 @@ def instance_loss(
     reads = settings.attention_weight > 0
     spots = [(0, trainee.token(text, names[index])) for index in members] if reads else []
     denoised = trainee.denoise(example.latent, [text], spots)
-    loss = masked_denoising(denoised.noise, denoised.predicted, example.union(members)[None]).mean()
+    loss = masked_denoising(denoised.target, denoised.predicted, example.union(members)[None]).mean()
     if not reads:
         return loss
     masks = fit(example.masks[list(members)], trainee.grid)  # (K, gh, gw)

@@ -134,7 +134,7 @@ def step_loss(
     latents = example.latent.expand(len(prompts), -1, -1, -1)  # (B, C, h, w), the same picture for every prompt
     denoised = trainee.denoise(latents, [prompt.text for prompt in prompts], spots, even=settings.even)
     masks = torch.stack([example.union(prompt.members) for prompt in prompts])  # (B, h, w)
-    loss = settings.denoising_weight * masked_denoising(denoised.noise, denoised.predicted, masks).mean()
+    loss = settings.denoising_weight * masked_denoising(denoised.target, denoised.predicted, masks).mean()
     if not spots:
         return loss
     targets = example.targets[[member for prompt in prompts for member in prompt.members]]  # (K, gh, gw)

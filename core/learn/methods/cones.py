@@ -151,7 +151,7 @@ class Search:
         latents = example.latent.expand(len(self.prompts), -1, -1, -1)  # (N, C, h, w)
         denoised = self.trainee.denoise(latents, conditioning=conditioning)
         masks = torch.stack([example.union(prompt.members) for prompt in self.prompts])  # (N, h, w)
-        loss = masked_denoising(denoised.noise, denoised.predicted, masks).mean()
+        loss = masked_denoising(denoised.target, denoised.predicted, masks).mean()
         return loss + self.settings.pull * self._distance(conditioning.context, self.start.context)
 
     def fitting(self, step: int) -> Tensor:

@@ -101,7 +101,7 @@ def instance_loss(trainee: Trainee, scene: Scene, classes: Mapping[str, str], se
         [(0, _positions(trainee, scene.text, name, classes)) for _, name in known] if settings.attention_weight else []
     )
     denoised = trainee.denoise(scene.latent, [scene.text], spots)
-    weights = scene.judged[None, None].expand_as(denoised.noise)  # (1, C, h, w)
+    weights = scene.judged[None, None].expand_as(denoised.target)  # (1, C, h, w)
     loss = (denoised.error() * weights).sum() / weights.sum().clamp_min(1e-6)
     if not spots:
         return loss

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...attention.probabilities import head_mean
+from ...attention.probabilities import call_mean
 from ...attention.resize import resize_maps
 from ...backbone import AttentionCall, AttentionSite, Backbone
 
@@ -27,7 +27,7 @@ class TokenMaps:
         """Add the attention of one layer."""
         if call.kind != "cross":
             return
-        attention = head_mean(call.query, call.key, call.scale)  # (B, h*w, L)
+        attention = call_mean(call)  # (B, h*w, L)
         maps = torch.stack([attention[row][:, list(positions)].sum(-1) for row, positions in self.spots])  # (K, h*w)
         self._sums.append(resize_maps(maps.unflatten(1, call.grid), self.grid, "bilinear"))  # (K, gh, gw)
 

@@ -53,3 +53,36 @@ def test_only_conditional_rows_are_kept(query_key):
     query, key = query_key
     call = AttentionCall(SITE, query, key, 0.5, (2, 3), (False, True))
     torch.testing.assert_close(conditional_mean(call), dense(query, key, 0.5)[1:])
+
+
+def test_columns_are_read_from_the_softmax_over_all_keys(query_key):
+    whole = dense(*query_key, 0.5)
+    for chunk in (1, 2**21):
+        part = head_mean(*query_key, 0.5, chunk, columns=slice(1, 3))
+        torch.testing.assert_close(part, whole[..., 1:3])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 5), (2, 3, 6, 5), (2, 1, 1, 5), (6, 5)])
+def test_a_bias_is_added_to_the_logits(query_key, generator, shape):
+    query, key = query_key
+    bias = torch.randn(shape, generator=generator)
+    logits = torch.einsum("bhnd,bhmd->bhnm", query, key) * 0.5 + bias
+    torch.testing.assert_close(head_mean(query, key, 0.5, 40, bias=bias), logits.softmax(-1).mean(1))
+
+
+def test_keys_that_are_not_read_get_nothing(query_key):
+    bias = torch.tensor([0.0, -torch.inf, 0.0, 0.0, 0.0]).expand(2, 1, 1, 5).clone()
+    bias[1, ..., 1] = 0.0  # of the first row alone
+    call = AttentionCall(SITE, *query_key, 0.5, (2, 3), (True, False), columns=slice(0, 2), bias=bias)
+    mean = conditional_mean(call)
+    assert mean.shape == (1, 6, 2) and (mean[..., 1] == 0).all() and (mean[..., 0] > 0).all()
+
+
+def test_two_views_of_a_joint_call_share_one_softmax(generator):
+    site = AttentionSite("b", "joint", None, heads=3, downscale=2)
+    query, key = torch.randn(1, 3, 6, 4, generator=generator), torch.randn(1, 3, 10, 4, generator=generator)
+    text = AttentionCall(site, query, key, 0.5, (2, 3), (True,), view="cross", columns=slice(0, 4))
+    picture = AttentionCall(site, query, key, 0.5, (2, 3), (True,), view="self", columns=slice(4, 10))
+    both = torch.cat([conditional_mean(text), conditional_mean(picture)], -1)
+    torch.testing.assert_close(both, dense(query, key, 0.5))
+    torch.testing.assert_close(both.sum(-1), torch.ones(1, 6))

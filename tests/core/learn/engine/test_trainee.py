@@ -77,7 +77,7 @@ def test_without_an_adapter_it_is_the_model_itself(lab_backbone, picture, concep
         assert torch.equal(
             found.predicted, lab_backbone.predict_noise(noisy, time, lab_backbone.encode_text(["a cat"]))
         )
-    assert torch.equal(found.noise, noise) and found.maps.shape == (0, 1, 1) and trainee.sites == ()
+    assert torch.equal(found.target, noise) and found.maps.shape == (0, 1, 1) and trainee.sites == ()
     assert [leaf.shape for leaf in trainee.phase(lambda step: noise.sum(), task.settings.loop).parameters] == [
         (2, 1, 192)
     ]
