@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from .selection import Grid
@@ -19,13 +18,14 @@ class RunningMeans:
     def add(self, grid: Grid, maps: Tensor, layer: str) -> None:
         """Add one layer's maps. Raises ``ValueError`` when their shape is not that of the earlier ones."""
         if grid not in self._sums:
-            self._sums[grid] = torch.zeros_like(maps)
-        elif self._sums[grid].shape != maps.shape:
+            self._sums[grid] = maps.clone()
+        elif self._sums[grid].shape == maps.shape:
+            self._sums[grid] += maps
+        else:
             raise ValueError(
                 f"attention on the {grid[0]}x{grid[1]} grid was {tuple(self._sums[grid].shape)} and is now "
                 f"{tuple(maps.shape)}: batch or text length changed within one recording"
             )
-        self._sums[grid] += maps
         self._counts[grid] = self._counts.get(grid, 0) + 1
         self._layers.setdefault(grid, set()).add(layer)
 

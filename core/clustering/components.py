@@ -12,15 +12,29 @@ def connected_components(links: Tensor) -> Tensor:
 
     Returns:
         (n,) long labels 0..k-1, in the order of each component's lowest member.
-
-    Every node takes the lowest label among its neighbours, then the label of its label (pointer jumping), until
-    nothing changes: a number of rounds that grows with the logarithm of the longest chain.
     """
     n = len(links)
     if links.shape != (n, n):
         raise ValueError(f"links must be a square matrix (n, n), got {tuple(links.shape)}")
-    source, target = torch.nonzero(links | links.T, as_tuple=True)  # one entry a link and direction
-    return _propagate(n, source, target)
+    return components_of_pairs(n, torch.nonzero(links))
+
+
+def components_of_pairs(n: int, pairs: Tensor) -> Tensor:
+    """:func:`connected_components` of n nodes and a list of links (L, 2) long, each in either order or both.
+
+    Every node takes the lowest label among its neighbours, then the label of its label (pointer jumping), until
+    nothing changes: a number of rounds that grows with the logarithm of the longest chain.
+    """
+    source, target = torch.cat([pairs, pairs.flip(1)]).unbind(1)  # (2L,) each, both directions
+    labels = torch.arange(n, device=pairs.device)  # (n,)
+    while True:
+        lower = labels.scatter_reduce(0, source, labels[target], "amin")
+        # A root takes the lowest label that its members found, so that whole trees change at once.
+        lower = lower.scatter_reduce(0, labels, lower, "amin")
+        lower = lower[lower]
+        if torch.equal(lower, labels):
+            return torch.unique(labels, return_inverse=True)[1]
+        labels = lower
 
 
 def grow(masks: Tensor) -> Tensor:
@@ -47,15 +61,3 @@ def touching(masks: Tensor) -> Tensor:
     """
     cells = masks.flatten(1).float()  # (N, h*w)
     return grow(masks).flatten(1).float() @ cells.T > 0.5
-
-
-def _propagate(n: int, source: Tensor, target: Tensor) -> Tensor:
-    labels = torch.arange(n, device=source.device)
-    while True:
-        lower = labels.scatter_reduce(0, source, labels[target], "amin")
-        # A root takes the lowest label that its members found, so that whole trees change at once.
-        lower = lower.scatter_reduce(0, labels, lower, "amin")
-        lower = lower[lower]
-        if torch.equal(lower, labels):
-            return torch.unique(labels, return_inverse=True)[1]
-        labels = lower

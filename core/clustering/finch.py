@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .components import connected_components
+from .components import components_of_pairs
 from .divergence import Distance, cosine
+
+_BLOCK = 2**20  # distances looked through at once: 4 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ def finch(
     labels, centres, levels = torch.arange(len(rows), device=rows.device), rows, list[Level]()
     while True:
         links, linked = first_neighbour_links(distance(centres), cut, between_clusters(adjacency, labels))
-        merged = connected_components(links)
+        merged = components_of_pairs(len(centres), links)
         count = int(merged.max()) + 1
         if levels and (count == len(centres) or (count == 1 and not keep_single)):
             return levels
@@ -91,23 +93,48 @@ def first_neighbour_links(
         allowed: (k, k) bool; other links are removed.
 
     Returns:
-        (k, k) bool, symmetric, and the largest distance x count over what is left: the counts are those of
-        ``(I + N)(I + N)^T``, which are 1, or 2 for mutual neighbours.
+        (L, 2) long, each link once, lower index first; and the largest distance x count over them: the counts are
+        those of ``(I + N)(I + N)^T``, which are 1, or 2 for mutual neighbours.
     """
     k = len(distances)
     if k == 1:
-        return torch.zeros(1, 1, dtype=torch.bool, device=distances.device), 0.0
-    own = torch.eye(k, dtype=torch.bool, device=distances.device)
-    nearest = distances.masked_fill(own, torch.inf).argmin(1)  # (k,)
-    first = nearest[:, None] == torch.arange(k, device=distances.device)  # (k, k), true at each row's neighbour
-    counts = first.long() + first.T.long() + (nearest[:, None] == nearest[None]).long()  # (k, k)
-    links = (counts > 0) & ~own
-    if cut is not None:
-        links &= distances <= cut
+        return torch.zeros(0, 2, dtype=torch.long, device=distances.device), 0.0
+    nearest = first_neighbours(distances)  # (k,)
+    own = torch.arange(k, device=nearest.device)
+    numbers = torch.minimum(own, nearest) * k + torch.maximum(own, nearest)  # (k,), a number for each pair
+    numbers, mutual = torch.unique(numbers, return_counts=True)  # both (P,), P <= k
+    shared = pairs_within(nearest)  # (S, 2)
+    links = torch.cat([torch.stack([numbers // k, numbers % k], 1), shared])  # (P + S, 2)
+    counts = torch.cat([mutual, torch.ones_like(shared[:, 0])])
+    apart = distances[links[:, 0], links[:, 1]]  # (P + S,)
+    kept = torch.ones_like(counts, dtype=torch.bool) if cut is None else apart <= cut
     if allowed is not None:
-        links &= allowed
-    weighted = (distances * counts)[links]
-    return links, weighted.max().item() if weighted.numel() else 0.0
+        kept &= allowed[links[:, 0], links[:, 1]]
+    weighted = (apart * counts)[kept]
+    return links[kept], weighted.max().item() if weighted.numel() else 0.0
+
+
+def first_neighbours(distances: Tensor) -> Tensor:
+    """(k,), the nearest other row of each in distances (k, k), the lowest of equals."""
+    k = len(distances)
+    step = max(1, _BLOCK // k)
+    nearest = []
+    for start in range(0, k, step):
+        block = distances[start : start + step].clone()  # (rows, k): a copy, since the distances are not ours
+        block.diagonal(start).fill_(torch.inf)
+        nearest.append(block.argmin(1))
+    return torch.cat(nearest)
+
+
+def pairs_within(groups: Tensor) -> Tensor:
+    """(S, 2) long, every two members of the same group once, the lower first; groups (k,) long numbers."""
+    order = torch.argsort(groups, stable=True)  # (k,), group by group
+    _, inverse, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
+    place = torch.arange(len(groups), device=groups.device)
+    later = sizes.cumsum(0)[inverse[order]] - 1 - place  # (k,), how many of its group come after each
+    first = place.repeat_interleave(later)  # (S,)
+    behind = torch.arange(len(first), device=groups.device) - (later.cumsum(0) - later)[first]
+    return torch.stack([order[first], order[first + 1 + behind]], 1)
 
 
 def between_clusters(adjacency: Tensor | None, labels: Tensor) -> Tensor | None:

@@ -127,12 +127,14 @@ def mask_targets(masks: Tensor) -> Tensor:
 
 
 def attention_targets(masks: Tensor, attention: Tensor) -> Tensor:
-    """The mean attention row (N, h, w) over the cells of each mask, summing to one."""
+    """The mean attention row (N, h, w) over the cells of each mask, summing to one; where the masks are, and computed
+    where the attention is."""
     cells = masks[0].numel()
     if attention.shape != (cells, cells):
         raise ValueError(f"attention {tuple(attention.shape)} does not fit masks of {cells} cells")
-    rows = mask_targets(masks).flatten(1) @ attention.float()  # (N, h*w) @ (h*w, h*w)
-    return (rows / rows.sum(1, keepdim=True)).view(masks.shape)  # (N, h*w) to (N, h, w)
+    shares = mask_targets(masks).flatten(1).to(attention.device)  # (N, h*w)
+    rows = shares @ attention.float()  # (N, h*w) @ (h*w, h*w)
+    return (rows / rows.sum(1, keepdim=True)).view(masks.shape).to(masks.device)  # (N, h, w)
 
 
 def _give_best_cell(owner: Tensor, share: Tensor, index: int, background: int) -> Tensor:

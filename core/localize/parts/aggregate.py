@@ -75,13 +75,23 @@ def aggregate_self_attention(
     chosen = {g: w for g, w in weights.items() if g in maps and w > 0}
     if not chosen:
         raise ValueError(f"no self-attention map has a weight: maps on {sorted(maps)}, weights for {sorted(weights)}")
-    total = torch.zeros(grid[0] * grid[1], grid[0] * grid[1], device=maps[next(iter(chosen))].device)
+    device = maps[next(iter(chosen))].device
+    parts = []
     for source, weight in chosen.items():
-        rows = resize_maps(_checked(maps[source], source).unflatten(1, source), grid, "bilinear").flatten(1)
+        rows = resize_maps(_checked(maps[source], source).unflatten(1, source), grid, "bilinear")  # (h*w, H, W)
+        rows = rows.flatten(1)  # (h*w, H*W)
         if renormalise:
             rows = rows / rows.sum(-1, keepdim=True)
-        total.add_(rows[nearest_cells(source, grid, rows.device)], alpha=weight)
-    return total.div_(total.sum(-1, keepdim=True))
+        parts.append((rows, nearest_cells(source, grid, device), weight))
+    cells = grid[0] * grid[1]
+    total = torch.zeros(cells, cells, device=device)
+    # Row by row of the grid, so that what is added up stays in the processor's caches.
+    for start in range(0, cells, grid[1]):
+        queries = slice(start, start + grid[1])
+        for rows, nearest, weight in parts:
+            total[queries].add_(rows[nearest[queries]], alpha=weight)  # (W, H*W)
+        total[queries].div_(total[queries].sum(-1, keepdim=True))
+    return total
 
 
 def nearest_cells(source: Grid, grid: Grid, device: torch.device | None = None) -> Tensor:
@@ -103,11 +113,12 @@ def _checked(rows: Tensor, source: Grid) -> Tensor:
         shape = tuple(rows.shape)
         raise ValueError(f"self-attention on a {source[0]}x{source[1]} grid must be ({cells}, {cells}), got {shape}")
     rows = rows.float()
-    if not torch.isfinite(rows).all():
+    sums = rows.sum(-1)  # (h*w,), not finite where any value of the row is not
+    if not torch.isfinite(sums).all():
         raise ValueError(
             f"self-attention on the {source[0]}x{source[1]} grid holds NaN or infinite values; "
             "run the model in float32, or check the picture and the model's weights"
         )
-    if (rows.sum(-1) <= 0).any():
+    if (sums <= 0).any():
         raise ValueError(f"self-attention on the {source[0]}x{source[1]} grid has rows that sum to zero")
     return rows

@@ -24,7 +24,7 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the model's attention says of a picture.
+    """What the model's attention says of a picture; tensors are where the model is, so that no large map travels.
 
     Attributes:
         attention: (h*w, h*w) float32, aggregated self-attention, rows sum to one.
@@ -75,9 +75,8 @@ def observe(
     saliency, decided = combine_saliency(end_of_text, attention, grid, settings)
     size = (image.shape[-2], image.shape[-1])
     covered = covered_size(size, backbone.latent_downscale)
-    # On the CPU, where the masks and pictures of people lie.
-    colours = cell_colours(image, grid, covered).cpu().float()
-    return Observation(attention.cpu(), saliency.cpu(), colours, grid, size, notes + decided, covered)
+    colours = cell_colours(image, grid, covered).float().to(attention.device)  # (h*w, 3)
+    return Observation(attention, saliency, colours, grid, size, notes + decided, covered)
 
 
 def denoise(

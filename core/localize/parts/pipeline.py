@@ -43,4 +43,6 @@ def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> 
     if settings.neighbour_reach:
         attention = even_out(attention, seen.colours, seen.grid, settings.neighbour_reach, settings.neighbour_contrast)
     found = concepts_from_attention(attention, seen.saliency, settings, seen.picture_size)
-    return replace(found, notes=seen.notes + found.notes, covered=seen.covered)
+    # On the CPU, where the masks and pictures of people lie.
+    small = {"masks": found.masks.cpu(), "targets": found.targets.cpu(), "scores": found.scores.cpu()}
+    return replace(found, **small, notes=seen.notes + found.notes, covered=seen.covered)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from concept_atelier.bench.cost.meters import memory_of
 from concept_atelier.core.clustering.divergence import as_distributions, cosine, euclidean, symmetric_kl
 
 DISTANCES = (symmetric_kl, cosine, euclidean)
@@ -72,3 +73,18 @@ def test_bad_rows_are_refused(rows):
         as_distributions(torch.tensor([[1.0, 0.5], [0.0, 0.0]]))
     with pytest.raises(ValueError, match=r"\(n, d\)"):
         cosine(torch.ones(3))
+
+
+def test_large_matrices_are_done_in_blocks_and_stay_symmetric():
+    rows = torch.rand(1100, 1300, generator=torch.Generator().manual_seed(0))
+    distances, parts = symmetric_kl(rows), symmetric_kl(rows, rows[500:700])
+    p = as_distributions(rows.double())
+    entropy, cross = (p * p.log()).sum(1), p @ p.log().T
+    assert torch.allclose(distances.double(), (entropy[:, None] + entropy - cross - cross.T) / 2, atol=5e-6)
+    assert torch.equal(distances, distances.T)
+    assert torch.allclose(parts, distances[:, 500:700], atol=5e-6)
+
+
+def test_a_divergence_holds_little_more_than_rows_logarithms_and_the_result():
+    rows = torch.rand(2000, 2000, generator=torch.Generator().manual_seed(0))
+    assert memory_of(lambda: symmetric_kl(rows)).peak < 4 * rows.nbytes

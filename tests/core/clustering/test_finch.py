@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from concept_atelier.bench.cost.meters import memory_of
 from concept_atelier.core.clustering.divergence import cosine, euclidean, symmetric_kl
 from concept_atelier.core.clustering.finch import (
     between_clusters,
@@ -114,12 +115,40 @@ def test_centres_are_means_of_the_original_rows():
 
 def test_mutual_neighbours_count_twice():
     links, linked = first_neighbour_links(euclidean(torch.tensor([[0.0], [1.0], [10.0], [13.0]])))
-    assert links.nonzero().tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
+    assert links.tolist() == [[0, 1], [2, 3]]
     assert linked == 6.0
     # 2 points to 1, 1 and 0 to one another: 2-1 counts once, 2-0 share neighbour 1 and count once.
     links, linked = first_neighbour_links(euclidean(torch.tensor([[0.0], [1.0], [10.0]])))
-    assert links.sum() == 6
+    assert sorted(links.tolist()) == [[0, 1], [0, 2], [1, 2]]
     assert linked == 10.0
+
+
+def matrix_links(distances, cut, allowed):
+    """Equation 1 word by word, as whole matrices: links, and the longest of them times its count."""
+    k = len(distances)
+    own = torch.eye(k, dtype=torch.bool)
+    steps = torch.nn.functional.one_hot(distances.masked_fill(own, torch.inf).argmin(1), k) + own.long()
+    counts = (steps @ steps.T) * ~own
+    links = (counts > 0) & (distances <= cut) & allowed
+    return links, (distances * counts)[links].max().item() if links.any() else 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lists_of_links_are_those_of_the_matrices(seed):
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(0, 6, (60, 2), generator=generator).float()  # many ties, and many that share a neighbour
+    distances, allowed = euclidean(rows), torch.rand(60, 60, generator=generator) < 0.7
+    allowed = allowed | allowed.T
+    for cut, beside in ((torch.inf, torch.ones_like(allowed)), (1.0, torch.ones_like(allowed)), (1.5, allowed)):
+        links, linked = first_neighbour_links(distances, cut, beside)
+        expected, longest = matrix_links(distances, cut, beside)
+        assert sorted(links.tolist()) == expected.triu().nonzero().tolist()
+        assert linked == longest
+
+
+def test_links_need_little_memory_beside_the_distances():
+    distances = euclidean(torch.rand(1500, 3, generator=torch.Generator().manual_seed(0)))
+    assert memory_of(lambda: first_neighbour_links(distances)).peak < distances.nbytes
 
 
 def test_a_cut_keeps_far_blobs_apart():
