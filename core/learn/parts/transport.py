@@ -4,20 +4,19 @@ Cuturi, "Sinkhorn Distances", NeurIPS 2013, arXiv 1306.0895; for the divergence 
 Optimal Transport and MMD using Sinkhorn Divergences", AISTATS 2019, arXiv 1810.08278.
 
 The ground cost is the Euclidean distance between cells divided by the grid's diagonal, so that one regularisation
-serves every grid; results are in cells again. All is solved in float64 in the log domain. Because every problem
-shares one cost, the log-sum-exp over it is a matrix product after the largest potential is taken out, as long as the
-kernel of the cost is not too small to be written down.
+serves every grid; results are in cells again. All is solved in float64. Because every problem shares one cost, the
+log-sum-exp over it is a matrix product after the largest potential is taken out, as long as the kernel of the cost is
+not too small to be written down; where it is, the potentials so far are put into it.
 """
 
-from collections.abc import Callable
+import math
 
 import torch
 from torch import Tensor
 
-Sum = Callable[[Tensor], Tensor]
-
-
 _SMALLEST_IN_KERNEL = 0.002  # exp(-1 / 0.002) is still a float64
+_MOVED = math.exp(100)  # how far potentials move before the kernel is made anew
+_TRUSTED = math.exp(150)  # up to here, what a kernel lost to underflow (below exp(-745)) counts less than exp(-145)
 _FLOOR = 1e-12  # mass given to empty cells, so that their logarithm exists
 
 
@@ -75,22 +74,16 @@ def potentials(a: Tensor, b: Tensor, cost: Tensor, regularisation: float, iterat
 
     The plan is ``a_i b_j exp((f_i + g_j - C_ij) / regularisation)``.
     """
-    to_f, to_g = _log_sum_exps(cost, regularisation)
+    if regularisation < _SMALLEST_IN_KERNEL:
+        f, g = _absorbed_potentials(a, b, cost / regularisation, iterations)
+        return f * regularisation, g * regularisation
+    kernel = torch.exp(-cost / regularisation)  # (n, m)
     log_a, log_b = a.log(), b.log()
     g = torch.zeros_like(b)
     for _ in range(iterations):
-        f = -regularisation * to_f(g / regularisation + log_b)
-        g = -regularisation * to_g(f / regularisation + log_a)
+        f = -regularisation * _log_product(g / regularisation + log_b, kernel.T)  # (K, n)
+        g = -regularisation * _log_product(f / regularisation + log_a, kernel)  # (K, m)
     return f, g
-
-
-def _log_sum_exps(cost: Tensor, regularisation: float) -> tuple[Sum, Sum]:
-    """``logits -> log sum_j exp(logits_j - C_ij / regularisation)``, and the same over i."""
-    if regularisation < _SMALLEST_IN_KERNEL:
-        scaled = cost / regularisation
-        return (lambda x: (x[:, None] - scaled).logsumexp(2)), (lambda x: (x[:, None] - scaled.T).logsumexp(2))
-    kernel = torch.exp(-cost / regularisation)  # (n, m)
-    return (lambda x: _log_product(x, kernel.T)), (lambda x: _log_product(x, kernel))
 
 
 def _log_product(logits: Tensor, kernel: Tensor) -> Tensor:
@@ -99,10 +92,58 @@ def _log_product(logits: Tensor, kernel: Tensor) -> Tensor:
     return (torch.exp(logits - top) @ kernel).log() + top
 
 
+def _absorbed_potentials(a: Tensor, b: Tensor, cost: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """Potentials over the regularisation, for a cost over the regularisation (n, m) whose own kernel would be zero.
+
+    The kernel ``exp(f_i + g_j - C_ij)`` holds the potentials so far, so that an iteration is two products of a matrix
+    and a vector; it is made anew when the potentials have moved by 100 since (log-domain stabilisation: Schmitzer,
+    "Stabilized Sparse Scaling Algorithms for Entropy Regularized Transport Problems", arXiv 1610.06519, section 3.1).
+    Where a kernel's entry was too small for a float64, it is far too small to count by then.
+    """
+    # A processor takes one problem after the other, since its caches hold one kernel; anything else all at once.
+    together = 1 if a.device.type == "cpu" else len(a)
+    parts = [_absorb(x, y, cost, iterations) for x, y in zip(a.split(together), b.split(together), strict=True)]
+    return torch.cat([f for f, _ in parts]), torch.cat([g for _, g in parts])
+
+
+def _absorb(a: Tensor, b: Tensor, cost: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    f, g = _log_iteration(torch.zeros_like(b), a, b, cost)
+    kernel = _kernel(f, g, cost)  # (K, n, m)
+    u, v = a, b  # what multiplies the kernel's rows and columns to the plan: (K, n) and (K, m)
+    for _ in range(iterations - 1):
+        rows = (kernel @ v[:, :, None])[:, :, 0]  # (K, n): exp of how far f falls
+        columns = ((a / rows)[:, None] @ kernel)[:, 0]  # (K, m)
+        least, most = torch.stack(torch.cat([rows, columns], 1).aminmax()).tolist()
+        if least > 1 / _MOVED and most < _MOVED:
+            u, v = a / rows, b / columns
+            continue
+        if least > 1 / _TRUSTED and most < _TRUSTED:
+            f, g = f - rows.log(), g - columns.log()
+        else:  # not finite, or so far off that entries may have counted that the kernel lacks
+            f, g = _log_iteration(g + (v / b).log(), a, b, cost)
+        kernel, u, v = _kernel(f, g, cost, kernel), a, b
+    return f + (u / a).log(), g + (v / b).log()
+
+
+def _log_iteration(g: Tensor, a: Tensor, b: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
+    """One iteration in the log domain; potentials and cost over the regularisation."""
+    f = -((g + b.log())[:, None] - cost).logsumexp(2)  # (K, n, m) to (K, n)
+    return f, -((f + a.log())[:, None] - cost.T).logsumexp(2)  # (K, m, n) to (K, m)
+
+
+def _kernel(f: Tensor, g: Tensor, cost: Tensor, out: Tensor | None = None) -> Tensor:
+    """``exp(f_i + g_j - C_ij)`` (K, n, m), potentials and cost over the regularisation."""
+    return torch.sub(f[:, :, None], cost, out=out).add_(g[:, None]).exp_()
+
+
 def _plan_cost(a: Tensor, b: Tensor, f: Tensor, g: Tensor, cost: Tensor, regularisation: float) -> Tensor:
-    # (K, n, 1) + (K, 1, m) - (n, m) to (K, n, m)
-    plan = torch.exp((f[:, :, None] + g[:, None, :] - cost) / regularisation) * a[:, :, None] * b[:, None, :]
-    return (plan * cost).sum((1, 2))
+    """``<T, C>`` (K,), one plan (n, m) after the other in the same memory."""
+    values, plan = [], torch.empty_like(cost)
+    for mass, wanted, high, low in zip(a, b, f, g, strict=True):
+        torch.add(high[:, None], low, out=plan)
+        plan.sub_(cost).div_(regularisation).exp_().mul_(mass[:, None]).mul_(wanted)
+        values.append(plan.mul_(cost).sum())
+    return torch.stack(values)
 
 
 def _with_gradient(value: Tensor, slope: Tensor, moving: Tensor) -> Tensor:

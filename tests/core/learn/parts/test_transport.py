@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from concept_atelier.bench.cost.meters import memory_of
 from concept_atelier.core.learn.parts import transport
 from concept_atelier.core.learn.parts.transport import (
     grid_distances,
@@ -126,7 +127,48 @@ def test_the_release_regularisation_gives_the_earth_movers_distance():
     torch.testing.assert_close(sharp, torch.tensor([1.0, 10**0.5]).double(), atol=1e-3, rtol=0)
 
 
-def test_both_ways_of_summing_agree(monkeypatch):
+def sharp_problems(generator, count=3, grid=(16, 16)):
+    """Attention against masks, some with empty cells, with the release's regularisation."""
+    cost = grid_distances(grid) / grid_distances(grid).max()
+    targets = torch.zeros(count, *grid, dtype=torch.float64)
+    for number, target in enumerate(targets):
+        target[number : 6 + 2 * number, 3:9] = 1
+    a = random_rows(generator, count, grid[0] * grid[1])
+    a, b = a.clamp_min(1e-12), (targets.flatten(1) / targets.sum((1, 2))[:, None]).clamp_min(1e-12)
+    return a, b, cost, 1e-3 / 21.2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_sharp_plan_is_that_of_the_log_domain(generator, count):
+    a, b, cost, regularisation = sharp_problems(generator, count)
+    f, g = potentials(a, b, cost, regularisation, 60)
+    direct = torch.zeros_like(b)
+    for _ in range(60):
+        direct_f, direct = transport._log_iteration(direct, a, b, cost / regularisation)
+    plan, expected = (
+        torch.exp(x[:, :, None] + y[:, None] - cost / regularisation) * a[:, :, None] * b[:, None]
+        for x, y in ((f / regularisation, g / regularisation), (direct_f, direct))
+    )
+    assert (plan - expected).abs().max() < 1e-10
+
+
+def test_a_sharp_plan_survives_potentials_that_jump(generator, monkeypatch):
+    """Where an iteration moves too far to be trusted, it is done again in the log domain."""
+    a, b, cost, regularisation = sharp_problems(generator)
+    expected = potentials(a, b, cost, regularisation, 40)
+    monkeypatch.setattr(transport, "_TRUSTED", 1.0)
+    monkeypatch.setattr(transport, "_MOVED", 1.0 + 1e-9)
+    torch.testing.assert_close(potentials(a, b, cost, regularisation, 40), expected)
+
+
+def test_transport_needs_memory_for_few_plans_however_many_problems(generator):
+    rows = random_rows(generator, 12, 256).requires_grad_()
+    for regularisation in (1e-3 / 21.2, 0.02):
+        found = memory_of(lambda sharp=regularisation: transport_cost(rows, rows.flip(0), (16, 16), sharp, 3))
+        assert found.peak < 6 * 8 * 256 * 256
+
+
+def test_both_ways_of_solving_agree(monkeypatch):
     rows = torch.rand(2, 3, 24, generator=torch.Generator().manual_seed(0))
     a, b = rows / rows.sum(-1, keepdim=True)
     quick = transport_cost(a, b, (4, 6), 0.02, 20)
