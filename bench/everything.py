@@ -10,19 +10,19 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..core.learn.registry import METHODS as LEARNING
+from ..core.localize.registry import METHODS as LOCALIZING
+from .localize import METHOD as LOCALIZER
+
 log = logging.getLogger("concept_atelier.lab")
 
 FOLDER = Path(__file__).parents[1] / "results"
 SEEDS = ("", "--seed 1", "--seed 2")
-METHODS = {
-    "conceptexpress": "",
-    "cones": "",
-    "break_a_scene": "",
-    "disendiff": "--classes",
-    "attencraft": "",
-    "far": "--classes",
-}
+METHODS = {name: "--classes" * method.class_follows_token for name, method in LEARNING.items()}
 """Method of learning to the further arguments of its bench."""
+
+LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
+"""Methods of localising beside the one that a bench takes by default."""
 
 
 def queue() -> dict[str, str]:
@@ -39,8 +39,7 @@ def queue() -> dict[str, str]:
         "localize_touching_known_count.json": f"{localize} 24 --touching --known-count",
         "localize_alike.json": f"{localize} 24 --alike",
         "localize_known_count.json": f"{localize} 32 --known-count",
-        "localize_attencraft.json": f"{localize} 32 --method attencraft",
-        "localize_diffseg.json": f"{localize} 32 --method diffseg",
+        **{f"localize_{name}.json": f"{localize} 32 --method {name}" for name in LOCALIZERS},
         "localize_paper.json": f"{localize} 32 --preset paper",
         "localize_fluent.json": f"{localize} 32 --hand fluent",
         "localize_noto.json": f"{localize} 32 --hand noto",
@@ -49,7 +48,7 @@ def queue() -> dict[str, str]:
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
     }
-    ways = {"": "", "attencraft": "--method attencraft", "diffseg": "--method diffseg", "paper": "--preset paper"}
+    ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
     for way, arguments in ways.items():
         for objects, flag in (("", ""), ("unseen", "--unseen")):
             for seed in SEEDS:

@@ -1,5 +1,6 @@
 """Write the help pages of every node: ``web/docs/<node id>.md`` from its schema, and one for each other language,
-``web/docs/<node id>/<language>.md``, from ``locales/`` (developers; run after a node or a translation changes).
+``web/docs/<node id>/<language>.md``, from ``locales/``; and the table of methods in ``docs/methods.md`` (developers;
+run after a node, a method or a translation changes).
 
 python -m concept_atelier.tools.build_help
 """
@@ -14,8 +15,11 @@ from ..core.localize.registry import METHODS as LOCALIZING
 from ..host.schema import io
 from ..nodes import NODES
 from .locales import SOURCE, Words, languages, node_words, read, unescape
+from .pages.cards import table
+from .pages.files import with_part
 
 FOLDER = Path(__file__).parents[1] / "web" / "docs"
+METHODS_PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 HEADINGS = {
     "en": ("Inputs", "input", "Outputs", "output", "type"),
     "de": ("Eingänge", "Eingang", "Ausgänge", "Ausgang", "Typ"),
@@ -88,7 +92,19 @@ def pages() -> dict[str, str]:
     return texts
 
 
+def methods_page() -> str:
+    """``docs/methods.md`` with its table of the methods of learning written anew."""
+    rows = [["method", "needs", "gives", "cost of each preset"]]
+    for name, method in LEARNING.items():
+        needs = ", ".join(["picture", *(need.replace("_", " ") for need in method.needs)])
+        gives = "a token for each concept" + ", and a change of the model" * method.changes_model
+        costs = "<br>".join(f"`{preset}`: {settings.cost}" for preset, settings in method.presets.items())
+        rows.append([f"`{name}`", needs, gives, costs])
+    return with_part(METHODS_PAGE.read_text(encoding="utf-8"), "learning methods", table(rows))
+
+
 def main() -> None:
+    METHODS_PAGE.write_text(methods_page(), encoding="utf-8")
     for path, text in pages().items():
         (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / path).write_text(text, encoding="utf-8")

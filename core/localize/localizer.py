@@ -89,6 +89,11 @@ class Localizer(Generic[S]):
         cell, and for a method that needs words without any.
         """
         check_picture(picture)
+        if min(picture.shape[-2:]) < backbone.latent_downscale:
+            raise ValueError(
+                f"the picture has {picture.shape[-2]}x{picture.shape[-1]} pixels, less than one latent cell "
+                f"({backbone.latent_downscale} pixels a side): use a larger picture"
+            )
         if "words" in self.needs and not words:
             raise ValueError(f"{self.title} finds things by words: name at least one word to look for")
         settings = settings or next(iter(self.presets.values()))

@@ -1,4 +1,4 @@
-"""Captions: what is in a scene, said in a few ways."""
+"""Captions: sentences that describe a scene, with several openings."""
 
 import random
 from collections.abc import Sequence

@@ -46,7 +46,7 @@ def data_card() -> str:
             "when they are needed: the same seed gives the same picture, caption and answers on every machine. There "
             "are no photographs, no people and no text in them. They are for training and testing methods that must "
             "be right about masks, names, styles, synonyms and colours; they say nothing about natural pictures.",
-            "## What a scene tells",
+            "## What a scene holds",
             "Picture (any size; 128x128 by default), caption, and of each object the exact mask, name, the word that "
             "the caption uses, style, colour, hand, size, place (`on the left`) and the share that nothing covers; of "
             "the scene, how many of a kind there are and how one object stands to another (`left of`, `above`). "
@@ -67,8 +67,8 @@ def data_card() -> str:
             table([["split", "objects", "with synonyms", "which"], *rows]),
             f"The remaining {len(atlas.kinds) - sum(int(row[1]) for row in rows)} are *spare*: they stand in no scene, "
             "because at 16x16 cells they are easily taken for others.",
-            "By object: those of *development* and *test* are drawn for no denoiser and no text encoder; the "
-            "autoencoder and the judge may see them. By pair: of the "
+            "By object: the denoiser and the text encoder never see objects of *development* and *test*; the "
+            "autoencoder and the judge may. By pair: of the "
             f"{sum(pairs.values())} pairs of training objects, {pairs['development']} are kept for development scenes "
             f"and {pairs['test']} for test scenes, and never stand in one training scene. By seed: splits never share "
             "a scene. Tuning uses development, figures are reported on test.",
@@ -82,10 +82,10 @@ def data_card() -> str:
             "Rasterised, cropped and scaled to 128x128 by `tools/build_atlas.py`; full texts in "
             "`lab/world/LICENSES.md`. Whoever shows Twemoji icons credits them (CC-BY 4.0).",
             "## Limits",
-            "Objects are icons, upright, never hidden by more than a rim unless `covered` is asked for, and as large "
-            "as each other within a factor of two. One icon an object, in four styles and six tints, is all the "
-            "variety that training sees: a model that draws it by heart is right. Tints keep the shape's light and "
-            "dark, so that colour and identity are independent by construction, which they are not in nature.",
+            "Objects are upright icons. Other objects cover at most their rim, unless `covered` is set, and their "
+            "sizes differ by a factor of two at most. Training sees one icon of each object, in four styles and six tints, "
+            "so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity are "
+            "independent by construction, which they are not in nature.",
         ]
     )
 
@@ -118,16 +118,15 @@ def model_card(folder: Path = WEIGHTS) -> str:
             "emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "Two CPU cores, `python -m concept_atelier lab train vae|unet|tower|judge`. Settings and curves: "
-            "`lab/weights/training.json`.",
+            "`python -m concept_atelier lab train vae|unet|tower|judge`, or `all`; the remarks below name the machines. "
+            "Settings and curves are in `lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",
             *[f"*{name}*: {log['remarks']}" for name, log in record.items() if "remarks" in log],
             "## Limits",
-            "It was trained for two CPU cores' patience, not to convergence: what it gets right, object by object and "
-            "for pairs, styles and colours, is measured by `bench lab` (`docs/results.md`), and weights change with "
-            "every version of the lab. The judge has errors of its own, which stand beside every figure that rests on "
-            "it.",
+            "It was not trained to convergence. `bench lab` measures what it gets right, for single objects, pairs, "
+            "styles and colours (`docs/results.md`). Weights change with every version of the lab. The judge makes "
+            "errors of its own; they stand beside every figure that depends on it.",
         ]
     )
 

@@ -30,3 +30,12 @@ def read(path: Path) -> dict[str, Any] | None:
 def missing(name: str) -> str:
     """What is said of a file that is not there."""
     return f"Not measured with these weights yet: `bench {queue()[name]}`."
+
+
+def with_part(page: str, name: str, text: str) -> str:
+    """The page with another text between the two marks of this name. Raises ``ValueError`` where a mark is missing."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"the page needs the marks {begin} and {end}")
+    before, rest = page.split(begin, 1)
+    return f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"

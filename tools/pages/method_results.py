@@ -10,9 +10,10 @@ from typing import Any
 
 from ...bench.entries import combine
 from ...bench.entries import read as read_entry
-from ...bench.everything import queue
+from ...bench.everything import LOCALIZERS, queue
 from ...bench.ranking import rows_of
 from ...bench.summary import with_interval
+from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
 from .files import missing, read, shown_command, verdict
 
@@ -34,11 +35,13 @@ WAYS = {
     "localize_touching.json": ("`small`, touching objects", "nothing"),
     "localize_touching_known_count.json": ("the same (`--known-count`)", "the count"),
     "localize_alike.json": ("`small`, two objects of a kind", "nothing"),
-    "localize_diffseg.json": ("`--method diffseg`", "nothing"),
-    "localize_attencraft.json": ("`--method attencraft`", "the names"),
+    **{
+        f"localize_{name}.json": (f"`--method {name}`", "the names" if "words" in LOCALIZING[name].needs else "nothing")
+        for name in LOCALIZERS
+    },
     "localize_paper.json": ("`--preset paper`", "nothing"),
 }
-UNSEEN = ("", "--method diffseg", "--method attencraft", "--preset paper")
+UNSEEN = ("", *(f"--method {name}" for name in LOCALIZERS), "--preset paper")
 """Ways of localising that are measured on unseen objects too, as arguments of the bench."""
 
 VARYING = re.compile(r" --(cases|seed|controls) \d+")

@@ -10,7 +10,7 @@ from ...bench.everything import FOLDER, queue
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
-from .files import missing, read, shown_command, verdict
+from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 
 LOCALISED = {
@@ -30,11 +30,7 @@ def with_results(page: str, folder: Path = FOLDER) -> str:
         ValueError: for a page that lacks a mark, naming it.
     """
     for name, write in PARTS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        if begin not in page or end not in page:
-            raise ValueError(f"the page of results needs the marks {begin} and {end}")
-        before, rest = page.split(begin, 1)
-        page = f"{before}{begin}\n{write(folder)}\n{end}{rest.split(end, 1)[1]}"
+        page = with_part(page, name, write(folder))
     return page
 
 
