@@ -83,8 +83,8 @@ def data_card() -> str:
             "`lab/world/LICENSES.md`. Whoever shows Twemoji icons credits them (CC-BY 4.0).",
             "## Limits",
             "Objects are upright icons. Other objects cover at most their rim, unless `covered` is set, and their "
-            "sizes differ by a factor of two at most. Training sees one icon of each object, in four styles and six tints, "
-            "so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity are "
+            "sizes differ by a factor of two at most. Training sees one icon of each object, in four styles and six "
+            "tints, so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity are "
             "independent by construction, which they are not in nature.",
         ]
     )
@@ -118,8 +118,8 @@ def model_card(folder: Path = WEIGHTS) -> str:
             "emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "`python -m concept_atelier lab train vae|unet|tower|judge`, or `all`; the remarks below name the machines. "
-            "Settings and curves are in `lab/weights/training.json`.",
+            "`python -m concept_atelier lab train vae|unet|tower|judge`, or `all`; the remarks below name the "
+            "machines. Settings and curves are in `lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",
             *[f"*{name}*: {log['remarks']}" for name, log in record.items() if "remarks" in log],
