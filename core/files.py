@@ -216,13 +216,17 @@ def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -
 
 def _bundled(tensors: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:
     """What a LoRA file brings as embeddings, ``bundle_emb.NAME.KEY``: joined by key, as ComfyUI does; else nothing."""
-    joined: dict[str, list[Tensor]] = {}
-    for key, tensor in tensors.items():
-        start, _, rest = key.partition(".")
-        end = rest.partition(".")[2]
-        if start == BUNDLE and (end in widths or end == "string_to_param.*"):
-            joined.setdefault(end if end in widths else SINGLE_KEY, []).append(torch.atleast_2d(tensor))
-    return {key: torch.cat(parts) for key, parts in joined.items() if len({part.shape[-1] for part in parts}) == 1}
+    if any(encoder in tensors for encoder in widths):
+        return {}
+    single = {SINGLE_KEY: _joined(tensors, ".string_to_param.*")}
+    of_encoders = {encoder: _joined(tensors, f".{encoder}") for encoder in widths}
+    chosen = single if single[SINGLE_KEY] and len(widths) == 1 else of_encoders
+    return {key: torch.cat(parts) for key, parts in chosen.items() if len({part.shape[-1] for part in parts}) == 1}
+
+
+def _joined(tensors: Mapping[str, Tensor], ending: str) -> list[Tensor]:
+    keys = (key for key in tensors if key.startswith(f"{BUNDLE}.") and key.endswith(ending))
+    return [torch.atleast_2d(tensors[key]) for key in keys]
 
 
 def _find_keys(tensors: Mapping[str, Tensor], widths: Mapping[str, int], path: Path) -> list[tuple[str, str]]:

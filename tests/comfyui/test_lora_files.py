@@ -140,3 +140,24 @@ def test_names_are_those_of_comfyui(pack, parts_of, family):
     held = set(parts_of(family)["model"].model.state_dict())
     known = {ours: name for ours, name in theirs.items() if f"diffusion_model.{name}" in held}
     assert pack("host.shared.unet_layouts").original_names(known) == known and known
+
+
+BUNDLES = {
+    "one": {"bundle_emb.cat.string_to_param.*": (2, 768)},
+    "several": {f"bundle_emb.{name}.string_to_param.*": (n, 768) for n, name in enumerate(("zoo", "ant", "v1.5"), 1)},
+    "by encoder": {"bundle_emb.cat.clip_l": (2, 768), "bundle_emb.dog.clip_l": (1, 768)},
+    "both ways": {"bundle_emb.cat.clip_l": (2, 768), "bundle_emb.cat.string_to_param.*": (3, 768)},
+    "and its own": {"clip_l": (1, 768), "bundle_emb.cat.string_to_param.*": (3, 768)},
+}
+
+
+@pytest.mark.parametrize("kind", BUNDLES)
+def test_embeddings_inside_of_a_lora_file_are_those_of_comfyui(comfyui, pack, tmp_path, kind):
+    from comfy.sd1_clip import load_embed
+
+    tensors = {key: some(*shape, seed=seed) for seed, (key, shape) in enumerate(BUNDLES[kind].items())}
+    files = pack("core.files")
+    files.save_tensors(tmp_path / "x.safetensors", tensors | {f"{kohya(LINEAR)}.diff": some(3, 3)})
+    expected = load_embed("x", [str(tmp_path)], 768, "clip_l")
+    (vectors,) = files.load_embedding(tmp_path / "x.safetensors", {"clip_l": 768}).vectors.values()
+    assert torch.equal(vectors["clip_l"], expected)

@@ -114,6 +114,14 @@ class Trainee:
         target = schedule.target(latents, noise)
         return Denoised(target, predicted.float(), noise.new_zeros(0, *self.grid) if maps is None else maps.mean())
 
+    def check_fits(self, texts: Sequence[str]) -> None:
+        """Raise ``TextTooLongError`` unless these sentences can stand side by side in one pass.
+
+        For sentences that come late in a training, so that it does not end at them.
+        """
+        with torch.no_grad():
+            encode_together(self.backbone, texts, self.bank.placeholders())
+
     def spots(self, prompts: Sequence[Prompt]) -> list[Spot]:
         """Where the tokens of B prompts stand: for each prompt, each concept that it names."""
         placeholders = self.bank.placeholders()

@@ -156,6 +156,8 @@ class _Schedule:
         self.tokens = SplitTokens(task.concepts.names, self.trainee.bank)
         self.merged = replace(self.trainee, bank=self.tokens.merged())
         self.updates = plan_updates(task.concepts.names, self.settings)
+        for prompts in dict.fromkeys(update.prompts for update in self.updates if not update.split):
+            self.merged.check_fits([prompt.text for prompt in prompts])
         self.choice = (0, False)
         self.is_merged = self.settings.split == 1
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backbone import Backbone, Placeholders, TokenVectors
+from ...attention.words import occurrences, spelling
+from ...backbone import Backbone, Placeholders, TextTooLongError, TokenVectors
 from ...messages import shown
 from .prompts import placeholder
 
@@ -28,7 +29,8 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
         classes: concept name to class word or words.
         template: the phrase; ``{}`` is where the class goes, after its token.
 
-    Raises ``ValueError`` without a class word, and for a template without its ``{}``.
+    Raises ``ValueError`` without a class word, and for a template without its ``{}``;
+    :class:`~...backbone.TextTooLongError`, here or in the first call, for a class whose phrase ends before it.
     """
     classes = {name: word.strip() for name, word in classes.items() if word.strip()}
     if not classes:
@@ -37,10 +39,12 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
         raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {shown(template)}")
     plain = {name: template.replace("{}", word) for name, word in classes.items()}
     spoken = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
+    _check_heard(backbone, plain, classes, {})
     anchors = text_features(backbone, list(plain.values())).detach()  # (K, D)
 
     def term(tokens: Mapping[str, TokenVectors]) -> Tensor:
         vectors = {placeholder(name): tokens[name] for name in classes}
+        _check_heard(backbone, spoken, classes, vectors)
         features = text_features(backbone, list(spoken.values()), vectors)  # (K, D)
         return (1 - F.cosine_similarity(features, anchors, dim=-1)).mean()
 
@@ -56,3 +60,17 @@ def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholde
     context = backbone.encode_text(texts, placeholders).context.float()  # (B, L, D)
     ends = [backbone.tokenize(text, placeholders).end for text in texts]
     return context[range(len(texts)), ends]  # (B, L, D) to (B, D)
+
+
+def _check_heard(
+    backbone: Backbone, phrases: Mapping[str, str], classes: Mapping[str, str], vectors: Placeholders
+) -> None:
+    """Raise ``TextTooLongError`` unless each class stands before the end that its phrase is read at: a long phrase is
+    read in chunks, and the first one ends without what comes later."""
+    for name, phrase in phrases.items():
+        read = backbone.tokenize(phrase, vectors)
+        if not any(run[-1] < read.end for run in occurrences(read, spelling(backbone.tokenize(classes[name])))):
+            raise TextTooLongError(
+                f"the class of {shown(name)} does not fit into the first {read.end} positions of its phrase, which is "
+                "all that the class term reads: give a shorter class, or use fewer vectors per token"
+            )

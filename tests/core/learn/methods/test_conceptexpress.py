@@ -3,6 +3,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 import torch
 
+from concept_atelier.core.backbone import TextTooLongError
 from concept_atelier.core.learn.engine.loop import optimise
 from concept_atelier.core.learn.engine.task import Task
 from concept_atelier.core.learn.engine.trainee import start_trainee
@@ -314,3 +315,14 @@ def test_presets_differ_and_every_setting_has_help():
         1e-5,
     )
     assert all(field.metadata["help"] for field in fields(ConceptExpressSettings))
+
+
+def test_a_joint_sentence_that_does_not_fit_is_refused_before_anything_is_trained(quick):
+    """Of split tokens, the joint sentence is read only after the merge; in one batch with the others it must be as
+    long as they are. Updates one by one read it alone, in chunks."""
+    settings = replace(QUICK, steps=4, split=2, split_share=0.5, vectors=40)
+    updates = []
+    with pytest.raises(TextTooLongError, match="do not fit together.*fewer vectors per token"):
+        quick(settings, on_step=lambda *said: updates.append(said))
+    assert not updates
+    assert vectors(quick(replace(settings, updates="prompt"))).shape == (40, 192)

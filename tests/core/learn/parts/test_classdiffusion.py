@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from concept_atelier.core.backbone import TextTooLongError
 from concept_atelier.core.learn.methods.conceptexpress import METHOD
 from concept_atelier.core.learn.parts.classdiffusion import class_term, text_features
 
@@ -41,6 +42,17 @@ def test_concepts_have_classes_of_their_own_and_those_without_are_left_alone(lab
     torch.testing.assert_close(both, (alone[0] + alone[1]) / 2)
     slopes = torch.autograd.grad(both, [of["clip_l"] for of in tokens.values()], allow_unused=True)
     assert slopes[0].any() and slopes[1].any() and slopes[2] is None
+
+
+def test_a_class_that_stands_behind_the_end_of_the_first_chunk_is_refused(lab_backbone):
+    long = "cat " * 73
+    with pytest.raises(TextTooLongError, match="class of 'x' does not fit into the first 76 positions"):
+        class_term(lab_backbone, {"x": long}, "a photo of the {}")
+    fits = class_term(lab_backbone, {"x": "cat"}, "a photo of a {} " + long)
+    assert fits({"x": leaf(lab_backbone, "lion")}) > 0
+    many = {"clip_l": torch.zeros(75, 192)}
+    with pytest.raises(TextTooLongError, match="fewer vectors per token"):
+        class_term(lab_backbone, {"x": "cat"})({"x": many})
 
 
 def test_no_gradient_reaches_the_model(lab_backbone, lab_modules):
