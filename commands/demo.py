@@ -118,10 +118,10 @@ def words(result: RunResult) -> Section:
     """The page's part on word heatmaps."""
     pictures, heat = result.files_of("Save: the pictures"), result.files_of("Save: the maps")
     shown = result.graph[_node(result, "ConceptAtelierShowWordHeatmap")].inputs["words"]
-    spoken = [word.strip() for word in shown.split(",")]
+    words_shown = [word.strip() for word in shown.split(",")]
     prompt = next(node for node in result.graph.values() if node.title == "Prompt")
     rows = [Row("drawn", str(prompt.inputs["text"]), pictures)]
-    for index, word in enumerate(spoken):
+    for index, word in enumerate(words_shown):
         rows.append(
             Row(f"“{word}”", "where the word landed", heat[index * len(pictures) : (index + 1) * len(pictures)])
         )

@@ -103,7 +103,7 @@ def test_set_and_input_and_quiet(shrink, tmp_path, capsys):
         ("9.width=1", "no node is called '9'"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_is_written(shrink, tmp_path, capsys, option, said):
+def test_what_is_wrong_is_reported_and_nothing_is_written(shrink, tmp_path, capsys, option, said):
     assert main(["run", str(shrink), "--out", str(tmp_path / "out"), "--set", option]) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -48,7 +48,7 @@ def python(code, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_comfyui_is_told_who_we_are():
+def test_comfyui_is_given_who_we_are():
     comfy = PROJECT["tool"]["comfy"]
     assert comfy["DisplayName"] == "Concept Atelier" and comfy["PublisherId"]
     assert "comfyui" not in PROJECT["project"]["name"].lower()

@@ -43,9 +43,9 @@ class Team:
         """The leader's value, for all."""
         if self.size == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64)
-        dist.broadcast(told, 0)
-        return float(told)
+        leading = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(leading, 0)
+        return float(leading)
 
     def wait(self) -> None:
         """Until all have come here."""

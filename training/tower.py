@@ -40,12 +40,12 @@ class TowerSettings:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """``pictures`` (N, 3, side, side) in -1..1; ``tokens`` (N, 77); ``said`` (N, width), what the text encoder makes
-    of each caption at its end."""
+    """``pictures`` (N, 3, side, side) in -1..1; ``tokens`` (N, 77); ``text_features`` (N, width), the text encoder's
+    output at the end of each caption."""
 
     pictures: Tensor
     tokens: Tensor
-    said: Tensor
+    text_features: Tensor
 
 
 def contrast(similarity: Tensor, tokens: Tensor) -> Tensor:
@@ -74,8 +74,8 @@ def read_pairs(pair: ContrastivePair, drawn: Iterable[tuple[np.ndarray, np.ndarr
     """Drawn scenes on the device, with what the text encoder, which lies there, says of their captions."""
     pictures, ids = zip(*drawn, strict=True)
     tokens = torch.from_numpy(np.concatenate(ids)[:, 0]).long().to(device)
-    said = torch.cat([pair.read_text(part) for part in tokens.split(128)])
-    return Pairs(to_tensor(np.concatenate(pictures), device), tokens, said)
+    text_features = torch.cat([pair.read_text(part) for part in tokens.split(128)])
+    return Pairs(to_tensor(np.concatenate(pictures), device), tokens, text_features)
 
 
 def train_tower(
@@ -110,7 +110,7 @@ def train_tower(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_rate(done)
         picked = torch.randint(0, len(pairs.pictures), (settings.batch,), generator=choose)
-        similarity = pair.compare(pairs.pictures[picked], pairs.said[picked])
+        similarity = pair.compare(pairs.pictures[picked], pairs.text_features[picked])
         loss = contrast(similarity, pairs.tokens[picked])
         optimiser.zero_grad()
         loss.backward()
@@ -131,7 +131,7 @@ def checkpoint(run: Run, settings: TowerSettings, held: Pairs) -> None:
     """Save the state, measure retrieval among development scenes, write the tower's average."""
     pair = ContrastivePair(settings.temperature).to(held.pictures.device)
     pair.load_state_dict(run.average("pair"))
-    similarity = pair.compare(held.pictures, held.said)
+    similarity = pair.compare(held.pictures, held.text_features)
     right = (similarity.argmax(1).cpu() == torch.arange(len(held.tokens))).float().mean()
     run.note(top1_development=right.item(), loss_development=contrast(similarity, held.tokens).item())
     save_tensors(run.folder / "image_tower.safetensors", pair.cpu().tower_state())

@@ -67,8 +67,8 @@ def settings_of(method: str, preset: str, inputs: Mapping[str, Any]) -> LearnSet
     return settings.settings_of(METHODS[method], preset, inputs, UNSET)
 
 
-def parse_words(text: str, names: Sequence[str], said: str = "start words") -> dict[str, str]:
-    """``"1=fruit, cat=kitten"`` to a word per concept; ``said`` is what messages call them.
+def parse_words(text: str, names: Sequence[str], what: str = "start words") -> dict[str, str]:
+    """``"1=fruit, cat=kitten"`` to a word per concept; ``what`` is what messages call them.
 
     Raises:
         ValueError: for entries without ``=``, and for names that are no concept.
@@ -78,8 +78,8 @@ def parse_words(text: str, names: Sequence[str], said: str = "start words") -> d
         name, equals, word = (part.strip() for part in entry.partition("="))
         name = name.strip("<>")
         if not equals or not word:
-            raise ValueError(f"{said} are written as concept=word, separated by commas; got {shown(entry)}")
+            raise ValueError(f"{what} are written as concept=word, separated by commas; got {shown(entry)}")
         if name not in names:
-            raise ValueError(f"{said} name a concept {shown(name)}; there are {listed(names)}")
+            raise ValueError(f"{what} name a concept {shown(name)}; there are {listed(names)}")
         words[name] = word
     return words

@@ -13,7 +13,7 @@ from ...core.attribute.places import Piece
 from ...core.backbone import Backbone, Placeholders, TokenizedText
 from ..adapters import backbone_of
 from ..shared.captures import Run
-from ..shared.prompt_syntax import spoken
+from ..shared.prompt_syntax import plain_words
 from .prompts import words_to_show
 
 NOT_THE_TEXT = "this is not the text that was sampled: give the same text and tokens as the sampler got"
@@ -66,7 +66,7 @@ def read_conditioning(
     contexts = [_context_of(entry, number) for number, entry in enumerate(conditioning, 1)]
     backbone = backbone_of(clip=clip)
     exact = read_text(clip, text, placeholders)[0]
-    lines = list(dict.fromkeys(spoken(line) for line in text.splitlines() if line.strip()))
+    lines = list(dict.fromkeys(plain_words(line) for line in text.splitlines() if line.strip()))
     prompts = [_prompt(backbone, line, placeholders) for line in lines]
     empty = backbone.encode_text([""]).context[0].float().cpu()
     strange = [context.shape[-1] for context in contexts if context.shape[-1] != empty.shape[-1]]
@@ -109,7 +109,7 @@ def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[s
     """
     sampled = list(sampled)
     if words:
-        return list(dict.fromkeys(_checked(word, sampled) for word in dict.fromkeys(map(spoken, words))))
+        return list(dict.fromkeys(_checked(word, sampled) for word in dict.fromkeys(map(plain_words, words))))
     with_words = [one for one in sampled if one.mixed.text.tokens] or sampled
     return list(dict.fromkeys(word for one in with_words for word in words_to_show(one.mixed.text)))
 

@@ -56,7 +56,7 @@ def read_syntax(text: str) -> list[Part]:
     return [part for piece, weight in _weighted(text) for part in _parts(_ESCAPED.sub(r"\1", piece), weight)]
 
 
-def spoken(text: str) -> str:
+def plain_words(text: str) -> str:
     """The words that a prompt says, without weights and escapes. Raises as :func:`read_syntax` does."""
     parts = read_syntax(text)
     return " ".join(KEYWORD + part.name if isinstance(part, Reference) else part.text.strip() for part in parts)

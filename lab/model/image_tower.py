@@ -71,10 +71,10 @@ class ContrastivePair(nn.Module):
         """Pictures (B, 3, H, W) in 0..1 of any size to unit vectors."""
         return self.image(small_pictures(picture))
 
-    def compare(self, picture: Tensor, said: Tensor) -> Tensor:
+    def compare(self, picture: Tensor, text_features: Tensor) -> Tensor:
         """Similarities (B, B) times the scale, rows pictures in -1..1 at ``SIDE``, columns captions as
         :meth:`read_text` gives them."""
-        captions = F.normalize(self.text_projection(said), dim=1)
+        captions = F.normalize(self.text_projection(text_features), dim=1)
         return self.log_scale.exp().clamp(max=100) * self.image(picture) @ captions.T
 
     def tower_state(self) -> dict[str, Tensor]:

@@ -102,7 +102,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert by_name["learn"]["rows"] == 1 and by_name["learn"]["kept_after_cancelling_mb"] < 0.1
     assert list(by_name["erase"]["concepts"]) == ["1", "10", "100"]
     assert by_name["capture"]["more_mb"] < command.AIMS["more_mb"]
-    heard = by_name["listening"]
-    assert 0 < heard["in_maps_cpu_s"] < heard["cpu_s"] and 1 < heard["cpu_ratio"] < 2
+    recorded = by_name["listening"]
+    assert 0 < recorded["in_maps_cpu_s"] < recorded["cpu_s"] and 1 < recorded["cpu_ratio"] < 2
     assert by_name["localize"]["ratio"] > by_name["localize"]["passes"] / 2
     assert by_name["text encoding"]["cpu_ratio"] < 0.8 and by_name["text encoding"]["largest_difference"] < 1e-5

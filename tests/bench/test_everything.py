@@ -20,7 +20,7 @@ def test_no_two_files_hold_the_same_figures():
     assert "localize/unseen_seed2.json" in commands and "learn/far_seed1_test.json" in commands
 
 
-def test_a_control_that_does_not_fall_is_told_at_the_end_and_a_stop_at_once(tmp_path):
+def test_a_control_that_does_not_fall_is_reported_at_the_end_and_a_stop_at_once(tmp_path):
     seen = []
 
     def run(words):

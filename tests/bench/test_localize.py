@@ -98,7 +98,7 @@ def test_the_few_figures_have_names(result):
     assert figures["baselines"]["random"]["miou_pixel"] == mean(result["summary"], "random")
 
 
-def test_scenes_may_touch_or_hold_two_alike():
+def test_scenes_may_touch_or_hold_two_of_a_kind():
     alike = make_case("test", 2, 0, (128, 128), False, alike=True)
     assert len(alike.names) == 3 and len(set(alike.names)) < 3
     touching, apart = (make_case("test", 1, 0, (128, 128), False, touching=t) for t in (True, False))

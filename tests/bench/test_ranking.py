@@ -65,7 +65,7 @@ def test_the_best_stands_first_and_claims_are_judged_by_each_methods_best_run(tm
     assert ranking.verdicts(entries[:2]) == []
 
 
-def test_seeds_are_joined_and_their_spread_is_said(tmp_path):
+def test_seeds_are_joined_and_their_spread_is_reported(tmp_path):
     paths = [write(tmp_path, f"s{seed}", acc1, 100, seed=seed) for seed, acc1 in ((1, 0.2), (2, 0.6), (3, 0.4))]
     paths.append(write(tmp_path, "other", 0.3, 100, "far"))
     joined, other = combine([read(path) for path in paths])

@@ -214,7 +214,7 @@ class Bar:
     cancel_at: int | None = None
     cancel_total: int | None = None
 
-    def hear(self, done: int, total: int, *_: Any, **__: Any) -> None:
+    def on_progress(self, done: int, total: int, *_: Any, **__: Any) -> None:
         import comfy.model_management as management
 
         self.steps.append((done, total))
@@ -228,9 +228,9 @@ def bar(uninterrupted) -> Iterator[Bar]:
     """Listens to every progress bar while the test runs."""
     import comfy.utils
 
-    hearing = Bar()
-    comfy.utils.set_progress_bar_global_hook(hearing.hear)
-    yield hearing
+    watching = Bar()
+    comfy.utils.set_progress_bar_global_hook(watching.on_progress)
+    yield watching
     comfy.utils.set_progress_bar_global_hook(None)
 
 

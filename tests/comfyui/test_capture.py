@@ -44,9 +44,9 @@ def capture(run):
 
 @pytest.fixture
 def show(run):
-    def go(parts, heard, latent, text=TEXT, words="cat", **changes):
+    def go(parts, recorded_maps, latent, text=TEXT, words="cat", **changes):
         plain = {"normalise": "absolute", "per_cell": False}
-        given = {"capture": heard, "clip": parts["clip"], "samples": latent, "text": text, "words": words}
+        given = {"capture": recorded_maps, "clip": parts["clip"], "samples": latent, "text": text, "words": words}
         return run("ShowWordHeatmap", **(given | plain | changes))
 
     return go
@@ -58,14 +58,14 @@ def sums(maps):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_family_is_heard_and_draws_the_same_to_the_bit(parts_of, capture, sample, show, family):
+def test_each_family_is_recorded_and_draws_the_same_to_the_bit(parts_of, capture, sample, show, family):
     parts = parts_of(family)
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     plain, listened = sample(parts, batch=2), sample(parts, model, batch=2)
     assert torch.equal(plain["samples"], listened["samples"])
-    maps = heard.maps()
+    maps = recorded_maps.maps()
     assert sums(maps) < 1e-5 and all(one.shape[:2] == (2, 77) for one in maps.cross.values())
-    pictures, masks = show(parts, heard, listened, words="cat, hippopotamus", normalise="relative")
+    pictures, masks = show(parts, recorded_maps, listened, words="cat, hippopotamus", normalise="relative")
     assert masks.shape == (4, SIZE[0] * 8, SIZE[1] * 8) and len(pictures) == 4
     assert torch.equal(masks.amax((1, 2)), torch.ones(4)) and not torch.allclose(masks[0], masks[2], atol=1e-2)
     assert torch.equal(sample(parts, batch=2)["samples"], plain["samples"])
@@ -84,10 +84,10 @@ def test_each_family_is_heard_and_draws_the_same_to_the_bit(parts_of, capture, s
 )
 def test_samplers_and_guidance(parts_of, capture, sample, changes):
     parts = parts_of("sd15")
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     changes = {"steps": 3} | changes
     assert torch.equal(sample(parts, **changes)["samples"], sample(parts, model, **changes)["samples"])
-    maps = heard.maps()
+    maps = recorded_maps.maps()
     calls = 5 if changes.get("sampler_name") == "heun" else 3
     assert sums(maps) < 1e-5
     assert all(maps.cross_counts[grid] == calls * layers for grid, layers in maps.cross_layers.items())
@@ -98,7 +98,7 @@ def test_guiders_of_custom_sampling(parts_of, capture, encode):
     from comfy_extras import nodes_custom_sampler as custom
 
     parts = parts_of("sd15")
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     texts = [encode(parts, text) for text in (TEXT, "a dog", "")]
     guider_of = {
         "basic": lambda m: first(custom.BasicGuider, m, texts[0]),
@@ -112,7 +112,7 @@ def test_guiders_of_custom_sampling(parts_of, capture, encode):
             plain = first(custom.SamplerCustomAdvanced, noise, make(parts["model"]), sampler, sigmas, latent)
             drawn = first(custom.SamplerCustomAdvanced, noise, make(model), sampler, sigmas, latent)
         assert torch.equal(plain["samples"], drawn["samples"])
-        found[name] = heard.run_of(drawn["samples"])[0]
+        found[name] = recorded_maps.run_of(drawn["samples"])[0]
     for chosen in found.values():
         assert [part.place.height for part in chosen.parts] == [SIZE[0]]
         assert len(chosen.parts_about(texts[0][0][0])) == 1
@@ -124,9 +124,9 @@ def test_the_first_step_alone_gives_the_same_maps_whatever_the_guidance(parts_of
     parts = parts_of("sd15")
 
     def maps(batch=1, **changes):
-        model, heard = capture(parts, end_percent=0.1)
+        model, recorded_maps = capture(parts, end_percent=0.1)
         sample(parts, model, batch=batch, **changes)
-        return heard.maps()
+        return recorded_maps.maps()
 
     alone = maps(cfg=1.0)
     long = " ".join(["a red cat on a green hill"] * 14)  # two passes of the text encoder: 154 positions
@@ -139,30 +139,30 @@ def test_the_first_step_alone_gives_the_same_maps_whatever_the_guidance(parts_of
 def test_prompts_of_unequal_length_keep_one_copy_of_the_keys(parts_of, capture, sample, show, encode):
     parts = parts_of("sdxl")
     long = " ".join(["a red cat on a green hill"] * 14)
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     told = {"positive": encode(parts, TEXT), "negative": encode(parts, long)}
     assert torch.equal(sample(parts, **told)["samples"], (drawn := sample(parts, model, **told))["samples"])
-    assert sums(heard.maps()) < 1e-5
-    assert all(one.shape[1] == 77 for one in heard.maps().cross.values())
+    assert sums(recorded_maps.maps()) < 1e-5
+    assert all(one.shape[1] == 77 for one in recorded_maps.maps().cross.values())
     told = {"positive": encode(parts, long), "negative": encode(parts, "")}
     drawn = sample(parts, model, **told)
-    assert sums(heard.maps()) < 1e-5
-    assert all(one.shape[1] == 154 for one in heard.maps().cross.values())
-    assert show(parts, heard, drawn, text=long, words="hill")[1].sum() > 0
+    assert sums(recorded_maps.maps()) < 1e-5
+    assert all(one.shape[1] == 154 for one in recorded_maps.maps().cross.values())
+    assert show(parts, recorded_maps, drawn, text=long, words="hill")[1].sum() > 0
 
 
-def test_two_positive_conditionings_are_told_apart(parts_of, capture, sample, show, stock, encode):
+def test_two_positive_conditionings_are_distinguished(parts_of, capture, sample, show, stock, encode):
     parts = parts_of("sd15")
     cat, dog = encode(parts, "a cat"), encode(parts, "a dog on grass")
     both = stock("ConditioningCombine", conditioning_1=cat, conditioning_2=dog)[0]
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     plain, drawn = sample(parts, positive=both), sample(parts, model, positive=both)
     assert torch.equal(plain["samples"], drawn["samples"])
-    assert len(heard.runs[-1].parts) == 2
-    assert show(parts, heard, drawn, text="a cat", words="cat")[1].sum() > 0
-    assert show(parts, heard, drawn, text="a dog on grass", words="grass")[1].sum() > 0
+    assert len(recorded_maps.runs[-1].parts) == 2
+    assert show(parts, recorded_maps, drawn, text="a cat", words="cat")[1].sum() > 0
+    assert show(parts, recorded_maps, drawn, text="a dog on grass", words="grass")[1].sum() > 0
     with pytest.raises(ValueError, match="not the text that was sampled.*2 texts"):
-        show(parts, heard, drawn, text="a fox", words="fox")
+        show(parts, recorded_maps, drawn, text="a fox", words="fox")
 
 
 @pytest.mark.parametrize("negative_has_it", [False, True])
@@ -174,14 +174,16 @@ def test_an_area_lies_where_it_is(parts_of, capture, sample, show, stock, encode
     told = {"positive": stock("ConditioningCombine", conditioning_1=whole, conditioning_2=area)[0], "negative": empty}
     if negative_has_it:  # ComfyUI then gives the positive side a copy under the negative's uuid
         told = {"positive": whole, "negative": stock("ConditioningSetArea", conditioning=empty, **place)[0]}
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     plain, drawn = sample(parts, **told), sample(parts, model, **told)
     assert torch.equal(plain["samples"], drawn["samples"])
-    found = {(part.place.top, part.place.left, part.place.height, part.place.width) for part in heard.runs[-1].parts}
+    found = {
+        (part.place.top, part.place.left, part.place.height, part.place.width) for part in recorded_maps.runs[-1].parts
+    }
     assert found == {(0, 0, *SIZE), (4, 8, 8, 8)}
-    assert show(parts, heard, drawn, text="a cat", words="cat")[1].gt(0).all()
+    assert show(parts, recorded_maps, drawn, text="a cat", words="cat")[1].gt(0).all()
     if not negative_has_it:
-        mask = show(parts, heard, drawn, text="a dog", words="dog")[1][0]
+        mask = show(parts, recorded_maps, drawn, text="a dog", words="dog")[1][0]
         outside = mask.clone()
         outside[32:96, 64:128] = 0
         assert mask[32:96, 64:128].gt(0).all() and outside.sum() == 0
@@ -198,53 +200,56 @@ def test_tiles_that_are_cut_out_of_the_latent_are_laid_together(parts_of, captur
         out = apply_model(torch.cat([x[..., cut] for cut in cuts]), torch.cat([t] * 2), **c)
         return torch.cat(out.chunk(2), dim=-1)
 
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     model, plain_model = model.clone(), parts["model"].clone()
     model.set_model_unet_function_wrapper(tiled)
     plain_model.set_model_unet_function_wrapper(tiled)
     plain, drawn = sample(parts, plain_model, batch=2), sample(parts, model, batch=2)
     assert torch.equal(plain["samples"], drawn["samples"])
-    found = {(part.place.left, part.place.width) for part in heard.runs[-1].parts}
+    found = {(part.place.left, part.place.width) for part in recorded_maps.runs[-1].parts}
     assert found == {(0, 8), (8, 8)}
-    assert show(parts, heard, drawn, words="cat")[1].gt(0).all()
+    assert show(parts, recorded_maps, drawn, words="cat")[1].gt(0).all()
 
 
 def test_the_same_run_twice_gives_the_same_maps(parts_of, capture, sample):
     parts = parts_of("sd15")
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     sample(parts, model)
-    once = heard.maps()
+    once = recorded_maps.maps()
     sample(parts, model)
-    again = heard.maps()
-    assert len(heard.runs) == 1 and once.cross_counts == again.cross_counts
+    again = recorded_maps.maps()
+    assert len(recorded_maps.runs) == 1 and once.cross_counts == again.cross_counts
     assert all(torch.equal(one, again.cross[grid]) for grid, one in once.cross.items())
 
 
 def test_two_samplers_on_one_captured_model_are_kept_apart(parts_of, capture, sample, show, run, stock):
     """A small picture, and the same upscaled and sampled again."""
     parts = parts_of("sd15")
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     small = sample(parts, model)
     big = stock("LatentUpscaleBy", samples=small, upscale_method="bilinear", scale_by=1.5)[0]
     large = sample(parts, model, latent=big, denoise=0.5, seed=9)
-    assert [run.latent_size for run in heard.runs] == [SIZE, (18, 24)]
-    assert heard.run_of(small["samples"])[0] is heard.runs[0] and heard.run_of(large["samples"])[0] is heard.runs[1]
-    first, alone = show(parts, heard, small)[1], capture(parts)
+    assert [run.latent_size for run in recorded_maps.runs] == [SIZE, (18, 24)]
+    assert (
+        recorded_maps.run_of(small["samples"])[0] is recorded_maps.runs[0]
+        and recorded_maps.run_of(large["samples"])[0] is recorded_maps.runs[1]
+    )
+    first, alone = show(parts, recorded_maps, small)[1], capture(parts)
     again = show(parts, alone[1], sample(parts, alone[0]))[1]
     assert torch.equal(first, again)
-    run_, note = heard.run_of(big["samples"])
-    assert run_ is heard.runs[1] and "those of the last run" in note
+    run_, note = recorded_maps.run_of(big["samples"])
+    assert run_ is recorded_maps.runs[1] and "those of the last run" in note
 
 
 def test_a_new_seed_gives_new_maps_and_older_latents_keep_theirs(parts_of, capture, sample, show):
     parts = parts_of("sd15")
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     one, other = sample(parts, model, seed=1), sample(parts, model, seed=2)
-    assert not torch.equal(show(parts, heard, one)[1], show(parts, heard, other)[1])
-    assert heard.run_of(one["samples"])[1] == ""
+    assert not torch.equal(show(parts, recorded_maps, one)[1], show(parts, recorded_maps, other)[1])
+    assert recorded_maps.run_of(one["samples"])[1] == ""
     for seed in range(3, 8):
         sample(parts, model, seed=seed)
-    assert len(heard.runs) == 4
+    assert len(recorded_maps.runs) == 4
 
 
 def test_an_interrupted_run_leaves_nothing(parts_of, capture, sample, comfyui, uninterrupted):
@@ -252,7 +257,7 @@ def test_an_interrupted_run_leaves_nothing(parts_of, capture, sample, comfyui, u
 
     parts = parts_of("sd15")
     plain = sample(parts)["samples"]
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     stopping = model.clone()
 
     def stop(apply_model, args):
@@ -264,7 +269,7 @@ def test_an_interrupted_run_leaves_nothing(parts_of, capture, sample, comfyui, u
     options = dict(model.model_options["transformer_options"])
     with pytest.raises(management.InterruptProcessingException):
         sample(parts, stopping, steps=4)
-    assert not heard.runs and model.model_options["transformer_options"] == options
+    assert not recorded_maps.runs and model.model_options["transformer_options"] == options
     assert torch.equal(sample(parts)["samples"], plain) and torch.equal(sample(parts, model)["samples"], plain)
     with pytest.raises(ValueError, match="no sampler has finished"):
         capture(parts)[1].run_of(plain)
@@ -290,14 +295,14 @@ def test_it_lives_with_overrides_and_replaced_attention(parts_of, capture, sampl
     other.set_model_attn2_replace(replacement, "input", 1)
     plain, before = sample(parts, other)["samples"], list(seen)
     seen.clear()
-    model, heard = capture({**parts, "model": other})
+    model, recorded_maps = capture({**parts, "model": other})
     assert torch.equal(sample(parts, model)["samples"], plain) and seen == before
     untouched, listened = capture(parts)
     sample(parts, untouched)
-    assert heard.maps().cross_counts == listened.maps().cross_counts and sums(heard.maps()) < 1e-5
+    assert recorded_maps.maps().cross_counts == listened.maps().cross_counts and sums(recorded_maps.maps()) < 1e-5
 
 
-def test_attention_that_changes_its_rows_is_left_out_and_said(parts_of, capture, sample, show):
+def test_attention_that_changes_its_rows_is_left_out_and_reported(parts_of, capture, sample, show):
     parts = parts_of("sd15")
 
     def halves(n, context, value, extra_options):
@@ -309,10 +314,10 @@ def test_attention_that_changes_its_rows_is_left_out_and_said(parts_of, capture,
     other = parts["model"].clone()
     other.set_model_attn2_patch(halves)
     other.set_model_attn2_output_patch(back)
-    model, heard = capture({**parts, "model": other})
+    model, recorded_maps = capture({**parts, "model": other})
     drawn = sample(parts, model)
     with pytest.raises(ValueError, match="no attention was recorded"):
-        show(parts, heard, drawn)
+        show(parts, recorded_maps, drawn)
 
 
 def test_a_captured_model_can_be_captured_again(parts_of, capture, sample):
@@ -327,20 +332,20 @@ def test_a_captured_model_can_be_captured_again(parts_of, capture, sample):
 def test_weights_and_embeddings_in_the_prompt(parts_of, capture, sample, show, encode):
     parts = parts_of("sd15")
     text = "a (cat:1.3) on \\(blue\\) grass"
-    model, heard = capture(parts)
+    model, recorded_maps = capture(parts)
     drawn = sample(parts, model, positive=encode(parts, text))
-    assert show(parts, heard, drawn, text=text, words="cat, grass")[1].shape[0] == 2
+    assert show(parts, recorded_maps, drawn, text=text, words="cat, grass")[1].shape[0] == 2
     with pytest.raises(ValueError, match="not the text that was sampled"):
-        show(parts, heard, drawn, text="a cat on \\(blue\\) grass", words="cat")
+        show(parts, recorded_maps, drawn, text="a cat on \\(blue\\) grass", words="cat")
 
 
-def test_only_asked_for_steps_and_grids_are_heard(parts_of, capture, sample):
+def test_only_asked_for_steps_and_grids_are_recorded(parts_of, capture, sample):
     parts = parts_of("sd15")
 
     def counts(**changes):
-        model, heard = capture(parts, **changes)
+        model, recorded_maps = capture(parts, **changes)
         sample(parts, model, steps=4)
-        return heard.maps().cross_counts
+        return recorded_maps.maps().cross_counts
 
     everything = counts()
     half = counts(end_percent=0.5)

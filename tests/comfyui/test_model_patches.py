@@ -90,8 +90,8 @@ def test_every_step_is_captured(changed, parts_of, run, stock, name, settings):
     text, empty = (stock("CLIPTextEncode", clip=parts["clip"], text=one)[0] for one in ("a cat", ""))
     told = {"positive": text, "negative": empty, "latent_image": {"samples": torch.zeros(1, 4, *SIZE)}}
     told |= {"seed": 1, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    plain, heard = (stock("KSampler", model=one, **told)[0] for one in (model, captured))
-    assert plain["samples"].equal(heard["samples"])
+    plain, recorded = (stock("KSampler", model=one, **told)[0] for one in (model, captured))
+    assert plain["samples"].equal(recorded["samples"])
     maps = capture.maps()
     assert all(maps.cross_counts[grid] == 4 * layers for grid, layers in maps.cross_layers.items())
 

@@ -97,15 +97,15 @@ def test_sites_and_weights_are_those_of_the_diffusers_backbone(native, headless)
 
 @torch.no_grad()
 def test_taps_hear_the_same_and_change_nothing(native, headless):
-    conditioning, heard = headless.encode_text(TEXTS), ([], [])
+    conditioning, recorded = headless.encode_text(TEXTS), ([], [])
     expected = native.predict_noise(LATENT, torch.tensor([50, 50]), conditioning)
-    for backbone, calls in zip((native, headless), heard, strict=True):
+    for backbone, calls in zip((native, headless), recorded, strict=True):
         with backbone.tap_attention(calls.append):
             noise = backbone.predict_noise(LATENT, torch.tensor([50, 50]), conditioning)
         if backbone is native:
             assert noise.equal(expected)
-    assert len(heard[0]) == len(heard[1]) == 20
-    for one, other in zip(*heard, strict=True):
+    assert len(recorded[0]) == len(recorded[1]) == 20
+    for one, other in zip(*recorded, strict=True):
         assert (one.grid, one.scale, one.conditional, one.timestep) == (
             other.grid,
             pytest.approx(other.scale),

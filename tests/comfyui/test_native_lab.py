@@ -35,7 +35,7 @@ def test_it_draws_what_it_draws_headless(lab, draw, pack):
         "1 2 3 4 5 6 7 8 " * 9 + " (one two three:0.5) and embedding:short",
     ],
 )
-def test_prompts_of_any_length_are_encoded_alike_headless(lab, stock, pack, comfy_base, text):
+def test_prompts_of_any_length_are_encoded_the_same_way_headless(lab, stock, pack, comfy_base, text):
     folder = comfy_base / "models/embeddings"
     for name, rows in (("short", 3), ("long", 11)):
         vectors = 0.05 * torch.randn(rows, 192, generator=torch.Generator().manual_seed(rows))

@@ -63,7 +63,7 @@ def test_too_much_text_is_refused_unread(monkeypatch):
         parse_text(" " * (3 * 2**20), "w.json")
 
 
-def test_shapes_are_said_in_words():
+def test_shapes_are_reported_in_words():
     assert a_map({"a": 1}, "x") == {"a": 1} and a_list([1], "x") == [1] and a_text("t", "x") == "t"
     assert (a_whole(3, "x"), a_whole(3.0, "x")) == (3, 3)
     for check, value, said in [

@@ -103,7 +103,7 @@ def test_with_a_seed_each_rows_do_not_depend_on_their_place():
     torch.testing.assert_close(drawn[1:], alone)
 
 
-def test_every_pass_is_told_of_and_may_stop_the_run():
+def test_every_pass_is_reported_and_may_stop_the_run():
     seen, told_of = [], []
     ddim(
         one_picture_model(seen),

@@ -78,7 +78,7 @@ def test_optional_inputs_may_be_missing(registry):
     assert "note" not in check(read_api(nodes), registry)["1"].inputs
 
 
-def test_a_group_node_is_said_to_be_one(registry):
+def test_a_group_node_is_reported_as_one(registry):
     (problem,) = problems(registry, n1=("workflow>My group", {}), **SHOWN)
     assert "(workflow>My group): a group node, which is not opened here; ungroup it" in problem
 
@@ -110,7 +110,7 @@ def test_a_workflow_without_outputs(registry):
     assert "no node shows or saves anything" in problem
 
 
-def test_all_problems_are_said_at_once(registry):
+def test_all_problems_are_reported_at_once(registry):
     found = problems(registry, n1=("Number", {"value": 500}), n2=("Save", {"filename_prefix": "x"}), **SHOWN)
     assert len(found) == 2
 

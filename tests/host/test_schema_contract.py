@@ -84,16 +84,16 @@ def both():
     return json.loads(done.stdout[done.stdout.index('{"own"') :])
 
 
-def test_inputs_are_described_alike(both):
+def test_inputs_are_described_the_same_way(both):
     assert both["own"]["input"] == both["real"]["input"]
 
 
 @pytest.mark.parametrize("key", ["output", "output_is_list", "output_tooltips", "name", "display_name", "category"])
-def test_outputs_and_names_are_described_alike(both, key):
+def test_outputs_and_names_are_described_the_same_way(both, key):
     assert both["own"][key] == both["real"][key]
 
 
-def test_everything_else_is_described_alike(both):
+def test_everything_else_is_described_the_same_way(both):
     shared = both["own"].keys() & both["real"].keys() - {"input", "output_name"}
     assert {key: both["own"][key] for key in shared} == {key: both["real"][key] for key in shared}
     assert both["real"].keys() - both["own"].keys() <= UNSAID

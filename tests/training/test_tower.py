@@ -69,10 +69,14 @@ def pairs(pair, count, first_seed):
 
 def test_pairs_are_drawn_by_seed_with_what_the_encoder_says(pair):
     drawn = pairs(pair, 3, 5)
-    assert drawn.pictures.shape == (3, 3, 32, 32) and drawn.tokens.shape == (3, 77) and drawn.said.shape == (3, 192)
+    assert (
+        drawn.pictures.shape == (3, 3, 32, 32)
+        and drawn.tokens.shape == (3, 77)
+        and drawn.text_features.shape == (3, 192)
+    )
     again = pairs(pair, 2, 6)
     assert torch.equal(again.pictures, drawn.pictures[1:]) and torch.equal(again.tokens, drawn.tokens[1:])
     with torch.no_grad():
-        similarity = pair.compare(drawn.pictures, drawn.said)
+        similarity = pair.compare(drawn.pictures, drawn.text_features)
         expected = pair.log_scale.exp() * pair.image(drawn.pictures) @ pair.encode_text(drawn.tokens).T
     torch.testing.assert_close(similarity, expected, atol=1e-4, rtol=1e-4)

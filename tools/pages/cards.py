@@ -84,8 +84,8 @@ def data_card() -> str:
             "## Limits",
             "Objects are upright icons. Other objects cover at most their rim, unless `covered` is set, and their "
             "sizes differ by a factor of two at most. Training sees one icon of each object, in four styles and six "
-            "tints, so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity are "
-            "independent by construction, which they are not in nature.",
+            "tints, so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity "
+            "are independent by construction, which they are not in nature.",
         ]
     )
 

@@ -37,15 +37,15 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
         raise ValueError("class_weight is above 0, but no concept has a class word: give some, or set it to 0")
     if template.count("{}") != 1:
         raise ValueError(f"a class template needs exactly one {{}} where the class goes, got {shown(template)}")
-    plain = {name: template.replace("{}", word) for name, word in classes.items()}
-    spoken = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
-    _check_heard(backbone, plain, classes, {})
-    anchors = text_features(backbone, list(plain.values())).detach()  # (K, D)
+    without = {name: template.replace("{}", word) for name, word in classes.items()}
+    with_token = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
+    _check_class_is_read(backbone, without, classes, {})
+    anchors = text_features(backbone, list(without.values())).detach()  # (K, D)
 
     def term(tokens: Mapping[str, TokenVectors]) -> Tensor:
         vectors = {placeholder(name): tokens[name] for name in classes}
-        _check_heard(backbone, spoken, classes, vectors)
-        features = text_features(backbone, list(spoken.values()), vectors)  # (K, D)
+        _check_class_is_read(backbone, with_token, classes, vectors)
+        features = text_features(backbone, list(with_token.values()), vectors)  # (K, D)
         return (1 - F.cosine_similarity(features, anchors, dim=-1)).mean()
 
     return term
@@ -62,7 +62,7 @@ def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholde
     return context[range(len(texts)), ends]  # (B, L, D) to (B, D)
 
 
-def _check_heard(
+def _check_class_is_read(
     backbone: Backbone, phrases: Mapping[str, str], classes: Mapping[str, str], vectors: Placeholders
 ) -> None:
     """Raise ``TextTooLongError`` unless each class stands before the end that its phrase is read at: a long phrase is

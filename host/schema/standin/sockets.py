@@ -30,7 +30,7 @@ class ControlAfterGenerate(str, Enum):
     randomize = "randomize"
 
 
-def said(**options: Any) -> dict[str, Any]:
+def given_options(**options: Any) -> dict[str, Any]:
     """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
@@ -52,7 +52,7 @@ class Input:
         advanced: bool | None = None,
     ) -> None:
         self.id, self.optional = id, optional
-        self._options = said(
+        self._options = given_options(
             display_name=display_name,
             optional=optional,
             tooltip=tooltip,
@@ -64,7 +64,7 @@ class Input:
 
     def as_dict(self) -> dict[str, Any]:
         """The options as ComfyUI's ``object_info`` spells them."""
-        return self._options | said(**self._extra)
+        return self._options | given_options(**self._extra)
 
     def get_io_type(self) -> str:
         """The socket type; several joined by commas where the socket takes several."""
@@ -86,7 +86,9 @@ class WidgetInput(Input):
     ) -> None:
         super().__init__(id, **common)
         self.default, self.widget_type = default, widget_type
-        self._options |= said(default=default, socketless=socketless, widgetType=widget_type, forceInput=force_input)
+        self._options |= given_options(
+            default=default, socketless=socketless, widgetType=widget_type, forceInput=force_input
+        )
 
     def get_io_type(self) -> str:
         return self.widget_type or self.io_type
@@ -138,7 +140,7 @@ class Boolean(Socket):
     class Input(WidgetInput):
         def __init__(self, id: str, label_on: str | None = None, label_off: str | None = None, **common: Any) -> None:
             super().__init__(id, **common)
-            self._options |= said(label_on=label_on, label_off=label_off)
+            self._options |= given_options(label_on=label_on, label_off=label_off)
 
 
 class Int(Socket):
@@ -157,7 +159,7 @@ class Int(Socket):
             **common: Any,
         ) -> None:
             super().__init__(id, **common)
-            self._options |= said(
+            self._options |= given_options(
                 min=min, max=max, step=step, control_after_generate=control_after_generate, display=display_mode
             )
 
@@ -178,7 +180,7 @@ class Float(Socket):
             **common: Any,
         ) -> None:
             super().__init__(id, **common)
-            self._options |= said(min=min, max=max, step=step, round=round, display=display_mode)
+            self._options |= given_options(min=min, max=max, step=step, round=round, display=display_mode)
 
 
 class String(Socket):
@@ -195,7 +197,7 @@ class String(Socket):
             **common: Any,
         ) -> None:
             super().__init__(id, **common)
-            self._options |= said(multiline=multiline, placeholder=placeholder, dynamicPrompts=dynamic_prompts)
+            self._options |= given_options(multiline=multiline, placeholder=placeholder, dynamicPrompts=dynamic_prompts)
 
 
 class Combo(Socket):
@@ -216,7 +218,7 @@ class Combo(Socket):
             default = default.value if isinstance(default, Enum) else default
             super().__init__(id, default=default, **common)
             self.options = [o.value if isinstance(o, Enum) else o for o in options]
-            self._options |= said(
+            self._options |= given_options(
                 multiselect=False,
                 options=self.options,
                 control_after_generate=control_after_generate,

@@ -38,7 +38,7 @@ def test_columns_follow_the_kept_positions():
         maps.columns([4])
 
 
-def test_the_sampled_text_is_told_from_another(generator):
+def test_the_sampled_text_is_distinguished_from_another(generator):
     context = torch.randn(1, 5, 8, generator=generator)
     maps = maps_of({(4, 6): FINE}, context=context.expand(2, 5, 8))
     maps.check_text(context)
@@ -47,6 +47,6 @@ def test_the_sampled_text_is_told_from_another(generator):
             maps.check_text(other)
 
 
-def test_an_unknown_text_is_said_to_be_unknown():
+def test_an_unknown_text_is_reported_as_unknown():
     with pytest.raises(ValueError, match="not known"):
         maps_of({(4, 6): FINE}).check_text(torch.zeros(1, 2, 3))

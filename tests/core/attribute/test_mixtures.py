@@ -66,7 +66,7 @@ def test_words_with_weights_by_either_rule(read, prompts, encoder, rule):
     assert (columns(mixed, "cat")[2], columns(mixed, "sits")[3]) == expected
 
 
-def test_what_is_no_sum_of_the_prompts_is_not_told(read, prompts, encoder, generator):
+def test_what_is_no_sum_of_the_prompts_is_not_reported(read, prompts, encoder, generator):
     context = prompts[0].rows.clone()
     context[2] = encoder("a cow sits").rows[2]
     assert [token.text for token in read(context).text.tokens].count("cat") == 0

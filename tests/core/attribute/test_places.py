@@ -33,11 +33,11 @@ def test_what_was_not_cut_out_is_not_found(generator):
 
 
 def test_a_piece_that_is_all_of_it_is_the_plain_heat_map(generator):
-    heard = maps(generator)
+    recorded = maps(generator)
     found = word_heatmaps_of_pieces(
-        [Piece(whole((4, 4)), heard, TEXT)], (4, 4), ["cat", "dog"], (32, 48), per_cell=True
+        [Piece(whole((4, 4)), recorded, TEXT)], (4, 4), ["cat", "dog"], (32, 48), per_cell=True
     )
-    assert torch.equal(found, word_heatmaps(heard, TEXT, ["cat", "dog"], (32, 48), per_cell=True))
+    assert torch.equal(found, word_heatmaps(recorded, TEXT, ["cat", "dog"], (32, 48), per_cell=True))
 
 
 def test_pieces_lie_where_they_belong_and_overlaps_are_averaged(generator):
@@ -69,15 +69,15 @@ def test_a_word_lies_in_the_pieces_whose_text_has_it(generator):
     cat, dog, bird = word_heatmaps_of_pieces(pieces, (4, 8), ["cat", "dog", "bird"], (4, 8))
     assert torch.equal(cat[..., :4], word_heatmaps(left, TEXT, ["cat"])[0]) and not cat[..., 4:].any()
     assert torch.equal(bird[..., 4:], word_heatmaps(right, other, ["bird"])[0]) and not bird[..., :4].any()
-    expected = [word_heatmaps(heard, text, ["dog"])[0] for heard, text in ((left, TEXT), (right, other))]
+    expected = [word_heatmaps(recorded, text, ["dog"])[0] for recorded, text in ((left, TEXT), (right, other))]
     assert torch.equal(dog, torch.cat(expected, dim=-1))
     with pytest.raises(ValueError, match="'cow' is not in the text; its words are: cat, dog, bird"):
         word_heatmaps_of_pieces(pieces, (4, 8), ["cat", "cow"], (4, 8))
 
 
 def test_a_column_that_two_words_share_counts_once(generator):
-    heard = maps(generator)
+    recorded = maps(generator)
     shared = TokenizedText((Token("cat", 1, 0), Token("cow", 1, 1)), start=0, end=3, length=4)
-    whole_of = lambda text, **how: word_heatmaps(heard, text, ["cat"], **how)  # noqa: E731
+    whole_of = lambda text, **how: word_heatmaps(recorded, text, ["cat"], **how)  # noqa: E731
     assert torch.equal(whole_of(shared), whole_of(TEXT))
     torch.testing.assert_close(whole_of(shared, per_cell=True), torch.ones(1, 2, 4, 4))

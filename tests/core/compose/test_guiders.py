@@ -17,7 +17,7 @@ def test_the_negative_prompt_plays_no_part_at_scale_1(scale, needed):
 
 
 @pytest.mark.parametrize("name", GUIDERS)
-def test_every_guider_is_linear_so_that_it_serves_noise_and_clean_latents_alike(name, generator):
+def test_every_guider_is_linear_so_that_it_serves_noise_and_clean_latents(name, generator):
     guider = GUIDERS[name](3.0)
     noise, clean = torch.randn(2, 1, 4, 3, 3, generator=generator)
     other, cleaner = torch.randn(2, 1, 4, 3, 3, generator=generator)

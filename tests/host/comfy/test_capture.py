@@ -7,7 +7,7 @@ from concept_atelier.host.comfy.capture import _RunListener
 from concept_atelier.host.shared.captures import AttentionCapture
 
 
-def test_steps_that_several_gpus_share_are_not_heard_and_it_is_said():
+def test_steps_that_several_gpus_share_are_not_recorded_and_it_is_reported():
     """Their calls overlap in threads, so that one would be taken for another."""
     capture = AttentionCapture(Selection())
     listener = _RunListener(None, capture, {}, {})

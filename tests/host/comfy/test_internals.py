@@ -60,7 +60,7 @@ def test_what_is_as_expected(program, given):
         ("otherprogram.text:Tokenizer.find", {"uses": ("names", "marks")}, "no longer uses marks"),
     ],
 )
-def test_what_has_changed_is_said(program, path, given, said):
+def test_what_has_changed_is_reported(program, path, given, said):
     assert said in change(path, **given)
 
 

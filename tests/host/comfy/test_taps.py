@@ -60,66 +60,66 @@ def options_with(**more):
 
 
 @pytest.fixture
-def heard():
+def recorded():
     return []
 
 
 @pytest.fixture
-def hear(heard):
-    return lambda site, query, key, grid: heard.append((site.kind, tuple(query.shape), tuple(key.shape), grid))
+def record_call(recorded):
+    return lambda site, query, key, grid: recorded.append((site.kind, tuple(query.shape), tuple(key.shape), grid))
 
 
 HEARD = {kind: (kind, (1, 2, 6, 4), (1, 2, 4, 4), (2, 3)) for kind in KEYS}
 
 
-def test_tensors_out_of_containers_are_heard(heard, hear):
+def test_tensors_out_of_containers_are_recorded(recorded, record_call):
     made = []
-    options = with_listener(options_with(), SITES, hear)
+    options = with_listener(options_with(), SITES, record_call)
     for kind in KEYS:
         layer(options, kind, attention_of("default", made))
-    assert heard == [HEARD["self"], HEARD["cross"]] and made == [("default", torch.Tensor)] * 2
+    assert recorded == [HEARD["self"], HEARD["cross"]] and made == [("default", torch.Tensor)] * 2
 
 
 @pytest.mark.parametrize("kinds", [("self", "cross"), ("cross",)])
-def test_a_layer_keeps_the_attention_of_its_own(heard, hear, kinds):
-    """Also where only layers of the other kind are heard."""
+def test_a_layer_keeps_the_attention_of_its_own(recorded, record_call, kinds):
+    """Also where only layers of the other kind are recorded."""
     made = []
     sites = {KEYS[kind]: SITES[KEYS[kind]] for kind in kinds}
-    options = with_listener(options_with(), sites, hear, {KEYS["self"]: lambda: attention_of("own", made)})
+    options = with_listener(options_with(), sites, record_call, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made), attention_of("own", made))
     layer(options, "cross", attention_of("default", made))
     assert [name for name, _ in made] == ["own", "default"]
-    assert heard == [HEARD[kind] for kind in kinds]
+    assert recorded == [HEARD[kind] for kind in kinds]
 
 
-def test_an_override_before_ours_comes_first_as_it_does_without_us(heard, hear):
+def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, record_call):
     made = []
     chosen = attention_of("chosen", made)
     given = options_with(**{OVERRIDE: lambda attention, *args, **kwargs: chosen(*args, **kwargs)})
-    options = with_listener(given, SITES, hear, {KEYS["self"]: lambda: attention_of("own", made)})
+    options = with_listener(given, SITES, record_call, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made))
-    assert made == [("chosen", torch.Tensor)] and heard == [HEARD["self"]]
+    assert made == [("chosen", torch.Tensor)] and recorded == [HEARD["self"]]
 
 
-def test_containers_go_on_to_an_override_that_takes_them(heard, hear):
+def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call):
     made = []
 
     def override(attention, *args, **kwargs):
         raise AssertionError("it takes containers")
 
     override.container_function = attention_of("containers", made)
-    options = with_listener(options_with(**{OVERRIDE: override}), SITES, hear)
+    options = with_listener(options_with(**{OVERRIDE: override}), SITES, record_call)
     layer(options, "cross", attention_of("default", made))
-    assert made == [("containers", Container)] and heard == [HEARD["cross"]]
+    assert made == [("containers", Container)] and recorded == [HEARD["cross"]]
 
 
-def test_listeners_stand_around_each_other(heard, hear):
+def test_listeners_stand_around_each_other(recorded, record_call):
     made, other = [], []
     own = {KEYS["self"]: lambda: attention_of("own", made)}
-    inner = with_listener(options_with(), SITES, hear, own)
+    inner = with_listener(options_with(), SITES, record_call, own)
     options = with_listener(inner, SITES, lambda *call: other.append(call), own)
     layer(options, "self", attention_of("default", made))
-    assert len(heard) == len(other) == 1 and [name for name, _ in made] == ["own"]
+    assert len(recorded) == len(other) == 1 and [name for name, _ in made] == ["own"]
 
 
 class Attention(torch.nn.Module):
@@ -148,13 +148,13 @@ class UNet(torch.nn.Module):
         self.middle_block, self.output_blocks = None, torch.nn.ModuleList()
 
 
-def test_what_layers_prefer_is_asked_when_they_compute(heard, hear):
+def test_what_layers_prefer_is_asked_when_they_compute(recorded, record_call):
     """A patch may put another choice in place when the model is loaded."""
     made = []
     unet = UNet(Chooser())
     preferred = preferred_attention(unet)
     assert list(preferred) == [KEYS["cross"]] and preferred_attention(UNet(None)) == {}
-    options = with_listener(options_with(), SITES, hear, preferred)
+    options = with_listener(options_with(), SITES, record_call, preferred)
     layer(options, "cross", attention_of("default", made))
     unet.input_blocks[1][0].attn2.comfy_attention = chosen = Chooser()
     chosen.function = attention_of("own", made)

@@ -81,7 +81,7 @@ def test_the_picture_of_a_run_runs_again(tmp_path, toys):
         ({"prompt": "{"}, "the prompt in .*x.png is no JSON"),
     ],
 )
-def test_pictures_without_a_workflow_are_said_to_be_such(tmp_path, entries, said):
+def test_pictures_without_a_workflow_are_reported_as_such(tmp_path, entries, said):
     with pytest.raises(WorkflowError, match=said):
         load_workflow(png(tmp_path / "x.png", **entries))
 

@@ -58,7 +58,7 @@ def test_a_file_of_that_name_is_left_as_it_is(source, input_folder):
     assert (input_folder / "one.png").read_bytes() == b"the user's own" and (input_folder / "two.png").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_no_error(source, input_folder, caplog):
+def test_a_folder_that_cannot_be_written_is_reported_and_no_error(source, input_folder, caplog):
     input_folder.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         offer_pictures(source)

@@ -224,7 +224,7 @@ def test_names_that_prompts_can_say(name, made):
     assert prompt_name(name) == made == prompt_name(made)
 
 
-def test_names_are_told_apart_whatever_their_case():
+def test_names_are_distinguished_whatever_their_case():
     assert distinct(["a", "A", "a_2", "b", "a"]) == ["a", "A_2", "a_2_2", "b", "a_3"]
 
 

@@ -138,7 +138,7 @@ def test_black_stays_black():
     assert from_pil(Image.new("F", (2, 2)))[0].max() == 0
 
 
-def test_what_is_no_picture_is_said_to_be_none(tmp_path):
+def test_what_is_no_picture_is_reported_as_none(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"x\.jpg cannot be read as a picture: it is damaged or of an unknown kind"):
         read_frames(tmp_path / "x.jpg")

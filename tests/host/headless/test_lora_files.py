@@ -170,7 +170,7 @@ def test_loras_that_are_not_there_or_pickled(here, name, said):
         assert isinstance(verdict, str) and re.search(said, verdict)
 
 
-def test_what_a_file_brings_besides_is_said(here, lab_model, lab_clip):
+def test_what_a_file_brings_besides_is_reported(here, lab_model, lab_clip):
     change = {f"unet.{BASE}.diff": some(*shape_of(lab_model))}
     save_tensors(here.model_target("loras", "x"), change | {"bundle_emb.cat.string_to_param.*": some(1, 192)})
     save_tensors(here.model_target("loras", "text"), {"lora_te_x.lora_up.weight": torch.ones(2, 1)})

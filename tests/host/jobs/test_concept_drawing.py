@@ -14,8 +14,8 @@ def tokens(lab_backbone):
 
 @pytest.fixture
 def drawn(lab_backbone, tokens):
-    def go(size=(16, 24), heard=None, prompts=None, **settings):
-        report = (lambda *at: heard.append(at)) if heard is not None else lambda *at: None
+    def go(size=(16, 24), recorded=None, prompts=None, **settings):
+        report = (lambda *at: recorded.append(at)) if recorded is not None else lambda *at: None
         chosen = DrawSettings(**({"draws": 3, "steps": 2} | settings))
         prompts = prompts or prompts_of(tokens, chosen.template)
         return draw_prompts(lab_backbone, tokens, prompts, size, chosen, report)
@@ -58,11 +58,11 @@ def test_the_last_seed_is_followed_by_the_first(drawn):
     torch.testing.assert_close(drawn(seed=SEEDS - 1)[:, 1], drawn(seed=0)[:, 0], atol=1e-4, rtol=0)
 
 
-def test_every_pass_is_told_of_and_every_batch_is_shown(drawn):
-    heard = []
-    drawn(heard=heard, batch=4)
-    assert [at[:2] for at in heard if len(at) == 2] == [(i, 6) for i in range(1, 7)]
-    shown = [at for at in heard if len(at) == 3]
+def test_every_pass_is_reported_and_every_batch_is_shown(drawn):
+    recorded = []
+    drawn(recorded=recorded, batch=4)
+    assert [at[:2] for at in recorded if len(at) == 2] == [(i, 6) for i in range(1, 7)]
+    shown = [at for at in recorded if len(at) == 3]
     assert [(step, preview.size) for step, _, preview in shown] == [(2, (96, 16)), (4, (96, 16)), (6, (24, 16))]
 
 

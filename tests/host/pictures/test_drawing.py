@@ -104,7 +104,7 @@ def test_the_range_and_the_number_of_steps_are_written():
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [float("nan")] * 5, [float("inf"), 1.0]])
-def test_too_few_finite_values_are_said_not_drawn(values):
+def test_too_few_finite_values_are_reported_not_drawn(values):
     assert curve_rows(values) == []
     assert plot_curve(torch.tensor(values), "loss").min() < 0.6
 

@@ -36,7 +36,7 @@ def test_the_run_is_the_one_that_gave_the_latent(capture):
         assert capture.run_of(one.samples.double())[0] is one
 
 
-def test_a_changed_latent_is_the_last_runs_and_it_is_said(capture):
+def test_a_changed_latent_is_the_last_runs_and_it_is_reported(capture):
     capture.add(run(1))
     assert capture.run_of(torch.zeros(1, 4, 4, 4))[1] == ""  # no other run could be meant
     capture.add(last := run(2))
@@ -69,7 +69,7 @@ def test_parts_are_chosen_by_their_text(capture):
     assert both.parts_about(CAT + 2) == [] == run(1).parts_about(torch.zeros(1, 5, 2))
 
 
-def test_what_could_not_be_heard_is_said(capture):
+def test_what_could_not_be_recorded_is_reported(capture):
     with pytest.raises(ValueError, match="no sampler has finished on the MODEL"):
         capture.run_of(torch.zeros(1))
     with pytest.raises(ValueError, match="no attention was recorded: tiles were turned"):

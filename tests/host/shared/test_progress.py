@@ -17,9 +17,9 @@ def test_without_a_host_nothing_happens():
     start_progress()(1, 2)
 
 
-def test_a_session_hears_every_step_until_it_is_stopped():
-    heard = []
-    with use(Session(report=lambda *step: heard.append(step))) as session:
+def test_a_session_receives_every_step_until_it_is_stopped():
+    recorded = []
+    with use(Session(report=lambda *step: recorded.append(step))) as session:
         progress = start_progress()
         progress(1, 3)
         progress(2, 3, "picture")
@@ -28,7 +28,7 @@ def test_a_session_hears_every_step_until_it_is_stopped():
             progress(3, 3)
         with pytest.raises(InterruptedRun):
             check_interrupt()
-    assert heard == [(1, 3, None), (2, 3, "picture")]
+    assert recorded == [(1, 3, None), (2, 3, "picture")]
     check_interrupt()
 
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from concept_atelier.host.shared.prompt_syntax import Reference, Words, named, read_syntax, split_at, spoken, with_marks
+from concept_atelier.host.shared.prompt_syntax import (
+    Reference,
+    Words,
+    named,
+    plain_words,
+    read_syntax,
+    split_at,
+    with_marks,
+)
 
 UNDERSTOOD = [
     ("", []),
@@ -107,5 +115,5 @@ def test_the_longest_placeholder_wins_and_unknown_ones_are_words():
 
 
 def test_what_a_word_says():
-    assert spoken("(teddy bear:1.2)") == "teddy bear"
-    assert spoken("a (red:1.2) embedding:x \\(old\\)") == "a red embedding:x (old)"
+    assert plain_words("(teddy bear:1.2)") == "teddy bear"
+    assert plain_words("a (red:1.2) embedding:x \\(old\\)") == "a red embedding:x (old)"

@@ -81,7 +81,7 @@ def test_what_would_take_too_long_is_refused(tokenizer):
     assert len(chunk.pieces) == 2
 
 
-def test_texts_of_unequal_numbers_of_chunks_are_told_apart():
+def test_texts_of_unequal_numbers_of_chunks_are_distinguished():
     check_alike([("a", 2), ("b", 2)])
     with pytest.raises(TextTooLongError, match="'b' takes 3 passes of the text encoder and another text 1"):
         check_alike([("a", 1), ("b", 3), ("c", 2)])

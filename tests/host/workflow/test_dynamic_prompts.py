@@ -45,7 +45,7 @@ def test_every_alternative_comes_evenly_and_a_seed_gives_one():
     assert found == [resolve_prompt("{a|b|{c|d}}", str(seed)).text for seed in range(600)]
 
 
-def test_what_was_decided_is_told():
+def test_what_was_decided_is_reported():
     resolved = resolve_prompt("a {cat|{cat}} // note\nand /* another */ {dog}", "0")
     assert resolved.comments == 2
     assert resolved.taken[0][0] == ("cat", "{cat}") and resolved.taken[-1] == (("dog",), "dog")

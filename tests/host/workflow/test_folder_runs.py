@@ -50,7 +50,7 @@ def test_every_picture_gets_a_folder_and_a_broken_one_stops_no_other(job):
     assert "LoadImage" in done["broken.png"].error and not (job.out / "broken.png" / RECORD).exists()
 
 
-def test_odd_names_and_kinds_are_done_or_said(job, capsys):
+def test_odd_names_and_kinds_are_done_or_reported(job, capsys):
     (job.folder / "broken.png").unlink()
     for name in ("shot 10:30.png", "shot 10?30.png", "c.jfif"):
         Image.new("RGB", (8, 4)).save(job.folder / name, format="JPEG" if "jfif" in name else "PNG")
@@ -140,7 +140,7 @@ def test_a_record_that_is_wrong_inside_is_set_aside_and_the_picture_done_again(j
     assert re.search(said, caplog.text) and "the picture is done again" in caplog.text
 
 
-def test_no_pictures_and_a_wrong_target_are_said(job, tmp_path):
+def test_no_pictures_and_a_wrong_target_are_reported(job, tmp_path):
     with pytest.raises(FileNotFoundError, match="no pictures in"):
         list(run_folder(FolderRun(job.workflow, job.target, tmp_path / "nowhere", job.out)))
     with pytest.raises(WorkflowError):

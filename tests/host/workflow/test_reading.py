@@ -262,7 +262,7 @@ def test_links_to_nothing_do_not_matter_where_no_output_needs_them(canvas, regis
 
 
 @pytest.mark.parametrize("damage", [{"nodes": [{"type": "Add"}]}, {"nodes": [7]}, {"nodes": [], "links": [[1, 2]]}])
-def test_damaged_files_are_said_to_be_damaged(damage, registry):
+def test_damaged_files_are_reported_as_damaged(damage, registry):
     assert "damaged" in problems_of(damage, registry)
 
 

@@ -239,7 +239,7 @@ def test_asynchronous_nodes_are_awaited(run):
 
 
 @pytest.mark.parametrize("returned", [7, (1, 2)])
-def test_a_wrong_return_is_said(run, toys, returned):
+def test_a_wrong_return_is_reported(run, toys, returned):
     class Wrong(toys.Number):
         @classmethod
         def execute(cls, value):

@@ -85,7 +85,7 @@ def test_permuted_names_leave_none_in_place(judge):
         assert all(a != b for a, b in zip(other.names, judge.names, strict=True))
 
 
-def test_an_unknown_name_is_said(judge):
+def test_an_unknown_name_is_reported(judge):
     with pytest.raises(KeyError, match="does not know 'unicycle'; it knows cat, dog"):
         judge.index("unicycle")
 

@@ -61,6 +61,6 @@ def test_flat_has_few_colours():
     assert len(np.unique(few_colours(icon).reshape(-1, 3), axis=0)) <= 6
 
 
-def test_an_unknown_style_is_said():
+def test_an_unknown_style_is_reported():
     with pytest.raises(KeyError, match="no style 'oil'; the world has flat, outline, neon, sketch"):
         render(load_atlas().icon("cat", "flat"), "oil")

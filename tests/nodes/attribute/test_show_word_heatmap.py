@@ -201,7 +201,9 @@ def test_the_conditioning_of_the_text_as_it_stands_says_nothing_more(call, sampl
         ("a cat on blue", "rocket", "'rocket' is not found in the CONDITIONING; found of the text are: a, cat"),
     ],
 )
-def test_words_that_cannot_be_told_from_a_conditioning_are_refused(call, sampled, sockets, text, words, message):
+def test_words_that_cannot_be_distinguished_from_a_conditioning_are_refused(
+    call, sampled, sockets, text, words, message
+):
     (one, extras), (other, _) = conditioning_of(sockets, "a cat on blue", "a rocket")
     joined = [[torch.cat([one, other], 1), extras]]
     with pytest.raises(ValueError, match=message):

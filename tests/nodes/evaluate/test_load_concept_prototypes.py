@@ -31,7 +31,7 @@ def test_a_prototype_a_concept(call, vision, folder):
     assert result.ui.as_dict()["text"] == ("2 concepts of 3 pictures: cat, dog",)
 
 
-def test_it_is_told_of_and_can_be_cancelled(call, vision, folder):
+def test_it_is_reported_and_can_be_cancelled(call, vision, folder):
     seen = []
     session = progress.Session(report=lambda step, total, preview: seen.append((step, total)))
     with progress.use(session):

@@ -41,7 +41,7 @@ def test_the_stock_prompt_finds_the_files(call, sockets, tokens, encode):
     assert torch.equal(ours[0][1]["pooled_output"], stock[0][1]["pooled_output"])
 
 
-def test_the_runner_is_told_of_the_files(call, tokens):
+def test_the_runner_is_reported_the_files(call, tokens):
     with folders.record_written() as written:
         call(SaveConceptTokens, tokens=tokens, prefix="mine_")
     assert [path.name for path in written] == ["mine_red.safetensors", "mine_green.safetensors"]

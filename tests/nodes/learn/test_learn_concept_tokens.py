@@ -35,7 +35,7 @@ def test_the_last_preview_is_shown_above_the_curve(learn, here):
         assert curve.height not in (preview.height, 128)
 
 
-def test_of_a_batch_the_first_picture_is_learnt_from_and_it_is_said(learn, tokens, image):
+def test_of_a_batch_the_first_picture_is_learnt_from_and_it_is_reported(learn, tokens, image):
     result = learn(image=torch.cat([image, 1 - image]))
     assert same(result.args[0], tokens)
     assert "Of the 2 pictures of image, the first was read." in "".join(result.ui["text"])

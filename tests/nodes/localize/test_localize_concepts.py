@@ -28,24 +28,24 @@ def test_same_seed_same_concepts_and_batches_give_their_first_picture(call, sock
 
 
 def test_the_bar_moves_and_a_stopped_session_stops_it_between_passes(call, sockets, image, masks, here, hooks_of):
-    heard, hooks = [], hooks_of()
-    with progress.use(progress.Session(report=lambda *step: heard.append(step[:2]))) as session:
+    recorded, hooks = [], hooks_of()
+    with progress.use(progress.Session(report=lambda *step: recorded.append(step[:2]))) as session:
         call(LocalizeConcepts, **sockets, image=image)
         total = SMALL_GRID.noise_draws + 1
-        assert heard == [(done, total) for done in range(total + 1)]
+        assert recorded == [(done, total) for done in range(total + 1)]
         call(ConceptsFromMasks, **sockets, image=image, masks=masks)
-        assert heard[total + 1 :] == heard[: total + 1]
+        assert recorded[total + 1 :] == recorded[: total + 1]
 
         def stop(done, *_):
             session.stop = done == 3
-            heard.append(done)
+            recorded.append(done)
 
-        heard.clear()
+        recorded.clear()
         session.report = stop
         before = set(here.temp.glob("*"))
         with pytest.raises(progress.InterruptedRun):
             call(LocalizeConcepts, **sockets, image=image)
-    assert heard == [0, 1, 2, 3] and set(here.temp.glob("*")) == before and hooks_of() == hooks
+    assert recorded == [0, 1, 2, 3] and set(here.temp.glob("*")) == before and hooks_of() == hooks
 
 
 def test_zero_means_no_limit_and_numbers_are_limits(call, sockets, image):

@@ -47,7 +47,7 @@ def test_regions_are_merged_and_renamed(editor, over_api, page, shots, version):
     assert not page.errors()
 
 
-def test_what_cannot_be_is_said_and_changes_nothing(editor):
+def test_what_cannot_be_is_reported_and_changes_nothing(editor):
     editor.rename("red", "green")
     assert editor.texts()["rename"] == "" and "no name twice" in editor.says()
     editor.rename("red", "two words")

@@ -97,7 +97,7 @@ def test_every_text_is_encoded_once(lab_backbone):
     assert sorted(counting.sentences) == sorted(["cat", "rocket", "boat", "dog", "", *MANY])
 
 
-def test_steps_are_told_and_may_stop_it(lab_backbone):
+def test_steps_are_reported_and_may_stop_it(lab_backbone):
     told = []
     METHOD.erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: told.append((done, total)))
     total = 2 + 1 + len(MANY) + 1

@@ -133,7 +133,7 @@ def test_near_equal_vectors_are_merged_within_the_tolerance(generator):
     assert error <= 1e-2 and error == pytest.approx(merged.relative_error, rel=1e-6)
 
 
-def test_a_bound_on_the_rank_holds_and_its_cost_is_told(problem):
+def test_a_bound_on_the_rank_holds_and_its_cost_is_reported(problem):
     erased, anchors, preserved, _ = problem
     edit = solve(erased, anchors, outer_sum(preserved), scales(max_rank=2))
     assert edit.rank == 2 and 0.01 < edit.relative_error < 1

@@ -81,7 +81,7 @@ def test_the_background_is_compared_as_well():
     assert trainee.asked == [("a photo of <b>", 2)]
 
 
-def test_new_masks_are_taken_when_they_are_alike_and_complete():
+def test_new_masks_are_taken_when_they_are_similar_and_complete():
     old = masks_of(1, 7)
     nudged, moved = old.clone(), masks_of(7, 1)
     nudged[0, 2, 1] = 0

@@ -30,7 +30,7 @@ def test_features_are_read_at_the_first_end_of_text(lab_backbone):
     assert torch.equal(text_features(lab_backbone, [text])[0], context[end])
 
 
-def test_the_class_word_is_heard(lab_backbone):
+def test_the_class_word_is_recorded(lab_backbone):
     token = {"x": leaf(lab_backbone, "lion")}
     assert class_term(lab_backbone, {"x": "cat"})(token) != class_term(lab_backbone, {"x": "rocket"})(token)
 
@@ -81,7 +81,7 @@ def test_any_method_takes_it(lab_backbone, picture, concepts):
 @pytest.mark.parametrize(
     ("classes", "message"), [(None, "no concept has a class word"), ({"pear": "x"}, "class words")]
 )
-def test_what_is_missing_is_said(lab_backbone, picture, concepts, classes, message):
+def test_what_is_missing_is_reported(lab_backbone, picture, concepts, classes, message):
     with pytest.raises(ValueError, match=message):
         METHOD.learn(lab_backbone, picture, concepts, replace(QUICK, class_weight=1.0), classes=classes)
 

@@ -14,7 +14,7 @@ def shares(draw):
     return {subset: count / DRAWS for subset, count in counted.items()}
 
 
-def test_union_sampling_draws_every_size_alike_and_every_order_within_it():
+def test_union_sampling_draws_every_size_equally_often_and_every_order_within_it():
     found = shares(lambda generator: union_subset(3, generator))
     assert len(found) == 3 + 6 + 6 and all(len(set(subset)) == len(subset) for subset in found)
     for subset, share in found.items():

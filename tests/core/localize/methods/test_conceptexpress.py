@@ -71,13 +71,15 @@ def test_the_model_is_as_before_and_gives_the_same(lab_backbone, lab_modules):
 
 
 @pytest.mark.parametrize(("draws", "passes"), [(0, 1), (3, 3)])
-def test_every_pass_is_told_and_the_rest_as_one(lab_backbone, draws, passes):
-    heard, settings = [], replace(QUICK, noise_draws=draws)
-    localize(lab_backbone, picture(64, 64), settings, on_step=lambda *step: heard.append(step))
-    assert heard == [(done, passes + 1) for done in range(passes + 2)]
-    heard.clear()
-    localize_masks(lab_backbone, picture(64, 64), torch.ones(1, 64, 64), settings, on_step=lambda *s: heard.append(s))
-    assert heard == [(done, passes + 1) for done in range(passes + 2)]
+def test_every_pass_is_reported_and_the_rest_as_one(lab_backbone, draws, passes):
+    recorded, settings = [], replace(QUICK, noise_draws=draws)
+    localize(lab_backbone, picture(64, 64), settings, on_step=lambda *step: recorded.append(step))
+    assert recorded == [(done, passes + 1) for done in range(passes + 2)]
+    recorded.clear()
+    localize_masks(
+        lab_backbone, picture(64, 64), torch.ones(1, 64, 64), settings, on_step=lambda *s: recorded.append(s)
+    )
+    assert recorded == [(done, passes + 1) for done in range(passes + 2)]
 
 
 def test_it_stops_between_two_passes_and_leaves_the_model_as_it_was(lab_backbone, lab_modules):
@@ -95,7 +97,7 @@ def test_it_stops_between_two_passes_and_leaves_the_model_as_it_was(lab_backbone
     assert hooks == [len(m._forward_hooks) for m in lab_modules.unet.modules()]
 
 
-def test_a_missing_grid_is_replaced_and_said(lab_backbone):
+def test_a_missing_grid_is_replaced_and_reported(lab_backbone):
     assert any("1/16" in n for n in observe(lab_backbone, picture(64, 64), replace(PAPER, cross_downscale=16)).notes)
     assert any("small for this model" in n for n in observe(lab_backbone, picture(32, 32), QUICK).notes)
 

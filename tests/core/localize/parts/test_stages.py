@@ -122,7 +122,7 @@ def test_a_flat_map_keeps_everything(labels_of, attention_of):
         assert any("flat" in note for note in concepts.notes)
 
 
-def test_small_and_surplus_concepts_are_dropped_and_said(labels_of, attention_of):
+def test_small_and_surplus_concepts_are_dropped_and_reported(labels_of, attention_of):
     labels = labels_of((16, 16), [(1, 1, 7, 6), (9, 9, 6, 6), (10, 1, 4, 4)])
     attention, saliency = attention_of(labels), (labels > 0).float() + 0.1
     large = concepts_from_attention(attention, saliency, replace(SMALL_GRID, min_area=0.07), (128, 128))

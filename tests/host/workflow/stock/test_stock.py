@@ -133,7 +133,7 @@ def test_embeddings_that_are_badly_named(here):
 
 
 @pytest.mark.parametrize("name", ["old", "old.pt", "sub/old"])
-def test_an_embedding_that_is_there_as_a_pickle_is_said_to_be_one(here, name):
+def test_an_embedding_that_is_there_as_a_pickle_is_reported_as_one(here, name):
     target = here.model_target("embeddings", "sub/old" if "/" in name else "old").with_suffix(".pt")
     target.parent.mkdir(parents=True)
     target.write_bytes(b"not even a pickle")
