@@ -153,10 +153,18 @@ def _temporary(path: Path) -> Iterator[Path]:
         raise _named(error, path) from error
 
 
-def _make_folder(folder: Path) -> None:
-    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+def check_folder(folder: Path) -> None:
+    """Raise ``OSError`` where a folder, which need not be there yet, could not be written into: for a start, before
+    hours of work whose result would have no place."""
+    nearest = next((place for place in (folder, *folder.absolute().parents) if place.exists()), folder)
     if nearest.exists() and not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is a file, no folder")
+    if nearest.exists() and not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"{nearest} may not be written into")
+
+
+def _make_folder(folder: Path) -> None:
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...core.json_texts import kind_of
 from ...core.messages import listed, plain
 from ..files.embedded_workflows import embedded, is_picture
 from ..files.json_files import BadJsonError, parse_json, read_limited
@@ -64,19 +65,21 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
 
     Raises:
         FileNotFoundError: no such file.
-        WorkflowError: a file that holds no JSON object.
+        WorkflowError: a file that holds no JSON object, or a folder.
     """
     if isinstance(source, Workflow):
         return source
     if isinstance(source, Mapping):
         return _unwrapped(source, None)
     path = _found(Path(source))
+    if path.is_dir():
+        raise WorkflowError([f"{plain(str(path), 300)} is a folder, expected a workflow file"])
     try:
         data = _read(path)
     except BadJsonError as error:
         raise WorkflowError([str(error)]) from error
     if not isinstance(data, Mapping):
-        raise WorkflowError([f"{plain(str(path), 300)} holds a {type(data).__name__}, expected a JSON object"])
+        raise WorkflowError([f"{plain(str(path), 300)} is {kind_of(data)}, expected a JSON object of nodes"])
     return _unwrapped(data, path)
 
 

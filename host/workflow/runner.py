@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.messages import listed
+from ...core.writing import check_folder
 from ..files import folders, saving
 from ..schema.standin.node import ComfyNode, Hidden
 from ..shared import progress
@@ -99,6 +100,7 @@ def run_workflow(
 
     Raises:
         WorkflowError: naming everything that is wrong, before anything runs.
+        OSError: where nothing can be written into ``out``, before anything runs.
         NodeFailedError: when a node raises; ``result`` holds what was finished.
         StoppedRunError: on Ctrl-C or SIGTERM (the first; a second one is an ordinary ``KeyboardInterrupt``).
     """
@@ -108,6 +110,7 @@ def run_workflow(
         stack.enter_context(folders.use(_folders_for(workflow, out, input)))
         registry = Registry(nodes)  # now: combos list the folders in force
         checked, notes = _checked(workflow, overrides or {}, registry, prompt_seed)
+        check_folder(Path(out))
         result = RunResult(checked, warnings=notes)
         session = stack.enter_context(progress.use(progress.Session(report=reporter.step, note=reporter.note)))
         stack.enter_context(_stop_on_signal(session, reporter))

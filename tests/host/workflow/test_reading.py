@@ -321,3 +321,14 @@ def test_a_file_is_found_whatever_stands_between_the_words_of_its_name(tmp_path,
             load_workflow(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         load_workflow(tmp_path / "nowhere" / "two_numbers.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("null", "nothing .null."), ("[]", "a list"), ("7", "a number"), ('"x"', "a text")]
+)
+def test_json_that_is_no_map_is_called_by_its_kind(tmp_path, text, said):
+    (tmp_path / "w.json").write_text(text)
+    with pytest.raises(WorkflowError, match=f"w.json is {said}, expected a JSON object of nodes"):
+        load_workflow(tmp_path / "w.json")
+    with pytest.raises(WorkflowError, match="is a folder, expected a workflow file"):
+        load_workflow(tmp_path)

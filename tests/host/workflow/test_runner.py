@@ -368,3 +368,11 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_old_file_and_what_the_next_ru
     assert left.pop("slow.txt") == "old" and list(left.values()) == ["half"]
     sweep(tmp_path / "out")
     assert left_in(tmp_path / "out") == {"slow.txt": "old"}
+
+
+def test_a_place_that_takes_no_results_is_said_before_anything_runs(tmp_path, registry):
+    (tmp_path / "file").touch()
+    fails = {"1": node("Number", value=4), "2": node("Fails", number=["1", 0]), "3": node("Show", source=["2", 0])}
+    for out in ("file", "file/below/it"):
+        with pytest.raises(NotADirectoryError, match="file is a file, no folder"):
+            run_workflow(fails, None, tmp_path / out, nodes=registry.values())
