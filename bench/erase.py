@@ -2,13 +2,16 @@
 
 Every picture is drawn twice from the same noise, before and after. Each case erases one object; every fourth case a
 style. Half of the other objects are on the preserve list, half are not, so that both are measured.
+
+The model knows the objects of the training split alone, so that these are shared out: settings are chosen on those that
+``--split development`` erases, 15 of 48, and figures are those of the others, which ``--split test`` erases.
 """
 
 import argparse
 import random
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,13 +29,13 @@ from ..lab.judge.judge import Judge, load_judge
 from ..lab.world.atlas import ObjectKind, load_atlas
 from ..lab.world.captions import Phrase
 from .cases import SEEDS_PER_RUN
-from .command import add_common_arguments, load_parts, run_command
+from .command import add_common_arguments, add_settings_argument, chosen_settings, load_parts, run_command
 from .controls import Control
 from .drawing import draw
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, means, with_interval
 
-STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS = 4, 4, 32, 4, 4
+STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS, TESTED = 4, 4, 32, 4, 4, 33
 FIGURES = {
     "found_before": ("erased object found before", None),
     "found_after": ("erased object found after", 0.05),
@@ -86,18 +89,26 @@ def prepare(request: Request) -> Parts:
 def measure(parts: Parts, request: Request, index: int) -> Row:
     """One erasure: for every picture what was asked, and whether it was found before and after."""
     own_seed = request.seed * SEEDS_PER_RUN + index
-    rng = random.Random(f"erase:{own_seed}")
+    rng = random.Random(f"erase:{own_seed}" if request.split == "test" else f"erase:{request.split}:{own_seed}")
     if index % STYLE_EVERY == STYLE_EVERY - 1:
         return {"seed": own_seed, "what": "style"} | measure_style(parts, request, rng, own_seed, index // STYLE_EVERY)
-    kind = kind_of_turn(request.seed, index)
+    kind = kind_of_turn(request.seed, index, request.split)
     return {"seed": own_seed, "what": "object"} | measure_object(parts, request, rng, own_seed, kind)
 
 
-def kind_of_turn(seed: int, index: int) -> ObjectKind:
-    """Which object a case erases: each in turn, in an order of the seed; the cases that erase a style take none."""
-    trained = load_atlas().of_split("train")
-    kinds = random.Random(f"order:{seed}").sample(trained, len(trained))
+def kind_of_turn(seed: int, index: int, split: str) -> ObjectKind:
+    """Which object a case erases: each of the split's in turn, in an order of the seed; cases of styles take none."""
+    kinds = erased_in(split, seed)
     return kinds[(index - index // STYLE_EVERY) % len(kinds)]
+
+
+def erased_in(split: str, seed: int = 0) -> list[ObjectKind]:
+    """The objects that a split erases, in an order of the seed: test the first 33 of seed 0, which 44 cases erase,
+    development the others, training all."""
+    trained = load_atlas().of_split("train")
+    held_out = random.Random("order:0").sample(trained, len(trained))[:TESTED]
+    order = random.Random(f"order:{seed}").sample(trained, len(trained))
+    return [kind for kind in order if split == "train" or (kind in held_out) == (split == "test")]
 
 
 def measure_object(parts: Parts, request: Request, rng: random.Random, seed: int, kind: ObjectKind) -> Row:
@@ -162,7 +173,7 @@ def noise_seed(request: Request, phrase: Phrase, turn: int) -> int:
 def erasure_of(backbone: Backbone, request: Request, concept: str, preserve: Sequence[str]) -> Erasure:
     """The erasure that is asked for; for the control, of a random vector instead of the concept."""
     eraser = METHODS[request.options.get("method", "uce")]
-    settings = eraser.preset(request.options.get("preset", "small"))
+    settings = replace(eraser.preset(request.options.get("preset", "small")), **request.options.get("set", {}))
     anchor = request.options.get("anchor", "")
     if not request.options.get("random_vector"):
         return eraser.erase(backbone, [concept], anchor, preserve, settings)
@@ -240,6 +251,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets = ", ".join(f"{name}: {' '.join(eraser.presets)}" for name, eraser in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="uce", help="default: %(default)s")
     parser.add_argument("--preset", default="small", help=f"of the method ({presets}); default: %(default)s")
+    add_settings_argument(parser)
     parser.add_argument("--anchor", default="", help="what to draw instead (default: the empty prompt)")
     parser.add_argument(
         "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"
@@ -248,9 +260,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
-    METHODS[args.method].preset(args.preset)  # refused before anything is loaded
+    chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))  # refused before anything is loaded
     options = {"preset": args.preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
     options |= {"method": args.method} if args.method != "uce" else {}  # as rows on disk have it
+    options |= {"set": chosen} if chosen else {}
     return run_command(BENCH, args, options, CONTROLS)
 
 

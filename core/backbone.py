@@ -178,6 +178,19 @@ class AttentionWeight:
     shape: tuple[int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The words that a model's text encoders know as one token.
+
+    Attributes:
+        words: V of them, lower case, unique. Endings of longer words are among them: tokenizers do not tell them apart.
+        vectors: text encoder name to their rows (V, d) of its input table (copies).
+    """
+
+    words: tuple[str, ...]
+    vectors: Mapping[str, Tensor]
+
+
 class TextTooLongError(ValueError):
     """A text has more tokens than the model reads, or than the texts have that are to be encoded with it."""
 
@@ -240,6 +253,10 @@ class Backbone(Protocol):
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         """The input-table rows (n, d) of a word's tokens, per text encoder (copies)."""
+        ...
+
+    def vocabulary(self) -> Vocabulary:
+        """The words of :class:`Vocabulary`, of three letters or more."""
         ...
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:

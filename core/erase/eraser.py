@@ -24,12 +24,14 @@ class ModelEdit:
         text: text encoder name to its changes by weight name.
         guards: corrections while a picture is sampled.
         notes: further metadata.
+        remarks: what people should know of this edit; whole sentences.
     """
 
     factors: Mapping[str, Change] = field(default_factory=dict)
     text: Mapping[str, Mapping[str, Change]] = field(default_factory=dict)
     guards: tuple[SamplingGuard, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,7 @@ class Eraser(Generic[S]):
             "anchors": json.dumps([anchor for _, anchor in pairs]),
             "preserve": json.dumps(list(preserve)),
             "settings": json.dumps(asdict(settings)),
+            **({"remarks": json.dumps(edit.remarks)} if edit.remarks else {}),
             **edit.notes,
         }
         return Erasure(edit.factors, float(strength), backbone.family, metadata, edit.text, edit.guards)

@@ -9,5 +9,9 @@ METHODS: Mapping[str, Eraser] = collect(
     __package__,
     "METHOD",
     "methods.uce",
+    "methods.rece",
+    "methods.speed",
+    "methods.mace",
+    "methods.realera",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -22,6 +22,7 @@ from ...core.backbone import (
     Placeholders,
     Tap,
     TokenizedText,
+    Vocabulary,
 )
 from ...core.messages import listed
 from ...core.schedule import DiffusionSchedule
@@ -31,7 +32,7 @@ from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
 from ..shared.weight_patches import check_changes
 from .beginnings import encode_beginnings
-from .encoding import encode, text_widths, word_vectors
+from .encoding import encode, text_widths, vocabulary, word_vectors
 from .gradients import (
     ChangesOf,
     differentiable,
@@ -148,6 +149,9 @@ class ComfyBackbone:
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)
+
+    def vocabulary(self) -> Vocabulary:
+        return vocabulary(self.clip)
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         check_interrupt()

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import Conditioning, Placeholders
+from ...core.backbone import Conditioning, Placeholders, Vocabulary
 from ...core.encoding_checks import check_encoded
 from ...core.messages import shown
 from ..shared.prompt_syntax import check_unweighted, read_syntax
 from ..shared.text_chunks import check_alike
-from ..shared.token_table import check_widths, placeholder_sizes
+from ..shared.token_table import check_widths, joint_vocabulary, placeholder_sizes
 from .gradients import saving_copies, wants_gradients
 from .parts import encoder_names, word_table
 from .text import Reading, read
@@ -21,6 +21,17 @@ from .text import Reading, read
 def text_widths(clip: Any) -> dict[str, int]:
     """Encoder name to the width of its token table."""
     return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+
+
+def vocabulary(clip: Any) -> Vocabulary:
+    """The words that every encoder knows as one token, and their rows of each table, as in force."""
+    import comfy.model_management as management
+
+    management.load_models_gpu([clip.patcher])
+    encoders = {
+        name: (getattr(clip.tokenizer, name).tokenizer, word_table(clip, name).weight) for name in encoder_names(clip)
+    }
+    return joint_vocabulary(encoders)
 
 
 def encode(clip: Any, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:

@@ -15,6 +15,7 @@ from ...core.backbone import (
     Placeholders,
     Tap,
     TokenizedText,
+    Vocabulary,
 )
 from ...core.encoding_checks import check_encoded
 from ...core.messages import listed
@@ -24,7 +25,7 @@ from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
-from .encoding import encode, encode_beginnings, first_layout, text_widths, word_vectors
+from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .taps import Forward, find_sites, find_weights, tapped
 
 Part = TypeVar("Part")
@@ -121,6 +122,9 @@ class DiffusersBackbone:
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)
+
+    def vocabulary(self) -> Vocabulary:
+        return vocabulary(self.clip)
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         output = self.predict(latent, timestep, conditioning)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.backbone import Conditioning, Placeholders
+from ...core.backbone import Conditioning, Placeholders, Vocabulary
 from ...core.messages import shown
 from ..files.embeddings import read_prompts
 from ..shared.handles import ClipHandle, TextEncoder
 from ..shared.prompt_syntax import Part, check_unweighted
 from ..shared.text_chunks import Chunk, Layout, check_alike, lay_out
-from ..shared.token_table import check_widths, pieces_of, placeholder_sizes
+from ..shared.token_table import check_widths, joint_vocabulary, pieces_of, placeholder_sizes
 from ..shared.weight_patches import call_with, constants
 
 
@@ -40,6 +40,11 @@ def word_vectors(clip: ClipHandle, word: str) -> dict[str, Tensor]:
             raise ValueError(f"{shown(word)} has no tokens; give a word")
         vectors[name] = torch.stack(rows)
     return vectors
+
+
+def vocabulary(clip: ClipHandle) -> Vocabulary:
+    """The words that every encoder knows as one token, and their rows of each table."""
+    return joint_vocabulary({name: (encoder.tokenizer, _table(encoder)) for name, encoder in clip.encoders.items()})
 
 
 def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None) -> Layout:

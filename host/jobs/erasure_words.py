@@ -9,7 +9,7 @@ NOTHING = "nothing in particular"
 
 
 def describe_erasure(erasure: Erasure, changes: Mapping[str, float]) -> str:
-    """A line a concept, then the relative change (0.01 is 1%) of the projections, by name, in one line.
+    """A line a concept and a remark of the method, then the relative change (0.01 is 1%) of the projections, by name.
 
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
@@ -20,4 +20,4 @@ def describe_erasure(erasure: Erasure, changes: Mapping[str, float]) -> str:
         f"{len(sizes)} projections change by {sizes[0]:.1%} to {sizes[-1]:.1%} of their size, half of them by less "
         f"than {sizes[len(sizes) // 2]:.1%}; rank {erasure.metadata['rank']}, strength {erasure.strength:g}"
     )
-    return "\n".join([*lines, summary])
+    return "\n".join([*lines, *json.loads(erasure.metadata.get("remarks", "[]")), summary])

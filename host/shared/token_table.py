@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.backbone import Placeholders, Token
+from ...core.backbone import Placeholders, Token, Vocabulary
 from ...core.messages import listed
 from .prompt_syntax import Part, Reference
 
@@ -104,6 +104,28 @@ def read_pieces(text: str, tokenizer: Any, first: int = 0) -> Iterator[Piece]:
     for word, written in enumerate(written_words(text), first):
         for name, piece in _encode_word(written, tokenizer):
             yield Piece(piece, word, tokenizer.convert_tokens_to_ids(name))
+
+
+def whole_words(tokenizer: Any) -> dict[str, int]:
+    """The words of three letters or more that are one token, by their ids, in the order of the ids.
+
+    Both ways to mark them are read: ``cat</w>`` (CLIP) and ``\u2581cat`` (T5, Llama).
+    """
+    found: dict[str, int] = {}
+    for entry, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        word = entry.removesuffix("</w>").removeprefix("\u2581")
+        if word != entry and len(word) > 2 and word.isalpha() and word.isascii() and word == word.lower():
+            found.setdefault(word, number)
+    return found
+
+
+def joint_vocabulary(encoders: Mapping[str, tuple[Any, Tensor]]) -> Vocabulary:
+    """The words that every encoder, given as its tokenizer and its input table, knows as one token."""
+    ids = {name: whole_words(tokenizer) for name, (tokenizer, _) in encoders.items()}
+    first, *others = ids.values()
+    words = tuple(word for word in first if all(word in other for other in others))
+    rows = {name: [of[word] for word in words] for name, of in ids.items()}
+    return Vocabulary(words, {name: table.detach()[rows[name]].float() for name, (_, table) in encoders.items()})
 
 
 def written_words(text: str) -> list[str]:

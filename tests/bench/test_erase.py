@@ -42,9 +42,16 @@ def test_a_case_erases_an_object_and_every_fourth_a_style(parts):
 def test_objects_take_turns_around_the_styles():
     trained = load_atlas().of_split("train")
     indexes = [index for index in range(2 * len(trained)) if index % erase.STYLE_EVERY != erase.STYLE_EVERY - 1]
-    kinds = [erase.kind_of_turn(0, index) for index in indexes[: len(trained)]]
+    kinds = [erase.kind_of_turn(0, index, "train") for index in indexes[: len(trained)]]
     assert sorted(kind.name for kind in kinds) == sorted(kind.name for kind in trained)
-    assert [erase.kind_of_turn(1, index) for index in indexes[: len(trained)]] != kinds
+    assert [erase.kind_of_turn(1, index, "train") for index in indexes[: len(trained)]] != kinds
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_what_is_tuned_on_is_not_what_is_tested_on(seed):
+    tested, tuned = ({kind.name for kind in erase.erased_in(split, seed)} for split in ("test", "development"))
+    assert not tested & tuned and len(tested) == 33
+    assert tested | tuned == {kind.name for kind in load_atlas().of_split("train")}
 
 
 def test_the_erased_word_changes_its_pictures_and_strength_zero_would_not(parts):

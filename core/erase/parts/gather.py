@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from .closed_form import OuterSum
-from .concept_vectors import ConceptRows, alone, paired, rows_of_each, vectors
+from .concept_vectors import Combine, ConceptRows, alone, paired, rows_of_each, vectors
 from .settings import ClosedFormSettings, RidgeSettings
 from .task import EraseTask, OnStep
 
 Cut = Callable[[ConceptRows], ConceptRows]
 """Which rows of a concept, and of its anchor, a method edits."""
+
+Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,25 +28,26 @@ class Gathered:
 
     Attributes:
         concepts: in the order of ``moved``, which goes by anchors.
-        moved: for each concept its vectors and its anchor's beside them, (n, D) float64 each.
+        moved: for each cut that was asked for and each concept, its vectors and its anchor's beside them, (n, D)
+            float64 each.
         preserved: (D, D) float64 sum of ``p p^T`` over the vectors of preserved texts; zeros where there are none.
         kept: (m, D) float32, those vectors themselves, where they were asked for; else (0, D).
     """
 
     concepts: tuple[str, ...]
-    moved: tuple[tuple[Tensor, Tensor], ...]
+    moved: tuple[tuple[Pair, ...], ...]
     preserved: Tensor
     kept: Tensor
 
     @property
     def erased(self) -> Tensor:
-        """(sum of n, D)."""
-        return torch.cat([ours for ours, _ in self.moved])
+        """(sum of n, D), of the first cut."""
+        return torch.cat([ours for ours, _ in self.moved[0]])
 
     @property
     def anchors(self) -> Tensor:
-        """(sum of n, D)."""
-        return torch.cat([theirs for _, theirs in self.moved])
+        """(sum of n, D), of the first cut."""
+        return torch.cat([theirs for _, theirs in self.moved[0]])
 
 
 class Texts:
@@ -85,24 +88,29 @@ def whole(rows: ConceptRows) -> ConceptRows:
     return rows
 
 
+def own(rows: ConceptRows) -> ConceptRows:
+    """The rows of a text's own tokens."""
+    return ConceptRows(rows.subject, rows.rest[:0])
+
+
 def behind(rows: ConceptRows) -> ConceptRows:
     """The rows after a text's own tokens: what other words have read of it."""
     return ConceptRows(rows.subject[:0], rows.rest)
 
 
-def gather(task: EraseTask[ClosedFormSettings], steps: Steps, cut: Cut = whole, *, keep_rows: bool = False) -> Gathered:
+def gather(task: EraseTask[ClosedFormSettings], steps: Steps, *cuts: Cut, keep_rows: bool = False) -> Gathered:
     """Encode what a task names and line it up; ``steps`` is called once a text.
 
     Args:
         task: what to erase.
         steps: see :class:`Steps`.
-        cut: which rows of concepts and anchors are taken.
+        cuts: which rows of concepts and anchors are taken; all of them, once, where none is given.
         keep_rows: whether the preserved vectors themselves are given too.
     """
     settings, texts = task.settings, Texts(task.pairs, task.preserve)
     how = (settings.token_mode, settings.templates, task.placeholders)
     rows = _counted(rows_of_each(task.backbone, texts.in_order(), *how), steps)
-    moved: list[tuple[Tensor, Tensor]] = []
+    moved: list[list[Pair]] = []
     preserved, kept = OuterSum(), []
 
     def preserve(vectors_: Tensor, times: int) -> None:
@@ -115,14 +123,19 @@ def gather(task: EraseTask[ClosedFormSettings], steps: Steps, cut: Cut = whole, 
         preserve(alone(theirs, settings.combine), texts.times[anchor])
         for _ in concepts:
             ours = next(rows)
-            moved.append(paired([cut(one) for one in ours], [cut(one) for one in theirs], settings.combine))
+            moved.append([_beside(ours, theirs, cut, settings.combine) for cut in cuts or (whole,)])
     for text in texts.only_preserved:
         preserve(alone(next(rows), settings.combine), texts.times[text])
     if isinstance(settings, RidgeSettings) and settings.preserve_unconditional:
         preserve(vectors(task.backbone, "", "all"), 1)
-    width = moved[0][0].shape[1]
+    width = moved[0][0][0].shape[1]
     concepts_ = tuple(concept for group in texts.concepts.values() for concept in group)
-    return Gathered(concepts_, tuple(moved), preserved.total(), torch.cat([torch.zeros(0, width), *kept]))
+    by_cut = tuple(zip(*moved, strict=True))
+    return Gathered(concepts_, by_cut, preserved.total(), torch.cat([torch.zeros(0, width), *kept]))
+
+
+def _beside(ours: Sequence[ConceptRows], theirs: Sequence[ConceptRows], cut: Cut, combine: Combine) -> Pair:
+    return paired([cut(one) for one in ours], [cut(one) for one in theirs], combine)
 
 
 def _counted(rows: Iterator[list[ConceptRows]], steps: Steps) -> Iterator[list[ConceptRows]]:

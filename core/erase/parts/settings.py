@@ -1,7 +1,7 @@
 """Settings that every method of erasing has."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from ...settings import setting
 from .concept_vectors import Combine, TokenMode
@@ -80,3 +80,11 @@ class RidgeSettings(ClosedFormSettings):
         super().__post_init__()
         require(self.erase_scale > 0, "erase_scale", self.erase_scale, "above 0")
         require(self.preserve_scale >= 0, "preserve_scale", self.preserve_scale, "0 or more")
+
+
+C = TypeVar("C", bound=ClosedFormSettings)
+
+
+def exact(settings: C, **changes: float) -> C:
+    """The same with other numbers and no bound of the rank, for a solution that is a step to another."""
+    return replace(settings, rank_tolerance=0.0, max_rank=0, **changes)
