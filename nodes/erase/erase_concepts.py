@@ -1,7 +1,6 @@
 """Erase Concepts, Save Erasure as LoRA."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from ...core import settings, types
@@ -15,11 +14,11 @@ from ...host.jobs.erasure_words import describe_erasure
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_verdict
+from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_input, preset_verdict
 
 
 class EraseConcepts(io.ComfyNode):
-    """Unified Concept Editing: concepts out of a model in closed form."""
+    """Concepts out of a model, by the methods of the registry."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -29,10 +28,20 @@ class EraseConcepts(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Makes the model read each concept as its anchor, by a closed-form change of its text "
-                "projections (UCE, WACV 2024). No training is needed. The change is a patch on a copy: "
+                "projections (UCE, WACV 2024, and others). No training is needed. The change is a patch on a copy: "
                 "bypass the node, and the model is as it was."
             ),
-            search_aliases=["UCE", "unlearn", "remove concept", "concept erasure", "forget"],
+            search_aliases=[
+                "UCE",
+                "RECE",
+                "SPEED",
+                "MACE",
+                "RealEra",
+                "unlearn",
+                "remove concept",
+                "concept erasure",
+                "forget",
+            ],
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model to erase concepts from."),
@@ -69,8 +78,8 @@ class EraseConcepts(io.ComfyNode):
                 preset_choice(
                     preset_names(),
                     "small: for the lab model; changes all positions from the concept to the end of the "
-                    "text, averaged over a few sentences. paper: changes only the last token of the "
-                    "concept, which is gentler.",
+                    "text, averaged over a few sentences. paper: as the paper of the method has it; UCE "
+                    "changes only the last token of the concept then, which is gentler.",
                 ),
                 *_advanced_inputs(),
                 ConceptTokens.Input(
@@ -84,6 +93,7 @@ class EraseConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
                 ),
+                *_inputs_of_some_methods(),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
@@ -132,14 +142,23 @@ def preset_names() -> list[str]:
 
 
 def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any]) -> Any:
-    """A method's preset with the node's inputs; those that the method does not know must be at their default."""
-    known = {entry.name for entry in fields(eraser.preset(preset))}
-    unset = {name: value for name, value in DEFAULTS.items() if name not in known}
-    return settings.settings_of(eraser, preset, inputs, unset)
+    """A method's preset with the node's inputs; an input at its default keeps what the preset says.
+
+    Raises ``ValueError`` for an input that is not at its default and that the method does not know.
+    """
+    return settings.settings_of(eraser, preset, inputs, DEFAULTS)
 
 
-DEFAULTS: Mapping[str, Any] = {"damping": 0.5, "preserve_scale": 1.0, "projections": "both"}
-"""Of the inputs that only some methods know."""
+DEFAULTS: Mapping[str, Any] = {
+    "damping": 0.5,
+    "preserve_scale": 1.0,
+    "projections": "both",
+    "rounds": -1,
+    "threshold": 0.0,
+    "inside": 0.0,
+    "related": -1,
+}
+"""Of the inputs that only some methods know, or for which their presets have values of their own."""
 
 
 def _advanced_inputs() -> list[Any]:
@@ -152,7 +171,8 @@ def _advanced_inputs() -> list[Any]:
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of staying close to the original model. Larger values are gentler.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler. 0.5 keeps the "
+            "preset's value.",
         ),
         io.Float.Input(
             "preserve_scale",
@@ -161,15 +181,31 @@ def _advanced_inputs() -> list[Any]:
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of the preserve list.",
+            tooltip="Weight of the preserve list. 1 keeps the preset's value.",
         ),
         io.Combo.Input(
             "projections",
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Change the keys (where the model looks), the values (what it draws), or both.",
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both. With SPEED, both "
+            "keeps the preset's choice.",
         ),
+    ]
+
+
+def _inputs_of_some_methods() -> list[Any]:
+    """Settings that one method has."""
+    some = {"optional": True, "advanced": True}
+    rounds = "RECE: how often what still evokes the concept is looked for and erased."
+    threshold = "SPEED: how much the preserve list may be moved. Larger values erase more and protect less."
+    inside = "RealEra: how like a concept a word must be to be erased with it, as a cosine."
+    related = "RealEra: how many words are erased with each concept at most."
+    return [
+        preset_input(io.Int.Input, "rounds", DEFAULTS["rounds"], 10, rounds, **some),
+        preset_input(io.Float.Input, "threshold", DEFAULTS["threshold"], 100.0, threshold, step=0.001, **some),
+        preset_input(io.Float.Input, "inside", DEFAULTS["inside"], 0.99, inside, step=0.01, **some),
+        preset_input(io.Int.Input, "related", DEFAULTS["related"], 64, related, **some),
     ]
 
 

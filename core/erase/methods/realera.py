@@ -171,7 +171,15 @@ METHOD = Eraser(
     presets={
         "paper": RealeraSettings(templates=("{}", "a photo of the {}"), combine="separate", related=0),
         "small": RealeraSettings(
-            token_mode="from_subject_to_end", templates=SENTENCES, preserve_unconditional=True, rank_tolerance=1e-3
+            token_mode="from_subject_to_end",
+            templates=SENTENCES,
+            damping=0.1,
+            preserve_unconditional=True,
+            rank_tolerance=1e-3,
+            inside=0.95,
+            nearest=0.999,
+            neighbour_scale=0.1,
+            ring_scale=0.02,
         ),
     },
     edit=_edit,

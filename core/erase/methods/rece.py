@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
-from ..parts.closed_form import compress, solve
+from ..parts.closed_form import compress, outer_sum, solve
 from ..parts.gather import Steps, gather
 from ..parts.projections import changes, gram, projections_of, told
 from ..parts.settings import SENTENCES, RidgeSettings, exact, require
@@ -36,6 +36,9 @@ class ReceSettings(RidgeSettings):
     revival_damping: float = setting(
         0.1, "How short those vectors are kept (lambda_r), above 0: smaller finds more, and harms more."
     )
+    hold: bool = setting(
+        False, "Let no round move what those before it erased (ours): without it a concept may come back in part."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,10 +55,13 @@ def _edit(task: EraseTask[ReceSettings]) -> ModelEdit:
     first = solve(read.erased, read.anchors, read.preserved, exact(settings))
     shift, down = first.shift, first.down
     steps()
-    remarks = []
+    remarks, erased, preserved = [], read.erased, settings.preserve_scale * read.preserved
     for number in range(1, settings.rounds + 1):
         revived, share = revive(shared, shift, down, read.erased, settings.revival_damping)
-        again = solve(revived, read.anchors, read.preserved, exact(settings))
+        if settings.hold:
+            preserved = preserved + settings.erase_scale * outer_sum(erased)
+        again = solve(revived, read.anchors, preserved, exact(settings, preserve_scale=1.0))
+        erased = revived
         # (I + shift down)(I + shift' down') = I + [shift, (I + shift down) shift'] [down; down']
         shift = torch.cat([shift, again.shift + shift @ (down @ again.shift)], dim=1)  # (D, r + r')
         down = torch.cat([down, again.down])  # (r + r', D)
@@ -100,7 +106,13 @@ METHOD = Eraser(
     presets={
         "paper": ReceSettings(token_mode="all", damping=0.1, preserve_scale=0.1),
         "small": ReceSettings(
-            token_mode="from_subject_to_end", templates=SENTENCES, preserve_unconditional=True, rank_tolerance=1e-3
+            token_mode="from_subject_to_end",
+            templates=SENTENCES,
+            damping=0.2,
+            preserve_unconditional=True,
+            rank_tolerance=1e-3,
+            revival_damping=10.0,
+            hold=True,
         ),
     },
     edit=_edit,

@@ -173,7 +173,14 @@ METHOD = Eraser(
     presets={
         "paper": SpeedSettings(),
         "small": SpeedSettings(
-            token_mode="from_subject_to_end", templates=SENTENCES, projections="both", rank_tolerance=1e-3
+            token_mode="from_subject_to_end",
+            templates=SENTENCES,
+            damping=0.01,
+            projections="both",
+            rank_tolerance=1e-3,
+            threshold=0.003,
+            filtered=False,
+            augmented=0,
         ),
     },
     edit=_edit,

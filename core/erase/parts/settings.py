@@ -1,7 +1,7 @@
 """Settings that every method of erasing has."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ...settings import setting
 from .concept_vectors import Combine, TokenMode
@@ -85,6 +85,6 @@ class RidgeSettings(ClosedFormSettings):
 C = TypeVar("C", bound=ClosedFormSettings)
 
 
-def exact(settings: C, **changes: float) -> C:
+def exact(settings: C, **changes: Any) -> C:
     """The same with other numbers and no bound of the rank, for a solution that is a step to another."""
     return replace(settings, rank_tolerance=0.0, max_rank=0, **changes)

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.registry import METHODS
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -42,3 +43,67 @@ def test_what_cannot_be_erased_is_refused(name, lab_backbone):
     for concepts in ([], ["cat", "cat"], [""]):
         with pytest.raises(ValueError):
             METHODS[name].erase(lab_backbone, concepts)
+
+
+def weights_of(backbone):
+    return torch.cat([weight.weight.flatten() for weight in backbone.key_value_weights()])
+
+
+@every_method
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_strength_zero_is_bit_equal_and_a_negative_one_amplifies(name, preset, lab_backbone, lab_model, lab_clip):
+    from concept_atelier.host.adapters import backbone_of, with_erasure
+
+    given = (lab_backbone, ["cat"], "dog", ["crab"], METHODS[name].preset(preset))
+    base = weights_of(lab_backbone)
+    none, one, less = (
+        weights_of(backbone_of(with_erasure(lab_model, METHODS[name].erase(*given, strength=s)), lab_clip))
+        for s in (0.0, 1.0, -0.5)
+    )
+    assert torch.equal(none, base) and not torch.equal(one, base)
+    torch.testing.assert_close(less - base, (base - one) / 2, atol=1e-5, rtol=1e-2)
+
+
+@every_method
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, preset, lab_backbone, generator):
+    learnt = {"<1>": {"clip_l": torch.randn(2, lab_backbone.text_widths["clip_l"], generator=generator)}}
+    concepts = ["cat", "neon style", "bright red", "<1>"]
+    method = METHODS[name]
+    given = (lab_backbone, concepts, ["dog", "", "", "cake"], ["crab", "<1> boat" if name != "speed" else "boat"])
+    erasure = method.erase(*given, method.preset(preset), placeholders=learnt)
+    assert json.loads(erasure.metadata["concepts"]) == concepts
+    changes = changes_of(erasure)
+    assert changes and all(bool(change.isfinite().all()) and float(change.norm()) > 0 for change in changes.values())
+
+
+@every_method
+def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator):
+    """A model may have one entry for its text instead of layers in a UNet."""
+
+    class OneEntry:
+        def __getattr__(self, attribute):
+            return getattr(lab_backbone, attribute)
+
+        def key_value_weights(self):
+            entry = torch.randn(300, 192, generator=torch.Generator().manual_seed(0))
+            return (KeyValueWeight("context_embedder.weight", "value", entry),)
+
+    method = METHODS[name]
+    erasure = method.erase(OneEntry(), ["cat"], "dog", ["crab"], method.preset("small"))
+    assert list(erasure.factors) == ["context_embedder.weight"]
+    assert erasure.factors["context_embedder.weight"].shape == (300, 192)
+
+
+@every_method
+def test_every_step_is_told_and_may_stop_it(name, lab_backbone):
+    method, told = METHODS[name], []
+    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], method.preset("small"))
+    method.erase(*given, on_step=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == list(range(1, told[-1][1] + 1))
+
+    def stop(done, total):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        method.erase(*given, on_step=stop)

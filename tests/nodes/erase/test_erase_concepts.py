@@ -136,3 +136,34 @@ def test_a_full_disk_keeps_the_older_file(call, erase, here, files_below, monkey
         call(SaveErasureAsLora, erasure=erase(strength=2.0)[1])
     assert here.find_model("loras", "atelier/erased.safetensors").read_bytes() == before
     assert files_below() == ["out/models/loras/atelier/erased.safetensors"]
+
+
+def test_an_input_at_its_default_keeps_what_the_preset_of_the_method_says(erase):
+    from concept_atelier.core.erase.registry import METHODS
+
+    def said(**given):
+        return json.loads(erase(**given)[1].metadata["settings"])
+
+    for name, method in METHODS.items():
+        assert said(method=name, preset="small")["damping"] == method.preset("small").damping
+    assert said(method="rece", rounds=2, damping=0.7)["rounds"] == 2
+    assert said(method="speed", threshold=0.5)["threshold"] == 0.5
+    assert said(method="realera", inside=0.9, related=0)["inside"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "speed", "preserve_scale": 2.0}, "speed has no preserve_scale: leave it at 1"),
+        ({"method": "uce", "rounds": 2}, "uce has no rounds: leave it at -1"),
+        ({"method": "mace", "inside": 0.9}, "mace has no inside: leave it at 0"),
+    ],
+)
+def test_an_input_that_the_method_does_not_know_is_refused(erase, given, message):
+    with pytest.raises(ValueError, match=message):
+        erase(**given)
+
+
+def test_what_the_method_remarks_stands_on_the_node(erase):
+    (text,) = erase(method="rece", rounds=1).ui.as_dict()["text"]
+    assert "Before round 1, a text could bring back" in text
