@@ -1,9 +1,11 @@
 """Erase Concepts, Save Erasure as LoRA."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ...core import settings, types
+from ...core import settings as core_settings
+from ...core import types
 from ...core.erase.parts.sizes import relative_changes
 from ...core.erase.registry import METHODS
 from ...core.files import lora_tensors
@@ -14,7 +16,7 @@ from ...host.jobs.erasure_words import describe_erasure
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_input, preset_verdict
+from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_verdict
 
 
 class EraseConcepts(io.ComfyNode):
@@ -93,7 +95,16 @@ class EraseConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
                 ),
-                *_inputs_of_some_methods(),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings that the method has beside, as name=value, separated by commas; empty keeps the "
+                    "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: threshold=0.01 "
+                    "protects the preserve list less. RealEra: inside=0.9 erases words of that cosine with a concept, "
+                    "related=4 at most so many.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
@@ -113,6 +124,7 @@ class EraseConcepts(io.ComfyNode):
         preset: str,
         tokens: types.ConceptTokens | None = None,
         method: str = "uce",
+        settings: str = "",
         **inputs: Any,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
@@ -123,7 +135,7 @@ class EraseConcepts(io.ComfyNode):
             lines_of(concepts),
             lines_of(anchors) or "",
             lines_of(preserve),
-            settings_of(eraser, preset, inputs),
+            settings_of(eraser, preset, inputs, settings),
             strength,
             tokens.placeholders() if tokens else None,
             start_progress(cls.hidden.unique_id),
@@ -141,22 +153,20 @@ def preset_names() -> list[str]:
     return list(dict.fromkeys(name for eraser in METHODS.values() for name in eraser.presets))
 
 
-def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any]) -> Any:
-    """A method's preset with the node's inputs; an input at its default keeps what the preset says.
+def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any], written: str = "") -> Any:
+    """A method's preset with the node's inputs, one at its default keeps what the preset says, and what is written.
 
-    Raises ``ValueError`` for an input that is not at its default and that the method does not know.
+    Raises ``ValueError`` for an input that is not at its default and that the method does not know, and as
+    :func:`~...core.settings.read_settings` does.
     """
-    return settings.settings_of(eraser, preset, inputs, DEFAULTS)
+    chosen = core_settings.settings_of(eraser, preset, inputs, DEFAULTS)
+    return replace(chosen, **core_settings.read_settings(eraser.name, lines_of(written), chosen))
 
 
 DEFAULTS: Mapping[str, Any] = {
     "damping": 0.5,
     "preserve_scale": 1.0,
     "projections": "both",
-    "rounds": -1,
-    "threshold": 0.0,
-    "inside": 0.0,
-    "related": -1,
 }
 """Of the inputs that only some methods know, or for which their presets have values of their own."""
 
@@ -171,8 +181,8 @@ def _advanced_inputs() -> list[Any]:
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of staying close to the original model. Larger values are gentler. 0.5 keeps the "
-            "preset's value.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler. At 0.5, what the "
+            "preset says holds.",
         ),
         io.Float.Input(
             "preserve_scale",
@@ -181,31 +191,16 @@ def _advanced_inputs() -> list[Any]:
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of the preserve list. 1 keeps the preset's value.",
+            tooltip="Weight of the preserve list. At 1, what the preset says holds.",
         ),
         io.Combo.Input(
             "projections",
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Change the keys (where the model looks), the values (what it draws), or both. With SPEED, both "
-            "keeps the preset's choice.",
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both. At both, what the "
+            "preset says holds.",
         ),
-    ]
-
-
-def _inputs_of_some_methods() -> list[Any]:
-    """Settings that one method has."""
-    some = {"optional": True, "advanced": True}
-    rounds = "RECE: how often what still evokes the concept is looked for and erased."
-    threshold = "SPEED: how much the preserve list may be moved. Larger values erase more and protect less."
-    inside = "RealEra: how like a concept a word must be to be erased with it, as a cosine."
-    related = "RealEra: how many words are erased with each concept at most."
-    return [
-        preset_input(io.Int.Input, "rounds", DEFAULTS["rounds"], 10, rounds, **some),
-        preset_input(io.Float.Input, "threshold", DEFAULTS["threshold"], 100.0, threshold, step=0.001, **some),
-        preset_input(io.Float.Input, "inside", DEFAULTS["inside"], 0.99, inside, step=0.01, **some),
-        preset_input(io.Int.Input, "related", DEFAULTS["related"], 64, related, **some),
     ]
 
 

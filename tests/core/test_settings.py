@@ -6,7 +6,7 @@ import pytest
 from concept_atelier.core.erase.registry import METHODS as ERASING
 from concept_atelier.core.learn.registry import METHODS as LEARNING
 from concept_atelier.core.localize.registry import METHODS as LOCALIZING
-from concept_atelier.core.settings import OLD_PRESETS, preset_of, setting, settings_of
+from concept_atelier.core.settings import OLD_PRESETS, preset_of, read_settings, setting, settings_of
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,36 @@ def test_presets_and_settings_that_are_not_there_are_named():
         settings_of(RECORD, "small", {"flip": 0.5}, {"flip": -1.0})
     with pytest.raises(ValueError, match="made has no flip$"):
         settings_of(RECORD, "lab", {"flip": 0.5}, {})
+
+
+@dataclass(frozen=True)
+class Some:
+    rounds: int = 1
+    inside: float = 0.5
+    hold: bool = False
+    mode: str = "all"
+    templates: tuple[str, ...] = ()
+
+
+def test_written_settings_are_read_as_the_kind_that_they_are():
+    found = read_settings("some", ["rounds=2", "inside = 1", "hold=True", "mode=last_subject"], Some())
+    assert found == {"rounds": 2, "inside": 1.0, "hold": True, "mode": "last_subject"}
+    assert [type(value) for value in found.values()] == [int, float, bool, str]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["rounds"], "written as name=value, got 'rounds'"),
+        (["rounds="], "written as name=value"),
+        (["turns=2"], "some has no setting 'turns'; it has rounds, inside"),
+        (["rounds=1", "rounds=2"], "given twice"),
+        (["rounds=1.5"], "rounds must be a whole number, got '1.5'"),
+        (["hold=1"], "hold must be true or false"),
+        (["inside=near"], "inside must be a number"),
+        (["templates=a"], "templates must be left as it is"),
+    ],
+)
+def test_written_settings_that_cannot_be_read_are_refused(entries, message):
+    with pytest.raises(ValueError, match=message):
+        read_settings("some", entries, Some())

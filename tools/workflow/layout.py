@@ -48,7 +48,7 @@ SHOWN = {
     "ConceptAtelierShowWordHeatmap": PICTURE,
     "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
-    "ConceptAtelierEraseConcepts": 6 * LINE,
+    "ConceptAtelierEraseConcepts": 5 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }

@@ -145,18 +145,17 @@ def test_an_input_at_its_default_keeps_what_the_preset_of_the_method_says(erase)
         return json.loads(erase(**given)[1].metadata["settings"])
 
     for name, method in METHODS.items():
-        assert said(method=name, preset="small")["damping"] == method.preset("small").damping
-    assert said(method="rece", rounds=2, damping=0.7)["rounds"] == 2
-    assert said(method="speed", threshold=0.5)["threshold"] == 0.5
-    assert said(method="realera", inside=0.9, related=0)["inside"] == 0.9
+        assert said(method=name, preset="small", damping=0.5)["damping"] == method.preset("small").damping
+    assert said(method="rece", settings="rounds=2, hold = false")["rounds"] == 2
+    assert said(method="realera", settings="inside=0.9\nrelated=0")["related"] == 0
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"method": "speed", "preserve_scale": 2.0}, "speed has no preserve_scale: leave it at 1"),
-        ({"method": "uce", "rounds": 2}, "uce has no rounds: leave it at -1"),
-        ({"method": "mace", "inside": 0.9}, "mace has no inside: leave it at 0"),
+        ({"method": "uce", "settings": "rounds=2"}, "uce has no setting 'rounds'; it has token_mode"),
+        ({"method": "rece", "settings": "rounds=-2"}, "rounds must be 0 or more"),
     ],
 )
 def test_an_input_that_the_method_does_not_know_is_refused(erase, given, message):
