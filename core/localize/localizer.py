@@ -90,9 +90,10 @@ class Localizer(Generic[S]):
         """
         check_picture(picture)
         if min(picture.shape[-2:]) < backbone.latent_downscale:
+            height, width = picture.shape[-2:]
             raise ValueError(
-                f"the picture has {picture.shape[-2]}x{picture.shape[-1]} pixels, less than one latent cell "
-                f"({backbone.latent_downscale} pixels a side): use a larger picture"
+                f"the picture is {height}x{width} pixels, but a latent cell takes {backbone.latent_downscale} a side: use "
+                f"a picture of at least {backbone.latent_downscale} by {backbone.latent_downscale} pixels"
             )
         if "words" in self.needs and not words:
             raise ValueError(f"{self.title} finds things by words: name at least one word to look for")
