@@ -89,12 +89,9 @@ class Localizer(Generic[S]):
         cell, and for a method that needs words without any.
         """
         check_picture(picture)
-        if min(picture.shape[-2:]) < backbone.latent_downscale:
-            height, width = picture.shape[-2:]
-            raise ValueError(
-                f"the picture is {height}x{width} pixels, but a latent cell takes {backbone.latent_downscale} a side: use "
-                f"a picture of at least {backbone.latent_downscale} by {backbone.latent_downscale} pixels"
-            )
+        multiple, (height, width) = backbone.latent_downscale, picture.shape[-2:]
+        if min(height, width) < multiple:
+            raise ValueError(f"the picture is {width}x{height} pixels; this model needs at least {multiple}x{multiple}")
         if "words" in self.needs and not words:
             raise ValueError(f"{self.title} finds things by words: name at least one word to look for")
         settings = settings or next(iter(self.presets.values()))
