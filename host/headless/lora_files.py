@@ -110,6 +110,9 @@ def _changes(own: Parts, unet: nn.Module, family: str, text: tuple[str, ...], em
             f"does not fit this {family} model: {len(strange)} of its entries name no weight of it "
             f"({listed(strange, 3)})"
         )
+    empty = [key for key, tensor in own.items() if not tensor.numel()]
+    if empty:
+        raise ValueError(f"holds tensors without numbers, for instance {listed(empty, 3)}: save or download it again")
     broken = [key for key, tensor in own.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise ValueError(f"holds values that are not finite (NaN or infinite), for instance in {listed(broken, 3)}")

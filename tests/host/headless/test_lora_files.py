@@ -143,6 +143,13 @@ def test_other_models_broken_values_and_empty_files_are_refused(tmp_path, lab_mo
         read(tmp_path, lab_model, **{f"unet.{BASE}.diff": torch.full(shape_of(lab_model), torch.nan)})
     with pytest.raises(ValueError, match="holds no tensors, so there is nothing to apply"):
         read(tmp_path, lab_model)
+    rows, columns = shape_of(lab_model)
+    rankless = {
+        f"unet.{BASE}.lora_up.weight": torch.ones(rows, 0),
+        f"unet.{BASE}.lora_down.weight": torch.ones(0, columns),
+    }
+    with pytest.raises(ValueError, match="holds tensors without numbers, for instance"):
+        read(tmp_path, lab_model, **rankless)
     with pytest.raises(ValueError, match="only embeddings"):
         read(tmp_path, lab_model, **{"bundle_emb.cat.string_to_param.*": some(1, 192)})
 
