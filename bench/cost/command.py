@@ -19,6 +19,7 @@ import torch
 
 from ...host.files.saving import save_json
 from ..summary import aligned
+from .compare import worse
 from .figures import FIGURES, Asked
 from .ground import SHAPES, Ground, Shape
 
@@ -38,11 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, help="pixels of a picture (default: 128 for lab, 512 for sd15)")
     parser.add_argument("--note", default="", help="said in the file: what else the machine did meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add to this file, or replace in it")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="print every ratio of processor time that is more than 15 %% worse than the one in this file; exit 1 if "
+        "there is any",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print and write; returns the exit status."""
     asked = Asked(args.repetitions, args.steps, args.concepts, args.preserved)
+    stored = figures_in(args.compare) if args.compare else []  # read first: --json may write the same file
+    lines: list[str] = []
     for name in args.on:
         shape = replace(SHAPES[name], side=args.side or SHAPES[name].side)
         with torch.inference_mode():
@@ -53,7 +63,10 @@ def main(args: argparse.Namespace) -> int:
                 sys.stdout.flush()
                 if args.json:
                     add_to_file(args.json, found)
-    return 0
+                lines += worse([found], stored)
+    if args.compare:
+        sys.stdout.write("\n".join(lines or ["no ratio of processor time is more than 15 % worse"]) + "\n")
+    return 1 if lines else 0
 
 
 def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Ground:
@@ -92,9 +105,15 @@ def measure(figure: str, ground: Ground, shape: Shape, asked: Asked) -> dict[str
 
 def add_to_file(path: Path, found: Mapping[str, Any]) -> None:
     """Add a figure; one of the same name, model, picture size and host gives way."""
-    held = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else []
+    held = figures_in(path) if path.exists() else []
     kept = [one for one in held if _key(one) != _key(found)]
     save_json(path, {"bench": "cost", "schema": SCHEMA, "figures": sorted([*kept, dict(found)], key=_key)})
+
+
+def figures_in(path: Path) -> list[dict[str, Any]]:
+    """The figures of a file."""
+    figures: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    return figures
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> str:
@@ -111,6 +130,13 @@ def _title(one: Mapping[str, Any]) -> str:
 
 
 def _rows(one: Mapping[str, Any]) -> list[list[str]]:
+    if one["figure"] == "growth":
+        return [
+            [name, row, column, f"{value['cpu_s']:g} s", f"{value['cpu_ratio']:g} of the first"]
+            for name in ("sides", "concepts", "preserved")
+            for row, columns in one[name].items()
+            for column, value in columns.items()
+        ]
     if one["figure"] == "erase":
         heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
         fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
@@ -123,7 +149,14 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
         ["ours, s", f"{one['ours_s']:g}", ""],
         ["ratio", f"{one['ratio']:g} [{low:g} {high:g}], processor time {one['cpu_ratio']:g}", _aim(one, "ratio")],
     ]
-    return rows + [[name, f"{value:g}", _aim(one, name)] for name, value in one.items() if name.endswith("_mb")]
+    for name in ("from_latent", "to_single_precision"):
+        if name in one:
+            rows.append([name.replace("_", " "), f"processor time {one[name]['cpu_ratio']:g}", ""])
+    return rows + [
+        [name, f"{value:g}", _aim(one, name)]
+        for name, value in one.items()
+        if name.endswith("_mb") or name == "largest_difference"
+    ]
 
 
 def _aim(one: Mapping[str, Any], name: str) -> str:

@@ -19,7 +19,9 @@ from ...core.masks import from_masks
 from ...core.types import Concepts, ConceptTokens
 from ...host.adapters import at_work, backbone_of, with_erasure
 from .ground import Ground, Shape, made_up_words
+from .growth import growth_cost
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
+from .parts import clustering_cost, maps_cost, transport_cost_of_release
 from .text_encoding import text_encoding_cost
 
 ERASED = (1, 10, 100)
@@ -83,7 +85,8 @@ def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]
 
 
 def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
-    """Localize Concepts, from the picture to its masks, against one pass of the denoiser."""
+    """Localize Concepts, from the picture to its masks, against one pass of the denoiser; ``from_latent`` without the
+    picture encoder, which belongs to the model as the denoiser does."""
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
     preset, picture = localizing.preset(shape.localize), _picture(shape.side)
     latent = backbone.encode_image(picture)
@@ -91,8 +94,18 @@ def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     times = interleaved(
         lambda: ground.forward(latent), lambda: localizing.localize(backbone, picture, preset), asked.repetitions
     )
-    passes = max(1, preset.noise_draws)
-    return ratios(*times) | {"preset": shape.localize, "passes": passes, "picture_encoder_s": round(encoding.wall, 4)}
+    encoded: Any = _Encoded(backbone, latent)
+    rest = ratios(
+        *interleaved(
+            lambda: ground.forward(latent), lambda: localizing.localize(encoded, picture, preset), asked.repetitions
+        )
+    )
+    return ratios(*times) | {
+        "preset": shape.localize,
+        "passes": max(1, preset.noise_draws),
+        "picture_encoder_s": round(encoding.wall, 4),
+        "from_latent": {name: rest[name] for name in ("cpu_ratio", "cpu_ratio_range")},
+    }
 
 
 def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
@@ -157,6 +170,10 @@ FIGURES = {
     "learn": learn_cost,
     "erase": erase_cost,
     "text encoding": text_encoding_cost,
+    "attention maps": maps_cost,
+    "clustering": clustering_cost,
+    "transport": transport_cost_of_release,
+    "growth": growth_cost,
 }
 
 
@@ -196,6 +213,19 @@ class _Laps:
     def stop(self) -> None:
         now = _now()
         self.laps.append(Time(now.wall - self._began.wall, now.cpu - self._began.cpu))
+
+
+class _Encoded:
+    """A backbone that has its picture encoded already."""
+
+    def __init__(self, backbone: Backbone, latent: torch.Tensor) -> None:
+        self._backbone, self._latent = backbone, latent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backbone, name)
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        return self._latent
 
 
 class _Listening:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import command, meters
+from concept_atelier.bench.cost import command, growth, meters
+from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
 from concept_atelier.bench.cost.meters import Time
@@ -91,6 +92,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     with torch.inference_mode():
         untrained = HeadlessGround(untrained=True)
     monkeypatch.setattr(command, "ground_of", lambda name: untrained)
+    monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
     path = tmp_path / "cost.json"
     small = ["--repetitions", "2", "--steps", "1", "--concepts", "1", "--preserved", "3", "--note", "a test"]
     assert main(["bench", "cost", *small, "--json", str(path)]) == 0
@@ -106,3 +108,34 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert 0 < recorded["in_maps_cpu_s"] < recorded["cpu_s"] and 1 < recorded["cpu_ratio"] < 2
     assert by_name["localize"]["ratio"] > by_name["localize"]["passes"] / 2
     assert by_name["text encoding"]["cpu_ratio"] < 0.8 and by_name["text encoding"]["largest_difference"] < 1e-5
+    assert by_name["localize"]["from_latent"]["cpu_ratio"] > 0
+    assert by_name["attention maps"]["largest_difference"] < 1e-6 and by_name["clustering"]["same_levels"]
+    assert by_name["transport"]["cpu_ratio"] < 0.8 and by_name["transport"]["largest_difference"] < 1e-6
+    assert by_name["growth"]["concepts"]["3"]["transport"]["cpu_ratio"] > 1.5
+    assert list(by_name["growth"]["sides"]) == ["128", "192", "256"]
+
+
+def figure(ratio, **changes):
+    known = {"figure": "transport", "model": "lab", "side": 128, "host": "ComfyUI 0.33.0", "cpu_ratio": ratio}
+    return known | changes
+
+
+def test_ratios_are_compared_with_the_stored_ones():
+    stored = [figure(0.5), figure(0.2, host="headless"), figure(2.0, figure="growth", rows={"3": {"cpu_ratio": 3.0}})]
+    assert worse([figure(0.57)], stored) == []
+    assert len(worse([figure(0.58)], stored)) == 1
+    assert "0.58, stored 0.5, 16 % worse" in worse([figure(0.58, host="ComfyUI 0.19.3")], stored)[0]
+    assert "stored 0.2" in worse([figure(0.5, host="headless")], stored)[0]
+    assert worse([figure(9.0, side=512)], stored) == []
+    (line,) = worse([figure(2.0, figure="growth", rows={"3": {"cpu_ratio": 4.0}})], stored)
+    assert "rows.3.cpu_ratio 4, stored 3, 33 % worse" in line
+
+
+def test_the_command_says_what_is_worse_than_stored(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "ground_of", lambda name: HeadlessGround(untrained=True))
+    path = tmp_path / "cost.json"
+    arguments = ["bench", "cost", "--figures", "attention maps", "--repetitions", "2", "--json", str(path)]
+    assert main(arguments) == 0
+    command.add_to_file(path, command.figures_in(path)[0] | {"cpu_ratio": 1e-6})
+    assert main([*arguments, "--compare", str(path)]) == 1
+    assert "stored 1e-06" in capsys.readouterr().out
