@@ -17,6 +17,7 @@ from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
 from .shared.errors import UnsupportedModelError
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
+from .shared.recomputation import Choice
 from .shared.weight_patches import WeightPatch
 
 __all__ = [
@@ -75,8 +76,13 @@ def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
 
 
 @contextmanager
-def at_work(backbone: Backbone) -> Iterator[Backbone]:
-    """For jobs that take gradients: gives the memory back on any exit."""
+def at_work(backbone: Backbone, save_memory: Choice = "off") -> Iterator[Backbone]:
+    """For jobs that take gradients: gives the memory back on any exit.
+
+    ``save_memory`` says whether blocks of the denoiser are computed again in the backward pass.
+    """
+    if isinstance(backbone, ComfyBackbone | DiffusersBackbone):
+        backbone.recomputation.choice = save_memory
     try:
         yield backbone
     finally:

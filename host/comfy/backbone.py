@@ -30,8 +30,10 @@ from ...core.types import LowRank
 from ..shared.families import FAMILIES
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
+from ..shared.recomputation import Recomputation
 from ..shared.weight_patches import check_changes
 from .beginnings import encode_beginnings
+from .blocks import Restore, recompute_blocks
 from .encoding import encode, text_widths, vocabulary, word_vectors
 from .gradients import (
     ChangesOf,
@@ -50,6 +52,7 @@ from .text import tokenized
 from .weights import attention_weights, key_value_weights
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
+RECOMPUTING_MEMORY = 2  # the same where blocks are computed again
 
 Sites = Mapping[SiteKey, AttentionSite]
 
@@ -69,6 +72,7 @@ class ComfyBackbone:
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[tuple[Tap, Sites]] = []
         self._changes: list[Mapping[str, LowRank]] = []
+        self.recomputation = Recomputation()
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
             if part is not None:
                 check_part(socket, part)
@@ -159,7 +163,9 @@ class ComfyBackbone:
         levels = sigma.view(-1, 1, 1, 1)
         noisy = latent.to(patcher.load_device, torch.float32) * (1 + levels**2).sqrt()
         options = self._options(patcher, sigma, timestep)
-        clean = _run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
+        again = self._recomputes(patcher, latent, timestep, conditioning)
+        with self.recomputation.in_force(again):
+            clean = _run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
         return ((noisy - clean) / levels).to(latent.device, latent.dtype)
 
     def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
@@ -221,10 +227,10 @@ class ComfyBackbone:
     def _in_force(self) -> tuple[Any, Any]:
         """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then our clones."""
         if self._learning is None and (wants_gradients() or self._changes):
-            self._learning = (
-                None if self._model is None else differentiable(self._model, self._changes_by_key()),
-                None if self._clip is None else differentiable_clip(self._clip),
-            )
+            model = None if self._model is None else differentiable(self._model, self._changes_by_key())
+            if model is not None:
+                recompute_blocks(model, self.recomputation, self._remember_changes)
+            self._learning = model, None if self._clip is None else differentiable_clip(self._clip)
         return (self._model, self._clip) if self._learning is None else self._learning
 
     def _changes_by_key(self) -> Mapping[str, ChangesOf]:
@@ -233,6 +239,30 @@ class ComfyBackbone:
     def _changes_of(self, name: str) -> list[LowRank]:
         return [changes[name] for changes in self._changes if name in changes]
 
+    def _remember_changes(self) -> Restore:
+        """How to compute with the changes that are in force now, when they no longer are."""
+        then = list(self._changes)
+
+        @contextmanager
+        def restored() -> Iterator[None]:
+            now, self._changes = self._changes, then
+            try:
+                yield
+            finally:
+                self._changes = now
+
+        return restored
+
+    def _recomputes(self, patcher: Any, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> bool:
+        """Whether this pass computes its blocks again in the backward pass."""
+        import comfy.model_management as management
+
+        def probe(small: Tensor) -> Tensor:
+            extras = {name: rows[:1] for name, rows in conditioning.extras.items()}
+            return self.predict_noise(small, timestep[:1], Conditioning(conditioning.context[:1], extras))
+
+        return self.recomputation.wanted(latent, probe, lambda: management.get_free_memory(patcher.load_device))
+
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""
         import comfy.model_management as management
@@ -240,7 +270,8 @@ class ComfyBackbone:
         management.throw_exception_if_processing_interrupted()  # so that every job can be cancelled at every pass
         model, clip = self._in_force()
         patcher = _given(model, "MODEL")
-        wanted = patcher.memory_required(list(latent.shape)) * (LEARNING_MEMORY if wants_gradients() else 1)
+        learning = RECOMPUTING_MEMORY if self.recomputation.choice == "on" else LEARNING_MEMORY
+        wanted = patcher.memory_required(list(latent.shape)) * (learning if wants_gradients() else 1)
         # While learning the text encoder is needed at every step: loaded together, they do not displace each other.
         together = _patchers(patcher, clip) if self._learning is not None else [patcher]
         management.load_models_gpu(together, memory_required=wanted)
@@ -296,7 +327,7 @@ class ComfyBackbone:
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         for tap, sites in self._taps:
-            options = with_listener(options, sites, _as_callback(tap, time), self._preferred)
+            options = with_listener(options, sites, _as_callback(tap, time, self.recomputation), self._preferred)
         return options
 
 
@@ -310,10 +341,11 @@ def _run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], opt
     return around(patcher.model.apply_model, call)
 
 
-def _as_callback(tap: Tap, timestep: float | None) -> Any:
+def _as_callback(tap: Tap, timestep: float | None, blocks: Recomputation) -> Any:
     def on_attention(site: AttentionSite, query: Tensor, key: Tensor, grid: tuple[int, int]) -> None:
         rows = (True,) * len(query)
-        tap(AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep))
+        call = AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep)
+        blocks.tell(lambda: tap(call))
 
     return on_attention
 

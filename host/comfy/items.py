@@ -295,6 +295,19 @@ _GRADIENTS = (
         _LEARN,
         called="self, dtype",
     ),
+    Internal(
+        f"{_PATCHER}.add_object_patch",
+        "the pack computes blocks again in the backward pass, to save memory",
+        _LEARN,
+        called="self, name, function",
+    ),
+    Internal(
+        f"{_UNET}:ResBlock.forward",
+        "the pack computes blocks again in the backward pass, to save memory",
+        _LEARN,
+        called="self, x, emb",
+    ),
+    Internal(f"{_MEMORY}:get_free_memory", "the pack knows whether a pass fits into memory", _LEARN, called="device"),
     Internal(f"{_CLIP}.clone", "the pack takes gradients through the text encoder", _LEARN, called="self"),
     Internal(
         f"{_BLOCKS}:attention_pytorch",

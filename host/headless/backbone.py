@@ -1,7 +1,7 @@
 """A :class:`~concept_atelier.core.backbone.Backbone` over diffusers' UNet and transformers' CLIP text towers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -24,7 +24,9 @@ from ...core.types import LowRank
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
+from ..shared.recomputation import Recomputation, free_memory
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
+from .blocks import recomputed
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .taps import Forward, find_sites, find_weights, tapped
 
@@ -48,6 +50,7 @@ class DiffusersBackbone:
         self._model, self._clip, self._vae = model, clip, vae
         self._forward: Forward | None = None
         self._changes: list[Mapping[str, LowRank]] = []
+        self.recomputation = Recomputation()
 
     @property
     def model(self) -> ModelHandle:
@@ -160,10 +163,13 @@ class DiffusersBackbone:
         _check_rows(latent, timestep, conditioning)
         unet = self.model.unet
         moved = {"device": unet.device, "dtype": unet.dtype}
-        with self._running(latent, timestep, conditioning, conditional, text_length), interruptible(unet):
+        tensors, again = self._tensors(), self._recomputes(latent, timestep, conditioning)
+        blocks = recomputed(unet, tensors, self.recomputation) if again else nullcontext()
+        running = self._running(latent, timestep, conditioning, conditional, text_length)
+        with self.recomputation.in_force(again), running, interruptible(unet), blocks:
             output = call_with(
                 unet,
-                self._tensors(),
+                tensors,
                 latent.to(**moved),
                 timestep.to(unet.device),
                 encoder_hidden_states=conditioning.context.to(**moved),
@@ -177,7 +183,7 @@ class DiffusersBackbone:
 
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
         chosen = self.attention_sites() if sites is None else sites
-        return tapped(self.model.unet, chosen, tap, self._current)
+        return tapped(self.model.unet, chosen, tap, self._current, self.recomputation)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         unet = self.model.unet
@@ -202,6 +208,15 @@ class DiffusersBackbone:
             yield
         finally:
             self._changes.pop()
+
+    def _recomputes(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> bool:
+        """Whether this pass computes its blocks again in the backward pass."""
+
+        def probe(small: Tensor) -> Tensor:
+            extras = {name: rows[:1] for name, rows in conditioning.extras.items()}
+            return self.predict(small, timestep[:1], Conditioning(conditioning.context[:1], extras))
+
+        return self.recomputation.wanted(latent, probe, lambda: free_memory(self.model.unet.device))
 
     def _tensors(self) -> dict[str, Tensor]:
         """What replaces the UNet's own tensors in a call: nothing, unless there are patches, changes or gradients."""

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ...core.attention.selection import Stage
 from ...core.backbone import AttentionCall, AttentionSite, AttentionWeight, Tap
+from ..shared.recomputation import Recomputation
 from ..shared.unet_layouts import ROLES
 
 
@@ -77,34 +78,41 @@ def find_weights(unet: Any) -> tuple[AttentionWeight, ...]:
 
 
 @contextmanager
-def tapped(unet: Any, sites: Sequence[AttentionSite], tap: Tap, forward: Callable[[], Forward]) -> Iterator[None]:
+def tapped(
+    unet: Any, sites: Sequence[AttentionSite], tap: Tap, forward: Callable[[], Forward], blocks: Recomputation
+) -> Iterator[None]:
     """Within the context ``tap`` is called beside each site; all hooks are gone afterwards, whatever happens.
 
-    ``forward`` returns the description of the pass that is running.
+    ``forward`` returns the description of the pass that is running; ``blocks`` says when taps are called.
     """
     handles: list[RemovableHandle] = []
     try:
         for site in sites:
-            handles += _listen(unet.get_submodule(site.name), site, tap, forward)
+            handles += _listen(unet.get_submodule(site.name), site, tap, forward, blocks)
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _listen(layer: Any, site: AttentionSite, tap: Tap, forward: Callable[[], Forward]) -> list[RemovableHandle]:
+def _listen(
+    layer: Any, site: AttentionSite, tap: Tap, forward: Callable[[], Forward], blocks: Recomputation
+) -> list[RemovableHandle]:
     if getattr(layer, "fused_projections", False):
         raise ValueError(f"{site.name} has fused projections; call unet.unfuse_qkv_projections() before recording")
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            seen[name] = output
+            if not blocks.silent:
+                seen[name] = output
 
         return hook
 
     def call_tap(module: nn.Module, args: Any, output: Any) -> None:
-        tap(_describe(site, layer, seen.pop("query"), seen.pop("key"), forward()))
+        if not blocks.silent:
+            call = _describe(site, layer, seen.pop("query"), seen.pop("key"), forward())
+            blocks.tell(lambda: tap(call))
 
     return [
         layer.to_q.register_forward_hook(keep("query")),

@@ -101,7 +101,7 @@ def start_progress(node_id: str | None = None) -> Progress:
         session = _session.get()
         announcement = forecast.after(step, total)
         if announcement:
-            _say(announcement)
+            say(announcement)
         if session is not None:
             session.report(step, total, preview)
         elif inside_comfyui():
@@ -144,7 +144,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A sentence for whoever waits: headless under the progress, inside ComfyUI in its log."""
     session = _session.get()
     if session is not None:
         session.note(text)

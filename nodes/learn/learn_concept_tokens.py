@@ -1,6 +1,6 @@
 """Learn Concept Tokens."""
 
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from ...host.files.unfinished import unfinished
 from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
 from ...host.pictures.drawing import plot_curve
 from ...host.schema import io
+from ...host.shared.recomputation import Choice
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
@@ -63,6 +64,7 @@ class LearnConceptTokens(io.ComfyNode):
                 ConceptPictures.Input(
                     "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
                 ),
+                _memory_input(),
             ],
             outputs=[
                 ConceptTokens.Output(
@@ -94,6 +96,7 @@ class LearnConceptTokens(io.ComfyNode):
         seed: int,
         learning_rate: float,
         more: tuple[types.Source, ...] = (),
+        save_memory: Choice = "automatic",
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
@@ -103,7 +106,7 @@ class LearnConceptTokens(io.ComfyNode):
         )
         words = parse_words(start_words, concepts.names)
         classes = parse_words(class_words, concepts.names, "class words")
-        with at_work(backbone):
+        with at_work(backbone, save_memory):
             tokens = METHODS[method].learn(
                 backbone,
                 picture,
@@ -207,6 +210,18 @@ def _word_inputs() -> list[Any]:
             tooltip="Training sentence; {} is where concepts go. Empty uses the preset's sentence.",
         ),
     ]
+
+
+def _memory_input() -> Any:
+    return io.Combo.Input(
+        "save_memory",
+        options=list(get_args(Choice)),
+        default="automatic",
+        optional=True,
+        advanced=True,
+        tooltip="Gradient checkpointing: training takes much less memory and about a quarter more time, and learns the "
+        "same tokens. automatic: only if a training step would not fit into the free memory.",
+    )
 
 
 def _progress_inputs() -> list[Any]:
