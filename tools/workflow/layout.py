@@ -44,7 +44,7 @@ SHOWN = {
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
     "ConceptAtelierMatchConcepts": PICTURE + LINES,
-    "ConceptAtelierLearnConceptTokens": PICTURE - 20,
+    "ConceptAtelierLearnConceptTokens": PICTURE - 30,
     "ConceptAtelierShowWordHeatmap": PICTURE,
     "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
