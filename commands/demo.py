@@ -103,7 +103,7 @@ def apart(result: RunResult) -> Section:
     prompts = [n for n in result.graph.values() if n.class_type == "ConceptAtelierEncodeConceptPrompt"]
     drawn = {node.title.removeprefix("Prompt: "): str(node.inputs["text"]) for node in prompts}
     rows = [
-        Row("the picture", "a file the model never saw", [source]),
+        Row("the picture", "a scene that training never saw", [source]),
         Row("its concepts", "what was found in it", overlay),
         *(Row(what, text, result.files_of(f"Save: {what}")) for what, text in drawn.items()),
     ]
@@ -123,11 +123,11 @@ def words(result: RunResult) -> Section:
     rows = [Row("drawn", str(prompt.inputs["text"]), pictures)]
     for index, word in enumerate(words_shown):
         rows.append(
-            Row(f"“{word}”", "where the word landed", heat[index * len(pictures) : (index + 1) * len(pictures)])
+            Row(f"“{word}”", "the attention to this word", heat[index * len(pictures) : (index + 1) * len(pictures)])
         )
     return Section(
         "Where words land",
-        "While the picture is drawn, the attention that each cell pays to each word is noted.",
+        "While the picture is drawn, the attention of every cell to each word is recorded.",
         rows,
     )
 

@@ -89,7 +89,7 @@ class Judge:
         return Reading(*(torch.cat(maps) for maps in zip(*parts, strict=True)))
 
     def _both_ways(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """The mean of what is said of pictures and of their mirror images, turned back: fewer chance readings."""
+        """The mean over pictures and their mirror images (mirrored back), which lowers the variance."""
         plain = self.network(pictures)
         mirrored = self.network(pictures.flip(3))
 
@@ -116,7 +116,7 @@ class Judge:
 
 
 def permuted(judge: Judge, seed: int = 0) -> Judge:
-    """The judge with its names dealt anew, none left in place: the control that must fall to chance."""
+    """The judge with permuted names, none in its own place: a control whose figures must fall to chance."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(judge.names), generator=generator).tolist()
     after = {order[i]: order[(i + 1) % len(order)] for i in range(len(order))}  # one cycle has no fixed point
@@ -155,15 +155,15 @@ def load_judge(folder: Path = FOLDER) -> Judge:
 
 def _regions(cells: Tensor, least: int) -> int:
     """Regions of at least so many cells of a map (h, w) bool that share sides."""
-    places = cells.nonzero()
+    places = cells.nonzero()  # (n, 2)
     if not len(places):
         return 0
-    beside = (places[:, None] - places[None]).abs().sum(-1) <= 1
+    beside = (places[:, None] - places[None]).abs().sum(-1) <= 1  # (n, n)
     _, sizes = connected_components(beside).unique(return_counts=True)
     return int((sizes >= least).sum())
 
 
 def _averaged(maps: Tensor, weight: Tensor) -> Tensor:
     """Maps (B, D, h, w) averaged over cells with a weight (B, h, w)."""
-    total = weight.sum((1, 2)).clamp_min(1e-6)[:, None]
-    return torch.einsum("bdhw,bhw->bd", maps, weight) / total
+    total = weight.sum((1, 2)).clamp_min(1e-6)[:, None]  # (B, 1)
+    return torch.einsum("bdhw,bhw->bd", maps, weight) / total  # (B, D)

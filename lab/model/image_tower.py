@@ -59,9 +59,9 @@ class ContrastivePair(nn.Module):
     def read_text(self, tokens: Tensor) -> Tensor:
         """Token ids (B, L) to what the text encoder says at each caption's end, (B, width); cut after the longest
         caption, which causality allows."""
-        end = tokens.eq(self.text.config.eos_token_id).int().argmax(1)
-        states = self.text(tokens[:, : int(end.max()) + 1]).last_hidden_state
-        return states[torch.arange(len(tokens)), end]
+        end = tokens.eq(self.text.config.eos_token_id).int().argmax(1)  # (B,)
+        states = self.text(tokens[:, : int(end.max()) + 1]).last_hidden_state  # (B, longest, width)
+        return states[torch.arange(len(tokens)), end]  # (B, width)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Token ids (B, L) to unit vectors."""
@@ -74,8 +74,8 @@ class ContrastivePair(nn.Module):
     def compare(self, picture: Tensor, text_features: Tensor) -> Tensor:
         """Similarities (B, B) times the scale, rows pictures in -1..1 at ``SIDE``, columns captions as
         :meth:`read_text` gives them."""
-        captions = F.normalize(self.text_projection(text_features), dim=1)
-        return self.log_scale.exp().clamp(max=100) * self.image(picture) @ captions.T
+        captions = F.normalize(self.text_projection(text_features), dim=1)  # (B, width)
+        return self.log_scale.exp().clamp(max=100) * self.image(picture) @ captions.T  # (B, width) @ (width, B)
 
     def tower_state(self) -> dict[str, Tensor]:
         """All but the text encoder, which has a file of its own."""
