@@ -44,5 +44,6 @@ def localize_observed(seen: Observation, settings: LocalizeSettings = PAPER) -> 
         attention = even_out(attention, seen.colours, seen.grid, settings.neighbour_reach, settings.neighbour_contrast)
     found = concepts_from_attention(attention, seen.saliency, settings, seen.picture_size)
     # On the CPU, where the masks and pictures of people lie.
-    small = {"masks": found.masks.cpu(), "targets": found.targets.cpu(), "scores": found.scores.cpu()}
-    return replace(found, **small, notes=seen.notes + found.notes, covered=seen.covered)
+    masks, targets, scores = found.masks.cpu(), found.targets.cpu(), found.scores.cpu()
+    notes = seen.notes + found.notes
+    return replace(found, masks=masks, targets=targets, scores=scores, notes=notes, covered=seen.covered)
