@@ -130,6 +130,11 @@ def _title(one: Mapping[str, Any]) -> str:
 
 
 def _rows(one: Mapping[str, Any]) -> list[list[str]]:
+    if one["figure"] == "heat maps":
+        names = list(next(iter(one["sides"].values())))
+        return [["side", *names]] + [
+            [side, *(f"{row[name]:g}" for name in names)] for side, row in one["sides"].items()
+        ]
     if one["figure"] == "growth":
         return [
             [name, row, column, f"{value['cpu_s']:g} s", f"{value['cpu_ratio']:g} of the first"]

@@ -20,6 +20,7 @@ from ...core.types import Concepts, ConceptTokens
 from ...host.adapters import at_work, backbone_of, with_erasure
 from .ground import Ground, Shape, made_up_words
 from .growth import growth_cost
+from .heat_maps import heat_maps_cost
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
 from .parts import clustering_cost, maps_cost, transport_cost_of_release
 from .text_encoding import text_encoding_cost
@@ -173,6 +174,7 @@ FIGURES = {
     "attention maps": maps_cost,
     "clustering": clustering_cost,
     "transport": transport_cost_of_release,
+    "heat maps": heat_maps_cost,
     "growth": growth_cost,
 }
 
@@ -181,7 +183,7 @@ def _captured(ground: Ground) -> Any:
     """The MODEL that Capture Attention gives, with what its widgets say by default."""
     from ...nodes import CaptureAttention
 
-    chosen = {"least_grid": 8, "greatest_grid": 64, "stages": "down and up", "start_percent": 0.0, "end_percent": 1.0}
+    chosen = {"least_grid": 8, "greatest_grid": 128, "stages": "down and up", "start_percent": 0.0, "end_percent": 1.0}
     return CaptureAttention.execute(ground.model, **chosen).result[0]
 
 

@@ -75,9 +75,9 @@ def relative(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, di
     }
 
 
-def word_maps(side: int) -> Job:
-    """The maps of all words, in all layers that a latent with so many cells a side goes through in one step."""
-    calls = [(queries_and_keys(side // scale, TEXT), layers) for scale, layers in LAYERS.items()]
+def word_maps(side: int, read: Mapping[int, int] = LAYERS) -> Job:
+    """The maps of all words, in the layers that a latent with so many cells a side goes through in one step."""
+    calls = [(queries_and_keys(side // scale, TEXT), layers) for scale, layers in read.items()]
 
     def job() -> None:
         for (query, key), layers in calls:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import command, growth, meters
+from concept_atelier.bench.cost import command, growth, heat_maps, meters
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
@@ -93,6 +93,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
         untrained = HeadlessGround(untrained=True)
     monkeypatch.setattr(command, "ground_of", lambda name: untrained)
     monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
+    monkeypatch.setattr(heat_maps, "SCENES", 2)
     path = tmp_path / "cost.json"
     small = ["--repetitions", "2", "--steps", "1", "--concepts", "1", "--preserved", "3", "--note", "a test"]
     assert main(["bench", "cost", *small, "--json", str(path)]) == 0
@@ -112,6 +113,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert by_name["attention maps"]["largest_difference"] < 1e-6 and by_name["clustering"]["same_levels"]
     assert by_name["transport"]["cpu_ratio"] < 0.8 and by_name["transport"]["largest_difference"] < 1e-6
     assert by_name["growth"]["concepts"]["3"]["transport"]["cpu_ratio"] > 1.5
+    assert 0 < by_name["heat maps"]["sides"]["256"]["iou"] < 0.5  # of a model that knows nothing
     assert list(by_name["growth"]["sides"]) == ["128", "192", "256"]
 
 
