@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..core.learn.parts.prompts import check_template
 from ..core.messages import listed, shown
 from ..core.settings import OLD_PRESETS, preset_name
 from ..host.schema import io, ui
@@ -68,6 +69,15 @@ def preset_verdict(preset: str | None, options: Sequence[str]) -> bool | str:
     if preset is None or preset_name(preset) in options:
         return True
     return f"preset: expected one of {listed(options)}, got {shown(preset)}"
+
+
+def template_verdict(template: str | None) -> bool | str:
+    """What a node's ``validate_inputs`` says of a sentence with ``{}`` for concepts; None (a linked input) passes."""
+    try:
+        check_template("{}" if template is None else template)
+    except ValueError as error:
+        return f"template: {error}"
+    return True
 
 
 def reads(**words: float) -> dict[str, Any]:

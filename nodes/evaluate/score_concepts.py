@@ -26,6 +26,7 @@ from ..sockets import (
     model_inputs,
     picture_of,
     seed_input,
+    template_verdict,
     text_under,
 )
 
@@ -157,8 +158,9 @@ class ScoreConcepts(io.ComfyNode):
         return io.NodeOutput(sheet, *texts.values(), done.sources.movedim(1, -1), done.all_pictures(), ui=shown)
 
     @classmethod
-    def validate_inputs(cls, filename_prefix: str | None) -> bool | str:
-        return folders.name_verdict(filename_prefix or None, "filename_prefix")
+    def validate_inputs(cls, filename_prefix: str | None = None, template: str | None = None) -> bool | str:
+        verdict = folders.name_verdict(filename_prefix or None, "filename_prefix")
+        return template_verdict(template) if verdict is True else verdict
 
 
 def _advanced_inputs() -> list[io.Input]:

@@ -27,10 +27,15 @@ def placeholder(name: str) -> str:
     return f"<{name}>"
 
 
-def prompt_of(names: Sequence[str], members: Sequence[int], template: str) -> Prompt:
-    """The sentence that names these concepts, joined by "and" where the template has its ``{}``."""
+def check_template(template: str) -> None:
+    """Raise ``ValueError`` unless a training sentence has its ``{}``, once."""
     if template.count("{}") != 1:
         raise ValueError(f"a template needs exactly one {{}} where the concepts go, got {shown(template)}")
+
+
+def prompt_of(names: Sequence[str], members: Sequence[int], template: str) -> Prompt:
+    """The sentence that names these concepts, joined by "and" where the template has its ``{}``."""
+    check_template(template)
     words = " and ".join(placeholder(names[index]) for index in members)
     return Prompt(template.replace("{}", words), tuple(members))
 

@@ -115,3 +115,9 @@ def test_the_prefix_is_checked_before_a_run():
     assert ScoreConcepts.validate_inputs(filename_prefix="") is True
     assert ScoreConcepts.validate_inputs(filename_prefix=None) is True
     assert "leave its folder" in ScoreConcepts.validate_inputs(filename_prefix="../x")
+
+
+def test_the_template_is_checked_before_a_run():
+    assert ScoreConcepts.validate_inputs() is True and ScoreConcepts.validate_inputs(template="{}") is True
+    for wrong in ("", "a photo", "{} {}"):
+        assert "exactly one {} where the concepts go" in ScoreConcepts.validate_inputs(template=wrong)
