@@ -10,6 +10,7 @@ from PIL import Image
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host.jobs.token_previews import BAND
 from concept_atelier.host.shared import progress
+from concept_atelier.nodes.learn.learn_concept_tokens import LearnConceptTokens
 
 
 def same(one, other):
