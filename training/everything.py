@@ -16,8 +16,9 @@ from ..lab.model.weights import RUN_PARTS, pack
 from .dataset import draw_ahead, draw_pictures
 from .judge import JudgeSettings, train_judge
 from .machine import Machine
+from .mixture import orders_of
 from .tower import TowerSettings, train_tower, training_order
-from .unet import UnetInputs, UnetSettings, orders_of, train_unet
+from .unet import UnetInputs, UnetSettings, train_unet
 from .vae import VaeSettings, draw_crops, in_parts, train_vae
 
 log = logging.getLogger("concept_atelier.lab")

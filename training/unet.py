@@ -1,9 +1,7 @@
 """Train the denoiser and the text encoder together, on one mixture of cached latents from beginning to end.
 
-Most samples are whole scenes of one to three objects. A scene of 64x64 pixels holds one object at the same size in
-pixels and costs a quarter; pairs on half a picture cost half. The mixture stays the same throughout: earlier models
-that ended on close-ups had unlearnt to compose. A text encoder that was trained by contrast and then frozen was what
-kept the second object of a prompt from being drawn.
+The mixture stays the same throughout: earlier models that ended on close-ups had unlearnt to compose. A text encoder
+that was trained by contrast and then frozen was what kept the second object of a prompt from being drawn.
 """
 
 import logging
@@ -25,11 +23,11 @@ from ..host.shared.handles import ModelHandle
 from ..lab.model.modules import TEXT_WIDTH, alphas_cumprod, build_text_encoder, build_unet
 from ..lab.model.vae import DOWNSCALE, SCALING_FACTOR, LabVAE
 from ..lab.model.weights import load_part
-from ..lab.world.scene import SceneSettings
 from .common import Run, save_sheet
-from .dataset import LatentScenes, SceneOrder, Scenes, SceneStream, cached_scenes, draw_ahead, tokenize
+from .dataset import Scenes, SceneStream, draw_ahead, tokenize
 from .graphs import Denoise, EagerDenoise, recorded
 from .machine import CPU, Machine
+from .mixture import MIXTURE, PROMPTS, Pool, draw_pools, orders_of, train_mixture
 from .team import Team, launch
 
 log = logging.getLogger("concept_atelier.lab")
@@ -37,43 +35,6 @@ log = logging.getLogger("concept_atelier.lab")
 
 LATE = 0.1
 """The end of a training, in which low noise weighs more."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """``count`` scenes of these settings, drawn once from ``first_seed`` on, trained on in batches of ``batch``."""
-
-    name: str
-    scenes: SceneSettings
-    count: int
-    batch: int
-    first_seed: int
-
-
-def pool(name: str, size: tuple[int, int], count: int, batch: int, first_seed: int, **settings: Any) -> Pool:
-    """A pool whose scenes now and then touch, cover one another or are alike, and are tinted often enough to learn
-    what colours are and whose they are."""
-    varied = {"tinted": 0.2, "bound": 0.12, "alike": 0.1, "touching": 0.12, "covered": 0.04, "synonyms": 0.35}
-    return Pool(name, SceneSettings(size=size, **{**varied, **settings}), count, batch, first_seed)
-
-
-WHOLE = pool("whole", (128, 128), 24_000, 24, 12_000_000, counts=(1, 1, 2, 2, 2, 3, 3))
-WIDE = pool("wide", (64, 128), 9_000, 32, 13_000_000, counts=(2,), sides=(0.66, 0.94))
-TALL = pool("tall", (128, 64), 9_000, 32, 14_000_000, counts=(2,), sides=(0.66, 0.94))
-CLOSE_UP = pool("closeup", (64, 64), 12_000, 64, 11_000_000, counts=(1,), sides=(0.7, 1.0))
-MIXTURE = ((WHOLE, 0.6), (WIDE, 0.125), (TALL, 0.125), (CLOSE_UP, 0.15))
-PROMPTS = (
-    "a cat in flat style on blue",
-    "a rocket in outline style on yellow",
-    "a butterfly in neon style on white",
-    "a strawberry in sketch style on green",
-    "a photo of a blue crab",
-    "an umbrella and a lion",
-    "a red house and a blue car in flat style on grey",
-    "a robot on the left and a pizza on the right in flat style",
-    "a cat, a fish and a tree",
-    "two frogs on pink",
-)
 
 
 @dataclass(frozen=True)
@@ -188,51 +149,16 @@ def train_in_team(team: Team, folder: Path, inputs: UnetInputs, settings: UnetSe
     checkpoint(run, vae, settings, sheet=settings.sheet_every > 0)
 
 
-def order_of(pool: Pool, settings: UnetSettings, after: int = 0) -> SceneOrder:
-    """The pool's scenes; a run that goes on after so many samples gets others."""
-    return SceneOrder(pool.scenes, pool.first_seed + after, pool.count, settings.captions)
-
-
-def orders_of(settings: UnetSettings, after: int = 0) -> list[SceneOrder]:
-    """Of every pool of the mixture."""
-    return [order_of(pool, settings, after) for pool, _ in settings.mixture]
-
-
-def draw_pools(folder: Path, vae: LabVAE, settings: UnetSettings, team: Team) -> list[LatentScenes]:
-    """The scenes of every pool, from their files or drawn now by the team together."""
-
-    def scenes(pool: Pool) -> LatentScenes:
-        return cached_scenes(folder / f"scenes-{pool.name}.safetensors", vae, order_of(pool, settings))
-
-    for number, (pool, _) in enumerate(settings.mixture):
-        if min(number, 1) % team.size == team.rank:  # the first pool costs about as much as all others
-            scenes(pool)
-    team.wait()
-    return [scenes(pool) for pool, _ in settings.mixture]
-
-
 def train_on(run: Run, scenes: Scenes, vae: LabVAE, settings: UnetSettings, team: Team) -> None:
     """Train to the end; every step takes one pool, so that its pictures share a size."""
     alphas = alphas_cumprod().float()
-    odds = torch.tensor([share / pool.batch for pool, share in settings.mixture])
-    choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team
     passes = passes_of(run.modules["unet"], settings)
-    losses: list[Tensor] = []
-    done = team.agree(run.progress(settings.samples, settings.minutes))
-    while done < 1:
-        number = int(torch.multinomial(odds, 1, generator=choice))
-        batch = settings.mixture[number][0].batch
-        for group in run.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * group["share"] * rate(done, len(losses), settings)
-        losses.append(take_step(run, passes[number], scenes[number].sample(batch), alphas, settings, done, team))
-        before = run.samples
-        run.advance(batch * team.size)
-        if len(losses) % settings.note_every == 0:
-            run.note(loss=float(torch.stack(losses[-settings.note_every :]).mean()), progress=done)
-        if before // settings.save_every < run.samples // settings.save_every:
-            every = settings.sheet_every
-            checkpoint(run, vae, settings, sheet=every > 0 and before // every < run.samples // every)
-        done = team.agree(run.progress(settings.samples, settings.minutes))
+
+    def loss_of(number: int, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
+        least = settings.least_weight if done < 1 - LATE else settings.late_weight
+        return step_loss(passes[number], run.modules["text"], *batch, alphas, settings, least)
+
+    train_mixture(run, scenes, settings, team, loss_of, lambda sheet: checkpoint(run, vae, settings, sheet))
 
 
 def passes_of(unet: nn.Module, settings: UnetSettings) -> list[Denoise]:
@@ -241,35 +167,6 @@ def passes_of(unet: nn.Module, settings: UnetSettings) -> list[Denoise]:
         return [EagerDenoise(unet)] * len(settings.mixture)
     shapes = [(pool.batch, 4, *(side // DOWNSCALE for side in pool.scenes.size)) for pool, _ in settings.mixture]
     return recorded(unet, shapes, TEXT_WIDTH, settings.bfloat16)
-
-
-def take_step(
-    run: Run,
-    denoise: Denoise,
-    batch: tuple[Tensor, Tensor],
-    alphas: Tensor,
-    settings: UnetSettings,
-    done: float,
-    team: Team,
-) -> Tensor:
-    """One step on latents and ids; returns the loss."""
-    latent, tokens = batch
-    parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
-    least = settings.least_weight if done < 1 - LATE else settings.late_weight
-    loss = step_loss(denoise, run.modules["text"], latent, tokens, alphas, settings, least)
-    run.optimiser.zero_grad()
-    loss.backward()
-    team.share_gradients(parameters)
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    run.optimiser.step()
-    return loss.detach()
-
-
-def rate(done: float, steps: int, settings: UnetSettings) -> float:
-    """Warm up over 100 steps, hold, then let down to zero as 1 - sqrt (Hagele et al. 2024, arXiv 2405.18392)."""
-    warm = min(1.0, (steps + 1) / 100)
-    cooled = max(0.0, min(1.0, done) - settings.cool_from) / (1 - settings.cool_from)
-    return warm * (1 - cooled**0.5)
 
 
 @torch.no_grad()

@@ -17,8 +17,9 @@ from concept_atelier.training.everything import (
 )
 from concept_atelier.training.judge import JudgedShare, JudgeSettings
 from concept_atelier.training.machine import Machine
+from concept_atelier.training.mixture import Pool
 from concept_atelier.training.tower import TowerSettings
-from concept_atelier.training.unet import Pool, UnetSettings
+from concept_atelier.training.unet import UnetSettings
 from concept_atelier.training.vae import VaeSettings
 
 POOL = Pool("tiny", SceneSettings(size=(32, 32), counts=(1,)), 4, 2, 1)

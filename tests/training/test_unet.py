@@ -13,12 +13,11 @@ from concept_atelier.lab.model.weights import FILES
 from concept_atelier.lab.world.scene import SceneSettings
 from concept_atelier.training.dataset import LatentScenes, SceneOrder, cached_scenes, tokenize
 from concept_atelier.training.machine import Machine
+from concept_atelier.training.mixture import Pool, rate
 from concept_atelier.training.team import Team
 from concept_atelier.training.unet import (
-    Pool,
     UnetInputs,
     UnetSettings,
-    rate,
     step_loss,
     train_on,
     train_unet,
@@ -166,10 +165,10 @@ def test_the_loss_of_a_silent_denoiser_is_the_mean_weight_of_unit_noise(lab_modu
 
 def test_the_rate_warms_up_holds_and_falls_to_zero():
     settings = UnetSettings(cool_from=0.5)
-    assert rate(0.0, 0, settings) == pytest.approx(0.01)
-    assert rate(0.4, 500, settings) == 1
-    assert rate(0.5 + 0.5 / 4, 500, settings) == pytest.approx(0.5)  # 1 - sqrt(1/4)
-    assert rate(1.0, 500, settings) == rate(1.2, 500, settings) == 0
+    assert rate(0.0, 0, settings.cool_from) == pytest.approx(0.01)
+    assert rate(0.4, 500, settings.cool_from) == 1
+    assert rate(0.5 + 0.5 / 4, 500, settings.cool_from) == pytest.approx(0.5)  # 1 - sqrt(1/4)
+    assert rate(1.0, 500, settings.cool_from) == rate(1.2, 500, settings.cool_from) == 0
 
 
 def test_scenes_are_drawn_once_and_kept(tmp_path, lab_modules):

@@ -30,7 +30,7 @@ from ...host.pictures.drawing import overlay_masks
 from ...lab.model.handles import load_handles
 from ...lab.world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from ...lab.world.scene import SceneSettings, sample_scene
-from ...training.unet import PROMPTS
+from ...training.mixture import PROMPTS
 from .cards import curves, data_card, model_card
 from .results import with_results
 
