@@ -95,6 +95,23 @@ class FlowSchedule:
         return _rows_of(self.sigmas.clone(), timestep, like).to(like.dtype)
 
 
+def flow_sigmas(steps: int = 1000, shift: float = 1.0) -> Tensor:
+    """(steps,) float64 shares of noise, rising to 1, shifted towards noise (Esser et al. 2024, arXiv 2403.03206,
+    eq. 23)."""
+    even = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    return shift * even / (1 + (shift - 1) * even)
+
+
+def alphas_of_flow(sigmas: Tensor) -> Tensor:
+    """The cumulated alphas (T,) with the ratio of signal to noise that a flow has at noise shares (T,)."""
+    return (1 - sigmas) ** 2 / ((1 - sigmas) ** 2 + sigmas**2)
+
+
+def flow_of_alphas(alphas_cumprod: Tensor) -> Tensor:
+    """The noise shares (T,) of a flow with the ratio of signal to noise of cumulated alphas (T,)."""
+    return (1 - alphas_cumprod).sqrt() / (alphas_cumprod.sqrt() + (1 - alphas_cumprod).sqrt())
+
+
 def scaled_linear_alphas(steps: int = 1000, beta_start: float = 0.00085, beta_end: float = 0.012) -> Tensor:
     """Cumulated alphas (T,) of betas whose square roots are evenly spaced (latent diffusion models), float64."""
     betas = torch.linspace(beta_start**0.5, beta_end**0.5, steps, dtype=torch.float64) ** 2

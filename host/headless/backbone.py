@@ -1,7 +1,8 @@
-"""A :class:`~concept_atelier.core.backbone.Backbone` over diffusers' UNet and transformers' CLIP text towers."""
+"""A :class:`~concept_atelier.core.backbone.Backbone` over diffusers' UNet or Flux transformer and CLIP text towers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -19,7 +20,7 @@ from ...core.backbone import (
 )
 from ...core.encoding_checks import check_encoded
 from ...core.messages import listed
-from ...core.schedule import DiffusionSchedule, noise_from_clean, noise_from_velocity
+from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import LowRank
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
@@ -28,9 +29,13 @@ from ..shared.recomputation import Recomputation, free_memory
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
 from .blocks import recomputed
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
+from .flux import TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
 
 Part = TypeVar("Part")
+
+LAST_SHARE = 0.999
+"""The greatest share of noise at which methods ask a flow for what is left of the picture."""
 
 
 class DiffusersBackbone:
@@ -81,8 +86,14 @@ class DiffusersBackbone:
         return self.model.alphas_cumprod.float()
 
     @property
-    def schedule(self) -> DiffusionSchedule:
-        return DiffusionSchedule(self.alphas_cumprod)
+    def schedule(self) -> DiffusionSchedule | FlowSchedule:
+        return DiffusionSchedule(self.alphas_cumprod) if self._flow is None else self._flow
+
+    @cached_property
+    def _flow(self) -> FlowSchedule | None:
+        """The schedule of a flow. At its last level nothing of the picture is left to solve for: it stops short."""
+        sigmas = self.model.flow_sigmas
+        return None if sigmas is None else FlowSchedule(sigmas.float().clamp(max=LAST_SHARE))
 
     @property
     def latent_downscale(self) -> int:
@@ -133,10 +144,14 @@ class DiffusersBackbone:
         output = self.predict(latent, timestep, conditioning)
         if self.model.prediction_type == "epsilon":
             return output
+        if self._flow is not None:
+            return self._flow.noise_from_velocity(output, latent, timestep)
         convert = noise_from_velocity if self.model.prediction_type == "v_prediction" else noise_from_clean
         return convert(output, latent, timestep, self.alphas_cumprod)
 
     def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        if self._flow is not None:
+            return self.predict(latent, timestep, conditioning)
         return self.predict_noise(latent, timestep, conditioning)
 
     def predict(
@@ -146,15 +161,17 @@ class DiffusersBackbone:
         conditioning: Conditioning,
         conditional: Sequence[bool] | None = None,
         text_length: int | None = None,
+        level: Tensor | None = None,
     ) -> Tensor:
-        """The UNet's own output (B, C, h, w): noise, velocity or clean latent, as it was trained.
+        """The denoiser's own output (B, C, h, w): noise, velocity or clean latent, as it was trained.
 
         Args:
-            latent: (B, C, h, w) at the noise level of ``timestep``, variance preserving.
+            latent: (B, C, h, w) at the noise level of ``timestep``, variance preserving or along the flow.
             timestep: (B,) long.
             conditioning: B rows.
             conditional: per row, whether taps see it as the positive conditioning; default all.
             text_length: length of the positive context before it was repeated; default the whole.
+            level: share of noise () that a flow is told, where it lies between two timesteps; default the timestep's.
 
         Raises:
             ValueError: when rows do not match.
@@ -166,28 +183,38 @@ class DiffusersBackbone:
         tensors, again = self._tensors(), self._recomputes(latent, timestep, conditioning)
         blocks = recomputed(unet, tensors, self.recomputation) if again else nullcontext()
         running = self._running(latent, timestep, conditioning, conditional, text_length)
+        seen, text = latent.to(**moved), conditioning.context.to(**moved)
         with self.recomputation.in_force(again), running, interruptible(unet), blocks:
-            output = call_with(
-                unet,
-                tensors,
-                latent.to(**moved),
-                timestep.to(unet.device),
-                encoder_hidden_states=conditioning.context.to(**moved),
-                added_cond_kwargs=self._added(latent, conditioning),
-                return_dict=False,
-            )[0]
+            if self._flow is not None:
+                share = self._flow.sigmas.to(timestep.device)[timestep] if level is None else level.expand(len(latent))
+                output = velocity(unet, seen, share.to(**moved), text, tensors)
+            else:
+                output = call_with(
+                    unet,
+                    tensors,
+                    seen,
+                    timestep.to(unet.device),
+                    encoder_hidden_states=text,
+                    added_cond_kwargs=self._added(latent, conditioning),
+                    return_dict=False,
+                )[0]
         return output.to(latent.device, latent.dtype)
 
     def attention_sites(self) -> tuple[AttentionSite, ...]:
-        return find_sites(self.model.unet)
+        return find_sites(self.model.unet) if self._flow is None else find_joint_sites(self.model.unet)
 
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
         chosen = self.attention_sites() if sites is None else sites
-        return tapped(self.model.unet, chosen, tap, self._current, self.recomputation)
+        listen = tapped if self._flow is None else tapped_jointly
+        return listen(self.model.unet, chosen, tap, self._current, self.recomputation)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         unet = self.model.unet
         patched = patched_weights(unet, self.model.patches)
+        if self._flow is not None:
+            return (
+                KeyValueWeight(TEXT_ENTRY, "value", patched.get(TEXT_ENTRY, unet.get_parameter(TEXT_ENTRY).detach())),
+            )
         weights: list[KeyValueWeight] = []
         for site in self.attention_sites():
             if site.kind == "cross":
@@ -198,7 +225,7 @@ class DiffusersBackbone:
         return tuple(weights)
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
-        return find_weights(self.model.unet)
+        return find_weights(self.model.unet) if self._flow is None else find_joint_weights(self.model.unet)
 
     @contextmanager
     def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The blocks of a diffusers UNet that a pass with gradients may compute twice instead of keeping what is inside."""
+"""The blocks of a diffusers UNet or transformer that a pass with gradients may compute twice instead of keeping what is inside."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..shared.recomputation import Recomputation, by_module
 from ..shared.weight_patches import call_with
 
-BLOCKS = ("BasicTransformerBlock", "ResnetBlock2D")
+BLOCKS = ("BasicTransformerBlock", "ResnetBlock2D", "FluxTransformerBlock", "FluxSingleTransformerBlock")
 """Their classes."""
 
 

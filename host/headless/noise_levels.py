@@ -20,6 +20,14 @@ def normal(table: Tensor, steps: int) -> Tensor:
     return _ending_at_zero(sigma_of_timestep(timesteps, table))
 
 
+def normal_flow(table: Tensor, steps: int) -> Tensor:
+    """:func:`normal` of a flow, whose timesteps are read from its noise levels: 1 to the table's least."""
+    times = torch.linspace(1, float(table[0]), steps, dtype=torch.float64)
+    position = (times * len(table) - 1).clamp(min=0)
+    low, high = position.floor().long(), position.ceil().long()
+    return _ending_at_zero(torch.lerp(table[low], table[high], position.frac()))
+
+
 def simple(table: Tensor, steps: int) -> Tensor:
     """Entries of the table at even distances, from the noisiest."""
     stride = len(table) / steps
@@ -38,7 +46,11 @@ MAX_STEPS = 10_000_000
 SCHEDULERS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"normal": normal, "simple": simple, "karras": karras}
 
 
-def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0) -> Tensor:
+FLOW_SCHEDULERS = {**SCHEDULERS, "normal": normal_flow}
+"""The same for a table of a flow's shares of noise, which ends at 1."""
+
+
+def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0, flow: bool = False) -> Tensor:
     """The levels of a run; with ``denoise`` below 1 only the last ``steps`` of a proportionally longer one.
 
     ``denoise`` 0 gives no levels at all.
@@ -55,7 +67,7 @@ def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0
     if steps / denoise > MAX_STEPS:
         raise ValueError(f"denoise {denoise:g} of {steps} steps would be cut out of more than {MAX_STEPS}; raise it")
     total = steps if denoise > 0.9999 else int(steps / denoise)
-    return SCHEDULERS[scheduler](table, total)[-(steps + 1) :]
+    return (FLOW_SCHEDULERS if flow else SCHEDULERS)[scheduler](table, total)[-(steps + 1) :]
 
 
 def _ending_at_zero(levels: Tensor) -> Tensor:

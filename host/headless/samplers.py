@@ -45,4 +45,21 @@ def split_level(sigma: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
     return (following**2 - up**2).sqrt(), up
 
 
+def flow_ancestral(denoise: Denoise, x: Tensor, levels: Tensor, generator: torch.Generator, report: Report) -> Tensor:
+    """:func:`euler_ancestral` along a flow, whose picture loses weight as noise gains it."""
+    for step, (sigma, following) in enumerate(pairwise(levels), 1):
+        clean = denoise(x, sigma)
+        down = following**2 / sigma
+        x = down / sigma * x + (1 - down / sigma) * clean
+        if following > 0:
+            kept = (1 - following) / (1 - down)
+            fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = kept * x + fresh * (following**2 - (down * kept) ** 2).clamp(min=0).sqrt()
+        report(step)
+    return x
+
+
 SAMPLERS: Mapping[str, Sampler] = {"euler": euler, "euler_ancestral": euler_ancestral, "ddim": euler}
+
+FLOW_SAMPLERS: Mapping[str, Sampler] = {"euler": euler, "euler_ancestral": flow_ancestral, "ddim": euler}
+"""The same along a flow."""

@@ -18,7 +18,7 @@ from ..shared.handles import ModelHandle
 from ..shared.progress import check_interrupt
 from .backbone import DiffusersBackbone
 from .noise_levels import noise_levels
-from .samplers import SAMPLERS
+from .samplers import FLOW_SAMPLERS, SAMPLERS
 
 Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
@@ -68,11 +68,16 @@ def sample(
     if sampler_name not in SAMPLERS:
         raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
     start = _checked(latent, model)
-    table = sigmas_of(model.alphas_cumprod.double())
-    levels = noise_levels(scheduler, table, steps, denoise)
+    flow = model.flow_sigmas
+    table = sigmas_of(model.alphas_cumprod.double()) if flow is None else flow
+    levels = noise_levels(scheduler, table, steps, denoise, flow is not None)
     if len(levels) == 0:
         return dict(latent)
-    x = start_latent(start * model.scaling_factor, prepare_noise(latent, seed), levels[0], table[-1])
+    clean, noise = start * model.scaling_factor, prepare_noise(latent, seed)
+    if flow is None:
+        x = start_latent(clean, noise, levels[0], table[-1])
+    else:
+        x = (1 - levels[0]) * clean + levels[0] * noise
     generator = torch.Generator().manual_seed((seed + 1) % _SEEDS)  # not the start's own noise again
 
     def report(step: int) -> None:
@@ -81,7 +86,7 @@ def sample(
 
     guided, captures = _prepare(model, positive, negative, len(x), cfg, table)
     with torch.no_grad(), captures:
-        result = SAMPLERS[sampler_name](guided, x, levels, generator, report)
+        result = (SAMPLERS if flow is None else FLOW_SAMPLERS)[sampler_name](guided, x, levels, generator, report)
     if not bool(torch.isfinite(result).all()):
         raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
     samples = result / model.scaling_factor
@@ -100,19 +105,29 @@ class Guided:
     guider: Guider
     table: Tensor
 
+    @property
+    def _flow(self) -> bool:
+        return self.backbone.model.prediction_type == "flow"
+
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
         check_interrupt()
         if self.negative is None:
             return self._clean(x, sigma, self.positive, [True] * len(x))
+        if self._flow and self.negative.context.shape[1] != self.positive.context.shape[1]:
+            # Joint attention over copies of the text is another attention; ComfyUI makes two passes as well.
+            texts = ((self.negative, False), (self.positive, True))
+            return self.guider.combine(*(self._clean(x, sigma, text, [said] * len(x)) for text, said in texts))
         both = join(self.negative, self.positive)
         cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
         return self.guider.combine(*cleans.chunk(2))
 
     def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
-        scale = (sigma**2 + 1) ** 0.5
         timestep = timestep_of_sigma(sigma, self.table).expand(len(x))
         length = self.positive.context.shape[1]
+        if self._flow:
+            return x - sigma * self.backbone.predict(x, timestep, conditioning, conditional, length, sigma)
+        scale = (sigma**2 + 1) ** 0.5
         output = self.backbone.predict(x / scale, timestep, conditioning, conditional, length)
         return clean_latent(output, x, sigma, self.backbone.model.prediction_type)
 
@@ -170,7 +185,8 @@ def _prepare(
 
 def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
     """The conditioning, when this model can read it. Raises ``ValueError`` for that of another model."""
-    width, reads = conditioning.context.shape[-1], model.unet.config.cross_attention_dim
+    width, config = conditioning.context.shape[-1], model.unet.config
+    reads = config.joint_attention_dim if model.prediction_type == "flow" else config.cross_attention_dim
     reads = reads if isinstance(reads, int) else reads[0]  # some files say it of every block
     if width != reads:
         raise ValueError(

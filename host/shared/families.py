@@ -38,6 +38,9 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
             ModelFamily("sd2", "Stable Diffusion 2.x", 4, 0.18215, ("clip_h",)),
             ModelFamily("sdxl", "Stable Diffusion XL", 4, 0.13025, ("clip_l", "clip_g"), pooled_text=True),
             ModelFamily("lab", "the lab model", 4, 0.18215, ("clip_l",)),
+            ModelFamily(
+                "lab_flux", "the lab transformer", 4, 0.18215, ("clip_l",), ("context_embedder",), attention=("joint",)
+            ),
         )
     }
 )

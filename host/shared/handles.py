@@ -13,13 +13,14 @@ from torch import Tensor
 
 from ...core.backbone import Conditioning, Tap
 from ...core.messages import listed, shown
+from ...core.schedule import flow_of_alphas
 from .families import FAMILIES
 from .weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
 
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 
 
 class Autoencoder(Protocol):
@@ -66,10 +67,11 @@ class ModelHandle:
     """A denoiser.
 
     Attributes:
-        unet: a diffusers ``UNet2DConditionModel``.
-        alphas_cumprod: (T,) signal share per timestep, falling; float64 keeps the sigma table exact.
+        unet: a diffusers ``UNet2DConditionModel``, or a ``FluxTransformer2DModel`` of patch size 1.
+        alphas_cumprod: (T,) signal share per timestep, falling; float64 keeps the sigma table exact. Of a flow, those
+            of :func:`.schedule.alphas_of_flow`.
         family: ``lab``, ``sd15``, ``sd2`` or ``sdxl``.
-        prediction_type: what the UNet was trained to predict.
+        prediction_type: what the denoiser was trained to predict; ``flow`` is the velocity of a rectified flow.
         latent_downscale: pixels per latent cell along a side.
         patches: weight changes in force; they add up.
         captures: listeners of sampling runs.
@@ -82,6 +84,11 @@ class ModelHandle:
     latent_downscale: int = 8
     patches: tuple[WeightPatch, ...] = ()
     captures: tuple[Capture, ...] = ()
+
+    @property
+    def flow_sigmas(self) -> Tensor | None:
+        """(T,) float64 shares of noise of a flow, rising; None for other models."""
+        return flow_of_alphas(self.alphas_cumprod.double()) if self.prediction_type == "flow" else None
 
     @property
     def scaling_factor(self) -> float:

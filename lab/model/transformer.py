@@ -7,10 +7,10 @@ reaches it by its rows alone: the pooled text that FLUX.1 adds to the noise leve
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from ...core.files import load_tensors
+from ...core.schedule import alphas_of_flow, flow_sigmas
 from .modules import TEXT_WIDTH
 from .vae import LATENT_CHANNELS
 
@@ -88,8 +88,6 @@ def fill(model: nn.Module, state: dict[str, Tensor]) -> None:
     model.load_state_dict({key: own[key] for key in own if key.startswith(POOLED)} | state)
 
 
-def flow_levels(steps: int = FLOW_STEPS, shift: float = FLOW_SHIFT) -> Tensor:
-    """(steps,) float64 shares of noise, rising to 1, shifted towards noise (Esser et al. 2024, arXiv 2403.03206,
-    eq. 23)."""
-    even = torch.arange(1, steps + 1, dtype=torch.float64) / steps
-    return shift * even / (1 + (shift - 1) * even)
+def transformer_alphas() -> Tensor:
+    """(1000,) float64: the signal share per timestep of the flow that the transformer is sampled along."""
+    return alphas_of_flow(flow_sigmas(FLOW_STEPS, FLOW_SHIFT))

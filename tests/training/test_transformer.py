@@ -1,0 +1,136 @@
+"""The trainer of the transformer, in runs of a few steps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.host.headless.flux import velocity
+from concept_atelier.lab.model.modules import build_unet
+from concept_atelier.lab.model.transformer import POOLED, build_transformer, fill
+from concept_atelier.lab.model.weights import FILES
+from concept_atelier.lab.world.scene import SceneSettings
+from concept_atelier.training.attention import attend_by_matrices
+from concept_atelier.training.dataset import tokenize
+from concept_atelier.training.mixture import Pool
+from concept_atelier.training.transformer import (
+    Student,
+    Teacher,
+    TransformerInputs,
+    TransformerSettings,
+    flow_loss,
+    in_blocks,
+    noise_levels,
+    train_transformer,
+)
+
+SMALL = SceneSettings(size=(32, 32), counts=(1,))
+WIDE = SceneSettings(size=(32, 64), counts=(1,))
+FIRST, SECOND = Pool("first", SMALL, 4, 2, 1), Pool("second", WIDE, 3, 2, 100)
+TINY = TransformerSettings(mixture=((FIRST, 0.5), (SECOND, 0.5)), samples=4, captions=2, aligned=2)
+
+
+@pytest.fixture(scope="module")
+def inputs(lab_modules, tmp_path_factory):
+    """A model folder with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    for part, name in FILES.items():
+        save_tensors(
+            folder / name, {key: value.clone() for key, value in getattr(lab_modules, part).state_dict().items()}
+        )
+    return TransformerInputs(folder)
+
+
+def test_a_run_ends_stays_ended_and_goes_on(tmp_path, inputs):
+    train_transformer(tmp_path, inputs, TINY)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "average-0.9998",
+        "log.json",
+        "scenes-first.safetensors",
+        "scenes-second.safetensors",
+        "state.safetensors",
+        "transformer.safetensors",
+    }
+    state = load_tensors(tmp_path / "state.safetensors")[0]
+    train_transformer(tmp_path, inputs, TINY)  # finished already: nothing changes
+    kept = load_tensors(tmp_path / "state.safetensors")[0]
+    assert state.keys() == kept.keys() and all(torch.equal(state[key], kept[key]) for key in state)
+
+    train_transformer(tmp_path, inputs, replace(TINY, samples=8))
+    assert json.loads((tmp_path / "log.json").read_text())["samples"] == 8
+    trained = load_tensors(tmp_path / "transformer.safetensors")[0]
+    assert not any(key.startswith(POOLED) for key in trained)
+    transformer = build_transformer()
+    fill(transformer, trained)
+    assert any(
+        bool((trained[key] != value).any()) for key, value in build_transformer().state_dict().items() if key in trained
+    )
+
+
+def test_two_workers_train_together(tmp_path, inputs):
+    train_transformer(tmp_path, inputs, replace(TINY, alignment=0.0), workers=2)
+    assert json.loads((tmp_path / "log.json").read_text())["samples"] == 4
+
+
+def test_the_pooled_text_stays_without_effect():
+    transformer = build_transformer()
+    student = Student(transformer, 8)
+    silent = [name for name, value in student.named_parameters() if not value.requires_grad]
+    assert silent and all(POOLED in name for name in silent)
+    assert all(float(transformer.get_parameter(name.removeprefix("transformer.")).abs().sum()) == 0 for name in silent)
+
+
+def test_teacher_has_a_feature_for_every_cell(lab_modules):
+    unet = build_unet()
+    unet.load_state_dict(lab_modules.unet.state_dict())
+    teacher = Teacher(unet)
+    latent, context = torch.randn(2, 4, 8, 16), torch.randn(2, 77, 192)
+    features = teacher(latent, torch.randn_like(latent), context, torch.linspace(1, 0.1, 1000))
+    assert features.shape == (2, 128, teacher.width) and not features.requires_grad
+
+
+def test_the_loss_falls_on_one_batch(lab_modules):
+    torch.manual_seed(0)
+    student = Student(build_transformer(), 8)
+    latent, tokens = torch.randn(4, 4, 4, 4), tokenize(["a cat"] * 4)
+    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=3e-3)
+
+    def loss():
+        torch.manual_seed(1)
+        return flow_loss(student, None, lab_modules.text_encoder, latent, tokens, TINY)
+
+    first = float(loss())
+    for _ in range(12):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    assert float(loss()) < 0.9 * first
+
+
+def test_noise_levels_are_peaked_and_reach_both_ends():
+    torch.manual_seed(0)
+    peaked, even = noise_levels(20_000, 0.0), noise_levels(20_000, 1.0)
+    low = [float((levels < 0.1).float().mean()) for levels in (peaked, even)]
+    assert low[0] == pytest.approx(0.014, abs=0.005)  # of a normal beyond 2.2 deviations
+    assert low[1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_matrices_attend_as_the_layer_does():
+    torch.manual_seed(0)
+    transformer = build_transformer().requires_grad_(False)
+    for parameter in transformer.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.02)
+    given = torch.randn(2, 4, 4, 6), torch.tensor([0.2, 0.9]), torch.randn(2, 7, 192)
+    before = velocity(transformer, *given)
+    attend_by_matrices(transformer)
+    torch.testing.assert_close(velocity(transformer, *given), before, rtol=1e-4, atol=1e-5)
+
+
+def test_matrices_of_blocks_are_told_from_their_modulation():
+    names = [name for name, value in build_transformer().named_parameters() if value.ndim == 2]
+    assert in_blocks("transformer_blocks.0.attn.to_q.weight") and not in_blocks(
+        "transformer_blocks.0.norm1.linear.weight"
+    )
+    assert sum(map(in_blocks, names)) == 2 * 12 + 4 * 5
