@@ -1,4 +1,4 @@
-"""A :class:`~concept_atelier.core.backbone.Backbone` over diffusers' UNet or Flux transformer and CLIP text towers."""
+"""A :class:`~concept_atelier.core.backbone.Backbone` over a UNet or transformer of diffusers and CLIP text towers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

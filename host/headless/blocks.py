@@ -1,4 +1,4 @@
-"""The blocks of a diffusers UNet or transformer that a pass with gradients may compute twice instead of keeping what is inside."""
+"""The blocks of a denoiser that a pass with gradients may compute twice instead of keeping what is inside."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

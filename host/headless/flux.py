@@ -7,7 +7,6 @@ the layer does; they change nothing, so the model's output stays bit-identical w
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -138,11 +137,15 @@ def _listen(
     def call_tap(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         if blocks.silent:
             return
-        rotation = kwargs["image_rotary_emb"]
-        query, key = (_turned(seen, name, rotation) for name in ("q", "k"))
+        kept, rotation, running = dict(seen), kwargs["image_rotary_emb"], forward()
         seen.clear()
-        for call in _views(site, query, key, forward()):
-            blocks.tell(partial(tap, call))
+
+        def hand_out() -> None:
+            query, key = (_turned(kept, name, rotation) for name in ("q", "k"))
+            for call in _views(site, query, key, running):
+                tap(call)
+
+        blocks.tell(hand_out)  # after the block: what is computed here is not computed a second time
 
     names = {"q": "norm_q", "k": "norm_k", "text_q": "norm_added_q", "text_k": "norm_added_k"}
     norms = {name: getattr(layer, norm) for name, norm in names.items() if hasattr(layer, norm)}
