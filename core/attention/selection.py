@@ -25,6 +25,7 @@ class Selection:
         positions: token positions to keep of cross-attention; None for all.
         resize_to: cross-attention is resized to this grid (bicubic, not below 0) before it is added up, so that all
             layers share one accumulator; None keeps one per grid.
+        sites: names of the layers; None leaves the choice to the model's adapter.
     """
 
     kinds: tuple[Kind, ...] = ("self", "cross")
@@ -35,6 +36,7 @@ class Selection:
     timesteps: tuple[float, float] | None = None
     positions: tuple[int, ...] | None = None
     resize_to: Grid | None = None
+    sites: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.timesteps is not None and self.timesteps[0] > self.timesteps[1]:
@@ -47,7 +49,8 @@ class Selection:
     def admits_site(self, site: AttentionSite) -> bool:
         """Whether a layer can contribute at all (its grid is not known before it runs)."""
         placed = site.stage is None or site.stage in self.stages
-        return placed and any(site.reads(kind) for kind in self.kinds)
+        named = self.sites is None or site.name in self.sites
+        return placed and named and any(site.reads(kind) for kind in self.kinds)
 
     def admits(self, call: AttentionCall) -> bool:
         """Whether to keep this call. Raises ``ValueError`` when a timestep range is asked for and none is known."""

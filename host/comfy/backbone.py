@@ -24,8 +24,7 @@ from ...core.backbone import (
     TokenizedText,
     Vocabulary,
 )
-from ...core.messages import listed
-from ...core.schedule import DiffusionSchedule
+from ...core.schedule import Schedule
 from ...core.types import LowRank
 from ..shared.families import FAMILIES
 from ..shared.picture_sizes import crop_to_multiple
@@ -45,16 +44,15 @@ from .gradients import (
 )
 from .names import attention_keys
 from .noise import NoiseLevels
-from .parts import check_part, model_family, text_family
-from .sites import Preference, SiteKey, preferred_attention, site_table
-from .taps import OVERRIDE, with_listener
+from .overrides import OVERRIDE
+from .parts import check_part, model_family, text_families
+from .passes import Denoiser, HeardSites, UNetDenoiser
 from .text import tokenized
+from .transformers.passes import TransformerDenoiser
 from .weights import attention_weights, key_value_weights
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
 RECOMPUTING_MEMORY = 2  # the same where blocks are computed again
-
-Sites = Mapping[SiteKey, AttentionSite]
 
 
 class ComfyBackbone:
@@ -70,19 +68,19 @@ class ComfyBackbone:
     def __init__(self, model: Any = None, clip: Any = None, vae: Any = None) -> None:
         self._model, self._clip, self._vae = model, clip, vae
         self._learning: tuple[Any, Any] | None = None
-        self._taps: list[tuple[Tap, Sites]] = []
+        self._taps: list[HeardSites] = []
         self._changes: list[Mapping[str, LowRank]] = []
         self.recomputation = Recomputation()
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
             if part is not None:
                 check_part(socket, part)
-        families = [family(part) for part, family in ((model, model_family), (clip, text_family)) if part is not None]
-        if len(set(families)) > 1:
+        served = text_families(clip) if clip is not None else ()
+        self._family = model_family(model) if model is not None else next(iter(served), "")
+        if served and self._family not in served:
             raise ValueError(
-                f"MODEL is {FAMILIES[families[0]].title} and CLIP belongs to {FAMILIES[families[1]].title}; "
+                f"MODEL is {FAMILIES[self._family].title} and CLIP belongs to {FAMILIES[served[0]].title}; "
                 "connect both from the same checkpoint"
             )
-        self._family = families[0] if families else ""
 
     @property
     def model(self) -> Any:
@@ -109,12 +107,12 @@ class ComfyBackbone:
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """(T,) float64, the signal share per timestep."""
-        return self._levels.alphas_cumprod
+        """(T,) float64, the signal share per timestep of a UNet."""
+        return NoiseLevels(self.model.get_model_object("model_sampling")).alphas_cumprod
 
     @property
-    def schedule(self) -> DiffusionSchedule:
-        return DiffusionSchedule(self.alphas_cumprod)
+    def schedule(self) -> Schedule:
+        return self._denoiser.schedule
 
     @property
     def latent_downscale(self) -> int:
@@ -125,16 +123,21 @@ class ComfyBackbone:
         picture = crop_to_multiple(image, self.latent_downscale)
         latent = self.vae.encode(picture.movedim(1, -1))
         model, family = self.model, FAMILIES[self.family]
-        if latent.shape[1] != family.latent_channels:
+        channels = family.latent_channels or int(model.model.latent_format.latent_channels)
+        if latent.shape[1] != channels:
             raise ValueError(
-                f"the VAE makes latents {tuple(latent.shape)}, {family.title} reads {family.latent_channels} "
+                f"the VAE makes latents {tuple(latent.shape)}, {family.title} reads {channels} "
                 "channels; connect the VAE of the same checkpoint"
             )
-        return model.model.process_latent_in(latent.float()).to(model.load_device)
+        scaled = model.model.process_latent_in(latent.float()).to(model.load_device)
+        return scaled[:, :, 0] if scaled.ndim == 5 else scaled  # of the one picture of a film
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
+        frames = int(getattr(self.model.model.latent_format, "latent_dimensions", 2)) == 3
+        latent = latent.unsqueeze(2) if frames else latent
         picture = self.vae.decode(self.model.model.process_latent_out(latent.float()))
+        picture = picture[:, 0] if picture.ndim == 5 else picture
         return picture.movedim(-1, 1).clamp(0, 1).to(latent.device)
 
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
@@ -158,26 +161,17 @@ class ComfyBackbone:
         return vocabulary(self.clip)
 
     def predict_noise(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        check_interrupt()
-        patcher, sigma = self._load(latent), self._sigma(latent, timestep, conditioning)
-        levels = sigma.view(-1, 1, 1, 1)
-        noisy = latent.to(patcher.load_device, torch.float32) * (1 + levels**2).sqrt()
-        options = self._options(patcher, sigma, timestep)
-        again = self._recomputes(patcher, latent, timestep, conditioning)
-        with self.recomputation.in_force(again):
-            clean = _run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
-        return ((noisy - clean) / levels).to(latent.device, latent.dtype)
+        return self._denoiser.noise(*self._denoised(latent, timestep, conditioning)).to(latent.device, latent.dtype)
 
     def predict_target(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        return self.predict_noise(latent, timestep, conditioning)
+        return self._denoiser.target(*self._denoised(latent, timestep, conditioning)).to(latent.device, latent.dtype)
 
     def attention_sites(self) -> tuple[AttentionSite, ...]:
-        return tuple(self._sites().values())
+        return self._denoiser.sites()
 
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
-        table = self._sites()
-        wanted = {site.name for site in (table.values() if sites is None else sites)}
-        return self._listening(tap, {key: site for key, site in table.items() if site.name in wanted})
+        wanted = self.attention_sites() if sites is None else sites
+        return self._listening((tap, frozenset(site.name for site in wanted)))
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return key_value_weights(self.model)
@@ -205,24 +199,29 @@ class ComfyBackbone:
         management.soft_empty_cache()
 
     @cached_property
-    def _levels(self) -> NoiseLevels:
-        return NoiseLevels(self.model.get_model_object("model_sampling"))
-
-    @cached_property
-    def _preferred(self) -> Mapping[SiteKey, Preference]:
-        return preferred_attention(self.model.get_model_object("diffusion_model"))
-
-    def _sites(self) -> Sites:
-        return site_table(self.model.get_model_object("diffusion_model"))
+    def _denoiser(self) -> Denoiser:
+        if FAMILIES[self.family].transformer is not None:
+            return TransformerDenoiser(self.model, self.family)
+        return UNetDenoiser(self.model, self.family, self.latent_downscale)
 
     @contextmanager
-    def _listening(self, tap: Tap, sites: Sites) -> Iterator[None]:
-        entry = (tap, sites)
+    def _listening(self, entry: HeardSites) -> Iterator[None]:
         self._taps.append(entry)
         try:
             yield
         finally:
             self._taps.remove(entry)
+
+    def _denoised(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor, Tensor]:
+        """What the model was given, what it saw in it, and the noise levels (B, 1, 1, 1)."""
+        check_interrupt()
+        patcher, sigma = self._load(latent), self._sigma(latent, timestep, conditioning)
+        levels = sigma.view(-1, 1, 1, 1)
+        noisy = self._denoiser.noisy(latent.to(patcher.load_device, torch.float32), levels)
+        options = self._options(patcher, sigma, timestep)
+        with self.recomputation.in_force(self._recomputes(patcher, latent, timestep, conditioning)):
+            clean = self._denoiser.apply(patcher, noisy, sigma, conditioning, options)
+        return noisy, clean, levels
 
     def _in_force(self) -> tuple[Any, Any]:
         """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then our clones."""
@@ -234,6 +233,8 @@ class ComfyBackbone:
         return (self._model, self._clip) if self._learning is None else self._learning
 
     def _changes_by_key(self) -> Mapping[str, ChangesOf]:
+        if FAMILIES[self.family].transformer is not None:
+            return {}
         return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
 
     def _changes_of(self, name: str) -> list[LowRank]:
@@ -285,31 +286,10 @@ class ComfyBackbone:
                 f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
                 f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
             )
-        table = self._levels.sigmas
+        table = self._denoiser.sigmas
         if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
             raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
         return table.to(self.model.load_device)[timestep.to(self.model.load_device)]
-
-    def _inputs(self, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
-        """What the model is given: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""
-        inputs: dict[str, Any] = {"c_crossattn": conditioning.context.to(noisy.device)}
-        if not FAMILIES[self.family].pooled_text:
-            return inputs
-        if "pooled_output" not in conditioning.extras:
-            raise ValueError(
-                f"{FAMILIES[self.family].title} needs the pooled text; its conditioning has "
-                f"{listed(conditioning.extras) or 'no'} extras"
-            )
-        height, width = (side * self.latent_downscale for side in noisy.shape[-2:])
-        inputs["y"] = self.model.model.encode_adm(
-            pooled_output=conditioning.extras["pooled_output"],
-            height=height,
-            width=width,
-            device=noisy.device,
-            noise=noisy,
-            prompt_type="positive",
-        ).to(noisy.device)
-        return inputs
 
     def _options(self, patcher: Any, sigma: Tensor, timestep: Tensor) -> dict[str, Any]:
         """The model options of one call, as a sampler makes them, with our taps."""
@@ -326,28 +306,10 @@ class ComfyBackbone:
         if wants_gradients():
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
-        for tap, sites in self._taps:
-            options = with_listener(options, sites, _as_callback(tap, time, self.recomputation), self._preferred)
-        return options
+        return self._denoiser.heard(options, [(partial(self._tell, tap), names) for tap, names in self._taps], time)
 
-
-def _run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], options: dict[str, Any]) -> Tensor:
-    """The clean latent (B, C, h, w) that the model sees in a noisy one."""
-    inputs = {**inputs, "transformer_options": options}
-    around = patcher.model_options.get("model_function_wrapper")
-    if around is None:
-        return patcher.model.apply_model(noisy, sigma, **inputs)
-    call = {"input": noisy, "timestep": sigma, "c": inputs, "cond_or_uncond": options["cond_or_uncond"]}
-    return around(patcher.model.apply_model, call)
-
-
-def _as_callback(tap: Tap, timestep: float | None, blocks: Recomputation) -> Any:
-    def on_attention(site: AttentionSite, query: Tensor, key: Tensor, grid: tuple[int, int]) -> None:
-        rows = (True,) * len(query)
-        call = AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep)
-        blocks.tell(lambda: tap(call))
-
-    return on_attention
+    def _tell(self, tap: Tap, call: AttentionCall) -> None:
+        self.recomputation.tell(lambda: tap(call))
 
 
 def _patchers(model: Any, clip: Any) -> list[Any]:

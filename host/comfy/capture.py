@@ -11,20 +11,18 @@ with that copy. Three things have to be known of each call of the model:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...core.attention.record import AttentionRecorder
-from ...core.attention.selection import Grid
 from ...core.attribute.places import Place, find_place, whole
-from ...core.backbone import AttentionCall, AttentionSite, Conditioning
+from ...core.backbone import AttentionCall, Conditioning
 from ..shared.captures import AttentionCapture, CapturedPart, Run, on_cpu
-from .noise import NoiseLevels
-from .sites import Preference, SiteKey, preferred_attention, site_table
-from .taps import with_listener
+from .hearing import Hearing, hearing_of
+from .noise import levels_of
 
 WRAPPER_KEY = "concept_atelier.capture"
 
@@ -32,17 +30,15 @@ WRAPPER_KEY = "concept_atelier.capture"
 def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
     """A clone whose sampling runs are added to ``capture`` as they finish.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` for models that are no UNet of Stable Diffusion.
+    Raises :class:`~..shared.errors.UnsupportedModelError` for models that no adapter reads.
     """
     import comfy.patcher_extension as extension
 
-    unet = patcher.get_model_object("diffusion_model")
-    table, preferred = site_table(unet), preferred_attention(unet)
-    sites = {key: site for key, site in table.items() if capture.selection.admits_site(site)}
+    hearing_of(patcher, capture.selection)  # refuses what cannot be captured before anything is sampled
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        listener = _RunListener(guider, capture, sites, preferred)
+        listener = _RunListener(guider, capture, hearing_of(patcher, capture.selection))
         before = guider.model_options
         guider.model_options = listener.options(before)
         try:
@@ -59,11 +55,11 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows of the running call that belong to one text and one place."""
+    """Rows of the running call that belong to one text and one place, and how many rows that text was encoded to."""
 
     rows: slice
     recorder: AttentionRecorder
-    text_length: int
+    encoded: int
 
 
 @dataclass(eq=False)
@@ -72,8 +68,7 @@ class _RunListener:
 
     guider: Any
     capture: AttentionCapture
-    sites: Mapping[SiteKey, AttentionSite]
-    preferred: Mapping[SiteKey, Preference]
+    hearing: Hearing
     latent: Tensor | None = None
     timestep: float | None = None
     groups: tuple[_Group, ...] = ()
@@ -81,13 +76,13 @@ class _RunListener:
     recorders: dict[tuple[int, Place], AttentionRecorder] = field(default_factory=dict)
     missed: dict[str, None] = field(default_factory=dict)
 
-    def options(self, model_options: Mapping[str, Any]) -> dict[str, Any]:
+    def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that listens."""
         import comfy.patcher_extension as extension
 
         options = extension.copy_nested_dicts(dict(model_options))
         given = options.get("transformer_options", {})
-        options["transformer_options"] = with_listener(given, self.sites, self.on_attention, self.preferred)
+        options["transformer_options"] = self.hearing.options(given, self.on_attention)
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),
@@ -107,29 +102,22 @@ class _RunListener:
             self.missed["several GPUs compute one step at the same time"] = None
             return executor(x, t, *args, **kwargs)
         self.timestep = self._timestep(t)
-        self.groups = tuple(self._groups(x, options))
+        self.groups = tuple(self._groups(_picture(x), options))
+        context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
+        self.hearing.begin((x.shape[-2], x.shape[-1]), 0 if context is None else context.shape[1], options)
         try:
             return executor(x, t, *args, **kwargs)
         finally:
             self.groups = ()
+            self.missed |= dict.fromkeys(self.hearing.end())
 
-    def on_attention(self, site: AttentionSite, query: Tensor, key: Tensor, grid: Grid) -> None:
+    def on_attention(self, call: AttentionCall) -> None:
         """Beside one attention layer."""
         for group in self.groups:
-            if len(query) < group.rows.stop:
+            if len(call.query) < group.rows.stop:
                 self.missed["another pack changes the number of rows inside the attention layers"] = None
                 continue
-            rows = query[group.rows]
-            call = AttentionCall(
-                site=site,
-                query=rows,
-                key=key[group.rows, :, : group.text_length],
-                scale=rows.shape[-1] ** -0.5,
-                grid=grid,
-                conditional=(True,) * len(rows),
-                timestep=self.timestep,
-            )
-            group.recorder.tap(call)
+            group.recorder.tap(self.hearing.part(replace(call, timestep=self.timestep), group.rows, group.encoded))
 
     def finished(self, samples: Tensor) -> Run:
         """What was captured, given what the sampler returned."""
@@ -146,13 +134,13 @@ class _RunListener:
         first = sigma.flatten()[:1]
         if not bool((sigma == first).all()):
             return None
-        return NoiseLevels(self.guider.inner_model.model_sampling).timestep(first)
+        return levels_of(self.guider.inner_model.model_sampling).timestep(first)
 
     def _groups(self, x: Tensor, options: Mapping[str, Any]) -> list[_Group]:
         """Which rows of ``x`` are captured, and into what. Calls stack whole batches, one for each conditioning, and
         tiles stack such stacks."""
         uuids, indices = options.get("uuids"), options.get("cond_or_uncond")
-        latent = self.latent
+        latent = None if self.latent is None else _picture(self.latent)
         if uuids is None or indices is None or latent is None or latent.ndim != 4:
             self.missed["the sampler does not say which conditioning it is computing"] = None
             return []
@@ -181,6 +169,9 @@ class _RunListener:
         elsewhere = any(cond.get("uuid") == uuid for name in conds if name != "positive" for cond in conds[name])
         if not own or (elsewhere and index != 0):
             return None
+        encoded = own[0].get("cross_attn")  # what the model makes of it may be longer
+        if encoded is not None:
+            return encoded
         held = own[0].get("model_conds", {}).get("c_crossattn")
         return getattr(held, "cond", None)
 
@@ -202,6 +193,11 @@ class _RunListener:
             recorder.begin(Conditioning(context))
             self.recorders[(text, place)] = recorder
         return self.recorders[(text, place)]
+
+
+def _picture(latent: Tensor) -> Tensor:
+    """(B, C, h, w) of a latent, also where the model's latents are films (B, C, 1, h, w) of one picture."""
+    return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

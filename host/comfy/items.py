@@ -35,6 +35,7 @@ _FAMILIES = tuple(
         ("comfy.model_base:SDXL", _MODELS),
         ("comfy.model_sampling:EPS", _MODELS),
         ("comfy.model_sampling:IMG_TO_IMG", _MODELS),
+        ("comfy.model_sampling:CONST", _MODELS),
         ("comfy.sd1_clip:SD1ClipModel", _TEXT_MODELS),
         ("comfy.sdxl_clip:SDXLClipModel", _TEXT_MODELS),
     )
@@ -120,6 +121,18 @@ _PASS = (
         "the pack gives Stable Diffusion XL the pooled text and sizes",
         _PASSES,
         called="self, pooled_output=, height=, width=, device=, noise=, prompt_type=",
+    ),
+    Internal(
+        "comfy.model_base:BaseModel.extra_conds",
+        "the pack gives transformers what their conditioning holds",
+        _PASSES,
+        called="self, cross_attn=, noise=, device=, prompt_type=, pooled_output=",
+    ),
+    Internal(
+        "comfy.conds:CONDRegular.process_cond",
+        "the pack gives transformers what their conditioning holds",
+        _PASSES,
+        called="self, batch_size=",
     ),
     Internal(
         "comfy.model_sampling:ModelSamplingDiscrete.timestep",
@@ -290,6 +303,12 @@ _GRADIENTS = (
         called="self, key, wrapper",
     ),
     Internal(
+        f"{_PATCHER}.add_object_patch",
+        "the pack takes gradients through weights that a layer uses as they are",
+        _LEARN,
+        called="self, name, value",
+    ),
+    Internal(
         f"{_PATCHER}.set_model_compute_dtype",
         "the pack runs float16 models in bfloat16 while learning",
         _LEARN,
@@ -319,6 +338,7 @@ _GRADIENTS = (
         "comfy.ops:CastWeightBiasOp.weight_function", "the pack changes the weights of a layer for one pass", _LEARN
     ),
     Internal("comfy.ops:CastWeightBiasOp.bias_function", "the pack changes the biases of a layer for one pass", _LEARN),
+    Internal(f"{_MEMORY}:in_training", "the pack takes gradients through transformers", _PASSES),
     Internal(f"{_MEMORY}:should_use_bf16", "the pack knows whether bfloat16 is supported", _LEARN, called="device"),
     Internal("comfy.model_base:BaseModel.get_dtype", "the pack knows the precision of a model", _LEARN, called="self"),
 )

@@ -12,7 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.schedule import timestep_of_sigma
+from ...core.schedule import DiffusionSchedule, FlowSchedule, timestep_of_sigma
+
+FLOW_STEPS = 1000
+"""Timesteps of flow models, whatever the length of their table: that of ComfyUI's FLUX rule has ten thousand."""
+
+_HIGHEST = 0.999  # pure noise has nothing of the picture in it to divide by
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,11 @@ class NoiseLevels:
         return table[nearest]
 
     @property
+    def schedule(self) -> DiffusionSchedule:
+        """Its noise levels, as methods see them."""
+        return DiffusionSchedule(self.alphas_cumprod)
+
+    @property
     def alphas_cumprod(self) -> Tensor:
         """(T,) float64 share of the signal per timestep."""
         return 1 / (1 + self.sigmas.double() ** 2)
@@ -51,3 +61,33 @@ class NoiseLevels:
         step = (last - first) / max(1, len(table) - 1)
         whole = all(value == int(value) for value in (first, step)) and first >= 0 and step >= 1
         return (int(first), int(step)) if whole else None
+
+
+@dataclass(frozen=True, eq=False)
+class FlowLevels:
+    """The noise levels of a flow model's ``model_sampling``, shifted towards noise as its sampling is."""
+
+    rule: Any
+
+    @cached_property
+    def sigmas(self) -> Tensor:
+        """(T,) share of noise of each timestep, rising."""
+        table = self.rule.sigmas
+        ends = torch.arange(1, FLOW_STEPS + 1, device=table.device) * len(table) / FLOW_STEPS
+        return table[(ends.round().long() - 1).clamp_min(0)].clamp_max(_HIGHEST)
+
+    @property
+    def schedule(self) -> FlowSchedule:
+        """Its noise levels, as methods see them."""
+        return FlowSchedule(self.sigmas)
+
+    def timestep(self, sigma: Tensor) -> float:
+        """The timestep of a noise level (1,)."""
+        return float((self.sigmas - sigma.to(self.sigmas)).abs().argmin())
+
+
+def levels_of(rule: Any) -> NoiseLevels | FlowLevels:
+    """The noise levels of a ``model_sampling``."""
+    import comfy.model_sampling as sampling
+
+    return FlowLevels(rule) if isinstance(rule, sampling.CONST) else NoiseLevels(rule)

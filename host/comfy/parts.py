@@ -29,43 +29,83 @@ def model_family(patcher: Any) -> str:
     """The family of a ``ModelPatcher``.
 
     Raises :class:`UnsupportedModelError` for any other family, and for relatives that read more than a noisy latent
-    (inpainting, instruct-pix2pix) or that do not denoise step by step towards a picture (flow models).
+    (inpainting, instruct-pix2pix) or are not sampled step by step by the rule that they were trained with.
     """
+    model, config = patcher.model, getattr(patcher.model, "model_config", None)
+    family = getattr(type(config), FAMILY_MARK, None)  # of the class: the object logs what it is asked for in vain
+    if family is None:
+        family = _unet_family(model, config) or _transformer_family(model, config)
+    called = f"{type(model).__name__} ({type(config).__name__})"
+    if family is None:
+        raise UnsupportedModelError(f"MODEL is of the family {called}; {supported()}")
+    record = FAMILIES[family]
+    _check_inputs(model, called, record.latent_channels)
+    _check_sampling(patcher, called, flow=record.transformer is not None)
+    return family
+
+
+def _unet_family(model: Any, config: Any) -> str | None:
     import comfy.latent_formats as formats
     import comfy.model_base as base
     import comfy.supported_models as known
 
-    model, config = patcher.model, getattr(patcher.model, "model_config", None)
-    family = getattr(type(config), FAMILY_MARK, None)  # of the class: the object logs what it is asked for in vain
     latents = getattr(model, "latent_format", None)
-    if family is None and isinstance(model, base.SDXL) and isinstance(latents, formats.SDXL):
-        family = "sdxl"
-    elif family is None and type(model) is base.BaseModel and isinstance(latents, formats.SD15):
-        family = "sd2" if isinstance(config, known.SD20) else "sd15" if isinstance(config, known.SD15) else None
-    called = f"{type(model).__name__} ({type(config).__name__})"
-    if family is None:
-        raise UnsupportedModelError(f"MODEL is of the family {called}; {supported()}")
-    _check_inputs(model, called, FAMILIES[family].latent_channels)
-    _check_sampling(patcher, called)
-    return family
+    if isinstance(model, base.SDXL) and isinstance(latents, formats.SDXL):
+        return "sdxl"
+    if type(model) is base.BaseModel and isinstance(latents, formats.SD15):
+        return "sd2" if isinstance(config, known.SD20) else "sd15" if isinstance(config, known.SD15) else None
+    return None
 
 
-def text_family(clip: Any) -> str:
-    """The family a CLIP was made for. Raises :class:`UnsupportedModelError` for others than those supported."""
+def _transformer_family(model: Any, config: Any) -> str | None:
+    """The classes are looked up by name: older versions of ComfyUI lack some of them."""
+    import comfy.model_base as base
+    import comfy.supported_models as known
+
+    for family in FAMILIES.values():
+        record = family.transformer
+        if record is None or type(model) is not getattr(base, record.model, None):
+            continue
+        wanted = getattr(known, record.config, None) if record.config else None
+        if record.config is None or (wanted is not None and _nearest(type(config)) is wanted):
+            return family.name
+    return None
+
+
+def _nearest(config: type) -> type | None:
+    """ComfyUI's class of a model's configuration, which may be a subclass of that."""
+    return next((one for one in config.__mro__ if one.__module__ == "comfy.supported_models"), None)
+
+
+def text_families(clip: Any) -> tuple[str, ...]:
+    """The families a CLIP serves. Raises :class:`UnsupportedModelError` for others than those supported."""
     import comfy.sd1_clip
     import comfy.sdxl_clip
 
     text_model = clip.cond_stage_model
     marked = getattr(type(text_model), FAMILY_MARK, None)
     if marked is not None:
-        return marked
+        return ("lab", "lab_flux") if marked == "lab" else (marked,)
+    named = {f"{one.__module__}:{one.__name__}" for one in type(text_model).__mro__}
+    served = tuple(
+        family.name
+        for family in FAMILIES.values()
+        if family.transformer is not None and named.intersection(family.transformer.text_model)
+    )
+    if served:
+        return served
     if isinstance(text_model, comfy.sdxl_clip.SDXLClipModel):
-        return "sdxl"
+        return ("sdxl",)
     single = getattr(text_model, "clip", None) if isinstance(text_model, comfy.sd1_clip.SD1ClipModel) else None
     families = {"clip_l": "sd15", "clip_h": "sd2"}  # the lab's reads clip_l as well, and is told by its mark
     if single not in families:
         raise UnsupportedModelError(f"CLIP is of the family {type(text_model).__name__}; {supported()}")
-    return families[single]
+    return (families[single],)
+
+
+def text_family(clip: Any) -> str:
+    """The first of :func:`text_families`."""
+    return text_families(clip)[0]
 
 
 def encoder_names(clip: Any) -> tuple[str, ...]:
@@ -80,21 +120,25 @@ def word_table(clip: Any, encoder: str) -> Any:
 
 def _check_inputs(model: Any, called: str, expected: int) -> None:
     channels = model.model_config.unet_config.get("in_channels", expected)
-    if channels != expected:
+    if expected and channels != expected:
         raise UnsupportedModelError(
             f"MODEL is a {called} that reads {channels} channels (an inpainting or editing variant); use the plain "
             f"model it was made from; {supported()}"
         )
 
 
-def _check_sampling(patcher: Any, called: str) -> None:
+def _check_sampling(patcher: Any, called: str, flow: bool) -> None:
     import comfy.model_sampling as sampling
 
     rule = patcher.get_model_object("model_sampling")
-    if isinstance(rule, sampling.IMG_TO_IMG):
+    turning = tuple(filter(None, (sampling.IMG_TO_IMG, getattr(sampling, "IMG_TO_IMG_FLOW", None))))
+    trained = sampling.CONST if flow else sampling.EPS
+    if isinstance(rule, turning):
         reason = "turns one picture into another and does not denoise step by step"
-    elif not isinstance(rule, sampling.EPS) or not hasattr(rule, "sigmas"):
+    elif not hasattr(rule, "sigmas"):
         reason = "has no table of noise levels"
+    elif not isinstance(rule, trained):
+        reason = f"is no rule of {'flow matching' if flow else 'diffusion'}"
     else:
         return
     names = " and ".join(one.__name__ for one in type(rule).__bases__)

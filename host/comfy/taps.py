@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ...core.attention.selection import Grid, Kind
 from ...core.backbone import AttentionSite
+from .overrides import OVERRIDE, Listener, override_of
 from .sites import BlockKey, Preference, SiteKey
 
 OnAttention = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
 """Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
 
-OVERRIDE = "optimized_attention_override"
 _PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
 _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
 
@@ -48,27 +48,10 @@ def with_listener(
         patches.setdefault(_PATCH[kind], []).append(listener.announce(kind))
         for block, replacement in replaced.get(_REPLACE[kind], {}).items():
             replaced[_REPLACE[kind]][block] = listener.around(kind, replacement)
-    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: _override(listener, previous)}
+    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: override_of(listener, previous)}
 
 
-def _override(listener: "_AttentionListener", previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
-    """An ``optimized_attention_override``. It takes containers of tensors where the one before it does."""
-
-    def override(attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        return listener.compute(attention, *args, **kwargs)
-
-    taking = getattr(previous, "container_function", None)
-    if taking is not None:
-
-        def with_containers(*args: Any, **kwargs: Any) -> Any:
-            listener.listen([one.peek() for one in args[:2]], kwargs)
-            return taking(*args, **kwargs)
-
-        override.container_function = with_containers  # type: ignore[attr-defined]
-    return override
-
-
-class _AttentionListener:
+class _AttentionListener(Listener[SiteKey]):
     def __init__(
         self,
         sites: Mapping[SiteKey, AttentionSite],
@@ -76,7 +59,8 @@ class _AttentionListener:
         previous: Callable[..., Any] | None,
         preferred: Mapping[SiteKey, Preference],
     ) -> None:
-        self._sites, self._on_attention, self._previous, self._preferred = sites, on_attention, previous, preferred
+        super().__init__(previous, preferred)
+        self._sites, self._on_attention = sites, on_attention
         self._next: SiteKey | None = None
 
     def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
@@ -100,15 +84,6 @@ class _AttentionListener:
             return replacement(query, key, value, extra_options, *args, **kwargs)
 
         return reporting
-
-    def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """The attention of a layer, by whatever would compute it without a listener."""
-        layer = self.listen(args, kwargs)
-        if self._previous is not None:
-            return self._previous(attention, *args, **kwargs)
-        asked = None if layer is None else self._preferred.get(layer)
-        chosen = asked() if asked is not None else None
-        return (chosen or attention)(*args, **kwargs)
 
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> SiteKey | None:
         """Report a layer's query and key, and say which layer it is; None where that is not known."""

@@ -1,8 +1,36 @@
 """The model families that the pack supports: one record each, which adapters and messages read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """How ComfyUI builds a family's diffusion transformer. Counts and widths are read from the model itself.
+
+    Attributes:
+        model: class in ``comfy.model_base`` that makes MODELs of this family.
+        config: class in ``comfy.supported_models``, where several families share a model class.
+        blocks: attribute of the denoiser that lists blocks, and the ``block_type`` that they run under; in order.
+        heads: attribute path from a block to its number of heads.
+        patch: attribute of the denoiser with the latent cells per token along a side.
+        text_multiple: attribute with the number that text and picture rows are padded to a multiple of; None for none.
+        text_model: classes of the text model of a CLIP, ``module:class``, any of which belongs to the family.
+        tokens: key in what ``clip.tokenize`` gives, to the number of rows its encoder takes in the conditioning when
+            several lie one behind another; the rest is the last one's.
+        default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
+    """
+
+    model: str
+    blocks: tuple[tuple[str, str], ...]
+    heads: str
+    text_model: tuple[str, ...]
+    tokens: tuple[str, ...]
+    default_blocks: tuple[float, float] = (0.25, 0.75)
+    config: str | None = None
+    patch: str = "patch_size"
+    text_multiple: str | None = None
 
 
 @dataclass(frozen=True)
@@ -12,12 +40,13 @@ class ModelFamily:
     Attributes:
         name: the family's name in metadata and files, stable.
         title: what people call it.
-        latent_channels: C of its latents (B, C, h, w).
+        latent_channels: C of its latents (B, C, h, w); 0 where models of the family differ.
         latent_scale: factor from the autoencoder's latents to those that the denoiser reads.
         text_encoders: names of its text encoders, in the order in which their contexts are joined.
         text_entry: the weights by which text enters the denoiser, as closed-form erasing changes them.
         attention: the kinds of its attention sites.
         pooled_text: whether the denoiser also reads a pooled text and the picture's size.
+        transformer: how its transformer is built; None for UNets.
     """
 
     name: str
@@ -28,26 +57,168 @@ class ModelFamily:
     text_entry: tuple[str, ...] = ("attn2.to_k", "attn2.to_v")
     attention: tuple[str, ...] = ("self", "cross")
     pooled_text: bool = False
+    transformer: Transformer | None = None
 
 
-FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
-    {
-        family.name: family
-        for family in (
-            ModelFamily("sd15", "Stable Diffusion 1.x", 4, 0.18215, ("clip_l",)),
-            ModelFamily("sd2", "Stable Diffusion 2.x", 4, 0.18215, ("clip_h",)),
-            ModelFamily("sdxl", "Stable Diffusion XL", 4, 0.13025, ("clip_l", "clip_g"), pooled_text=True),
-            ModelFamily("lab", "the lab model", 4, 0.18215, ("clip_l",)),
-            ModelFamily(
-                "lab_flux", "the lab transformer", 4, 0.18215, ("clip_l",), ("context_embedder",), attention=("joint",)
-            ),
-        )
-    }
+_UNETS = (
+    ModelFamily("sd15", "Stable Diffusion 1.x", 4, 0.18215, ("clip_l",)),
+    ModelFamily("sd2", "Stable Diffusion 2.x", 4, 0.18215, ("clip_h",)),
+    ModelFamily("sdxl", "Stable Diffusion XL", 4, 0.13025, ("clip_l", "clip_g"), pooled_text=True),
+    ModelFamily("lab", "the lab model", 4, 0.18215, ("clip_l",)),
 )
+
+_TEXT = "comfy.text_encoders."
+_FLUX_BLOCKS = (("double_blocks", "double"), ("single_blocks", "single"))
+_SECOND_HALF = (0.5, 1.0)  # ConceptAttention (arXiv 2502.04320) averages the last ten of FLUX.1's 19 double blocks
+
+
+def _flow(
+    name: str, title: str, encoders: tuple[str, ...], entry: tuple[str, ...], transformer: Transformer
+) -> ModelFamily:
+    kinds = ("self", "cross") if name == "anima" else ("joint",)
+    return ModelFamily(name, title, 0, 1.0, encoders, entry, kinds, transformer=transformer)
+
+
+_TRANSFORMERS = (
+    ModelFamily(
+        "lab_flux",
+        "the lab transformer",
+        4,
+        0.18215,
+        ("clip_l",),
+        ("context_embedder",),
+        ("joint",),
+        transformer=Transformer("", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0)),  # told by its mark
+    ),
+    _flow(
+        "flux",
+        "FLUX.1",
+        ("clip_l", "t5xxl"),
+        ("txt_in", "vector_in.in_layer"),
+        Transformer("Flux", _FLUX_BLOCKS, "num_heads", (_TEXT + "flux:FluxClipModel",), ("t5xxl",), _SECOND_HALF),
+    ),
+    _flow(
+        "flux2",
+        "FLUX.2",
+        ("mistral3_24b", "qwen3_4b", "qwen3_8b"),
+        ("txt_in",),
+        Transformer(
+            "Flux2",
+            _FLUX_BLOCKS,
+            "num_heads",
+            (_TEXT + "flux:Flux2TEModel",),
+            ("mistral3_24b", "qwen3_4b", "qwen3_8b"),
+            _SECOND_HALF,
+        ),
+    ),
+    _flow(
+        "chroma",
+        "Chroma",
+        ("t5xxl",),
+        ("txt_in",),
+        Transformer("Chroma", _FLUX_BLOCKS, "num_heads", (_TEXT + "pixart_t5:PixArtT5XXL",), ("t5xxl",), _SECOND_HALF),
+    ),
+    _flow(
+        "z_image",
+        "Z-Image",
+        ("qwen3_4b",),
+        ("cap_embedder.1",),
+        Transformer(
+            "Lumina2",
+            (("layers", "double"),),
+            "attention.n_local_heads",
+            (_TEXT + "z_image:ZImageTEModel",),
+            ("qwen3_4b",),
+            config="ZImage",
+            text_multiple="pad_tokens_multiple",
+        ),
+    ),
+    _flow(
+        "lumina2",
+        "Lumina 2",
+        ("gemma2_2b",),
+        ("cap_embedder.1",),
+        Transformer(
+            "Lumina2",
+            (("layers", "double"),),
+            "attention.n_local_heads",
+            (_TEXT + "lumina2:LuminaModel",),
+            ("gemma2_2b",),
+            config="Lumina2",
+            text_multiple="pad_tokens_multiple",
+        ),
+    ),
+    _flow(
+        "krea2",
+        "Krea 2",
+        ("qwen3vl_4b",),
+        ("txtmlp.1",),
+        Transformer(
+            "Krea2",
+            (("blocks", "single"),),
+            "attn.heads",
+            (_TEXT + "krea2:Krea2TEModel",),
+            ("qwen3vl_4b",),
+            patch="patch",
+        ),
+    ),
+    _flow(
+        "qwen_image",
+        "Qwen-Image",
+        ("qwen25_7b",),
+        ("txt_in",),
+        Transformer(
+            "QwenImage",
+            (("transformer_blocks", "double"),),
+            "attn.heads",
+            (_TEXT + "qwen_image:QwenImageTEModel",),
+            ("qwen25_7b",),
+        ),
+    ),
+    _flow(
+        "anima",
+        "Anima",
+        ("qwen3_06b", "t5xxl"),
+        ("cross_attn.k_proj", "cross_attn.v_proj"),
+        Transformer(
+            "Anima",
+            (("blocks", ""),),
+            "self_attn.n_heads",
+            (_TEXT + "anima:AnimaTEModel",),
+            ("t5xxl",),
+            patch="patch_spatial",
+        ),
+    ),
+    _flow(
+        "sd3",
+        "Stable Diffusion 3",
+        ("clip_l", "clip_g", "t5xxl"),
+        ("context_embedder",),
+        Transformer(
+            "SD3",
+            (("joint_blocks", ""),),
+            "x_block.attn.num_heads",
+            (_TEXT + "sd3_clip:SD3ClipModel",),
+            ("l", "t5xxl"),
+            (1 / 3, 0.46),  # Seg4Diff (arXiv 2509.18096) reads block 9 of 24
+        ),
+    ),
+)
+
+FAMILIES: Mapping[str, ModelFamily] = MappingProxyType({family.name: family for family in (*_UNETS, *_TRANSFORMERS)})
 """Family name to its record."""
 
 
 def supported() -> str:
     """``supported are Stable Diffusion 1.x, ... and the lab model``, for messages."""
-    *first, last = (family.title for family in FAMILIES.values())
-    return f"supported are {', '.join(first)} and {last}"
+    return f"supported are {_titles(FAMILIES.values())}"
+
+
+def supported_unets() -> str:
+    """The same of the families with a UNet, for what transformers cannot do."""
+    return f"supported are {_titles(_UNETS)}"
+
+
+def _titles(families: Iterable[ModelFamily]) -> str:
+    *first, last = (family.title for family in families)
+    return f"{', '.join(first)} and {last}"

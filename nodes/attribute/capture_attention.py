@@ -4,6 +4,7 @@ from typing import Any
 
 from ...core.attention.selection import Selection, timestep_span
 from ...host.adapters import backbone_of, with_capture
+from ...host.jobs.blocks import sites_of_blocks
 from ...host.schema import io
 from ...host.shared import captures
 from ..sockets import CATEGORY, AttentionCapture
@@ -12,7 +13,7 @@ STAGES = {"all": ("down", "mid", "up"), "down and up": ("down", "up"), "up": ("u
 
 
 class CaptureAttention(io.ComfyNode):
-    """Listen to cross-attention while a sampler runs (DAAM)."""
+    """Listen to the attention on the text while a sampler runs (DAAM)."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -72,6 +73,15 @@ class CaptureAttention(io.ComfyNode):
                     advanced=True,
                     tooltip="End of the recorded part of denoising. 1 is the last step, which sets the texture.",
                 ),
+                io.String.Input(
+                    "blocks",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="For transformers (FLUX, Z-Image, Qwen-Image and others): the blocks that are recorded, "
+                    "counted from 0 as they run: 9-18 or 4, 6, 8. all records every block. Empty takes the default of "
+                    "the model's family. UNets have stages instead.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
@@ -88,15 +98,18 @@ class CaptureAttention(io.ComfyNode):
         stages: str,
         start_percent: float,
         end_percent: float,
+        blocks: str = "",
     ) -> io.NodeOutput:
         if start_percent >= end_percent:
             raise ValueError(f"start_percent {start_percent} must be below end_percent {end_percent}")
+        backbone = backbone_of(model=model)
         selection = Selection(
             kinds=("cross",),
             stages=STAGES[stages],  # type: ignore[arg-type]
             min_side=least_grid,
             max_side=greatest_grid,
-            timesteps=timestep_span(start_percent, end_percent, backbone_of(model=model).schedule.steps),
+            timesteps=timestep_span(start_percent, end_percent, backbone.schedule.steps),
+            sites=sites_of_blocks(backbone.attention_sites(), blocks),
         )
         capture = captures.AttentionCapture(selection)
         return io.NodeOutput(with_capture(model, capture), capture)

@@ -198,9 +198,9 @@ def test_patches_stay_in_force(parts, backbone_of):
 def test_other_families_are_named_with_those_supported(backbone_of, comfyui, parts_of, pack):
     import comfy.model_base
 
-    flux = comfy.model_base.Flux.__new__(comfy.model_base.Flux)
-    patcher = SimpleNamespace(model=flux, clone=None, model_options={}, get_model_object=None)
-    with pytest.raises(pack("host.adapters").UnsupportedModelError, match="Flux.*Stable Diffusion XL and the lab"):
+    other = comfy.model_base.HiDream.__new__(comfy.model_base.HiDream)
+    patcher = SimpleNamespace(model=other, clone=None, model_options={}, get_model_object=None)
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match="HiDream.*Stable Diffusion XL.*FLUX.1"):
         backbone_of(patcher)
     with pytest.raises(pack("host.adapters").UnsupportedModelError, match="VAE is a builtins.str.*none of ComfyUI's"):
         backbone_of(vae="model.safetensors")

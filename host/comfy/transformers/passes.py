@@ -1,0 +1,122 @@
+"""One pass of a diffusion transformer (:class:`~..passes.Denoiser`)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from ....core.backbone import AttentionCall, AttentionSite, Conditioning, Tap
+from ....core.schedule import Schedule
+from ...shared.families import FAMILIES
+from ..gradients import saving_copies, wants_gradients
+from ..noise import FlowLevels
+from ..passes import HeardSites, run
+from .sites import CallKey, Preference, preferred_attention, rows_of, site_table
+from .taps import TransformerListener, with_listener
+
+
+class TransformerDenoiser:
+    """A diffusion transformer of one of the families."""
+
+    def __init__(self, patcher: Any, family: str) -> None:
+        self._patcher, self._family = patcher, FAMILIES[family]
+        self._listeners: list[TransformerListener] = []
+
+    @cached_property
+    def levels(self) -> FlowLevels:
+        """Its noise levels."""
+        return FlowLevels(self._patcher.get_model_object("model_sampling"))
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.levels.schedule
+
+    @property
+    def sigmas(self) -> Tensor:
+        return self.levels.sigmas
+
+    def sites(self) -> tuple[AttentionSite, ...]:
+        return tuple(self._table.values())
+
+    def noisy(self, latent: Tensor, levels: Tensor) -> Tensor:
+        return latent
+
+    def noise(self, noisy: Tensor, clean: Tensor, levels: Tensor) -> Tensor:
+        return (noisy - (1 - levels) * clean) / levels
+
+    def target(self, noisy: Tensor, clean: Tensor, levels: Tensor) -> Tensor:
+        return (noisy - clean) / levels
+
+    def apply(
+        self, patcher: Any, noisy: Tensor, sigma: Tensor, conditioning: Conditioning, options: dict[str, Any]
+    ) -> Tensor:
+        frames = int(getattr(patcher.model.latent_format, "latent_dimensions", 2)) == 3
+        latent = noisy.unsqueeze(2) if frames else noisy  # (B, C, 1, h, w) where a latent may be a film
+        inputs = model_inputs(patcher.model, latent, conditioning)
+        sizes = (noisy.shape[-2], noisy.shape[-1]), inputs["c_crossattn"].shape[1], conditioning.context.shape[1]
+        rows = rows_of(self._family, self._patcher.get_model_object("diffusion_model"), *sizes)
+        for listener in self._listeners:
+            listener.begin(rows)
+        with _differentiable():
+            clean = run(patcher, latent, sigma, inputs, options)
+        return clean.squeeze(2) if frames else clean
+
+    def heard(self, options: Mapping[str, Any], taps: Sequence[HeardSites], time: float | None) -> dict[str, Any]:
+        heard, self._listeners = dict(options), []
+        for tap, names in taps:
+            listener = TransformerListener(
+                self._table, tuple(names), _at(tap, time), self._preferred, heard.get("optimized_attention_override")
+            )
+            heard = with_listener(heard, listener)
+            self._listeners.append(listener)
+        return heard
+
+    @cached_property
+    def _table(self) -> Mapping[CallKey, AttentionSite]:
+        return site_table(self._family, self._patcher.get_model_object("diffusion_model"))
+
+    @cached_property
+    def _preferred(self) -> Mapping[CallKey, Preference]:
+        return preferred_attention(self._family, self._patcher.get_model_object("diffusion_model"))
+
+
+def model_inputs(model: Any, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
+    """What ``apply_model`` is given, as the model's own ``extra_conds`` makes it of a conditioning."""
+    conds = model.extra_conds(
+        cross_attn=conditioning.context.to(noisy.device),
+        noise=noisy,
+        device=noisy.device,
+        prompt_type="positive",
+        **{"pooled_output": None, **conditioning.extras},
+    )
+    return {name: cond.process_cond(batch_size=len(noisy)).cond for name, cond in conds.items()}
+
+
+def _at(tap: Tap, timestep: float | None) -> Tap:
+    def on_call(call: AttentionCall) -> None:
+        tap(replace(call, timestep=timestep))
+
+    return on_call
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Within the context, where gradients are on, ComfyUI takes kernels that have them, as in its own trainer.
+
+    Blocks add to their streams in place, which would change what was saved for the backward pass.
+    """
+    import comfy.model_management as management
+
+    if not wants_gradients():
+        yield
+        return
+    before = management.in_training
+    management.in_training = True
+    try:
+        with saving_copies():
+            yield
+    finally:
+        management.in_training = before

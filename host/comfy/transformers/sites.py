@@ -1,0 +1,127 @@
+"""Attention layers of a diffusion transformer inside ComfyUI, as its family's record says."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from torch import Tensor
+
+from ....core.backbone import AttentionSite
+from ...shared.errors import UnsupportedModelError
+from ...shared.families import ModelFamily, Transformer
+from ..names import PREFIX
+
+CallKey = tuple[str, int, int]
+"""An attention call of a forward pass: type of the block ("" where ComfyUI gives none), its number, number of the call
+inside it."""
+
+_CROSS_LAYERS = (("self", "self_attn"), ("cross", "cross_attn"))
+"""Of blocks without joint attention: what their layers read, in the order they run."""
+
+
+def record_of(family: ModelFamily) -> Transformer:
+    """The family's transformer. Raises :class:`~...shared.errors.UnsupportedModelError` for UNets."""
+    if family.transformer is None:
+        raise UnsupportedModelError(f"{family.title} is no diffusion transformer")
+    return family.transformer
+
+
+def site_table(family: ModelFamily, denoiser: Any) -> dict[CallKey, AttentionSite]:
+    """Every attention call of a transformer in the order they run. Names are module paths."""
+    record = record_of(family)
+    patch = int(getattr(denoiser, record.patch))
+    heads = attrgetter(record.heads)
+    table: dict[CallKey, AttentionSite] = {}
+    for kind, number, path, block in _blocks(record, denoiser):
+        count = int(heads(block))
+        if "joint" in family.attention:
+            table[kind, number, 0] = AttentionSite(path, "joint", None, count, patch)
+            continue
+        for call, (reads, layer) in enumerate(_CROSS_LAYERS):
+            table[kind, number, call] = AttentionSite(f"{path}.{layer}", reads, None, count, patch)  # type: ignore[arg-type]
+    return table
+
+
+Preference = Callable[[], Callable[..., Tensor] | None]
+
+
+def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Preference]:
+    """The calls that may prefer an attention of their own, since ComfyUI 0.34: their checkpoint says so, or a patch."""
+    found: dict[CallKey, Preference] = {}
+    for kind, number, _, block in _blocks(record_of(family), denoiser):
+        choosing = [module for module in block.modules() if hasattr(module, "comfy_attention")]
+        for call, module in enumerate(choosing):
+            found[kind, number, call] = partial(_preference, module)
+    return found
+
+
+def default_sites(family: ModelFamily, denoiser: Any) -> tuple[str, ...]:
+    """Names of the sites that are recorded unless others are asked for."""
+    record = record_of(family)
+    (attribute, kind), (start, end) = record.blocks[0], record.default_blocks
+    count = len(getattr(denoiser, attribute))
+    first = min(int(start * count), count - 1)
+    chosen = range(first, max(first + 1, round(end * count)))
+    return tuple(site.name for key, site in site_table(family, denoiser).items() if key[0] == kind and key[1] in chosen)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of text and picture lie in the attention of one forward pass.
+
+    Attributes:
+        grid: (h, w) of the picture's tokens.
+        text: rows of the text, those that pad it included.
+        context: which of them are rows of the conditioning.
+        picture: rows of the picture, those that pad it included.
+    """
+
+    grid: tuple[int, int]
+    text: int
+    context: slice
+    picture: int
+
+    @property
+    def cells(self) -> int:
+        """Rows that stand for cells of the grid."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def columns(self) -> Mapping[str, slice]:
+        """View to its keys in a joint call."""
+        return {"cross": self.context, "self": slice(self.text, self.text + self.cells)}
+
+
+def rows_of(family: ModelFamily, denoiser: Any, latent_size: tuple[int, int], context: int, encoded: int) -> Rows:
+    """The rows of a pass.
+
+    Args:
+        family: of the model.
+        denoiser: the transformer.
+        latent_size: (h, w) of its latent.
+        context: rows of the text that the transformer is given.
+        encoded: rows that the text encoder gave; FLUX.2 pads them on the left.
+    """
+    record = record_of(family)
+    patch = int(getattr(denoiser, record.patch))
+    multiple = getattr(denoiser, record.text_multiple) if record.text_multiple else None
+    height, width = (-(-side // patch) for side in latent_size)
+    start = max(0, context - encoded) if "joint" in family.attention else 0
+    return Rows((height, width), _padded(context, multiple), slice(start, context), _padded(height * width, multiple))
+
+
+def _padded(rows: int, multiple: int | None) -> int:
+    return rows if not multiple else -(-rows // multiple) * multiple
+
+
+def _preference(layer: Any) -> Callable[..., Tensor] | None:
+    return getattr(layer.comfy_attention, "function", None)
+
+
+def _blocks(record: Transformer, denoiser: Any) -> Iterator[tuple[str, int, str, Any]]:
+    """Type, number, path and module of every block, in the order they run."""
+    for attribute, kind in record.blocks:
+        for number, block in enumerate(getattr(denoiser, attribute)):
+            yield kind, number, f"{PREFIX}{attribute}.{number}", block

@@ -1,0 +1,335 @@
+"""Diffusion transformers of every family under ComfyUI's own samplers: what is captured, and that nothing changes."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+SIZE = (8, 12)
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "lumina2", "krea2", "qwen_image", "anima", "sd3")
+JOINT = tuple(family for family in FAMILIES if family != "anima")
+REFERENCES = ("flux", "flux2", "krea2", "qwen_image")
+
+
+@pytest.fixture(scope="session")
+def small(comfyui):
+    spec = importlib.util.spec_from_file_location(
+        "small_transformers", Path(__file__).with_name("small_transformers.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def model_of(small):
+    """A small MODEL of a family; skips where this ComfyUI does not know it."""
+    made = {}
+
+    def go(family):
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            with torch.inference_mode():
+                made[family] = small.build(family)
+        return made[family]
+
+    return go
+
+
+@pytest.fixture
+def sample(stock, small):
+    def go(family, model, positive=None, negative=None, size=SIZE, batch=1, **changes):
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        return stock(
+            "KSampler",
+            model=model,
+            positive=small.conditioning(family) if positive is None else positive,
+            negative=small.conditioning(family, 5, 2) if negative is None else negative,
+            latent_image={"samples": small.latent(family, size, batch)},
+            **(settings | changes),
+        )[0]["samples"]
+
+    return go
+
+
+@pytest.fixture
+def capture(run):
+    def go(model, **changes):
+        return run("CaptureAttention", model=model, **({"least_grid": 1, "blocks": "all"} | changes))
+
+    return go
+
+
+@pytest.fixture
+def backbone_of(pack):
+    return pack("host.adapters").backbone_of
+
+
+def calls_of(backbone, conditioning, latent, steps=(600,)):
+    """Every call of one pass."""
+    calls = []
+    with torch.no_grad(), backbone.tap_attention(calls.append):
+        backbone.predict_noise(latent, torch.tensor(steps), conditioning)
+    return calls
+
+
+def encoded(pack, cond):
+    extras = {name: value for name, value in cond[0][1].items() if value is not None}
+    return pack("core.backbone").Conditioning(cond[0][0], extras)
+
+
+def flat(latent):
+    return latent[:, :, 0] if latent.ndim == 5 else latent
+
+
+def noise(small, family, size=SIZE, batch=1):
+    return torch.randn(flat(small.latent(family, size, batch)).shape, generator=torch.Generator().manual_seed(8))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [SIZE, (7, 10)], ids=str)
+def test_sampling_is_bit_equal_and_every_block_is_captured(model_of, sample, capture, small, family, size):
+    model = model_of(family)
+    captured, heard = capture(model)
+    plain, listened = sample(family, model, size=size), sample(family, captured, size=size)
+    assert torch.equal(plain, listened)
+    maps = heard.maps()
+    patch = 1 if family == "flux2" else 2
+    grid = (-(-size[0] // patch), -(-size[1] // patch))
+    blocks = small.DEEP * (2 if family in ("flux", "flux2", "chroma") else 1)
+    assert list(maps.cross) == [grid] and maps.cross_counts == {grid: 2 * blocks}
+    columns = 512 if family == "anima" else 7
+    shares = maps.cross[grid]
+    assert shares.shape == (1, columns, *grid) and heard.runs[-1].missed == ()
+    total = shares.sum(1)
+    assert (total > 0).all() and (total <= 1 + 1e-5).all()
+    assert torch.allclose(total, torch.ones(grid)) == (family == "anima")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_views_share_one_softmax_over_all_keys_of_the_call(model_of, backbone_of, small, pack, family):
+    backbone = backbone_of(model_of(family))
+    calls = calls_of(backbone, encoded(pack, small.conditioning(family)), noise(small, family))
+    mean = pack("core.attention.probabilities").conditional_mean
+    rest = {}
+    for call in calls:
+        whole = (call.query.float() @ call.key.float().transpose(-1, -2) * call.scale).softmax(-1).mean(1)
+        assert torch.allclose(whole.sum(-1), torch.ones(whole.shape[:-1]))
+        shares = mean(call)
+        assert torch.allclose(shares, whole[..., call.columns or slice(None)], atol=1e-6)
+        rest.setdefault(call.site.name, []).append((call, shares.sum(-1)))
+    assert list(rest) == [site.name for site in backbone.attention_sites()]
+    for pair in rest.values():
+        kinds = [call.kind for call, _ in pair]
+        assert kinds == (["cross", "self"] if pair[0][0].site.kind == "joint" else kinds[:1])
+
+
+@pytest.mark.parametrize("family", JOINT)
+def test_maps_are_those_of_the_layers_own_attention(model_of, small, pack, backbone_of, monkeypatch, family):
+    """The attention that a block computes, taken from its own queries and keys, whole."""
+    made = []
+
+    def watching(attention, query, key, value, heads, *args, **kwargs):
+        out = attention(query, key, value, heads, *args, **kwargs)
+        apart = [
+            one if kwargs.get("skip_reshape") else one.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for one in (query, key)
+        ]
+        made.append((apart[0], apart[1], value, out))
+        return out
+
+    model = model_of(family).clone()
+    model.model_options["transformer_options"] = {"optimized_attention_override": watching}
+    backbone = backbone_of(model)
+    calls = calls_of(backbone, encoded(pack, small.conditioning(family)), noise(small, family))
+    first = next(call for call in calls if call.view == "cross")
+    query, key, _, _ = next(
+        one for one in made if one[0].shape == one[1].shape and one[1].shape[2] == first.key.shape[2]
+    )
+    assert (
+        torch.equal(first.key, key)
+        and torch.equal(first.query, query[:, :, -first.query.shape[2] :])
+        or family == "z_image"
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_changed_row_of_text_changes_its_own_column_of_the_first_block(model_of, backbone_of, small, pack, family):
+    """Of the block's own inputs: keys of all other rows stay to the bit (text encoders and refiners mix rows)."""
+    backbone = backbone_of(model_of(family))
+    plain = encoded(pack, small.conditioning(family))
+    changed = pack("core.backbone").Conditioning(plain.context.clone(), plain.extras)
+    changed.context[:, 3] += 1.0
+    latent = noise(small, family)
+    one, other = (
+        next(call for call in calls_of(backbone, text, latent) if call.kind == "cross") for text in (plain, changed)
+    )
+    apart = (one.key != other.key).flatten(0, 1).any(-1).any(0)
+    moved = apart.nonzero().flatten().tolist()
+    if family in ("flux", "flux2", "chroma", "qwen_image", "sd3"):
+        assert moved == [one.columns.start + 3]
+        assert torch.equal(one.query, other.query)
+    else:
+        assert moved and max(moved) < {"z_image": 32, "anima": 512}.get(family, 7)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_batches_and_guidance_leave_the_maps_of_the_first_step_alone(model_of, sample, capture, family):
+    model = model_of(family)
+
+    def maps(batch=1, **changes):
+        captured, heard = capture(model, end_percent=0.2)
+        drawn = sample(family, captured, batch=batch, **changes)
+        assert torch.equal(drawn, sample(family, model, batch=batch, **changes))
+        return next(iter(heard.maps().cross.values()))
+
+    alone, guided, two = maps(cfg=1.0), maps(cfg=4.0), maps(batch=2)
+    assert len(two) == 2
+    torch.testing.assert_close(alone, guided, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(two[:1], guided, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(two[:1], two[1:], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_guidance_with_texts_of_one_length_runs_in_one_call(model_of, sample, capture, small, family):
+    model, negative = model_of(family), small.conditioning(family, 7, 2)
+    captured, heard = capture(model)
+    assert torch.equal(
+        sample(family, model, negative=negative, batch=2), sample(family, captured, negative=negative, batch=2)
+    )
+    texts = [part.maps.context for part in heard.runs[-1].parts]
+    assert len(texts) == 1 and torch.equal(texts[0], small.conditioning(family)[0][0])
+
+
+@pytest.mark.parametrize("family", REFERENCES)
+def test_reference_pictures_take_their_share_and_lie_behind_the_picture(model_of, sample, capture, small, family):
+    model, cond = model_of(family), small.conditioning(family)
+    reference = torch.randn(small.latent(family, (6, 6)).shape, generator=torch.Generator().manual_seed(3))
+    with_reference = [[cond[0][0], cond[0][1] | {"reference_latents": [reference]}]]
+    maps = {}
+    for name, positive in (("plain", cond), ("referring", with_reference)):
+        captured, heard = capture(model, end_percent=0.2)
+        drawn = sample(family, captured, positive=positive, cfg=1.0)
+        assert torch.equal(drawn, sample(family, model, positive=positive, cfg=1.0))
+        maps[name] = next(iter(heard.maps().cross.values()))
+        assert heard.runs[-1].missed == ()
+    assert maps["plain"].shape == maps["referring"].shape
+    assert maps["referring"].sum(1).mean() < 0.95 * maps["plain"].sum(1).mean()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_captures_at_once_and_one_cancelled(model_of, sample, capture, comfyui, family):
+    import comfy.model_management as management
+
+    model = model_of(family)
+    first, heard = capture(model)
+    second, also_heard = capture(first, blocks="0")
+    drawn = sample(family, second)
+    assert torch.equal(drawn, sample(family, model))
+    (grid,) = heard.maps().cross
+    assert also_heard.maps().cross_layers == {grid: 1} and heard.maps().cross_layers[grid] > 1
+    before = len(heard.runs)
+    management.interrupt_current_processing(True)
+    with pytest.raises(management.InterruptProcessingException):
+        sample(family, second, seed=6)
+    management.interrupt_current_processing(False)
+    assert len(heard.runs) == before and torch.equal(drawn, sample(family, second))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lora_in_force_changes_the_maps_and_stays_bit_equal(model_of, sample, capture, family):
+    model = model_of(family)
+    key = next(
+        name
+        for name, weight in model.model.state_dict().items()
+        if weight.ndim == 2
+        and name.endswith(("qkv.weight", "wq.weight", "to_q.weight", "q_proj.weight"))
+        and "refiner" not in name
+        and "txtfusion" not in name
+        and "adapter" not in name
+    )
+    patched = model.clone()
+    shape = model.model.state_dict()[key].shape
+    assert patched.add_patches({key: (torch.ones(shape) * 0.3,)}, 1.0)
+    captured, heard = capture(patched)
+    drawn = sample(family, captured)
+    assert torch.equal(drawn, sample(family, patched)) and not torch.equal(drawn, sample(family, model))
+    changed = heard.maps()
+    captured, plain = capture(model)
+    sample(family, captured)
+    (grid,) = changed.cross
+    assert not torch.allclose(changed.cross[grid], plain.maps().cross[grid], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_attention_that_a_checkpoint_asks_for_stays_in_force(model_of, pack, monkeypatch, family):
+    """The newest ComfyUI leaves it out where an override is set. Modules that carry one are asked, block by block."""
+    sites = pack("host.comfy.transformers.sites")
+    taps = pack("host.comfy.transformers.taps")
+    record = pack("host.shared.families").FAMILIES[family]
+    denoiser = model_of(family).model.diffusion_model
+    block = getattr(denoiser, record.transformer.blocks[0][0])[1]
+    monkeypatch.setattr(
+        block, "comfy_attention", SimpleNamespace(function=lambda *args, **kwargs: "int8"), raising=False
+    )
+    preferred = sites.preferred_attention(record, denoiser)
+    table = sites.site_table(record, denoiser)
+    listener = taps.TransformerListener(table, (), lambda call: None, preferred)
+    rows = sites.rows_of(record, denoiser, SIZE, 7, 7)
+    listener.begin(rows)
+    total = rows.text + rows.picture if family != "anima" else rows.cells
+    q = torch.zeros(1, 2, total, 4)
+    kind = record.transformer.blocks[0][1]
+    for index, expected in ((0, "stock"), (1, "int8")):
+        options = {"transformer_options": {"block_type": kind, "block_index": index}, "skip_reshape": True}
+        assert listener.compute(lambda *args, **kwargs: "stock", q, q, q, 2, **options) == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_agree_with_finite_differences(model_of, small, pack, backbone_of, family):
+    if not small.here(family):
+        pytest.skip(f"this ComfyUI has no {family}")
+    if family == "anima" and small.anima_has_no_gradient():
+        pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
+    backbone = backbone_of(model_of(family))
+    plain = encoded(pack, small.conditioning(family))
+    latent, weight = noise(small, family, (4, 6)), noise(small, family, (4, 6))
+
+    def loss(context):
+        given = pack("core.backbone").Conditioning(context, plain.extras)
+        return (backbone.predict_target(latent, torch.tensor([700]), given) * weight).sum()
+
+    context = plain.context.clone().requires_grad_()
+    loss(context).backward()
+    direction = torch.randn(context.shape, generator=torch.Generator().manual_seed(2))
+    step = 3e-3
+    with torch.no_grad():
+        difference = (loss(plain.context + step * direction) - loss(plain.context - step * direction)) / (2 * step)
+    slope = (context.grad * direction).sum()
+    assert slope.abs() > 1e-3
+    torch.testing.assert_close(slope, difference, rtol=0.03, atol=0.03)
+    backbone.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_noise_velocity_and_clean_latent_belong_together(model_of, pack, backbone_of, small, family):
+    backbone = backbone_of(model_of(family))
+    schedule, plain = backbone.schedule, encoded(pack, small.conditioning(family))
+    latent, time = noise(small, family), torch.tensor([400])
+    with torch.no_grad():
+        velocity = backbone.predict_target(latent, time, plain)
+        predicted = backbone.predict_noise(latent, time, plain)
+    torch.testing.assert_close(schedule.noise_from_velocity(velocity, latent, time), predicted, rtol=1e-3, atol=1e-3)
+    assert schedule.steps == 1000 and backbone.family == family
+
+
+def test_other_transformers_are_refused_by_name(comfyui, run, pack):
+    import comfy.model_base
+
+    model = comfy.model_base.HiDream.__new__(comfy.model_base.HiDream)
+    patcher = SimpleNamespace(model=model, clone=None, model_options={}, get_model_object=lambda name: None)
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match=r"HiDream.*supported are.*Z-Image.*Anima"):
+        pack("host.adapters").backbone_of(patcher)

@@ -1,0 +1,40 @@
+import pytest
+
+from concept_atelier.core.backbone import AttentionSite
+from concept_atelier.host.jobs.blocks import sites_of_blocks
+
+JOINT = [AttentionSite(f"blocks.{number}", "joint", None, 2, 2) for number in range(5)]
+APART = [
+    AttentionSite(f"blocks.{number}.{kind}_attn", kind, None, 2, 2) for number in range(3) for kind in ("self", "cross")
+]
+UNET = [AttentionSite("down.0.attn2", "cross", "down", 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("all", range(5)), ("1-3", (1, 2, 3)), ("4, 0", (0, 4)), (" 2 ", (2,)), ("0-1,1 - 2", (0, 1, 2))],
+)
+def test_numbers_and_ranges_name_blocks_in_the_order_they_run(text, numbers):
+    assert sites_of_blocks(JOINT, text) == tuple(f"blocks.{number}" for number in numbers)
+
+
+def test_a_block_brings_all_its_layers():
+    assert sites_of_blocks(APART, "1") == ("blocks.1.self_attn", "blocks.1.cross_attn")
+
+
+def test_nothing_leaves_the_choice_to_the_family():
+    assert sites_of_blocks(JOINT, " ") is None and sites_of_blocks(UNET, "") is None
+
+
+@pytest.mark.parametrize(
+    ("sites", "text", "message"),
+    [
+        (JOINT, "5", "blocks 0 to 4, and blocks names 5"),
+        (JOINT, "first", "write numbers and ranges"),
+        (JOINT, "3-1", "write numbers and ranges"),
+        (UNET, "1", "this model is a UNet"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(sites, text, message):
+    with pytest.raises(ValueError, match=message):
+        sites_of_blocks(sites, text)
