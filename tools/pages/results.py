@@ -10,6 +10,7 @@ from ...bench.everything import FOLDER, queue
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
+from .cost_results import PARTS as COST_PARTS
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 
@@ -63,5 +64,5 @@ def localised_table(folder: Path) -> str:
     return table(rows)
 
 
-PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table, **METHOD_PARTS}
+PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table, **METHOD_PARTS, **COST_PARTS}
 """Marked part of the page to what writes it."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
+from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import erasing, unseen_objects
 from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
@@ -74,3 +75,20 @@ def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
     assert row == (
         "| `--preset small` | 2 and 1 | 0.75 [0.70 0.80] | 0.75 [0.70 0.80] | 0.60 [0.60 0.60] | 0.60 [0.60 0.60] |"
     )
+
+
+def test_costs_are_shown_as_they_are_stored(tmp_path):
+    assert all("Not measured yet" in write(tmp_path) for write in (before_and_now, growth, heat_maps))
+    model = {"model": "sd15", "side": 512}
+    maps = {"cpu_ratio": 0.2368, "cpu_ratio_range": [0.23, 0.25], "plain_peak_mb": 192.0, "ours_peak_mb": 81.0}
+    table = {"sides": {"512": {"word_maps": {"cpu_s": 0.3, "cpu_ratio": 1}}}, "concepts": {}, "preserved": {}}
+    side = {"iou": 0.7451, "without_finest_iou": 0.72, "cpu_s": 0.3, "without_finest_cpu_s": 0.1, "finest_mb": 4.8}
+    figures = [
+        {"figure": "attention maps", "largest_difference": 2e-9, **model, **maps},
+        {"figure": "growth", **model, **table},
+        {"figure": "heat maps", **model, "sides": {"768": side}},
+    ]
+    (tmp_path / "cost.json").write_text(json.dumps({"figures": figures}))
+    assert "| SD1.5, 512 px | 0.237 [0.23 0.25] | 192, 81 | 2e-09 |" in before_and_now(tmp_path)
+    assert "| 512 px | SD1.5 | 0.3 |  |  |  |" in growth(tmp_path)
+    assert "| 768 px | SD1.5 | 0.720, 0.745 | 0.1, 0.3 | 4.8 |" in heat_maps(tmp_path)

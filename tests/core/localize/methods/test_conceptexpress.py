@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from concept_atelier.core.localize.given_masks import localize_masks
+from concept_atelier.core.localize.methods.diffseg import METHOD as DIFFSEG
 from concept_atelier.core.localize.parts.observation import observe
 from concept_atelier.core.localize.parts.pipeline import localize
 from concept_atelier.core.localize.parts.settings import PAPER, SMALL_GRID
@@ -125,3 +127,28 @@ def test_bad_pictures_and_settings_are_refused(lab_backbone):
         localize(lab_backbone, picture(1, 1))
     with pytest.raises(ValueError, match="below the model's 1000"):
         localize(lab_backbone, picture(16, 16), replace(PAPER, timestep=1000))
+
+
+class Travels(TorchFunctionMode):
+    """Notes how many numbers go to the CPU at once, wherever the model is."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        targets = [*args[1:], *(kwargs or {}).values()]
+        to_cpu = func is torch.Tensor.to and any(str(target) == "cpu" for target in targets)
+        if to_cpu or func in (torch.Tensor.cpu, torch.Tensor.tolist, torch.Tensor.numpy):
+            self.numbers.append(args[0].numel())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("preset", [PAPER, QUICK, DIFFSEG.preset("small")])
+def test_no_large_map_travels_to_the_cpu(preset, lab_backbone):
+    """Attention has 256 x 256 numbers here. Masks, targets, labels and the encoded text leave the model's device."""
+    with Travels() as seen:
+        concepts = localize(lab_backbone, picture(128, 128), preset)
+        localize_masks(lab_backbone, picture(128, 128), torch.ones(128, 128), preset)
+    assert max(seen.numbers) < 256 * 256 / 2
+    assert concepts.targets.numel() in seen.numbers

@@ -1,0 +1,79 @@
+"""The tables of ``docs/results.md`` about cost, from ``results/cost.json``: before and now, growth, heat maps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .cards import table
+from .files import read
+
+Figure = Mapping[str, Any]
+
+MODELS = {"lab": "lab", "sd15": "SD1.5"}
+COMPARED = {
+    "attention maps": "self-attention of a layer on the finest grid, mean over heads",
+    "clustering": "FINCH, all levels, on the finest grid",
+    "transport": "transport of `faithful`, two concepts",
+    "text encoding": "a text read by its last subject token, among 64",
+}
+"""Figure to what is computed in it; each is compared with how it was done before."""
+
+COLUMNS = {
+    "word_maps": "word maps of a step",
+    "localizing": "localising, without the pass",
+    "transport": "transport of an update",
+    "erasing": "erasing",
+}
+MISSING = "Not measured yet: `bench cost --json results/cost.json`."
+TABLES = {"sides": "{} px", "concepts": "{} concepts", "preserved": "{} preserved words"}
+
+
+def before_and_now(folder: Path) -> str:
+    """Parts against how they were computed before; the transport against its release too."""
+    rows = [["part", "model", "processor time, now : before", "memory at the peak, MB: before, now", "difference"]]
+    for one in _figures(folder, *COMPARED):
+        low, high = one["cpu_ratio_range"]
+        memory = [f"{one[name]:g}" for name in ("plain_peak_mb", "ours_peak_mb") if name in one]
+        rows.append(
+            [
+                COMPARED[one["figure"]],
+                f"{MODELS[one['model']]}, {one['side']} px",
+                f"{one['cpu_ratio']:.3g} [{low:.3g} {high:.3g}]",
+                ", ".join(memory),
+                "the same levels" if one.get("same_levels") else f"{one['largest_difference']:.1g}",
+            ]
+        )
+    return table(rows) if len(rows) > 1 else MISSING
+
+
+def growth(folder: Path) -> str:
+    """Seconds of processor time by side, concepts and preserved words."""
+    rows = [["", "model", *COLUMNS.values()]]
+    for one in _figures(folder, "growth"):
+        for name, said in TABLES.items():
+            rows += [[said.format(at), MODELS[one["model"]], *_cells(row)] for at, row in one[name].items()]
+    return table(rows) if len(rows) > 1 else MISSING
+
+
+def heat_maps(folder: Path) -> str:
+    """What the finest layers give and take in pictures larger than the model's own."""
+    rows = [["picture", "model", "mean IoU: without the finest layers, with", "s a step: without, with", "more MB"]]
+    for one in _figures(folder, "heat maps"):
+        for side, row in one["sides"].items():
+            found = f"{row['without_finest_iou']:.3f}, {row['iou']:.3f}" if "iou" in row else ""
+            spent = f"{row['without_finest_cpu_s']:g}, {row['cpu_s']:g}"
+            rows.append([f"{side} px", MODELS[one["model"]], found, spent, f"{row['finest_mb']:g}"])
+    return table(rows) if len(rows) > 1 else MISSING
+
+
+def _cells(row: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [f"{row[name]['cpu_s']:g}" if name in row else "" for name in COLUMNS]
+
+
+def _figures(folder: Path, *names: str) -> Sequence[Figure]:
+    """Of the file, in the order of the names."""
+    figures = (read(folder / "cost.json") or {"figures": []})["figures"]
+    return [one for name in names for one in figures if one["figure"] == name]
+
+
+PARTS = {"cost before and now": before_and_now, "growth of cost": growth, "cost of heat maps": heat_maps}
