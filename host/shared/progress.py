@@ -116,26 +116,31 @@ def start_progress(node_id: str | None = None) -> Progress:
 
 
 class Forecast:
-    """Says once, after the first steps, that what was begun takes longer than a minute."""
+    """Says, after the first steps, how long what was begun will take, if that is longer than a minute; again whenever
+    half of the time that was said has gone by, from the speed since then."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._first: tuple[int, float] | None = None
-        self._done = False
+        self._since: tuple[int, float] | None = None
+        self._due: float | None = None
+        self._short = False
 
     def after(self, step: int, total: int) -> str:
         """What to say when ``step`` of ``total`` are done; mostly nothing."""
         now = self._now()
-        if self._first is None:
-            self._first = step, now
-        steps, seconds = step - self._first[0], now - self._first[1]
-        if self._done or steps < 1 or seconds < JUDGED:
+        if self._since is None:
+            self._since = step, now
+        steps, seconds = step - self._since[0], now - self._since[1]
+        if self._short or steps < 1 or seconds < JUDGED or (self._due is not None and now < self._due):
             return ""
         left = seconds / steps * (total - step)
-        self._done = seconds > SETTLED or left > LONG
         if left <= LONG:
+            self._short = self._due is not None or seconds > SETTLED
             return ""
-        return f"this takes about {_time(left)} more ({total - step} of {total} steps); cancel stops it within a step"
+        first = self._due is None
+        self._since, self._due = (step, now), now + max(LONG, left / 2)
+        said = f"{total - step} of {total} steps left, about {_time(left)}"
+        return f"{said}; cancel stops it within a step" if first else said
 
 
 def _time(seconds: float) -> str:

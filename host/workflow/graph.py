@@ -1,14 +1,19 @@
 """A workflow as it is executed: nodes by id, each with values and links (ComfyUI's API format, read)."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...core.json_texts import BadJsonError, kind_of
-from ...core.messages import first_of, listed, plain, shown
+from ...core.messages import MAX_LETTERS, MAX_SHOWN, first_of, listed, plain, shown
 
 _NODE_ID = re.compile(r"\d+(:\d+)*")
+PREFIX = "ConceptAtelier"
+"""How the classes of this pack's nodes begin; people may leave it out."""
+MOST_NAMES = 5
+"""Nodes that a message lists where none has the name, nor a similar one."""
 
 
 class WorkflowError(ValueError):
@@ -112,11 +117,12 @@ def to_api(graph: Graph) -> dict[str, Any]:
 
 
 def find_nodes(graph: Graph, name: str) -> list[GraphNode]:
-    """The nodes people mean by ``name``: the one with that id, else those with that title, else of that class."""
+    """The nodes people mean by ``name``: the one with that id, else those with that title, else of that class, which
+    may be written without the prefix of this pack."""
     if name in graph:
         return [graph[name]]
     titled = [node for node in graph.values() if node.title == name]
-    return titled or [node for node in graph.values() if node.class_type == name]
+    return titled or [node for node in graph.values() if name in _class_names(node)]
 
 
 def find_node(graph: Graph, name: str) -> GraphNode:
@@ -124,10 +130,29 @@ def find_node(graph: Graph, name: str) -> GraphNode:
     found = find_nodes(graph, name)
     if len(found) == 1:
         return found[0]
-    candidates = found or graph.values()
-    listing = listed(map(str, candidates), letters=300) or "the workflow is empty"
-    which = f"{len(found)} nodes are called {shown(name)}, use the id" if found else f"no node is called {shown(name)}"
-    raise LookupError(f"{which}: {listing}")
+    if found:
+        raise LookupError(f"{len(found)} nodes are called {shown(name)}, use the id: {_described(found, len(found))}")
+    raise LookupError(f"no node is called {shown(name)}{_hint(graph, name)}")
+
+
+def _class_names(node: GraphNode) -> tuple[str, str]:
+    return node.class_type, node.class_type.removeprefix(PREFIX)
+
+
+def _hint(graph: Graph, name: str) -> str:
+    """The node whose title or class is nearest to a name; where none is near, what nodes there are."""
+    known: dict[str, GraphNode] = {}
+    for node in graph.values():
+        for one in (node.title, *_class_names(node)):
+            known.setdefault(one[:MAX_LETTERS].casefold(), node)
+    near = difflib.get_close_matches(name[:MAX_LETTERS].casefold(), known, n=1)
+    if near:
+        return f"; did you mean {known[near[0]]}?"
+    return f"; there are {_described(graph.values(), MOST_NAMES)}" if graph else "; the workflow is empty"
+
+
+def _described(nodes: Iterable[GraphNode], most: int) -> str:
+    return listed(map(str, nodes), most=min(most, MAX_SHOWN), letters=300)
 
 
 def node_id(value: Any, where: str) -> str:

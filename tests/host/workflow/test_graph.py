@@ -3,7 +3,7 @@
 import pytest
 
 from concept_atelier.host.workflow.checking import check
-from concept_atelier.host.workflow.graph import Link, WorkflowError, read_api
+from concept_atelier.host.workflow.graph import Link, WorkflowError, find_node, read_api
 
 
 def said_of(entry):
@@ -64,3 +64,33 @@ def test_half_a_character_in_a_text_is_refused_before_anything_runs(registry, ha
     nodes["2"]["inputs"]["source"] = ["1", 0]
     with pytest.raises(WorkflowError, match="half of a character"):
         check(read_api(nodes), registry)
+
+
+NAMED = read_api(
+    {
+        "1": {"class_type": "LoadImage"},
+        "2": {"class_type": "ConceptAtelierLearnConceptTokens", "_meta": {"title": "Learn them"}},
+        **{str(n): {"class_type": f"Other{n}"} for n in range(3, 20)},
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["2", "Learn them", "ConceptAtelierLearnConceptTokens", "LearnConceptTokens"])
+def test_a_node_is_found_by_id_title_and_class_with_or_without_the_prefix(name):
+    assert find_node(NAMED, name).id == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("LernConceptTokens", "; did you mean node 2 "),
+        ("learn THEM", "; did you mean node 2 "),
+        ("loadimage", "; did you mean node 1 "),
+        ("zzz", '; there are node 1 "LoadImage" (LoadImage), node 2 '),
+    ],
+)
+def test_a_name_that_no_node_has_is_answered_by_the_nearest_one_or_the_first_few(name, said):
+    with pytest.raises(LookupError, match=f"no node is called '{name}'") as caught:
+        find_node(NAMED, name)
+    text = caught.value.args[0]
+    assert said in text and text.count("node ") <= 6 and ("14 more" in text) == (name == "zzz")
