@@ -201,10 +201,15 @@ def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
         raise ValueError(f"{what} is not finite (NaN or infinite, in {plain(broken)}); make it anew")
 
 
+def kohya_key(name: str) -> str:
+    """How keys of a LoRA file begin that belong to a weight of the denoiser."""
+    return "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+
+
 def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, factor in factors.items():
-        key = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+        key = kohya_key(name)
         if not isinstance(factor, LowRank):
             tensors[f"{key}.diff"] = (factor.dense() * strength).to("cpu", dtype)
             continue

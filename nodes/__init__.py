@@ -7,6 +7,8 @@ from .attribute.show_word_heatmap import ShowWordHeatmap
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
+from .erase.load_erasure import LoadErasure
+from .erase.suggest_related_words import SuggestRelatedWords
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
 from .evaluate.score_concepts import ScoreConcepts
 from .lab.load_lab_clip_vision import LoadLabClipVision
@@ -37,6 +39,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ShowWordHeatmap,
     EraseConcepts,
     SaveErasureAsLora,
+    LoadErasure,
+    SuggestRelatedWords,
     LoadLabClipVision,
     LoadConceptPrototypes,
     ScoreConcepts,

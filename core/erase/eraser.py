@@ -9,6 +9,7 @@ from ..backbone import Backbone, Placeholders
 from ..settings import preset_of
 from ..types import Change, Erasure, SamplingGuard
 from .parts.requests import check_texts, pair_anchors
+from .parts.saved import fingerprint
 from .parts.settings import EraseSettings
 from .parts.task import EraseTask, OnStep
 
@@ -94,6 +95,7 @@ class Eraser(Generic[S]):
             "anchors": json.dumps([anchor for _, anchor in pairs]),
             "preserve": json.dumps(list(preserve)),
             "settings": json.dumps(asdict(settings)),
+            "base": fingerprint(backbone.key_value_weights()),
             **({"remarks": json.dumps(edit.remarks)} if edit.remarks else {}),
             **edit.notes,
         }

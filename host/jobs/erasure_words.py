@@ -3,7 +3,15 @@
 import json
 from collections.abc import Mapping
 
-from ...core.types import Erasure
+from ...core.types import Erasure, LowRank
+
+
+def describe_file(erasure: Erasure) -> str:
+    """What kind of file an erasure makes."""
+    if all(isinstance(change, LowRank) for change in erasure.factors.values()):
+        return f"a LoRA of rank {erasure.metadata.get('rank', '?')}"
+    return "differences of whole weights (.diff), which LoRA loaders of ComfyUI read and diffusers does not"
+
 
 NOTHING = "nothing in particular"
 

@@ -75,14 +75,25 @@ class Atlas:
 
 
 @lru_cache(maxsize=1)
-def load_atlas() -> Atlas:
-    """Read the shipped atlas (cached: it is read-only and some 17 MB once unpacked)."""
+def load_kinds() -> tuple[ObjectKind, ...]:
+    """The objects with their words, without the drawings."""
     world = json.loads(OBJECTS_FILE.read_text(encoding="utf-8"))
-    hands = tuple(world["hands"])
-    kinds = tuple(
+    return tuple(
         ObjectKind(entry["name"], tuple(entry["synonyms"]), entry["split"], row)
         for row, entry in enumerate(world["objects"])
     )
+
+
+def synonyms_of(word: str) -> tuple[str, ...]:
+    """The other words of the object that a name or synonym means; none for a word that the world does not have."""
+    return next((tuple(w for w in kind.words if w != word) for kind in load_kinds() if word in kind.words), ())
+
+
+@lru_cache(maxsize=1)
+def load_atlas() -> Atlas:
+    """Read the shipped atlas (cached: it is read-only and some 17 MB once unpacked)."""
+    world = json.loads(OBJECTS_FILE.read_text(encoding="utf-8"))
+    hands, kinds = tuple(world["hands"]), load_kinds()
     with Image.open(ATLAS_FILE) as sheet:
         pixels = np.asarray(sheet.convert("RGBA"))
     tiles = pixels.reshape(len(kinds), TILE, len(hands), TILE, 4).swapaxes(1, 2).copy()

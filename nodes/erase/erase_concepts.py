@@ -12,7 +12,7 @@ from ...core.files import lora_tensors
 from ...host.adapters import backbone_of, with_erasure
 from ...host.files import folders
 from ...host.files.model_files import save_model
-from ...host.jobs.erasure_words import describe_erasure
+from ...host.jobs.erasure_words import describe_erasure, describe_file
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -215,8 +215,10 @@ class SaveErasureAsLora(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
-                "and diffusers apply it with the same effect. A file of the same name from before the run is "
-                "replaced; if another run wrote it meanwhile, the next free name is used."
+                "and diffusers apply it with the same effect, and Load Erasure reads it with its lists. A change "
+                "too large for a LoRA is written as differences (.diff), which diffusers does not read. A file of "
+                "the same name from before the run is replaced; if another run wrote it meanwhile, the next free "
+                "name is used."
             ),
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,
@@ -231,7 +233,7 @@ class SaveErasureAsLora(io.ComfyNode):
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
         name = folders.made_safe(name)
         saved = save_model(folders.current(), "loras", name, lora_tensors(erasure))
-        said = f"{saved.path}: rank {erasure.metadata.get('rank', '?')}"
+        said = f"{saved.path}: {describe_file(erasure)}"
         return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
 
     @classmethod

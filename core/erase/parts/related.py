@@ -36,14 +36,12 @@ class WordSearch:
     Args:
         backbone: gives the text encoder and its vocabulary.
         placeholders: learnt tokens that concepts may name.
-        more: further words or phrases to compare with, beside the vocabulary.
         searched: how many words of the vocabulary are encoded for each concept.
         on_text: called once for each text that is encoded; may raise, to stop.
     """
 
     backbone: Backbone
     placeholders: Placeholders | None = None
-    more: Sequence[str] = ()
     searched: int = 32
     on_text: Callable[[], None] = lambda: None
 
@@ -51,14 +49,19 @@ class WordSearch:
     def _vocabulary(self) -> Vocabulary:
         return self.backbone.vocabulary()
 
-    def near(self, concept: str, left_out: Sequence[str] = ()) -> list[RelatedWord]:
-        """Words by how much they are alike to a concept, the most alike first; those ``left_out`` are not among them.
+    def near(self, concept: str, left_out: Sequence[str] = (), more: Sequence[str] = ()) -> list[RelatedWord]:
+        """Words by how much they are alike to a concept, the most alike first.
+
+        Args:
+            concept: a word or phrase.
+            left_out: words that are not compared.
+            more: further words or phrases to compare, beside the vocabulary.
 
         Raises ``ValueError`` for a concept without tokens.
         """
         without = {_plain(text) for text in (concept, *left_out)}
         candidates = [word for word in self._by_table(concept) if word not in without][: self.searched]
-        candidates = list(dict.fromkeys([*candidates, *(word for word in self.more if _plain(word) not in without)]))
+        candidates = list(dict.fromkeys([*candidates, *(word for word in more if _plain(word) not in without)]))
         if not candidates:
             return []
         rows = rows_of_each(self.backbone, [concept, *candidates], "last_subject", SENTENCES, self.placeholders)

@@ -1,0 +1,68 @@
+"""Load Erasure."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ...core.erase.parts.saved import load_erasure
+from ...core.erase.parts.sizes import relative_changes
+from ...host.adapters import backbone_of, with_erasure
+from ...host.files import folders
+from ...host.jobs.erasure_words import describe_erasure
+from ...host.schema import io, ui
+from ..sockets import CATEGORY, Erasure
+
+
+class LoadErasure(io.ComfyNode):
+    """An erasure out of a file, with its lists, for the model that it was made on."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierLoadErasure",
+            display_name="Load Erasure",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Loads a file of Save Erasure as LoRA and erases the same concepts again. It says what the file "
+                "erases, and refuses any model but the one that the erasure was made on; a LoRA loader does not check."
+            ),
+            search_aliases=["import erasure", "load unlearning", "apply erasure"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that the erasure was made on."),
+                io.String.Input(
+                    "name",
+                    default="atelier/erased",
+                    tooltip="Name in the loras folder, with or without .safetensors.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Factor on the strength that the file was saved with. 0 changes nothing, and negative "
+                    "values amplify the concepts.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
+                Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, name: str, strength: float) -> io.NodeOutput:
+        backbone = backbone_of(model=model)
+        weights = backbone.key_value_weights()
+        erasure = load_erasure(_file(name), weights, backbone.family, strength)
+        said = describe_erasure(erasure, relative_changes(erasure, weights))
+        return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
+        return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
+
+
+def _file(name: str) -> Path:
+    ended = name if name.endswith(".safetensors") else f"{name}.safetensors"
+    return folders.current().find_model("loras", ended)

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from concept_atelier.core.backbone import Vocabulary
+from concept_atelier.core.erase.parts.related import WordSearch
+
+
+class Told:
+    """The lab model with a vocabulary of words whose rows point where the test says; counts what is encoded."""
+
+    def __init__(self, backbone, words):
+        self.backbone, self.words, self.encoded = backbone, words, []
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def vocabulary(self):
+        rows = torch.stack([self.backbone.word_vectors("cat")["clip_l"].mean(0) * sign for sign in self.words.values()])
+        return Vocabulary(tuple(self.words), {"clip_l": rows})
+
+    def encode_beginnings(self, texts, needed, placeholders=None):
+        self.encoded += texts
+        return self.backbone.encode_beginnings(texts, needed, placeholders)
+
+
+def test_words_are_ranked_by_their_encoded_state(lab_backbone):
+    found = WordSearch(lab_backbone).near("cat")
+    values = [one.cosine for one in found]
+    assert values == sorted(values, reverse=True) and len(found) == 32 and "cat" not in [one.word for one in found]
+    states = {one.word: one.cosine for one in WordSearch(lab_backbone, searched=0).near("cat", more=["Cat", "dog"])}
+    assert list(states) == ["dog"] and -1 <= states["dog"] < 1
+
+
+def test_only_the_best_of_the_table_are_encoded(lab_backbone):
+    told = Told(lab_backbone, {"dog": 1, "fox": -1, "tree": -1, "bee": 1})
+    assert {one.word for one in WordSearch(told, searched=2).near("cat")} == {"dog", "bee"}
+    assert all(not any(word in text for word in ("fox", "tree")) for text in told.encoded)
+
+
+def test_words_may_be_left_out_and_added(lab_backbone):
+    search = WordSearch(lab_backbone, searched=5)
+    plain = [one.word for one in search.near("cat")]
+    found = [one.word for one in search.near("cat", left_out=[plain[0].upper()], more=["quartz xylophone", plain[1]])]
+    assert plain[0] not in found and "quartz xylophone" in found and len(found) == len(set(found))
+
+
+def test_learnt_tokens_have_related_words_and_every_text_is_told(lab_backbone):
+    rows = {"clip_l": lab_backbone.word_vectors("cat")["clip_l"]}
+    told = []
+    search = WordSearch(lab_backbone, {"<1>": rows}, 4, lambda: told.append(1))
+    learnt, plain = search.near("<1>"), search.near("cat")
+    assert learnt[0].word == "cat" and learnt[0].cosine == pytest.approx(1, abs=1e-5)
+    assert len(told) == len(learnt) + len(plain) + 2

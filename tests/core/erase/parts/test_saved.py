@@ -1,0 +1,80 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from concept_atelier.core.backbone import KeyValueWeight
+from concept_atelier.core.erase.methods.uce import METHOD
+from concept_atelier.core.erase.parts.saved import fingerprint, load_erasure, same_base
+from concept_atelier.core.files import save_lora, save_tensors
+from concept_atelier.core.types import FullChange
+
+
+@pytest.fixture
+def weights(lab_backbone):
+    return lab_backbone.key_value_weights()
+
+
+def changed(weights, change):
+    return [KeyValueWeight(one.name, one.role, change(one.weight)) for one in weights]
+
+
+def test_one_model_has_one_fingerprint_whatever_it_was_loaded_as(weights):
+    own = fingerprint(weights)
+    assert own == fingerprint(weights[::-1]) and len(json.loads(own)) == len(weights)
+    assert same_base(own, changed(weights, torch.Tensor.half)) and same_base("", weights)
+
+
+@pytest.mark.parametrize("by", [0.05, 1.0])
+def test_a_model_that_was_trained_further_is_another(weights, by, generator):
+    def further(weight):
+        return weight + by * weight.std() * torch.randn(weight.shape, generator=generator)
+
+    assert not same_base(fingerprint(weights), changed(weights, further))
+    assert not same_base(fingerprint(weights), weights[:-1])
+
+
+@pytest.mark.parametrize("strength", [1.0, -0.7])
+@pytest.mark.parametrize("full", [False, True])
+def test_what_is_saved_is_loaded_with_its_lists_and_strength(lab_backbone, weights, tmp_path, strength, full):
+    made = METHOD.erase(lab_backbone, ["cat", "kitty"], ["dog", ""], ["crab"], strength=strength)
+    if full:
+        made = replace(made, factors={name: FullChange(change.dense()) for name, change in made.factors.items()})
+    path = tmp_path / "made.safetensors"
+    save_lora(path, made)
+    found = load_erasure(path, weights, "lab", 0.5)
+    assert found.strength == pytest.approx(0.5 * strength) and found.family == "lab"
+    for key in ("concepts", "anchors", "preserve", "settings", "base", "method"):
+        assert found.metadata[key] == made.metadata[key]
+    assert found.factors.keys() == made.factors.keys()
+    for name, change in made.factors.items():
+        assert type(found.factors[name]) is type(change)
+        torch.testing.assert_close(found.factors[name].dense(), change.dense(), atol=1e-6, rtol=1e-5)
+    again = tmp_path / "again.safetensors"
+    save_lora(again, replace(found, strength=strength))
+    second = load_erasure(again, weights, "lab")
+    assert second.strength == pytest.approx(strength) and second.metadata["concepts"] == made.metadata["concepts"]
+
+
+def test_a_file_saved_at_strength_zero_changes_nothing(lab_backbone, weights, tmp_path):
+    path = tmp_path / "none.safetensors"
+    save_lora(path, METHOD.erase(lab_backbone, ["cat"], strength=0.0))
+    found = load_erasure(path, weights, "lab")
+    assert found.strength == 0 and not any(change.dense().any() for change in found.factors.values())
+
+
+def test_another_model_and_other_files_are_refused_in_one_sentence(lab_backbone, weights, tmp_path, generator):
+    path = tmp_path / "made.safetensors"
+    save_lora(path, METHOD.erase(lab_backbone, ["cat"]))
+    other = changed(weights, lambda weight: torch.randn(weight.shape, generator=generator))
+    with pytest.raises(ValueError, match=r"made.safetensors was made on another model \(its weights differ\); load"):
+        load_erasure(path, other, "lab")
+    with pytest.raises(ValueError, match=r"another model \(it changes lora_unet_.*which this model does not have\)"):
+        load_erasure(path, weights[2:], "lab")
+    foreign = tmp_path / "foreign.safetensors"
+    save_tensors(foreign, {"lora_unet_x.lora_up.weight": torch.ones(2, 1)})
+    with pytest.raises(ValueError, match="holds no erasure of this pack; load it with a LoRA loader"):
+        load_erasure(foreign, weights, "lab")
+    with pytest.raises(FileNotFoundError):
+        load_erasure(tmp_path / "none.safetensors", weights, "lab")
