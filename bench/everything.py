@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
 from .localize import METHOD as LOCALIZER
@@ -20,6 +21,9 @@ FOLDER = Path(__file__).parents[1] / "results"
 SEEDS = ("", "--seed 1", "--seed 2")
 METHODS = {name: "--classes" * method.class_follows_token for name, method in LEARNING.items()}
 """Method of learning to the further arguments of its bench."""
+
+ERASERS = [name for name in ERASING if name != "uce"]
+"""Methods of erasing beside the one that a bench takes by default."""
 
 LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
 """Methods of localising beside the one that a bench takes by default."""
@@ -47,6 +51,7 @@ def queue() -> dict[str, str]:
         "localize_short.json": f"{localize} 32 --caption short",
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
+        **{f"erase/{name}.json": f"erase --split test --cases 44 --method {name}" for name in ERASERS},
     }
     ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
     for way, arguments in ways.items():

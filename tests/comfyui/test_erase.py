@@ -217,3 +217,27 @@ def theirs(unet, given):
     added = {"text_embeds": given["pooled"], "time_ids": given["sizes"]} if "pooled" in given else None
     with torch.no_grad():
         return unet(given["x"], given["t"], given["context"], added_cond_kwargs=added).sample
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_related_words_and_an_erasure_by_them_come_from_comfyuis_own_vocabulary(parts_of, run, pack, erase, family):
+    parts = parts_of(family)
+    found = pack("host.adapters").backbone_of(clip=parts["clip"]).vocabulary()
+    assert len(found.words) > 1000 and "cat" in found.words
+    place = found.words.index("cat")
+    own = pack("host.adapters").backbone_of(clip=parts["clip"]).word_vectors("cat")
+    assert all(torch.equal(found.vectors[name][place].cpu(), rows[0].float().cpu()) for name, rows in own.items())
+    given = {"clip": parts["clip"], "words": "cat", "count": 2, "least_likeness": -1.0, "leave_out": ""}
+    (words, *_) = run("SuggestRelatedWords", **given, with_words=True)
+    assert words.splitlines()[0] == "cat" and len(words.splitlines()) == 3
+    assert erase(parts, concepts=words)[1].factors
+
+
+def test_a_saved_erasure_is_loaded_for_its_model_alone(parts_of, run, erase, sample):
+    parts = parts_of("sd15")
+    erased, erasure = erase(parts)
+    run("SaveErasureAsLora", erasure=erasure, name="atelier/again")
+    loaded, _ = run("LoadErasure", model=parts["model"], name="atelier/again", strength=1.0)[:2]
+    assert torch.equal(sample(parts, loaded), sample(parts, erased))
+    with pytest.raises(ValueError, match="was made on another model"):
+        run("LoadErasure", model=erase(parts, concepts="dog", strength=4.0)[0], name="atelier/again", strength=1.0)

@@ -13,6 +13,7 @@ from ...bench.entries import read as read_entry
 from ...bench.everything import LOCALIZERS, queue
 from ...bench.ranking import rows_of
 from ...bench.summary import with_interval
+from ...core.erase.registry import METHODS as ERASING
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
 from .files import missing, read, shown_command, verdict
@@ -193,6 +194,27 @@ def erasing(folder: Path) -> str:
     return f"{heading(found, 'erase.json')}\n\n{table(rows)}\n\n{said}"
 
 
+def erasers(folder: Path) -> str:
+    """``bench erase`` by every method, side by side."""
+    figures = {
+        "found_after": "erased object",
+        "found_after_synonym": "by a synonym",
+        "others_after": "other objects",
+        "neighbours_after": "nearest names",
+        "style_found_after": "erased style",
+    }
+    rows = [["method", "cases", *figures.values()]]
+    for name, method in ERASING.items():
+        file = "erase.json" if name == "uce" else f"erase/{name}.json"
+        found = read(folder / file)
+        if found is None:
+            rows.append([method.title, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)])
+            continue
+        values = [found["summary"][key] for key in figures]
+        rows.append([method.title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
+    return table(rows)
+
+
 def scoring(folder: Path) -> str:
     """``bench score``."""
     found = read(folder / "score.json")
@@ -226,6 +248,7 @@ PARTS = {
     "matching": matching,
     "learning": learning,
     "erasing": erasing,
+    "methods of erasing": erasers,
     "scoring": scoring,
 }
 """Marked part of the page to what writes it."""

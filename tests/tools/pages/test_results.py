@@ -5,9 +5,10 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
+from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps
 from concept_atelier.tools.pages.files import verdict
-from concept_atelier.tools.pages.method_results import erasing, unseen_objects
+from concept_atelier.tools.pages.method_results import erasers, erasing, unseen_objects
 from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
 
 
@@ -64,6 +65,17 @@ def test_erasing_is_shown_with_its_aims_and_controls(tmp_path):
     assert "| the erased object is found | 0.05 or less | 0.900 | 0.040 [0.03 0.05] | yes |" in written
     assert "0.300 [0.29 0.31] | no |" in written and "yes, 0.000" in written
     assert "Controls: objects lost, 0.000 (0.15 allowed)." in written and "--cases 4 --controls 4" in written
+
+
+def test_methods_of_erasing_stand_side_by_side_and_what_is_not_measured_is_said(tmp_path):
+    keys = ("found", "others", "neighbours", "style_found")
+    summary = {f"{key}_after": value(0.1) for key in keys} | {"found_after_synonym": None}
+    (tmp_path / "erase").mkdir()
+    (tmp_path / "erase/mace.json").write_text(json.dumps({"cases": 44, "summary": summary}))
+    rows = erasers(tmp_path).splitlines()
+    assert len(rows) == 2 + len(METHODS)
+    assert "| MACE, its closed forms | 44 | 0.100 [0.09 0.11] |  | 0.100 [0.09 0.11] |" in "\n".join(rows)
+    assert "| RECE | not measured: `bench erase --split test --cases 44 --method rece` |" in "\n".join(rows)
 
 
 def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
