@@ -119,8 +119,8 @@ def words(result: RunResult) -> Section:
     pictures, heat = result.files_of("Save: the pictures"), result.files_of("Save: the maps")
     shown = result.graph[_node(result, "ConceptAtelierShowWordHeatmap")].inputs["words"]
     words_shown = [word.strip() for word in shown.split(",")]
-    prompt = next(node for node in result.graph.values() if node.title == "Prompt")
-    rows = [Row("drawn", str(prompt.inputs["text"]), pictures)]
+    prompt = result.graph[_node(result, "PrimitiveStringMultiline")].inputs["value"]
+    rows = [Row("drawn", str(prompt), pictures)]
     for index, word in enumerate(words_shown):
         rows.append(
             Row(f"“{word}”", "the attention to this word", heat[index * len(pictures) : (index + 1) * len(pictures)])

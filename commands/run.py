@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_override,
         metavar="NODE.INPUT=VALUE",
-        help="change an input; NODE is a node's id, title or class name, with or without ConceptAtelier (may be repeated)",
+        help="change an input; NODE is a node's id, title or class name, with or without ConceptAtelier in front "
+        "(may be repeated)",
     )
     parser.add_argument(
         "--prompt-seed",

@@ -32,11 +32,13 @@ def see_where_words_land(studio: Studio) -> None:
     studio.step(
         "Write a prompt",
         "This workflow shows where each word of a prompt lands.",
-        "Change the prompt to draw something else.",
+        "Change **The prompt** to draw something else.",
     )
     model, clip, vae = studio.load()
+    # One text for what is drawn and what is looked up, so that they cannot differ.
+    (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.scene)
     latent = studio.latent(sheet, 0)
-    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=words.scene)
+    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
     studio.step(
         "Draw the picture",
@@ -50,10 +52,10 @@ def see_where_words_land(studio: Studio) -> None:
     studio.step(
         "Look at the words",
         "Each map is bright where its word landed.",
-        "Show Word Heatmap needs the prompt that was drawn, and the words to look up.",
+        "Show Word Heatmap gets the same prompt; write into it the words to look up.",
     )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
-    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=words.scene, words=words.looked_up)
+    heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=text, words=words.looked_up)
     sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_heatmaps")
 
 

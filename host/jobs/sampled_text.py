@@ -1,6 +1,6 @@
 """The prompt of a sampling run, read again: which words stood where, and what the model was given."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,17 @@ from ...core.attention.words import occurrences, words_of
 from ...core.attribute.mixtures import MixedText, Prompt, unmix
 from ...core.attribute.places import Piece
 from ...core.backbone import Backbone, Placeholders, TokenizedText
+from ...core.messages import shown
 from ..adapters import backbone_of
 from ..shared.captures import Run
 from ..shared.prompt_syntax import plain_words
 from .prompts import words_to_show
 
-NOT_THE_TEXT = "this is not the text that was sampled: give the same text and tokens as the sampler got"
+NOT_THE_TEXT = "this is not the text that was sampled"
+SAME_TEXT = (
+    "give the same text and tokens as the sampler got, best by one text node that is linked to both; of braces such as "
+    "{cat|dog} each node chooses for itself"
+)
 NOT_THE_CONDITIONING = (
     "this is not the CONDITIONING that was sampled: connect the one that the sampler got as its positive one"
 )
@@ -92,14 +97,48 @@ def read_conditioning(
     return read
 
 
-def pieces_of(run: Run, sampled: Iterable[SampledText]) -> list[Piece]:
-    """What a run captured of the texts. Raises ``ValueError`` when that is nothing, and for texts it did not sample."""
+def pieces_of(run: Run, sampled: Iterable[SampledText], text: str = "", got: str | None = None) -> list[Piece]:
+    """What a run captured of the texts.
+
+    Raises ``ValueError`` when that is nothing, and for texts it did not sample; the message shows ``text``, which was
+    given, and ``got``, which the sampler got, where it is known.
+    """
     texts = list(sampled)
     found = [Piece(place, maps, one.mixed.text) for one in texts for place, maps in run.parts_about(one.context)]
     if not found:
         several = f" ({run.texts} texts were sampled together)" if run.texts > 1 else ""
-        raise ValueError((NOT_THE_TEXT if all(one.whole for one in texts) else NOT_THE_CONDITIONING) + several)
+        if not all(one.whole for one in texts):
+            raise ValueError(NOT_THE_CONDITIONING + several)
+        both = f" (given {shown(text)}, sampled {shown(got)})" if got is not None and got != text else ""
+        raise ValueError(f"{NOT_THE_TEXT}{several}{both}: {SAME_TEXT}")
     return found
+
+
+def sampled_prompt(workflow: Any, node: str | None) -> str | None:
+    """The text behind the ``positive`` input of the sampler whose ``samples`` a node gets; None where it is not plain.
+
+    Args:
+        workflow: in the API format, as it runs.
+        node: the id of the node that shows the heat maps.
+    """
+    sampler = _behind(workflow, node, "samples")
+    encoder = _behind(workflow, sampler, "positive")
+    text = _given(workflow, encoder, "text")
+    if not isinstance(text, str):
+        text = _given(workflow, _behind(workflow, encoder, "text"), "value")
+    return text if isinstance(text, str) else None
+
+
+def _given(workflow: Any, node: str | None, name: str) -> Any:
+    entry = workflow.get(node) if isinstance(workflow, Mapping) else None
+    inputs = entry.get("inputs") if isinstance(entry, Mapping) else None
+    return inputs.get(name) if isinstance(inputs, Mapping) else None
+
+
+def _behind(workflow: Any, node: str | None, name: str) -> str | None:
+    """The id of the node that an input is linked to."""
+    link = _given(workflow, node, name)
+    return str(link[0]) if isinstance(link, Sequence) and not isinstance(link, str) and len(link) == 2 else None
 
 
 def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[str]:

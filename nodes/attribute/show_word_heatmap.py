@@ -9,7 +9,14 @@ from ...core import types
 from ...core.attribute.heatmap import normalise as normalised
 from ...core.attribute.places import word_heatmaps_of_pieces
 from ...host.jobs.prompts import check_marks
-from ...host.jobs.sampled_text import describe_columns, pieces_of, read_conditioning, read_text, wanted_words
+from ...host.jobs.sampled_text import (
+    describe_columns,
+    pieces_of,
+    read_conditioning,
+    read_text,
+    sampled_prompt,
+    wanted_words,
+)
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, target_size
 from ...host.schema import io, ui
 from ...host.shared import captures
@@ -32,6 +39,7 @@ class ShowWordHeatmap(io.ComfyNode):
             ),
             search_aliases=["DAAM", "attribution", "attention heatmap", "prompt map"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 AttentionCapture.Input("capture", tooltip="From Capture Attention."),
                 io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
@@ -104,7 +112,7 @@ class ShowWordHeatmap(io.ComfyNode):
             sampled = read_text(clip, text, placeholders)
         else:
             sampled = read_conditioning(clip, conditioning, text, placeholders)
-        pieces = pieces_of(run, sampled)
+        pieces = pieces_of(run, sampled, text, sampled_prompt(cls.hidden.prompt, cls.hidden.unique_id))
         wanted = wanted_words(lines_of(words), sampled)
         size = target_size(image, samples["samples"])
         shares = word_heatmaps_of_pieces(pieces, run.latent_size, wanted, size, per_cell=per_cell)

@@ -6,6 +6,7 @@ import torch
 from concept_atelier.core.attention.words import find_word
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import backbone_of
+from concept_atelier.host.jobs.sampled_text import pieces_of, read_text, sampled_prompt
 from concept_atelier.host.workflow.stock.texts import CLIPTextEncode
 from concept_atelier.nodes import CaptureAttention, EncodeConceptPrompt, ShowWordHeatmap
 
@@ -217,3 +218,23 @@ def test_a_conditioning_that_was_not_sampled_is_refused(call, sampled, sockets):
     half = [[0.5 * entry[0][0], entry[0][1]]]
     with pytest.raises(ValueError, match="this is not the CONDITIONING that was sampled"):
         call(ShowWordHeatmap, **sampled(), conditioning=half, text="a dog", words="dog")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_the_message_shows_the_text_that_was_given_and_the_one_that_was_sampled(sampled, link):
+    text, given = ["9", 0] if link else "a cat", sampled(text="a cat")
+    workflow = {
+        "1": {"inputs": {"samples": ["2", 0], "text": "a dog"}},
+        "2": {"inputs": {"positive": ["3", 0]}},
+        "3": {"inputs": {"text": text}},
+        "9": {"inputs": {"value": "a cat"}},
+    }
+    assert sampled_prompt(workflow, "1") == "a cat"
+    run, _ = given["capture"].run_of(given["samples"]["samples"])
+    with pytest.raises(ValueError, match=r"\(given 'a dog', sampled 'a cat'\).*linked to both; of braces"):
+        pieces_of(run, read_text(given["clip"], "a dog", {}), "a dog", "a cat")
+
+
+@pytest.mark.parametrize("workflow", [None, {}, {"1": 2}, {"1": {"inputs": []}}, {"1": {"inputs": {"samples": "x"}}}])
+def test_where_the_sampled_text_is_not_plain_nothing_is_said_of_it(workflow):
+    assert sampled_prompt(workflow, "1") is None
