@@ -51,9 +51,7 @@ def find_sites(unet: Any) -> tuple[AttentionSite, ...]:
 
 
 def _sites_in(block: nn.Module, prefix: str, stage: Stage, downscale: int) -> list[AttentionSite]:
-    from diffusers.models.attention_processor import Attention
-
-    layers = [(name, module) for name, module in block.named_modules() if isinstance(module, Attention)]
+    layers = [(name, module) for name, module in block.named_modules() if hasattr(module, "is_cross_attention")]
     return [
         AttentionSite(
             name=f"{prefix}.{name}",

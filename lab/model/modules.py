@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ...core.schedule import scaled_linear_alphas
+from .text_encoder import TextEncoder
+from .unet import Unet, lab_unet
 from .vae import DOWNSCALE, LATENT_CHANNELS, LabVAE
 
 if TYPE_CHECKING:
@@ -47,10 +49,14 @@ TEXT_CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class LabModules:
-    """The four parts, ready for diffusers or for our host; ``vae`` makes latents at 1/8 of the side."""
+    """The four parts; ``vae`` makes latents at 1/8 of the side.
 
-    unet: "UNet2DConditionModel"
-    text_encoder: "CLIPTextModel"
+    Denoiser and text encoder are those of diffusers and transformers where they are built to be trained, and our own
+    with the same weights where they are loaded.
+    """
+
+    unet: "UNet2DConditionModel | Unet"
+    text_encoder: "CLIPTextModel | TextEncoder"
     tokenizer: "CLIPTokenizer"
     vae: LabVAE
 
@@ -96,6 +102,17 @@ def build_unet() -> "UNet2DConditionModel":
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(**UNET_CONFIG)
+
+
+def quick_unet() -> Unet:
+    """The denoiser with diffusers' results and names of weights, without importing diffusers."""
+    return lab_unet(UNET_CONFIG)
+
+
+def quick_text_encoder() -> TextEncoder:
+    """The text encoder with transformers' results and names of weights, without importing its models."""
+    tokenizer = load_tokenizer()
+    return TextEncoder(len(tokenizer), CONTEXT_LENGTH, tokenizer.eos_token_id, TEXT_CONFIG)
 
 
 def alphas_cumprod() -> Tensor:

@@ -17,6 +17,8 @@ from .modules import (
     build_text_encoder,
     build_unet,
     load_tokenizer,
+    quick_text_encoder,
+    quick_unet,
 )
 from .vae import SCALING_FACTOR, LabVAE
 
@@ -55,14 +57,14 @@ SHARD_LIMIT = 15 << 20
 
 
 def load_lab_model(folder: Path = WEIGHTS) -> LabModules:
-    """The trained model, float32, in evaluation mode.
+    """The trained model, float32, in evaluation mode, of modules that need neither diffusers nor transformers' models.
 
     Raises:
         FileNotFoundError: naming the missing file and how to make it.
     """
     check_files(folder)
     vae = LabVAE(**json.loads((folder / "vae/config.json").read_text(encoding="utf-8")))
-    modules = LabModules(build_unet(), build_text_encoder(), load_tokenizer(), vae)
+    modules = LabModules(quick_unet(), quick_text_encoder(), load_tokenizer(), vae)
     for part in FILES:
         getattr(modules, part).load_state_dict(load_part(folder, part))
     modules.unet.eval().requires_grad_(False)
