@@ -48,7 +48,7 @@ class TextEncoder(nn.Module):
             _Layer(width, config["num_attention_heads"], config["intermediate_size"])
             for _ in range(config["num_hidden_layers"])
         )
-        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(layers)})
+        self.encoder = _Encoder(nn.ModuleList(layers))
         self.final_layer_norm = nn.LayerNorm(width)
 
     def get_input_embeddings(self) -> nn.Module:
@@ -64,13 +64,19 @@ class TextEncoder(nn.Module):
         places = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         x = self.embeddings["token_embedding"](input_ids) + self.embeddings["position_embedding"](places)
         states = [x]
-        for layer in self.encoder["layers"]:
+        for layer in self.encoder.layers:
             x = layer(x)
             states.append(x)
         x = self.final_layer_norm(x)
         ends = (input_ids == self.end).int().argmax(-1)  # (B,)
         pooled = x[torch.arange(len(x), device=x.device), ends]
         return Encoded(x, pooled, tuple(states) if output_hidden_states else None)
+
+
+class _Encoder(nn.Module):
+    def __init__(self, layers: nn.ModuleList) -> None:
+        super().__init__()
+        self.layers = layers
 
 
 class _Layer(nn.Module):

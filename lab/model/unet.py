@@ -83,7 +83,7 @@ class Unet(nn.Module):
             held += down(held[-1], time, encoder_hidden_states)
         x = self.mid_block(held[-1], time, encoder_hidden_states)
         for up in self.up_blocks:
-            taken = [held.pop() for _ in up.resnets]
+            taken = [held.pop() for _ in range(2)]  # one for each of its residual blocks
             x = up(x, taken, time, encoder_hidden_states, held[-1].shape[-2:] if held else None)
         return Predicted(self.conv_out(functional.silu(self.conv_norm_out(x))))
 
