@@ -28,7 +28,6 @@ from ..sockets import (
     preset_verdict,
     reads,
     seed_input,
-    template_verdict,
     text_under,
 )
 
@@ -128,9 +127,8 @@ class LearnConceptTokens(io.ComfyNode):
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, template: str | None = None) -> bool | str:
-        verdict = preset_verdict(preset, preset_names())
-        return template_verdict(template or None) if verdict is True else verdict
+    def validate_inputs(cls, preset: str | None) -> bool | str:
+        return preset_verdict(preset, preset_names())
 
 
 def _method_inputs() -> list[Any]:

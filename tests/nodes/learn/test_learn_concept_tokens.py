@@ -10,7 +10,6 @@ from PIL import Image
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.host.jobs.token_previews import BAND
 from concept_atelier.host.shared import progress
-from concept_atelier.nodes.learn.learn_concept_tokens import LearnConceptTokens
 
 
 def same(one, other):
@@ -139,10 +138,3 @@ def test_a_method_that_tunes_the_model_gives_a_changed_model_and_leaves_the_give
     tokens, _, model = learn(method="break_a_scene", steps=2).args
     assert tokens.adapter and sockets["model"].patches == ()
     assert set(model.patches[0].factors) == set(tokens.adapter) and model.patches[0].strength == 1
-
-
-def test_the_template_is_checked_before_a_run():
-    check = LearnConceptTokens.validate_inputs
-    assert check() is True and check(preset="small", template="") is True and check(template="a {}") is True
-    assert "exactly one {} where the concepts go" in check(template="a photo")
-    assert "expected one of" in check(preset="none", template="a photo")
