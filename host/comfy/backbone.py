@@ -45,10 +45,12 @@ from .gradients import (
 from .names import attention_keys
 from .noise import NoiseLevels
 from .overrides import OVERRIDE
-from .parts import check_part, model_family, text_families
+from .parts import check_part, model_family, text_families, text_family
 from .passes import Denoiser, HeardSites, UNetDenoiser
 from .text import tokenized
+from .transformers import text as transformer_text
 from .transformers.passes import TransformerDenoiser
+from .transformers.text import text_record
 from .weights import attention_weights, key_value_weights
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
@@ -141,11 +143,17 @@ class ComfyBackbone:
         return picture.movedim(-1, 1).clamp(0, 1).to(latent.device)
 
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
+        family = text_record(text_family(self.clip))
+        if family is not None:
+            return transformer_text.tokenized(self.clip, family, text, placeholders or {})
         return tokenized(self.clip, text, placeholders or {})
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
         check_interrupt()
         _, clip = self._in_force()
+        family = text_record(text_family(self.clip))
+        if family is not None:
+            return transformer_text.encode(clip, family, texts, placeholders or {})
         return encode(_given(clip, "CLIP"), texts, placeholders or {})
 
     @torch.no_grad()

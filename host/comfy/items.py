@@ -74,6 +74,12 @@ _READING = (
         f"{_CLIP}.encode_from_tokens", "the pack encodes prompts", _PROMPTS, called="self, tokens, return_pooled="
     ),
     Internal(
+        f"{_CLIP}.encode_from_tokens",
+        "the pack encodes prompts of transformers",
+        _PROMPTS,
+        called="self, tokens, return_dict=",
+    ),
+    Internal(
         f"{_CLIP}.encode_from_tokens_scheduled",
         "the pack encodes prompts with learnt tokens as CONDITIONING",
         ("EncodeConceptPrompt",),

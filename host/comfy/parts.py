@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported
+from ..shared.families import FAMILIES, supported, supported_unets
 
 FAMILY_MARK = "concept_atelier_family"
 """Attribute of the class of a model configuration, or of a text model, that says its family: the lab's say ``lab``."""
@@ -110,7 +110,12 @@ def text_family(clip: Any) -> str:
 
 def encoder_names(clip: Any) -> tuple[str, ...]:
     """The text encoders of a supported CLIP (``clip_l``, ``clip_g``, ``clip_h``) in the order their contexts join."""
-    return FAMILIES[text_family(clip)].text_encoders
+    family = FAMILIES[text_family(clip)]
+    if family.transformer is not None:
+        raise UnsupportedModelError(
+            f"CLIP belongs to {family.title}, whose text encoders are read but not changed yet; {supported_unets()}"
+        )
+    return family.text_encoders
 
 
 def word_table(clip: Any, encoder: str) -> Any:

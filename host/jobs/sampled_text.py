@@ -14,6 +14,7 @@ from ...core.backbone import Backbone, Placeholders, TokenizedText
 from ...core.messages import shown
 from ..adapters import backbone_of
 from ..shared.captures import Run
+from ..shared.families import FAMILIES
 from ..shared.prompt_syntax import plain_words
 from .prompts import words_to_show
 
@@ -71,6 +72,8 @@ def read_conditioning(
     contexts = [_context_of(entry, number) for number, entry in enumerate(conditioning, 1)]
     backbone = backbone_of(clip=clip)
     exact = read_text(clip, text, placeholders)[0]
+    if FAMILIES[backbone.family].transformer is not None:
+        return [_exact(exact, context) for context in contexts]
     lines = list(dict.fromkeys(plain_words(line) for line in text.splitlines() if line.strip()))
     prompts = [_prompt(backbone, line, placeholders) for line in lines]
     empty = backbone.encode_text([""]).context[0].float().cpu()
@@ -83,11 +86,10 @@ def read_conditioning(
     widths = tuple(backbone.text_widths.values())
     read = []
     for context in contexts:
-        same = exact.context.shape == context.shape and torch.allclose(
-            exact.context.to(context), context, rtol=1e-3, atol=1e-3
-        )
         read.append(
-            exact if same else SampledText(context, unmix(context[0].float().cpu(), prompts, empty, widths), False)
+            exact
+            if _same(exact.context, context)
+            else SampledText(context, unmix(context[0].float().cpu(), prompts, empty, widths), False)
         )
     if not any(one.mixed.text.tokens for one in read):
         raise ValueError(
@@ -95,6 +97,20 @@ def read_conditioning(
             f"({len(lines)} given); where another pack mixes words with one another, they cannot be told apart"
         )
     return read
+
+
+def _exact(exact: SampledText, context: Tensor) -> SampledText:
+    """The text, where a CONDITIONING is that text as it stands. Language models mix each row from all words before."""
+    if not _same(exact.context, context):
+        raise ValueError(
+            "the CONDITIONING is not this text as it stands, and the text encoder of this model mixes the words of a "
+            "prompt, so that they cannot be told apart in it: give the whole prompt as text"
+        )
+    return exact
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.to(other), other, rtol=1e-3, atol=1e-3)
 
 
 def pieces_of(run: Run, sampled: Iterable[SampledText], text: str = "", got: str | None = None) -> list[Piece]:

@@ -17,8 +17,9 @@ class Transformer:
         patch: attribute of the denoiser with the latent cells per token along a side.
         text_multiple: attribute with the number that text and picture rows are padded to a multiple of; None for none.
         text_model: classes of the text model of a CLIP, ``module:class``, any of which belongs to the family.
-        tokens: key in what ``clip.tokenize`` gives, to the number of rows its encoder takes in the conditioning when
-            several lie one behind another; the rest is the last one's.
+        tokens: keys in what ``clip.tokenize`` gives whose tokens are rows of the text, in the order they lie; those
+            that a CLIP does not have are left out.
+        strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
     """
 
@@ -31,6 +32,7 @@ class Transformer:
     config: str | None = None
     patch: str = "patch_size"
     text_multiple: str | None = None
+    strips_template: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ _TRANSFORMERS = (
             (_TEXT + "krea2:Krea2TEModel",),
             ("qwen3vl_4b",),
             patch="patch",
+            strips_template=True,
         ),
     ),
     _flow(
@@ -173,6 +176,7 @@ _TRANSFORMERS = (
             "attn.heads",
             (_TEXT + "qwen_image:QwenImageTEModel",),
             ("qwen25_7b",),
+            strips_template=True,
         ),
     ),
     _flow(

@@ -133,13 +133,19 @@ def written_words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of :func:`written_words` begin and end in a text that is lower-case already."""
+    return [found.span() for found in _WORD.finditer(text)]
+
+
 def _encode_word(word: str, tokenizer: Any) -> list[tuple[str, str]]:
     """(vocabulary entry, piece of text) of each token of a word; a character cut in two belongs to its last token."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    return [(name, decoder.decode(_entry_bytes(name))) for name in tokenizer.tokenize(word)]
+    return [(name, decoder.decode(entry_bytes(name))) for name in tokenizer.tokenize(word)]
 
 
-def _entry_bytes(entry: str) -> bytes:
+def entry_bytes(entry: str) -> bytes:
+    """The bytes that an entry of a byte-level vocabulary stands for."""
     table = _byte_of_letter()
     return bytes(table[letter] for letter in entry.removesuffix("</w>"))
 

@@ -100,9 +100,10 @@ def _latent_problem(value: Any) -> str:
     samples = value.get("samples")
     if not isinstance(samples, Tensor):
         return f"samples that are {_described(samples)}"
-    if samples.ndim == 5:
+    if samples.ndim == 5 and samples.shape[2] != 1:
         return f"{_tensor(samples)}, the latent of a video"
-    return "" if samples.ndim == 4 and samples.numel() > 0 and samples.is_floating_point() else _tensor(samples)
+    # Qwen-Image and its like keep a picture as a video of one frame.
+    return "" if samples.ndim in (4, 5) and samples.numel() > 0 and samples.is_floating_point() else _tensor(samples)
 
 
 def _conditioning_problem(value: Any) -> str:

@@ -290,6 +290,68 @@ def conditioning(family: str, rows: int = 7, seed: int = 1, batch: int = 1) -> l
     return [[torch.randn(batch, rows, small.width, generator=generator), extras]]
 
 
+TEXT = {
+    "flux": ("flux", "FluxTokenizer", "FluxClipModel", {"clip_l": 4, "t5xxl": 8}, 1),
+    "flux2": ("flux", "KleinTokenizer", "Flux2TEModel", {"qwen3_4b": 2}, 3),
+    "chroma": ("pixart_t5", "PixArtTokenizer", "PixArtT5XXL", {"t5xxl": 8}, 1),
+    "z_image": ("z_image", "ZImageTokenizer", "ZImageTEModel", {"qwen3_4b": 6}, 1),
+    "krea2": ("krea2", "Krea2Tokenizer", "Krea2TEModel", {"qwen3vl_4b": 8}, 2),
+    "qwen_image": ("qwen_image", "QwenImageTokenizer", "QwenImageTEModel", {"qwen25_7b": 8}, 1),
+    "anima": ("anima", "AnimaTokenizer", "AnimaTEModel", {"qwen3_06b": 16}, 1),
+}
+"""Family to module below ``comfy.text_encoders``, tokenizer, text model, its encoders' widths, layers that it reads.
+
+Lumina 2's vocabulary is in its checkpoint; Stable Diffusion 3's CLIP rows are padded to 4096 numbers.
+"""
+
+
+def clip(family: str) -> Any:
+    """A CLIP with the family's own tokenizers and text model, in which each encoder is a table of random rows."""
+    import importlib
+
+    import comfy.sd
+    import comfy.supported_models_base as base
+
+    module, reader, model, widths, layers = TEXT[family]
+    source = importlib.import_module(f"comfy.text_encoders.{module}")
+    stock = getattr(source, model)
+
+    class Model(stock):
+        def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
+            torch.nn.Module.__init__(self)
+            for name, width in widths.items():
+                setattr(self, name, _Rows(width, layers, "attention" if layers > 1 else family))
+            self.clip = self.clip_name = next(iter(widths))
+            self.dtypes = {torch.float32}
+
+    target = base.ClipTarget(getattr(source, reader), Model)
+    return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
+
+
+class _Rows(torch.nn.Module):
+    """An encoder that gives each token a random row, a little of the row before mixed in."""
+
+    def __init__(self, width: int, layers: int, family: str) -> None:
+        super().__init__()
+        table = torch.randn(997, layers, width, generator=torch.Generator().manual_seed(width))
+        self.table = torch.nn.Parameter(table, requires_grad=False)
+        self.layers, self.family = layers, family
+
+    def encode_token_weights(self, pairs: Any) -> Any:
+        ids = torch.tensor([entry[0] for chunk in pairs for entry in chunk])
+        rows = self.table[ids % 997].movedim(0, 1)  # (layers, L, width)
+        rows = rows + 0.1 * rows.roll(1, 1)
+        out = rows[None] if self.layers > 1 else rows
+        extra = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+        return (out, rows[:1, 0], extra) if self.family not in ("flux", "chroma") else (out, rows[:1, 0])
+
+    def set_clip_options(self, options: Any) -> None:
+        pass
+
+    def reset_clip_options(self) -> None:
+        pass
+
+
 def latent(family: str, size: tuple[int, int] = (8, 12), batch: int = 1) -> torch.Tensor:
     """An empty latent."""
     small = SMALL[family]

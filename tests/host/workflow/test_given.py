@@ -73,6 +73,8 @@ def test_what_fits_passes_as_it_is_or_in_its_type():
     tokens = ConceptTokens({}, "lab")
     given = {"image": IMAGE, "mask": IMAGE[..., 0], "samples": LATENT, "positive": [[CONTEXT, {}]], "tokens": tokens}
     assert all(check_given(schema(), given)[name] is value for name, value in given.items())
+    frame = {"samples": torch.rand(1, 16, 1, 8, 8)}  # a picture, as Qwen-Image and its like keep it
+    assert check_given(schema(), {"samples": frame})["samples"] is frame
     rest = {"anything": object(), "mask": torch.rand(8, 8), "unknown": 1}
     assert check_given(schema(), rest) == rest
     found = check_given(schema(), {"count": "7", "strength": 2, "text": 5})

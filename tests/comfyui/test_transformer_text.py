@@ -1,0 +1,124 @@
+"""Which word stands in which row of a transformer's conditioning, with the real tokenizers; and its heat maps."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+TEXT = "A red cat, 2 dogs and naïve cat-faces"
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "anima")
+
+
+@pytest.fixture(scope="session")
+def small(comfyui):
+    path = Path(__file__).with_name("small_transformers.py")
+    spec = importlib.util.spec_from_file_location("small_transformers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def clip_of(small):
+    made = {}
+
+    def go(family):
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            made[family] = small.clip(family)
+        return made[family]
+
+    return go
+
+
+@pytest.fixture
+def reading(pack, clip_of):
+    """Backbone, text as read, and its conditioning."""
+
+    def go(family, text=TEXT):
+        backbone = pack("host.adapters").backbone_of(clip=clip_of(family))
+        with torch.inference_mode():
+            return backbone, backbone.tokenize(text), backbone.encode_text([text])
+
+    return go
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_stand_where_the_conditioning_changes_with_them(reading, pack, family):
+    """Another word in the same place changes exactly the rows that the word is said to take, and the next."""
+    find = pack("core.attention.words").find_word
+    _, read, told = reading(family)
+    _, _, other = reading(family, TEXT.replace("red", "big"))
+    assert read.length == (len_of(told, family, read)) and read.start is None
+    rows = find(read, "red")[0]
+    assert len(rows) == 1
+    if family == "anima":  # its rows are those of T5, of which the CONDITIONING has the ids
+        changed = (told.extras["t5xxl_ids"] != other.extras["t5xxl_ids"]).nonzero().flatten().tolist()
+        assert changed == list(rows)
+        return
+    changed = (told.context[0] != other.context[0]).any(-1).nonzero().flatten().tolist()
+    assert changed == [rows[0], rows[0] + 1]
+
+
+def len_of(told, family, read):
+    return len(told.extras["t5xxl_ids"]) if family == "anima" else told.context.shape[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_are_split_as_elsewhere_and_the_template_is_none_of_them(reading, pack, family):
+    words = [name for name, _ in pack("core.attention.words").words_of(reading(family)[1])]
+    expected = ["a", "red", "cat", ",", "2", "dogs", "and", "naïve", "cat", "-", "faces"]
+    if pack("host.shared.families").FAMILIES[family].transformer.tokens[-1] == "t5xxl":
+        expected = [*expected[:7], "na", "<", "unk", ">", "ve", *expected[8:]]  # T5 has no ï
+    assert words == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_empty_text_has_no_words(reading, family):
+    _, read, _ = reading(family, "")
+    assert read.tokens == () and 0 <= read.end < max(read.length, 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pack, family):
+    with torch.inference_mode():
+        model = small.build(family)
+        positive, negative = (
+            clip_of(family).encode_from_tokens_scheduled(clip_of(family).tokenize(text)) for text in (TEXT, "")
+        )
+    captured, heard = run("CaptureAttention", model=model, least_grid=1)
+    settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    latent = {"samples": small.latent(family)}
+    drawn = [
+        stock("KSampler", model=one, positive=positive, negative=negative, latent_image=latent, **settings)[0]
+        for one in (model, captured)
+    ]
+    assert torch.equal(drawn[0]["samples"], drawn[1]["samples"])
+    given = {"capture": heard, "clip": clip_of(family), "samples": drawn[1], "text": TEXT, "words": "red, dogs"}
+    pictures, masks = run("ShowWordHeatmap", **given)
+    assert masks.shape == (2, 64, 96) and len(pictures) == 2 and not torch.allclose(masks[0], masks[1], atol=1e-2)
+    through = run("ShowWordHeatmap", **given, conditioning=positive)[1]
+    assert torch.equal(through, masks)
+    with pytest.raises(ValueError, match="not the text that was sampled"):
+        run("ShowWordHeatmap", **(given | {"text": "a red dogs"}))
+    with pytest.raises(ValueError, match="not this text as it stands"):
+        run("ShowWordHeatmap", **given, conditioning=negative)
+
+
+def test_learnt_tokens_are_refused_by_the_name_of_the_model(clip_of, pack):
+    backbone = pack("host.adapters").backbone_of(clip=clip_of("z_image"))
+    with pytest.raises(
+        pack("host.adapters").UnsupportedModelError, match=r"Z-Image.*supported are Stable Diffusion 1.x"
+    ):
+        backbone.encode_text(["<apple>"], {"<apple>": {"qwen3_4b": torch.zeros(1, 4)}})
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match=r"Z-Image, whose text encoders"):
+        backbone.word_vectors("apple")
+
+
+def test_a_clip_of_another_family_is_named(clip_of, small, pack):
+    with torch.inference_mode():
+        model = small.build("flux")
+    with pytest.raises(ValueError, match=r"MODEL is FLUX.1 and CLIP belongs to Z-Image"):
+        pack("host.adapters").backbone_of(model=model, clip=clip_of("z_image"))
