@@ -15,7 +15,7 @@ from ..host.shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..host.workflow.fan_out import ENGINES
 from ..lab.world.atlas import SPLITS
 from .controls import Control, controls_table, run_controls
-from .harness import CACHE, Bench, Request, run
+from .harness import CACHE, TRANSFORMER, Bench, Request, run
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
@@ -24,7 +24,9 @@ def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of scenes and noise (default: %(default)s)")
     parser.add_argument("--cases", type=int, default=cases, help="number of cases (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="development", help="default: %(default)s")
-    parser.add_argument("--model", type=Path, help="model folder; the default is the lab model that ships")
+    parser.add_argument(
+        "--model", type=Path, help="model folder, or transformer for the lab transformer; default: the lab UNet"
+    )
     parser.add_argument("--untrained", action="store_true", help="random weights: the control, figures must collapse")
     parser.add_argument(
         "--cache", type=Path, default=CACHE, help="where finished cases are kept (default: %(default)s)"
@@ -101,6 +103,8 @@ def load_parts(folder: Path | None = None, untrained: bool = False) -> tuple[Mod
 
     if untrained:
         return handles(build_modules(seed=0))
+    if folder == Path(TRANSFORMER):
+        return load_handles(denoiser=TRANSFORMER)
     return load_handles(folder) if folder else load_handles()
 
 

@@ -24,6 +24,9 @@ Progress = Callable[[int, int], None]
 PACKAGE = Path(__file__).parents[1]
 CACHE = Path("~/.cache/concept-atelier/bench").expanduser()
 
+TRANSFORMER = "transformer"
+"""In place of a model folder: the lab's model with its transformer."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -33,7 +36,7 @@ class Request:
         cases: how many; rows do not depend on it.
         seed: of scenes, noise and baselines.
         split: ``train``, ``development`` or ``test``.
-        model: folder of the model; empty for the one that ships.
+        model: folder of the model; empty for the one that ships, ``TRANSFORMER`` for its transformer.
         untrained: random weights instead, the control.
         options: the bench's own, as JSON can hold them.
     """
@@ -149,9 +152,12 @@ class RowStore:
 def digest(bench: Bench, request: Request) -> str:
     """16 hexadecimal digits of all that decides a row: the bench, the request but its length, code and weights."""
     asked = [bench.name, bench.schema, request.seed, request.split, request.untrained, dict(request.options)]
+    transformer = request.model == TRANSFORMER  # whose weights lie in the same folder
+    folder = WEIGHTS if transformer else Path(request.model or WEIGHTS)
+    asked += [TRANSFORMER] if transformer else []
     text = json.dumps(asked, sort_keys=True)
     code = [path for room in ("core", "host", "lab", "training", "bench") for path in (PACKAGE / room).rglob("*.py")]
-    weights = [path for folder in (Path(request.model or WEIGHTS), JUDGE) for path in folder.rglob("*.safetensors")]
+    weights = [path for place in (folder, JUDGE) for path in place.rglob("*.safetensors")]
     state = hashlib.sha256(text.encode())
     for path in sorted(set(code + weights)):
         state.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())

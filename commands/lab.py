@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..training.machine import CPU, Machine
 
-PARTS = ("vae", "unet", "tower", "judge")
+PARTS = ("vae", "unet", "transformer", "tower", "judge")
+SHARED = ("unet", "transformer")
 DEFAULT_RUNS = Path("~/.cache/concept-atelier/lab").expanduser()
 
 
@@ -21,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--samples", type=int, help="samples in all; the default is the recipe's")
     train.add_argument("--minutes", type=float, help="time in all, whichever ends first")
     train.add_argument(
-        "--start", type=Path, metavar="MODEL", help="begin a new run with the weights of this model folder"
+        "--start",
+        type=Path,
+        metavar="MODEL",
+        help="begin a new run with the weights of this model folder; the transformer: with its UNet as teacher",
     )
     train.add_argument("--device", default="cpu", help="where to train, as torch names it (default: %(default)s)")
     train.add_argument(
@@ -30,10 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that draw scenes while others are trained on; by default none on a CPU, else one a core",
     )
     train.add_argument(
-        "--workers", type=int, default=1, help="processes that share the work (denoiser only; default: %(default)s)"
+        "--workers", type=int, default=1, help="processes that share the work (denoisers only; default: %(default)s)"
     )
     publish = actions.add_parser("publish", help="gather the trained parts into the model folder that ships")
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
+    publish.add_argument(
+        "--transformer", action="store_true", help="only the transformer, into a folder with the model it learnt from"
+    )
     page = actions.add_parser("page", help="draw docs/lab.md, the world and what methods do in it, and write the cards")
     page.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
     methods = actions.add_parser("methods", help="draw docs/methods/*.jpg: one scene learnt by every method")
@@ -49,9 +56,9 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.action == "publish":
-        from ..lab.model.weights import WEIGHTS, publish
+        from ..lab.model.weights import WEIGHTS, publish, publish_transformer
 
-        publish(args.runs, args.to or WEIGHTS)
+        (publish_transformer if args.transformer else publish)(args.runs, args.to or WEIGHTS)
     elif args.action == "page":
         from ..tools.pages.page import DOCS, write_cards, write_page
 
@@ -87,8 +94,8 @@ def train(
     """
     if start is not None and part == "tower":
         raise ValueError("the image tower is trained anew for every text encoder; leave out --start")
-    if workers != 1 and part != "unet":
-        raise ValueError(f"only the denoiser's training is shared among workers; {part} was asked for")
+    if workers != 1 and part not in SHARED:
+        raise ValueError(f"only a denoiser's training is shared among workers; {part} was asked for")
     vae = runs / "vae/vae.safetensors"
     if part == "all":
         from ..training.everything import train_everything
@@ -109,6 +116,11 @@ def train(
         from ..training.judge import JudgeSettings, train_judge
 
         train_judge(runs / "judge", vae, replace(JudgeSettings(), **length), start, machine)
+    elif part == "transformer":
+        from ..training.transformer import TransformerInputs, settings_for, train_transformer
+
+        inputs = TransformerInputs(machine=machine) if start is None else TransformerInputs(start, machine)
+        train_transformer(runs / "transformer", inputs, replace(settings_for(machine.device), **length), workers)
     else:
         from ..training.unet import UnetInputs, UnetSettings, train_unet
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..core.files import load_tensors, save_tensors
 from ..host.files.saving import atomic_write, save_json
+from .optimisers import SideBySide
 
 log = logging.getLogger("concept_atelier.lab")
 
@@ -63,7 +64,7 @@ class Run:
         self,
         folder: Path,
         modules: dict[str, nn.Module],
-        optimiser: torch.optim.Optimizer,
+        optimiser: torch.optim.Optimizer | SideBySide,
         settings: dict[str, Any],
         ema_decay: float | tuple[float, ...] = 0.999,
         leads: bool = True,

@@ -7,7 +7,7 @@ has of the clean latent (Yu et al. 2025, arXiv 2410.06940; Tian et al. 2025, arX
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ from .team import Team, launch
 from .unet import empty_caption
 
 log = logging.getLogger("concept_atelier.lab")
+
+LARGE = 16
+"""Batches on an accelerator, as a multiple of those on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,27 @@ class TransformerSettings:
     sheet_every: int = 0
     note_every: int = 50
     bfloat16: bool = False
+
+
+def settings_for(device: str) -> TransformerSettings:
+    """On a CPU the recipe as it is; on an accelerator larger batches with a larger rate, bfloat16, and no end but the
+    time's."""
+    recipe = TransformerSettings()
+    if device == "cpu":
+        return recipe
+    mixture = tuple(
+        (replace(pool, batch=LARGE * pool.batch, count=10 * pool.count), share) for pool, share in recipe.mixture
+    )
+    return replace(
+        recipe,
+        mixture=mixture,
+        samples=10**9,
+        learning_rate=2e-3,
+        aligned=3_000_000,
+        bfloat16=True,
+        note_every=200,
+        save_every=1_000_000,
+    )
 
 
 @dataclass(frozen=True)
@@ -107,7 +131,7 @@ class Teacher(nn.Module):
     timestep = 50
     """Of the little noise that its latents get."""
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: Any) -> None:
         super().__init__()
         self.width = unet.up_blocks[-2].resnets[-1].out_channels
         unet.up_blocks = unet.up_blocks[:-1]
@@ -167,7 +191,7 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
     vae.to(device)
     unet = build_unet()
     unet.load_state_dict(load_part(inputs.model, "unet"))
-    teacher = Teacher(unet).to(device, memory_format=torch.channels_last)
+    teacher = Teacher(unet.to(device, memory_format=torch.channels_last))
     torch.manual_seed(settings.seed)
     student = Student(build_transformer(), teacher.width).to(device)
     if device == "cpu" and settings.bfloat16:

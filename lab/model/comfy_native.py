@@ -1,9 +1,12 @@
 """The lab model as ComfyUI's own MODEL, CLIP and VAE, for its stock nodes. Imported inside ComfyUI only."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import comfy.latent_formats
+import comfy.model_base
 import comfy.model_management as management
 import comfy.model_patcher
 import comfy.ops
@@ -15,12 +18,13 @@ import torch
 from comfy import sd1_clip
 from torch import Tensor
 
-from .convert import text_to_sd15, unet_to_sd15
+from .convert import text_to_sd15, transformer_to_flux, unet_to_sd15
 from .modules import CONTEXT_LENGTH, TEXT_CONFIG, TEXT_WIDTH, TOKENIZER_FOLDER, UNET_CONFIG
+from .transformer import FLOW_SHIFT, TRANSFORMER_CONFIG, load_transformer_state
 from .vae import LabVAE
 from .weights import WEIGHTS, check_files, load_part
 
-FAMILY = "lab"
+FAMILY, TRANSFORMER_FAMILY = "lab", "lab_flux"
 DTYPE = torch.float32  # small enough for every device, and its figures were measured at this precision
 
 
@@ -30,6 +34,20 @@ class LabConfig(comfy.supported_models.SD15):
     concept_atelier_family = FAMILY
     unet_config: dict[str, Any] = {}
     unet_extra_config = {"num_heads": -1, "num_head_channels": UNET_CONFIG["block_out_channels"][0] // 2}
+
+
+class LabFluxConfig(comfy.supported_models.Flux):
+    """What ComfyUI has to know of the lab's transformer: FLUX.1's anatomy over SD1.5's latents."""
+
+    concept_atelier_family = TRANSFORMER_FAMILY
+    unet_config: dict[str, Any] = {}
+    sampling_settings = {"shift": FLOW_SHIFT, "multiplier": 1.0}
+    latent_format = comfy.latent_formats.SD15
+    memory_usage_factor = 1.0
+
+    def get_model(self, state_dict: dict[str, Any], prefix: str = "", device: Any = None) -> Any:
+        """Sampled along a shifted flow, as SD3 and FLUX.1 [schnell] are."""
+        return comfy.model_base.Flux(self, model_type=comfy.model_base.ModelType.FLOW, device=device)
 
 
 class LabTextEncoder(sd1_clip.SDClipModel):
@@ -60,6 +78,12 @@ class LabTextModel(sd1_clip.SD1ClipModel):
         super().__init__(device=device, dtype=dtype, model_options=options, clip_model=LabTextEncoder)
 
 
+class LabFluxTextModel(LabTextModel):
+    """The same for the transformer."""
+
+    concept_atelier_family = TRANSFORMER_FAMILY
+
+
 class LabTokenizer(sd1_clip.SD1Tokenizer):
     """CLIP's tokenizer over the lab's vocabulary."""
 
@@ -67,18 +91,35 @@ class LabTokenizer(sd1_clip.SD1Tokenizer):
         super().__init__(embedding_directory, dict(tokenizer_data or {}), tokenizer=_tokenizer)
 
 
-def load_native(folder: Path = WEIGHTS, embedding_folders: tuple[Path, ...] = ()) -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE of the trained lab model. Raises ``FileNotFoundError`` as :func:`check_files` does."""
+def load_native(
+    folder: Path = WEIGHTS, embedding_folders: tuple[Path, ...] = (), denoiser: str = "unet"
+) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of the trained lab model, with the denoiser ``unet`` or ``transformer``.
+
+    Raises ``FileNotFoundError`` as :func:`check_files` and :func:`load_transformer_state` do.
+    """
     check_files(folder)
     vae = LabVAE(**json.loads((folder / "vae/config.json").read_text(encoding="utf-8")))
     vae.load_state_dict(load_part(folder, "vae"))
-    unet, text = unet_to_sd15(load_part(folder, "unet")), text_to_sd15(load_part(folder, "text_encoder"))
-    return native_model(unet), native_clip(text, embedding_folders), native_vae(vae)
+    text = text_to_sd15(load_part(folder, "text_encoder"))
+    if denoiser == "transformer":
+        model = native_transformer(transformer_to_flux(load_transformer_state(folder)))
+        return model, native_clip(text, embedding_folders, LabFluxTextModel), native_vae(vae)
+    model = native_model(unet_to_sd15(load_part(folder, "unet")))
+    return model, native_clip(text, embedding_folders), native_vae(vae)
 
 
 def native_model(state: dict[str, Tensor]) -> Any:
-    """A ``ModelPatcher`` over a denoiser's state in SD1.5's layout."""
-    config = LabConfig(unet_config())
+    """A ``ModelPatcher`` over a UNet's state in SD1.5's layout."""
+    return _patcher(LabConfig(unet_config()), state)
+
+
+def native_transformer(state: dict[str, Tensor], config: Mapping[str, Any] = TRANSFORMER_CONFIG) -> Any:
+    """A ``ModelPatcher`` over a transformer's state in FLUX.1's layout, with its sizes in diffusers' words."""
+    return _patcher(LabFluxConfig(flux_config(config)), state)
+
+
+def _patcher(config: Any, state: dict[str, Tensor]) -> Any:
     config.set_inference_dtype(DTYPE, None)
     device = management.get_torch_device()
     model = config.get_model({}, device=management.unet_offload_device())
@@ -86,10 +127,12 @@ def native_model(state: dict[str, Tensor]) -> Any:
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
 
 
-def native_clip(state: dict[str, Tensor], embedding_folders: tuple[Path, ...] = ()) -> Any:
+def native_clip(
+    state: dict[str, Tensor], embedding_folders: tuple[Path, ...] = (), text_model: type = LabTextModel
+) -> Any:
     """A ``CLIP`` over a text encoder's state in SD1.5's layout."""
     clip = comfy.sd.CLIP(
-        comfy.supported_models_base.ClipTarget(LabTokenizer, LabTextModel),
+        comfy.supported_models_base.ClipTarget(LabTokenizer, text_model),
         embedding_directory=[str(folder) for folder in embedding_folders],
         model_options={"dtype": DTYPE},
     )
@@ -131,6 +174,28 @@ def unet_config() -> dict[str, Any]:
         "context_dim": TEXT_WIDTH,
         "legacy": False,
         "adm_in_channels": None,
+    }
+
+
+def flux_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A transformer's sizes in ComfyUI's words, from those in diffusers'."""
+    return {
+        "image_model": "flux",
+        "in_channels": config["in_channels"],
+        "out_channels": config["in_channels"],
+        "vec_in_dim": None,  # the pooled text is not read
+        "context_in_dim": config["joint_attention_dim"],
+        "hidden_size": config["attention_head_dim"] * config["num_attention_heads"],
+        "mlp_ratio": 4.0,
+        "num_heads": config["num_attention_heads"],
+        "depth": config["num_layers"],
+        "depth_single_blocks": config["num_single_layers"],
+        "axes_dim": list(config["axes_dims_rope"]),
+        "theta": 10000,
+        "patch_size": config["patch_size"],
+        "qkv_bias": True,
+        "guidance_embed": False,
+        "txt_ids_dims": [],
     }
 
 

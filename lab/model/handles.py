@@ -12,8 +12,6 @@ from .weights import WEIGHTS, load_lab_model
 
 FAMILY, TRANSFORMER_FAMILY = "lab", "lab_flux"
 
-DENOISERS = ("unet", "transformer")
-
 
 def handles(modules: LabModules, embedding_folders: tuple[Path, ...] = ()) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
     """MODEL, CLIP and VAE over modules."""
@@ -35,8 +33,8 @@ def transformer_handles(
 def load_handles(
     folder: Path = WEIGHTS, embedding_folders: tuple[Path, ...] = (), denoiser: str = "unet"
 ) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
-    """MODEL, CLIP and VAE of the trained lab model, with one of ``DENOISERS``; errors as for :func:`load_lab_model`
-    and :func:`load_transformer`."""
+    """MODEL, CLIP and VAE of the trained lab model, with the denoiser ``unet`` or ``transformer``; errors as for
+    :func:`load_lab_model` and :func:`load_transformer`."""
     if denoiser == "transformer":
         return transformer_handles(load_transformer(folder), load_lab_model(folder), embedding_folders)
     return handles(load_lab_model(folder), embedding_folders)

@@ -72,7 +72,8 @@ def load_transformer_state(folder: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise FileNotFoundError(
             f"the lab transformer's weights are not part of this version: {path} is missing; train them with "
-            "`python -m concept_atelier lab train transformer` and `lab publish`, or choose the denoiser unet"
+            "`python -m concept_atelier lab train transformer` and `lab publish --transformer`, or choose the "
+            "denoiser unet"
         )
     return {key: value.float() for key, value in load_tensors(path)[0].items()}
 

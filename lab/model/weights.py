@@ -20,6 +20,7 @@ from .modules import (
     quick_text_encoder,
     quick_unet,
 )
+from .transformer import TRANSFORMER_FILE, build_transformer
 from .vae import SCALING_FACTOR, LabVAE
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -30,7 +31,7 @@ FILES = {
 }
 
 
-MANTISSA_BITS = {"unet": 4, "text_encoder": 6, "image_tower": 5, "judge": 5}
+MANTISSA_BITS = {"unet": 4, "transformer": 4, "text_encoder": 6, "image_tower": 5, "judge": 5}
 """Bits of the mantissa that ship, in bfloat16, of parts that are not kept in float16. Every version stays in the
 repository for ever, where bits that are zero take no room: four of seven make the denoiser a quarter smaller once
 packed. :func:`with_mantissa` bounds the error of each number."""
@@ -114,6 +115,21 @@ def publish(runs: Path, folder: Path = WEIGHTS) -> None:
     save_json(folder / "vae/config.json", records["vae"]["settings"]["model"])
     save_json(folder / "scheduler/scheduler_config.json", scheduler_config())
     save_json(folder / "training.json", {name: thin(log) for name, log in records.items()})
+
+
+def publish_transformer(runs: Path, folder: Path = WEIGHTS) -> None:
+    """Put the first average of the transformer's run under ``runs`` into a model folder, beside what it was trained
+    with, and its record into the folder's.
+
+    Raises:
+        FileNotFoundError: before anything is written, naming the run's missing file and the command that makes it.
+    """
+    run = runs / "transformer"
+    state = rounded(load_run(runs, "transformer/transformer.safetensors"), MANTISSA_BITS["transformer"])
+    _check_run(run / "log.json", runs, "transformer")
+    save_tensors(folder / TRANSFORMER_FILE, state)
+    build_transformer().save_config(folder / "transformer")
+    save_json(folder / "training.json", {**load_record(folder), "transformer": thin(record_of(run))})
 
 
 def load_run(runs: Path, place: str) -> dict[str, Tensor]:

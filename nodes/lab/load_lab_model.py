@@ -5,6 +5,8 @@ from ...host.schema import io
 from ...host.shared.environment import inside_comfyui
 from ..sockets import CATEGORY
 
+DENOISERS = ("unet", "transformer")
+
 
 class LoadLabModel(io.ComfyNode):
     """The small model that ships with the pack."""
@@ -21,7 +23,19 @@ class LoadLabModel(io.ComfyNode):
                 "within minutes."
             ),
             search_aliases=["checkpoint", "demo model", "tiny model"],
-            inputs=[],
+            inputs=[
+                io.Combo.Input(
+                    "denoiser",
+                    options=list(DENOISERS),
+                    default=DENOISERS[0],
+                    optional=True,
+                    advanced=True,
+                    tooltip=(
+                        "unet is Stable Diffusion in miniature, transformer FLUX.1 in miniature. Both read the same "
+                        "text encoder and the same latents."
+                    ),
+                ),
+            ],
             outputs=[
                 io.Model.Output(display_name="MODEL"),
                 io.Clip.Output(display_name="CLIP"),
@@ -30,12 +44,12 @@ class LoadLabModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
+    def execute(cls, denoiser: str = DENOISERS[0]) -> io.NodeOutput:
         embeddings = folders.current().models.get("embeddings", ())
         if inside_comfyui():
             from ...lab.model.comfy_native import load_native
 
-            return io.NodeOutput(*load_native(embedding_folders=embeddings))
+            return io.NodeOutput(*load_native(embedding_folders=embeddings, denoiser=denoiser))
         from ...lab.model.handles import load_handles
 
-        return io.NodeOutput(*load_handles(embedding_folders=embeddings))
+        return io.NodeOutput(*load_handles(embedding_folders=embeddings, denoiser=denoiser))

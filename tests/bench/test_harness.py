@@ -80,6 +80,7 @@ def test_whatever_decides_a_row_has_its_own_file(tmp_path, monkeypatch):
         Request(1, split="test"),
         Request(1, untrained=True),
         Request(1, options={"a": 1}),
+        Request(1, model=harness.TRANSFORMER),
         Request(1, model=str(model)),
     ]
     found = [digest(bench, request) for request in requests]

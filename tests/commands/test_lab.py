@@ -10,6 +10,7 @@ from concept_atelier.commands import lab as cli
 from concept_atelier.training.judge import JudgeSettings
 from concept_atelier.training.machine import CPU, Machine
 from concept_atelier.training.tower import TowerSettings
+from concept_atelier.training.transformer import TransformerInputs, TransformerSettings
 from concept_atelier.training.unet import UnetInputs, UnetSettings
 from concept_atelier.training.vae import VaeSettings
 
@@ -37,6 +38,7 @@ def test_without_figures_the_recipe_is_used(tmp_path, calls):
     assert calls == [
         ("vae", tmp_path / "vae", VaeSettings(), None, CPU),
         ("unet", tmp_path / "unet", UnetInputs(vae), UnetSettings(), 1),
+        ("transformer", tmp_path / "transformer", TransformerInputs(), TransformerSettings(), 1),
         ("tower", tmp_path / "tower", text, TowerSettings(), CPU),
         ("judge", tmp_path / "judge", vae, JudgeSettings(), None, CPU),
     ]
@@ -56,6 +58,13 @@ def test_every_part_is_trained_in_a_given_time(tmp_path, calls):
     assert calls == [("everything", tmp_path, 10.0, Machine("cuda", os.cpu_count()), None)]
 
 
+def test_the_transformer_learns_from_a_model_folder_with_a_gpus_batches(tmp_path, calls):
+    cli.main(parse("train", "transformer", "--runs", str(tmp_path), "--device", "cuda", "--start", "model"))
+    given, settings = calls[0][2:4]
+    assert given == TransformerInputs(Path("model"), Machine("cuda", os.cpu_count()))
+    assert settings.bfloat16 and settings.samples == 10**9 and settings.mixture[0][0].batch > 100
+
+
 @pytest.mark.parametrize(
     "words", [("tower", "--start", "model"), ("judge", "--workers", "2"), ("all", "--samples", "1000")]
 )
@@ -69,7 +78,7 @@ def test_a_length_replaces_the_recipes(tmp_path, calls):
     for part in cli.PARTS:
         cli.main(parse("train", part, "--samples", "300000", "--minutes", "2.5", "--runs", str(tmp_path)))
     settings = [next(given for given in call if hasattr(given, "samples")) for call in calls]
-    assert [(recipe.samples, recipe.minutes) for recipe in settings] == [(300_000, 2.5)] * 4
+    assert [(recipe.samples, recipe.minutes) for recipe in settings] == [(300_000, 2.5)] * 5
 
 
 def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):
@@ -77,9 +86,15 @@ def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):
 
     seen = []
     monkeypatch.setattr(weights, "publish", lambda *given: seen.append(given))
+    monkeypatch.setattr(weights, "publish_transformer", lambda *given: seen.append(("transformer", *given)))
     cli.main(parse("publish", "--runs", str(tmp_path)))
     cli.main(parse("publish", "--runs", str(tmp_path), "--to", "elsewhere"))
-    assert seen == [(tmp_path, weights.WEIGHTS), (tmp_path, Path("elsewhere"))]
+    cli.main(parse("publish", "--transformer", "--runs", str(tmp_path)))
+    assert seen == [
+        (tmp_path, weights.WEIGHTS),
+        (tmp_path, Path("elsewhere")),
+        ("transformer", tmp_path, weights.WEIGHTS),
+    ]
 
 
 @pytest.mark.parametrize("words", [(), ("train",), ("train", "everything"), ("train", "vae", "--samples", "many")])

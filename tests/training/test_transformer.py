@@ -1,16 +1,19 @@
 """The trainer of the transformer, in runs of a few steps."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
 from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.host.adapters import backbone_of
 from concept_atelier.host.headless.flux import velocity
+from concept_atelier.lab.model.handles import load_handles
 from concept_atelier.lab.model.modules import build_unet
-from concept_atelier.lab.model.transformer import POOLED, build_transformer, fill
-from concept_atelier.lab.model.weights import FILES
+from concept_atelier.lab.model.transformer import POOLED, TRANSFORMER_FILE, build_transformer, fill, load_transformer
+from concept_atelier.lab.model.weights import FILES, publish_transformer
 from concept_atelier.lab.world.scene import SceneSettings
 from concept_atelier.training.attention import attend_by_matrices
 from concept_atelier.training.dataset import tokenize
@@ -69,6 +72,28 @@ def test_a_run_ends_stays_ended_and_goes_on(tmp_path, inputs):
     )
 
 
+def test_a_trained_transformer_is_published_and_loaded(tmp_path, inputs, lab_modules):
+    train_transformer(tmp_path / "runs/transformer", inputs, TINY)
+    shutil.copytree(inputs.model, tmp_path / "model")
+    for name, text in (("training.json", "{}"), ("vae/config.json", json.dumps(lab_modules.vae.config))):
+        (tmp_path / "model" / name).write_text(text)
+    publish_transformer(tmp_path / "runs", tmp_path / "model")
+    model, clip, vae = load_handles(tmp_path / "model", denoiser="transformer")
+    backbone = backbone_of(model, clip, vae)
+    noise = backbone.predict_noise(torch.randn(1, 4, 4, 4), torch.tensor([500]), backbone.encode_text(["a cat"]))
+    assert bool(torch.isfinite(noise).all()) and backbone.family == "lab_flux"
+    assert (tmp_path / "model" / TRANSFORMER_FILE).stat().st_size < 15 << 20
+    assert json.loads((tmp_path / "model/training.json").read_text())["transformer"]["samples"] == 4
+
+
+def test_missing_weights_say_so_and_how_to_train_them(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"not part of this version.*lab train transformer"):
+        load_transformer(tmp_path)
+    with pytest.raises(FileNotFoundError, match="transformer is not trained"):
+        publish_transformer(tmp_path, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_two_workers_train_together(tmp_path, inputs):
     train_transformer(tmp_path, inputs, replace(TINY, alignment=0.0), workers=2)
     assert json.loads((tmp_path / "log.json").read_text())["samples"] == 4
@@ -101,12 +126,12 @@ def test_the_loss_falls_on_one_batch(lab_modules):
         torch.manual_seed(1)
         return flow_loss(student, None, lab_modules.text_encoder, latent, tokens, TINY)
 
-    first = float(loss())
+    first = loss().item()
     for _ in range(12):
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()
-    assert float(loss()) < 0.9 * first
+    assert loss().item() < 0.9 * first
 
 
 def test_noise_levels_are_peaked_and_reach_both_ends():

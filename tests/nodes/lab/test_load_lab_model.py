@@ -5,6 +5,7 @@ import torch
 
 from concept_atelier.host.adapters import backbone_of
 from concept_atelier.lab.model import weights
+from concept_atelier.lab.model.transformer import TRANSFORMER_FILE
 from concept_atelier.nodes import LoadLabModel
 
 
@@ -29,3 +30,10 @@ def test_the_text_encoder_tells_words_apart_after_training(call):
 def test_missing_weights_say_which_and_how_to_get_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="the lab model's unet is missing: .*lab train"):
         weights.load_lab_model(tmp_path)
+
+
+def test_the_transformer_is_a_choice_that_says_when_it_is_missing(call):
+    assert call(LoadLabModel, denoiser="unet").args[0].family == "lab"
+    if not (weights.WEIGHTS / TRANSFORMER_FILE).exists():
+        with pytest.raises(FileNotFoundError, match="the lab transformer's weights are not part of this version"):
+            call(LoadLabModel, denoiser="transformer")
