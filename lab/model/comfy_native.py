@@ -78,12 +78,6 @@ class LabTextModel(sd1_clip.SD1ClipModel):
         super().__init__(device=device, dtype=dtype, model_options=options, clip_model=LabTextEncoder)
 
 
-class LabFluxTextModel(LabTextModel):
-    """The same for the transformer."""
-
-    concept_atelier_family = TRANSFORMER_FAMILY
-
-
 class LabTokenizer(sd1_clip.SD1Tokenizer):
     """CLIP's tokenizer over the lab's vocabulary."""
 
@@ -104,7 +98,7 @@ def load_native(
     text = text_to_sd15(load_part(folder, "text_encoder"))
     if denoiser == "transformer":
         model = native_transformer(transformer_to_flux(load_transformer_state(folder)))
-        return model, native_clip(text, embedding_folders, LabFluxTextModel), native_vae(vae)
+        return model, native_clip(text, embedding_folders), native_vae(vae)
     model = native_model(unet_to_sd15(load_part(folder, "unet")))
     return model, native_clip(text, embedding_folders), native_vae(vae)
 
@@ -127,12 +121,10 @@ def _patcher(config: Any, state: dict[str, Tensor]) -> Any:
     return comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=management.unet_offload_device())
 
 
-def native_clip(
-    state: dict[str, Tensor], embedding_folders: tuple[Path, ...] = (), text_model: type = LabTextModel
-) -> Any:
+def native_clip(state: dict[str, Tensor], embedding_folders: tuple[Path, ...] = ()) -> Any:
     """A ``CLIP`` over a text encoder's state in SD1.5's layout."""
     clip = comfy.sd.CLIP(
-        comfy.supported_models_base.ClipTarget(LabTokenizer, text_model),
+        comfy.supported_models_base.ClipTarget(LabTokenizer, LabTextModel),
         embedding_directory=[str(folder) for folder in embedding_folders],
         model_options={"dtype": DTYPE},
     )

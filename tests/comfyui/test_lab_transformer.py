@@ -59,6 +59,21 @@ def test_ksampler_gives_what_the_headless_one_gives(both, stock, pack, scheduler
     torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-3)
 
 
+def test_attention_is_the_same_in_both_hosts(both, pack):
+    backbone_of, call_mean = pack("host.adapters").backbone_of, pack("core.attention.probabilities").call_mean
+    context = pack("core.backbone").Conditioning(torch.randn(1, 77, 192))
+    latent, timestep = torch.randn(1, 4, 6, 5), torch.tensor([600])
+    maps = []
+    for model in both:
+        backbone, calls = backbone_of(model), []
+        with torch.no_grad(), backbone.tap_attention(calls.append):
+            noise = backbone.predict_noise(latent, timestep, context)
+        maps.append([noise, *(call_mean(call) for call in calls)])
+        assert backbone.family == "lab_flux" and [call.kind for call in calls] == ["cross", "self"] * 3
+    for ours, theirs in zip(*maps, strict=True):
+        torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
 def test_missing_weights_are_named(pack, tmp_path):
     folder = pack("lab.model.weights").WEIGHTS
     if (folder / pack("lab.model.transformer").TRANSFORMER_FILE).exists():
