@@ -81,7 +81,8 @@ def main(args: argparse.Namespace) -> int:
     except (WorkflowError, NodeFailedError, OSError, ModuleNotFoundError) as error:
         if args.debug:
             traceback.print_exc()
-        _say(f"{args.workflow}: {error}", sys.stderr)
+        said = str(error)
+        _say(said if str(args.workflow) in said else f"{args.workflow}: {said}", sys.stderr)
         return 1
     except InterruptedRun as stopped:
         _say(str(stopped), sys.stderr)

@@ -54,7 +54,9 @@ def parse_text(text: str, where: str, *, finite: bool = False) -> Any:
     try:
         return json.loads(text, parse_int=whole, parse_float=real, parse_constant=real)
     except json.JSONDecodeError as error:
-        raise BadJsonError(f"{where} is no JSON: {error}") from error
+        raise BadJsonError(
+            f"{where} is not a JSON file (line {error.lineno}, column {error.colno} cannot be read)"
+        ) from error
 
 
 def check_size(size: int, where: str) -> None:

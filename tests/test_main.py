@@ -113,13 +113,13 @@ def test_a_file_that_is_no_picture(shrink, tmp_path, capsys):
     (tmp_path / "input/teal.png").write_bytes(b"not a picture")
     assert main(["run", str(shrink), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert 'node 1 "LoadImage" (LoadImage) failed: ValueError' in said
+    assert 'node 1 "LoadImage" (LoadImage) failed: ' in said and "ValueError" not in said
     assert "cannot be read as a picture" in said
 
 
 def test_a_workflow_that_is_missing(tmp_path, capsys):
     assert main(["run", str(tmp_path / "none.json")]) == 1
-    assert "none.json" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"there is no file {tmp_path / 'none.json'}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -14,6 +14,9 @@ from .parts.observation import OnStep
 
 S = TypeVar("S")
 
+LEAST_CONTRAST = 2 / 255
+"""By how much the brightest and the darkest value of a channel must differ: less is noise of the file format."""
+
 Need = Literal["words"]
 """What a method asks for beside a picture: the words for the things in it."""
 
@@ -85,13 +88,15 @@ class Localizer(Generic[S]):
             seed: random seed of the noise.
             on_step: see :data:`.parts.observation.OnStep`.
 
-        Raises ``ValueError`` for pictures of another shape, with NaN or infinite values, or smaller than one latent
-        cell, and for a method that needs words without any.
+        Raises ``ValueError`` for pictures of another shape, with NaN or infinite values, smaller than one latent cell
+        or of one colour only, and for a method that needs words without any.
         """
         check_picture(picture)
         multiple, (height, width) = backbone.latent_downscale, picture.shape[-2:]
         if min(height, width) < multiple:
             raise ValueError(f"the picture is {width}x{height} pixels; this model needs at least {multiple}x{multiple}")
+        if float((picture.amax((-2, -1)) - picture.amin((-2, -1))).max()) < LEAST_CONTRAST:
+            raise ValueError("the picture is one colour only, so there is nothing to find in it")
         if "words" in self.needs and not words:
             raise ValueError(f"{self.title} finds things by words: name at least one word to look for")
         settings = settings or next(iter(self.presets.values()))

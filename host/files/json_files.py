@@ -41,5 +41,7 @@ def parse_json(data: bytes, source: str, *, finite: bool = False) -> Any:
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
     except UnicodeDecodeError as error:
-        raise BadJsonError(f"{source} is no JSON: its text is neither UTF-8 nor UTF-16 ({error.reason})") from error
+        raise BadJsonError(
+            f"{source} is not a JSON file: its text is neither UTF-8 nor UTF-16 ({error.reason})"
+        ) from error
     return parse_text(text, source, finite=finite)

@@ -24,8 +24,15 @@ class NodeFailedError(RuntimeError):
     """A node raised; the cause is its exception. ``result`` holds what was finished before."""
 
     def __init__(self, node: GraphNode, error: BaseException) -> None:
-        super().__init__(f"{node} failed: {type(error).__name__}: {paragraph(str(error))}")
+        super().__init__(f"{node} failed: {_sentence(error)}")
         self.node, self.result = node, Results()
+
+
+def _sentence(error: BaseException) -> str:
+    """What an error says; the name of its class stands before those whose text alone does not explain them."""
+    said = paragraph(str(error))
+    explains = isinstance(error, (ValueError, OSError, RuntimeError)) and said
+    return said if explains else f"{type(error).__name__}: {said}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...core.json_texts import a_list, a_map, a_text
 from ...core.messages import first_of, listed, plain
-from ..files.folders import picture_names
+from ..files.folders import PICTURE_SUFFIXES, picture_names
 from ..files.json_files import BadJsonError, read_json
 from ..files.names import distinct, made_safe, name_verdict
 from ..files.saving import save_json, set_aside
@@ -59,7 +59,10 @@ class FolderRun:
         """Names of the pictures. Raises ``FileNotFoundError`` when there are none."""
         names = picture_names(self.folder) if self.folder.is_dir() else []
         if not names:
-            raise FileNotFoundError(f"no pictures in {self.folder}; expected a folder with PNG, JPEG or WebP files")
+            if not self.folder.is_dir():
+                raise FileNotFoundError(f"there is no folder {plain(str(self.folder), 300)}")
+            kinds = listed(sorted(suffix.removeprefix(".") for suffix in PICTURE_SUFFIXES))
+            raise FileNotFoundError(f"there are no pictures in {plain(str(self.folder), 300)}; these are read: {kinds}")
         return names
 
     def unread(self) -> tuple[list[str], list[str]]:

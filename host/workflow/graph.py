@@ -17,13 +17,15 @@ MOST_NAMES = 5
 
 
 class WorkflowError(ValueError):
-    """A workflow that cannot run; the message lists the first problems that were found, ``problems`` all of them."""
+    """A workflow that cannot run; the message is its one problem or lists the first, ``problems`` holds all of them."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            super().__init__(self.problems[0])
+            return
         lines = [f"- {line}" for line in first_of(self.problems)]
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"the workflow has {count}:", *lines]))
+        super().__init__("\n".join([f"the workflow has {len(self.problems)} problems:", *lines]))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def load_workflow(source: "Workflow | Mapping[str, Any] | str | Path") -> Workfl
     if isinstance(source, Mapping):
         return _unwrapped(source, None)
     path = _found(Path(source))
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {plain(str(path), 300)}")
     if path.is_dir():
         raise WorkflowError([f"{plain(str(path), 300)} is a folder, expected a workflow file"])
     try:

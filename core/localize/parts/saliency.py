@@ -81,13 +81,11 @@ def combine_saliency(
         return border, (
             "The model's attention to the text could not be read; what is like the picture's edge is background.",
         )
-    notes: tuple[str, ...] = ()
     if settings.sign_test and points_to_background(end_of_text, border):
         end_of_text = 1 - end_of_text
-        notes = ("The model looked at the background rather than at the things, so its map was inverted.",)
     if settings.saliency == "end_of_text" or is_flat(border):
-        return end_of_text, notes
-    return (end_of_text + border) / 2, notes
+        return end_of_text, ()
+    return (end_of_text + border) / 2, ()
 
 
 def points_to_background(end_of_text: Tensor, border: Tensor) -> bool:

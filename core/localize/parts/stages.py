@@ -99,11 +99,11 @@ def pre_cluster(attention: Tensor, min_clusters: int) -> tuple[Level, float, tup
     notes: tuple[str, ...] = ()
     if index is None:
         index = 0
-        notes += (f"The picture could not be cut into {min_clusters} pieces; the {levels[0].count} finest were used.",)
+        notes += (f"The picture has only {levels[0].count} distinct pieces; {min_clusters} were asked for.",)
     if index == 0:
         notes += (
-            "The pieces are as small as they can be, so parts of one thing may stay apart; if they do, raise "
-            "merge_threshold.",
+            "Merging started from the smallest pieces. If parts of one thing are separate concepts, raise "
+            "merge_threshold; if two things are one concept, lower it.",
         )
     return levels[index], levels[index].linked, notes
 

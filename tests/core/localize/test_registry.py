@@ -36,3 +36,11 @@ def test_what_is_no_picture_is_refused(name, lab_backbone):
     for picture in (torch.rand(2, 3, 64, 64), torch.rand(1, 3, 4, 4), torch.full((1, 3, 64, 64), torch.nan)):
         with pytest.raises(ValueError):
             METHODS[name].localize(lab_backbone, picture, words=words)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_picture_of_one_colour_is_refused(name, lab_backbone):
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    grey[..., ::2, ::2] += 1 / 255
+    with pytest.raises(ValueError, match="one colour only"):
+        METHODS[name].localize(lab_backbone, grey, words=["cat"])

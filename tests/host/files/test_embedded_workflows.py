@@ -78,7 +78,7 @@ def test_the_picture_of_a_run_runs_again(tmp_path, toys):
     [
         ({}, "carries no ComfyUI workflow"),
         ({"parameters": "a cat, Steps: 20"}, "only the settings that another program wrote"),
-        ({"prompt": "{"}, "the prompt in .*x.png is no JSON"),
+        ({"prompt": "{"}, "the prompt in .*x.png is not a JSON file"),
     ],
 )
 def test_pictures_without_a_workflow_are_reported_as_such(tmp_path, entries, said):

@@ -22,7 +22,7 @@ def test_every_encoding_gives_the_same_object(encoding, tmp_path):
     "data", [b"", b"{", b"\xff\xfe", b"\xef\xbb\xbf", '{"a": "\xe4"}'.encode("latin-1"), b"\x89PNG"]
 )
 def test_what_is_no_json_is_reported_with_the_files_name(data):
-    with pytest.raises(BadJsonError, match="wf.json is no JSON"):
+    with pytest.raises(BadJsonError, match="wf.json is not a JSON file"):
         parse_json(data, "wf.json")
 
 

@@ -116,7 +116,7 @@ def test_odd_widget_values_are_no_control_of_a_seed(canvas, registry, value):
 )
 def test_lists_where_maps_belong_are_named(damage, said, registry):
     text = problem({"nodes": [], **damage}, registry)
-    assert "the file is damaged" in text and said in text and text.count("\n") == 1
+    assert "the file is damaged" in text and said in text and "\n" not in text
 
 
 @pytest.mark.parametrize("slot", [-1, -10])

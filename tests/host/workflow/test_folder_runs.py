@@ -126,7 +126,7 @@ def test_a_missing_result_is_made_again(job):
         ('{"digest": "d", "files": [["a"]]}', "a file of .*finished.json is a list, expected a text"),
         ('{"digest": "d", "files": [], "steps": NaN}', "NaN, which is not finite"),
         ("[" * 5000, "more than 200 deep"),
-        ("", "is no JSON"),
+        ("", "is not a JSON file"),
     ],
 )
 def test_a_record_that_is_wrong_inside_is_set_aside_and_the_picture_done_again(job, caplog, text, said):
@@ -141,8 +141,11 @@ def test_a_record_that_is_wrong_inside_is_set_aside_and_the_picture_done_again(j
 
 
 def test_no_pictures_and_a_wrong_target_are_reported(job, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no pictures in"):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         list(run_folder(FolderRun(job.workflow, job.target, tmp_path / "nowhere", job.out)))
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(FileNotFoundError, match="no pictures in .*bare; these are read: apng, avif"):
+        list(run_folder(FolderRun(job.workflow, job.target, tmp_path / "bare", job.out)))
     with pytest.raises(WorkflowError):
         list(run_folder(FolderRun(job.workflow, "LoadImage.colour", job.folder, job.out)))
 

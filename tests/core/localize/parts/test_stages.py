@@ -98,7 +98,7 @@ def test_too_few_clusters_fall_back_to_the_finest_level(labels_of):
     rows = (labels[:, None] == labels[None]).float() + 1e-3  # two kinds of rows: two clusters at once
     level, tau, notes = pre_cluster(rows / rows.sum(1, keepdim=True), 10)
     assert level.count == 2 and tau == 0.0
-    assert "could not be cut into 10 pieces" in notes[0] and "may stay apart" in notes[1]
+    assert "10 were asked for" in notes[0] and "smallest pieces" in notes[1]
     concepts = concepts_from_attention(rows, (labels > 0).float().view(8, 8), PAPER, (64, 64))
     assert torch.equal(concepts.masks[0].flatten(), labels == 1)
     assert set(notes) <= set(concepts.notes)

@@ -1,9 +1,13 @@
 """Stock nodes: ComfyUI's formats, on the lab model at random weights."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
+import concept_atelier
 from concept_atelier.core.files import load_embedding, save_lora, save_tensors
 from concept_atelier.core.types import Erasure, LowRank
 from concept_atelier.host.adapters import backbone_of
@@ -205,3 +209,9 @@ def test_what_is_no_model_is_refused_by_name(lab_clip, model):
 def test_a_share_of_denoising_that_needs_endless_steps_is_refused():
     with pytest.raises(ValueError, match="denoise 1e-300 of 20 steps"):
         noise_levels("normal", torch.linspace(0.1, 10, 10), 20, 1e-300)
+
+
+def test_the_document_names_every_stock_node():
+    text = (Path(concept_atelier.__file__).parent / "docs/files.md").read_text(encoding="utf-8")
+    line = text[text.index("## Stock nodes") :].split("\n\n")[1]
+    assert re.findall(r"`(\w+)`", line) == [node.GET_SCHEMA().node_id for node in STOCK_NODES]
