@@ -80,6 +80,11 @@ def template_verdict(template: str | None) -> bool | str:
     return True
 
 
+def list_verdict(name: str, text: str | None) -> bool | str:
+    """What a node's ``validate_inputs`` says of a list that must not be empty; None (a linked input) passes."""
+    return text is None or bool(lines_of(text)) or f"{name} is empty; name at least one, per line or with commas"
+
+
 def reads(**words: float) -> dict[str, Any]:
     """Fields of an input whose values ``words`` read as words in the page: ``reads(all=0)``."""
     return {"extra_dict": {READS: words}}

@@ -58,6 +58,7 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
             return match
     looked = listed(map(str, searched), letters=300) or "no folder"
     files = sorted(path.relative_to(folder) for folder in searched for path in folder.rglob("*.safetensors"))
-    there = listed((file.with_suffix("").as_posix() for file in files), most=5) or "none"
+    there = listed((file.with_suffix("").as_posix() for file in files), most=5)
+    held = f"there are {there}" if there else "there is no embedding at all"
     twin = folders.pickled_twin(searched, wanted)
-    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}, where there is {there}{twin}")
+    raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}; {held}{twin}")

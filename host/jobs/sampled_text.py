@@ -1,5 +1,6 @@
 """The prompt of a sampling run, read again: which words stood where, and what the model was given."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from ...core.attention.words import occurrences, words_of
 from ...core.attribute.mixtures import MixedText, Prompt, unmix
 from ...core.attribute.places import Piece
 from ...core.backbone import Backbone, Placeholders, TokenizedText
-from ...core.messages import shown
+from ...core.messages import listed, shown
 from ..adapters import backbone_of
 from ..shared.captures import Run
 from ..shared.families import FAMILIES
@@ -167,6 +168,29 @@ def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[s
         return list(dict.fromkeys(_checked(word, sampled) for word in dict.fromkeys(map(plain_words, words))))
     with_words = [one for one in sampled if one.mixed.text.tokens] or sampled
     return list(dict.fromkeys(word for one in with_words for word in words_to_show(one.mixed.text)))
+
+
+def words_verdict(text: str | None, words: Sequence[str] | None) -> bool | str:
+    """What is known to be wrong before a run: True, or a text that is empty or does not spell one of the words.
+
+    None stands for what is linked. Learnt tokens pass, since they go by several names, and so does what is no prompt,
+    which is reported when it is read.
+    """
+    if text is None:
+        return True
+    if not text.strip():
+        return "text is empty; write the prompt that is sampled, or link the text node that gives it to the sampler"
+    try:
+        spelt = _letters(plain_words(text))
+        there = [_letters(plain_words(word)) in spelt for word in words or ()]
+    except ValueError:
+        return True
+    absent = [word for word, found in zip(words or (), there, strict=True) if not found and not set("<:") & set(word)]
+    return f"words: {listed(absent)} is not in the text {shown(text)}" if absent else True
+
+
+def _letters(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def describe_columns(sampled: Sequence[SampledText], words: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ...core.messages import MAX_LETTERS, MAX_SHOWN, plain, shown
 from ..schema.standin.node import ComfyNode, overrides
 from ..schema.standin.sockets import Input
+from .embedding_names import missing_embeddings
 from .graph import Broken, Graph, GraphNode, Link, WorkflowError
 from .registry import Registry
 from .values import BadValueError, as_type, check_range
@@ -33,6 +34,7 @@ def check(graph: Graph, registry: Registry) -> dict[str, GraphNode]:
     if problems:
         raise WorkflowError(dict.fromkeys(problems))
     checked = {key: _check_node(graph[key], graph, registry, problems) for key in execution_order(graph, registry)}
+    problems.extend(missing_embeddings(checked, registry))
     if problems:
         raise WorkflowError(problems)
     return {key: checked.get(key, node) for key, node in graph.items()}

@@ -16,6 +16,7 @@ from ...host.jobs.sampled_text import (
     read_text,
     sampled_prompt,
     wanted_words,
+    words_verdict,
 )
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, target_size
 from ...host.schema import io, ui
@@ -120,3 +121,7 @@ class ShowWordHeatmap(io.ComfyNode):
         heat = normalised(shares, normalise)  # type: ignore[arg-type]
         said = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict() | text_under(note)
         return io.NodeOutput(heat_grid(heat, wanted, image), heat.flatten(0, 1).clamp(0, 1), ui=said)
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None, words: str | None = None) -> bool | str:
+        return words_verdict(text, words and lines_of(words))

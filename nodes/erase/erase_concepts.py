@@ -16,7 +16,7 @@ from ...host.jobs.erasure_words import describe_erasure, describe_file
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, preset_choice, preset_verdict
+from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, list_verdict, preset_choice, preset_verdict
 
 
 class EraseConcepts(io.ComfyNode):
@@ -144,8 +144,9 @@ class EraseConcepts(io.ComfyNode):
         return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
 
     @classmethod
-    def validate_inputs(cls, preset: str | None) -> bool | str:
-        return preset_verdict(preset, preset_names())
+    def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
+        verdict = preset_verdict(preset, preset_names())
+        return list_verdict("concepts", concepts) if verdict is True else verdict
 
 
 def preset_names() -> list[str]:

@@ -10,7 +10,7 @@ from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ...lab.world.atlas import synonyms_of
-from ..sockets import CATEGORY, ConceptTokens, lines_of
+from ..sockets import CATEGORY, ConceptTokens, lines_of, list_verdict
 
 SEARCHED = 32  # words of the vocabulary that are encoded for each word
 
@@ -95,6 +95,10 @@ class SuggestRelatedWords(io.ComfyNode):
         suggested = list(dict.fromkeys(one.word for near in found.values() for one in near))
         listed_ = [*given, *suggested] if with_words else suggested
         return io.NodeOutput("\n".join(listed_), ui=ui.PreviewText(_said(found, known)))
+
+    @classmethod
+    def validate_inputs(cls, words: str | None = None) -> bool | str:
+        return list_verdict("words", words)
 
 
 def _known_first(near: Sequence[RelatedWord], known: Sequence[str]) -> list[RelatedWord]:

@@ -15,6 +15,7 @@ from ..sockets import (
     Concepts,
     first_only,
     lines_of,
+    list_verdict,
     model_inputs,
     picture_of,
     preset_choice,
@@ -82,8 +83,9 @@ class LocalizeWords(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, preset: str | None) -> bool | str:
-        return preset_verdict(preset, list(METHOD.presets))
+    def validate_inputs(cls, preset: str | None = None, words: str | None = None) -> bool | str:
+        verdict = preset_verdict(preset, list(METHOD.presets))
+        return list_verdict("words", words) if verdict is True else verdict
 
     @classmethod
     def execute(

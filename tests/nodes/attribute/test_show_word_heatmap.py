@@ -238,3 +238,22 @@ def test_the_message_shows_the_text_that_was_given_and_the_one_that_was_sampled(
 @pytest.mark.parametrize("workflow", [None, {}, {"1": 2}, {"1": {"inputs": []}}, {"1": {"inputs": {"samples": "x"}}}])
 def test_where_the_sampled_text_is_not_plain_nothing_is_said_of_it(workflow):
     assert sampled_prompt(workflow, "1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        (" ", "", "text is empty; write the prompt"),
+        ("a cat on blue", "cat, zebra", "words: zebra is not in the text 'a cat on blue'"),
+        ("a (cat:1.3) on \\(blue\\)", "Cat, (blue)", True),
+        ("a teddy bear", "teddybear, TEDDY  bear", True),
+        ("a <1> and embedding:pet", "<apple>, embedding:pet", True),
+        ("a cat", "", True),
+        (None, "zebra", True),
+        ("a cat", None, True),
+    ],
+)
+def test_words_that_a_text_does_not_spell_are_refused_before_a_run(text, words, said):
+    verdict = ShowWordHeatmap.validate_inputs(text=text, words=words)
+    assert verdict is True if said is True else said in verdict
+    assert ShowWordHeatmap.validate_inputs() is True
