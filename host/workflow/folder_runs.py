@@ -129,7 +129,7 @@ def run_folder(
     names, missing = job.pictures(), []
     strange, other = job.unread()
     if other:
-        note(f"no pictures, and left out: {listed(other)}")
+        note(f"left out of the folder, since they are no pictures: {listed(other)}")
     for name in strange:
         yield PictureRun(name, error="pictures of this kind are not read; save it as PNG, JPEG, WebP, AVIF or TIFF")
     for number, name in enumerate(names):

@@ -60,7 +60,7 @@ def test_odd_names_and_kinds_are_done_or_reported(job, capsys):
     assert main(words) == 1
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "note: no pictures, and left out: readme.txt",
+        "note: left out of the folder, since they are no pictures: readme.txt",
         "d.heic: pictures of this kind are not read; save it as PNG, JPEG, WebP, AVIF or TIFF",
         "left out: 1 of 6 pictures (d.heic)",
     ]
