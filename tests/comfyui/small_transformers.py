@@ -328,6 +328,17 @@ def clip(family: str) -> Any:
     return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
 
 
+def vae(channels: int) -> Any:
+    """A small autoencoder of so many latent channels."""
+    import comfy.sd
+    from comfy.taesd.taesd import TAESD
+
+    made = TAESD(latent_channels=channels)
+    generator = torch.Generator().manual_seed(4)
+    state = {name: _drawn(name, old, generator) for name, old in made.state_dict().items()}
+    return comfy.sd.VAE(sd=state | {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)})
+
+
 class _Rows(torch.nn.Module):
     """An encoder that gives each token a random row, a little of the row before mixed in."""
 

@@ -83,11 +83,10 @@ def test_an_empty_text_has_no_words(reading, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pack, family):
+    clip = clip_of(family)
     with torch.inference_mode():
         model = small.build(family)
-        positive, negative = (
-            clip_of(family).encode_from_tokens_scheduled(clip_of(family).tokenize(text)) for text in (TEXT, "")
-        )
+        positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (TEXT, ""))
     captured, heard = run("CaptureAttention", model=model, least_grid=1)
     settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     latent = {"samples": small.latent(family)}
@@ -105,6 +104,16 @@ def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pac
         run("ShowWordHeatmap", **(given | {"text": "a red dogs"}))
     with pytest.raises(ValueError, match="not this text as it stands"):
         run("ShowWordHeatmap", **given, conditioning=negative)
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image"])
+def test_concepts_of_a_picture_are_found_by_one_noised_pass(clip_of, small, run, image, family):
+    """Random weights find no objects: what is asked is that masks are disjoint, and that each has some cells."""
+    with torch.inference_mode():
+        model, vae = small.build(family), small.vae(16)
+    concepts, masks = run("LocalizeConcepts", model=model, clip=clip_of(family), vae=vae, image=image)[:2]
+    assert len(concepts) == len(masks) and masks.shape[1:] == (64, 96) and concepts.grid == (8, 12)
+    assert (concepts.masks.sum(0) <= 1).all() and concepts.masks.flatten(1).any(1).all()
 
 
 def test_learnt_tokens_are_refused_by_the_name_of_the_model(clip_of, pack):
