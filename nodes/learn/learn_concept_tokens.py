@@ -219,7 +219,7 @@ def _memory_input() -> Any:
         default="automatic",
         optional=True,
         advanced=True,
-        tooltip="Gradient checkpointing: training takes much less memory and about a quarter more time, and learns the "
+        tooltip="Gradient checkpointing: training takes much less memory and about a third more time, and learns the "
         "same tokens. automatic: only if a training step would not fit into the free memory.",
     )
 
