@@ -53,6 +53,11 @@ class RealeraSettings(RidgeSettings):
     searched: int = setting(32, "How many words of the vocabulary are compared with each concept; 0 compares none.")
     seed: int = setting(0, "Of the vectors that are drawn.")
 
+    @property
+    def cost(self) -> str:
+        words = f"; {2 * self.searched} more for each concept, to compare words" if self.searched else ""
+        return f"{super().cost}{words}"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.inside < self.nearest <= 1, "inside", self.inside, f"from 0 to below nearest {self.nearest}")

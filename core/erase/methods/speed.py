@@ -125,20 +125,27 @@ class _Problem:
         mean = moved.mean()
         if settings.filtered:
             kept = kept[moved >= mean]
-        total = outer_sum(kept)
         if not settings.augmented:
-            return total
+            return outer_sum(kept)
         generator = torch.Generator().manual_seed(settings.seed)
         least = torch.linalg.eigh(squared).eigenvectors[:, 0]  # (D,), what the projection reads least
+        times, along = torch.ones(len(kept), dtype=torch.float64), torch.zeros(len(kept), dtype=torch.float64)
+        beyond = 0.0
+        read, step = kept @ self.plain.down.T, self.plain.down @ least  # (k, r), (r,)
         for _ in range(settings.augmented):
-            noise = torch.randn(len(kept), 1, generator=generator, dtype=torch.float64)
-            copies = kept + noise * least  # (k, D)
-            total += outer_sum(copies[self._moved(copies, squared) >= mean])
-        return total
+            noise = torch.randn(len(kept), generator=generator, dtype=torch.float64)
+            taken = (self._length(read + noise[:, None] * step, squared) >= mean).double()
+            times, along, beyond = times + taken, along + taken * noise, beyond + float((taken * noise**2).sum())
+        # sum of (x + n v)(x + n v)^T over the copies, without writing them out
+        cross = torch.outer(along @ kept, least)  # (D, D)
+        return (kept * times[:, None]).T @ kept + cross + cross.T + beyond * torch.outer(least, least)
 
     def _moved(self, rows: Tensor, squared: Tensor) -> Tensor:
         """How far a plain ridge solution, ``W (S - T)(I + T)^-1``, would move each of the rows; (m,)."""
-        read = rows @ self.plain.down.T  # (m, r)
+        return self._length(rows @ self.plain.down.T, squared)
+
+    def _length(self, read: Tensor, squared: Tensor) -> Tensor:
+        """The same of what the plain solution's ``down`` reads of the rows, (m, r)."""
         return (read @ (self.plain.shift.T @ squared @ self.plain.shift) * read).sum(1).clamp(min=0).sqrt()
 
 

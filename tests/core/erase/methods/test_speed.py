@@ -6,9 +6,10 @@ import torch
 
 from concept_atelier.core.clustering.finch import cluster_means
 from concept_atelier.core.clustering.kmeans import kmeans
-from concept_atelier.core.erase.methods.speed import METHOD, SpeedSettings, free_directions
-from concept_atelier.core.erase.parts.closed_form import outer_sum
+from concept_atelier.core.erase.methods.speed import METHOD, SpeedSettings, _Problem, free_directions
+from concept_atelier.core.erase.parts.closed_form import outer_sum, solve
 from concept_atelier.core.erase.parts.concept_vectors import vectors
+from concept_atelier.core.erase.parts.settings import RidgeSettings
 
 from .dense import edited, kept_of, rows_of
 
@@ -45,6 +46,31 @@ def test_equals_the_formula_with_whole_matrices(lab_backbone, filtered, equality
     for w0, w in edited(lab_backbone, erasure).values():
         wanted = written_out(lab_backbone, settings, w0, concepts, KEPT)
         assert (w - wanted).norm() < 1e-4 * (wanted - w0).norm()
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_copies_count_as_if_they_were_written_out(lab_backbone, generator, filtered):
+    settings = replace(PLAIN, augmented=4, filtered=filtered)
+    c, g = rows_of(lab_backbone, settings, "cat", "dog")
+    kept, w0 = (
+        torch.randn(30, 192, generator=generator, dtype=torch.float64),
+        torch.randn(200, 192, generator=generator).double(),
+    )
+    plain = solve(c.T, g.T, torch.zeros(192, 192), RidgeSettings(damping=1.0))
+    found = _Problem(None, plain, kept, c, settings)._kept(w0.T @ w0)
+
+    def moved(rows):
+        return (rows @ plain.down.T @ plain.shift.T @ w0.T).norm(dim=1)
+
+    mean = moved(kept).mean()
+    chosen = kept[moved(kept) >= mean] if filtered else kept
+    least = torch.linalg.eigh(w0.T @ w0).eigenvectors[:, 0]
+    draws = torch.Generator().manual_seed(settings.seed)
+    noise = [torch.randn(len(chosen), generator=draws, dtype=torch.float64) for _ in range(4)]
+    copies = [chosen + one[:, None] * least for one in noise]
+    written = torch.cat([chosen, *[rows[moved(rows) >= mean] for rows in copies]])
+    assert len(chosen) < len(written) <= 5 * len(chosen)
+    torch.testing.assert_close(found, written.T @ written)
 
 
 def test_what_is_preserved_and_the_start_token_do_not_move_and_the_concept_does(lab_backbone):
