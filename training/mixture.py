@@ -144,7 +144,7 @@ def take_step(run: Run, loss: Tensor, team: Team) -> Tensor:
     """One step down a loss; returns it."""
     parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
     run.optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     team.share_gradients(parameters)
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     run.optimiser.step()
