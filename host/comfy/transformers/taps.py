@@ -45,6 +45,7 @@ class TransformerListener(Listener[CallKey]):
         self._joint = any(site.kind == "joint" for site in table.values())
         self._missed: dict[str, None] = {}
         self._rows: Rows | None = None
+        self._count = 0
         self.begin(None)
 
     @property
@@ -62,7 +63,7 @@ class TransformerListener(Listener[CallKey]):
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallKey | None:
         if self._rows is None or len(args) < 2:
             return None
-        heads = args[3] if len(args) > 3 else kwargs.get("heads")
+        heads: Any = args[3] if len(args) > 3 else kwargs.get("heads")
         query, keys = (_heads_apart(one, heads, kwargs.get("skip_reshape", False)) for one in args[:2])
         options = kwargs.get("transformer_options") or {}
         if not self._is_ours(query.shape[2], keys.shape[2], options):
