@@ -375,6 +375,9 @@ _CHANGES = (
 _LAB_MODEL = tuple(
     Internal(path, "the pack makes the lab model", _LAB, called, uses)
     for path, called, uses in (
+        ("comfy.supported_models:Flux", None, ()),
+        ("comfy.model_base:Flux.__init__", "self, config, model_type=, device=", ()),
+        ("comfy.model_base:ModelType.FLOW", None, ()),
         ("comfy.supported_models_base:BASE.__init__", "self, config", ("unet_config",)),
         ("comfy.supported_models_base:BASE.set_inference_dtype", "self, dtype, manual", ()),
         ("comfy.supported_models_base:BASE.get_model", "self, state, device=", ()),
