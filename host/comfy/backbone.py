@@ -46,7 +46,7 @@ from .names import attention_keys
 from .noise import NoiseLevels
 from .overrides import OVERRIDE
 from .parts import check_part, model_family, text_families, text_family
-from .passes import Denoiser, HeardSites, UNetDenoiser
+from .passes import Denoiser, TappedSites, UNetDenoiser
 from .text import tokenized
 from .transformers import text as transformer_text
 from .transformers.passes import TransformerDenoiser
@@ -70,7 +70,7 @@ class ComfyBackbone:
     def __init__(self, model: Any = None, clip: Any = None, vae: Any = None) -> None:
         self._model, self._clip, self._vae = model, clip, vae
         self._learning: tuple[Any, Any] | None = None
-        self._taps: list[HeardSites] = []
+        self._taps: list[TappedSites] = []
         self._changes: list[Mapping[str, LowRank]] = []
         self.recomputation = Recomputation()
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
@@ -213,7 +213,7 @@ class ComfyBackbone:
         return UNetDenoiser(self.model, self.family, self.latent_downscale)
 
     @contextmanager
-    def _listening(self, entry: HeardSites) -> Iterator[None]:
+    def _listening(self, entry: TappedSites) -> Iterator[None]:
         self._taps.append(entry)
         try:
             yield
@@ -314,7 +314,7 @@ class ComfyBackbone:
         if wants_gradients():
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
-        return self._denoiser.heard(options, [(partial(self._tell, tap), names) for tap, names in self._taps], time)
+        return self._denoiser.with_taps(options, [(partial(self._tell, tap), names) for tap, names in self._taps], time)
 
     def _tell(self, tap: Tap, call: AttentionCall) -> None:
         self.recomputation.tell(lambda: tap(call))

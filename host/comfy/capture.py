@@ -21,7 +21,7 @@ from ...core.attention.record import AttentionRecorder
 from ...core.attribute.places import Place, find_place, whole
 from ...core.backbone import AttentionCall, Conditioning
 from ..shared.captures import AttentionCapture, CapturedPart, Run, on_cpu
-from .hearing import Hearing, hearing_of
+from .listeners import PassListener, pass_listener_of
 from .noise import levels_of
 
 WRAPPER_KEY = "concept_atelier.capture"
@@ -34,11 +34,11 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
     """
     import comfy.patcher_extension as extension
 
-    hearing_of(patcher, capture.selection)  # refuses what cannot be captured before anything is sampled
+    pass_listener_of(patcher, capture.selection)  # refuses what cannot be captured before anything is sampled
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        listener = _RunListener(guider, capture, hearing_of(patcher, capture.selection))
+        listener = _RunListener(guider, capture, pass_listener_of(patcher, capture.selection))
         before = guider.model_options
         guider.model_options = listener.options(before)
         try:
@@ -68,7 +68,7 @@ class _RunListener:
 
     guider: Any
     capture: AttentionCapture
-    hearing: Hearing
+    pass_listener: PassListener
     latent: Tensor | None = None
     timestep: float | None = None
     groups: tuple[_Group, ...] = ()
@@ -82,7 +82,7 @@ class _RunListener:
 
         options = extension.copy_nested_dicts(dict(model_options))
         given = options.get("transformer_options", {})
-        options["transformer_options"] = self.hearing.options(given, self.on_attention)
+        options["transformer_options"] = self.pass_listener.options(given, self.on_attention)
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),
@@ -104,12 +104,12 @@ class _RunListener:
         self.timestep = self._timestep(t)
         self.groups = tuple(self._groups(_picture(x), options))
         context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
-        self.hearing.begin((x.shape[-2], x.shape[-1]), 0 if context is None else context.shape[1], options)
+        self.pass_listener.begin((x.shape[-2], x.shape[-1]), 0 if context is None else context.shape[1], options)
         try:
             return executor(x, t, *args, **kwargs)
         finally:
             self.groups = ()
-            self.missed |= dict.fromkeys(self.hearing.end())
+            self.missed |= dict.fromkeys(self.pass_listener.end())
 
     def on_attention(self, call: AttentionCall) -> None:
         """Beside one attention layer."""
@@ -117,7 +117,9 @@ class _RunListener:
             if len(call.query) < group.rows.stop:
                 self.missed["another pack changes the number of rows inside the attention layers"] = None
                 continue
-            group.recorder.tap(self.hearing.part(replace(call, timestep=self.timestep), group.rows, group.encoded))
+            group.recorder.tap(
+                self.pass_listener.part(replace(call, timestep=self.timestep), group.rows, group.encoded)
+            )
 
     def finished(self, samples: Tensor) -> Run:
         """What was captured, given what the sampler returned."""

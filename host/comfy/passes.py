@@ -1,4 +1,4 @@
-"""One pass of a denoiser: what it is given, what its answer means, and how its attention is heard."""
+"""One pass of a denoiser: what it is given, what its answer means, and how its attention is recorded."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ from .noise import NoiseLevels
 from .sites import Preference, SiteKey, preferred_attention, site_table
 from .taps import with_listener
 
-HeardSites = tuple[Tap, frozenset[str]]
+TappedSites = tuple[Tap, frozenset[str]]
 """A tap, and the names of the sites that it wants."""
 
 
@@ -50,8 +50,8 @@ class Denoiser(Protocol):
         """The clean latent (B, C, h, w) that the model sees in a noisy one."""
         ...
 
-    def heard(self, options: Mapping[str, Any], taps: Sequence[HeardSites], time: float | None) -> dict[str, Any]:
-        """Options of a call with which the taps hear it."""
+    def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
+        """Options of a call in which the taps are called."""
         ...
 
 
@@ -97,12 +97,12 @@ class UNetDenoiser:
     ) -> Tensor:
         return run(patcher, noisy, sigma, self._inputs(noisy, conditioning), options)
 
-    def heard(self, options: Mapping[str, Any], taps: Sequence[HeardSites], time: float | None) -> dict[str, Any]:
-        heard = dict(options)
+    def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
+        changed = dict(options)
         for tap, names in taps:
             sites = {key: site for key, site in self._table.items() if site.name in names}
-            heard = with_listener(heard, sites, _as_callback(tap, time), self._preferred)
-        return heard
+            changed = with_listener(changed, sites, _as_callback(tap, time), self._preferred)
+        return changed
 
     def _inputs(self, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
         """What the model is given: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""

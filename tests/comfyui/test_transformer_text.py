@@ -87,7 +87,7 @@ def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pac
     with torch.inference_mode():
         model = small.build(family)
         positive, negative = (clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (TEXT, ""))
-    captured, heard = run("CaptureAttention", model=model, least_grid=1)
+    captured, recorded = run("CaptureAttention", model=model, least_grid=1)
     settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     latent = {"samples": small.latent(family)}
     drawn = [
@@ -95,7 +95,7 @@ def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pac
         for one in (model, captured)
     ]
     assert torch.equal(drawn[0]["samples"], drawn[1]["samples"])
-    given = {"capture": heard, "clip": clip_of(family), "samples": drawn[1], "text": TEXT, "words": "red, dogs"}
+    given = {"capture": recorded, "clip": clip_of(family), "samples": drawn[1], "text": TEXT, "words": "red, dogs"}
     pictures, masks = run("ShowWordHeatmap", **given)
     assert masks.shape == (2, 64, 96) and len(pictures) == 2 and not torch.allclose(masks[0], masks[1], atol=1e-2)
     through = run("ShowWordHeatmap", **given, conditioning=positive)[1]

@@ -93,17 +93,17 @@ def noise(small, family, size=SIZE, batch=1):
 @pytest.mark.parametrize("size", [SIZE, (7, 10)], ids=str)
 def test_sampling_is_bit_equal_and_every_block_is_captured(model_of, sample, capture, small, family, size):
     model = model_of(family)
-    captured, heard = capture(model)
+    captured, recorded = capture(model)
     plain, listened = sample(family, model, size=size), sample(family, captured, size=size)
     assert torch.equal(plain, listened)
-    maps = heard.maps()
+    maps = recorded.maps()
     patch = 1 if family == "flux2" else 2
     grid = (-(-size[0] // patch), -(-size[1] // patch))
     blocks = small.DEEP * (2 if family in ("flux", "flux2", "chroma") else 1)
     assert list(maps.cross) == [grid] and maps.cross_counts == {grid: 2 * blocks}
     columns = 512 if family == "anima" else 7
     shares = maps.cross[grid]
-    assert shares.shape == (1, columns, *grid) and heard.runs[-1].missed == ()
+    assert shares.shape == (1, columns, *grid) and recorded.runs[-1].missed == ()
     total = shares.sum(1)
     assert (total > 0).all() and (total <= 1 + 1e-5).all()
     assert torch.allclose(total, torch.ones(grid)) == (family == "anima")
@@ -181,10 +181,10 @@ def test_batches_and_guidance_leave_the_maps_of_the_first_step_alone(model_of, s
     model = model_of(family)
 
     def maps(batch=1, **changes):
-        captured, heard = capture(model, end_percent=0.2)
+        captured, recorded = capture(model, end_percent=0.2)
         drawn = sample(family, captured, batch=batch, **changes)
         assert torch.equal(drawn, sample(family, model, batch=batch, **changes))
-        return next(iter(heard.maps().cross.values()))
+        return next(iter(recorded.maps().cross.values()))
 
     alone, guided, two = maps(cfg=1.0), maps(cfg=4.0), maps(batch=2)
     assert len(two) == 2
@@ -196,11 +196,11 @@ def test_batches_and_guidance_leave_the_maps_of_the_first_step_alone(model_of, s
 @pytest.mark.parametrize("family", FAMILIES)
 def test_guidance_with_texts_of_one_length_runs_in_one_call(model_of, sample, capture, small, family):
     model, negative = model_of(family), small.conditioning(family, 7, 2)
-    captured, heard = capture(model)
+    captured, recorded = capture(model)
     assert torch.equal(
         sample(family, model, negative=negative, batch=2), sample(family, captured, negative=negative, batch=2)
     )
-    texts = [part.maps.context for part in heard.runs[-1].parts]
+    texts = [part.maps.context for part in recorded.runs[-1].parts]
     assert len(texts) == 1 and torch.equal(texts[0], small.conditioning(family)[0][0])
 
 
@@ -211,11 +211,11 @@ def test_reference_pictures_take_their_share_and_lie_behind_the_picture(model_of
     with_reference = [[cond[0][0], cond[0][1] | {"reference_latents": [reference]}]]
     maps = {}
     for name, positive in (("plain", cond), ("referring", with_reference)):
-        captured, heard = capture(model, end_percent=0.2)
+        captured, recorded = capture(model, end_percent=0.2)
         drawn = sample(family, captured, positive=positive, cfg=1.0)
         assert torch.equal(drawn, sample(family, model, positive=positive, cfg=1.0))
-        maps[name] = next(iter(heard.maps().cross.values()))
-        assert heard.runs[-1].missed == ()
+        maps[name] = next(iter(recorded.maps().cross.values()))
+        assert recorded.runs[-1].missed == ()
     assert maps["plain"].shape == maps["referring"].shape
     assert maps["referring"].sum(1).mean() < 0.95 * maps["plain"].sum(1).mean()
 
@@ -225,18 +225,18 @@ def test_two_captures_at_once_and_one_cancelled(model_of, sample, capture, comfy
     import comfy.model_management as management
 
     model = model_of(family)
-    first, heard = capture(model)
+    first, recorded = capture(model)
     second, also_heard = capture(first, blocks="0")
     drawn = sample(family, second)
     assert torch.equal(drawn, sample(family, model))
-    (grid,) = heard.maps().cross
-    assert also_heard.maps().cross_layers == {grid: 1} and heard.maps().cross_layers[grid] > 1
-    before = len(heard.runs)
+    (grid,) = recorded.maps().cross
+    assert also_heard.maps().cross_layers == {grid: 1} and recorded.maps().cross_layers[grid] > 1
+    before = len(recorded.runs)
     management.interrupt_current_processing(True)
     with pytest.raises(management.InterruptProcessingException):
         sample(family, second, seed=6)
     management.interrupt_current_processing(False)
-    assert len(heard.runs) == before and torch.equal(drawn, sample(family, second))
+    assert len(recorded.runs) == before and torch.equal(drawn, sample(family, second))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -254,10 +254,10 @@ def test_a_lora_in_force_changes_the_maps_and_stays_bit_equal(model_of, sample, 
     patched = model.clone()
     shape = model.model.state_dict()[key].shape
     assert patched.add_patches({key: (torch.ones(shape) * 0.3,)}, 1.0)
-    captured, heard = capture(patched)
+    captured, recorded = capture(patched)
     drawn = sample(family, captured)
     assert torch.equal(drawn, sample(family, patched)) and not torch.equal(drawn, sample(family, model))
-    changed = heard.maps()
+    changed = recorded.maps()
     captured, plain = capture(model)
     sample(family, captured)
     (grid,) = changed.cross

@@ -25,7 +25,7 @@ from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import Edit, compress, outer_sum, solve
 from ..parts.concept_vectors import TokenMode, concept_rows, vectors
 from ..parts.gather import Steps, behind, gather, own, whole
-from ..parts.projections import changes, projections_of, told
+from ..parts.projections import changes, projections_of, rank_notes
 from ..parts.settings import SENTENCES, RidgeSettings, exact, require
 from ..parts.task import EraseTask
 
@@ -69,7 +69,7 @@ def _edit(task: EraseTask[MaceSettings]) -> ModelEdit:
     edit = fuse(refined, edits, [ours for ours, _ in every], kept, settings)
     steps()
     weights = projections_of(task.backbone, edit.width, settings.projections)
-    return ModelEdit(changes(weights, edit), notes=told(edit))
+    return ModelEdit(changes(weights, edit), notes=rank_notes(edit))
 
 
 def fuse(

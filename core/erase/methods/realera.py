@@ -24,12 +24,12 @@ from ...settings import setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import compress, outer_sum
 from ..parts.gather import Gathered, Steps, gather
-from ..parts.projections import changes, projections_of, told
+from ..parts.projections import changes, projections_of, rank_notes
 from ..parts.related import RelatedWord, WordSearch
 from ..parts.settings import SENTENCES, RidgeSettings, require
 from ..parts.task import EraseTask
 
-SHOWN = 5  # words that lie outside are told by this many
+SHOWN = 5  # how many words that lie outside are named
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _edit(task: EraseTask[RealeraSettings]) -> ModelEdit:
     steps()
     concepts, erased = [concept for concept, _ in pairs[: len(found)]], dict(pairs)
     remarks = tuple(_said(concept, words, erased, settings) for concept, words in zip(concepts, found, strict=True))
-    return ModelEdit(changes(weights, edit), notes=told(edit), remarks=remarks)
+    return ModelEdit(changes(weights, edit), notes=rank_notes(edit), remarks=remarks)
 
 
 def _words(task: EraseTask[RealeraSettings], steps: Steps) -> list[list[RelatedWord]]:

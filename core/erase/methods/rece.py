@@ -20,7 +20,7 @@ from ...settings import setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import compress, outer_sum, solve
 from ..parts.gather import Steps, gather
-from ..parts.projections import changes, gram, projections_of, told
+from ..parts.projections import changes, gram, projections_of, rank_notes
 from ..parts.settings import SENTENCES, RidgeSettings, exact, require
 from ..parts.task import EraseTask
 
@@ -68,7 +68,7 @@ def _edit(task: EraseTask[ReceSettings]) -> ModelEdit:
         remarks.append(f"Before round {number}, a text could bring back {share:.0%} of what the concept said.")
         steps()
     edit = compress(shift, down, settings.rank_tolerance, settings.max_rank)
-    return ModelEdit(changes(weights, edit), notes=told(edit), remarks=tuple(remarks))
+    return ModelEdit(changes(weights, edit), notes=rank_notes(edit), remarks=tuple(remarks))
 
 
 def revive(shared: Tensor, shift: Tensor, down: Tensor, erased: Tensor, damping: float) -> tuple[Tensor, float]:

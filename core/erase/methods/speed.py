@@ -21,7 +21,7 @@ from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import Edit, compress, outer_sum, solve
 from ..parts.concept_vectors import vectors
 from ..parts.gather import Gathered, Steps, gather
-from ..parts.projections import changes, gram, projections_of, told
+from ..parts.projections import changes, gram, projections_of, rank_notes
 from ..parts.settings import SENTENCES, ClosedFormSettings, Projections, RidgeSettings, require
 from ..parts.task import EraseTask
 
@@ -86,7 +86,9 @@ def _edit(task: EraseTask[SpeedSettings]) -> ModelEdit:
     said = f"Of {rows.shape[1]} directions, {min(free)} to {max(free)} were free to change."
     dropped_said = f"These contain an erased concept and are not preserved: {listed(dropped)}."
     largest = max(edits.values(), key=lambda edit: edit.rank)
-    return ModelEdit(changes(weights, edits), notes=told(largest), remarks=(said, dropped_said) if dropped else (said,))
+    return ModelEdit(
+        changes(weights, edits), notes=rank_notes(largest), remarks=(said, dropped_said) if dropped else (said,)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import solve
 from ..parts.gather import Steps, gather
-from ..parts.projections import changes, projections_of, told
+from ..parts.projections import changes, projections_of, rank_notes
 from ..parts.settings import SENTENCES, RidgeSettings
 from ..parts.task import EraseTask
 
@@ -31,7 +31,7 @@ def _edit(task: EraseTask[UceSettings]) -> ModelEdit:
     edit = solve(read.erased, read.anchors, read.preserved, settings)
     factors = changes(projections_of(task.backbone, edit.width, settings.projections), edit)
     steps()
-    return ModelEdit(factors, notes=told(edit))
+    return ModelEdit(factors, notes=rank_notes(edit))
 
 
 METHOD = Eraser(

@@ -168,7 +168,7 @@ def _rows_of_sentences(
 
 
 def _sizes(mode: TokenMode) -> Iterator[int]:
-    """How many sentences to sort at once: few at first, so that a caller soon hears of the first ones."""
+    """How many sentences to sort at once: few at first, so that the first ones are reported soon."""
     size = BATCH
     while True:
         yield size

@@ -69,7 +69,7 @@ class Steps:
     """How far a task is: its texts, then what a method does beside, one call a step.
 
     Args:
-        task: whose ``on_step`` is told.
+        task: whose ``on_step`` is called.
         more: how many steps come beside the texts.
     """
 

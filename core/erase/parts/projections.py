@@ -45,6 +45,6 @@ def changes(weights: Sequence[KeyValueWeight], edits: Edit | Mapping[str, Edit])
     return factors if low else {name: FullChange(factor.dense()) for name, factor in factors.items()}
 
 
-def told(edit: Edit) -> dict[str, str]:
+def rank_notes(edit: Edit) -> dict[str, str]:
     """Rank and error of an edit, for the metadata."""
     return {"rank": str(edit.rank), "relative_error": f"{edit.relative_error:.3g}"}

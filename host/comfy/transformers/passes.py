@@ -13,7 +13,7 @@ from ....core.schedule import Schedule
 from ...shared.families import FAMILIES
 from ..gradients import saving_copies, wants_gradients
 from ..noise import FlowLevels
-from ..passes import HeardSites, run
+from ..passes import TappedSites, run
 from .sites import CallKey, Preference, preferred_attention, rows_of, site_table
 from .taps import TransformerListener, with_listener
 
@@ -64,15 +64,15 @@ class TransformerDenoiser:
             clean = run(patcher, latent, sigma, inputs, options)
         return clean.squeeze(2) if frames else clean
 
-    def heard(self, options: Mapping[str, Any], taps: Sequence[HeardSites], time: float | None) -> dict[str, Any]:
-        heard, self._listeners = dict(options), []
+    def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
+        changed, self._listeners = dict(options), []
         for tap, names in taps:
             listener = TransformerListener(
-                self._table, tuple(names), _at(tap, time), self._preferred, heard.get("optimized_attention_override")
+                self._table, tuple(names), _at(tap, time), self._preferred, changed.get("optimized_attention_override")
             )
-            heard = with_listener(heard, listener)
+            changed = with_listener(changed, listener)
             self._listeners.append(listener)
-        return heard
+        return changed
 
     @cached_property
     def _table(self) -> Mapping[CallKey, AttentionSite]:

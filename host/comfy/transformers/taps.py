@@ -56,7 +56,7 @@ class TransformerListener(Listener[CallKey]):
     def begin(self, rows: Rows | None, options: Mapping[str, Any] | None = None) -> None:
         """A forward pass begins, with these ``transformer_options``; None when it is over."""
         if self._rows is not None and rows is None and not self._count and not self._missed:
-            self._missed["this ComfyUI computes the attention of this model where it cannot be heard"] = None
+            self._missed["this ComfyUI computes the attention of this model where it cannot be recorded"] = None
         self._rows, self._count, self._block = rows, 0, ("", -1, 0)
         self._replaced = bool((options or {}).get("patches_replace", {}).get("dit"))
 

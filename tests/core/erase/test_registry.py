@@ -97,10 +97,10 @@ def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator
 
 @every_method
 def test_every_step_is_told_and_may_stop_it(name, lab_backbone):
-    method, told = METHODS[name], []
+    method, steps = METHODS[name], []
     given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], method.preset("small"))
-    method.erase(*given, on_step=lambda done, total: told.append((done, total)))
-    assert [done for done, _ in told] == list(range(1, told[-1][1] + 1))
+    method.erase(*given, on_step=lambda done, total: steps.append((done, total)))
+    assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
 
     def stop(done, total):
         raise InterruptedError

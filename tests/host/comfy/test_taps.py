@@ -69,7 +69,7 @@ def record_call(recorded):
     return lambda site, query, key, grid: recorded.append((site.kind, tuple(query.shape), tuple(key.shape), grid))
 
 
-HEARD = {kind: (kind, (1, 2, 6, 4), (1, 2, 4, 4), (2, 3)) for kind in KEYS}
+RECORDED = {kind: (kind, (1, 2, 6, 4), (1, 2, 4, 4), (2, 3)) for kind in KEYS}
 
 
 def test_tensors_out_of_containers_are_recorded(recorded, record_call):
@@ -77,7 +77,7 @@ def test_tensors_out_of_containers_are_recorded(recorded, record_call):
     options = with_listener(options_with(), SITES, record_call)
     for kind in KEYS:
         layer(options, kind, attention_of("default", made))
-    assert recorded == [HEARD["self"], HEARD["cross"]] and made == [("default", torch.Tensor)] * 2
+    assert recorded == [RECORDED["self"], RECORDED["cross"]] and made == [("default", torch.Tensor)] * 2
 
 
 @pytest.mark.parametrize("kinds", [("self", "cross"), ("cross",)])
@@ -89,7 +89,7 @@ def test_a_layer_keeps_the_attention_of_its_own(recorded, record_call, kinds):
     layer(options, "self", attention_of("default", made), attention_of("own", made))
     layer(options, "cross", attention_of("default", made))
     assert [name for name, _ in made] == ["own", "default"]
-    assert recorded == [HEARD[kind] for kind in kinds]
+    assert recorded == [RECORDED[kind] for kind in kinds]
 
 
 def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, record_call):
@@ -98,7 +98,7 @@ def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, rec
     given = options_with(**{OVERRIDE: lambda attention, *args, **kwargs: chosen(*args, **kwargs)})
     options = with_listener(given, SITES, record_call, {KEYS["self"]: lambda: attention_of("own", made)})
     layer(options, "self", attention_of("default", made))
-    assert made == [("chosen", torch.Tensor)] and recorded == [HEARD["self"]]
+    assert made == [("chosen", torch.Tensor)] and recorded == [RECORDED["self"]]
 
 
 def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call):
@@ -110,7 +110,7 @@ def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call):
     override.container_function = attention_of("containers", made)
     options = with_listener(options_with(**{OVERRIDE: override}), SITES, record_call)
     layer(options, "cross", attention_of("default", made))
-    assert made == [("containers", Container)] and recorded == [HEARD["cross"]]
+    assert made == [("containers", Container)] and recorded == [RECORDED["cross"]]
 
 
 def test_listeners_stand_around_each_other(recorded, record_call):

@@ -102,7 +102,7 @@ def test_automatic_goes_by_the_memory_that_is_free(backbone, monkeypatch, free, 
     with backbone.tap_attention(lambda call: told.append(len(call.query))):
         backbone.predict_noise(LATENT, TIMESTEP, Conditioning(torch.zeros(2, 77, 192, requires_grad=True)))
     assert bool(asked) == on
-    assert told == [2] * len(backbone.attention_sites())  # of probes nobody hears
+    assert told == [2] * len(backbone.attention_sites())  # of probes that no tap sees
 
 
 def test_without_gradients_nothing_is_computed_twice(backbone):

@@ -69,8 +69,8 @@ def test_words_inside_are_erased_as_the_concept_is_and_all_are_told(lab_backbone
     near = [RelatedWord("fox", 0.97), RelatedWord("tree", 0.96), RelatedWord("house", 0.3)]
     monkeypatch.setattr("concept_atelier.core.erase.methods.realera.WordSearch.near", lambda self, *_: near)
     settings = replace(BARE, searched=9, related=1, inside=0.9)
-    told = []
-    erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], settings, on_step=lambda *step: told.append(step))
+    steps = []
+    erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], settings, on_step=lambda *step: steps.append(step))
     assert json.loads(erasure.metadata["remarks"]) == [
         "cat: erased with it: fox (0.97); inside but not erased: tree (0.96); nearest outside: house (0.30)."
     ]
@@ -78,7 +78,7 @@ def test_words_inside_are_erased_as_the_concept_is_and_all_are_told(lab_backbone
     for name, factor in both.factors.items():
         torch.testing.assert_close(factor.dense(), erasure.factors[name].dense(), atol=1e-6, rtol=1e-4)
     assert json.loads(erasure.metadata["concepts"]) == ["cat"]
-    assert told[-1][0] == told[-1][1] and [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert steps[-1][0] == steps[-1][1] and [done for done, _ in steps] == list(range(1, len(steps) + 1))
 
 
 @pytest.mark.parametrize("wrong", [{"inside": 0.999}, {"radius": 2.0}, {"neighbours": -1}, {"related": -1}], ids=str)

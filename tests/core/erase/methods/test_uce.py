@@ -98,10 +98,10 @@ def test_every_text_is_encoded_once(lab_backbone):
 
 
 def test_steps_are_reported_and_may_stop_it(lab_backbone):
-    told = []
-    METHOD.erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: told.append((done, total)))
+    steps = []
+    METHOD.erase(lab_backbone, ["cat", "rocket"], "dog", MANY, on_step=lambda done, total: steps.append((done, total)))
     total = 2 + 1 + len(MANY) + 1
-    assert told == [(done, total) for done in range(1, total + 1)]
+    assert steps == [(done, total) for done in range(1, total + 1)]
 
     def stop(done, total):
         raise InterruptedError

@@ -1,4 +1,4 @@
-"""How a sampling run is heard, for each kind of denoiser."""
+"""How a sampling run is recorded, for each kind of denoiser."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from .transformers import taps as transformer_taps
 OnCall = Callable[[AttentionCall], None]
 
 
-class Hearing(Protocol):
+class PassListener(Protocol):
     """Listens to one denoiser."""
 
     def options(self, given: Mapping[str, Any], on_call: OnCall) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class Hearing(Protocol):
         ...
 
     def end(self) -> tuple[str, ...]:
-        """The pass is over; why something of it was not heard, for people."""
+        """The pass is over; why something of it was not recorded, for people."""
         ...
 
     def part(self, call: AttentionCall, rows: slice, encoded: int) -> AttentionCall:
@@ -38,7 +38,7 @@ class Hearing(Protocol):
         ...
 
 
-def hearing_of(patcher: Any, selection: Selection) -> Hearing:
+def pass_listener_of(patcher: Any, selection: Selection) -> PassListener:
     """Listens to the sites of a MODEL that a selection admits.
 
     Raises :class:`~..shared.errors.UnsupportedModelError` for models that no adapter reads.
@@ -46,11 +46,11 @@ def hearing_of(patcher: Any, selection: Selection) -> Hearing:
     denoiser = patcher.get_model_object("diffusion_model")
     family = FAMILIES[model_family(patcher)]
     if family.transformer is None:
-        return UNetHearing(denoiser, selection)
-    return TransformerHearing(family, denoiser, selection)
+        return UNetListener(denoiser, selection)
+    return TransformerListener(family, denoiser, selection)
 
 
-class UNetHearing:
+class UNetListener:
     """A UNet's layers."""
 
     def __init__(self, unet: Any, selection: Selection) -> None:
@@ -75,7 +75,7 @@ class UNetHearing:
         return replace(call, query=query, key=keys, conditional=(True,) * len(query))
 
 
-class TransformerHearing:
+class TransformerListener:
     """A transformer's layers: those that the selection names, or else the family's default."""
 
     def __init__(self, family: ModelFamily, denoiser: Any, selection: Selection) -> None:
