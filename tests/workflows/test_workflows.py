@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -458,7 +459,7 @@ def kinds_of_pictures():
         "RGBA": clear,
         "P": grey.convert("P"),
         "1": grey.convert("1"),
-        "I;16": Image.new("I;16", (40, 40)),
+        "I;16": Image.fromarray((np.arange(1600).reshape(40, 40) * 40).astype(np.uint16)),
     }
 
 

@@ -39,7 +39,7 @@ PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
     "SaveImage": 220,
-    "LoadImage": 236,
+    "LoadImage": 229,
     "ConceptAtelierLocalizeConcepts": PICTURE - 26 + LINES,
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
@@ -48,7 +48,7 @@ SHOWN = {
     "ConceptAtelierShowWordHeatmap": PICTURE,
     "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
-    "ConceptAtelierEraseConcepts": 5 * LINE,
+    "ConceptAtelierEraseConcepts": 5 * LINE - 6,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }
