@@ -20,8 +20,9 @@ import torch
 from ...host.files.saving import save_json
 from ..summary import aligned
 from .compare import worse
-from .figures import FIGURES, Asked
+from .figures import FIGURES
 from .ground import SHAPES, Ground, Shape
+from .settings import CostSettings
 
 SCHEMA = 1
 AIMS = {"ratio": 1.25, "more_mb": 64}  # of capture
@@ -29,13 +30,15 @@ AIMS = {"ratio": 1.25, "more_mb": 64}  # of capture
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench cost``."""
-    asked = Asked()
+    settings = CostSettings()
     parser.add_argument("--on", nargs="+", choices=SHAPES, default=["lab"], help="models (default: lab)")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
-    parser.add_argument("--repetitions", type=int, default=asked.repetitions, help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=asked.steps, help="of a sampling run (default: %(default)s)")
-    parser.add_argument("--concepts", type=int, default=asked.concepts, help="learnt at once (default: %(default)s)")
-    parser.add_argument("--preserved", type=int, default=asked.preserved, help="by an erasure (default: %(default)s)")
+    parser.add_argument("--repetitions", type=int, default=settings.repetitions, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=settings.steps, help="of a sampling run (default: %(default)s)")
+    parser.add_argument("--concepts", type=int, default=settings.concepts, help="learnt at once (default: %(default)s)")
+    parser.add_argument(
+        "--preserved", type=int, default=settings.preserved, help="by an erasure (default: %(default)s)"
+    )
     parser.add_argument("--side", type=int, help="pixels of a picture (default: 128 for lab, 512 for sd15)")
     parser.add_argument("--note", default="", help="said in the file: what else the machine did meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add to this file, or replace in it")
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, print and write; returns the exit status."""
-    asked = Asked(args.repetitions, args.steps, args.concepts, args.preserved)
+    settings = CostSettings(args.repetitions, args.steps, args.concepts, args.preserved)
     stored = figures_in(args.compare) if args.compare else []  # read first: --json may write the same file
     lines: list[str] = []
     for name in args.on:
@@ -58,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
         with torch.inference_mode():
             ground = ground_of(name)
             for figure in args.figures:
-                found = measure(figure, ground, shape, asked) | {"note": args.note}
+                found = measure(figure, ground, shape, settings) | {"note": args.note}
                 sys.stdout.write(table([found]))
                 sys.stdout.flush()
                 if args.json:
@@ -87,7 +90,7 @@ def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Ground:
     return HeadlessGround()
 
 
-def measure(figure: str, ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def measure(figure: str, ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """One figure with all that it was measured on."""
     where = {
         "figure": figure,
@@ -100,7 +103,7 @@ def measure(figure: str, ground: Ground, shape: Shape, asked: Asked) -> dict[str
         "threads": torch.get_num_threads(),
         "load_before": round(os.getloadavg()[0], 2),
     }
-    return where | FIGURES[figure](ground, shape, asked)
+    return where | FIGURES[figure](ground, shape, settings)
 
 
 def add_to_file(path: Path, found: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,40 +23,24 @@ from .growth import growth_cost
 from .heat_maps import heat_maps_cost
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
 from .parts import clustering_cost, maps_cost, transport_cost_of_release
+from .settings import CostSettings
 from .text_encoding import text_encoding_cost
 
 ERASED = (1, 10, 100)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How to measure.
-
-    Attributes:
-        repetitions: pairs of runs.
-        steps: of a sampling run.
-        concepts: how many are learnt at once; two and more add a row for all together.
-        preserved: how many texts an erasure preserves.
-    """
-
-    repetitions: int = 5
-    steps: int = 3
-    concepts: int = 2
-    preserved: int = 1000
-
-
-def capture_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def capture_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """A sampling run with Capture Attention against the same run without.
 
     Without guidance there is one row for the model to compute and one to record: the most expensive case.
     """
     captured = _captured(ground)
-    plain = memory_of(lambda: ground.sample(ground.model, shape.side, asked.steps))
-    ours = memory_of(lambda: ground.sample(captured, shape.side, asked.steps))
+    plain = memory_of(lambda: ground.sample(ground.model, shape.side, settings.steps))
+    ours = memory_of(lambda: ground.sample(captured, shape.side, settings.steps))
     times = interleaved(
-        lambda: ground.sample(ground.model, shape.side, asked.steps),
-        lambda: ground.sample(captured, shape.side, asked.steps),
-        asked.repetitions,
+        lambda: ground.sample(ground.model, shape.side, settings.steps),
+        lambda: ground.sample(captured, shape.side, settings.steps),
+        settings.repetitions,
     )
     memory = {
         "plain_peak_mb": megabytes(plain.peak),
@@ -64,28 +48,28 @@ def capture_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
         "more_mb": megabytes(ours.peak - plain.peak),
         "kept_mb": megabytes(ours.kept - plain.kept),
     }
-    return ratios(*times) | memory | {"steps": asked.steps, "guidance": 1.0}
+    return ratios(*times) | memory | {"steps": settings.steps, "guidance": 1.0}
 
 
-def listening_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def listening_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """The share of a captured run's processor time that goes into the maps, taken inside the run itself: where other
     work disturbs two runs by more than they differ, this still tells. ``cpu_ratio`` is the whole to the rest."""
     spent: list[Time] = []
     with _timed(spent):
         captured = _captured(ground)
-        runs = [timed(lambda: ground.sample(captured, shape.side, asked.steps)) for _ in range(asked.repetitions)]
+        runs = [timed(lambda: ground.sample(captured, shape.side, settings.steps)) for _ in range(settings.repetitions)]
     whole, maps = (sum(one.cpu for one in times) for times in (runs, spent))
     return {
         "cpu_s": round(whole / len(runs), 3),
         "in_maps_cpu_s": round(maps / len(runs), 4),
         "cpu_ratio": round(whole / (whole - maps), 4),
-        "steps": asked.steps,
+        "steps": settings.steps,
         "guidance": 1.0,
         "repetitions": len(runs),
     }
 
 
-def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def localize_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """Localize Concepts, from the picture to its masks, against one pass of the denoiser; ``from_latent`` without the
     picture encoder, which belongs to the model as the denoiser does."""
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
@@ -93,12 +77,12 @@ def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     latent = backbone.encode_image(picture)
     encoding = timed(lambda: backbone.encode_image(picture))
     times = interleaved(
-        lambda: ground.forward(latent), lambda: localizing.localize(backbone, picture, preset), asked.repetitions
+        lambda: ground.forward(latent), lambda: localizing.localize(backbone, picture, preset), settings.repetitions
     )
     encoded: Any = _Encoded(backbone, latent)
     rest = ratios(
         *interleaved(
-            lambda: ground.forward(latent), lambda: localizing.localize(encoded, picture, preset), asked.repetitions
+            lambda: ground.forward(latent), lambda: localizing.localize(encoded, picture, preset), settings.repetitions
         )
     )
     return ratios(*times) | {
@@ -109,13 +93,13 @@ def localize_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     }
 
 
-def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def learn_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """A step of Learn Concept Tokens against forward and backward through the same modules, after each step.
 
     Memory is that of two steps against that of one plain pass; what is kept is measured after a finished training and
     after one that was cancelled at its first step.
     """
-    names = [str(number + 1) for number in range(asked.concepts)]
+    names = [str(number + 1) for number in range(settings.concepts)]
     prompts = single_and_joint(names, learning.preset(shape.learn).template)
     texts = [prompt.text for prompt in prompts]
     backbone = backbone_of(ground.model, ground.clip, ground.vae)
@@ -131,12 +115,12 @@ def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
             plain.append(timed(lambda: ground.forward_backward(rows, texts, tokens.placeholders())))
         steps.start()
 
-    _learn(ground, shape, asked, asked.repetitions + 1, after_step)
-    finished = memory_of(lambda: _learn(ground, shape, asked, 2, None))
-    cancelled = memory_of(lambda: _cancelled(ground, shape, asked))
+    _learn(ground, shape, settings, settings.repetitions + 1, after_step)
+    finished = memory_of(lambda: _learn(ground, shape, settings, 2, None))
+    cancelled = memory_of(lambda: _cancelled(ground, shape, settings))
     return ratios(plain, steps.laps[1:]) | {
         "preset": shape.learn,
-        "concepts": asked.concepts,
+        "concepts": settings.concepts,
         "rows": len(texts),
         "plain_peak_mb": megabytes(memory[0].peak),
         "ours_peak_mb": megabytes(finished.peak),
@@ -145,12 +129,12 @@ def learn_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     }
 
 
-def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def erase_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """Erase Concepts of 1, 10 and 100 concepts: seconds, how many of them the text encoder takes, resident memory."""
     counts = {}
     for count in ERASED:
         backbone = _Listening(backbone_of(model=ground.model, clip=ground.clip))
-        texts = list(made_up_words(count + asked.preserved))
+        texts = list(made_up_words(count + settings.preserved))
         spent: list[Time] = []
 
         def erase(backbone: Any = backbone, texts: list[str] = texts, count: int = count) -> None:
@@ -161,7 +145,7 @@ def erase_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
         grown = resident_growth(lambda erase=erase, spent=spent: spent.append(timed(erase)))
         times = {"seconds": round(spent[0].wall, 2), "cpu_s": round(spent[0].cpu, 2)}
         counts[str(count)] = times | {"in_text_encoder_cpu_s": round(backbone.seconds, 2), "resident_mb": grown}
-    return {"preset": shape.erase, "preserved": asked.preserved, "repetitions": 1, "concepts": counts}
+    return {"preset": shape.erase, "preserved": settings.preserved, "repetitions": 1, "concepts": counts}
 
 
 FIGURES = {
@@ -255,19 +239,19 @@ class _Cancelled(Exception):
     pass
 
 
-def _learn(ground: Ground, shape: Shape, asked: Asked, steps: int, after_step: OnStep | None) -> None:
+def _learn(ground: Ground, shape: Shape, settings: CostSettings, steps: int, after_step: OnStep | None) -> None:
     chosen = replace(learning.preset(shape.learn), steps=steps)
     with at_work(backbone_of(ground.model, ground.clip, ground.vae)) as backbone:
-        concepts = _concepts(shape, backbone.latent_downscale, asked.concepts)
+        concepts = _concepts(shape, backbone.latent_downscale, settings.concepts)
         learning.learn(backbone, _picture(shape.side), concepts, chosen, on_step=after_step)
 
 
-def _cancelled(ground: Ground, shape: Shape, asked: Asked) -> None:
+def _cancelled(ground: Ground, shape: Shape, settings: CostSettings) -> None:
     def stop(*_: Any) -> None:
         raise _Cancelled
 
     try:
-        _learn(ground, shape, asked, 2, stop)
+        _learn(ground, shape, settings, 2, stop)
     except _Cancelled:
         return
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -18,9 +18,7 @@ from ...host.adapters import backbone_of, with_erasure
 from .ground import Ground, Shape, made_up_words
 from .meters import Job, timed
 from .parts import GRID, ITERATIONS, SHARP, attention_rows, problems, queries_and_keys
-
-if TYPE_CHECKING:
-    from .figures import Asked
+from .settings import CostSettings
 
 SIDES = (1.0, 1.5, 2.0)
 """Of the picture, relative to the model's own: 512, 768 and 1024 for Stable Diffusion 1.5."""
@@ -31,7 +29,7 @@ LAYERS = {1: 5, 2: 5, 4: 5}
 TEXT = 77
 
 
-def growth_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def growth_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """Seconds of processor time by the picture's side, the number of concepts and the number of preserved words.
 
     By side, without the model's own work and on made-up queries, keys and rows: ``word_maps``, what Capture Attention
@@ -40,27 +38,30 @@ def growth_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
     """
     latent = shape.side // 8
     sides = {
-        str(side * 8): {"word_maps": quickest(word_maps(side), asked), "localizing": quickest(localizing(side), asked)}
+        str(side * 8): {
+            "word_maps": quickest(word_maps(side), settings),
+            "localizing": quickest(localizing(side), settings),
+        }
         for side in (round(latent * factor) for factor in SIDES)
     }
     concepts = {
         str(count): {
-            "transport": quickest(transport(count), asked),
-            "erasing": quickest(erasing(ground, shape, count, min(100, asked.preserved)), asked),
+            "transport": quickest(transport(count), settings),
+            "erasing": quickest(erasing(ground, shape, count, min(100, settings.preserved)), settings),
         }
         for count in CONCEPTS
     }
     preserved = {
-        str(count): {"erasing": quickest(erasing(ground, shape, 10, count), asked)}
-        for count in (least for least in PRESERVED if least <= asked.preserved)
+        str(count): {"erasing": quickest(erasing(ground, shape, 10, count), settings)}
+        for count in (least for least in PRESERVED if least <= settings.preserved)
     }
     found = {"sides": sides, "concepts": concepts, "preserved": preserved}
-    return {name: relative(table) for name, table in found.items()} | {"repetitions": asked.repetitions}
+    return {name: relative(table) for name, table in found.items()} | {"repetitions": settings.repetitions}
 
 
-def quickest(job: Job, asked: Asked) -> float:
+def quickest(job: Job, settings: CostSettings) -> float:
     """The least processor time of the repetitions, at most three."""
-    return min(timed(job).cpu for _ in range(min(3, asked.repetitions)))
+    return min(timed(job).cpu for _ in range(min(3, settings.repetitions)))
 
 
 def relative(table: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, dict[str, float]]]:

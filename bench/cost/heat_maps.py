@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +24,7 @@ from ..cases import Case, make_case
 from .ground import Ground, Shape
 from .growth import LAYERS, SIDES, quickest, word_maps
 from .meters import megabytes
-
-if TYPE_CHECKING:
-    from .figures import Asked
+from .settings import CostSettings
 
 SCENES = 24
 LEVELS = (0.1, 0.3, 0.5, 0.7)
@@ -36,7 +34,7 @@ LEAST_GRID = 8
 """The node's default: coarser maps are left out."""
 
 
-def heat_maps_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def heat_maps_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """By the picture's side, with all layers and without those on the latent's own grid: mean IoU of heat maps with the
     masks, at the threshold that is best for all scenes (the lab alone, whose scenes have masks); seconds of processor
     time for a step's maps in the layers of Stable Diffusion 1.5; memory of the finest maps."""
@@ -46,14 +44,14 @@ def heat_maps_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]
     for factor in SIDES:
         side = round(shape.side / 8 * factor) * 8
         sides[str(side)] = {
-            "cpu_s": float(f"{quickest(word_maps(side // 8), asked):.3g}"),
-            "without_finest_cpu_s": float(f"{quickest(word_maps(side // 8, coarse), asked):.3g}"),
+            "cpu_s": float(f"{quickest(word_maps(side // 8), settings):.3g}"),
+            "without_finest_cpu_s": float(f"{quickest(word_maps(side // 8, coarse), settings):.3g}"),
             "finest_mb": megabytes(77 * (side // 8) ** 2 * 4),
         }
         if shape.name == "lab":
             whole, without = ious(backbone, side)
             sides[str(side)] |= {"iou": round(whole, 3), "without_finest_iou": round(without, 3)}
-    return {"sides": sides, "scenes": SCENES, "repetitions": asked.repetitions}
+    return {"sides": sides, "scenes": SCENES, "repetitions": settings.repetitions}
 
 
 def ious(backbone: Backbone, side: int) -> tuple[float, float]:

@@ -5,7 +5,7 @@ No model takes part: queries, keys and rows are made up, in the sizes that Stabl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,42 +17,40 @@ from ...core.learn.parts.transport import grid_distances, potentials, transport_
 from . import former
 from .ground import Ground, Shape
 from .meters import Job, interleaved, megabytes, memory_of, ratios
-
-if TYPE_CHECKING:
-    from .figures import Asked
+from .settings import CostSettings
 
 HEADS, WIDTH = 8, 40  # of the finest layers of Stable Diffusion 1.5
 GRID, SHARP, ITERATIONS = (16, 16), 1e-3, 200  # of ConceptExpress' transport: cells, weight in cells, iterations
 
 
-def maps_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def maps_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """Self-attention of one layer on the finest grid, averaged over heads: before and now."""
     query, key = queries_and_keys(shape.side // 8)
     before, ours = former.head_by_head(query, key, 0.2), head_mean(query, key, 0.2)
     compared = before_and_now(
-        lambda: former.head_by_head(query, key, 0.2), lambda: head_mean(query, key, 0.2), asked.repetitions
+        lambda: former.head_by_head(query, key, 0.2), lambda: head_mean(query, key, 0.2), settings.repetitions
     )
     return compared | {"cells": query.shape[2], "largest_difference": float((before - ours).abs().max())}
 
 
-def clustering_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def clustering_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """All levels of FINCH over attention rows of the finest grid: before and now."""
     rows = attention_rows(shape.side // 8)
     levels = [level.labels for level in finch(rows, symmetric_kl)]
     expected = former.finch_by_matrices(rows)
     compared = before_and_now(
-        lambda: former.finch_by_matrices(rows), lambda: finch(rows, symmetric_kl), asked.repetitions
+        lambda: former.finch_by_matrices(rows), lambda: finch(rows, symmetric_kl), settings.repetitions
     )
     same = len(levels) == len(expected) and all(map(torch.equal, levels, expected))
     return compared | {"cells": len(rows), "levels": len(levels), "same_levels": same}
 
 
-def transport_cost_of_release(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def transport_cost_of_release(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """The transport of ``faithful``, each concept's attention onto its mask, against the release's procedure.
 
     ``plain`` is that procedure in the same precision, whose plan ours is compared with; beside it, single precision.
     """
-    a, b = problems(asked.concepts)
+    a, b = problems(settings.concepts)
     distances = grid_distances(GRID)
     diagonal = float(distances.max())
 
@@ -62,7 +60,7 @@ def transport_cost_of_release(ground: Ground, shape: Shape, asked: Asked) -> dic
     compared = before_and_now(
         lambda: (release() * distances).sum((1, 2)),
         lambda: transport_cost(a, b, GRID, SHARP / diagonal, ITERATIONS),
-        asked.repetitions,
+        settings.repetitions,
     )
     f, g = (part * diagonal / SHARP for part in potentials(a, b, distances / diagonal, SHARP / diagonal, ITERATIONS))
     ours = torch.exp(f[:, :, None] + g[:, None] - distances / SHARP) * a[:, :, None] * b[:, None]  # (K, n, m)
@@ -71,7 +69,7 @@ def transport_cost_of_release(ground: Ground, shape: Shape, asked: Asked) -> dic
         *interleaved(
             lambda: former.log_domain_plans(*single, SHARP, ITERATIONS),
             lambda: transport_cost(a, b, GRID, SHARP / diagonal, ITERATIONS),
-            asked.repetitions,
+            settings.repetitions,
         )
     )
     return compared | {

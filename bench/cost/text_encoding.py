@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -12,15 +12,13 @@ from ...core.erase.parts.concept_vectors import TokenMode, rows_of_each
 from ...host.adapters import backbone_of
 from .ground import Ground, Shape, made_up_words
 from .meters import interleaved, ratios
-
-if TYPE_CHECKING:
-    from .figures import Asked
+from .settings import CostSettings
 
 TEXTS = 64
 """Encoded in each run: the time of a text is then that of four batches."""
 
 
-def text_encoding_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, Any]:
+def text_encoding_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """Reading :data:`TEXTS` texts by their last subject token: positions up to it, against all 77 (``plain``).
 
     ``plain`` is what Erase Concepts did before, in batches as well. Beside it the largest difference of the vectors,
@@ -30,7 +28,7 @@ def text_encoding_cost(ground: Ground, shape: Shape, asked: Asked) -> dict[str, 
     whole = _Whole(backbone)
     rows(whole, texts[:1], "last_subject")  # the text encoder is in memory now
     times = interleaved(
-        lambda: rows(whole, texts, "last_subject"), lambda: rows(backbone, texts, "last_subject"), asked.repetitions
+        lambda: rows(whole, texts, "last_subject"), lambda: rows(backbone, texts, "last_subject"), settings.repetitions
     )
     pairs = list(zip(rows(backbone, texts, "last_subject"), rows(whole, texts, "last_subject"), strict=True))
     return ratios(*times) | {
@@ -46,7 +44,7 @@ def rows(backbone: Any, texts: Sequence[str], mode: TokenMode) -> list[Tensor]:
 
 
 class _Whole:
-    """A backbone that encodes all positions, however few are asked for."""
+    """A backbone that encodes all positions, however few are settings for."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone

@@ -54,16 +54,16 @@ def test_plain_copies_share_memory_and_leave_the_model_alone(native, ground):
 def test_capture_is_measured_within_its_memory_aim(pack, ground):
     figures, shape = pack("bench.cost.figures"), pack("bench.cost.ground").SHAPES["lab"]
     with torch.inference_mode():
-        found = figures.capture_cost(ground, shape, figures.Asked(repetitions=1, steps=2))
+        found = figures.capture_cost(ground, shape, pack("bench.cost.settings").CostSettings(repetitions=1, steps=2))
     assert 0 < found["kept_mb"] <= found["more_mb"] + 0.1 < 64 and found["ratio"] > 0
 
 
 @pytest.mark.parametrize("figure", ["listening", "localize", "learn", "erase"])
 def test_every_figure_is_measured(pack, ground, figure):
     figures, shape = pack("bench.cost.figures"), pack("bench.cost.ground").SHAPES["lab"]
-    asked = figures.Asked(repetitions=1, concepts=1, preserved=2)
+    settings = pack("bench.cost.settings").CostSettings(repetitions=1, concepts=1, preserved=2)
     with torch.inference_mode():
-        found = figures.FIGURES[figure](ground, shape, asked)
+        found = figures.FIGURES[figure](ground, shape, settings)
     assert found["repetitions"] == 1
     if figure == "learn":
         layers = [*ground.unet.modules(), *ground.encoder.modules()]
