@@ -17,7 +17,7 @@ from ...core.attention.selection import Role
 from ...core.backbone import AttentionCall, AttentionSite, AttentionWeight, Tap
 from ..shared.recomputation import Recomputation
 from ..shared.weight_patches import call_with
-from .taps import Forward
+from .taps import Forward, hooked
 
 TEXT_ENTRY = "context_embedder.weight"
 """The one weight by which text enters."""
@@ -110,14 +110,8 @@ def tapped_jointly(
     """Within the context ``tap`` is called twice beside each site, for the text as keys and for the picture; all hooks
     are gone afterwards, whatever happens. ``forward`` returns the description of the pass that is running; ``blocks``
     keeps the tap from what is computed a second time."""
-    handles: list[RemovableHandle] = []
-    try:
-        for site in sites:
-            handles += _listen(transformer.get_submodule(site.name), site, tap, forward, blocks)
+    with hooked(_listen(transformer.get_submodule(site.name), site, tap, forward, blocks) for site in sites):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _listen(

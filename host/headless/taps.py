@@ -4,7 +4,7 @@ The hooks read what ``to_q`` and ``to_k`` return and change nothing, so the mode
 whatever attention kernel it uses.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +76,19 @@ def find_weights(unet: Any) -> tuple[AttentionWeight, ...]:
 
 
 @contextmanager
+def hooked(hooks: Iterable[list[RemovableHandle]]) -> Iterator[None]:
+    """Within the context these hooks are set; all are gone afterwards, also if setting one of them fails."""
+    handles: list[RemovableHandle] = []
+    try:
+        for some in hooks:
+            handles += some
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def tapped(
     unet: Any, sites: Sequence[AttentionSite], tap: Tap, forward: Callable[[], Forward], blocks: Recomputation
 ) -> Iterator[None]:
@@ -83,14 +96,8 @@ def tapped(
 
     ``forward`` returns the description of the pass that is running; ``blocks`` says when taps are called.
     """
-    handles: list[RemovableHandle] = []
-    try:
-        for site in sites:
-            handles += _listen(unet.get_submodule(site.name), site, tap, forward, blocks)
+    with hooked(_listen(unet.get_submodule(site.name), site, tap, forward, blocks) for site in sites):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _listen(

@@ -5,8 +5,8 @@ This file holds Correction by Similarities, which changes an encoded prompt. A c
 absorb earlier ones, and one concept's row can drown another's. The correction rebuilds the row of each concept from
 those dimensions of its neighbours' rows in which they agree with it most.
 
-The paper states neither the threshold nor the window nor the strength that it used; the defaults here were chosen on
-the lab's development scenes (docs/results.md).
+The paper states neither the threshold nor the window nor the strength that it used; the defaults here are ours, and no
+value of them was found to help the lab model (docs/results.md).
 """
 
 from collections.abc import Sequence
