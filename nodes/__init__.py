@@ -3,6 +3,7 @@
 from ..host.schema import io
 from ..host.workflow.given import checked
 from .attribute.capture_attention import CaptureAttention
+from .attribute.show_concept_heatmap import ShowConceptHeatmap
 from .attribute.show_word_heatmap import ShowWordHeatmap
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
@@ -37,6 +38,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     CorrectBySimilarities,
     CaptureAttention,
     ShowWordHeatmap,
+    ShowConceptHeatmap,
     EraseConcepts,
     SaveErasureAsLora,
     LoadErasure,

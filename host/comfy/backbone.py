@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
     AttentionCall,
     AttentionSite,
@@ -26,7 +27,8 @@ from ...core.backbone import (
 )
 from ...core.schedule import Schedule
 from ...core.types import LowRank
-from ..shared.families import FAMILIES
+from ..shared.errors import UnsupportedModelError
+from ..shared.families import FAMILIES, no_concepts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
 from ..shared.recomputation import Recomputation
@@ -181,6 +183,16 @@ class ComfyBackbone:
         wanted = self.attention_sites() if sites is None else sites
         return self._listening((tap, frozenset(site.name for site in wanted)))
 
+    def concept_sites(self) -> tuple[AttentionSite, ...]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
+        return self._transformer.concept_sites()
+
+    def tap_concepts(
+        self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]
+    ) -> AbstractContextManager[None]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
+        return self._transformer.with_concepts(tap, concepts, sites)
+
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return key_value_weights(self.model)
 
@@ -211,6 +223,13 @@ class ComfyBackbone:
         if FAMILIES[self.family].transformer is not None:
             return TransformerDenoiser(self.model, self.family)
         return UNetDenoiser(self.model, self.family, self.latent_downscale)
+
+    @property
+    def _transformer(self) -> TransformerDenoiser:
+        denoiser = self._denoiser
+        if not isinstance(denoiser, TransformerDenoiser):
+            raise UnsupportedModelError(no_concepts(self.family))
+        return denoiser
 
     @contextmanager
     def _listening(self, entry: TappedSites) -> Iterator[None]:

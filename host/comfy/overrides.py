@@ -35,7 +35,10 @@ class Listener(Generic[Key]):
 
     def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """The attention of a layer, by whatever would compute it without a listener."""
-        layer = self.listen(args, kwargs)
+        return self.run(self.listen(args, kwargs), attention, *args, **kwargs)
+
+    def run(self, layer: Key | None, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """One attention of a layer, None for one that is not known, by whatever would compute it without a listener."""
         if self._previous is not None:
             return self._previous(attention, *args, **kwargs)
         asked = None if layer is None else self._preferred.get(layer)

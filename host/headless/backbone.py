@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
     AttentionSite,
     AttentionWeight,
@@ -22,12 +23,15 @@ from ...core.encoding_checks import check_encoded
 from ...core.messages import listed
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import LowRank
+from ..shared.errors import UnsupportedModelError
+from ..shared.families import no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.recomputation import Recomputation, free_memory
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
 from .blocks import recomputed
+from .concepts import concepts_beside
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
@@ -207,6 +211,20 @@ class DiffusersBackbone:
         chosen = self.attention_sites() if sites is None else sites
         listen = tapped if self._flow is None else tapped_jointly
         return listen(self.model.unet, chosen, tap, self._current, self.recomputation)
+
+    def concept_sites(self) -> tuple[AttentionSite, ...]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`; blocks with a stream each for text and
+        picture, as in ComfyUI."""
+        if self._flow is None:
+            raise UnsupportedModelError(no_concepts(self.family))
+        return tuple(site for site in self.attention_sites() if not site.name.startswith("single_"))
+
+    def tap_concepts(
+        self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]
+    ) -> AbstractContextManager[None]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
+        self.concept_sites()
+        return concepts_beside(self.model.unet, sites, tap, concepts, self._current)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         unet = self.model.unet

@@ -21,6 +21,7 @@ class Transformer:
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
+        concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Transformer:
     patch: str = "patch_size"
     text_multiple: str | None = None
     strips_template: bool = False
+    concepts: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,24 @@ _TRANSFORMERS = (
         ("clip_l",),
         ("context_embedder",),
         ("joint",),
-        transformer=Transformer("", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0)),  # told by its mark
+        transformer=Transformer(
+            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), concepts=True
+        ),  # told by its mark
     ),
     _flow(
         "flux",
         "FLUX.1",
         ("clip_l", "t5xxl"),
         ("txt_in", "vector_in.in_layer"),
-        Transformer("Flux", _FLUX_BLOCKS, "num_heads", (_TEXT + "flux:FluxClipModel",), ("t5xxl",), _SECOND_HALF),
+        Transformer(
+            "Flux",
+            _FLUX_BLOCKS,
+            "num_heads",
+            (_TEXT + "flux:FluxClipModel",),
+            ("t5xxl",),
+            _SECOND_HALF,
+            concepts=True,
+        ),
     ),
     _flow(
         "flux2",
@@ -111,6 +123,7 @@ _TRANSFORMERS = (
             (_TEXT + "flux:Flux2TEModel",),
             ("mistral3_24b", "qwen3_4b", "qwen3_8b"),
             _SECOND_HALF,
+            concepts=True,
         ),
     ),
     _flow(
@@ -118,7 +131,15 @@ _TRANSFORMERS = (
         "Chroma",
         ("t5xxl",),
         ("txt_in",),
-        Transformer("Chroma", _FLUX_BLOCKS, "num_heads", (_TEXT + "pixart_t5:PixArtT5XXL",), ("t5xxl",), _SECOND_HALF),
+        Transformer(
+            "Chroma",
+            _FLUX_BLOCKS,
+            "num_heads",
+            (_TEXT + "pixart_t5:PixArtT5XXL",),
+            ("t5xxl",),
+            _SECOND_HALF,
+            concepts=True,
+        ),
     ),
     _flow(
         "z_image",
@@ -163,6 +184,7 @@ _TRANSFORMERS = (
             ("qwen3vl_4b",),
             patch="patch",
             strips_template=True,
+            concepts=True,
         ),
     ),
     _flow(
@@ -205,6 +227,7 @@ _TRANSFORMERS = (
             (_TEXT + "sd3_clip:SD3ClipModel",),
             ("l", "t5xxl"),
             (1 / 3, 0.46),  # Seg4Diff (arXiv 2509.18096) reads block 9 of 24
+            concepts=True,
         ),
     ),
 )
@@ -221,6 +244,15 @@ def supported() -> str:
 def supported_unets() -> str:
     """The same of the families with a UNet, for what transformers cannot do."""
     return f"supported are {_titles(_UNETS)}"
+
+
+def no_concepts(family: str) -> str:
+    """That concepts cannot run beside the text of a family, and beside whose they can."""
+    able = [one for one in _TRANSFORMERS if one.transformer is not None and one.transformer.concepts]
+    return (
+        f"concepts cannot run beside the text of {FAMILIES[family].title}: its text does not go through the blocks of "
+        f"the picture, or nothing is published for it; supported are {_titles(able)}"
+    )
 
 
 def _titles(families: Iterable[ModelFamily]) -> str:

@@ -109,7 +109,7 @@ def build(comfyui) -> Callable[..., Any]:
 
     def go(family: str, **settings: Any) -> Any:
         with torch.inference_mode():  # as the stock loader makes them
-            return _small_models().build(family, **settings)
+            return _beside("small_models").build(family, **settings)
 
     return go
 
@@ -124,6 +124,43 @@ def parts_of(pack, run, build) -> Callable[[str], dict[str, Any]]:
             parts = run("LoadLabModel") if family == "lab" else build(family)
             made[family] = dict(zip(("model", "clip", "vae"), parts, strict=True))
         return dict(made[family])
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def small(comfyui) -> ModuleType:
+    """The module ``small_transformers``: tiny transformers of ComfyUI's own classes."""
+    return _beside("small_transformers")
+
+
+@pytest.fixture(scope="session")
+def model_of(small) -> Callable[[str], Any]:
+    """A small transformer of a family, as MODEL; skips where this ComfyUI does not know it."""
+    made: dict[str, Any] = {}
+
+    def go(family: str) -> Any:
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            with torch.inference_mode():
+                made[family] = small.build(family)
+        return made[family]
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def clip_of(small) -> Callable[[str], Any]:
+    """A CLIP with the tokenizers of a transformer's family; skips where this ComfyUI does not know it."""
+    made: dict[str, Any] = {}
+
+    def go(family: str) -> Any:
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            made[family] = small.clip(family)
+        return made[family]
 
     return go
 
@@ -249,8 +286,9 @@ def _file_of(module: Any) -> str:
     return str(Path(getattr(module, "__file__", None) or "").resolve()) if getattr(module, "__file__", None) else ""
 
 
-def _small_models() -> Any:
-    spec = importlib.util.spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -339,6 +339,22 @@ def vae(channels: int) -> Any:
     return comfy.sd.VAE(sd=state | {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)})
 
 
+def vae_of(family: str) -> Any:
+    """A small autoencoder with the latents of a family: films of one picture, or FLUX.2's cells of 16 pixels."""
+    small = SMALL[family]
+    if family == "flux2":
+        made = vae(small.channels // 4)
+        plain = made.encode
+        made.encode = lambda pixels: torch.nn.functional.pixel_unshuffle(plain(pixels), 2)
+        made.spacial_compression_encode = lambda: 16
+        return made
+    made = vae(small.channels)
+    if small.film:
+        still = made.encode
+        made.encode = lambda pixels: still(pixels).unsqueeze(2)
+    return made
+
+
 class _Rows(torch.nn.Module):
     """An encoder that gives each token a random row, a little of the row before mixed in."""
 

@@ -74,6 +74,25 @@ def test_attention_is_the_same_in_both_hosts(both, pack):
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
+def test_both_hosts_see_the_same_concepts_beside_the_lab_transformer(both, pack):
+    module, backbone_of = pack("core.attribute.concept_attention"), pack("host.adapters").backbone_of
+    text = pack("core.backbone").Conditioning(torch.randn(1, 77, 192, generator=torch.Generator().manual_seed(1)))
+    rows = module.ConceptRows(torch.randn(4, 192, generator=torch.Generator().manual_seed(2)), (1, 2, 1))
+    latent = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(3))
+    calls = []
+    for model in both:
+        backbone = backbone_of(model)
+        assert len(backbone.concept_sites()) == 1
+        seen = []
+        with torch.no_grad(), backbone.tap_concepts(seen.append, rows, backbone.attention_sites()):
+            backbone.predict_noise(latent, torch.tensor([600]), text)
+        calls.append(seen)
+    assert len(calls[0]) == 3
+    for ours, theirs in zip(*calls, strict=True):
+        torch.testing.assert_close(theirs.picture, ours.picture, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(theirs.concepts, ours.concepts, rtol=1e-4, atol=1e-5)
+
+
 def test_missing_weights_are_named(pack, tmp_path):
     folder = pack("lab.model.weights").WEIGHTS
     if (folder / pack("lab.model.transformer").TRANSFORMER_FILE).exists():

@@ -1,36 +1,10 @@
 """Which word stands in which row of a transformer's conditioning, with the real tokenizers; and its heat maps."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
 TEXT = "A red cat, 2 dogs and naïve cat-faces"
 FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "anima")
-
-
-@pytest.fixture(scope="session")
-def small(comfyui):
-    path = Path(__file__).with_name("small_transformers.py")
-    spec = importlib.util.spec_from_file_location("small_transformers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def clip_of(small):
-    made = {}
-
-    def go(family):
-        if not small.here(family):
-            pytest.skip(f"this ComfyUI has no {family}")
-        if family not in made:
-            made[family] = small.clip(family)
-        return made[family]
-
-    return go
 
 
 @pytest.fixture

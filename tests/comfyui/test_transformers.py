@@ -1,7 +1,5 @@
 """Diffusion transformers of every family under ComfyUI's own samplers: what is captured, and that nothing changes."""
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,32 +9,6 @@ SIZE = (8, 12)
 FAMILIES = ("flux", "flux2", "chroma", "z_image", "lumina2", "krea2", "qwen_image", "anima", "sd3")
 JOINT = tuple(family for family in FAMILIES if family != "anima")
 REFERENCES = ("flux", "flux2", "krea2", "qwen_image")
-
-
-@pytest.fixture(scope="session")
-def small(comfyui):
-    spec = importlib.util.spec_from_file_location(
-        "small_transformers", Path(__file__).with_name("small_transformers.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def model_of(small):
-    """A small MODEL of a family; skips where this ComfyUI does not know it."""
-    made = {}
-
-    def go(family):
-        if not small.here(family):
-            pytest.skip(f"this ComfyUI has no {family}")
-        if family not in made:
-            with torch.inference_mode():
-                made[family] = small.build(family)
-        return made[family]
-
-    return go
 
 
 @pytest.fixture

@@ -8,14 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
+from ....core.attribute.concept_attention import ConceptRows, ConceptTap
 from ....core.backbone import AttentionCall, AttentionSite, Conditioning, Tap
 from ....core.schedule import Schedule
-from ...shared.families import FAMILIES
+from ...shared.errors import UnsupportedModelError
+from ...shared.families import FAMILIES, no_concepts
 from ..gradients import saving_copies, wants_gradients
 from ..noise import FlowLevels
 from ..passes import TappedSites, run
-from .sites import CallKey, Preference, preferred_attention, rows_of, site_table
-from .taps import TransformerListener, with_listener
+from .concepts import ConceptListener, with_concepts
+from .sites import CallKey, Preference, default_sites, preferred_attention, record_of, rows_of, site_table
+from .taps import OVERRIDE, TransformerListener, with_listener
 
 
 class TransformerDenoiser:
@@ -24,6 +27,8 @@ class TransformerDenoiser:
     def __init__(self, patcher: Any, family: str) -> None:
         self._patcher, self._family = patcher, FAMILIES[family]
         self._listeners: list[TransformerListener] = []
+        self._concepts: tuple[ConceptTap, ConceptRows, tuple[str, ...]] | None = None
+        self._beside: ConceptListener | None = None
 
     @cached_property
     def levels(self) -> FlowLevels:
@@ -60,6 +65,9 @@ class TransformerDenoiser:
         rows = rows_of(self._family, self._patcher.get_model_object("diffusion_model"), *sizes)
         for listener in self._listeners:
             listener.begin(rows)
+        if self._beside is not None:
+            self._beside.begin(rows, len(noisy))
+            inputs["c_crossattn"] = self._beside.extended(inputs["c_crossattn"])
         with _differentiable():
             clean = run(patcher, latent, sigma, inputs, options)
         return clean.squeeze(2) if frames else clean
@@ -68,11 +76,37 @@ class TransformerDenoiser:
         changed, self._listeners = dict(options), []
         for tap, names in taps:
             listener = TransformerListener(
-                self._table, tuple(names), _at(tap, time), self._preferred, changed.get("optimized_attention_override")
+                self._table, tuple(names), _at(tap, time), self._preferred, changed.get(OVERRIDE)
             )
             changed = with_listener(changed, listener)
             self._listeners.append(listener)
-        return changed
+        self._beside = None
+        if self._concepts is None:
+            return changed
+        on_call, rows, wanted = self._concepts
+        before = changed.get(OVERRIDE)
+        self._beside = ConceptListener(self._table, wanted, on_call, rows, self._preferred, before)
+        return with_concepts(changed, self._beside)
+
+    def concept_sites(self) -> tuple[AttentionSite, ...]:
+        """The sites that are read beside concepts unless others are asked for.
+
+        Raises :class:`~...shared.errors.UnsupportedModelError` for families beside whose text none can run.
+        """
+        if not record_of(self._family).concepts:
+            raise UnsupportedModelError(no_concepts(self._family.name))
+        names = default_sites(self._family, self._patcher.get_model_object("diffusion_model"))
+        return tuple(site for site in self.sites() if site.name in names)
+
+    @contextmanager
+    def with_concepts(self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]) -> Iterator[None]:
+        """Within the context concepts run beside the text of every pass. Raises as :meth:`concept_sites`."""
+        self.concept_sites()
+        before, self._concepts = self._concepts, (tap, concepts, tuple(site.name for site in sites))
+        try:
+            yield
+        finally:
+            self._concepts = before
 
     @cached_property
     def _table(self) -> Mapping[CallKey, AttentionSite]:

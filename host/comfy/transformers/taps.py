@@ -53,6 +53,11 @@ class TransformerListener(Listener[CallKey]):
         """Why something was not reported, for people."""
         return tuple(self._missed)
 
+    @property
+    def started(self) -> bool:
+        """Whether a block of the running pass has begun."""
+        return self._count > 0
+
     def begin(self, rows: Rows | None, options: Mapping[str, Any] | None = None) -> None:
         """A forward pass begins, with these ``transformer_options``; None when it is over."""
         if self._rows is not None and rows is None and not self._count and not self._missed:

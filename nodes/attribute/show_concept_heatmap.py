@@ -1,0 +1,157 @@
+"""Show Concept Heatmap."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core.attribute.concept_attention import ConceptSettings
+from ...core.attribute.heatmap import normalise as normalised
+from ...host.jobs.concept_maps import picture_concept_maps
+from ...host.jobs.prompts import check_marks
+from ...host.pictures.heat_pictures import heat_grid, heat_sheet
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import (
+    CATEGORY,
+    OF_A_BATCH,
+    first_only,
+    lines_of,
+    list_verdict,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
+
+DEFAULTS = ConceptSettings()
+
+
+class ShowConceptHeatmap(io.ComfyNode):
+    """Where concepts are in a picture, whether or not a prompt names them (ConceptAttention)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierShowConceptHeatmap",
+            display_name="Show Concept Heatmap",
+            category=f"{CATEGORY}/attribute",
+            description=(
+                "Shows where concepts are in any picture, generated or loaded, whether or not a prompt names them "
+                "(ConceptAttention). The node adds noise to the picture and runs the model once over it, with the "
+                "concepts beside the text: they read the picture, and nothing reads them. For FLUX.1, FLUX.2, "
+                "Chroma, Krea 2, Stable Diffusion 3 and the lab transformer."
+            ),
+            search_aliases=["ConceptAttention", "concept attention", "saliency", "segment by text", "heatmap"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The transformer that reads the picture."),
+                io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
+                io.String.Input(
+                    "concepts",
+                    default="cat, dog",
+                    multiline=True,
+                    tooltip="What to look for, one concept per line or separated by commas. Short names work best.",
+                ),
+                io.String.Input(
+                    "background",
+                    default="background",
+                    tooltip="Words for the rest of the picture, separated by commas: sky, grass, wall. Each cell is "
+                    "divided among concepts and these words, so a single concept needs at least one. They are not "
+                    "shown.",
+                ),
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    tooltip="A prompt for the picture, if there is one. It may be empty and need not name any concept.",
+                ),
+                io.Combo.Input(
+                    "normalise",
+                    options=["relative", "absolute"],
+                    default="relative",
+                    tooltip="relative stretches each map to the full range. absolute shows shares of each cell, so a "
+                    "concept that is nowhere stays dark.",
+                ),
+                seed_input("Random seed for the noise that is added to the picture."),
+                io.Float.Input(
+                    "noise",
+                    default=DEFAULTS.noise,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Share of noise in the picture that the model sees. The paper takes the middle of the way.",
+                ),
+                io.Int.Input(
+                    "draws",
+                    default=DEFAULTS.draws,
+                    min=1,
+                    max=64,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Passes with other noise, whose maps are averaged. Each costs one pass of the model.",
+                ),
+                io.Float.Input(
+                    "temperature",
+                    default=DEFAULTS.temperature,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.1,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Larger values divide each cell more evenly among the concepts.",
+                ),
+                io.String.Input(
+                    "blocks",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The blocks that are read, counted from 0 as they run: 15-18 or 4, 6, 8. all reads every "
+                    "block. Empty takes the default of the model's family.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="HEATMAPS", tooltip="One picture for each concept, in order."),
+                io.Mask.Output(display_name="MASKS", tooltip="The maps as soft masks, in the same order."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, concepts: str | None = None) -> bool | str:
+        return list_verdict("concepts", concepts)
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        concepts: str,
+        background: str,
+        text: str,
+        normalise: str,
+        seed: int,
+        noise: float = DEFAULTS.noise,
+        draws: int = DEFAULTS.draws,
+        temperature: float = DEFAULTS.temperature,
+        blocks: str = "",
+    ) -> io.NodeOutput:
+        check_marks("\n".join((text, concepts, background)), None)
+        picture, names = picture_of(image), list(dict.fromkeys(lines_of(concepts)))
+        shares = picture_concept_maps(
+            (model, clip, vae),
+            picture,
+            text,
+            names,
+            list(dict.fromkeys(lines_of(background))),
+            ConceptSettings(noise, draws, temperature),
+            blocks=blocks,
+            seed=seed,
+            on_step=start_progress(cls.hidden.unique_id),
+        )
+        heat, seen = normalised(shares, normalise), picture.movedim(1, -1)  # type: ignore[arg-type]
+        said = ui.PreviewImage(heat_sheet(heat, names, seen), cls=cls).as_dict() | text_under(first_only(image=image))
+        return io.NodeOutput(heat_grid(heat, names, seen), heat.flatten(0, 1).clamp(0, 1), ui=said)

@@ -1,0 +1,173 @@
+"""Concepts beside the text of ComfyUI's transformers, tiny and at random weights."""
+
+import pytest
+import torch
+
+FAMILIES = ("flux", "flux2", "chroma", "krea2", "sd3")
+SIZES = ((8, 12), (7, 10))
+
+
+@pytest.fixture
+def backbone(model_of, pack):
+    return lambda family: pack("host.adapters").backbone_of(model_of(family))
+
+
+@pytest.fixture
+def conditioning(small, pack):
+    def go(family, rows=7, batch=1):
+        (found,) = small.conditioning(family, rows, batch=batch)
+        extras = {name: value for name, value in found[1].items() if value is not None}
+        return pack("core.backbone").Conditioning(found[0], extras)
+
+    return go
+
+
+@pytest.fixture
+def concepts(small, pack):
+    def go(family, counts=(1, 1, 1), seed=4):
+        rows = torch.randn(sum(counts), small.SMALL[family].width, generator=torch.Generator().manual_seed(seed))
+        return pack("core.attribute.concept_attention").ConceptRows(rows, tuple(counts))
+
+    return go
+
+
+@pytest.fixture
+def noisy(small):
+    def go(family, size=SIZES[0], batch=1):
+        drawn = torch.randn(
+            small.latent(family, size, batch).squeeze(2).shape, generator=torch.Generator().manual_seed(8)
+        )
+        return drawn
+
+    return go
+
+
+def beside(backbone, text, rows, latent):
+    """Every call of a pass, and what the model predicts."""
+    calls = []
+    with torch.no_grad(), backbone.tap_concepts(calls.append, rows, backbone.attention_sites()):
+        return calls, backbone.predict_noise(latent, torch.tensor([600] * len(latent)), text)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_concepts_change_neither_the_picture_nor_what_is_predicted(
+    backbone, conditioning, concepts, noisy, family, size, batch
+):
+    model, text, latent = backbone(family), conditioning(family, batch=batch), noisy(family, size, batch)
+    with torch.no_grad():
+        plain = model.predict_noise(latent, torch.tensor([600] * batch), text)
+    one = beside(model, text, concepts(family), latent)
+    two = beside(model, text, concepts(family, (2, 3), seed=9), latent)
+    patch = 1 if family == "flux2" else 2
+    grid = (-(-size[0] // patch), -(-size[1] // patch))
+    for calls, predicted in (one, two):
+        torch.testing.assert_close(predicted, plain, rtol=1e-4, atol=1e-4)
+        assert [call.site for call in calls] == list(model.attention_sites())
+        assert all(call.grid == grid and call.picture.shape[:2] == (batch, grid[0] * grid[1]) for call in calls)
+    for ours, others in zip(one[0], two[0], strict=True):
+        torch.testing.assert_close(ours.picture, others.picture, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(ours.concepts[:, :1], others.concepts[:, :1], rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        assert torch.equal(model.predict_noise(latent, torch.tensor([600] * batch), text), plain)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_picture_gives_what_it_gives_without_concepts(
+    backbone, conditioning, concepts, noisy, model_of, pack, family
+):
+    """What a block's attention puts out for the picture, seen by an override of another node."""
+    seen = []
+
+    def watching(attention, *args, **kwargs):
+        seen.append(attention(*args, **kwargs))
+        return seen[-1]
+
+    model = model_of(family).clone()
+    model.model_options["transformer_options"] = {"optimized_attention_override": watching}
+    watched = pack("host.adapters").backbone_of(model)
+    calls, _ = beside(watched, conditioning(family), concepts(family), noisy(family))
+    for call in calls:
+        rows = call.picture.shape[1]
+        assert any(out.shape[1] == 7 + rows or out.shape[1] == 512 + rows for out in seen)
+        assert any(torch.equal(out[:, -rows:], call.picture) for out in seen if out.shape[1] > rows)
+        assert any(out.shape == call.concepts.shape and torch.equal(out, call.concepts) for out in seen)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_taps_see_the_same_attention_with_concepts_and_without(backbone, conditioning, concepts, noisy, pack, family):
+    model, text, latent = backbone(family), conditioning(family), noisy(family)
+    maps = []
+    for with_concepts in (False, True):
+        recorder = pack("core.attention.record").AttentionRecorder()
+        with torch.no_grad(), recorder.recording(model):
+            if with_concepts:
+                beside(model, text, concepts(family), latent)
+            else:
+                model.predict_noise(latent, torch.tensor([600]), text)
+        maps.append(next(iter(recorder.maps().cross.values())))
+    assert maps[0].shape == maps[1].shape
+    torch.testing.assert_close(*maps, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_concepts_have_equal_maps_that_sum_to_one(backbone, conditioning, concepts, noisy, pack, family):
+    module = pack("core.attribute.concept_attention")
+    model, rows = backbone(family), concepts(family, (2, 2, 1))
+    rows.rows[2:4] = rows.rows[:2]
+    recorder = module.ConceptRecorder(rows.counts)
+    with torch.no_grad(), model.tap_concepts(recorder.tap, rows, model.concept_sites()):
+        model.predict_noise(noisy(family, batch=2), torch.tensor([600, 600]), conditioning(family, batch=2))
+    maps = recorder.maps()
+    torch.testing.assert_close(maps.sum(0), torch.ones(maps.shape[1:]))
+    torch.testing.assert_close(maps[0], maps[1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(maps[0], maps[2], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_default_blocks_are_those_of_the_family(backbone, small, pack, family):
+    model = backbone(family)
+    count = len(model.concept_sites())
+    assert 0 < count <= small.DEEP
+    assert set(model.concept_sites()) <= set(model.attention_sites())
+    assert not any("single_blocks" in site.name for site in model.concept_sites())
+
+
+@pytest.mark.parametrize("family", ["z_image", "lumina2", "qwen_image", "anima"])
+def test_other_transformers_are_refused_by_name(backbone, pack, concepts, family):
+    title = pack("host.shared.families").FAMILIES[family].title
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match=rf"{title}.*supported are.*FLUX.1.*Krea 2"):
+        backbone(family).tap_concepts(lambda call: None, concepts(family), ()).__enter__()
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "sd3"])
+def test_a_picture_is_read_by_the_node_and_the_model_is_left_alone(model_of, clip_of, small, run, stock, image, family):
+    model, clip, vae = model_of(family), clip_of(family), small.vae_of(family)
+    given = {"model": model, "clip": clip, "vae": vae, "image": image, "normalise": "absolute", "text": "a red square"}
+    sampling = {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    text = small.conditioning(family)
+    latent = {"samples": small.latent(family)}
+
+    def sample():
+        return stock("KSampler", model=model, positive=text, negative=text, latent_image=latent, **sampling)[0]
+
+    before = sample()["samples"]
+    pictures, masks = run("ShowConceptHeatmap", **given, concepts="red square, green thing, red square")
+    assert len(pictures) == 2 and masks.shape == (2, 64, 96) and not torch.allclose(masks[0], masks[1], atol=1e-3)
+    assert (masks >= 0).all() and (masks.sum(0) <= 1 + 1e-5).all()
+    assert torch.equal(masks, run("ShowConceptHeatmap", **given, concepts="red square, green thing")[1])
+    other = run("ShowConceptHeatmap", **given, concepts="red square, green thing", blocks="0")[1]
+    assert not torch.equal(masks, other)
+    assert torch.equal(sample()["samples"], before)
+
+
+def test_it_can_be_cancelled(model_of, clip_of, small, run, image, comfyui):
+    import comfy.model_management as management
+
+    given = {"model": model_of("flux"), "clip": clip_of("flux"), "vae": small.vae_of("flux"), "image": image}
+    management.interrupt_current_processing(True)
+    with pytest.raises(management.InterruptProcessingException):
+        run("ShowConceptHeatmap", **given)
+    management.interrupt_current_processing(False)
+    assert run("ShowConceptHeatmap", **given)[1].shape == (2, 64, 96)
