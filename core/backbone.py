@@ -154,10 +154,17 @@ Tap = Callable[[AttentionCall], None]
 
 @dataclass(frozen=True, eq=False)
 class KeyValueWeight:
-    """A cross-attention projection of the text: ``weight`` (d_out, D), as it is in force now (not to be written to)."""
+    """A weight by which text enters the denoiser.
+
+    Attributes:
+        name: by which :class:`.types.Erasure` and files know it.
+        role: ``key`` or ``value`` of a cross-attention layer; ``text`` of the one layer by which a transformer reads
+            all rows of its text, for keys and values alike; ``pooled`` of one that reads the pooled text.
+        weight: (d_out, D), as it is in force now (not to be written to).
+    """
 
     name: str
-    role: Literal["key", "value"]
+    role: Literal["key", "value", "text", "pooled"]
     weight: Tensor
 
 
@@ -243,11 +250,20 @@ class Backbone(Protocol):
         ...
 
     def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
-        """The first ``length`` positions (B, length, D) of each text's context, of :meth:`encode_text` up to rounding.
+        """The first ``length`` positions (B, length, D) of each text, as :meth:`key_value_weights` read them.
 
-        A causal text encoder computes no later position for them. No gradients pass.
+        They are those of the context of :meth:`encode_text`, up to rounding, or what a model makes of it before its
+        text enters (a norm, an adapter). A causal text encoder computes no later position for them. No gradients pass.
+        Without a denoiser they are those of the context.
 
         Raises :class:`TextTooLongError` for a text that has fewer positions.
+        """
+        ...
+
+    def encode_pooled(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Tensor:
+        """The pooled texts (B, D), as :meth:`key_value_weights` of the role ``pooled`` read them. No gradients pass.
+
+        Raises ``ValueError`` for a model without such weights.
         """
         ...
 
@@ -280,7 +296,7 @@ class Backbone(Protocol):
         ...
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
-        """The key and value projections of every cross-attention site, in order."""
+        """The weights by which text enters, in order: of a UNet, keys and values of every cross-attention site."""
         ...
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:

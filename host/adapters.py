@@ -12,6 +12,7 @@ from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
 from .comfy.names import is_patcher
 from .headless.backbone import DiffusersBackbone
+from .headless.flux import ENTRY_NAMES
 from .shared.captures import AttentionCapture, headless_capture
 from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
@@ -104,7 +105,10 @@ def with_erasure(model: Any, erasure: Erasure) -> Any:
     if is_patcher(model):
         return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
-    return model.with_patch(WeightPatch(erasure.factors, erasure.strength))
+    own = ENTRY_NAMES if model.prediction_type == "flow" else {}
+    return model.with_patch(
+        WeightPatch({own.get(name, name): change for name, change in erasure.factors.items()}, erasure.strength)
+    )
 
 
 def with_adapter(model: Any, tokens: ConceptTokens, strength: float = 1.0) -> Any:

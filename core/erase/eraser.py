@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
-from ..backbone import Backbone, Placeholders
+from ..backbone import Backbone, KeyValueWeight, Placeholders
 from ..settings import preset_of
 from ..types import Change, Erasure, SamplingGuard
+from .parts.pooled import pooled_changes
 from .parts.requests import check_texts, pair_anchors
 from .parts.saved import fingerprint
 from .parts.settings import EraseSettings
@@ -88,15 +89,30 @@ class Eraser(Generic[S]):
         settings = settings or next(iter(self.presets.values()))
         pairs = pair_anchors(concepts, anchors)
         check_texts(pairs, preserve, strength)
-        edit = self.edit(EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step))
+        weights = backbone.key_value_weights()  # first: a model that has none is refused before anything is computed
+        task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step)
+        edit = self.edit(task)
+        factors = {**edit.factors, **pooled_changes(task)}
+        remarks = (*edit.remarks, *_without_choice(settings, weights))
         metadata = {
             "method": self.name,
             "concepts": json.dumps([concept for concept, _ in pairs]),
             "anchors": json.dumps([anchor for _, anchor in pairs]),
             "preserve": json.dumps(list(preserve)),
             "settings": json.dumps(asdict(settings)),
-            "base": fingerprint(backbone.key_value_weights()),
-            **({"remarks": json.dumps(edit.remarks)} if edit.remarks else {}),
+            "base": fingerprint(weights),
+            **({"remarks": json.dumps(remarks)} if remarks else {}),
             **edit.notes,
         }
-        return Erasure(edit.factors, float(strength), backbone.family, metadata, edit.text, edit.guards)
+        return Erasure(factors, float(strength), backbone.family, metadata, edit.text, edit.guards)
+
+
+def _without_choice(settings: EraseSettings, weights: Sequence[KeyValueWeight]) -> tuple[str, ...]:
+    """What to say of a choice between keys and values that the model does not have."""
+    chosen = getattr(settings, "projections", "both")
+    if chosen == "both" or not any(weight.role == "text" for weight in weights):
+        return ()
+    return (
+        f"The text of this model enters by one layer for keys and values together, so projections={chosen} changes "
+        "nothing.",
+    )

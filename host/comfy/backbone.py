@@ -51,6 +51,7 @@ from .parts import check_part, model_family, text_families, text_family
 from .passes import Denoiser, TappedSites, UNetDenoiser
 from .text import tokenized
 from .transformers import text as transformer_text
+from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
 from .transformers.text import text_record
 from .weights import attention_weights, key_value_weights
@@ -162,7 +163,25 @@ class ComfyBackbone:
     def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
         check_interrupt()
         _, clip = self._in_force()
-        return encode_beginnings(_given(clip, "CLIP"), texts, length, placeholders or {})
+        if text_record(text_family(self.clip)) is None:
+            return encode_beginnings(_given(clip, "CLIP"), texts, length, placeholders or {})
+        if self._model is None:
+            return self.encode_text(texts, placeholders).context[:, :length]
+        return torch.cat([entry.rows[:, :length] for entry in self._entries(texts, placeholders)])
+
+    @torch.no_grad()
+    def encode_pooled(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Tensor:
+        entries = [] if self._model is None else self._entries(texts, placeholders)
+        found = [entry.pooled for entry in entries if entry.pooled is not None]
+        if not found:
+            raise ValueError(f"{FAMILIES[self.family].title} has no weight for the pooled text that can be edited")
+        return torch.cat(found)
+
+    def _entries(self, texts: Sequence[str], placeholders: Placeholders | None) -> list[EntryRows]:
+        """What each text is where it enters; all are encoded first, so that the two models take turns once."""
+        encoded = [self.encode_text([text], placeholders) for text in texts]
+        patcher = self._load(small_latent(self.model))
+        return [read_entry(patcher, self.family, one) for one in encoded]
 
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)

@@ -356,7 +356,11 @@ _CHANGES = (
         _WEIGHTS,
         called="config",
     ),
-    Internal(f"{_PATCHER}.get_key_patches", "the pack reads the weights in force", _WEIGHTS, called="self, prefix"),
+    Internal(
+        "comfy.model_patcher:get_key_weight", "the pack reads the weights in force", _WEIGHTS, called="model, key"
+    ),
+    Internal(f"{_PATCHER}.__init__", "the pack reads the weights in force", _WEIGHTS, uses=("backup", "hook_backup")),
+    Internal("comfy.utils:get_attr", "the pack knows the size of a weight", _WEIGHTS, called="module, name"),
     Internal(
         f"{_PATCHER}.add_patches", "the pack adds a change to a MODEL", _WEIGHTS, called="self, patches, strength"
     ),

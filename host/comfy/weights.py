@@ -10,21 +10,49 @@ from ...core.attention.selection import Kind
 from ...core.backbone import AttentionWeight, KeyValueWeight
 from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
+from ..shared.errors import UnsupportedModelError
+from ..shared.families import FAMILIES, supported_erasing
 from ..shared.unet_layouts import ROLES
-from .names import PREFIX, attention_keys, cross_attention_keys
+from .names import attention_keys, cross_attention_keys
+from .parts import model_family
+from .transformers.sites import EntryRole, transformer_entries
+
+
+def entry_keys(patcher: Any) -> dict[str, tuple[str, EntryRole]]:
+    """Name of every weight by which text enters to ComfyUI's key and its role, in the order they run.
+
+    Names are diffusers' for UNets, and those of the checkpoint's layout for transformers. Raises
+    :class:`~..shared.errors.UnsupportedModelError` for models without such weights.
+    """
+    family = FAMILIES[model_family(patcher)]
+    if family.transformer is None:
+        keys = cross_attention_keys(patcher)
+        return {name: (key, "key" if ".to_k." in name else "value") for name, key in keys.items()}
+    found = transformer_entries(family, patcher.get_model_object("diffusion_model"))
+    if not found:
+        raise UnsupportedModelError(
+            f"no concept can be erased from this {family.title}, since no layer is known by which its text enters; "
+            f"{supported_erasing()}"
+        )
+    return found
+
+
+def changeable_keys(patcher: Any) -> dict[str, str]:
+    """Name to ComfyUI's key of every weight that an erasure or an adapter may change."""
+    if FAMILIES[model_family(patcher)].transformer is None:
+        return attention_keys(patcher)
+    return {name: key for name, (key, _) in entry_keys(patcher).items()}
 
 
 def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
-    """The cross-attention projections in force on this MODEL, by diffusers' names, in the order they run.
+    """The weights in force on this MODEL by which text enters, in the order they run.
 
     In force are the stored weights and the patches that the MODEL carries at this place in the graph (LoRAs, merges,
     earlier erasures), at float32, before the rounding that loading does. Weights without a patch are those of the
     model itself, in their own type: not to be written to. LoRAs that hang on a conditioning by hooks are not seen.
     """
-    held = patcher.get_key_patches(PREFIX)
     return tuple(
-        KeyValueWeight(name, "key" if ".to_k." in name else "value", _in_force(held[key], key))
-        for name, key in cross_attention_keys(patcher).items()
+        KeyValueWeight(name, role, _in_force(patcher, key)) for name, (key, role) in entry_keys(patcher).items()
     )
 
 
@@ -49,7 +77,7 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     """
     import comfy.lora
 
-    keys = attention_keys(patcher)
+    keys = changeable_keys(patcher)
     _check(factors, keys, patcher, foreign)
     clone = patcher.clone()
     if strength == 0:
@@ -62,16 +90,26 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     return clone
 
 
-def _in_force(entry: list[Any], key: str) -> Tensor:
-    """The weight of a ``get_key_patches`` entry: (stored, conversion), then patches."""
+def _in_force(patcher: Any, key: str) -> Tensor:
+    """A weight as it was loaded, out of its quantisation, and the patches on it.
+
+    ``get_key_patches`` says the same of all weights, but fails for models with quantised ones (0.33.0).
+    """
     import comfy.lora
     import comfy.model_management
+    from comfy.model_patcher import get_key_weight
 
-    (stored, convert), *patches = entry
+    held, _, convert = get_key_weight(patcher.model, key)
+    if key in patcher.backup:
+        held = patcher.backup[key].weight
+    if key in patcher.hook_backup:
+        held = patcher.hook_backup[key][0]
+    patches = patcher.patches.get(key, ())
     if not patches:
-        return convert(stored, inplace=False).detach()
-    copied = comfy.model_management.cast_to_device(stored, stored.device, torch.float32, copy=True)
-    return comfy.lora.calculate_weight(patches, convert(copied, inplace=True), key).detach()
+        return (held if convert is None else convert(held, inplace=False)).detach()
+    copied = comfy.model_management.cast_to_device(held, held.device, torch.float32, copy=True)
+    plain = copied if convert is None else convert(copied, inplace=True)
+    return comfy.lora.calculate_weight(list(patches), plain, key).detach()
 
 
 def _described(name: str, shape: tuple[int, ...]) -> AttentionWeight:
@@ -88,11 +126,13 @@ def _halves(factor: Change) -> dict[str, Tensor]:
 
 def _check(factors: Mapping[str, Change], keys: Mapping[str, str], patcher: Any, foreign: str) -> None:
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
+    import comfy.utils
+
     unknown = [name for name in factors if name not in keys]
     if unknown:
         raise ValueError(f"{foreign}: this one has no {listed(unknown[:3])}")
-    state = patcher.model.state_dict()
-    shapes = {name: tuple(state[key].shape) for name, key in keys.items()}
+    # Of the weights themselves: a state dict holds quantised ones in pieces, packed.
+    shapes = {name: tuple(comfy.utils.get_attr(patcher.model, keys[name]).shape) for name in factors}
     for name, factor in factors.items():
         if factor.shape != shapes[name]:
             raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {factor.shape} there")

@@ -24,7 +24,7 @@ from ...core.messages import listed
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import LowRank
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import no_concepts
+from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
@@ -33,7 +33,7 @@ from ..shared.weight_patches import call_with, changed, check_changes, constants
 from .blocks import recomputed
 from .concepts import concepts_beside
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
-from .flux import TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
+from .flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
 
 Part = TypeVar("Part")
@@ -138,6 +138,9 @@ class DiffusersBackbone:
         check_encoded(context, texts, placeholders or ())
         return context
 
+    def encode_pooled(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Tensor:
+        raise ValueError(f"{FAMILIES[self.family].title} has no weight for the pooled text that can be edited")
+
     def word_vectors(self, word: str) -> dict[str, Tensor]:
         return word_vectors(self.clip, word)
 
@@ -230,9 +233,8 @@ class DiffusersBackbone:
         unet = self.model.unet
         patched = patched_weights(unet, self.model.patches)
         if self._flow is not None:
-            return (
-                KeyValueWeight(TEXT_ENTRY, "value", patched.get(TEXT_ENTRY, unet.get_parameter(TEXT_ENTRY).detach())),
-            )
+            name = ENTRY_NAMES[TEXT_ENTRY]
+            return (KeyValueWeight(TEXT_ENTRY, "text", patched.get(name, unet.get_parameter(name).detach())),)
         weights: list[KeyValueWeight] = []
         for site in self.attention_sites():
             if site.kind == "cross":

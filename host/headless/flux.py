@@ -19,8 +19,11 @@ from ..shared.recomputation import Recomputation
 from ..shared.weight_patches import call_with
 from .taps import Forward, hooked
 
-TEXT_ENTRY = "context_embedder.weight"
-"""The one weight by which text enters."""
+TEXT_ENTRY = "txt_in.weight"
+"""The one weight by which text enters, as FLUX's own layout, erasures and LoRA files call it."""
+
+ENTRY_NAMES: Mapping[str, str] = {TEXT_ENTRY: "context_embedder.weight"}
+"""To diffusers' names."""
 
 PICTURE_ROLES: Mapping[str, Role] = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "out"}
 TEXT_ROLES: Mapping[str, Role] = {

@@ -13,6 +13,7 @@ from ...core.types import LowRank
 from ...core.weight_changes import Hadamard, Kronecker, WeightChange, low_rank, whole
 from ..shared.unet_layouts import original_names
 from ..shared.weight_patches import WeightPatch, check_patch
+from .flux import ENTRY_NAMES
 
 TEXT_PREFIXES = ("lora_te", "text_encoder")
 EMBEDDING_PREFIX = f"{BUNDLE}."
@@ -196,9 +197,10 @@ def _names(unet: nn.Module) -> dict[str, str]:
     """Names a LoRA file may use, to the parameter."""
     names: dict[str, str] = {}
     state = dict(unet.named_parameters())
-    original = original_names(state.keys())
+    entries = {theirs: ours for ours, theirs in ENTRY_NAMES.items()}
+    original = dict.fromkeys(state) | entries if entries.keys() <= state.keys() else original_names(state.keys())
     for parameter in state:
-        for spelt in (parameter, original[parameter]):
+        for spelt in (parameter, original[parameter] or parameter):
             if spelt.endswith(".weight"):
                 names |= dict.fromkeys(_spellings(spelt.removesuffix(".weight")), parameter)
             else:

@@ -47,7 +47,9 @@ class ModelFamily:
         latent_channels: C of its latents (B, C, h, w); 0 where models of the family differ.
         latent_scale: factor from the autoencoder's latents to those that the denoiser reads.
         text_encoders: names of its text encoders, in the order in which their contexts are joined.
-        text_entry: the weights by which text enters the denoiser, as closed-form erasing changes them.
+        text_entry: the layers by which text enters the denoiser, as closed-form erasing changes them; of transformers
+            in the layout of their checkpoints, and in each block where blocks read text by layers of their own.
+        pooled_entry: the layers that read the pooled text, likewise.
         attention: the kinds of its attention sites.
         pooled_text: whether the denoiser also reads a pooled text and the picture's size.
         transformer: how its transformer is built; None for UNets.
@@ -59,6 +61,7 @@ class ModelFamily:
     latent_scale: float
     text_encoders: tuple[str, ...]
     text_entry: tuple[str, ...] = ("attn2.to_k", "attn2.to_v")
+    pooled_entry: tuple[str, ...] = ()
     attention: tuple[str, ...] = ("self", "cross")
     pooled_text: bool = False
     transformer: Transformer | None = None
@@ -77,10 +80,15 @@ _SECOND_HALF = (0.5, 1.0)  # ConceptAttention (arXiv 2502.04320) averages the la
 
 
 def _flow(
-    name: str, title: str, encoders: tuple[str, ...], entry: tuple[str, ...], transformer: Transformer
+    name: str,
+    title: str,
+    encoders: tuple[str, ...],
+    entry: tuple[str, ...],
+    transformer: Transformer,
+    pooled: tuple[str, ...] = (),
 ) -> ModelFamily:
     kinds = ("self", "cross") if name == "anima" else ("joint",)
-    return ModelFamily(name, title, 0, 1.0, encoders, entry, kinds, transformer=transformer)
+    return ModelFamily(name, title, 0, 1.0, encoders, entry, pooled, kinds, transformer=transformer)
 
 
 _TRANSFORMERS = (
@@ -90,8 +98,8 @@ _TRANSFORMERS = (
         4,
         0.18215,
         ("clip_l",),
-        ("context_embedder",),
-        ("joint",),
+        ("txt_in",),
+        attention=("joint",),
         transformer=Transformer(
             "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), concepts=True
         ),  # told by its mark
@@ -100,7 +108,7 @@ _TRANSFORMERS = (
         "flux",
         "FLUX.1",
         ("clip_l", "t5xxl"),
-        ("txt_in", "vector_in.in_layer"),
+        ("txt_in",),
         Transformer(
             "Flux",
             _FLUX_BLOCKS,
@@ -110,6 +118,7 @@ _TRANSFORMERS = (
             _SECOND_HALF,
             concepts=True,
         ),
+        pooled=("vector_in.in_layer",),
     ),
     _flow(
         "flux2",
@@ -219,7 +228,7 @@ _TRANSFORMERS = (
         "sd3",
         "Stable Diffusion 3",
         ("clip_l", "clip_g", "t5xxl"),
-        ("context_embedder",),
+        (),  # a word has rows of two encoders, and no erasing was tried on them
         Transformer(
             "SD3",
             (("joint_blocks", ""),),
@@ -239,6 +248,11 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType({family.name: family for 
 def supported() -> str:
     """``supported are Stable Diffusion 1.x, ... and the lab model``, for messages."""
     return f"supported are {_titles(FAMILIES.values())}"
+
+
+def supported_erasing() -> str:
+    """The same of the families whose text entry can be edited."""
+    return f"supported are {_titles(family for family in FAMILIES.values() if family.text_entry)}"
 
 
 def supported_unets() -> str:

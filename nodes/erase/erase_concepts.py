@@ -30,7 +30,8 @@ class EraseConcepts(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Makes the model read each concept as its anchor, by a closed-form change of its text "
-                "projections (UCE, WACV 2024, and others). No training is needed. The change is a patch on a copy: "
+                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers. No training is "
+                "needed. The change is a patch on a copy: "
                 "bypass the node, and the model is as it was."
             ),
             search_aliases=[
@@ -200,7 +201,8 @@ def _advanced_inputs() -> list[Any]:
             default=DEFAULTS["projections"],
             advanced=True,
             tooltip="Change the keys (where the model looks), the values (what it draws), or both. At both, what the "
-            "preset says holds.",
+            "preset says holds. Most transformers (FLUX, Qwen-Image and others) read their text by one layer for "
+            "keys and values together; there it is changed whatever is chosen.",
         ),
     ]
 
@@ -216,7 +218,8 @@ class SaveErasureAsLora(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
-                "and diffusers apply it with the same effect, and Load Erasure reads it with its lists. A change "
+                "applies it with the same effect, and so does diffusers for models of Stable Diffusion. Load Erasure "
+                "reads it with its lists. A change "
                 "too large for a LoRA is written as differences (.diff), which diffusers does not read. A file of "
                 "the same name from before the run is replaced; if another run wrote it meanwhile, the next free "
                 "name is used."

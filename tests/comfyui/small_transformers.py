@@ -370,7 +370,8 @@ class _Rows(torch.nn.Module):
         rows = rows + 0.1 * rows.roll(1, 1)
         out = rows[None] if self.layers > 1 else rows
         extra = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
-        return (out, rows[:1, 0], extra) if self.family not in ("flux", "chroma") else (out, rows[:1, 0])
+        pooled = rows[:1].mean(1)
+        return (out, pooled, extra) if self.family not in ("flux", "chroma") else (out, pooled)
 
     def set_clip_options(self, options: Any) -> None:
         pass

@@ -67,7 +67,7 @@ def _edit(task: EraseTask[SpeedSettings]) -> ModelEdit:
     steps = Steps(task)
     read = gather(task, steps, keep_rows=True)
     empty = vectors(task.backbone, "", "all")  # (L, D)
-    rows = read.kept.double() if len(read.kept) else empty[1:]
+    rows = read.kept.double() if len(read.kept) else empty[-max(len(empty) - 1, 1) :]
     weights = projections_of(task.backbone, rows.shape[1], settings.projections)
     means = RidgeSettings(erase_scale=1 / len(read.erased), damping=1.0)
     plain = solve(read.erased, read.anchors, torch.zeros_like(read.preserved), means)
@@ -163,7 +163,9 @@ def free_directions(kept: Tensor, threshold: float) -> Tensor:
 
 
 def _stay_equal(empty: Tensor, seed: int) -> Tensor:
-    """(D, 1 + CENTRES): the empty text's first row, and the centres of its others."""
+    """(D, 1 + CENTRES): the empty text's first row, and the centres of its others, where it has any."""
+    if len(empty) == 1:
+        return empty.T
     labels = kmeans(empty[1:], min(CENTRES, len(empty) - 1), seed)
     return torch.cat([empty[:1], cluster_means(empty[1:], labels)]).T
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...attention.words import words_of
 from ...backbone import Backbone, Placeholders, TokenizedText
 from ...encoding_checks import check_encoded
 from ...messages import shown
@@ -196,19 +197,14 @@ def _rows_of_batch(
 ) -> dict[_Reading, ConceptRows]:
     sentences = dict.fromkeys(reading.sentence for reading in batch)
     once = {sentence: row for row, sentence in enumerate(sentences)}
-    context = _encoded(backbone, list(once), max(reading.needed for reading in batch), batch[0].length, placeholders)
+    context = _encoded(backbone, list(once), max(reading.needed for reading in batch), placeholders)
     return {reading: _cut(context[once[reading.sentence]], reading.subject, mode) for reading in batch}
 
 
-def _encoded(
-    backbone: Backbone, sentences: Sequence[str], needed: int, length: int, placeholders: Placeholders | None
-) -> Tensor:
-    """The first ``needed`` positions (B, needed, D) float64 of sentences that have ``length``."""
+def _encoded(backbone: Backbone, sentences: Sequence[str], needed: int, placeholders: Placeholders | None) -> Tensor:
+    """The first ``needed`` positions (B, needed, D) float64 of sentences of one length."""
     with torch.no_grad():
-        if needed < length:
-            context = backbone.encode_beginnings(sentences, needed, placeholders)
-        else:
-            context = backbone.encode_text(sentences, placeholders).context
+        context = backbone.encode_beginnings(sentences, needed, placeholders)
     check_encoded(context, sentences, placeholders or ())
     return context.double()
 
@@ -218,14 +214,12 @@ def _positions(read: Read, text: str, template: str) -> range:
     if not sentence.tokens:
         stand_in = sentence.end if sentence.start is None else sentence.start
         return range(stand_in, stand_in + 1)
-    first = len(read(template.partition("{}")[0]).tokens)
-    bare = read(text).tokens
-    own = sentence.tokens[first : first + len(bare)]
-    others = {token.word for token in (*sentence.tokens[:first], *sentence.tokens[first + len(bare) :])}
-    whole = others.isdisjoint(token.word for token in own)
-    if not bare or not whole or [token.text for token in own] != [token.text for token in bare]:
+    # Words are compared, not tokens: language models cut a word in another way behind a space.
+    first, bare = len(words_of(read(template.partition("{}")[0]))), words_of(read(text))
+    own = words_of(sentence)[first : first + len(bare)]
+    if not bare or [word for word, _ in own] != [word for word, _ in bare]:
         raise ValueError(f"{shown(text)} is no text of its own inside {shown(template)}: put a space around the {{}}")
-    return range(own[0].position, own[-1].position + 1)
+    return range(own[0][1][0], own[-1][1][-1] + 1)
 
 
 def _cut(rows: Tensor, subject: range, mode: TokenMode) -> ConceptRows:

@@ -12,11 +12,12 @@ from .settings import Projections
 
 
 def projections_of(backbone: Backbone, width: int, projections: Projections) -> list[KeyValueWeight]:
-    """The key or value projections, or both, that read vectors of this width.
+    """The key or value projections, or both, that read vectors of this width; the one layer that is both, in any case.
 
     Raises ``ValueError`` for a model without one.
     """
-    chosen = [weight for weight in backbone.key_value_weights() if projections in ("both", weight.role)]
+    roles = ("key", "value", "text") if projections == "both" else (projections, "text")
+    chosen = [weight for weight in backbone.key_value_weights() if weight.role in roles]
     fitting = [weight for weight in chosen if weight.weight.shape[1] == width]
     if not fitting:
         widths = sorted({weight.weight.shape[1] for weight in chosen})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -16,6 +16,8 @@ from ..names import PREFIX
 CallKey = tuple[str, int, int]
 """An attention call of a forward pass: type of the block ("" where ComfyUI gives none), its number, number of the call
 inside it."""
+
+EntryRole = Literal["key", "value", "text", "pooled"]
 
 _CROSS_LAYERS = (("self", "self_attn"), ("cross", "cross_attn"))
 """Of blocks without joint attention: what their layers read, in the order they run."""
@@ -55,6 +57,20 @@ def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Pre
         for call, module in enumerate(choosing):
             found[kind, number, call] = partial(_preference, module)
     return found
+
+
+def transformer_entries(family: ModelFamily, denoiser: Any) -> dict[str, tuple[str, EntryRole]]:
+    """The layers by which text enters: name in the checkpoint's layout to ComfyUI's key and what they read."""
+    roles: dict[str, EntryRole] = dict.fromkeys(family.pooled_entry, "pooled")
+    paths = [""]
+    if "joint" in family.attention:
+        roles |= dict.fromkeys(family.text_entry, "text")
+    else:
+        roles |= {layer: "key" if layer.endswith("k_proj") else "value" for layer in family.text_entry}
+        paths = [f"{path.removeprefix(PREFIX)}." for _, _, path, _ in _blocks(record_of(family), denoiser)]
+    weights = dict(denoiser.named_parameters())
+    names = {f"{path}{layer}.weight": role for path in paths for layer, role in roles.items()}
+    return {name: (PREFIX + name, role) for name, role in names.items() if name in weights}
 
 
 def default_sites(family: ModelFamily, denoiser: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.sampling import ddim
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.headless.flux import TEXT_ENTRY, find_joint_sites, picture_positions, velocity
+from concept_atelier.host.headless.flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, picture_positions, velocity
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.shared.conditioning import to_comfy
 from concept_atelier.host.shared.weight_patches import WeightPatch
@@ -144,7 +144,7 @@ def test_the_text_entry_is_one_weight_that_a_patch_changes(parts, backbone):
     assert entry.name == TEXT_ENTRY and entry.weight.shape == (24, 192)
     model, clip, vae = parts
     ones = LowRank(torch.ones(24, 1), torch.ones(1, 192))
-    patched = backbone_of(model.with_patch(WeightPatch({TEXT_ENTRY: ones}, 1.0)), clip, vae)
+    patched = backbone_of(model.with_patch(WeightPatch({ENTRY_NAMES[TEXT_ENTRY]: ones}, 1.0)), clip, vae)
     torch.testing.assert_close(patched.key_value_weights()[0].weight, entry.weight + 1)
 
 

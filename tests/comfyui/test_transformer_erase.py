@@ -1,0 +1,278 @@
+"""Erase Concepts on diffusion transformers of ComfyUI's own classes: the text entry, undone, and as a file."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "anima")
+ENTRY = {
+    "flux": ["txt_in.weight", "vector_in.in_layer.weight"],
+    "flux2": ["txt_in.weight"],
+    "chroma": ["txt_in.weight"],
+    "z_image": ["cap_embedder.1.weight"],
+    "krea2": ["txtmlp.1.weight"],
+    "qwen_image": ["txt_in.weight"],
+    "anima": [f"blocks.{block}.cross_attn.{layer}_proj.weight" for block in range(3) for layer in "kv"],
+}
+
+
+@pytest.fixture(scope="session")
+def small(comfyui):
+    path = Path(__file__).with_name("small_transformers.py")
+    spec = importlib.util.spec_from_file_location("small_transformers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def parts_of(small):
+    """MODEL and CLIP of a family; skips where this ComfyUI does not know it."""
+    made = {}
+
+    def go(family):
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            with torch.inference_mode():
+                made[family] = {"model": small.build(family), "clip": small.clip(family)}
+        return made[family]
+
+    return go
+
+
+@pytest.fixture
+def erase(run):
+    def go(parts, **changes):
+        given = {"concepts": "cat", "anchors": "dog", "preserve": "crab", "preset": "paper", "damping": 0.001}
+        return run("EraseConcepts", **parts, **(given | changes))
+
+    return go
+
+
+@pytest.fixture
+def sample(stock, small):
+    def go(family, parts, model=None, text="a cat"):
+        clip = parts["clip"]
+        with torch.inference_mode():
+            told = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (text, "")]
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        latent = {"samples": small.latent(family)}
+        given = {"model": model or parts["model"], "positive": told[0], "negative": told[1], "latent_image": latent}
+        return stock("KSampler", **given, **settings)[0]["samples"]
+
+    return go
+
+
+@pytest.fixture
+def entries(pack):
+    """The weights in force, by name, float64."""
+
+    def go(model):
+        with torch.inference_mode():
+            found = pack("host.comfy.weights").key_value_weights(model)
+        return {weight.name: weight.weight.double() for weight in found}
+
+    return go
+
+
+@pytest.fixture
+def read(pack):
+    """What a text is where it enters: its last subject token's vector, by the width of the layer that reads it."""
+
+    def go(parts, text):
+        backbone = pack("host.adapters").backbone_of(**parts)
+        with torch.inference_mode():
+            tokens = backbone.tokenize(text)
+            row = backbone.encode_beginnings([text], tokens.length)[0, tokens.tokens[-1].position]
+            return row.double()
+
+    return go
+
+
+def far(one, other):
+    """The largest difference, relative to the largest value of the second."""
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bypass_is_an_exact_undo_and_strength_0_changes_nothing(parts_of, erase, sample, entries, family):
+    parts = parts_of(family)
+    state = {name: weight.clone() for name, weight in parts["model"].model.state_dict().items()}
+    plain = sample(family, parts)
+    erased, erasure = erase(parts)
+    assert sorted(erasure.factors) == sorted(ENTRY[family]) and erasure.family == family
+    assert far(sample(family, parts, erased), plain) > 1e-3
+    assert torch.equal(sample(family, parts, erase(parts, strength=0.0)[0]), plain)
+    assert torch.equal(sample(family, parts), plain) and not parts["model"].patches
+    assert all(torch.equal(weight, state[name]) for name, weight in parts["model"].model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_entry_reads_the_concept_as_its_anchor_and_the_preserved_word_as_before(
+    parts_of, erase, entries, read, family
+):
+    parts = parts_of(family)
+    before, after = entries(parts["model"]), entries(erase(parts, preserve_scale=10.0)[0])
+    cat, dog, crab = (read(parts, text) for text in ("cat", "dog", "crab"))
+    for name in ENTRY[family]:
+        if name.startswith("vector_in"):
+            continue
+        assert far(after[name] @ cat, before[name] @ dog) < 0.05 < far(before[name] @ cat, before[name] @ dog)
+        assert far(after[name] @ crab, before[name] @ crab) < 0.05
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_solved_for_is_what_arrives_at_the_layer(parts_of, sample, small, pack, read, family):
+    """The vectors of the concept are among those that a sampling run hands to the text entry, whatever lies before."""
+    parts = parts_of(family)
+    layer = ENTRY[family][0].removesuffix(".weight")
+    seen = []
+    module = parts["model"].model.diffusion_model.get_submodule(layer)
+    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().double()))
+    try:
+        sample(family, parts, text="cat")
+    finally:
+        handle.remove()
+    rows = torch.cat([one.flatten(0, 1) for one in seen])
+    nearest = (rows - read(parts, "cat")).abs().amax(1).min()
+    assert float(nearest) < 1e-4 * float(rows.abs().max())
+
+
+def test_pooled_text_is_edited_as_well(parts_of, erase, entries, pack):
+    parts = parts_of("flux")
+    backbone = pack("host.adapters").backbone_of(**parts)
+    with torch.inference_mode():
+        cat, dog = (backbone.encode_pooled([text])[0].double() for text in ("cat", "dog"))
+    before, after = entries(parts["model"]), entries(erase(parts, preserve="")[0])
+    name = "vector_in.in_layer.weight"
+    assert far(after[name] @ cat, before[name] @ dog) < 0.1 * far(before[name] @ cat, before[name] @ dog)
+
+
+@pytest.mark.parametrize("method", ["rece", "speed", "mace", "realera"])
+@pytest.mark.parametrize("family", ["flux", "qwen_image", "anima"])
+def test_the_other_closed_forms(parts_of, erase, sample, run, family, method):
+    parts = parts_of(family)
+    plain = sample(family, parts)
+    given = {"damping": 0.5, "settings": "searched=0" if method == "realera" else ""}
+    given |= {"preset": "small"} if method == "mace" else {}
+    erased, erasure = erase(parts, method=method, **given)
+    kept = [name for name in ENTRY[family] if "k_proj" not in name or method != "speed"]  # SPEED edits values
+    assert sorted(erasure.factors) == sorted(kept)
+    assert far(sample(family, parts, erased), plain) > 1e-4
+    assert torch.equal(sample(family, parts), plain)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_file_in_the_stock_loader_and_in_load_erasure(parts_of, erase, run, stock, sample, family):
+    parts = parts_of(family)
+    erased, erasure = erase(parts, strength=0.8)
+    run("SaveErasureAsLora", erasure=erasure, name=f"atelier/{family}")
+    wanted = sample(family, parts, erased)
+    given = {"lora_name": f"atelier/{family}.safetensors", "strength_model": 1.0}
+    loaded = stock("LoraLoaderModelOnly", model=parts["model"], **given)[0]
+    assert sorted(loaded.patches) == sorted(erased.patches) and loaded.patches
+    assert far(sample(family, parts, loaded), wanted) < 1e-4 < far(sample(family, parts), wanted)
+    again, read_again = run("LoadErasure", model=parts["model"], name=f"atelier/{family}", strength=1.0)[:2]
+    assert far(sample(family, parts, again), wanted) < 1e-4
+    assert json.loads(read_again.metadata["concepts"]) == ["cat"]
+    with pytest.raises(ValueError, match="was made on another model"):
+        run("LoadErasure", model=erase(parts, concepts="crab", preserve="", strength=4.0)[0], **named(family))
+
+
+def named(family):
+    return {"name": f"atelier/{family}", "strength": 1.0}
+
+
+def test_an_erasure_of_another_family_is_refused(parts_of, erase, pack):
+    erasure = erase(parts_of("flux"))[1]
+    with pytest.raises(ValueError, match=r"made for another model \(flux\)"):
+        pack("host.adapters").with_erasure(parts_of("z_image")["model"], erasure)
+
+
+def test_a_family_whose_text_entry_is_not_known_is_refused_before_anything_is_computed(small, pack):
+    with torch.inference_mode():
+        backbone = pack("host.adapters").backbone_of(model=small.build("sd3"))
+    with pytest.raises(
+        pack("host.adapters").UnsupportedModelError, match=r"erased from this Stable Diffusion 3.*supported are.*Anima"
+    ):
+        backbone.key_value_weights()
+
+
+@pytest.fixture
+def quantised(small):
+    """A small FLUX whose text entry is kept in eight bits, as newer checkpoints keep it."""
+
+    def go(kind):
+        import comfy.ops
+        import comfy.quant_ops as quant
+
+        if kind not in getattr(quant, "QUANT_ALGOS", {}):
+            pytest.skip(f"this ComfyUI has no {kind}")
+        with torch.inference_mode():
+            parts = {"model": small.build("flux"), "clip": small.clip("flux")}
+            layer = parts["model"].model.diffusion_model.txt_in
+            held = quant.QuantizedTensor.from_float(
+                layer.weight.detach().clone(), quant.QUANT_ALGOS[kind]["comfy_tensor_layout"]
+            )
+            state = {**held.state_dict("weight"), "bias": layer.bias.detach().clone()}
+            state["comfy_quant"] = torch.tensor(list(json.dumps({"format": kind}).encode()), dtype=torch.uint8)
+            made = comfy.ops.mixed_precision_ops({}, torch.float32, disabled={"float8_e4m3fn"}).Linear(8, 16)
+            made.load_state_dict(state)
+            parts["model"].model.diffusion_model.txt_in = made
+        return parts
+
+    return go
+
+
+@pytest.mark.parametrize("kind", ["int8_tensorwise", "float8_e4m3fn"])
+def test_weights_of_eight_bits_are_edited_through_the_patcher(quantised, erase, entries, read, sample, kind):
+    parts = quantised(kind)
+    plain, before = sample("flux", parts), entries(parts["model"])["txt_in.weight"]
+    assert torch.isfinite(before).all() and before.abs().max() < 5
+    erased, erasure = erase(parts, preserve="")
+    after = entries(erased)["txt_in.weight"]
+    cat, dog = (read(parts, text) for text in ("cat", "dog"))
+    assert far(after @ cat, before @ dog) < 0.05 < far(before @ cat, before @ dog)
+    changed = sample("flux", parts, erased)
+    assert far(changed, plain) > 1e-3 and torch.equal(sample("flux", parts), plain)
+    # What ComfyUI computes with is rounded to eight bits again, by less than a tenth of the largest weight.
+    held = erased.model.diffusion_model.txt_in.weight if sample("flux", parts, erased) is not None else None
+    assert far((held.dequantize() if hasattr(held, "dequantize") else held).double(), after) < 0.1
+
+
+def test_the_lab_transformer_is_erased_as_by_the_headless_runner(pack, run, stock, comfy_base):
+    """Same weights, same lists: the same change, and a file of one host in the stock loader of the other."""
+    lab = pack("lab.model.transformer")
+    sizes = {"num_layers": 1, "num_single_layers": 1, "attention_head_dim": 12, "num_attention_heads": 2}
+    config = {**lab.TRANSFORMER_CONFIG, **sizes, "axes_dims_rope": (4, 4, 4)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        transformer = lab.build_transformer(config).eval().requires_grad_(False)
+        for name, parameter in transformer.named_parameters():
+            if not name.startswith(lab.POOLED):
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    modules = pack("lab.model.modules").build_modules(seed=1)
+    native = pack("lab.model.comfy_native")
+    with torch.inference_mode():
+        model = native.native_transformer(
+            pack("lab.model.convert").transformer_to_flux(transformer.state_dict()), config
+        )
+        clip = native.native_clip(pack("lab.model.convert").text_to_sd15(modules.text_encoder.state_dict()))
+    headless = pack("lab.model.handles").transformer_handles(transformer, modules)
+    method = pack("core.erase.registry").METHODS["uce"]
+    asked = (["cat"], "dog", ["crab"], method.preset("small"))
+    backbone_of = pack("host.adapters").backbone_of
+    ours = method.erase(backbone_of(*headless[:2]), *asked)
+    with torch.inference_mode():
+        theirs = method.erase(backbone_of(model, clip), *asked)
+    assert list(ours.factors) == list(theirs.factors) == ["txt_in.weight"]
+    assert far(theirs.factors["txt_in.weight"].dense(), ours.factors["txt_in.weight"].dense()) < 1e-3
+    run("SaveErasureAsLora", erasure=ours, name="atelier/of_headless")
+    loaded = stock("LoraLoaderModelOnly", model=model, lora_name="atelier/of_headless.safetensors", strength_model=1.0)
+    (weight,) = pack("host.comfy.weights").key_value_weights(loaded[0])
+    (before,) = pack("host.comfy.weights").key_value_weights(model)
+    assert far(weight.weight - before.weight, ours.factors["txt_in.weight"].dense()) < 1e-3
