@@ -22,6 +22,7 @@ BENCHES = {
     "score": ("whether Score Concepts tells objects apart", "bench.score"),
     "learn": ("how well learnt tokens redraw what they stand for", "bench.learn"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erase"),
+    "compose": ("whether several concepts stand in one picture, each with its colour and place", "bench.compose"),
     "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),
     "all": ("every bench whose figures stand in the docs, one after the other", "bench.everything"),
     "cost": ("what nodes cost in time and memory beside the plain model", "bench.cost.command"),

@@ -153,6 +153,30 @@ Tap = Callable[[AttentionCall], None]
 
 
 @dataclass(frozen=True, eq=False)
+class AttentionInputs:
+    """What an edit of attention sees when a site runs.
+
+    Attributes:
+        call: queries and keys of B rows that all belong to the positive conditioning, or all do not. Of a joint site
+            all rows of the sequence are queries, ``view`` is ``self``, and ``columns`` says which rows and keys are
+            the picture's; those of the text lie before them.
+        value: (B, heads, M, d), of the keys.
+    """
+
+    call: AttentionCall
+    value: Tensor
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the rows belong to the positive conditioning."""
+        return self.call.conditional[0]
+
+
+AttentionEdit = Callable[[AttentionInputs], Tensor | None]
+"""Another output (B, heads, N, d) of a site, a row for each query; None leaves the site's own."""
+
+
+@dataclass(frozen=True, eq=False)
 class KeyValueWeight:
     """A weight by which text enters the denoiser.
 
@@ -293,6 +317,13 @@ class Backbone(Protocol):
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
         """Within the context, call ``tap`` beside each of the sites (default: all). The output of the model stays
         bit-identical, gradients flow through query and key, and everything is undone on any exit."""
+        ...
+
+    def edit_attention(
+        self, edit: AttentionEdit, sites: Sequence[AttentionSite] | None = None
+    ) -> AbstractContextManager[None]:
+        """Within the context, an edit may give each of the sites (default: all) another output. Where it gives None the
+        model's output stays bit-identical; everything is undone on any exit."""
         ...
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:

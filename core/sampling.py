@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .backbone import Backbone, Conditioning, Placeholders, TextTooLongError
+from .backbone import AttentionEdit, AttentionInputs, Backbone, Conditioning, Placeholders, TextTooLongError
 from .compose.guiders import ClassifierFree
 
 
@@ -61,6 +62,16 @@ def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(shape[1:], generator=torch.Generator().manual_seed(own)) for own in seed])
 
 
+def unconditional(edit: AttentionEdit) -> AttentionEdit:
+    """The edit in a pass that does not read the positive conditioning."""
+
+    def negative(inputs: AttentionInputs) -> Tensor | None:
+        rows = (False,) * len(inputs.call.query)
+        return edit(AttentionInputs(replace(inputs.call, conditional=rows), inputs.value))
+
+    return negative
+
+
 @torch.no_grad()
 def ddim(
     backbone: Backbone,
@@ -73,6 +84,7 @@ def ddim(
     guidance: float = 4.0,
     seed: int | Sequence[int] = 0,
     on_step: Callable[[int, int], None] | None = None,
+    edit: AttentionEdit | None = None,
 ) -> Tensor:
     """Deterministic DDIM (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12 with sigma = 0).
 
@@ -86,6 +98,7 @@ def ddim(
         guidance: classifier-free guidance; 1 is none.
         seed: of the starting noise, drawn on the CPU; or one a row, so that a picture does not depend on its place.
         on_step: called after every model pass with the finished and the total number; what it raises stops the run.
+        edit: of the attention; the negative and the positive conditioning then have passes of their own.
 
     Returns:
         (B, channels, h, w) scaled latents.
@@ -95,9 +108,17 @@ def ddim(
     latent = starting_noise((rows, channels, *latent_size), seed).to(device)  # (B, C, h, w)
     timesteps = torch.linspace(schedule.steps - 1, 0, steps + 1).round().long().tolist()
     both = stack(positive, negative)
+    away = Conditioning(both.context[:rows], {key: value[:rows] for key, value in both.extras.items()})
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
         time = torch.full((2 * rows,), now, device=device)  # (2B,)
-        noise = guider.combine(*backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2))
+        if edit is None:
+            noises = backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2)
+        else:
+            with backbone.edit_attention(unconditional(edit)):
+                other = backbone.predict_noise(latent, time[:rows], away)
+            with backbone.edit_attention(edit):
+                noises = other, backbone.predict_noise(latent, time[:rows], positive)
+        noise = guider.combine(*noises)
         clean = schedule.clean_from_noise(noise, latent, time[:rows])  # (B, C, h, w)
         latent = schedule.add_noise(clean, noise, torch.full((rows,), after, device=device))
         if on_step is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..core.backbone import Backbone, Placeholders
 from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
+from .comfy import compositions as comfy_compositions
 from .comfy import encoding as comfy_encoding
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
@@ -14,6 +15,7 @@ from .comfy.names import is_patcher
 from .headless.backbone import DiffusersBackbone
 from .headless.flux import ENTRY_NAMES
 from .shared.captures import AttentionCapture, headless_capture
+from .shared.compositions import Composed
 from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
 from .shared.errors import UnsupportedModelError
@@ -29,6 +31,7 @@ __all__ = [
     "handle_of",
     "with_adapter",
     "with_capture",
+    "with_composition",
     "with_erasure",
 ]
 
@@ -131,3 +134,11 @@ def with_capture(model: Any, capture: AttentionCapture) -> Any:
         return comfy_capture.with_capture(model, capture)
     backbone_of(model=model)
     return model.with_capture(headless_capture(capture))
+
+
+def with_composition(model: Any, composed: Composed) -> Any:
+    """A copy of MODEL whose sampling runs are composed. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return comfy_compositions.with_composition(model, composed)
+    backbone_of(model=model)
+    return model.with_composition(composed)

@@ -33,27 +33,36 @@ class Listener(Generic[Key]):
         """Report a layer's query and key, and say which layer it is; None where that is not known."""
         raise NotImplementedError
 
+    def edited(self, layer: Key, args: Sequence[Any], kwargs: Mapping[str, Any], output: Tensor) -> Tensor:
+        """The output of a layer that :meth:`listen` knew, or another in its place."""
+        return output
+
     def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """The attention of a layer, by whatever would compute it without a listener."""
-        return self.run(self.listen(args, kwargs), attention, *args, **kwargs)
+        layer = self.listen(args, kwargs)
+        output = self.run(layer, attention, *args, **kwargs)
+        return output if layer is None else self.edited(layer, args, kwargs, output)
 
     def run(self, layer: Key | None, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """One attention of a layer, None for one that is not known, by whatever would compute it without a listener."""
         if self._previous is not None:
-            return self._previous(attention, *args, **kwargs)
+            return self._previous(attention, *args, **kwargs)  # type: ignore[no-any-return]
         asked = None if layer is None else self._preferred.get(layer)
         chosen = asked() if asked is not None else None
         return (chosen or attention)(*args, **kwargs)
 
 
-def override_of(listener: Listener[Any], previous: Callable[..., Any] | None) -> Callable[..., Tensor]:
-    """An ``optimized_attention_override``. It takes containers of tensors where the one before it does."""
+def override_of(
+    listener: Listener[Any], previous: Callable[..., Any] | None, edits: bool = False
+) -> Callable[..., Tensor]:
+    """An ``optimized_attention_override``. It takes containers of tensors where the one before it does and the listener
+    does not edit."""
 
     def override(attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         return listener.compute(attention, *args, **kwargs)
 
     taking = getattr(previous, "container_function", None)
-    if taking is not None:
+    if taking is not None and not edits:
 
         def with_containers(*args: Any, **kwargs: Any) -> Any:
             listener.listen([one.peek() for one in args[:2]], kwargs)

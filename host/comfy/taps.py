@@ -11,12 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from ...core.attention.selection import Grid, Kind
-from ...core.backbone import AttentionSite
+from ...core.backbone import AttentionCall, AttentionInputs, AttentionSite
 from .overrides import OVERRIDE, Listener, override_of
 from .sites import BlockKey, Preference, SiteKey
 
 OnAttention = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
 """Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
+
+OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor]]]
+"""Called with all rows of a layer; gives another output (rows, heads, N, d) for rows that lie together."""
 
 _PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
 _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
@@ -25,8 +28,9 @@ _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
 def with_listener(
     options: Mapping[str, Any],
     sites: Mapping[SiteKey, AttentionSite],
-    on_attention: OnAttention,
+    on_attention: OnAttention | None = None,
     preferred: Mapping[SiteKey, Preference] | None = None,
+    on_inputs: OnInputs | None = None,
 ) -> dict[str, Any]:
     """A copy of ``transformer_options`` with which a UNet calls ``on_attention`` beside each of the sites.
 
@@ -39,28 +43,31 @@ def with_listener(
         on_attention: called for each of them.
         preferred: layers that may compute with an attention of their own, which an override would make ComfyUI leave
             out (:func:`~.sites.preferred_attention`).
+        on_inputs: may edit what each of the sites gives.
     """
     own, previous = dict(preferred or {}), options.get(OVERRIDE)
-    listener = _AttentionListener(sites, on_attention, previous, own)
+    listener = _AttentionListener(sites, on_attention, previous, own, on_inputs)
     patches = {name: list(entries) for name, entries in options.get("patches", {}).items()}
     replaced = {name: dict(entries) for name, entries in options.get("patches_replace", {}).items()}
     for kind in dict.fromkeys(kind for kind, _ in (*sites, *own)):
         patches.setdefault(_PATCH[kind], []).append(listener.announce(kind))
         for block, replacement in replaced.get(_REPLACE[kind], {}).items():
             replaced[_REPLACE[kind]][block] = listener.around(kind, replacement)
-    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: override_of(listener, previous)}
+    override = override_of(listener, previous, edits=on_inputs is not None)
+    return {**options, "patches": patches, "patches_replace": replaced, OVERRIDE: override}
 
 
 class _AttentionListener(Listener[SiteKey]):
     def __init__(
         self,
         sites: Mapping[SiteKey, AttentionSite],
-        on_attention: OnAttention,
+        on_attention: OnAttention | None,
         previous: Callable[..., Any] | None,
         preferred: Mapping[SiteKey, Preference],
+        on_inputs: OnInputs | None = None,
     ) -> None:
         super().__init__(previous, preferred)
-        self._sites, self._on_attention = sites, on_attention
+        self._sites, self._on_attention, self._on_inputs = sites, on_attention, on_inputs
         self._next: SiteKey | None = None
 
     def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
@@ -81,7 +88,8 @@ class _AttentionListener(Listener[SiteKey]):
             block = _block_of(extra_options)
             if block is not None:
                 self._report((kind, block), query, key, extra_options)
-            return replacement(query, key, value, extra_options, *args, **kwargs)
+            output = replacement(query, key, value, extra_options, *args, **kwargs)
+            return output if block is None else self._put((kind, block), (query, key, value), extra_options, output)
 
         return reporting
 
@@ -94,14 +102,39 @@ class _AttentionListener(Listener[SiteKey]):
         self._report(coming, args[0], args[1], options)
         return coming
 
+    def edited(self, layer: SiteKey, args: Sequence[Any], kwargs: Mapping[str, Any], output: Tensor) -> Tensor:
+        return self._put(layer, args[:3], kwargs.get("transformer_options") or {}, output)
+
     def _report(self, key: SiteKey, query: Tensor, keys: Tensor, options: Mapping[str, Any]) -> None:
+        if self._on_attention is not None:
+            seen = self._seen(key, (query, keys), options)
+            if seen is not None:
+                site, grid, (query, keys) = seen
+                self._on_attention(site, query, keys, grid)
+
+    def _put(self, key: SiteKey, parts: Sequence[Tensor], options: Mapping[str, Any], output: Tensor) -> Tensor:
+        """An output (B, N, heads * d), or with heads apart, with what an edit gives in its place."""
+        seen = None if self._on_inputs is None else self._seen(key, parts, options)
+        if self._on_inputs is None or seen is None or len(parts) < 3:
+            return output
+        site, grid, (query, keys, value) = seen
+        call = AttentionCall(site, query, keys, query.shape[-1] ** -0.5, grid, (True,) * len(query))
+        found = self._on_inputs(AttentionInputs(call, value))
+        result = output.clone() if found else output
+        for rows, changed in found:
+            result[rows] = (changed if output.ndim == 4 else changed.transpose(1, 2).flatten(2)).to(output.dtype)
+        return result
+
+    def _seen(
+        self, key: SiteKey, parts: Sequence[Tensor], options: Mapping[str, Any]
+    ) -> tuple[AttentionSite, Grid, list[Tensor]] | None:
+        """The site, its grid, and queries, keys (and values) with heads apart; None for what lies on no grid."""
         site, shape = self._sites.get(key), options.get("activations_shape")
         if site is None or shape is None:
-            return
+            return None
         grid = (int(shape[-2]), int(shape[-1]))
-        query, keys = _heads_apart(query, site.heads), _heads_apart(keys, site.heads)
-        if grid[0] * grid[1] == query.shape[2]:
-            self._on_attention(site, query, keys, grid)
+        apart = [_heads_apart(part, site.heads) for part in parts]
+        return (site, grid, apart) if grid[0] * grid[1] == apart[0].shape[2] else None
 
 
 def _block_of(options: Mapping[str, Any]) -> BlockKey | None:

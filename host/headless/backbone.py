@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
+    AttentionEdit,
     AttentionSite,
     AttentionWeight,
     Conditioning,
@@ -32,6 +33,7 @@ from ..shared.recomputation import Recomputation, free_memory
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
 from .blocks import recomputed
 from .concepts import concepts_beside
+from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
@@ -228,6 +230,11 @@ class DiffusersBackbone:
         """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
         self.concept_sites()
         return concepts_beside(self.model.unet, sites, tap, concepts, self._current)
+
+    def edit_attention(
+        self, edit: AttentionEdit, sites: Sequence[AttentionSite] | None = None
+    ) -> AbstractContextManager[None]:
+        return edited(self.model.unet, self.attention_sites() if sites is None else sites, edit, self._current)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         unet = self.model.unet

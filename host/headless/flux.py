@@ -138,7 +138,7 @@ def _listen(
         seen.clear()
 
         def hand_out() -> None:
-            query, key = (_turned(kept, name, rotation) for name in ("q", "k"))
+            query, key = (turned(kept, name, rotation) for name in ("q", "k"))
             for call in _views(site, query, key, running):
                 tap(call)
 
@@ -150,7 +150,7 @@ def _listen(
     return [*handles, layer.register_forward_hook(call_tap, with_kwargs=True)]
 
 
-def _turned(seen: Mapping[str, Tensor], name: str, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def turned(seen: Mapping[str, Tensor], name: str, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Queries or keys (B, heads, n, d) of text and picture, turned by their positions."""
     from diffusers.models.embeddings import apply_rotary_emb
 

@@ -13,6 +13,7 @@ from ...core.backbone import Conditioning
 from ...core.compose.guiders import ClassifierFree, Guider
 from ...core.messages import listed, shown
 from ...core.schedule import sigmas_of, timestep_of_sigma
+from ..shared.compositions import NOT_SAMPLED
 from ..shared.conditioning import from_comfy, join, with_rows
 from ..shared.handles import ModelHandle
 from ..shared.progress import check_interrupt
@@ -205,6 +206,10 @@ def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack
             capture.begin(positive)
             sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
             stack.enter_context(backbone.tap_attention(capture.tap, sites))
+        for composed in backbone.model.compositions:
+            if not composed.reads(positive.context):
+                raise ValueError(NOT_SAMPLED)
+            stack.enter_context(backbone.edit_attention(composed.begin(backbone.schedule.steps)))
         return stack.pop_all()
 
 

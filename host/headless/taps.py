@@ -135,8 +135,8 @@ def _describe(site: AttentionSite, layer: Any, query: Tensor, key: Tensor, forwa
         raise ValueError(f"{site.name} has {query.shape[1]} queries, expected a grid of {grid[0]}x{grid[1]}")
     return AttentionCall(
         site=site,
-        query=_split_heads(query, site.heads),
-        key=_split_heads(key, site.heads),
+        query=split_heads(query, site.heads),
+        key=split_heads(key, site.heads),
         scale=float(layer.scale),
         grid=grid,
         conditional=forward.conditional,
@@ -144,6 +144,6 @@ def _describe(site: AttentionSite, layer: Any, query: Tensor, key: Tensor, forwa
     )
 
 
-def _split_heads(x: Tensor, heads: int) -> Tensor:
+def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, N, heads*d) to (B, heads, N, d)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)

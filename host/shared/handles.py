@@ -19,6 +19,7 @@ from .weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
+    from .compositions import Composed
 
 PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 
@@ -75,6 +76,7 @@ class ModelHandle:
         latent_downscale: pixels per latent cell along a side.
         patches: weight changes in force; they add up.
         captures: listeners of sampling runs.
+        compositions: what sampling runs compose.
     """
 
     unet: Any
@@ -84,6 +86,7 @@ class ModelHandle:
     latent_downscale: int = 8
     patches: tuple[WeightPatch, ...] = ()
     captures: tuple[Capture, ...] = ()
+    compositions: tuple["Composed", ...] = ()
 
     @property
     def flow_sigmas(self) -> Tensor | None:
@@ -105,6 +108,10 @@ class ModelHandle:
     def with_capture(self, capture: Capture) -> "ModelHandle":
         """The same model with one more listener."""
         return replace(self, captures=(*self.captures, capture))
+
+    def with_composition(self, composed: "Composed") -> "ModelHandle":
+        """The same model with one more composition."""
+        return replace(self, compositions=(*self.compositions, composed))
 
 
 @dataclass(frozen=True)

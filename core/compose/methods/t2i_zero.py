@@ -1,12 +1,14 @@
 """Multi-Concept T2I-Zero: prompts of several concepts, corrected without training.
 
 Tunanyan et al., "Multi-Concept T2I-Zero: Tweaking Only The Text Embeddings and Nothing Else", 2023, arXiv 2310.07419.
-This file holds Correction by Similarities, which changes an encoded prompt. A causal text encoder lets later words
-absorb earlier ones, and one concept's row can drown another's. The correction rebuilds the row of each concept from
-those dimensions of its neighbours' rows in which they agree with it most.
+*Correction by Similarities* changes an encoded prompt. A causal text encoder lets later words absorb earlier ones, and
+one concept's row can drown another's. The correction rebuilds the row of each concept from those dimensions of its
+neighbours' rows in which they agree with it most. The paper states neither the threshold nor the window nor the
+strength that it used; the defaults here are ours, and none of them was found to help the lab model (docs/results.md).
 
-The paper states neither the threshold nor the window nor the strength that it used; the defaults here are ours, and no
-value of them was found to help the lab model (docs/results.md).
+*Cross-Token Non-Maximum Suppression* changes cross-attention: of the words of several concepts, each cell of the
+picture reads only the one that it attends to most. Whether the paper scales a row back to the sum of one afterwards is
+not known; here that is a setting.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...attention.selection import Grid
+from ...backbone import AttentionEdit, AttentionInputs
 from ...settings import setting
+from ..composer import Composer, ComposeSettings, Share
+from ..composition import Composition
+from ..parts.places import smoothed
+from ..parts.regional import attend
 
 
 @dataclass(frozen=True)
@@ -101,3 +109,67 @@ def _corrected(rows: Tensor, place: int, settings: SimilaritySettings) -> Tensor
     if settings.keep_length:
         mixed = mixed * (row.norm() / mixed.norm().clamp_min(torch.finfo(mixed.dtype).tiny))
     return mixed.to(rows.dtype)
+
+
+@dataclass(frozen=True)
+class SuppressionSettings(ComposeSettings):
+    """How overlapping words are suppressed; each field's help is in its metadata."""
+
+    strength: float = setting(1.0, "How far the words that are not strongest in a cell are suppressed, 0 to 1.")
+    renormalise: bool = setting(False, "Scale the attention of a cell back to a sum of one.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must lie from 0 to 1, got {self.strength}")
+
+
+def suppress(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, settings: SuppressionSettings) -> Tensor:
+    """Cross-Token Non-Maximum Suppression of attention maps.
+
+    Args:
+        attention: (B, heads, h*w, L), rows sum to one.
+        words: token positions of each concept, two concepts or more.
+        grid: (h, w).
+        settings: how.
+
+    Returns:
+        As ``attention``. A concept keeps its attention in the cells where its map is the highest of all concepts: that
+        of its strongest token, averaged over heads and smoothed over three cells. Other tokens keep theirs.
+    """
+    mean = attention.mean(1)  # (B, h*w, L)
+    maps = torch.stack([mean[..., list(places)].amax(-1) for places in words], dim=1)  # (B, R, h*w)
+    winner = smoothed(maps.unflatten(2, grid)).flatten(2).argmax(1)  # (B, h*w)
+    kept = torch.ones_like(mean)  # (B, h*w, L)
+    for number, places in enumerate(words):
+        kept[..., list(places)] -= settings.strength * (winner != number)[..., None].to(kept)
+    changed = attention * kept[:, None]
+    return changed / changed.sum(-1, keepdim=True) if settings.renormalise else changed
+
+
+def _begin(composition: Composition, settings: SuppressionSettings, share: Share) -> AttentionEdit:
+    words = [region.words for region in composition.regions if region.words]
+
+    def edit(inputs: AttentionInputs) -> Tensor | None:
+        call, base = inputs.call, composition.base
+        if call.site.kind != "cross" or not inputs.conditional:
+            return None
+        key, value = call.key[:, :, base], inputs.value[:, :, base]
+        if len(words) < 2 or not settings.start <= share(call.timestep) < settings.end:
+            return attend(call.query, key, value, call.scale)
+        attention = (call.query.float() * call.scale @ key.float().mT).softmax(-1)  # (B, heads, h*w, L)
+        return suppress(attention, words, call.grid, settings).to(value.dtype) @ value
+
+    return edit
+
+
+METHOD = Composer(
+    name="t2i_zero",
+    title="Cross-Token Non-Maximum Suppression (T2I-Zero)",
+    help="Of the words of several concepts, each cell reads only the one that it attends to most.",
+    presets={"paper": SuppressionSettings(), "small": SuppressionSettings(strength=0.5)},
+    begin=_begin,
+    needs="words",
+    cost="a softmax that is written out in each layer that reads text",
+    note="It reads no regions: the prompt must name every concept.",
+)

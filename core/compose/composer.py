@@ -1,0 +1,67 @@
+"""The record of a method of composing concepts: what people are shown of it, and how it changes attention."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from ..backbone import AttentionEdit
+from ..settings import preset_of, setting
+from .composition import Composition
+
+Share = Callable[[float | None], float]
+"""The share of denoising that is done at a timestep: 0 at the noisiest, 1 at the cleanest."""
+
+
+@dataclass(frozen=True)
+class ComposeSettings:
+    """What every composer has; each field's help is in its metadata."""
+
+    start: float = setting(0.0, "Share of denoising from which the method acts, 0 is the first step.")
+    end: float = setting(1.0, "Share of denoising to which the method acts, 1 is the last step.")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end <= 1:
+            raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
+
+
+S = TypeVar("S", bound=ComposeSettings)
+
+Needs = Literal["words", "regions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Composer(Generic[S]):
+    """A method of composing.
+
+    Attributes:
+        name: its name in workflows and :data:`.registry.METHODS`.
+        title: its name for people.
+        help: what it does, one sentence.
+        presets: preset name to settings: ``paper`` first, and ``small`` for the lab model.
+        begin: makes the edit of attention for one sampling run; it may keep state of that run.
+        needs: ``regions``: places, given or found by the words; ``words``: only the concepts' words in the prompt.
+        cost: what it costs, for people.
+        note: what people should know beside; whole sentences, may be empty.
+    """
+
+    name: str
+    title: str
+    help: str
+    presets: Mapping[str, S]
+    begin: Callable[[Composition, S, Share], AttentionEdit]
+    needs: Needs
+    cost: str
+    note: str = ""
+
+    def preset(self, name: str) -> S:
+        """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
+        return preset_of(self, name)
+
+
+def share_of(steps: int) -> Share:
+    """The share of denoising at each of so many timesteps; 0 where the timestep is not known."""
+
+    def share(timestep: float | None) -> float:
+        return 0.0 if timestep is None else min(max(1 - timestep / (steps - 1), 0.0), 1.0)
+
+    return share

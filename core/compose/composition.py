@@ -1,0 +1,147 @@
+"""What a picture shall show, and where: a prompt, and concepts with texts of their own and regions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..attention.words import occurrences, spelling
+from ..backbone import Backbone, Conditioning, Placeholders, TokenizedText
+from ..messages import shown
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A concept and its place.
+
+    Attributes:
+        text: what it is, such as "a red cat".
+        columns: where its text lies in the composition's context.
+        words: positions of its words in the prompt, none where the prompt does not name it.
+        mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
+        weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
+        start: share of denoising from which it counts, 0 is the first step.
+        end: share of denoising to which it counts, 1 is the last step.
+    """
+
+    text: str
+    columns: slice
+    words: tuple[int, ...] = ()
+    mask: Tensor | None = None
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A prompt and regions.
+
+    Attributes:
+        conditioning: one row; its context holds the prompt, then the text of each region, in their order.
+        base: where the prompt lies in the context.
+        regions: at least one.
+    """
+
+    conditioning: Conditioning
+    base: slice
+    regions: tuple[Region, ...]
+
+    @property
+    def length(self) -> int:
+        """Positions of the context."""
+        return int(self.conditioning.context.shape[1])
+
+    @property
+    def placed(self) -> bool:
+        """Whether every region has a mask."""
+        return all(region.mask is not None for region in self.regions)
+
+
+@dataclass(frozen=True, eq=False)
+class Concept:
+    """One concept that is asked for: its text and, where it is known, its place; see :class:`Region`."""
+
+    text: str
+    mask: Tensor | None = None
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+def compose(
+    backbone: Backbone, prompt: str, concepts: Sequence[Concept], placeholders: Placeholders | None = None
+) -> Composition:
+    """Encode a prompt and its concepts into one composition.
+
+    Args:
+        backbone: gives the text encoder.
+        prompt: what the whole picture shows.
+        concepts: what shall be where; at least one.
+        placeholders: learnt tokens that the texts name.
+
+    Raises ``ValueError`` without concepts, for an empty one, one without place whose words are not in the prompt,
+    masks that are no (h, w) of finite values in 0..1, and weights and times out of range.
+    """
+    if not concepts:
+        raise ValueError("there are no concepts to place; write one on each line")
+    read = backbone.tokenize(prompt, placeholders)
+    whole = backbone.encode_text([prompt], placeholders)
+    contexts, regions, start = [whole.context], [], whole.context.shape[1]
+    for concept in concepts:
+        _check(concept)
+        context = backbone.encode_text([concept.text], placeholders).context  # (1, l, D)
+        words = _words_of(backbone, concept.text, read, placeholders)
+        if concept.mask is None and not words:
+            raise ValueError(
+                f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
+                "concept is found by its words; name it in the prompt, or give it a region"
+            )
+        columns = slice(start, start + context.shape[1])
+        regions.append(Region(concept.text, columns, words, concept.mask, concept.weight, concept.start, concept.end))
+        contexts.append(context)
+        start = columns.stop
+    joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
+    return Composition(joined, slice(0, whole.context.shape[1]), tuple(regions))
+
+
+def _words_of(
+    backbone: Backbone, text: str, prompt: TokenizedText, placeholders: Placeholders | None
+) -> tuple[int, ...]:
+    """Positions in the prompt of the whole text of a concept, else of its words without articles, else none."""
+    spelt = spelling(backbone.tokenize(text, placeholders))
+    whole = occurrences(prompt, spelt) if spelt else ()
+    if whole:
+        return whole[0]
+    found: list[int] = []
+    for word in text.split():
+        name = spelling(backbone.tokenize(word, placeholders))
+        if name and name not in ARTICLES:
+            runs = occurrences(prompt, name)
+            found += runs[0] if runs else ()
+    return tuple(sorted(set(found)))
+
+
+ARTICLES = frozenset({"a", "an", "the", "of", "and", ","})
+"""Words that do not tell a concept from another."""
+
+
+def _check(concept: Concept) -> None:
+    if not concept.text.strip():
+        raise ValueError("a concept has no text; write what it is, such as: a red cat")
+    if not 0 <= concept.start < concept.end <= 1:
+        raise ValueError(
+            f"{shown(concept.text)} counts from {concept.start:g} to {concept.end:g}; expected a span within 0 to 1"
+        )
+    if not 0 <= concept.weight <= 4:
+        raise ValueError(f"the weight of {shown(concept.text)} is {concept.weight:g}; expected 0 to 4")
+    mask = concept.mask
+    if mask is None:
+        return
+    if mask.ndim != 2 or not mask.numel() or not bool(torch.isfinite(mask).all()):
+        raise ValueError(f"the region of {shown(concept.text)} must be (h, w) finite values, got {tuple(mask.shape)}")
+    if float(mask.min()) < 0 or float(mask.max()) > 1:
+        raise ValueError(f"the region of {shown(concept.text)} must lie in 0 to 1")
+    if float(mask.max()) == 0:
+        raise ValueError(f"the region of {shown(concept.text)} is empty")

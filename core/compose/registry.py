@@ -1,0 +1,15 @@
+"""Every method of composing concepts, by name, in the order that people are shown."""
+
+from collections.abc import Mapping
+
+from ..registry import collect
+from .composer import Composer
+
+METHODS: Mapping[str, Composer] = collect(
+    __package__,
+    "METHOD",
+    "methods.lora_composer",
+    "methods.attention_couple",
+    "methods.t2i_zero",
+)
+"""Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -1,0 +1,150 @@
+"""Compose Concepts inside ComfyUI: every sampling run on the composed MODEL edits the attention of the positive text
+that the composition encoded.
+
+As with :mod:`.capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy of the
+model options, and are gone with it, however the run ends.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from ...core.backbone import AttentionEdit, AttentionInputs
+from ..shared.compositions import NOT_SAMPLED, Composed
+from ..shared.errors import UnsupportedModelError
+from ..shared.families import FAMILIES
+from .noise import levels_of
+from .parts import model_family
+from .sites import preferred_attention, site_table
+from .taps import with_listener
+
+WRAPPER_KEY = "concept_atelier.compose"
+
+
+def with_composition(patcher: Any, composed: Composed) -> Any:
+    """A clone whose sampling runs are composed.
+
+    Raises :class:`~..shared.errors.UnsupportedModelError` for models that are no UNet.
+    """
+    import comfy.patcher_extension as extension
+
+    family = FAMILIES[model_family(patcher)]
+    if family.transformer is not None:
+        raise UnsupportedModelError(
+            f"Compose Concepts does not work with {family.title} in ComfyUI yet; it works with Stable Diffusion 1.x, "
+            "2.x, XL and the lab model"
+        )
+
+    def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+        guider = executor.class_obj
+        run = _Run(guider, composed, patcher)
+        before = guider.model_options
+        guider.model_options = run.options(before)
+        try:
+            return executor(noise, *args, **kwargs)
+        finally:
+            guider.model_options = before
+
+    clone = patcher.clone()
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
+    return clone
+
+
+@dataclass(eq=False)
+class _Run:
+    """One sampling run."""
+
+    guider: Any
+    composed: Composed
+    patcher: Any
+    latent: Tensor | None = None
+    timestep: float | None = None
+    rows: tuple[tuple[slice, bool], ...] = ()
+    edit: AttentionEdit = field(init=False)
+
+    def __post_init__(self) -> None:
+        levels = levels_of(self.patcher.get_model_object("model_sampling"))
+        self.edit = self.composed.begin(levels.schedule.steps)
+        if not self._uuids():
+            raise ValueError(NOT_SAMPLED)
+
+    def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
+        """A copy of the run's model options that edits."""
+        import comfy.patcher_extension as extension
+
+        unet = self.patcher.get_model_object("diffusion_model")
+        options = extension.copy_nested_dicts(dict(model_options))
+        options["transformer_options"] = with_listener(
+            options.get("transformer_options", {}),
+            site_table(unet),
+            preferred=preferred_attention(unet),
+            on_inputs=self.on_inputs,
+        )
+        for kind, wrapper in (
+            (extension.WrappersMP.PREDICT_NOISE, self.around_step),
+            (extension.WrappersMP.APPLY_MODEL, self.around_model),
+        ):
+            extension.add_wrapper_with_key(kind, WRAPPER_KEY, wrapper, options, is_model_options=True)
+        return options
+
+    def around_step(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Around one guided prediction: keeps the whole latent, of which calls may see pieces."""
+        self.latent = x
+        return executor(x, *args, **kwargs)
+
+    def around_model(self, executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Around one call of the model: finds the rows of the composed text."""
+        options = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
+        sigma = t.flatten()[:1]
+        self.timestep = levels_of(self.guider.inner_model.model_sampling).timestep(sigma)
+        self.rows = self._rows(x, options.get("uuids") or ())
+        try:
+            return executor(x, t, *args, **kwargs)
+        finally:
+            self.rows = ()
+
+    def on_inputs(self, inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
+        """What the method makes of one layer."""
+        found = []
+        for rows, said in self.rows:
+            output = self.edit(self._part(inputs, rows, said)) if rows.stop <= len(inputs.call.query) else None
+            if output is not None:
+                found.append((rows, output))
+        return found
+
+    def _part(self, inputs: AttentionInputs, rows: slice, said: bool) -> AttentionInputs:
+        call = inputs.call
+        own = said and call.site.kind == "cross"  # of a repeated context the first copy
+        keys = slice(0, self.composed.composition.length) if own else slice(None)
+        part = replace(
+            call,
+            query=call.query[rows],
+            key=call.key[rows, :, keys],
+            conditional=(said,) * (rows.stop - rows.start),
+            timestep=self.timestep,
+        )
+        return AttentionInputs(part, inputs.value[rows, :, keys])
+
+    def _rows(self, x: Tensor, uuids: Any) -> tuple[tuple[slice, bool], ...]:
+        """The rows of each conditioning of a call, and whether it is the composed text."""
+        batch = len(x) if self.latent is None else len(self.latent)
+        if len(x) != batch * len(uuids):
+            return ()
+        if self.latent is not None and x.shape[-2:] != self.latent.shape[-2:]:
+            raise ValueError(
+                "Compose Concepts cannot be sampled in areas or tiles: its regions lie in the whole picture; give the "
+                "regions to Compose Concepts, and no area to its CONDITIONING"
+            )
+        ours = self._uuids()
+        return tuple((slice(number * batch, (number + 1) * batch), uuid in ours) for number, uuid in enumerate(uuids))
+
+    def _uuids(self) -> set[Any]:
+        """Those of the positive conditionings that read the composed text."""
+        conds = self.guider.conds.get("positive", ())
+        return {cond.get("uuid") for cond in conds if self.composed.reads(_context(cond))}
+
+
+def _context(cond: Any) -> Tensor | None:
+    encoded = cond.get("cross_attn")
+    return encoded if encoded is not None else getattr(cond.get("model_conds", {}).get("c_crossattn"), "cond", None)

@@ -1,0 +1,130 @@
+"""Concepts and their places, as people write them, and the composition of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import Placeholders
+from ...core.compose.composer import Composer
+from ...core.compose.composition import Composition, Concept, compose
+from ...core.messages import listed, shown
+from ..adapters import backbone_of
+
+SIDE = 64
+"""Cells along a side of the masks that boxes become."""
+
+PLACES: dict[str, tuple[float, float, float, float]] = {
+    "left": (0, 0, 0.5, 1),
+    "right": (0.5, 0, 1, 1),
+    "top": (0, 0, 1, 0.5),
+    "bottom": (0, 0.5, 1, 1),
+    "middle": (0.25, 0.25, 0.75, 0.75),
+    "everywhere": (0, 0, 1, 1),
+    "top left": (0, 0, 0.5, 0.5),
+    "top right": (0.5, 0, 1, 0.5),
+    "bottom left": (0, 0.5, 0.5, 1),
+    "bottom right": (0.5, 0.5, 1, 1),
+    "left third": (0, 0, 1 / 3, 1),
+    "middle third": (1 / 3, 0, 2 / 3, 1),
+    "right third": (2 / 3, 0, 1, 1),
+}
+"""Names of places to boxes: left, top, right, bottom as shares of the picture's sides."""
+
+OPTIONS = {"weight": 1.0, "start": 0.0, "end": 1.0}
+
+
+def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
+    """What a line says of a place.
+
+    Args:
+        line: a name of :data:`PLACES`, or four numbers (left, top, right, bottom, as shares of the sides), or nothing;
+            then, if wanted, ``weight=``, ``start=`` and ``end=``.
+
+    Returns:
+        A mask (64, 64), None without a place, and the options.
+
+    Raises ``ValueError`` for anything else.
+    """
+    words = line.replace(",", " ").split()
+    options = dict(OPTIONS)
+    for word in [word for word in words if "=" in word]:
+        name, _, value = word.partition("=")
+        if name not in options:
+            raise ValueError(f"{shown(line)}: a place has the options {listed(options)}, got {shown(name)}")
+        options[name] = _number(value, line)
+    rest = [word for word in words if "=" not in word]
+    name = " ".join(rest).lower()
+    if not rest:
+        return None, options
+    box = PLACES.get(name) or (tuple(_number(word, line) for word in rest) if len(rest) == 4 else None)
+    if box is None:
+        raise ValueError(
+            f"{shown(line)} is no place; write one of {listed(PLACES)}, or four numbers from 0 to 1: left, top, right, "
+            "bottom"
+        )
+    return _mask(*box, line=line), options
+
+
+def composition_of(
+    clip: Any,
+    prompt: str,
+    texts: Sequence[str],
+    places: Sequence[str],
+    masks: Tensor | None,
+    placeholders: Placeholders,
+) -> Composition:
+    """Encode a prompt and concepts.
+
+    Args:
+        clip: the text encoder.
+        prompt: what the whole picture shows.
+        texts: K concepts.
+        places: a line for each concept (:func:`read_place`), or none at all.
+        masks: (K, H, W) in 0..1, which come before boxes; None for none.
+        placeholders: learnt tokens that the texts name.
+
+    Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
+    """
+    for name, given in (("lines of places", places), ("masks of regions", masks)):
+        if given is not None and len(given) and len(given) != len(texts):
+            raise ValueError(
+                f"there are {len(texts)} concepts and {len(given)} {name}; give one for each concept, in the same order"
+            )
+    read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
+    regions = [mask for mask, _ in read] if masks is None else list(masks)
+    concepts = [
+        Concept(text, region, **options) for text, region, (_, options) in zip(texts, regions, read, strict=True)
+    ]
+    return compose(backbone_of(clip=clip), prompt, concepts, placeholders)
+
+
+def described(composition: Composition, composer: Composer[Any]) -> str:
+    """What is composed and what it costs, for people."""
+    count = len(composition.regions)
+    without = sum(region.mask is None for region in composition.regions)
+    lines = [f"{count} concepts by {composer.title}. Cost: {composer.cost}."]
+    if composer.needs == "regions" and without:
+        lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
+    return " ".join(lines)
+
+
+def _number(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(line)}: expected a number, got {shown(text)}") from error
+
+
+def _mask(left: float, top: float, right: float, bottom: float, line: str) -> Tensor:
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(
+            f"{shown(line)}: a box is left, top, right, bottom from 0 to 1, with left below right and top below bottom"
+        )
+    edges = torch.arange(SIDE + 1) / SIDE
+
+    def covered(low: float, high: float) -> Tensor:
+        return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp_min(0) * SIDE  # (64,) in 0..1
+
+    return covered(top, bottom)[:, None] * covered(left, right)[None]

@@ -1,0 +1,117 @@
+"""Compose Concepts on ComfyUI's own samplers, with small random-weight models."""
+
+import pytest
+import torch
+
+FAMILIES = ("lab", "sd15", "sd2", "sdxl")
+PLAIN = {
+    "prompt": "a cat and a rocket",
+    "concepts": "a cat\na rocket",
+    "places": "left\nright",
+    "method": "lora_composer",
+}
+
+
+@pytest.fixture
+def encode(stock):
+    return lambda parts, text: stock("CLIPTextEncode", clip=parts["clip"], text=text)[0]
+
+
+@pytest.fixture
+def sample(stock, encode):
+    def go(parts, model, positive, **changes):
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        given = {
+            "positive": positive,
+            "negative": encode(parts, ""),
+            "latent_image": {"samples": torch.zeros(2, 4, 8, 12)},
+        }
+        return stock("KSampler", model=model, **given, **(settings | changes))[0]["samples"]
+
+    return go
+
+
+@pytest.fixture
+def compose(run):
+    def go(parts, **changes):
+        given = {"model": parts["model"], "clip": parts["clip"], "preset": "small"} | PLAIN
+        return run("ComposeConcepts", **(given | changes))
+
+    return go
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_sampler_draws_the_composition_and_the_model_stays_as_it_was(parts_of, compose, sample, encode, family):
+    parts = parts_of(family)
+    plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
+    model, conditioning, _ = compose(parts)
+    first = sample(parts, model, conditioning)
+    assert bool(torch.isfinite(first).all()) and not torch.allclose(first, plain, atol=1e-4)
+    assert torch.equal(sample(parts, model, conditioning), first)
+    assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
+
+
+@pytest.mark.parametrize("method", ["lora_composer", "attention_couple", "t2i_zero"])
+@pytest.mark.parametrize("cfg", [3.0, 1.0])
+def test_outside_its_span_the_prompt_is_drawn(parts_of, compose, sample, encode, method, cfg):
+    parts = parts_of("sd15")
+    model, conditioning, _ = compose(parts, method=method, settings="start=0.999, end=1")
+    plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]), cfg=cfg)
+    torch.testing.assert_close(sample(parts, model, conditioning, cfg=cfg), plain, rtol=1e-3, atol=1e-3)
+
+
+def test_places_are_found_by_words(parts_of, compose, sample):
+    parts = parts_of("lab")
+    model, conditioning, _ = compose(parts, places="")
+    first = sample(parts, model, conditioning, steps=4)
+    assert torch.equal(sample(parts, model, conditioning, steps=4), first)
+
+
+def test_it_draws_the_same_as_the_headless_sampler(parts_of, compose, sample, encode, pack):
+    """The lab model's UNet is diffusers' there and ComfyUI's here."""
+    parts = parts_of("lab")
+    model, conditioning, _ = compose(parts)
+    here = sample(parts, model, conditioning, steps=3)
+    handles = pack("lab.model.handles").load_handles()
+    composing = pack("host.jobs.composing")
+    composition = composing.composition_of(
+        handles[1], PLAIN["prompt"], ["a cat", "a rocket"], ["left", "right"], None, {}
+    )
+    composer = pack("core.compose.registry").METHODS["lora_composer"]
+    composed = pack("host.shared.compositions").Composed(composition, composer, composer.preset("small"))
+    text = pack("host.shared.conditioning").to_comfy
+    empty = text(pack("host.adapters").DiffusersBackbone(clip=handles[1]).encode_text([""]))
+    there = pack("host.headless.sampling").sample(
+        handles[0].with_composition(composed),
+        text(composition.conditioning),
+        empty,
+        {"samples": torch.zeros(2, 4, 8, 12)},
+        seed=5,
+        steps=3,
+        cfg=3.0,
+    )["samples"]
+    torch.testing.assert_close(here, there, rtol=1e-3, atol=2e-3)
+
+
+def test_another_conditioning_is_refused(parts_of, compose, sample, encode):
+    parts = parts_of("sd15")
+    model, *_ = compose(parts)
+    with pytest.raises(ValueError, match="another positive CONDITIONING"):
+        sample(parts, model, encode(parts, "a dog"))
+
+
+def test_areas_are_refused(parts_of, compose, sample, stock):
+    parts = parts_of("sd15")
+    model, conditioning, _ = compose(parts)
+    area = stock("ConditioningSetArea", conditioning=conditioning, width=64, height=64, x=0, y=0, strength=1.0)[0]
+    with pytest.raises(ValueError, match="areas or tiles"):
+        sample(parts, model, area)
+
+
+def test_capture_and_composition_go_together(parts_of, compose, sample, run):
+    parts = parts_of("sd15")
+    model, conditioning, _ = compose(parts)
+    plain = sample(parts, model, conditioning)
+    captured, recorded_maps = run("CaptureAttention", model=model, least_grid=1, stages="all")
+    assert torch.equal(sample(parts, captured, conditioning), plain)
+    assert recorded_maps.maps().cross

@@ -1,0 +1,118 @@
+"""Attention in regions: known answers and properties."""
+
+import pytest
+import torch
+
+from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite, Conditioning
+from concept_atelier.core.compose.composition import Composition, Region
+from concept_atelier.core.compose.parts.places import Places
+from concept_atelier.core.compose.parts.regional import attend, isolate, isolation, joint_bias, mix_texts, shares
+
+GRID = (4, 6)
+LEFT = torch.zeros(GRID)
+LEFT[:, :3] = 1
+
+
+def composition(masks, words=((1,), (2,)), weights=(1.0, 1.0)):
+    regions = tuple(
+        Region(f"concept {n}", slice(5 * (n + 1), 5 * (n + 2)), words[n], mask, weights[n])
+        for n, mask in enumerate(masks)
+    )
+    return Composition(Conditioning(torch.zeros(1, 15, 8)), slice(0, 5), regions)
+
+
+def inputs(kind, keys, generator, grid=GRID, text=0):
+    site = AttentionSite("layer", kind, None, 2, 1)
+    cells = grid[0] * grid[1]
+    query = torch.randn(1, 2, cells + text, 8, generator=generator)
+    key, value = torch.randn(2, 1, 2, keys, 8, generator=generator)
+    columns = slice(text, text + cells) if kind == "joint" else None
+    return AttentionInputs(AttentionCall(site, query, key, 0.3, grid, (True,), columns=columns), value)
+
+
+def test_each_cell_reads_the_text_of_its_region_alone(generator):
+    both = composition([LEFT, 1 - LEFT])
+    given = inputs("cross", 15, generator)
+    mixed = mix_texts(given, both, shares(both.regions, torch.stack([LEFT, 1 - LEFT])[None], 0.0, 0.0))
+    call, inside = given.call, LEFT.flatten().bool()
+    for columns, rows in ((slice(5, 10), inside), (slice(10, 15), ~inside)):
+        own = attend(call.query, call.key[:, :, columns], given.value[:, :, columns], call.scale)
+        torch.testing.assert_close(mixed[:, :, rows], own[:, :, rows])
+
+
+def test_outside_all_regions_the_prompt_is_read(generator):
+    both = composition([LEFT * 0.0 + torch.eye(4, 6), torch.zeros(GRID)])
+    given = inputs("cross", 15, generator)
+    masks = torch.stack([region.mask for region in both.regions])[None]
+    mixed = mix_texts(given, both, shares(both.regions, masks, 0.0, 0.0))
+    call, outside = given.call, torch.eye(4, 6).flatten() == 0
+    prompt = attend(call.query, call.key[:, :, :5], given.value[:, :, :5], call.scale)
+    torch.testing.assert_close(mixed[:, :, outside], prompt[:, :, outside])
+
+
+@pytest.mark.parametrize("of_prompt", [0.0, 0.3, 1.0])
+def test_shares_of_texts_add_up_to_one_also_where_regions_overlap(of_prompt):
+    both = composition([LEFT, torch.full(GRID, 0.6)], weights=(2.0, 0.5))
+    masks = torch.stack([region.mask for region in both.regions])[None]
+    parts = shares(both.regions, masks, 0.5, of_prompt)
+    torch.testing.assert_close(parts.prompt + parts.regions.sum(1), torch.ones(1, *GRID))
+    assert float(parts.prompt.min()) >= of_prompt - 1e-6
+
+
+def test_a_region_counts_in_its_span_of_denoising_only():
+    region = Region("x", slice(5, 10), (), LEFT, start=0.2, end=0.5)
+    for share, counts in ((0.1, False), (0.2, True), (0.49, True), (0.5, False)):
+        assert bool(shares([region], LEFT[None, None], share, 0.0).regions.any()) is counts
+
+
+def test_cells_of_two_regions_do_not_read_each_other(generator):
+    masks = torch.stack([LEFT, 1 - LEFT])[None]
+    given = inputs("self", 24, generator)
+    before = isolate(given, masks, 1.0)
+    value = given.value.clone()
+    value[:, :, (1 - LEFT).flatten().bool()] += 5
+    after = isolate(AttentionInputs(given.call, value), masks, 1.0)
+    inside = LEFT.flatten().bool()
+    torch.testing.assert_close(after[:, :, inside], before[:, :, inside])
+    assert not torch.allclose(after[:, :, ~inside], before[:, :, ~inside])
+
+
+def test_isolation_of_zero_and_of_one_region_changes_nothing():
+    two, one = torch.stack([LEFT, 1 - LEFT])[None], LEFT[None, None]
+    assert not isolation(two, 0.0).any() and not isolation(one, 1.0).any()
+
+
+def test_texts_of_regions_do_not_read_each_other_in_a_joint_layer(generator):
+    both = composition([LEFT, 1 - LEFT])
+    given = inputs("joint", 15 + 24, generator, text=15)
+    masks = torch.stack([LEFT, 1 - LEFT])[None]
+    bias = joint_bias(given.call, both, shares(both.regions, masks, 0.0, 0.0), masks, 1.0)
+    read = (given.call.query @ given.call.key.mT * given.call.scale + bias).softmax(-1)[0, 0]
+    assert float(read[5:10, 10:15].max()) == 0 and float(read[5:10, 5:10].sum()) > 0
+    cells = torch.arange(24)[LEFT.flatten().bool()] + 15
+    assert float(read[cells, 10:15].max()) == 0 and float(read[cells, 5:10].sum()) > 0
+    assert float(read[5:10][:, cells].sum()) > 0
+    torch.testing.assert_close(read.sum(-1), torch.ones(39))
+
+
+def test_places_are_found_where_the_words_are_read(generator):
+    """Queries that point to the first concept's word on the left and to the second's on the right."""
+    both = composition([None, None])
+    given = inputs("cross", 15, generator)
+    query = torch.zeros_like(given.call.query)
+    inside = LEFT.flatten().bool()
+    query[:, :, inside], query[:, :, ~inside] = 9 * given.call.key[:, :, 1:2], 9 * given.call.key[:, :, 2:3]
+    places = Places(both, until=0.5, threshold=0.4)
+    assert places.reads(0.0) and not places.reads(0.5) and places.on(GRID) is None
+    site = given.call.site
+    call = AttentionCall(site, query, given.call.key, given.call.scale, GRID, (True,))
+    places.read(AttentionInputs(call, given.value))
+    found = places.on(GRID)[0]
+    assert torch.equal(found[0], LEFT) and torch.equal(found[1], 1 - LEFT)
+
+
+def test_a_mask_that_is_given_stays_where_others_are_found(generator):
+    both = composition([LEFT, None])
+    places = Places(both, until=0.5, threshold=0.4)
+    places.read(inputs("cross", 15, generator))
+    torch.testing.assert_close(places.on(GRID)[0, 0], LEFT)

@@ -1,0 +1,90 @@
+"""Compose Concepts: what comes out, how places are written, and what is refused."""
+
+import pytest
+import torch
+
+from concept_atelier.host.headless.sampling import sample
+from concept_atelier.host.jobs.composing import read_place
+from concept_atelier.nodes import ComposeConcepts
+
+PLAIN = {"prompt": "a cat and a rocket", "concepts": "a cat\na rocket", "places": "left\nright"}
+
+
+@pytest.fixture
+def run(call, sockets):
+    def run_(**given):
+        values = {"method": "lora_composer", "preset": "small"} | PLAIN
+        return call(ComposeConcepts, model=sockets["model"], clip=sockets["clip"], **(values | given))
+
+    return run_
+
+
+def drawn(model, positive, negative, steps=3):
+    empty = {"samples": torch.zeros(1, 4, 8, 8)}
+    return sample(model, positive, negative, empty, seed=3, steps=steps, cfg=3.0)["samples"]
+
+
+def test_the_sampler_draws_another_picture_and_the_model_stays_as_it_was(run, sockets, encode):
+    model, conditioning, regions = run()
+    before = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
+    after = drawn(model, conditioning, encode(""))
+    assert not torch.allclose(before, after)
+    assert torch.equal(drawn(sockets["model"], encode(PLAIN["prompt"]), encode("")), before)
+    assert torch.equal(drawn(model, conditioning, encode("")), after)
+    assert regions.shape == (2, 64, 64)
+    assert torch.equal(regions[0], regions[1].flip(1))
+
+
+def test_another_conditioning_is_refused_before_anything_is_drawn(run, encode):
+    model, *_ = run()
+    with pytest.raises(ValueError, match="another positive CONDITIONING"):
+        drawn(model, encode("a dog"), encode(""))
+
+
+def test_a_learnt_token_is_a_concept(run, tokens):
+    _, conditioning, _ = run(prompt="a photo of <red> and <2>", concepts="<red>\n<2>", places="", tokens=tokens)
+    assert conditioning[0][0].shape[1] == 3 * 77
+
+
+def test_masks_come_before_boxes(run):
+    masks = torch.rand(2, 5, 7)
+    assert torch.equal(run(regions=masks)[2], masks)
+
+
+@pytest.mark.parametrize(
+    ("line", "box"),
+    [("left", (0, 0, 32, 64)), ("Top Right", (32, 0, 64, 32)), ("0.25, 0, 0.5, 1", (16, 0, 32, 64))],
+)
+def test_places_are_names_or_four_numbers(line, box):
+    left, top, right, bottom = box
+    mask, options = read_place(line)
+    assert float(mask[top:bottom, left:right].min()) == 1
+    assert float(mask.sum()) == (bottom - top) * (right - left)
+    assert options == {"weight": 1.0, "start": 0.0, "end": 1.0}
+
+
+def test_a_place_may_have_a_weight_and_a_span():
+    mask, options = read_place("weight=0.5 end=0.4")
+    assert mask is None and options == {"weight": 0.5, "start": 0.0, "end": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"places": "left"}, "2 concepts and 1 lines of places"),
+        ({"regions": torch.ones(3, 4, 4)}, "2 concepts and 3 masks"),
+        ({"places": "left\nnowhere"}, "is no place"),
+        ({"places": "left\n0 0 1"}, "is no place"),
+        ({"places": "left\n0.5 0 0.5 1"}, "left below right"),
+        ({"places": "left\nright size=2"}, "the options weight, start"),
+        ({"places": "left\nright weight=much"}, "expected a number"),
+        ({"concepts": "a cat\n<3>"}, "names <3>"),
+        ({"concepts": "a cat\na whale", "places": ""}, "no word of 'a whale'"),
+        ({"method": "t2i_zero", "concepts": "a cat\na whale"}, "two concepts that the prompt names"),
+        ({"settings": "of_prompt=2"}, "of_prompt"),
+        ({"settings": "depth=2"}, "no setting"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused(run, given, message):
+    with pytest.raises(ValueError, match=message):
+        run(**given)
