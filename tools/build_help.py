@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.compose.registry import METHODS as COMPOSING
 from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
@@ -48,6 +49,7 @@ METHODS_OF: Mapping[str, tuple[Sequence[Any], str]] = {
     "ConceptAtelierLearnConceptTokens": (tuple(LEARNING.values()), "only the picture"),
     "ConceptAtelierLocalizeConcepts": (tuple(one for one in LOCALIZING.values() if not one.needs), "only the picture"),
     "ConceptAtelierLocalizeWords": (tuple(one for one in LOCALIZING.values() if one.needs), "only the picture"),
+    "ConceptAtelierComposeConcepts": (tuple(COMPOSING.values()), "the concepts and a place for each"),
     "ConceptAtelierEraseConcepts": (tuple(ERASING.values()), "only the lists of words"),
 }
 """Node id to the records of the methods it offers, and what a method needs that names nothing else."""

@@ -23,6 +23,11 @@ class ComposeSettings:
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
 
+    @property
+    def cost(self) -> str:
+        """What composing costs, for people."""
+        raise NotImplementedError
+
 
 S = TypeVar("S", bound=ComposeSettings)
 
@@ -39,8 +44,7 @@ class Composer(Generic[S]):
         help: what it does, one sentence.
         presets: preset name to settings: ``paper`` first, and ``small`` for the lab model.
         begin: makes the edit of attention for one sampling run; it may keep state of that run.
-        needs: ``regions``: places, given or found by the words; ``words``: only the concepts' words in the prompt.
-        cost: what it costs, for people.
+        needs: ``regions``: places, given or found by the words; ``words``: the concepts' words in the prompt.
         note: what people should know beside; whole sentences, may be empty.
     """
 
@@ -49,8 +53,7 @@ class Composer(Generic[S]):
     help: str
     presets: Mapping[str, S]
     begin: Callable[[Composition, S, Share], AttentionEdit]
-    needs: Needs
-    cost: str
+    needs: tuple[Needs, ...]
     note: str = ""
 
     def preset(self, name: str) -> S:

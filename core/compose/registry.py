@@ -8,8 +8,8 @@ from .composer import Composer
 METHODS: Mapping[str, Composer] = collect(
     __package__,
     "METHOD",
-    "methods.lora_composer",
     "methods.attention_couple",
+    "methods.lora_composer",
     "methods.t2i_zero",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Placeholders
-from ...core.compose.composer import Composer
+from ...core.compose.composer import Composer, ComposeSettings
 from ...core.compose.composition import Composition, Concept, compose
 from ...core.messages import listed, shown
 from ..adapters import backbone_of
@@ -100,12 +100,12 @@ def composition_of(
     return compose(backbone_of(clip=clip), prompt, concepts, placeholders)
 
 
-def described(composition: Composition, composer: Composer[Any]) -> str:
+def described(composition: Composition, composer: Composer[Any], settings: ComposeSettings) -> str:
     """What is composed and what it costs, for people."""
     count = len(composition.regions)
     without = sum(region.mask is None for region in composition.regions)
-    lines = [f"{count} concepts by {composer.title}. Cost: {composer.cost}."]
-    if composer.needs == "regions" and without:
+    lines = [f"{count} concepts by {composer.title}. Cost: {settings.cost}."]
+    if "regions" in composer.needs and without:
         lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
     return " ".join(lines)
 

@@ -60,7 +60,7 @@ class ComposeConcepts(io.ComfyNode):
                     "start= and end= may follow: how strongly the concept counts, and in which share of denoising. "
                     "Empty: places are found by the words.",
                 ),
-                io.Combo.Input("method", options=list(METHODS), tooltip=methods),
+                io.Combo.Input("method", options=list(METHODS), default="attention_couple", tooltip=methods),
                 preset_choice(
                     list(next(iter(METHODS.values())).presets),
                     "small: for the lab model; regions count in the first part of denoising, which sets the layout. "
@@ -75,8 +75,10 @@ class ComposeConcepts(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Other values for settings of the method, as name=value with commas between. The help page "
-                    "lists them.",
+                    tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
+                    "of_prompt=0.5: the share of the prompt inside a region. isolation=0: regions read each other. "
+                    "end=0.4: the method acts in the first four tenths of denoising. find_until=0.3, threshold=0.5: "
+                    "how long words are read to find places, and how strong they must be.",
                 ),
             ],
             outputs=[
@@ -111,14 +113,14 @@ class ComposeConcepts(io.ComfyNode):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         composition = composition_of(clip, prompt, texts, boxes, regions, placeholders)
-        if composer.needs == "words" and sum(bool(region.words) for region in composition.regions) < 2:
+        if "words" in composer.needs and sum(bool(region.words) for region in composition.regions) < 2:
             raise ValueError(
                 f"{composer.title} needs two concepts that the prompt names; {shown(prompt)} names fewer of them"
             )
         composed = with_composition(model, Composed(composition, composer, values))
         masks = [region.mask for region in composition.regions if region.mask is not None]
         drawn = torch.stack(masks) if masks else torch.zeros(1, 64, 64)
-        note = text_under(described(composition, composer))
+        note = text_under(described(composition, composer, values))
         return io.NodeOutput(composed, to_comfy(composition.conditioning), drawn, ui=note)
 
     @classmethod

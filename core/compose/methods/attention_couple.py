@@ -26,6 +26,5 @@ METHOD = Composer(
     help="Each region reads its own text and a share of the prompt.",
     presets={"paper": CoupleSettings(), "small": CoupleSettings(end=0.4)},
     begin=begin_regions,
-    needs="regions",
-    cost="one more attention to a text in each layer for each region",
+    needs=("regions",),
 )

@@ -35,6 +35,11 @@ class RegionSettings(ComposeSettings):
         if not 0 < self.find_until < 1:
             raise ValueError(f"find_until must lie between 0 and 1, got {self.find_until:g}")
 
+    @property
+    def cost(self) -> str:
+        read = "no more passes; for each region one more reading of a text in every attention layer"
+        return f"{read}, and self-attention with a bias" if self.isolation else read
+
 
 def begin_regions(composition: Composition, settings: RegionSettings, share: Share) -> AttentionEdit:
     """The edit of one sampling run. Until the places are known every cell reads the prompt alone."""
@@ -69,7 +74,6 @@ METHOD = Composer(
     help="Each region reads its own text, and regions do not read each other.",
     presets={"paper": RegionSettings(), "small": RegionSettings(of_prompt=0.3, isolation=0.5, end=0.4)},
     begin=begin_regions,
-    needs="regions",
-    cost="one more attention to a text in each layer for each region, and self-attention with a bias",
+    needs=("regions",),
     note="The guidance of the latent by losses on the maps is not part of it.",
 )

@@ -123,6 +123,10 @@ class SuppressionSettings(ComposeSettings):
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must lie from 0 to 1, got {self.strength}")
 
+    @property
+    def cost(self) -> str:
+        return "no more passes; a softmax that is written out in each layer that reads the text"
+
 
 def suppress(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, settings: SuppressionSettings) -> Tensor:
     """Cross-Token Non-Maximum Suppression of attention maps.
@@ -169,7 +173,6 @@ METHOD = Composer(
     help="Of the words of several concepts, each cell reads only the one that it attends to most.",
     presets={"paper": SuppressionSettings(), "small": SuppressionSettings(strength=0.5)},
     begin=_begin,
-    needs="words",
-    cost="a softmax that is written out in each layer that reads text",
+    needs=("words",),
     note="It reads no regions: the prompt must name every concept.",
 )
