@@ -19,7 +19,9 @@ def check_encoded(context: Tensor, texts: Sequence[str], learnt: Iterable[str] =
         if not good:
             named = [f"{mark}" for mark in learnt if mark in text]
             why = f"the vectors of {listed(named)} are far too large or damaged, learn or load them again"
+            other = (
+                "a weight in it is far too large, or the model is damaged" if ":" in text else "the model is damaged"
+            )
             raise ValueError(
-                f"the text encoder gives values that are not finite for {shown(text)}: "
-                + (why if named else "the model is damaged")
+                f"the text encoder gives values that are not finite for {shown(text)}: " + (why if named else other)
             )

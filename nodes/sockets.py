@@ -24,6 +24,9 @@ MAX_SEED = 2**64 - 1
 OF_A_BATCH = "The node reads the first picture of a batch."
 """What tooltips of IMAGE inputs say; :func:`first_only` says it where there was more than one."""
 
+SAME_PROPORTIONS = 0.05
+"""How far the proportions of masks and picture may differ without a note: a grid of cells is cut to whole ones."""
+
 READS = "atelier_reads"
 """The option of an input that tells our scripts which value reads as which word."""
 
@@ -66,7 +69,7 @@ def preset_choice(options: Sequence[str], tooltip: str) -> Any:
 
 def preset_verdict(preset: str | None, options: Sequence[str]) -> bool | str:
     """What a node's ``validate_inputs`` says of a preset: True, or what is wrong; None (a linked input) passes."""
-    if preset is None or preset_name(preset) in options:
+    if preset is None or (isinstance(preset, str) and preset_name(preset) in options):
         return True
     return f"preset: expected one of {listed(options)}, got {shown(preset)}"
 
@@ -104,6 +107,19 @@ def picture_of(image: Tensor) -> Tensor:
     check_range(image[:1])
     picture = image[:1, ..., :3].movedim(-1, 1).float()
     return picture.expand(-1, 3, -1, -1).clone()
+
+
+def masks_of(mask: Tensor) -> Tensor:
+    """The masks of a MASK (N, H, W), which may lack N, or have a channel behind it as some packs write it."""
+    return mask.reshape(-1, *mask.shape[-2:])
+
+
+def stretched(mask: Tensor, image: Tensor) -> str:
+    """That masks have other proportions than the pictures of an IMAGE (B, H, W, C); "" where they are alike."""
+    (height, width), (rows, columns) = mask.shape[-2:], image.shape[1:3]
+    if abs(height * columns - width * rows) <= max(height * columns, width * rows) * SAME_PROPORTIONS:
+        return ""
+    return f"The masks of {width}x{height} pixels were stretched to the picture of {columns}x{rows}."
 
 
 def pictures_under(cls: type[io.ComfyNode], *batches: Tensor) -> dict[str, Any]:

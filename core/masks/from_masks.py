@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..attention.selection import Grid
+from ..messages import listed
 from ..types import Concepts
 from .upsample import Size, centre
 
@@ -68,7 +69,7 @@ def as_masks(masks: Tensor) -> Tensor:
         raise ValueError(f"masks must be (N, H, W) with at least one pixel, got {tuple(masks.shape)}")
     if masks.is_floating_point() and not torch.isfinite(masks).all():
         broken = (~torch.isfinite(masks)).flatten(1).any(1)  # (N,)
-        raise ValueError(f"mask {_numbers(broken)} holds NaN or infinite values")
+        raise ValueError(f"{_named(broken)} holds NaN or infinite values")
     inside = masks >= 0.5 if masks.is_floating_point() else masks.bool()  # (N, H, W)
     _refuse(~inside.flatten(1).any(1), "is empty (no value of 0.5 or more); leave it out or draw it")
     return inside
@@ -151,8 +152,10 @@ def _give_best_cell(owner: Tensor, share: Tensor, index: int, background: int) -
 
 def _refuse(bad: Tensor, why: str) -> None:
     if bad.any():
-        raise ValueError(f"mask {_numbers(bad)} {why}")
+        raise ValueError(f"{_named(bad)} {why}")
 
 
-def _numbers(bad: Tensor) -> str:
-    return ", ".join(str(i + 1) for i in bad.nonzero().flatten().tolist())
+def _named(bad: Tensor) -> str:
+    """The masks that are bad, by their numbers from 1, as the subject of a sentence in the singular."""
+    numbers = [str(i + 1) for i in bad.nonzero().flatten().tolist()]
+    return f"{'mask' if len(numbers) == 1 else 'each of the masks'} {listed(numbers)}"

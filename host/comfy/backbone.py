@@ -47,7 +47,7 @@ from .gradients import (
 from .names import attention_keys
 from .noise import NoiseLevels
 from .overrides import OVERRIDE
-from .parts import check_part, model_family, text_families, text_family
+from .parts import check_part, check_vae, model_family, text_families, text_family
 from .passes import Denoiser, TappedSites, UNetDenoiser
 from .text import tokenized
 from .transformers import text as transformer_text
@@ -86,6 +86,8 @@ class ComfyBackbone:
                 f"MODEL is {FAMILIES[self._family].title} and CLIP belongs to {FAMILIES[served[0]].title}; "
                 "connect both from the same checkpoint"
             )
+        if model is not None and vae is not None:
+            check_vae(self._family, vae)
 
     @property
     def model(self) -> Any:

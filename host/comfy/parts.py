@@ -12,7 +12,7 @@ FAMILY_MARK = "concept_atelier_family"
 _MARKS: Mapping[str, tuple[str, ...]] = {
     "MODEL": ("clone", "model", "model_options", "get_model_object"),
     "CLIP": ("cond_stage_model", "tokenizer", "patcher"),
-    "VAE": ("encode", "decode", "patcher"),
+    "VAE": ("encode", "decode", "patcher", "spacial_compression_encode"),  # a CLIP has the first three
 }
 
 
@@ -23,6 +23,17 @@ def check_part(socket: str, part: Any) -> None:
             f"{socket} is a {type(part).__module__}.{type(part).__qualname__}, which is none of ComfyUI's; "
             "connect what a checkpoint loader or Load Lab Model gives"
         )
+
+
+def check_vae(family: str, vae: Any) -> None:
+    """Raise ``ValueError`` for the lab's VAE with another family's model, and for another VAE with the lab's model.
+
+    VAEs of other families are of one class and cannot be told apart.
+    """
+    lab_vae = getattr(type(getattr(vae, "first_stage_model", None)), FAMILY_MARK, None) == "lab"
+    if lab_vae != family.startswith("lab"):
+        one, other = ("another model", "the lab model") if lab_vae else ("the lab model", "another model")
+        raise ValueError(f"MODEL is {one} and VAE belongs to {other}; connect both from the same loader")
 
 
 def model_family(patcher: Any) -> str:

@@ -80,11 +80,17 @@ class Folders:
 
     def find_model(self, kind: str, name: str) -> Path:
         """The file of a model by its name in :meth:`list_models`. Raises as :meth:`find_picture` does."""
+        if not name.removesuffix(".safetensors").strip():
+            raise BadNameError(f"the name of a file in {kind} is empty; {self._there(kind)}")
         searched = self.models.get(kind, ())
         try:
             return _find(searched, name, f"file in {kind}")
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}{pickled_twin(searched, name)}") from None
+
+    def _there(self, kind: str) -> str:
+        """Which files of a kind there are, for messages."""
+        return f"there are {listed(self.list_models(kind)) or 'none'}"
 
     def model_target(self, kind: str, name: str) -> Path:
         """Where to write a model named ``name``; ``.safetensors`` is added where it is missing.

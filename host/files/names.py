@@ -95,8 +95,10 @@ def existing(folder: Path, name: str, what: str = "file name") -> Path | None:
     """
     for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
         parts = spelt.split("/")
-        if any(part in ("", ".", "..") or "\0" in part or _is_drive(part) for part in parts):
+        if any(part in ("", ".", "..") or _is_drive(part) for part in parts):
             raise BadNameError(f"{what} {shown(name)} is empty, absolute or would leave its folder")
+        if any("\0" in part for part in parts):
+            raise BadNameError(f"{what} {shown(name)} contains a control character")
         path = folder.joinpath(*parts)
         if is_file(path):
             return path

@@ -19,7 +19,6 @@ from .token_table import Piece, pieces_of
 UNCUT = 8
 """Parts of a prompt (what stands between embeddings and weights) that are shorter than this are not cut in two."""
 MAX_CHUNKS = 100
-MAX_LETTERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,9 @@ def lay_out(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -> 
         tokenizer: the encoder's.
         sizes: how many positions each placeholder takes.
 
-    Raises :class:`~...core.backbone.TextTooLongError` for a text of more than :data:`MAX_LETTERS` letters or
-    :data:`MAX_CHUNKS` chunks.
+    Raises :class:`~...core.backbone.TextTooLongError` for a text of more than :data:`MAX_CHUNKS` chunks, and as
+    :func:`~.token_table.pieces_of` does.
     """
-    letters = sum(len(sign) for part in parts if not isinstance(part, Reference) for sign in part.text.split())
-    if letters > MAX_LETTERS:  # cutting a megabyte into tokens takes half a minute
-        raise TextTooLongError(f"the text has {letters} letters, and at most {MAX_LETTERS} are read: shorten it")
     length = int(tokenizer.model_max_length)
     groups = (list(pieces) for _, pieces in groupby(pieces_of(parts, tokenizer, sizes), lambda piece: piece.part))
     chunks = tuple(_chunk(pieces, tokenizer) for pieces in _in_chunks(groups, length - 2))

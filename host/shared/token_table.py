@@ -8,16 +8,18 @@ placeholders such as ``<apple>`` stand between them without ever reaching the to
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
-from ...core.backbone import Placeholders, Token, Vocabulary
+from ...core.backbone import Placeholders, TextTooLongError, Token, Vocabulary
 from ...core.messages import listed
 from .prompt_syntax import Part, Reference
+
+MAX_LETTERS = 100_000
 
 _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)|[^\W\d_]+|\d|(?:[^\s\w]|_)+")
 
@@ -86,7 +88,10 @@ def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -
         parts: of the prompt, references by the names of placeholders.
         tokenizer: the encoder's.
         sizes: how many positions each placeholder takes.
+
+    Raises :class:`~...core.backbone.TextTooLongError` for a text of more than :data:`MAX_LETTERS` letters.
     """
+    check_letters(part.text for part in parts if not isinstance(part, Reference))
     word = 0
     for number, part in enumerate(parts):
         if isinstance(part, Reference):
@@ -97,6 +102,16 @@ def pieces_of(parts: Sequence[Part], tokenizer: Any, sizes: Mapping[str, int]) -
         for piece in read_pieces(part.text, tokenizer, word):
             yield replace(piece, weight=part.weight, part=number)
             word = piece.word + 1
+
+
+def check_letters(texts: Iterable[str]) -> None:
+    """Raise :class:`~...core.backbone.TextTooLongError` unless texts, read as one, have few enough letters.
+
+    Cutting a megabyte into tokens takes half a minute.
+    """
+    letters = sum(len(sign) for text in texts for sign in text.split())
+    if letters > MAX_LETTERS:
+        raise TextTooLongError(f"the text has {letters} letters, and at most {MAX_LETTERS} are read: shorten it")
 
 
 def read_pieces(text: str, tokenizer: Any, first: int = 0) -> Iterator[Piece]:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from ...core.evaluate.prototypes import Prototypes
@@ -16,6 +17,7 @@ from ...core.messages import shown
 from ...core.types import Concepts, ConceptTokens, Erasure, Source
 from ..schema import io
 from ..shared.captures import AttentionCapture
+from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from .values import BadValueError, as_type, check_range
 from .widgets import WIDGET_TYPES
 
@@ -117,7 +119,15 @@ def _conditioning_problem(value: Any) -> str:
             return f"an entry that is {_described(entry)}"
         if entry[0].ndim != 3 or not entry[0].numel() or not entry[0].is_floating_point():
             return _tensor(entry[0])
+        if not bool(torch.isfinite(entry[0]).all()):
+            return "values that are not finite (NaN or infinite)"
     return ""
+
+
+def _part_problem(socket: str) -> Callable[[Any], str]:
+    """What else a value is that is plainly no such part; what parts of other packs can do, a backbone finds out."""
+    foreign = (*_NO_PARTS, *(handle for name, handle in _HANDLES.items() if name != socket))
+    return lambda value: _described(value) if value is None or isinstance(value, foreign) else ""
 
 
 def _no(kind: type) -> Callable[[Any], str]:
@@ -149,7 +159,14 @@ def _described(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+_HANDLES = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
+_NO_PARTS = (str, int, float, Tensor, Mapping, list, tuple, Concepts, ConceptTokens, Erasure, Prototypes)
+
 _SOCKETS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "MODEL": ("MODEL, from a loader of checkpoints or Load Lab Model", _part_problem("MODEL")),
+    "CLIP": ("CLIP, from a loader of checkpoints or Load Lab Model", _part_problem("CLIP")),
+    "VAE": ("VAE, from a loader of checkpoints or Load Lab Model", _part_problem("VAE")),
+    "CLIP_VISION": ("CLIP_VISION, from Load CLIP Vision or Load Lab CLIP Vision", _part_problem("CLIP_VISION")),
     "IMAGE": ("IMAGE: float (pictures, height, width, 1, 3 or 4 channels), at least one picture", _image_problem),
     "MASK": ("MASK: (masks, height, width), at least one mask", _mask_problem),
     "LATENT": ("LATENT of pictures: float (pictures, channels, h, w), at least one picture", _latent_problem),

@@ -35,6 +35,7 @@ class LabVAE(nn.Module):
     """
 
     latent_channels = LATENT_CHANNELS
+    concept_atelier_family = "lab"  # by which ComfyUI's host tells it from other VAEs
 
     def __init__(self, fine: int = 64, coarse: int = 128, blocks: int = 2) -> None:
         super().__init__()

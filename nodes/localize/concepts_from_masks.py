@@ -16,11 +16,13 @@ from ..sockets import (
     OF_A_BATCH,
     Concepts,
     first_only,
+    masks_of,
     model_inputs,
     picture_of,
     preset_choice,
     preset_verdict,
     seed_input,
+    stretched,
     text_under,
 )
 
@@ -87,8 +89,10 @@ class ConceptsFromMasks(io.ComfyNode):
         named = [check_name(name) for name in parse_names(names)] or None
         localizer, name = method_and_preset("conceptexpress", preset)
         progress = start_progress(cls.hidden.unique_id)
-        found = localize_masks(backbone, picture, masks, localizer.preset(name), seed, named, target, progress)  # type: ignore[arg-type]
+        found = localize_masks(
+            backbone, picture, masks_of(masks), localizer.preset(name), seed, named, target, progress
+        )  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()
-        shown |= text_under(describe_concepts(found), first_only(image=image))
+        shown |= text_under(describe_concepts(found), first_only(image=image), stretched(masks, image))
         return io.NodeOutput(found, overlay, ui=shown)

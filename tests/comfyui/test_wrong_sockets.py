@@ -47,6 +47,14 @@ def test_parts_of_two_models(run, lab, parts_of, image, other):
     refused(run, "LocalizeConcepts", "connect both from the same checkpoint", **mixed, image=image)
 
 
+def test_the_vae_of_another_model(run, lab, parts_of, image):
+    said = "MODEL is the lab model and VAE belongs to another model; connect both from the same loader"
+    refused(run, "LocalizeConcepts", said, **{**lab, "vae": parts_of("sd15")["vae"]}, image=image)
+    said = "MODEL is another model and VAE belongs to the lab model"
+    refused(run, "LocalizeConcepts", said, **{**parts_of("sd15"), "vae": lab["vae"]}, image=image)
+    refused(run, "LocalizeConcepts", "VAE is a comfy.sd.CLIP", **{**lab, "vae": lab["clip"]}, image=image)
+
+
 def test_tokens_and_conditionings_of_another_model(run, stock, lab, parts_of, pack, draw):
     wide = pack("core.types").ConceptTokens({"cat": {"clip_l": torch.zeros(1, 768)}}, "sd15")
     refused(run, "EncodeConceptPrompt", "768", clip=lab["clip"], tokens=wide, text="a <cat>")

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from concept_atelier.nodes import NODES
-from concept_atelier.nodes.sockets import OF_A_BATCH, first_only, lines_of, picture_of, text_under
+from concept_atelier.nodes.sockets import (
+    OF_A_BATCH,
+    first_only,
+    lines_of,
+    masks_of,
+    picture_of,
+    preset_verdict,
+    stretched,
+    text_under,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -26,6 +35,25 @@ def test_the_image_itself_is_left_alone():
 def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match="an IMAGE must be"):
         picture_of(torch.zeros(shape))
+
+
+def test_masks_may_lack_their_number_or_have_a_channel():
+    masks = torch.rand(2, 4, 6)
+    assert torch.equal(masks_of(masks), masks) and torch.equal(masks_of(masks[:, None]), masks)
+    assert torch.equal(masks_of(masks[0]), masks[:1])
+
+
+@pytest.mark.parametrize(("size", "said"), [((64, 96), False), ((32, 48), False), ((65, 96), False), ((96, 64), True)])
+def test_masks_of_other_proportions_are_named(size, said):
+    note = stretched(torch.zeros(1, *size), torch.zeros(1, 64, 96, 3))
+    assert note == ("The masks of 64x96 pixels were stretched to the picture of 96x64." if said else "")
+
+
+@pytest.mark.parametrize("preset", [[], {}, 5, 1.5, ["small"], "Small", "x" * 10**6])
+def test_what_is_no_preset_is_refused_in_words(preset):
+    """ComfyUI hands a list's choice on as it came."""
+    verdict = preset_verdict(preset, ["small", "paper"])
+    assert verdict.startswith("preset: expected one of small, paper, got ") and len(verdict) < 200
 
 
 def test_lists_are_read_by_line_and_comma():

@@ -81,8 +81,10 @@ def test_only_the_part_that_the_latent_covers_counts():
 
 def test_empty_broken_and_hidden_masks_are_refused_by_number():
     empty = boxes((8, 8), (0, 4, 0, 4), (0, 0, 0, 0), (4, 8, 4, 8), (3, 3, 0, 8))
-    with pytest.raises(ValueError, match="mask 2, 4 is empty"):
+    with pytest.raises(ValueError, match="^each of the masks 2, 4 is empty"):
         concepts_from_masks(empty, (8, 8), (2, 2))
+    with pytest.raises(ValueError, match="^each of the masks 1, 2, .* 20 and 40 more is empty"):
+        concepts_from_masks(torch.zeros(60, 8, 8), (8, 8), (2, 2))
     broken = empty[:2].float()
     broken[1, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="mask 2 holds NaN"):

@@ -127,6 +127,9 @@ def test_models_that_were_written_can_be_read(here):
     assert here.find_model("loras", "sub/apple.safetensors") == target
     with pytest.raises(BadNameError):
         here.model_target("loras", "../apple")
+    for name, said in (("", "is empty; there are sub/apple.safetensors"), ("a\0b", "contains a control character")):
+        with pytest.raises(BadNameError, match=said):
+            here.find_model("loras", f"{name}.safetensors")
 
 
 def test_folders_in_force_end_with_their_context(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 
 from concept_atelier.core.backbone import TextTooLongError
 from concept_atelier.host.shared.prompt_syntax import Reference, Words
-from concept_atelier.host.shared.text_chunks import MAX_CHUNKS, MAX_LETTERS, check_alike, lay_out
+from concept_atelier.host.shared.text_chunks import MAX_CHUNKS, check_alike, lay_out
+from concept_atelier.host.shared.token_table import MAX_LETTERS, pieces_of
 
 TEXTS = ["a photo of a cat-face and a rocket, on blue!", "½ cup – “quoted”", ""]
 
@@ -79,6 +80,11 @@ def test_what_would_take_too_long_is_refused(tokenizer):
         lay_out([Words(". a" * (MAX_LETTERS // 3))], tokenizer, {})
     (chunk,) = lay_out([Words("cat" + " " * 10**6 + "dog")], tokenizer, {}).chunks
     assert len(chunk.pieces) == 2
+
+
+def test_words_alone_are_measured_before_they_are_cut_into_tokens():
+    with pytest.raises(TextTooLongError, match="100001 letters, and at most 100000"):
+        next(pieces_of([Words("x" * MAX_LETTERS), Reference("<a>"), Words(" y ")], None, {"<a>": 1}))
 
 
 def test_texts_of_unequal_numbers_of_chunks_are_distinguished():

@@ -5,6 +5,7 @@ import torch
 
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.host.schema import io
+from concept_atelier.host.shared.handles import ClipHandle
 from concept_atelier.host.workflow.given import check_given, checked
 from concept_atelier.host.workflow.values import BadValueError
 
@@ -17,6 +18,9 @@ def schema():
         io.Mask.Input("mask", optional=True),
         io.Latent.Input("samples", optional=True),
         io.Conditioning.Input("positive", optional=True),
+        io.Model.Input("model", optional=True),
+        io.Clip.Input("clip", optional=True),
+        io.Vae.Input("vae", optional=True),
         CUSTOM.Input("tokens", optional=True),
         io.Int.Input("count", default=1, min=0, max=50),
         io.Float.Input("strength", default=1.0, min=-4.0, max=4.0),
@@ -48,6 +52,11 @@ CONTEXT = torch.rand(1, 77, 8)
         ("positive", [], "got an empty one"),
         ("positive", [[CONTEXT]], "an entry that is a list"),
         ("positive", [[CONTEXT[0], {}]], "got float32 (77, 8)"),
+        ("positive", [[CONTEXT * torch.nan, {}]], "values that are not finite"),
+        ("model", "x", "expected MODEL, from a loader of checkpoints or Load Lab Model, got 'x'"),
+        ("model", ClipHandle({}, "lab"), "got a ClipHandle"),
+        ("clip", IMAGE, "expected CLIP, from a loader of checkpoints or Load Lab Model, got float32 (2, 8, 8, 3)"),
+        ("vae", [[CONTEXT, {}]], "got a list"),
         ("positive", CONTEXT, "got float32 (1, 77, 8)"),
         ("tokens", IMAGE, "expected CONCEPT_TOKENS, from Learn or Load Concept Tokens, got float32"),
         ("tokens", "x" * 10**6, "xxx"),
@@ -72,6 +81,10 @@ def test_what_does_not_fit_is_refused_by_node_and_input(name, value, said):
 def test_what_fits_passes_as_it_is_or_in_its_type():
     tokens = ConceptTokens({}, "lab")
     given = {"image": IMAGE, "mask": IMAGE[..., 0], "samples": LATENT, "positive": [[CONTEXT, {}]], "tokens": tokens}
+    given |= {
+        "clip": ClipHandle({}, "lab"),
+        "model": object(),
+    }  # what an object of another pack can do, a backbone finds out
     assert all(check_given(schema(), given)[name] is value for name, value in given.items())
     frame = {"samples": torch.rand(1, 16, 1, 8, 8)}  # a picture, as Qwen-Image and its like keep it
     assert check_given(schema(), {"samples": frame})["samples"] is frame
