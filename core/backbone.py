@@ -316,7 +316,8 @@ class Backbone(Protocol):
 
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
         """Within the context, call ``tap`` beside each of the sites (default: all). The output of the model stays
-        bit-identical, gradients flow through query and key, and everything is undone on any exit."""
+        bit-identical, gradients flow through query and key, and everything is undone on any exit. Several taps of one
+        site are called in the order in which they were set."""
         ...
 
     def edit_attention(

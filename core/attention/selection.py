@@ -52,6 +52,10 @@ class Selection:
         named = self.sites is None or site.name in self.sites
         return placed and named and any(site.reads(kind) for kind in self.kinds)
 
+    def expects(self, site: AttentionSite, latent_size: Grid) -> bool:
+        """Whether a layer will contribute to a pass over a latent of (h, w) cells, at the timesteps that are kept."""
+        return self.admits_site(site) and self.admits_grid(site.grid(latent_size))
+
     def admits(self, call: AttentionCall) -> bool:
         """Whether to keep this call. Raises ``ValueError`` when a timestep range is asked for and none is known."""
         wanted = self.admits_site(call.site) and call.kind in self.kinds and self.admits_grid(call.grid)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..assignment import best_assignment
+from ..attention.ending import run_to
 from ..backbone import AttentionCall, AttentionSite, Backbone
 from ..types import Concepts, Source
 
@@ -73,8 +74,9 @@ def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
         vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
 
     noisy = backbone.schedule.add_noise(latent, noise, time)
-    with backbone.tap_attention(describe_masks, _sites(backbone)):
-        backbone.predict_noise(noisy, time, backbone.encode_text([""]))
+    sites = _sites(backbone)
+    with backbone.tap_attention(describe_masks, sites):
+        run_to(backbone, sites[-1], noisy, time, backbone.encode_text([""]))
     return F.normalize(torch.cat(vectors, 1), dim=1)
 
 

@@ -99,7 +99,7 @@ class UNetDenoiser:
 
     def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
         changed = dict(options)
-        for tap, names in taps:
+        for tap, names in reversed(taps):  # the listener that is set last is told first
             sites = {key: site for key, site in self._table.items() if site.name in names}
             changed = with_listener(changed, sites, _as_callback(tap, time), self._preferred)
         return changed

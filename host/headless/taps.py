@@ -107,22 +107,20 @@ def _listen(
         raise ValueError(f"{site.name} has fused projections; call unet.unfuse_qkv_projections() before recording")
     seen: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def hook_of(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            if not blocks.silent:
-                seen[name] = output
+            if blocks.silent:
+                return
+            seen[name] = output
+            if len(seen) == 2:  # before the attention itself, so that a tap can end the pass here
+                call = _describe(site, layer, seen.pop("query"), seen.pop("key"), forward())
+                blocks.tell(lambda: tap(call))
 
         return hook
 
-    def call_tap(module: nn.Module, args: Any, output: Any) -> None:
-        if not blocks.silent:
-            call = _describe(site, layer, seen.pop("query"), seen.pop("key"), forward())
-            blocks.tell(lambda: tap(call))
-
     return [
-        layer.to_q.register_forward_hook(keep("query")),
-        layer.to_k.register_forward_hook(keep("key")),
-        layer.register_forward_hook(call_tap),
+        layer.to_q.register_forward_hook(hook_of("query")),
+        layer.to_k.register_forward_hook(hook_of("key")),
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...attention.ending import run_to
 from ...attention.record import AttentionRecorder
 from ...attention.selection import Grid, Selection
 from ...backbone import AttentionSite, Backbone
@@ -61,8 +62,10 @@ def observe(
     self_recorder = AttentionRecorder(_self_selection(sites, latent_size, settings))
     selection, notes = _cross_selection(sites, latent_size, settings, backbone.tokenize(settings.prompt).end)
     cross_recorder = AttentionRecorder(selection)
+    wanted = (self_recorder.selection, selection)
+    read = [site for site in sites if any(one.expects(site, latent_size) for one in wanted)]
     with self_recorder.recording(backbone), cross_recorder.recording(backbone):
-        denoise(backbone, latent, settings, seed, on_step)
+        denoise(backbone, latent, settings, seed, on_step, read[-1])
     maps, grid = self_recorder.maps(), clustering_grid(latent_size, settings.max_cells)
     attention = aggregate_self_attention(
         {g: rows[0] for g, rows in maps.self_attention.items()},
@@ -80,9 +83,14 @@ def observe(
 
 
 def denoise(
-    backbone: Backbone, latent: Tensor, settings: LocalizeSettings, seed: int, on_step: OnStep | None = None
+    backbone: Backbone,
+    latent: Tensor,
+    settings: LocalizeSettings,
+    seed: int,
+    on_step: OnStep | None,
+    last: AttentionSite,
 ) -> None:
-    """Run the denoiser over a latent (1, C, h, w): once as it is, or with each draw of noise."""
+    """Run the denoiser over a latent (1, C, h, w), once as it is or with each draw of noise, as far as ``last``."""
     conditioning = backbone.encode_text([settings.prompt])
     schedule = backbone.schedule
     if settings.timestep >= schedule.steps:
@@ -97,7 +105,7 @@ def denoise(
         if settings.noise_draws:
             noise = torch.randn(latent.shape, generator=generator).to(latent)
             noisy = schedule.add_noise(latent, noise, timestep)
-        backbone.predict_noise(noisy, timestep, conditioning)
+        run_to(backbone, last, noisy, timestep, conditioning)
     if on_step is not None:
         on_step(passes, passes + 1)
 
