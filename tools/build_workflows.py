@@ -162,6 +162,42 @@ def erase_a_concept(studio: Studio) -> None:
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
 
 
+def compose_learnt_things(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Find the things",
+        "Localize Concepts finds the things in the picture by itself.",
+        "It shows them after a run. " + variant.picture,
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    concepts, *_ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    studio.step("Learn them", "Each thing becomes a word.", "<1> stands for the first thing, <2> for the second.")
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
+    studio.step(
+        "Put them in their places",
+        "Each thing is drawn where you want it.",
+        "Write a place for each concept: left, right, top left and so on, or a box of four numbers. Beside it the same "
+        "prompt is drawn without places, from the same noise.",
+    )
+    block = studio.drawer("model")
+    prompt = variant.words.together
+    texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
+    composed, conditioning, _ = sheet.add(
+        "ConceptAtelierComposeConcepts", 0, model=learnt, clip=clip, tokens=tokens, **texts, **variant.compose
+    )
+    (positive,) = sheet.add(
+        "ConceptAtelierEncodeConceptPrompt", 0, "Prompt: without places", clip=clip, tokens=tokens, text=prompt
+    )
+    ways = {"without places": (learnt, positive), "in their places": (composed, conditioning)}
+    for column, (title, (way, text)) in enumerate(ways.items(), 1):
+        given = {"model": way, "clip": clip, "vae": vae, "positive": text}
+        (pictures,) = sheet.add_block(block, column, f"Draw: {title}", **given)
+        prefix = f"compose_{title.replace(' ', '_')}"
+        sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+
+
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.checkpoint is None
@@ -214,6 +250,7 @@ BUILDERS: dict[str, Builder] = {
         take_a_picture_apart,
         learn_from_two_pictures,
         erase_a_concept,
+        compose_learnt_things,
         score_concepts,
     )
 }

@@ -8,6 +8,7 @@ TITLES = {
     "take_a_picture_apart": "Take a picture apart",
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",
+    "compose_learnt_things": "Compose learnt things",
     "score_concepts": "Score concepts",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -35,6 +35,7 @@ PICTURES = {
     "Erase a concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "new_scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
+    "Compose learnt things": {f"compose_{way}": 1 for way in ("without_places", "in_their_places")},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -43,6 +44,7 @@ MODELS = {
     "Erase a concept": {"loras/atelier/erased.safetensors"},
     "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
     "Learn from two pictures": set(),
+    "Compose learnt things": set(),
     "Score concepts": set(),
 }
 SMALL = {

@@ -16,6 +16,7 @@ class Words:
     scene: str
     looked_up: str
     new_scene: str
+    together: str
     erased: str
     preserved: str
     before_after: Mapping[str, str]
@@ -32,7 +33,7 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, learn, score, erase: widget values that differ from the nodes' own.
+        sampling, localize, learn, score, erase, compose: widget values that differ from the nodes' own.
     """
 
     suffix: str
@@ -47,6 +48,7 @@ class Variant:
     learn: Knobs = field(default_factory=dict)
     score: Knobs = field(default_factory=dict)
     erase: Knobs = field(default_factory=dict)
+    compose: Knobs = field(default_factory=dict)
 
 
 LAB = Variant(
@@ -60,6 +62,7 @@ LAB = Variant(
         scene="a cat and a rocket on blue",
         looked_up="cat, rocket, blue",
         new_scene="<1> and <2> on white",
+        together="a photo of <1> and <2>",
         erased="cat, kitty, kitten",
         preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
@@ -78,6 +81,7 @@ CHECKPOINT = Variant(
         scene="a photo of a cat and a red bicycle in a garden",
         looked_up="cat, bicycle, garden",
         new_scene="<1> and <2> on a beach at sunset",
+        together="<1> and <2> on a beach at sunset",
         erased="cat, kitten",
         preserved="dog, horse, rabbit, lion, tiger, fox, bird, person, car, house, tree, flower",
         before_after={
@@ -99,6 +103,7 @@ CHECKPOINT = Variant(
     },
     score={"steps": 50, "guidance": 7.5},
     erase={"preset": "paper"},
+    compose={"preset": "paper"},
 )
 VARIANTS = (LAB, CHECKPOINT)
 VISION = "clip_vision_vit_h.safetensors"
