@@ -56,7 +56,7 @@ def see_where_words_land(studio: Studio) -> None:
     )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
     heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=text, words=words.looked_up)
-    sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_heatmaps")
+    sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_maps")
 
 
 def take_a_picture_apart(studio: Studio) -> None:
@@ -82,7 +82,7 @@ def take_a_picture_apart(studio: Studio) -> None:
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
     prompts = {
         "apart_first": ("first thing", "a photo of <1>"),
-        "apart_new_scene": ("both, new scene", variant.words.new_scene),
+        "apart_scene": ("both, new scene", variant.words.new_scene),
     }
     studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
 
@@ -151,7 +151,7 @@ def erase_a_concept(studio: Studio) -> None:
         drawn = sheet.add_block(block, right, f"Draw: {word}", **wires)
         sheet.align(left, right)
         for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
-            prefix = f"erase_{word}_{when}"
+            prefix = f"{word}_{when}"
             sheet.add("SaveImage", column, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
     studio.step(
         "Save the change",

@@ -9,7 +9,7 @@ import pytest
 from concept_atelier.host.schema import io
 from concept_atelier.nodes import NODES
 from concept_atelier.nodes.sockets import CATEGORY, READS
-from concept_atelier.tools.locales import OWN_TYPES
+from concept_atelier.tools.locales import OWN_TYPES, read
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score", "Correct"}
 VERBS |= {"Suggest", "Compose"}
@@ -84,6 +84,13 @@ def test_values_that_stand_for_something_else_read_so_in_the_page(node):
         stands_for = re.search(r"(-?[\d.]+) keeps the preset's value\.$", options["tooltip"])
         assert options.get(READS, {}).get("preset") == (stands_for and float(stands_for[1]))
         assert not stands_for or options["default"] == float(stands_for[1])
+
+
+def test_our_scripts_find_the_language_of_the_page_by_the_name_of_a_node():
+    said = (SCRIPTS / "words.js").read_text(encoding="utf-8")
+    shown = dict(re.findall(r'^  (\w\w): \{\n    node: "(.+)",$', said, re.MULTILINE))
+    assert len(set(shown.values())) == said.count("\n  },\n")
+    assert shown == {name: read(name)["ConceptAtelierEditConcepts"]["display_name"] for name in shown}
 
 
 def test_our_socket_types_have_colours():

@@ -31,9 +31,9 @@ PREFIX = "ConceptAtelier"
 
 # What each leaves below its output folder: stem of a picture to how many, and model files.
 PICTURES = {
-    "See where words land": {"words_pictures": 1, "words_heatmaps": 3},
-    "Erase a concept": {f"erase_{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
-    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "new_scene")},
+    "See where words land": {"words_pictures": 1, "words_maps": 3},
+    "Erase a concept": {f"{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
+    "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {f"compose_{way}": 1 for way in ("without_places", "in_their_places")},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
@@ -172,11 +172,10 @@ def test_it_is_in_the_format_people_share_and_its_wires_agree(name):
 
 
 IN_FRENCH = {
-    "LoadImage": 294, "SaveImage": 250, "ConceptAtelierMatchConcepts": 253, "ConceptAtelierLearnConceptTokens": 267,
+    "LoadImage": 294, "ConceptAtelierMatchConcepts": 253, "ConceptAtelierLearnConceptTokens": 267,
     "ConceptAtelierEncodeConceptPrompt": 253, "ConceptAtelierEraseConcepts": 240,
 }  # fmt: skip
-"""To how many pixels the classic view widens nodes whose words are long; those that are narrower stay as they are.
-(Save Image: to 254, so in one workflow it touches its neighbour.)"""
+"""To how many pixels the classic view widens nodes whose words are long; those that are narrower stay as they are."""
 
 
 @every_file
@@ -343,8 +342,8 @@ def test_its_pictures_hold_something_and_carry_the_workflow(name, walked):
 
 def test_erasing_changes_the_picture_of_the_erased_word(walked):
     _, out = walked("Erase a concept")
-    before, after = ((out / f"erase_cat_{when}_00001_.png").read_bytes() for when in ("before", "after"))
-    with Image.open(out / "erase_cat_before_00001_.png") as one, Image.open(out / "erase_cat_after_00001_.png") as two:
+    before, after = ((out / f"cat_{when}_00001_.png").read_bytes() for when in ("before", "after"))
+    with Image.open(out / "cat_before_00001_.png") as one, Image.open(out / "cat_after_00001_.png") as two:
         assert one.tobytes() != two.tobytes()
     assert before != after
 

@@ -10,31 +10,33 @@ from typing import Any
 
 GAP, TITLE = 20, 30
 """What lies between columns and between nodes, a node's title."""
-LANE, PAD, GROUP_FONT, BETWEEN = 5, 8, 26, 16
-"""Between lanes, around a group's nodes, the size of a group's title, between groups."""
+LANE, PAD, FLOOR, GROUP_FONT, BETWEEN = 5, 5, 8, 26, 10
+"""Between lanes, beside a group's nodes, above and below them, the size of a group's title, between groups."""
 HEADING = round(GROUP_FONT * 1.4)
 COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
 WIDTH = 225
 """A node is not drawn narrower than this in Nodes 2.0."""
 WIDTHS = {
     "LoadImage": 276,
-    "SaveImage": 230,
     "CLIPTextEncode": 230,
     "KSampler": 290,
     "MarkdownNote": 245,
     "ConceptAtelierLoadLabModel": 230,
-    "ConceptAtelierLocalizeConcepts": 295,
+    "ConceptAtelierLocalizeConcepts": 320,
     "ConceptAtelierEditConcepts": 266,
-    "ConceptAtelierMatchConcepts": 272,
-    "ConceptAtelierLearnConceptTokens": 305,
-    "ConceptAtelierEncodeConceptPrompt": 245,
+    "ConceptAtelierMatchConcepts": 314,
+    "ConceptAtelierLearnConceptTokens": 330,
+    "ConceptAtelierEncodeConceptPrompt": 233,
     "ConceptAtelierEraseConcepts": 240,
-    "ConceptAtelierSaveErasureAsLora": 240,
+    "ConceptAtelierSaveErasureAsLora": 262,
     "ConceptAtelierCaptureAttention": 290,
     "ConceptAtelierShowWordHeatmap": 305,
-    "ConceptAtelierScoreConcepts": 295,
+    "ConceptAtelierLoadConceptPrototypes": 238,
+    "ConceptAtelierScoreConcepts": 272,
 }
-"""Of nodes that need more. In French the page widens Load Image to 294 and Save Image to 254, into the gap beside."""
+"""Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
+LABELS = {("SaveImage", "filename_prefix"): "file"}
+"""What inputs are called on the node, where their own name is so long that it or its value would be cut."""
 PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""
 SHOWN = {
@@ -196,7 +198,7 @@ def arrange(steps: Sequence[Step], links: Sequence[Sequence[Any]]) -> Drawn:
     left, right, bottom, edges = 0.0, 0.0, 0.0, []
     for step in steps:
         if step.below:
-            _move(step, left, bottom + 2 * PAD + BETWEEN + HEADING)
+            _move(step, left, bottom + 2 * FLOOR + BETWEEN + HEADING)
             continue
         left = right
         _move(step, left, top)
@@ -267,7 +269,7 @@ def _groups(steps: Sequence[Step]) -> list[dict[str, Any]]:
         nodes = [node for node, _ in step.members] + ([step.note] if step.note and not step.below else [])
         left, top = min(node["pos"][0] for node in nodes), min(node["pos"][1] for node in nodes) - TITLE
         bottom = _bottom(step)
-        box = [left - PAD, top - PAD - HEADING, step.width + 2 * PAD, bottom - top + 2 * PAD + HEADING]
+        box = [left - PAD, top - FLOOR - HEADING, step.width + 2 * PAD, bottom - top + 2 * FLOOR + HEADING]
         colour = COLOURS[number % len(COLOURS)]
         groups.append(
             {

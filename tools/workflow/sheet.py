@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...host.workflow.registry import Registry
-from .layout import SHOWN, Parts, Step, arrange
+from .layout import LABELS, SHOWN, Parts, Step, arrange
 
 if TYPE_CHECKING:
     from .block import Block
@@ -70,6 +70,7 @@ class Sheet:
             socket: dict[str, Any] = {"name": entry.id, "type": kind_of, "link": None}
             if kind_of in WIDGETS:
                 socket["widget"] = {"name": entry.id}
+                socket |= {"label": LABELS[kind, entry.id]} if (kind, entry.id) in LABELS else {}
                 values += self._widget_values(entry, None if isinstance(value, Out) else value)
             if isinstance(value, Out):
                 socket["link"] = self._link(value, number, len(sockets))

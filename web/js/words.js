@@ -1,9 +1,8 @@
 /** What our scripts say, in the languages of `locales/`. */
 
-import { app } from "../../../scripts/app.js";
-
 const WORDS = {
   en: {
+    node: "Edit Concepts",
     empty: "Run this node once: its regions then appear here, to be clicked.",
     gone: "The picture of the last run is no longer there; run this node again.",
     help: "Click: drop, or take back. Double click: rename. Shift-click several, then Merge. The inputs above hold it all.",
@@ -25,6 +24,7 @@ const WORDS = {
     off: "off",
   },
   de: {
+    node: "Konzepte bearbeiten",
     empty: "Diesen Knoten einmal ausführen: Dann stehen hier die Bereiche zum Anklicken.",
     gone: "Das Bild des letzten Laufs gibt es nicht mehr; den Knoten noch einmal ausführen.",
     help: "Klick: weglassen oder zurückholen. Doppelklick: umbenennen. Mehrere mit Umschalt-Klick wählen, dann Verbinden. Alles steht in den Eingängen darüber.",
@@ -46,6 +46,7 @@ const WORDS = {
     off: "aus",
   },
   fr: {
+    node: "Modifier les concepts",
     empty: "Exécutez ce nœud une fois : ses régions apparaîtront ici, à cliquer.",
     gone: "L'image de la dernière exécution n'existe plus ; exécutez de nouveau ce nœud.",
     help: "Clic : écarter ou reprendre. Double clic : renommer. Maj-clic sur plusieurs, puis Réunir. Tout est inscrit dans les entrées ci-dessus.",
@@ -61,18 +62,25 @@ const WORDS = {
     linked: "{input} vient d'un lien et ne peut être changé ici.",
     unknown: "Aucun concept ne s'appelle {names}. Réinitialisez, ou changez les entrées.",
     failed: "L'exécution a échoué. Les régions sont celles de la précédente ; Réinitialiser vide les entrées.",
-    preset: "préréglage",
+    preset: "préréglé",
     auto: "auto",
     all: "tous",
     off: "non",
   },
 };
 
-/** A text in the language of the page, with its `{parts}` filled in. */
+/**
+ * The language that the page shows nodes in. Its setting does not tell: a page without German takes "de" and shows
+ * English.
+ */
+function words() {
+  const { title } = window.LiteGraph?.registered_node_types?.ConceptAtelierEditConcepts ?? {};
+  return Object.values(WORDS).find((one) => one.node === title) ?? WORDS.en;
+}
+
+/** A text in the language of the page's nodes, with its `{parts}` filled in. */
 export function say(key, parts = {}) {
-  const chosen = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language;
-  const words = WORDS[String(chosen).slice(0, 2)] ?? WORDS.en;
-  return words[key].replace(/\{(\w+)\}/g, (_, part) => parts[part] ?? "");
+  return words()[key].replace(/\{(\w+)\}/g, (_, part) => parts[part] ?? "");
 }
 
 /** The languages, for a test that none lacks a text. */

@@ -25,6 +25,25 @@ MISSING_OR_RED = """() => window.app.graph._nodes.filter(
     node => node.has_errors || (!window.LiteGraph.registered_node_types[node.type] && !node.isVirtualNode)
 ).map(node => `${node.id} ${node.type}`)"""
 
+CUT_OR_COVERED = """() => {
+    const found = [], boxes = [];
+    const parts = element => [...element.querySelectorAll('*')].filter(k => k.type !== 'file' && !k.children.length);
+    for (const node of window.app.graph._nodes) {
+        const element = document.querySelector(`[data-node-id="${node.id}"]`);
+        const cut = !element ? [] : parts(element).filter(
+            k => k.scrollWidth > k.clientWidth + 1 && (k.value || k.textContent.trim())
+                && (k.tagName === 'INPUT' || getComputedStyle(k).overflowX !== 'visible'));
+        // ComfyUI's own long word takes the room of what is beside it, and so does its sampler's name.
+        found.push(...cut.map(k => k.value || k.textContent.trim()).filter(
+            text => !['CONDITIONNEMENT', 'tokens', 'sampler_name'].includes(text)).map(t => `${node.title}: ${t}`));
+        const [x, y] = node.pos, [w, h] = node.flags.collapsed ? [0, 0] : node.size;
+        for (const [a, b, c, d] of boxes)
+            if (x < a + c && a < x + w && y < b + d && b < y + h) found.push(`${node.title} lies on another`);
+        boxes.push([x, y, w, h]);
+    }
+    return found;
+}"""
+
 
 def read_by_us(name):
     """What our runner makes of a workflow file: id to class and inputs."""
@@ -127,6 +146,30 @@ def test_names_are_french_for_a_french_browser(page, shots, version):
     ours = [(kind, title) for kind, title in titles if kind in words]
     assert ours and all(title == words[kind] for kind, title in ours if not title.startswith("Prompt: "))
     assert not page.errors()
+
+
+@pytest.mark.parametrize("page", ["de-DE", "fr-FR"], indirect=True)
+def test_our_words_are_in_the_language_that_the_page_shows_nodes_in(page):
+    """A page without German takes a German browser's language and shows English."""
+    page.load("Take a picture apart")
+    shown = page.js(
+        """() => { const node = window.app.graph._nodes.find(n => n.type === 'ConceptAtelierLearnConceptTokens');
+                   return [node.title, node.widgets.find(w => w.name === 'steps').label]; }"""
+    )
+    assert shown in (
+        ["Learn Concept Tokens", "steps (preset)"],
+        ["Konzept-Token lernen", "Schritte (Vorgabe)"],
+        ["Apprendre les tokens de concepts", "étapes (préréglé)"],
+    )
+    assert not page.errors()
+
+
+@pytest.mark.parametrize("page", ["en-US", "fr-FR"], indirect=True)
+@pytest.mark.parametrize("name", [name for name in NAMES if "(" not in name])
+def test_nothing_on_a_node_is_cut_or_lies_on_another(page, name):
+    page.js("() => window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    page.load(name)
+    assert page.js(CUT_OR_COVERED) == []
 
 
 def test_presets_of_saved_workflows_get_the_names_of_today(page):
