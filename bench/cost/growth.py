@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from ...core.attention.probabilities import head_mean
-from ...core.clustering.divergence import symmetric_kl
 from ...core.clustering.finch import finch
+from ...core.clustering.nearest import near_kl
 from ...core.erase.methods.uce import METHOD as uce
 from ...core.learn.parts.transport import grid_distances, transport_cost
 from ...core.localize.parts.aggregate import aggregate_self_attention, clustering_grid
@@ -102,7 +102,7 @@ def localizing(side: int) -> Job:
             for _ in range(layers):
                 maps[cells, cells] = head_mean(query, key, 0.2)[0]
         aggregate_self_attention(maps, grid, dict.fromkeys(maps, 1.0))
-        return finch(rows, symmetric_kl)
+        return finch(rows, near_kl)
 
     return job
 

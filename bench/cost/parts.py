@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...core.attention.probabilities import head_mean
-from ...core.clustering.divergence import symmetric_kl
 from ...core.clustering.finch import finch
+from ...core.clustering.nearest import near_kl
 from ...core.learn.parts.transport import grid_distances, potentials, transport_cost
 from . import former
 from .ground import Ground, Shape
@@ -36,10 +36,10 @@ def maps_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str,
 def clustering_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """All levels of FINCH over attention rows of the finest grid: before and now."""
     rows = attention_rows(shape.side // 8)
-    levels = [level.labels for level in finch(rows, symmetric_kl)]
+    levels = [level.labels for level in finch(rows, near_kl)]
     expected = former.finch_by_matrices(rows)
     compared = before_and_now(
-        lambda: former.finch_by_matrices(rows), lambda: finch(rows, symmetric_kl), settings.repetitions
+        lambda: former.finch_by_matrices(rows), lambda: finch(rows, near_kl), settings.repetitions
     )
     same = len(levels) == len(expected) and all(map(torch.equal, levels, expected))
     return compared | {"cells": len(rows), "levels": len(levels), "same_levels": same}

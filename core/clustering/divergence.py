@@ -49,17 +49,17 @@ def symmetric_kl(p: Tensor, q: Tensor | None = None, eps: float = EPS) -> Tensor
     """
     p = as_distributions(p, eps)
     log_p = p.log()  # (n, d)
-    entropy = _row_products(p, log_p)  # (n,)
+    entropy = row_products(p, log_p)  # (n,)
     if q is None:
         cross, other = _plus_transpose(p @ log_p.T), entropy  # (n, n)
     else:
         q = as_distributions(q, eps)
         log_q = q.log()  # (m, d)
-        other = _row_products(q, log_q)  # (m,)
+        other = row_products(q, log_q)  # (m,)
         cross = (p @ log_q.T).add_(log_p @ q.T)  # (n, m)
     scale = max(entropy.abs().max().item(), other.abs().max().item())
     for rows in _blocks(*cross.shape):
-        cross[rows] = _snap(0.5 * (entropy[rows, None] + other[None] - cross[rows]), scale)
+        cross[rows] = snap(0.5 * (entropy[rows, None] + other[None] - cross[rows]), scale)
     return cross
 
 
@@ -67,7 +67,7 @@ def cosine(x: Tensor, y: Tensor | None = None) -> Tensor:
     """``1 - cos`` between every two rows, in 0..2. Rows of zeros are at distance 1 from all."""
     x = torch.nn.functional.normalize(_real(x), dim=-1)
     y = x if y is None else torch.nn.functional.normalize(_real(y), dim=-1)
-    return _snap(1 - x @ y.T, 1.0)
+    return snap(1 - x @ y.T, 1.0)
 
 
 def euclidean(x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -76,7 +76,7 @@ def euclidean(x: Tensor, y: Tensor | None = None) -> Tensor:
     return torch.cdist(x, x if y is None else _real(y), compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _row_products(x: Tensor, y: Tensor) -> Tensor:
+def row_products(x: Tensor, y: Tensor) -> Tensor:
     """(n,), the sums of ``x * y`` along rows (n, d), without a third matrix."""
     return torch.cat([(x[rows] * y[rows]).sum(-1) for rows in _blocks(*x.shape)])
 
@@ -107,7 +107,11 @@ def _real(rows: Tensor) -> Tensor:
     return rows
 
 
-def _snap(distance: Tensor, scale: float) -> Tensor:
+def snap(distance: Tensor, scale: float) -> Tensor:
     """Zero where the distance is below the rounding error of terms of size ``scale``."""
-    noise = ROUNDING * torch.finfo(distance.dtype).eps * max(scale, 1.0)
-    return torch.where(distance > noise, distance, torch.zeros_like(distance))
+    return torch.where(distance > noise_of(distance, scale), distance, torch.zeros_like(distance))
+
+
+def noise_of(distance: Tensor, scale: float) -> float:
+    """The rounding error of distances that were computed from terms of size ``scale``."""
+    return ROUNDING * torch.finfo(distance.dtype).eps * max(scale, 1.0)

@@ -4,7 +4,9 @@ Sarfraz et al., "Efficient Parameter-free Clustering Using First Neighbor Relati
 linked distances, the distance cut and the adjacency of ConceptExpress (arXiv 2407.07077, section 3.2).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +15,19 @@ from .components import components_of_pairs
 from .divergence import Distance, cosine
 
 _BLOCK = 2**20  # distances looked through at once: 4 MB
+
+
+class Distances(Protocol):
+    """Distances between k rows, where not all of them are computed."""
+
+    def __len__(self) -> int: ...
+    def nearest(self) -> Tensor:
+        """(k,), the nearest other row of each, the lowest of equals."""
+        ...
+
+    def of(self, pairs: Tensor) -> Tensor:
+        """(L,), the distances of pairs (L, 2) of rows."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +53,7 @@ class Level:
 
 def finch(
     rows: Tensor,
-    distance: Distance = cosine,
+    distance: Callable[[Tensor], Tensor | Distances] = cosine,
     *,
     cut: float | None = None,
     adjacency: Tensor | None = None,
@@ -51,7 +66,7 @@ def finch(
 
     Args:
         rows: (n, d), n >= 1.
-        distance: rows (k, d) to distances (k, k).
+        distance: rows (k, d) to distances (k, k), or to those that are asked for.
         cut: links longer than this are removed, at every pass.
         adjacency: (n, n) bool; two clusters may be linked only when some of their rows are adjacent. Neighbours are
             still looked for among all: a cluster whose first neighbour is not adjacent stays alone.
@@ -83,12 +98,12 @@ def finch(
 
 
 def first_neighbour_links(
-    distances: Tensor, cut: float | None = None, allowed: Tensor | None = None
+    distances: Tensor | Distances, cut: float | None = None, allowed: Tensor | None = None
 ) -> tuple[Tensor, float]:
     """Links of equation 1: one is the first neighbour of the other, or both have the same one.
 
     Args:
-        distances: (k, k) symmetric; the diagonal is ignored.
+        distances: (k, k) symmetric; the diagonal is ignored. Or what knows them.
         cut: links with a longer distance are removed.
         allowed: (k, k) bool; other links are removed.
 
@@ -98,15 +113,15 @@ def first_neighbour_links(
     """
     k = len(distances)
     if k == 1:
-        return torch.zeros(0, 2, dtype=torch.long, device=distances.device), 0.0
-    nearest = first_neighbours(distances)  # (k,)
+        return torch.zeros(0, 2, dtype=torch.long, device=getattr(distances, "device", None)), 0.0
+    nearest = first_neighbours(distances) if isinstance(distances, Tensor) else distances.nearest()  # (k,)
     own = torch.arange(k, device=nearest.device)
     numbers = torch.minimum(own, nearest) * k + torch.maximum(own, nearest)  # (k,), a number for each pair
     numbers, mutual = torch.unique(numbers, return_counts=True)  # both (P,), P <= k
     shared = pairs_within(nearest)  # (S, 2)
     links = torch.cat([torch.stack([numbers // k, numbers % k], 1), shared])  # (P + S, 2)
     counts = torch.cat([mutual, torch.ones_like(shared[:, 0])])
-    apart = distances[links[:, 0], links[:, 1]]  # (P + S,)
+    apart = distances[links[:, 0], links[:, 1]] if isinstance(distances, Tensor) else distances.of(links)  # (P + S,)
     kept = torch.ones_like(counts, dtype=torch.bool) if cut is None else apart <= cut
     if allowed is not None:
         kept &= allowed[links[:, 0], links[:, 1]]

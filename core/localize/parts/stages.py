@@ -12,6 +12,7 @@ from ...attention.selection import Grid
 from ...clustering.components import touching
 from ...clustering.divergence import symmetric_kl
 from ...clustering.finch import Level, cluster_means, finch, last_with_at_least, merge_to_count
+from ...clustering.nearest import near_kl
 from ...types import Concepts
 from .diffseg import diffseg
 from .merge import merge_against_background
@@ -94,7 +95,7 @@ def pre_cluster(attention: Tensor, min_clusters: int) -> tuple[Level, float, tup
     Fall-backs: without such a level the finest is taken. The release has no tau for the finest level and then merges
     without a threshold; here it is the longest link between single rows.
     """
-    levels = finch(attention, symmetric_kl)
+    levels = finch(attention, near_kl)
     index = last_with_at_least(levels, min_clusters)
     notes: tuple[str, ...] = ()
     if index is None:
