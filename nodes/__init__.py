@@ -5,6 +5,7 @@ from ..host.workflow.given import checked
 from .attribute.capture_attention import CaptureAttention
 from .attribute.show_concept_heatmap import ShowConceptHeatmap
 from .attribute.show_word_heatmap import ShowWordHeatmap
+from .attribute.show_word_information import ShowWordInformation
 from .compose.compose_concepts import ComposeConcepts
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
@@ -40,6 +41,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     CorrectBySimilarities,
     CaptureAttention,
     ShowWordHeatmap,
+    ShowWordInformation,
     ShowConceptHeatmap,
     EraseConcepts,
     SaveErasureAsLora,

@@ -1,0 +1,72 @@
+"""Information of words for people: maps in the picture's size, and sentences with nats."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.attention.resize import resize_maps
+from ...core.attention.stretch import stretched
+from ...core.attribute.information import InformationSettings, OnStep, pair_information, word_information
+from ...core.backbone import Backbone, Placeholders
+
+TOGETHER = "two words together"
+SHOWS = ("in the text", "alone", TOGETHER)
+"""What is shown of words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was found.
+
+    Attributes:
+        names: N names of maps.
+        maps: (N, 1, H, W), each stretched to 0..1.
+        nats: (N,) of the whole picture.
+    """
+
+    names: tuple[str, ...]
+    maps: Tensor
+    nats: tuple[float, ...]
+
+
+def measured(
+    backbone: Backbone,
+    picture: Tensor,
+    text: str,
+    words: Sequence[str],
+    show: str,
+    settings: InformationSettings,
+    seed: int,
+    placeholders: Placeholders,
+    on_step: OnStep | None,
+) -> Measured:
+    """Measure words of a text in a picture (1, 3, H, W).
+
+    Raises ``ValueError`` for a number of words that ``show`` cannot show, and as
+    :func:`~...core.attribute.information.word_information` does.
+    """
+    if show == TOGETHER:
+        if len(words) != 2:
+            raise ValueError(f"{TOGETHER} needs exactly two words, got {len(words)}: write them as cat, rocket")
+        first, second = words
+    latent = backbone.encode_image(picture)
+    given = {"seed": seed, "placeholders": placeholders, "on_step": on_step}
+    if show == TOGETHER:
+        pair = pair_information(backbone, latent, text, (first, second), settings, **given)  # type: ignore[arg-type]
+        names = ("both", f"only {first}", f"only {second}", "only together")
+        found = torch.stack([pair.redundancy, pair.unique_first, pair.unique_second, pair.synergy])
+    else:
+        alone = show == "alone"
+        names = tuple(words)
+        found = word_information(backbone, latent, text, words, settings, alone=alone, **given)  # type: ignore[arg-type]
+    size = (picture.shape[-2], picture.shape[-1])
+    maps = resize_maps(stretched(found.clamp_min(0)), size, "bilinear")[:, None]  # (N, 1, H, W)
+    return Measured(names, maps.clamp(0, 1), tuple(float(one.sum()) for one in found))
+
+
+def read_by(found: Measured, settings: InformationSettings) -> str:
+    """What was found, for people."""
+    listed = ", ".join(f"{name}: {nats:.1f}" for name, nats in zip(found.names, found.nats, strict=True))
+    return f"Information in nats, over {settings.draws} levels of noise. {listed}."

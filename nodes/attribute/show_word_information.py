@@ -1,0 +1,111 @@
+"""Show Word Information."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core import types
+from ...core.attribute.information import InformationSettings
+from ...host.adapters import backbone_of
+from ...host.jobs.prompts import check_marks
+from ...host.jobs.word_information import SHOWS, measured, read_by
+from ...host.pictures.heat_pictures import heat_grid, heat_sheet
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import CATEGORY, ConceptTokens, first_only, lines_of, model_inputs, picture_of, seed_input, text_under
+
+
+class ShowWordInformation(io.ComfyNode):
+    """What each word tells the model about a picture, in nats (DiffusionPID)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        standard = InformationSettings()
+        return io.Schema(
+            node_id="ConceptAtelierShowWordInformation",
+            display_name="Show Word Information",
+            category=f"{CATEGORY}/attribute",
+            description=(
+                "Shows how much each word tells the model about a picture, and where. The model predicts the noise in "
+                "the picture with and without the word, at many levels of noise; the difference is information, in "
+                "nats. Of two words it also shows what both tell, what only one of them tells, and what only both "
+                "together tell. It works on drawn and on real pictures. Each draw is one pass for every word and one "
+                "more."
+            ),
+            search_aliases=["DiffusionPID", "mutual information", "attribution", "ITD", "word map"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model that reads the words."),
+                io.Image.Input("image", tooltip="The picture. The node reads the first picture of a batch."),
+                io.String.Input(
+                    "text",
+                    default="",
+                    multiline=True,
+                    tooltip="A sentence that says what the picture shows, for example the prompt that it was drawn by.",
+                ),
+                io.String.Input("words", default="", tooltip="Words of the text, separated by commas: cat, rocket."),
+                io.Combo.Input(
+                    "show",
+                    options=list(SHOWS),
+                    default="in the text",
+                    tooltip="in the text: what a word tells beyond the rest of the text. alone: what the word tells by "
+                    "itself. two words together: what two words tell in common, each alone, and only together.",
+                ),
+                io.Int.Input(
+                    "draws",
+                    default=standard.draws,
+                    min=1,
+                    max=1000,
+                    tooltip="Levels of noise. More give smoother maps and take more time; the papers use 100.",
+                ),
+                seed_input("Random seed for the levels and the noise."),
+                io.Combo.Input(
+                    "estimator",
+                    options=["orthogonal", "standard"],
+                    default=standard.estimator,
+                    optional=True,
+                    advanced=True,
+                    tooltip="orthogonal is steady and never negative. standard is unbiased and less steady.",
+                ),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the text uses."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="MAPS", tooltip="One picture for each word."),
+                io.Mask.Output(display_name="MASKS", tooltip="The maps as soft masks, each stretched to 0 to 1."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        text: str,
+        words: str,
+        show: str,
+        draws: int,
+        seed: int,
+        estimator: str = "orthogonal",
+        tokens: types.ConceptTokens | None = None,
+    ) -> io.NodeOutput:
+        check_marks(text, tokens)
+        settings = InformationSettings(draws=draws, estimator=estimator)  # type: ignore[arg-type]
+        placeholders = tokens.placeholders() if tokens else {}
+        found = measured(
+            backbone_of(model, clip, vae),
+            picture_of(image),
+            text,
+            lines_of(words),
+            show,
+            settings,
+            seed,
+            placeholders,
+            start_progress(cls.hidden.unique_id),
+        )
+        picture = image[:1, ..., :3]
+        shown = ui.PreviewImage(heat_sheet(found.maps, found.names, picture), cls=cls).as_dict()
+        shown |= text_under(read_by(found, settings), first_only(image=image))
+        return io.NodeOutput(heat_grid(found.maps, found.names, picture), found.maps.flatten(0, 1), ui=shown)

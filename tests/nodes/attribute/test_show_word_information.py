@@ -1,0 +1,44 @@
+"""Show Word Information: maps, numbers, and what is refused."""
+
+import pytest
+import torch
+
+from concept_atelier.nodes import ShowWordInformation
+
+PICTURE = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.fixture
+def show(call, sockets):
+    def show_(**given):
+        values = {"image": PICTURE, "text": "a cat and a rocket", "words": "cat, rocket", "show": "in the text"}
+        return call(ShowWordInformation, **sockets, **(values | {"draws": 2, "seed": 1} | given))
+
+    return show_
+
+
+@pytest.mark.parametrize(("how", "count"), [("in the text", 2), ("alone", 2), ("two words together", 4)])
+def test_maps_have_the_pictures_size_and_are_the_same_again(show, how, count):
+    maps, masks = show(show=how)
+    assert len(maps) == count and masks.shape == (count, 48, 64)
+    assert float(masks.min()) >= 0 and float(masks.max()) <= 1
+    assert torch.equal(show(show=how)[1], masks)
+
+
+def test_a_learnt_token_is_a_word(show, tokens):
+    _, masks = show(text="a photo of <red> and <2>", words="<red>", tokens=tokens)
+    assert masks.shape == (1, 48, 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"words": ""}, "at least one word"),
+        ({"words": "whale"}, "'whale' is not in the text"),
+        ({"words": "cat", "show": "two words together"}, "exactly two words, got 1"),
+        ({"text": "<7>", "words": "<7>"}, "names <7>"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(show, given, message):
+    with pytest.raises(ValueError, match=message):
+        show(**given)
