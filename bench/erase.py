@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core.backbone import Backbone
 from ..core.erase.registry import METHODS
 from ..core.types import Erasure
-from ..host.adapters import backbone_of, with_erasure
+from ..host.adapters import backbone_of, with_erasure, with_text_erasure
 from ..host.shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..lab.judge.judge import Judge, load_judge
 from ..lab.world.atlas import ObjectKind, load_atlas
@@ -69,7 +69,7 @@ class Parts:
 
     def without(self, erasure: Erasure) -> Backbone:
         """The backbone with an erasure in force."""
-        return backbone_of(with_erasure(self.model, erasure), self.clip, self.vae)
+        return backbone_of(with_erasure(self.model, erasure), with_text_erasure(self.clip, erasure), self.vae)
 
     def found_before(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[frozenset[str]]:
         """What the judge finds in the pictures of the model as it is; each is drawn once."""

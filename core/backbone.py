@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from .schedule import Schedule
-from .types import LowRank
+from .types import Change, LowRank
 
 TokenVectors = Mapping[str, Tensor]
 """One learnt token: text encoder name (``clip_l``, ``clip_g``, ``clip_h``) to vectors (n, d) of its input table."""
@@ -210,6 +210,25 @@ class AttentionWeight:
 
 
 @dataclass(frozen=True, eq=False)
+class TextWeight:
+    """A weight or bias of a layer of a text encoder.
+
+    Attributes:
+        encoder: the text encoder (``clip_l``, ``clip_g``, ``clip_h``).
+        name: its name in transformers below ``text_model``, such as ``encoder.layers.0.mlp.fc1.weight``.
+        weight: (d_out, d_in) or (d_out,), as it is in force now (not to be written to).
+    """
+
+    encoder: str
+    name: str
+    weight: Tensor
+
+
+TextChanges = Mapping[str, Mapping[str, Change]]
+"""Text encoder to changes of its weights, by :attr:`TextWeight.name`; a bias (d_out,) changes by (d_out, 1)."""
+
+
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The words that a model's text encoders know as one token.
 
@@ -333,6 +352,35 @@ class Backbone(Protocol):
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         """The projections of every attention site, in order, each site's query, key, value, out."""
+        ...
+
+    def text_weights(self) -> tuple[TextWeight, ...]:
+        """The projections and the feed-forward weights of every layer of the CLIP text encoders, biases too, in order;
+        none for text encoders of another kind."""
+        ...
+
+    def text_changed(self, changes: TextChanges) -> AbstractContextManager[None]:
+        """Within the context :meth:`encode_text` computes with the weights named and their changes.
+
+        Gradients reach the changes; a backward pass may run after the context is left. Contexts nest, their changes
+        add up; all is undone on any exit.
+
+        Raises ``ValueError`` for names that are not among :meth:`text_weights` and changes that do not fit.
+        """
+        ...
+
+    def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
+        """Within the context, what one module of each text encoder gave in the last :meth:`encode_text`.
+
+        Args:
+            modules: text encoder to the module's name in transformers, such as
+                ``encoder.layers.11.self_attn.out_proj``.
+
+        Gives text encoder to (B, L, d), part of the graph when gradients are on; empty before a text is encoded. Texts
+        have no weights of words here.
+
+        Raises ``ValueError`` for modules that the text encoders do not have.
+        """
         ...
 
     def adapted(self, changes: Mapping[str, LowRank]) -> AbstractContextManager[None]:

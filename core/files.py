@@ -97,22 +97,23 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
 
 
 def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """An erasure as the tensors and metadata of a LoRA file for the denoiser, multiplied by its strength.
+    """An erasure as the tensors and metadata of a LoRA file, multiplied by its strength.
 
-    Keys are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha is the rank, so
-    that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full changes are
-    written as ``.diff``, which ComfyUI loads and diffusers does not.
+    Keys of the denoiser are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha
+    is the rank, so that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full
+    changes are written as ``.diff``, which ComfyUI loads and diffusers does not. Keys of text encoders are ComfyUI's
+    (:func:`text_key`), the same for every model that has the encoder; a bias is ``.diff_b``.
 
-    Raises ``ValueError`` for an erasure that also changes text encoders or guards sampling, which a LoRA cannot hold,
-    that changes nothing, or that is not finite.
+    Raises ``ValueError`` for an erasure that guards sampling, which a LoRA cannot hold, that changes nothing, or that
+    is not finite.
     """
-    if erasure.text or erasure.guards:
-        raise ValueError(
-            "a LoRA file cannot hold all of this erasure: it also changes the text encoder or the sampling"
-        )
-    if not erasure.factors:
+    if erasure.guards:
+        raise ValueError("a LoRA file cannot hold all of this erasure: it also guards the sampling")
+    if not (erasure.factors or erasure.text):
         raise ValueError("this erasure changes no weight, so there is no LoRA to save")
-    tensors = _kohya(erasure.factors, erasure.strength, dtype)
+    keys = {kohya_key(name): change for name, change in erasure.factors.items()}
+    text = {text_key(encoder, name): one for encoder, of in erasure.text.items() for name, one in of.items()}
+    tensors = _written(keys, erasure.strength, dtype) | _written(text, erasure.strength, dtype)
     _check_finite(tensors, "the erasure's change")
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
@@ -134,7 +135,8 @@ def adapter_tensors(
     if broken:
         raise ValueError(f"the change of {broken[0]} is not finite (NaN or infinite); learn the tokens again")
     own = {"format": "concept-atelier adapter", "family": tokens.family, "concepts": ",".join(tokens.names)}
-    return _kohya(tokens.adapter, 1.0, dtype), dict(tokens.metadata) | own
+    keys = {kohya_key(name): change for name, change in tokens.adapter.items()}
+    return _written(keys, 1.0, dtype), dict(tokens.metadata) | own
 
 
 def save_adapter(path: Path, tokens: ConceptTokens, dtype: torch.dtype = torch.float32) -> None:
@@ -206,12 +208,21 @@ def kohya_key(name: str) -> str:
     return "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
 
 
-def _kohya(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
+def text_key(encoder: str, name: str) -> str:
+    """How keys of a LoRA file begin that belong to a weight of a CLIP text encoder; a bias keeps its ``.bias``."""
+    return f"text_encoders.{encoder}.transformer.text_model.{name.removesuffix('.weight')}"
+
+
+def _written(factors: Mapping[str, Change], strength: float, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Changes by how their keys begin, as the tensors of a file."""
     tensors: dict[str, Tensor] = {}
-    for name, factor in factors.items():
-        key = kohya_key(name)
+    for key, factor in factors.items():
         if not isinstance(factor, LowRank):
-            tensors[f"{key}.diff"] = (factor.dense() * strength).to("cpu", dtype)
+            whole = (factor.dense() * strength).to("cpu", dtype)
+            if key.endswith(".bias"):
+                tensors[f"{key.removesuffix('.bias')}.diff_b"] = whole.flatten()
+            else:
+                tensors[f"{key}.diff"] = whole
             continue
         tensors[f"{key}.lora_up.weight"] = (factor.up * strength).to("cpu", dtype)
         tensors[f"{key}.lora_down.weight"] = factor.down.to("cpu", dtype)

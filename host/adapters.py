@@ -9,9 +9,11 @@ from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
 from .comfy import compositions as comfy_compositions
 from .comfy import encoding as comfy_encoding
+from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
 from .comfy.names import is_patcher
+from .headless import text_weights as headless_text
 from .headless.backbone import DiffusersBackbone
 from .headless.flux import ENTRY_NAMES
 from .shared.captures import AttentionCapture, headless_capture
@@ -33,6 +35,7 @@ __all__ = [
     "with_capture",
     "with_composition",
     "with_erasure",
+    "with_text_erasure",
 ]
 
 _PARTS = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
@@ -95,16 +98,18 @@ def at_work(backbone: Backbone, save_memory: Choice = "off") -> Iterator[Backbon
 
 
 def with_erasure(model: Any, erasure: Erasure) -> Any:
-    """A copy of MODEL that shares its weights and has the erasure in force.
+    """A copy of MODEL that shares its weights and has that part of an erasure in force that changes the denoiser.
 
-    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model, and for one that also
-    changes text encoders or guards sampling, which no host applies yet.
+    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another model, and for one that guards
+    sampling, which no host applies yet.
     """
-    if erasure.text or erasure.guards:
+    if erasure.guards:
         raise ValueError(
-            f"the erasure by {erasure.metadata.get('method', 'this method')} also changes the text encoder or the "
-            "sampling, which this version cannot apply"
+            f"the erasure by {erasure.metadata.get('method', 'this method')} also guards the sampling, which this "
+            "version cannot apply"
         )
+    if not erasure.factors:
+        return model
     if is_patcher(model):
         return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
@@ -112,6 +117,20 @@ def with_erasure(model: Any, erasure: Erasure) -> Any:
     return model.with_patch(
         WeightPatch({own.get(name, name): change for name, change in erasure.factors.items()}, erasure.strength)
     )
+
+
+def with_text_erasure(clip: Any, erasure: Erasure) -> Any:
+    """A copy of CLIP that shares its weights and has that part of an erasure in force that changes text encoders.
+
+    Raises as :func:`backbone_of` does, and ``ValueError`` for an erasure of another text encoder.
+    """
+    if not erasure.text:
+        return clip
+    foreign = f"the erasure was made for another text encoder ({erasure.family})"
+    if isinstance(clip, ClipHandle):
+        return headless_text.with_text_changes(clip, erasure.text, erasure.strength, foreign)
+    backbone_of(clip=clip)
+    return comfy_text.with_text_changes(clip, erasure.text, erasure.strength, foreign)
 
 
 def with_adapter(model: Any, tokens: ConceptTokens, strength: float = 1.0) -> Any:

@@ -10,8 +10,8 @@ from ..settings import preset_of
 from ..types import Change, Erasure, SamplingGuard
 from .parts.pooled import pooled_changes
 from .parts.requests import check_texts, pair_anchors
-from .parts.saved import fingerprint
-from .parts.settings import EraseSettings
+from .parts.saved import base_of
+from .parts.settings import ClosedFormSettings, EraseSettings
 from .parts.task import EraseTask, OnStep
 
 S = TypeVar("S", bound=EraseSettings)
@@ -89,10 +89,12 @@ class Eraser(Generic[S]):
         settings = settings or next(iter(self.presets.values()))
         pairs = pair_anchors(concepts, anchors)
         check_texts(pairs, preserve, strength)
-        weights = backbone.key_value_weights()  # first: a model that has none is refused before anything is computed
+        solves = isinstance(settings, ClosedFormSettings)
+        # First: a model that has none is refused before anything is computed.
+        weights = backbone.key_value_weights() if solves else ()
         task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step)
         edit = self.edit(task)
-        factors = {**edit.factors, **pooled_changes(task)}
+        factors = {**edit.factors, **(pooled_changes(task) if solves else {})}
         remarks = (*edit.remarks, *_without_choice(settings, weights))
         metadata = {
             "method": self.name,
@@ -100,7 +102,7 @@ class Eraser(Generic[S]):
             "anchors": json.dumps([anchor for _, anchor in pairs]),
             "preserve": json.dumps(list(preserve)),
             "settings": json.dumps(asdict(settings)),
-            "base": fingerprint(weights),
+            **base_of(backbone, factors, edit.text),
             **({"remarks": json.dumps(remarks)} if remarks else {}),
             **edit.notes,
         }

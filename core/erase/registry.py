@@ -13,5 +13,6 @@ METHODS: Mapping[str, Eraser] = collect(
     "methods.speed",
     "methods.mace",
     "methods.realera",
+    "methods.hirm",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -22,16 +22,19 @@ from ...core.backbone import (
     KeyValueWeight,
     Placeholders,
     Tap,
+    TextChanges,
+    TextWeight,
     TokenizedText,
     Vocabulary,
 )
 from ...core.schedule import Schedule
-from ...core.types import LowRank
+from ...core.types import Change, LowRank
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
 from ..shared.recomputation import Recomputation
+from ..shared.text_layouts import check_text_changes
 from ..shared.weight_patches import check_changes
 from .beginnings import encode_beginnings
 from .blocks import Restore, recompute_blocks
@@ -50,6 +53,7 @@ from .overrides import OVERRIDE
 from .parts import check_part, check_vae, model_family, text_families, text_family
 from .passes import Denoiser, TappedSites, UNetDenoiser
 from .text import tokenized
+from .text_weights import text_keys, text_outputs, text_weights
 from .transformers import text as transformer_text
 from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
@@ -75,6 +79,7 @@ class ComfyBackbone:
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[TappedSites] = []
         self._changes: list[Mapping[str, LowRank]] = []
+        self._text_changes: list[TextChanges] = []
         self.recomputation = Recomputation()
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
             if part is not None:
@@ -220,6 +225,21 @@ class ComfyBackbone:
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return attention_weights(self.model)
 
+    def text_weights(self) -> tuple[TextWeight, ...]:
+        return text_weights(self.clip)
+
+    @contextmanager
+    def text_changed(self, changes: TextChanges) -> Iterator[None]:
+        check_text_changes(changes, self.text_weights(), "these changes do not fit")
+        self._text_changes.append(changes)
+        try:
+            yield
+        finally:
+            self._text_changes.pop()
+
+    def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
+        return text_outputs(self.clip, modules)
+
     @contextmanager
     def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
         check_changes(changes, self.attention_weights())
@@ -273,17 +293,24 @@ class ComfyBackbone:
 
     def _in_force(self) -> tuple[Any, Any]:
         """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then our clones."""
-        if self._learning is None and (wants_gradients() or self._changes):
+        if self._learning is None and (wants_gradients() or self._changes or self._text_changes):
             model = None if self._model is None else differentiable(self._model, self._changes_by_key())
             if model is not None:
                 recompute_blocks(model, self.recomputation, self._remember_changes)
-            self._learning = model, None if self._clip is None else differentiable_clip(self._clip)
+            clip = None if self._clip is None else differentiable_clip(self._clip, self._text_changes_by_key())
+            self._learning = model, clip
         return (self._model, self._clip) if self._learning is None else self._learning
 
     def _changes_by_key(self) -> Mapping[str, ChangesOf]:
         if FAMILIES[self.family].transformer is not None:
             return {}
         return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
+
+    def _text_changes_by_key(self) -> Mapping[str, ChangesOf]:
+        return {key: partial(self._text_changes_of, *named) for named, key in text_keys(self._clip).items()}
+
+    def _text_changes_of(self, encoder: str, name: str) -> list[Change]:
+        return [of[encoder][name] for of in self._text_changes if name in of.get(encoder, {})]
 
     def _changes_of(self, name: str) -> list[LowRank]:
         return [changes[name] for changes in self._changes if name in changes]

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.types import LowRank
+from ...core.types import Change
 from ..shared.weight_patches import changed
 
 Wrapper = Callable[[Tensor], Tensor]
 """Gives the tensor that a layer computes with in place of the one that ComfyUI would take."""
 
-ChangesOf = Callable[[], Iterable[LowRank]]
+ChangesOf = Callable[[], Iterable[Change]]
 """Asked at every use of a weight: the changes that are to be added to it."""
 
 
@@ -48,10 +48,10 @@ def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = No
     return clone
 
 
-def differentiable_clip(clip: Any) -> Any:
+def differentiable_clip(clip: Any, changes_of: Mapping[str, ChangesOf] | None = None) -> Any:
     """A clone of a ``CLIP`` over :func:`differentiable`."""
     clone = clip.clone()
-    clone.patcher = differentiable(clone.patcher)
+    clone.patcher = differentiable(clone.patcher, changes_of)
     return clone
 
 

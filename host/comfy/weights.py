@@ -52,7 +52,7 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
     model itself, in their own type: not to be written to. LoRAs that hang on a conditioning by hooks are not seen.
     """
     return tuple(
-        KeyValueWeight(name, role, _in_force(patcher, key)) for name, (key, role) in entry_keys(patcher).items()
+        KeyValueWeight(name, role, in_force(patcher, key)) for name, (key, role) in entry_keys(patcher).items()
     )
 
 
@@ -90,7 +90,7 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     return clone
 
 
-def _in_force(patcher: Any, key: str) -> Tensor:
+def in_force(patcher: Any, key: str) -> Tensor:
     """A weight as it was loaded, out of its quantisation, and the patches on it.
 
     ``get_key_patches`` says the same of all weights, but fails for models with quantised ones (0.33.0).

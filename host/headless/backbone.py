@@ -17,6 +17,8 @@ from ...core.backbone import (
     KeyValueWeight,
     Placeholders,
     Tap,
+    TextChanges,
+    TextWeight,
     TokenizedText,
     Vocabulary,
 )
@@ -37,6 +39,7 @@ from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
+from .text_weights import text_outputs, text_weights, with_text_changes
 
 Part = TypeVar("Part")
 
@@ -61,6 +64,7 @@ class DiffusersBackbone:
         self._model, self._clip, self._vae = model, clip, vae
         self._forward: Forward | None = None
         self._changes: list[Mapping[str, LowRank]] = []
+        self._text_changes: list[TextChanges] = []
         self.recomputation = Recomputation()
 
     @property
@@ -128,7 +132,7 @@ class DiffusersBackbone:
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
         check_interrupt()
-        encoded = encode(self.clip, texts, placeholders)
+        encoded = encode(self._changed_clip(), texts, placeholders)
         if not torch.is_grad_enabled():  # a training looks at its loss
             check_encoded(encoded.context, texts, placeholders or ())
         return encoded
@@ -136,7 +140,7 @@ class DiffusersBackbone:
     @torch.no_grad()
     def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
         check_interrupt()
-        context = encode_beginnings(self.clip, texts, length, placeholders)
+        context = encode_beginnings(self._changed_clip(), texts, length, placeholders)
         check_encoded(context, texts, placeholders or ())
         return context
 
@@ -254,6 +258,21 @@ class DiffusersBackbone:
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return find_weights(self.model.unet) if self._flow is None else find_joint_weights(self.model.unet)
 
+    def text_weights(self) -> tuple[TextWeight, ...]:
+        return text_weights(self.clip)
+
+    @contextmanager
+    def text_changed(self, changes: TextChanges) -> Iterator[None]:
+        with_text_changes(self.clip, changes, 1.0, "these changes do not fit")  # raises before anything is computed
+        self._text_changes.append(changes)
+        try:
+            yield
+        finally:
+            self._text_changes.pop()
+
+    def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
+        return text_outputs(self.clip, modules)
+
     @contextmanager
     def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
         check_changes(changes, self.attention_weights())
@@ -262,6 +281,13 @@ class DiffusersBackbone:
             yield
         finally:
             self._changes.pop()
+
+    def _changed_clip(self) -> ClipHandle:
+        """The CLIP with the changes that are in force now."""
+        clip = self.clip
+        for changes in self._text_changes:
+            clip = with_text_changes(clip, changes, 1.0, "these changes do not fit")
+        return clip
 
     def _recomputes(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> bool:
         """Whether this pass computes its blocks again in the backward pass."""

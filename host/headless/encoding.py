@@ -14,7 +14,7 @@ from ..shared.handles import ClipHandle, TextEncoder
 from ..shared.prompt_syntax import Part, check_unweighted
 from ..shared.text_chunks import Chunk, Layout, check_alike, lay_out
 from ..shared.token_table import check_widths, joint_vocabulary, pieces_of, placeholder_sizes
-from ..shared.weight_patches import call_with, constants
+from ..shared.weight_patches import call_with, constants, patched_weights
 
 
 def text_widths(clip: ClipHandle) -> dict[str, int]:
@@ -122,7 +122,7 @@ def _run(encoder: TextEncoder, chunks: list[Chunk], vectors: Mapping[str, Tensor
     model = encoder.model
     table = _table(encoder)
     ids = torch.tensor([chunk.ids for chunk in chunks], device=table.device)
-    tensors = constants(model) if torch.is_grad_enabled() else {}
+    tensors = (constants(model) if torch.is_grad_enabled() else {}) | patched_weights(model, encoder.patches)
     with _rows_replaced(model.get_input_embeddings(), _learnt_rows(chunks, vectors, table)):
         output = call_with(model, tensors, input_ids=ids, output_hidden_states=encoder.layer != -1)
     return _context(encoder, output), _pooled(output)

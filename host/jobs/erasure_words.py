@@ -5,27 +5,38 @@ from collections.abc import Mapping
 
 from ...core.types import Erasure, LowRank
 
+NOTHING = "nothing in particular"
+
 
 def describe_file(erasure: Erasure) -> str:
     """What kind of file an erasure makes."""
-    if all(isinstance(change, LowRank) for change in erasure.factors.values()):
+    text = [change for of in erasure.text.values() for change in of.values()]
+    if all(isinstance(change, LowRank) for change in (*erasure.factors.values(), *text)):
         return f"a LoRA of rank {erasure.metadata.get('rank', '?')}"
     return "differences of whole weights (.diff), which LoRA loaders of ComfyUI read and diffusers does not"
 
 
-NOTHING = "nothing in particular"
-
-
-def describe_erasure(erasure: Erasure, changes: Mapping[str, float]) -> str:
-    """A line a concept and a remark of the method, then the relative change (0.01 is 1%) of the projections, by name.
+def describe_erasure(
+    erasure: Erasure, changes: Mapping[str, float], text_changes: Mapping[str, float] | None = None
+) -> str:
+    """A line a concept and a remark of the method, then the relative change (0.01 is 1%) of the projections and of
+    text encoder weights, by name.
 
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
     pairs = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
     lines = [f"{concept} is read as {anchor or NOTHING}" for concept, anchor in zip(*pairs, strict=True)]
-    sizes = sorted(changes.values())
-    summary = (
-        f"{len(sizes)} projections change by {sizes[0]:.1%} to {sizes[-1]:.1%} of their size, half of them by less "
-        f"than {sizes[len(sizes) // 2]:.1%}; rank {erasure.metadata['rank']}, strength {erasure.strength:g}"
-    )
+    rank = f"; rank {erasure.metadata['rank']}" if "rank" in erasure.metadata else ""
+    sizes = [_sizes("projections", changes), _sizes("weights of the text encoder", text_changes or {})]
+    summary = f"{'; '.join(filter(None, sizes))}{rank}, strength {erasure.strength:g}"
     return "\n".join([*lines, *json.loads(erasure.metadata.get("remarks", "[]")), summary])
+
+
+def _sizes(what: str, changes: Mapping[str, float]) -> str:
+    if not changes:
+        return ""
+    sizes = sorted(changes.values())
+    return (
+        f"{len(sizes)} {what} change by {sizes[0]:.1%} to {sizes[-1]:.1%} of their size, half of them by less than "
+        f"{sizes[len(sizes) // 2]:.1%}"
+    )

@@ -123,12 +123,14 @@ class TextEncoder:
         model: a transformers ``CLIPTextModel`` or ``CLIPTextModelWithProjection``.
         layer: hidden state that is read, -1 the last, -2 the one before (clip skip 2).
         normalise: whether the final layer norm is applied to it (SD1.x and SD2.x do, SDXL does not).
+        patches: weight changes in force; they add up.
     """
 
     tokenizer: Any
     model: Any
     layer: int = -1
     normalise: bool = True
+    patches: tuple[WeightPatch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,17 @@ class ClipHandle:
     encoders: Mapping[str, TextEncoder]
     family: str
     embedding_folders: tuple[Path, ...] = field(default_factory=tuple)
+
+    def with_patches(self, patches: Mapping[str, WeightPatch]) -> "ClipHandle":
+        """The same text side with one more weight change in each encoder named, by its own parameters' names.
+
+        Raises ``ValueError`` for names or shapes that an encoder does not have.
+        """
+        encoders = dict(self.encoders)
+        for name, patch in patches.items():
+            check_patch(encoders[name].model, patch)
+            encoders[name] = replace(encoders[name], patches=(*encoders[name].patches, patch))
+        return replace(self, encoders=encoders)
 
 
 @dataclass(frozen=True)

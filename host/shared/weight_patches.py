@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...core.backbone import AttentionWeight
 from ...core.messages import listed
-from ...core.types import LowRank
+from ...core.types import Change, FullChange, LowRank
 from ...core.weight_changes import WeightChange, decomposed
 
 
@@ -79,13 +79,18 @@ def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWei
             raise ValueError(f"{name} is {shapes[name]}; factors up {up} and down {down} do not fit it")
 
 
-def changed(weight: Tensor, factors: Iterable[LowRank]) -> Tensor:
-    """``W + sum(up @ down)``, summed at float32, in the weight's type and on its device; gradients reach factors."""
+def changed(weight: Tensor, factors: Iterable[Change]) -> Tensor:
+    """A weight and the sum of its changes, at float32, in the weight's type and on its device; gradients reach them."""
     total = weight.float()
     for factor in factors:
-        up, down = (half.to(weight.device, torch.float32) for half in (factor.up, factor.down))
-        total = total + (up @ down).view_as(total)
+        total = total + _moved(factor, weight.device).dense().view_as(total)
     return total.to(weight.dtype)
+
+
+def _moved(change: Change, device: torch.device) -> Change:
+    if isinstance(change, LowRank):
+        return LowRank(change.up.to(device, torch.float32), change.down.to(device, torch.float32))
+    return FullChange(change.dense().to(device, torch.float32))
 
 
 def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from ...core import settings as core_settings
 from ...core import types
-from ...core.erase.parts.sizes import relative_changes
+from ...core.erase.parts.sizes import relative_changes, relative_text_changes
 from ...core.erase.registry import METHODS
 from ...core.files import lora_tensors
-from ...host.adapters import backbone_of, with_erasure
+from ...host.adapters import at_work, backbone_of, with_erasure, with_text_erasure
 from ...host.files import folders
 from ...host.files.model_files import save_model
 from ...host.jobs.erasure_words import describe_erasure, describe_file
@@ -30,9 +30,9 @@ class EraseConcepts(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Makes the model read each concept as its anchor, by a closed-form change of its text "
-                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers. No training is "
-                "needed. The change is a patch on a copy: "
-                "bypass the node, and the model is as it was."
+                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers, or by a change of the "
+                "text encoder (HiRM). It takes seconds. The change is a patch on a copy: bypass the node, and the model "
+                "is as it was."
             ),
             search_aliases=[
                 "UCE",
@@ -40,6 +40,7 @@ class EraseConcepts(io.ComfyNode):
                 "SPEED",
                 "MACE",
                 "RealEra",
+                "HiRM",
                 "unlearn",
                 "remove concept",
                 "concept erasure",
@@ -104,12 +105,17 @@ class EraseConcepts(io.ComfyNode):
                     tooltip="Settings that the method has beside, as name=value, separated by commas; empty keeps the "
                     "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: threshold=0.01 "
                     "protects the preserve list less. RealEra: inside=0.9 erases words of that cosine with a concept, "
-                    "related=4 at most so many.",
+                    "related=4 at most so many. HiRM: retain=100 holds other texts harder, steps=120 erases more.",
                 ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
                 Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+                io.Clip.Output(
+                    display_name="CLIP",
+                    tooltip="The text encoder to encode prompts with: changed by methods such as HiRM, else the one "
+                    "that you connected.",
+                ),
             ],
         )
 
@@ -131,23 +137,33 @@ class EraseConcepts(io.ComfyNode):
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model=model, clip=clip)
         eraser = METHODS[method]
-        erasure = eraser.erase(
-            backbone,
-            lines_of(concepts),
-            lines_of(anchors) or "",
-            lines_of(preserve),
-            settings_of(eraser, preset, inputs, settings),
-            strength,
-            tokens.placeholders() if tokens else None,
-            start_progress(cls.hidden.unique_id),
-        )
-        said = describe_erasure(erasure, relative_changes(erasure, backbone.key_value_weights()))
-        return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+        with at_work(backbone):
+            erasure = eraser.erase(
+                backbone,
+                lines_of(concepts),
+                lines_of(anchors) or "",
+                lines_of(preserve),
+                settings_of(eraser, preset, inputs, settings),
+                strength,
+                tokens.placeholders() if tokens else None,
+                start_progress(cls.hidden.unique_id),
+            )
+        return erased(model, clip, backbone, erasure)
 
     @classmethod
     def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
         verdict = preset_verdict(preset, preset_names())
         return list_verdict("concepts", concepts) if verdict is True else verdict
+
+
+def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.NodeOutput:
+    """MODEL, ERASURE and CLIP with an erasure in force, and what is said of it; CLIP may be None."""
+    changes = relative_changes(erasure, backbone.key_value_weights()) if erasure.factors else {}
+    text_changes = relative_text_changes(erasure, backbone.text_weights()) if erasure.text else {}
+    said = describe_erasure(erasure, changes, text_changes)
+    return io.NodeOutput(
+        with_erasure(model, erasure), erasure, with_text_erasure(clip, erasure), ui=ui.PreviewText(said)
+    )
 
 
 def preset_names() -> list[str]:

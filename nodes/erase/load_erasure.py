@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.erase.parts.saved import load_erasure
-from ...core.erase.parts.sizes import relative_changes
-from ...host.adapters import backbone_of, with_erasure
+from ...host.adapters import backbone_of
 from ...host.files import folders
-from ...host.jobs.erasure_words import describe_erasure
-from ...host.schema import io, ui
+from ...host.schema import io
 from ..sockets import CATEGORY, Erasure
+from .erase_concepts import erased
 
 
 class LoadErasure(io.ComfyNode):
@@ -43,20 +42,27 @@ class LoadErasure(io.ComfyNode):
                     tooltip="Factor on the strength that the file was saved with. 0 changes nothing, and negative "
                     "values amplify the concepts.",
                 ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The text encoder, for files of methods that change it, such as HiRM.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
                 Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+                io.Clip.Output(
+                    display_name="CLIP", tooltip="The text encoder to encode prompts with, if you connected one."
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, model: Any, name: str, strength: float) -> io.NodeOutput:
-        backbone = backbone_of(model=model)
-        weights = backbone.key_value_weights()
-        erasure = load_erasure(_file(name), weights, backbone.family, strength)
-        said = describe_erasure(erasure, relative_changes(erasure, weights))
-        return io.NodeOutput(with_erasure(model, erasure), erasure, ui=ui.PreviewText(said))
+    def execute(cls, model: Any, name: str, strength: float, clip: Any = None) -> io.NodeOutput:
+        backbone = backbone_of(model=model, clip=clip)
+        weights, text = backbone.key_value_weights(), None if clip is None else backbone.text_weights()
+        erasure = load_erasure(_file(name), weights, backbone.family, strength, text)
+        return erased(model, clip, backbone, erasure)
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:

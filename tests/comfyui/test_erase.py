@@ -66,7 +66,7 @@ def test_bypass_is_an_exact_undo(parts_of, erase, sample, family):
     state = parts["model"].model.state_dict()
     before = {name: weight.clone() for name, weight in state.items()}
     plain = sample(parts)
-    erased, erasure = erase(parts)
+    erased, erasure, _ = erase(parts)
     assert far(sample(parts, erased), plain) > 1e-3
     assert erasure.family == family and len(erasure.factors) >= 14
     assert torch.equal(sample(parts), plain)
@@ -89,7 +89,7 @@ def test_strength_is_linear_and_nothing_at_zero(parts_of, erase, sample, weights
 def test_the_model_reads_the_concept_as_its_anchor(parts_of, erase, weights, pack):
     """What the method promises of every projection, on the weights that ComfyUI computes with."""
     parts = parts_of("sd15")
-    erased, _ = erase(parts, anchors="dog", preset="paper", damping=0.001)
+    erased, *_ = erase(parts, anchors="dog", preset="paper", damping=0.001)
     backbone = pack("host.adapters").backbone_of(**parts)
     with torch.inference_mode():
         cat, dog = (backbone.encode_text([text]).context[0].double() for text in ("cat", "dog"))
@@ -104,7 +104,7 @@ def test_it_stacks_with_loras_and_is_solved_over_them(parts_of, erase, lora, sam
     plain = sample(parts)
     with_lora = lora(erase(parts, concepts="dog")[1], parts["model"], strength=0.7, name="other")
     current = weights(with_lora)
-    both, erasure = erase({**parts, "model": with_lora})
+    both, erasure, _ = erase({**parts, "model": with_lora})
     alone = erase(parts)[1]
     for name, weight in weights(both).items():
         factor = erasure.factors[name]
@@ -125,7 +125,7 @@ def test_half_precision_weights(parts_of, erase, weights, pack, comfyui):
     spec.loader.exec_module(module)
     with torch.inference_mode():
         parts = module.build("sd15", dtype=torch.float16)._asdict()
-    erased, erasure = erase(parts)
+    erased, erasure, _ = erase(parts)
     base, now = weights(parts["model"]), weights(erased)
     for name, factor in erasure.factors.items():
         assert far(now[name] - base[name], factor.dense().double()) < 1e-3
@@ -134,7 +134,7 @@ def test_half_precision_weights(parts_of, erase, weights, pack, comfyui):
 @pytest.mark.parametrize(("family", "strength"), [("lab", 1.0), ("sd15", 1.0), ("sd2", -0.7), ("sdxl", 1.0)])
 def test_the_file_in_the_stock_loader(parts_of, erase, lora, sample, family, strength):
     parts = parts_of(family)
-    erased, erasure = erase(parts, strength=strength)
+    erased, erasure, _ = erase(parts, strength=strength)
     loaded = lora(erasure, parts["model"])
     wanted = sample(parts, erased)
     assert far(sample(parts, loaded), wanted) < 1e-4 < far(sample(parts), wanted)
@@ -145,7 +145,7 @@ def test_the_file_in_the_stock_loader(parts_of, erase, lora, sample, family, str
 def test_the_file_in_diffusers(parts_of, erase, run, comfy_base, family):
     """``load_lora_weights`` on the same UNet there: the same prediction."""
     parts = parts_of(family)
-    erased, erasure = erase(parts)
+    erased, erasure, _ = erase(parts)
     run("SaveErasureAsLora", erasure=erasure, name=f"for_diffusers_{family}")
     unet, pipeline = diffusers_twin(parts["model"], family)
     given = inputs(parts["model"], family)
@@ -235,9 +235,39 @@ def test_related_words_and_an_erasure_by_them_come_from_comfyuis_own_vocabulary(
 
 def test_a_saved_erasure_is_loaded_for_its_model_alone(parts_of, run, erase, sample):
     parts = parts_of("sd15")
-    erased, erasure = erase(parts)
+    erased, erasure, _ = erase(parts)
     run("SaveErasureAsLora", erasure=erasure, name="atelier/again")
     loaded, _ = run("LoadErasure", model=parts["model"], name="atelier/again", strength=1.0)[:2]
     assert torch.equal(sample(parts, loaded), sample(parts, erased))
     with pytest.raises(ValueError, match="was made on another model"):
         run("LoadErasure", model=erase(parts, concepts="dog", strength=4.0)[0], name="atelier/again", strength=1.0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_changed_text_encoder_is_a_patch_that_the_stock_loader_reads_too(parts_of, run, stock, family):
+    """HiRM in every text encoder of the family; undone to the bit, and the same from its file."""
+    parts = parts_of(family)
+
+    def encoded(clip):
+        return stock("CLIPTextEncode", clip=clip, text="a cat")[0][0][0]
+
+    state = parts["clip"].patcher.model.state_dict()
+    before = {name: weight.clone() for name, weight in state.items() if "layers.0." in name}
+    plain = encoded(parts["clip"])
+    given = {"model": parts["model"], "clip": parts["clip"], "concepts": "cat", "method": "hirm", "preset": "small"}
+    model, erasure, clip = run("EraseConcepts", **given, settings="steps=2, rate=0.01, retain=0")
+    assert model is parts["model"] and set(erasure.text) == {"sdxl": {"clip_l", "clip_g"}}.get(
+        family, {"clip_h" if family == "sd2" else "clip_l"}
+    )
+    changed = encoded(clip)
+    assert far(changed, plain) > 1e-3
+    assert torch.equal(encoded(parts["clip"]), plain)
+    run("SaveErasureAsLora", erasure=erasure, name="atelier/misled")
+    lora = {"lora_name": "atelier/misled.safetensors", "strength_model": 1.0, "strength_clip": 1.0}
+    assert torch.equal(encoded(stock("LoraLoader", model=parts["model"], clip=parts["clip"], **lora)[1]), changed)
+    assert torch.equal(
+        encoded(run("LoadErasure", **{k: parts[k] for k in ("model", "clip")}, name="atelier/misled")[2]), changed
+    )
+    assert torch.equal(encoded(run("EraseConcepts", **given, settings="steps=2, retain=0", strength=0.0)[2]), plain)
+    now = parts["clip"].patcher.model.state_dict()
+    assert all(torch.equal(now[name], weight) for name, weight in before.items())

@@ -16,24 +16,32 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...backbone import KeyValueWeight
-from ...files import kohya_key, load_tensors
+from ...backbone import Backbone, KeyValueWeight, TextChanges, TextWeight
+from ...files import kohya_key, load_tensors, text_key
 from ...messages import listed, plain
 from ...types import Change, Erasure
 from ...weight_changes import low_rank, whole
 
 VALUES = 4096
 """Of each projection, for the fingerprint."""
+TEXT = "text_encoders."
+"""How keys begin that belong to text encoders."""
 TOLERANCE = 0.02
 """By how much two numbers of one model may differ; of two models they differ by about 1."""
 
 
 def fingerprint(weights: Sequence[KeyValueWeight]) -> str:
     """A JSON list with a number for each projection, by name."""
-    return json.dumps([round(_number(one.weight), 4) for one in sorted(weights, key=lambda one: one.name)])
+    return json.dumps([_rounded(one.weight) for one in sorted(weights, key=lambda one: one.name)])
 
 
-def load_erasure(path: Path, weights: Sequence[KeyValueWeight], family: str, strength: float = 1.0) -> Erasure:
+def load_erasure(
+    path: Path,
+    weights: Sequence[KeyValueWeight],
+    family: str,
+    strength: float = 1.0,
+    text: Sequence[TextWeight] | None = None,
+) -> Erasure:
     """Read an erasure for a model.
 
     Args:
@@ -41,6 +49,7 @@ def load_erasure(path: Path, weights: Sequence[KeyValueWeight], family: str, str
         weights: the model's text projections, as in force.
         family: the model's.
         strength: multiplies the one that the file was saved with.
+        text: the weights of its text encoders, as in force; None where no CLIP is connected.
 
     Raises ``FileNotFoundError``, and ``ValueError`` for a file that holds no erasure, is damaged, or was made on
     another model.
@@ -49,8 +58,11 @@ def load_erasure(path: Path, weights: Sequence[KeyValueWeight], family: str, str
     named = plain(path.name)
     if metadata.get("format") != "concept-atelier erasure":
         raise ValueError(f"{named} holds no erasure of this pack; load it with a LoRA loader")
+    of_text = {key: tensor for key, tensor in tensors.items() if key.startswith(TEXT)}
+    if of_text and text is None:
+        raise ValueError(f"{named} changes the text encoder; connect the CLIP that the erasure was made on")
     keys = {kohya_key(one.name): one for one in weights}
-    strange = sorted({key.split(".")[0] for key in tensors} - set(keys))
+    strange = sorted({key.split(".")[0] for key in tensors if key not in of_text} - set(keys))
     if strange or not same_base(metadata.get("base", ""), weights):
         trait = f"it changes {listed(strange, 2)}, which this model does not have" if strange else "its weights differ"
         raise ValueError(
@@ -63,7 +75,54 @@ def load_erasure(path: Path, weights: Sequence[KeyValueWeight], family: str, str
             if change.shape != tuple(weight.weight.shape):
                 raise ValueError(f"{named} is damaged: its change of {weight.name} is of the size {change.shape}")
             factors[weight.name] = change
-    return Erasure(factors, saved * strength, family, metadata)
+    changes = _text_changes(of_text, text or (), 1 / saved if saved else 1.0, named)
+    if not _same_text(metadata.get("text_base", ""), text or ()):
+        raise ValueError(f"{named} was made on another text encoder; load the one that the erasure was made on")
+    return Erasure(factors, saved * strength, family, metadata, changes)
+
+
+def _text_changes(
+    tensors: Mapping[str, Tensor], weights: Sequence[TextWeight], scale: float, named: str
+) -> dict[str, dict[str, Change]]:
+    """The changes of text encoders in a file. Raises ``ValueError`` for such as these encoders do not have."""
+    found: dict[str, dict[str, Change]] = {}
+    known: set[str] = set()
+    for weight in weights:
+        key = text_key(weight.encoder, weight.name)
+        change = _bias(tensors, key, scale) if key.endswith(".bias") else _change(tensors, key, scale)
+        if change is None:
+            continue
+        size = weight.weight.shape[0], weight.weight.shape[1:].numel()
+        if change.shape != size:
+            raise ValueError(f"{named} is for another text encoder: its change of {weight.name} is {change.shape}")
+        found.setdefault(weight.encoder, {})[weight.name] = change
+        known |= {one for one in tensors if one.startswith(key.removesuffix(".bias"))}
+    strange = sorted(set(tensors) - known)
+    if strange:
+        raise ValueError(f"{named} is for another text encoder: this one has no {listed(strange, 2)}")
+    return found
+
+
+def _same_text(saved: str, weights: Sequence[TextWeight]) -> bool:
+    """Whether text encoder weights are those that a file's ``text_base`` was taken of."""
+    wanted = json.loads(saved) if saved else {}
+    found = {f"{one.encoder} {one.name}": one.weight for one in weights}
+    return all(name in found and abs(_number(found[name]) - number) <= TOLERANCE for name, number in wanted.items())
+
+
+def _bias(tensors: Mapping[str, Tensor], key: str, scale: float) -> Change | None:
+    found = tensors.get(f"{key.removesuffix('.bias')}.diff_b")
+    return None if found is None else whole(found.float() * scale)
+
+
+def base_of(backbone: Backbone, factors: Mapping[str, Change], text: TextChanges) -> dict[str, str]:
+    """What a file keeps of the model that an erasure was made on: ``base``, the fingerprint of the text projections
+    where the denoiser is changed, and ``text_base``, a number for each text encoder weight that is changed."""
+    found = {"base": fingerprint(backbone.key_value_weights())} if factors else {}
+    if text:
+        changed = [one for one in backbone.text_weights() if one.name in text.get(one.encoder, {})]
+        found["text_base"] = json.dumps({f"{one.encoder} {one.name}": _rounded(one.weight) for one in changed})
+    return found
 
 
 def same_base(saved: str, weights: Sequence[KeyValueWeight]) -> bool:
@@ -73,6 +132,10 @@ def same_base(saved: str, weights: Sequence[KeyValueWeight]) -> bool:
         return True
     found, wanted = json.loads(fingerprint(weights)), json.loads(saved)
     return len(found) == len(wanted) and all(abs(a - b) <= TOLERANCE for a, b in zip(found, wanted, strict=True))
+
+
+def _rounded(weight: Tensor) -> float:
+    return round(_number(weight), 4)
 
 
 def _number(weight: Tensor) -> float:

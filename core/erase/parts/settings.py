@@ -20,21 +20,13 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 
 @dataclass(frozen=True)
 class EraseSettings:
-    """How texts become vectors; each method adds its own settings. Each field's help is in its metadata.
+    """What every method has; each adds its own settings. Each field's help is in its metadata.
 
     Raises ``ValueError`` for values outside their range.
     """
 
-    token_mode: TokenMode = setting(
-        "last_subject",
-        "Which positions of the encoded text are edited: the concept's last token, its tokens and all that "
-        "follows them, padding included, or all positions.",
-    )
     templates: tuple[str, ...] = setting(
         ("{}",), "Sentences with {} where the concept goes, to see it in several contexts."
-    )
-    combine: Combine = setting(
-        "average", "Average the vectors over the templates, or edit those of each template separately."
     )
 
     def __post_init__(self) -> None:
@@ -44,6 +36,15 @@ class EraseSettings:
 @dataclass(frozen=True)
 class ClosedFormSettings(EraseSettings):
     """Of methods that solve for a change of the text projections."""
+
+    token_mode: TokenMode = setting(
+        "last_subject",
+        "Which positions of the encoded text are edited: the concept's last token, its tokens and all that "
+        "follows them, padding included, or all positions.",
+    )
+    combine: Combine = setting(
+        "average", "Average the vectors over the templates, or edit those of each template separately."
+    )
 
     damping: float = setting(0.5, "Weight of staying near the original (lambda), above 0: higher is gentler.")
     projections: Projections = setting("both", "Edit keys (where to look), values (what is drawn), or both.")

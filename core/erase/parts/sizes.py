@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ...backbone import KeyValueWeight
+from ...backbone import KeyValueWeight, TextWeight
 from ...types import Change, Erasure, LowRank
 
 
@@ -15,6 +15,18 @@ def relative_changes(erasure: Erasure, weights: Sequence[KeyValueWeight]) -> dic
     norms = {weight.name: float(weight.weight.float().norm()) for weight in weights if weight.name in erasure.factors}
     moved = {name: abs(erasure.strength) * _norm(erasure.factors[name]) for name in norms}
     return {name: moved[name] / norm if norm > 0 else math.inf for name, norm in norms.items()}
+
+
+def relative_text_changes(erasure: Erasure, weights: Sequence[TextWeight]) -> dict[str, float]:
+    """The same of each text encoder weight that is changed, by encoder and name."""
+    found: dict[str, float] = {}
+    for one in weights:
+        change = erasure.text.get(one.encoder, {}).get(one.name)
+        if change is not None:
+            norm = float(one.weight.float().norm())
+            moved = abs(erasure.strength) * _norm(change)
+            found[f"{one.encoder} {one.name}"] = moved / norm if norm > 0 else math.inf
+    return found
 
 
 def _norm(change: Change) -> float:

@@ -24,6 +24,7 @@ class LoopSettings:
         earliest: losses of the first ``earliest`` updates are not judged.
         parts: an update's gradient is the mean of so many losses, taken one after the other to bound memory.
         later: ``(step, factor)``: from this update on the rate is multiplied by the factor.
+        betas: AdamW's decay rates of its two moments.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class LoopSettings:
     earliest: int = 0
     parts: int = 1
     later: tuple[int, float] = (0, 1.0)
+    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.rate > 0 or not self.clip_norm > 0:
@@ -100,7 +102,9 @@ class Optimisation:
         self.parameters, self.settings = list(parameters), settings
         self.shares = shares or [1.0] * len(self.parameters)
         groups = [{"params": [parameter]} for parameter in self.parameters]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            groups, lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay
+        )
         self.losses: list[float] = []
 
     def run(self, loss_of: Callable[[int], Tensor], after_step: Callable[[int, float], None] | None = None) -> Tensor:

@@ -52,8 +52,8 @@ def test_the_given_model_is_left_as_it_was(erase, sockets, draw, lab_modules, ho
 
 
 def test_erasing_twice_stacks(erase, predict, sockets):
-    cat, _ = erase().args
-    both, second = erase(model=cat, concepts="dog").args
+    cat = erase()[0]
+    both, second, _ = erase(model=cat, concepts="dog").args
     assert len(both.patches) == 2
     for one, other in ((both, cat), (both, erase(concepts="dog")[0])):
         assert (predict(one) - predict(other)).abs().max() > 1e-3
@@ -98,7 +98,7 @@ def test_bad_requests_are_refused(erase, changes, message):
 
 @pytest.mark.parametrize("strength", [1.0, -0.7])
 def test_the_lora_file_predicts_what_the_erased_model_predicts(call, erase, predict, sockets, strength):
-    erased, erasure = erase(strength=strength, preserve="dog").args
+    erased, erasure, _ = erase(strength=strength, preserve="dog").args
     name = (saved := call(SaveErasureAsLora, erasure=erasure))[0]
     assert name == "atelier/erased.safetensors" and "rank" in saved.ui.as_dict()["text"][0]
     loaded = call(LoraLoaderModelOnly, model=sockets["model"], lora_name=name, strength_model=1.0)[0]
@@ -144,7 +144,9 @@ def test_an_input_at_its_default_keeps_what_the_preset_of_the_method_says(erase)
     def said(**given):
         return json.loads(erase(**given)[1].metadata["settings"])
 
-    for name, method in METHODS.items():
+    with_damping = {name: method for name, method in METHODS.items() if hasattr(method.preset("small"), "damping")}
+    assert {"uce", "realera"} <= set(with_damping)
+    for name, method in with_damping.items():
         assert said(method=name, preset="small", damping=0.5)["damping"] == method.preset("small").damping
     assert said(method="rece", settings="rounds=2, hold = false")["rounds"] == 2
     assert said(method="realera", settings="inside=0.9\nrelated=0")["related"] == 0
@@ -154,7 +156,7 @@ def test_an_input_at_its_default_keeps_what_the_preset_of_the_method_says(erase)
     ("given", "message"),
     [
         ({"method": "speed", "preserve_scale": 2.0}, "speed has no preserve_scale: leave it at 1"),
-        ({"method": "uce", "settings": "rounds=2"}, "uce has no setting 'rounds'; it has token_mode"),
+        ({"method": "uce", "settings": "rounds=2"}, "uce has no setting 'rounds'; it has templates, token_mode"),
         ({"method": "rece", "settings": "rounds=-2"}, "rounds must be 0 or more"),
     ],
 )
@@ -166,3 +168,12 @@ def test_an_input_that_the_method_does_not_know_is_refused(erase, given, message
 def test_what_the_method_remarks_stands_on_the_node(erase):
     (text,) = erase(method="rece", rounds=1).ui.as_dict()["text"]
     assert "Before round 1, a text could bring back" in text
+
+
+def test_hirm_changes_the_clip_and_leaves_model_and_given_clip_as_they_were(call, erase, sockets, lab_modules):
+    before = {name: weight.clone() for name, weight in lab_modules.text_encoder.state_dict().items()}
+    model, erasure, clip = erase(method="hirm", preset="small", settings="steps=3", damping=0.5).args
+    assert model is sockets["model"] and not erasure.factors and set(erasure.text) == {"clip_l"}
+    assert clip is not sockets["clip"] and sockets["clip"].encoders["clip_l"].patches == ()
+    assert all(torch.equal(one, before[name]) for name, one in lab_modules.text_encoder.state_dict().items())
+    assert erase(strength=0.0)[2] is sockets["clip"], "methods that leave the text encoder alone hand on the CLIP"
