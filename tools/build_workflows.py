@@ -134,7 +134,7 @@ def erase_a_concept(studio: Studio) -> None:
     )
     model, clip, vae = studio.load()
     texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
-    erased, erasure = sheet.add(
+    erased, erasure, _ = sheet.add(
         "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
     )
     studio.step(

@@ -30,9 +30,9 @@ class EraseConcepts(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Makes the model read each concept as its anchor, by a closed-form change of its text "
-                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers, or by a change of the "
-                "text encoder (HiRM). It takes seconds. The change is a patch on a copy: bypass the node, and the model "
-                "is as it was."
+                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers, or by a change of "
+                "the text encoder (HiRM). It takes seconds. The change is a patch on a copy: bypass the node, and the "
+                "model is as it was."
             ),
             search_aliases=[
                 "UCE",

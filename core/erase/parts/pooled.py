@@ -5,6 +5,7 @@ A pooled text is one vector, so there is no choice of positions, and every metho
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +14,11 @@ from ...types import Change
 from .closed_form import outer_sum, solve
 from .concept_vectors import fill
 from .projections import changes
-from .settings import ClosedFormSettings, RidgeSettings
+from .settings import EraseSettings, RidgeSettings
 from .task import EraseTask
 
 
-def pooled_changes(task: EraseTask[ClosedFormSettings]) -> Mapping[str, Change]:
+def pooled_changes(task: EraseTask[Any]) -> Mapping[str, Change]:
     """The change of every weight that reads the pooled text, by name; nothing for a model without one."""
     weights = [weight for weight in task.backbone.key_value_weights() if weight.role == "pooled"]
     if not weights:
@@ -30,7 +31,7 @@ def pooled_changes(task: EraseTask[ClosedFormSettings]) -> Mapping[str, Change]:
     return changes([weight for weight in weights if weight.weight.shape[1] == edit.width], edit)
 
 
-def _vectors(task: EraseTask[ClosedFormSettings], text: str) -> Tensor:
+def _vectors(task: EraseTask[Any], text: str) -> Tensor:
     """(1, D) float64, or (templates, D) where they are kept apart."""
     settings = task.settings
     sentences: Sequence[str] = [fill(template, text) for template in settings.templates]
@@ -38,7 +39,7 @@ def _vectors(task: EraseTask[ClosedFormSettings], text: str) -> Tensor:
     return rows if settings.combine == "separate" else rows.mean(0, keepdim=True)
 
 
-def _scales(settings: ClosedFormSettings) -> RidgeSettings:
+def _scales(settings: EraseSettings) -> RidgeSettings:
     """Those of a method that has them, or the paper's."""
     names = ("damping", "erase_scale", "preserve_scale")
     return RidgeSettings(**{name: getattr(settings, name) for name in names if hasattr(settings, name)})

@@ -24,7 +24,7 @@ def test_only_the_first_layer_changes_weights_and_biases(lab_backbone):
 
 
 def test_with_an_anchor_the_concept_gives_the_states_of_the_anchor(lab_backbone):
-    settings = HirmSettings(steps=60, rate=8e-3)
+    settings = HirmSettings(steps=120, rate=3e-3)
     changes = METHOD.erase(lab_backbone, ["cat"], "dog", settings=settings).text
     wanted, before = states(lab_backbone, "dog")[0], states(lab_backbone, "cat")[0]
     after = states(lab_backbone, "cat", changes)[0]
@@ -32,7 +32,7 @@ def test_with_an_anchor_the_concept_gives_the_states_of_the_anchor(lab_backbone)
 
 
 def test_without_one_it_is_led_to_random_states_of_the_length_asked_for(lab_backbone):
-    settings = HirmSettings(steps=60, rate=8e-3, norm=2.0)
+    settings = HirmSettings(steps=120, rate=3e-3, norm=2.0)
     changes = METHOD.erase(lab_backbone, ["cat"], settings=settings).text
     after = states(lab_backbone, "cat", changes)[0]
     drawn = torch.rand(after.shape, generator=torch.Generator().manual_seed(42))
@@ -44,7 +44,7 @@ def test_without_one_it_is_led_to_random_states_of_the_length_asked_for(lab_back
 
 
 def test_the_empty_text_may_be_the_target_instead(lab_backbone):
-    settings = HirmSettings(steps=50, rate=8e-3, without_anchor="empty")
+    settings = HirmSettings(steps=100, rate=3e-3, without_anchor="empty")
     changes = METHOD.erase(lab_backbone, ["cat"], settings=settings).text
     wanted, before = states(lab_backbone, "")[0], states(lab_backbone, "cat")[0]
     assert (states(lab_backbone, "cat", changes)[0] - wanted).norm() < 0.3 * (before - wanted).norm()
@@ -66,7 +66,7 @@ def test_position_zero_is_part_of_the_loss_or_not(lab_backbone):
     drawn = torch.rand(77, 192, generator=torch.Generator().manual_seed(42))[0]
 
     def error(skip):
-        settings = HirmSettings(steps=60, rate=8e-3, norm=2.0, skip_start=skip)
+        settings = HirmSettings(steps=120, rate=3e-3, norm=2.0, skip_start=skip)
         changes = METHOD.erase(lab_backbone, ["cat"], settings=settings).text
         return float((states(lab_backbone, "cat", changes)[0][0] - 2.0 * drawn / drawn.norm()).norm())
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import KeyValueWeight
+from concept_atelier.core.erase.parts.settings import ClosedFormSettings
 from concept_atelier.core.erase.registry import METHODS
 
 
@@ -28,7 +29,9 @@ def seeded(number):
     return torch.Generator().manual_seed(number)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [name for name, one in METHODS.items() if isinstance(one.preset("small"), ClosedFormSettings)]
+)
 def test_every_method_edits_it_by_the_ridge_solution(lab_backbone, name):
     backbone, method = WithPooled(lab_backbone), METHODS[name]
     settings = method.preset("small")
