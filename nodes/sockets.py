@@ -8,7 +8,9 @@ from torch import Tensor
 from ..core.learn.parts.prompts import check_template
 from ..core.messages import listed, shown
 from ..core.settings import OLD_PRESETS, preset_name
+from ..host.files.embeddings import missing_in
 from ..host.schema import io, ui
+from ..host.shared.environment import inside_comfyui
 from ..host.shared.picture_sizes import check_range
 
 CATEGORY = "Concept Atelier"
@@ -86,6 +88,22 @@ def template_verdict(template: str | None) -> bool | str:
 def list_verdict(name: str, text: str | None) -> bool | str:
     """What a node's ``validate_inputs`` says of a list that must not be empty; None (a linked input) passes."""
     return text is None or bool(lines_of(text)) or f"{name} is empty; name at least one, per line or with commas"
+
+
+def embeddings_verdict(**texts: str | None) -> bool | str:
+    """What a node's ``validate_inputs`` says of prompts, by the names of inputs: True, or the first embedding
+    that is in no folder. None (a linked input) passes.
+
+    The headless runner checks this itself: it sees the whole workflow, and what a run saves is not missing there.
+    ComfyUI still runs the outputs that do not need a refused node, so that a second run finds what the first saved.
+    """
+    given = {name: text for name, text in texts.items() if isinstance(text, str)} if inside_comfyui() else {}
+    return next((f"{name}: {said}" for name, text in given.items() for said in missing_in(text)), True)
+
+
+def first_fault(*verdicts: bool | str) -> bool | str:
+    """The first verdict that is not True, or True."""
+    return next((verdict for verdict in verdicts if verdict is not True), True)
 
 
 def reads(**words: float) -> dict[str, Any]:

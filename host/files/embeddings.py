@@ -1,6 +1,6 @@
 """``embedding:name`` in prompts, as ComfyUI writes learnt tokens that lie in files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...core.backbone import Placeholders
@@ -62,3 +62,17 @@ def find_embedding(name: str, extra_folders: tuple[Path, ...] = ()) -> Path:
     held = f"there are {there}" if there else "there is no embedding at all"
     twin = folders.pickled_twin(searched, wanted)
     raise FileNotFoundError(f"{missing_embedding(name)}; looked in {looked}; {held}{twin}")
+
+
+def missing_in(text: str) -> Iterator[str]:
+    """What is wrong with each embedding that a text names and that lies in no folder; nothing for texts that are no
+    prompt, such as a list of pairs."""
+    try:
+        parts = read_syntax(text) if KEYWORD in text else []
+    except ValueError:
+        return
+    for name in dict.fromkeys(part.name for part in parts if isinstance(part, Reference)):
+        try:
+            find_embedding(name)
+        except (OSError, ValueError) as error:
+            yield str(error)

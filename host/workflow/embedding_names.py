@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..files.embeddings import find_embedding
-from ..shared.prompt_syntax import KEYWORD, Reference, read_syntax
+from ..files.embeddings import missing_in
 from .graph import Graph, GraphNode
 from .registry import Registry
 
@@ -28,18 +27,5 @@ def _missing(node: GraphNode, registry: Registry) -> Iterator[str]:
         return
     for entry in inputs:
         text = node.inputs.get(entry.id)
-        if entry.get_io_type() == "STRING" and isinstance(text, str) and KEYWORD in text:
-            for name in _names(text):
-                try:
-                    find_embedding(name)
-                except (OSError, ValueError) as error:
-                    yield f'{node}, input "{entry.id}": {error}'
-
-
-def _names(text: str) -> list[str]:
-    """The embeddings of a text, each once; none of a text that is no prompt, such as a list of pairs."""
-    try:
-        parts = read_syntax(text)
-    except ValueError:
-        return []
-    return list(dict.fromkeys(part.name for part in parts if isinstance(part, Reference)))
+        if entry.get_io_type() == "STRING" and isinstance(text, str):
+            yield from (f'{node}, input "{entry.id}": {said}' for said in missing_in(text))

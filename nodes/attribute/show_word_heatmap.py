@@ -21,7 +21,15 @@ from ...host.jobs.sampled_text import (
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, target_size
 from ...host.schema import io, ui
 from ...host.shared import captures
-from ..sockets import CATEGORY, AttentionCapture, ConceptTokens, lines_of, text_under
+from ..sockets import (
+    CATEGORY,
+    AttentionCapture,
+    ConceptTokens,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    text_under,
+)
 
 
 class ShowWordHeatmap(io.ComfyNode):
@@ -124,4 +132,4 @@ class ShowWordHeatmap(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, text: str | None = None, words: str | None = None) -> bool | str:
-        return words_verdict(text, words and lines_of(words))
+        return first_fault(words_verdict(text, words and lines_of(words)), embeddings_verdict(text=text, words=words))

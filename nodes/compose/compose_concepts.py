@@ -16,7 +16,17 @@ from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.compositions import Composed
 from ...host.shared.conditioning import to_comfy
-from ..sockets import CATEGORY, ConceptTokens, lines_of, list_verdict, preset_choice, preset_verdict, text_under
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_choice,
+    preset_verdict,
+    text_under,
+)
 
 
 class ComposeConcepts(io.ComfyNode):
@@ -124,6 +134,9 @@ class ComposeConcepts(io.ComfyNode):
         return io.NodeOutput(composed, to_comfy(composition.conditioning), drawn, ui=note)
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
+    def validate_inputs(
+        cls, preset: str | None = None, prompt: str | None = None, concepts: str | None = None
+    ) -> bool | str:
         verdict = preset_verdict(preset, list(next(iter(METHODS.values())).presets))
-        return list_verdict("concepts", concepts) if verdict is True else verdict
+        named = list_verdict("concepts", concepts)
+        return first_fault(verdict, named, embeddings_verdict(prompt=prompt, concepts=concepts))

@@ -8,7 +8,7 @@ from ...core.compose.methods.t2i_zero import SimilaritySettings
 from ...host.jobs.prompt_correction import correct_conditioning
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ..sockets import CATEGORY, ConceptTokens, lines_of, text_under
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, lines_of, text_under
 
 
 class CorrectBySimilarities(io.ComfyNode):
@@ -97,3 +97,7 @@ class CorrectBySimilarities(io.ComfyNode):
         placeholders = tokens.placeholders() if tokens else {}
         corrected, note = correct_conditioning(clip, conditioning, text, lines_of(words), settings, placeholders)
         return io.NodeOutput(corrected, ui=text_under(note))
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None, words: str | None = None) -> bool | str:
+        return embeddings_verdict(text=text, words=words)

@@ -6,7 +6,7 @@ from ...core import types
 from ...host.adapters import encode_prompt
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ..sockets import CATEGORY, ConceptTokens
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict
 
 
 class EncodeConceptPrompt(io.ComfyNode):
@@ -42,3 +42,7 @@ class EncodeConceptPrompt(io.ComfyNode):
     def execute(cls, clip: Any, tokens: types.ConceptTokens, text: str) -> io.NodeOutput:
         check_marks(text, tokens)
         return io.NodeOutput(encode_prompt(clip, text, tokens.placeholders()))
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
+        return embeddings_verdict(text=text)

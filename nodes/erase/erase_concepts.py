@@ -16,7 +16,17 @@ from ...host.jobs.erasure_words import describe_erasure, describe_file
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, Erasure, lines_of, list_verdict, preset_choice, preset_verdict
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    Erasure,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_choice,
+    preset_verdict,
+)
 
 
 class EraseConcepts(io.ComfyNode):
@@ -151,9 +161,15 @@ class EraseConcepts(io.ComfyNode):
         return erased(model, clip, backbone, erasure)
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
-        verdict = preset_verdict(preset, preset_names())
-        return list_verdict("concepts", concepts) if verdict is True else verdict
+    def validate_inputs(
+        cls,
+        preset: str | None = None,
+        concepts: str | None = None,
+        anchors: str | None = None,
+        preserve: str | None = None,
+    ) -> bool | str:
+        known, named = preset_verdict(preset, preset_names()), list_verdict("concepts", concepts)
+        return first_fault(known, named, embeddings_verdict(concepts=concepts, anchors=anchors, preserve=preserve))
 
 
 def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.NodeOutput:

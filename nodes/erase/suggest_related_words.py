@@ -10,7 +10,7 @@ from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ...lab.world.atlas import synonyms_of
-from ..sockets import CATEGORY, ConceptTokens, lines_of, list_verdict
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, first_fault, lines_of, list_verdict
 
 SEARCHED = 32  # words of the vocabulary that are encoded for each word
 
@@ -97,8 +97,8 @@ class SuggestRelatedWords(io.ComfyNode):
         return io.NodeOutput("\n".join(listed_), ui=ui.PreviewText(_said(found, known)))
 
     @classmethod
-    def validate_inputs(cls, words: str | None = None) -> bool | str:
-        return list_verdict("words", words)
+    def validate_inputs(cls, words: str | None = None, leave_out: str | None = None) -> bool | str:
+        return first_fault(list_verdict("words", words), embeddings_verdict(words=words, leave_out=leave_out))
 
 
 def _known_first(near: Sequence[RelatedWord], known: Sequence[str]) -> list[RelatedWord]:

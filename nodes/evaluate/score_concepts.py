@@ -22,6 +22,8 @@ from ..sockets import (
     ConceptPrototypes,
     Concepts,
     ConceptTokens,
+    embeddings_verdict,
+    first_fault,
     first_only,
     model_inputs,
     picture_of,
@@ -160,7 +162,7 @@ class ScoreConcepts(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None, template: str | None = None) -> bool | str:
         verdict = folders.name_verdict(filename_prefix or None, "filename_prefix")
-        return template_verdict(template) if verdict is True else verdict
+        return first_fault(verdict, template_verdict(template), embeddings_verdict(template=template))
 
 
 def _advanced_inputs() -> list[io.Input]:

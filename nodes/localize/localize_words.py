@@ -13,6 +13,8 @@ from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
     Concepts,
+    embeddings_verdict,
+    first_fault,
     first_only,
     lines_of,
     list_verdict,
@@ -85,7 +87,7 @@ class LocalizeWords(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, preset: str | None = None, words: str | None = None) -> bool | str:
         verdict = preset_verdict(preset, list(METHOD.presets))
-        return list_verdict("words", words) if verdict is True else verdict
+        return first_fault(verdict, list_verdict("words", words), embeddings_verdict(words=words))
 
     @classmethod
     def execute(

@@ -252,6 +252,32 @@ def test_presets_are_valid_by_the_names_that_api_files_have_saved(executor):
     assert problem["type"] == "custom_validation_failed" and "expected one of" in problem["details"]
 
 
+def test_a_missing_embedding_is_refused_before_anything_is_computed_and_other_outputs_run(executor, comfyui, tmp_path):
+    import folder_paths
+    from safetensors.torch import save_file
+
+    save_file({"emb_params": torch.zeros(1, 192)}, tmp_path / "there.safetensors")
+    folder_paths.add_model_folder_path("embeddings", str(tmp_path))
+    parts = {
+        "model": ["load", 0],
+        "clip": ["load", 1],
+        "anchors": "",
+        "preserve": "",
+        "strength": 1.0,
+        "preset": "small",
+    }
+    parts |= {"damping": 0.5, "preserve_scale": 1.0, "projections": "both"}
+    prompt = {"load": node("ConceptAtelierLoadLabModel")}
+    for key, words in {"found": "embedding:there", "missing": "cat, embedding:nowhere"}.items():
+        prompt[key] = node("ConceptAtelierEraseConcepts", **parts, concepts=words)
+        prompt[f"save {key}"] = node("ConceptAtelierSaveErasureAsLora", erasure=[key, 1], name=key)
+    valid, error, outputs, problems = executor().check(prompt)
+    assert valid and outputs == ["save found"], (error, problems)
+    for problem in problems["missing"]["errors"]:  # the server says it once for every input that was looked at
+        assert problem["type"] == "custom_validation_failed"
+        assert "concepts: no embedding named 'nowhere'; looked in" in problem["details"]
+
+
 @pytest.mark.parametrize(("total", "where"), [(2, "sample"), (9, "localize"), (4, "learn")])
 def test_a_cancelled_prompt_leaves_no_trace(executor, bar, total, where):
     """Cancelled at a step of each long node, the same executor then gives what one gives that was never cancelled."""
