@@ -224,8 +224,10 @@ METHOD = Method(
         "faithful": _FAITHFUL,
         "small": ConceptExpressSettings(
             steps=140,
-            rate=7e-3,
+            rate=5e-3,
             final_rate=0.1,
+            timesteps=(0.2, 0.7),
+            start="nearest",
             even=True,
             attention_weight=1e-3,
             alignment="divergence",
