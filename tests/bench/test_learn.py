@@ -29,7 +29,7 @@ def quick(monkeypatch):
 
 
 def request(**options):
-    return Request(6, split="test", options={"settings": {"steps": 1}, **options})
+    return Request(6, split="test", options={"settings": {"steps": 1, "start": "rare"}, **options})
 
 
 def test_a_case_scores_every_object_and_counts_its_passes(untrained, guessing):

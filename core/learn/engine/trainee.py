@@ -223,7 +223,7 @@ def start_trainee(
 def start_words(task: Task[S], generator: torch.Generator) -> dict[str, str]:
     """Concept name to the word it starts from: the words given and, with ``start="nearest"``, the best for the rest."""
     given = {name: word for name, word in (task.words or {}).items() if word.strip()}
-    if task.settings.start != "nearest":
+    if task.settings.start != "nearest" or given.keys() >= set(task.concepts.names):
         return given
     example = prepare(task.backbone, task.picture, task.concepts)
     found = nearest_words(task.backbone, example, task.settings.template, generator)

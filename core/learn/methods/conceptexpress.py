@@ -85,7 +85,8 @@ class ConceptExpressSettings(LearnSettings):
     def cost(self) -> str:
         before, after = self.split_steps, self.steps - self.split_steps
         counts = [f"{before * self.split} N" if before else "", f"{after} {'(N + 1)' if self.joint else 'N'}"]
-        return f"{' + '.join(part for part in counts if part)} passes"
+        search = ", and a search for start words, one forward pass or more for each that the model knows"
+        return f"{' + '.join(part for part in counts if part)} passes{search if self.start == 'nearest' else ''}"
 
     @property
     def split_steps(self) -> int:

@@ -210,6 +210,9 @@ def test_the_picture_is_mirrored_once_a_step(lab_backbone, picture, concepts):
 def test_a_start_word_that_was_found_is_recorded(quick):
     tokens = quick(replace(QUICK, start="nearest", steps=1), words={"crab": "photo"})
     assert '"crab": "photo"' in tokens.metadata["start_words"] and '"apple": "' in tokens.metadata["start_words"]
+    searched = int(tokens.metadata["passes"])
+    given = quick(replace(QUICK, start="nearest", steps=1), words={"crab": "photo", "apple": "fruit"})
+    assert int(given.metadata["passes"]) == 3 < searched  # with all words given, none is searched for
 
 
 class Cancelled(Exception):
