@@ -192,7 +192,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", action="store_true", help="give the true names as class words")
     parser.add_argument("--found", action="store_true", help="concepts as found in the scene instead of the true masks")
     parser.add_argument("--shuffled-masks", action="store_true", help="the control: every object has another's mask")
-    parser.add_argument("--untrained-tokens", action="store_true", help="the control: rows of little-used tokens, untrained")
+    parser.add_argument(
+        "--untrained-tokens", action="store_true", help="the control: rows of little-used tokens, untrained"
+    )
 
 
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -225,7 +227,13 @@ def _seen_acc1(summary: Mapping[str, Any]) -> float:
 
 CONTROLS = (
     Control("untrained", "ACC^1 of seen objects, a model at random weights", _seen_acc1, 0.15, untrained=True),
-    Control("untrained_tokens", "the same, rows of little-used tokens, untrained", _seen_acc1, 0.15, {"untrained_tokens": True}),
+    Control(
+        "untrained_tokens",
+        "the same, rows of little-used tokens, untrained",
+        _seen_acc1,
+        0.15,
+        {"untrained_tokens": True},
+    ),
     # The ground around a single object has its outline, from which it can be learnt: scenes of two and more.
     Control(
         "shuffled_masks",

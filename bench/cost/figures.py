@@ -240,7 +240,7 @@ class _Cancelled(Exception):
 
 
 def _learn(ground: Ground, shape: Shape, settings: CostSettings, steps: int, after_step: OnStep | None) -> None:
-    chosen = replace(learning.preset(shape.learn), steps=steps)
+    chosen = replace(learning.preset(shape.learn), steps=steps, start="rare")  # no search for start words
     with at_work(backbone_of(ground.model, ground.clip, ground.vae)) as backbone:
         concepts = _concepts(shape, backbone.latent_downscale, settings.concepts)
         learning.learn(backbone, _picture(shape.side), concepts, chosen, on_step=after_step)
