@@ -25,6 +25,7 @@ _READABLE = frozenset(
     ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "bool", "uint8")
     + ("int8", "int16", "int32", "int64")
 )
+_DIFFUSERS_BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
 
 
@@ -204,8 +205,12 @@ def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
 
 
 def kohya_key(name: str) -> str:
-    """How keys of a LoRA file begin that belong to a weight of the denoiser."""
-    return "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
+    """How keys of a LoRA file begin that belong to a weight of the denoiser.
+
+    ComfyUI knows blocks of transformers by diffusers' names behind another prefix than UNets.
+    """
+    prefix = "lora_transformer_" if name.startswith(_DIFFUSERS_BLOCKS) else "lora_unet_"
+    return prefix + name.removesuffix(".weight").replace(".", "_")
 
 
 def text_key(encoder: str, name: str) -> str:

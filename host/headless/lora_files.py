@@ -210,6 +210,6 @@ def _names(unet: nn.Module) -> dict[str, str]:
 
 def _spellings(base: str) -> Iterable[str]:
     joined = base.replace(".", "_")
-    yield from (f"{prefix}{joined}" for prefix in ("lora_unet_", "lycoris_"))
+    yield from (f"{prefix}{joined}" for prefix in ("lora_unet_", "lora_transformer_", "lycoris_"))
     for dotted in (base, base.replace(".to_", ".processor.to_").replace(".to_out.0", ".to_out")):
-        yield from (f"{prefix}{dotted}" for prefix in ("", "unet.", "diffusion_model."))
+        yield from (f"{prefix}{dotted}" for prefix in ("", "unet.", "transformer.", "diffusion_model."))
