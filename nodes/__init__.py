@@ -3,6 +3,7 @@
 from ..host.schema import io
 from ..host.workflow.given import checked
 from .attribute.capture_attention import CaptureAttention
+from .attribute.edit_by_words import EditByWords
 from .attribute.show_concept_heatmap import ShowConceptHeatmap
 from .attribute.show_word_heatmap import ShowWordHeatmap
 from .attribute.show_word_information import ShowWordInformation
@@ -42,6 +43,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     CaptureAttention,
     ShowWordHeatmap,
     ShowWordInformation,
+    EditByWords,
     ShowConceptHeatmap,
     EraseConcepts,
     SaveErasureAsLora,

@@ -1,0 +1,214 @@
+"""Prompt-to-Prompt: a picture changed by its words, with the layout kept; here also a test of what a heat map says.
+
+Hertz et al., "Prompt-to-Prompt Image Editing with Cross-Attention Control", 2022, arXiv 2208.01626. The picture of a
+prompt and the edited one are drawn side by side from the same noise. The edited one takes the attention maps of the
+first: those of words that both share (refine), those of a word for the word in its place (replace), each times a factor
+(re-weight). A word whose heat map is right changes the picture where the map is, and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import torch
+from torch import Tensor
+
+from ..attention.resize import resize_maps
+from ..attention.selection import Grid
+from ..attention.stretch import stretched
+from ..attention.words import find_word
+from ..backbone import AttentionInputs, Backbone, Placeholders, TokenizedText
+from ..messages import shown
+from ..sampling import ddim
+from ..settings import setting
+
+
+@dataclass(frozen=True)
+class WordEditSettings:
+    """How a picture is edited; each field's help is in its metadata."""
+
+    cross_until: float = setting(0.8, "Share of denoising in which words read where the first picture's words read.")
+    self_until: float = setting(0.4, "Share of denoising in which cells read the cells that the first picture's read.")
+    self_side: int = setting(16, "Most cells along a side of the layers in which cells do so.")
+    threshold: float = setting(0.4, "Share of the strongest attention from which a cell belongs to a changed word.")
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.cross_until <= 1 and 0 <= self.self_until <= 1 and 0 < self.threshold <= 1):
+            raise ValueError("cross_until and self_until must lie in 0 to 1, threshold above 0 and up to 1")
+
+
+@dataclass(frozen=True, eq=False)
+class WordEdit:
+    """An edited picture.
+
+    Attributes:
+        before: (1, 3, H, W) in 0..1, of the prompt.
+        after: the same, edited.
+        region: (H, W) bool, where the changed words are.
+        inside: mean change of the picture inside it, 0..1.
+        outside: mean change elsewhere.
+    """
+
+    before: Tensor
+    after: Tensor
+    region: Tensor
+    inside: float
+    outside: float
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which attention the edited picture takes.
+
+    Attributes:
+        source: (L,) long: for every position of the edited prompt that of the first prompt whose map it takes, -1 for
+            its own.
+        factors: (L,) by which the maps are multiplied.
+        changed: positions of the edited prompt that are new, or whose factor is not 1.
+    """
+
+    source: Tensor
+    factors: Tensor
+    changed: tuple[int, ...]
+
+
+def plan_edit(first: TokenizedText, second: TokenizedText, weights: Mapping[str, float]) -> Plan:
+    """Align two prompts token by token.
+
+    Tokens that stand in both keep their map. Tokens that stand in the place of as many others take their maps; other
+    new tokens read for themselves. Start, end and padding go with each other.
+
+    Args:
+        first: the prompt of the first picture.
+        second: the edited prompt.
+        weights: words of the edited prompt to factors.
+
+    Raises ``ValueError`` for a word that is not in it, and where nothing changes.
+    """
+    length = second.length
+    source = torch.full((length,), -1)
+    olds, news = ([(token.text, token.position) for token in text.tokens] for text in (first, second))
+    changed: set[int] = set()
+    matcher = SequenceMatcher(None, [text for text, _ in olds], [text for text, _ in news], autojunk=False)
+    for kind, start, end, begin, stop in matcher.get_opcodes():
+        if kind == "equal" or (kind == "replace" and end - start == stop - begin):
+            for (_, old), (_, new) in zip(olds[start:end], news[begin:stop], strict=True):
+                source[new] = old
+        if kind != "equal":
+            changed |= {new for _, new in news[begin:stop]}
+    if second.start is not None and first.start is not None:
+        source[second.start] = first.start
+    for place in range(second.end, length):
+        source[place] = min(first.end + place - second.end, first.length - 1)
+    factors = torch.ones(length)
+    for word, factor in weights.items():
+        places = [place for run in find_word(second, word) for place in run]
+        factors[places] = factor
+        changed |= set(places) if factor != 1 else set()
+    if not changed:
+        raise ValueError("nothing changes: edit the prompt, or give a word another weight than 1")
+    return Plan(source, factors, tuple(sorted(changed)))
+
+
+@torch.no_grad()
+def edit_by_words(
+    backbone: Backbone,
+    prompt: str,
+    edited: str,
+    weights: Mapping[str, float],
+    settings: WordEditSettings,
+    *,
+    negative: str = "",
+    latent_size: tuple[int, int],
+    steps: int = 20,
+    guidance: float = 4.0,
+    seed: int = 0,
+    placeholders: Placeholders | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> WordEdit:
+    """Draw a prompt and its edited version from the same noise.
+
+    Args:
+        backbone: the model, with layers of cross-attention.
+        prompt: of the first picture.
+        edited: of the second; the same where only weights change.
+        weights: words of the edited prompt to factors; 0 takes a word's attention away.
+        settings: how.
+        negative: what guidance leads away from.
+        latent_size: (h, w).
+        steps: of the sampler, each with two rows more than one picture has.
+        guidance: of the sampler.
+        seed: of the noise.
+        placeholders: learnt tokens that the texts name.
+        on_step: see :func:`~..sampling.ddim`.
+
+    Raises ``ValueError`` for a model without cross-attention, and as :func:`plan_edit` does.
+    """
+    if not any(site.kind == "cross" for site in backbone.attention_sites()):
+        raise ValueError("words edit pictures of models with cross-attention, such as Stable Diffusion; this has none")
+    read = [backbone.tokenize(text, placeholders) for text in (prompt, edited)]
+    if read[0].length != read[1].length:
+        raise ValueError(f"{shown(prompt)} and {shown(edited)} are encoded to different lengths; shorten the longer")
+    editor = _Editor(plan_edit(*read, weights), settings, backbone.schedule.steps, latent_size)
+    latent = ddim(
+        backbone,
+        backbone.encode_text([prompt, edited], placeholders),
+        backbone.encode_text([negative]),
+        latent_size,
+        steps=steps,
+        guidance=guidance,
+        seed=[seed, seed],
+        on_step=on_step,
+        edit=editor,
+    )
+    before, after = backbone.decode_latent(latent).clamp(0, 1).split(1)
+    region = editor.region((before.shape[-2], before.shape[-1]))
+    change = (after - before).abs().mean((0, 1)).cpu()  # (H, W)
+    inside, outside = (float(change[where].mean()) if bool(where.any()) else 0.0 for where in (region, ~region))
+    return WordEdit(before, after, region, inside, outside)
+
+
+class _Editor:
+    """The edit of attention of one sampling run: row 0 is the first picture, row 1 the edited one."""
+
+    def __init__(self, plan: Plan, settings: WordEditSettings, steps: int, size: Grid) -> None:
+        self._plan, self._settings, self._steps, self._size = plan, settings, steps, size
+        self._heat = torch.zeros(size)
+
+    def __call__(self, inputs: AttentionInputs) -> Tensor | None:
+        call = inputs.call
+        if not inputs.conditional:
+            return None
+        done = 0.0 if call.timestep is None else 1 - call.timestep / (self._steps - 1)
+        if call.site.kind == "cross":
+            return self._cross(inputs, done < self._settings.cross_until)
+        if call.site.kind == "self" and done < self._settings.self_until and max(call.grid) <= self._settings.self_side:
+            query, key = (torch.stack([part[0], part[0]]) for part in (call.query, call.key))
+            return _read(query, key, inputs.value, call.scale)
+        return None
+
+    def region(self, size: Grid) -> Tensor:
+        """(H, W) bool: where the changed words were read."""
+        heat = resize_maps(stretched(self._heat[None]), size, "bilinear")[0]
+        return heat >= self._settings.threshold
+
+    def _cross(self, inputs: AttentionInputs, taking: bool) -> Tensor:
+        call, plan = inputs.call, self._plan
+        maps = (call.query.float() * call.scale @ call.key.float().mT).softmax(-1)  # (2, heads, N, L)
+        own, source = maps[1], plan.source.to(maps.device)
+        if taking:
+            own = torch.where(source >= 0, maps[0][..., source.clamp_min(0)], own)  # (heads, N, L)
+        own = own * plan.factors.to(own)
+        self._note(maps, call.grid)
+        return torch.stack([maps[0], own]).to(inputs.value.dtype) @ inputs.value
+
+    def _note(self, maps: Tensor, grid: Grid) -> None:
+        """Add where the changed words are read: in the first picture where they take its maps, else in the second."""
+        for place in self._plan.changed:
+            old = int(self._plan.source[place])
+            heat = (maps[0, ..., old] if old >= 0 else maps[1, ..., place]).mean(0)  # (N,)
+            self._heat += resize_maps(heat.view(1, *grid).cpu(), self._size, "bilinear")[0]
+
+
+def _read(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
