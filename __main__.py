@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from .host.shared.interrupts import INTERRUPTED, leave, on_stop, stop_here
-from .host.workflow.terminal import show_any_letter
 
 COMMANDS = {
     "run": ("run a workflow without ComfyUI", "commands.run"),
@@ -62,11 +61,13 @@ def _load(module: str) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status, 130 when Ctrl-C or SIGTERM ended it."""
-    show_any_letter(sys.stdout, sys.stderr)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with on_stop(stop_here):
             with on_stop(leave):
+                from .host.workflow.terminal import show_any_letter  # takes a tenth of a second to load
+
+                show_any_letter(sys.stdout, sys.stderr)
                 args = build_parser(arguments).parse_args(arguments)
                 module = _load(args.module)
                 getattr(module, "load", lambda: None)()

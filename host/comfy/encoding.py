@@ -14,13 +14,8 @@ from ..shared.prompt_syntax import check_unweighted, read_syntax
 from ..shared.text_chunks import check_alike
 from ..shared.token_table import check_widths, joint_vocabulary, placeholder_sizes
 from .gradients import saving_copies, wants_gradients
-from .parts import encoder_names, word_table
+from .parts import encoder_names, text_widths, word_table
 from .text import Reading, read
-
-
-def text_widths(clip: Any) -> dict[str, int]:
-    """Encoder name to the width of its token table."""
-    return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
 
 
 def vocabulary(clip: Any) -> Vocabulary:

@@ -134,6 +134,11 @@ def word_table(clip: Any, encoder: str) -> Any:
     return getattr(clip.cond_stage_model, encoder).transformer.get_input_embeddings()
 
 
+def text_widths(clip: Any) -> dict[str, int]:
+    """Encoder name to the width of its token table."""
+    return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+
+
 def _check_inputs(model: Any, called: str, expected: int) -> None:
     channels = model.model_config.unet_config.get("in_channels", expected)
     if expected and channels != expected:

@@ -15,8 +15,8 @@ from torch import Tensor
 from ...core.backbone import Placeholders, Token, TokenizedText
 from ...core.messages import shown
 from ..shared.prompt_syntax import KEYWORD, bare_name, missing_embedding, read_syntax, refuse_letters, with_marks
-from ..shared.token_table import check_letters, read_pieces
-from .parts import encoder_names, word_table
+from ..shared.token_table import check_letters, check_widths, read_pieces
+from .parts import encoder_names, text_widths, word_table
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,11 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
     Raises ``FileNotFoundError`` for ``embedding:name`` without such a file. (CLIP Text Encode leaves it out with a line
     in the log; the picture then lacks it silently.) Raises ``ValueError`` for syntax that would be read as letters, see
     :func:`~..shared.prompt_syntax.read_syntax`, for a file that fits none of the text encoders, which it leaves out
-    too, and for a text that takes too long, see :func:`~..shared.token_table.check_letters`.
+    too, for vectors that do not fit the text encoders, and for a text that takes too long, see
+    :func:`~..shared.token_table.check_letters`.
     """
     check_letters([text])
+    check_widths(text_widths(clip), placeholders)
     marked, marks = with_marks(text, placeholders)
     read_syntax(marked)
     reader, recorders = copy.copy(clip.tokenizer), {}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from ...core.messages import plain
 from ...core.types import Erasure, LowRank
 
 NOTHING = "nothing in particular"
@@ -25,7 +26,7 @@ def describe_erasure(
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
     pairs = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
-    lines = [f"{concept} is read as {anchor or NOTHING}" for concept, anchor in zip(*pairs, strict=True)]
+    lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in zip(*pairs, strict=True)]
     rank = f"; rank {erasure.metadata['rank']}" if "rank" in erasure.metadata else ""
     sizes = [_sizes("projections", changes), _sizes("weights of the text encoder", text_changes or {})]
     summary = f"{'; '.join(filter(None, sizes))}{rank}, strength {erasure.strength:g}"

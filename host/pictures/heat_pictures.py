@@ -25,6 +25,20 @@ def target_size(image: Tensor | None, samples: Tensor) -> tuple[int, int]:
     return samples.shape[-2] * PIXELS_PER_CELL, samples.shape[-1] * PIXELS_PER_CELL
 
 
+def stretch_note(latent: tuple[int, int], size: tuple[int, int]) -> str:
+    """That maps of a latent (h, w) were stretched to pictures (H, W) of other proportions; "" where they were not.
+
+    A latent leaves out what of a picture's sides fills no whole cell.
+    """
+    (h, w), (height, width) = latent, size
+    if height * w < width * (h + 1) and width * h < height * (w + 1):
+        return ""
+    return (
+        f"The latent that was sampled is {w}x{h} cells and the picture {width}x{height} pixels: the maps were "
+        "stretched to other proportions."
+    )
+
+
 def heat_grid(heat: Tensor, words: Sequence[str], image: Tensor | None) -> Tensor:
     """IMAGE (N * B, h, w, 3) of maps (N, B, H, W) in 0..1: all pictures of the first word, then of the second ...
 

@@ -99,6 +99,8 @@ class AttentionCapture:
                 f"This latent did not come straight out of the last {len(self.runs)} runs of the captured MODEL; the "
                 "maps are those of the last run."
             )
+        if not found and run.samples is not None and len(run.samples) != len(samples):
+            notes.append(f"This latent holds {len(samples)} pictures and the run that was recorded {len(run.samples)}.")
         return run, " ".join(notes)
 
     def maps(self) -> AttentionMaps:

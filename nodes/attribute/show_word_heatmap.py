@@ -18,7 +18,7 @@ from ...host.jobs.sampled_text import (
     wanted_words,
     words_verdict,
 )
-from ...host.pictures.heat_pictures import heat_grid, heat_sheet, target_size
+from ...host.pictures.heat_pictures import heat_grid, heat_sheet, stretch_note, target_size
 from ...host.schema import io, ui
 from ...host.shared import captures
 from ..sockets import (
@@ -125,7 +125,7 @@ class ShowWordHeatmap(io.ComfyNode):
         wanted = wanted_words(lines_of(words), sampled)
         size = target_size(image, samples["samples"])
         shares = word_heatmaps_of_pieces(pieces, run.latent_size, wanted, size, per_cell=per_cell)
-        note = " ".join(filter(None, (note, describe_columns(sampled, wanted))))
+        note = " ".join(filter(None, (note, stretch_note(run.latent_size, size), describe_columns(sampled, wanted))))
         heat = normalised(shares, normalise)  # type: ignore[arg-type]
         said = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict() | text_under(note)
         return io.NodeOutput(heat_grid(heat, wanted, image), heat.flatten(0, 1).clamp(0, 1), ui=said)

@@ -10,7 +10,7 @@ from ...core import types
 from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import read_settings
-from ...host.adapters import with_composition
+from ...host.adapters import backbone_of, with_composition
 from ...host.jobs.composing import composition_of, described
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
@@ -23,6 +23,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    masks_of,
     preset_choice,
     preset_verdict,
     text_under,
@@ -114,6 +115,7 @@ class ComposeConcepts(io.ComfyNode):
         tokens: types.ConceptTokens | None = None,
         settings: str = "",
     ) -> io.NodeOutput:
+        backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
         base = composer.preset(preset)
         values = replace(base, **read_settings(method, lines_of(settings), base))
@@ -122,14 +124,15 @@ class ComposeConcepts(io.ComfyNode):
         for text in (prompt, *texts):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
-        composition = composition_of(clip, prompt, texts, boxes, regions, placeholders)
+        masks = None if regions is None else masks_of(regions)
+        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders)
         if "words" in composer.needs and sum(bool(region.words) for region in composition.regions) < 2:
             raise ValueError(
                 f"{composer.title} needs two concepts that the prompt names; {shown(prompt)} names fewer of them"
             )
         composed = with_composition(model, Composed(composition, composer, values))
-        masks = [region.mask for region in composition.regions if region.mask is not None]
-        drawn = torch.stack(masks) if masks else torch.zeros(1, 64, 64)
+        found = [region.mask for region in composition.regions if region.mask is not None]
+        drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
         note = text_under(described(composition, composer, values))
         return io.NodeOutput(composed, to_comfy(composition.conditioning), drawn, ui=note)
 

@@ -5,10 +5,12 @@ from typing import Any
 
 from ...core import types
 from ...core.erase.parts.related import RelatedWord, WordSearch
+from ...core.messages import plain
 from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ...host.shared.token_table import check_widths
 from ...lab.world.atlas import synonyms_of
 from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, first_fault, lines_of, list_verdict
 
@@ -86,7 +88,9 @@ class SuggestRelatedWords(io.ComfyNode):
         backbone = backbone_of(clip=clip)
         known = {word: synonyms_of(word) if backbone.family == "lab" else () for word in given}
         progress = start_progress(cls.hidden.unique_id)
-        search = WordSearch(backbone, tokens.placeholders() if tokens else None, SEARCHED)
+        learnt = tokens.placeholders() if tokens else {}
+        check_widths(backbone.text_widths, learnt)
+        search = WordSearch(backbone, learnt, SEARCHED)
         found: dict[str, list[RelatedWord]] = {}
         for done, word in enumerate(given, 1):
             near = search.near(word, [*given, *without], known[word])
@@ -108,7 +112,7 @@ def _known_first(near: Sequence[RelatedWord], known: Sequence[str]) -> list[Rela
 def _said(found: Mapping[str, Sequence[RelatedWord]], known: Mapping[str, Sequence[str]]) -> str:
     """A line for each word: its suggestions with their likeness."""
     return "\n".join(
-        f"{word}: {', '.join(_entry(one, known[word]) for one in near) or 'no word is as near as that'}"
+        f"{plain(word)}: {', '.join(_entry(one, known[word]) for one in near) or 'no word is as near as that'}"
         for word, near in found.items()
     )
 

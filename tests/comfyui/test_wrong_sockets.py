@@ -55,9 +55,19 @@ def test_the_vae_of_another_model(run, lab, parts_of, image):
     refused(run, "LocalizeConcepts", "VAE is a comfy.sd.CLIP", **{**lab, "vae": lab["clip"]}, image=image)
 
 
+def test_composing_with_the_text_encoder_of_another_model(run, lab, parts_of):
+    said = "connect both from the same checkpoint"
+    refused(run, "ComposeConcepts", said, model=lab["model"], clip=parts_of("sd15")["clip"])
+
+
 def test_tokens_and_conditionings_of_another_model(run, stock, lab, parts_of, pack, draw):
     wide = pack("core.types").ConceptTokens({"cat": {"clip_l": torch.zeros(1, 768)}}, "sd15")
     refused(run, "EncodeConceptPrompt", "768", clip=lab["clip"], tokens=wide, text="a <cat>")
+    other = pack("core.types").ConceptTokens({"cat": {"clip_g": torch.zeros(1, 192)}}, "sdxl")
+    said = "<1> has vectors for clip_g; this model needs clip_l"
+    for name, given in (("EraseConcepts", {}), ("ComposeConcepts", {}), ("SuggestRelatedWords", {"words": "<1>"})):
+        parts = {"clip": lab["clip"]} if given else {"model": lab["model"], "clip": lab["clip"]}
+        refused(run, name, said, **parts, **given, tokens=other)
     model, capture = run("CaptureAttention", model=lab["model"])
     drawn = {"samples": torch.zeros(1, 4, 8, 12)}
     draw({**lab, "model": model})

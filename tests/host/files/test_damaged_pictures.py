@@ -61,3 +61,15 @@ def test_pictures_that_say_they_are_vast_are_refused_unread(tmp_path):
     (tmp_path / "vast.png").write_bytes(bytes(whole))
     with pytest.raises(ValueError, match="vast.png cannot be read as a picture"):
         read_frames(tmp_path / "vast.png")
+
+
+def test_warnings_of_pillow_do_not_reach_the_console(tmp_path, recwarn):
+    """A tag of a TIFF that says it is larger than the file: Pillow warns of it, by a line of its own code."""
+    path = tmp_path / "x.tif"
+    Image.new("RGB", (4, 4)).save(path, tiffinfo={270: "a long description"})
+    data = bytearray(path.read_bytes())
+    entry = data.index(bytes([14, 1, 2, 0]))  # tag 270, text
+    data[entry + 4 : entry + 8] = (10**6).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert read_frames(path)[0][0].shape == (4, 4, 3)
+    assert recwarn.list == []

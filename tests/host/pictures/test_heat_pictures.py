@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.host.pictures.drawing import heat_over
-from concept_atelier.host.pictures.heat_pictures import GAP, heat_grid, heat_sheet, target_size
+from concept_atelier.host.pictures.heat_pictures import GAP, heat_grid, heat_sheet, stretch_note, target_size
 
 
 def test_the_size_is_the_pictures_or_eight_pixels_a_cell():
@@ -73,3 +73,19 @@ def test_words_stand_above_their_maps():
 def test_a_sheet_of_many_large_maps_is_made_smaller():
     sheet = heat_sheet(torch.zeros(2, 5, 512, 512), ["a", "b"], None)
     assert 2000 < sheet.shape[2] < 2100
+
+
+@pytest.mark.parametrize(
+    ("latent", "size", "said"),
+    [
+        ((8, 12), (64, 96), False),
+        ((8, 12), (71, 103), False),  # what fills no whole cell is left out
+        ((8, 12), (256, 384), False),
+        ((8, 12), (96, 64), True),
+        ((8, 12), (64, 110), True),
+        ((1, 1), (8, 15), False),
+        ((64, 64), (512, 600), True),
+    ],
+)
+def test_maps_that_were_stretched_to_other_proportions_are_named(latent, size, said):
+    assert bool(stretch_note(latent, size)) == said

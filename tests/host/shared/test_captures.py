@@ -39,6 +39,7 @@ def test_the_run_is_the_one_that_gave_the_latent(capture):
 def test_a_changed_latent_is_the_last_runs_and_it_is_reported(capture):
     capture.add(run(1))
     assert capture.run_of(torch.zeros(1, 4, 4, 4))[1] == ""  # no other run could be meant
+    assert "holds 3 pictures and the run that was recorded 1" in capture.run_of(torch.zeros(3, 4, 4, 4))[1]
     capture.add(last := run(2))
     found, note = capture.run_of(torch.zeros(1, 4, 4, 4))
     assert found is last and "last 2 runs" in note

@@ -49,6 +49,7 @@ def test_a_learnt_token_is_a_concept(run, tokens):
 def test_masks_come_before_boxes(run):
     masks = torch.rand(2, 5, 7)
     assert torch.equal(run(regions=masks)[2], masks)
+    assert torch.equal(run(regions=masks[:, None])[2], masks)
 
 
 @pytest.mark.parametrize(
