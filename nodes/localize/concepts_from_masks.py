@@ -89,9 +89,8 @@ class ConceptsFromMasks(io.ComfyNode):
         named = [check_name(name) for name in parse_names(names)] or None
         localizer, name = method_and_preset("conceptexpress", preset)
         progress = start_progress(cls.hidden.unique_id)
-        found = localize_masks(
-            backbone, picture, masks_of(masks), localizer.preset(name), seed, named, target, progress
-        )  # type: ignore[arg-type]
+        given, settings = masks_of(masks), localizer.preset(name)
+        found = localize_masks(backbone, picture, given, settings, seed, named, target, progress)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()
         shown |= text_under(describe_concepts(found), first_only(image=image), stretched(masks, image))
