@@ -36,12 +36,14 @@ class Token:
         position: index along the conditioning's length L.
         word: number of the written word (split at white space and punctuation) it is part of, -1 for specials.
         placeholder: the placeholder it belongs to, or None.
+        reading: number of the text encoder that reads it, where rows of several lie one behind another.
     """
 
     text: str
     position: int
     word: int
     placeholder: str | None = None
+    reading: int = 0
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,13 @@ def timestep_of_sigma(sigma: Tensor, sigmas: Tensor) -> Tensor:
     return distance.argmin(dim=-1)
 
 
+def timestep_of_noise(schedule: Schedule, share: float) -> Tensor:
+    """The timestep (1,) whose share of noise in a picture is nearest to ``share``, 0..1."""
+    every = torch.arange(schedule.steps)
+    shares = schedule.add_noise(torch.zeros(schedule.steps), torch.ones(schedule.steps), every)  # (T,)
+    return (shares - share).abs().argmin()[None]
+
+
 def _shares(timestep: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """``sqrt(a)`` and ``sqrt(1 - a)`` per row, shaped to multiply ``like`` and in its dtype."""
     alphas = _rows_of(alphas_cumprod, timestep, like)  # (B, 1, ...)

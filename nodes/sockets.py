@@ -60,6 +60,32 @@ def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, *
     return kind(name, default=unset, min=unset, max=max, tooltip=text, extra_dict={READS: {"preset": unset}}, **fields)
 
 
+def reading_inputs(unset: float) -> list[Any]:
+    """How a picture is read by a transformer: blocks and share of noise; ``unset`` as for :func:`preset_input`."""
+    return [
+        io.String.Input(
+            "blocks",
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="For transformers (FLUX, Z-Image, Qwen-Image and others): the blocks that are read, counted from 0 "
+            "as they run: 9-18 or 4, 6, 8. all reads every block. Empty takes the default of the model's family. "
+            "UNets read the layers of the preset.",
+        ),
+        preset_input(
+            io.Float.Input,
+            "noise",
+            unset,
+            1.0,
+            "Share of noise, from 0 to 1, in the picture that the model sees. Transformers take 0.5 unless you say "
+            "otherwise.",
+            step=0.05,
+            optional=True,
+            advanced=True,
+        ),
+    ]
+
+
 def preset_choice(options: Sequence[str], tooltip: str) -> Any:
     """The list of presets. The page puts today's name in place of one that a workflow saved before presets were
     renamed (``web/js/old_presets.js``); :func:`preset_verdict` lets both pass."""

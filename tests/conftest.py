@@ -45,6 +45,21 @@ def lab_backbone(lab_model, lab_clip, lab_vae):
     return backbone_of(lab_model, lab_clip, lab_vae)
 
 
+@pytest.fixture(scope="session")
+def lab_transformer(lab_modules):
+    """MODEL, CLIP and VAE of a small lab transformer, of which nothing is left at zero."""
+    from concept_atelier.lab.model.handles import transformer_handles
+    from concept_atelier.lab.model.transformer import TRANSFORMER_CONFIG, build_transformer
+
+    small = {"num_layers": 2, "num_single_layers": 1, "attention_head_dim": 12, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        transformer = build_transformer({**TRANSFORMER_CONFIG, **small, "axes_dims_rope": (4, 4, 4)})
+        for parameter in transformer.eval().requires_grad_(False).parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return transformer_handles(transformer, lab_modules)
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)

@@ -1,6 +1,7 @@
 """Written words in an encoded text."""
 
 import unicodedata
+from dataclasses import replace
 
 from ..backbone import TokenizedText
 from ..messages import listed, shown
@@ -16,9 +17,14 @@ def words_of(text: TokenizedText) -> list[tuple[str, tuple[int, ...]]]:
     return [(pieces[word], positions[word]) for word in pieces]
 
 
+def only_reading(text: TokenizedText, reading: int = 0) -> TokenizedText:
+    """A text with the tokens of one of its encoders alone."""
+    return replace(text, tokens=tuple(token for token in text.tokens if token.reading == reading))
+
+
 def spelling(text: TokenizedText) -> str:
     """What a text says, as :func:`find_word` looks it up: weights and the like, which the host reads, are gone."""
-    return "".join(token.text for token in text.tokens)
+    return "".join(token.text for token in only_reading(text).tokens)
 
 
 def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
@@ -36,6 +42,17 @@ def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
         there = listed(dict.fromkeys(name for name, _ in words)) or "none, it is empty"
         raise ValueError(f"{shown(word)} is not in the text; its words are: {there}")
     return found
+
+
+def first_places(text: TokenizedText, word: str) -> tuple[int, ...]:
+    """Token positions of a word's first occurrence, in the rows of every text encoder that knows it.
+
+    Raises as :func:`find_word` does.
+    """
+    find_word(text, word)
+    readings = dict.fromkeys(token.reading for token in text.tokens)
+    found = [occurrences(only_reading(text, reading), word)[:1] for reading in readings]
+    return tuple(position for runs in found for run in runs for position in run)
 
 
 def occurrences(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:

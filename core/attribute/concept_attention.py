@@ -30,7 +30,7 @@ from ..attention.selection import Grid
 from ..attention.words import spelling
 from ..backbone import AttentionSite, Backbone, Placeholders
 from ..messages import shown
-from ..schedule import Schedule
+from ..schedule import timestep_of_noise
 
 OnStep = Callable[[int, int], None]
 
@@ -73,8 +73,8 @@ class ConceptRows:
 class ConceptBackbone(Backbone, Protocol):
     """A backbone beside whose text concepts can run."""
 
-    def concept_sites(self) -> tuple[AttentionSite, ...]:
-        """The layers that are read unless others are asked for; raises as :meth:`tap_concepts`."""
+    def default_sites(self) -> tuple[AttentionSite, ...]:
+        """The layers that are read unless others are asked for."""
         ...
 
     def tap_concepts(
@@ -143,7 +143,7 @@ def concept_heatmaps(
     """
     settings = settings or ConceptSettings()
     schedule = backbone.schedule
-    chosen = backbone.concept_sites() if sites is None else tuple(sites)
+    chosen = backbone.default_sites() if sites is None else tuple(sites)
     rows = concept_rows(backbone, concepts, placeholders)
     conditioning = backbone.encode_text([text], placeholders)
     timestep = timestep_of_noise(schedule, settings.noise).to(latent.device)
@@ -180,13 +180,6 @@ def _rows_of(backbone: Backbone, concept: str, placeholders: Placeholders | None
         raise ValueError(f"the concept {shown(concept)} has no word; write what to look for")
     context = backbone.encode_text([concept], placeholders).context[0]  # (L, D)
     return context[sorted({token.position for token in read.tokens})]
-
-
-def timestep_of_noise(schedule: Schedule, share: float) -> Tensor:
-    """The timestep (1,) whose share of noise in a picture is nearest to ``share``, 0..1."""
-    every = torch.arange(schedule.steps)
-    shares = schedule.add_noise(torch.zeros(schedule.steps), torch.ones(schedule.steps), every)  # (T,)
-    return (shares - share).abs().argmin()[None]
 
 
 class ConceptRecorder:

@@ -3,7 +3,8 @@
 "AttenCraft: Attention-guided Disentanglement of Multiple Concepts for Text-to-Image Customization",
 arXiv 2405.17965. The model denoises the picture once with a sentence that names the words: the cross-attention of each
 word is spread along self-attention, and a cell belongs to the word that leads all others by a margin; the start-of-text
-token stands for the background. Published for two words; here any number.
+token stands for the background. Published for two words; here any number. Most transformers read text without such a
+token: there the background is what no word reaches, 1 less the relevance of the word that leads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,10 @@ from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
 from ..attention.stretch import minmax
-from ..attention.words import find_word, spelling
+from ..attention.words import first_places, spelling
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..messages import shown
+from ..schedule import timestep_of_noise
 from ..types import Outline
 
 
@@ -28,6 +30,8 @@ class WordSettings:
 
     Attributes:
         timesteps: span that the noise level is drawn from, as shares of all (0 is clean).
+        noise: share of noise in the picture, 0..1, instead of a timestep out of the span; None draws one.
+        layers: names of the attention layers that are read; None reads all.
         draws: noisy passes whose attention is averaged.
         template: the sentence; ``{}`` is where the words go, joined by "and".
         cross_downscale: latent cells per cell of the cross-attention grid that is read; None reads every grid of at
@@ -57,11 +61,15 @@ class WordSettings:
     fill: bool = False
     tries: int = 4
     outline: Outline = "smooth"
+    noise: float | None = None
+    layers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         low, high = self.timesteps
         if not 0 <= low < high <= 1:
             raise ValueError(f"timesteps must be a span within 0..1, got {self.timesteps}")
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is a share of noise in the picture, 0..1, got {self.noise}")
         if min(self.draws, self.tries, self.cross_least_side, self.max_cells) < 1:
             raise ValueError("draws, tries, cross_least_side and max_cells must be at least 1")
         if self.affinity_power < 0 or not self.cross_power > 0 or not 0 <= self.margin < 1:
@@ -90,10 +98,12 @@ class WordAttention:
     Attributes:
         cross: (K, h, w) attention to each of K groups of tokens.
         affinity: (h*w, h*w) mean self-attention, rows sum to 1.
+        background: whether the last group stands for the background; otherwise that is what no group reaches.
     """
 
     cross: Tensor
     affinity: Tensor
+    background: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +111,7 @@ class WordMasks:
     """Masks that words got.
 
     Attributes:
-        masks: (K, h, w) bool, disjoint; the last is the background.
+        masks: (K, h, w) bool, disjoint; the last is the background, empty only where no token stands for it.
         relevance: (K, h, w) in 0..1, how much each cell belongs to each.
         affinity: (h*w, h*w), rows sum to 1.
         distinct: whether every group has a mask of its own.
@@ -118,11 +128,14 @@ class WordMasks:
 def masks_from_attention(attention: WordAttention, settings: WordSettings) -> WordMasks:
     """Masks from one reading of attention, each with the group that its region matches best."""
     relevance = spread(attention.cross, attention.affinity, settings.cross_power, settings.affinity_power)
+    groups = len(relevance)
+    if not attention.background:
+        relevance = torch.cat([relevance, 1 - relevance.amax(0, keepdim=True)])  # (K + 1, h, w)
     masks = leading(relevance, settings.margin, settings.fill)
-    order = matched(relevance, masks)
-    distinct = sorted(order) == list(range(len(masks)))
+    order = matched(relevance[:groups], masks[:groups])  # a background of its own may be empty
+    distinct = sorted(order) == list(range(groups))
     if distinct:
-        masks = masks[torch.tensor(order).argsort().to(masks.device)]
+        masks = torch.cat([masks[:groups][torch.tensor(order).argsort().to(masks.device)], masks[groups:]])
     return WordMasks(masks.cpu(), relevance.cpu(), attention.affinity.cpu(), distinct)
 
 
@@ -136,17 +149,18 @@ def read_word_attention(
     placeholders: Placeholders | None = None,
 ) -> WordAttention:
     """The attention of words in a noisy latent (1, C, h, w) with the sentence that names them; the background's token
-    is the last group."""
+    is the last group, where the model has one."""
     text = settings.template.replace("{}", " and ".join(words))
     read = backbone.tokenize(text, placeholders)
-    if read.start is None:
-        raise ValueError("the model has no start-of-text token, which stands for the background here")
     spelt = [spelling(backbone.tokenize(word, placeholders)) for word in words]
-    groups = [*(find_word(read, word)[0] for word in spelt), (read.start,)]
-    size, sites = (latent.shape[-2], latent.shape[-1]), backbone.attention_sites()
+    groups = [first_places(read, word) for word in spelt]
+    if read.start is not None:
+        groups.append((read.start,))
+    size, layers = (latent.shape[-2], latent.shape[-1]), settings.layers
+    sites = [site for site in backbone.attention_sites() if layers is None or site.name in layers]
     grid = self_grid(sites, size, settings)
-    cross_recorder = AttentionRecorder(Selection(kinds=("cross",), grids=cross_grids(sites, size, settings)))
-    self_recorder = AttentionRecorder(Selection(kinds=("self",), grids=(grid,)))
+    cross_recorder = AttentionRecorder(Selection(("cross",), grids=cross_grids(sites, size, settings), sites=layers))
+    self_recorder = AttentionRecorder(Selection(("self",), grids=(grid,), sites=layers))
     conditioning = backbone.encode_text([text], placeholders)
     with cross_recorder.recording(backbone), self_recorder.recording(backbone):
         for _ in range(settings.draws):
@@ -156,7 +170,10 @@ def read_word_attention(
     weights = torch.tensor(list(cross.cross_counts.values()), device=maps.device, dtype=maps.dtype)
     mean = (maps * weights.view(-1, 1, 1, 1)).sum(0) / weights.sum()  # (L, h, w)
     affinity = self_recorder.maps().self_attention[grid][0]  # (h*w, h*w)
-    return WordAttention(torch.stack([mean[list(group)].amax(0) for group in groups]), affinity)
+    if any(site.kind == "joint" for site in sites):
+        affinity = affinity / affinity.sum(1, keepdim=True)  # the picture's share of a row alone
+    seen = torch.stack([mean[list(group)].amax(0) for group in groups])  # (K, h, w)
+    return WordAttention(seen, affinity, read.start is not None)
 
 
 def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_power: int = 4) -> Tensor:
@@ -190,30 +207,37 @@ def matched(relevance: Tensor, masks: Tensor) -> list[int]:
 
 
 def self_grid(sites: Sequence[AttentionSite], size: Grid, settings: WordSettings) -> Grid:
-    """The grid of self-attention that masks lie on. Raises ``ValueError`` when the model has none."""
+    """The grid of self-attention that masks lie on. Raises ``ValueError`` when the model has none.
+
+    A model whose attention all lies on one grid, as a transformer's does, has it there.
+    """
     own = [site for site in sites if site.reads("self")]
-    wanted = settings.self_downscale
-    if wanted is not None:
+    wanted, single = settings.self_downscale, len({site.downscale for site in own}) == 1
+    if not single and wanted is not None:
         own = [site for site in own if site.downscale == wanted]
     grids = {site.grid(size) for site in own}
-    fitting = [grid for grid in grids if grid[0] * grid[1] <= settings.max_cells] if wanted is None else list(grids)
+    affordable = [grid for grid in grids if grid[0] * grid[1] <= settings.max_cells]
+    fitting = affordable if wanted is None and not single else list(grids)
     if not fitting:
         raise ValueError(f"the model has no self-attention at 1/{wanted or 'n'} of a latent of {size} that fits")
     return max(fitting, key=lambda grid: grid[0] * grid[1])
 
 
 def cross_grids(sites: Sequence[AttentionSite], size: Grid, settings: WordSettings) -> tuple[Grid, ...]:
-    """The grids of cross-attention that are read. Raises ``ValueError`` when the model has none."""
+    """The grids of cross-attention that are read. Raises ``ValueError`` when the model has none.
+
+    A model whose attention all lies on one grid, as a transformer's does, is read there.
+    """
     cross = [site for site in sites if site.reads("cross")]
-    if settings.cross_downscale is not None:
+    scales = {site.downscale for site in cross}
+    if settings.cross_downscale is not None and len(scales) > 1:
         chosen = {site.grid(size) for site in cross if site.downscale == settings.cross_downscale}
     else:
         grids = {site.grid(size) for site in cross}
-        chosen = {grid for grid in grids if min(grid) >= settings.cross_least_side} or {max(grids)}
+        chosen = {grid for grid in grids if min(grid) >= settings.cross_least_side} or set(sorted(grids)[-1:])
     if not chosen:
-        there = sorted({site.downscale for site in cross})
         raise ValueError(
-            f"no cross-attention at 1/{settings.cross_downscale} of the latent; there is 1/n, n in {there}"
+            f"no cross-attention at 1/{settings.cross_downscale} of the latent; there is 1/n, n in {sorted(scales)}"
         )
     return tuple(chosen)
 
@@ -227,6 +251,9 @@ def _denoise(
 ) -> None:
     schedule = backbone.schedule
     low, high = (int(share * schedule.steps) for share in settings.timesteps)
-    timestep = torch.randint(low, max(high, low + 1), (1,), generator=generator).to(latent.device)
+    timestep = torch.randint(low, max(high, low + 1), (1,), generator=generator)
+    if settings.noise is not None:
+        timestep = timestep_of_noise(schedule, settings.noise)
+    timestep = timestep.to(latent.device)
     noise = torch.randn(latent.shape, generator=generator).to(latent)
     backbone.predict_noise(schedule.add_noise(latent, noise, timestep), timestep, conditioning)

@@ -128,7 +128,7 @@ class ComfyBackbone:
 
     @property
     def latent_downscale(self) -> int:
-        return 8 if self._vae is None else int(self._vae.spacial_compression_encode())
+        return FAMILIES[self.family].cell if self._vae is None else int(self._vae.spacial_compression_encode())
 
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
@@ -209,15 +209,17 @@ class ComfyBackbone:
         wanted = self.attention_sites() if sites is None else sites
         return self._listening((tap, frozenset(site.name for site in wanted)))
 
-    def concept_sites(self) -> tuple[AttentionSite, ...]:
+    def default_sites(self) -> tuple[AttentionSite, ...]:
         """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
-        return self._transformer.concept_sites()
+        return self._denoiser.default_sites()
 
     def tap_concepts(
         self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]
     ) -> AbstractContextManager[None]:
         """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
-        return self._transformer.with_concepts(tap, concepts, sites)
+        if not isinstance(self._denoiser, TransformerDenoiser):
+            raise UnsupportedModelError(no_concepts(self.family))
+        return self._denoiser.with_concepts(tap, concepts, sites)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return key_value_weights(self.model)
@@ -264,13 +266,6 @@ class ComfyBackbone:
         if FAMILIES[self.family].transformer is not None:
             return TransformerDenoiser(self.model, self.family)
         return UNetDenoiser(self.model, self.family, self.latent_downscale)
-
-    @property
-    def _transformer(self) -> TransformerDenoiser:
-        denoiser = self._denoiser
-        if not isinstance(denoiser, TransformerDenoiser):
-            raise UnsupportedModelError(no_concepts(self.family))
-        return denoiser
 
     @contextmanager
     def _listening(self, entry: TappedSites) -> Iterator[None]:

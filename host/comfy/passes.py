@@ -32,6 +32,10 @@ class Denoiser(Protocol):
         """Every attention layer, in the order they run."""
         ...
 
+    def default_sites(self) -> tuple[AttentionSite, ...]:
+        """Those that are read unless others are asked for."""
+        ...
+
     def noisy(self, latent: Tensor, levels: Tensor) -> Tensor:
         """A latent (B, C, h, w) as ComfyUI's model reads it, at noise levels (B, 1, 1, 1)."""
         ...
@@ -82,6 +86,9 @@ class UNetDenoiser:
 
     def sites(self) -> tuple[AttentionSite, ...]:
         return tuple(self._table.values())
+
+    def default_sites(self) -> tuple[AttentionSite, ...]:
+        return self.sites()
 
     def noisy(self, latent: Tensor, levels: Tensor) -> Tensor:
         return latent * (1 + levels**2).sqrt()

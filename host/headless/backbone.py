@@ -221,18 +221,17 @@ class DiffusersBackbone:
         listen = tapped if self._flow is None else tapped_jointly
         return listen(self.model.unet, chosen, tap, self._current, self.recomputation)
 
-    def concept_sites(self) -> tuple[AttentionSite, ...]:
-        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`; blocks with a stream each for text and
-        picture, as in ComfyUI."""
-        if self._flow is None:
-            raise UnsupportedModelError(no_concepts(self.family))
+    def default_sites(self) -> tuple[AttentionSite, ...]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`; of a transformer the blocks with a stream
+        each for text and picture, as in ComfyUI."""
         return tuple(site for site in self.attention_sites() if not site.name.startswith("single_"))
 
     def tap_concepts(
         self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]
     ) -> AbstractContextManager[None]:
         """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
-        self.concept_sites()
+        if self._flow is None:
+            raise UnsupportedModelError(no_concepts(self.family))
         return concepts_beside(self.model.unet, sites, tap, concepts, self._current)
 
     def edit_attention(

@@ -2,9 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
-from ...core.backbone import AttentionSite
+from ...core.attribute.concept_attention import ConceptBackbone
+from ...core.backbone import AttentionSite, Backbone
 from ...core.messages import shown
+from ..shared.families import FAMILIES
+
+Reading = TypeVar("Reading", bound=Any)
+"""Settings of a method that reads attention in a picture, with the fields ``layers`` and ``noise``."""
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 
@@ -28,6 +35,22 @@ def sites_of_blocks(sites: Sequence[AttentionSite], blocks: str) -> tuple[str, .
     if wanted and max(wanted) >= len(names):
         raise ValueError(f"this model has blocks 0 to {len(names) - 1}, and blocks names {max(wanted)}")
     return tuple(name for number, inside in enumerate(names.values()) if number in wanted for name in inside)
+
+
+def read_by(backbone: Backbone, settings: Reading, blocks: str = "") -> Reading:
+    """Settings with the blocks and the share of noise that pictures are read at.
+
+    What neither ``blocks`` nor the settings say is, of a transformer, its family's (``Transformer`` of
+    :mod:`..shared.families`), and of a UNet the preset's. Raises as :func:`sites_of_blocks` does.
+    """
+    layers = sites_of_blocks(backbone.attention_sites(), blocks)
+    transformer = FAMILIES[backbone.family].transformer
+    if transformer is None:
+        return settings
+    if layers is None:
+        layers = tuple(site.name for site in cast(ConceptBackbone, backbone).default_sites())
+    noise = transformer.noise if settings.noise is None else settings.noise
+    return cast(Reading, replace(settings, layers=layers, noise=noise))
 
 
 def _numbers(blocks: str) -> Iterator[int]:

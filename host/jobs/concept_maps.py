@@ -9,6 +9,8 @@ from ...core.attribute.concept_attention import ConceptBackbone, ConceptSettings
 from ...core.masks.upsample import covered_size, to_pixels
 from ...core.messages import shown
 from ..adapters import backbone_of
+from ..shared.errors import UnsupportedModelError
+from ..shared.families import FAMILIES, no_concepts
 from .blocks import sites_of_blocks
 
 
@@ -47,9 +49,11 @@ def picture_concept_maps(
     if both:
         raise ValueError(f"{shown(both[0])} is named as a concept and as background; name it once")
     backbone = cast(ConceptBackbone, backbone_of(*parts))
-    default = backbone.concept_sites()
+    transformer = FAMILIES[backbone.family].transformer
+    if transformer is None or not transformer.concepts:  # before anything is computed
+        raise UnsupportedModelError(no_concepts(backbone.family))
     names = sites_of_blocks(backbone.attention_sites(), blocks)
-    sites = default if names is None else [site for site in backbone.attention_sites() if site.name in names]
+    sites = None if names is None else [site for site in backbone.attention_sites() if site.name in names]
     found = concept_heatmaps(
         backbone,
         backbone.encode_image(picture),

@@ -12,17 +12,16 @@ from ..shared.picture_sizes import check_range
 from .drawing import heat_over
 from .labels import write_line
 
-PIXELS_PER_CELL = 8
 GREATEST_SHEET, GAP = 2048, 4
 WORD_SHARE = 0.05
 """Height of a word on a sheet, as a share of the sheet's width."""
 
 
-def target_size(image: Tensor | None, samples: Tensor) -> tuple[int, int]:
-    """(H, W) of the picture: the IMAGE's own (B, H, W, 3), or eight pixels per latent cell."""
+def target_size(image: Tensor | None, samples: Tensor, cell: int) -> tuple[int, int]:
+    """(H, W) of the picture: the IMAGE's own (B, H, W, 3), or ``cell`` pixels per latent cell along a side."""
     if image is not None:
         return image.shape[1], image.shape[2]
-    return samples.shape[-2] * PIXELS_PER_CELL, samples.shape[-1] * PIXELS_PER_CELL
+    return samples.shape[-2] * cell, samples.shape[-1] * cell
 
 
 def stretch_note(latent: tuple[int, int], size: tuple[int, int]) -> str:

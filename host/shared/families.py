@@ -21,6 +21,7 @@ class Transformer:
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
+        noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
     """
 
@@ -34,6 +35,7 @@ class Transformer:
     patch: str = "patch_size"
     text_multiple: str | None = None
     strips_template: bool = False
+    noise: float = 0.5  # ConceptAttention and Seg4Diff (arXiv 2509.18096) take a middle one; nothing else is published
     concepts: bool = False
 
 
@@ -53,6 +55,7 @@ class ModelFamily:
         attention: the kinds of its attention sites.
         pooled_text: whether the denoiser also reads a pooled text and the picture's size.
         transformer: how its transformer is built; None for UNets.
+        cell: pixels per latent cell along a side.
     """
 
     name: str
@@ -65,6 +68,7 @@ class ModelFamily:
     attention: tuple[str, ...] = ("self", "cross")
     pooled_text: bool = False
     transformer: Transformer | None = None
+    cell: int = 8
 
 
 _UNETS = (
@@ -86,9 +90,10 @@ def _flow(
     entry: tuple[str, ...],
     transformer: Transformer,
     pooled: tuple[str, ...] = (),
+    cell: int = 8,
 ) -> ModelFamily:
     kinds = ("self", "cross") if name == "anima" else ("joint",)
-    return ModelFamily(name, title, 0, 1.0, encoders, entry, pooled, kinds, transformer=transformer)
+    return ModelFamily(name, title, 0, 1.0, encoders, entry, pooled, kinds, transformer=transformer, cell=cell)
 
 
 _TRANSFORMERS = (
@@ -134,6 +139,7 @@ _TRANSFORMERS = (
             _SECOND_HALF,
             concepts=True,
         ),
+        cell=16,
     ),
     _flow(
         "chroma",

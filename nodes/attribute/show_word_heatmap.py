@@ -8,6 +8,7 @@ from torch import Tensor
 from ...core import types
 from ...core.attribute.heatmap import normalise as normalised
 from ...core.attribute.places import word_heatmaps_of_pieces
+from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.jobs.sampled_text import (
     describe_columns,
@@ -21,6 +22,7 @@ from ...host.jobs.sampled_text import (
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, stretch_note, target_size
 from ...host.schema import io, ui
 from ...host.shared import captures
+from ...host.shared.families import FAMILIES
 from ..sockets import (
     CATEGORY,
     AttentionCapture,
@@ -123,7 +125,7 @@ class ShowWordHeatmap(io.ComfyNode):
             sampled = read_conditioning(clip, conditioning, text, placeholders)
         pieces = pieces_of(run, sampled, text, sampled_prompt(cls.hidden.prompt, cls.hidden.unique_id))
         wanted = wanted_words(lines_of(words), sampled)
-        size = target_size(image, samples["samples"])
+        size = target_size(image, samples["samples"], FAMILIES[backbone_of(clip=clip).family].cell)
         shares = word_heatmaps_of_pieces(pieces, run.latent_size, wanted, size, per_cell=per_cell)
         note = " ".join(filter(None, (note, stretch_note(run.latent_size, size), describe_columns(sampled, wanted))))
         heat = normalised(shares, normalise)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...core.localize.registry import METHODS, method_and_preset, preset_names
 from ...core.settings import settings_of
 from ...host.adapters import backbone_of
+from ...host.jobs.blocks import read_by
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -20,6 +21,7 @@ from ..sockets import (
     preset_choice,
     preset_input,
     preset_verdict,
+    reading_inputs,
     reads,
     seed_input,
     text_under,
@@ -86,6 +88,7 @@ class LocalizeConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="\n".join(f"{one.title}: {one.help}" for one in METHODS.values() if not one.needs),
                 ),
+                *reading_inputs(UNSET),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
@@ -106,12 +109,14 @@ class LocalizeConcepts(io.ComfyNode):
         max_concepts: int,
         seed: int,
         method: str = "conceptexpress",
+        blocks: str = "",
+        noise: float = UNSET,
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         localizer, name = method_and_preset(method, preset)
-        changes = changed({**inputs, "count": count or None, "max_concepts": max_concepts or None})
-        settings = settings_of(localizer, name, changes, DEFAULTS)
+        changes = changed({**inputs, "noise": noise, "count": count or None, "max_concepts": max_concepts or None})
+        settings = read_by(backbone, settings_of(localizer, name, changes, DEFAULTS), blocks)
         found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()

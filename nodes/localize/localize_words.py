@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...core.localize.methods.attencraft import METHOD
 from ...host.adapters import backbone_of
+from ...host.jobs.blocks import read_by
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ..sockets import (
@@ -23,6 +24,7 @@ from ..sockets import (
     preset_choice,
     preset_input,
     preset_verdict,
+    reading_inputs,
     seed_input,
     text_under,
 )
@@ -41,8 +43,9 @@ class LocalizeWords(io.ComfyNode):
             description=(
                 "Finds the things that you name in a picture. The node reads the cross-attention of "
                 "each word, spreads it with the self-attention, and keeps the cells where one word "
-                "leads (AttenCraft's masks). The start-of-text token stands for the background. It "
-                "reads the first picture of a batch and needs one or a few model passes."
+                "leads (AttenCraft's masks). The start-of-text token stands for the background; in "
+                "models without one, what no word reaches. It reads the first picture of a batch and "
+                "needs one or a few model passes."
             ),
             search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
             is_output_node=True,
@@ -76,6 +79,7 @@ class LocalizeWords(io.ComfyNode):
                     tooltip="Where no word leads by that margin, the word with the highest value takes the cell.",
                 ),
                 seed_input("Random seed for the noise that is added to the picture."),
+                *reading_inputs(UNSET),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
@@ -99,10 +103,12 @@ class LocalizeWords(io.ComfyNode):
         words: str,
         preset: str,
         seed: int,
+        blocks: str = "",
+        noise: float = UNSET,
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = replace(METHOD.preset(preset), **changed(inputs))
+        settings = read_by(backbone, replace(METHOD.preset(preset), **changed({**inputs, "noise": noise})), blocks)
         found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()

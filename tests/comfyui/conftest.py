@@ -158,6 +158,8 @@ def clip_of(small) -> Callable[[str], Any]:
     def go(family: str) -> Any:
         if not small.here(family):
             pytest.skip(f"this ComfyUI has no {family}")
+        if family == small.DEV and not small.mistral_here():
+            pytest.skip("this ComfyUI makes FLUX.2 dev's tokenizer by a class that newer transformers changed")
         if family not in made:
             made[family] = small.clip(family)
         return made[family]

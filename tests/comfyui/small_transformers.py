@@ -232,11 +232,11 @@ SMALL = {
             "x_block_self_attn_layers": [0],
             "context_embedder_config": {
                 "target": "torch.nn.Linear",
-                "params": {"in_features": 8, "out_features": 128},
+                "params": {"in_features": 4096, "out_features": 128},  # to which ComfyUI pads the rows of CLIP
             },
         },
         16,
-        8,
+        4096,
         pooled=4,
     ),
 }
@@ -247,6 +247,13 @@ def here(family: str) -> bool:
     import comfy.supported_models
 
     return hasattr(comfy.supported_models, SMALL[family].config)
+
+
+def mistral_here() -> bool:
+    """Whether this ComfyUI reads FLUX.2 dev's vocabulary by itself, whatever version transformers has."""
+    import importlib.util
+
+    return importlib.util.find_spec("comfy.text_encoders.bpe_tokenizer") is not None
 
 
 def anima_has_no_gradient() -> bool:
@@ -278,6 +285,16 @@ def build(family: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> Any
     )
 
 
+def query_weight(model: Any) -> str:
+    """A weight that makes queries in a block."""
+    ends, elsewhere = ("qkv.weight", "wq.weight", "to_q.weight", "q_proj.weight"), ("refiner", "txtfusion", "adapter")
+    return next(
+        name
+        for name, weight in model.model.state_dict().items()
+        if weight.ndim == 2 and name.endswith(ends) and not any(part in name for part in elsewhere)
+    )
+
+
 def conditioning(family: str, rows: int = 7, seed: int = 1, batch: int = 1) -> list[Any]:
     """A random CONDITIONING of so many rows."""
     small, generator = SMALL[family], torch.Generator().manual_seed(seed)
@@ -290,6 +307,11 @@ def conditioning(family: str, rows: int = 7, seed: int = 1, batch: int = 1) -> l
     return [[torch.randn(batch, rows, small.width, generator=generator), extras]]
 
 
+DEV = "flux2_dev"
+"""FLUX.2 dev is klein with another text model: the same denoiser here."""
+
+SMALL[DEV] = SMALL["flux2"]
+
 TEXT = {
     "flux": ("flux", "FluxTokenizer", "FluxClipModel", {"clip_l": 4, "t5xxl": 8}, 1),
     "flux2": ("flux", "KleinTokenizer", "Flux2TEModel", {"qwen3_4b": 2}, 3),
@@ -298,11 +320,14 @@ TEXT = {
     "krea2": ("krea2", "Krea2Tokenizer", "Krea2TEModel", {"qwen3vl_4b": 8}, 2),
     "qwen_image": ("qwen_image", "QwenImageTokenizer", "QwenImageTEModel", {"qwen25_7b": 8}, 1),
     "anima": ("anima", "AnimaTokenizer", "AnimaTEModel", {"qwen3_06b": 16}, 1),
+    "sd3": ("sd3_clip", "SD3Tokenizer", "SD3ClipModel", {"clip_l": 2, "clip_g": 2, "t5xxl": 4096}, 1),
+    "lumina2": ("lumina2", "LuminaTokenizer", "LuminaModel", {"gemma2_2b": 6}, 1),
+    DEV: ("flux", "Flux2Tokenizer", "Flux2TEModel", {"mistral3_24b": 2}, 3),
 }
-"""Family to module below ``comfy.text_encoders``, tokenizer, text model, its encoders' widths, layers that it reads.
+"""Family to module below ``comfy.text_encoders``, tokenizer, text model, its encoders' widths, layers that it reads."""
 
-Lumina 2's vocabulary is in its checkpoint; Stable Diffusion 3's CLIP rows are padded to 4096 numbers.
-"""
+WORDS = "a red cat and two dogs on the green grass sit big thing square rocket photo of"
+"""Of which the small vocabularies are made that checkpoints bring with them (Lumina 2, FLUX.2 dev)."""
 
 
 def clip(family: str) -> Any:
@@ -322,10 +347,51 @@ def clip(family: str) -> Any:
             for name, width in widths.items():
                 setattr(self, name, _Rows(width, layers, "attention" if layers > 1 else family))
             self.clip = self.clip_name = next(iter(widths))
-            self.dtypes = {torch.float32}
+            self.dtypes, self.t5_attention_mask = {torch.float32}, False
 
     target = base.ClipTarget(getattr(source, reader), Model)
-    return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
+    data = {"lumina2": _sentencepiece, DEV: _tekken}.get(family, dict)()
+    return comfy.sd.CLIP(target, tokenizer_data=data, model_options={"dtype": torch.float32})
+
+
+def _sentencepiece() -> dict[str, Any]:
+    """A vocabulary of Gemma's kind: pieces of a few words, and bytes."""
+    import io
+
+    import sentencepiece
+
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([WORDS, *WORDS.split()] * 8),
+        model_writer=made,
+        vocab_size=360,
+        hard_vocab_limit=False,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        minloglevel=2,
+    )
+    return {"spiece_model": made.getvalue()}
+
+
+def _tekken() -> dict[str, Any]:
+    """A vocabulary of Mistral's kind: every byte, and pieces that grow into a few words."""
+    import base64
+    import json
+
+    named = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]
+    named += [f"<unused{number}>" for number in range(len(named), 11)] + ["<pad>"]
+    pieces = [bytes([number]) for number in range(256)]
+    for word in WORDS.split():
+        for end in range(2, len(word) + 2):
+            pieces.append(f" {word}"[:end].encode())
+    words = [base64.b64encode(piece).decode() for piece in dict.fromkeys(pieces)]
+    content = {
+        "config": {"default_vocab_size": len(named) + len(words), "default_num_special_tokens": len(named)},
+        "vocab": [{"rank": rank, "token_bytes": word} for rank, word in enumerate(words)],
+        "special_tokens": [{"rank": rank, "token_str": name} for rank, name in enumerate(named)],
+    }
+    return {"tekken_model": json.dumps(content).encode()}
 
 
 def vae(channels: int) -> Any:
@@ -342,7 +408,7 @@ def vae(channels: int) -> Any:
 def vae_of(family: str) -> Any:
     """A small autoencoder with the latents of a family: films of one picture, or FLUX.2's cells of 16 pixels."""
     small = SMALL[family]
-    if family == "flux2":
+    if family in ("flux2", DEV):
         made = vae(small.channels // 4)
         plain = made.encode
         made.encode = lambda pixels: torch.nn.functional.pixel_unshuffle(plain(pixels), 2)
@@ -371,7 +437,7 @@ class _Rows(torch.nn.Module):
         out = rows[None] if self.layers > 1 else rows
         extra = {"attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
         pooled = rows[:1].mean(1)
-        return (out, pooled, extra) if self.family not in ("flux", "chroma") else (out, pooled)
+        return (out, pooled, extra) if self.family not in ("flux", "chroma", "sd3") else (out, pooled)
 
     def set_clip_options(self, options: Any) -> None:
         pass

@@ -117,7 +117,7 @@ def test_equal_concepts_have_equal_maps_that_sum_to_one(backbone, conditioning, 
     model, rows = backbone(family), concepts(family, (2, 2, 1))
     rows.rows[2:4] = rows.rows[:2]
     recorder = module.ConceptRecorder(rows.counts)
-    with torch.no_grad(), model.tap_concepts(recorder.tap, rows, model.concept_sites()):
+    with torch.no_grad(), model.tap_concepts(recorder.tap, rows, model.default_sites()):
         model.predict_noise(noisy(family, batch=2), torch.tensor([600, 600]), conditioning(family, batch=2))
     maps = recorder.maps()
     torch.testing.assert_close(maps.sum(0), torch.ones(maps.shape[1:]))
@@ -128,10 +128,10 @@ def test_equal_concepts_have_equal_maps_that_sum_to_one(backbone, conditioning, 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_default_blocks_are_those_of_the_family(backbone, small, pack, family):
     model = backbone(family)
-    count = len(model.concept_sites())
+    count = len(model.default_sites())
     assert 0 < count <= small.DEEP
-    assert set(model.concept_sites()) <= set(model.attention_sites())
-    assert not any("single_blocks" in site.name for site in model.concept_sites())
+    assert set(model.default_sites()) <= set(model.attention_sites())
+    assert not any("single_blocks" in site.name for site in model.default_sites())
 
 
 @pytest.mark.parametrize("family", ["z_image", "lumina2", "qwen_image", "anima"])

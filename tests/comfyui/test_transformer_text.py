@@ -4,7 +4,7 @@ import pytest
 import torch
 
 TEXT = "A red cat, 2 dogs and naïve cat-faces"
-FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "anima")
+FAMILIES = ("flux", "flux2", "flux2_dev", "chroma", "z_image", "lumina2", "krea2", "qwen_image", "anima", "sd3")
 
 
 @pytest.fixture
@@ -26,14 +26,16 @@ def test_words_stand_where_the_conditioning_changes_with_them(reading, pack, fam
     _, read, told = reading(family)
     _, _, other = reading(family, TEXT.replace("red", "big"))
     assert read.length == (len_of(told, family, read)) and read.start is None
-    rows = find(read, "red")[0]
-    assert len(rows) == 1
+    found = find(read, "red")
+    assert len(found) == (2 if family == "sd3" else 1)  # CLIP's rows and T5's
+    rows = [row for rows in found for row in rows]
+    assert len(rows) == len(found)
     if family == "anima":  # its rows are those of T5, of which the CONDITIONING has the ids
         changed = (told.extras["t5xxl_ids"] != other.extras["t5xxl_ids"]).nonzero().flatten().tolist()
-        assert changed == list(rows)
+        assert changed == rows
         return
     changed = (told.context[0] != other.context[0]).any(-1).nonzero().flatten().tolist()
-    assert changed == [rows[0], rows[0] + 1]
+    assert changed == [one for row in rows for one in (row, row + 1)]
 
 
 def len_of(told, family, read):
@@ -44,8 +46,11 @@ def len_of(told, family, read):
 def test_words_are_split_as_elsewhere_and_the_template_is_none_of_them(reading, pack, family):
     words = [name for name, _ in pack("core.attention.words").words_of(reading(family)[1])]
     expected = ["a", "red", "cat", ",", "2", "dogs", "and", "naïve", "cat", "-", "faces"]
-    if pack("host.shared.families").FAMILIES[family].transformer.tokens[-1] == "t5xxl":
-        expected = [*expected[:7], "na", "<", "unk", ">", "ve", *expected[8:]]  # T5 has no ï
+    t5 = [*expected[:7], "na", "<", "unk", ">", "ve", *expected[8:]]  # T5 has no ï
+    if family == "sd3":
+        expected = [*expected, *t5]
+    elif family in ("flux", "chroma", "anima"):
+        expected = t5
     assert words == expected
 
 
@@ -71,7 +76,12 @@ def test_heat_maps_are_drawn_from_a_run(reading, clip_of, small, stock, run, pac
     assert torch.equal(drawn[0]["samples"], drawn[1]["samples"])
     given = {"capture": recorded, "clip": clip_of(family), "samples": drawn[1], "text": TEXT, "words": "red, dogs"}
     pictures, masks = run("ShowWordHeatmap", **given)
-    assert masks.shape == (2, 64, 96) and len(pictures) == 2 and not torch.allclose(masks[0], masks[1], atol=1e-2)
+    cell = 16 if family.startswith("flux2") else 8
+    assert (
+        masks.shape == (2, 8 * cell, 12 * cell)
+        and len(pictures) == 2
+        and not torch.allclose(masks[0], masks[1], atol=1e-2)
+    )
     through = run("ShowWordHeatmap", **given, conditioning=positive)[1]
     assert torch.equal(through, masks)
     with pytest.raises(ValueError, match="not the text that was sampled"):

@@ -212,17 +212,9 @@ def test_two_captures_at_once_and_one_cancelled(model_of, sample, capture, comfy
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_lora_in_force_changes_the_maps_and_stays_bit_equal(model_of, sample, capture, family):
+def test_a_lora_in_force_changes_the_maps_and_stays_bit_equal(model_of, sample, capture, small, family):
     model = model_of(family)
-    key = next(
-        name
-        for name, weight in model.model.state_dict().items()
-        if weight.ndim == 2
-        and name.endswith(("qkv.weight", "wq.weight", "to_q.weight", "q_proj.weight"))
-        and "refiner" not in name
-        and "txtfusion" not in name
-        and "adapter" not in name
-    )
+    key = small.query_weight(model)
     patched = model.clone()
     shape = model.model.state_dict()[key].shape
     assert patched.add_patches({key: (torch.ones(shape) * 0.3,)}, 1.0)

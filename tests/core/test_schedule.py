@@ -91,3 +91,17 @@ def test_schedules_made_under_inference_mode_take_part_in_a_backward_pass():
         latent = torch.ones(1, 2, requires_grad=True)
         one.add_noise(latent, torch.ones(1, 2), torch.tensor([1])).sum().backward()
         assert latent.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        schedule.FlowSchedule(schedule.flow_sigmas(1000, 3.0).float()),
+        schedule.DiffusionSchedule(schedule.scaled_linear_alphas().float()),
+    ],
+)
+def test_the_timestep_has_the_share_of_noise_asked_for(levels):
+    step = schedule.timestep_of_noise(levels, 0.5)
+    share = levels.add_noise(torch.zeros(1), torch.ones(1), step)
+    assert step.shape == (1,) and abs(float(share) - 0.5) < 0.01
+    assert schedule.timestep_of_noise(levels, 0.0) == 0 and schedule.timestep_of_noise(levels, 1.0) == levels.steps - 1

@@ -50,6 +50,12 @@ def sockets(lab_modules) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def transformer(lab_transformer) -> dict[str, Any]:
+    """The same of a small lab transformer."""
+    return dict(zip(("model", "clip", "vae"), lab_transformer, strict=True))
+
+
+@pytest.fixture(scope="session")
 def image() -> torch.Tensor:
     """IMAGE (1, 64, 96, 3): a red and a green square on blue."""
     picture = torch.zeros(1, *SIZE, 3)

@@ -42,7 +42,7 @@ PICTURE, LINE, LINES = 206, 17, 113
 SHOWN = {
     "SaveImage": 220,
     "LoadImage": 229,
-    "ConceptAtelierLocalizeConcepts": PICTURE - 26 + LINES,
+    "ConceptAtelierLocalizeConcepts": PICTURE - 60 + LINES,
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
     "ConceptAtelierMatchConcepts": PICTURE + LINES,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...attention.words import words_of
+from ...attention.words import only_reading, words_of
 from ...backbone import Backbone
 from ...masks.edit import NAME, check_name
 from ...masks.from_masks import attention_targets
@@ -39,8 +39,8 @@ def localize_words(
     Returns:
         N concepts in the order given, targets from self-attention, scores the mean relevance inside over the mean.
 
-    Raises ``ValueError`` for no words, words that are alike or cannot name a concept, a model without a start token or
-    without the layers asked for, and words that get no cell whatever is tried, naming them.
+    Raises ``ValueError`` for no words, words that are alike or cannot name a concept, a model without the layers asked
+    for, and words that get no cell whatever is tried, naming them.
     """
     settings = settings or WordSettings()
     check_picture(picture)
@@ -102,7 +102,7 @@ def _name(backbone: Backbone, word: str) -> str:
         return name
     read = backbone.tokenize(word)
     learnt = {token.text for token in read.tokens if token.placeholder is not None}
-    spelt = [NAME.findall(part)[-1] if part in learnt else part for part, _ in words_of(read)]
+    spelt = [NAME.findall(part)[-1] if part in learnt else part for part, _ in words_of(only_reading(read))]
     return check_name("-".join(spelt) if all(NAME.fullmatch(part) for part in spelt) else name)
 
 
@@ -117,6 +117,7 @@ METHOD = Localizer(
     presets=PRESETS,
     find=_find,
     needs=("words",),
-    note="The start-of-text token stands for the background. Two things of one kind cannot be told apart by a word.",
+    note="The start-of-text token stands for the background; in models without one, what no word reaches. Two things "
+    "of one kind cannot be told apart by a word.",
 )
 """Presets: ``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""

@@ -14,6 +14,7 @@ from ...attention.selection import Grid, Selection
 from ...backbone import AttentionSite, Backbone
 from ...masks.upsample import covered_size
 from ...pictures import check_picture
+from ...schedule import timestep_of_noise
 from .aggregate import aggregate_self_attention, clustering_grid, grid_weights, self_grids
 from .neighbours import cell_colours
 from .saliency import combine_saliency, end_of_text_saliency
@@ -58,7 +59,7 @@ def observe(
     check_picture(image)
     latent = backbone.encode_image(image)
     latent_size = (latent.shape[-2], latent.shape[-1])
-    sites = backbone.attention_sites()
+    sites = [site for site in backbone.attention_sites() if settings.layers is None or site.name in settings.layers]
     self_recorder = AttentionRecorder(_self_selection(sites, latent_size, settings))
     selection, notes = _cross_selection(sites, latent_size, settings, backbone.tokenize(settings.prompt).end)
     cross_recorder = AttentionRecorder(selection)
@@ -95,14 +96,16 @@ def denoise(
     schedule = backbone.schedule
     if settings.timestep >= schedule.steps:
         raise ValueError(f"timestep must be below the model's {schedule.steps}, got {settings.timestep}")
-    timestep = torch.tensor([settings.timestep], device=latent.device)
-    generator = torch.Generator().manual_seed(seed)
-    passes = _passes(settings)
+    timestep = torch.tensor([settings.timestep])
+    if settings.noise is not None:
+        timestep = timestep_of_noise(schedule, settings.noise)
+    timestep = timestep.to(latent.device)
+    generator, passes = torch.Generator().manual_seed(seed), settings.passes
     for done in range(passes):
         if on_step is not None:
             on_step(done, passes + 1)
         noisy = latent
-        if settings.noise_draws:
+        if settings.noise_draws or settings.noise is not None:
             noise = torch.randn(latent.shape, generator=generator).to(latent)
             noisy = schedule.add_noise(latent, noise, timestep)
         run_to(backbone, last, noisy, timestep, conditioning)
@@ -110,20 +113,16 @@ def denoise(
         on_step(passes, passes + 1)
 
 
-def _passes(settings: LocalizeSettings) -> int:
-    return max(1, settings.noise_draws)
-
-
 def report_end(settings: LocalizeSettings, on_step: OnStep | None) -> None:
     """Report that everything is done, the model passes and what came after them."""
-    total = _passes(settings) + 1
+    total = settings.passes + 1
     if on_step is not None:
         on_step(total, total)
 
 
 def _self_selection(sites: Sequence[AttentionSite], latent_size: Grid, settings: LocalizeSettings) -> Selection:
     grids = self_grids((site.grid(latent_size) for site in sites if site.reads("self")), settings)
-    return Selection(kinds=("self",), grids=grids)
+    return Selection(kinds=("self",), grids=grids, sites=settings.layers)
 
 
 def _cross_selection(
@@ -139,7 +138,8 @@ def _cross_selection(
     else:
         cross, notes = _at_least(cross, latent_size, settings.cross_least_side)
     grids = tuple({site.grid(latent_size) for site in cross})
-    return Selection(kinds=("cross",), stages=("down", "up"), grids=grids, positions=(end,)), notes
+    chosen = Selection(("cross",), stages=("down", "up"), grids=grids, positions=(end,), sites=settings.layers)
+    return chosen, notes
 
 
 def _at_downscale(sites: list[AttentionSite], downscale: int) -> tuple[list[AttentionSite], tuple[str, ...]]:

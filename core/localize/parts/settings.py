@@ -18,6 +18,8 @@ class LocalizeSettings:
     Attributes:
         timestep: the timestep at which the picture is denoised, 0..T-1.
         noise_draws: number of noisy versions of the picture whose attention is averaged; 0 adds no noise.
+        noise: share of noise in them, 0..1, instead of the timestep's, and in at least one; None leaves the timestep.
+        layers: names of the attention layers that are read; None reads all.
         prompt: the prompt meanwhile.
         max_cells: largest number of cells of the clustering grid; n cells need n x n distances. Larger latents are
             clustered on a half, a third, ... of their sides, and finer attention grids are left out.
@@ -57,6 +59,8 @@ class LocalizeSettings:
 
     timestep: int = 0
     noise_draws: int = 0
+    noise: float | None = None
+    layers: tuple[str, ...] | None = None
     prompt: str = ""
     max_cells: int = 64 * 96
     least_side: int = 1
@@ -88,6 +92,8 @@ class LocalizeSettings:
             self._at_least(name, 1)
         for name in ("max_concepts", "count"):
             self._at_least(name, 1)
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is a share of noise in the picture, 0..1, got {self.noise}")
         if not 0 <= self.min_area < 1:
             raise ValueError(f"min_area is a share of the picture, 0 to below 1, got {self.min_area}")
         if self.saliency not in ("end_of_text", "border", "both", "none"):
@@ -104,9 +110,14 @@ class LocalizeSettings:
             raise ValueError(f"grid_weights must be >= 0 and not all zero, got {self.grid_weights}")
 
     @property
+    def passes(self) -> int:
+        """How often the model sees the picture."""
+        return max(1, self.noise_draws)
+
+    @property
     def cost(self) -> str:
         """What localising a picture costs, for people."""
-        passes = max(self.noise_draws, 1)
+        passes = self.passes
         return f"{passes} pass{'es' * (passes > 1)} and clustering"
 
     def _at_least(self, name: str, least: int) -> None:

@@ -88,20 +88,19 @@ class TransformerDenoiser:
         self._beside = ConceptListener(self._table, wanted, on_call, rows, self._preferred, before)
         return with_concepts(changed, self._beside)
 
-    def concept_sites(self) -> tuple[AttentionSite, ...]:
-        """The sites that are read beside concepts unless others are asked for.
-
-        Raises :class:`~...shared.errors.UnsupportedModelError` for families beside whose text none can run.
-        """
-        if not record_of(self._family).concepts:
-            raise UnsupportedModelError(no_concepts(self._family.name))
+    def default_sites(self) -> tuple[AttentionSite, ...]:
+        """The sites that are read unless others are asked for."""
         names = default_sites(self._family, self._patcher.get_model_object("diffusion_model"))
         return tuple(site for site in self.sites() if site.name in names)
 
     @contextmanager
     def with_concepts(self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]) -> Iterator[None]:
-        """Within the context concepts run beside the text of every pass. Raises as :meth:`concept_sites`."""
-        self.concept_sites()
+        """Within the context concepts run beside the text of every pass.
+
+        Raises :class:`~...shared.errors.UnsupportedModelError` for families beside whose text none can run.
+        """
+        if not record_of(self._family).concepts:
+            raise UnsupportedModelError(no_concepts(self._family.name))
         before, self._concepts = self._concepts, (tap, concepts, tuple(site.name for site in sites))
         try:
             yield

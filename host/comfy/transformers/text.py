@@ -25,6 +25,7 @@ SENTENCEPIECE = ("t5xxl", "gemma2_2b")
 """Encoders whose vocabulary writes a space as ``▁``; the others write bytes."""
 
 _SPACE = "\u2581"
+_CUT = "\ufffd"  # what is decoded of a character that further tokens complete
 
 
 def encode(clip: Any, family: ModelFamily, texts: Sequence[str], placeholders: Placeholders) -> Conditioning:
@@ -55,9 +56,7 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
     read, empty = clip.tokenize(text), clip.tokenize("")
     tokens: list[Token] = []
     start, end = 0, 0
-    for key in record_of(family).tokens:
-        if key not in read:
-            continue
+    for reading, key in enumerate(key for key in record_of(family).tokens if key in read):
         ids, blank = _ids(read[key]), _ids(empty[key])
         padding = _reader(clip, key).pad_token
         first, last = _own(_unpadded(ids, padding), _unpadded(blank, padding))
@@ -66,7 +65,8 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
         after = 1 + max((token.word for token in tokens), default=-1)
         offset = start + first - stripped
         tokens += [
-            replace(token, position=offset + token.position, word=after + token.word) for token in _words(pieces)
+            replace(token, position=offset + token.position, word=after + token.word, reading=reading)
+            for token in _words(pieces)
         ]
         start, end = start + len(ids) - stripped, offset + last - first
     return TokenizedText(tuple(tokens), None, min(end, max(start - 1, 0)), start)
@@ -115,7 +115,7 @@ def _pieces(clip: Any, key: str, ids: Sequence[int]) -> Iterator[str]:
     if names is None:
         before = ""
         for at in range(1, len(ids) + 1):
-            now = stock.tokenizer.decode(list(ids[:at]))
+            now = stock.tokenizer.decode(list(ids[:at])).rstrip(_CUT)
             yield now[len(before) :]
             before = now
         return

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from concept_atelier.core.attention.words import find_word, words_of
+from concept_atelier.core.attention.words import find_word, first_places, spelling, words_of
 from concept_atelier.core.backbone import Token, TokenizedText
 
 
@@ -60,3 +62,13 @@ def test_empty_words_and_texts_are_refused():
         find_word(TEXT, "  ")
     with pytest.raises(ValueError, match="it is empty"):
         find_word(text_of(), "cat")
+
+
+def test_of_several_encoders_one_spells_the_text_and_each_gives_a_words_first_place():
+    one = TokenizedText((Token("red", 1, 0), Token("cat", 2, 1), Token("red", 3, 2)), 0, 4, 12)
+    other = (Token("re", 5, 3, reading=1), Token("d", 6, 3, reading=1), Token("<unk>", 7, 4, reading=1))
+    both = replace(one, tokens=(*one.tokens, *other))
+    assert spelling(both) == spelling(one) == "redcatred"
+    assert first_places(both, "red") == (1, 5, 6) and first_places(both, "cat") == (2,)
+    with pytest.raises(ValueError, match="'dog' is not in the text"):
+        first_places(both, "dog")

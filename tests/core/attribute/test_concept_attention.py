@@ -12,10 +12,8 @@ from concept_atelier.core.attribute.concept_attention import (
     concept_mask,
     concept_rows,
     concept_scores,
-    timestep_of_noise,
 )
 from concept_atelier.core.backbone import AttentionSite
-from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, flow_sigmas, scaled_linear_alphas
 
 SITE = AttentionSite("block", "joint", None, 2, 1)
 CONCEPTS, PICTURE = slice(3, 5), slice(5, 11)  # behind three rows of text; one row of a reference picture at the end
@@ -129,16 +127,6 @@ def test_a_concept_that_is_what_a_cell_gives_leads_there(calls):
 def test_nothing_recorded_is_said():
     with pytest.raises(ValueError, match="no layer was read beside the concepts"):
         recorded([])
-
-
-@pytest.mark.parametrize(
-    "schedule", [FlowSchedule(flow_sigmas(1000, 3.0).float()), DiffusionSchedule(scaled_linear_alphas().float())]
-)
-def test_the_timestep_has_the_share_of_noise_asked_for(schedule):
-    step = timestep_of_noise(schedule, 0.5)
-    share = schedule.add_noise(torch.zeros(1), torch.ones(1), step)
-    assert step.shape == (1,) and abs(float(share) - 0.5) < 0.01
-    assert timestep_of_noise(schedule, 0.0) == 0 and timestep_of_noise(schedule, 1.0) == schedule.steps - 1
 
 
 def test_one_concept_and_empty_ones_are_refused(lab_backbone):

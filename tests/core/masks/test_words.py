@@ -1,5 +1,7 @@
 """Masks by words: the maths on made attention, and the layers that are read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,9 +13,11 @@ from concept_atelier.core.masks.words import (
     leading,
     masks_from_attention,
     matched,
+    read_word_attention,
     self_grid,
     spread,
 )
+from concept_atelier.host.adapters import backbone_of
 
 GRID = (8, 12)
 BOXES = [(1, 1, 4, 4), (3, 7, 4, 4)]
@@ -40,6 +44,21 @@ def test_a_glimpse_of_each_word_spreads_to_its_whole_object(attention):
         assert iou > 0.9
         unspread = leading(spread(seen.cross, seen.affinity, 2.0, 0), 0.1)[word]
         assert (unspread & truth).sum() < 0.5 * truth.sum()
+
+
+def test_without_a_token_for_it_the_background_is_what_no_word_reaches(attention):
+    seen, labels = attention
+    found = masks_from_attention(WordAttention(seen.cross[:2], seen.affinity, background=False), WordSettings())
+    assert found.distinct and found.masks.shape == (3, *GRID)
+    torch.testing.assert_close(found.relevance[2], 1 - found.relevance[:2].amax(0))
+    for word in (0, 1):
+        truth = labels == word + 1
+        assert (found.masks[word] & truth).sum() / (found.masks[word] | truth).sum() > 0.9
+    assert (found.masks[2] & (labels == 0)).sum() > 0.9 * (labels == 0).sum()
+    halves = torch.zeros(2, 2, 2)
+    halves[0, 0] = halves[1, 1] = 1.0
+    all_taken = masks_from_attention(WordAttention(halves, torch.eye(4), background=False), WordSettings())
+    assert all_taken.distinct and all_taken.masks.flatten(1).sum(1).tolist() == [2, 2, 0]
 
 
 def test_spread_is_what_the_equation_says():
@@ -84,11 +103,39 @@ def test_grids_are_the_papers_on_large_latents_and_the_finest_affordable_on_smal
         self_grid(sites, (64, 64), WordSettings(self_downscale=16))
 
 
+def test_where_all_attention_lies_on_one_grid_it_is_read_there(lab_transformer):
+    sites = backbone_of(*lab_transformer).attention_sites()
+    for settings in PRESETS.values():
+        assert self_grid(sites, (64, 64), settings) == (64, 64)
+        assert cross_grids(sites, (64, 64), settings) == ((64, 64),)
+    with pytest.raises(ValueError, match="no cross-attention"):
+        cross_grids((), (64, 64), WordSettings())
+    with pytest.raises(ValueError, match="no self-attention"):
+        self_grid((), (64, 64), WordSettings())
+
+
+@pytest.mark.parametrize("settings", [PRESETS["small"], PRESETS["paper"]], ids=["small", "paper"])
+def test_the_layers_and_the_noise_asked_for_are_read(lab_transformer, settings):
+    backbone = backbone_of(*lab_transformer)
+    latent = torch.randn(1, 4, 6, 7, generator=torch.Generator().manual_seed(0))
+
+    def read(**changes):
+        generator = torch.Generator().manual_seed(1)
+        return read_word_attention(backbone, latent, ["cat", "dog"], replace(settings, **changes), generator)
+
+    name = backbone.attention_sites()[1].name
+    one, other = read(noise=0.5), read(noise=0.5, layers=(name,))
+    assert one.cross.shape == other.cross.shape == (3, 6, 7) and one.background
+    torch.testing.assert_close(other.affinity.sum(1), torch.ones(42))
+    assert not torch.equal(one.cross, other.cross) and not torch.equal(one.cross, read(noise=0.1).cross)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"timesteps": (0.3, 0.3)},
         {"draws": 0},
+        {"noise": 1.2},
         {"tries": 0},
         {"margin": 1.0},
         {"cross_power": 0.0},

@@ -6,27 +6,11 @@ from diffusers.models.embeddings import apply_rotary_emb
 
 from concept_atelier.core.attribute.concept_attention import ConceptRows, ConceptSettings, concept_heatmaps
 from concept_atelier.host.adapters import UnsupportedModelError, backbone_of
-from concept_atelier.lab.model.handles import transformer_handles
-from concept_atelier.lab.model.transformer import TRANSFORMER_CONFIG, build_transformer
-
-SMALL = {
-    **TRANSFORMER_CONFIG,
-    "num_layers": 2,
-    "num_single_layers": 1,
-    "attention_head_dim": 12,
-    "num_attention_heads": 2,
-    "axes_dims_rope": (4, 4, 4),
-}
 
 
 @pytest.fixture(scope="module")
-def backbone(lab_modules):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        transformer = build_transformer(SMALL).eval().requires_grad_(False)
-        for parameter in transformer.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)  # nothing is left at zero
-        return backbone_of(*transformer_handles(transformer, lab_modules))
+def backbone(lab_transformer):
+    return backbone_of(*lab_transformer)
 
 
 @pytest.fixture
@@ -101,7 +85,7 @@ def test_a_token_of_the_prompt_as_a_concept_lacks_only_the_rest_of_the_prompt(ba
 
 def test_hooks_are_gone_on_any_exit(backbone, asked):
     plain = backbone.predict_noise(*asked)
-    with pytest.raises(KeyError), backbone.tap_concepts({}.pop, rows(), backbone.concept_sites()):
+    with pytest.raises(KeyError), backbone.tap_concepts({}.pop, rows(), backbone.default_sites()):
         backbone.predict_noise(*asked)
     assert torch.equal(backbone.predict_noise(*asked), plain)
 
@@ -126,4 +110,5 @@ def test_maps_of_a_picture_and_of_equal_concepts(backbone):
 
 def test_a_unet_is_refused_by_name(lab_backbone):
     with pytest.raises(UnsupportedModelError, match=r"the lab model.*supported are the lab transformer, FLUX.1"):
-        lab_backbone.concept_sites()
+        lab_backbone.tap_concepts(lambda call: None, rows(), ())
+    assert lab_backbone.default_sites() == lab_backbone.attention_sites()

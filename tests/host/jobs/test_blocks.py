@@ -1,7 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from concept_atelier.core.backbone import AttentionSite
-from concept_atelier.host.jobs.blocks import sites_of_blocks
+from concept_atelier.core.localize.parts.settings import SMALL_GRID
+from concept_atelier.core.masks.words import PRESETS
+from concept_atelier.host.adapters import backbone_of
+from concept_atelier.host.jobs.blocks import read_by, sites_of_blocks
+from concept_atelier.host.shared.families import FAMILIES
 
 JOINT = [AttentionSite(f"blocks.{number}", "joint", None, 2, 2) for number in range(5)]
 APART = [
@@ -38,3 +44,19 @@ def test_nothing_leaves_the_choice_to_the_family():
 def test_what_cannot_be_meant_is_refused(sites, text, message):
     with pytest.raises(ValueError, match=message):
         sites_of_blocks(sites, text)
+
+
+@pytest.mark.parametrize("settings", [SMALL_GRID, PRESETS["paper"]], ids=["concepts", "words"])
+def test_a_transformer_is_read_as_its_family_says_unless_people_do(lab_transformer, settings):
+    backbone = backbone_of(*lab_transformer)
+    doubles = ("transformer_blocks.0.attn", "transformer_blocks.1.attn")
+    read = read_by(backbone, settings)
+    assert read == replace(settings, layers=doubles, noise=FAMILIES["lab_flux"].transformer.noise)
+    asked = read_by(backbone, replace(settings, noise=0.2), "2")
+    assert asked == replace(settings, layers=("single_transformer_blocks.0.attn",), noise=0.2)
+
+
+def test_a_unet_is_read_as_the_preset_says(lab_backbone):
+    assert read_by(lab_backbone, SMALL_GRID) is SMALL_GRID
+    with pytest.raises(ValueError, match="this model is a UNet"):
+        read_by(lab_backbone, SMALL_GRID, "all")

@@ -9,8 +9,8 @@ from concept_atelier.host.pictures.heat_pictures import GAP, heat_grid, heat_she
 
 def test_the_size_is_the_pictures_or_eight_pixels_a_cell():
     samples = torch.zeros(2, 4, 5, 7)
-    assert target_size(None, samples) == (40, 56)
-    assert target_size(torch.zeros(2, 30, 50, 3), samples) == (30, 50)
+    assert target_size(None, samples, 8) == (40, 56) and target_size(None, samples, 16) == (80, 112)
+    assert target_size(torch.zeros(2, 30, 50, 3), samples, 8) == (30, 50)
 
 
 def test_all_pictures_of_the_first_word_come_first(generator):

@@ -4,29 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.host.adapters import UnsupportedModelError
-from concept_atelier.lab.model.handles import transformer_handles
-from concept_atelier.lab.model.transformer import TRANSFORMER_CONFIG, build_transformer
 from concept_atelier.nodes import ShowConceptHeatmap
-
-SMALL = {
-    **TRANSFORMER_CONFIG,
-    "num_layers": 2,
-    "num_single_layers": 1,
-    "attention_head_dim": 12,
-    "num_attention_heads": 2,
-    "axes_dims_rope": (4, 4, 4),
-}
-
-
-@pytest.fixture(scope="module")
-def transformer(lab_modules):
-    """MODEL, CLIP and VAE by socket."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        model = build_transformer(SMALL).eval().requires_grad_(False)
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    return dict(zip(("model", "clip", "vae"), transformer_handles(model, lab_modules), strict=True))
 
 
 @pytest.fixture

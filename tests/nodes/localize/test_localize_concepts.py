@@ -118,3 +118,23 @@ def test_pictures_that_cannot_be_read(call, sockets, broken, message, here):
 def test_a_model_of_another_host_is_refused_by_name(call, sockets, image):
     with pytest.raises(ValueError, match="MODEL is a builtins.object, which is read inside ComfyUI only"):
         call(LocalizeConcepts, **(sockets | {"model": object()}), image=image)
+
+
+def test_a_transformer_is_read_at_its_familys_blocks_and_noise(call, transformer, image):
+    def found(**changes):
+        return call(LocalizeConcepts, **transformer, image=image, seed=1, saliency_threshold=0.0, **changes)[0]
+
+    plain = found()
+    assert torch.equal(plain.targets, found(blocks="0-1", noise=0.5).targets)
+    for changes in ({"blocks": "2"}, {"blocks": "all"}, {"noise": 0.1}):
+        assert found(**changes).targets.shape[1:] == plain.targets.shape[1:]
+        assert not torch.equal(found(**changes).targets, plain.targets), changes
+
+
+def test_a_unet_has_no_blocks_but_may_be_read_at_any_noise(call, sockets, image):
+    given = {**sockets, "image": image, "seed": 1}
+    with pytest.raises(ValueError, match="this model is a UNet"):
+        call(LocalizeConcepts, **given, blocks="1")
+    assert not torch.equal(
+        call(LocalizeConcepts, **given, noise=0.9)[0].targets, call(LocalizeConcepts, **given)[0].targets
+    )

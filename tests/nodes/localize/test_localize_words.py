@@ -36,3 +36,23 @@ def test_margin_and_fill_reach_the_method(call, sockets, image):
 def test_nothing_to_find_is_refused(call, sockets, image):
     with pytest.raises(ValueError, match="at least one word"):
         call(LocalizeWords, **sockets, image=image, words=" ,\n")
+
+
+def test_a_transformer_is_read_at_its_familys_blocks_and_noise(call, transformer, image):
+    def found(**changes):
+        return call(
+            LocalizeWords, **transformer, image=image, seed=1, words="cat, rocket", margin=0.0, fill=True, **changes
+        )[0]
+
+    plain = found()
+    assert torch.equal(plain.targets, found(blocks="0-1", noise=0.5).targets)
+    for changes in ({"blocks": "2"}, {"blocks": "all"}, {"noise": 0.1}):
+        assert found(**changes).targets.shape[1:] == plain.targets.shape[1:]
+        assert not torch.equal(found(**changes).targets, plain.targets), changes
+
+
+def test_a_unet_has_no_blocks_but_may_be_read_at_any_noise(call, sockets, image):
+    given = {**sockets, "image": image, "seed": 1, "words": "cat, rocket", "margin": 0.0, "fill": True}
+    with pytest.raises(ValueError, match="this model is a UNet"):
+        call(LocalizeWords, **given, blocks="1")
+    assert not torch.equal(call(LocalizeWords, **given, noise=0.9)[0].targets, call(LocalizeWords, **given)[0].targets)
