@@ -141,7 +141,7 @@ def test_other_transformers_are_refused_by_name(backbone, pack, concepts, family
         backbone(family).tap_concepts(lambda call: None, concepts(family), ()).__enter__()
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "sd3"])
+@pytest.mark.parametrize("family", [*FAMILIES, "flux2_dev"])
 def test_a_picture_is_read_by_the_node_and_the_model_is_left_alone(model_of, clip_of, small, run, stock, image, family):
     model, clip, vae = model_of(family), clip_of(family), small.vae_of(family)
     given = {"model": model, "clip": clip, "vae": vae, "image": image, "normalise": "absolute", "text": "a red square"}
