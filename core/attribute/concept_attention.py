@@ -17,7 +17,7 @@ several pieces count whole. The paper gives the rows a pooled text of zeros; her
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from ..attention.accumulate import RunningMeans
+from ..attention.ending import PassEnded
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid
 from ..attention.words import spelling
@@ -132,7 +133,7 @@ def concept_heatmaps(
         concepts: N words or phrases, those that only stand for the rest of the picture among them.
         settings: None takes the paper's.
         placeholders: learnt tokens that may stand in text and concepts.
-        sites: the layers that are read; None leaves the choice to the model's family.
+        sites: the layers that are read, in the order they run; None leaves the choice to the model's family.
         seed: random seed of the noise.
         on_step: called with passes done and passes in all.
 
@@ -148,12 +149,19 @@ def concept_heatmaps(
     conditioning = backbone.encode_text([text], placeholders)
     timestep = timestep_of_noise(schedule, settings.noise).to(latent.device)
     generator, recorder = torch.Generator().manual_seed(seed), ConceptRecorder(rows.counts, settings.temperature)
-    with backbone.tap_concepts(recorder.tap, rows, chosen):
+
+    def tap(call: ConceptCall) -> None:
+        recorder.tap(call)
+        if call.site == chosen[-1]:  # nothing behind it is read
+            raise PassEnded
+
+    with backbone.tap_concepts(tap, rows, chosen):
         for done in range(settings.draws):
             if on_step is not None:
                 on_step(done, settings.draws)
             noise = torch.randn(latent.shape, generator=generator).to(latent)
-            backbone.predict_noise(schedule.add_noise(latent, noise, timestep), timestep, conditioning)
+            with suppress(PassEnded):
+                backbone.predict_noise(schedule.add_noise(latent, noise, timestep), timestep, conditioning)
     if on_step is not None:
         on_step(settings.draws, settings.draws)
     return recorder.maps()[:, 0]

@@ -108,6 +108,20 @@ def test_maps_of_a_picture_and_of_equal_concepts(backbone):
     assert not torch.equal(maps, concept_heatmaps(backbone, latent, "a cat", names, settings, sites=single, seed=3))
 
 
+def test_the_pass_ends_behind_the_last_block_that_is_read(backbone):
+    latent, ran = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(5)), []
+    blocks = [*backbone.model.unet.transformer_blocks, *backbone.model.unet.single_transformer_blocks]
+    hooks = [
+        block.register_forward_hook(lambda *_, number=number: ran.append(number)) for number, block in enumerate(blocks)
+    ]
+    concept_heatmaps(
+        backbone, latent, "", ["cat", "dog"], ConceptSettings(draws=2), sites=backbone.attention_sites()[1:2]
+    )
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 0]  # the second ends inside its attention
+
+
 def test_a_unet_is_refused_by_name(lab_backbone):
     with pytest.raises(UnsupportedModelError, match=r"the lab model.*supported are the lab transformer, FLUX.1"):
         lab_backbone.tap_concepts(lambda call: None, rows(), ())
