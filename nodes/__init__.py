@@ -2,6 +2,7 @@
 
 from ..host.schema import io
 from ..host.workflow.given import checked
+from .attribute.audit_focus import AuditFocus
 from .attribute.capture_attention import CaptureAttention
 from .attribute.edit_by_words import EditByWords
 from .attribute.show_concept_heatmap import ShowConceptHeatmap
@@ -44,6 +45,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ShowWordHeatmap,
     ShowWordInformation,
     EditByWords,
+    AuditFocus,
     ShowConceptHeatmap,
     EraseConcepts,
     SaveErasureAsLora,

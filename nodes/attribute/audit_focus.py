@@ -1,0 +1,101 @@
+"""Audit Focus."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core import types
+from ...core.attention.resize import resize_maps
+from ...core.attention.stretch import stretched
+from ...core.attribute.focus import Focus, audit_focus
+from ...host.adapters import backbone_of
+from ...host.jobs.prompts import check_marks
+from ...host.pictures.heat_pictures import heat_grid
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import CATEGORY, ConceptTokens, first_only, model_inputs, picture_of, seed_input, text_under
+
+
+class AuditFocus(io.ComfyNode):
+    """How much of a word's attention lies outside its mask."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierAuditFocus",
+            display_name="Audit Focus",
+            category=f"{CATEGORY}/attribute",
+            description=(
+                "Says which share of the attention to a word lies outside the mask of its thing: a learnt token or a "
+                "trigger word of a LoRA may have learnt the background as well. The picture is noised to several "
+                "levels and read once at each; the node lists the layers that look away most."
+            ),
+            search_aliases=["trigger word", "LoRA", "background", "attention", "leak"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model that reads the word, with the LoRA in force if there is one."),
+                io.Image.Input("image", tooltip="The picture. The node reads the first picture of a batch."),
+                io.Mask.Input("mask", tooltip="Where the word's thing is in the picture."),
+                io.String.Input(
+                    "text",
+                    default="a photo of <1>",
+                    multiline=True,
+                    tooltip="A sentence that says what the picture shows, with the word in it.",
+                ),
+                io.String.Input("word", default="<1>", tooltip="The word, the learnt token or the trigger word."),
+                io.Int.Input(
+                    "levels", default=5, min=1, max=100, tooltip="Levels of noise; each is one pass of the model."
+                ),
+                seed_input("Random seed for the noise."),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the text uses."),
+            ],
+            outputs=[
+                io.Float.Output(display_name="OUTSIDE", tooltip="The share outside the mask, 0 to 1."),
+                io.Image.Output(display_name="MAP", tooltip="The picture with the mean attention to the word."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        mask: Tensor,
+        text: str,
+        word: str,
+        levels: int,
+        seed: int,
+        tokens: types.ConceptTokens | None = None,
+    ) -> io.NodeOutput:
+        check_marks(text, tokens)
+        backbone, picture = backbone_of(model, clip, vae), picture_of(image)
+        given = mask[0] if mask.ndim == 3 else mask
+        found = audit_focus(
+            backbone,
+            backbone.encode_image(picture),
+            text,
+            word,
+            given,
+            levels,
+            seed=seed,
+            placeholders=tokens.placeholders() if tokens else {},
+            on_step=start_progress(cls.hidden.unique_id),
+        )
+        heat = resize_maps(stretched(found.heat[None]), (picture.shape[-2], picture.shape[-1]), "bilinear")[None]
+        drawn = heat_grid(heat.clamp(0, 1), [word], image[:1, ..., :3])
+        said = ui.PreviewImage(drawn, cls=cls).as_dict() | text_under(described(found, word), first_only(image=image))
+        return io.NodeOutput(found.share, drawn, ui=said)
+
+
+def described(found: Focus, word: str) -> str:
+    """What was found, for people."""
+    by_layer = found.outside.mean(1)
+    worst = [found.layers[index] for index in by_layer.argsort(descending=True)[:3].tolist()]
+    best = found.layers[int(by_layer.argmin())]
+    return (
+        f"{found.share:.0%} of the attention to {word} lies outside its mask; spread evenly it would be "
+        f"{found.chance:.0%}. Layers that look away most: {', '.join(worst)}. The layer that looks best: {best}."
+    )

@@ -1,0 +1,43 @@
+"""Audit Focus: a share, a map, and what is refused."""
+
+import pytest
+import torch
+
+from concept_atelier.nodes import AuditFocus
+
+PICTURE = torch.rand(1, 64, 48, 3, generator=torch.Generator().manual_seed(4))
+MASK = torch.zeros(1, 64, 48)
+MASK[:, :32] = 1
+
+
+@pytest.fixture
+def audit(call, sockets):
+    def audit_(**given):
+        values = {"image": PICTURE, "mask": MASK, "text": "a cat on blue", "word": "cat", "levels": 2, "seed": 1}
+        return call(AuditFocus, **sockets, **(values | given))
+
+    return audit_
+
+
+def test_a_share_and_a_map(audit):
+    share, drawn = audit()
+    assert 0 < share < 1 and drawn.ndim == 4 and len(drawn) == 1
+    assert audit()[0] == share
+    assert audit(mask=1 - MASK)[0] == pytest.approx(1 - share, abs=1e-5)
+
+
+def test_a_learnt_token_is_audited(audit, tokens):
+    assert 0 < audit(text="a photo of <red>", word="<red>", tokens=tokens)[0] < 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask": torch.zeros(1, 8, 8)}, "cover part"),
+        ({"word": "whale"}, "'whale' is not in the text"),
+        ({"text": "a <7>", "word": "<7>"}, "names <7>"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused(audit, given, message):
+    with pytest.raises(ValueError, match=message):
+        audit(**given)
