@@ -16,6 +16,7 @@ from torch import Tensor
 from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
     AttentionCall,
+    AttentionEdit,
     AttentionSite,
     AttentionWeight,
     Conditioning,
@@ -51,7 +52,7 @@ from .names import attention_keys
 from .noise import NoiseLevels
 from .overrides import OVERRIDE
 from .parts import check_part, check_vae, model_family, text_families, text_family
-from .passes import Denoiser, TappedSites, UNetDenoiser
+from .passes import Denoiser, EditedSites, TappedSites, UNetDenoiser
 from .text import tokenized
 from .text_weights import text_keys, text_outputs, text_weights
 from .transformers import text as transformer_text
@@ -78,6 +79,7 @@ class ComfyBackbone:
         self._model, self._clip, self._vae = model, clip, vae
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[TappedSites] = []
+        self._edits: list[EditedSites] = []
         self._changes: list[Mapping[str, LowRank]] = []
         self._text_changes: list[TextChanges] = []
         self.recomputation = Recomputation()
@@ -220,6 +222,16 @@ class ComfyBackbone:
         if not isinstance(self._denoiser, TransformerDenoiser):
             raise UnsupportedModelError(no_concepts(self.family))
         return self._denoiser.with_concepts(tap, concepts, sites)
+
+    @contextmanager
+    def edit_attention(self, edit: AttentionEdit, sites: Sequence[AttentionSite] | None = None) -> Iterator[None]:
+        wanted = self.attention_sites() if sites is None else sites
+        entry = (edit, frozenset(site.name for site in wanted))
+        self._edits.append(entry)
+        try:
+            yield
+        finally:
+            self._edits.remove(entry)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return key_value_weights(self.model)
@@ -376,6 +388,7 @@ class ComfyBackbone:
         if wants_gradients():
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(given.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
+        options = self._denoiser.with_edits(options, self._edits, time)
         return self._denoiser.with_taps(options, [(partial(self._tell, tap), names) for tap, names in self._taps], time)
 
     def _tell(self, tap: Tap, call: AttentionCall) -> None:

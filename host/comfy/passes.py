@@ -1,12 +1,13 @@
 """One pass of a denoiser: what it is given, what its answer means, and how its attention is recorded."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from ...core.backbone import AttentionCall, AttentionSite, Conditioning, Tap
+from ...core.backbone import AttentionCall, AttentionEdit, AttentionInputs, AttentionSite, Conditioning, Tap
 from ...core.messages import listed
 from ...core.schedule import Schedule
 from ..shared.families import FAMILIES
@@ -16,6 +17,9 @@ from .taps import with_listener
 
 TappedSites = tuple[Tap, frozenset[str]]
 """A tap, and the names of the sites that it wants."""
+
+EditedSites = tuple[AttentionEdit, frozenset[str]]
+"""An edit of attention, and the names of the sites that it is for."""
 
 
 class Denoiser(Protocol):
@@ -56,6 +60,12 @@ class Denoiser(Protocol):
 
     def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
         """Options of a call in which the taps are called."""
+        ...
+
+    def with_edits(
+        self, options: Mapping[str, Any], edits: Sequence[EditedSites], time: float | None
+    ) -> dict[str, Any]:
+        """Options of a call in which attention is edited."""
         ...
 
 
@@ -111,6 +121,16 @@ class UNetDenoiser:
             changed = with_listener(changed, sites, _as_callback(tap, time), self._preferred)
         return changed
 
+    def with_edits(
+        self, options: Mapping[str, Any], edits: Sequence[EditedSites], time: float | None
+    ) -> dict[str, Any]:
+        changed = dict(options)
+        for edit, names in edits:
+            sites = {key: site for key, site in self._table.items() if site.name in names}
+            on_inputs = _as_editor(edit, time)
+            changed = with_listener(changed, sites, preferred=self._preferred, on_inputs=on_inputs)
+        return changed
+
     def _inputs(self, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
         """What the model is given: the text and, for SDXL, pooled text and sizes (the picture's own, uncropped)."""
         inputs: dict[str, Any] = {"c_crossattn": conditioning.context.to(noisy.device)}
@@ -149,6 +169,14 @@ def run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], opti
         return patcher.model.apply_model(noisy, sigma, **inputs)
     call = {"input": noisy, "timestep": sigma, "c": inputs, "cond_or_uncond": options["cond_or_uncond"]}
     return around(patcher.model.apply_model, call)
+
+
+def _as_editor(edit: AttentionEdit, timestep: float | None) -> Any:
+    def on_inputs(inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
+        found = edit(AttentionInputs(replace(inputs.call, timestep=timestep), inputs.value))
+        return [] if found is None else [(slice(None), found)]
+
+    return on_inputs
 
 
 def _as_callback(tap: Tap, timestep: float | None) -> Any:

@@ -15,7 +15,7 @@ from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, no_concepts
 from ..gradients import saving_copies, wants_gradients
 from ..noise import FlowLevels
-from ..passes import TappedSites, run
+from ..passes import EditedSites, TappedSites, run
 from .concepts import ConceptListener, with_concepts
 from .sites import CallKey, Preference, default_sites, preferred_attention, record_of, rows_of, site_table
 from .taps import OVERRIDE, TransformerListener, with_listener
@@ -106,6 +106,16 @@ class TransformerDenoiser:
             yield
         finally:
             self._concepts = before
+
+    def with_edits(
+        self, options: Mapping[str, Any], edits: Sequence[EditedSites], time: float | None
+    ) -> dict[str, Any]:
+        if edits:
+            raise UnsupportedModelError(
+                f"attention of {self._family.title} cannot be edited in ComfyUI yet; it can in Stable Diffusion 1.x, "
+                "2.x, XL and the lab model"
+            )
+        return dict(options)
 
     @cached_property
     def _table(self) -> Mapping[CallKey, AttentionSite]:
