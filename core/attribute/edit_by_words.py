@@ -146,10 +146,10 @@ def edit_by_words(
     """
     if not any(site.kind == "cross" for site in backbone.attention_sites()):
         raise ValueError("words edit pictures of models with cross-attention, such as Stable Diffusion; this has none")
-    read = [backbone.tokenize(text, placeholders) for text in (prompt, edited)]
-    if read[0].length != read[1].length:
+    first, second = (backbone.tokenize(text, placeholders) for text in (prompt, edited))
+    if first.length != second.length:
         raise ValueError(f"{shown(prompt)} and {shown(edited)} are encoded to different lengths; shorten the longer")
-    editor = _Editor(plan_edit(*read, weights), settings, backbone.schedule.steps, latent_size)
+    editor = _Editor(plan_edit(first, second, weights), settings, backbone.schedule.steps, latent_size)
     latent = ddim(
         backbone,
         backbone.encode_text([prompt, edited], placeholders),

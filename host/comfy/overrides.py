@@ -46,7 +46,7 @@ class Listener(Generic[Key]):
     def run(self, layer: Key | None, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """One attention of a layer, None for one that is not known, by whatever would compute it without a listener."""
         if self._previous is not None:
-            return self._previous(attention, *args, **kwargs)  # type: ignore[no-any-return]
+            return self._previous(attention, *args, **kwargs)
         asked = None if layer is None else self._preferred.get(layer)
         chosen = asked() if asked is not None else None
         return (chosen or attention)(*args, **kwargs)

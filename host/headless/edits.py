@@ -63,7 +63,7 @@ def _edit_joint(
         if "found" not in seen:
             parts = _joint_parts(site, seen)
             seen["found"] = _found(site, parts, parts[0].shape[-1] ** -0.5, forward(), edit)
-        return seen["found"]  # type: ignore[no-any-return]
+        return seen["found"]
 
     def replace_part(of_text: bool) -> Callable[..., tuple[Any, ...] | None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

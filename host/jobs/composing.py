@@ -58,13 +58,15 @@ def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
     name = " ".join(rest).lower()
     if not rest:
         return None, options
-    box = PLACES.get(name) or (tuple(_number(word, line) for word in rest) if len(rest) == 4 else None)
-    if box is None:
+    box: Sequence[float] = PLACES.get(name, ())
+    if not box and len(rest) == 4:
+        box = [_number(word, line) for word in rest]
+    if not box:
         raise ValueError(
             f"{shown(line)} is no place; write one of {listed(PLACES)}, or four numbers from 0 to 1: left, top, right, "
             "bottom"
         )
-    return _mask(*box, line=line), options
+    return _mask(box, line), options
 
 
 def composition_of(
@@ -117,7 +119,8 @@ def _number(text: str, line: str) -> float:
         raise ValueError(f"{shown(line)}: expected a number, got {shown(text)}") from error
 
 
-def _mask(left: float, top: float, right: float, bottom: float, line: str) -> Tensor:
+def _mask(box: Sequence[float], line: str) -> Tensor:
+    left, top, right, bottom = box
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise ValueError(
             f"{shown(line)}: a box is left, top, right, bottom from 0 to 1, with left below right and top below bottom"

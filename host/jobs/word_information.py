@@ -55,7 +55,7 @@ def measured(
     given = {"seed": seed, "placeholders": placeholders, "on_step": on_step}
     if show == TOGETHER:
         pair = pair_information(backbone, latent, text, (first, second), settings, **given)  # type: ignore[arg-type]
-        names = ("both", f"only {first}", f"only {second}", "only together")
+        names: tuple[str, ...] = ("both", f"only {first}", f"only {second}", "only together")
         found = torch.stack([pair.redundancy, pair.unique_first, pair.unique_second, pair.synergy])
     else:
         alone = show == "alone"

@@ -107,7 +107,7 @@ def joint_bias(call: AttentionCall, composition: Composition, parts: Shares, mas
     batch, rows = len(masks), call.query.shape[2]
     bias = torch.zeros(batch, 1, rows, rows, device=call.query.device)
     bias[:, :, columns, columns] = isolation(masks, strength)
-    texts = [(composition.base, parts.prompt, None)]
+    texts: list[tuple[slice, Tensor, Tensor | None]] = [(composition.base, parts.prompt, None)]
     texts += [(r.columns, parts.regions[:, i], masks[:, i]) for i, r in enumerate(composition.regions)]
     text_rows = bias[:, :, : columns.start, : columns.start]
     text_rows.fill_(UNREAD)
