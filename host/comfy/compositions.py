@@ -11,13 +11,17 @@ from typing import Any
 from torch import Tensor
 
 from ...core.backbone import AttentionEdit, AttentionInputs
+from ...core.messages import listed
 from ..shared.compositions import NOT_SAMPLED, Composed
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES
+from ..shared.families import FAMILIES, ModelFamily
 from .noise import levels_of
 from .parts import model_family
 from .sites import preferred_attention, site_table
 from .taps import with_listener
+from .transformers import sites as transformer_sites
+from .transformers import taps as transformer_taps
+from .transformers.taps import TransformerListener
 
 WRAPPER_KEY = "concept_atelier.compose"
 
@@ -25,16 +29,14 @@ WRAPPER_KEY = "concept_atelier.compose"
 def with_composition(patcher: Any, composed: Composed) -> Any:
     """A clone whose sampling runs are composed.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` for models that are no UNet.
+    Raises :class:`~..shared.errors.UnsupportedModelError` for families whose text does not let itself be divided.
     """
     import comfy.patcher_extension as extension
 
     family = FAMILIES[model_family(patcher)]
-    if family.transformer is not None:
-        raise UnsupportedModelError(
-            f"Compose Concepts does not work with {family.title} in ComfyUI yet; it works with Stable Diffusion 1.x, "
-            "2.x, XL and the lab model"
-        )
+    if family.transformer is not None and not family.transformer.regions:
+        there = listed(one.title for one in FAMILIES.values() if one.transformer is None or one.transformer.regions)
+        raise UnsupportedModelError(f"{family.title} is no model that concepts are composed in; it works in: {there}")
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
@@ -62,6 +64,7 @@ class _Run:
     timestep: float | None = None
     rows: tuple[tuple[slice, bool], ...] = ()
     edit: AttentionEdit = field(init=False)
+    listener: TransformerListener | None = None
 
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
@@ -73,20 +76,31 @@ class _Run:
         """A copy of the run's model options that edits."""
         import comfy.patcher_extension as extension
 
-        unet = self.patcher.get_model_object("diffusion_model")
         options = extension.copy_nested_dicts(dict(model_options))
-        options["transformer_options"] = with_listener(
-            options.get("transformer_options", {}),
-            site_table(unet),
-            preferred=preferred_attention(unet),
-            on_inputs=self.on_inputs,
-        )
+        options["transformer_options"] = self._editing(options.get("transformer_options", {}))
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),
         ):
             extension.add_wrapper_with_key(kind, WRAPPER_KEY, wrapper, options, is_model_options=True)
         return options
+
+    def _editing(self, given: dict[str, Any]) -> dict[str, Any]:
+        """``transformer_options`` by which attention is edited."""
+        denoiser = self.patcher.get_model_object("diffusion_model")
+        if self._family.transformer is None:
+            preferred = preferred_attention(denoiser)
+            return with_listener(given, site_table(denoiser), preferred=preferred, on_inputs=self.on_inputs)
+        table = transformer_sites.site_table(self._family, denoiser)
+        preferred_calls = transformer_sites.preferred_attention(self._family, denoiser)
+        names = [site.name for site in table.values()]
+        previous = given.get(transformer_taps.OVERRIDE)
+        self.listener = TransformerListener(table, names, None, preferred_calls, previous, self.on_inputs)
+        return transformer_taps.with_listener(given, self.listener, edits=True)
+
+    @property
+    def _family(self) -> ModelFamily:
+        return FAMILIES[model_family(self.patcher)]
 
     def around_step(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Around one guided prediction: keeps the whole latent, of which calls may see pieces."""
@@ -99,10 +113,18 @@ class _Run:
         sigma = t.flatten()[:1]
         self.timestep = levels_of(self.guider.inner_model.model_sampling).timestep(sigma)
         self.rows = self._rows(x, options.get("uuids") or ())
+        if self.listener is not None:
+            context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
+            length = 0 if context is None else context.shape[1]
+            denoiser = self.patcher.get_model_object("diffusion_model")
+            size = (x.shape[-2], x.shape[-1])
+            self.listener.begin(transformer_sites.rows_of(self._family, denoiser, size, length, length), options)
         try:
             return executor(x, t, *args, **kwargs)
         finally:
             self.rows = ()
+            if self.listener is not None:
+                self.listener.begin(None)
 
     def on_inputs(self, inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
         """What the method makes of one layer."""

@@ -23,6 +23,7 @@ class Transformer:
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
+        regions: whether all text rows are those of the conditioning, so that several texts can be kept to regions.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Transformer:
     strips_template: bool = False
     noise: float = 0.5  # ConceptAttention and Seg4Diff (arXiv 2509.18096) take a middle one; nothing else is published
     concepts: bool = False
+    regions: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ _TRANSFORMERS = (
         ("txt_in",),
         attention=("joint",),
         transformer=Transformer(
-            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), concepts=True
+            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), concepts=True, regions=True
         ),  # told by its mark
     ),
     _flow(
@@ -122,6 +124,7 @@ _TRANSFORMERS = (
             ("t5xxl",),
             _SECOND_HALF,
             concepts=True,
+            regions=True,
         ),
         pooled=("vector_in.in_layer",),
     ),
@@ -154,6 +157,7 @@ _TRANSFORMERS = (
             ("t5xxl",),
             _SECOND_HALF,
             concepts=True,
+            regions=True,
         ),
     ),
     _flow(

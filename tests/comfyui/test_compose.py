@@ -115,3 +115,70 @@ def test_capture_and_composition_go_together(parts_of, compose, sample, run):
     captured, recorded_maps = run("CaptureAttention", model=model, least_grid=1, stages="all")
     assert torch.equal(sample(parts, captured, conditioning), plain)
     assert recorded_maps.maps().cross
+
+
+@pytest.fixture
+def composed(pack, small):
+    """A composition of random texts for a transformer, and MODEL and CONDITIONING of it."""
+
+    def go(family, model, masks, method="attention_couple", **settings):
+        compose_module, registry = pack("core.compose.composition"), pack("core.compose.registry")
+        base = small.conditioning(family)
+        parts = [small.conditioning(family, 5, seed)[0][0] for seed in (3, 4)]
+        context = torch.cat([base[0][0], *parts], dim=1)
+        regions = tuple(
+            compose_module.Region(f"{n}", slice(7 + 5 * n, 12 + 5 * n), (n + 1,), mask) for n, mask in enumerate(masks)
+        )
+        conditioning = pack("core.backbone").Conditioning(context)
+        composition = compose_module.Composition(conditioning, slice(0, 7), regions)
+        composer = registry.METHODS[method]
+        chosen = type(composer.preset("paper"))(**settings)
+        value = pack("host.shared.compositions").Composed(composition, composer, chosen)
+        return pack("host.adapters").with_composition(model, value), [[context, base[0][1]]]
+
+    return go
+
+
+@pytest.fixture
+def draw(stock, small):
+    def go(family, model, positive, **changes):
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        return stock(
+            "KSampler",
+            model=model,
+            positive=positive,
+            negative=small.conditioning(family, 5, 2),
+            latent_image={"samples": small.latent(family, (8, 12), 2)},
+            **(settings | changes),
+        )[0]["samples"]
+
+    return go
+
+
+TRANSFORMERS = ("flux", "chroma")
+LEFT = torch.zeros(8, 8)
+LEFT[:, :4] = 1
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_a_transformer_draws_the_prompt_outside_the_span_and_regions_inside(model_of, composed, draw, small, family):
+    model = model_of(family)
+    plain = draw(family, model, small.conditioning(family))
+    off = draw(family, *composed(family, model, [LEFT, 1 - LEFT], start=0.999, end=1.0))
+    torch.testing.assert_close(off, plain, rtol=1e-3, atol=1e-3)
+    on = draw(family, *composed(family, model, [LEFT, 1 - LEFT]))
+    assert not torch.allclose(on, plain, atol=1e-3) and bool(torch.isfinite(on).all())
+    assert torch.equal(draw(family, *composed(family, model, [LEFT, 1 - LEFT])), on)
+    assert torch.equal(draw(family, model, small.conditioning(family)), plain)
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_a_transformers_places_are_found_by_words(model_of, composed, draw, family):
+    drawn = draw(family, *composed(family, model_of(family), [None, None]), steps=4)
+    assert bool(torch.isfinite(drawn).all())
+
+
+@pytest.mark.parametrize("family", ["z_image", "qwen_image"])
+def test_transformers_that_pad_their_text_are_refused_by_name(model_of, composed, family):
+    with pytest.raises(ValueError, match="is no model that concepts are composed in; it works in"):
+        composed(family, model_of(family), [LEFT, 1 - LEFT])

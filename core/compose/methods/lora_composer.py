@@ -63,6 +63,7 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         if call.site.kind == "cross":
             return mix_texts(inputs, composition, parts)
         bias = joint_bias(call, composition, parts, masks, settings.isolation)
+        bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
     return edit

@@ -1,5 +1,5 @@
 """Reading queries and keys of a diffusion transformer in ComfyUI, by its attention override. Its output stays
-bit-identical, and no other patch is set: fused kernels and caches stay on.
+bit-identical unless it is edited, and no other patch is set: fused kernels and caches stay on.
 
 An override is told the type and the number of the block, in most families. Which call of the block it is, and where
 text and picture lie in it, follows from the numbers of rows.
@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....core.backbone import AttentionCall, AttentionSite
+from ....core.backbone import AttentionCall, AttentionInputs, AttentionSite
 from ..overrides import OVERRIDE, Listener, override_of
 from .sites import CallKey, Preference, Rows
 
 OnCall = Callable[[AttentionCall], None]
 """Called with every view of every site, all rows of the running call, timestep unknown."""
+
+OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor]]]
+"""Called with all rows of a site; gives another output (rows, heads, N, d) for rows that lie together."""
 
 
 class TransformerListener(Listener[CallKey]):
@@ -28,17 +31,20 @@ class TransformerListener(Listener[CallKey]):
         on_call: called for each view of them.
         preferred: see :class:`~..overrides.Listener`.
         previous: the override that was there before.
+        on_inputs: may edit what each of the sites gives.
     """
 
     def __init__(
         self,
         table: Mapping[CallKey, AttentionSite],
         wanted: Sequence[str],
-        on_call: OnCall,
+        on_call: OnCall | None,
         preferred: Mapping[CallKey, Preference],
         previous: Callable[..., Any] | None = None,
+        on_inputs: OnInputs | None = None,
     ) -> None:
         super().__init__(previous, preferred)
+        self._on_inputs = on_inputs
         self._table, self._wanted, self._on_call = table, set(wanted), on_call
         self._kinds = {kind for kind, _, _ in table}
         self._calls_per_block = 1 + max(call for _, _, call in table)
@@ -75,10 +81,35 @@ class TransformerListener(Listener[CallKey]):
             return None
         key = self._key(options)
         site = None if key is None else self._table.get(key)
-        if site is not None and site.name in self._wanted:
+        if site is not None and site.name in self._wanted and self._on_call is not None:
             mask = args[4] if len(args) > 4 else kwargs.get("mask")
             self._report(site, query, _repeated(keys, query.shape[1]), mask)
         return key
+
+    def edited(self, layer: CallKey, args: Sequence[Any], kwargs: Mapping[str, Any], output: Tensor) -> Tensor:
+        site, rows = self._table.get(layer), self._rows
+        if self._on_inputs is None or rows is None or site is None or site.name not in self._wanted:
+            return output
+        heads: Any = args[3] if len(args) > 3 else kwargs.get("heads")
+        apart = [_heads_apart(one, heads, kwargs.get("skip_reshape", False)) for one in args[:3]]
+        query, keys, value = apart[0], *(_repeated(one, apart[0].shape[1]) for one in apart[1:])
+        joint = site.kind == "joint"
+        call = AttentionCall(
+            site,
+            query,
+            keys,
+            query.shape[-1] ** -0.5,
+            rows.grid,
+            (True,) * len(query),
+            view="self" if joint else None,
+            columns=rows.columns["self"] if joint else None,
+            bias=_bias(args[4] if len(args) > 4 else kwargs.get("mask"), slice(None)),
+        )
+        found = self._on_inputs(AttentionInputs(call, value))
+        result = output.clone() if found else output
+        for part, changed in found:
+            result[part] = (changed if output.ndim == 4 else changed.transpose(1, 2).flatten(2)).to(output.dtype)
+        return result
 
     def _is_ours(self, queries: int, keys: int, options: Mapping[str, Any]) -> bool:
         """Whether these are the rows of a block, and not of a refiner or of another layer."""
@@ -107,7 +138,7 @@ class TransformerListener(Listener[CallKey]):
 
     def _report(self, site: AttentionSite, query: Tensor, keys: Tensor, mask: Tensor | None) -> None:
         rows = self._rows
-        assert rows is not None
+        assert rows is not None and self._on_call is not None
         start = rows.text if site.kind == "joint" else 0
         query = query[:, :, start : start + rows.cells]
         scale, conditional = query.shape[-1] ** -0.5, (True,) * len(query)
@@ -121,9 +152,9 @@ class TransformerListener(Listener[CallKey]):
             )
 
 
-def with_listener(options: Mapping[str, Any], listener: TransformerListener) -> dict[str, Any]:
+def with_listener(options: Mapping[str, Any], listener: TransformerListener, edits: bool = False) -> dict[str, Any]:
     """A copy of ``transformer_options`` with which a transformer's attention goes by the listener."""
-    return {**options, OVERRIDE: override_of(listener, options.get(OVERRIDE))}
+    return {**options, OVERRIDE: override_of(listener, options.get(OVERRIDE), edits)}
 
 
 def _heads_apart(x: Tensor, heads: int, apart: bool) -> Tensor:
