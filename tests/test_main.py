@@ -135,6 +135,14 @@ def test_ctrl_c_while_modules_load_says_one_line(tmp_path, number):
     assert process.returncode == 130 and said == "stopped while loading; nothing was done\n"
 
 
+def test_nothing_of_ours_but_the_signals_loads_before_they_are_caught():
+    """What loads earlier would be cut short with a traceback."""
+    code = "import sys, concept_atelier.__main__; print(*(m for m in sys.modules if m.startswith('concept_atelier.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = {"__main__", "host", "host.shared", "host.shared.interrupts"}
+    assert set(done.stdout.split()) == {f"concept_atelier.{name}" for name in own}
+
+
 def test_ctrl_c_in_any_other_command_says_one_line(monkeypatch, capsys):
     command = SimpleNamespace(add_arguments=lambda parser: None, main=lambda args: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(concept_atelier.__main__, "_load", lambda module: command)
