@@ -8,6 +8,7 @@ from torch import Tensor
 from ..core.learn.parts.prompts import check_template
 from ..core.messages import listed, shown
 from ..core.settings import OLD_PRESETS, preset_name
+from ..host.files import folders
 from ..host.files.embeddings import missing_in
 from ..host.schema import io, ui
 from ..host.shared.environment import inside_comfyui
@@ -125,6 +126,18 @@ def embeddings_verdict(**texts: str | None) -> bool | str:
     """
     given = {name: text for name, text in texts.items() if isinstance(text, str)} if inside_comfyui() else {}
     return next((f"{name}: {said}" for name, text in given.items() for said in missing_in(text)), True)
+
+
+def files_verdict(kind: str, names: Sequence[str] | None) -> bool | str:
+    """What a node's ``validate_inputs`` says of model files of a kind: True, or the first that is not there. None (a
+    linked input) passes. In the headless runner a node of the same run may write them; see :func:`embeddings_verdict`.
+    """
+    try:
+        for name in names if names and inside_comfyui() else ():
+            folders.current().find_model(kind, name)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return True
 
 
 def first_fault(*verdicts: bool | str) -> bool | str:

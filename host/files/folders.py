@@ -86,7 +86,7 @@ class Folders:
         try:
             return _find(searched, name, f"file in {kind}")
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}{pickled_twin(searched, name)}") from None
+            raise FileNotFoundError(f"{error}; {self._there(kind)}{pickled_twin(searched, name)}") from None
 
     def _there(self, kind: str) -> str:
         """Which files of a kind there are, for messages."""

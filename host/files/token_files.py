@@ -57,7 +57,7 @@ def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptT
     """Read files by name. Raises as :func:`~...core.files.load_embeddings` does, and ``ValueError`` for no names."""
     if not names:
         raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
-    paths = [folders.find_model("embeddings", _file(name)) for name in names]
+    paths = [folders.find_model("embeddings", file_of(name)) for name in names]
     return load_embeddings(paths, backbone.text_widths, backbone.family)
 
 
@@ -75,7 +75,7 @@ def fingerprint(names: Sequence[str], folders: Folders) -> str:
     """Changes when one of the files does."""
     digest = hashlib.sha256()
     for name in names:
-        digest.update(folders.find_model("embeddings", _file(name)).read_bytes())
+        digest.update(folders.find_model("embeddings", file_of(name)).read_bytes())
     return digest.hexdigest()
 
 
@@ -88,5 +88,6 @@ def _writable(name: str, folder: Path) -> str:
     return name
 
 
-def _file(name: str) -> str:
+def file_of(name: str) -> str:
+    """The file of an embedding that is named with or without its ending."""
     return name if name.endswith((".safetensors", ".pt", ".bin", ".ckpt")) else f"{name}.safetensors"

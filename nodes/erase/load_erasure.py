@@ -8,7 +8,7 @@ from ...core.erase.parts.saved import load_erasure
 from ...host.adapters import backbone_of
 from ...host.files import folders
 from ...host.schema import io
-from ..sockets import CATEGORY, Erasure
+from ..sockets import CATEGORY, Erasure, files_verdict
 from .erase_concepts import erased
 
 
@@ -65,10 +65,17 @@ class LoadErasure(io.ComfyNode):
         return erased(model, clip, backbone, erasure)
 
     @classmethod
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        return files_verdict("loras", None if name is None else [_ended(name)])
+
+    @classmethod
     def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
         return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
 
 
 def _file(name: str) -> Path:
-    ended = name if name.endswith(".safetensors") else f"{name}.safetensors"
-    return folders.current().find_model("loras", ended)
+    return folders.current().find_model("loras", _ended(name))
+
+
+def _ended(name: str) -> str:
+    return name if name.endswith(".safetensors") else f"{name}.safetensors"

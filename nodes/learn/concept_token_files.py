@@ -6,7 +6,7 @@ from ...core import types
 from ...host.adapters import backbone_of
 from ...host.files import folders, token_files
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptTokens
+from ..sockets import CATEGORY, ConceptTokens, files_verdict
 
 
 class SaveConceptTokens(io.ComfyNode):
@@ -81,6 +81,11 @@ class LoadConceptTokens(io.ComfyNode):
     def execute(cls, clip: Any, names: str) -> io.NodeOutput:
         backbone = backbone_of(clip=clip)
         return io.NodeOutput(token_files.load(token_files.read_names(names), backbone, folders.current()))
+
+    @classmethod
+    def validate_inputs(cls, names: str | None = None) -> bool | str:
+        files = None if names is None else [token_files.file_of(name) for name in token_files.read_names(names)]
+        return files_verdict("embeddings", files)
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_: Any) -> str:

@@ -271,8 +271,13 @@ def test_a_missing_embedding_is_refused_before_anything_is_computed_and_other_ou
     for key, words in {"found": "embedding:there", "missing": "cat, embedding:nowhere"}.items():
         prompt[key] = node("ConceptAtelierEraseConcepts", **parts, concepts=words)
         prompt[f"save {key}"] = node("ConceptAtelierSaveErasureAsLora", erasure=[key, 1], name=key)
+    prompt["tokens"] = node("ConceptAtelierLoadConceptTokens", clip=["load", 1], names="there, gone")
+    prompt["save tokens"] = node("ConceptAtelierSaveConceptTokens", tokens=["tokens", 0], prefix="again")
     valid, error, outputs, problems = executor().check(prompt)
     assert valid and outputs == ["save found"], (error, problems)
+    (gone,) = problems["tokens"]["errors"]
+    assert "no file in embeddings named 'gone.safetensors'; looked in" in gone["details"]
+    assert gone["details"].endswith("; there are there.safetensors")
     for problem in problems["missing"]["errors"]:  # the server says it once for every input that was looked at
         assert problem["type"] == "custom_validation_failed"
         assert "concepts: no embedding named 'nowhere'; looked in" in problem["details"]
