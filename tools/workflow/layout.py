@@ -31,8 +31,8 @@ WIDTHS = {
     "ConceptAtelierSaveErasureAsLora": 262,
     "ConceptAtelierCaptureAttention": 290,
     "ConceptAtelierShowWordHeatmap": 305,
-    "ConceptAtelierLoadConceptPrototypes": 238,
-    "ConceptAtelierScoreConcepts": 272,
+    "ConceptAtelierLoadConceptPrototypes": 240,
+    "ConceptAtelierScoreConcepts": 270,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
 LABELS = {("SaveImage", "filename_prefix"): "file"}
