@@ -15,6 +15,7 @@ from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .erase.load_erasure import LoadErasure
 from .erase.suggest_related_words import SuggestRelatedWords
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
+from .evaluate.score_composition import ScoreComposition
 from .evaluate.score_concepts import ScoreConcepts
 from .lab.load_lab_clip_vision import LoadLabClipVision
 from .lab.load_lab_model import LoadLabModel
@@ -46,6 +47,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ShowWordInformation,
     EditByWords,
     AuditFocus,
+    ScoreComposition,
     ShowConceptHeatmap,
     EraseConcepts,
     SaveErasureAsLora,

@@ -151,7 +151,12 @@ def reads(**words: float) -> dict[str, Any]:
 
 
 def picture_of(image: Tensor) -> Tensor:
-    """The first picture of an IMAGE (B, H, W, C) as (1, 3, H, W); transparency is left out, grey becomes RGB.
+    """The first picture of an IMAGE as (1, 3, H, W), see :func:`picture_batch`."""
+    return picture_batch(image[:1])
+
+
+def picture_batch(image: Tensor) -> Tensor:
+    """All pictures of an IMAGE (B, H, W, C) as (B, 3, H, W); transparency is left out, grey becomes RGB.
 
     Raises:
         ValueError: for anything that is no IMAGE of 1, 3 or 4 channels in 0..1.
@@ -161,8 +166,8 @@ def picture_of(image: Tensor) -> Tensor:
             f"an IMAGE must be (pictures, height, width, 1, 3 or 4 channels), got {tuple(image.shape)}; "
             "connect the output of Load Image"
         )
-    check_range(image[:1])
-    picture = image[:1, ..., :3].movedim(-1, 1).float()
+    check_range(image)
+    picture = image[..., :3].movedim(-1, 1).float()
     return picture.expand(-1, 3, -1, -1).clone()
 
 

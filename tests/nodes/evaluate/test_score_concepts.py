@@ -100,7 +100,7 @@ def test_a_cancelled_run_leaves_no_file_and_no_hook(score, hooks_of, files_below
     [
         ({"template": "a photo"}, "needs exactly one"),
         ({"image": torch.zeros(1, 64, 64, 3)}, "connect the same picture"),
-        ({"clip_vision": "none"}, "connect what Load CLIP Vision"),
+        ({"clip_vision": "none"}, "expected CLIP_VISION, from Load CLIP Vision"),
         ({"filename_prefix": "../x"}, "leave its folder"),
         ({"prototypes": Prototypes(("owl",), torch.ones(1, 5))}, "same picture encoder"),
     ],
