@@ -25,6 +25,7 @@ from ..lab.world.captions import Phrase
 from ..lab.world.scene import sample_kinds
 from .cases import SEEDS_PER_RUN
 from .command import add_common_arguments, add_settings_argument, backbone_for, chosen_settings, run_command
+from .controls import Control
 from .drawing import GUIDANCE, SIDE, STEPS, unconditional
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, means, with_interval
@@ -199,7 +200,12 @@ def main(args: argparse.Namespace) -> int:
     if args.method != PLAIN:
         chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))
         options |= {"preset": args.preset, "regions": args.regions} | ({"set": chosen} if chosen else {})
-    return run_command(BENCH, args, options)
+    return run_command(BENCH, args, options, CONTROLS)
 
 
+def _found(summary: Mapping[str, Any]) -> float:
+    return float(summary["found"]["mean"])
+
+
+CONTROLS = (Control("untrained", "objects found, drawn by a model at random weights", _found, 0.1, untrained=True),)
 BENCH = Bench("compose", 1, prepare, measure, figures, table, means)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..core.compose.registry import METHODS as COMPOSING
 from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
@@ -52,6 +53,13 @@ def queue() -> dict[str, str]:
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
         **{f"erase/{name}.json": f"erase --split test --cases 44 --method {name}" for name in ERASERS},
+        "compose.json": "compose --split test --cases 96 --controls 12",
+        **{f"compose/{name}.json": f"compose --split test --cases 96 --method {name}" for name in COMPOSING},
+        **{
+            f"compose/{name}_found.json": f"compose --split test --cases 96 --method {name} --regions found"
+            for name, record in COMPOSING.items()
+            if "regions" in record.needs
+        },
     }
     ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
     for way, arguments in ways.items():

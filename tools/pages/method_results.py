@@ -13,6 +13,7 @@ from ...bench.entries import read as read_entry
 from ...bench.everything import LOCALIZERS, queue
 from ...bench.ranking import rows_of
 from ...bench.summary import with_interval
+from ...core.compose.registry import METHODS as COMPOSING
 from ...core.erase.registry import METHODS as ERASING
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
@@ -215,6 +216,27 @@ def erasers(folder: Path) -> str:
     return table(rows)
 
 
+def composers(folder: Path) -> str:
+    """``bench compose`` by every method, with boxes and without."""
+    ways = {"the prompt alone": "compose.json"}
+    ways |= {f"{method.title}, in boxes": f"compose/{name}.json" for name, method in COMPOSING.items()}
+    ways |= {
+        f"{method.title}, places found by words": f"compose/{name}_found.json"
+        for name, method in COMPOSING.items()
+        if "regions" in method.needs
+    }
+    rows = [["way", "cases", *COMPOSED.values()]]
+    for title, file in ways.items():
+        found = read(folder / file)
+        if found is None:
+            rows.append([title, f"not measured: `bench {queue()[file]}`", *[""] * len(COMPOSED)])
+            continue
+        values = [found["summary"][key] for key in COMPOSED]
+        rows.append([title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
+    plain = read(folder / "compose.json")
+    return f"{table(rows)}\n\n{controls(plain)}" if plain else table(rows)
+
+
 def scoring(folder: Path) -> str:
     """``bench score``."""
     found = read(folder / "score.json")
@@ -241,6 +263,18 @@ def controls(found: Mapping[str, Any]) -> str:
     return f"Controls: {'; '.join(said)}." if said else ""
 
 
+COMPOSED = {
+    "exact_2": "two objects: exactly those",
+    "exact_3": "three",
+    "exact_4": "four",
+    "found": "objects found",
+    "colours": "of them, in their colour",
+    "placed": "in their box",
+    "leak": "cells in others' boxes",
+    "one": "one object alone",
+}
+"""Figure of ``bench compose`` to the head of its column."""
+
 PARTS = {
     "localisation": localisation,
     "other ways to localise": other_ways,
@@ -249,6 +283,7 @@ PARTS = {
     "learning": learning,
     "erasing": erasing,
     "methods of erasing": erasers,
+    "composing": composers,
     "scoring": scoring,
 }
 """Marked part of the page to what writes it."""
