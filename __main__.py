@@ -17,6 +17,7 @@ COMMANDS = {
 BENCHES = {
     "lab": ("how good the lab model and its judge are", "bench.lab"),
     "localize": ("how well pictures are taken apart", "bench.localize"),
+    "words": ("how well heat maps of words fit what the words are said of", "bench.words"),
     "match": ("whether concepts are found again in another picture", "bench.match"),
     "score": ("whether Score Concepts tells objects apart", "bench.score"),
     "learn": ("how well learnt tokens redraw what they stand for", "bench.learn"),

@@ -37,6 +37,8 @@ def queue() -> dict[str, str]:
         "lab.json": "lab --split test --cases 192 --controls 8",
         "localize.json": f"{localize} 64 --controls 8",
         "score.json": "score --controls 4",
+        "words.json": "words --split test --cases 60 --controls 8",
+        "words_sweep.json": "words --cases 24 --sweep",
         "match.json": "match --cases 60",
         "match_same_style.json": "match --cases 60 --same-style",
         "match_test.json": "match --split test --cases 60",

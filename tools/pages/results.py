@@ -13,6 +13,7 @@ from .cards import table
 from .cost_results import PARTS as COST_PARTS
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
+from .word_results import PARTS as WORD_PARTS
 
 LOCALISED = {
     "localize_fluent.json": "drawings by the hand that training saw",
@@ -64,5 +65,11 @@ def localised_table(folder: Path) -> str:
     return table(rows)
 
 
-PARTS = {"lab model": lab_table, "localisation by hand and caption": localised_table, **METHOD_PARTS, **COST_PARTS}
+PARTS = {
+    "lab model": lab_table,
+    "localisation by hand and caption": localised_table,
+    **METHOD_PARTS,
+    **WORD_PARTS,
+    **COST_PARTS,
+}
 """Marked part of the page to what writes it."""

@@ -10,6 +10,7 @@ from concept_atelier.tools.pages.cost_results import before_and_now, growth, hea
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import erasers, erasing, unseen_objects
 from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
+from concept_atelier.tools.pages.word_results import word_maps, word_sweep
 
 
 def value(mean):
@@ -104,3 +105,18 @@ def test_costs_are_shown_as_they_are_stored(tmp_path):
     assert "| SD1.5, 512 px | 0.237 [0.23 0.25] | 192, 81 | 2e-09 |" in before_and_now(tmp_path)
     assert "| 512 px | SD1.5 | 0.3 |  |  |  |" in growth(tmp_path)
     assert "| 768 px | SD1.5 | 0.720, 0.745 | 0.1, 0.3 | 4.8 |" in heat_maps(tmp_path)
+
+
+def test_heat_maps_of_words_stand_by_kind_and_a_sweep_by_layer_and_noise(tmp_path):
+    assert "bench words --split test" in word_maps(tmp_path) and "--sweep" in word_sweep(tmp_path)
+    scores = {name: value(0.6) for name in ("iou", "iou_mean", "iou_best", "shuffled")}
+    plain = {"cases": 6, "seed": 0, "summary": {"all": {"name": {"words": 12, **scores}}}}
+    (tmp_path / "words.json").write_text(json.dumps(plain))
+    assert "| name | 12 | 0.600 [0.59 0.61] |" in word_maps(tmp_path) and "--cases 6" in word_maps(tmp_path)
+    swept = {
+        f"{layer} at {noise}": {"name": {"iou": value(mean)}}
+        for layer, noise, mean in (("all", 0.1, 0.5), ("all", 0.5, 0.7), ("mid", 0.1, 0.2), ("mid", 0.5, 0.3))
+    }
+    (tmp_path / "words_sweep.json").write_text(json.dumps({"cases": 6, "seed": 0, "summary": swept}))
+    lines = word_sweep(tmp_path).splitlines()
+    assert lines[-2:] == ["| all | 0.500 | 0.700 |", "| `mid` | 0.200 | 0.300 |"]

@@ -1,0 +1,40 @@
+"""The tables of ``docs/results.md`` about heat maps of words."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ...bench.summary import with_interval
+from ...bench.words import SCORES, SHUFFLED
+from .cards import table
+from .files import missing, read, shown_command
+
+
+def word_maps(folder: Path) -> str:
+    """``bench words``."""
+    found = read(folder / "words.json")
+    if found is None:
+        return missing("words.json")
+    rows = [["words of the caption", "number", *SCORES.values(), SHUFFLED]]
+    for kind, figures in found["summary"]["all"].items():
+        rows.append([kind, str(figures["words"]), *(with_interval(figures[name]) for name in (*SCORES, "shuffled"))])
+    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'words.json')}`."
+    return f"{said}\n\n{table(rows)}"
+
+
+def word_sweep(folder: Path) -> str:
+    """``bench words --sweep``: names, layers by shares of noise."""
+    found = read(folder / "words_sweep.json")
+    if found is None:
+        return missing("words_sweep.json")
+    cells = {tuple(setting.rsplit(" at ", 1)): figures["name"] for setting, figures in found["summary"].items()}
+    layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
+    rows = [["layer", *(f"noise {noise}" for noise in noises)]]
+    for layer in layers:
+        values = [f"{cells[layer, noise]['iou']['mean']:.3f}" for noise in noises]
+        rows.append([layer if layer == "all" else f"`{layer}`", *values])
+    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'words_sweep.json')}`."
+    return f"{said}\n\n{table(rows)}"
+
+
+PARTS: Mapping[str, Callable[[Path], str]] = {"heat maps of words": word_maps, "sweep of words": word_sweep}
+"""Marked part of the page to what writes it."""
