@@ -303,7 +303,7 @@ class ComfyBackbone:
         if self._learning is None and (wants_gradients() or self._changes or self._text_changes):
             model = None if self._model is None else differentiable(self._model, self._changes_by_key())
             if model is not None:
-                recompute_blocks(model, self.recomputation, self._remember_changes)
+                recompute_blocks(model, FAMILIES[self.family], self.recomputation, self._remember_changes)
             clip = None if self._clip is None else differentiable_clip(self._clip, self._text_changes_by_key())
             self._learning = model, clip
         return (self._model, self._clip) if self._learning is None else self._learning

@@ -5,12 +5,13 @@ gives every layer a plain tensor instead; loading the original patcher again tak
 computes with what it holds, that tensor lies over the same memory: a training needs no second copy of the weights.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...core.types import Change
 from ..shared.weight_patches import changed
@@ -62,6 +63,33 @@ def saving_copies() -> AbstractContextManager[Any]:
     pass. Weights, which have at most two dimensions there, are kept as they are.
     """
     return torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone() if t.ndim > 2 else t, lambda t: t)
+
+
+class OutOfPlaceSums(TorchFunctionMode):
+    """Within the context ``x += y`` and ``x *= y`` make a new tensor, and leave what x was to whoever else has it.
+
+    For blocks of transformers that are computed again in the backward pass: they add to their streams in place, which
+    would change what goes into the block and what is saved inside it. (PyTorch hands both over as ``add_`` and
+    ``mul_``; of a call by that name, the result counts.)
+    """
+
+    _PLAIN = {Tensor.add_: Tensor.add, Tensor.mul_: Tensor.mul}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._PLAIN.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def differentiable_kernels() -> Iterator[None]:
+    """Within the context ComfyUI takes kernels that have gradients, as in its own trainer."""
+    import comfy.model_management as management
+
+    before = management.in_training
+    management.in_training = True
+    try:
+        yield
+    finally:
+        management.in_training = before
 
 
 def out_of_place(patches: Mapping[str, Iterable[Callable[..., Any]]]) -> dict[str, list[Callable[..., Any]]]:

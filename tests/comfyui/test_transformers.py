@@ -297,3 +297,45 @@ def test_other_transformers_are_refused_by_name(comfyui, run, pack):
     patcher = SimpleNamespace(model=model, clone=None, model_options={}, get_model_object=lambda name: None)
     with pytest.raises(pack("host.adapters").UnsupportedModelError, match=r"HiDream.*supported are.*Z-Image.*Anima"):
         pack("host.adapters").backbone_of(patcher)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_learning_in_less_memory_gives_the_same_gradients(model_of, small, pack, backbone_of, family):
+    """Blocks that are computed again: the same gradients of what is predicted and of attention, told once, less kept."""
+    if family == "anima" and model_of(family) and small.anima_has_no_gradient():
+        pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
+    plain = encoded(pack, small.conditioning(family))
+    latent, weight = noise(small, family, (4, 6)), noise(small, family, (4, 6))
+    found, kept, told = [], [], []
+    for choice in ("off", "on"):
+        backbone, maps, saved = backbone_of(model_of(family)), [], []
+        backbone.recomputation.choice = choice
+        context = plain.context.clone().requires_grad_()
+        given = pack("core.backbone").Conditioning(context, plain.extras)
+
+        def tap(call, maps=maps):
+            maps.append((call.query.float() @ call.key.float().mT * call.scale).softmax(-1).square().mean())
+
+        with torch.enable_grad(), backbone.tap_attention(tap):
+            predicted = backbone.predict_target(latent, torch.tensor([700]), given)
+            loss = (predicted * weight).sum() + torch.stack(maps).sum()
+        graph_size(loss.grad_fn, saved)
+        found.append((predicted.detach(), torch.autograd.grad(loss, context)[0]))
+        kept.append(len(saved))
+        told.append(len(maps))
+        backbone.close()
+    assert told[0] == told[1] > 0 and torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-5)
+    assert kept[1] <= kept[0]
+
+
+def graph_size(node, seen):
+    """Every node of a graph, once."""
+    waiting, known = [node], set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in known:
+            continue
+        known.add(one)
+        seen.append(one)
+        waiting += [parent for parent, _ in one.next_functions]

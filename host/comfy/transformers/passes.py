@@ -13,7 +13,7 @@ from ....core.backbone import AttentionCall, AttentionSite, Conditioning, Tap
 from ....core.schedule import Schedule
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, no_concepts
-from ..gradients import saving_copies, wants_gradients
+from ..gradients import differentiable_kernels, saving_copies, wants_gradients
 from ..noise import FlowLevels
 from ..passes import EditedSites, TappedSites, run
 from .concepts import ConceptListener, with_concepts
@@ -147,19 +147,12 @@ def _at(tap: Tap, timestep: float | None) -> Tap:
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Within the context, where gradients are on, ComfyUI takes kernels that have them, as in its own trainer.
+    """Within the context, where gradients are on, they pass the model.
 
     Blocks add to their streams in place, which would change what was saved for the backward pass.
     """
-    import comfy.model_management as management
-
     if not wants_gradients():
         yield
         return
-    before = management.in_training
-    management.in_training = True
-    try:
-        with saving_copies():
-            yield
-    finally:
-        management.in_training = before
+    with differentiable_kernels(), saving_copies():
+        yield

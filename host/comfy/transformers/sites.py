@@ -59,6 +59,11 @@ def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Pre
     return found
 
 
+def block_paths(family: ModelFamily, denoiser: Any) -> list[str]:
+    """The module paths of every block, in the order they run."""
+    return [path for _, _, path, _ in _blocks(record_of(family), denoiser)]
+
+
 def transformer_entries(family: ModelFamily, denoiser: Any) -> dict[str, tuple[str, EntryRole]]:
     """The layers by which text enters: name in the checkpoint's layout to ComfyUI's key and what they read."""
     roles: dict[str, EntryRole] = dict.fromkeys(family.pooled_entry, "pooled")
@@ -67,7 +72,7 @@ def transformer_entries(family: ModelFamily, denoiser: Any) -> dict[str, tuple[s
         roles |= dict.fromkeys(family.text_entry, "text")
     else:
         roles |= {layer: "key" if layer.endswith("k_proj") else "value" for layer in family.text_entry}
-        paths = [f"{path.removeprefix(PREFIX)}." for _, _, path, _ in _blocks(record_of(family), denoiser)]
+        paths = [f"{path.removeprefix(PREFIX)}." for path in block_paths(family, denoiser)]
     weights = dict(denoiser.named_parameters())
     names = {f"{path}{layer}.weight": role for path in paths for layer, role in roles.items()}
     return {name: (PREFIX + name, role) for name, role in names.items() if name in weights}
