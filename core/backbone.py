@@ -247,6 +247,10 @@ class TextTooLongError(ValueError):
     """A text has more tokens than the model reads, or than the texts have that are to be encoded with it."""
 
 
+class UnequalTextsError(TextTooLongError):
+    """Texts differ in length, and each can be encoded, and denoised with, on its own."""
+
+
 class Backbone(Protocol):
     """A latent diffusion or flow model. Implementations never change the model."""
 

@@ -10,12 +10,14 @@ from torch import Tensor
 from ...core.backbone import Conditioning, Placeholders, Vocabulary
 from ...core.encoding_checks import check_encoded
 from ...core.messages import shown
+from ..shared.families import FAMILIES
 from ..shared.prompt_syntax import check_unweighted, read_syntax
 from ..shared.text_chunks import check_alike
 from ..shared.token_table import check_widths, joint_vocabulary, placeholder_sizes
 from .gradients import saving_copies, wants_gradients
-from .parts import encoder_names, text_widths, word_table
+from .parts import encoder_names, table_row, text_family, text_widths, word_table
 from .text import Reading, read
+from .transformers import reading
 
 
 def vocabulary(clip: Any) -> Vocabulary:
@@ -77,8 +79,13 @@ def _recording_pooled(clip: Any) -> Iterator[list[Tensor]]:
 
 def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
     """CONDITIONING of one prompt, with the hooks and schedules that hang on the CLIP."""
-    check_vectors(clip, placeholders)
-    encoded = clip.encode_from_tokens_scheduled(read(clip, text, placeholders).tokens)
+    family = FAMILIES[text_family(clip)]
+    if family.transformer is None:
+        check_vectors(clip, placeholders)
+        tokens = read(clip, text, placeholders).tokens
+    else:
+        tokens = reading.read(clip, family, text, placeholders).tokens
+    encoded = clip.encode_from_tokens_scheduled(tokens)
     for context, _ in encoded:
         check_encoded(context, [text] * len(context), placeholders)
     return encoded
@@ -91,6 +98,10 @@ def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:
     """
     import comfy.model_management as management
 
+    family = FAMILIES[text_family(clip)]
+    if family.transformer is not None:
+        return reading.word_vectors(clip, family, word)
+
     management.load_models_gpu([clip.patcher])
     check_unweighted(read_syntax(word), word)
     tokens, vectors = read(clip, word, {}).tokens, {}
@@ -100,17 +111,8 @@ def word_vectors(clip: Any, word: str) -> dict[str, Tensor]:
         own = entries[: next(at for at, entry in enumerate(entries) if not isinstance(entry, Tensor) and entry == end)]
         if not own:
             raise ValueError(f"{shown(word)} has no tokens; give a word")
-        vectors[name] = torch.stack([_row(clip, name, entry) for entry in own])
+        vectors[name] = torch.stack([table_row(clip, name, entry) for entry in own])
     return vectors
-
-
-def _row(clip: Any, name: str, entry: int | Tensor) -> Tensor:
-    """The vector (d,) float32 of a token id, or of an embedding as it is."""
-    if isinstance(entry, Tensor):
-        return entry.detach().float().cpu().clone()
-    with torch.no_grad():
-        index = torch.tensor([entry], device=clip.patcher.load_device)
-        return word_table(clip, name)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
 def check_vectors(clip: Any, placeholders: Placeholders) -> None:

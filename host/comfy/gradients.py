@@ -66,17 +66,28 @@ def saving_copies() -> AbstractContextManager[Any]:
 
 
 class OutOfPlaceSums(TorchFunctionMode):
-    """Within the context ``x += y`` and ``x *= y`` make a new tensor, and leave what x was to whoever else has it.
+    """Within the context ``x += y`` and ``x *= y`` make new tensors.
 
     For blocks of transformers that are computed again in the backward pass: they add to their streams in place, which
-    would change what goes into the block and what is saved inside it. (PyTorch hands both over as ``add_`` and
-    ``mul_``; of a call by that name, the result counts.)
+    would change what goes into a block and what is saved inside it. PyTorch hands both over as ``add_`` and ``mul_``;
+    of a call by that name only the result counts here, so this is for code that uses it.
     """
 
     _PLAIN = {Tensor.add_: Tensor.add, Tensor.mul_: Tensor.mul}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._PLAIN.get(func, func)(*args, **(kwargs or {}))
+
+
+class DifferentiableOut(TorchFunctionMode):
+    """Within the context ``torch.add(x, y, out=z)`` has a gradient, and still writes into z, as language models do."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(kwargs or {})
+        if func not in (torch.add, torch.mul) or given.get("out") is None:
+            return func(*args, **given)
+        out = given.pop("out")
+        return out.copy_(func(*args, **given))
 
 
 @contextmanager

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from ...core.messages import listed
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported, supported_unets
+from ..shared.families import FAMILIES, supported, supported_learning
 
 FAMILY_MARK = "concept_atelier_family"
 """Attribute of the class of a model configuration, or of a text model, that says its family: the lab's say ``lab``."""
@@ -120,13 +124,20 @@ def text_family(clip: Any) -> str:
 
 
 def encoder_names(clip: Any) -> tuple[str, ...]:
-    """The text encoders of a supported CLIP (``clip_l``, ``clip_g``, ``clip_h``) in the order their contexts join."""
+    """The text encoders of a CLIP (``clip_l``, ``t5xxl``) in the order their contexts join.
+
+    Raises :class:`UnsupportedModelError` for those in whose tables no tokens can be learnt.
+    """
     family = FAMILIES[text_family(clip)]
-    if family.transformer is not None:
+    if family.transformer is None:
+        return family.text_encoders
+    there = tuple(name for name in family.text_encoders if hasattr(clip.cond_stage_model, name))
+    if not there or not set(there) <= set(family.transformer.learns):
         raise UnsupportedModelError(
-            f"CLIP belongs to {family.title}, whose text encoders are read but not changed yet; {supported_unets()}"
+            f"learnt tokens cannot stand in the prompts of {family.title}"
+            f"{f' with the text encoder {listed(there)}' if family.transformer.learns else ''}; {supported_learning()}"
         )
-    return family.text_encoders
+    return there
 
 
 def word_table(clip: Any, encoder: str) -> Any:
@@ -137,6 +148,15 @@ def word_table(clip: Any, encoder: str) -> Any:
 def text_widths(clip: Any) -> dict[str, int]:
     """Encoder name to the width of its token table."""
     return {name: word_table(clip, name).weight.shape[1] for name in encoder_names(clip)}
+
+
+def table_row(clip: Any, encoder: str, entry: int | Tensor) -> Tensor:
+    """The vector (d,) float32 of a token id in an encoder's table, or of an embedding as it is."""
+    if isinstance(entry, Tensor):
+        return entry.detach().float().cpu().clone()
+    with torch.no_grad():
+        index = torch.tensor([entry], device=clip.patcher.load_device)
+        return word_table(clip, encoder)(index, out_dtype=torch.float32)[0].cpu().clone()
 
 
 def _check_inputs(model: Any, called: str, expected: int) -> None:

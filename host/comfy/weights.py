@@ -11,7 +11,7 @@ from ...core.backbone import AttentionWeight, KeyValueWeight
 from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported_erasing
+from ..shared.families import FAMILIES, supported_erasing, supported_unets
 from ..shared.unet_layouts import ROLES
 from .names import attention_keys, cross_attention_keys
 from .parts import model_family
@@ -57,7 +57,16 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
 
 
 def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
-    """The attention projections of this MODEL by diffusers' names, in the order they run."""
+    """The attention projections of this MODEL by diffusers' names, in the order they run.
+
+    Raises :class:`~..shared.errors.UnsupportedModelError` for transformers.
+    """
+    family = FAMILIES[model_family(patcher)]
+    if family.transformer is not None:
+        raise UnsupportedModelError(
+            f"changes of the model cannot be learnt on {family.title} in ComfyUI; choose a method that learns tokens "
+            f"alone (conceptexpress or cones), or a model with a UNet; {supported_unets()}"
+        )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
 

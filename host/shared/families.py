@@ -20,6 +20,7 @@ class Transformer:
         tokens: keys in what ``clip.tokenize`` gives whose tokens are rows of the text, in the order they lie; those
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
+        learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
@@ -32,6 +33,7 @@ class Transformer:
     text_model: tuple[str, ...]
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
+    learns: tuple[str, ...] = ()
     config: str | None = None
     patch: str = "patch_size"
     text_multiple: str | None = None
@@ -108,7 +110,7 @@ _TRANSFORMERS = (
         ("txt_in",),
         attention=("joint",),
         transformer=Transformer(
-            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), concepts=True, regions=True
+            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), learns=("clip_l",), concepts=True, regions=True
         ),  # told by its mark
     ),
     _flow(
@@ -125,6 +127,7 @@ _TRANSFORMERS = (
             _SECOND_HALF,
             concepts=True,
             regions=True,
+            learns=("clip_l", "t5xxl"),
         ),
         pooled=("vector_in.in_layer",),
     ),
@@ -141,6 +144,7 @@ _TRANSFORMERS = (
             ("mistral3_24b", "qwen3_4b", "qwen3_8b"),
             _SECOND_HALF,
             concepts=True,
+            learns=("qwen3_4b", "qwen3_8b"),
         ),
         cell=16,
     ),
@@ -158,6 +162,7 @@ _TRANSFORMERS = (
             _SECOND_HALF,
             concepts=True,
             regions=True,
+            learns=("t5xxl",),
         ),
     ),
     _flow(
@@ -173,6 +178,7 @@ _TRANSFORMERS = (
             ("qwen3_4b",),
             config="ZImage",
             text_multiple="pad_tokens_multiple",
+            learns=("qwen3_4b",),
         ),
     ),
     _flow(
@@ -204,6 +210,7 @@ _TRANSFORMERS = (
             patch="patch",
             strips_template=True,
             concepts=True,
+            learns=("qwen3vl_4b",),
         ),
     ),
     _flow(
@@ -218,6 +225,7 @@ _TRANSFORMERS = (
             (_TEXT + "qwen_image:QwenImageTEModel",),
             ("qwen25_7b",),
             strips_template=True,
+            learns=("qwen25_7b",),
         ),
     ),
     _flow(
@@ -263,6 +271,12 @@ def supported() -> str:
 def supported_erasing() -> str:
     """The same of the families whose text entry can be edited."""
     return f"supported are {_titles(family for family in FAMILIES.values() if family.text_entry)}"
+
+
+def supported_learning() -> str:
+    """The same of the families whose text encoders read learnt tokens."""
+    able = [one for one in FAMILIES.values() if one.transformer is None or one.transformer.learns]
+    return f"supported are {_titles(able)}"
 
 
 def supported_unets() -> str:

@@ -124,11 +124,11 @@ def read_pieces(text: str, tokenizer: Any, first: int = 0) -> Iterator[Piece]:
 def whole_words(tokenizer: Any) -> dict[str, int]:
     """The words of three letters or more that are one token, by their ids, in the order of the ids.
 
-    Both ways to mark them are read: ``cat</w>`` (CLIP) and ``\u2581cat`` (T5, Llama).
+    All ways to mark them are read: ``cat</w>`` (CLIP), ``\u2581cat`` (T5, Llama) and ``\u0120cat`` (Qwen).
     """
     found: dict[str, int] = {}
     for entry, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
-        word = entry.removesuffix("</w>").removeprefix("\u2581")
+        word = entry.removesuffix("</w>").removeprefix("\u2581").removeprefix("\u0120")
         if word != entry and len(word) > 2 and word.isalpha() and word.isascii() and word == word.lower():
             found.setdefault(word, number)
     return found

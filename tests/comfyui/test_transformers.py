@@ -301,7 +301,7 @@ def test_other_transformers_are_refused_by_name(comfyui, run, pack):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_learning_in_less_memory_gives_the_same_gradients(model_of, small, pack, backbone_of, family):
-    """Blocks that are computed again: the same gradients of what is predicted and of attention, told once, less kept."""
+    """Blocks that are computed again: the same gradients of prediction and attention, told once, less kept."""
     if family == "anima" and model_of(family) and small.anima_has_no_gradient():
         pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
     plain = encoded(pack, small.conditioning(family))

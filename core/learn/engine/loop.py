@@ -160,7 +160,9 @@ def _take_gradients(parameters: Sequence[Tensor], loss_of: Callable[[int], Tenso
     for part in range(parts):
         loss = loss_of(step) / parts
         total += _finite(loss, step, "loss")
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        # A loss may leave a parameter out: ConES fits rows of text, and FLUX.1's CLIP-L gives the pooled text alone.
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
             # Cloned, since autograd may hand out a view that clipping cannot write to.
             parameter.grad = gradient.clone() if part == 0 or parameter.grad is None else parameter.grad + gradient
     return total

@@ -91,5 +91,7 @@ class Method(Generic[S]):
         do not fit, and layers the model does not have; ``FloatingPointError`` when training diverges.
         """
         settings = settings or next(iter(self.presets.values()))
+        if getattr(settings, "rank", 0):
+            backbone.attention_weights()  # first: a model whose weights cannot be changed is refused before any pass
         task = Task(self.name, backbone, picture, concepts, settings, words, classes, seed, on_step, more, store)
         return run(self.arrange(task), self.prepare)

@@ -19,7 +19,7 @@ from ..parts.adapter import AdapterBank, start_adapter
 from ..parts.examples import prepare
 from ..parts.nearest import nearest_words
 from ..parts.prior import Prior, draw_prior
-from ..parts.prompts import Prompt, encode_together, placeholder, placeholder_positions
+from ..parts.prompts import Prompt, encode_in_groups, placeholder, placeholder_positions
 from ..parts.token_maps import Spot, choose_sites, common_grid, recorded_tokens
 from ..parts.tokens import TokenBank, start_bank
 from .loop import LoopSettings, draw_timesteps
@@ -107,12 +107,34 @@ class Trainee:
         timesteps = timesteps.to(latents.device)
         noisy = schedule.add_noise(latents, noise, timesteps)  # (B, C, h, w)
         if conditioning is None:
-            conditioning = encode_together(self.backbone, texts, self.bank.placeholders())
-        recorded = recorded_tokens(self.backbone, self.sites, spots, self.grid) if spots else nullcontext(None)
-        with recorded as maps, self.adapter.in_force(self.backbone):
-            predicted = self.backbone.predict_target(noisy, timesteps, conditioning)  # (B, C, h, w)
-        target = schedule.target(latents, noise)
-        return Denoised(target, predicted.float(), noise.new_zeros(0, *self.grid) if maps is None else maps.mean())
+            groups = encode_in_groups(self.backbone, texts, self.bank.placeholders())
+        else:
+            groups = [(tuple(range(len(latents))), conditioning)]
+        predicted, maps = self._predict(noisy, timesteps, groups, spots)
+        return Denoised(schedule.target(latents, noise), predicted, maps)
+
+    def _predict(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        groups: Sequence[tuple[tuple[int, ...], Conditioning]],
+        spots: Sequence[Spot],
+    ) -> tuple[Tensor, Tensor]:
+        """What the model predicts (B, C, h, w) float32 and the attention of K tokens (K, gh, gw), group by group."""
+        rows: dict[int, Tensor] = {}
+        maps: dict[int, Tensor] = {}
+        for members, conditioning in groups:
+            inside = [(at, spot) for at, spot in enumerate(spots) if spot[0] in members]
+            own = [(members.index(row), positions) for _, (row, positions) in inside]
+            recorded = recorded_tokens(self.backbone, self.sites, own, self.grid) if own else nullcontext(None)
+            index = list(members)
+            with recorded as seen, self.adapter.in_force(self.backbone):
+                predicted = self.backbone.predict_target(noisy[index], timesteps[index], conditioning)
+            rows |= dict(zip(members, predicted.float(), strict=True))
+            if seen is not None:
+                maps |= {at: one for (at, _), one in zip(inside, seen.mean(), strict=True)}
+        stacked = torch.stack([maps[at] for at in range(len(spots))]) if spots else noisy.new_zeros(0, *self.grid)
+        return torch.stack([rows[row] for row in range(len(noisy))]), stacked
 
     def check_fits(self, texts: Sequence[str]) -> None:
         """Raise ``TextTooLongError`` unless these sentences can stand side by side in one pass.
@@ -120,7 +142,7 @@ class Trainee:
         For sentences that come late in a training, so that it does not end at them.
         """
         with torch.no_grad():
-            encode_together(self.backbone, texts, self.bank.placeholders())
+            encode_in_groups(self.backbone, texts, self.bank.placeholders())
 
     def spots(self, prompts: Sequence[Prompt]) -> list[Spot]:
         """Where the tokens of B prompts stand: for each prompt, each concept that it names."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...backbone import Backbone, Conditioning, Placeholders, TextTooLongError
+from ...backbone import Backbone, Conditioning, Placeholders, TextTooLongError, UnequalTextsError
 from ...messages import shown
 
 
@@ -60,11 +60,27 @@ def encode_together(backbone: Backbone, texts: Sequence[str], placeholders: Plac
     """
     try:
         return backbone.encode_text(list(texts), placeholders)
+    except UnequalTextsError:
+        raise
     except TextTooLongError as error:
         raise TextTooLongError(
             f"the sentences of a training step do not fit together ({error}): keep fewer concepts, "
             "use fewer vectors per token, or switch the joint prompt off"
         ) from error
+
+
+def encode_in_groups(
+    backbone: Backbone, texts: Sequence[str], placeholders: Placeholders
+) -> list[tuple[tuple[int, ...], Conditioning]]:
+    """The sentences of one training step: the rows that can stand side by side, and their conditioning.
+
+    They are one group but where a model's texts differ in length and cannot be brought to one (language models without
+    padding). Raises as :func:`encode_together` does.
+    """
+    try:
+        return [(tuple(range(len(texts))), encode_together(backbone, texts, placeholders))]
+    except UnequalTextsError:
+        return [((row,), backbone.encode_text([text], placeholders)) for row, text in enumerate(texts)]
 
 
 def placeholder_positions(

@@ -1,0 +1,185 @@
+"""Learnt tokens on diffusion transformers, text encoders and denoisers of ComfyUI's own classes at tiny width."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image")
+TEXT = "a photo of <apple> on a table, and a <2>"
+
+
+@pytest.fixture(scope="session")
+def small(comfyui):
+    path = Path(__file__).with_name("small_transformers.py")
+    spec = importlib.util.spec_from_file_location("small_transformers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def parts_of(small, comfy_base):
+    """MODEL, CLIP and VAE of a family; skips where this ComfyUI does not know it."""
+    made = {}
+
+    def go(family):
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            with torch.inference_mode():
+                made[family] = {
+                    "model": small.build(family, **small.LEARNING[family][1]),
+                    "clip": small.reading_clip(family, [str(comfy_base / "models/embeddings")]),
+                    "vae": small.vae(small.SMALL[family].channels),
+                }
+        return made[family]
+
+    return go
+
+
+@pytest.fixture
+def backbone_for(pack, parts_of):
+    made = []
+
+    def go(family):
+        made.append(pack("host.adapters").backbone_of(**parts_of(family)))
+        return made[-1]
+
+    yield go
+    for backbone in made:
+        backbone.close()
+
+
+def vectors(backbone, count=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(count, width, generator=generator).requires_grad_()
+        for name, width in backbone.text_widths.items()
+    }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_token_stands_where_it_is_said_to_and_nowhere_else(backbone_for, family):
+    backbone = backbone_for(family)
+    learnt = {"<apple>": vectors(backbone), "<2>": vectors(backbone, 1, 5)}
+    with torch.no_grad():
+        read = backbone.tokenize(TEXT, learnt)
+        rows = [token.position for token in read.tokens if token.placeholder == "<apple>"]
+        assert len(rows) == 2 and rows[1] == rows[0] + 1
+        assert [token.text for token in read.tokens if token.placeholder == "<2>"] == ["<2>"]
+        context = backbone.encode_text([TEXT], learnt).context[0]
+        assert len(context) == read.length
+        moved = dict(learnt) | {"<apple>": vectors(backbone, seed=9)}
+        other = backbone.encode_text([TEXT], moved).context[0]
+        changed = (context - other).abs().amax(-1) > 1e-5
+        assert changed[rows].all()
+        if "t5xxl" not in backbone.text_widths:  # which reads in both directions
+            assert not changed[: rows[0]].any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_word_in_its_own_vectors_is_read_as_the_word(backbone_for, pack, family):
+    """The rows of a word's own tokens, put there as learnt vectors, give the conditioning of the word."""
+    backbone = backbone_for(family)
+    with torch.no_grad():
+        own = backbone.word_vectors("cat")
+        plain = backbone.encode_text(["a photo of a cat"])
+        read = backbone.encode_text(["a photo of a <apple>"], {"<apple>": own})
+    torch.testing.assert_close(read.context, plain.context, rtol=1e-4, atol=1e-4)
+    words = [name for name, _ in pack("core.attention.words").words_of(backbone.tokenize("a cat"))]
+    assert words == ["a", "cat"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_the_vectors_through_text_encoder_and_denoiser(backbone_for, small, family):
+    backbone = backbone_for(family)
+    learnt = vectors(backbone, 1)
+    latent = torch.randn(small.SMALL[family].channels * 24, generator=torch.Generator().manual_seed(8))
+    latent = latent.reshape(1, small.SMALL[family].channels, 4, 6)
+    weight = torch.randn(latent.shape, generator=torch.Generator().manual_seed(9))
+
+    def loss(found):
+        text = backbone.encode_text(["a photo of <1>"], {"<1>": found})
+        return (backbone.predict_target(latent, torch.tensor([700]), text) * weight).sum()
+
+    loss(learnt).backward()
+    for name, rows in learnt.items():
+        direction = torch.randn(rows.shape, generator=torch.Generator().manual_seed(2))
+        moved = [{**learnt, name: rows.detach() + sign * 1e-2 * direction} for sign in (1, -1)]
+        with torch.no_grad():
+            difference = (loss(moved[0]) - loss(moved[1])) / 2e-2
+        assert rows.grad.norm() > 0
+        torch.testing.assert_close((rows.grad * direction).sum(), difference, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_encoded_does_not_depend_on_gradients(backbone_for, family):
+    backbone = backbone_for(family)
+    learnt = {"<1>": vectors(backbone, 1)}
+    with torch.no_grad():
+        plain = backbone.encode_text(["a photo of <1>"], learnt)
+    told = backbone.encode_text(["a photo of <1>"], learnt)
+    assert told.context.requires_grad and torch.equal(told.context.detach(), plain.context)
+
+
+@pytest.fixture
+def concepts(run, parts_of, image, masks):
+    def go(family):
+        return run("ConceptsFromMasks", **parts_of(family), image=image, masks=masks, names="red, green")[0]
+
+    return go
+
+
+@pytest.fixture
+def learn(run, parts_of, image, concepts):
+    def go(family, **changes):
+        given = {"steps": 2, "preview_every": 0, "keep_every": 0, "preset": "small", "save_memory": "off"}
+        given |= {"image": image, "concepts": concepts(family), "class_words": "red=apple, green=fish"}
+        return run("LearnConceptTokens", **parts_of(family), **(given | changes))
+
+    return go
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_are_learnt_and_the_model_stays_as_it_was(learn, parts_of, run, stock, small, family):
+    parts = parts_of(family)
+    before = {name: weight.clone() for name, weight in parts["model"].model.state_dict().items()}
+    tokens, plot, model = learn(family)
+    assert tokens.names == ("red", "green") and tokens.family == family and torch.isfinite(tokens.losses).all()
+    assert set(tokens.vectors["red"]) == set(small.LEARNING[family][0]) and model is parts["model"]
+    assert all(torch.equal(weight, before[name]) for name, weight in parts["model"].model.state_dict().items())
+    prompt = run("EncodeConceptPrompt", clip=parts["clip"], tokens=tokens, text="a photo of <red> and <2>")[0]
+    settings = {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    given = {"model": model, "positive": prompt, "negative": prompt, "latent_image": {"samples": small.latent(family)}}
+    assert torch.isfinite(stock("KSampler", **given, **settings)[0]["samples"]).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cones_searches_the_encoded_text_and_fits_a_token_to_it(pack, parts_of, concepts, image, family):
+    """Of its losses the last third are those of the fit, which falls."""
+    from dataclasses import replace
+
+    method = pack("core.learn.registry").METHODS["cones"]
+    short = {"steps": 4, "fit_steps": 24, "rounds": 1, "fit_rate": 0.02}
+    settings = replace(method.presets["small"], **short)
+    adapters = pack("host.adapters")
+    found = concepts(family)
+    with adapters.at_work(adapters.backbone_of(**parts_of(family))) as backbone:
+        tokens = method.learn(backbone, image.movedim(-1, 1)[:1], found, settings, seed=1)
+    fit = tokens.losses[4:]
+    assert len(fit) == 24 and fit[-1] < fit[0]
+
+
+def test_methods_that_change_the_model_are_refused_by_the_name_of_the_model(learn, pack):
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match=r"learnt on Z-Image in ComfyUI; choose a"):
+        learn("z_image", method="attencraft")
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image", "qwen_image"])
+def test_less_memory_learns_the_same(learn, family):
+    kept, computed_again = (learn(family, save_memory=choice)[0] for choice in ("off", "on"))
+    torch.testing.assert_close(computed_again.losses, kept.losses, rtol=1e-3, atol=1e-4)
+    for name, rows in kept.vectors["red"].items():
+        torch.testing.assert_close(computed_again.vectors["red"][name], rows, rtol=1e-2, atol=1e-3)
