@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -72,6 +73,36 @@ def unconditional(edit: AttentionEdit) -> AttentionEdit:
     return negative
 
 
+Predict = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A latent and its timesteps to what is predicted for the negative and for the positive conditioning."""
+
+
+def _guided(backbone: Backbone, positive: Conditioning, negative: Conditioning, edit: AttentionEdit | None) -> Predict:
+    """Both predictions, in one pass where both conditionings are of one length and attention is not edited.
+
+    A transformer's softmax runs over text and picture together: there a text that is repeated counts for more.
+    """
+    if edit is None and positive.context.shape[1:] == negative.context.shape[1:]:
+        both = stack(positive, negative)
+
+        def at_once(latent: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+            first, second = backbone.predict_noise(torch.cat([latent, latent]), torch.cat([time, time]), both).chunk(2)
+            return first, second
+
+        return at_once
+    rows = len(positive.context)
+    extras = {key: value.expand(rows, *value.shape[1:]) for key, value in negative.extras.items()}
+    away = Conditioning(negative.context.expand(rows, *negative.context.shape[1:]), extras)
+
+    def apart(latent: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        with nullcontext() if edit is None else backbone.edit_attention(unconditional(edit)):
+            other = backbone.predict_noise(latent, time, away)
+        with nullcontext() if edit is None else backbone.edit_attention(edit):
+            return other, backbone.predict_noise(latent, time, positive)
+
+    return apart
+
+
 @torch.no_grad()
 def ddim(
     backbone: Backbone,
@@ -107,19 +138,11 @@ def ddim(
     schedule, guider = backbone.schedule, ClassifierFree(guidance)
     latent = starting_noise((rows, channels, *latent_size), seed).to(device)  # (B, C, h, w)
     timesteps = torch.linspace(schedule.steps - 1, 0, steps + 1).round().long().tolist()
-    both = stack(positive, negative)
-    away = Conditioning(both.context[:rows], {key: value[:rows] for key, value in both.extras.items()})
+    predict = _guided(backbone, positive, negative, edit)
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
-        time = torch.full((2 * rows,), now, device=device)  # (2B,)
-        if edit is None:
-            noises = backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2)
-        else:
-            with backbone.edit_attention(unconditional(edit)):
-                other = backbone.predict_noise(latent, time[:rows], away)
-            with backbone.edit_attention(edit):
-                noises = other, backbone.predict_noise(latent, time[:rows], positive)
-        noise = guider.combine(*noises)
-        clean = schedule.clean_from_noise(noise, latent, time[:rows])  # (B, C, h, w)
+        time = torch.full((rows,), now, device=device)  # (B,)
+        noise = guider.combine(*predict(latent, time))
+        clean = schedule.clean_from_noise(noise, latent, time)  # (B, C, h, w)
         latent = schedule.add_noise(clean, noise, torch.full((rows,), after, device=device))
         if on_step is not None:
             on_step(step, steps)

@@ -10,6 +10,7 @@ from ...core.backbone import Backbone
 from ...core.files import embedding_tensors, load_embeddings
 from ...core.messages import listed, shown
 from ...core.types import ConceptTokens
+from ..shared.families import FAMILIES
 from ..shared.prompt_syntax import KEYWORD
 from .folders import Folders
 from .model_files import save_model
@@ -50,7 +51,19 @@ def save(tokens: ConceptTokens, prefix: str, folders: Folders) -> SavedTokens:
     contents = [embedding_tensors(tokens, concept) for concept in tokens.names]
     saved = [save_model(folders, "embeddings", *pair) for pair in zip(names, contents, strict=True)]
     changed = {old: new for old, new in zip(asked, names, strict=True) if old != new}
-    return SavedTokens(tuple(one.name for one in saved), changed, tuple(one.note for one in saved if one.note))
+    notes = (*(one.note for one in saved if one.note), *_of_family(tokens.family))
+    return SavedTokens(tuple(one.name for one in saved), changed, notes)
+
+
+def _of_family(name: str) -> tuple[str, ...]:
+    """What to say of a family for which ComfyUI's own nodes do not read the files."""
+    family = FAMILIES.get(name)
+    if family is None or family.transformer is None or family.transformer.reads_files:
+        return ()
+    return (
+        f"ComfyUI's own CLIP Text Encode reads no embedding files with {family.title}: use Load Concept Tokens and "
+        "Encode Concept Prompt",
+    )
 
 
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:

@@ -21,6 +21,7 @@ class Transformer:
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
+        reads_files: whether ComfyUI's own tokenizer of the family reads ``embedding:name``.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
@@ -34,6 +35,7 @@ class Transformer:
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
     learns: tuple[str, ...] = ()
+    reads_files: bool = True
     config: str | None = None
     patch: str = "patch_size"
     text_multiple: str | None = None
@@ -226,6 +228,7 @@ _TRANSFORMERS = (
             ("qwen25_7b",),
             strips_template=True,
             learns=("qwen25_7b",),
+            reads_files=False,
         ),
     ),
     _flow(
