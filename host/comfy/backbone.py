@@ -240,7 +240,7 @@ class ComfyBackbone:
         return attention_weights(self.model)
 
     def text_weights(self) -> tuple[TextWeight, ...]:
-        return text_weights(self.clip)
+        return () if text_record(text_family(self.clip)) is not None else text_weights(self.clip)
 
     @contextmanager
     def text_changed(self, changes: TextChanges) -> Iterator[None]:

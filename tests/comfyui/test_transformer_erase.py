@@ -48,7 +48,7 @@ def parts_of(small):
 def erase(run):
     def go(parts, **changes):
         given = {"concepts": "cat", "anchors": "dog", "preserve": "crab", "preset": "paper", "damping": 0.001}
-        return run("EraseConcepts", **parts, **(given | changes))
+        return run("EraseConcepts", **parts, **(given | changes))[:2]
 
     return go
 
@@ -276,3 +276,9 @@ def test_the_lab_transformer_is_erased_as_by_the_headless_runner(pack, run, stoc
     (weight,) = pack("host.comfy.weights").key_value_weights(loaded[0])
     (before,) = pack("host.comfy.weights").key_value_weights(model)
     assert far(weight.weight - before.weight, ours.factors["txt_in.weight"].dense()) < 1e-3
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image"])
+def test_a_method_that_changes_text_encoders_is_refused(parts_of, erase, family):
+    with pytest.raises(ValueError, match="not read by CLIP text encoders alone"):
+        erase(parts_of(family), method="hirm", damping=0.5)

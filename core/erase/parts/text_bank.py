@@ -47,7 +47,10 @@ def last_layers(backbone: Backbone) -> dict[str, int]:
     for weight in backbone.text_weights():
         found[weight.encoder] = max(found.get(weight.encoder, 0), layer_of(weight))
     if not found:
-        raise ValueError("the CLIP has no CLIP text encoder that could be changed; connect one of SD1.x, SD2.x or SDXL")
+        raise ValueError(
+            "the prompts of this model are not read by CLIP text encoders alone, and only those can be changed; choose "
+            "another method, or connect a model of SD1.x, SD2.x or SDXL"
+        )
     return found
 
 
