@@ -198,6 +198,35 @@ def compose_learnt_things(studio: Studio) -> None:
         sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
 
 
+def edit_by_words(studio: Studio) -> None:
+    sheet, words, variant = studio.sheet, studio.variant.words, studio.variant
+    studio.step("Write a prompt", "Say what the picture shows.", "Change **The prompt** to draw something else.")
+    model, clip, vae = studio.load()
+    (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.scene)
+    studio.step(
+        "Change a word",
+        "The same picture with another word.",
+        "Both pictures start from the same noise, and the second takes the first one's attention. Write the changed "
+        "prompt into the node.",
+    )
+    wires = {"model": model, "clip": clip, "vae": vae}
+    size = {"width": variant.side, "height": variant.side}
+    sampling = {"steps": variant.sampling["steps"], "guidance": variant.sampling["cfg"]}
+    before, after, _ = sheet.add(
+        "ConceptAtelierEditByWords", 0, **wires, prompt=text, edited_prompt=words.exchanged, **size, **sampling, seed=4
+    )
+    sheet.add("SaveImage", 1, "Save: before", images=before, filename_prefix="edit_before")
+    sheet.add("SaveImage", 1, "Save: after", images=after, filename_prefix="edit_after")
+    studio.step(
+        "Ask what each word tells",
+        "How much each word says about the picture, and where.",
+        "The node says it in nats. Choose **two words together** for what they have in common.",
+    )
+    given = {"image": before, "text": text, "words": words.looked_up, "draws": 50}
+    maps, _ = sheet.add("ConceptAtelierShowWordInformation", 0, **wires, **given)
+    sheet.add("SaveImage", 1, "Save: the maps", images=maps, filename_prefix="edit_maps")
+
+
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.checkpoint is None
@@ -251,6 +280,7 @@ BUILDERS: dict[str, Builder] = {
         learn_from_two_pictures,
         erase_a_concept,
         compose_learnt_things,
+        edit_by_words,
         score_concepts,
     )
 }

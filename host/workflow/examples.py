@@ -9,6 +9,7 @@ TITLES = {
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",
     "compose_learnt_things": "Compose learnt things",
+    "edit_by_words": "Edit by words",
     "score_concepts": "Score concepts",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -36,6 +36,7 @@ PICTURES = {
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {f"compose_{way}": 1 for way in ("without_places", "in_their_places")},
+    "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -45,6 +46,7 @@ MODELS = {
     "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
     "Learn from two pictures": set(),
     "Compose learnt things": set(),
+    "Edit by words": set(),
     "Score concepts": set(),
 }
 SMALL = {
@@ -55,6 +57,8 @@ SMALL = {
     ("ConceptAtelierLearnConceptTokens", "steps"): 2,
     ("ConceptAtelierLearnConceptTokens", "preview_every"): 0,
     ("ConceptAtelierScoreConcepts", "draws"): 1,
+    ("ConceptAtelierEditByWords", "steps"): 2,
+    ("ConceptAtelierShowWordInformation", "draws"): 1,
     ("ConceptAtelierScoreConcepts", "steps"): 1,
     # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
     ("ConceptAtelierLocalizeConcepts", "count"): 2,
@@ -304,7 +308,7 @@ def test_a_twin_does_what_its_lab_workflow_does(name, registry):
     sizes = {
         node.inputs["width"]
         for node in load_workflow(FOLDER / f"{name}.json").graph(registry).values()
-        if node.class_type in ("EmptyLatentImage", "ImageScale")
+        if node.class_type in ("EmptyLatentImage", "ImageScale", "ConceptAtelierEditByWords")
     }
     assert sizes == {512}
 

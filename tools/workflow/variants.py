@@ -15,6 +15,7 @@ class Words:
 
     scene: str
     looked_up: str
+    exchanged: str
     new_scene: str
     together: str
     erased: str
@@ -61,6 +62,7 @@ LAB = Variant(
     words=Words(
         scene="a cat and a rocket on blue",
         looked_up="cat, rocket, blue",
+        exchanged="a dog and a rocket on blue",
         new_scene="<1> and <2> on white",
         together="a photo of <1> and <2>",
         erased="cat, kitty, kitten",
@@ -80,6 +82,7 @@ CHECKPOINT = Variant(
     words=Words(
         scene="a photo of a cat and a red bicycle in a garden",
         looked_up="cat, bicycle, garden",
+        exchanged="a photo of a dog and a red bicycle in a garden",
         new_scene="<1> and <2> on a beach at sunset",
         together="<1> and <2> on a beach at sunset",
         erased="cat, kitten",
