@@ -160,10 +160,14 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
     for name in ("from_latent", "to_single_precision"):
         if name in one:
             rows.append([name.replace("_", " "), f"processor time {one[name]['cpu_ratio']:g}", ""])
+    rows += [
+        [f"{model}, {held['side']} px, by shapes, MB: off, on", f"{held['off_mb']:g}, {held['on_mb']:g}", ""]
+        for model, held in one.get("by_shapes", {}).items()
+    ]
     return rows + [
         [name, f"{value:g}", _aim(one, name)]
         for name, value in one.items()
-        if name.endswith("_mb") or name == "largest_difference"
+        if name.endswith(("_mb", "_cpu_s")) or name == "largest_difference"
     ]
 
 

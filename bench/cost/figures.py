@@ -23,7 +23,9 @@ from .growth import growth_cost
 from .heat_maps import heat_maps_cost
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
 from .parts import clustering_cost, maps_cost, transport_cost_of_release
+from .recomputing import recomputing_cost
 from .settings import CostSettings
+from .start import start_cost
 from .text_encoding import text_encoding_cost
 
 ERASED = (1, 10, 100)
@@ -158,6 +160,8 @@ FIGURES = {
     "attention maps": maps_cost,
     "clustering": clustering_cost,
     "transport": transport_cost_of_release,
+    "recomputing": recomputing_cost,
+    "start": start_cost,
     "heat maps": heat_maps_cost,
     "growth": growth_cost,
 }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import command, growth, heat_maps, meters
+from concept_atelier.bench.cost import command, growth, heat_maps, meters, recomputing, start
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
@@ -94,6 +94,9 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "ground_of", lambda name: untrained)
     monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
     monkeypatch.setattr(heat_maps, "SCENES", 2)
+    monkeypatch.setattr(recomputing, "SHAPES", {"sd15": (128, *recomputing.SHAPES["sd15"][1:])})
+    monkeypatch.setattr(start, "PIPELINES", "sum(range(10**7))")
+    monkeypatch.setattr(start, "FIRST_PASS", "\n")
     path = tmp_path / "cost.json"
     small = ["--repetitions", "2", "--steps", "1", "--concepts", "1", "--preserved", "3", "--note", "a test"]
     assert main(["bench", "cost", *small, "--json", str(path)]) == 0
@@ -114,7 +117,39 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert by_name["transport"]["cpu_ratio"] < 0.8 and by_name["transport"]["largest_difference"] < 1e-6
     assert by_name["growth"]["concepts"]["3"]["transport"]["cpu_ratio"] > 1.5
     assert 0 < by_name["heat maps"]["sides"]["256"]["iou"] < 0.5  # of a model that knows nothing
+    computed = by_name["recomputing"]
+    assert computed["largest_difference"] == 0 and computed["ours_peak_mb"] < computed["plain_peak_mb"]
+    assert computed["by_shapes"]["sd15"]["on_mb"] < computed["by_shapes"]["sd15"]["off_mb"] / 2
+    assert by_name["start"]["cpu_ratio"] < 1  # without a sum of ten million numbers
     assert list(by_name["growth"]["sides"]) == ["128", "192", "256"]
+
+
+def test_memory_is_known_from_shapes():
+    """What a convolution keeps for its backward pass, and the most at once."""
+    with recomputing.Held() as held:
+        x = torch.empty(1, 8, 64, 64, device="meta", requires_grad=True)  # 128 KiB
+        y = x * 2
+        z = y.view(8, -1) + 1
+        del y
+        z.sum()
+    assert held.peak == 3 * 8 * 64 * 64 * 4
+    assert held._now == 8 * 64 * 64 * 4 * 2
+
+
+def test_memory_by_shapes_is_that_of_a_real_pass(lab_backbone):
+    """With gradients, blocks computed twice and not; operators' own room may come on top."""
+    latent, context = torch.randn(1, 4, 16, 16), lab_backbone.encode_text(["a cat"]).context.detach()
+    for choice in ("off", "on"):
+        with recomputing.Held() as held:
+            recomputing.gradient(lab_backbone, latent, context, choice)
+        measured = meters.memory_of(lambda choice=choice: recomputing.gradient(lab_backbone, latent, context, choice))
+        assert held.peak == pytest.approx(measured.peak, rel=0.1)
+    lab_backbone.recomputation.choice = "off"
+
+
+def test_a_new_process_that_fails_is_reported():
+    with pytest.raises(RuntimeError, match="no such thing"):
+        start.processor_time("raise SystemExit('no such thing')")
 
 
 def figure(ratio, **changes):

@@ -9,12 +9,14 @@ from .files import read
 
 Figure = Mapping[str, Any]
 
-MODELS = {"lab": "lab", "sd15": "SD1.5"}
+MODELS = {"lab": "lab", "sd15": "SD1.5", "sdxl": "SDXL"}
 COMPARED = {
     "attention maps": "self-attention of a layer on the finest grid, mean over heads",
     "clustering": "FINCH, all levels, on the finest grid",
     "transport": "transport of `faithful`, two concepts",
     "text encoding": "a text read by its last subject token, among 64",
+    "recomputing": "a row forward and backward through the UNet, `save_memory` on : off",
+    "start": "a new process to its first pass, without the pipelines of diffusers : with",
 }
 """Figure to what is computed in it; each is compared with how it was done before."""
 
@@ -40,7 +42,7 @@ def before_and_now(folder: Path) -> str:
                 f"{MODELS[one['model']]}, {one['side']} px",
                 f"{one['cpu_ratio']:.3g} [{low:.3g} {high:.3g}]",
                 ", ".join(memory),
-                "the same levels" if one.get("same_levels") else f"{one['largest_difference']:.1g}",
+                "the same levels" if one.get("same_levels") else _difference(one),
             ]
         )
     return table(rows) if len(rows) > 1 else MISSING
@@ -66,6 +68,21 @@ def heat_maps(folder: Path) -> str:
     return table(rows) if len(rows) > 1 else MISSING
 
 
+def less_memory(folder: Path) -> str:
+    """What a pass with gradients holds on large models, `save_memory` off and on."""
+    rows = [["model", "picture", "`save_memory` off, MB", "on, MB"]]
+    for one in _figures(folder, "recomputing")[-1:]:
+        rows += [
+            [MODELS[model], f"{held['side']} px", f"{held['off_mb']:g}", f"{held['on_mb']:g}"]
+            for model, held in one["by_shapes"].items()
+        ]
+    return table(rows) if len(rows) > 1 else MISSING
+
+
+def _difference(one: Figure) -> str:
+    return f"{one['largest_difference']:.1g}" if "largest_difference" in one else ""
+
+
 def _cells(row: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [f"{row[name]['cpu_s']:g}" if name in row else "" for name in COLUMNS]
 
@@ -76,4 +93,9 @@ def _figures(folder: Path, *names: str) -> Sequence[Figure]:
     return [one for name in names for one in figures if one["figure"] == name]
 
 
-PARTS = {"cost before and now": before_and_now, "growth of cost": growth, "cost of heat maps": heat_maps}
+PARTS = {
+    "cost before and now": before_and_now,
+    "memory of learning": less_memory,
+    "growth of cost": growth,
+    "cost of heat maps": heat_maps,
+}
