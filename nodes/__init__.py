@@ -14,6 +14,7 @@ from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .erase.load_erasure import LoadErasure
 from .erase.suggest_related_words import SuggestRelatedWords
+from .erase.train_erasure import TrainErasure
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
 from .evaluate.score_composition import ScoreComposition
 from .evaluate.score_concepts import ScoreConcepts
@@ -50,6 +51,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ScoreComposition,
     ShowConceptHeatmap,
     EraseConcepts,
+    TrainErasure,
     SaveErasureAsLora,
     LoadErasure,
     SuggestRelatedWords,

@@ -50,7 +50,11 @@ METHODS_OF: Mapping[str, tuple[Sequence[Any], str]] = {
     "ConceptAtelierLocalizeConcepts": (tuple(one for one in LOCALIZING.values() if not one.needs), "only the picture"),
     "ConceptAtelierLocalizeWords": (tuple(one for one in LOCALIZING.values() if one.needs), "only the picture"),
     "ConceptAtelierComposeConcepts": (tuple(COMPOSING.values()), "the concepts and a place for each"),
-    "ConceptAtelierEraseConcepts": (tuple(ERASING.values()), "only the lists of words"),
+    "ConceptAtelierEraseConcepts": (
+        tuple(one for one in ERASING.values() if not one.trains),
+        "only the lists of words",
+    ),
+    "ConceptAtelierTrainErasure": (tuple(one for one in ERASING.values() if one.trains), "only the lists of words"),
 }
 """Node id to the records of the methods it offers, and what a method needs that names nothing else."""
 

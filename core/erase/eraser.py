@@ -12,7 +12,7 @@ from .parts.pooled import pooled_changes
 from .parts.requests import check_texts, pair_anchors
 from .parts.saved import base_of
 from .parts.settings import ClosedFormSettings, EraseSettings
-from .parts.task import EraseTask, OnStep
+from .parts.task import EraseTask, OnStep, TrainingRequest
 
 S = TypeVar("S", bound=EraseSettings)
 
@@ -47,6 +47,7 @@ class Eraser(Generic[S]):
         presets: preset name to settings; the first is the paper's and the default.
         edit: computes the change that a task asks for.
         note: what people should know beside; whole sentences, may be empty.
+        trains: whether it trains, for minutes: such methods belong to Train Erasure.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Eraser(Generic[S]):
     presets: Mapping[str, S]
     edit: Callable[[EraseTask[S]], ModelEdit]
     note: str = ""
+    trains: bool = False
 
     def preset(self, name: str) -> S:
         """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
@@ -70,6 +72,7 @@ class Eraser(Generic[S]):
         strength: float = 1.0,
         placeholders: Placeholders | None = None,
         on_step: OnStep | None = None,
+        training: TrainingRequest | None = None,
     ) -> Erasure:
         """Edit the model so that it reads each concept as its anchor.
 
@@ -82,6 +85,7 @@ class Eraser(Generic[S]):
             strength: multiplier in force: 0 changes nothing, 1 is the paper's edit, negative values amplify.
             placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
             on_step: see :data:`OnStep`.
+            training: seed, reports and kept states, for methods that train.
 
         Raises ``ValueError`` for empty or repeated concepts, a wrong number of anchors, a concept that is also
         preserved or is its own anchor, a strength that is not finite, and a model that the method cannot edit.
@@ -92,7 +96,8 @@ class Eraser(Generic[S]):
         solves = isinstance(settings, ClosedFormSettings)
         # First: a model that has none is refused before anything is computed.
         weights = backbone.key_value_weights() if solves else ()
-        task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step)
+        asked = training or TrainingRequest()
+        task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step, asked)
         edit = self.edit(task)
         factors = {**edit.factors, **(pooled_changes(task) if solves else {})}
         remarks = (*edit.remarks, *_without_choice(settings, weights))

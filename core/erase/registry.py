@@ -14,5 +14,7 @@ METHODS: Mapping[str, Eraser] = collect(
     "methods.mace",
     "methods.realera",
     "methods.hirm",
+    "methods.esd",
+    "methods.all_but_one",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

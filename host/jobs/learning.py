@@ -39,7 +39,7 @@ class TrainingReporter:
     def _draw(self, step: int, total: int, tokens: ConceptTokens) -> Image:
         with torch.no_grad():
             row = draw_tokens(self._backbone, tokens, self._template, self._size)
-        return captioned(row, tokens.names[:MAX_TOKENS], f"step {step} of {total}")
+        return captioned(row, [f"<{name}>" for name in tokens.names[:MAX_TOKENS]], f"step {step} of {total}")
 
 
 UNSET: Mapping[str, Any] = {

@@ -25,15 +25,20 @@ def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: 
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     with backbone.adapted(tokens.adapter):
         latents = ddim(backbone, positive, negative, cells, steps=STEPS)
-    pictures = backbone.decode_latent(latents)
-    row = Image.new("RGB", (pictures.shape[3] * len(pictures), pictures.shape[2]))
+    return side_by_side([to_pil(picture.movedim(0, -1)) for picture in backbone.decode_latent(latents)])
+
+
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size in a row."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (width * len(pictures), height))
     for index, picture in enumerate(pictures):
-        row.paste(to_pil(picture.movedim(0, -1)), (index * pictures.shape[3], 0))
+        row.paste(picture, (index * width, 0))
     return row
 
 
 def captioned(row: Image.Image, names: Sequence[str], said: str) -> Image.Image:
-    """A row of pictures, one a name, with ``said`` above it and each name below its picture, enlarged until a
+    """A row of pictures, one a text, with ``said`` above it and each name below its picture, enlarged until a
     picture is wide enough for that (128 pixels)."""
     scale = max(1, -(-LEAST_TILE * len(names) // row.width))
     row = row.resize((row.width * scale, row.height * scale), Image.Resampling.LANCZOS)
@@ -41,7 +46,7 @@ def captioned(row: Image.Image, names: Sequence[str], said: str) -> Image.Image:
     canvas.paste(row, (0, BAND))
     draw, tile = ImageDraw.Draw(canvas), row.width / len(names)
     write_line(draw, (row.width / 2, BAND / 2), said, INK, LETTERS, row.width - 8, "mm")
-    for index, text in enumerate(f"<{name}>" for name in names):
+    for index, text in enumerate(names):
         place = ((index + 0.5) * tile, row.height + 1.5 * BAND)
         write_line(draw, place, text, INK, LETTERS, tile - 8, "mm")
     return canvas

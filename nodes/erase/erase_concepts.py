@@ -28,6 +28,8 @@ from ..sockets import (
     preset_verdict,
 )
 
+QUICK = {name: eraser for name, eraser in METHODS.items() if not eraser.trains}
+
 
 class EraseConcepts(io.ComfyNode):
     """Concepts out of a model, by the methods of the registry."""
@@ -101,11 +103,11 @@ class EraseConcepts(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "method",
-                    options=list(METHODS),
+                    options=list(QUICK),
                     default="uce",
                     optional=True,
                     advanced=True,
-                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in METHODS.values()),
+                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in QUICK.values()),
                 ),
                 io.String.Input(
                     "settings",
@@ -153,7 +155,7 @@ class EraseConcepts(io.ComfyNode):
                 lines_of(concepts),
                 lines_of(anchors) or "",
                 lines_of(preserve),
-                settings_of(eraser, preset, inputs, settings),
+                settings_of(eraser, core_settings.settings_of(eraser, preset, inputs, DEFAULTS), settings),
                 strength,
                 tokens.placeholders() if tokens else None,
                 start_progress(cls.hidden.unique_id),
@@ -183,17 +185,13 @@ def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.N
 
 
 def preset_names() -> list[str]:
-    """The presets of all methods, each once."""
-    return list(dict.fromkeys(name for eraser in METHODS.values() for name in eraser.presets))
+    """The presets of the methods of this node, each once."""
+    return list(dict.fromkeys(name for eraser in QUICK.values() for name in eraser.presets))
 
 
-def settings_of(eraser: Any, preset: str, inputs: Mapping[str, Any], written: str = "") -> Any:
-    """A method's preset with the node's inputs, one at its default keeps what the preset says, and what is written.
-
-    Raises ``ValueError`` for an input that is not at its default and that the method does not know, and as
-    :func:`~...core.settings.read_settings` does.
-    """
-    chosen = core_settings.settings_of(eraser, preset, inputs, DEFAULTS)
+def settings_of(eraser: Any, chosen: Any, written: str) -> Any:
+    """A method's settings with what is written in the input ``settings``; raises as
+    :func:`~...core.settings.read_settings` does."""
     return replace(chosen, **core_settings.read_settings(eraser.name, lines_of(written), chosen))
 
 

@@ -61,7 +61,8 @@ class LoadErasure(io.ComfyNode):
     def execute(cls, model: Any, name: str, strength: float, clip: Any = None) -> io.NodeOutput:
         backbone = backbone_of(model=model, clip=clip)
         weights, text = backbone.key_value_weights(), None if clip is None else backbone.text_weights()
-        erasure = load_erasure(_file(name), weights, backbone.family, strength, text)
+        others = {one.name: one.shape for one in backbone.attention_weights()}
+        erasure = load_erasure(_file(name), weights, backbone.family, strength, text, others)
         return erased(model, clip, backbone, erasure)
 
     @classmethod

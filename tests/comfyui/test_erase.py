@@ -271,3 +271,25 @@ def test_a_changed_text_encoder_is_a_patch_that_the_stock_loader_reads_too(parts
     assert torch.equal(encoded(run("EraseConcepts", **given, settings="steps=2, retain=0", strength=0.0)[2]), plain)
     now = parts["clip"].patcher.model.state_dict()
     assert all(torch.equal(now[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize("method", ["esd", "all_but_one"])
+@pytest.mark.parametrize("family", ["lab", "sdxl"])
+def test_a_trained_erasure_is_a_lora_and_leaves_the_model_as_it_was(parts_of, run, sample, lora, family, method):
+    parts = parts_of(family)
+    state = parts["model"].model.state_dict()
+    before = {name: weight.clone() for name, weight in state.items()}
+    plain = sample(parts)
+    given = {name: parts[name] for name in ("model", "clip", "vae")} | {"concepts": "cat", "preserve": "dog"}
+    given |= {"method": method, "preset": "paper", "steps": 2, "learning_rate": 0.1, "preview_every": 2}
+    given |= {"settings": "side=64, sampling_steps=2, visits=1, retain=1, surgery=1"}
+    trained, erasure = run("TrainErasure", **given)
+    drawn = sample(parts, trained)
+    assert far(drawn, plain) > 1e-4
+    assert torch.equal(sample(parts), plain) and torch.equal(
+        sample(parts, run("TrainErasure", **given, strength=0.0)[0]), plain
+    )
+    torch.testing.assert_close(sample(parts, lora(erasure, parts["model"])), drawn, atol=1e-5, rtol=1e-5)
+    assert torch.equal(sample(parts), plain)
+    assert all(torch.equal(weight, before[name]) for name, weight in parts["model"].model.state_dict().items())
+    assert not parts["model"].patches

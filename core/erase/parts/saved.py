@@ -41,6 +41,7 @@ def load_erasure(
     family: str,
     strength: float = 1.0,
     text: Sequence[TextWeight] | None = None,
+    others: Mapping[str, tuple[int, int]] | None = None,
 ) -> Erasure:
     """Read an erasure for a model.
 
@@ -50,6 +51,7 @@ def load_erasure(
         family: the model's.
         strength: multiplies the one that the file was saved with.
         text: the weights of its text encoders, as in force; None where no CLIP is connected.
+        others: size of each further weight that an erasure may change, by name.
 
     Raises ``FileNotFoundError``, and ``ValueError`` for a file that holds no erasure, is damaged, or was made on
     another model.
@@ -61,7 +63,8 @@ def load_erasure(
     of_text = {key: tensor for key, tensor in tensors.items() if key.startswith(TEXT)}
     if of_text and text is None:
         raise ValueError(f"{named} changes the text encoder; connect the CLIP that the erasure was made on")
-    keys = {kohya_key(one.name): one for one in weights}
+    sizes = {**(others or {}), **{one.name: tuple(one.weight.shape) for one in weights}}
+    keys = {kohya_key(name): name for name in sizes}
     strange = sorted({key.split(".")[0] for key in tensors if key not in of_text} - set(keys))
     if strange or not same_base(metadata.get("base", ""), weights):
         trait = f"it changes {listed(strange, 2)}, which this model does not have" if strange else "its weights differ"
@@ -70,11 +73,11 @@ def load_erasure(
         )
     saved = float(metadata.get("strength", "1"))
     factors: dict[str, Change] = {}
-    for key, weight in keys.items():
+    for key, name in keys.items():
         if change := _change(tensors, key, 1 / saved if saved else 1.0):
-            if change.shape != tuple(weight.weight.shape):
-                raise ValueError(f"{named} is damaged: its change of {weight.name} is of the size {change.shape}")
-            factors[weight.name] = change
+            if change.shape != sizes[name]:
+                raise ValueError(f"{named} is damaged: its change of {name} is of the size {change.shape}")
+            factors[name] = change
     changes = _text_changes(of_text, text or (), 1 / saved if saved else 1.0, named)
     if not _same_text(metadata.get("text_base", ""), text or ()):
         raise ValueError(f"{named} was made on another text encoder; load the one that the erasure was made on")

@@ -12,7 +12,7 @@ from ..parts.classdiffusion import class_term
 from ..parts.examples import check
 from .passes import counted_passes
 from .task import Phase, S, Task, Training
-from .training_run import TrainingRun
+from .training_run import TrainingRun, fingerprint
 
 
 def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) -> ConceptTokens:
@@ -31,7 +31,8 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
         generator = torch.Generator().manual_seed(task.seed)
         training = _with_class_term(task, prepare(task, generator))
-        training_run = TrainingRun(task, training, generator)
+        kept_as = fingerprint(task) if task.store is not None else ""
+        training_run = TrainingRun(training, generator, task.store, kept_as)
         training_run.resume()
         prepared = passes.count if training_run.resumed else 0  # a resumed run prepares again; count it once
         losses = training_run.run(lambda: passes.count - prepared, _reporter(task, training))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from .checkpoints import State
+from .checkpoints import CheckpointStore, State
 from .loop import Optimisation
 from .state_checks import check_counts, check_generator, check_like, check_moments, whole_number
 from .task import Task, Training
@@ -43,9 +43,10 @@ class TrainingRun:
         set_aside: why a saved state was not resumed; empty where there was none, or it was resumed.
     """
 
-    def __init__(self, task: Task[Any], training: Training, generator: torch.Generator) -> None:
-        self.training, self.generator, self.store = training, generator, task.store
-        self.fingerprint = fingerprint(task) if task.store is not None else ""
+    def __init__(
+        self, training: Training, generator: torch.Generator, store: CheckpointStore | None, fingerprint: str
+    ) -> None:
+        self.training, self.generator, self.store, self.fingerprint = training, generator, store, fingerprint
         self.passes = self.resumed = 0
         self.set_aside = ""
         self._finished: list[Tensor] = []  # losses of the phases before this one

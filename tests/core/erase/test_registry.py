@@ -1,6 +1,7 @@
 """What every method of erasing promises; a new method is tested here by being registered."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,14 @@ every_method = pytest.mark.parametrize("name", METHODS)
 every_closed_form = pytest.mark.parametrize(
     "name", [name for name, method in METHODS.items() if isinstance(method.preset("small"), ClosedFormSettings)]
 )
+
+
+def settings_of(name, preset="small"):
+    """A preset; of a method that trains, cut to two steps on small pictures."""
+    settings = METHODS[name].preset(preset)
+    if not METHODS[name].trains:
+        return settings
+    return replace(settings, steps=2, batch=1, side=64, sampling_steps=2, visits=min(settings.visits, 2))
 
 
 def changes_of(erasure):
@@ -32,7 +41,7 @@ def test_a_record_says_what_it_is(name):
 def test_an_erasure_says_what_it_was_asked_and_comes_out_the_same_twice(name, lab_backbone):
     method = METHODS[name]
     before = weights_of(lab_backbone)
-    made = [method.erase(lab_backbone, ["cat"], "dog", ["crab"], method.preset("small")) for _ in range(2)]
+    made = [method.erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name)) for _ in range(2)]
     assert made[0].family == "lab" and made[0].metadata["method"] == name
     assert [json.loads(made[0].metadata[key]) for key in ("concepts", "anchors")] == [["cat"], ["dog"]]
     first, second = map(changes_of, made)
@@ -63,7 +72,7 @@ def erased_weights(model, clip, erasure):
 @every_method
 @pytest.mark.parametrize("preset", ["paper", "small"])
 def test_strength_zero_is_bit_equal_and_a_negative_one_amplifies(name, preset, lab_backbone, lab_model, lab_clip):
-    given = (lab_backbone, ["cat"], "dog", ["crab"], METHODS[name].preset(preset))
+    given = (lab_backbone, ["cat"], "dog", ["crab"], settings_of(name, preset))
     base = weights_of(lab_backbone)
     none, one, less = (
         erased_weights(lab_model, lab_clip, METHODS[name].erase(*given, strength=s)) for s in (0.0, 1.0, -0.5)
@@ -79,10 +88,11 @@ def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, pres
     concepts = ["cat", "neon style", "bright red", "<1>"]
     method = METHODS[name]
     given = (lab_backbone, concepts, ["dog", "", "", "cake"], ["crab", "<1> boat" if name != "speed" else "boat"])
-    erasure = method.erase(*given, method.preset(preset), placeholders=learnt)
+    erasure = method.erase(*given, settings_of(name, preset), placeholders=learnt)
     assert json.loads(erasure.metadata["concepts"]) == concepts
     changes = changes_of(erasure)
-    assert changes and all(bool(change.isfinite().all()) and float(change.norm()) > 0 for change in changes.values())
+    assert changes and all(bool(change.isfinite().all()) for change in changes.values())
+    assert all(float(change.norm()) > 0 for change in changes.values())
 
 
 @every_closed_form
@@ -106,7 +116,7 @@ def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator
 @every_method
 def test_every_step_is_told_and_may_stop_it(name, lab_backbone):
     method, steps = METHODS[name], []
-    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], method.preset("small"))
+    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], settings_of(name))
     method.erase(*given, on_step=lambda done, total: steps.append((done, total)))
     assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
 

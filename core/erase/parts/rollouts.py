@@ -1,0 +1,140 @@
+"""Pictures that the model as it was begins to draw of what is to be erased, and the steps that are trained on.
+
+ESD (arXiv 2303.07345) denoises with the frozen model to one random step of a schedule and trains there. A rollout
+passes every step before that; with more visits, several of them are trained on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone, Conditioning
+from ...compose.guiders import ClassifierFree
+from ...sampling import of_one_length, stack
+from .task import EraseTask
+from .trained_settings import TrainedSettings
+
+CHANNELS = 4
+
+
+class Texts:
+    """Conditionings of texts, each encoded once and kept; no gradients."""
+
+    def __init__(self, task: EraseTask) -> None:
+        self._task, self._rows = task, dict[str, Conditioning]()
+
+    def of(self, texts: list[str]) -> Conditioning:
+        """One row a text."""
+        for text in texts:
+            if text not in self._rows:
+                with torch.no_grad():
+                    self._rows[text] = self._task.backbone.encode_text([text], self._task.placeholders)
+        rows = [self._rows[text] for text in texts]
+        context = torch.cat(of_one_length([row.context for row in rows]))  # (B, L, D)
+        return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """One step of a rollout.
+
+    Attributes:
+        latent: (B, C, h, w) noisy latents.
+        timestep: (B,) long.
+        concepts: (B,) long, which of the task's concepts each row draws.
+        template: which sentence they stand in.
+    """
+
+    latent: Tensor
+    timestep: Tensor
+    concepts: Tensor
+    template: int
+
+
+class Rollouts:
+    """Rollouts, one after another, each visited as often as the settings say.
+
+    Args:
+        task: what to erase.
+        texts: its conditionings.
+        generator: the random source.
+    """
+
+    def __init__(self, task: EraseTask[TrainedSettings], texts: Texts, generator: torch.Generator) -> None:
+        settings, backbone = task.settings, task.backbone
+        self._task, self._texts, self._generator = task, texts, generator
+        cells = max(1, settings.side // backbone.latent_downscale)
+        self.visits = settings.visits or settings.sampling_steps
+        self._size = (settings.batch, CHANNELS, cells, cells)
+        self._latents = torch.zeros(self.visits, *self._size)
+        self._steps = torch.zeros(self.visits, dtype=torch.long)
+        self._concepts, self._template = (
+            torch.zeros(settings.batch, dtype=torch.long),
+            torch.zeros((), dtype=torch.long),
+        )
+
+    def visit(self, step: int) -> Visit:
+        """The step to train on at an update, counted from 0."""
+        at = step % self.visits
+        if at == 0:
+            self._draw()
+        times = self._times()[int(self._steps[at])]
+        latent = self._latents[at].to(self._texts.of([""]).context.device)
+        timestep = torch.full((len(latent),), times, device=latent.device)
+        return Visit(latent, timestep, self._concepts, int(self._template))
+
+    def state(self) -> dict[str, Tensor]:
+        """What :meth:`restore` needs to go on in the middle of a rollout."""
+        return {
+            "latents": self._latents,
+            "steps": self._steps,
+            "concepts": self._concepts,
+            "template": self._template,
+        }
+
+    def restore(self, updates: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from a :meth:`state`. Raises ``ValueError`` for one that no rollout could have left."""
+        if not bool((state["steps"] < self._task.settings.sampling_steps).all() and (state["steps"] >= 0).all()):
+            raise ValueError("it visits steps that the schedule does not have")
+        self._latents, self._steps = state["latents"].clone(), state["steps"].clone()
+        self._concepts, self._template = state["concepts"].clone(), state["template"].clone()
+
+    def sentences(self, template: int, words: list[str]) -> list[str]:
+        """Words in a sentence; the empty word is the empty text."""
+        sentence = self._task.settings.templates[template]
+        return [sentence.replace("{}", word) if word else "" for word in words]
+
+    def _times(self) -> list[int]:
+        steps = self._task.backbone.schedule.steps
+        return torch.linspace(steps - 1, 0, self._task.settings.sampling_steps + 1).round().long().tolist()
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        """Sample with the model as it was, as far as the last step that is visited (DDIM, with guidance)."""
+        task, settings, backbone = self._task, self._task.settings, self._task.backbone
+        self._steps = torch.randperm(settings.sampling_steps, generator=self._generator)[: self.visits]
+        self._concepts = torch.randint(len(task.pairs), (settings.batch,), generator=self._generator)
+        self._template = torch.randint(len(settings.templates), (), generator=self._generator)
+        words = [task.pairs[i][0] for i in self._concepts.tolist()]
+        positive = self._texts.of(self.sentences(int(self._template), words))
+        both, device = stack(positive, self._texts.of([""])), positive.context.device
+        latent = torch.randn(self._size, generator=self._generator).to(device)  # (B, C, h, w)
+        guider, times, schedule = ClassifierFree(settings.guidance), self._times(), backbone.schedule
+        wanted = {step: at for at, step in enumerate(self._steps.tolist())}
+        self._latents = torch.zeros(self.visits, *self._size)
+        for step in range(max(wanted) + 1):
+            if step in wanted:
+                self._latents[wanted[step]] = latent.cpu()
+            time = torch.full((2 * len(latent),), times[step], device=device)
+            noise = guider.combine(*backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2))
+            clean = schedule.clean_from_noise(noise, latent, time[: len(latent)])
+            latent = schedule.add_noise(clean, noise, torch.full((len(latent),), times[step + 1], device=device))
+
+
+def predict(backbone: Backbone, visit: Visit, conditioning: Conditioning) -> Tensor:
+    """What the model predicts for a visit's latents, repeated for conditionings of several times B rows, float32."""
+    times = len(conditioning.context) // len(visit.latent)
+    latent, timestep = visit.latent.repeat(times, 1, 1, 1), visit.timestep.repeat(times)
+    return backbone.predict_target(latent, timestep, conditioning).float()

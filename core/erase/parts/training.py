@@ -1,0 +1,115 @@
+"""The training that methods share: a low-rank change of the denoiser, its rollouts, what is kept, cancel and resume."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from ...learn.engine.task import Phase, Training
+from ...learn.engine.training_run import TrainingRun
+from ...learn.parts.adapter import AdapterBank, start_adapter
+from .rollouts import Rollouts, Texts, Visit, predict
+from .saved import fingerprint
+from .surgery import joined_loss
+from .task import EraseTask
+from .trained_settings import TrainedSettings
+
+Losses = Callable[["Student", Visit], tuple[Tensor, Tensor]]
+"""The erasing loss of a visit, and what of the keeping loss a method has of its own (0 for nothing)."""
+
+
+class Student:
+    """The model under training, and the model as it was: one denoiser, with the change or without.
+
+    Attributes:
+        task: what to erase.
+        bank: the change.
+        texts: conditionings of texts.
+        rollouts: the steps that are trained on.
+    """
+
+    def __init__(self, task: EraseTask[TrainedSettings], generator: torch.Generator) -> None:
+        self.task, self.generator, self.texts = task, generator, Texts(task)
+        settings, device = task.settings, self.texts.of([""]).context.device
+        self.bank: AdapterBank = start_adapter(
+            task.backbone, settings.rank, settings.layers, generator=generator, device=device
+        )
+        self.rollouts = Rollouts(task, self.texts, generator)
+        self.kept = [text for text in dict.fromkeys(task.preserve) if text.strip()]
+
+    def learnt(self, visit: Visit, *texts: Sequence[str]) -> list[Tensor]:
+        """Predictions (B, C, h, w) with the change for each list of B texts; gradients reach it."""
+        with self.bank.in_force(self.task.backbone):
+            return self._predict(visit, texts)
+
+    @torch.no_grad()
+    def original(self, visit: Visit, *texts: Sequence[str]) -> list[Tensor]:
+        """Predictions of the model as it was."""
+        return self._predict(visit, texts)
+
+    def concepts(self, visit: Visit, anchors: bool = False) -> list[str]:
+        """The sentences of a visit's concepts, or of their anchors; ``""`` for a concept without one."""
+        words = [self.task.pairs[i][1 if anchors else 0] for i in visit.concepts.tolist()]
+        return self.rollouts.sentences(visit.template, words)
+
+    def preserved(self, visit: Visit) -> list[list[str]]:
+        """A few preserved texts in the visit's sentence, each for every row, drawn anew at each call."""
+        chosen = torch.randperm(len(self.kept), generator=self.generator)[: self.task.settings.retain_batch].tolist()
+        sentences = self.rollouts.sentences(visit.template, [self.kept[i] for i in chosen])
+        return [[sentence] * len(visit.latent) for sentence in sentences]
+
+    def _predict(self, visit: Visit, texts: Sequence[Sequence[str]]) -> list[Tensor]:
+        rows = self.texts.of([text for group in texts for text in group])
+        return list(predict(self.task.backbone, visit, rows).chunk(len(texts)))
+
+
+def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> tuple[AdapterBank, Tensor]:
+    """Train and give the change and the loss of every update.
+
+    The same seed gives the same change; a training that was cancelled goes on from its last kept state.
+    """
+    settings, asked = task.settings, task.training
+    with torch.inference_mode(False), torch.enable_grad():
+        generator = torch.Generator().manual_seed(asked.seed)
+        student = Student(task, generator)
+        parameters = student.bank.parameters()
+
+        def loss_of(step: int) -> Tensor:
+            erase, keep = losses_of(student, student.rollouts.visit(step))
+            return joined_loss(erase, keep, settings.retain, parameters, settings.surgery)
+
+        def report(done: int, loss: float) -> None:
+            if task.on_step is not None:
+                task.on_step(done, settings.steps)
+            if asked.report is not None:
+                asked.report(done, settings.steps, loss, student.bank.snapshot)
+
+        training = Training(
+            [Phase(parameters, loss_of, settings.loop)],
+            tokens=dict,
+            hidden=student.rollouts.state,
+            restore=student.rollouts.restore,
+        )
+        run = TrainingRun(training, generator, asked.store, _identity(method, task) if asked.store else "")
+        run.resume()
+        return student.bank, run.run(lambda: 0, report)
+
+
+def _identity(method: str, task: EraseTask[TrainedSettings]) -> str:
+    """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, tokens, seed and model."""
+    said = [method, task.pairs, task.preserve, asdict(task.settings), task.training.seed, task.backbone.family]
+    digest = hashlib.sha256(json.dumps(said).encode())
+    digest.update(fingerprint(task.backbone.key_value_weights()).encode())
+    for name, of in sorted((task.placeholders or {}).items()):
+        for encoder, rows in sorted(of.items()):
+            digest.update(f"{name} {encoder}".encode() + rows.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def loss_notes(losses: Tensor) -> dict[str, str]:
+    """First and last loss, for the metadata: means over a tenth of the updates."""
+    tenth = max(len(losses) // 10, 1)
+    return {"loss_first": f"{float(losses[:tenth].mean()):.6g}", "loss_last": f"{float(losses[-tenth:].mean()):.6g}"}

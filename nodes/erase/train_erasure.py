@@ -1,0 +1,209 @@
+"""Train Erasure."""
+
+from typing import Any, get_args
+
+from ...core import settings as core_settings
+from ...core import types
+from ...core.erase.parts.task import TrainingRequest
+from ...core.erase.registry import METHODS
+from ...host.adapters import at_work, backbone_of
+from ...host.files.images import from_pil
+from ...host.files.unfinished import unfinished
+from ...host.jobs.erasing import ErasureReporter
+from ...host.jobs.prompts import check_marks
+from ...host.schema import io
+from ...host.shared.recomputation import Choice
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    Erasure,
+    lines_of,
+    list_verdict,
+    model_inputs,
+    pictures_under,
+    preset_choice,
+    preset_input,
+    preset_verdict,
+    reads,
+    seed_input,
+)
+from .erase_concepts import erased, settings_of
+
+TRAINED = {name: eraser for name, eraser in METHODS.items() if eraser.trains}
+UNSET = {"steps": 0, "rate": 0.0}
+"""Input to the value that keeps the preset's."""
+
+
+class TrainErasure(io.ComfyNode):
+    """Concepts out of a model, by the methods of the registry that train."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierTrainErasure",
+            display_name="Train Erasure",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Erases concepts by training a small change of the model (ESD, All but One), which takes minutes where "
+                "Erase Concepts takes seconds. No pictures are needed: the model draws its own. The model that you "
+                "connect is not changed. If you cancel the node and run it again with the same inputs, it continues "
+                "where it stopped."
+            ),
+            search_aliases=["ESD", "All but One", "unlearn", "concept erasure", "forget", "fine-tune"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model to erase concepts from."),
+                io.String.Input(
+                    "concepts",
+                    default="cat",
+                    multiline=True,
+                    tooltip="What to erase, one per line or separated by commas.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    multiline=True,
+                    tooltip="What the model draws instead: one anchor for all concepts, or one for each concept in the "
+                    "same order. Empty stands for nothing in particular.",
+                ),
+                io.String.Input(
+                    "preserve",
+                    default="",
+                    multiline=True,
+                    tooltip="What must stay as it is, one per line or separated by commas. Name what is like the "
+                    "concepts.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Factor on the change once it is trained. 0 changes nothing.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(TRAINED),
+                    default="esd",
+                    tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in TRAINED.values()),
+                ),
+                preset_choice(
+                    list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets)),
+                    "Settings of the method. small: for the lab model and other small latents. paper: the published "
+                    "settings, for pictures of 512 pixels.",
+                ),
+                preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
+                preset_input(
+                    io.Float.Input,
+                    "learning_rate",
+                    UNSET["rate"],
+                    1.0,
+                    "Learning rate. Lower it if other things suffer.",
+                    step=1e-4,
+                    round=1e-6,
+                ),
+                *_progress_inputs(),
+                seed_input("Random seed for training."),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Further settings as name=value, separated by commas; empty keeps the preset's. rank=16 "
+                    "trains a larger change, layers=all changes self-attention too, surgery=1 takes out of every step "
+                    "what goes against the preserve list.",
+                ),
+                io.Combo.Input(
+                    "save_memory",
+                    options=list(get_args(Choice)),
+                    default="automatic",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Gradient checkpointing: training takes much less memory and about a third more time. "
+                    "automatic: only if a training step would not fit into the free memory.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
+                Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        concepts: str,
+        anchors: str,
+        preserve: str,
+        strength: float,
+        method: str,
+        preset: str,
+        steps: int,
+        learning_rate: float,
+        preview_every: int,
+        keep_every: int,
+        seed: int,
+        tokens: types.ConceptTokens | None = None,
+        settings: str = "",
+        save_memory: Choice = "automatic",
+    ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, anchors, preserve)), tokens)
+        backbone, eraser = backbone_of(model, clip, vae), METHODS[method]
+        given = core_settings.settings_of(eraser, preset, {"steps": steps, "rate": learning_rate}, UNSET)
+        chosen = settings_of(eraser, given, settings)
+        placeholders = tokens.placeholders() if tokens else None
+        drawn = [*lines_of(concepts)[:1], *lines_of(preserve)[:1]]
+        report = ErasureReporter(backbone, drawn, chosen.side, preview_every, cls.hidden.unique_id, placeholders)
+        with at_work(backbone, save_memory):
+            erasure = eraser.erase(
+                backbone,
+                lines_of(concepts),
+                lines_of(anchors) or "",
+                lines_of(preserve),
+                chosen,
+                strength,
+                placeholders,
+                training=TrainingRequest(seed, report, unfinished(keep_every)),
+            )
+        made, _, _ = erased(model, clip, backbone, erasure).args
+        shown = [] if report.preview is None else [from_pil(report.preview)[0][None]]
+        return io.NodeOutput(made, erasure, ui=pictures_under(cls, *shown))
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
+        known = list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets))
+        verdict = preset_verdict(preset, known)
+        return list_verdict("concepts", concepts) if verdict is True else verdict
+
+
+def _progress_inputs() -> list[Any]:
+    """What happens while it trains."""
+    return [
+        io.Int.Input(
+            "preview_every",
+            default=50,
+            min=0,
+            max=1000,
+            advanced=True,
+            tooltip="Number of steps between two previews of the first concept and the first preserved text. Each "
+            "takes a few model passes. 0 draws none.",
+            **reads(off=0),
+        ),
+        io.Int.Input(
+            "keep_every",
+            default=50,
+            min=0,
+            max=1000,
+            advanced=True,
+            tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
+            "inputs and the same seed continues from the last saved state. 0 saves nothing.",
+            **reads(off=0),
+        ),
+    ]
