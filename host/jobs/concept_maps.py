@@ -6,6 +6,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from ...core.attribute.concept_attention import ConceptBackbone, ConceptSettings, OnStep, concept_heatmaps
+from ...core.backbone import Placeholders
 from ...core.masks.upsample import covered_size, to_pixels
 from ...core.messages import shown
 from ..adapters import backbone_of
@@ -22,6 +23,7 @@ def picture_concept_maps(
     background: Sequence[str],
     settings: ConceptSettings,
     *,
+    placeholders: Placeholders | None = None,
     blocks: str = "",
     seed: int = 0,
     on_step: OnStep | None = None,
@@ -35,6 +37,7 @@ def picture_concept_maps(
         concepts: N words or phrases that differ.
         background: words that take a share of each cell and are not shown.
         settings: see :class:`ConceptSettings`.
+        placeholders: learnt tokens that may stand in text and concepts.
         blocks: the blocks that are read, see :func:`.blocks.sites_of_blocks`; empty for the family's.
         seed: random seed of the noise.
         on_step: called with passes done and passes in all.
@@ -60,6 +63,7 @@ def picture_concept_maps(
         text,
         [*concepts, *background],
         settings,
+        placeholders=placeholders,
         sites=sites,
         seed=seed,
         on_step=on_step,

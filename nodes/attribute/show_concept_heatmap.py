@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...core import types
 from ...core.attribute.concept_attention import ConceptSettings
 from ...core.attribute.heatmap import normalise as normalised
 from ...host.jobs.concept_maps import picture_concept_maps
@@ -14,6 +15,9 @@ from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
+    ConceptTokens,
+    embeddings_verdict,
+    first_fault,
     first_only,
     lines_of,
     list_verdict,
@@ -111,6 +115,9 @@ class ShowConceptHeatmap(io.ComfyNode):
                     tooltip="The blocks that are read, counted from 0 as they run: 15-18 or 4, 6, 8. all reads every "
                     "block. Empty takes the default of the model's family.",
                 ),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens among the concepts or in the text."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="HEATMAPS", tooltip="One picture for each concept, in order."),
@@ -119,8 +126,11 @@ class ShowConceptHeatmap(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, concepts: str | None = None) -> bool | str:
-        return list_verdict("concepts", concepts)
+    def validate_inputs(
+        cls, concepts: str | None = None, background: str | None = None, text: str | None = None
+    ) -> bool | str:
+        embeddings = embeddings_verdict(concepts=concepts, background=background, text=text)
+        return first_fault(list_verdict("concepts", concepts), embeddings)
 
     @classmethod
     def execute(
@@ -138,8 +148,9 @@ class ShowConceptHeatmap(io.ComfyNode):
         draws: int = DEFAULTS.draws,
         temperature: float = DEFAULTS.temperature,
         blocks: str = "",
+        tokens: types.ConceptTokens | None = None,
     ) -> io.NodeOutput:
-        check_marks("\n".join((text, concepts, background)), None)
+        check_marks("\n".join((text, concepts, background)), tokens)
         picture, names = picture_of(image), list(dict.fromkeys(lines_of(concepts)))
         shares = picture_concept_maps(
             (model, clip, vae),
@@ -148,6 +159,7 @@ class ShowConceptHeatmap(io.ComfyNode):
             names,
             list(dict.fromkeys(lines_of(background))),
             ConceptSettings(noise, draws, temperature),
+            placeholders=tokens.placeholders() if tokens else {},
             blocks=blocks,
             seed=seed,
             on_step=start_progress(cls.hidden.unique_id),

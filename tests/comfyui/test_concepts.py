@@ -159,6 +159,11 @@ def test_a_picture_is_read_by_the_node_and_the_model_is_left_alone(model_of, cli
     assert torch.equal(masks, run("ShowConceptHeatmap", **given, concepts="red square, green thing")[1])
     other = run("ShowConceptHeatmap", **given, concepts="red square, green thing", blocks="0")[1]
     assert not torch.equal(masks, other)
+    patched, key = model.clone(), small.query_weight(model)
+    patched.add_patches({key: (torch.ones(model.model.state_dict()[key].shape) * 0.3,)}, 1.0)  # as a LoRA does
+    assert not torch.equal(
+        masks, run("ShowConceptHeatmap", **(given | {"model": patched}), concepts="red square, green thing")[1]
+    )
     assert torch.equal(sample()["samples"], before)
 
 

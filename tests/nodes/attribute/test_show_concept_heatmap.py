@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from concept_atelier.host.adapters import UnsupportedModelError
+from concept_atelier.core.types import ConceptTokens
+from concept_atelier.host.adapters import UnsupportedModelError, backbone_of
 from concept_atelier.nodes import ShowConceptHeatmap
 
 
@@ -54,6 +55,13 @@ def test_relative_maps_fill_the_range(show):
 def test_what_cannot_be_compared_is_refused(show, changes, message):
     with pytest.raises(ValueError, match=message):
         show(**changes)
+
+
+def test_learnt_tokens_may_be_concepts(show, transformer):
+    vectors = backbone_of(clip=transformer["clip"]).word_vectors("rocket")
+    tokens = ConceptTokens({"thing": vectors}, "lab_flux")
+    learnt = show(concepts="<thing>, cat", tokens=tokens, seed=1)[1]
+    torch.testing.assert_close(learnt, show(concepts="rocket, cat", seed=1)[1], rtol=1e-4, atol=1e-5)
 
 
 def test_empty_concepts_are_said_before_anything_runs():
