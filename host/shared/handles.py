@@ -114,7 +114,7 @@ class ModelHandle:
         return replace(self, compositions=(*self.compositions, composed))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextEncoder:
     """A text tower.
 
@@ -133,7 +133,7 @@ class TextEncoder:
     patches: tuple[WeightPatch, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipHandle:
     """The text side of a model.
 
