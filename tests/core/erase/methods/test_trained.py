@@ -67,7 +67,7 @@ def test_all_but_ones_loss_is_that_of_its_equation(student_of, predicted, away, 
 
 def test_the_unconditional_prediction_takes_no_gradient_of_the_guidance(student_of):
     """With keep at 0 and the concept itself the empty text, nothing is left to learn but by the concept's own side."""
-    student = student_of(replace(all_but_one.METHOD.preset("small"), **QUICK, keep=0.0), "")
+    student = student_of(replace(all_but_one.METHOD.preset("small"), **QUICK, keep=0.0, away=0.0), "")
     visit = student.rollouts.visit(0)
     parameters = student.bank.parameters()
     plain = torch.autograd.grad(all_but_one._losses(student, visit)[0], parameters)
