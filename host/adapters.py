@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+from ..core.attribute.concept_attention import ConceptBackbone
 from ..core.backbone import Backbone, Placeholders
 from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
@@ -151,8 +152,9 @@ def with_capture(model: Any, capture: AttentionCapture) -> Any:
     """A copy of MODEL whose sampling runs are added to the capture. Raises as :func:`backbone_of` does."""
     if is_patcher(model):
         return comfy_capture.with_capture(model, capture)
-    backbone_of(model=model)
-    return model.with_capture(headless_capture(capture))
+    backbone = cast(ConceptBackbone, backbone_of(model=model))
+    default = tuple(site.name for site in backbone.default_sites())
+    return model.with_capture(headless_capture(capture, default))
 
 
 def with_composition(model: Any, composed: Composed) -> Any:

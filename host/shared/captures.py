@@ -113,9 +113,11 @@ class AttentionCapture:
         return run.parts[0].maps
 
 
-def headless_capture(capture: AttentionCapture) -> Capture:
-    """A listener for our own sampler that adds each finished run to ``capture``."""
-    recorder = AttentionRecorder(capture.selection)
+def headless_capture(capture: AttentionCapture, default: tuple[str, ...]) -> Capture:
+    """A listener for our own sampler that adds each finished run to ``capture``; ``default`` names the layers that are
+    read where its selection leaves the choice to the model."""
+    selection = capture.selection
+    recorder = AttentionRecorder(replace(selection, sites=default) if selection.sites is None else selection)
 
     def finish(samples: Tensor) -> None:
         size = (samples.shape[-2], samples.shape[-1])

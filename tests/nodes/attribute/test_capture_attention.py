@@ -48,7 +48,7 @@ def test_a_capture_that_never_ran_says_so(call, sockets):
     [
         ({"start_percent": 0.5, "end_percent": 0.5}, "must be below end_percent"),
         ({"least_grid": 32, "greatest_grid": 16}, "max_side 16 is below min_side 32"),
-        ({"model": "a path"}, "MODEL is a builtins.str"),
+        ({"model": "a path"}, 'input "model": expected MODEL'),
     ],
 )
 def test_settings_that_catch_nothing_are_refused(call, sockets, given, message):

@@ -257,3 +257,17 @@ def test_words_that_a_text_does_not_spell_are_refused_before_a_run(text, words, 
     verdict = ShowWordHeatmap.validate_inputs(text=text, words=words)
     assert verdict is True if said is True else said in verdict
     assert ShowWordHeatmap.validate_inputs() is True
+
+
+def test_on_the_lab_transformer_the_familys_blocks_are_read_unless_others_are_asked_for(call, transformer, draw):
+    def maps(blocks):
+        listening, capture = call(CaptureAttention, model=transformer["model"], least_grid=1, blocks=blocks).args
+        samples = draw(listening, text=TEXT)
+        assert torch.equal(samples["samples"], draw(transformer["model"], text=TEXT)["samples"])
+        given = {"capture": capture, "clip": transformer["clip"], "samples": samples}
+        return capture.maps().cross_layers, absolute(call, given, "cat, blue")
+
+    layers, masks = maps("")
+    assert layers == {(8, 12): 2} and masks.shape == (2, 64, 96) and (masks > 0).any()
+    assert maps("all")[0] == {(8, 12): 3}
+    assert torch.equal(masks, maps("0-1")[1]) and not torch.equal(masks, maps("2")[1])
