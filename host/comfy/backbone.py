@@ -56,6 +56,7 @@ from .passes import Denoiser, EditedSites, TappedSites, UNetDenoiser
 from .text import tokenized
 from .text_weights import text_keys, text_outputs, text_weights
 from .transformers import text as transformer_text
+from .transformers.attention_weights import WeightPart, attention_parts
 from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
 from .transformers.text import text_record
@@ -309,9 +310,16 @@ class ComfyBackbone:
         return (self._model, self._clip) if self._learning is None else self._learning
 
     def _changes_by_key(self) -> Mapping[str, ChangesOf]:
-        if FAMILIES[self.family].transformer is not None:
-            return {}
-        return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
+        family = FAMILIES[self.family]
+        if family.transformer is None:
+            return {key: partial(self._changes_of, name) for name, key in attention_keys(self._model).items()}
+        of_key: dict[str, dict[str, WeightPart]] = {}
+        for name, part in attention_parts(family, self._model).items():
+            of_key.setdefault(part.key, {})[name] = part
+        return {key: partial(self._changes_of_parts, parts) for key, parts in of_key.items()}
+
+    def _changes_of_parts(self, parts: Mapping[str, WeightPart]) -> list[LowRank]:
+        return [part.placed(change) for name, part in parts.items() for change in self._changes_of(name)]
 
     def _text_changes_by_key(self) -> Mapping[str, ChangesOf]:
         return {key: partial(self._text_changes_of, *named) for named, key in text_keys(self._clip).items()}

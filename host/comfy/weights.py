@@ -11,10 +11,11 @@ from ...core.backbone import AttentionWeight, KeyValueWeight
 from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported_erasing, supported_unets
+from ..shared.families import FAMILIES, supported_erasing, supported_tuning
 from ..shared.unet_layouts import ROLES
 from .names import attention_keys, cross_attention_keys
 from .parts import model_family
+from .transformers.attention_weights import WeightPart, attention_parts
 from .transformers.sites import EntryRole, transformer_entries
 
 
@@ -41,7 +42,9 @@ def changeable_keys(patcher: Any) -> dict[str, str]:
     """Name to ComfyUI's key of every weight that an erasure or an adapter may change."""
     if FAMILIES[model_family(patcher)].transformer is None:
         return attention_keys(patcher)
-    return {name: key for name, (key, _) in entry_keys(patcher).items()}
+    parts = attention_parts(FAMILIES[model_family(patcher)], patcher)
+    of_parts = {name: part.key for name, part in parts.items()}
+    return {name: key for name, (key, _) in entry_keys(patcher).items()} | of_parts
 
 
 def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
@@ -59,13 +62,16 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
 def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
     """The attention projections of this MODEL by diffusers' names, in the order they run.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` for transformers.
+    Raises :class:`~..shared.errors.UnsupportedModelError` for transformers of another layout than FLUX.1's.
     """
     family = FAMILIES[model_family(patcher)]
+    parts = attention_parts(family, patcher)
+    if parts:
+        return tuple(AttentionWeight(name, "joint", part.role, part.shape) for name, part in parts.items())
     if family.transformer is not None:
         raise UnsupportedModelError(
             f"changes of the model cannot be learnt on {family.title} in ComfyUI; choose a method that learns tokens "
-            f"alone (conceptexpress or cones), or a model with a UNet; {supported_unets()}"
+            f"alone (conceptexpress or cones), or another model; {supported_tuning()}"
         )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
@@ -86,16 +92,18 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     """
     import comfy.lora
 
-    keys = changeable_keys(patcher)
-    _check(factors, keys, patcher, foreign)
+    keys, parts = changeable_keys(patcher), attention_parts(FAMILIES[model_family(patcher)], patcher)
+    _check(factors, keys, parts, patcher, foreign)
     clone = patcher.clone()
     if strength == 0:
         return clone
-    tensors = {f"{keys[name]}.{part}": one for name, f in factors.items() for part, one in _halves(f).items()}
-    patches = comfy.lora.load_lora(tensors, {keys[name]: keys[name] for name in factors})
-    refused = {keys[name] for name in factors} - set(clone.add_patches(patches, strength))
+    tensors = {f"{name}.{half}": one for name, f in factors.items() for half, one in _halves(f).items()}
+    targets = {name: parts[name].target if name in parts else keys[name] for name in factors}
+    patches = comfy.lora.load_lora(tensors, targets)
+    refused = set(targets.values()) - set(clone.add_patches(patches, strength))
     if refused:
-        raise ValueError(f"ComfyUI did not take the change of {len(refused)} weights: {listed(sorted(refused)[:3])}")
+        names = sorted(map(str, refused))
+        raise ValueError(f"ComfyUI did not take the change of {len(names)} weights: {listed(names[:3])}")
     return clone
 
 
@@ -133,7 +141,13 @@ def _halves(factor: Change) -> dict[str, Tensor]:
     return {"lora_up.weight": factor.up.detach().cpu(), "lora_down.weight": factor.down.detach().cpu()}
 
 
-def _check(factors: Mapping[str, Change], keys: Mapping[str, str], patcher: Any, foreign: str) -> None:
+def _check(
+    factors: Mapping[str, Change],
+    keys: Mapping[str, str],
+    parts: Mapping[str, WeightPart],
+    patcher: Any,
+    foreign: str,
+) -> None:
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
     import comfy.utils
 
@@ -141,7 +155,10 @@ def _check(factors: Mapping[str, Change], keys: Mapping[str, str], patcher: Any,
     if unknown:
         raise ValueError(f"{foreign}: this one has no {listed(unknown[:3])}")
     # Of the weights themselves: a state dict holds quantised ones in pieces, packed.
-    shapes = {name: tuple(comfy.utils.get_attr(patcher.model, keys[name]).shape) for name in factors}
+    shapes = {
+        name: parts[name].shape if name in parts else tuple(comfy.utils.get_attr(patcher.model, keys[name]).shape)
+        for name in factors
+    }
     for name, factor in factors.items():
         if factor.shape != shapes[name]:
             raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {factor.shape} there")

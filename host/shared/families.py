@@ -21,6 +21,7 @@ class Transformer:
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
+        tunes: whether changes of its attention weights can be learnt in ComfyUI (FLUX's layout).
         reads_files: whether ComfyUI's own tokenizer of the family reads ``embedding:name``.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
@@ -35,6 +36,7 @@ class Transformer:
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
     learns: tuple[str, ...] = ()
+    tunes: bool = False
     reads_files: bool = True
     config: str | None = None
     patch: str = "patch_size"
@@ -112,7 +114,16 @@ _TRANSFORMERS = (
         ("txt_in",),
         attention=("joint",),
         transformer=Transformer(
-            "", _FLUX_BLOCKS, "num_heads", (), ("l",), (0.0, 1.0), learns=("clip_l",), concepts=True, regions=True
+            "",
+            _FLUX_BLOCKS,
+            "num_heads",
+            (),
+            ("l",),
+            (0.0, 1.0),
+            learns=("clip_l",),
+            tunes=True,
+            concepts=True,
+            regions=True,
         ),  # told by its mark
     ),
     _flow(
@@ -130,6 +141,7 @@ _TRANSFORMERS = (
             concepts=True,
             regions=True,
             learns=("clip_l", "t5xxl"),
+            tunes=True,
         ),
         pooled=("vector_in.in_layer",),
     ),
@@ -282,9 +294,9 @@ def supported_learning() -> str:
     return f"supported are {_titles(able)}"
 
 
-def supported_unets() -> str:
-    """The same of the families with a UNet, for what transformers cannot do."""
-    return f"supported are {_titles(_UNETS)}"
+def supported_tuning() -> str:
+    """The same of the families of which changes can be learnt."""
+    return f"supported are {_titles(one for one in FAMILIES.values() if not one.transformer or one.transformer.tunes)}"
 
 
 def no_concepts(family: str) -> str:

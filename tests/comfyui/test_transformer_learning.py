@@ -172,6 +172,24 @@ def test_cones_searches_the_encoded_text_and_fits_a_token_to_it(pack, parts_of, 
     assert len(fit) == 8 and fit[-1] < fit[0]
 
 
+def test_attencraft_changes_flux_and_its_file_does_the_same_in_the_stock_loader(learn, parts_of, run, stock, small):
+    parts = parts_of("flux")
+    tokens, _, model = learn("flux", method="attencraft")
+    assert model is not parts["model"] and len(tokens.adapter) == 2 * 2 * 3 + 2 * 3
+    run("SaveAdapterAsLora", tokens=tokens, name="atelier/flux_adapter")
+    given = {"lora_name": "atelier/flux_adapter.safetensors", "strength_model": 1.0}
+    loaded = stock("LoraLoaderModelOnly", model=parts["model"], **given)[0]
+    settings = {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    prompt = {"positive": small.conditioning("flux"), "negative": small.conditioning("flux")}
+    latent = {"latent_image": {"samples": small.latent("flux")}}
+    plain, wanted, drawn = (
+        stock("KSampler", model=one, **prompt, **latent, **settings)[0]["samples"]
+        for one in (parts["model"], model, loaded)
+    )
+    assert not torch.equal(plain, wanted)
+    torch.testing.assert_close(drawn, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_methods_that_change_the_model_are_refused_by_the_name_of_the_model(learn, pack):
     with pytest.raises(pack("host.adapters").UnsupportedModelError, match=r"learnt on Z-Image in ComfyUI; choose a"):
         learn("z_image", method="attencraft")
