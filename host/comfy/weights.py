@@ -70,8 +70,9 @@ def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
         return tuple(AttentionWeight(name, "joint", part.role, part.shape) for name, part in parts.items())
     if family.transformer is not None:
         raise UnsupportedModelError(
-            f"changes of the model cannot be learnt on {family.title} in ComfyUI; choose a method that learns tokens "
-            f"alone (conceptexpress or cones), or another model; {supported_tuning()}"
+            f"changes of attention weights cannot be learnt on {family.title} in ComfyUI; choose a method that learns "
+            "tokens alone (conceptexpress or cones) or erases in closed form, or connect another model; "
+            f"{supported_tuning()}"
         )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())

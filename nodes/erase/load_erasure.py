@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from ...core.backbone import Backbone
 from ...core.erase.parts.saved import load_erasure
-from ...host.adapters import backbone_of
+from ...host.adapters import UnsupportedModelError, backbone_of
 from ...host.files import folders
 from ...host.schema import io
 from ..sockets import CATEGORY, Erasure, files_verdict
@@ -61,8 +62,7 @@ class LoadErasure(io.ComfyNode):
     def execute(cls, model: Any, name: str, strength: float, clip: Any = None) -> io.NodeOutput:
         backbone = backbone_of(model=model, clip=clip)
         weights, text = backbone.key_value_weights(), None if clip is None else backbone.text_weights()
-        others = {one.name: one.shape for one in backbone.attention_weights()}
-        erasure = load_erasure(_file(name), weights, backbone.family, strength, text, others)
+        erasure = load_erasure(_file(name), weights, backbone.family, strength, text, _others(backbone))
         return erased(model, clip, backbone, erasure)
 
     @classmethod
@@ -72,6 +72,14 @@ class LoadErasure(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
         return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
+
+
+def _others(backbone: Backbone) -> dict[str, tuple[int, int]]:
+    """The attention weights that trained erasures change, by name; none for models whose weights are not trained."""
+    try:
+        return {one.name: one.shape for one in backbone.attention_weights()}
+    except UnsupportedModelError:
+        return {}
 
 
 def _file(name: str) -> Path:
