@@ -61,10 +61,10 @@ def queue() -> dict[str, str]:
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
         **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
-        "compose.json": "compose --split test --cases 96 --controls 12",
-        **{f"compose/{name}.json": f"compose --split test --cases 96 --method {name}" for name in COMPOSING},
+        "compose.json": "compose --split test --cases 48 --controls 6",
+        **{f"compose/{name}.json": f"compose --split test --cases 48 --method {name}" for name in COMPOSING},
         **{
-            f"compose/{name}_found.json": f"compose --split test --cases 96 --method {name} --regions found"
+            f"compose/{name}_found.json": f"compose --split test --cases 48 --method {name} --regions found"
             for name, record in COMPOSING.items()
             if "regions" in record.needs
         },
