@@ -60,13 +60,18 @@ def test_gradients_reach_the_changes_and_nothing_else(backbone, changes, lab_mod
     assert all(one.grad is None for one in lab_modules.text_encoder.parameters())
 
 
-def test_outputs_of_a_module_are_those_that_the_next_one_reads(backbone, hooks_left):
-    """With all later weights of a layer at zero, what its attention gives is what it adds."""
-    module = {"clip_l": "encoder.layers.2.self_attn.out_proj"}
-    with backbone.text_outputs(module) as found, torch.no_grad():
+def test_outputs_of_a_module_are_its_own_and_the_hook_is_taken_off(backbone, hooks_left):
+    """A bias that is raised by one raises them by one."""
+    before, name = hooks_left(), "encoder.layers.2.self_attn.out_proj"
+    raised = {"clip_l": {f"{name}.bias": FullChange(torch.ones(192, 1))}}
+    with backbone.text_outputs({"clip_l": name}) as found, torch.no_grad():
         assert not found
         backbone.encode_text(["a cat", "a dog"])
-    assert found["clip_l"].shape == (2, 77, 192) and hooks_left() == 0
+        plain = found["clip_l"]
+        with backbone.text_changed(raised):
+            backbone.encode_text(["a cat", "a dog"])
+    assert plain.shape == (2, 77, 192) and hooks_left() == before
+    torch.testing.assert_close(found["clip_l"], plain + 1)
 
 
 @pytest.fixture
