@@ -350,7 +350,11 @@ class ComfyBackbone:
 
         def probe(small: Tensor) -> Tensor:
             extras = {name: rows[:1] for name, rows in conditioning.extras.items()}
-            return self.predict_noise(small, timestep[:1], Conditioning(conditioning.context[:1], extras))
+            self._denoiser.measured = True
+            try:
+                return self.predict_noise(small, timestep[:1], Conditioning(conditioning.context[:1], extras))
+            finally:
+                self._denoiser.measured = False
 
         return self.recomputation.wanted(latent, probe, lambda: management.get_free_memory(patcher.load_device))
 

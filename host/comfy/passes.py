@@ -23,7 +23,13 @@ EditedSites = tuple[AttentionEdit, frozenset[str]]
 
 
 class Denoiser(Protocol):
-    """What a backbone asks of the kind of model that it holds."""
+    """What a backbone asks of the kind of model that it holds.
+
+    Attributes:
+        measured: whether passes are made to measure what they save for a backward pass that will not come.
+    """
+
+    measured: bool
 
     @property
     def schedule(self) -> Schedule: ...
@@ -80,6 +86,7 @@ class UNetDenoiser:
 
     def __init__(self, patcher: Any, family: str, cell: int) -> None:
         self._patcher, self._family, self._cell = patcher, FAMILIES[family], cell
+        self.measured = False
 
     @cached_property
     def levels(self) -> NoiseLevels:

@@ -339,3 +339,23 @@ def graph_size(node, seen):
         known.add(one)
         seen.append(one)
         waiting += [parent for parent, _ in one.next_functions]
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image", "qwen_image"])
+def test_what_a_pass_keeps_is_measured_and_blocks_are_computed_again_where_it_does_not_fit(
+    model_of, small, pack, backbone_of, monkeypatch, family
+):
+    import comfy.model_management as management
+
+    backbone, plain = backbone_of(model_of(family)), encoded(pack, small.conditioning(family))
+    backbone.recomputation.choice = "automatic"
+    given = pack("core.backbone").Conditioning(plain.context.clone().requires_grad_(), plain.extras)
+    seen = []
+    stock = backbone.recomputation.in_force
+    monkeypatch.setattr(backbone.recomputation, "in_force", lambda wanted: (seen.append(wanted), stock(wanted))[1])
+    for free in (1 << 40, 1):
+        monkeypatch.setattr(management, "get_free_memory", lambda *_, free=free, **__: free)
+        seen.clear()
+        backbone.predict_target(noise(small, family), torch.tensor([700]), given).sum().backward()
+        assert seen[-1] == (free == 1)
+    backbone.close()

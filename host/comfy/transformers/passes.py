@@ -1,7 +1,7 @@
 """One pass of a diffusion transformer (:class:`~..passes.Denoiser`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ class TransformerDenoiser:
     def __init__(self, patcher: Any, family: str) -> None:
         self._patcher, self._family = patcher, FAMILIES[family]
         self._listeners: list[TransformerListener] = []
+        self.measured = False
         self._concepts: tuple[ConceptTap, ConceptRows, tuple[str, ...]] | None = None
         self._beside: ConceptListener | None = None
 
@@ -68,7 +69,7 @@ class TransformerDenoiser:
         if self._beside is not None:
             self._beside.begin(rows, len(noisy))
             inputs["c_crossattn"] = self._beside.extended(inputs["c_crossattn"])
-        with _differentiable():
+        with _differentiable(self.measured):
             clean = run(patcher, latent, sigma, inputs, options)
         return clean.squeeze(2) if frames else clean
 
@@ -146,13 +147,14 @@ def _at(tap: Tap, timestep: float | None) -> Tap:
 
 
 @contextmanager
-def _differentiable() -> Iterator[None]:
+def _differentiable(measured: bool) -> Iterator[None]:
     """Within the context, where gradients are on, they pass the model.
 
-    Blocks add to their streams in place, which would change what was saved for the backward pass.
+    Blocks add to their streams in place, which would change what was saved for the backward pass. A pass that is
+    ``measured`` alone has none, and whoever measures what it saves must see it.
     """
     if not wants_gradients():
         yield
         return
-    with differentiable_kernels(), saving_copies():
+    with differentiable_kernels(), nullcontext() if measured else saving_copies():
         yield
