@@ -194,7 +194,7 @@ def compose_learnt_things(studio: Studio) -> None:
     for column, (title, (way, text)) in enumerate(ways.items(), 1):
         given = {"model": way, "clip": clip, "vae": vae, "positive": text}
         (pictures,) = sheet.add_block(block, column, f"Draw: {title}", **given)
-        prefix = f"compose_{title.replace(' ', '_')}"
+        prefix = "unplaced" if way == learnt else "placed"
         sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
 
 

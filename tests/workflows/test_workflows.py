@@ -35,7 +35,7 @@ PICTURES = {
     "Erase a concept": {f"{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
-    "Compose learnt things": {f"compose_{way}": 1 for way in ("without_places", "in_their_places")},
+    "Compose learnt things": {"unplaced": 1, "placed": 1},
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }

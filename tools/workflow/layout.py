@@ -17,6 +17,8 @@ COLOURS = ("#3f789e", "#4f8f5f", "#a9802b", "#7d5fa8")
 WIDTH = 225
 """A node is not drawn narrower than this in Nodes 2.0."""
 WIDTHS = {
+    "ConceptAtelierEditByWords": 258,
+    "ConceptAtelierShowWordInformation": 258,
     "LoadImage": 276,
     "CLIPTextEncode": 230,
     "KSampler": 290,
