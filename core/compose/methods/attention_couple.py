@@ -24,7 +24,7 @@ METHOD = Composer(
     name="attention_couple",
     title="Attention couple",
     help="Each region reads its own text and a share of the prompt.",
-    presets={"paper": CoupleSettings(), "small": CoupleSettings(end=0.4)},
+    presets={"paper": CoupleSettings(), "small": CoupleSettings(of_prompt=0.5, end=0.4)},
     begin=begin_regions,
     needs=("regions",),
 )

@@ -73,7 +73,7 @@ METHOD = Composer(
     name="lora_composer",
     title="LoRA-Composer",
     help="Each region reads its own text, and regions do not read each other.",
-    presets={"paper": RegionSettings(), "small": RegionSettings(of_prompt=0.3, isolation=0.5, end=0.4)},
+    presets={"paper": RegionSettings(), "small": RegionSettings(of_prompt=0.5, isolation=0.5, end=0.4)},
     begin=begin_regions,
     needs=("regions",),
     note="The guidance of the latent by losses on the maps is not part of it.",
