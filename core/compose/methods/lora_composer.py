@@ -25,6 +25,9 @@ class RegionSettings(ComposeSettings):
 
     of_prompt: float = setting(0.0, "The share of the whole prompt inside a region, 0 to 1.")
     isolation: float = setting(1.0, "How far regions are kept from reading each other, 0 to 1.")
+    max_cells: int = setting(
+        6144, "Most cells of the self-attention layers in which regions are kept apart; n cells need n x n numbers."
+    )
     find_until: float = setting(0.2, "Without regions: share of denoising in which the words' attention is read.")
     threshold: float = setting(0.4, "Without regions: share of a word's strongest attention that belongs to it.")
 
@@ -50,7 +53,8 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         finding = places.reads(done)
         acts = settings.start <= done < settings.end and not finding
         if call.site.kind == "self":
-            masks = places.on(call.grid) if acts and settings.isolation else None
+            fits = call.grid[0] * call.grid[1] <= settings.max_cells
+            masks = places.on(call.grid) if acts and fits and settings.isolation else None
             return None if masks is None else isolate(inputs, masks.to(call.query.device), settings.isolation)
         if not inputs.conditional:
             return None
