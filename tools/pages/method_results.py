@@ -219,7 +219,10 @@ def erasers(folder: Path) -> str:
 def composers(folder: Path) -> str:
     """``bench compose`` by every method, with boxes and without."""
     ways = {"the prompt alone": "compose.json"}
-    ways |= {f"{method.title}, in boxes": f"compose/{name}.json" for name, method in COMPOSING.items()}
+    ways |= {
+        method.title + ", in boxes" * ("regions" in method.needs): f"compose/{name}.json"
+        for name, method in COMPOSING.items()
+    }
     ways |= {
         f"{method.title}, places found by words": f"compose/{name}_found.json"
         for name, method in COMPOSING.items()
