@@ -28,8 +28,8 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "take_a_picture_apart": [
         ("input", 0),
         ("Save: the overlay", 0),
-        ("Save: first thing", 0),
-        ("Save: both, new scene", 0),
+        ("Save: first thing", 1),
+        ("Save: both, new scene", 1),
     ],
     "see_where_words_land": [
         ("Save: the pictures", 0),

@@ -78,7 +78,9 @@ def take_a_picture_apart(studio: Studio) -> None:
         "Each thing becomes a word.",
         "The words are saved as files too: **embedding:atelier/1** works in any prompt.",
     )
-    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, **variant.learn)
+    tokens, _, learnt = sheet.add(
+        "ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, seed=2, **variant.learn
+    )
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
     prompts = {
         "apart_first": ("first thing", "a photo of <1>"),
