@@ -10,6 +10,11 @@ from .selection import Grid
 Mode = Literal["bilinear", "bicubic"]
 
 
+def mask_on(mask: Tensor, grid: Grid) -> Tensor:
+    """A mask (H, W) on a grid, by the mean of what each cell covers."""
+    return F.interpolate(mask.float()[None, None], size=grid, mode="area")[0, 0]
+
+
 def resize_maps(maps: Tensor, size: Grid, mode: Mode = "bicubic") -> Tensor:
     """Maps (..., h, w) >= 0 resized to (..., H, W), still >= 0.
 

@@ -18,6 +18,8 @@ from ..attention.selection import Grid
 from ..attention.stretch import stretched
 from ..attention.words import find_word
 from ..backbone import AttentionInputs, Backbone, Placeholders, TokenizedText
+from ..compose.composer import share_of
+from ..compose.parts.regional import attend
 from ..messages import shown
 from ..sampling import ddim
 from ..settings import setting
@@ -172,19 +174,19 @@ class _Editor:
     """The edit of attention of one sampling run: row 0 is the first picture, row 1 the edited one."""
 
     def __init__(self, plan: Plan, settings: WordEditSettings, steps: int, size: Grid) -> None:
-        self._plan, self._settings, self._steps, self._size = plan, settings, steps, size
+        self._plan, self._settings, self._share, self._size = plan, settings, share_of(steps), size
         self._heat = torch.zeros(size)
 
     def __call__(self, inputs: AttentionInputs) -> Tensor | None:
         call = inputs.call
         if not inputs.conditional:
             return None
-        done = 0.0 if call.timestep is None else 1 - call.timestep / (self._steps - 1)
+        done = self._share(call.timestep)
         if call.site.kind == "cross":
             return self._cross(inputs, done < self._settings.cross_until)
         if call.site.kind == "self" and done < self._settings.self_until and max(call.grid) <= self._settings.self_side:
             query, key = (torch.stack([part[0], part[0]]) for part in (call.query, call.key))
-            return _read(query, key, inputs.value, call.scale)
+            return attend(query, key, inputs.value, call.scale)
         return None
 
     def region(self, size: Grid) -> Tensor:
@@ -208,7 +210,3 @@ class _Editor:
             old = int(self._plan.source[place])
             heat = (maps[0, ..., old] if old >= 0 else maps[1, ..., place]).mean(0)  # (N,)
             self._heat += resize_maps(heat.view(1, *grid).cpu(), self._size, "bilinear")[0]
-
-
-def _read(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..attention.probabilities import call_mean
-from ..attention.resize import resize_maps
-from ..attention.selection import Grid
+from ..attention.resize import mask_on, resize_maps
 from ..attention.words import find_word
 from ..backbone import AttentionCall, Backbone, Placeholders
 
@@ -86,7 +84,7 @@ def audit_focus(
         if call.kind != "cross":
             return
         own = call_mean(call)[0][:, places].mean(1).view(call.grid).cpu()  # (h, w)
-        off = 1 - _sized(mask, call.grid)
+        off = 1 - mask_on(mask.cpu(), call.grid)
         shares.setdefault(call.site.name, []).append(float((own * off).sum() / own.sum().clamp_min(1e-12)))
         heat += resize_maps(own[None] / own.sum().clamp_min(1e-12) * own.numel(), size, "bilinear")[0]
         readings += 1
@@ -101,8 +99,3 @@ def audit_focus(
                 on_step(number, levels)
     outside = torch.tensor(list(shares.values()))  # (S, V)
     return Focus(tuple(shares), tuple(spans.tolist()), outside, float(1 - mask.float().mean()), heat / readings)
-
-
-def _sized(mask: Tensor, grid: Grid) -> Tensor:
-    """A mask (H, W) on a grid, by the mean of what a cell covers."""
-    return F.interpolate(mask.float().cpu()[None, None], size=grid, mode="area")[0, 0]

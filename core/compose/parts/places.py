@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...attention.probabilities import head_mean
-from ...attention.resize import resize_maps
+from ...attention.resize import mask_on, resize_maps
 from ...attention.selection import Grid
 from ...attention.stretch import stretched
 from ...backbone import AttentionInputs
@@ -57,7 +57,7 @@ class Places:
         """(1 or B, R, h, w) in 0..1 on a grid; None while the places are not known."""
         if self._composition.placed:
             if grid not in self._masks:
-                self._masks[grid] = torch.stack([_sized(mask, grid) for mask in self._given().values()])[None]
+                self._masks[grid] = torch.stack([mask_on(mask, grid) for mask in self._given().values()])[None]
             return self._masks[grid]
         if self._sums is None:
             return None
@@ -75,16 +75,11 @@ class Places:
         """Places found, with the masks that were given in place of theirs."""
         size = (found.shape[-2], found.shape[-1])
         for index, mask in self._given().items():
-            found[:, index] = _sized(mask, size).to(found)
+            found[:, index] = mask_on(mask, size).to(found)
         return found
 
     def _given(self) -> dict[int, Tensor]:
         return {index: region.mask for index, region in enumerate(self._regions) if region.mask is not None}
-
-
-def _sized(mask: Tensor, grid: Grid) -> Tensor:
-    """A mask (H, W) on a grid, by the mean of what a cell covers."""
-    return F.interpolate(mask.float()[None, None], size=grid, mode="area")[0, 0]
 
 
 def _winners(sums: Tensor, threshold: float) -> Tensor:
