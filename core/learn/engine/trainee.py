@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...attention.words import find_word, spelling
 from ...backbone import AttentionSite, Backbone, Conditioning
-from ..parts.adapter import AdapterBank, start_adapter
+from ..parts.adapter import AdapterBank, Layers, start_adapter
 from ..parts.examples import prepare
 from ..parts.nearest import nearest_words
 from ..parts.prior import Prior, draw_prior
@@ -36,6 +36,17 @@ class ReadsMaps(Protocol):
     def least_side(self) -> int: ...
     @property
     def longest_grid(self) -> int: ...
+
+
+class TunesModel(Protocol):
+    """Settings of a method that changes the model while it trains."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def layers(self) -> Layers: ...
+    @property
+    def keep_start(self) -> bool: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +213,7 @@ def start_trainee(
     names: Sequence[str] | None = None,
     *,
     reads: ReadsMaps | None = None,
-    tunes: TuningSettings | None = None,
+    tunes: TunesModel | None = None,
 ) -> Trainee:
     """A trainee with fresh vectors and, where asked for, fresh changes of the model.
 

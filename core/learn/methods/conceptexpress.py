@@ -20,6 +20,8 @@ from ..engine.method import Method
 from ..engine.settings import LearnSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_trainee
+from ..parts.adapter import Layers
+from ..parts.contrastive import closeness
 from ..parts.examples import Example, prepare_all
 from ..parts.losses import AlignmentLoss, attention_alignment, masked_denoising
 from ..parts.prompts import Prompt, single_and_joint, singles
@@ -67,6 +69,12 @@ class ConceptExpressSettings(LearnSettings):
         "step", "One update a step, of all prompts in a batch; or one after each prompt, as in the release."
     )
     even: bool = setting(False, "Spread a batch's noise levels evenly over the span instead of drawing each freely.")
+    margin_weight: float = setting(0.0, "Weight of the margin loss, which keeps the tokens of one picture apart.")
+    margin: float = setting(0.2, "Largest cosine of two tokens that the margin loss allows.")
+    rank: int = setting(0, "Rank of a change of the model that is learnt beside the tokens; 0 learns tokens alone.")
+    layers: Layers = setting("cross_value", "Weights that the change concerns, see the methods that change the model.")
+    keep_start: bool = setting(True, "Keep the keys and values of the start-of-text token as they are.")
+    adapter_rate: float = setting(5e-4, "Learning rate of the change of the model.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +84,10 @@ class ConceptExpressSettings(LearnSettings):
             raise ValueError("iterations, longest_grid, least_side and split must be at least 1")
         if not (self.regularisation > 0 and self.temperature > 0 and self.merged_rate > 0):
             raise ValueError("regularisation, temperature and merged_rate must be above 0")
-        if not (self.contrastive_weight >= 0 and 0 <= self.split_share <= 1):
-            raise ValueError("contrastive_weight must be 0 or more, split_share 0..1")
+        if min(self.contrastive_weight, self.margin_weight, self.rank) < 0 or not 0 <= self.split_share <= 1:
+            raise ValueError("contrastive_weight, margin_weight and rank must be 0 or more, split_share 0..1")
+        if not (self.adapter_rate > 0 and -1 <= self.margin <= 1):
+            raise ValueError("adapter_rate must be above 0, margin a cosine in -1..1")
         if self.updates not in ("step", "prompt"):
             raise ValueError(f"updates must be step or prompt, got {shown(self.updates)}")
 
@@ -152,7 +162,10 @@ class _Schedule:
         self.settings, self.generator = task.settings, generator
         pictures = prepare_all(task.backbone, task.sources, self.settings.flip > 0)
         names = split_names(task.concepts.names, self.settings.split)
-        self.trainee = start_trainee(task, generator, pictures.straight[0].latent, names, reads=self.settings)
+        tunes = self.settings if self.settings.rank else None
+        self.trainee = start_trainee(
+            task, generator, pictures.straight[0].latent, names, reads=self.settings, tunes=tunes
+        )
         self.pictures = pictures.each(lambda example: example.fit_targets(self.trainee.grid))
         self.tokens = SplitTokens(task.concepts.names, self.trainee.bank)
         self.merged = replace(self.trainee, bank=self.tokens.merged())
@@ -173,7 +186,15 @@ class _Schedule:
         loss = step_loss(*self.current(update), update.prompts, self.settings)
         if update.split and self.settings.contrastive_weight > 0:
             loss = loss + self.settings.contrastive_weight * self.tokens.contrast(self.settings.temperature)
+        if self.settings.margin_weight > 0:
+            loss = loss + self.settings.margin_weight * self._closeness()
         return loss
+
+    def _closeness(self) -> Tensor:
+        """The margin loss of the tokens as they are now, the mean over text encoders."""
+        tokens = list(self.vectors().values())
+        rows = [torch.stack([vectors[encoder].flatten() for vectors in tokens]) for encoder in tokens[0]]  # (N, n*d)
+        return torch.stack([closeness(each, self.settings.margin) for each in rows]).mean()
 
     def current(self, update: Update) -> tuple[Trainee, Example]:
         """What the update trains, and the picture of its step."""
@@ -202,7 +223,7 @@ def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> 
     before = sum(update.split for update in schedule.updates)
     loop = replace(settings.loop, steps=len(schedule.updates), earliest=before, later=(before, settings.merged_rate))
     return schedule.trainee.training(
-        [schedule.trainee.phase(schedule.loss, loop)],
+        [schedule.trainee.phase(schedule.loss, loop, settings.adapter_rate if settings.rank else None)],
         tokens=schedule.vectors,
         hidden=schedule.hidden,
         restore=schedule.restore,

@@ -9,17 +9,18 @@ says; it is still trained along other paths.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ...backbone import AttentionWeight, Backbone
-from ...messages import shown
+from ...messages import listed, shown
 from ...types import LowRank
 
-Layers = Literal["cross_key_value", "cross", "all"]
-"""Which weights are changed: keys and values of the text (Custom Diffusion), all of cross-attention, all attention."""
+Layers = Literal["cross_value", "cross_key_value", "cross", "all"]
+"""Which weights are changed: values of the text alone, which leaves attention as it is for a given token; its keys and
+values (Custom Diffusion); all of cross-attention; all attention."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +101,9 @@ def start_adapter(
 
 def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[AttentionWeight]:
     """The weights that ``layers`` names. Raises ``ValueError`` for another word and when there are none."""
-    if layers not in ("cross_key_value", "cross", "all"):
-        raise ValueError(f"unknown layers {shown(layers)}, expected cross_key_value, cross or all")
-    read = {"cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
+    if layers not in get_args(Layers):
+        raise ValueError(f"unknown layers {shown(layers)}, expected {listed(get_args(Layers))}")
+    read = {"cross_value": ("value",), "cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
     kinds = ("self", "cross", "joint") if layers == "all" else ("cross", "joint")
     chosen = [weight for weight in weights if weight.kind in kinds and weight.role in read]
     if not chosen:

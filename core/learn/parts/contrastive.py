@@ -30,3 +30,18 @@ def contrastive(rows: Tensor, labels: Tensor, temperature: float = 0.07) -> Tens
     logits = (unit @ unit.T / temperature).masked_fill(~apart, -torch.inf)  # (K, K)
     log_shares = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~together, 0)  # (K, K)
     return -(log_shares.sum(1) / together.sum(1).clamp_min(1)).mean()
+
+
+def closeness(rows: Tensor, margin: float) -> Tensor:
+    """The mean over pairs of tokens of ``max(cos(e_a, e_b) - margin, 0)``.
+
+    Args:
+        rows: (N, D), one token of each concept; gradients reach them.
+        margin: the cosine up to which two tokens count as apart.
+
+    Returns:
+        a scalar; 0 for a single token.
+    """
+    unit = F.normalize(rows, dim=1)  # (N, D)
+    cosines = (unit @ unit.T)[tuple(torch.triu_indices(len(rows), len(rows), 1))]  # (pairs,)
+    return (cosines - margin).clamp_min(0).sum() / max(len(cosines), 1)

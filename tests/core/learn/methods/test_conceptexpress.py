@@ -87,12 +87,21 @@ def test_the_global_generator_plays_no_part(quick, plain):
         {"even": True},
         {"start": "nearest"},
         {"merged_rate": 0.1},
+        {"margin_weight": 1.0, "margin": -1.0},
+        {"rank": 2},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_every_part_matters(quick, plain, change):
     changed = quick(replace(QUICK, **change))
     assert vectors(plain).shape != vectors(changed).shape or not torch.equal(vectors(plain), vectors(changed))
+
+
+def test_a_change_of_the_values_alone_leaves_keys_as_they_are(quick, plain, lab_backbone):
+    tokens = quick(replace(QUICK, rank=2))
+    values = [w.name for w in lab_backbone.attention_weights() if w.kind == "cross" and w.role == "value"]
+    assert list(tokens.adapter) == values and not plain.adapter
+    assert all((change.up @ change.down).any() for change in tokens.adapter.values())
 
 
 def test_masks_steer_denoising_and_targets_steer_attention(quick, plain, concepts):

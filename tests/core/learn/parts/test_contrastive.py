@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.learn.parts.contrastive import contrastive
+from concept_atelier.core.learn.parts.contrastive import closeness, contrastive
 
 
 def direct(rows, labels, temperature):
@@ -37,3 +37,16 @@ def test_does_not_ask_for_lengths_and_is_least_when_concepts_are_points_apart(ge
     torch.testing.assert_close(contrastive(points * lengths, labels), contrastive(points, labels))
     assert contrastive(points, labels) < 1e-5
     assert contrastive(points + 0.5 * torch.randn(4, 2, generator=generator), labels) > 1e-5
+
+
+def test_closeness_is_the_mean_of_what_cosines_have_beyond_the_margin():
+    rows = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])  # cosines 0, 0.7071 twice
+    torch.testing.assert_close(closeness(rows, 0.5), torch.tensor(2 * (0.5**0.5 - 0.5) / 3))
+    assert closeness(rows, 0.8) == 0 and closeness(rows[:1], -1.0) == 0
+
+
+def test_closeness_drives_tokens_apart(generator):
+    rows = (torch.ones(3, 6) + 0.1 * torch.randn(3, 6, generator=generator)).requires_grad_()
+    before = closeness(rows, 0.0)
+    (slope,) = torch.autograd.grad(before, [rows])
+    assert closeness(rows - 0.1 * slope, 0.0) < before
