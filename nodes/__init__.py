@@ -4,6 +4,7 @@ from ..host.schema import io
 from ..host.workflow.given import checked
 from .attribute.audit_focus import AuditFocus
 from .attribute.capture_attention import CaptureAttention
+from .attribute.compare_words import CompareWords
 from .attribute.edit_by_words import EditByWords
 from .attribute.show_concept_heatmap import ShowConceptHeatmap
 from .attribute.show_word_heatmap import ShowWordHeatmap
@@ -46,6 +47,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     CaptureAttention,
     ShowWordHeatmap,
     ShowWordInformation,
+    CompareWords,
     EditByWords,
     AuditFocus,
     ScoreComposition,

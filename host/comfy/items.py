@@ -7,7 +7,7 @@ VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
 _LEARN = ("LearnConceptTokens",)
-_READ = ("ShowConceptHeatmap", "EditByWords", "AuditFocus")
+_READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _PASSES = (*_LOCALIZE, *_LEARN, *_READ, "ShowWordInformation", "ScoreConcepts", "TrainErasure")
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords")

@@ -29,13 +29,15 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A title over a source (in a frame of its colour) and the pictures drawn after it, each with its caption."""
+    """A title over a source (in a frame of its colour; ``first`` stands below it) and the pictures drawn after it, each
+    with its caption."""
 
     title: str
     colour: Colour
     source: Tensor
     pictures: Tensor
     captions: Sequence[Caption]
+    first: str = "source"
 
 
 def score_sheet(evaluation: Evaluation) -> Tensor:
@@ -46,16 +48,17 @@ def score_sheet(evaluation: Evaluation) -> Tensor:
     return contact_sheet([*_concept_rows(evaluation), _joint_row(evaluation)])
 
 
-def contact_sheet(rows: Sequence[Row]) -> Tensor:
-    """IMAGE (1, h, w, 3) of rows, one below another; pictures (3, H, W) keep their shape."""
+def contact_sheet(rows: Sequence[Row], side: int = LONGER_SIDE) -> Tensor:
+    """IMAGE (1, h, w, 3) of rows, one below another; pictures (3, H, W) keep their shape, their longer side ``side``
+    pixels."""
     lines = [-(-len(row.pictures) // ACROSS) for row in rows]
     across = max(min(ACROSS, len(row.pictures)) for row in rows)
-    cell = LONGER_SIDE + GAP
+    cell = side + GAP
     heights = [_band(TITLE) + count * (cell + _band(CAPTION)) for count in lines]
     canvas = Image.new("RGB", (GAP + (across + 1) * cell + 2 * GAP, sum(heights) + GAP), GROUND)
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        _draw_row(canvas, row, top)
+        _draw_row(canvas, row, top, side)
         top += height
     return from_pil(canvas)[0][None]
 
@@ -82,42 +85,42 @@ def _joint_row(evaluation: Evaluation) -> Row:
     return Row(title, INK, evaluation.picture[0], evaluation.joint, captions)
 
 
-def _draw_row(canvas: Image.Image, row: Row, top: int) -> None:
+def _draw_row(canvas: Image.Image, row: Row, top: int, side: int) -> None:
     draw = ImageDraw.Draw(canvas)
     write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm")
     top += _band(TITLE)
-    _put(canvas, row.source, GAP, top, row.colour)
-    _write(draw, Caption("source"), GAP, top)
-    cell = LONGER_SIDE + GAP
+    _put(canvas, row.source, GAP, top, side, row.colour)
+    _write(draw, Caption(row.first), GAP, top, side)
+    cell = side + GAP
     for index, (picture, caption) in enumerate(zip(row.pictures, row.captions, strict=True)):
         left = 3 * GAP + (1 + index % ACROSS) * cell
         line = top + index // ACROSS * (cell + _band(CAPTION))
-        _put(canvas, picture, left, line)
-        _write(draw, caption, left, line)
+        _put(canvas, picture, left, line, side)
+        _write(draw, caption, left, line, side)
 
 
-def _put(canvas: Image.Image, picture: Tensor, left: int, top: int, frame: Colour | None = None) -> None:
+def _put(canvas: Image.Image, picture: Tensor, left: int, top: int, side: int, frame: Colour | None = None) -> None:
     """A picture (3, H, W) in the middle of its square, in a frame if one is wanted."""
     image = to_pil(picture.movedim(0, -1))
-    scale = (LONGER_SIDE - 2 * FRAME) / max(image.size)
+    scale = (side - 2 * FRAME) / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    at = (left + (LONGER_SIDE - size[0]) // 2, top + (LONGER_SIDE - size[1]) // 2)
+    at = (left + (side - size[0]) // 2, top + (side - size[1]) // 2)
     if frame is not None:
         box = (at[0] - FRAME, at[1] - FRAME, at[0] + size[0] + FRAME - 1, at[1] + size[1] + FRAME - 1)
         ImageDraw.Draw(canvas).rectangle(box, fill=frame)
     canvas.paste(image.resize(size, Image.Resampling.LANCZOS), at)
 
 
-def _write(draw: ImageDraw.ImageDraw, caption: Caption, left: int, top: int) -> None:
-    text, font = _shortened(caption.text), ImageFont.load_default(CAPTION)
-    middle = (left + LONGER_SIDE / 2, top + LONGER_SIDE + _band(CAPTION) / 2)
+def _write(draw: ImageDraw.ImageDraw, caption: Caption, left: int, top: int, side: int) -> None:
+    text, font = _shortened(caption.text, side), ImageFont.load_default(CAPTION)
+    middle = (left + side / 2, top + side + _band(CAPTION) / 2)
     draw.text(middle, text, WRONG if caption.wrong else INK, font, "mm")
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, side: int) -> str:
     """As much of a caption as fits below a picture."""
     font, cut = ImageFont.load_default(CAPTION), text
-    while len(cut) > 1 and font.getlength(cut + "..." * (cut != text)) > LONGER_SIDE:
+    while len(cut) > 1 and font.getlength(cut + "..." * (cut != text)) > side:
         cut = cut[:-1]
     return cut if cut == text else cut + "..."
 

@@ -29,7 +29,11 @@ DARK, LIGHT = (16, 16, 20), (255, 255, 255)
 
 
 def overlay_masks(
-    picture: Tensor, masks: Tensor, labels: Sequence[str], colours: Sequence[Colour] | None = None
+    picture: Tensor,
+    masks: Tensor,
+    labels: Sequence[str],
+    colours: Sequence[Colour] | None = None,
+    tint: float = TINT,
 ) -> Tensor:
     """Tint and outline each mask over a picture, dim the rest, and write labels.
 
@@ -40,6 +44,7 @@ def overlay_masks(
         masks: (N, H, W) in 0..1.
         labels: N texts.
         colours: one per mask; those of :func:`colour_of` by default.
+        tint: how much of its colour a mask gets.
 
     Returns:
         (h, w, 3) in 0..1, enlarged to at least 320 pixels a side so that labels can be read.
@@ -47,7 +52,7 @@ def overlay_masks(
     colours = [colour_of(index) for index in range(len(masks))] if colours is None else colours
     shown = _dimmed(picture.float(), masks.float())
     for mask, colour in zip(masks.float(), colours, strict=True):
-        inner = mask[..., None] * TINT
+        inner = mask[..., None] * tint
         shown = shown * (1 - inner) + torch.tensor(colour) / 255 * inner
     canvas, scale = _enlarged(shown, Image.Resampling.NEAREST)
     line = max(1, round(min(canvas.size) / 200))

@@ -167,6 +167,16 @@ def test_a_picture_is_read_by_the_node_and_the_model_is_left_alone(model_of, cli
     assert torch.equal(sample()["samples"], before)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_are_compared_by_four_kinds_of_maps(model_of, clip_of, small, run, image, family):
+    given = {"model": model_of(family), "clip": clip_of(family), "vae": small.vae_of(family), "image": image}
+    given |= {"text": "a red square and a green thing", "words": "red square, green", "levels": 1, "draws": 1}
+    sheet, maps, table = run("CompareWords", **given, masks=torch.ones(1, 64, 96))
+    assert len(sheet) == 1 and maps.shape == (8, 64, 96) and torch.isfinite(maps).all()
+    assert [line.split(",")[1] for line in table.splitlines()[1:5]] == ["attention", "information", "both", "concepts"]
+    assert torch.equal(maps, run("CompareWords", **given)[1])
+
+
 def test_it_can_be_cancelled(model_of, clip_of, small, run, image, comfyui):
     import comfy.model_management as management
 

@@ -1,4 +1,4 @@
-"""Show Word Information, Edit by Words and Audit Focus on ComfyUI's own models, small and with random weights."""
+"""The nodes that show and edit words, on ComfyUI's own models, small and with random weights."""
 
 import pytest
 import torch
@@ -22,6 +22,14 @@ def test_words_are_measured(wires, run, family):
     given = {"image": PICTURE, "text": TEXT, "words": "cat, rocket", "draws": 1, "seed": 1}
     maps, masks = run("ShowWordInformation", **wires(family), **given)
     assert len(maps) == 2 and masks.shape == (2, 64, 96)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_are_compared(wires, run, family):
+    given = {"image": PICTURE, "text": TEXT, "words": "cat, rocket", "levels": 1, "draws": 1, "seed": 1}
+    sheet, maps, table = run("CompareWords", **wires(family), **given, masks=torch.ones(2, 32, 48))
+    assert len(sheet) == 1 and maps.shape == (6, 64, 96) and len(table.splitlines()) == 7
+    assert torch.equal(run("CompareWords", **wires(family), **given)[1], maps)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...attention.sites import choose_sites
 from ...attention.words import find_word, spelling
 from ...backbone import AttentionSite, Backbone, Conditioning
 from ..parts.adapter import AdapterBank, Layers, start_adapter
@@ -20,7 +21,7 @@ from ..parts.examples import prepare
 from ..parts.nearest import nearest_words
 from ..parts.prior import Prior, draw_prior
 from ..parts.prompts import Prompt, encode_in_groups, placeholder, placeholder_positions
-from ..parts.token_maps import Spot, choose_sites, common_grid, recorded_tokens
+from ..parts.token_maps import Spot, common_grid, recorded_tokens
 from ..parts.tokens import TokenBank, start_bank
 from .loop import LoopSettings, draw_timesteps
 from .settings import TuningSettings

@@ -3,7 +3,8 @@ import torch
 
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.selection import Selection
-from concept_atelier.core.learn.parts.token_maps import choose_sites, common_grid, recorded_tokens
+from concept_atelier.core.attention.sites import choose_sites
+from concept_atelier.core.learn.parts.token_maps import common_grid, recorded_tokens
 
 
 def run(backbone, spots, sites, grid, latent=None):

@@ -1,0 +1,32 @@
+"""Which layers of cross-attention are read where nobody chose them."""
+
+from ..backbone import AttentionSite, Backbone
+
+
+def choose_sites(
+    backbone: Backbone, latent_size: tuple[int, int], downscale: int | None, least_side: int = 8
+) -> tuple[AttentionSite, ...]:
+    """The cross-attention layers, on the way down and up, whose maps show where words are.
+
+    Args:
+        backbone: the model.
+        latent_size: (h, w) of the latent.
+        downscale: latent cells per cell of the grid that is read (the paper reads 16x16 of 64x64 latents, so 4);
+            None reads every grid with at least ``least_side`` cells along the shorter side, or the finest if none has.
+        least_side: see ``downscale``.
+
+    Raises ``ValueError`` when the model has no such layer, naming the grids it has.
+    """
+    cross = [site for site in backbone.attention_sites() if site.reads("cross") and site.stage != "mid"]
+    finest = min((site.downscale for site in cross), default=0)
+    if downscale is None:
+        wanted = {site.downscale for site in cross if min(site.grid(latent_size)) >= least_side} or {finest}
+    else:
+        wanted = {downscale}
+    chosen = tuple(site for site in cross if site.downscale in wanted)
+    if not chosen:
+        there = sorted({site.downscale for site in cross})
+        raise ValueError(
+            f"the model has no cross-attention at 1/{downscale} of the latent; it has 1/n for n in {there}"
+        )
+    return chosen
