@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...core.backbone import Placeholders, Token, TokenizedText
 from ...core.messages import shown
-from ..shared.prompt_syntax import KEYWORD, bare_name, missing_embedding, read_syntax, refuse_letters, with_marks
+from ..shared.prompt_syntax import KEYWORD, bare_name, missing_embedding, read_marked, refuse_letters
 from ..shared.token_table import check_letters, check_widths, read_pieces
 from .parts import encoder_names, text_widths, word_table
 
@@ -100,8 +100,7 @@ def read(clip: Any, text: str, placeholders: Placeholders) -> Reading:
     """
     check_letters([text])
     check_widths(text_widths(clip), placeholders)
-    marked, marks = with_marks(text, placeholders)
-    read_syntax(marked)
+    marked, marks, _ = read_marked(text, placeholders)
     reader, recorders = copy.copy(clip.tokenizer), {}
     for encoder in encoder_names(clip):
         ours = {mark: (name, placeholders[name][encoder]) for mark, name in marks.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...core.backbone import Placeholders
 from ...core.files import PICKLED, load_embedding
 from ...core.messages import listed
-from ..shared.prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_syntax, with_marks
+from ..shared.prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_marked, read_syntax
 from . import folders
 
 
@@ -31,8 +31,7 @@ def read_prompts(
     """
     read, known = [], dict(placeholders)
     for text in texts:
-        marked, marks = with_marks(text, placeholders)
-        parts = read_syntax(marked)
+        _, marks, parts = read_marked(text, placeholders)
         names = [part.name for part in parts if isinstance(part, Reference) and part.name not in marks]
         for name in names:
             if KEYWORD + name not in known:

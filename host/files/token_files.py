@@ -67,10 +67,13 @@ def _of_family(name: str) -> tuple[str, ...]:
 
 
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:
-    """Read files by name. Raises as :func:`~...core.files.load_embeddings` does, and ``ValueError`` for no names."""
+    """Read files by name, one that is named twice once.
+
+    Raises as :func:`~...core.files.load_embeddings` does, and ``ValueError`` for no names.
+    """
     if not names:
         raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
-    paths = [folders.find_model("embeddings", file_of(name)) for name in names]
+    paths = list(dict.fromkeys(folders.find_model("embeddings", file_of(name)) for name in names))
     return load_embeddings(paths, backbone.text_widths, backbone.family)
 
 

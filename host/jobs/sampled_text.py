@@ -21,8 +21,8 @@ from .prompts import words_to_show
 
 NOT_THE_TEXT = "this is not the text that was sampled"
 SAME_TEXT = (
-    "give the same text and tokens as the sampler got, best by one text node that is linked to both; of braces such as "
-    "{cat|dog} each node chooses for itself"
+    "give the same text and tokens as the sampler got, best by one text node that is linked to both; ComfyUI's page "
+    "replaces braces such as {cat|dog} and leaves out comments only in CLIP Text Encode and Encode Concept Prompt"
 )
 NOT_THE_CONDITIONING = (
     "this is not the CONDITIONING that was sampled: connect the one that the sampler got as its positive one"
@@ -186,7 +186,10 @@ def words_verdict(text: str | None, words: Sequence[str] | None) -> bool | str:
     except ValueError:
         return True
     absent = [word for word, found in zip(words or (), there, strict=True) if not found and not set("<:") & set(word)]
-    return f"words: {listed(absent)} is not in the text {shown(text)}" if absent else True
+    if not absent:
+        return True
+    verb = "is" if len(absent) == 1 else "are"
+    return f"words: {listed(map(shown, absent))} {verb} not in the text {shown(text)}; separate words by commas"
 
 
 def _letters(text: str) -> str:

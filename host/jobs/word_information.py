@@ -42,14 +42,17 @@ def measured(
     placeholders: Placeholders,
     on_step: OnStep | None,
 ) -> Measured:
-    """Measure words of a text in a picture (1, 3, H, W).
+    """Measure words of a text in a picture (1, 3, H, W); a word that is given twice is measured once.
 
     Raises ``ValueError`` for a number of words that ``show`` cannot show, and as
     :func:`~...core.attribute.information.word_information` does.
     """
+    words = list(dict.fromkeys(words))
     if show == TOGETHER:
         if len(words) != 2:
-            raise ValueError(f"{TOGETHER} needs exactly two words, got {len(words)}: write them as cat, rocket")
+            raise ValueError(
+                f"{TOGETHER} needs exactly two different words, got {len(words)}: write them as cat, rocket"
+            )
         first, second = words
     latent = backbone.encode_image(picture)
     given = {"seed": seed, "placeholders": placeholders, "on_step": on_step}

@@ -69,6 +69,21 @@ def with_marks(text: str, names: Iterable[str]) -> tuple[str, dict[str, str]]:
     return "".join(parts), {mark: name for name, mark in marks.items()}
 
 
+def read_marked(text: str, names: Iterable[str]) -> tuple[str, dict[str, str], list[Part]]:
+    """A text with its placeholders marked and the marks, as :func:`with_marks` gives them, and its parts.
+
+    Raises as :func:`read_syntax` does, with the placeholders as they were written.
+    """
+    marked, marks = with_marks(text, names)
+    try:
+        return marked, marks, read_syntax(marked)
+    except ValueError as error:
+        said = str(error)
+        for mark, name in marks.items():
+            said = said.replace(f" {KEYWORD}{mark} ", name)
+        raise ValueError(said) from None
+
+
 def named(parts: Iterable[Part], marks: Mapping[str, str]) -> list[Part]:
     """Parts whose references go by the name of their placeholder, or by ``embedding:name``."""
     return [

@@ -149,7 +149,8 @@ class _Flattener:
     def _widgets_of(self, node: UiNode) -> dict[str, Any]:
         stored = node.widgets_values
         if node.type in self._registry:
-            return widget_values(self._registry.schema(node.type), stored)
+            drawn = [slot.name for slot in node.inputs if slot.widget]
+            return widget_values(self._registry.schema(node.type), stored, drawn)
         names = WIDGETS.get(node.type, ())
         return (
             dict(zip(names, stored, strict=False)) if isinstance(stored, list) else dict(stored or {}) if names else {}

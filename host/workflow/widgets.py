@@ -36,13 +36,24 @@ def is_control(value: Any) -> bool:
     return isinstance(value, str) and value in CONTROL_VALUES
 
 
-def widget_values(schema: Schema, stored: Sequence[Any] | Mapping[str, Any] | None) -> dict[str, Any]:
+def widget_values(
+    schema: Schema, stored: Sequence[Any] | Mapping[str, Any] | None, drawn: Sequence[str] = ()
+) -> dict[str, Any]:
     """Input name to value for every widget: what is stored, else the default (a combo's is its first option).
 
     Inputs that have neither are left out.
+
+    Args:
+        schema: the node's, as it is today.
+        stored: the file's ``widgets_values``.
+        drawn: names of the widgets that the file lists among the node's inputs, in order. Where the node got inputs
+            between others since then, the positions are those of this list.
     """
     stored = _unnumbered(stored)
-    named = dict(stored) if isinstance(stored, Mapping) else _by_position(schema, list(stored or ()))
+    if isinstance(stored, Mapping):
+        named = dict(stored)
+    else:
+        named = _by_drawn_names(schema, list(stored or ()), drawn) or _by_position(schema, list(stored or ()))
     values: dict[str, Any] = {}
     for entry in filter(has_widget, schema.inputs):
         value = named.get(entry.id)
@@ -64,6 +75,26 @@ def _unnumbered(stored: Sequence[Any] | Mapping[str, Any] | None) -> Sequence[An
     if isinstance(stored, Mapping) and stored and all(re.fullmatch(r"[0-9]{1,6}", str(key)) for key in stored):
         return [stored[key] for key in sorted(stored, key=int)]
     return stored
+
+
+def _by_drawn_names(schema: Schema, stored: list[Any], drawn: Sequence[str]) -> dict[str, Any] | None:
+    """Values by the names that the file lists; None where it lists today's order, or other widgets than it stores.
+
+    Older front ends list only the widgets that were made inputs.
+    """
+    order = [entry.id if entry else "" for entry in _in_order(schema)]
+    if not drawn or "" in order or list(drawn) == order[: len(drawn)] or len(set(drawn)) < len(drawn):
+        return None
+    known = {entry.id: entry for entry in schema.inputs}
+    values, waiting = {}, deque(stored)
+    for name in drawn:
+        if not waiting:
+            return None
+        values[name] = waiting.popleft()
+        seed = has_control(known[name]) if name in known else name in _SEED_NAMES
+        if seed and waiting and is_control(waiting[0]):
+            waiting.popleft()
+    return None if waiting else values
 
 
 def _by_position(schema: Schema, stored: list[Any]) -> dict[str, Any]:

@@ -192,6 +192,27 @@ def test_presets_of_saved_workflows_get_the_names_of_today(page):
     assert page.js(MISSING_OR_RED) == [] and not page.errors()
 
 
+def test_widgets_saved_before_a_node_got_others_keep_their_values(page):
+    drawn = json.loads((WORKFLOWS / "Take a picture apart.json").read_text(encoding="utf-8"))
+    (learn,) = (node for node in drawn["nodes"] if node["type"] == "ConceptAtelierLearnConceptTokens")
+    values = {
+        "preset": "small",
+        "steps": 77,
+        "learning_rate": 0.005,
+        "template": "a {}",
+        "preview_every": 20,
+        "seed": 5,
+    }
+    learn["inputs"] = [one for one in learn["inputs"] if not one.get("widget") or one["name"] in values]
+    learn["widgets_values"] = [*values.values(), "fixed"]  # as of November 2026, before there were methods
+    page.js("async body => await window.app.loadGraphData(body)", drawn)
+    page.tab.wait_for_timeout(1500)
+    sent = page.js("async () => (await window.app.graphToPrompt()).output")
+    (node,) = (node["inputs"] for node in sent.values() if node["class_type"] == learn["type"])
+    assert {name: node[name] for name in values} == values and node["method"] == "conceptexpress"
+    assert page.js(MISSING_OR_RED) == [] and not page.errors()
+
+
 def test_the_blueprint_is_offered_and_opens(page, shots, version, server):
     body = json.loads((ROOT / "subgraphs" / "Take picture apart.json").read_text(encoding="utf-8"))
     page.js("async body => await window.app.loadGraphData(body)", body)

@@ -67,3 +67,9 @@ def test_two_files_with_one_name_inside_are_refused(here, tokens, lab_backbone):
         token_files.save(tokens, prefix, here)
     with pytest.raises(ValueError, match="another token called '1'"):
         token_files.load(["a/1", "b/1"], lab_backbone, here)
+
+
+def test_a_file_that_is_named_twice_is_loaded_once(here, tokens, lab_backbone):
+    saved = token_files.save(tokens, "t/", here)
+    loaded = token_files.load([saved.names[0], saved.names[0]], lab_backbone, here)
+    assert loaded.names == tokens.names[:1]

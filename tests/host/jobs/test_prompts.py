@@ -40,3 +40,14 @@ def test_words_to_show_are_words_and_marks_once_each(lab_backbone):
 def test_a_text_without_words(lab_backbone, text):
     with pytest.raises(ValueError, match="no words to show"):
         words_to_show(lab_backbone.tokenize(text))
+
+
+@pytest.mark.parametrize("text", ["<apple", "a <apple and <cat>", "<apple, <cat", "(<apple)", "<apple<cat>"])
+def test_a_mark_of_a_token_that_is_not_closed_is_named(text):
+    with pytest.raises(ValueError, match=r"the prompt has <apple(, <cat)? without its '>'; write <apple>"):
+        check_marks(text, TOKENS)
+
+
+@pytest.mark.parametrize("text", ["a <3 b", "<apples", "1 <2b", "<-", "a <"])
+def test_what_names_no_token_may_stand_open(text):
+    check_marks(text, TOKENS)

@@ -1,5 +1,7 @@
 """ComfyUI's prompt syntax: what it means, and what is refused because it would be read as letters."""
 
+import re
+
 import pytest
 
 from concept_atelier.host.shared.prompt_syntax import (
@@ -7,6 +9,7 @@ from concept_atelier.host.shared.prompt_syntax import (
     Words,
     named,
     plain_words,
+    read_marked,
     read_syntax,
     split_at,
     with_marks,
@@ -117,3 +120,8 @@ def test_the_longest_placeholder_wins_and_unknown_ones_are_words():
 def test_what_a_word_says():
     assert plain_words("(teddy bear:1.2)") == "teddy bear"
     assert plain_words("a (red:1.2) embedding:x \\(old\\)") == "a red embedding:x (old)"
+
+
+def test_what_is_wrong_is_said_with_the_placeholders_as_they_were_written():
+    with pytest.raises(ValueError, match=re.escape("the weight 'nan' in '(<b c>:nan)'")):
+        read_marked("a (<b c>:nan)", ["<d>", "<b c>"])

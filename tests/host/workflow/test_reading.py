@@ -73,6 +73,25 @@ def test_widgets_without_stored_values_have_defaults(registry):
     assert values == {"seed": 5, "strength": 1.0, "mode": "soft", "flag": False, "note": "plain"}
 
 
+SAVED_BEFORE = {
+    "inputs since then": (["seed", "mode", "note"], [77, "fixed", "hard", "said"]),
+    "an input that is gone": (["gone", "seed", "mode", "note"], ["x", 77, "fixed", "hard", "said"]),
+    "another order": (["note", "mode", "seed"], ["said", "hard", 77, "fixed"]),
+}
+
+
+@pytest.mark.parametrize(("drawn", "stored"), SAVED_BEFORE.values(), ids=SAVED_BEFORE)
+def test_values_of_older_nodes_are_read_by_the_names_that_the_file_lists(registry, drawn, stored):
+    values = widget_values(registry.schema("Seeded"), stored, drawn)
+    assert values == {"seed": 77, "strength": 1.0, "mode": "hard", "flag": False, "note": "said"}
+
+
+@pytest.mark.parametrize("drawn", [[], ["mode"], ["seed", "strength", "mode"], ["seed", "seed"]])
+def test_names_of_todays_order_or_of_a_few_widgets_leave_the_positions(registry, drawn):
+    values = widget_values(registry.schema("Seeded"), [77, "fixed", 0.25, "hard", True, "said"], drawn)
+    assert values == {"seed": 77, "strength": 0.25, "mode": "hard", "flag": True, "note": "said"}
+
+
 def test_the_upload_button_takes_a_place_of_its_own(here):
     from concept_atelier.host.schema.standin import io
 

@@ -244,7 +244,7 @@ def test_where_the_sampled_text_is_not_plain_nothing_is_said_of_it(workflow):
     ("text", "words", "said"),
     [
         (" ", "", "text is empty; write the prompt"),
-        ("a cat on blue", "cat, zebra", "words: zebra is not in the text 'a cat on blue'"),
+        ("a cat on blue", "cat, zebra", "words: 'zebra' is not in the text 'a cat on blue'"),
         ("a (cat:1.3) on \\(blue\\)", "Cat, (blue)", True),
         ("a teddy bear", "teddybear, TEDDY  bear", True),
         ("a <1> and embedding:pet", "<apple>, embedding:pet", True),

@@ -30,12 +30,18 @@ def test_a_learnt_token_is_a_word(show, tokens):
     assert masks.shape == (1, 48, 64)
 
 
+def test_a_word_that_is_given_twice_is_measured_once(show):
+    maps, masks = show(words="cat, cat")
+    assert len(maps) == len(masks) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"words": ""}, "at least one word"),
         ({"words": "whale"}, "'whale' is not in the text"),
-        ({"words": "cat", "show": "two words together"}, "exactly two words, got 1"),
+        ({"words": "cat", "show": "two words together"}, "exactly two different words, got 1"),
+        ({"words": "cat, cat", "show": "two words together"}, "exactly two different words, got 1"),
         ({"text": "<7>", "words": "<7>"}, "names <7>"),
     ],
 )
