@@ -103,7 +103,9 @@ def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[A
     """The weights that ``layers`` names. Raises ``ValueError`` for another word and when there are none."""
     if layers not in get_args(Layers):
         raise ValueError(f"unknown layers {shown(layers)}, expected {listed(get_args(Layers))}")
-    read = {"cross_value": ("value",), "cross_key_value": ("key", "value")}.get(layers, ("query", "key", "value", "out"))
+    read = {"cross_value": ("value",), "cross_key_value": ("key", "value")}.get(
+        layers, ("query", "key", "value", "out")
+    )
     kinds = ("self", "cross", "joint") if layers == "all" else ("cross", "joint")
     chosen = [weight for weight in weights if weight.kind in kinds and weight.role in read]
     if not chosen:

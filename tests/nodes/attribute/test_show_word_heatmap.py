@@ -231,7 +231,9 @@ def test_the_message_shows_the_text_that_was_given_and_the_one_that_was_sampled(
     }
     assert sampled_prompt(workflow, "1") == "a cat"
     run, _ = given["capture"].run_of(given["samples"]["samples"])
-    with pytest.raises(ValueError, match=r"\(given 'a dog', sampled 'a cat'\).*linked to both; of braces"):
+    with pytest.raises(
+        ValueError, match=r"\(given 'a dog', sampled 'a cat'\).*linked to both; ComfyUI's page replaces braces"
+    ):
         pieces_of(run, read_text(given["clip"], "a dog", {}), "a dog", "a cat")
 
 
