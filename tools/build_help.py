@@ -75,9 +75,11 @@ def _methods(node_id: str) -> list[str]:
 def _method(record: Any, nothing_else: str) -> str:
     needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ())) or nothing_else
     costs = "; ".join(f"{name}: {settings.cost}" for name, settings in record.presets.items())
+    shown = getattr(record, "pictures_of", "")
     parts = [
         f"- **{record.title}** (`{record.name}`): {record.help}",
         f"Needs {needs}.",
+        f"Looks at pictures of the {shown}, its own where you connect none." if shown else "",
         f"Presets, and what they cost: {costs}.",
         "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
         if getattr(record, "changes_model", False)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from ..backbone import Backbone, KeyValueWeight, Placeholders
 from ..settings import preset_of
@@ -48,6 +48,7 @@ class Eraser(Generic[S]):
         edit: computes the change that a task asks for.
         note: what people should know beside; whole sentences, may be empty.
         trains: whether it trains, for minutes: such methods belong to Train Erasure.
+        pictures_of: what pictures people may show it (:attr:`TrainingRequest.pictures`); empty for none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Eraser(Generic[S]):
     edit: Callable[[EraseTask[S]], ModelEdit]
     note: str = ""
     trains: bool = False
+    pictures_of: Literal["", "concepts", "anchors"] = ""
 
     def preset(self, name: str) -> S:
         """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
@@ -97,6 +99,8 @@ class Eraser(Generic[S]):
         # First: a model that has none is refused before anything is computed.
         weights = backbone.key_value_weights() if solves else ()
         asked = training or TrainingRequest()
+        if asked.pictures is not None and not self.pictures_of:
+            raise ValueError(f"{self.title} draws its own pictures; disconnect the pictures, or choose another method")
         task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step, asked)
         edit = self.edit(task)
         factors = {**edit.factors, **(pooled_changes(task) if solves else {})}

@@ -14,6 +14,7 @@ METHODS: Mapping[str, Eraser] = collect(
     "methods.mace",
     "methods.realera",
     "methods.hirm",
+    "methods.few_shot",
     "methods.esd",
     "methods.all_but_one",
 )

@@ -1,13 +1,13 @@
 """What training an erasure needs of a host: progress with pictures of an erased and a kept prompt, and cancel."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from PIL.Image import Image
 
 from ...core.backbone import Backbone, Placeholders
+from ...core.erase.parts.task import SoFar
 from ...core.sampling import ddim, encode_each
-from ...core.types import LowRank
 from ..files.images import to_pil
 from ..shared.progress import start_progress
 from .token_previews import STEPS, captioned, side_by_side
@@ -42,18 +42,18 @@ class ErasureReporter:
         self._backbone, self._texts, self._side, self._every = backbone, list(texts), side, every
         self._placeholders, self._progress = placeholders, start_progress(node_id)
 
-    def __call__(self, step: int, total: int, loss: float, change: Callable[[], Mapping[str, LowRank]]) -> None:
+    def __call__(self, step: int, total: int, loss: float, change: Callable[[], SoFar]) -> None:
         due = self._every > 0 and (step % self._every == 0 or step == total)
         if due:
             self.preview = self._draw(change(), f"step {step} of {total}")
         self._progress(step, total, self.preview if due else None)
 
     @torch.no_grad()
-    def _draw(self, change: Mapping[str, LowRank], said: str) -> Image:
+    def _draw(self, change: SoFar, said: str) -> Image:
         backbone = self._backbone
-        positive = encode_each(backbone, [f"a photo of {text}" for text in self._texts], self._placeholders)
         cells = max(1, self._side // backbone.latent_downscale)
-        with backbone.adapted(change):
+        with change.in_force(backbone):
+            positive = encode_each(backbone, [f"a photo of {text}" for text in self._texts], self._placeholders)
             latents = ddim(backbone, positive, backbone.encode_text([""]), (cells, cells), steps=STEPS)
         pictures = [to_pil(picture.movedim(0, -1)) for picture in backbone.decode_latent(latents)]
         return captioned(side_by_side(pictures), self._texts, said)

@@ -176,12 +176,15 @@ class EraseConcepts(io.ComfyNode):
 
 def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.NodeOutput:
     """MODEL, ERASURE and CLIP with an erasure in force, and what is said of it; CLIP may be None."""
+    said = ui.PreviewText(said_of(backbone, erasure))
+    return io.NodeOutput(with_erasure(model, erasure), erasure, with_text_erasure(clip, erasure), ui=said)
+
+
+def said_of(backbone: Any, erasure: types.Erasure) -> str:
+    """What an erasure does, and how far it moves the weights of its model."""
     changes = relative_changes(erasure, backbone.key_value_weights()) if erasure.factors else {}
     text_changes = relative_text_changes(erasure, backbone.text_weights()) if erasure.text else {}
-    said = describe_erasure(erasure, changes, text_changes)
-    return io.NodeOutput(
-        with_erasure(model, erasure), erasure, with_text_erasure(clip, erasure), ui=ui.PreviewText(said)
-    )
+    return describe_erasure(erasure, changes, text_changes)
 
 
 def preset_names() -> list[str]:

@@ -2,11 +2,13 @@
 
 from typing import Any, get_args
 
+from torch import Tensor
+
 from ...core import settings as core_settings
 from ...core import types
 from ...core.erase.parts.task import TrainingRequest
 from ...core.erase.registry import METHODS
-from ...host.adapters import at_work, backbone_of
+from ...host.adapters import at_work, backbone_of, with_erasure, with_text_erasure
 from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
 from ...host.jobs.erasing import ErasureReporter
@@ -20,14 +22,16 @@ from ..sockets import (
     lines_of,
     list_verdict,
     model_inputs,
+    picture_batch,
     pictures_under,
     preset_choice,
     preset_input,
     preset_verdict,
     reads,
     seed_input,
+    text_under,
 )
-from .erase_concepts import erased, settings_of
+from .erase_concepts import said_of, settings_of
 
 TRAINED = {name: eraser for name, eraser in METHODS.items() if eraser.trains}
 UNSET = {"steps": 0, "rate": 0.0}
@@ -44,12 +48,13 @@ class TrainErasure(io.ComfyNode):
             display_name="Train Erasure",
             category=f"{CATEGORY}/erase",
             description=(
-                "Erases concepts by training a small change of the model (ESD, All but One), which takes minutes where "
-                "Erase Concepts takes seconds. No pictures are needed: the model draws its own. The model that you "
-                "connect is not changed. If you cancel the node and run it again with the same inputs, it continues "
-                "where it stopped."
+                "Erases concepts by training a small change of the model (ESD, All but One) or of its text encoder "
+                "(few-shot unlearning), which takes minutes where Erase Concepts takes seconds. The model draws the "
+                "pictures that it needs, unless you connect some. The model and the text encoder that you connect "
+                "are not changed. If you cancel the node and run it again with the same inputs, it continues where it "
+                "stopped."
             ),
-            search_aliases=["ESD", "All but One", "unlearn", "concept erasure", "forget", "fine-tune"],
+            search_aliases=["ESD", "All but One", "few-shot", "unlearn", "concept erasure", "forget", "fine-tune"],
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
@@ -126,10 +131,21 @@ class TrainErasure(io.ComfyNode):
                     tooltip="Gradient checkpointing: training takes much less memory and about a third more time. "
                     "automatic: only if a training step would not fit into the free memory.",
                 ),
+                io.Image.Input(
+                    "pictures",
+                    optional=True,
+                    tooltip="A few pictures for methods that look at some: few-shot unlearning takes 4 or so of each "
+                    "concept, all of the first concept first. Without them the model draws its own.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model without the concepts."),
                 Erasure.Output(display_name="ERASURE", tooltip="The change itself, for Save Erasure as LoRA."),
+                io.Clip.Output(
+                    display_name="CLIP",
+                    tooltip="The text encoder to encode prompts with: changed by few-shot unlearning, else the one "
+                    "that you connected.",
+                ),
             ],
         )
 
@@ -153,6 +169,7 @@ class TrainErasure(io.ComfyNode):
         tokens: types.ConceptTokens | None = None,
         settings: str = "",
         save_memory: Choice = "automatic",
+        pictures: Tensor | None = None,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone, eraser = backbone_of(model, clip, vae), METHODS[method]
@@ -161,6 +178,9 @@ class TrainErasure(io.ComfyNode):
         placeholders = tokens.placeholders() if tokens else None
         drawn = [*lines_of(concepts)[:1], *lines_of(preserve)[:1]]
         report = ErasureReporter(backbone, drawn, chosen.side, preview_every, cls.hidden.unique_id, placeholders)
+        request = TrainingRequest(
+            seed, report, unfinished(keep_every), None if pictures is None else picture_batch(pictures)
+        )
         with at_work(backbone, save_memory):
             erasure = eraser.erase(
                 backbone,
@@ -170,11 +190,11 @@ class TrainErasure(io.ComfyNode):
                 chosen,
                 strength,
                 placeholders,
-                training=TrainingRequest(seed, report, unfinished(keep_every)),
+                training=request,
             )
-        made, _, _ = erased(model, clip, backbone, erasure).args
         shown = [] if report.preview is None else [from_pil(report.preview)[0][None]]
-        return io.NodeOutput(made, erasure, ui=pictures_under(cls, *shown))
+        under = pictures_under(cls, *shown) | text_under(said_of(backbone, erasure))
+        return io.NodeOutput(with_erasure(model, erasure), erasure, with_text_erasure(clip, erasure), ui=under)
 
     @classmethod
     def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:

@@ -2,8 +2,8 @@
 
     R = mean_p || z(p) - z_0(p) ||^2 / || z_0(p) ||^2 ,
 
-over what the denoiser reads of a text p, before (z_0) and after the change (z). Ours: neither HiRM nor few-shot
-unlearning has such a term in its paper.
+over what the denoiser reads of a text p, before (z_0) and after the change (z); where it also reads a pooled text, as
+that of SDXL does, the sum of both terms. Ours: neither HiRM nor few-shot unlearning has such a term in its paper.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Retained:
     Attributes:
         backbone: the model.
         texts: P of them, the empty one first.
-        before: (P, L, D).
+        before: what was read of them, (P, L, D) and (P, D) where there is a pooled text.
         batch: how many a step reads beside the empty one.
         placeholders: learnt tokens that the texts may name.
         generator: the random source.
@@ -32,7 +32,7 @@ class Retained:
 
     backbone: Backbone
     texts: Sequence[str]
-    before: Tensor
+    before: Sequence[Tensor]
     batch: int
     placeholders: Placeholders | None
     generator: torch.Generator
@@ -45,18 +45,27 @@ class Retained:
         ]
         texts = ["", *dict.fromkeys(sentences)]
         with torch.no_grad():
-            rows = [
-                task.backbone.encode_text(texts[i : i + batch], task.placeholders).context
-                for i in range(0, len(texts), batch)
-            ]
-        return cls(task.backbone, texts, torch.cat(rows).float().clone(), batch, task.placeholders, generator)
+            rows = [_read(task.backbone, texts[i : i + batch], task.placeholders) for i in range(0, len(texts), batch)]
+        before = [torch.cat(parts).float().clone() for parts in zip(*rows, strict=True)]
+        return cls(task.backbone, texts, before, batch, task.placeholders, generator)
 
     def loss(self, bank: TextBank) -> Tensor:
         """R of the empty text and of a few others that are drawn."""
         others = 1 + torch.randperm(len(self.texts) - 1, generator=self.generator)[: self.batch]
         chosen = [0, *others.tolist()]
         with self.backbone.text_changed(bank.changes()):
-            encoded = self.backbone.encode_text([self.texts[i] for i in chosen], self.placeholders)
-        before = self.before[chosen]  # (P, L, D)
-        errors = (encoded.context.float() - before).square().sum((1, 2))  # (P,)
-        return (errors / before.square().sum((1, 2))).mean()
+            after = _read(self.backbone, [self.texts[i] for i in chosen], self.placeholders)
+        return torch.stack([_moved(now, was[chosen]) for now, was in zip(after, self.before, strict=True)]).sum()
+
+
+def _read(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None) -> list[Tensor]:
+    """What the denoiser reads of texts: (P, L, D), and the pooled text (P, D) where there is one."""
+    encoded = backbone.encode_text(texts, placeholders)
+    pooled = encoded.extras.get("pooled_output")
+    return [encoded.context] if pooled is None else [encoded.context, pooled]
+
+
+def _moved(now: Tensor, was: Tensor) -> Tensor:
+    """How far rows (P, ...) have moved, squared and relative to their size; mean over P."""
+    errors = (now.float() - was).flatten(1).square().sum(1)  # (P,)
+    return (errors / was.flatten(1).square().sum(1)).mean()

@@ -1,10 +1,13 @@
 """What is asked of a method of erasing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ...backbone import Backbone, Placeholders
+from torch import Tensor
+
+from ...backbone import Backbone, Placeholders, TextChanges
 from ...learn.engine.checkpoints import CheckpointStore
 from ...types import LowRank
 from .settings import EraseSettings
@@ -15,7 +18,26 @@ OnStep = Callable[[int, int], None]
 """Called with how many steps of how many are done: texts that are encoded, and the rest as one. May raise, to stop."""
 
 
-Report = Callable[[int, int, float, Callable[[], Mapping[str, LowRank]]], None]
+@dataclass(frozen=True, eq=False)
+class SoFar:
+    """What a training has changed up to now.
+
+    Attributes:
+        factors: weight name of the denoiser to its change.
+        text: text encoder name to its changes by weight name.
+    """
+
+    factors: Mapping[str, LowRank] = field(default_factory=dict)
+    text: TextChanges = field(default_factory=dict)
+
+    @contextmanager
+    def in_force(self, backbone: Backbone) -> Iterator[None]:
+        """The backbone encodes and predicts with the changes inside the context."""
+        with backbone.adapted(self.factors), backbone.text_changed(self.text):
+            yield
+
+
+Report = Callable[[int, int, float, Callable[[], SoFar]], None]
 """Called after every update of a training with: finished updates, all updates, loss, and what gives the change so far.
 What it raises ends the training."""
 
@@ -28,11 +50,13 @@ class TrainingRequest:
         seed: of all that is random.
         report: see :data:`Report`.
         store: keeps the state of the training, and gives it back to a training of the same task.
+        pictures: (N, 3, H, W) in 0..1 for methods that are shown some; None for none.
     """
 
     seed: int = 0
     report: Report | None = None
     store: CheckpointStore | None = None
+    pictures: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

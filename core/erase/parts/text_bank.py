@@ -1,4 +1,4 @@
-"""Whole differences of text encoder weights under training, which start at zero."""
+"""Differences of text encoder weights under training, which start at zero: whole ones, or of low rank."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone, TextWeight
-from ...types import Change, FullChange
+from ...types import Change, FullChange, LowRank
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,25 +15,27 @@ class TextBank:
     """Differences under training.
 
     Attributes:
-        leaves: text encoder to weight name to (d_out, d_in), or (d_out, 1) for a bias; float32 leaves.
+        leaves: text encoder to weight name to its change; (d_out, d_in), or (d_out, 1) for a bias; float32 leaves.
     """
 
-    leaves: Mapping[str, Mapping[str, Tensor]]
+    leaves: Mapping[str, Mapping[str, Change]]
 
     def parameters(self) -> list[Tensor]:
         """The tensors to optimise."""
-        return [leaf for of in self.leaves.values() for leaf in of.values()]
+        return [leaf for of in self.leaves.values() for change in of.values() for leaf in _parts(change)]
 
     def changes(self) -> dict[str, dict[str, Change]]:
         """What is in force, part of the graph."""
-        return {encoder: {name: FullChange(leaf) for name, leaf in of.items()} for encoder, of in self.leaves.items()}
+        return {encoder: dict(of) for encoder, of in self.leaves.items()}
 
-    def snapshot(self) -> dict[str, dict[str, Change]]:
-        """Copies on the CPU, free of the graph."""
-        return {
-            encoder: {name: FullChange(leaf.detach().cpu().clone()) for name, leaf in of.items()}
-            for encoder, of in self.leaves.items()
-        }
+    def snapshot(self, values: list[Tensor] | None = None) -> dict[str, dict[str, Change]]:
+        """Copies on the CPU, free of the graph; of other ``values`` of :meth:`parameters` where these are given."""
+        taken = iter(self.parameters() if values is None else values)
+
+        def copy(change: Change) -> Change:
+            return type(change)(*(next(taken).detach().cpu().clone() for _ in _parts(change)))
+
+        return {encoder: {name: copy(change) for name, change in of.items()} for encoder, of in self.leaves.items()}
 
 
 def layer_of(weight: TextWeight) -> int:
@@ -54,12 +56,61 @@ def last_layers(backbone: Backbone) -> dict[str, int]:
     return found
 
 
-def start_text_bank(backbone: Backbone, wanted: Callable[[TextWeight], bool]) -> TextBank:
-    """Zeros for the weights that are wanted, on the CPU's side of the optimiser: where the weights live."""
-    leaves: dict[str, dict[str, Tensor]] = {}
+def last_read_layers(backbone: Backbone) -> dict[str, int]:
+    """Text encoder to the number of the last layer that the denoiser reads anything of.
+
+    SD2 and SDXL read the states before the last layer. What reaches the conditioning is found by its gradients.
+
+    Raises as :func:`last_layers` does.
+    """
+    last_layers(backbone)
+    with torch.inference_mode(False), torch.enable_grad():
+        bank = start_text_bank(backbone, lambda weight: weight.name.endswith("mlp.fc2.bias"))
+        with backbone.text_changed(bank.changes()):
+            encoded = backbone.encode_text([""])
+        read = [encoded.context, *(extra for extra in encoded.extras.values() if extra.requires_grad)]
+        total = torch.stack([tensor.float().sum() for tensor in read]).sum()
+        gradients = iter(torch.autograd.grad(total, bank.parameters(), allow_unused=True))
+    found: dict[str, int] = {}
+    for encoder, of in bank.leaves.items():
+        for name in of:
+            if next(gradients) is not None:
+                found[encoder] = max(found.get(encoder, 0), int(name.split(".")[2]))
+    return found
+
+
+def start_text_bank(
+    backbone: Backbone,
+    wanted: Callable[[TextWeight], bool],
+    rank: int = 0,
+    generator: torch.Generator | None = None,
+) -> TextBank:
+    """Changes that change nothing yet for the weights that are wanted, where the weights live.
+
+    Args:
+        backbone: gives the weights.
+        wanted: which of them.
+        rank: of the changes, cut to the weight's smaller side, ``up`` at zero and ``down`` normal with variance
+            1 / d_in; 0 takes whole differences at zero. Biases are left alone above 0, since LoRA files of a low rank
+            have none.
+        generator: the random source of ``down``, on the CPU.
+    """
+    leaves: dict[str, dict[str, Change]] = {}
     for weight in backbone.text_weights():
-        if wanted(weight):
-            size = weight.weight.shape[0], weight.weight.shape[1:].numel()
-            zeros = torch.zeros(size, device=weight.weight.device).requires_grad_()
-            leaves.setdefault(weight.encoder, {})[weight.name] = zeros
+        if wanted(weight) and not (rank and weight.weight.ndim == 1):
+            leaves.setdefault(weight.encoder, {})[weight.name] = _zero(weight.weight, rank, generator)
     return TextBank(leaves)
+
+
+def _zero(weight: Tensor, rank: int, generator: torch.Generator | None) -> Change:
+    rows, columns = weight.shape[0], weight.shape[1:].numel()
+    if not rank:
+        return FullChange(torch.zeros(rows, columns, device=weight.device).requires_grad_())
+    rank = min(rank, rows, columns)
+    down = torch.randn(rank, columns, generator=generator) / columns**0.5  # (r, d_in)
+    up = torch.zeros(rows, rank, device=weight.device)
+    return LowRank(up.requires_grad_(), down.to(weight.device).requires_grad_())
+
+
+def _parts(change: Change) -> tuple[Tensor, ...]:
+    return (change.up, change.down) if isinstance(change, LowRank) else (change.change,)

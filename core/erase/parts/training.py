@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from ...learn.parts.adapter import AdapterBank, start_adapter
 from .rollouts import Rollouts, Texts, Visit, predict
 from .saved import fingerprint
 from .surgery import joined_loss
-from .task import EraseTask
+from .task import EraseTask, SoFar
 from .trained_settings import TrainedSettings
 
 Losses = Callable[["Student", Visit], tuple[Tensor, Tensor]]
@@ -71,9 +72,9 @@ def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> t
 
     The same seed gives the same change; a training that was cancelled goes on from its last kept state.
     """
-    settings, asked = task.settings, task.training
+    settings = task.settings
     with torch.inference_mode(False), torch.enable_grad():
-        generator = torch.Generator().manual_seed(asked.seed)
+        generator = torch.Generator().manual_seed(task.training.seed)
         student = Student(task, generator)
         parameters = student.bank.parameters()
 
@@ -81,28 +82,55 @@ def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> t
             erase, keep = losses_of(student, student.rollouts.visit(step))
             return joined_loss(erase, keep, settings.retain, parameters, settings.surgery)
 
-        def report(done: int, loss: float) -> None:
-            if task.on_step is not None:
-                task.on_step(done, settings.steps)
-            if asked.report is not None:
-                asked.report(done, settings.steps, loss, student.bank.snapshot)
-
         training = Training(
             [Phase(parameters, loss_of, settings.loop)],
             tokens=dict,
             hidden=student.rollouts.state,
             restore=student.rollouts.restore,
         )
-        run = TrainingRun(training, generator, asked.store, _identity(method, task) if asked.store else "")
-        run.resume()
-        return student.bank, run.run(lambda: 0, report)
+        return student.bank, run(method, task, training, generator, lambda: SoFar(student.bank.snapshot()))
 
 
-def _identity(method: str, task: EraseTask[TrainedSettings]) -> str:
-    """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, tokens, seed and model."""
+def run(
+    method: str,
+    task: EraseTask[Any],
+    training: Training,
+    generator: torch.Generator,
+    so_far: Callable[[], SoFar],
+) -> Tensor:
+    """Make the updates of a training, the kept ones left out, and give the loss of each.
+
+    Args:
+        method: its name.
+        task: what to erase.
+        training: how.
+        generator: its random source.
+        so_far: gives the change up to now.
+    """
+    asked, total = task.training, sum(phase.loop.steps for phase in training.phases)
+
+    def report(done: int, loss: float) -> None:
+        if task.on_step is not None:
+            task.on_step(done, total)
+        if asked.report is not None:
+            asked.report(done, total, loss, so_far)
+
+    kept = TrainingRun(training, generator, asked.store, _identity(method, task) if asked.store else "")
+    kept.resume()
+    return kept.run(lambda: 0, report)
+
+
+def _identity(method: str, task: EraseTask[Any]) -> str:
+    """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, pictures, tokens, seed and
+    model."""
     said = [method, task.pairs, task.preserve, asdict(task.settings), task.training.seed, task.backbone.family]
     digest = hashlib.sha256(json.dumps(said).encode())
     digest.update(fingerprint(task.backbone.key_value_weights()).encode())
+    with torch.no_grad():
+        read = [task.backbone.encode_text([concept], task.placeholders).context for concept, _ in task.pairs]
+    shown = () if task.training.pictures is None else (task.training.pictures,)
+    for tensor in (*read, *shown):
+        digest.update(f"{tuple(tensor.shape)}".encode() + tensor.detach().float().cpu().numpy().tobytes())
     for name, of in sorted((task.placeholders or {}).items()):
         for encoder, rows in sorted(of.items()):
             digest.update(f"{name} {encoder}".encode() + rows.detach().float().cpu().numpy().tobytes())

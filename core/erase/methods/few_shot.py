@@ -1,0 +1,279 @@
+"""Few-shot unlearning: a few pictures of a concept, and a text encoder that no longer leads to them.
+
+Fuchi and Takagi, "Erasing Concepts from Text-to-Image Diffusion Models with Few-shot Unlearning", BMVC 2024, arXiv
+2405.07288.
+
+For latents x_0 of the pictures and a text of the concept c, the text encoder TE ascends the loss of denoising,
+
+    L = - || e(x_t, t, TE(c)) - n ||^2 ,    x_t = add_noise(x_0, n, t) ,
+
+through the frozen denoiser e. The feed-forward weights of every layer are trained, and the attention of the last one.
+The loss has no bound, so that the moment matters: the authors keep a snapshot of every epoch.
+
+Ours: a concept with an anchor a is led to what the model as it was predicts for the anchor,
+``|| e(x_t, t, TE(c)) - e(x_t, t, TE_0(a)) ||^2``; a term holds preserved texts and the empty one; and a measure chooses
+the snapshot. It is the share that is left of what the concept's text says of its pictures beyond its anchor's text, or
+beyond the empty one,
+
+    (E_0(a) - E(c)) / (E_0(a) - E_0(c)) ,
+
+E being the error of denoising at a few fixed noises, E_0 that of the model as it was.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from ...backbone import TextWeight
+from ...learn.engine.loop import LoopSettings, draw_timesteps
+from ...learn.engine.task import Phase, Training
+from ...sampling import encode_each
+from ...settings import setting
+from ..eraser import Eraser, ModelEdit
+from ..parts.pictures import Shown, sentence, shown
+from ..parts.retain import Retained
+from ..parts.settings import SENTENCES, EraseSettings, require
+from ..parts.snapshots import Snapshots
+from ..parts.task import EraseTask, SoFar
+from ..parts.text_bank import TextBank, last_read_layers, layer_of, start_text_bank
+from ..parts.training import loss_notes, run
+
+Weights = Literal["mlp", "attention", "mlp_and_last_attention", "all"]
+LOOKS = 4
+"""How many noises each picture is measured at, for the choice of a snapshot."""
+
+
+@dataclass(frozen=True)
+class FewShotSettings(EraseSettings):
+    """How to erase. Defaults are the paper's for four pictures.
+
+    Raises ``ValueError`` for values outside their range.
+    """
+
+    templates: tuple[str, ...] = setting(
+        ("a photo of a {}", "a rendering of a {}", "a picture of the {}", "a good photo of a {}"),
+        "Sentences with {} where the concept goes, drawn from at random.",
+    )
+    steps: int = setting(10, "Training steps. The paper makes 5 passes over 4 pictures, two at a time.")
+    rate: float = setting(1e-5, "Learning rate.")
+    batch: int = setting(2, "How many pictures a step sees.")
+    weights: Weights = setting(
+        "mlp_and_last_attention",
+        "Weights of the text encoders to change: mlp (the feed-forward weights of every layer), attention, "
+        "mlp_and_last_attention, or all of both.",
+    )
+    rank: int = setting(
+        0, "Rank of the change of each weight; 0 changes whole weights and biases, which takes more memory."
+    )
+    snapshot_every: int = setting(2, "Steps between two snapshots, of which one is taken; 0 takes the end.")
+    enough: float = setting(
+        0.0,
+        "The first snapshot is taken that leaves at most this share of what a concept's text says of its pictures. At "
+        "0 it says no more than no text does; below 0 it leads away from them.",
+    )
+    retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
+    retain_batch: int = setting(16, "How many preserved texts a step reads.")
+    drawn: int = setting(4, "How many pictures of each concept the model draws where you give none.")
+    side: int = setting(
+        512, "Shorter side in pixels of pictures that are drawn; larger ones of yours are made smaller."
+    )
+    sampling_steps: int = setting(50, "Steps by which pictures are drawn.")
+    guidance: float = setting(7.5, "Guidance by which pictures are drawn.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "batch", "retain_batch", "drawn", "side", "sampling_steps"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
+        for name in ("rank", "snapshot_every", "retain"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(self.rate > 0, "rate", self.rate, "above 0")
+        known = ("mlp", "attention", "mlp_and_last_attention", "all")
+        require(self.weights in known, "weights", self.weights, ", ".join(known))
+
+    @property
+    def cost(self) -> str:
+        """What a training costs, for people."""
+        return (
+            f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass of the text encoder and "
+            "of the denoiser, forwards and back"
+        )
+
+    @property
+    def loop(self) -> LoopSettings:
+        """How to optimise: the paper's Adam, without clipping."""
+        return LoopSettings(self.steps, self.rate, weight_decay=1e-8, clip_norm=float("inf"), betas=(0.9, 0.98))
+
+
+def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
+    settings = task.settings
+    with torch.inference_mode(False), torch.enable_grad():
+        generator = torch.Generator().manual_seed(task.training.seed)
+        bank = start_text_bank(task.backbone, _chosen(task), settings.rank, generator)
+        ascent = Ascent(task, shown(task, settings, settings.drawn, generator), generator)
+        kept = Retained.of(task, settings.retain_batch, generator) if settings.retain else None
+        parameters, every = bank.parameters(), settings.snapshot_every or settings.steps
+        snapshots = Snapshots(every, settings.steps, parameters, lambda: ascent.left(bank), settings.enough)
+
+        def loss_of(step: int) -> Tensor:
+            snapshots.look(step)
+            loss = ascent.loss(bank)
+            return loss if kept is None else loss + settings.retain * kept.loss(bank)
+
+        phases = [Phase(parameters, loss_of, settings.loop)]
+        training = Training(phases, tokens=dict, hidden=snapshots.state, restore=snapshots.restore)
+        losses = run(METHOD.name, task, training, generator, lambda: SoFar(text=bank.snapshot()))
+        snapshots.look(settings.steps)
+    return ModelEdit(
+        text=bank.snapshot(snapshots.kept),
+        notes={**({"rank": str(settings.rank)} if settings.rank else {}), **loss_notes(losses), **_table(snapshots)},
+        remarks=_remarks(snapshots, settings.steps),
+    )
+
+
+class Ascent:
+    """The loss of one task, and what its concepts' texts still say.
+
+    Args:
+        task: what to erase.
+        pictures: of the concepts.
+        generator: the random source.
+    """
+
+    def __init__(self, task: EraseTask[FewShotSettings], pictures: Shown, generator: torch.Generator) -> None:
+        self.task, self.pictures, self.generator = task, pictures, generator
+        self._looks = self._drawn_looks()
+        with torch.no_grad():
+            self._erased = self._errors(self._texts(anchors=False))
+            self._anchored = self._errors(self._texts(anchors=True))
+
+    def loss(self, bank: TextBank) -> Tensor:
+        """Of a few pictures at random noises, in sentences drawn at random; gradients reach the bank."""
+        settings, schedule = self.task.settings, self.task.backbone.schedule
+        rows = self.pictures.rows(settings.batch, self.generator)
+        sentences = torch.randint(len(settings.templates), (len(rows),), generator=self.generator).tolist()
+        clean = self.pictures.latents[rows]  # (B, C, h, w)
+        noise = torch.randn(clean.shape, generator=self.generator).to(clean)
+        timestep = torch.randint(schedule.steps, (len(rows),), generator=self.generator).to(clean.device)
+        latent = schedule.add_noise(clean, noise, timestep)
+        pairs = [self.task.pairs[self.pictures.concepts[row]] for row in rows]
+        texts, anchors = (
+            [sentence(settings, s, pair[i]) for s, pair in zip(sentences, pairs, strict=True)] for i in (0, 1)
+        )
+        with self.task.backbone.text_changed(bank.changes()):
+            learnt = self._predict(latent, timestep, texts)
+        named = [bool(anchor) for anchor in anchors]
+        target = schedule.target(clean, noise)
+        if any(named):
+            with torch.no_grad():
+                original = self._predict(latent, timestep, anchors)
+            where = torch.tensor(named, device=clean.device)[:, None, None, None]
+            target = torch.where(where, original, target)
+        errors = (learnt - target).square().flatten(1).mean(1)  # (B,)
+        signs = torch.tensor([1.0 if one else -1.0 for one in named], device=errors.device)
+        return (signs * errors).mean()
+
+    @torch.no_grad()
+    def left(self, bank: TextBank) -> float:
+        """The share that is left of what the concepts' texts say of their pictures; 1 before anything is trained."""
+        with self.task.backbone.text_changed(bank.changes()):
+            now = self._errors(self._texts(anchors=False))
+        said = self._anchored - self._erased
+        return float((self._anchored - now) / (said if abs(said) > 1e-12 else said.new_tensor(1e-12)))
+
+    def _drawn_looks(self) -> list[tuple[int, Tensor, Tensor]]:
+        """Picture, timestep (1,) and noise (1, C, h, w) of every look, the same whatever is drawn beside."""
+        generator, looks = torch.Generator().manual_seed(self.task.training.seed), []
+        for row in range(len(self.pictures.concepts)):
+            times = draw_timesteps(self.task.backbone.schedule.steps, (0.0, 1.0), LOOKS, generator, even=True)
+            for time in times:
+                noise = torch.randn(self.pictures.latents[:1].shape, generator=generator)
+                looks.append((row, time[None].to(self.pictures.latents.device), noise.to(self.pictures.latents)))
+        return looks
+
+    def _texts(self, anchors: bool) -> list[str]:
+        """The text of every look."""
+        settings, which = self.task.settings, 1 if anchors else 0
+        return [
+            sentence(settings, turn % len(settings.templates), self.task.pairs[self.pictures.concepts[row]][which])
+            for turn, (row, _, _) in enumerate(self._looks)
+        ]
+
+    def _errors(self, texts: list[str]) -> Tensor:
+        """The mean error of denoising over all looks, one picture's at a time."""
+        schedule, errors = self.task.backbone.schedule, []
+        for first in range(0, len(texts), LOOKS):
+            rows, times, noises = zip(*self._looks[first : first + LOOKS], strict=True)
+            clean, noise, timestep = self.pictures.latents[list(rows)], torch.cat(noises), torch.cat(times)
+            latent = schedule.add_noise(clean, noise, timestep)
+            predicted = self._predict(latent, timestep, texts[first : first + LOOKS])
+            errors.append(mse_loss(predicted, schedule.target(clean, noise)))
+        return torch.stack(errors).mean()
+
+    def _predict(self, latent: Tensor, timestep: Tensor, texts: list[str]) -> Tensor:
+        backbone = self.task.backbone
+        return backbone.predict_target(latent, timestep, encode_each(backbone, texts, self.task.placeholders)).float()
+
+
+def _chosen(task: EraseTask[FewShotSettings]) -> Callable[[TextWeight], bool]:
+    """Which weights are trained: those of the setting, as far as the denoiser reads what they do."""
+    last, weights = last_read_layers(task.backbone), task.settings.weights
+
+    def wanted(weight: TextWeight) -> bool:
+        layer, feeds = layer_of(weight), ".mlp." in weight.name
+        if layer > last.get(weight.encoder, -1):
+            return False
+        if feeds:
+            return weights != "attention"
+        return weights in ("attention", "all") or (
+            weights == "mlp_and_last_attention" and layer == last[weight.encoder]
+        )
+
+    return wanted
+
+
+def _table(snapshots: Snapshots) -> dict[str, str]:
+    """Every snapshot's updates and what it leaves, and which was taken."""
+    rows = [[at, round(left, 4)] for at, left in snapshots.measures]
+    return {"snapshots": json.dumps(rows), "snapshot": str(snapshots.taken[0])}
+
+
+def _remarks(snapshots: Snapshots, steps: int) -> tuple[str, ...]:
+    at, left = snapshots.taken
+    return (
+        f"The snapshot after step {at} of {steps} was taken, where {left:.0%} is left of what the text says of its "
+        "pictures; below 0 it leads away from them.",
+    )
+
+
+METHOD = Eraser(
+    name="few_shot",
+    title="Few-shot unlearning",
+    help="Trains the text encoder on a few pictures of each concept, so that its text no longer leads to them; takes "
+    "seconds.",
+    presets={
+        "paper": FewShotSettings(),
+        "small": FewShotSettings(
+            templates=SENTENCES,
+            steps=60,
+            rate=1e-3,
+            batch=4,
+            snapshot_every=10,
+            enough=-8.0,
+            retain=10.0,
+            retain_batch=8,
+            side=128,
+            sampling_steps=12,
+            guidance=3.5,
+        ),
+    },
+    edit=_edit,
+    trains=True,
+    pictures_of="concepts",
+    note="The model itself is not changed: connect the CLIP output. A concept that comes by another way than the text "
+    "encoder (learnt pictures, another CLIP) is drawn as before.",
+)

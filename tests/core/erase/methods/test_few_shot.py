@@ -1,0 +1,138 @@
+"""Few-shot unlearning: its loss is that of its equation, which weights it trains, and which snapshot it takes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import mse_loss
+
+from concept_atelier.core.erase.methods.few_shot import METHOD, Ascent, FewShotSettings
+from concept_atelier.core.erase.parts.pictures import Shown
+from concept_atelier.core.erase.parts.task import EraseTask
+from concept_atelier.core.erase.parts.text_bank import last_read_layers, start_text_bank
+from concept_atelier.core.types import LowRank
+
+QUICK = FewShotSettings(
+    templates=("a {}",), steps=2, batch=1, side=64, sampling_steps=2, drawn=1, guidance=1.0, rate=1e-3
+)
+
+
+@pytest.fixture
+def ascent_of(lab_backbone, generator):
+    def go(*pairs, settings=QUICK):
+        latents = torch.randn(len(pairs), 4, 8, 8, generator=generator)
+        task = EraseTask(lab_backbone, pairs, (), replace(settings, batch=len(pairs)))
+        return Ascent(task, Shown(latents, tuple(range(len(pairs)))), torch.Generator().manual_seed(5))
+
+    return go
+
+
+def bank_of(backbone):
+    return start_text_bank(backbone, lambda weight: "mlp" in weight.name)
+
+
+def expected(backbone, ascent, text, target_text=None):
+    """The error at what the ascent draws, by hand."""
+    generator = torch.Generator().manual_seed(5)
+    torch.randperm(1, generator=generator), torch.randint(1, (1,), generator=generator)
+    clean = ascent.pictures.latents
+    noise = torch.randn(clean.shape, generator=generator)
+    time = torch.randint(backbone.schedule.steps, (1,), generator=generator)
+    latent = backbone.schedule.add_noise(clean, noise, time)
+    with torch.no_grad():
+        found = backbone.predict_target(latent, time, backbone.encode_text([text]))
+        if target_text is None:
+            return mse_loss(found, noise)
+        return mse_loss(found, backbone.predict_target(latent, time, backbone.encode_text([target_text])))
+
+
+def test_without_an_anchor_the_loss_of_denoising_is_ascended(lab_backbone, ascent_of):
+    ascent, bank = ascent_of(("cat", "")), bank_of(lab_backbone)
+    loss = ascent.loss(bank)
+    torch.testing.assert_close(loss.detach(), -expected(lab_backbone, ascent, "a cat"))
+    gradients = torch.autograd.grad(loss, bank.parameters())
+    before = ascent._errors(ascent._texts(anchors=False))
+    with torch.no_grad():
+        for leaf, gradient in zip(bank.parameters(), gradients, strict=True):
+            leaf -= 0.05 * gradient / max(float(gradient.norm()), 1e-12)
+        with lab_backbone.text_changed(bank.changes()):
+            assert ascent._errors(ascent._texts(anchors=False)) > before
+
+
+def test_with_an_anchor_its_prediction_is_the_target(lab_backbone, ascent_of):
+    ascent = ascent_of(("cat", "dog"))
+    torch.testing.assert_close(
+        ascent.loss(bank_of(lab_backbone)).detach(), expected(lab_backbone, ascent, "a cat", "a dog")
+    )
+
+
+def test_a_concept_that_is_its_anchor_leaves_nothing_to_learn(lab_backbone, ascent_of):
+    bank = bank_of(lab_backbone)
+    loss = ascent_of(("cat", "cat")).loss(bank)
+    assert float(loss.detach()) == 0
+    assert all(not gradient.any() for gradient in torch.autograd.grad(loss, bank.parameters()))
+
+
+def test_concepts_with_an_anchor_and_without_share_a_step(lab_backbone, ascent_of):
+    """With the signs of both: the mean of the two losses, where no picture is like another."""
+    ascent = ascent_of(("cat", ""), ("rocket", "rocket"))
+    assert float(ascent.loss(bank_of(lab_backbone)).detach()) < 0
+
+
+def test_all_is_left_at_first_and_none_where_the_text_says_what_the_anchors_does(lab_backbone, ascent_of):
+    ascent = ascent_of(("cat", "dog"))
+    assert ascent.left(bank_of(lab_backbone)) == pytest.approx(1.0, abs=1e-3)
+
+    class AsAnchor:
+        def changes(self):
+            return {}
+
+    ascent._texts = lambda anchors: ["a dog"] * 4
+    assert ascent.left(AsAnchor()) == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "count"), [("mlp", 12), ("attention", 24), ("mlp_and_last_attention", 20), ("all", 36)]
+)
+def test_which_weights_are_changed(lab_backbone, weights, count):
+    """Three layers of two feed-forward weights and four projections, each with a bias."""
+    text = METHOD.erase(lab_backbone, ["cat"], settings=replace(QUICK, weights=weights)).text["clip_l"]
+    assert len(text) == count
+    if weights == "mlp_and_last_attention":
+        assert all("layers.2." in name for name in text if "self_attn" in name)
+
+
+def test_a_low_rank_changes_no_bias(lab_backbone):
+    text = METHOD.erase(lab_backbone, ["cat"], settings=replace(QUICK, rank=2)).text["clip_l"]
+    assert all(isinstance(change, LowRank) and change.up.shape[1] == 2 for change in text.values())
+    assert all(name.endswith(".weight") for name in text)
+
+
+def test_of_two_text_encoders_what_the_denoiser_reads_is_changed(two_towers):
+    """The states before the last layer; of the second encoder the pooled text too, which comes from the last."""
+    assert last_read_layers(two_towers) == {"clip_l": 0, "clip_g": 1}
+
+
+def test_preserved_texts_stay_nearer_with_the_term(lab_backbone):
+    settings = replace(QUICK, steps=6, rate=5e-3)
+
+    def moved(retain):
+        changes = METHOD.erase(lab_backbone, ["cat"], "", ["crab"], replace(settings, retain=retain)).text
+        with torch.no_grad(), lab_backbone.text_changed(changes):
+            now = lab_backbone.encode_text(["a crab", ""]).context
+        return float((now - lab_backbone.encode_text(["a crab", ""]).context).norm())
+
+    assert moved(100.0) < 0.7 * moved(0.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "steps must be 1 or more"),
+        ({"weights": "some"}, "weights must be mlp, attention"),
+        ({"rank": -1}, "rank must be 0 or more"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        FewShotSettings(**wrong)
