@@ -229,6 +229,37 @@ def edit_by_words(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the maps", images=maps, filename_prefix="edit_maps")
 
 
+def which_word_did_what(studio: Studio) -> None:
+    sheet, words, variant = studio.sheet, studio.variant.words, studio.variant
+    studio.step("Draw a picture", "Which part of it is due to which word?", "Change **The prompt** to draw another.")
+    model, clip, vae = studio.load()
+    (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.scene)
+    (latent,) = sheet.add("EmptyLatentImage", 0, width=variant.side, height=variant.side, batch_size=1)
+    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
+    (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
+    wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+    _, picture = studio.sample(sheet, 1, vae, seed=9, **wires)
+    studio.step(
+        "Find the things",
+        "A mask for each thing.",
+        "Masks that you drew yourself, or no masks, will do as well.",
+    )
+    parts = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    _, masks, overlay = sheet.add(
+        "ConceptAtelierLocalizeWords", 0, **parts, words=words.things, **variant.localize_words
+    )
+    sheet.add("SaveImage", 0, "Save: the masks", images=overlay, filename_prefix="which_masks", collapsed=True)
+    studio.step(
+        "Compare the maps",
+        "Attention, information, and how far they agree.",
+        "Each row is a word, each column a way to measure what it did. IoU says how well a map fits the mask.",
+    )
+    sheet_of_maps, _, _ = sheet.add(
+        "ConceptAtelierCompareWords", 0, **parts, masks=masks, text=text, words=words.things
+    )
+    sheet.add("SaveImage", 1, "Save: the sheet", images=sheet_of_maps, filename_prefix="which_sheet")
+
+
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.checkpoint is None
@@ -283,6 +314,7 @@ BUILDERS: dict[str, Builder] = {
         erase_a_concept,
         compose_learnt_things,
         edit_by_words,
+        which_word_did_what,
         score_concepts,
     )
 }

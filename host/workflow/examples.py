@@ -10,6 +10,7 @@ TITLES = {
     "erase_a_concept": "Erase a concept",
     "compose_learnt_things": "Compose learnt things",
     "edit_by_words": "Edit by words",
+    "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

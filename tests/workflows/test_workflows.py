@@ -37,6 +37,7 @@ PICTURES = {
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {"unplaced": 1, "placed": 1},
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
+    "Which word did what": {"which_masks": 1, "which_sheet": 1},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
@@ -47,6 +48,7 @@ MODELS = {
     "Learn from two pictures": set(),
     "Compose learnt things": set(),
     "Edit by words": set(),
+    "Which word did what": set(),
     "Score concepts": set(),
 }
 SMALL = {
@@ -59,6 +61,8 @@ SMALL = {
     ("ConceptAtelierScoreConcepts", "draws"): 1,
     ("ConceptAtelierEditByWords", "steps"): 2,
     ("ConceptAtelierShowWordInformation", "draws"): 1,
+    ("ConceptAtelierCompareWords", "levels"): 1,
+    ("ConceptAtelierCompareWords", "draws"): 1,
     ("ConceptAtelierScoreConcepts", "steps"): 1,
     # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
     ("ConceptAtelierLocalizeConcepts", "count"): 2,

@@ -62,9 +62,11 @@ class Studio:
         (latent,) = sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
         return latent
 
-    def sample(self, sheet: Sheet, column: int, vae: Out, title: str | None = None, **wires: Out) -> tuple[Out, Out]:
+    def sample(
+        self, sheet: Sheet, column: int, vae: Out, title: str | None = None, seed: int = 7, **wires: Out
+    ) -> tuple[Out, Out]:
         """A KSampler's latents, and the pictures they decode to."""
-        (samples,) = sheet.add("KSampler", column, title, **wires, seed=7, denoise=1.0, **self.variant.sampling)
+        (samples,) = sheet.add("KSampler", column, title, **wires, seed=seed, denoise=1.0, **self.variant.sampling)
         (pictures,) = sheet.add("VAEDecode", column + 1, samples=samples, vae=vae)
         return samples, pictures
 

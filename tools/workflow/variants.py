@@ -15,6 +15,7 @@ class Words:
 
     scene: str
     looked_up: str
+    things: str
     exchanged: str
     new_scene: str
     together: str
@@ -34,7 +35,7 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, learn, score, erase, compose: widget values that differ from the nodes' own.
+        sampling, localize, localize_words, learn, score, erase, compose: widget values that differ from the nodes' own.
     """
 
     suffix: str
@@ -46,6 +47,7 @@ class Variant:
     words: Words
     sampling: Knobs
     localize: Knobs = field(default_factory=dict)
+    localize_words: Knobs = field(default_factory=dict)
     learn: Knobs = field(default_factory=dict)
     score: Knobs = field(default_factory=dict)
     erase: Knobs = field(default_factory=dict)
@@ -62,6 +64,7 @@ LAB = Variant(
     words=Words(
         scene="a cat and a rocket on blue",
         looked_up="cat, rocket, blue",
+        things="cat, rocket",
         exchanged="a dog and a rocket on blue",
         new_scene="<1> and <2> on white",
         together="a photo of <1> and <2>",
@@ -82,6 +85,7 @@ CHECKPOINT = Variant(
     words=Words(
         scene="a photo of a cat and a red bicycle in a garden",
         looked_up="cat, bicycle, garden",
+        things="cat, bicycle",
         exchanged="a photo of a dog and a red bicycle in a garden",
         new_scene="<1> and <2> on a beach at sunset",
         together="<1> and <2> on a beach at sunset",
@@ -100,6 +104,7 @@ CHECKPOINT = Variant(
         "merge_threshold": PAPER.merge_threshold,
         "count": 2,
     },
+    localize_words={"preset": "paper"},
     learn={
         "preset": "paper",
         "preview_every": 100,
