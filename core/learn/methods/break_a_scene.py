@@ -126,6 +126,7 @@ METHOD = Method(
             steps=300,
             rate=1e-2,
             final_rate=0.1,
+            timesteps=(0.2, 0.7),
             token_share=0.66,
             layers="all",
             adapter_rate=5e-4,

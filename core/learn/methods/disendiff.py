@@ -138,6 +138,7 @@ METHOD = Method(
             steps=200,
             rate=1e-2,
             final_rate=0.1,
+            timesteps=(0.2, 0.7),
             adapter_rate=5e-4,
             prior=4,
             prior_steps=12,
