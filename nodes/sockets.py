@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..core.learn.parts.prompts import check_template
@@ -172,8 +173,15 @@ def picture_batch(image: Tensor) -> Tensor:
 
 
 def masks_of(mask: Tensor) -> Tensor:
-    """The masks of a MASK (N, H, W), which may lack N, or have a channel behind it as some packs write it."""
-    return mask.reshape(-1, *mask.shape[-2:])
+    """The masks of a MASK (N, H, W), which may lack N, or have a channel behind it as some packs write it.
+
+    They are decimal numbers in 0..1, whatever a pack wrote: ticks, whole numbers, or values that go beyond.
+    Raises ``ValueError`` for values that are not finite.
+    """
+    masks = mask.reshape(-1, *mask.shape[-2:]).float()
+    if not bool(torch.isfinite(masks).all()):
+        raise ValueError("the mask holds NaN or infinite values; expected 0..1")
+    return masks.clamp(0, 1)
 
 
 def stretched(mask: Tensor, image: Tensor) -> str:

@@ -71,7 +71,10 @@ def audit_focus(
     if levels < 1:
         raise ValueError(f"levels must be 1 or more, got {levels}")
     if mask.ndim != 2 or not 0 < float(mask.mean()) < 1:
-        raise ValueError("the mask must be (H, W) and cover part of the picture, not nothing and not everything")
+        raise ValueError(
+            f"the mask {tuple(mask.shape)} must cover a part of the picture (H, W), where the word's thing is, and leave "
+            "another part free"
+        )
     places = [place for run in find_word(backbone.tokenize(text, placeholders), word) for place in run]
     conditioning = backbone.encode_text([text], placeholders)
     schedule, generator = backbone.schedule, torch.Generator().manual_seed(seed)

@@ -13,7 +13,17 @@ from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, first_only, model_inputs, picture_of, seed_input, text_under
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    first_only,
+    masks_of,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_under,
+)
+from ..sockets import stretched as stretched_masks
 
 
 class AuditFocus(io.ComfyNode):
@@ -72,13 +82,13 @@ class AuditFocus(io.ComfyNode):
     ) -> io.NodeOutput:
         check_marks(text, tokens)
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        given = mask[0] if mask.ndim == 3 else mask
+        masks = masks_of(mask)
         found = audit_focus(
             backbone,
             backbone.encode_image(picture),
             text,
             word,
-            given,
+            masks[0],
             levels,
             seed=seed,
             placeholders=tokens.placeholders() if tokens else {},
@@ -86,7 +96,12 @@ class AuditFocus(io.ComfyNode):
         )
         heat = resize_maps(stretched(found.heat[None]), (picture.shape[-2], picture.shape[-1]), "bilinear")[None]
         drawn = heat_grid(heat.clamp(0, 1), [word], image[:1, ..., :3])
-        said = ui.PreviewImage(drawn, cls=cls).as_dict() | text_under(described(found, word), first_only(image=image))
+        notes = (
+            first_only(image=image),
+            f"Of the {len(masks)} masks, the first was read." if len(masks) > 1 else "",
+            stretched_masks(masks, image),
+        )
+        said = ui.PreviewImage(drawn, cls=cls).as_dict() | text_under(described(found, word), *notes)
         return io.NodeOutput(found.share, drawn, ui=said)
 
 

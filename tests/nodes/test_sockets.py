@@ -41,6 +41,9 @@ def test_masks_may_lack_their_number_or_have_a_channel():
     masks = torch.rand(2, 4, 6)
     assert torch.equal(masks_of(masks), masks) and torch.equal(masks_of(masks[:, None]), masks)
     assert torch.equal(masks_of(masks[0]), masks[:1])
+    assert torch.equal(masks_of(masks > 0.5), (masks > 0.5).float())
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        masks_of(torch.full((1, 4, 4), float("nan")))
 
 
 @pytest.mark.parametrize(("size", "said"), [((64, 96), False), ((32, 48), False), ((65, 96), False), ((96, 64), True)])

@@ -48,8 +48,8 @@ def test_the_mean_map_is_one_where_attention_is_even(audit):
     ("given", "message"),
     [
         ({"word": "whale"}, "'whale' is not in the text"),
-        ({"mask": torch.zeros(4, 4)}, "cover part"),
-        ({"mask": torch.ones(4, 4)}, "cover part"),
+        ({"mask": torch.zeros(4, 4)}, "cover a part"),
+        ({"mask": torch.ones(4, 4)}, "cover a part"),
         ({"levels": 0}, "levels must be"),
     ],
 )

@@ -31,9 +31,16 @@ def test_a_learnt_token_is_audited(audit, tokens):
 
 
 @pytest.mark.parametrize(
+    "mask", [MASK.bool(), MASK.long(), MASK[0], MASK * 255, MASK - 0.1 * (1 - MASK), MASK[:, None]]
+)
+def test_masks_as_other_packs_write_them_are_the_same(audit, mask):
+    assert audit(mask=mask)[0] == audit()[0]
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"mask": torch.zeros(1, 8, 8)}, "cover part"),
+        ({"mask": torch.zeros(1, 8, 8)}, "cover a part"),
         ({"word": "whale"}, "'whale' is not in the text"),
         ({"text": "a <7>", "word": "<7>"}, "names <7>"),
     ],
