@@ -2,7 +2,8 @@
 
 On the lab model, headless. With ``COMFYUI_PATH`` set, and run with that ComfyUI's Python, inside ComfyUI, and there
 also on Stable Diffusion 1.5 at full size and random weights (``--on sd15``), whose time and memory are those of any
-weights. Times are ratios of runs that follow each other.
+weights, and on two blocks of Z-Image and FLUX.2 klein at their real widths (``--on z_image flux2_klein``). Times are
+ratios of runs that follow each other.
 """
 
 import argparse
@@ -20,8 +21,8 @@ import torch
 from ...host.files.saving import save_json
 from ..summary import aligned
 from .compare import worse
-from .figures import FIGURES
-from .ground import SHAPES, Ground, Shape
+from .figures import FIGURES, TRANSFORMER_FIGURES, figures_of
+from .ground import SHAPES, Shape
 from .settings import CostSettings
 
 SCHEMA = 1
@@ -30,16 +31,16 @@ AIMS = {"ratio": 1.25, "more_mb": 64}  # of capture
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench cost``."""
-    settings = CostSettings()
+    settings, every = CostSettings(), [*FIGURES, *TRANSFORMER_FIGURES]
     parser.add_argument("--on", nargs="+", choices=SHAPES, default=["lab"], help="models (default: lab)")
-    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
+    parser.add_argument("--figures", nargs="+", choices=every, default=every, help="default: all of a model")
     parser.add_argument("--repetitions", type=int, default=settings.repetitions, help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=settings.steps, help="of a sampling run (default: %(default)s)")
     parser.add_argument("--concepts", type=int, default=settings.concepts, help="learnt at once (default: %(default)s)")
     parser.add_argument(
         "--preserved", type=int, default=settings.preserved, help="by an erasure (default: %(default)s)"
     )
-    parser.add_argument("--side", type=int, help="pixels of a picture (default: 128 for lab, 512 for sd15)")
+    parser.add_argument("--side", type=int, help="pixels of a picture (default: 128 for lab, 512 for others)")
     parser.add_argument("--note", default="", help="said in the file: what else the machine did meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add to this file, or replace in it")
     parser.add_argument(
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
         shape = replace(SHAPES[name], side=args.side or SHAPES[name].side)
         with torch.inference_mode():
             ground = ground_of(name)
-            for figure in args.figures:
+            for figure in (one for one in args.figures if one in figures_of(shape)):
                 found = measure(figure, ground, shape, settings) | {"note": args.note}
                 sys.stdout.write(table([found]))
                 sys.stdout.flush()
@@ -72,16 +73,18 @@ def main(args: argparse.Namespace) -> int:
     return 1 if lines else 0
 
 
-def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Ground:
+def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Any:
     """The model on ComfyUI where ``COMFYUI_PATH`` says where that is, headless otherwise.
 
     Raises ``ValueError`` for a model that this host does not have.
     """
     folder = environment.get("COMFYUI_PATH")
     if folder:
-        from . import native, sd15
+        from . import native, sd15, transformers
 
         version = native.enter_comfyui(Path(folder).expanduser().resolve())
+        if SHAPES[name].transformer:
+            return transformers.TransformerGround(version, name)
         return native.NativeGround(version, sd15.load() if name == "sd15" else native.native_lab())
     if name != "lab":
         raise ValueError(f"{name} is measured inside ComfyUI: set COMFYUI_PATH, and run with its Python")
@@ -90,7 +93,7 @@ def ground_of(name: str, environment: Mapping[str, str] = os.environ) -> Ground:
     return HeadlessGround()
 
 
-def measure(figure: str, ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
+def measure(figure: str, ground: Any, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """One figure with all that it was measured on."""
     where = {
         "figure": figure,
@@ -103,7 +106,7 @@ def measure(figure: str, ground: Ground, shape: Shape, settings: CostSettings) -
         "threads": torch.get_num_threads(),
         "load_before": round(os.getloadavg()[0], 2),
     }
-    return where | FIGURES[figure](ground, shape, settings)
+    return where | figures_of(shape)[figure](ground, shape, settings)
 
 
 def add_to_file(path: Path, found: Mapping[str, Any]) -> None:
@@ -152,7 +155,7 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
     if one["figure"] == "listening":
         return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
     low, high = one["ratio_range"]
-    rows = [
+    rows: list[list[str]] = [
         ["plain, s", f"{one['plain_s']:g}", ""],
         ["ours, s", f"{one['ours_s']:g}", ""],
         ["ratio", f"{one['ratio']:g} [{low:g} {high:g}], processor time {one['cpu_ratio']:g}", _aim(one, "ratio")],
@@ -160,6 +163,12 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
     for name in ("from_latent", "to_single_precision"):
         if name in one:
             rows.append([name.replace("_", " "), f"processor time {one[name]['cpu_ratio']:g}", ""])
+    rows += [
+        [f"{name}, s of processor time", f"{of['plain_cpu_s']:g}, its map {of['map_cpu_s']:g}", ""]
+        for name, of in one.get("blocks", {}).items()
+    ]
+    if "whole" in one:
+        rows.append(["the whole model, by its number of blocks", f"processor time {one['whole']['cpu_ratio']:g}", ""])
     rows += [
         [f"{model}, {held['side']} px, by shapes, MB: off, on", f"{held['off_mb']:g}, {held['on_mb']:g}", ""]
         for model, held in one.get("by_shapes", {}).items()

@@ -1,15 +1,13 @@
 """What our work costs beside the plain computation it rests on. Run under inference mode, as nodes are."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ...core.attention.record import AttentionRecorder
-from ...core.backbone import AttentionCall, Backbone
+from ...core.backbone import Backbone
 from ...core.erase.methods.uce import METHOD as uce
 from ...core.learn.engine.settings import OnStep
 from ...core.learn.methods.conceptexpress import METHOD as learning
@@ -18,6 +16,7 @@ from ...core.localize.methods.conceptexpress import METHOD as localizing
 from ...core.masks import from_masks
 from ...core.types import Concepts, ConceptTokens
 from ...host.adapters import at_work, backbone_of, with_erasure
+from .capturing import capture_cost, listening_cost
 from .ground import Ground, Shape, made_up_words
 from .growth import growth_cost
 from .heat_maps import heat_maps_cost
@@ -27,48 +26,9 @@ from .recomputing import recomputing_cost
 from .settings import CostSettings
 from .start import start_cost
 from .text_encoding import text_encoding_cost
+from .transformers import blocks_cost
 
 ERASED = (1, 10, 100)
-
-
-def capture_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
-    """A sampling run with Capture Attention against the same run without.
-
-    Without guidance there is one row for the model to compute and one to record: the most expensive case.
-    """
-    captured = _captured(ground)
-    plain = memory_of(lambda: ground.sample(ground.model, shape.side, settings.steps))
-    ours = memory_of(lambda: ground.sample(captured, shape.side, settings.steps))
-    times = interleaved(
-        lambda: ground.sample(ground.model, shape.side, settings.steps),
-        lambda: ground.sample(captured, shape.side, settings.steps),
-        settings.repetitions,
-    )
-    memory = {
-        "plain_peak_mb": megabytes(plain.peak),
-        "ours_peak_mb": megabytes(ours.peak),
-        "more_mb": megabytes(ours.peak - plain.peak),
-        "kept_mb": megabytes(ours.kept - plain.kept),
-    }
-    return ratios(*times) | memory | {"steps": settings.steps, "guidance": 1.0}
-
-
-def listening_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
-    """The share of a captured run's processor time that goes into the maps, taken inside the run itself: where other
-    work disturbs two runs by more than they differ, this still tells. ``cpu_ratio`` is the whole to the rest."""
-    spent: list[Time] = []
-    with _timed(spent):
-        captured = _captured(ground)
-        runs = [timed(lambda: ground.sample(captured, shape.side, settings.steps)) for _ in range(settings.repetitions)]
-    whole, maps = (sum(one.cpu for one in times) for times in (runs, spent))
-    return {
-        "cpu_s": round(whole / len(runs), 3),
-        "in_maps_cpu_s": round(maps / len(runs), 4),
-        "cpu_ratio": round(whole / (whole - maps), 4),
-        "steps": settings.steps,
-        "guidance": 1.0,
-        "repetitions": len(runs),
-    }
 
 
 def localize_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
@@ -150,7 +110,9 @@ def erase_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str
     return {"preset": shape.erase, "preserved": settings.preserved, "repetitions": 1, "concepts": counts}
 
 
-FIGURES = {
+Measure = Callable[[Any, Shape, CostSettings], dict[str, Any]]
+
+FIGURES: Mapping[str, Measure] = {
     "capture": capture_cost,
     "listening": listening_cost,
     "localize": localize_cost,
@@ -165,29 +127,15 @@ FIGURES = {
     "heat maps": heat_maps_cost,
     "growth": growth_cost,
 }
+"""Of UNets."""
+
+TRANSFORMER_FIGURES: Mapping[str, Measure] = {"transformer blocks": blocks_cost}
+"""Of transformers at real widths, with few of their blocks."""
 
 
-def _captured(ground: Ground) -> Any:
-    """The MODEL that Capture Attention gives, with what its widgets say by default."""
-    from ...nodes import CaptureAttention
-
-    chosen = {"least_grid": 8, "greatest_grid": 128, "stages": "down and up", "start_percent": 0.0, "end_percent": 1.0}
-    return CaptureAttention.execute(ground.model, **chosen).result[0]
-
-
-@contextmanager
-def _timed(spent: list[Time]) -> Iterator[None]:
-    """Within the context every recorder's work is timed."""
-    plain = AttentionRecorder.tap
-
-    def tap(recorder: AttentionRecorder, call: AttentionCall) -> None:
-        spent.append(timed(lambda: plain(recorder, call)))
-
-    AttentionRecorder.tap = tap  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        AttentionRecorder.tap = plain  # type: ignore[method-assign]
+def figures_of(shape: Shape) -> Mapping[str, Measure]:
+    """The figures that are measured on a model."""
+    return TRANSFORMER_FIGURES if shape.transformer else FIGURES
 
 
 class _Laps:

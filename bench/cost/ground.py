@@ -24,18 +24,22 @@ class Shape:
         localize: preset of Localize Concepts.
         learn: preset of Learn Concept Tokens.
         erase: preset of Erase Concepts.
+        transformer: whether it is a transformer with few of its blocks, on which nothing but sampling is measured.
     """
 
     name: str
     side: int
-    localize: str
-    learn: str
-    erase: str
+    localize: str = ""
+    learn: str = ""
+    erase: str = ""
+    transformer: bool = False
 
 
 SHAPES = {
     "lab": Shape("lab", 128, "small", "small", "small"),
     "sd15": Shape("sd15", 512, "paper", "paper", "paper"),
+    "z_image": Shape("z_image", 512, transformer=True),
+    "flux2_klein": Shape("flux2_klein", 512, transformer=True),
 }
 
 

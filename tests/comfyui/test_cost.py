@@ -1,4 +1,4 @@
-"""``bench cost`` on a real ComfyUI: its plain computations are what ComfyUI computes, and its shapes are SD1.5's."""
+"""``bench cost`` on a real ComfyUI: its plain computations are what ComfyUI computes, its shapes those of real models."""
 
 import pytest
 import torch
@@ -69,3 +69,55 @@ def test_every_figure_is_measured(pack, ground, figure):
         layers = [*ground.unet.modules(), *ground.encoder.modules()]
         assert not any(getattr(layer, "weight_function", ()) for layer in layers), "the plain pass has our wrappers"
         assert found["kept_after_finishing_mb"] < 0.1 and found["kept_after_cancelling_mb"] < 0.1
+
+
+@pytest.fixture
+def transformer(pack, small):
+    """A small transformer of a family, of which two blocks stand for six of each kind."""
+
+    def go(family, **lists):
+        sizes, module = small.SMALL[family], pack("bench.cost.transformers")
+        settings = sizes.settings | dict.fromkeys(lists.values(), 2)
+        whole = {name: (6, setting) for name, setting in lists.items()}
+        cell = 16 if family == "flux2" else 8
+        width = module.Width(sizes.config, family, settings, sizes.channels, cell, sizes.width, whole)
+        with torch.inference_mode():
+            return module.TransformerGround("0", family, width)
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("family", "lists", "recorded"),
+    [
+        ("z_image", {"layers": "n_layers"}, 3),
+        ("flux2", {"double_blocks": "depth", "single_blocks": "depth_single_blocks"}, 3),
+    ],
+)
+def test_the_cost_of_a_transformer_is_reckoned_from_its_blocks(pack, transformer, family, lists, recorded):
+    """By default half of Z-Image's blocks are recorded, and half of FLUX.2's double ones."""
+    ground, figures = transformer(family, **lists), pack("bench.cost.figures")
+    shape = pack("bench.cost.ground").Shape("z_image", 128, transformer=True)
+    assert set(figures.figures_of(shape)) == {"transformer blocks"}
+    with torch.inference_mode():
+        settings = pack("bench.cost.settings").CostSettings(repetitions=2)
+        found = figures.figures_of(shape)["transformer blocks"](ground, shape, settings)
+    assert list(found["blocks"]) == list(lists) and found["whole"]["recorded"] == recorded
+    assert found["whole"]["blocks"] == 6 * len(lists)
+    plain = found["beside_blocks_cpu_s"] + sum(6 * of["plain_cpu_s"] for of in found["blocks"].values())
+    more = recorded * next(iter(found["blocks"].values()))["map_cpu_s"]
+    assert found["whole"]["cpu_ratio"] == pytest.approx(1 + more / plain, abs=2e-3)
+    assert all(of["map_cpu_s"] > 0 for of in found["blocks"].values()) and found["more_mb"] < 64
+    assert not any(block._forward_hooks for name in lists for block in getattr(ground.denoiser, name))
+
+
+def test_the_widths_are_those_that_comfyui_reads_from_checkpoints(pack):
+    """By the keys and shapes of such a file."""
+    import comfy.model_detection
+
+    module = pack("bench.cost.transformers")
+    for width in module.WIDTHS.values():
+        with torch.device("meta"):
+            denoiser = module._model(width, width.settings, torch.device("meta")).diffusion_model
+        read = comfy.model_detection.detect_unet_config(denoiser.state_dict(), "")
+        assert {name: read.get(name, value) for name, value in width.settings.items()} == dict(width.settings)

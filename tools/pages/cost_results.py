@@ -1,4 +1,5 @@
-"""The tables of ``docs/results.md`` about cost, from ``results/cost.json``: before and now, growth, heat maps."""
+"""The tables of ``docs/results.md`` about cost, from ``results/cost.json``: before and now, growth, heat maps,
+transformers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from .files import read
 
 Figure = Mapping[str, Any]
 
-MODELS = {"lab": "lab", "sd15": "SD1.5", "sdxl": "SDXL"}
+MODELS = {"lab": "lab", "sd15": "SD1.5", "sdxl": "SDXL", "z_image": "Z-Image", "flux2_klein": "FLUX.2 klein 4B"}
 COMPARED = {
     "attention maps": "self-attention of a layer on the finest grid, mean over heads",
     "clustering": "FINCH, all levels, on the finest grid",
@@ -79,6 +80,36 @@ def less_memory(folder: Path) -> str:
     return table(rows) if len(rows) > 1 else MISSING
 
 
+def transformers(folder: Path) -> str:
+    """What Capture Attention adds to a block of a transformer, and to the whole by its number of blocks."""
+    rows = [
+        [
+            "model",
+            "picture",
+            "s of processor time: a block, its map",
+            "blocks: all, recorded",
+            "pass with Capture Attention : without, reckoned",
+            "pass of the blocks that were run, all recorded : none",
+            "MB at the peak: without, more",
+        ]
+    ]
+    for one in _figures(folder, "transformer blocks"):
+        low, high = one["cpu_ratio_range"]
+        spent = [f"{name} {of['plain_cpu_s']:.3g}, {of['map_cpu_s']:.3g}" for name, of in one["blocks"].items()]
+        rows.append(
+            [
+                MODELS[one["model"]],
+                f"{one['side']} px",
+                "; ".join(spent),
+                f"{one['whole']['blocks']}, {one['whole']['recorded']}",
+                f"{one['whole']['cpu_ratio']:.3f}",
+                f"{one['cpu_ratio']:.3f} [{low:.3f} {high:.3f}]",
+                f"{one['plain_peak_mb']:g}, {one['more_mb']:g}",
+            ]
+        )
+    return table(rows) if len(rows) > 1 else MISSING
+
+
 def _difference(one: Figure) -> str:
     return f"{one['largest_difference']:.1g}" if "largest_difference" in one else ""
 
@@ -98,4 +129,5 @@ PARTS = {
     "memory of learning": less_memory,
     "growth of cost": growth,
     "cost of heat maps": heat_maps,
+    "cost of transformers": transformers,
 }

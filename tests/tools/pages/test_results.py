@@ -6,7 +6,7 @@ import pytest
 
 from concept_atelier.bench.lab import FIGURES
 from concept_atelier.core.erase.registry import METHODS
-from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps
+from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import erasers, erasing, unseen_objects
 from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
@@ -91,7 +91,7 @@ def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
 
 
 def test_costs_are_shown_as_they_are_stored(tmp_path):
-    assert all("Not measured yet" in write(tmp_path) for write in (before_and_now, growth, heat_maps))
+    assert all("Not measured yet" in write(tmp_path) for write in (before_and_now, growth, heat_maps, transformers))
     model = {"model": "sd15", "side": 512}
     maps = {"cpu_ratio": 0.2368, "cpu_ratio_range": [0.23, 0.25], "plain_peak_mb": 192.0, "ours_peak_mb": 81.0}
     table = {"sides": {"512": {"word_maps": {"cpu_s": 0.3, "cpu_ratio": 1}}}, "concepts": {}, "preserved": {}}
@@ -100,10 +100,25 @@ def test_costs_are_shown_as_they_are_stored(tmp_path):
         {"figure": "attention maps", "largest_difference": 2e-9, **model, **maps},
         {"figure": "growth", **model, **table},
         {"figure": "heat maps", **model, "sides": {"768": side}},
+        {
+            "figure": "transformer blocks",
+            "model": "flux2_klein",
+            "side": 512,
+            "blocks": {"double_blocks": {"plain_cpu_s": 4.0, "map_cpu_s": 0.1}},
+            "whole": {"blocks": 25, "recorded": 3, "cpu_ratio": 1.0046},
+            "cpu_ratio": 1.02,
+            "cpu_ratio_range": [1.01, 1.03],
+            "plain_peak_mb": 411.2,
+            "more_mb": 1.75,
+        },
     ]
     (tmp_path / "cost.json").write_text(json.dumps({"figures": figures}))
     assert "| SD1.5, 512 px | 0.237 [0.23 0.25] | 192, 81 | 2e-09 |" in before_and_now(tmp_path)
     assert "| 512 px | SD1.5 | 0.3 |  |  |  |" in growth(tmp_path)
+    assert (
+        "| FLUX.2 klein 4B | 512 px | double_blocks 4, 0.1 | 25, 3 | 1.005 | 1.020 [1.010 1.030] | 411.2, 1.75 |"
+        in transformers(tmp_path)
+    )
     assert "| 768 px | SD1.5 | 0.720, 0.745 | 0.1, 0.3 | 4.8 |" in heat_maps(tmp_path)
 
 
