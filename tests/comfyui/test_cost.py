@@ -1,4 +1,4 @@
-"""``bench cost`` on a real ComfyUI: its plain computations are what ComfyUI computes, its shapes those of real models."""
+"""``bench cost`` on a real ComfyUI: its plain computations are ComfyUI's, its shapes those of real models."""
 
 import pytest
 import torch
