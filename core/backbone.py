@@ -274,6 +274,11 @@ class Backbone(Protocol):
         """Pixels per latent cell along a side."""
         ...
 
+    @property
+    def latent_channels(self) -> int:
+        """C of its latents (B, C, h, w)."""
+        ...
+
     def encode_image(self, image: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 to scaled latents (B, C, h, w), the posterior's mean: same in, same out.
 

@@ -25,7 +25,14 @@ _READABLE = frozenset(
     ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "bool", "uint8")
     + ("int8", "int16", "int32", "int64")
 )
-_DIFFUSERS_BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
+_DIFFUSERS_BLOCKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("flux", "flux2", "chroma", "lab_flux"),
+        ("lora_transformer_", ("transformer_blocks.", "single_transformer_blocks.")),
+    ),
+    "z_image": ("lycoris_", ("layers.",)),
+}
+"""Family to how keys of its blocks begin in a LoRA file, where blocks go by diffusers' names, and to those names."""
 PICKLED = (".pt", ".bin", ".ckpt", ".pth", ".pkl")
 
 
@@ -112,7 +119,7 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
         raise ValueError("a LoRA file cannot hold all of this erasure: it also guards the sampling")
     if not (erasure.factors or erasure.text):
         raise ValueError("this erasure changes no weight, so there is no LoRA to save")
-    keys = {kohya_key(name): change for name, change in erasure.factors.items()}
+    keys = {kohya_key(name, erasure.family): change for name, change in erasure.factors.items()}
     text = {text_key(encoder, name): one for encoder, of in erasure.text.items() for name, one in of.items()}
     tensors = _written(keys, erasure.strength, dtype) | _written(text, erasure.strength, dtype)
     _check_finite(tensors, "the erasure's change")
@@ -136,7 +143,7 @@ def adapter_tensors(
     if broken:
         raise ValueError(f"the change of {broken[0]} is not finite (NaN or infinite); learn the tokens again")
     own = {"format": "concept-atelier adapter", "family": tokens.family, "concepts": ",".join(tokens.names)}
-    keys = {kohya_key(name): change for name, change in tokens.adapter.items()}
+    keys = {kohya_key(name, tokens.family): change for name, change in tokens.adapter.items()}
     return _written(keys, 1.0, dtype), dict(tokens.metadata) | own
 
 
@@ -204,12 +211,15 @@ def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
         raise ValueError(f"{what} is not finite (NaN or infinite, in {plain(broken)}); make it anew")
 
 
-def kohya_key(name: str) -> str:
-    """How keys of a LoRA file begin that belong to a weight of the denoiser.
+def kohya_key(name: str, family: str) -> str:
+    """How keys of a LoRA file begin that belong to a weight of the denoiser of a family.
 
-    ComfyUI knows blocks of transformers by diffusers' names behind another prefix than UNets.
+    ComfyUI knows weights by its own names behind one prefix, and blocks of transformers by diffusers' names behind
+    others.
     """
-    prefix = "lora_transformer_" if name.startswith(_DIFFUSERS_BLOCKS) else "lora_unet_"
+    prefix, blocks = _DIFFUSERS_BLOCKS.get(family, ("", ()))
+    if not name.startswith(blocks):
+        prefix = "lora_unet_"
     return prefix + name.removesuffix(".weight").replace(".", "_")
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,8 @@ def of_one_length(contexts: Sequence[Tensor]) -> list[Tensor]:
 def encode_each(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
     """Conditioning of texts, one row each, also where they differ in length (see :func:`of_one_length`).
 
-    For drawing only: attention that is recorded counts a repeated token in each of its copies.
+    For models with cross-attention, and there for drawing only: attention that is recorded counts a repeated token in
+    each of its copies. Pictures of several texts on any model: :func:`draw_each`.
     """
     try:
         return backbone.encode_text(list(texts), placeholders)
@@ -147,3 +149,43 @@ def ddim(
         if on_step is not None:
             on_step(step, steps)
     return latent
+
+
+def draw_each(
+    backbone: Backbone,
+    texts: Sequence[str],
+    latent_size: tuple[int, int],
+    placeholders: Placeholders | None = None,
+    *,
+    seed: int | Sequence[int] = 0,
+    on_step: Callable[[int, int], None] | None = None,
+    **how: Any,
+) -> Tensor:
+    """A picture for each of B texts by :func:`ddim` away from the empty text; ``how`` are its other arguments.
+
+    Texts whose conditionings differ in length are drawn one after the other, the n-th with ``seed + n`` where one seed
+    is for all: a transformer reads a text that is repeated to a common length as another one.
+
+    Returns:
+        (B, C, h, w) scaled latents.
+    """
+    how |= {"channels": backbone.latent_channels}
+    negative = backbone.encode_text([""])
+    try:
+        together = backbone.encode_text(list(texts), placeholders)
+    except TextTooLongError:
+        rows = [backbone.encode_text([text], placeholders) for text in texts]
+    else:
+        return ddim(backbone, together, negative, latent_size, seed=seed, on_step=on_step, **how)
+
+    def at(number: int) -> Callable[[int, int], None] | None:
+        if on_step is None:
+            return None
+        return lambda step, total: on_step((number * total + step) // len(rows), total)
+
+    seeds = [seed + number for number in range(len(rows))] if isinstance(seed, int) else seed
+    drawn = [
+        ddim(backbone, row, negative, latent_size, seed=[own], on_step=at(number), **how)
+        for number, (row, own) in enumerate(zip(rows, seeds, strict=True))
+    ]
+    return torch.cat(drawn)

@@ -15,9 +15,30 @@ from torch import Tensor
 from ..assignment import best_assignment
 from ..attention.ending import run_to
 from ..backbone import AttentionCall, AttentionSite, Backbone
+from ..schedule import timestep_of_noise
 from ..types import Concepts, Source
 
 TIME = 0.1  # share of all timesteps at which the model reads the pictures
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """How pictures are read.
+
+    Attributes:
+        noise: share of noise in them, 0..1; None takes a tenth of all timesteps.
+        layers: names of the attention layers that are read; None takes the decoder's.
+    """
+
+    noise: float | None = None
+    layers: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is a share of noise in the picture, 0..1, got {self.noise}")
+
+
+DEFAULT = MatchSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +56,7 @@ class Match:
     former: tuple[str, ...]
 
 
-def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Match:
+def match(backbone: Backbone, first: Source, other: Source, seed: int = 0, settings: MatchSettings = DEFAULT) -> Match:
     """Find the first picture's N concepts among those of another picture; two passes of the model.
 
     Args:
@@ -43,6 +64,7 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
         first: decides names and order.
         other: at least N concepts; those that are left over are dropped.
         seed: of the noise.
+        settings: how pictures are read.
 
     Raises ``ValueError`` when the other picture has fewer concepts, or one of them has none.
     """
@@ -51,7 +73,7 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
             f"the first picture has {len(first.concepts)} concepts and the other {len(other.concepts)}: every concept "
             "needs one to go with. Drop those that the other does not show, or localize it with a greater count"
         )
-    ours, theirs = (describe(backbone, source, seed) for source in (first, other))
+    ours, theirs = (describe(backbone, source, seed, settings) for source in (first, other))
     cosines = ours @ theirs.T  # (N, D) @ (D, M)
     pairs = best_assignment(cosines)
     chosen = other.concepts.pick([index for _, index in pairs])
@@ -60,10 +82,13 @@ def match(backbone: Backbone, first: Source, other: Source, seed: int = 0) -> Ma
 
 
 @torch.no_grad()
-def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
-    """(N, D) unit vectors, one a concept: comparable between pictures of one model."""
+def describe(backbone: Backbone, source: Source, seed: int = 0, settings: MatchSettings = DEFAULT) -> Tensor:
+    """(N, D) unit vectors, one a concept: comparable between pictures of one model that were read alike."""
     latent = backbone.encode_image(source.picture).float()
-    time = torch.tensor([int(TIME * (backbone.schedule.steps - 1))], device=latent.device)
+    time = torch.tensor([int(TIME * (backbone.schedule.steps - 1))])
+    if settings.noise is not None:
+        time = timestep_of_noise(backbone.schedule, settings.noise)
+    time = time.to(latent.device)
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent.device)
     vectors: list[Tensor] = []
 
@@ -74,7 +99,7 @@ def describe(backbone: Backbone, source: Source, seed: int = 0) -> Tensor:
         vectors.append(F.normalize(_means(rows, source.concepts, call.grid), dim=1))
 
     noisy = backbone.schedule.add_noise(latent, noise, time)
-    sites = _sites(backbone)
+    sites = _sites(backbone, settings.layers)
     with backbone.tap_attention(describe_masks, sites):
         run_to(backbone, sites[-1], noisy, time, backbone.encode_text([""]))
     return F.normalize(torch.cat(vectors, 1), dim=1)
@@ -86,10 +111,12 @@ def _means(rows: Tensor, concepts: Concepts, grid: tuple[int, int]) -> Tensor:
     return shares @ rows / shares.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def _sites(backbone: Backbone) -> Sequence[AttentionSite]:
-    """The decoder's self-attention at half the latent's resolution, or the nearest there is; without a decoder, of all
-    layers."""
+def _sites(backbone: Backbone, names: Sequence[str] | None) -> Sequence[AttentionSite]:
+    """The self-attention that is read: of the layers named, or else the decoder's at half the latent's resolution, or
+    the nearest there is; without a decoder, of all layers."""
     layers = [site for site in backbone.attention_sites() if site.reads("self")]
+    if names is not None:
+        return [site for site in layers if site.name in names]
     decoder = [site for site in layers if site.stage == "up"] or layers
     nearest = min((abs(site.downscale - 2), site.downscale) for site in decoder)[1]
     return [site for site in decoder if site.downscale == nearest]

@@ -133,15 +133,18 @@ class ComfyBackbone:
     def latent_downscale(self) -> int:
         return FAMILIES[self.family].cell if self._vae is None else int(self._vae.spacial_compression_encode())
 
+    @property
+    def latent_channels(self) -> int:
+        return FAMILIES[self.family].latent_channels or int(self.model.model.latent_format.latent_channels)
+
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         picture = crop_to_multiple(image, self.latent_downscale)
         latent = self.vae.encode(picture.movedim(1, -1))
-        model, family = self.model, FAMILIES[self.family]
-        channels = family.latent_channels or int(model.model.latent_format.latent_channels)
+        model, channels = self.model, self.latent_channels
         if latent.shape[1] != channels:
             raise ValueError(
-                f"the VAE makes latents {tuple(latent.shape)}, {family.title} reads {channels} "
+                f"the VAE makes latents {tuple(latent.shape)}, {FAMILIES[self.family].title} reads {channels} "
                 "channels; connect the VAE of the same checkpoint"
             )
         scaled = model.model.process_latent_in(latent.float()).to(model.load_device)

@@ -60,9 +60,9 @@ def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
 
 
 def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
-    """The attention projections of this MODEL by diffusers' names, in the order they run.
+    """The attention projections of this MODEL, in the order they run.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` for transformers of another layout than FLUX.1's.
+    Raises :class:`~..shared.errors.UnsupportedModelError` for transformers of which no changes are learnt.
     """
     family = FAMILIES[model_family(patcher)]
     parts = attention_parts(family, patcher)

@@ -109,6 +109,10 @@ class DiffusersBackbone:
     def latent_downscale(self) -> int:
         return (self._vae or self.model).latent_downscale
 
+    @property
+    def latent_channels(self) -> int:
+        return FAMILIES[self.family].latent_channels
+
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         check_interrupt()

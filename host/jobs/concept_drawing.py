@@ -9,7 +9,7 @@ from torch import Tensor
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import written
-from ...core.sampling import ddim, encode_each
+from ...core.sampling import draw_each
 from ...core.types import ConceptTokens
 from ..files.images import to_pil
 from ..shared.progress import Progress
@@ -79,16 +79,16 @@ def _drawn(
     progress: Progress,
 ) -> Iterator[Tensor]:
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
-    negative, placeholders = backbone.encode_text([""]), tokens.placeholders()
+    placeholders = tokens.placeholders()
     total = -(-len(jobs) // settings.batch) * settings.steps
     for number, start in enumerate(range(0, len(jobs), settings.batch)):
         texts, seeds = zip(*jobs[start : start + settings.batch], strict=True)
         before = number * settings.steps
-        latent = ddim(
+        latent = draw_each(
             backbone,
-            encode_each(backbone, texts, placeholders),
-            negative,
+            texts,
             cells,
+            placeholders,
             steps=settings.steps,
             guidance=settings.guidance,
             seed=list(seeds),

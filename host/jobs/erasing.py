@@ -7,7 +7,7 @@ from PIL.Image import Image
 
 from ...core.backbone import Backbone, Placeholders
 from ...core.erase.parts.task import SoFar
-from ...core.sampling import ddim, encode_each
+from ...core.sampling import draw_each
 from ..files.images import to_pil
 from ..shared.progress import start_progress
 from .token_previews import STEPS, captioned, side_by_side
@@ -51,9 +51,9 @@ class ErasureReporter:
     @torch.no_grad()
     def _draw(self, change: SoFar, said: str) -> Image:
         backbone = self._backbone
+        texts = [f"a photo of {text}" for text in self._texts]
         cells = max(1, self._side // backbone.latent_downscale)
         with change.in_force(backbone):
-            positive = encode_each(backbone, [f"a photo of {text}" for text in self._texts], self._placeholders)
-            latents = ddim(backbone, positive, backbone.encode_text([""]), (cells, cells), steps=STEPS)
+            latents = draw_each(backbone, texts, (cells, cells), self._placeholders, steps=STEPS)
         pictures = [to_pil(picture.movedim(0, -1)) for picture in backbone.decode_latent(latents)]
         return captioned(side_by_side(pictures), self._texts, said)

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import written
-from ...core.sampling import ddim, encode_each
+from ...core.sampling import draw_each
 from ...core.types import ConceptTokens
 from ..files.images import to_pil
 from ..pictures.labels import write_line
@@ -21,10 +21,9 @@ def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: 
     """One picture of (H, W) pixels per token, side by side, at most four; the same noise at every call."""
     placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
     prompts = [sentence([written(tokens, name)], template) for name in tokens.names[:MAX_TOKENS]]
-    positive, negative = encode_each(backbone, prompts, placeholders), backbone.encode_text([""])
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     with backbone.adapted(tokens.adapter):
-        latents = ddim(backbone, positive, negative, cells, steps=STEPS)
+        latents = draw_each(backbone, prompts, cells, placeholders, steps=STEPS)
     return side_by_side([to_pil(picture.movedim(0, -1)) for picture in backbone.decode_latent(latents)])
 
 

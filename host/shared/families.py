@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Transformer:
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
         learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
-        tunes: whether changes of its attention weights can be learnt in ComfyUI (FLUX's layout).
+        tunes: how the attention weights are called whose changes can be learnt in ComfyUI: by diffusers' names in
+            FLUX's layout or in Z-Image's, where a matrix of the checkpoint holds several of them, or by their ``own``
+            names; empty where no changes are learnt.
         reads_files: whether ComfyUI's own tokenizer of the family reads ``embedding:name``.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
@@ -36,7 +39,7 @@ class Transformer:
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
     learns: tuple[str, ...] = ()
-    tunes: bool = False
+    tunes: Literal["", "flux", "z_image", "own"] = ""
     reads_files: bool = True
     config: str | None = None
     patch: str = "patch_size"
@@ -121,7 +124,7 @@ _TRANSFORMERS = (
             ("l",),
             (0.0, 1.0),
             learns=("clip_l",),
-            tunes=True,
+            tunes="flux",
             concepts=True,
             regions=True,
         ),  # told by its mark
@@ -141,7 +144,7 @@ _TRANSFORMERS = (
             concepts=True,
             regions=True,
             learns=("clip_l", "t5xxl"),
-            tunes=True,
+            tunes="flux",
         ),
         pooled=("vector_in.in_layer",),
     ),
@@ -159,6 +162,7 @@ _TRANSFORMERS = (
             _SECOND_HALF,
             concepts=True,
             learns=("qwen3_4b", "qwen3_8b"),
+            tunes="flux",
         ),
         cell=16,
     ),
@@ -177,6 +181,7 @@ _TRANSFORMERS = (
             concepts=True,
             regions=True,
             learns=("t5xxl",),
+            tunes="flux",
         ),
     ),
     _flow(
@@ -193,6 +198,7 @@ _TRANSFORMERS = (
             config="ZImage",
             text_multiple="pad_tokens_multiple",
             learns=("qwen3_4b",),
+            tunes="z_image",
         ),
     ),
     _flow(
@@ -225,6 +231,7 @@ _TRANSFORMERS = (
             strips_template=True,
             concepts=True,
             learns=("qwen3vl_4b",),
+            tunes="own",
         ),
     ),
     _flow(
@@ -240,6 +247,7 @@ _TRANSFORMERS = (
             ("qwen25_7b",),
             strips_template=True,
             learns=("qwen25_7b",),
+            tunes="own",
             reads_files=False,
         ),
     ),

@@ -1,5 +1,6 @@
 """Concepts From Masks."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from ...core.localize.given_masks import localize_masks
 from ...core.localize.registry import method_and_preset, preset_names
 from ...core.masks.edit import check_name, parse_names
 from ...host.adapters import backbone_of
+from ...host.jobs.blocks import read_by
 from ...host.pictures.concept_pictures import concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -21,10 +23,12 @@ from ..sockets import (
     picture_of,
     preset_choice,
     preset_verdict,
+    reading_inputs,
     seed_input,
     stretched,
     text_under,
 )
+from .localize_concepts import UNSET, changed
 
 
 class ConceptsFromMasks(io.ComfyNode):
@@ -61,6 +65,7 @@ class ConceptsFromMasks(io.ComfyNode):
                 ),
                 preset_choice(preset_names(), "How the picture is shown to the model, as in Localize Concepts."),
                 seed_input("Random seed for the noise, if the preset adds any."),
+                *reading_inputs(UNSET),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS"),
@@ -84,12 +89,15 @@ class ConceptsFromMasks(io.ComfyNode):
         target: str,
         preset: str,
         seed: int,
+        blocks: str = "",
+        noise: float = UNSET,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         named = [check_name(name) for name in parse_names(names)] or None
         localizer, name = method_and_preset("conceptexpress", preset)
         progress = start_progress(cls.hidden.unique_id)
-        given, settings = masks_of(masks), localizer.preset(name)
+        chosen = replace(localizer.preset(name), **changed({"noise": noise}))
+        given, settings = masks_of(masks), read_by(backbone, chosen, blocks)
         found = localize_masks(backbone, picture, given, settings, seed, named, target, progress)  # type: ignore[arg-type]
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()

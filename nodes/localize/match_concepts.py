@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from ...core import types
-from ...core.localize.match import match
+from ...core.localize.match import MatchSettings, match
 from ...core.types import Source
 from ...host.adapters import at_work, backbone_of
+from ...host.jobs.blocks import read_by
 from ...host.pictures.concept_pictures import concept_overlay, picture_for
 from ...host.pictures.drawing import side_by_side
 from ...host.schema import io, ui
@@ -20,9 +21,11 @@ from ..sockets import (
     first_only,
     model_inputs,
     picture_of,
+    reading_inputs,
     seed_input,
     text_under,
 )
+from .localize_concepts import UNSET
 
 
 class MatchConcepts(io.ComfyNode):
@@ -58,6 +61,7 @@ class MatchConcepts(io.ComfyNode):
                     optional=True,
                     tooltip="Pictures that were matched before. The other picture is added to them.",
                 ),
+                *reading_inputs(UNSET),
             ],
             outputs=[
                 ConceptPictures.Output(
@@ -84,12 +88,15 @@ class MatchConcepts(io.ComfyNode):
         other_concepts: types.Concepts,
         seed: int,
         more: tuple[Source, ...] = (),
+        blocks: str = "",
+        noise: float = UNSET,
     ) -> io.NodeOutput:
         backbone = backbone_of(model, clip, vae)
         first = Source(picture_for(concepts, picture_of(image)), concepts)
         other = Source(picture_for(other_concepts, picture_of(other_image)), other_concepts)
+        settings = read_by(backbone, MatchSettings(None if noise == UNSET else noise), blocks)
         with at_work(backbone), torch.no_grad():
-            found = match(backbone, first, other, seed)
+            found = match(backbone, first, other, seed, settings)
         overlays = [concept_overlay(source.picture, source.concepts) for source in (first, found.source)]
         overlay = side_by_side(overlays)
         lines = [

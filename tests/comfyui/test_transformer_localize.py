@@ -83,3 +83,43 @@ def test_it_can_be_cancelled(localize, comfyui, uninterrupted, node, family):
     management.interrupt_current_processing(True)
     with pytest.raises(management.InterruptProcessingException):
         localize(node, family)
+
+
+@pytest.fixture
+def own_parts(model_of, clip_of, small):
+    return lambda family: {"model": model_of(family), "clip": clip_of(family), "vae": small.vae_of(family)}
+
+
+def default_blocks(small, pack, family):
+    start, end = pack("host.shared.families").FAMILIES[family].transformer.default_blocks
+    first = int(start * small.DEEP)
+    return ", ".join(str(at) for at in range(first, max(first + 1, round(end * small.DEEP))))
+
+
+@pytest.mark.parametrize("family", ["flux", "flux2", "z_image", "qwen_image", "anima", "sd3"])
+def test_masks_get_targets_by_the_blocks_and_the_noise_of_the_family(own_parts, small, pack, run, image, masks, family):
+    def targets(**changes):
+        given = {"image": image, "masks": masks, "names": "red, green"} | changes
+        return run("ConceptsFromMasks", **own_parts(family), **given)[0].targets
+
+    record, plain = pack("host.shared.families").FAMILIES[family].transformer, targets()
+    assert torch.equal(plain, targets(blocks=default_blocks(small, pack, family), noise=record.noise))
+    for changes in ({"blocks": "all"}, {"noise": 0.1}):
+        assert not torch.equal(targets(**changes), plain), changes
+
+
+@pytest.mark.parametrize("family", ["flux", "flux2", "z_image", "qwen_image", "anima", "sd3"])
+def test_concepts_are_matched_by_the_blocks_and_the_noise_of_the_family(
+    own_parts, small, pack, run, image, masks, monkeypatch, family
+):
+    parts, module = own_parts(family), pack("nodes.localize.match_concepts")
+    concepts = run("ConceptsFromMasks", **parts, image=image, masks=masks, names="red, green")[0]
+    made, plain = [], module.match
+    monkeypatch.setattr(module, "match", lambda *args: made.append(plain(*args)) or made[-1])
+    given = {"image": image, "concepts": concepts, "other_image": image.flip(2), "other_concepts": concepts}
+    record = pack("host.shared.families").FAMILIES[family].transformer
+    own = {"blocks": default_blocks(small, pack, family), "noise": record.noise}
+    for changes in ({}, own, {"blocks": "all"}, {"noise": 0.1}):
+        run("MatchConcepts", **parts, **given, **changes)
+    ours, same, every, quiet = (found.cosines for found in made)
+    assert torch.equal(ours, same) and not torch.equal(every, ours) and not torch.equal(quiet, ours)

@@ -4,19 +4,19 @@ ESD (arXiv 2303.07345) denoises with the frozen model to one random step of a sc
 passes every step before that; with more visits, several of them are trained on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone, Conditioning
+from ...backbone import Conditioning
 from ...compose.guiders import ClassifierFree
-from ...sampling import of_one_length, stack
 from .task import EraseTask
 from .trained_settings import TrainedSettings
 
-CHANNELS = 4
+Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""Latents, timesteps and conditionings of N rows to what a model predicts of each."""
 
 
 class Texts:
@@ -25,15 +25,38 @@ class Texts:
     def __init__(self, task: EraseTask) -> None:
         self._task, self._rows = task, dict[str, Conditioning]()
 
-    def of(self, texts: list[str]) -> Conditioning:
-        """One row a text."""
-        for text in texts:
-            if text not in self._rows:
-                with torch.no_grad():
-                    self._rows[text] = self._task.backbone.encode_text([text], self._task.placeholders)
-        rows = [self._rows[text] for text in texts]
-        context = torch.cat(of_one_length([row.context for row in rows]))  # (B, L, D)
-        return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
+    @property
+    def device(self) -> torch.device:
+        """Where conditionings are."""
+        return self.of("").context.device
+
+    def of(self, text: str) -> Conditioning:
+        """The conditioning of one row."""
+        if text not in self._rows:
+            with torch.no_grad():
+                self._rows[text] = self._task.backbone.encode_text([text], self._task.placeholders)
+        return self._rows[text]
+
+    def predict(self, call: Predict, latent: Tensor, timestep: Tensor, texts: Sequence[str]) -> Tensor:
+        """What ``call`` predicts of N latents (N, C, h, w) at (N,) timesteps for N texts, in order.
+
+        Texts of one length share a pass. Others have their own: a transformer reads a text that is repeated to a common
+        length as another one.
+        """
+        rows = [self.of(text) for text in texts]
+        lengths = [row.context.shape[1] for row in rows]
+        if len(set(lengths)) == 1:
+            return call(latent, timestep, joined(rows))
+        groups = [[at for at, one in enumerate(lengths) if one == length] for length in dict.fromkeys(lengths)]
+        found = [call(latent[own], timestep[own], joined([rows[at] for at in own])) for own in groups]
+        order = torch.tensor([at for own in groups for at in own], device=latent.device).argsort()
+        return torch.cat(found)[order]
+
+
+def joined(rows: Sequence[Conditioning]) -> Conditioning:
+    """Conditionings of one length, one below the other."""
+    context = torch.cat([row.context for row in rows])  # (B, L, D)
+    return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +90,7 @@ class Rollouts:
         self._task, self._texts, self._generator = task, texts, generator
         cells = max(1, settings.side // backbone.latent_downscale)
         self.visits = settings.visits or settings.sampling_steps
-        self._size = (settings.batch, CHANNELS, cells, cells)
+        self._size = (settings.batch, backbone.latent_channels, cells, cells)
         self._latents = torch.zeros(self.visits, *self._size)
         self._steps = torch.zeros(self.visits, dtype=torch.long)
         self._concepts, self._template = (
@@ -81,7 +104,7 @@ class Rollouts:
         if at == 0:
             self._draw()
         times = self._times()[int(self._steps[at])]
-        latent = self._latents[at].to(self._texts.of([""]).context.device)
+        latent = self._latents[at].to(self._texts.device)
         timestep = torch.full((len(latent),), times, device=latent.device)
         return Visit(latent, timestep, self._concepts, int(self._template))
 
@@ -118,8 +141,8 @@ class Rollouts:
         self._concepts = torch.randint(len(task.pairs), (settings.batch,), generator=self._generator)
         self._template = torch.randint(len(settings.templates), (), generator=self._generator)
         words = [task.pairs[i][0] for i in self._concepts.tolist()]
-        positive = self._texts.of(self.sentences(int(self._template), words))
-        both, device = stack(positive, self._texts.of([""])), positive.context.device
+        texts = [""] * len(words) + self.sentences(int(self._template), words)
+        device = self._texts.device
         latent = torch.randn(self._size, generator=self._generator).to(device)  # (B, C, h, w)
         guider, times, schedule = ClassifierFree(settings.guidance), self._times(), backbone.schedule
         wanted = {step: at for at, step in enumerate(self._steps.tolist())}
@@ -128,13 +151,7 @@ class Rollouts:
             if step in wanted:
                 self._latents[wanted[step]] = latent.cpu()
             time = torch.full((2 * len(latent),), times[step], device=device)
-            noise = guider.combine(*backbone.predict_noise(torch.cat([latent, latent]), time, both).chunk(2))
+            both = self._texts.predict(backbone.predict_noise, torch.cat([latent, latent]), time, texts)
+            noise = guider.combine(*both.chunk(2))
             clean = schedule.clean_from_noise(noise, latent, time[: len(latent)])
             latent = schedule.add_noise(clean, noise, torch.full((len(latent),), times[step + 1], device=device))
-
-
-def predict(backbone: Backbone, visit: Visit, conditioning: Conditioning) -> Tensor:
-    """What the model predicts for a visit's latents, repeated for conditionings of several times B rows, float32."""
-    times = len(conditioning.context) // len(visit.latent)
-    latent, timestep = visit.latent.repeat(times, 1, 1, 1), visit.timestep.repeat(times)
-    return backbone.predict_target(latent, timestep, conditioning).float()

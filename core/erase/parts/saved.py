@@ -64,7 +64,7 @@ def load_erasure(
     if of_text and text is None:
         raise ValueError(f"{named} changes the text encoder; connect the CLIP that the erasure was made on")
     sizes = {**(others or {}), **{one.name: tuple(one.weight.shape) for one in weights}}
-    keys = {kohya_key(name): name for name in sizes}
+    keys = {kohya_key(name, family): name for name in sizes}
     strange = sorted({key.split(".")[0] for key in tensors if key not in of_text} - set(keys))
     if strange or not same_base(metadata.get("base", ""), weights):
         trait = f"it changes {listed(strange, 2)}, which this model does not have" if strange else "its weights differ"

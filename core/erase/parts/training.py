@@ -12,7 +12,7 @@ from torch import Tensor
 from ...learn.engine.task import Phase, Training
 from ...learn.engine.training_run import TrainingRun
 from ...learn.parts.adapter import AdapterBank, start_adapter
-from .rollouts import Rollouts, Texts, Visit, predict
+from .rollouts import Rollouts, Texts, Visit
 from .saved import fingerprint
 from .surgery import joined_loss
 from .task import EraseTask, SoFar
@@ -34,7 +34,7 @@ class Student:
 
     def __init__(self, task: EraseTask[TrainedSettings], generator: torch.Generator) -> None:
         self.task, self.generator, self.texts = task, generator, Texts(task)
-        settings, device = task.settings, self.texts.of([""]).context.device
+        settings, device = task.settings, self.texts.device
         self.bank: AdapterBank = start_adapter(
             task.backbone, settings.rank, settings.layers, generator=generator, device=device
         )
@@ -63,8 +63,10 @@ class Student:
         return [[sentence] * len(visit.latent) for sentence in sentences]
 
     def _predict(self, visit: Visit, texts: Sequence[Sequence[str]]) -> list[Tensor]:
-        rows = self.texts.of([text for group in texts for text in group])
-        return list(predict(self.task.backbone, visit, rows).chunk(len(texts)))
+        latent, timestep = visit.latent.repeat(len(texts), 1, 1, 1), visit.timestep.repeat(len(texts))
+        every = [text for group in texts for text in group]
+        found = self.texts.predict(self.task.backbone.predict_target, latent, timestep, every)
+        return list(found.float().chunk(len(texts)))
 
 
 def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> tuple[AdapterBank, Tensor]:

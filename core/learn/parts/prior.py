@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ...sampling import ddim, encode_each
+from ...sampling import draw_each
 
 BATCH = 4
 
@@ -60,13 +60,10 @@ def draw_prior(
     if not texts or count < 1:
         raise ValueError(f"prior pictures need a text and a number of at least 1, got {list(texts)} and {count}")
     prompts = [texts[index % len(texts)] for index in range(count)]
-    negative, size = backbone.encode_text([""]), (like.shape[-2], like.shape[-1])
+    size = (like.shape[-2], like.shape[-1])
     drawn = []
     for first in range(0, count, BATCH):
         batch = prompts[first : first + BATCH]
         seeds = [seed + first + index for index in range(len(batch))]
-        positive = encode_each(backbone, batch)
-        drawn.append(
-            ddim(backbone, positive, negative, size, channels=like.shape[1], steps=steps, guidance=guidance, seed=seeds)
-        )
+        drawn.append(draw_each(backbone, batch, size, steps=steps, guidance=guidance, seed=seeds))
     return Prior(torch.cat(drawn).float().clone(), tuple(prompts))  # (M, C, h, w)

@@ -1,6 +1,6 @@
-"""The attention projections of FLUX-shaped transformers by diffusers' names: rows of the matrices that ComfyUI holds.
+"""The attention projections of a transformer's blocks: matrices that ComfyUI holds, or rows by diffusers' names.
 
-By these names the headless runner knows them as well, and files of changes fit both (ComfyUI's own LoRA loader too).
+By these names the headless runner knows those of FLUX as well, and ComfyUI's own LoRA loader reads changes of all.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from ....core.attention.selection import Role
 from ....core.types import LowRank
 from ...shared.families import ModelFamily
 from ..names import PREFIX
+from .sites import block_paths, record_of
 
 ROLES: dict[str, Role] = {
     "to_q": "query",
@@ -22,8 +23,14 @@ ROLES: dict[str, Role] = {
     "add_k_proj": "key",
     "add_v_proj": "value",
     "to_add_out": "out",
+    "wq": "query",
+    "wk": "key",
+    "wv": "value",
+    "wo": "out",
 }
-"""Layers of a block, the picture's before the text's, as in ``host/headless/flux.py``."""
+"""Layers of a block, the picture's before the text's, as in ``host/headless/flux.py``; Krea 2's behind them."""
+
+_ATTENTION = (".attn.", ".attention.")
 
 
 @dataclass(frozen=True)
@@ -61,25 +68,43 @@ def attention_parts(family: ModelFamily, patcher: Any) -> dict[str, WeightPart]:
 
     if family.transformer is None or not family.transformer.tunes:
         return {}
-    table = comfy.utils.flux_to_diffusers(patcher.model.model_config.unet_config, output_prefix=PREFIX)
-    places = {
-        name: place if isinstance(place, tuple) else (place, None)
-        for name, place in table.items()
-        if ".attn." in name and name.endswith(".weight") and _layer(name) in ROLES
-    }
-    ordered = sorted(places, key=lambda name: (name.startswith("single"), int(name.split(".")[1]), _order(name)))
     found = {}
-    for name in ordered:
-        key, rows = places[name]
+    for name, (key, rows) in sorted(_places(family, patcher).items(), key=lambda place: _order(place[0])):
         whole, columns = (int(side) for side in comfy.utils.get_attr(patcher.model, key).shape)
         _, start, size = rows or (0, 0, whole)
         found[name] = WeightPart(key, start, (size, columns), whole, ROLES[_layer(name)])
     return found
 
 
+Place = tuple[str, tuple[int, int, int] | None]
+"""A weight in ComfyUI and which of its rows: dimension, start and size; None for all."""
+
+
+def _places(family: ModelFamily, patcher: Any) -> dict[str, Place]:
+    """Where the attention projections of every block lie, by name."""
+    import comfy.utils
+
+    record, config = record_of(family), patcher.model.model_config.unet_config
+    paths = tuple(f"{path}." for path in block_paths(family, patcher.get_model_object("diffusion_model")))
+    if record.tunes == "own":
+        held = (key for key in patcher.model.state_dict() if key.startswith(paths))
+        table: dict[str, Any] = {key.removeprefix(PREFIX): key for key in held}
+    else:
+        names_of = comfy.utils.flux_to_diffusers if record.tunes == "flux" else comfy.utils.z_image_to_diffusers
+        table = names_of(config, output_prefix=PREFIX)
+    places = {name: place if isinstance(place, tuple) else (place, None) for name, place in table.items()}
+    return {
+        name: place
+        for name, place in places.items()
+        if place[0].startswith(paths) and name.endswith(".weight") and _layer(name) in ROLES
+    }
+
+
 def _layer(name: str) -> str:
-    return name.partition(".attn.")[2].removesuffix(".weight")
+    """What an attention layer is called inside its block; other layers have no such name."""
+    inside = next((name.partition(dot)[2] for dot in _ATTENTION if dot in name), "")
+    return inside.removesuffix(".weight")
 
 
-def _order(name: str) -> int:
-    return list(ROLES).index(_layer(name))
+def _order(name: str) -> tuple[bool, int, int]:
+    return name.startswith("single"), int(name.split(".")[1]), list(ROLES).index(_layer(name))

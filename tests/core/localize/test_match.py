@@ -7,7 +7,7 @@ import torch
 
 from concept_atelier.bench.command import load_backbone
 from concept_atelier.bench.match import scene_pair
-from concept_atelier.core.localize.match import describe, match
+from concept_atelier.core.localize.match import MatchSettings, describe, match
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,20 @@ def test_descriptions_are_unit_vectors_of_pictures_of_any_shape(trained):
     vectors = describe(trained, first)
     assert vectors.shape[0] == 2 and torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     assert torch.equal(vectors, describe(trained, first))
+
+
+def test_pictures_are_read_at_the_noise_and_by_the_layers_asked_for(trained):
+    first, _ = scenes(8, count=2)
+    plain, timestep = describe(trained, first), int(0.1 * 999)
+    share = float(trained.schedule.add_noise(torch.zeros(1), torch.ones(1), torch.tensor([timestep])))
+    torch.testing.assert_close(describe(trained, first, settings=MatchSettings(noise=share)), plain)
+    assert not torch.equal(describe(trained, first, settings=MatchSettings(noise=0.9)), plain)
+    sites = [site for site in trained.attention_sites() if site.kind == "self"]
+    decoder = [site for site in sites if site.stage == "up"]
+    nearest = min(decoder, key=lambda site: abs(site.downscale - 2)).downscale
+    own = MatchSettings(layers=tuple(site.name for site in decoder if site.downscale == nearest))
+    assert torch.equal(describe(trained, first, settings=own), plain)
+    one = describe(trained, first, settings=MatchSettings(layers=(sites[0].name,)))
+    assert one.shape != plain.shape or not torch.equal(one, plain)
+    with pytest.raises(ValueError, match=r"share of noise.* 1\.5"):
+        MatchSettings(noise=1.5)
