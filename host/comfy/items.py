@@ -365,6 +365,12 @@ _CHANGES = (
         called="config, output_prefix=",
     ),
     Internal(
+        "comfy.utils:z_image_to_diffusers",
+        "the pack knows the attention weights of Z-Image by diffusers' names",
+        _WEIGHTS,
+        called="config, output_prefix=",
+    ),
+    Internal(
         "comfy.model_patcher:get_key_weight", "the pack reads the weights in force", _WEIGHTS, called="model, key"
     ),
     Internal(f"{_PATCHER}.__init__", "the pack reads the weights in force", _WEIGHTS, uses=("backup", "hook_backup")),

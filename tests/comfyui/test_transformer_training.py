@@ -122,11 +122,7 @@ def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselv
         target = alone("a dog") - (chosen.eta - 1) * (alone("a cat") - alone(""))
         wanted = (alone("a cat") - target).square().mean()
     torch.testing.assert_close(erase.detach(), wanted, rtol=1e-3, atol=1e-5)
-    assert float(keep) < 1e-6  # the change is still zero
-    schedule = backbone.schedule
-    clean = torch.randn(visit.latent.shape, generator=torch.Generator().manual_seed(4))
-    noise = torch.randn(visit.latent.shape, generator=torch.Generator().manual_seed(5))
-    torch.testing.assert_close(schedule.target(clean, noise, visit.timestep), noise - clean)
+    assert float(keep.detach()) < 1e-6  # the change is still zero
 
 
 def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_of, pack):
