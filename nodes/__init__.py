@@ -19,6 +19,11 @@ from .erase.train_erasure import TrainErasure
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
 from .evaluate.score_composition import ScoreComposition
 from .evaluate.score_concepts import ScoreConcepts
+from .explain.find_ingredients import FindIngredients
+from .explain.ingredient_files import LoadIngredients, SaveIngredients
+from .explain.load_picture_folder import LoadPictureFolder
+from .explain.record_activations import RecordActivations
+from .explain.show_ingredients import IngredientMasks, ShowIngredients
 from .lab.load_lab_clip_vision import LoadLabClipVision
 from .lab.load_lab_model import LoadLabModel
 from .learn.concept_token_files import LoadConceptTokens, SaveConceptTokens
@@ -60,6 +65,13 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadLabClipVision,
     LoadConceptPrototypes,
     ScoreConcepts,
+    LoadPictureFolder,
+    RecordActivations,
+    FindIngredients,
+    ShowIngredients,
+    IngredientMasks,
+    SaveIngredients,
+    LoadIngredients,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

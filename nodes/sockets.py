@@ -23,6 +23,9 @@ ConceptTokens = io.Custom("CONCEPT_TOKENS")
 AttentionCapture = io.Custom("ATTENTION_CAPTURE")
 ConceptPrototypes = io.Custom("CONCEPT_PROTOTYPES")
 Erasure = io.Custom("ERASURE")
+Activations = io.Custom("ACTIVATIONS")
+ConceptBank = io.Custom("CONCEPT_BANK")
+ConceptCodes = io.Custom("CONCEPT_CODES")
 
 MAX_SEED = 2**64 - 1
 OF_A_BATCH = "The node reads the first picture of a batch."

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.compose.registry import METHODS as COMPOSING
 from ..core.erase.registry import METHODS as ERASING
+from ..core.explain.registry import METHODS as EXPLAINING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
 from ..host.schema import io
@@ -54,6 +55,7 @@ METHODS_OF: Mapping[str, tuple[Sequence[Any], str]] = {
         tuple(one for one in ERASING.values() if not one.trains),
         "only the lists of words",
     ),
+    "ConceptAtelierFindIngredients": (tuple(EXPLAINING.values()), "only the activations"),
     "ConceptAtelierTrainErasure": (tuple(one for one in ERASING.values() if one.trains), "only the lists of words"),
 }
 """Node id to the records of the methods it offers, and what a method needs that names nothing else."""

@@ -30,6 +30,9 @@ OWN_TYPES = (
     "ATTENTION_CAPTURE",
     "ERASURE",
     "CONCEPT_PROTOTYPES",
+    "ACTIVATIONS",
+    "CONCEPT_BANK",
+    "CONCEPT_CODES",
 )
 _SPECIAL = re.compile(r"[{}@|$]")
 _ESCAPED = re.compile(r"\{'([{}@|$])'\}")

@@ -28,14 +28,15 @@ def kmeans(rows: Tensor, count: int, seed: int = 0, *, restarts: int = 4, iterat
     generator = torch.Generator().manual_seed(seed)
     best, least = torch.zeros(len(rows), dtype=torch.long), torch.inf
     for _ in range(restarts):
-        labels, error = _lloyd(rows, _starts(rows, count, generator), iterations)
+        labels, error = _lloyd(rows, spread_rows(rows, count, generator), iterations)
         if error < least:
             best, least = labels, error
     return best
 
 
-def _starts(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """k-means++: each further start is drawn with probability proportional to its squared distance."""
+def spread_rows(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` of the rows (n, d), far from one another (k-means++, Arthur & Vassilvitskii 2007): each further one is
+    drawn with probability proportional to its squared distance to the nearest one before it."""
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     nearest = _squared(rows, rows[chosen]).squeeze(1)  # (n,)
     for _ in range(count - 1):

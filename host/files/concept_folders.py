@@ -7,8 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ...core.evaluate.sources import GROUNDS
-from ...core.messages import listed, shown
-from .folders import Folders, inside, picture_names
+from .folders import Folders, picture_names
 from .images import read_frames
 
 
@@ -32,7 +31,7 @@ def list_concepts(folders: Folders, name: str) -> list[ConceptPicture]:
         FileNotFoundError: where no input folder has it.
         ValueError: for one without pictures.
     """
-    folder = _find(folders, name)
+    folder = folders.find_folder(name)
     files = [ConceptPicture(Path(file).stem, folder / file) for file in picture_names(folder)]
     for below in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         files += [ConceptPicture(below.name, below / file) for file in picture_names(below)]
@@ -60,12 +59,3 @@ def fingerprint(folders: Folders, name: str) -> str:
         state = picture.path.stat()
         digest.update(f"{picture.path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _find(folders: Folders, name: str) -> Path:
-    for folder in folders.input:
-        path = inside(folder, name, "folder")
-        if path.is_dir():
-            return path
-    looked = listed(map(str, folders.input), letters=300) or "no folder"
-    raise FileNotFoundError(f"no folder named {shown(name)}; looked in {looked}")

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 MODEL_KINDS = ("checkpoints", "embeddings", "loras")
+OWN_KIND = "ingredients"
+"""The kind of model files that ComfyUI does not know: it lies beside the others, in ``models/ingredients``."""
 PICTURE_SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 )
@@ -67,6 +69,18 @@ class Folders:
             return _find(self.input, name, "picture")
         searched = {"input": self.input, "output": (self.output,), "temp": (self.temp,)}
         return _find(searched[match[2]], match[1], "picture")
+
+    def find_folder(self, name: str) -> Path:
+        """A folder of the input folders by its name, the first that has it.
+
+        Raises ``FileNotFoundError``, or :class:`BadNameError` for a name that leaves the input folder.
+        """
+        for folder in self.input:
+            path = inside(folder, name, "folder")
+            if path.is_dir():
+                return path
+        looked = listed(map(str, self.input), letters=300) or "no folder"
+        raise FileNotFoundError(f"no folder named {shown(name)}; looked in {looked}")
 
     def list_models(self, kind: str) -> list[str]:
         """Names (with ``/`` for sub-folders) of the safetensors files of a kind, sorted."""
@@ -125,7 +139,7 @@ def headless(
 ) -> Folders:
     """Folders without ComfyUI. Models are written to ``<output>/models`` and read from there and from ``models``."""
     out = Path(output)
-    kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in MODEL_KINDS}
+    kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in (*MODEL_KINDS, OWN_KIND)}
     return Folders(tuple(Path(folder) for folder in input), out, out / "temp", kinds)
 
 
@@ -149,7 +163,8 @@ def _of_comfyui(folder_paths: Any) -> Folders:
         input=(Path(folder_paths.get_input_directory()),),
         output=Path(folder_paths.get_output_directory()),
         temp=Path(folder_paths.get_temp_directory()),
-        models={kind: tuple(Path(p) for p in folder_paths.get_folder_paths(kind)) for kind in MODEL_KINDS},
+        models={kind: tuple(Path(p) for p in folder_paths.get_folder_paths(kind)) for kind in MODEL_KINDS}
+        | {OWN_KIND: (Path(folder_paths.models_dir) / OWN_KIND,)},
     )
 
 

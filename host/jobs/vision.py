@@ -28,11 +28,7 @@ def picture_features(clip_vision: Any, pictures: Tensor) -> Tensor:
         UnsupportedModelError: for anything that is no CLIP_VISION, and for encoders without one vector a picture.
         ValueError: for pictures, or features, that are not finite.
     """
-    if not callable(getattr(clip_vision, "encode_image", None)):
-        described = f"{type(clip_vision).__module__}.{type(clip_vision).__qualname__}"
-        raise UnsupportedModelError(
-            f"CLIP_VISION is a {described}; connect what Load CLIP Vision or Load Lab CLIP Vision gives"
-        )
+    check_vision(clip_vision)
     if not bool(torch.isfinite(pictures).all()):
         raise ValueError("a picture holds NaN or infinite values; the latent or the model it came from is broken")
     parts = []
@@ -40,6 +36,15 @@ def picture_features(clip_vision: Any, pictures: Tensor) -> Tensor:
         check_interrupt()
         parts.append(_embeds(clip_vision, part))
     return unit(torch.cat(parts))
+
+
+def check_vision(clip_vision: Any) -> None:
+    """Raises :class:`UnsupportedModelError` for anything that is no CLIP_VISION."""
+    if not callable(getattr(clip_vision, "encode_image", None)):
+        described = f"{type(clip_vision).__module__}.{type(clip_vision).__qualname__}"
+        raise UnsupportedModelError(
+            f"CLIP_VISION is a {described}; connect what Load CLIP Vision or Load Lab CLIP Vision gives"
+        )
 
 
 @torch.no_grad()

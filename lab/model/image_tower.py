@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SIDE = 64
 """Pixels a side of the pictures that the tower was trained on."""
 
+GRIDS = {16: 3, 8: 5, 4: 7}
+"""Cells a side of a grid to how many stages compute it."""
+
 
 class ImageTower(nn.Module):
     """Pictures (B, 3, H, W) in -1..1 to unit vectors (B, width)."""
@@ -34,6 +37,15 @@ class ImageTower(nn.Module):
             ResidualBlock(160),
         )
         self.project = Linear(2 * 160, width)
+
+    def read(self, picture: Tensor, cells: int) -> Tensor:
+        """What its blocks compute of pictures (B, 3, 64, 64) in -1..1 on a grid of ``cells``, (B, D, cells, cells).
+
+        Raises ``ValueError`` for a grid that it does not have.
+        """
+        if cells not in GRIDS:
+            raise ValueError(f"the lab's image tower has grids of {', '.join(map(str, GRIDS))} cells, got {cells}")
+        return self.stages[: GRIDS[cells]](picture)
 
     def forward(self, picture: Tensor) -> Tensor:
         features = self.stages(picture)
@@ -112,6 +124,14 @@ def load_image_tower(folder: Path | None = None) -> ImageTower:
     tensors = _tower_tensors(folder or WEIGHTS)
     tower.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return tower.eval().requires_grad_(False)
+
+
+def load_text_projection(folder: Path | None = None) -> Tensor:
+    """(width, width) by which what the text encoder says at a text's end comes to the tower's space. Raises as
+    :func:`load_contrastive_pair` does."""
+    from .weights import WEIGHTS
+
+    return _tower_tensors(folder or WEIGHTS)["text_projection.weight"]
 
 
 def _tower_tensors(folder: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .image_tower import ImageTower, load_image_tower, small_pictures
+from .image_tower import GRIDS, ImageTower, load_image_tower, load_text_projection, small_pictures
 from .weights import WEIGHTS
 
 FAMILY = "lab"
@@ -27,16 +27,26 @@ class VisionOutput:
         return getattr(self, key)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabVision:
     """What a CLIP_VISION socket carries for the lab model: half a million weights, computed on the CPU.
 
     Attributes:
         tower: pictures to vectors.
+        text_projection: (192, 192) by which pooled texts of the lab's CLIP come to the same space.
     """
 
     tower: ImageTower
+    text_projection: Tensor | None = None
     concept_atelier_family = FAMILY
+    activation_sites = tuple(str(cells) for cells in GRIDS)
+    """Names of what :meth:`record_activations` reads: cells a side of the grid."""
+
+    @torch.no_grad()
+    def record_activations(self, image: Tensor, site: str) -> Tensor:
+        """What the tower computes of an IMAGE, squeezed to its square, on a grid: (B, D, cells, cells)."""
+        pictures = image[..., :3].movedim(-1, 1).float().cpu()
+        return self.tower.read(small_pictures(pictures), int(site))
 
     @torch.no_grad()
     def encode_image(self, image: Tensor, crop: bool = True) -> VisionOutput:
@@ -51,4 +61,4 @@ class LabVision:
 
 def load_vision(folder: Path = WEIGHTS) -> LabVision:
     """The tower that ships. Raises ``FileNotFoundError`` as :func:`load_image_tower` does."""
-    return LabVision(load_image_tower(folder))
+    return LabVision(load_image_tower(folder), load_text_projection(folder))

@@ -9,6 +9,9 @@ export const COLOURS = {
   ATTENTION_CAPTURE: "#5b7cff",
   ERASURE: "#d08a55",
   CONCEPT_PROTOTYPES: "#d9c7a0",
+  ACTIVATIONS: "#7fb7be",
+  CONCEPT_BANK: "#c98fb5",
+  CONCEPT_CODES: "#9fc27a",
 };
 
 /** Ours where a palette says nothing, that is, where it writes an empty text. */

@@ -145,9 +145,11 @@ def test_inside_comfyui_its_own_folders_are_asked(monkeypatch, tmp_path):
     stand_in.get_output_directory = lambda: str(tmp_path / "o")
     stand_in.get_temp_directory = lambda: str(tmp_path / "t")
     stand_in.get_folder_paths = lambda kind: [str(tmp_path / kind), str(tmp_path / "extra" / kind)]
+    stand_in.models_dir = str(tmp_path / "m")
     monkeypatch.setitem(sys.modules, "folder_paths", stand_in)
     monkeypatch.setitem(sys.modules, "comfy", SimpleNamespace())
     here = folders.current()
+    assert here.models["ingredients"] == (tmp_path / "m/ingredients",)
     assert (here.input, here.output, here.temp) == ((tmp_path / "i",), tmp_path / "o", tmp_path / "t")
     assert here.models["loras"] == (tmp_path / "loras", tmp_path / "extra/loras")
 

@@ -1,0 +1,131 @@
+"""Activations: what a model computes at every position of pictures, and where that comes from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["encoder", "denoiser"]
+
+MAX_BYTES = 4 * 2**30
+"""Of the activations of one recording: 500 pictures of 257 positions and 1024 numbers take 0.5 GB."""
+
+TOLERANCE = 0.02
+"""By how much two numbers of one model's fingerprint may differ (rounding to float16 moves them by some 1e-4)."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where activations come from.
+
+    Attributes:
+        kind: ``encoder`` for a picture encoder, ``denoiser`` for a diffusion model.
+        model: the model's name for people.
+        fingerprint: numbers of the model's weights, see :func:`fingerprint_of`.
+        site: the layer, by the host's name.
+        width: numbers per position.
+        noise: share of noise in the picture that a denoiser saw; None for encoders.
+    """
+
+    kind: Kind
+    model: str
+    fingerprint: tuple[float, ...]
+    site: str
+    width: int
+    noise: float | None = None
+
+    @property
+    def title(self) -> str:
+        """For people, such as ``lab image tower, site 4``."""
+        seen = "" if self.noise is None else f", noise {self.noise:g}"
+        return f"{self.model}, site {self.site}{seen}"
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """Activations of P pictures.
+
+    Attributes:
+        rows: (P, h * w, D) float32 on the CPU, positions in reading order, without class or register tokens.
+        grid: (h, w).
+        origin: where they come from.
+        covered: (H, W) of the centred part of the pictures that the grid stands for, where a model crops sides to
+            multiples of its cells; None is all of it.
+    """
+
+    rows: Tensor
+    grid: tuple[int, int]
+    origin: Origin
+    covered: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        height, width = self.grid
+        fits = self.rows.ndim == 3 and self.rows.shape[1:] == (height * width, self.origin.width)
+        if not fits or not len(self.rows):
+            raise ValueError(
+                f"activations must be (pictures, {height * width}, {self.origin.width}) for a grid of {height}x{width}"
+                f", got {tuple(self.rows.shape)}"
+            )
+        if not bool(torch.isfinite(self.rows).all()):
+            raise ValueError(f"activations of {self.origin.title} are not finite (NaN or infinite); check the pictures")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def megabytes(self) -> float:
+        """What they take in memory."""
+        return self.rows.numel() * self.rows.element_size() / 2**20
+
+    def sample(self, most: int, generator: torch.Generator) -> Tensor:
+        """At most so many rows (n, D), drawn evenly from all pictures without repetition."""
+        flat = self.rows.flatten(0, 1)
+        if len(flat) <= most:
+            return flat
+        return flat[torch.randperm(len(flat), generator=generator)[:most].sort().values]
+
+
+def check_memory(pictures: int, positions: int, width: int) -> None:
+    """Raises ``ValueError`` where activations would take more than :data:`MAX_BYTES`, saying how many pictures fit."""
+    each = positions * width * 4
+    if pictures * each > MAX_BYTES:
+        raise ValueError(
+            f"activations of {pictures} pictures would take {pictures * each / 2**30:.1f} GB; "
+            f"at most {MAX_BYTES // each} pictures fit into {MAX_BYTES / 2**30:.0f} GB at this layer, so give fewer"
+        )
+
+
+def fingerprint_of(weights: list[Tensor], numbers: int = 8, values: int = 4096) -> tuple[float, ...]:
+    """Numbers that tell models apart whatever type they were loaded as.
+
+    Args:
+        weights: of the model, in a fixed order; ``numbers`` of them, spread evenly, give one number each.
+        values: of each weight that are read.
+    """
+    if not weights:
+        raise ValueError("a model without weights has no fingerprint")
+    chosen = torch.linspace(0, len(weights) - 1, min(numbers, len(weights))).long().tolist()
+    return tuple(_number(weights[index], values) for index in chosen)
+
+
+def _number(weight: Tensor, values: int) -> float:
+    flat = weight.detach().flatten()
+    index = torch.linspace(0, len(flat) - 1, min(values, len(flat))).long().to(flat.device)
+    picked = flat[index].double().cpu()
+    signs = torch.randint(0, 2, picked.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return round(float((picked * signs).sum() / picked.norm().clamp(min=1e-12)), 4)
+
+
+def mismatch(wanted: Origin, given: Origin) -> str:
+    """How activations differ from those that a bank was found in, in words; "" where the bank fits them."""
+    if wanted.width != given.width:
+        return f"{given.width} numbers per position instead of {wanted.width}"
+    if wanted.site != given.site:
+        return f"site {given.site} instead of {wanted.site}"
+    pairs = zip(wanted.fingerprint, given.fingerprint, strict=False)
+    if len(wanted.fingerprint) != len(given.fingerprint) or any(abs(a - b) > TOLERANCE for a, b in pairs):
+        return f"another model ({given.model}, with other weights than the {wanted.model} of the ingredients)"
+    if wanted.noise != given.noise:
+        return f"noise {given.noise} instead of {wanted.noise}"
+    return ""

@@ -1,0 +1,163 @@
+"""The record of a method of finding ingredients, and finding them with several seeds."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..settings import preset_of
+from .activations import Activations
+from .bank import ConceptBank, ConceptCodes, check_fits, peaks_of
+from .parts.measures import explained, matched_cosines
+from .parts.task import FindSettings, FindTask, Found
+
+S = TypeVar("S", bound=FindSettings)
+
+OnStep = Callable[[int, int], None]
+"""Told how many fits are done, of how many."""
+
+MAX_INGREDIENTS = 1024
+CODED_ROWS = 65_536
+"""Rows that are coded at once."""
+
+MAX_PICTURES = 256
+"""Pictures that tell what counts as showing a concept."""
+
+
+Coder = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
+"""Codes (n, K) >= 0 of prepared rows (n, D), given unit directions (K, D) and the method's extra tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finder(Generic[S]):
+    """A method of finding ingredients.
+
+    Attributes:
+        name: its name in workflows, files and :data:`.registry.METHODS`.
+        title: its name for people.
+        help: what it does, one sentence.
+        presets: preset name to settings; the first is the paper's and the default.
+        find: one fit.
+        code: codes of rows.
+        centred: whether rows are centred, and scaled if the settings say so; else they are taken as they are.
+        note: what people should know beside; whole sentences, may be empty.
+    """
+
+    name: str
+    title: str
+    help: str
+    presets: Mapping[str, S]
+    find: Callable[[FindTask[S]], Found]
+    code: Coder
+    centred: bool = True
+    note: str = ""
+
+    def preset(self, name: str) -> S:
+        """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
+        return preset_of(self, name)
+
+    def bank(
+        self,
+        activations: Activations,
+        count: int,
+        settings: S | None = None,
+        seed: int = 0,
+        seeds: int = 3,
+        on_step: OnStep | None = None,
+    ) -> ConceptBank:
+        """Find ingredients with several seeds, and keep the fit that explains most.
+
+        Concepts are ordered by how much of the activations they explain, and named by their numbers from 1.
+
+        Args:
+            activations: what to find them in.
+            count: how many.
+            settings: the method's own kind; None takes the first preset.
+            seed: of the first fit; the others count on.
+            seeds: how many fits; stability is measured from the second on.
+
+        Raises ``ValueError`` for a count or number of seeds out of range, and for activations that the method cannot
+        read.
+        """
+        settings = settings or next(iter(self.presets.values()))
+        rows = activations.sample(settings.rows, torch.Generator().manual_seed(seed))
+        if not 1 <= count <= min(MAX_INGREDIENTS, len(rows)):
+            most = min(MAX_INGREDIENTS, len(rows))
+            raise ValueError(f"from these activations 1 to {most} ingredients can be found, got {count}")
+        if not 1 <= seeds <= 10:
+            raise ValueError(f"seeds must be 1 to 10, got {seeds}")
+        centre, scale = self._frame(rows, settings)
+        prepared = (rows - centre) / scale
+        fits = []
+        for number in range(seeds):
+            task = FindTask(prepared, count, settings, torch.Generator().manual_seed(seed + number))
+            fits.append(self._ordered(self.find(task), prepared))
+            if on_step is not None:
+                on_step(number + 1, seeds)
+        shares = [explained(prepared, codes @ found.directions) for found, codes in fits]
+        best = max(range(seeds), key=shares.__getitem__)
+        found, codes = fits[best]
+        others = [fit.directions for index, (fit, _) in enumerate(fits) if index != best]
+        peaks = peaks_of(self._of_pictures(activations, found, centre, scale))
+        metadata = {
+            "settings": json.dumps(asdict(settings)),
+            "pictures": str(len(activations)),
+            "explained": f"{shares[best]:.4f}",
+            "seeds": str(seeds),
+        }
+        return ConceptBank(
+            found.directions,
+            tuple(str(number) for number in range(1, count + 1)),
+            self.name,
+            activations.origin,
+            centre,
+            scale,
+            peaks,
+            (codes / peaks).mean(0),
+            matched_cosines(found.directions, others),
+            found.extra,
+            metadata,
+        )
+
+    def _of_pictures(self, activations: Activations, found: Found, centre: Tensor, scale: Tensor) -> Tensor:
+        """Codes (P, h * w, K) of at most :data:`MAX_PICTURES` pictures, spread evenly."""
+        chosen = torch.linspace(0, len(activations) - 1, min(MAX_PICTURES, len(activations))).long()
+        rows = (activations.rows[chosen] - centre) / scale
+        parts = [self.code(part, found.directions, found.extra) for part in rows.flatten(0, 1).split(CODED_ROWS)]
+        return torch.cat(parts).unflatten(0, rows.shape[:2])
+
+    def _frame(self, rows: Tensor, settings: S) -> tuple[Tensor, Tensor]:
+        """What rows are centred by and divided by, (D,) each."""
+        ones = torch.ones(rows.shape[1])
+        if not self.centred:
+            return torch.zeros_like(ones), ones
+        deviation = rows.std(0)
+        # A number that never changes tells nothing: it must not be blown up.
+        usual = deviation.median().clamp(min=1e-8)
+        return rows.mean(0), torch.where(
+            deviation > 1e-4 * usual, deviation, usual
+        ) if settings.scaled else ones * usual
+
+    def _ordered(self, found: Found, rows: Tensor) -> tuple[Found, Tensor]:
+        """Unit directions, those first that explain most, and the codes of rows in that order."""
+        directions = torch.nn.functional.normalize(found.directions.float(), dim=1).contiguous()
+        codes = self.code(rows, directions, found.extra)
+        order = codes.square().sum(0).argsort(descending=True, stable=True)
+        count = len(directions)
+        extra = {name: one[order] if one.ndim and len(one) == count else one for name, one in found.extra.items()}
+        return Found(directions[order], extra), codes[:, order]
+
+
+def codes_of(finder: Finder[S], bank: ConceptBank, activations: Activations) -> ConceptCodes:
+    """How strongly each position of pictures uses the concepts of a bank, which the finder found.
+
+    Raises ``ValueError`` for activations that do not fit the bank, see :func:`check_fits`.
+    """
+    check_fits(bank, activations)
+    flat = activations.rows.flatten(0, 1)
+    parts = [finder.code(bank.prepared(part), bank.directions, bank.extra) for part in flat.split(CODED_ROWS)]
+    values = torch.cat(parts).unflatten(0, activations.rows.shape[:2])
+    return ConceptCodes(values, activations.grid, bank, activations.covered)

@@ -1,0 +1,172 @@
+"""Sparse autoencoders: few of many directions make each row.
+
+    z = keep(relu(E x + c)),  x' = z D,  ||D_k|| = 1
+
+``keep`` leaves the largest codes of each row (TopK, Gao et al. 2024, arXiv 2406.04093) or of the whole batch
+(BatchTopK, Bussmann et al. 2024, arXiv 2412.06410), which learns a threshold for single rows. The loss is the mean
+squared error, plus 1/32 of the error with which directions that are never used reconstruct what is left (AuxK, arXiv
+2406.04093, section A.2). In RA-SAE (Fel et al. 2025, arXiv 2502.12892) directions are mixtures of real rows with a
+small change, D = W C + L, which makes them stable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, relu
+
+from ...clustering.finch import cluster_means
+from ...clustering.kmeans import kmeans, spread_rows
+from ...settings import setting
+from .task import FindSettings, FindTask, Found
+
+AUX, MOMENTUM, CLIP = 1 / 32, 0.9, 1.0
+STARTS = 4096
+
+
+@dataclass(frozen=True)
+class SparseSettings(FindSettings):
+    """Settings of sparse autoencoders; each field's help is in its metadata."""
+
+    active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).")
+    steps: int = setting(2000, "Updates.")
+    rate: float = setting(3e-3, "Learning rate of Adam.")
+    batch: int = setting(1024, "Positions per update.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.active, self.steps, self.batch) < 1 or not self.rate > 0:
+            raise ValueError(f"active, steps and batch must be at least 1, and rate above 0, got {self}")
+
+    @property
+    def cost(self) -> str:
+        return f"{super().cost}, {self.steps} updates of {self.batch} positions"
+
+
+Keep = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Codes (B, K) >= 0 and how many a row uses; gives those that are kept, and the least of them."""
+
+
+def keep_top(codes: Tensor, active: int) -> tuple[Tensor, Tensor]:
+    """The largest codes of each row."""
+    best = codes.topk(min(active, codes.shape[1]), dim=1)
+    return torch.zeros_like(codes).scatter(1, best.indices, best.values), best.values.detach().min()
+
+
+def keep_batch(codes: Tensor, active: int) -> tuple[Tensor, Tensor]:
+    """The largest codes of the batch, ``active`` for each row on average."""
+    flat = codes.flatten()
+    best = flat.topk(min(active * len(codes), flat.numel()))
+    kept = torch.zeros_like(flat).scatter(0, best.indices, best.values)
+    return kept.view_as(codes), best.values.detach().min()
+
+
+class _Directions(torch.nn.Module):
+    """Free directions."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.rows = torch.nn.Parameter(start.clone())
+
+    def forward(self) -> Tensor:
+        return normalize(self.rows, dim=1)
+
+
+class _Mixtures(torch.nn.Module):
+    """Directions as mixtures W of real points C (M, D), each changed by at most ``reach`` of the points' mean length.
+
+    Their length plays no part, since codes have no bound: the scale exp(s) of the paper is left out.
+    """
+
+    def __init__(self, points: Tensor, count: int, reach: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.points = points
+        order = torch.randperm(len(points), generator=generator)
+        chosen = order.repeat(-(-count // len(points)))[:count]
+        # Each direction begins at a point of its own; where there are more of them than points, between two.
+        start = torch.full((count, len(points)), 1e-3).scatter(1, chosen[:, None], 1.0)
+        if count > len(points):
+            start = start + 0.5 * torch.rand(start.shape, generator=generator)
+        self.weights = torch.nn.Parameter(start)
+        self.change = torch.nn.Parameter(torch.zeros(count, points.shape[1]))
+        self.most = reach * float(points.norm(dim=1).mean())
+
+    def forward(self) -> Tensor:
+        weights = relu(self.weights) + 1e-8
+        length = self.change.norm(dim=1, keepdim=True).clamp(min=1e-8)
+        change = self.change * (self.most / length).clamp(max=1)
+        return normalize(weights / weights.sum(1, keepdim=True) @ self.points + change, dim=1)
+
+
+def free_directions(task: FindTask[SparseSettings]) -> torch.nn.Module:
+    """Directions that begin at rows which lie far apart."""
+    return _Directions(spread_rows(_few(task), task.count, task.generator))
+
+
+def mixed_directions(task: FindTask[SparseSettings], points: int, reach: float) -> torch.nn.Module:
+    """Directions within the hull of k-means centres of the rows."""
+    rows = _few(task)
+    seed = int(torch.randint(2**31, (1,), generator=task.generator))
+    labels = kmeans(rows, min(points, len(rows)), seed, restarts=1, iterations=10)
+    return _Mixtures(cluster_means(rows, labels), task.count, reach, task.generator)
+
+
+def train(task: FindTask[SparseSettings], directions: torch.nn.Module, keep: Keep) -> Found:
+    """Train directions with an encoder, on rows divided by their mean length. ``extra`` of what it finds is the encoder
+    (``encoder`` (K, D), ``bias`` (K,)), ``active`` () and ``threshold`` (), the running mean of the least code kept."""
+    settings, size = task.settings, task.rows.norm(dim=1).mean().clamp(min=1e-8)
+    rows = task.rows / size
+    with torch.enable_grad(), torch.inference_mode(False):
+        rows = rows.clone()
+        encoder = torch.nn.Parameter(directions().detach().clone())
+        bias = torch.nn.Parameter(torch.zeros(task.count))
+        parameters = [*directions.parameters(), encoder, bias]
+        optimiser = torch.optim.Adam(parameters, lr=settings.rate)
+        threshold, unused = torch.zeros(()), torch.zeros(task.count)
+        for step in range(settings.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate * min(1.0, 2 * (1 - step / settings.steps))
+            picked = rows[torch.randint(len(rows), (min(settings.batch, len(rows)),), generator=task.generator)]
+            before = relu(picked @ encoder.T + bias)  # (B, K)
+            codes, least = keep(before, settings.active)
+            unused = torch.where((codes > 0).any(0), torch.zeros_like(unused), unused + 1)
+            made = directions()
+            left = picked - codes @ made
+            loss = left.square().sum(1).mean() + AUX * _dead_loss(picked @ encoder.T + bias, unused > 20, left, made)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+            optimiser.step()
+            threshold = least if step == 0 else MOMENTUM * threshold + (1 - MOMENTUM) * least
+        extra = {
+            "encoder": encoder.detach().clone(),
+            "bias": bias.detach() * size,
+            "active": torch.tensor(settings.active),
+            "threshold": threshold.detach() * size,
+        }
+        return Found(directions().detach().clone(), extra)
+
+
+def _dead_loss(before: Tensor, dead: Tensor, left: Tensor, directions: Tensor) -> Tensor:
+    """How badly the directions that no batch used for long reconstruct what is left; 0 without any."""
+    if not bool(dead.any()):
+        return left.new_zeros(())
+    codes = relu(before.masked_fill(~dead, 0))
+    return (left.detach() - codes @ directions).square().sum(1).mean()
+
+
+def top_codes(rows: Tensor, directions: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+    """Codes of an autoencoder that keeps the largest of each row."""
+    return keep_top(relu(rows @ extra["encoder"].T + extra["bias"]), int(extra["active"]))[0]
+
+
+def threshold_codes(rows: Tensor, directions: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+    """Codes of an autoencoder that keeps those above its threshold."""
+    codes = relu(rows @ extra["encoder"].T + extra["bias"])
+    return torch.where(codes >= extra["threshold"], codes, 0.0)
+
+
+def _few(task: FindTask[SparseSettings]) -> Tensor:
+    rows = task.rows
+    return rows if len(rows) <= STARTS else rows[torch.randperm(len(rows), generator=task.generator)[:STARTS]]

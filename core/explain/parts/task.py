@@ -1,0 +1,61 @@
+"""One fit of a method of finding ingredients: what it is asked, and what it gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from ...settings import setting
+
+
+@dataclass(frozen=True)
+class FindSettings:
+    """What every method has; each field's help is in its metadata."""
+
+    rows: int = setting(20_000, "Positions that the method learns from at most, drawn evenly from all pictures.")
+    scaled: bool = setting(True, "Divide every number of a position by its standard deviation first.")
+
+    def __post_init__(self) -> None:
+        if self.rows < 2:
+            raise ValueError(f"rows must be at least 2, got {self.rows}")
+
+    @property
+    def cost(self) -> str:
+        """For the help page."""
+        return f"at most {self.rows:,} positions"
+
+
+S = TypeVar("S", bound=FindSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class FindTask(Generic[S]):
+    """One fit.
+
+    Attributes:
+        rows: (n, D) float32, centred and scaled where the method wants it.
+        count: K, how many directions are wanted, at most n.
+        settings: the method's.
+        generator: of all that is random.
+    """
+
+    rows: Tensor
+    count: int
+    settings: S
+    generator: torch.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a fit gives.
+
+    Attributes:
+        directions: (K, D), any length but 0.
+        extra: what codes need beside, see :attr:`ConceptBank.extra`; rows belong to directions in the order given
+            where the first dimension is K.
+    """
+
+    directions: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,28 @@
+"""Every method of finding ingredients, by name, in the order that people are shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..registry import collect
+from .activations import Activations
+from .bank import ConceptBank, ConceptCodes
+from .finder import Finder, codes_of
+
+METHODS: Mapping[str, Finder[Any]] = collect(
+    __package__,
+    "METHOD",
+    "methods.semi_nmf",
+    "methods.nmf",
+    "methods.kmeans",
+    "methods.pca",
+    "methods.data_points",
+    "methods.topk_sae",
+    "methods.batch_topk_sae",
+    "methods.ra_sae",
+)
+"""Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""
+
+
+def encode(bank: ConceptBank, activations: Activations) -> ConceptCodes:
+    """Codes of a bank of any method. Raises ``ValueError`` for activations that do not fit it."""
+    return codes_of(METHODS[bank.kind], bank, activations)

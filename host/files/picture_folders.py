@@ -1,0 +1,65 @@
+"""A folder of pictures of any size as one batch of squares."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from .folders import Folders, picture_names
+from .images import read_frames
+
+Fit = Literal["crop", "pad", "squeeze"]
+FITS: tuple[Fit, ...] = ("crop", "pad", "squeeze")
+GROUND = 0.5
+"""Grey behind transparent pictures and beside padded ones."""
+
+
+def list_pictures(folders: Folders, name: str) -> list[Path]:
+    """The pictures directly in a folder of the input folders, by name.
+
+    Raises ``FileNotFoundError`` and ``BadNameError`` as :meth:`Folders.find_folder` does, ``ValueError`` for a folder
+    without pictures.
+    """
+    folder = folders.find_folder(name)
+    found = [folder / picture for picture in picture_names(folder)]
+    if not found:
+        raise ValueError(f"{folder} has no pictures; put some there, or name another folder")
+    return found
+
+
+def read_square(path: Path, side: int, fit: Fit) -> Tensor:
+    """The first frame of a picture as a square (3, side, side) in 0..1.
+
+    ``crop`` takes the middle, ``pad`` puts grey beside it, ``squeeze`` changes its proportions. Raises ``ValueError``
+    for a file that is no picture.
+    """
+    colours, clear = read_frames(path)[0]
+    if clear is not None:
+        colours = colours * (1 - clear[..., None]) + GROUND * clear[..., None]
+    picture = colours.movedim(-1, 0)[None]  # (1, 3, H, W)
+    height, width = picture.shape[-2:]
+    if fit == "crop":
+        shorter = min(height, width)
+        top, left = (height - shorter) // 2, (width - shorter) // 2
+        picture = picture[..., top : top + shorter, left : left + shorter]
+    elif fit == "pad":
+        across, down = max(0, height - width), max(0, width - height)
+        picture = pad(picture, (across // 2, across - across // 2, down // 2, down - down // 2), value=GROUND)
+    return interpolate(picture, (side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+
+def fingerprint(folders: Folders, name: str) -> str:
+    """Changes when a picture of the folder is added, taken away, renamed or written anew. Raises as above."""
+    digest = hashlib.sha256()
+    for path in list_pictures(folders, name):
+        state = path.stat()
+        digest.update(f"{path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def stacked(pictures: list[Tensor]) -> Tensor:
+    """IMAGE (B, side, side, 3) of squares (3, side, side)."""
+    return torch.stack(pictures).movedim(1, -1).contiguous()

@@ -1,0 +1,159 @@
+"""Ingredients for people: a gallery of what shows them most, names, and masks over pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.explain.bank import ConceptBank, ConceptCodes
+from ...core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
+from ...core.explain.naming import Name, nearest_names
+from ..pictures.drawing import colour_of, overlay_masks
+from ..shared.progress import Progress
+from .contact_sheet import Caption, Row, contact_sheet
+from .paired_texts import word_features
+from .vision import picture_features
+
+MOST_SHOWN = 32
+"""More concepts than people can use (Ramaswamy et al. 2023, arXiv 2207.09615) are not shown."""
+HALF = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """What a gallery shows.
+
+    Attributes:
+        codes: of the pictures.
+        places: of each concept shown, the squares that show it most.
+        names: of each, or None where no names were asked for.
+    """
+
+    codes: ConceptCodes
+    places: tuple[tuple[Place, ...], ...]
+    names: tuple[Name, ...] | None = None
+
+    def bank(self) -> ConceptBank:
+        """The bank with good names in place of numbers."""
+        good = {index: name.word for index, name in enumerate(self.names or ()) if name.good}
+        return self.codes.bank.renamed(good)
+
+
+def check_pictures(codes_pictures: int, pictures: Tensor) -> None:
+    """Raises ``ValueError`` where activations and pictures are of different numbers."""
+    if codes_pictures != len(pictures):
+        raise ValueError(
+            f"the activations are of {codes_pictures} pictures, and {len(pictures)} are connected; connect the "
+            "pictures that Record Activations read"
+        )
+
+
+def make_gallery(codes: ConceptCodes, pictures: Tensor, each: int, shown: int = MOST_SHOWN) -> Gallery:
+    """The squares that show each of the first concepts most, of pictures (P, 3, H, W)."""
+    check_pictures(len(codes.values), pictures)
+    size = (pictures.shape[-2], pictures.shape[-1])
+    count = min(len(codes.bank), shown, MOST_SHOWN)
+    return Gallery(codes, tuple(tuple(best_places(codes, index, size, each)) for index in range(count)))
+
+
+def named(
+    gallery: Gallery, pictures: Tensor, clip_vision: Any, clip: Any, words: Sequence[str], progress: Progress
+) -> Gallery:
+    """With names by the pictures' encoder and the text encoder that was trained with it.
+
+    Args:
+        words: what concepts may be called, at least two.
+
+    Raises as :func:`word_features` does.
+    """
+    words = list(dict.fromkeys(words))
+    features = [
+        picture_features(clip_vision, torch.stack([place.cut(pictures) for place in places]))
+        if places
+        else torch.zeros(0, 0)
+        for places in gallery.places
+    ]
+    shown = mean_features(features)
+    every = torch.cat([one for one in features if len(one)]).mean(0)
+    texts = word_features(clip_vision, clip, words, shown.shape[1], on_step=progress)
+    return Gallery(gallery.codes, gallery.places, nearest_names(_turned(shown, every), every, words, texts))
+
+
+def _turned(shown: Tensor, every: Tensor) -> Tensor:
+    """Mean features, moved by a hair where one is exactly the mean of all, which points nowhere."""
+    same = (shown - every).norm(dim=1, keepdim=True) == 0
+    return torch.where(same, shown + 1e-6, shown)
+
+
+def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
+    """IMAGE (1, h, w, 3): a row for each concept, the picture that shows it most with its outline, then the squares."""
+    prevalence = gallery.codes.prevalence().tolist()
+    rows = []
+    for index, places in enumerate(gallery.places):
+        if not places:
+            continue
+        first = places[0].picture
+        title = f"{title_of(gallery, index)}   in {prevalence[index]:.0%}" + _stability(gallery, index)
+        cuts = torch.stack([place.cut(pictures) for place in places])
+        captions = [Caption(f"{place.score:.2f}") for place in places]
+        source = _outlined(gallery.codes, index, pictures[first], first)
+        rows.append(Row(title, colour_of(index), source, cuts, captions, f"picture {first + 1}"))
+    if not rows:
+        raise ValueError("none of these pictures shows any of the ingredients; connect the pictures they were found in")
+    return contact_sheet(rows)
+
+
+def title_of(gallery: Gallery, index: int) -> str:
+    """A concept's number and name."""
+    own, number = gallery.codes.bank.names[index], str(index + 1)
+    called = str(gallery.names[index]) if gallery.names else "" if own == number else own
+    return f"{number}  {called}".rstrip()
+
+
+def report(gallery: Gallery) -> str:
+    """What is known of each concept, as text: a line each, and what it is valid for."""
+    bank, prevalence = gallery.codes.bank, gallery.codes.prevalence().tolist()
+    lines = [
+        f"{title_of(gallery, index)}: in {prevalence[index]:.0%} of {len(gallery.codes.values)} pictures"
+        + _stability(gallery, index)
+        for index in range(len(gallery.places))
+    ]
+    left = len(bank) - len(gallery.places)
+    more = [f"{left} more ingredients are not shown."] if left else []
+    return "\n".join([*lines, *more, valid_for(bank)])
+
+
+def valid_for(bank: ConceptBank) -> str:
+    """What a bank's findings hold for, one sentence."""
+    told = bank.metadata
+    share = f"; they explain {float(told['explained']):.0%} of it" if "explained" in told else ""
+    return (
+        f"Found by {bank.kind} in {told.get('pictures', 'some')} pictures: valid for {bank.origin.title} alone{share}."
+    )
+
+
+def _stability(gallery: Gallery, index: int) -> str:
+    if int(gallery.codes.bank.metadata.get("seeds", "1")) < 2:
+        return ""
+    return f", stability {float(gallery.codes.bank.stability[index]):.2f}"
+
+
+def _outlined(codes: ConceptCodes, index: int, picture: Tensor, number: int) -> Tensor:
+    """A picture (3, h, w) with a concept's mask outlined."""
+    size = (picture.shape[-2], picture.shape[-1])
+    mask = concept_masks(codes, [index], size, HALF)[0, number]
+    return overlay_masks(picture.movedim(0, -1), mask[None], [""], [colour_of(index)]).movedim(-1, 0)
+
+
+def overlays(pictures: Tensor, masks: Tensor, names: Sequence[str], threshold: float) -> Tensor:
+    """IMAGE (P, h, w, 3): pictures (P, 3, H, W), over each its parts by the strongest of N soft masks (N, P, H, W),
+    with their names."""
+    parts = disjoint(masks, threshold)
+    drawn = []
+    for number, picture in enumerate(pictures):
+        here = [index for index in range(len(names)) if bool(parts[index, number].any())]
+        colours = [colour_of(index) for index in here]
+        drawn.append(overlay_masks(picture.movedim(0, -1), parts[here, number], [names[i] for i in here], colours))
+    return torch.stack(drawn)

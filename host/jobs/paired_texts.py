@@ -1,0 +1,79 @@
+"""Words in the space that a picture encoder shares with the text encoder it was trained with."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.evaluate.similarity import unit
+from ..adapters import backbone_of
+from ..shared.errors import UnsupportedModelError
+from ..shared.progress import check_interrupt
+
+BATCH = 32
+TEMPLATE = "a photo of a {}"
+
+OnStep = Callable[[int, int], None]
+
+
+def word_features(
+    clip_vision: Any,
+    clip: Any,
+    words: Sequence[str],
+    width: int,
+    template: str = TEMPLATE,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Features (V, width) of words, at unit length.
+
+    Args:
+        clip_vision: the picture encoder.
+        clip: the text encoder that it was trained with.
+        words: V of them.
+        width: of the picture encoder's features.
+        template: the sentence that a word is put into.
+
+    Raises:
+        UnsupportedModelError: for encoders that are no pair, as far as can be told.
+    """
+    backbone, projection = backbone_of(clip=clip), getattr(clip_vision, "text_projection", None)
+    if (projection is not None) != (backbone.family.startswith("lab")):
+        raise UnsupportedModelError(
+            f"this CLIP_VISION and the text encoder of {backbone.family} were not trained together, so that names "
+            "cannot be told; connect a pair, such as Load Lab CLIP Vision and Load Lab Model"
+        )
+    if projection is None:
+        _check_projected(clip)
+    parts = []
+    for start in range(0, len(words), BATCH):
+        check_interrupt()
+        some = [template.format(word) for word in words[start : start + BATCH]]
+        pooled = backbone.encode_text(some).extras.get("pooled_output")
+        if pooled is None:
+            raise UnsupportedModelError(f"the text encoder of {backbone.family} gives no single vector for a text")
+        parts.append(pooled.detach().float().cpu())
+        if on_step is not None:
+            on_step(min(len(words), start + BATCH), len(words))
+    pooled = torch.cat(parts)
+    found = pooled if projection is None else pooled @ projection.float().T
+    if found.shape[1] != width:
+        raise UnsupportedModelError(
+            f"this CLIP_VISION gives {width} numbers for a picture and the text encoder {found.shape[1]} for a text, "
+            "so they were not trained together; connect a pair (CLIP-L and ViT-L, or CLIP-G and ViT-bigG)"
+        )
+    return unit(found)
+
+
+def _check_projected(clip: Any) -> None:
+    """Raises for a text encoder of ComfyUI whose file has no projection to the shared space: it is the identity "
+    "then."""
+    stage = getattr(clip, "cond_stage_model", None)
+    name = next((one for one in ("clip_g", "clip_h", "clip_l") if hasattr(stage, one)), None)
+    projection = None if name is None else getattr(getattr(stage, name).transformer, "text_projection", None)
+    weight = getattr(projection, "weight", None)
+    if weight is None or torch.equal(weight.float().cpu(), torch.eye(weight.shape[0])):
+        raise UnsupportedModelError(
+            "this text encoder's file holds no projection to the space shared with pictures, so that names cannot be "
+            "told; load a CLIP text encoder with its text_projection"
+        )

@@ -1,0 +1,92 @@
+"""Find Ingredients."""
+
+from typing import Any
+
+from ...core.explain import activations as core_activations
+from ...core.explain.registry import METHODS
+from ...core.settings import read_settings
+from ...host.jobs.ingredients import valid_for
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import CATEGORY, Activations, ConceptBank, lines_of, preset_choice, preset_verdict, seed_input
+
+PRESETS = tuple(dict.fromkeys(preset for method in METHODS.values() for preset in method.presets))
+
+
+class FindIngredients(io.ComfyNode):
+    """What recurs in activations, by the methods of the registry."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierFindIngredients",
+            display_name="Find Ingredients",
+            category=f"{CATEGORY}/explain",
+            description=(
+                "Finds what recurs in activations: directions that, added up, make every position of every picture. "
+                "Nobody has to name them first. The node tries several seeds, keeps the fit that explains most, and "
+                "measures how stable each ingredient is."
+            ),
+            search_aliases=["CRAFT", "NMF", "concept discovery", "sparse autoencoder", "SAE", "dictionary", "k-means"],
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                Activations.Input("activations", tooltip="From Record Activations."),
+                io.Int.Input(
+                    "count",
+                    default=12,
+                    min=1,
+                    max=1024,
+                    tooltip="How many ingredients. More are purer, fewer are easier to look through; at most 32 are "
+                    "shown.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default=next(iter(METHODS)),
+                    tooltip="\n".join(f"{one.title}: {one.help}" for one in METHODS.values()),
+                ),
+                preset_choice(PRESETS, "small: reads fewer positions. paper: as the paper of the method has it."),
+                seed_input("Random seed of the first fit."),
+                io.Int.Input(
+                    "fits",
+                    default=3,
+                    min=1,
+                    max=10,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How many times to find them, each from another seed. Stability is how well they agree; "
+                    "1 measures none.",
+                ),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings of the method as name=value, separated by commas; empty keeps the preset's: "
+                    "rows=50000 reads more positions.",
+                ),
+            ],
+            outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The ingredients.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        activations: core_activations.Activations,
+        count: int,
+        method: str,
+        preset: str,
+        seed: int,
+        fits: int = 3,
+        settings: str = "",
+    ) -> io.NodeOutput:
+        finder: Any = METHODS[method]
+        chosen = finder.preset(preset)
+        changes = read_settings(method, lines_of(settings), chosen)
+        progress = start_progress(cls.hidden.unique_id)
+        bank = finder.bank(activations, count, type(chosen)(**{**vars(chosen), **changes}), seed, fits, progress)
+        return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None = None) -> bool | str:
+        return preset_verdict(preset, PRESETS)

@@ -1,0 +1,179 @@
+"""Show Ingredients, Ingredient Masks."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core.explain import activations as core_activations
+from ...core.explain import bank as core_bank
+from ...core.explain.bank import ACTIVE
+from ...core.explain.locate import concept_masks, strongest
+from ...core.explain.registry import encode
+from ...host.jobs.common_words import COMMON_WORDS
+from ...host.jobs.ingredients import (
+    MOST_SHOWN,
+    check_pictures,
+    gallery_sheet,
+    make_gallery,
+    named,
+    overlays,
+    report,
+)
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import CATEGORY, Activations, ConceptBank, ConceptCodes, lines_of, picture_batch, text_under
+
+MOST_MASKS = 8
+
+
+class ShowIngredients(io.ComfyNode):
+    """A gallery of ingredients, with names."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierShowIngredients",
+            display_name="Show Ingredients",
+            category=f"{CATEGORY}/explain",
+            description=(
+                "Shows each ingredient by the parts of pictures that have most of it, in how many pictures it is, and "
+                "how stable it is. With a CLIP_VISION and the CLIP that was trained with it, it also says which word "
+                "is "
+                "nearest, with a score, or that no name is good."
+            ),
+            search_aliases=["concept gallery", "top activating crops", "name concepts", "what is in my dataset"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                ConceptBank.Input("bank", tooltip="From Find Ingredients or Load Ingredients."),
+                Activations.Input("activations", tooltip="Of the pictures, recorded as the ingredients' were."),
+                io.Image.Input("pictures", tooltip="The pictures that Record Activations read, in the same order."),
+                io.Int.Input(
+                    "each", default=6, min=1, max=32, tooltip="Parts of pictures to show for each ingredient."
+                ),
+                io.ClipVision.Input("clip_vision", optional=True, tooltip="A picture encoder, for names."),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The text encoder that was trained with that picture encoder, for names.",
+                ),
+                io.String.Input(
+                    "words",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="What ingredients may be called, one per line or separated by commas. Empty tries the "
+                    "words of the lab's world with the lab's CLIP, else some 150 common words.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="GALLERY", tooltip="A row for each ingredient."),
+                ConceptBank.Output(
+                    display_name="CONCEPT_BANK", tooltip="The ingredients, with good names in place of numbers."
+                ),
+                io.String.Output(display_name="REPORT", tooltip="What is known of each ingredient, a line each."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        bank: core_bank.ConceptBank,
+        activations: core_activations.Activations,
+        pictures: Tensor,
+        each: int,
+        clip_vision: Any = None,
+        clip: Any = None,
+        words: str = "",
+    ) -> io.NodeOutput:
+        given = picture_batch(pictures)
+        if (clip_vision is None) != (clip is None):
+            raise ValueError("names need both CLIP_VISION and CLIP; connect both, or neither")
+        gallery = make_gallery(encode(bank, activations), given, each)
+        if clip_vision is not None:
+            progress = start_progress(cls.hidden.unique_id)
+            gallery = named(gallery, given, clip_vision, clip, lines_of(words) or _words_for(clip_vision), progress)
+        sheet, said = gallery_sheet(gallery, given), report(gallery)
+        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
+        return io.NodeOutput(sheet, gallery.bank(), said, ui=shown)
+
+
+class IngredientMasks(io.ComfyNode):
+    """Where ingredients are in pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierIngredientMasks",
+            display_name="Ingredient Masks",
+            category=f"{CATEGORY}/explain",
+            description=(
+                "Says where ingredients are in any picture, as masks for inpainting, regional prompts and training. "
+                "Record the picture's activations with the model and site that the ingredients were found in."
+            ),
+            search_aliases=["concept map", "segment", "mask of a concept", "concept attribution"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                ConceptBank.Input("bank", tooltip="From Find Ingredients, Show Ingredients or Load Ingredients."),
+                Activations.Input("activations", tooltip="Of the pictures, recorded as the ingredients' were."),
+                io.Image.Input("pictures", tooltip="The pictures that Record Activations read, in the same order."),
+                io.String.Input(
+                    "ingredients",
+                    default="",
+                    tooltip="Names or numbers of ingredients, separated by commas. Empty takes the 8 that stand out "
+                    "most in the pictures.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of an ingredient's full strength from which a pixel belongs to it. 0 gives soft "
+                    "masks.",
+                ),
+            ],
+            outputs=[
+                io.Mask.Output(
+                    display_name="MASKS",
+                    tooltip="All pictures of the first ingredient, then all of the second, and so on.",
+                ),
+                io.Image.Output(display_name="OVERLAY", tooltip="Each picture with the masks over it."),
+                io.String.Output(display_name="NAMES", tooltip="The ingredients of the masks, one per line."),
+                ConceptCodes.Output(display_name="CONCEPT_CODES", tooltip="How strongly each position uses each one."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        bank: core_bank.ConceptBank,
+        activations: core_activations.Activations,
+        pictures: Tensor,
+        ingredients: str,
+        threshold: float,
+    ) -> io.NodeOutput:
+        given = picture_batch(pictures)
+        check_pictures(len(activations), given)
+        codes = encode(bank, activations)
+        wanted = [bank.index(name) for name in dict.fromkeys(lines_of(ingredients))] or strongest(codes, MOST_MASKS)
+        if not wanted:
+            raise ValueError("none of these pictures shows any of the ingredients; name some, or give other pictures")
+        if len(wanted) > MOST_SHOWN:
+            raise ValueError(f"at most {MOST_SHOWN} ingredients are shown at once, got {len(wanted)}; name fewer")
+        size, names = (given.shape[-2], given.shape[-1]), [bank.names[index] for index in wanted]
+        soft = concept_masks(codes, wanted, size)
+        over = overlays(given, soft, names, threshold or ACTIVE)
+        masks = (soft > threshold).float() if threshold else soft
+        shown = ui.PreviewImage(over, cls=cls).as_dict()
+        return io.NodeOutput(masks.flatten(0, 1), over, "\n".join(names), codes, ui=shown)
+
+
+def _words_for(clip_vision: Any) -> tuple[str, ...]:
+    """What ingredients may be called where nobody says it."""
+    if getattr(clip_vision, "concept_atelier_family", "") != "lab":
+        return COMMON_WORDS
+    from ...lab.world.words import world_words
+
+    return world_words()

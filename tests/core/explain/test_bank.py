@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from concept_atelier.core.explain.activations import Activations, check_memory, fingerprint_of
+from concept_atelier.core.explain.bank import ConceptBank, ConceptCodes, peaks_of
+from concept_atelier.core.explain.bank_files import bank_tensors, load_bank
+from concept_atelier.core.explain.locate import best_places, concept_masks, disjoint, strongest
+from concept_atelier.core.explain.naming import nearest_names
+from concept_atelier.core.files import save_tensors
+from tests.core.explain.conftest import origin
+
+
+def bank(count=3, width=4, **changes):
+    ones = torch.ones(count)
+    given = {
+        "directions": torch.eye(count, width),
+        "names": tuple("abc"[:count]),
+        "kind": "semi_nmf",
+        "origin": origin(width=width),
+        "centre": torch.zeros(width),
+        "scale": torch.ones(width),
+        "peaks": ones,
+        "usual": torch.zeros(count),
+        "stability": ones,
+    }
+    return ConceptBank(**(given | changes))
+
+
+def codes(values, grid=(2, 2), covered=None):
+    return ConceptCodes(torch.tensor(values), grid, bank(), covered)
+
+
+def test_what_divides_pictures_that_show_a_concept_from_those_that_do_not():
+    shows = torch.tensor([0.1, 0.2, 0.15, 2.0, 2.2, 2.1])
+    values = torch.stack([shows, torch.zeros(6)], 1)[:, None]  # (6, 1, 2)
+    peaks = peaks_of(values)
+    assert 0.2 < float(peaks[0]) / 2 < 2.0 and float(peaks[1]) == 1.0
+
+
+def test_names_are_found_by_name_and_number_and_stay_distinct():
+    renamed = bank().renamed({0: "cat", 2: "cat"})
+    assert renamed.names == ("cat", "b", "cat 2") and renamed.index("cat 2") == 2 and renamed.index("2") == 1
+    with pytest.raises(ValueError, match="there is no ingredient 'dog'"):
+        renamed.index("dog")
+
+
+def test_masks_lie_where_codes_are():
+    one = codes([[[0.0, 0, 0], [1.0, 0, 0], [0, 0, 0], [0, 0.8, 0]]])
+    masks = concept_masks(one, [0, 1], (8, 8), 0.5)
+    assert masks.shape == (2, 1, 8, 8)
+    assert masks[0, 0, 1, 6] == 1 and masks[0, 0, :, :3].sum() == 0 and masks[0, 0, 6:].sum() == 0
+    assert masks[1, 0, 6, 6] == 1 and float(masks[1, 0, :4].sum()) == 0
+    parts = disjoint(concept_masks(one, [0, 1], (8, 8)), 0.1)
+    assert float(parts.sum(0).max()) == 1
+
+
+def test_masks_of_a_cropped_picture_lie_in_its_middle():
+    wide = codes([[[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]], covered=(8, 8))
+    mask = concept_masks(wide, [0], (8, 12), 0.5)[0, 0]
+    assert mask[1, 3] == 1 and float(mask[:, 7:].sum()) == 0
+
+
+def test_the_best_places_are_squares_around_the_strongest_positions():
+    pictures = [[[0.0, 0, 0], [0, 0, 0], [0, 0, 0], [0.5, 0, 0]], [[0.9, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]]
+    places = best_places(codes(pictures), 0, (10, 10), 5, share=0.5)
+    assert [(place.picture, place.top, place.left, place.side) for place in places] == [(1, 0, 0, 5), (0, 5, 5, 5)]
+    assert best_places(codes(pictures), 1, (10, 10), 5) == []
+
+
+def test_what_stands_out_is_used_more_than_usual():
+    values = torch.tensor([[[1.0, 0.9, 0.0]] * 4])
+    usual = ConceptCodes(values, (2, 2), bank(usual=torch.tensor([0.9, 0.0, 0.0])))
+    assert strongest(usual, 8) == [1, 0]
+
+
+def test_names_are_the_nearest_words_and_no_name_where_none_is_near():
+    texts = torch.eye(4)[:3]
+    every = torch.full((4,), 0.5)
+    shown = torch.stack([every + torch.tensor([0.3, -0.1, -0.1, 0]), every + torch.tensor([0.0, 0, 0, 0.3])])
+    cat, nothing = nearest_names(shown, every, ["cat", "dog", "fox"], texts)
+    assert cat.good and cat.word == "cat" and cat.score > 0.9
+    assert not nothing.good and str(nothing).startswith("no good name")
+
+
+def test_a_fingerprint_survives_rounding_and_tells_models_apart():
+    weights = [torch.randn(64, 64, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    one = fingerprint_of(weights)
+    assert all(abs(a - b) < 0.01 for a, b in zip(one, fingerprint_of([w.half() for w in weights]), strict=True))
+    assert any(abs(a - b) > 0.02 for a, b in zip(one, fingerprint_of(weights[::-1]), strict=True))
+
+
+def test_memory_is_bounded_and_says_what_fits():
+    check_memory(500, 257, 1024)
+    with pytest.raises(ValueError, match="at most 4096 pictures fit into 4 GB"):
+        check_memory(5000, 256, 1024)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_tensors(path, {"x": torch.ones(1)}, {"format": "other"})
+    with pytest.raises(ValueError, match="holds no ingredients"):
+        load_bank(path)
+    tensors, metadata = bank_tensors(bank())
+    save_tensors(path, tensors, {**metadata, "kind": "future"})
+    with pytest.raises(ValueError, match="'future', which this version does not have"):
+        load_bank(path)
+    del tensors["centre"]
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_bank(path)
+
+
+def test_activations_of_a_wrong_shape_or_without_numbers_are_refused():
+    with pytest.raises(ValueError, match="must be"):
+        Activations(torch.zeros(2, 5, 24), (2, 2), origin())
+    with pytest.raises(ValueError, match="not finite"):
+        Activations(torch.full((2, 4, 24), float("nan")), (2, 2), origin())

@@ -1,0 +1,140 @@
+"""What every method of finding ingredients promises, on activations whose ingredients are known."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from concept_atelier.core.explain.activations import Activations
+from concept_atelier.core.explain.bank_files import bank_tensors, load_bank
+from concept_atelier.core.explain.parts.factorise import factorise
+from concept_atelier.core.explain.parts.measures import matched_cosines
+from concept_atelier.core.explain.registry import METHODS, encode
+from concept_atelier.core.files import save_tensors
+from tests.core.explain.conftest import FACTORS, origin
+
+QUICK = {name: {"steps": 300} if name.endswith("sae") else {} for name in METHODS}
+
+
+def found(name, planted, count=FACTORS, seeds=2, **changes):
+    method = METHODS[name]
+    settings = replace(method.preset("small"), **{**QUICK[name], **changes})
+    return method.bank(planted[0], count, settings, seed=1, seeds=seeds)
+
+
+@pytest.fixture(scope="module")
+def banks(planted):
+    return {name: found(name, planted) for name in METHODS}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_bank_is_unit_directions_with_codes_of_every_position(name, banks, planted):
+    bank, activations = banks[name], planted[0]
+    torch.testing.assert_close(bank.directions.norm(dim=1), torch.ones(FACTORS))
+    codes = encode(bank, activations)
+    assert codes.values.shape == (40, 16, FACTORS) and float(codes.values.min()) >= 0
+    assert codes.maps().shape == (40, FACTORS, 4, 4)
+    assert bool((bank.stability <= 1 + 1e-5).all()) and bool((bank.peaks > 0).all())
+    assert 0 < float(bank.metadata["explained"]) <= 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_finds_the_same(name, banks, planted):
+    assert torch.equal(found(name, planted).directions, banks[name].directions)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_bank_comes_back_from_its_file(name, banks, planted, tmp_path):
+    path = tmp_path / "bank.safetensors"
+    save_tensors(path, *bank_tensors(banks[name]))
+    again = load_bank(path)
+    assert again.names == banks[name].names and again.origin == banks[name].origin
+    torch.testing.assert_close(
+        encode(again, planted[0]).values, encode(banks[name], planted[0]).values, rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_setting_has_a_help_text_and_a_cost(name):
+    for preset in METHODS[name].presets.values():
+        assert all(entry.metadata.get("help") for entry in fields(preset)) and preset.cost
+    assert list(METHODS[name].presets) == ["paper", "small"]
+
+
+def test_nmf_recovers_planted_factors(banks, planted):
+    """The known answer: the directions themselves, up to order (Hungarian cosine above 0.95), and how strongly each
+    position uses them."""
+    bank = banks["nmf"]
+    assert float(matched_cosines(planted[1], [bank.directions]).min()) > 0.95
+    assert float(bank.stability.min()) > 0.95 and float(bank.metadata["explained"]) > 0.99
+
+
+@pytest.fixture(scope="module")
+def signed():
+    """Signed directions, and codes of which each position uses one."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(FACTORS, 24, generator=generator), dim=1)
+    chosen = torch.randint(FACTORS, (60, 16), generator=generator)
+    codes = torch.nn.functional.one_hot(chosen, FACTORS) * (1 + torch.rand(60, 16, 1, generator=generator))
+    return directions, codes
+
+
+def test_semi_nmf_recovers_planted_directions_of_any_sign(signed):
+    directions, codes = signed
+    rows = (codes @ directions).flatten(0, 1)
+    made = factorise(rows, FACTORS, torch.Generator().manual_seed(0), 200, nonnegative=False)
+    assert float(matched_cosines(directions, [made]).min()) > 0.95
+
+
+def test_a_sparse_autoencoder_uses_one_ingredient_where_one_was_planted(signed):
+    directions, codes = signed
+    activations, method = Activations(codes @ directions, (4, 4), origin()), METHODS["topk_sae"]
+    settings = replace(method.preset("small"), scaled=False, active=1, steps=400)
+    used = encode(method.bank(activations, FACTORS, settings, seeds=1), activations).values.flatten(0, 1)  # (n, K)
+    alike = torch.corrcoef(torch.cat([used, codes.flatten(0, 1)], 1).T)[:FACTORS, FACTORS:]
+    assert float(alike.nan_to_num().amax(0).min()) > 0.9
+
+
+def test_data_points_are_rows_of_the_data(planted):
+    bank = found("data_points", planted, scaled=False)
+    rows = torch.nn.functional.normalize(bank.prepared(planted[0].rows.flatten(0, 1)), dim=1)
+    assert float((bank.directions @ rows.T).amax(1).min()) > 1 - 1e-5
+
+
+def test_nmf_refuses_negative_activations(planted):
+    negative = Activations(planted[0].rows - 1, (4, 4), origin())
+    with pytest.raises(ValueError, match="choose semi_nmf"):
+        METHODS["nmf"].bank(negative, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"count": 0}, "1 to"), ({"count": 9999}, "1 to"), ({"seeds": 0}, "seeds")]
+)
+def test_numbers_out_of_range_are_refused(changes, message, planted):
+    with pytest.raises(ValueError, match=message):
+        METHODS["pca"].bank(planted[0], **({"count": 2} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"site": "8"}, "site 8 instead of 4"),
+        ({"fingerprint": (1.0, 3.0)}, "another model"),
+        ({"noise": 0.5}, "noise 0.5 instead of None"),
+    ],
+)
+def test_a_bank_refuses_activations_of_another_origin_in_one_sentence(changes, message, banks, planted):
+    other = Activations(planted[0].rows, (4, 4), origin(**changes))
+    with pytest.raises(ValueError, match=message) as caught:
+        encode(banks["pca"], other)
+    assert ". " not in str(caught.value)
+
+
+def test_a_bank_refuses_another_width_first(banks):
+    with pytest.raises(ValueError, match="25 numbers per position instead of 24"):
+        encode(banks["pca"], Activations(torch.zeros(1, 16, 25), (4, 4), origin(width=25)))
+
+
+def test_rounded_weights_are_the_same_model(banks, planted):
+    near = Activations(planted[0].rows, (4, 4), origin(fingerprint=(1.001, 2.0)))
+    assert len(encode(banks["pca"], near).values) == 40

@@ -1,0 +1,114 @@
+"""From pictures to ingredients, names, masks and files, over the lab model at random weights."""
+
+import pytest
+import torch
+from PIL import Image
+
+from concept_atelier.host.shared.errors import UnsupportedModelError
+from concept_atelier.lab.model.vision import load_vision
+from concept_atelier.nodes import (
+    FindIngredients,
+    IngredientMasks,
+    LoadIngredients,
+    LoadPictureFolder,
+    RecordActivations,
+    SaveIngredients,
+    ShowIngredients,
+)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """IMAGE (5, 64, 96, 3): a bright square in another place each."""
+    made = torch.full((5, 64, 96, 3), 0.2)
+    for number in range(5):
+        made[number, 8:40, 8 + 10 * number : 40 + 10 * number] = torch.tensor([0.9, 0.2, 0.1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def vision():
+    return load_vision()
+
+
+@pytest.fixture(scope="module")
+def recorded(call, pictures, vision):
+    return call(RecordActivations, pictures=pictures, clip_vision=vision)[0]
+
+
+@pytest.fixture(scope="module")
+def bank(call, recorded):
+    return call(FindIngredients, activations=recorded, count=4, method="kmeans", fits=2)[0]
+
+
+def test_an_encoder_is_recorded(recorded):
+    assert recorded.rows.shape == (5, 64, 96) and recorded.grid == (8, 8)
+    assert recorded.origin.kind == "encoder" and recorded.origin.site == "8"
+
+
+def test_a_denoiser_is_recorded_and_stays_as_it_is(call, pictures, sockets, hooks_of):
+    before = hooks_of()
+    found = call(RecordActivations, pictures=pictures, **sockets)[0]
+    assert found.grid == (4, 6) and found.rows.shape == (5, 24, 256) and hooks_of() == before
+    assert found.origin.site == "up_blocks.1.attentions.1.transformer_blocks.0.attn1" and found.origin.noise == 0.1
+    alone = call(RecordActivations, pictures=pictures[:2], **sockets)[0]
+    torch.testing.assert_close(alone.rows, found.rows[:2], rtol=1e-3, atol=1e-4)
+
+
+def test_a_transformer_is_recorded(call, pictures, transformer):
+    found = call(RecordActivations, pictures=pictures[:2], **transformer)[0]
+    assert found.rows.shape[:2] == (2, found.grid[0] * found.grid[1]) and found.origin.width > 0
+
+
+def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, vision, sockets):
+    given = {"bank": bank, "activations": recorded, "pictures": pictures}
+    words = "red, green, blue, cat"
+    sheet, renamed, report = call(ShowIngredients, **given, clip_vision=vision, clip=sockets["clip"], words=words)
+    assert sheet.ndim == 4 and len(sheet) == 1 and len(renamed) == 4
+    assert len(report.splitlines()) == 5 and "valid for lab image tower, site 8 alone" in report
+    masks, overlay, names, codes = call(IngredientMasks, **given, ingredients="1, 2")
+    assert masks.shape == (10, 64, 96) and set(masks.unique().tolist()) <= {0.0, 1.0}
+    assert len(overlay) == 5 and names == "1\n2" and codes.values.shape == (5, 64, 4)
+    soft = call(IngredientMasks, **given, threshold=0.0)[0]
+    assert float(soft.min()) >= 0 and float(soft.max()) <= 1
+
+
+def test_ingredients_come_back_from_their_file(call, bank):
+    name = call(SaveIngredients, bank=bank, name="mine")[0]
+    again = call(LoadIngredients, name=name)[0]
+    assert torch.equal(again.directions, bank.directions) and again.origin == bank.origin
+
+
+def test_what_does_not_fit_is_refused(call, bank, recorded, pictures, vision, sockets):
+    other = call(RecordActivations, pictures=pictures, clip_vision=vision, site="4")[0]
+    with pytest.raises(ValueError, match="160 numbers per position instead of 96"):
+        call(ShowIngredients, bank=bank, activations=other, pictures=pictures)
+    with pytest.raises(ValueError, match="of 5 pictures, and 2 are connected"):
+        call(ShowIngredients, bank=bank, activations=recorded, pictures=pictures[:2])
+    with pytest.raises(ValueError, match="both CLIP_VISION and CLIP"):
+        call(ShowIngredients, bank=bank, activations=recorded, pictures=pictures, clip_vision=vision)
+    with pytest.raises(ValueError, match="CLIP, VAE is missing"):
+        call(RecordActivations, pictures=pictures, model=sockets["model"])
+    with pytest.raises(ValueError, match="both are connected"):
+        call(RecordActivations, pictures=pictures, clip_vision=vision, **sockets)
+    with pytest.raises(ValueError, match="no site '7'; it has 16, 8, 4"):
+        call(RecordActivations, pictures=pictures, clip_vision=vision, site="7")
+    with pytest.raises(ValueError, match="no layer fits the site 'nowhere'"):
+        call(RecordActivations, pictures=pictures, site="nowhere", **sockets)
+    with pytest.raises(UnsupportedModelError, match="CLIP_VISION is a"):
+        call(RecordActivations, pictures=pictures, clip_vision=object())
+
+
+def test_a_folder_is_one_batch_of_squares(call, here):
+    folder = here.input[0] / "style"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(folder / "b.png")
+    Image.new("RGBA", (10, 30), (0, 255, 0, 0)).save(folder / "a.png")
+    batch, names = call(LoadPictureFolder, folder="style", size=32, fit="pad")
+    assert batch.shape == (2, 32, 32, 3) and names == "a.png\nb.png"
+    torch.testing.assert_close(batch[0], torch.full((32, 32, 3), 0.5))
+    assert batch[1, 16, 16].tolist() == pytest.approx([1, 0, 0]) and batch[1, 1, 16].tolist() == pytest.approx(
+        [0.5] * 3
+    )
+    assert call(LoadPictureFolder, folder="style", size=32, limit=1)[0].shape[0] == 1
+    assert LoadPictureFolder.validate_inputs(folder="none") != True  # noqa: E712
