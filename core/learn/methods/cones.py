@@ -209,7 +209,7 @@ METHOD = Method(
     help="Takes turns: changes the encoded text of each concept directly, then fits a token to the result.",
     presets={
         "paper": ConesSettings(),
-        "small": ConesSettings(steps=100, rate=5e-2, fit_steps=150, rounds=10),
+        "small": ConesSettings(steps=100, rate=5e-2, timesteps=(0.2, 0.7), fit_steps=150, rounds=10),
     },
     prepare=_prepare,
     note="Details that the paper does not give are ours. The loss curve alternates between search and fit. The "
