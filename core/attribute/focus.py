@@ -72,8 +72,8 @@ def audit_focus(
         raise ValueError(f"levels must be 1 or more, got {levels}")
     if mask.ndim != 2 or not 0 < float(mask.mean()) < 1:
         raise ValueError(
-            f"the mask {tuple(mask.shape)} must cover a part of the picture (H, W), where the word's thing is, and leave "
-            "another part free"
+            f"the mask {tuple(mask.shape)} must cover a part of the picture (H, W), where the word's thing is, and "
+            "leave another part free"
         )
     places = [place for run in find_word(backbone.tokenize(text, placeholders), word) for place in run]
     conditioning = backbone.encode_text([text], placeholders)

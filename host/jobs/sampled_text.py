@@ -123,12 +123,23 @@ def pieces_of(run: Run, sampled: Iterable[SampledText], text: str = "", got: str
     texts = list(sampled)
     found = [Piece(place, maps, one.mixed.text) for one in texts for place, maps in run.parts_about(one.context)]
     if not found:
+        _check_width(run, texts)
         several = f" ({run.texts} texts were sampled together)" if run.texts > 1 else ""
         if not all(one.whole for one in texts):
             raise ValueError(NOT_THE_CONDITIONING + several)
         both = f" (given {shown(text)}, sampled {shown(got)})" if got is not None and got != text else ""
         raise ValueError(f"{NOT_THE_TEXT}{several}{both}: {SAME_TEXT}")
     return found
+
+
+def _check_width(run: Run, texts: Sequence[SampledText]) -> None:
+    """Raise ``ValueError`` for texts that no CLIP of the sampled model can have encoded."""
+    sampled, ours = sorted(run.text_widths), {int(one.context.shape[-1]) for one in texts}
+    if sampled and not ours & set(sampled):
+        raise ValueError(
+            f"the MODEL was sampled with text {sampled[0]} wide and this CLIP encodes {min(ours)}: it belongs to "
+            "another model; connect the one that encoded the prompt"
+        )
 
 
 def sampled_prompt(workflow: Any, node: str | None) -> str | None:

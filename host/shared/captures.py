@@ -60,6 +60,12 @@ class Run:
         """Number of positive conditionings that were sampled together."""
         return len(_distinct(part.maps.context for part in self.parts))
 
+    @property
+    def text_widths(self) -> set[int]:
+        """Widths of the texts that the model was sampled with."""
+        contexts = (part.maps.context for part in self.parts)
+        return {int(context.shape[-1]) for context in contexts if context is not None}
+
     def gave(self, samples: Tensor) -> bool:
         """Whether ``samples`` (B, C, h, w) are what came out of this run."""
         own = self.samples

@@ -29,6 +29,7 @@ WIDTHS = {
     "ConceptAtelierMatchConcepts": 314,
     "ConceptAtelierLearnConceptTokens": 330,
     "ConceptAtelierEncodeConceptPrompt": 233,
+    "ConceptAtelierComposeConcepts": 270,
     "ConceptAtelierEraseConcepts": 240,
     "ConceptAtelierSaveErasureAsLora": 262,
     "ConceptAtelierCaptureAttention": 290,

@@ -1,5 +1,7 @@
 """Show Word Heatmap: whose tokens make a word, which text, which pictures."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -235,6 +237,15 @@ def test_the_message_shows_the_text_that_was_given_and_the_one_that_was_sampled(
         ValueError, match=r"\(given 'a dog', sampled 'a cat'\).*linked to both; ComfyUI's page replaces braces"
     ):
         pieces_of(run, read_text(given["clip"], "a dog", {}), "a dog", "a cat")
+
+
+def test_the_text_of_another_models_clip_is_named(sampled):
+    given = sampled(text="a cat")
+    run, _ = given["capture"].run_of(given["samples"]["samples"])
+    (ours,) = read_text(given["clip"], "a cat", {})
+    wide = replace(ours, context=torch.zeros(1, 77, 768))
+    with pytest.raises(ValueError, match="sampled with text 192 wide and this CLIP encodes 768"):
+        pieces_of(run, [wide], "a cat")
 
 
 @pytest.mark.parametrize("workflow", [None, {}, {"1": 2}, {"1": {"inputs": []}}, {"1": {"inputs": {"samples": "x"}}}])
