@@ -80,8 +80,8 @@ class TuningSettings(LearnSettings):
     adapter_rate: float = setting(1e-4, "Learning rate of the change of the model.")
     layers: Layers = setting(
         "cross_key_value",
-        "Weights to change: cross_value or cross_key_value (values, or keys and values, of cross-attention), cross (all of "
-        "it) or all attention.",
+        "Weights to change: cross_value or cross_key_value (values, or keys and values, of cross-attention), cross "
+        "(all of it) or all attention.",
     )
     keep_start: bool = setting(True, "Keep the keys and values of the start-of-text token as they are.")
     attention_weight: float = setting(0.01, "Weight of the attention loss.")
