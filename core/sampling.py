@@ -56,6 +56,17 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
     return Conditioning(joined(*of_one_length([negative.context, positive.context])), extras)
 
 
+def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING") -> Conditioning:
+    """One row for each of ``rows`` latents: a single row is repeated, as many stay as they are."""
+
+    def repeat(tensor: Tensor) -> Tensor:
+        if len(tensor) not in (1, rows):
+            raise ValueError(f"{name} has {len(tensor)} rows for {rows} latents; expected 1 or {rows}")
+        return tensor.expand(rows, *tensor.shape[1:])
+
+    return Conditioning(repeat(conditioning.context), {key: repeat(t) for key, t in conditioning.extras.items()})
+
+
 def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
     """Unit normal noise (B, ...), of one seed for all or one a row; ``ValueError`` for another number of seeds."""
     if isinstance(seed, int):
@@ -93,8 +104,7 @@ def _guided(backbone: Backbone, positive: Conditioning, negative: Conditioning, 
 
         return at_once
     rows = len(positive.context)
-    extras = {key: value.expand(rows, *value.shape[1:]) for key, value in negative.extras.items()}
-    away = Conditioning(negative.context.expand(rows, *negative.context.shape[1:]), extras)
+    away = with_rows(negative, rows, "negative")
 
     def apart(latent: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         with nullcontext() if edit is None else backbone.edit_attention(unconditional(edit)):

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from torch import Tensor
+
 from ..core.attribute.concept_attention import ConceptBackbone
 from ..core.backbone import Backbone, Placeholders
 from ..core.types import ConceptTokens, Erasure
@@ -14,9 +16,11 @@ from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
 from .comfy.names import is_patcher
+from .comfy.noise import sampler_levels
 from .headless import text_weights as headless_text
 from .headless.backbone import DiffusersBackbone
 from .headless.flux import ENTRY_NAMES
+from .headless.noise_levels import model_levels
 from .shared.captures import AttentionCapture, headless_capture
 from .shared.compositions import Composed
 from .shared.conditioning import to_comfy
@@ -32,6 +36,8 @@ __all__ = [
     "backbone_of",
     "encode_prompt",
     "handle_of",
+    "latent_of",
+    "noise_levels_of",
     "with_adapter",
     "with_capture",
     "with_composition",
@@ -163,3 +169,17 @@ def with_composition(model: Any, composed: Composed) -> Any:
         return comfy_compositions.with_composition(model, composed)
     backbone_of(model=model)
     return model.with_composition(composed)
+
+
+def noise_levels_of(model: Any, scheduler: str, steps: int) -> Tensor:
+    """(steps + 1,) the falling noise levels that the host's samplers visit. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return sampler_levels(model, scheduler, steps)
+    backbone_of(model=model)
+    return model_levels(model, scheduler, steps)
+
+
+def latent_of(model: Any, scaled: Tensor) -> dict[str, Any]:
+    """The LATENT of scaled latents (B, C, h, w)."""
+    own = model.model.process_latent_out(scaled) if is_patcher(model) else scaled / model.scaling_factor
+    return {"samples": own.float().cpu()}

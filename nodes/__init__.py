@@ -13,6 +13,7 @@ from .compose.compose_concepts import ComposeConcepts
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
+from .erase.invert_picture import InvertPicture
 from .erase.load_erasure import LoadErasure
 from .erase.suggest_related_words import SuggestRelatedWords
 from .erase.train_erasure import TrainErasure
@@ -62,6 +63,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SaveErasureAsLora,
     LoadErasure,
     SuggestRelatedWords,
+    InvertPicture,
     LoadLabClipVision,
     LoadConceptPrototypes,
     ScoreConcepts,

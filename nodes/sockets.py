@@ -26,6 +26,7 @@ Erasure = io.Custom("ERASURE")
 Activations = io.Custom("ACTIVATIONS")
 ConceptBank = io.Custom("CONCEPT_BANK")
 ConceptCodes = io.Custom("CONCEPT_CODES")
+Noise = io.Custom("NOISE")
 
 MAX_SEED = 2**64 - 1
 OF_A_BATCH = "The node reads the first picture of a batch."

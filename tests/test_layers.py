@@ -22,7 +22,7 @@ LEVELS = {
         ("attention", "clustering"),
         ("compose",),
         ("masks", "sampling"),
-        ("learn", "localize", "attribute", "evaluate"),
+        ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase", "explain"),
     ),
     "core/explain": (

@@ -9,7 +9,8 @@ _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchCon
 _LEARN = ("LearnConceptTokens",)
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations",)
-_PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, "ShowWordInformation", "ScoreConcepts", "TrainErasure")
+_ON_PICTURES = ("InvertPicture",)
+_PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, "ShowWordInformation", "ScoreConcepts", "TrainErasure")
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
@@ -156,7 +157,12 @@ _PASS = (
         uses=("sigmas",),
     ),
     Internal(f"{_VAE}.encode", "the pack encodes pictures", _PASSES, called="self, pixels"),
-    Internal(f"{_VAE}.decode", "the pack decodes latents", ("ScoreConcepts", *_LEARN), called="self, samples"),
+    Internal(
+        f"{_VAE}.decode",
+        "the pack decodes latents",
+        ("ScoreConcepts", "InvertPicture", *_LEARN),
+        called="self, samples",
+    ),
     Internal(
         f"{_VAE}.spacial_compression_encode", "the pack knows the size of a latent's cell", _PASSES, called="self"
     ),
@@ -243,6 +249,12 @@ _ATTENTION = (
 )
 
 _SAMPLING = (
+    Internal(
+        "comfy.samplers:calculate_sigmas",
+        "the pack knows the noise levels that samplers visit",
+        ("InvertPicture",),
+        called="model_sampling, scheduler, steps",
+    ),
     *(
         Internal(f"comfy.patcher_extension:WrappersMP.{name}", "the pack records a sampling run", _CAPTURE)
         for name in ("OUTER_SAMPLE", "PREDICT_NOISE", "APPLY_MODEL")

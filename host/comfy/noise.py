@@ -91,3 +91,10 @@ def levels_of(rule: Any) -> NoiseLevels | FlowLevels:
     import comfy.model_sampling as sampling
 
     return FlowLevels(rule) if isinstance(rule, sampling.CONST) else NoiseLevels(rule)
+
+
+def sampler_levels(patcher: Any, scheduler: str, steps: int) -> Tensor:
+    """(steps + 1,) the falling noise levels that ComfyUI's samplers visit on a MODEL."""
+    import comfy.samplers
+
+    return comfy.samplers.calculate_sigmas(patcher.get_model_object("model_sampling"), scheduler, steps).float().cpu()

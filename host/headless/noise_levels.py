@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ...core.messages import listed, shown
-from ...core.schedule import sigma_of_timestep
+from ...core.schedule import sigma_of_timestep, sigmas_of
+from ..shared.handles import ModelHandle
 
 KARRAS_RHO = 7.0
 
@@ -68,6 +69,16 @@ def noise_levels(scheduler: str, table: Tensor, steps: int, denoise: float = 1.0
         raise ValueError(f"denoise {denoise:g} of {steps} steps would be cut out of more than {MAX_STEPS}; raise it")
     total = steps if denoise > 0.9999 else int(steps / denoise)
     return (FLOW_SCHEDULERS if flow else SCHEDULERS)[scheduler](table, total)[-(steps + 1) :]
+
+
+def model_levels(model: ModelHandle, scheduler: str, steps: int, denoise: float = 1.0) -> Tensor:
+    """:func:`noise_levels` of a model."""
+    return noise_levels(scheduler, level_table(model), steps, denoise, model.flow_sigmas is not None)
+
+
+def level_table(model: ModelHandle) -> Tensor:
+    """(T,) float64 the rising noise levels of a model: relative to the signal, or a flow's shares of noise."""
+    return sigmas_of(model.alphas_cumprod.double()) if model.flow_sigmas is None else model.flow_sigmas
 
 
 def _ending_at_zero(levels: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from torch import Tensor
 from ...core.backbone import Conditioning
 from ...core.compose.guiders import ClassifierFree, Guider
 from ...core.messages import listed, shown
-from ...core.schedule import sigmas_of, timestep_of_sigma
+from ...core.sampling import with_rows
+from ...core.schedule import timestep_of_sigma
 from ..shared.compositions import NOT_SAMPLED
-from ..shared.conditioning import from_comfy, join, with_rows
+from ..shared.conditioning import from_comfy, join
 from ..shared.handles import ModelHandle
 from ..shared.progress import check_interrupt
 from .backbone import DiffusersBackbone
-from .noise_levels import noise_levels
+from .noise_levels import level_table, model_levels
 from .samplers import FLOW_SAMPLERS, SAMPLERS
 
 Latent = Mapping[str, Any]
@@ -41,6 +42,10 @@ def sample(
     sampler_name: str = "euler",
     scheduler: str = "normal",
     denoise: float = 1.0,
+    add_noise: bool = True,
+    first: int = 0,
+    last: int | None = None,
+    leftover_noise: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Denoise a LATENT.
@@ -56,6 +61,10 @@ def sample(
         sampler_name: ``euler``, ``euler_ancestral`` or ``ddim`` (which is ``euler``, as in ComfyUI).
         scheduler: ``normal``, ``simple`` or ``karras``.
         denoise: share of the way that is walked, 0 returns the latent as it is.
+        add_noise: False starts from the latent as it is, which holds its noise already.
+        first: the first step that is taken, counted from 0.
+        last: the step that is no longer taken; None takes all.
+        leftover_noise: whether a run that stops early keeps the noise of its last level; else its last step removes it.
         progress: called after every step with the finished and the total number. Before every step the run can be
             interrupted (:func:`check_interrupt`).
 
@@ -70,11 +79,12 @@ def sample(
         raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
     start = _checked(latent, model)
     flow = model.flow_sigmas
-    table = sigmas_of(model.alphas_cumprod.double()) if flow is None else flow
-    levels = noise_levels(scheduler, table, steps, denoise, flow is not None)
-    if len(levels) == 0:
+    table, levels = level_table(model), model_levels(model, scheduler, steps, denoise)
+    levels = _part(levels, first, last, leftover_noise)
+    if len(levels) < 2:
         return dict(latent)
-    clean, noise = start * model.scaling_factor, prepare_noise(latent, seed)
+    clean = start * model.scaling_factor
+    noise = prepare_noise(latent, seed) if add_noise else torch.zeros_like(clean)
     if flow is None:
         x = start_latent(clean, noise, levels[0], table[-1])
     else:
@@ -90,10 +100,20 @@ def sample(
         result = (SAMPLERS if flow is None else FLOW_SAMPLERS)[sampler_name](guided, x, levels, generator, report)
     if not bool(torch.isfinite(result).all()):
         raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
+    if flow is not None:
+        result = result / (1 - levels[-1])
     samples = result / model.scaling_factor
     for capture in model.captures:
         capture.finish(samples)
     return {**latent, "samples": samples}
+
+
+def _part(levels: Tensor, first: int, last: int | None, leftover_noise: bool) -> Tensor:
+    """The levels of some of the steps, as KSampler (Advanced) takes them."""
+    if last is not None and last < len(levels) - 1:
+        end = levels[last : last + 1]
+        levels = torch.cat([levels[:last], end if leftover_noise else torch.zeros_like(end)])
+    return levels[first:]
 
 
 @dataclass(frozen=True, eq=False)

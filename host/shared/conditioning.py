@@ -39,17 +39,6 @@ def from_comfy(entries: Sequence[Sequence[Any]], name: str = "CONDITIONING") -> 
     return Conditioning(context, {key: value for key, value in extras.items() if value is not None})
 
 
-def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING") -> Conditioning:
-    """One row for each of ``rows`` latents: a single row is repeated, as many stay as they are."""
-
-    def repeat(tensor: Tensor) -> Tensor:
-        if len(tensor) not in (1, rows):
-            raise ValueError(f"{name} has {len(tensor)} rows for {rows} latents; expected 1 or {rows}")
-        return tensor.expand(rows, *tensor.shape[1:])
-
-    return Conditioning(repeat(conditioning.context), {key: repeat(t) for key, t in conditioning.extras.items()})
-
-
 def join(first: Conditioning, second: Conditioning) -> Conditioning:
     """The rows of both, contexts of unequal lengths repeated, see :func:`~...core.sampling.of_one_length`."""
     context = torch.cat(of_one_length([first.context, second.context]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Conditioning
-from concept_atelier.core.sampling import ddim, encode_each, stack, starting_noise
+from concept_atelier.core.sampling import ddim, encode_each, stack, starting_noise, with_rows
 from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, scaled_linear_alphas
 
 ALPHAS = scaled_linear_alphas().float()
@@ -138,3 +138,10 @@ def test_a_flow_model_is_sampled_by_the_same_steps():
     start = starting_noise((1, 4, 4, 6), 5)
     noise = (start - (1 - sigmas[-1]) * 3) / sigmas[-1]
     torch.testing.assert_close(result, schedule.add_noise(torch.full_like(noise, 3), noise, torch.tensor([0])))
+
+
+def test_one_row_serves_every_latent():
+    one, three = (conditioning_of(rows, 1, extras=["pooled_output"]) for rows in (1, 3))
+    assert with_rows(one, 3).context.shape == (3, 5, 6) and with_rows(three, 3).extras["pooled_output"].shape == (3, 2)
+    with pytest.raises(ValueError, match="negative has 2 rows for 3 latents"):
+        with_rows(conditioning_of(2, 1), 3, "negative")

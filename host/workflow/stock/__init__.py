@@ -2,7 +2,7 @@
 
 from ...schema.standin.node import ComfyNode
 from ..given import checked
-from .latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
+from .latents import EmptyLatentImage, KSampler, KSamplerAdvanced, VAEDecode, VAEEncode
 from .lora import LoraLoader, LoraLoaderModelOnly
 from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImage
 from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
@@ -13,6 +13,7 @@ _ALL: tuple[type[ComfyNode], ...] = (
     EmptyLatentImage,
     ImageScale,
     KSampler,
+    KSamplerAdvanced,
     LoadImage,
     LoraLoader,
     LoraLoaderModelOnly,

@@ -74,6 +74,53 @@ class KSampler(io.ComfyNode):
         )
 
 
+class KSamplerAdvanced(io.ComfyNode):
+    """Takes some of the steps of a run, from latents that may hold their noise already."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="KSamplerAdvanced",
+            display_name="KSampler (Advanced)",
+            category="sampling",
+            inputs=[
+                io.Model.Input("model"),
+                io.Combo.Input("add_noise", ["enable", "disable"]),
+                io.Int.Input("noise_seed", default=0, min=0, max=MAX_SEED, control_after_generate=True),
+                io.Int.Input("steps", default=20, min=1, max=10000),
+                io.Float.Input("cfg", default=8.0, min=0.0, max=100.0, step=0.1, round=0.01),
+                io.Combo.Input("sampler_name", list(SAMPLERS)),
+                io.Combo.Input("scheduler", list(SCHEDULERS)),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Latent.Input("latent_image"),
+                io.Int.Input("start_at_step", default=0, min=0, max=10000),
+                io.Int.Input("end_at_step", default=10000, min=0, max=10000),
+                io.Combo.Input("return_with_leftover_noise", ["disable", "enable"]),
+            ],
+            outputs=[io.Latent.Output(display_name="LATENT")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: ModelHandle,
+        add_noise: str,
+        noise_seed: int,
+        positive: Any,
+        negative: Any,
+        latent_image: Latent,
+        start_at_step: int,
+        end_at_step: int,
+        return_with_leftover_noise: str,
+        **settings: Any,
+    ) -> io.NodeOutput:
+        part = {"first": start_at_step, "last": end_at_step, "leftover_noise": return_with_leftover_noise == "enable"}
+        model, noise = handle_of("MODEL", model), add_noise == "enable"
+        given = {"seed": noise_seed, "add_noise": noise, "progress": start_progress(), **part, **settings}
+        return io.NodeOutput(sampling.sample(model, positive, negative, latent_image, **given))
+
+
 class VAEDecode(io.ComfyNode):
     """Latents to pictures."""
 

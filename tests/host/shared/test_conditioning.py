@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Conditioning
-from concept_atelier.host.shared.conditioning import from_comfy, join, to_comfy, with_rows
+from concept_atelier.host.shared.conditioning import from_comfy, join, to_comfy
 
 
 def conditioning(rows=1, length=4, value=1.0):
@@ -24,13 +24,6 @@ def test_what_is_not_read_is_refused_by_name():
         from_comfy([[context, {}], [context, {}]])
     with pytest.raises(ValueError, match="0 entries"):
         from_comfy([])
-
-
-def test_one_row_serves_every_latent():
-    assert with_rows(conditioning(), 3).context.shape == (3, 4, 3)
-    assert with_rows(conditioning(3), 3).extras["pooled_output"].shape == (3, 2)
-    with pytest.raises(ValueError, match="negative has 2 rows for 3 latents"):
-        with_rows(conditioning(2), 3, "negative")
 
 
 def test_unequal_lengths_are_repeated_to_a_common_one():
