@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.compose.composer import share_of
+from ..core.compose.composer import leave, share_of
 from ..core.compose.composition import Composition, Concept, compose
 from ..core.compose.registry import METHODS
 from ..core.sampling import ddim
@@ -116,18 +116,19 @@ def draw(backbone: Backbone, asked: Wanted, options: Mapping[str, Any], seed: in
         return backbone.decode_latent(latent).clamp(0, 1)
     composer = METHODS[options["method"]]
     settings = replace(composer.preset(options["preset"]), **options.get("set", {}))
-    composition = composition_of(backbone, asked, options["regions"] == "given")
-    edit = composer.begin(composition, settings, share_of(backbone.schedule.steps))
-    latent = ddim(backbone, composition.conditioning, unconditional(backbone), (cell, cell), edit=edit, **sizes)
+    composition = composition_of(backbone, asked, options["regions"] == "given", "texts" in composer.needs)
+    run = composer.begin(composition, settings, share_of(backbone.schedule.steps))
+    steps = {"edit": None if run.edit is leave else run.edit, "before": run.before}
+    latent = ddim(backbone, composition.conditioning, unconditional(backbone), (cell, cell), **steps, **sizes)
     return backbone.decode_latent(latent).clamp(0, 1)
 
 
-def composition_of(backbone: Backbone, asked: Wanted, given: bool) -> Composition:
-    """The composition of a case, with its boxes or without."""
+def composition_of(backbone: Backbone, asked: Wanted, given: bool, texts: bool = True) -> Composition:
+    """The composition of a case, with its boxes or without, and with the texts of its objects or the prompt alone."""
     concepts = [
         Concept(text, mask_of(box) if given else None) for text, box in zip(asked.texts, asked.boxes, strict=True)
     ]
-    return compose(backbone, asked.prompt, concepts)
+    return compose(backbone, asked.prompt, concepts, texts=texts)
 
 
 def mask_of(box: tuple[int, int, int, int]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .backbone import AttentionEdit, AttentionInputs, Backbone, Conditioning, Placeholders, TextTooLongError
 from .compose.guiders import ClassifierFree
+from .compose.parts.steering import LatentStep
 
 
 def of_one_length(contexts: Sequence[Tensor]) -> list[Tensor]:
@@ -128,6 +129,7 @@ def ddim(
     seed: int | Sequence[int] = 0,
     on_step: Callable[[int, int], None] | None = None,
     edit: AttentionEdit | None = None,
+    before: LatentStep | None = None,
 ) -> Tensor:
     """Deterministic DDIM (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12 with sigma = 0).
 
@@ -142,6 +144,7 @@ def ddim(
         seed: of the starting noise, drawn on the CPU; or one a row, so that a picture does not depend on its place.
         on_step: called after every model pass with the finished and the total number; what it raises stops the run.
         edit: of the attention; the negative and the positive conditioning then have passes of their own.
+        before: moves the latent before each step.
 
     Returns:
         (B, channels, h, w) scaled latents.
@@ -153,6 +156,7 @@ def ddim(
     predict = _guided(backbone, positive, negative, edit)
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
         time = torch.full((rows,), now, device=device)  # (B,)
+        latent = latent if before is None else before(backbone, latent, time)
         noise = guider.combine(*predict(latent, time))
         clean = schedule.clean_from_noise(noise, latent, time)  # (B, C, h, w)
         latent = schedule.add_noise(clean, noise, torch.full((rows,), after, device=device))

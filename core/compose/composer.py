@@ -1,12 +1,15 @@
-"""The record of a method of composing concepts: what people are shown of it, and how it changes attention."""
+"""The record of a method of composing concepts: what people are shown of it, and what it does in a sampling run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from ..backbone import AttentionEdit
+from torch import Tensor
+
+from ..backbone import AttentionEdit, AttentionInputs
 from ..settings import preset_of, setting
 from .composition import Composition
+from .parts.steering import LatentStep
 
 Share = Callable[[float | None], float]
 """The share of denoising that is done at a timestep: 0 at the noisiest, 1 at the cleanest."""
@@ -23,15 +26,42 @@ class ComposeSettings:
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
 
+    def acts(self, share: float) -> bool:
+        """Whether the method acts at a share of denoising."""
+        return self.start <= share < self.end
+
     @property
     def cost(self) -> str:
         """What composing costs, for people."""
         raise NotImplementedError
 
+    @property
+    def gradients(self) -> bool:
+        """Whether the model is asked for gradients while a picture is sampled."""
+        return False
+
 
 S = TypeVar("S", bound=ComposeSettings)
 
-Needs = Literal["words", "regions"]
+Needs = Literal["words", "regions", "texts"]
+
+
+def leave(inputs: AttentionInputs) -> Tensor | None:
+    """An edit of attention that changes nothing."""
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a method does in one sampling run; it may keep state of that run.
+
+    Attributes:
+        edit: of the attention.
+        before: what happens to the latent before each step; None for nothing.
+    """
+
+    edit: AttentionEdit = leave
+    before: LatentStep | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +73,10 @@ class Composer(Generic[S]):
         title: its name for people.
         help: what it does, one sentence.
         presets: preset name to settings: ``paper`` first, and ``small`` for the lab model.
-        begin: makes the edit of attention for one sampling run; it may keep state of that run.
-        needs: ``regions``: places, given or found by the words; ``words``: the concepts' words in the prompt.
+        begin: begins one sampling run.
+        needs: ``regions``: places, given or found by the words; ``words``: the concepts' words in the prompt;
+            ``texts``: the concepts' texts, encoded beside the prompt.
+        least_named: of a method that needs words: how many concepts the prompt must name.
         note: what people should know beside; whole sentences, may be empty.
     """
 
@@ -52,8 +84,9 @@ class Composer(Generic[S]):
     title: str
     help: str
     presets: Mapping[str, S]
-    begin: Callable[[Composition, S, Share], AttentionEdit]
+    begin: Callable[[Composition, S, Share], Run]
     needs: tuple[Needs, ...]
+    least_named: int = 1
     note: str = ""
 
     def preset(self, name: str) -> S:

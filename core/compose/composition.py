@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..attention.words import occurrences, spelling
+from ..attention.words import occurrences, only_reading, spelling, words_of
 from ..backbone import Backbone, Conditioning, Placeholders, TokenizedText
 from ..messages import shown
 
@@ -19,6 +19,8 @@ class Region:
         text: what it is, such as "a red cat".
         columns: where its text lies in the composition's context.
         words: positions of its words in the prompt, none where the prompt does not name it.
+        subject: those of its last word there, which mostly is the thing itself.
+        own: positions in the context of the words of its own text, without articles; none where it is not encoded.
         mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
         weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
         start: share of denoising from which it counts, 0 is the first step.
@@ -32,6 +34,12 @@ class Region:
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    subject: tuple[int, ...] = ()
+    own: tuple[int, ...] = ()
+
+    def counts(self, share: float) -> float:
+        """Its weight at a share of denoising, 0 outside its span."""
+        return self.weight if self.start <= share < self.end else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +50,13 @@ class Composition:
         conditioning: one row; its context holds the prompt, then the text of each region, in their order.
         base: where the prompt lies in the context.
         regions: at least one.
+        text: where the prompt's own tokens lie, without start, end and padding; None where that is not known.
     """
 
     conditioning: Conditioning
     base: slice
     regions: tuple[Region, ...]
+    text: slice | None = None
 
     @property
     def length(self) -> int:
@@ -71,7 +81,11 @@ class Concept:
 
 
 def compose(
-    backbone: Backbone, prompt: str, concepts: Sequence[Concept], placeholders: Placeholders | None = None
+    backbone: Backbone,
+    prompt: str,
+    concepts: Sequence[Concept],
+    placeholders: Placeholders | None = None,
+    texts: bool = True,
 ) -> Composition:
     """Encode a prompt and its concepts into one composition.
 
@@ -80,6 +94,7 @@ def compose(
         prompt: what the whole picture shows.
         concepts: what shall be where; at least one.
         placeholders: learnt tokens that the texts name.
+        texts: whether the concepts' texts are encoded beside the prompt; otherwise the context is the prompt's alone.
 
     Raises ``ValueError`` without concepts, for an empty one, one without place whose words are not in the prompt,
     masks that are no (h, w) of finite values in 0..1, and weights and times out of range.
@@ -89,38 +104,56 @@ def compose(
     read = backbone.tokenize(prompt, placeholders)
     whole = backbone.encode_text([prompt], placeholders)
     contexts, regions, start = [whole.context], [], whole.context.shape[1]
+    asked: dict[str, int] = {}
     for concept in concepts:
         _check(concept)
-        context = backbone.encode_text([concept.text], placeholders).context  # (1, l, D)
-        words = _words_of(backbone, concept.text, read, placeholders)
+        turn = asked.get(concept.text, 0)
+        asked[concept.text] = turn + 1
+        words, subject = _words_of(backbone, concept.text, read, placeholders, turn)
         if concept.mask is None and not words:
             raise ValueError(
                 f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
                 "concept is found by its words; name it in the prompt, or give it a region"
             )
-        columns = slice(start, start + context.shape[1])
-        regions.append(Region(concept.text, columns, words, concept.mask, concept.weight, concept.start, concept.end))
-        contexts.append(context)
-        start = columns.stop
+        columns, own = slice(0, start), ()
+        if texts:
+            context = backbone.encode_text([concept.text], placeholders).context  # (1, l, D)
+            columns = slice(start, start + context.shape[1])
+            own = _named(backbone, concept.text, placeholders, start)
+            contexts.append(context)
+            start = columns.stop
+        span = concept.weight, concept.start, concept.end
+        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own))
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
-    return Composition(joined, slice(0, whole.context.shape[1]), tuple(regions))
+    positions = [token.position for token in only_reading(read).tokens]
+    text = slice(min(positions), max(positions) + 1) if positions else None
+    return Composition(joined, slice(0, whole.context.shape[1]), tuple(regions), text)
+
+
+def _named(backbone: Backbone, text: str, placeholders: Placeholders | None, start: int) -> tuple[int, ...]:
+    """Where the words of a text, without articles, lie in a context that it begins at ``start``."""
+    words = words_of(only_reading(backbone.tokenize(text, placeholders)))
+    return tuple(start + place for name, places in words if name not in ARTICLES for place in places)
 
 
 def _words_of(
-    backbone: Backbone, text: str, prompt: TokenizedText, placeholders: Placeholders | None
-) -> tuple[int, ...]:
-    """Positions in the prompt of the whole text of a concept, else of its words without articles, else none."""
+    backbone: Backbone, text: str, prompt: TokenizedText, placeholders: Placeholders | None, turn: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions in the prompt of the whole text of a concept, else of its words without articles, else none; and those
+    of the last word among them. A text that is asked for again (``turn``) is looked for further on."""
     spelt = spelling(backbone.tokenize(text, placeholders))
     whole = occurrences(prompt, spelt) if spelt else ()
     if whole:
-        return whole[0]
-    found: list[int] = []
+        chosen = whole[min(turn, len(whole) - 1)]
+        last = next(places for _, places in words_of(prompt) if chosen[-1] in places)
+        return chosen, tuple(place for place in last if place in chosen)
+    found: list[tuple[int, ...]] = []
     for word in text.split():
         name = spelling(backbone.tokenize(word, placeholders))
         if name and name not in ARTICLES:
-            runs = occurrences(prompt, name)
-            found += runs[0] if runs else ()
-    return tuple(sorted(set(found)))
+            runs = list(occurrences(prompt, name))
+            found += runs[min(turn, len(runs) - 1) :][:1]
+    return tuple(sorted({place for run in found for place in run})), found[-1] if found else ()
 
 
 ARTICLES = frozenset({"a", "an", "the", "of", "and", ","})

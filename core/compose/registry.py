@@ -11,5 +11,7 @@ METHODS: Mapping[str, Composer] = collect(
     "methods.attention_couple",
     "methods.lora_composer",
     "methods.t2i_zero",
+    "methods.attend_and_excite",
+    "methods.localized_refinement",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -2,21 +2,28 @@
 that the composition encoded.
 
 As with :mod:`.capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy of the
-model options, and are gone with it, however the run ends.
+model options, and are gone with it, however the run ends. Methods that move the latent by gradients get a MODEL whose
+weights let them pass (:mod:`.gradients`), from the start: nothing is loaded anew while a picture is sampled.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ...core.backbone import AttentionEdit, AttentionInputs
+from ...core.backbone import AttentionInputs
+from ...core.compose.composer import Run, leave
+from ...core.compose.parts.steering import LatentStep
 from ...core.messages import listed
 from ..shared.compositions import NOT_SAMPLED, Composed
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, ModelFamily
+from .gradients import differentiable
 from .noise import levels_of
 from .parts import model_family
+from .running import RunningBackbone, signal_scale
 from .sites import preferred_attention, site_table
 from .taps import with_listener
 from .transformers import sites as transformer_sites
@@ -41,6 +48,7 @@ def with_composition(patcher: Any, composed: Composed) -> Any:
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
         run = _Run(guider, composed, patcher)
+        run.check_mask(kwargs.get("denoise_mask", args[3] if len(args) > 3 else None))
         before = guider.model_options
         guider.model_options = run.options(before)
         try:
@@ -48,7 +56,7 @@ def with_composition(patcher: Any, composed: Composed) -> Any:
         finally:
             guider.model_options = before
 
-    clone = patcher.clone()
+    clone = differentiable(patcher) if composed.settings.gradients else patcher.clone()
     clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
     return clone
 
@@ -63,21 +71,30 @@ class _Run:
     latent: Tensor | None = None
     timestep: float | None = None
     rows: tuple[tuple[slice, bool], ...] = ()
-    edit: AttentionEdit = field(init=False)
+    composing: Run = field(init=False)
     listener: TransformerListener | None = None
 
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
-        self.edit = self.composed.begin(levels.schedule.steps)
+        self.composing = self.composed.begin(levels.schedule.steps)
         if not self._uuids():
             raise ValueError(NOT_SAMPLED)
+
+    def check_mask(self, mask: Tensor | None) -> None:
+        """Raise ``ValueError`` for a run in a mask by a method that moves the latent: the sampler would not see it."""
+        if mask is not None and self.composing.before is not None:
+            raise ValueError(
+                f"{self.composed.composer.title} moves the latent, which a sampler does not take up where the latent "
+                "has a noise mask; sample without the mask, or choose attention_couple"
+            )
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that edits."""
         import comfy.patcher_extension as extension
 
         options = extension.copy_nested_dicts(dict(model_options))
-        options["transformer_options"] = self._editing(options.get("transformer_options", {}))
+        if self.composing.edit is not leave:
+            options["transformer_options"] = self._editing(options.get("transformer_options", {}))
         for kind, wrapper in (
             (extension.WrappersMP.PREDICT_NOISE, self.around_step),
             (extension.WrappersMP.APPLY_MODEL, self.around_model),
@@ -103,9 +120,28 @@ class _Run:
         return FAMILIES[model_family(self.patcher)]
 
     def around_step(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Around one guided prediction: keeps the whole latent, of which calls may see pieces."""
+        """Around one guided prediction: lets the method move the latent, and keeps the whole of it, of which calls may
+        see pieces."""
+        if self.composing.before is not None:
+            self._move(self.composing.before, x, args[0] if args else kwargs["timestep"])
         self.latent = x
         return executor(x, *args, **kwargs)
+
+    def _move(self, step: LatentStep, x: Tensor, sigma: Tensor) -> None:
+        """It changes in place: the sampler goes on from what it holds."""
+        levels = levels_of(self.guider.inner_model.model_sampling)
+        level = sigma.flatten()[:1].float()
+        scale = signal_scale(levels, level).view(1, 1, 1, 1)
+        time = int(min(max(round(levels.timestep(level)), 0), levels.schedule.steps - 1))
+        latent = x.float() / scale
+        moved = step(self.backbone, latent, torch.full((len(x),), time, device=x.device))
+        if moved is not latent:
+            x.copy_(moved * scale)
+
+    @cached_property
+    def backbone(self) -> RunningBackbone:
+        """The model of this run."""
+        return RunningBackbone(self.guider.model_patcher)
 
     def around_model(self, executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Around one call of the model: finds the rows of the composed text."""
@@ -130,7 +166,8 @@ class _Run:
         """What the method makes of one layer."""
         found = []
         for rows, said in self.rows:
-            output = self.edit(self._part(inputs, rows, said)) if rows.stop <= len(inputs.call.query) else None
+            fits = rows.stop <= len(inputs.call.query)
+            output = self.composing.edit(self._part(inputs, rows, said)) if fits else None
             if output is not None:
                 found.append((rows, output))
         return found

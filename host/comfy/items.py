@@ -7,6 +7,7 @@ VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
 _LEARN = ("LearnConceptTokens",)
+_MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations",)
 _ON_PICTURES = ("InvertPicture",)
@@ -320,48 +321,50 @@ _GRADIENTS = (
     Internal(
         f"{_PATCHER}.add_weight_wrapper",
         "the pack takes gradients through weights that were made under inference mode",
-        _LEARN,
+        _MOVING,
         called="self, key, wrapper",
     ),
     Internal(
         f"{_PATCHER}.add_object_patch",
         "the pack takes gradients through weights that a layer uses as they are",
-        _LEARN,
+        _MOVING,
         called="self, name, value",
     ),
     Internal(
         f"{_PATCHER}.set_model_compute_dtype",
         "the pack runs float16 models in bfloat16 while learning",
-        _LEARN,
+        _MOVING,
         called="self, dtype",
     ),
     Internal(
         f"{_PATCHER}.add_object_patch",
         "the pack computes blocks again in the backward pass, to save memory",
-        _LEARN,
+        _MOVING,
         called="self, name, function",
     ),
     Internal(
         f"{_UNET}:ResBlock.forward",
         "the pack computes blocks again in the backward pass, to save memory",
-        _LEARN,
+        _MOVING,
         called="self, x, emb",
     ),
-    Internal(f"{_MEMORY}:get_free_memory", "the pack knows whether a pass fits into memory", _LEARN, called="device"),
-    Internal(f"{_CLIP}.clone", "the pack takes gradients through the text encoder", _LEARN, called="self"),
+    Internal(f"{_MEMORY}:get_free_memory", "the pack knows whether a pass fits into memory", _MOVING, called="device"),
+    Internal(f"{_CLIP}.clone", "the pack takes gradients through the text encoder", _MOVING, called="self"),
     Internal(
         f"{_BLOCKS}:attention_pytorch",
         "the pack takes gradients through attention",
-        _LEARN,
+        _MOVING,
         called="query, key, value, heads",
     ),
     Internal(
-        "comfy.ops:CastWeightBiasOp.weight_function", "the pack changes the weights of a layer for one pass", _LEARN
+        "comfy.ops:CastWeightBiasOp.weight_function", "the pack changes the weights of a layer for one pass", _MOVING
     ),
-    Internal("comfy.ops:CastWeightBiasOp.bias_function", "the pack changes the biases of a layer for one pass", _LEARN),
+    Internal(
+        "comfy.ops:CastWeightBiasOp.bias_function", "the pack changes the biases of a layer for one pass", _MOVING
+    ),
     Internal(f"{_MEMORY}:in_training", "the pack takes gradients through transformers", _PASSES),
-    Internal(f"{_MEMORY}:should_use_bf16", "the pack knows whether bfloat16 is supported", _LEARN, called="device"),
-    Internal("comfy.model_base:BaseModel.get_dtype", "the pack knows the precision of a model", _LEARN, called="self"),
+    Internal(f"{_MEMORY}:should_use_bf16", "the pack knows whether bfloat16 is supported", _MOVING, called="device"),
+    Internal("comfy.model_base:BaseModel.get_dtype", "the pack knows the precision of a model", _MOVING, called="self"),
 )
 
 _CHANGES = (

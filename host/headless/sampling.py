@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Conditioning
+from ...core.compose.composer import Run as ComposingRun
+from ...core.compose.composer import leave
 from ...core.compose.guiders import ClassifierFree, Guider
 from ...core.messages import listed, shown
 from ...core.sampling import with_rows
@@ -19,6 +21,7 @@ from ..shared.conditioning import from_comfy, join
 from ..shared.handles import ModelHandle
 from ..shared.progress import check_interrupt
 from .backbone import DiffusersBackbone
+from .moves import Moves
 from .noise_levels import level_table, model_levels
 from .samplers import FLOW_SAMPLERS, SAMPLERS
 
@@ -125,6 +128,7 @@ class Guided:
     negative: Conditioning | None
     guider: Guider
     table: Tensor
+    moves: Moves
 
     @property
     def _flow(self) -> bool:
@@ -133,6 +137,7 @@ class Guided:
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
         check_interrupt()
+        self._move(x, sigma)
         if self.negative is None:
             return self._clean(x, sigma, self.positive, [True] * len(x))
         if self._flow and self.negative.context.shape[1] != self.positive.context.shape[1]:
@@ -142,6 +147,17 @@ class Guided:
         both = join(self.negative, self.positive)
         cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
         return self.guider.combine(*cleans.chunk(2))
+
+    def _move(self, x: Tensor, sigma: Tensor) -> None:
+        """Let compositions move the latent. It changes in place: the sampler goes on from what it holds."""
+        scale = 1.0 if self._flow else (sigma**2 + 1) ** 0.5
+        timestep = timestep_of_sigma(sigma, self.table).round().long().expand(len(x))
+        with self.moves.in_force():
+            for step in self.moves.steps:
+                latent = x / scale
+                moved = step(self.backbone, latent, timestep)
+                if moved is not latent:
+                    x.copy_(moved * scale)
 
     def _clean(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, conditional: list[bool]) -> Tensor:
         timestep = timestep_of_sigma(sigma, self.table).expand(len(x))
@@ -200,8 +216,17 @@ def _prepare(
     guider = ClassifierFree(cfg)
     other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
     other = None if other is None else with_rows(other, rows, "negative")
-    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table)
-    return guided, _listening(backbone, given)
+    runs = _begun(backbone, given)
+    moves = Moves(tuple(run.before for run in runs if run.before is not None))
+    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves)
+    return guided, _listening(backbone, given, runs, moves)
+
+
+def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[ComposingRun]:
+    """The runs of the model's compositions. Raises ``ValueError`` for another conditioning than theirs."""
+    if not all(composed.reads(positive.context) for composed in backbone.model.compositions):
+        raise ValueError(NOT_SAMPLED)
+    return [composed.begin(backbone.schedule.steps) for composed in backbone.model.compositions]
 
 
 def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
@@ -219,17 +244,18 @@ def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Condi
     return conditioning
 
 
-def _listening(backbone: DiffusersBackbone, positive: Conditioning) -> ExitStack:
+def _listening(
+    backbone: DiffusersBackbone, positive: Conditioning, runs: Sequence[ComposingRun], moves: Moves
+) -> ExitStack:
     by_name = {site.name: site for site in backbone.attention_sites()}
     with ExitStack() as stack:
         for capture in backbone.model.captures:
             capture.begin(positive)
             sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
-            stack.enter_context(backbone.tap_attention(capture.tap, sites))
-        for composed in backbone.model.compositions:
-            if not composed.reads(positive.context):
-                raise ValueError(NOT_SAMPLED)
-            stack.enter_context(backbone.edit_attention(composed.begin(backbone.schedule.steps)))
+            stack.enter_context(backbone.tap_attention(moves.unheard(capture.tap), sites))
+        for run in runs:
+            if run.edit is not leave:
+                stack.enter_context(backbone.edit_attention(run.edit))
         return stack.pop_all()
 
 

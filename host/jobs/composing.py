@@ -76,6 +76,7 @@ def composition_of(
     places: Sequence[str],
     masks: Tensor | None,
     placeholders: Placeholders,
+    own_texts: bool = True,
 ) -> Composition:
     """Encode a prompt and concepts.
 
@@ -86,6 +87,7 @@ def composition_of(
         places: a line for each concept (:func:`read_place`), or none at all.
         masks: (K, H, W) in 0..1, which come before boxes; None for none.
         placeholders: learnt tokens that the texts name.
+        own_texts: whether the texts are encoded beside the prompt; not where no concept has a weight.
 
     Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
     """
@@ -99,7 +101,8 @@ def composition_of(
     concepts = [
         Concept(text, region, **options) for text, region, (_, options) in zip(texts, regions, read, strict=True)
     ]
-    return compose(backbone_of(clip=clip), prompt, concepts, placeholders)
+    own_texts = own_texts and any(concept.weight for concept in concepts)
+    return compose(backbone_of(clip=clip), prompt, concepts, placeholders, own_texts)
 
 
 def described(composition: Composition, composer: Composer[Any], settings: ComposeSettings) -> str:

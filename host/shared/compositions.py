@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import AttentionEdit
-from ...core.compose.composer import Composer, share_of
+from ...core.compose.composer import Composer, Run, share_of
 from ...core.compose.composition import Composition
 
 NOT_SAMPLED = (
@@ -30,8 +29,8 @@ class Composed:
     composer: Composer[Any]
     settings: Any
 
-    def begin(self, steps: int) -> AttentionEdit:
-        """The edit of one sampling run, by a model of so many timesteps."""
+    def begin(self, steps: int) -> Run:
+        """What happens in one sampling run, by a model of so many timesteps."""
         return self.composer.begin(self.composition, self.settings, share_of(steps))
 
     def reads(self, context: Tensor | None) -> bool:

@@ -75,7 +75,7 @@ class ComposeConcepts(io.ComfyNode):
                 preset_choice(
                     list(next(iter(METHODS.values())).presets),
                     "small: for the lab model; regions count in the first part of denoising, which sets the layout. "
-                    "paper: as the paper of the method has it.",
+                    "paper: as the paper of the method has it; LoRA-Composer then moves the latent by gradients, too.",
                 ),
                 io.Mask.Input(
                     "regions", optional=True, tooltip="A mask for each concept, in their order, in place of boxes."
@@ -89,7 +89,9 @@ class ComposeConcepts(io.ComfyNode):
                     tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
                     "of_prompt=0.5: the share of the prompt inside a region. isolation=0: regions read each other. "
                     "end=0.4: the method acts in the first four tenths of denoising. find_until=0.3, threshold=0.5: "
-                    "how long words are read to find places, and how strong they must be.",
+                    "how long words are read to find places, and how strong they must be. scale=10, refinements=5: how "
+                    "far Attend-and-Excite moves the latent, and how often more. guidance=5, renew=true: "
+                    "LoRA-Composer moves the latent, and rearranges the first noise.",
                 ),
             ],
             outputs=[
@@ -125,12 +127,13 @@ class ComposeConcepts(io.ComfyNode):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         masks = None if regions is None else masks_of(regions)
-        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders)
-        if "words" in composer.needs and sum(bool(region.words) for region in composition.regions) < 2:
-            raise ValueError(
-                f"{composer.title} needs two concepts that the prompt names; {shown(prompt)} names fewer of them"
-            )
-        composed = with_composition(model, Composed(composition, composer, values))
+        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, "texts" in composer.needs)
+        named = sum(bool(region.words) for region in composition.regions)
+        if "words" in composer.needs and named < composer.least_named:
+            least = "a concept" if composer.least_named == 1 else "two concepts"
+            raise ValueError(f"{composer.title} needs {least} that the prompt names; {shown(prompt)} names {named}")
+        acts = any(region.weight for region in composition.regions)
+        composed = with_composition(model, Composed(composition, composer, values)) if acts else model
         found = [region.mask for region in composition.regions if region.mask is not None]
         drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
         note = text_under(described(composition, composer, values))

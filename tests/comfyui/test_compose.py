@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+METHODS = ("lora_composer", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement")
 FAMILIES = ("lab", "sd15", "sd2", "sdxl")
 PLAIN = {
     "prompt": "a cat and a rocket",
@@ -26,7 +27,7 @@ def sample(stock, encode):
             "negative": encode(parts, ""),
             "latent_image": {"samples": torch.zeros(2, 4, 8, 12)},
         }
-        return stock("KSampler", model=model, **given, **(settings | changes))[0]["samples"]
+        return stock("KSampler", model=model, **(given | settings | changes))[0]["samples"]
 
     return go
 
@@ -51,13 +52,52 @@ def test_any_sampler_draws_the_composition_and_the_model_stays_as_it_was(parts_o
     assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
 
 
-@pytest.mark.parametrize("method", ["lora_composer", "attention_couple", "t2i_zero"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cfg", [3.0, 1.0])
 def test_outside_its_span_the_prompt_is_drawn(parts_of, compose, sample, encode, method, cfg):
     parts = parts_of("sd15")
     model, conditioning, _ = compose(parts, method=method, settings="start=0.999, end=1")
     plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]), cfg=cfg)
     torch.testing.assert_close(sample(parts, model, conditioning, cfg=cfg), plain, rtol=1e-3, atol=1e-3)
+
+
+MOVING = {"attend_and_excite": "", "localized_refinement": "", "lora_composer": "guidance=20, renew=true"}
+
+
+@pytest.mark.parametrize("method", MOVING)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_latent_moves_by_gradients_in_inference_mode(parts_of, compose, sample, encode, family, method):
+    """As a workflow runs: nodes are executed in inference mode."""
+    parts = parts_of(family)
+    with torch.inference_mode():
+        plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
+        model, conditioning, _ = compose(parts, method=method, settings=MOVING[method])
+        still = {"lora_composer": "guidance=0"}.get(method, "scale=0")
+        held, *_ = compose(parts, method=method, settings=still)
+        first = sample(parts, model, conditioning)
+        assert bool(torch.isfinite(first).all())
+        assert not torch.equal(first, sample(parts, held, conditioning))
+        assert torch.equal(sample(parts, model, conditioning), first)
+        assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
+
+
+@pytest.mark.parametrize("method", ["attend_and_excite", "localized_refinement", "t2i_zero"])
+def test_a_method_of_the_prompts_words_that_does_nothing_leaves_every_bit(parts_of, compose, sample, encode, method):
+    parts = parts_of("sd15")
+    plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
+    still = "strength=0" if method == "t2i_zero" else "scale=0"
+    model, conditioning, _ = compose(parts, method=method, settings=still)
+    assert torch.equal(sample(parts, model, conditioning), plain)
+    model, conditioning, _ = compose(parts, method=method, places="left weight=0\nright weight=0")
+    assert torch.equal(sample(parts, model, conditioning), plain)
+
+
+def test_a_method_that_moves_the_latent_refuses_a_noise_mask(parts_of, compose, sample):
+    parts = parts_of("sd15")
+    model, conditioning, _ = compose(parts, method="attend_and_excite")
+    latent = {"samples": torch.zeros(2, 4, 8, 12), "noise_mask": torch.ones(1, 64, 96)}
+    with pytest.raises(ValueError, match="moves the latent"):
+        sample(parts, model, conditioning, latent_image=latent)
 
 
 def test_places_are_found_by_words(parts_of, compose, sample):

@@ -26,5 +26,5 @@ METHOD = Composer(
     help="Each region reads its own text and a share of the prompt.",
     presets={"paper": CoupleSettings(), "small": CoupleSettings(of_prompt=0.5, end=0.4)},
     begin=begin_regions,
-    needs=("regions",),
+    needs=("regions", "texts"),
 )

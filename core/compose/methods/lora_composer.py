@@ -1,9 +1,10 @@
 """LoRA-Composer: several learnt concepts in one picture, each in its region, without training.
 
 Yang et al., "LoRA-Composer: Leveraging Low-Rank Adaptation for Multi-Concept Customization in Training-Free Diffusion
-Models", 2024, arXiv 2403.11627. This file has its two changes of attention. *Concept injection*: inside a region the
-output of cross-attention is that of the region's own text. *Concept isolation*: cells of one region do not read those
-of another in self-attention. The guidance of the latent by losses on the maps is not part of it.
+Models", 2024, arXiv 2403.11627. *Concept injection*: inside a region the output of cross-attention is that of the
+region's own text. *Concept isolation*: cells of one region do not read those of another in self-attention. *Latent
+re-initialisation* and the guidance of the latent by *concept enhancement* and *region constraint* stand in
+:mod:`..parts.region_guidance`; they need UNets and regions that are given.
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...backbone import AttentionEdit, AttentionInputs
+from ...backbone import AttentionInputs, Backbone
 from ...settings import setting
-from ..composer import Composer, ComposeSettings, Share
+from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
 from ..parts.places import Places
+from ..parts.region_guidance import RegionGuidance
 from ..parts.regional import attend, isolate, joint_bias, mix_texts, shares
+from ..parts.steering import steering, writable
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class RegionSettings(ComposeSettings):
         return f"{read}, and self-attention with a bias" if self.isolation else read
 
 
-def begin_regions(composition: Composition, settings: RegionSettings, share: Share) -> AttentionEdit:
+def begin_regions(composition: Composition, settings: RegionSettings, share: Share) -> Run:
     """The edit of one sampling run. Until the places are known every cell reads the prompt alone."""
     places = Places(composition, settings.find_until, settings.threshold)
 
     def edit(inputs: AttentionInputs) -> Tensor | None:
         call, done = inputs.call, share(inputs.call.timestep)
         finding = places.reads(done)
-        acts = settings.start <= done < settings.end and not finding
+        acts = settings.acts(done) and not finding
         if call.site.kind == "self":
             fits = call.grid[0] * call.grid[1] <= settings.max_cells
             masks = places.on(call.grid) if acts and fits and settings.isolation else None
@@ -70,15 +73,65 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
-    return edit
+    return Run(edit)
+
+
+@dataclass(frozen=True)
+class GuidedSettings(RegionSettings):
+    """Attention in regions, and how the latent moves; each field's help is in its metadata."""
+
+    guidance: float = setting(0.0, "How far the latent moves so that regions attend to their texts; 0 leaves it.")
+    guide_until: float = setting(0.5, "Share of denoising to which it moves; it ends before where its loss rises.")
+    fill: float = setting(0.25, "Weight of filling the region from edge to edge, relative to its middle.")
+    constrain: float = setting(0.8, "Weight of keeping a region's cells from reading cells outside it.")
+    renew: bool = setting(False, "Whether parts of the first noise that suit a concept are put into its region.")
+    cells: int = setting(16, "Cells along the shorter side of the attention that is read; the nearest grid there is.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.guidance, self.fill, self.constrain) < 0 or self.cells < 1 or not 0 <= self.guide_until <= 1:
+            raise ValueError("guidance, fill and constrain must be 0 or more, cells 1 or more, guide_until 0 to 1")
+
+    @property
+    def cost(self) -> str:
+        more = [super().cost]
+        if self.renew:
+            more.append("one more pass before the first step")
+        if self.gradients:
+            more.append(f"up to {self.guide_until:g} of denoising one more pass a step, with gradients")
+        return "; ".join(more)
+
+    @property
+    def gradients(self) -> bool:
+        return self.guidance > 0
+
+
+def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> Run:
+    composition = writable(composition)
+    regions = begin_regions(composition, settings, share)
+    if not composition.placed or not (settings.guidance or settings.renew):
+        return regions
+    guided = RegionGuidance(composition, settings, regions.edit)
+
+    @steering
+    def before(backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
+        if any(site.kind == "joint" for site in backbone.attention_sites()):
+            return latent  # texts of regions have no softmax of their own there
+        done = share(float(timestep[0]))
+        return guided.step(backbone, latent, timestep, done) if settings.acts(done) else latent
+
+    return Run(regions.edit, before)
 
 
 METHOD = Composer(
     name="lora_composer",
     title="LoRA-Composer",
     help="Each region reads its own text, and regions do not read each other.",
-    presets={"paper": RegionSettings(), "small": RegionSettings(of_prompt=0.5, isolation=0.5, end=0.4)},
-    begin=begin_regions,
-    needs=("regions",),
-    note="The guidance of the latent by losses on the maps is not part of it.",
+    presets={
+        "paper": GuidedSettings(guidance=20.0, renew=True),
+        "small": GuidedSettings(of_prompt=0.5, isolation=0.5, end=0.4),
+    },
+    begin=_begin,
+    needs=("regions", "texts"),
+    note="Its guidance of the latent needs regions that are given, and works on UNets.",
 )

@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from ...attention.selection import Grid
-from ...backbone import AttentionEdit, AttentionInputs
+from ...backbone import AttentionInputs
 from ...settings import setting
-from ..composer import Composer, ComposeSettings, Share
+from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
 from ..parts.places import smoothed
-from ..parts.regional import attend
 
 
 @dataclass(frozen=True)
@@ -151,20 +150,20 @@ def suppress(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, sett
     return changed / changed.sum(-1, keepdim=True) if settings.renormalise else changed
 
 
-def _begin(composition: Composition, settings: SuppressionSettings, share: Share) -> AttentionEdit:
+def _begin(composition: Composition, settings: SuppressionSettings, share: Share) -> Run:
     words = [region.words for region in composition.regions if region.words]
 
     def edit(inputs: AttentionInputs) -> Tensor | None:
         call, base = inputs.call, composition.base
         if call.site.kind != "cross" or not inputs.conditional:
             return None
+        if len(words) < 2 or not settings.acts(share(call.timestep)) or not settings.strength:
+            return None
         key, value = call.key[:, :, base], inputs.value[:, :, base]
-        if len(words) < 2 or not settings.start <= share(call.timestep) < settings.end:
-            return attend(call.query, key, value, call.scale)
         attention = (call.query.float() * call.scale @ key.float().mT).softmax(-1)  # (B, heads, h*w, L)
         return suppress(attention, words, call.grid, settings).to(value.dtype) @ value
 
-    return edit
+    return Run(edit)
 
 
 METHOD = Composer(
@@ -174,5 +173,6 @@ METHOD = Composer(
     presets={"paper": SuppressionSettings(), "small": SuppressionSettings(strength=0.5)},
     begin=_begin,
     needs=("words",),
+    least_named=2,
     note="It reads no regions: the prompt must name every concept.",
 )

@@ -48,7 +48,7 @@ def shares(regions: Sequence[Region], masks: Tensor, share: float, of_prompt: fl
         share: of denoising; regions that do not count then have none.
         of_prompt: the prompt's share inside a region of weight 1.
     """
-    counts = [region.weight * (region.start <= share < region.end) for region in regions]
+    counts = [region.counts(share) for region in regions]
     weights = masks * torch.tensor(counts, device=masks.device, dtype=masks.dtype).view(1, -1, 1, 1)
     total = weights.sum(1)  # (B or 1, h, w)
     taken = total.clamp(max=1) * (1 - of_prompt)

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from concept_atelier.core.compose.composer import share_of
+from concept_atelier.core.compose.composer import leave, share_of
 from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.sampling import ddim
@@ -16,12 +16,14 @@ LEFT = torch.zeros(8, 8)
 LEFT[:, :4] = 1
 
 
-def composed(backbone, masks=(LEFT, 1 - LEFT)):
-    return compose(backbone, PROMPT, [Concept(text, mask) for text, mask in zip(TEXTS, masks, strict=True)])
+def composed(backbone, masks=(LEFT, 1 - LEFT), texts=True, **options):
+    concepts = [Concept(text, mask, **options) for text, mask in zip(TEXTS, masks, strict=True)]
+    return compose(backbone, PROMPT, concepts, texts=texts)
 
 
-def drawn(backbone, conditioning, edit=None):
-    return ddim(backbone, conditioning, backbone.encode_text([""]), (8, 8), steps=3, seed=1, edit=edit)
+def drawn(backbone, conditioning, run=None):
+    own = {} if run is None else {"edit": None if run.edit is leave else run.edit, "before": run.before}
+    return ddim(backbone, conditioning, backbone.encode_text([""]), (8, 8), steps=3, seed=1, **own)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -29,7 +31,7 @@ def drawn(backbone, conditioning, edit=None):
 @pytest.mark.parametrize("placed", [True, False])
 def test_a_composer_changes_the_picture_and_gives_the_same_one_again(lab_backbone, name, preset, placed):
     composer = METHODS[name]
-    composition = composed(lab_backbone) if placed else composed(lab_backbone, (None, None))
+    composition = composed(lab_backbone, (LEFT, 1 - LEFT) if placed else (None, None), "texts" in composer.needs)
     share = share_of(lab_backbone.schedule.steps)
     first, second = (
         drawn(lab_backbone, composition.conditioning, composer.begin(composition, composer.preset(preset), share))
@@ -45,7 +47,7 @@ def test_outside_its_span_a_composer_draws_the_prompt(lab_backbone, name):
     """A method that acts in the last thousandth of denoising alone, which no step of three reaches."""
     composer = METHODS[name]
     settings = type(composer.preset("paper"))(start=0.999, end=1.0)
-    composition = composed(lab_backbone)
+    composition = composed(lab_backbone, texts="texts" in composer.needs)
     edit = composer.begin(composition, settings, share_of(lab_backbone.schedule.steps))
     after = drawn(lab_backbone, composition.conditioning, edit)
     plain = drawn(lab_backbone, lab_backbone.encode_text([PROMPT]))

@@ -1,0 +1,136 @@
+"""LoRA-Composer's guidance: the latent is renewed before the first step, and moves before others, by the attention to
+the regions' own texts.
+
+Yang et al., arXiv 2403.11627: latent re-initialisation, concept enhancement and region constraint. Maps are those of
+each region's own text, read while concepts are injected.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...attention.probabilities import head_mean
+from ...attention.resize import mask_on
+from ...backbone import AttentionCall, AttentionEdit, Backbone
+from ..composition import Composition
+from .region_losses import best_window, box_of, enhancement, filling, straying
+from .steering import gradient_of, read_attention, reading_sites
+
+LEAST_SHARE = 0.1
+"""Share of denoising from which guidance ends where its loss rises, as in the paper: five steps of fifty."""
+
+FIRST = 0.05
+"""A run that begins before this share of denoising begins from noise, and may be renewed."""
+
+
+class GuidanceSettings(Protocol):
+    """What guidance asks of the settings of a method."""
+
+    guidance: float
+    guide_until: float
+    fill: float
+    constrain: float
+    renew: bool
+    cells: int
+
+
+@dataclass(eq=False)
+class RegionGuidance:
+    """Guidance of one sampling run.
+
+    Attributes:
+        composition: its regions, all of them with masks, and their texts in the context.
+        settings: how strongly.
+        edit: of the attention, in force while it is read.
+    """
+
+    composition: Composition
+    settings: GuidanceSettings
+    edit: AttentionEdit
+    _last: Tensor | None = None
+    _going: Tensor | None = None
+    _begun: bool = field(default=False)
+
+    def step(self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float) -> Tensor:
+        """The latent (B, C, h, w) to go on with."""
+        if not self._begun and self.settings.renew and share < FIRST:
+            latent = self._renewed(backbone, latent, timestep)
+        self._begun = True
+        regions = [region for region in self.composition.regions if region.counts(share) and region.own]
+        if not (self.settings.guidance and share < self.settings.guide_until and regions):
+            return latent
+        gradient, losses = gradient_of(latent, lambda moved: self._losses(backbone, moved, timestep, share))
+        going = torch.ones_like(losses, dtype=torch.bool) if self._going is None else self._going
+        if self._last is not None and share >= LEAST_SHARE:
+            going = going & (losses <= self._last)
+        self._going, self._last = going, losses
+        rate = self.settings.guidance * (1 - share / 2) ** 0.5
+        return latent - rate * gradient * going[:, None, None, None] if bool(going.any()) else latent
+
+    def _losses(self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float) -> Tensor:
+        """(B,), over all regions."""
+        texts, own = self._maps(backbone, latent, timestep, bool(self.settings.constrain))
+        total = torch.zeros(len(latent), device=latent.device)
+        for region, maps in zip(self.composition.regions, texts, strict=True):
+            weight = region.counts(share)
+            if not weight or maps is None or region.mask is None:
+                continue
+            grid = (maps.shape[-2], maps.shape[-1])
+            mask = mask_on(region.mask, grid).to(latent.device)
+            box = box_of(mask)
+            for place in range(maps.shape[1]):
+                near = enhancement(maps[:, place], mask, box)
+                total = total + weight * (near + self.settings.fill * filling(maps[:, place], mask)) / maps.shape[1]
+            if own is not None and own.shape[-1] == mask.numel():
+                total = total + weight * self.settings.constrain * straying(own, mask, box)
+        return total
+
+    def _maps(
+        self, backbone: Backbone, latent: Tensor, timestep: Tensor, read_self: bool
+    ) -> tuple[list[Tensor | None], Tensor | None]:
+        """Of each region the attention (B, W, h, w) to the W words of its own text; and self-attention (B, n, n)."""
+        size = (latent.shape[-2], latent.shape[-1])
+        cross = reading_sites(backbone, size, self.settings.cells)
+        own = reading_sites(backbone, size, self.settings.cells, "self") if read_self else ()
+        wanted = {site.name for site in (*cross, *own)}
+        sites = tuple(site for site in backbone.attention_sites() if site.name in wanted)
+        texts: list[list[Tensor]] = [[] for _ in self.composition.regions]
+        pictures: list[Tensor] = []
+
+        def tap(call: AttentionCall) -> None:
+            if call.kind == "self":
+                pictures.append(head_mean(call.query, call.key, call.scale))
+                return
+            for found, region in zip(texts, self.composition.regions, strict=True):
+                if region.own:
+                    attention = head_mean(call.query, call.key[:, :, region.columns], call.scale)  # (B, h*w, l)
+                    places = [place - region.columns.start for place in region.own]
+                    found.append(attention[..., places].transpose(1, 2).unflatten(2, call.grid))
+
+        read_attention(backbone, latent, timestep, self.composition.conditioning, sites, tap, self.edit)
+        means = [torch.stack(found).mean(0) if found else None for found in texts]
+        return means, torch.stack(pictures).mean(0) if pictures else None
+
+    @torch.no_grad()
+    def _renewed(self, backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
+        """The latent with, in each region, that part of it which the region's words attend to most."""
+        texts, _ = self._maps(backbone, latent, timestep, False)
+        renewed = latent.clone()
+        for region, maps in zip(self.composition.regions, texts, strict=True):
+            if maps is None or region.mask is None or not region.weight:
+                continue
+            grid = (maps.shape[-2], maps.shape[-1])
+            top, left, bottom, right = box_of(mask_on(region.mask, grid))
+            scale = -(-latent.shape[-2] // grid[0])
+            height, width = (bottom - top), (right - left)
+            for row in range(len(latent)):
+                y, x = best_window(maps[row].sum(0), (height, width))
+                there = latent[row, :, y * scale : (y + height) * scale, x * scale : (x + width) * scale]
+                here = renewed[row, :, top * scale : bottom * scale, left * scale : right * scale]
+                rows, columns = min(there.shape[1], here.shape[1]), min(there.shape[2], here.shape[2])
+                here[:, :rows, :columns] = there[:, :rows, :columns]
+        axes = (1, 2, 3)
+        mean, spread = renewed.mean(axes, keepdim=True), renewed.std(axes, keepdim=True)
+        return (renewed - mean) / spread * latent.std(axes, keepdim=True) + latent.mean(axes, keepdim=True)

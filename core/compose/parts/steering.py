@@ -1,0 +1,105 @@
+"""Reading the model's attention before a step, and moving the latent by the gradient of a loss on it."""
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...attention.ending import run_to
+from ...attention.selection import Grid, Kind
+from ...backbone import AttentionCall, AttentionEdit, AttentionSite, Backbone, Conditioning
+from ..composition import Composition
+
+LatentStep = Callable[[Backbone, Tensor, Tensor], Tensor]
+"""Before a step: a model, its latent (B, C, h, w) and timesteps (B,) long to the latent to go on with. The same tensor
+means that nothing is to change."""
+
+LossOf = Callable[[Tensor], Tensor]
+"""A latent (B, C, h, w) to the loss (B,) of each picture."""
+
+
+def reading_sites(backbone: Backbone, latent_size: Grid, cells: int, kind: Kind = "cross") -> tuple[AttentionSite, ...]:
+    """The layers of the one grid whose shorter side is nearest to so many cells, in the order they run."""
+    there = [site for site in backbone.attention_sites() if site.reads(kind)]
+
+    def distance(site: AttentionSite) -> tuple[float, int]:
+        return abs(math.log2(min(site.grid(latent_size)) / cells)), site.downscale
+
+    nearest = min(map(distance, there))
+    return tuple(site for site in there if distance(site) == nearest)
+
+
+def read_attention(
+    backbone: Backbone,
+    latent: Tensor,
+    timestep: Tensor,
+    conditioning: Conditioning,
+    sites: tuple[AttentionSite, ...],
+    tap: Callable[[AttentionCall], None],
+    edit: AttentionEdit | None = None,
+) -> None:
+    """One pass that ends where the last of the sites has been read.
+
+    Args:
+        backbone: the model.
+        latent: (B, C, h, w).
+        timestep: (B,) long.
+        conditioning: one row, which is read by all pictures.
+        sites: in the order they run.
+        tap: called beside each of them.
+        edit: of the attention in this pass.
+    """
+    rows = len(latent)
+    context = conditioning.context.to(latent.device).expand(rows, -1, -1)
+    moved = {name: value.to(latent.device) for name, value in conditioning.extras.items()}
+    extras = {name: value.expand(rows, *value.shape[1:]) for name, value in moved.items()}
+    with backbone.tap_attention(tap, sites), nullcontext() if edit is None else backbone.edit_attention(edit):
+        run_to(backbone, sites[-1], latent, timestep, Conditioning(context, extras))
+
+
+def gradient_of(latent: Tensor, loss_of: LossOf) -> tuple[Tensor, Tensor]:
+    """The gradient (B, C, h, w) of each picture's loss by its latent, and the losses (B,).
+
+    Raises ``ValueError`` where the model gives no gradients, or such as are not finite.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        start = latent.detach().clone().requires_grad_()
+        losses = loss_of(start)
+        if not losses.requires_grad:
+            raise ValueError(
+                "this model passes no gradients, by which the method moves the latent; load it in 16 or 32 bits and "
+                "without a compiled or quantised attention, or choose attention_couple, which needs none"
+            )
+        (gradient,) = torch.autograd.grad(losses.sum(), start)
+    if not bool(torch.isfinite(gradient).all()):
+        raise ValueError(
+            "the gradients by which the method moves the latent are not finite; run the model in 32 bits, or choose "
+            "attention_couple, which needs none"
+        )
+    return gradient.to(latent.dtype), losses.detach()
+
+
+def steering(step: LatentStep) -> LatentStep:
+    """A step of a method that takes gradients, also where a sampler runs in inference mode."""
+
+    def before(backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
+        with torch.inference_mode(False), torch.no_grad():
+            held = latent.detach().clone()
+            moved = step(backbone, held, timestep.clone())
+        return latent if moved is held else moved
+
+    return before
+
+
+def writable(composition: Composition) -> Composition:
+    """The composition over tensors that autograd may keep, also where it was made in inference mode."""
+    with torch.inference_mode(False):
+        given = composition.conditioning
+        extras = {name: value.clone() for name, value in given.extras.items()}
+        regions = tuple(
+            replace(one, mask=None if one.mask is None else one.mask.clone()) for one in composition.regions
+        )
+        return replace(composition, conditioning=Conditioning(given.context.clone(), extras), regions=regions)

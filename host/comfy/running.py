@@ -1,0 +1,26 @@
+"""The model of a sampling run, as methods see it that make passes of their own between the sampler's."""
+
+from typing import Any
+
+from torch import Tensor
+
+from .backbone import ComfyBackbone
+from .noise import FlowLevels, NoiseLevels
+
+
+class RunningBackbone(ComfyBackbone):
+    """The MODEL that a sampler is running: it is in memory already, and stays there.
+
+    Gradients need a MODEL that was made for them before the run (:func:`.gradients.differentiable`).
+    """
+
+    def _in_force(self) -> tuple[Any, Any]:
+        return self._model, self._clip
+
+    def _load(self, latent: Tensor) -> Any:
+        return self.model
+
+
+def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:
+    """By how much a sampler's latent is larger than the backbone's, at a noise level (1,)."""
+    return sigma * 0 + 1 if isinstance(levels, FlowLevels) else (1 + sigma**2).sqrt()

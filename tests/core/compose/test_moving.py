@@ -1,0 +1,165 @@
+"""Methods that move the latent: what they move it to, and when they leave it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from concept_atelier.core.attention.record import AttentionRecorder
+from concept_atelier.core.attention.selection import Selection
+from concept_atelier.core.compose.composer import share_of
+from concept_atelier.core.compose.composition import Concept, compose
+from concept_atelier.core.compose.methods import attend_and_excite, localized_refinement
+from concept_atelier.core.compose.parts import region_losses, steering
+from concept_atelier.core.compose.registry import METHODS
+
+PROMPT = "a cat and a rocket"
+LEFT = torch.zeros(8, 8)
+LEFT[:, :4] = 1
+MASKS = (LEFT, 1 - LEFT)
+MOVING = ("attend_and_excite", "localized_refinement", "lora_composer")
+
+
+def composed(backbone, name, **options):
+    concepts = [Concept(text, mask, **options) for text, mask in zip(("a cat", "a rocket"), MASKS, strict=True)]
+    return compose(backbone, PROMPT, concepts, texts="texts" in METHODS[name].needs)
+
+
+def moved(backbone, name, settings, composition=None, time=900):
+    composition = composition or composed(backbone, name)
+    run = METHODS[name].begin(composition, settings, share_of(backbone.schedule.steps))
+    latent = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    return latent, run.before(backbone, latent, torch.full((2,), time))
+
+
+def maps_of(backbone, latent, time=900):
+    """(2, L, 8, 8), mean attention to the prompt on the finest grid."""
+    recorder = AttentionRecorder(Selection(kinds=("cross",), grids=((8, 8),)))
+    with torch.no_grad(), recorder.recording(backbone):
+        backbone.predict_noise(latent, torch.full((2,), time), backbone.encode_text([PROMPT] * 2))
+    return recorder.maps().cross[(8, 8)]
+
+
+def test_the_weakest_subject_gains_attention(lab_backbone):
+    settings = attend_and_excite.ExciteSettings(scale=0.05, refinements=0)
+    before, after = moved(lab_backbone, "attend_and_excite", settings)
+    composition = composed(lab_backbone, "attend_and_excite")
+    kept = attend_and_excite.competing(composition, False)
+    subjects = [[place - kept.start for place in region.subject] for region in composition.regions]
+    weakest, later = (
+        attend_and_excite.attended(maps_of(lab_backbone, latent)[:, kept], subjects, settings.sharpness).amin(1)
+        for latent in (before, after)
+    )
+    assert bool((later > weakest).all())
+
+
+@pytest.mark.parametrize("form", localized_refinement.FORMS)
+def test_words_are_attended_more_in_their_own_regions(lab_backbone, form):
+    settings = localized_refinement.RefineSettings(scale=0.05, form=form)
+    before, after = moved(lab_backbone, "localized_refinement", settings)
+    words = [list(region.words) for region in composed(lab_backbone, "localized_refinement").regions]
+    first, then = (
+        region_losses.refinement(
+            torch.stack([maps_of(lab_backbone, latent)[:, places].mean(1) for places in words], 1),
+            torch.stack(MASKS)[None],
+            form,
+        ).sum(1)
+        for latent in (before, after)
+    )
+    assert bool((then < first).all())
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_picture_moves_the_same_alone_and_beside_others(lab_backbone, name):
+    settings = replace(METHODS[name].preset("small"), **({"guidance": 5.0} if name == "lora_composer" else {}))
+    latent, both = moved(lab_backbone, name, settings)
+    run = METHODS[name].begin(composed(lab_backbone, name), settings, share_of(lab_backbone.schedule.steps))
+    alone = run.before(lab_backbone, latent[1:], torch.full((1,), 900))
+    torch.testing.assert_close(both[1:], alone, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", MOVING)
+@pytest.mark.parametrize("off", ["weight", "scale", "span", "time"])
+def test_the_same_tensor_comes_back_where_nothing_is_to_be_done(lab_backbone, name, off):
+    settings = METHODS[name].preset("small")
+    strength = "guidance" if name == "lora_composer" else "scale"
+    settings = replace(settings, **{strength: 0.0 if off == "scale" else 5.0})
+    settings = replace(settings, start=0.5, end=0.6) if off == "span" else settings
+    composition = composed(lab_backbone, name, weight=0.0 if off == "weight" else 1.0)
+    run = METHODS[name].begin(composition, settings, share_of(lab_backbone.schedule.steps))
+    latent = torch.randn(1, 4, 8, 8)
+    if run.before is not None:
+        assert run.before(lab_backbone, latent, torch.tensor([50 if off == "time" else 900])) is latent
+
+
+def test_gradients_pass_where_a_sampler_runs_in_inference_mode(lab_backbone):
+    with torch.inference_mode():
+        settings = attend_and_excite.ExciteSettings(scale=1.0, refinements=1)
+        latent, after = moved(lab_backbone, "attend_and_excite", settings)
+    assert not torch.equal(latent, after)
+
+
+def test_a_model_without_gradients_is_refused_in_words():
+    with pytest.raises(ValueError, match="passes no gradients"):
+        steering.gradient_of(torch.zeros(1, 4, 2, 2), lambda moved: torch.ones(1))
+    with pytest.raises(ValueError, match="not finite"):
+        steering.gradient_of(torch.zeros(1, 4, 2, 2), lambda moved: (moved / moved.detach()).sum((1, 2, 3)))
+
+
+def test_the_grid_that_is_read_is_the_nearest_in_cells(lab_backbone):
+    for cells, size in ((16, (16, 24)), (4, (16, 16)), (100, (16, 16))):
+        sites = steering.reading_sites(lab_backbone, size, cells)
+        grids = {site.grid(size) for site in lab_backbone.attention_sites() if site.kind == "cross"}
+        ratio = {grid: max(min(grid) / cells, cells / min(grid)) for grid in grids}
+        assert len({site.grid(size) for site in sites}) == 1
+        assert ratio[sites[0].grid(size)] == min(ratio.values())
+
+
+def test_losses_know_a_region_that_is_filled():
+    mask = torch.zeros(8, 8)
+    mask[2:6, 0:4] = 1
+    box = region_losses.box_of(mask)
+    assert box == (2, 0, 6, 4)
+    full, none = mask[None].clone(), torch.zeros(1, 8, 8)
+    assert float(region_losses.filling(full, mask)) == 0 and float(region_losses.filling(none, mask)) == 1
+    peak = region_losses.bell(box, (8, 8))
+    assert float(peak[3:5, 1:3].mean()) > float(peak[2, 0]) > float(peak[7, 7])
+    expected = 1 - peak.flatten().sort(descending=True).values[:4].mean()
+    torch.testing.assert_close(region_losses.enhancement(full, mask, box), expected[None])
+    own = torch.zeros(1, 64, 64)
+    assert float(region_losses.straying(own, mask, box)) == 0
+    own[0, 16, 63] = 0.5  # from row 2, column 0 to the last cell
+    assert float(region_losses.straying(own, mask, box)) == pytest.approx(0.5 / 4)
+
+
+def test_refinement_knows_maps_in_their_own_region_and_in_anothers():
+    masks = torch.stack(MASKS)[None]
+    torch.testing.assert_close(region_losses.refinement(masks, masks, "ratio"), torch.zeros(1, 2))
+    torch.testing.assert_close(region_losses.refinement(masks, masks, "mse"), torch.zeros(1, 2))
+    swapped = masks.flip(1)
+    torch.testing.assert_close(region_losses.refinement(swapped, masks, "ratio"), torch.full((1, 2), 2.0))
+    torch.testing.assert_close(region_losses.refinement(swapped, masks, "mse"), torch.ones(1, 2))
+
+
+def test_the_noise_that_a_concept_suits_is_put_into_its_region():
+    found = torch.zeros(8, 8)
+    found[5:7, 4:6] = 1
+    assert region_losses.best_window(found, (2, 2)) == (5, 4)
+
+
+def test_renewed_noise_keeps_its_mean_and_spread(lab_backbone):
+    settings = replace(METHODS["lora_composer"].preset("small"), renew=True)
+    latent, after = moved(lab_backbone, "lora_composer", settings, time=lab_backbone.schedule.steps - 1)
+    assert not torch.equal(latent, after)
+    axes = (1, 2, 3)
+    torch.testing.assert_close(after.mean(axes), latent.mean(axes), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(after.std(axes), latent.std(axes), rtol=1e-3, atol=1e-4)
+
+
+def test_two_of_a_kind_have_words_of_their_own(lab_backbone):
+    red, blue = compose(
+        lab_backbone, "a red cat and a blue cat", [Concept("a red cat"), Concept("a blue cat")], texts=False
+    ).regions
+    assert (red.words, red.subject) == ((1, 2, 3), (3,)) and (blue.words, blue.subject) == ((5, 6, 7), (7,))
+    one, other = compose(lab_backbone, "a cat and a cat", [Concept("a cat"), Concept("a cat")], texts=False).regions
+    assert one.words == (1, 2) and other.words == (4, 5)
