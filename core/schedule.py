@@ -32,6 +32,10 @@ class Schedule(Protocol):
         """``x_0`` (B, ...) from a prediction of the noise in ``noisy`` at ``timestep`` (B,) long."""
         ...
 
+    def clean_from_target(self, target: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """The same from a prediction of :meth:`target`."""
+        ...
+
     def target(self, clean: Tensor, noise: Tensor) -> Tensor:
         """What the training loss asks the model for: the noise, or a flow's velocity ``noise - x_0``."""
         ...
@@ -58,6 +62,9 @@ class DiffusionSchedule:
     def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         return clean_from_noise(noise, noisy, timestep, self.alphas_cumprod.clone())
 
+    def clean_from_target(self, target: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        return self.clean_from_noise(target, noisy, timestep)
+
     def target(self, clean: Tensor, noise: Tensor) -> Tensor:
         return noise
 
@@ -83,6 +90,9 @@ class FlowSchedule:
     def clean_from_noise(self, noise: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         share = self._shares(timestep, noisy)
         return (noisy - share * noise) / (1 - share)
+
+    def clean_from_target(self, target: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        return noisy - self._shares(timestep, noisy) * target
 
     def target(self, clean: Tensor, noise: Tensor) -> Tensor:
         return noise - clean

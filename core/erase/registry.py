@@ -17,5 +17,6 @@ METHODS: Mapping[str, Eraser] = collect(
     "methods.few_shot",
     "methods.esd",
     "methods.all_but_one",
+    "methods.doco",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -25,12 +25,12 @@ from ..eraser import Eraser, ModelEdit
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.task import EraseTask
-from ..parts.trained_settings import TrainedSettings
+from ..parts.trained_settings import RolloutSettings
 from ..parts.training import Student, loss_notes, train
 
 
 @dataclass(frozen=True)
-class AllButOneSettings(TrainedSettings):
+class AllButOneSettings(RolloutSettings):
     """How to erase. Raises ``ValueError`` for values outside their range."""
 
     keep: float = setting(1.0, "Weight of the loss that leaves the unconditional prediction where it is, 0 or more.")

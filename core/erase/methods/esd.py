@@ -22,12 +22,12 @@ from ..eraser import Eraser, ModelEdit
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES
 from ..parts.task import EraseTask
-from ..parts.trained_settings import TrainedSettings
+from ..parts.trained_settings import RolloutSettings
 from ..parts.training import Student, loss_notes, train
 
 
 @dataclass(frozen=True)
-class EsdSettings(TrainedSettings):
+class EsdSettings(RolloutSettings):
     """How to erase. Defaults are the release's for Stable Diffusion 1.x (esd-x)."""
 
     eta: float = setting(

@@ -12,8 +12,8 @@ The loss has no bound, so that the moment matters: the authors keep a snapshot o
 
 Ours: a concept with an anchor a is led to what the model as it was predicts for the anchor,
 ``|| e(x_t, t, TE(c)) - e(x_t, t, TE_0(a)) ||^2``; a term holds preserved texts and the empty one; and a measure chooses
-the snapshot. It is the share that is left of what the concept's text says of its pictures beyond its anchor's text, or
-beyond the empty one,
+the snapshot, at which training ends. It is the share that is left of what the concept's text says of its pictures
+beyond its anchor's text, or beyond the empty one,
 
     (E_0(a) - E(c)) / (E_0(a) - E_0(c)) ,
 
@@ -35,6 +35,7 @@ from ...learn.engine.task import Phase, Training
 from ...sampling import encode_each
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
+from ..parts.noised import Noised
 from ..parts.pictures import Shown, sentence, shown
 from ..parts.retain import Retained
 from ..parts.settings import SENTENCES, EraseSettings, require
@@ -70,11 +71,11 @@ class FewShotSettings(EraseSettings):
     rank: int = setting(
         0, "Rank of the change of each weight; 0 changes whole weights and biases, which takes more memory."
     )
-    snapshot_every: int = setting(2, "Steps between two snapshots, of which one is taken; 0 takes the end.")
+    snapshot_every: int = setting(2, "Steps between two snapshots, of which one is taken; 0 takes the last step.")
     enough: float = setting(
         0.0,
-        "The first snapshot is taken that leaves at most this share of what a concept's text says of its pictures. At "
-        "0 it says no more than no text does; below 0 it leads away from them.",
+        "Training ends at the first snapshot that leaves at most this share of what a concept's text says of its "
+        "pictures. At 0 it says no more than no text does; below 0 it leads away from them.",
     )
     retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
     retain_batch: int = setting(16, "How many preserved texts a step reads.")
@@ -120,14 +121,13 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
         snapshots = Snapshots(every, settings.steps, parameters, lambda: ascent.left(bank), settings.enough)
 
         def loss_of(step: int) -> Tensor:
-            snapshots.look(step)
             loss = ascent.loss(bank)
             return loss if kept is None else loss + settings.retain * kept.loss(bank)
 
-        phases = [Phase(parameters, loss_of, settings.loop)]
+        phases = [Phase(parameters, loss_of, settings.loop, ended=snapshots.look)]
         training = Training(phases, tokens=dict, hidden=snapshots.state, restore=snapshots.restore)
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(text=bank.snapshot()))
-        snapshots.look(settings.steps)
+        snapshots.look(len(losses))
     return ModelEdit(
         text=bank.snapshot(snapshots.kept),
         notes={**({"rank": str(settings.rank)} if settings.rank else {}), **loss_notes(losses), **_table(snapshots)},
@@ -145,33 +145,25 @@ class Ascent:
     """
 
     def __init__(self, task: EraseTask[FewShotSettings], pictures: Shown, generator: torch.Generator) -> None:
-        self.task, self.pictures, self.generator = task, pictures, generator
+        self.task, self.pictures = task, pictures
+        self._noised = Noised(task, task.settings, pictures, task.settings.batch, generator)
         self._looks = self._drawn_looks()
         with torch.no_grad():
             self._erased = self._errors(self._texts(anchors=False))
             self._anchored = self._errors(self._texts(anchors=True))
 
     def loss(self, bank: TextBank) -> Tensor:
-        """Of a few pictures at random noises, in sentences drawn at random; gradients reach the bank."""
-        settings, schedule = self.task.settings, self.task.backbone.schedule
-        rows = self.pictures.rows(settings.batch, self.generator)
-        sentences = torch.randint(len(settings.templates), (len(rows),), generator=self.generator).tolist()
-        clean = self.pictures.latents[rows]  # (B, C, h, w)
-        noise = torch.randn(clean.shape, generator=self.generator).to(clean)
-        timestep = torch.randint(schedule.steps, (len(rows),), generator=self.generator).to(clean.device)
-        latent = schedule.add_noise(clean, noise, timestep)
-        pairs = [self.task.pairs[self.pictures.concepts[row]] for row in rows]
-        texts, anchors = (
-            [sentence(settings, s, pair[i]) for s, pair in zip(sentences, pairs, strict=True)] for i in (0, 1)
-        )
+        """Of a few pictures at random noises, in a sentence drawn at random; gradients reach the bank."""
+        visit = self._noised.visit(0)
+        pairs = [self.task.pairs[index] for index in visit.concepts.tolist()]
+        texts, anchors = (self._noised.sentences(visit.template, [pair[side] for pair in pairs]) for side in (0, 1))
         with self.task.backbone.text_changed(bank.changes()):
-            learnt = self._predict(latent, timestep, texts)
-        named = [bool(anchor) for anchor in anchors]
-        target = schedule.target(clean, noise)
+            learnt = self._predict(visit.latent, visit.timestep, texts)
+        named, target = [bool(anchor) for anchor in anchors], visit.target
         if any(named):
             with torch.no_grad():
-                original = self._predict(latent, timestep, anchors)
-            where = torch.tensor(named, device=clean.device)[:, None, None, None]
+                original = self._predict(visit.latent, visit.timestep, anchors)
+            where = torch.tensor(named, device=learnt.device)[:, None, None, None]
             target = torch.where(where, original, target)
         errors = (learnt - target).square().flatten(1).mean(1)  # (B,)
         signs = torch.tensor([1.0 if one else -1.0 for one in named], device=errors.device)
@@ -245,8 +237,8 @@ def _table(snapshots: Snapshots) -> dict[str, str]:
 def _remarks(snapshots: Snapshots, steps: int) -> tuple[str, ...]:
     at, left = snapshots.taken
     return (
-        f"The snapshot after step {at} of {steps} was taken, where {left:.0%} is left of what the text says of its "
-        "pictures; below 0 it leads away from them.",
+        f"The snapshot after step {at} of at most {steps} was taken, where {left:.0%} is left of what the text says of "
+        "its pictures; below 0 it leads away from them.",
     )
 
 
@@ -259,7 +251,7 @@ METHOD = Eraser(
         "paper": FewShotSettings(),
         "small": FewShotSettings(
             templates=SENTENCES,
-            steps=60,
+            steps=150,
             rate=1e-3,
             batch=4,
             snapshot_every=10,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import Backbone
-from ...sampling import ddim, encode_each
+from ...sampling import draw_each
 from .task import EraseTask
 
 BATCH = 4
@@ -38,10 +38,6 @@ class Shown:
 
     latents: Tensor
     concepts: tuple[int, ...]
-
-    def rows(self, batch: int, generator: torch.Generator) -> list[int]:
-        """A few of them at random, none twice."""
-        return torch.randperm(len(self.concepts), generator=generator)[:batch].tolist()
 
 
 def shown(task: EraseTask, settings: Draws, count: int, generator: torch.Generator, anchors: bool = False) -> Shown:
@@ -103,9 +99,10 @@ def _drawn(task: EraseTask, settings: Draws, count: int, generator: torch.Genera
         for turn, index in enumerate(concepts)
     ]
     seeds = torch.randint(2**31, (len(texts),), generator=generator).tolist()
-    negative, drawn = backbone.encode_text([""]), []
+    steps, guidance, drawn = settings.sampling_steps, settings.guidance, []
     for first in range(0, len(texts), BATCH):
-        positive = encode_each(backbone, texts[first : first + BATCH], task.placeholders)
-        steps, guidance, own = settings.sampling_steps, settings.guidance, seeds[first : first + BATCH]
-        drawn.append(ddim(backbone, positive, negative, (cells, cells), steps=steps, guidance=guidance, seed=own))
+        batch, own = texts[first : first + BATCH], seeds[first : first + BATCH]
+        drawn.append(
+            draw_each(backbone, batch, (cells, cells), task.placeholders, steps=steps, guidance=guidance, seed=own)
+        )
     return Shown(torch.cat(drawn).float().clone(), concepts)

@@ -6,14 +6,16 @@ passes every step before that; with more visits, several of them are trained on.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ...backbone import Conditioning
 from ...compose.guiders import ClassifierFree
+from .pictures import sentence
 from .task import EraseTask
-from .trained_settings import TrainedSettings
+from .trained_settings import RolloutSettings
 
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """Latents, timesteps and conditionings of N rows to what a model predicts of each."""
@@ -68,12 +70,34 @@ class Visit:
         timestep: (B,) long.
         concepts: (B,) long, which of the task's concepts each row draws.
         template: which sentence they stand in.
+        target: (B, C, h, w), what training compares the prediction with, where the clean latents are known.
     """
 
     latent: Tensor
     timestep: Tensor
     concepts: Tensor
     template: int
+    target: Tensor | None = None
+
+
+class Visits(Protocol):
+    """Where the steps come from that are trained on."""
+
+    def visit(self, step: int) -> Visit:
+        """The step to train on at an update, counted from 0."""
+        ...
+
+    def sentences(self, template: int, words: list[str]) -> list[str]:
+        """Words in a sentence; the empty word is the empty text."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What :meth:`restore` needs."""
+        ...
+
+    def restore(self, updates: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from a :meth:`state`. Raises ``ValueError`` for one that could not be."""
+        ...
 
 
 class Rollouts:
@@ -85,7 +109,7 @@ class Rollouts:
         generator: the random source.
     """
 
-    def __init__(self, task: EraseTask[TrainedSettings], texts: Texts, generator: torch.Generator) -> None:
+    def __init__(self, task: EraseTask[RolloutSettings], texts: Texts, generator: torch.Generator) -> None:
         settings, backbone = task.settings, task.backbone
         self._task, self._texts, self._generator = task, texts, generator
         cells = max(1, settings.side // backbone.latent_downscale)
@@ -126,8 +150,7 @@ class Rollouts:
 
     def sentences(self, template: int, words: list[str]) -> list[str]:
         """Words in a sentence; the empty word is the empty text."""
-        sentence = self._task.settings.templates[template]
-        return [sentence.replace("{}", word) if word else "" for word in words]
+        return [sentence(self._task.settings, template, word) for word in words]
 
     def _times(self) -> list[int]:
         steps = self._task.backbone.schedule.steps

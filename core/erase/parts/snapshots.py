@@ -33,11 +33,12 @@ class Snapshots:
         self._taken = torch.zeros(2, dtype=torch.long)  # snapshots so far, and which of them is taken, from 1
         self.kept = [parameter.detach().clone() for parameter in self._parameters]
 
-    def look(self, updates: int) -> None:
-        """Take the snapshot after so many updates, if one is due and was not taken yet."""
+    def look(self, updates: int) -> bool:
+        """Take the snapshot after so many updates, if one is due and was not taken yet; gives whether the one that is
+        taken now is enough."""
         done = int(self._taken[0])
         if done == len(self._at) or updates != self._at[done]:
-            return
+            return self.enough
         with torch.no_grad():
             left = self._measure()
             self._left[done] = left
@@ -46,6 +47,12 @@ class Snapshots:
                 self.kept = [parameter.detach().clone() for parameter in self._parameters]
                 self._taken[1] = done + 1
         self._taken[0] = done + 1
+        return self.enough
+
+    @property
+    def enough(self) -> bool:
+        """Whether a snapshot was taken whose measure is at or below the setting."""
+        return int(self._taken[1]) > 0 and self.taken[1] <= self._enough
 
     @property
     def measures(self) -> list[tuple[int, float]]:

@@ -24,7 +24,6 @@ class TrainedSettings(EraseSettings):
     side: int = setting(512, "Side of these pictures in pixels: the model's own.")
     sampling_steps: int = setting(50, "Steps of the schedule by which they are drawn.")
     guidance: float = setting(3.0, "Guidance that they are drawn with.")
-    visits: int = setting(1, "How many steps of each drawn picture are trained on; 0 is every one.")
     retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
     retain_batch: int = setting(2, "How many preserved texts a step reads.")
     surgery: float = setting(
@@ -35,11 +34,26 @@ class TrainedSettings(EraseSettings):
         super().__post_init__()
         for name in ("steps", "rank", "batch", "side", "sampling_steps", "retain_batch"):
             require(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
-        require(0 <= self.visits <= self.sampling_steps, "visits", self.visits, f"0 to {self.sampling_steps}")
         require(self.rate > 0, "rate", self.rate, "above 0")
         require(self.retain >= 0, "retain", self.retain, "0 or more")
         require(0 <= self.surgery <= 1, "surgery", self.surgery, "0 to 1")
         require(not self.surgery or self.retain > 0, "retain", self.retain, "above 0 where surgery is")
+
+    @property
+    def loop(self) -> LoopSettings:
+        """How to optimise."""
+        return LoopSettings(self.steps, self.rate, weight_decay=0.0, clip_norm=1.0)
+
+
+@dataclass(frozen=True)
+class RolloutSettings(TrainedSettings):
+    """Of methods that train on pictures that the model begins to draw."""
+
+    visits: int = setting(1, "How many steps of each drawn picture are trained on; 0 is every one.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.visits <= self.sampling_steps, "visits", self.visits, f"0 to {self.sampling_steps}")
 
     @property
     def cost(self) -> str:
@@ -49,8 +63,3 @@ class TrainedSettings(EraseSettings):
             f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 3 to 4 passes and one back; "
             f"{drawn} times {self.sampling_steps} passes at most to draw them"
         )
-
-    @property
-    def loop(self) -> LoopSettings:
-        """How to optimise."""
-        return LoopSettings(self.steps, self.rate, weight_decay=0.0, clip_norm=1.0)

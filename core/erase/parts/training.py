@@ -12,11 +12,11 @@ from torch import Tensor
 from ...learn.engine.task import Phase, Training
 from ...learn.engine.training_run import TrainingRun
 from ...learn.parts.adapter import AdapterBank, start_adapter
-from .rollouts import Rollouts, Texts, Visit
+from .rollouts import Rollouts, Texts, Visit, Visits
 from .saved import fingerprint
 from .surgery import joined_loss
 from .task import EraseTask, SoFar
-from .trained_settings import TrainedSettings
+from .trained_settings import RolloutSettings
 
 Losses = Callable[["Student", Visit], tuple[Tensor, Tensor]]
 """The erasing loss of a visit, and what of the keeping loss a method has of its own (0 for nothing)."""
@@ -29,16 +29,16 @@ class Student:
         task: what to erase.
         bank: the change.
         texts: conditionings of texts.
-        rollouts: the steps that are trained on.
+        visits: the steps that are trained on; rollouts where nothing else is given.
     """
 
-    def __init__(self, task: EraseTask[TrainedSettings], generator: torch.Generator) -> None:
+    def __init__(self, task: EraseTask[Any], generator: torch.Generator, visits: Visits | None = None) -> None:
         self.task, self.generator, self.texts = task, generator, Texts(task)
         settings, device = task.settings, self.texts.device
         self.bank: AdapterBank = start_adapter(
             task.backbone, settings.rank, settings.layers, generator=generator, device=device
         )
-        self.rollouts = Rollouts(task, self.texts, generator)
+        self.visits: Visits = visits or Rollouts(task, self.texts, generator)
         self.kept = [text for text in dict.fromkeys(task.preserve) if text.strip()]
 
     def learnt(self, visit: Visit, *texts: Sequence[str]) -> list[Tensor]:
@@ -54,12 +54,12 @@ class Student:
     def concepts(self, visit: Visit, anchors: bool = False) -> list[str]:
         """The sentences of a visit's concepts, or of their anchors; ``""`` for a concept without one."""
         words = [self.task.pairs[i][1 if anchors else 0] for i in visit.concepts.tolist()]
-        return self.rollouts.sentences(visit.template, words)
+        return self.visits.sentences(visit.template, words)
 
     def preserved(self, visit: Visit) -> list[list[str]]:
         """A few preserved texts in the visit's sentence, each for every row, drawn anew at each call."""
         chosen = torch.randperm(len(self.kept), generator=self.generator)[: self.task.settings.retain_batch].tolist()
-        sentences = self.rollouts.sentences(visit.template, [self.kept[i] for i in chosen])
+        sentences = self.visits.sentences(visit.template, [self.kept[i] for i in chosen])
         return [[sentence] * len(visit.latent) for sentence in sentences]
 
     def _predict(self, visit: Visit, texts: Sequence[Sequence[str]]) -> list[Tensor]:
@@ -69,7 +69,7 @@ class Student:
         return list(found.float().chunk(len(texts)))
 
 
-def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> tuple[AdapterBank, Tensor]:
+def train(method: str, task: EraseTask[RolloutSettings], losses_of: Losses) -> tuple[AdapterBank, Tensor]:
     """Train and give the change and the loss of every update.
 
     The same seed gives the same change; a training that was cancelled goes on from its last kept state.
@@ -81,14 +81,14 @@ def train(method: str, task: EraseTask[TrainedSettings], losses_of: Losses) -> t
         parameters = student.bank.parameters()
 
         def loss_of(step: int) -> Tensor:
-            erase, keep = losses_of(student, student.rollouts.visit(step))
+            erase, keep = losses_of(student, student.visits.visit(step))
             return joined_loss(erase, keep, settings.retain, parameters, settings.surgery)
 
         training = Training(
             [Phase(parameters, loss_of, settings.loop)],
             tokens=dict,
-            hidden=student.rollouts.state,
-            restore=student.rollouts.restore,
+            hidden=student.visits.state,
+            restore=student.visits.restore,
         )
         return student.bank, run(method, task, training, generator, lambda: SoFar(student.bank.snapshot()))
 

@@ -107,9 +107,15 @@ class Optimisation:
         )
         self.losses: list[float] = []
 
-    def run(self, loss_of: Callable[[int], Tensor], after_step: Callable[[int, float], None] | None = None) -> Tensor:
-        """Make the remaining updates; arguments, result and errors as for :func:`optimise`."""
-        while len(self.losses) < self.settings.steps and not self.settings.is_flat(self.losses):
+    def run(
+        self,
+        loss_of: Callable[[int], Tensor],
+        after_step: Callable[[int, float], None] | None = None,
+        ended: Callable[[int], bool] = lambda made: False,
+    ) -> Tensor:
+        """Make the remaining updates; arguments, result and errors as for :func:`optimise`. ``ended`` says whether the
+        training is at its end after so many updates; it is asked before each."""
+        while not self._at_end(ended):
             self._update(loss_of)
             if after_step is not None:
                 after_step(len(self.losses), self.losses[-1])
@@ -144,6 +150,10 @@ class Optimisation:
                 (key := name.partition(".")[2]): value.clone() if key == "step" else value.to(parameter).clone()
                 for name, value in own.items()
             }
+
+    def _at_end(self, ended: Callable[[int], bool]) -> bool:
+        made = len(self.losses)
+        return made >= self.settings.steps or self.settings.is_flat(self.losses) or ended(made)
 
     def _update(self, loss_of: Callable[[int], Tensor]) -> None:
         step = len(self.losses)

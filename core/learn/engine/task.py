@@ -79,12 +79,14 @@ class Phase:
         loss_of: the loss to minimise.
         loop: how to optimise.
         shares: shares of the learning rate, one per parameter; empty gives each the whole.
+        ended: whether the phase is at its end after so many updates; asked before each.
     """
 
     parameters: Sequence[Tensor]
     loss_of: LossOf
     loop: LoopSettings
     shares: Sequence[float] = ()
+    ended: Callable[[int], bool] = lambda made: False
 
 
 @dataclass(frozen=True, eq=False)

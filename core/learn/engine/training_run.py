@@ -113,7 +113,8 @@ class TrainingRun:
         for number in range(self._phase, len(self.training.phases)):
             if number != self._phase:
                 self._enter(number)
-            losses = self._loop.run(self.training.phases[number].loss_of, after)
+            phase = self.training.phases[number]
+            losses = self._loop.run(phase.loss_of, after, phase.ended)
             self._finished.append(losses)
             self._loop.losses = []
         if self.store is not None:

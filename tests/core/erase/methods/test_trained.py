@@ -44,7 +44,7 @@ def predicted(lab_backbone):
 @pytest.mark.parametrize(("eta", "anchor"), [(1.0, ""), (2.0, ""), (1.5, "dog")])
 def test_esds_loss_is_that_of_its_equation(student_of, predicted, eta, anchor):
     student = student_of(replace(esd.METHOD.preset("small"), **QUICK, eta=eta), anchor)
-    visit = student.rollouts.visit(0)
+    visit = student.visits.visit(0)
     erase, keep = esd._losses(student, visit)
     was, now = partial(predicted, student, visit), partial(predicted, student, visit, changed=True)
     target = was(anchor and "a dog") - (eta - 1) * (was("a cat") - was(""))
@@ -56,7 +56,7 @@ def test_esds_loss_is_that_of_its_equation(student_of, predicted, eta, anchor):
 @pytest.mark.parametrize(("away", "anchor"), [(0.0, ""), (0.5, ""), (0.5, "dog")])
 def test_all_but_ones_loss_is_that_of_its_equation(student_of, predicted, away, anchor):
     student = student_of(replace(all_but_one.METHOD.preset("small"), **QUICK, away=away, keep=2.0), anchor)
-    visit = student.rollouts.visit(1)
+    visit = student.visits.visit(1)
     erase, keep = all_but_one._losses(student, visit)
     was, now = partial(predicted, student, visit), partial(predicted, student, visit, changed=True)
     guidance = was("a dog") - was("") if anchor else -away * (was("a cat") - was(""))
@@ -68,7 +68,7 @@ def test_all_but_ones_loss_is_that_of_its_equation(student_of, predicted, away, 
 def test_the_unconditional_prediction_takes_no_gradient_of_the_guidance(student_of):
     """With keep at 0 and the concept itself the empty text, nothing is left to learn but by the concept's own side."""
     student = student_of(replace(all_but_one.METHOD.preset("small"), **QUICK, keep=0.0, away=0.0), "")
-    visit = student.rollouts.visit(0)
+    visit = student.visits.visit(0)
     parameters = student.bank.parameters()
     plain = torch.autograd.grad(all_but_one._losses(student, visit)[0], parameters)
     with torch.no_grad():

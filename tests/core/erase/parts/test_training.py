@@ -8,7 +8,7 @@ import torch
 from concept_atelier.core.erase.methods.esd import METHOD
 from concept_atelier.core.erase.parts.rollouts import Rollouts, Texts
 from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
-from concept_atelier.core.erase.parts.trained_settings import TrainedSettings
+from concept_atelier.core.erase.parts.trained_settings import RolloutSettings
 from concept_atelier.core.sampling import ddim
 
 QUICK = replace(METHOD.preset("small"), steps=4, batch=1, side=64, sampling_steps=3, templates=("{}",))
@@ -73,7 +73,7 @@ def test_another_task_starts_at_its_beginning(lab_backbone):
 
 def test_a_rollout_visits_what_the_sampler_passes(lab_backbone):
     """Every visited latent is one of the states of the sampler from the same noise."""
-    settings = TrainedSettings(batch=2, side=64, sampling_steps=4, visits=0, templates=("a {}",))
+    settings = RolloutSettings(batch=2, side=64, sampling_steps=4, visits=0, templates=("a {}",))
     task = EraseTask(lab_backbone, (("cat", ""),), (), settings)
     rollouts = Rollouts(task, Texts(task), torch.Generator().manual_seed(0))
     visits = [rollouts.visit(step) for step in range(4)]
@@ -113,4 +113,4 @@ def test_a_rollout_visits_what_the_sampler_passes(lab_backbone):
 )
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        TrainedSettings(**wrong)
+        RolloutSettings(**wrong)

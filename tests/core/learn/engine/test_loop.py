@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.learn.engine.loop import LoopSettings, draw_timesteps, optimise
+from concept_atelier.core.learn.engine.loop import LoopSettings, Optimisation, draw_timesteps, optimise
 
 
 def test_finds_the_minimum_of_a_parabola():
@@ -119,3 +119,14 @@ def test_shares_of_the_rate():
     optimise([slow, fast], lambda step: (slow + fast).sum(), loop, shares=[0.01, 1.0])
     slow, fast = float(slow.detach()), float(fast.detach())
     assert slow == pytest.approx(0.01 * fast) and fast == pytest.approx(-0.1, rel=1e-3)
+
+
+def test_a_training_may_end_itself_and_is_asked_before_each_update():
+    leaf, asked = torch.ones(1, requires_grad=True), []
+
+    def ended(made):
+        asked.append(made)
+        return made == 3
+
+    losses = Optimisation([leaf], LoopSettings(10, 0.1)).run(lambda step: (leaf**2).sum(), ended=ended)
+    assert len(losses) == 3 and asked == [0, 1, 2, 3]
