@@ -48,7 +48,7 @@ def _edit(task: EraseTask[AllButOneSettings]) -> ModelEdit:
 
 
 def _losses(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:
-    settings: AllButOneSettings = student.task.settings  # type: ignore[assignment]
+    settings: AllButOneSettings = student.task.settings
     concepts, anchors = student.concepts(visit), student.concepts(visit, anchors=True)
     empty = [""] * len(concepts)
     preserved = student.preserved(visit) if settings.retain else []

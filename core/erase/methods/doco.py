@@ -28,7 +28,7 @@ from ...learn.parts.adapter import Layers
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.discriminator import Discriminator, membership
-from ..parts.noised import Noised
+from ..parts.noised import Noised, NoisedVisit
 from ..parts.pictures import shown
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
@@ -120,7 +120,7 @@ def _edit(task: EraseTask[DocoSettings]) -> ModelEdit:
     return ModelEdit(student.bank.snapshot(), notes=notes)
 
 
-def domains(student: Student, visit: Visit) -> tuple[Tensor, Tensor, Tensor]:
+def domains(student: Student, visit: NoisedVisit) -> tuple[Tensor, Tensor, Tensor]:
     """Clean latents (B, C, h, w) that the model as it was predicts for the anchor, and the one under training for the
     concept; and the keeping loss."""
     settings: DocoSettings = student.task.settings
@@ -151,9 +151,9 @@ METHOD = Eraser(
         "paper": DocoSettings(),
         "small": DocoSettings(
             templates=SENTENCES,
-            steps=80,
+            steps=60,
             warm_up=40,
-            rate=3e-3,
+            rate=1e-3,
             batch=4,
             side=128,
             sampling_steps=12,

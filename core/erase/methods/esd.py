@@ -41,7 +41,7 @@ def _edit(task: EraseTask[EsdSettings]) -> ModelEdit:
 
 
 def _losses(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:
-    settings: EsdSettings = student.task.settings  # type: ignore[assignment]
+    settings: EsdSettings = student.task.settings
     concepts, anchors = student.concepts(visit), student.concepts(visit, anchors=True)
     empty = [""] * len(concepts)
     kept = [empty, *student.preserved(visit)] if settings.retain else []

@@ -1,6 +1,7 @@
 """Pictures at random noises, which methods train on that look at pictures."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +10,17 @@ from ...learn.engine.loop import draw_timesteps
 from .pictures import Draws, Shown, sentence
 from .rollouts import Visit
 from .task import EraseTask
+
+
+@dataclass(frozen=True, eq=False)
+class NoisedVisit(Visit):
+    """A visit whose clean latents are known.
+
+    Attributes:
+        target: (B, C, h, w), what training compares the prediction with.
+    """
+
+    target: Tensor
 
 
 class Noised:
@@ -35,7 +47,7 @@ class Noised:
         self._task, self._settings, self._batch = task, settings, batch
         self._pictures, self._generator, self._latest = pictures, generator, latest
 
-    def visit(self, step: int) -> Visit:
+    def visit(self, step: int) -> NoisedVisit:
         """What to train on at an update; drawn anew at each call."""
         schedule, generator = self._task.backbone.schedule, self._generator
         rows = torch.randperm(len(self._pictures.concepts), generator=generator)[: self._batch].tolist()
@@ -45,7 +57,7 @@ class Noised:
         concepts = torch.tensor([self._pictures.concepts[row] for row in rows])
         template = int(torch.randint(len(self._settings.templates), (), generator=generator))
         noisy = schedule.add_noise(clean, noise, timestep)
-        return Visit(noisy, timestep, concepts, template, schedule.target(clean, noise))
+        return NoisedVisit(noisy, timestep, concepts, template, schedule.target(clean, noise))
 
     def sentences(self, template: int, words: list[str]) -> list[str]:
         """Words in a sentence; the empty word is the empty text."""

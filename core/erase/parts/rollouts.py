@@ -70,14 +70,12 @@ class Visit:
         timestep: (B,) long.
         concepts: (B,) long, which of the task's concepts each row draws.
         template: which sentence they stand in.
-        target: (B, C, h, w), what training compares the prediction with, where the clean latents are known.
     """
 
     latent: Tensor
     timestep: Tensor
     concepts: Tensor
     template: int
-    target: Tensor | None = None
 
 
 class Visits(Protocol):
