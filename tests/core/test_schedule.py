@@ -71,6 +71,8 @@ def test_every_schedule_takes_noise_out_again(made, generator):
     timestep = torch.tensor([1, made.steps - 2])
     noisy = made.add_noise(clean, noise, timestep)
     torch.testing.assert_close(made.clean_from_noise(noise, noisy, timestep), clean, rtol=1e-3, atol=1e-3)
+    found = made.clean_from_target(made.target(clean, noise), noisy, timestep)
+    torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="timesteps must lie in 0.."):
         made.add_noise(clean, noise, torch.tensor([0, made.steps]))
 
