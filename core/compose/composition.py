@@ -64,6 +64,16 @@ class Composition:
         return int(self.conditioning.context.shape[1])
 
     @property
+    def idle(self) -> bool:
+        """Whether no region counts, so that nothing but the prompt is left to draw."""
+        return all(region.weight == 0 for region in self.regions)
+
+    @property
+    def prompt(self) -> Conditioning:
+        """The conditioning of the prompt alone."""
+        return replace(self.conditioning, context=self.conditioning.context[:, self.base])
+
+    @property
     def placed(self) -> bool:
         """Whether every region has a mask."""
         return all(region.mask is not None for region in self.regions)

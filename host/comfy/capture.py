@@ -10,7 +10,7 @@ with that copy. Three things have to be known of each call of the model:
 - **which piece of the picture.** Areas and tiles are cut out of the latent of the step: they are found in it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,10 +21,14 @@ from ...core.attention.record import AttentionRecorder
 from ...core.attribute.places import Place, find_place, whole
 from ...core.backbone import AttentionCall, Conditioning
 from ..shared.captures import AttentionCapture, CapturedPart, Run, on_cpu
+from .concept_captures import ConceptPasses
 from .listeners import PassListener, pass_listener_of
 from .noise import levels_of
+from .overrides import OVERRIDE
 
 WRAPPER_KEY = "concept_atelier.capture"
+_ARGUMENTS = ("c_concat", "c_crossattn", "control", "transformer_options")
+"""Of a call of the model behind latent and noise level, in their order."""
 
 
 def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
@@ -35,11 +39,16 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
     import comfy.patcher_extension as extension
 
     pass_listener_of(patcher, capture.selection)  # refuses what cannot be captured before anything is sampled
+    if capture.concepts is not None:
+        ConceptPasses(patcher, capture.concepts)
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        listener = _RunListener(guider, capture, pass_listener_of(patcher, capture.selection))
         before = guider.model_options
+        listener = _RunListener(guider, capture, pass_listener_of(patcher, capture.selection))
+        if capture.concepts is not None:
+            previous = before.get("transformer_options", {}).get(OVERRIDE)
+            listener.concepts = ConceptPasses(patcher, capture.concepts, previous)
         guider.model_options = listener.options(before)
         try:
             samples = executor(noise, *args, **kwargs)
@@ -55,11 +64,14 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows of the running call that belong to one text and one place, and how many rows that text was encoded to."""
+    """Rows of the running call that belong to one text and one place, how many rows that text was encoded to, and its
+    number."""
 
     rows: slice
     recorder: AttentionRecorder
     encoded: int
+    text: int
+    place: Place
 
 
 @dataclass(eq=False)
@@ -75,6 +87,7 @@ class _RunListener:
     contexts: list[Tensor] = field(default_factory=list)
     recorders: dict[tuple[int, Place], AttentionRecorder] = field(default_factory=dict)
     missed: dict[str, None] = field(default_factory=dict)
+    concepts: ConceptPasses | None = None
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that listens."""
@@ -106,10 +119,28 @@ class _RunListener:
         context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
         self.pass_listener.begin((x.shape[-2], x.shape[-1]), 0 if context is None else context.shape[1], options)
         try:
-            return executor(x, t, *args, **kwargs)
+            found = executor(x, t, *args, **kwargs)
         finally:
-            self.groups = ()
+            groups, self.groups = self.groups, ()
             self.missed |= dict.fromkeys(self.pass_listener.end())
+        if self.concepts is not None and groups and self._in_span():
+            conditional = self._conditional(len(x), groups)
+            if any(conditional):
+                given = dict(zip(_ARGUMENTS, args, strict=False)) | kwargs
+                self.concepts.run(executor, x, t, given, conditional)
+        return found
+
+    def _conditional(self, rows: int, groups: Sequence[_Group]) -> list[bool]:
+        """The rows of a call beside whose text concepts are read: of the first, where it is about the whole picture."""
+        everywhere = None if self.latent is None else whole((self.latent.shape[-2], self.latent.shape[-1]))
+        ours = [one for one in groups if one.text == 0 and one.place == everywhere]
+        if len(ours) != len(groups):
+            self.missed["concepts are read beside the first positive text, about the whole picture"] = None
+        return [any(one.rows.start <= at < one.rows.stop for one in ours) for at in range(rows)]
+
+    def _in_span(self) -> bool:
+        span = self.capture.selection.timesteps
+        return span is None or (self.timestep is not None and span[0] <= self.timestep <= span[1])
 
     def on_attention(self, call: AttentionCall) -> None:
         """Beside one attention layer."""
@@ -129,7 +160,8 @@ class _RunListener:
             if not recorder.empty
         )
         size = (samples.shape[-2], samples.shape[-1])
-        return Run(parts, size, samples.detach().float().cpu().clone(), tuple(self.missed))
+        maps = None if self.concepts is None else self.concepts.tape.maps()
+        return Run(parts, size, samples.detach().float().cpu().clone(), tuple(self.missed), maps)
 
     def _timestep(self, sigma: Tensor) -> float | None:
         """The timestep of a call, None when its rows differ."""
@@ -156,8 +188,9 @@ class _RunListener:
             context = self._positive_context(uuids[chunk], indices[chunk])
             place = None if context is None else self._place(x[start], latent)
             if context is not None and place is not None:
-                recorder = self._recorder(context, place)
-                groups.append(_Group(slice(start, start + batch), recorder, context.shape[1]))
+                text = self._text(context)
+                recorder = self._recorder(text, place)
+                groups.append(_Group(slice(start, start + batch), recorder, context.shape[1], text, place))
         return groups
 
     def _positive_context(self, uuid: Any, index: int) -> Tensor | None:
@@ -185,14 +218,18 @@ class _RunListener:
             self.missed["it was sampled in tiles that are no cut-outs of the latent"] = None
         return place
 
-    def _recorder(self, context: Tensor, place: Place) -> AttentionRecorder:
+    def _text(self, context: Tensor) -> int:
+        """The number of a text, counted from 0 as they come."""
         text = next((i for i, known in enumerate(self.contexts) if _same(known, context)), None)
         if text is None:
             text = len(self.contexts)
             self.contexts.append(context)
+        return text
+
+    def _recorder(self, text: int, place: Place) -> AttentionRecorder:
         if (text, place) not in self.recorders:
             recorder = AttentionRecorder(self.capture.selection)
-            recorder.begin(Conditioning(context))
+            recorder.begin(Conditioning(self.contexts[text]))
             self.recorders[(text, place)] = recorder
         return self.recorders[(text, place)]
 

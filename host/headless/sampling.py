@@ -138,6 +138,14 @@ class Guided:
         """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
         check_interrupt()
         self._move(x, sigma)
+        clean = self._guided(x, sigma)
+        for capture in self.backbone.model.captures:
+            if capture.beside is not None:
+                time = float(timestep_of_sigma(sigma, self.table))
+                capture.beside(self.backbone, time, lambda: self._clean(x, sigma, self.positive, [False] * len(x)))
+        return clean
+
+    def _guided(self, x: Tensor, sigma: Tensor) -> Tensor:
         if self.negative is None:
             return self._clean(x, sigma, self.positive, [True] * len(x))
         if self._flow and self.negative.context.shape[1] != self.positive.context.shape[1]:

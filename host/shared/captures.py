@@ -1,16 +1,21 @@
 """What Capture Attention hands on: the attention of the last finished sampling runs, each kept for itself."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from ...core.attention.ending import PassEnded
 from ...core.attention.maps import AttentionMaps
 from ...core.attention.record import AttentionRecorder
 from ...core.attention.selection import Grid, Selection
+from ...core.attribute.concept_attention import ConceptBackbone, ConceptCall, ConceptRecorder, ConceptRows
 from ...core.attribute.places import Place, whole
+from ...core.backbone import Conditioning
+from ...core.messages import listed, shown
 from .handles import Capture
 
 KEPT_RUNS = 4
@@ -31,6 +36,40 @@ class CapturedPart:
 
 
 @dataclass(frozen=True, eq=False)
+class WantedConcepts:
+    """Concepts whose maps are captured while a sampler runs (ConceptAttention).
+
+    Attributes:
+        names: N words or phrases, those for the background among them.
+        rows: their rows of text.
+        sites: names of the layers that are read, in the order they run.
+    """
+
+    names: tuple[str, ...]
+    rows: ConceptRows
+    sites: tuple[str, ...]
+
+
+class ConceptTape:
+    """Maps of wanted concepts in one sampling run, of passes that end at the last layer that is read."""
+
+    def __init__(self, wanted: WantedConcepts) -> None:
+        self._wanted, self._recorder = wanted, ConceptRecorder(wanted.rows.counts)
+        self._empty = True
+
+    def tap(self, call: ConceptCall) -> None:
+        """Add one layer. Raises :class:`~...core.attention.ending.PassEnded` behind the last."""
+        self._recorder.tap(call)
+        self._empty = False
+        if call.site.name == self._wanted.sites[-1]:
+            raise PassEnded
+
+    def maps(self) -> Tensor | None:
+        """(N, B, h, w) on the CPU; None if nothing was recorded."""
+        return None if self._empty else self._recorder.maps().float().cpu()
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """A finished sampling run.
 
@@ -39,12 +78,14 @@ class Run:
         latent_size: (h, w).
         samples: (B, C, h, w) on the CPU, what the sampler gave; None where it is not known.
         missed: why something was not captured, for people.
+        concepts: (N, B, h, w) maps of the wanted concepts, on the CPU; None where none were wanted or read.
     """
 
     parts: tuple[CapturedPart, ...]
     latent_size: Grid
     samples: Tensor | None = None
     missed: tuple[str, ...] = ()
+    concepts: Tensor | None = None
 
     def parts_about(self, context: Tensor) -> list[tuple[Place, AttentionMaps]]:
         """The parts that were conditioned on ``context`` (1, L, D); none if it was not sampled.
@@ -77,6 +118,7 @@ class AttentionCapture:
     """The socket value. Runs are added when they finish, so that an interrupted one leaves nothing."""
 
     selection: Selection
+    concepts: WantedConcepts | None = None
     runs: deque[Run] = field(default_factory=lambda: deque(maxlen=KEPT_RUNS))
 
     def add(self, run: Run) -> None:
@@ -109,6 +151,22 @@ class AttentionCapture:
             notes.append(f"This latent holds {len(samples)} pictures and the run that was recorded {len(run.samples)}.")
         return run, " ".join(notes)
 
+    def concept_maps(self, run: Run, names: Sequence[str]) -> Tensor:
+        """(n, B, h, w) maps of n of the wanted concepts in a run.
+
+        Raises ``ValueError`` for concepts that were not wanted, and where nothing of them was recorded.
+        """
+        wanted = () if self.concepts is None else self.concepts.names
+        strange = [name for name in names if name not in wanted]
+        if strange:
+            there = f"captured were {listed(wanted)}" if wanted else "no concepts were captured"
+            raise ValueError(
+                f"{shown(strange[0])} was not captured while sampling ({there}): name it in Capture Attention"
+            )
+        if run.concepts is None:
+            raise ValueError(f"no map of a concept was recorded: {_reasons(run.missed)}")
+        return run.concepts[[wanted.index(name) for name in names]]
+
     def maps(self) -> AttentionMaps:
         """The maps of the last run, where it had one text and one place. Raises ``ValueError`` otherwise."""
         run = self.runs[-1] if self.runs else None
@@ -125,13 +183,33 @@ def headless_capture(capture: AttentionCapture, default: tuple[str, ...]) -> Cap
     selection = capture.selection
     recorder = AttentionRecorder(replace(selection, sites=default) if selection.sites is None else selection)
 
+    tapes: list[ConceptTape] = []
+    span = selection.timesteps
+
+    def begin(conditioning: Conditioning) -> None:
+        recorder.begin(conditioning)
+        tapes[:] = [] if capture.concepts is None else [ConceptTape(capture.concepts)]
+
+    def beside(backbone: ConceptBackbone, timestep: float, run: Callable[[], object]) -> None:
+        wanted = capture.concepts
+        if wanted is None or (span is not None and not span[0] <= timestep <= span[1]):
+            return
+
+        def tap(call: ConceptCall) -> None:
+            tapes[0].tap(replace(call, conditional=(True,) * len(call.conditional)))
+
+        sites = [site for site in backbone.attention_sites() if site.name in wanted.sites]
+        with backbone.tap_concepts(tap, wanted.rows, sites), suppress(PassEnded):
+            run()
+
     def finish(samples: Tensor) -> None:
         size = (samples.shape[-2], samples.shape[-1])
         parts = () if recorder.empty else (CapturedPart(whole(size), on_cpu(recorder.maps())),)
-        capture.add(Run(parts, size, samples.detach().clone()))
+        maps = tapes[0].maps() if tapes else None
+        capture.add(Run(parts, size, samples.detach().clone(), concepts=maps))
         recorder.begin()
 
-    return Capture(recorder.tap, None, recorder.begin, finish)
+    return Capture(recorder.tap, None, begin, finish, None if capture.concepts is None else beside)
 
 
 def on_cpu(maps: AttentionMaps) -> AttentionMaps:

@@ -29,7 +29,8 @@ class Transformer:
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
-        regions: whether all text rows are those of the conditioning, so that several texts can be kept to regions.
+        regions: whether all text rows are those of the conditioning and reach the blocks each by itself, so that
+            several texts can be kept to regions.
     """
 
     model: str
@@ -249,6 +250,7 @@ _TRANSFORMERS = (
             learns=("qwen25_7b",),
             tunes="own",
             reads_files=False,
+            regions=True,
         ),
     ),
     _flow(
@@ -278,6 +280,7 @@ _TRANSFORMERS = (
             ("l", "t5xxl"),
             (1 / 3, 0.46),  # Seg4Diff (arXiv 2509.18096) reads block 9 of 24
             concepts=True,
+            regions=True,
         ),
     ),
 )

@@ -19,6 +19,7 @@ from .weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
+    from ...core.attribute.concept_attention import ConceptBackbone
     from .compositions import Composed
 
 PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
@@ -50,12 +51,15 @@ class Capture:
         sites: names of those layers; None means all.
         begin: called once as a run starts, with the positive conditioning of that run; forgets earlier runs.
         finish: called once as a run ends well, with what it gave (B, C, h, w).
+        beside: called after every step with the backbone, the timestep, and what makes one more pass of the positive
+            conditioning, which taps of attention take for no part of it; None for nothing.
     """
 
     tap: Tap
     sites: tuple[str, ...] | None
     begin: Callable[[Conditioning], None]
     finish: Callable[[Tensor], None] = lambda samples: None
+    beside: "Callable[[ConceptBackbone, float, Callable[[], object]], None] | None" = None
 
     @classmethod
     def into(cls, recorder: "AttentionRecorder") -> "Capture":

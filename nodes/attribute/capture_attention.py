@@ -5,9 +5,11 @@ from typing import Any
 from ...core.attention.selection import Selection, timestep_span
 from ...host.adapters import backbone_of, with_capture
 from ...host.jobs.blocks import sites_of_blocks
+from ...host.jobs.concept_maps import wanted_concepts
+from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared import captures
-from ..sockets import CATEGORY, AttentionCapture
+from ..sockets import CATEGORY, AttentionCapture, lines_of
 
 STAGES = {"all": ("down", "mid", "up"), "down and up": ("down", "up"), "up": ("up",)}
 
@@ -82,6 +84,25 @@ class CaptureAttention(io.ComfyNode):
                     "counted from 0 as they run: 9-18 or 4, 6, 8. all records every block. Empty takes the default of "
                     "the model's family. UNets have stages instead.",
                 ),
+                io.String.Input(
+                    "concepts",
+                    default="",
+                    optional=True,
+                    multiline=True,
+                    advanced=True,
+                    tooltip="Concepts whose maps are read while the sampler runs, for Show Concept Heatmap: one per "
+                    "line or separated by commas. The prompt need not name them. It costs one more pass of every "
+                    "recorded step. For FLUX.1, FLUX.2, Chroma, Krea 2, Stable Diffusion 3 and the lab transformer.",
+                ),
+                io.String.Input(
+                    "background",
+                    default="background",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Words for the rest of the picture, separated by commas. Each cell is divided among the "
+                    "concepts and these words.",
+                ),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoder, for concepts."),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
@@ -99,10 +120,16 @@ class CaptureAttention(io.ComfyNode):
         start_percent: float,
         end_percent: float,
         blocks: str = "",
+        concepts: str = "",
+        background: str = "background",
+        clip: Any = None,
     ) -> io.NodeOutput:
         if start_percent >= end_percent:
             raise ValueError(f"start_percent {start_percent} must be below end_percent {end_percent}")
         backbone = backbone_of(model=model)
+        check_marks("\n".join((concepts, background)), None)
+        names = [list(dict.fromkeys(lines_of(text))) for text in (concepts, background)]
+        wanted = wanted_concepts(model, clip, *names, blocks=blocks) if names[0] else None
         selection = Selection(
             kinds=("cross",),
             stages=STAGES[stages],  # type: ignore[arg-type]
@@ -111,5 +138,5 @@ class CaptureAttention(io.ComfyNode):
             timesteps=timestep_span(start_percent, end_percent, backbone.schedule.steps),
             sites=sites_of_blocks(backbone.attention_sites(), blocks),
         )
-        capture = captures.AttentionCapture(selection)
+        capture = captures.AttentionCapture(selection, wanted)
         return io.NodeOutput(with_capture(model, capture), capture)

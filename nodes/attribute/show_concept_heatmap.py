@@ -7,14 +7,16 @@ from torch import Tensor
 from ...core import types
 from ...core.attribute.concept_attention import ConceptSettings
 from ...core.attribute.heatmap import normalise as normalised
-from ...host.jobs.concept_maps import picture_concept_maps
+from ...host.jobs.concept_maps import captured_concept_maps, picture_concept_maps
 from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet
 from ...host.schema import io, ui
+from ...host.shared import captures
 from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
+    AttentionCapture,
     ConceptTokens,
     embeddings_verdict,
     first_fault,
@@ -118,6 +120,17 @@ class ShowConceptHeatmap(io.ComfyNode):
                 ConceptTokens.Input(
                     "tokens", optional=True, tooltip="Learnt tokens among the concepts or in the text."
                 ),
+                AttentionCapture.Input(
+                    "capture",
+                    optional=True,
+                    tooltip="From a Capture Attention that was given these concepts: the maps are those of the "
+                    "sampling run, and no pass is made here. noise, draws, blocks, text and seed then say nothing.",
+                ),
+                io.Latent.Input(
+                    "samples",
+                    optional=True,
+                    tooltip="With capture: the latent that the sampler returned, which tells the run.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="HEATMAPS", tooltip="One picture for each concept, in order."),
@@ -149,9 +162,15 @@ class ShowConceptHeatmap(io.ComfyNode):
         temperature: float = DEFAULTS.temperature,
         blocks: str = "",
         tokens: types.ConceptTokens | None = None,
+        capture: captures.AttentionCapture | None = None,
+        samples: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         check_marks("\n".join((text, concepts, background)), tokens)
-        picture, names = picture_of(image), list(dict.fromkeys(lines_of(concepts)))
+        names = list(dict.fromkeys(lines_of(concepts)))
+        if capture is not None:
+            shares, note = captured_concept_maps(capture, samples, names, image)
+            return cls._shown(normalised(shares, normalise), names, image, note)  # type: ignore[arg-type]
+        picture = picture_of(image)
         shares = picture_concept_maps(
             (model, clip, vae),
             picture,
@@ -165,5 +184,9 @@ class ShowConceptHeatmap(io.ComfyNode):
             on_step=start_progress(cls.hidden.unique_id),
         )
         heat, seen = normalised(shares, normalise), picture.movedim(1, -1)  # type: ignore[arg-type]
-        said = ui.PreviewImage(heat_sheet(heat, names, seen), cls=cls).as_dict() | text_under(first_only(image=image))
+        return cls._shown(heat, names, seen, first_only(image=image))
+
+    @classmethod
+    def _shown(cls, heat: Tensor, names: list[str], seen: Tensor, note: str) -> io.NodeOutput:
+        said = ui.PreviewImage(heat_sheet(heat, names, seen), cls=cls).as_dict() | text_under(note)
         return io.NodeOutput(heat_grid(heat, names, seen), heat.flatten(0, 1).clamp(0, 1), ui=said)

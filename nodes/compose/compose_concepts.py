@@ -132,12 +132,13 @@ class ComposeConcepts(io.ComfyNode):
         if "words" in composer.needs and named < composer.least_named:
             least = "a concept" if composer.least_named == 1 else "two concepts"
             raise ValueError(f"{composer.title} needs {least} that the prompt names; {shown(prompt)} names {named}")
-        acts = any(region.weight for region in composition.regions)
-        composed = with_composition(model, Composed(composition, composer, values)) if acts else model
+        idle = composition.idle
+        composed = model if idle else with_composition(model, Composed(composition, composer, values))
+        conditioning = composition.prompt if idle else composition.conditioning
         found = [region.mask for region in composition.regions if region.mask is not None]
         drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
         note = text_under(described(composition, composer, values))
-        return io.NodeOutput(composed, to_comfy(composition.conditioning), drawn, ui=note)
+        return io.NodeOutput(composed, to_comfy(conditioning), drawn, ui=note)
 
     @classmethod
     def validate_inputs(

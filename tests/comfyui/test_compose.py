@@ -161,10 +161,10 @@ def test_capture_and_composition_go_together(parts_of, compose, sample, run):
 def composed(pack, small):
     """A composition of random texts for a transformer, and MODEL and CONDITIONING of it."""
 
-    def go(family, model, masks, method="attention_couple", **settings):
+    def go(family, model, masks, method="attention_couple", texts=(3, 4), **settings):
         compose_module, registry = pack("core.compose.composition"), pack("core.compose.registry")
         base = small.conditioning(family)
-        parts = [small.conditioning(family, 5, seed)[0][0] for seed in (3, 4)]
+        parts = [small.conditioning(family, 5, seed)[0][0] for seed in texts]
         context = torch.cat([base[0][0], *parts], dim=1)
         regions = tuple(
             compose_module.Region(f"{n}", slice(7 + 5 * n, 12 + 5 * n), (n + 1,), mask) for n, mask in enumerate(masks)
@@ -195,7 +195,7 @@ def draw(stock, small):
     return go
 
 
-TRANSFORMERS = ("flux", "chroma")
+TRANSFORMERS = ("flux", "chroma", "sd3", "qwen_image")
 LEFT = torch.zeros(8, 8)
 LEFT[:, :4] = 1
 
@@ -218,7 +218,43 @@ def test_a_transformers_places_are_found_by_words(model_of, composed, draw, fami
     assert bool(torch.isfinite(drawn).all())
 
 
-@pytest.mark.parametrize("family", ["z_image", "qwen_image"])
-def test_transformers_that_pad_their_text_are_refused_by_name(model_of, composed, family):
+ONE_BLOCK = {
+    "flux": {"depth": 1, "depth_single_blocks": 0},
+    "chroma": {"depth": 1, "depth_single_blocks": 0},
+    "qwen_image": {"num_layers": 1},
+}
+"""Models of one block."""
+
+
+@pytest.mark.parametrize("family", list(ONE_BLOCK))
+def test_the_text_of_a_region_reaches_its_region_alone(small, composed, draw, family):
+    """In one block; behind it cells of the picture read each other."""
+    with torch.inference_mode():
+        model = small.build(family, **ONE_BLOCK[family])
+    settings = {"steps": 1, "cfg": 1.0}
+    one, other = (
+        draw(family, *composed(family, model, [LEFT, 1 - LEFT], texts=texts, of_prompt=0.2), **settings)
+        for texts in ((3, 4), (3, 9))
+    )
+    half = one.shape[-1] // 2
+    torch.testing.assert_close(one[..., :half], other[..., :half], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(one[..., half:], other[..., half:], atol=1e-3)
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, draw, run, stock, family):
+    model, clip = model_of(family), clip_of(family)
+    given = {"prompt": "a red cat and two dogs", "concepts": "a red cat\ntwo dogs", "method": "lora_composer"}
+    composed_model, told, _ = run(
+        "ComposeConcepts", model=model, clip=clip, places="left weight=0\nright weight=0", preset="paper", **given
+    )
+    plain = stock("CLIPTextEncode", clip=clip, text=given["prompt"])[0]
+    assert torch.equal(draw(family, composed_model, told), draw(family, model, plain))
+    placed, text, _ = run("ComposeConcepts", model=model, clip=clip, places="left\nright", preset="paper", **given)
+    assert not torch.equal(draw(family, placed, text), draw(family, model, plain))
+
+
+@pytest.mark.parametrize("family", ["z_image", "lumina2", "flux2", "krea2"])
+def test_transformers_that_pad_or_mix_their_text_are_refused_by_name(model_of, composed, family):
     with pytest.raises(ValueError, match="is no model that concepts are composed in; it works in"):
         composed(family, model_of(family), [LEFT, 1 - LEFT])

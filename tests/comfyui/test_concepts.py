@@ -186,3 +186,97 @@ def test_it_can_be_cancelled(model_of, clip_of, small, run, image, comfyui):
         run("ShowConceptHeatmap", **given)
     management.interrupt_current_processing(False)
     assert run("ShowConceptHeatmap", **given)[1].shape == (2, 64, 96)
+
+
+@pytest.fixture
+def draw(stock, small):
+    def go(family, model, clip, **changes):
+        told = [stock("CLIPTextEncode", clip=clip, text=text)[0] for text in ("a red square", "")]
+        given = {"seed": 5, "steps": 3, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        latent = {"samples": small.latent(family, SIZES[0], 2)}
+        given = {"positive": told[0], "negative": told[1], "latent_image": latent} | given
+        return stock("KSampler", model=model, **(given | changes))[0]
+
+    return go
+
+
+@pytest.fixture
+def watch(run, model_of, clip_of):
+    def go(family, **changes):
+        given = {"concepts": "red square, green thing", "least_grid": 1, "model": model_of(family)}
+        return run("CaptureAttention", clip=clip_of(family), **(given | changes))
+
+    return go
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_concepts_are_read_while_sampling_which_stays_bit_equal(
+    watch, draw, model_of, clip_of, small, run, pack, family
+):
+    """Every step: the maps are means of those that a pass of each step's latent gives."""
+    clip, model = clip_of(family), model_of(family)
+    plain = draw(family, model, clip)["samples"]
+    seen, module = [], pack("core.attribute.concept_attention")
+    taps = module.ConceptRecorder.tap
+    module.ConceptRecorder.tap = lambda recorder, call: (seen.append(call.conditional), taps(recorder, call))[1]
+    try:
+        captured, capture = watch(family)
+        latent = draw(family, captured, clip)
+    finally:
+        module.ConceptRecorder.tap = taps
+    assert torch.equal(latent["samples"], plain)
+    sites = pack("host.adapters").backbone_of(model).default_sites()
+    assert len(seen) == 3 * len(sites) and all(sum(rows) == 2 for rows in seen)
+    assert capture.runs[-1].missed == () and capture.maps().cross
+    maps = capture.concept_maps(capture.runs[-1], ["red square", "green thing", "background"])
+    torch.testing.assert_close(maps.sum(0), torch.ones(maps.shape[1:]))
+    parts = {"model": model, "clip": clip, "vae": small.vae_of(family), "normalise": "absolute"}
+    image = torch.rand(2, 64, 96, 3, generator=torch.Generator().manual_seed(1))
+    given = {"capture": capture, "samples": latent, "image": image}
+    pictures, masks = run("ShowConceptHeatmap", **parts, **given, concepts="green thing, red square")
+    assert len(pictures) == 4 and masks.shape == (4, 64, 96)
+    assert not torch.allclose(masks[0], masks[2], atol=1e-3)
+    assert torch.equal(draw(family, model, clip)["samples"], plain)
+
+
+def test_concepts_are_those_of_one_pass_over_the_latent_of_the_step(watch, model_of, clip_of, small, stock, pack):
+    """Of one step at a level of noise that the backbone has too."""
+    import comfy.sample
+    import comfy.samplers
+
+    family, at = "flux", 600
+    model, clip = model_of(family), clip_of(family)
+    captured, capture = watch(family)
+    backbone, module = pack("host.adapters").backbone_of(model, clip), pack("core.attribute.concept_attention")
+    empty, sigma = small.latent(family, SIZES[0], 2), backbone.schedule.sigmas[at]
+    noise = comfy.sample.prepare_noise(empty, 3)
+    told = stock("CLIPTextEncode", clip=clip, text="a red square")[0]
+    with torch.inference_mode():
+        euler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([float(sigma), 0.0])
+        comfy.sample.sample_custom(captured, noise, 1.0, euler, sigmas, told, told, empty, disable_pbar=True)
+    recorder, rows = module.ConceptRecorder(capture.concepts.rows.counts), capture.concepts.rows
+    text = backbone.encode_text(["a red square"] * 2)
+    with torch.no_grad(), backbone.tap_concepts(recorder.tap, rows, backbone.default_sites()):
+        backbone.predict_noise(noise * sigma, torch.tensor([at] * 2), text)
+    torch.testing.assert_close(capture.runs[-1].concepts, recorder.maps(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_part_of_denoising_and_blocks_are_read_and_faults_are_named(watch, draw, model_of, clip_of, small, run, pack):
+    family, clip = "flux", clip_of("flux")
+    whole, late = (watch(family, **changes) for changes in ({}, {"start_percent": 0.5}))
+    for captured, _ in (whole, late):
+        draw(family, captured, clip)
+    every, end = (capture.runs[-1].concepts for _, capture in (whole, late))
+    assert not torch.equal(every, end)
+    parts = {"model": model_of(family), "clip": clip, "vae": small.vae_of(family)}
+    show = {**parts, "capture": whole[1], "samples": draw(family, whole[0], clip), "image": torch.rand(2, 64, 96, 3)}
+    with pytest.raises(ValueError, match=r"dog.* was not captured while sampling .*red square"):
+        run("ShowConceptHeatmap", **show, concepts="dog")
+    with pytest.raises(ValueError, match="2 pictures and image holds 1"):
+        run("ShowConceptHeatmap", **(show | {"image": torch.rand(1, 64, 96, 3)}), concepts="red square")
+    with pytest.raises(ValueError, match="needs samples"):
+        run("ShowConceptHeatmap", **(show | {"samples": None}), concepts="red square")
+    with pytest.raises(ValueError, match="connect clip"):
+        run("CaptureAttention", model=model_of(family), concepts="cat")
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match="supported are"):
+        watch("z_image")

@@ -72,3 +72,35 @@ def test_empty_concepts_are_said_before_anything_runs():
 def test_a_unet_is_refused_by_name(call, sockets, image):
     with pytest.raises(UnsupportedModelError, match=r"the lab model.*supported are the lab transformer"):
         call(ShowConceptHeatmap, **sockets, image=image)
+
+
+def test_maps_are_read_while_the_headless_sampler_runs(call, transformer, show):
+    """The picture stays bit-identical; of two steps at other noise the maps differ; other attention is not touched."""
+    from concept_atelier.host.headless.sampling import sample
+    from concept_atelier.host.shared.conditioning import to_comfy
+    from concept_atelier.nodes import CaptureAttention
+
+    backbone = backbone_of(**transformer)
+    told = [to_comfy(backbone.encode_text([text])) for text in ("a cat and a dog", "")]
+    latent = {"samples": torch.zeros(2, 4, 8, 12)}
+
+    def draw(model):
+        return sample(model, *told, latent, seed=3, steps=2, cfg=2.0)
+
+    plain, asked = draw(transformer["model"])["samples"], {"concepts": "cat, dog", "clip": transformer["clip"]}
+    runs = []
+    for changes in ({}, asked, asked | {"start_percent": 0.5}):
+        model, capture = call(CaptureAttention, model=transformer["model"], least_grid=1, **changes).args
+        assert torch.equal(draw(model)["samples"], plain)
+        runs.append(capture)
+    bare, whole, late = runs
+    assert bare.runs[-1].concepts is None
+    for grid, maps in bare.maps().cross.items():
+        assert torch.equal(whole.maps().cross[grid], maps)
+    assert whole.runs[-1].concepts.shape == (3, 2, 8, 12)
+    assert not torch.equal(whole.runs[-1].concepts, late.runs[-1].concepts)
+    given = {"capture": whole, "samples": {"samples": plain}, "image": torch.rand(2, 64, 96, 3)}
+    masks = show(**given, concepts="dog, cat")[1]
+    assert masks.shape == (4, 64, 96) and not torch.equal(masks[0], masks[1])
+    with pytest.raises(ValueError, match="no concepts were captured"):
+        show(**(given | {"capture": bare}), concepts="cat")
