@@ -41,8 +41,10 @@ class ConceptPasses:
         if self._family.transformer is None or not record_of(self._family).concepts:
             raise UnsupportedModelError(no_concepts(self._family.name))
         self._denoiser = patcher.get_model_object("diffusion_model")
-        self.tape, self._conditional = ConceptTape(wanted), ()
-        table, preferred = (make(self._family, self._denoiser) for make in (site_table, preferred_attention))
+        self.tape = ConceptTape(wanted)
+        self._conditional: tuple[bool, ...] = ()
+        table = site_table(self._family, self._denoiser)
+        preferred = preferred_attention(self._family, self._denoiser)
         self._listener = ConceptListener(table, wanted.sites, self._tell, wanted.rows, preferred, previous)
         self._previous = previous
 

@@ -128,8 +128,8 @@ class CaptureAttention(io.ComfyNode):
             raise ValueError(f"start_percent {start_percent} must be below end_percent {end_percent}")
         backbone = backbone_of(model=model)
         check_marks("\n".join((concepts, background)), None)
-        names = [list(dict.fromkeys(lines_of(text))) for text in (concepts, background)]
-        wanted = wanted_concepts(model, clip, *names, blocks=blocks) if names[0] else None
+        names, others = (list(dict.fromkeys(lines_of(text))) for text in (concepts, background))
+        wanted = wanted_concepts(model, clip, names, others, blocks) if names else None
         selection = Selection(
             kinds=("cross",),
             stages=STAGES[stages],  # type: ignore[arg-type]
