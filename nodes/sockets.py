@@ -27,6 +27,8 @@ Activations = io.Custom("ACTIVATIONS")
 ConceptBank = io.Custom("CONCEPT_BANK")
 ConceptCodes = io.Custom("CONCEPT_CODES")
 Noise = io.Custom("NOISE")
+BoundingBoxes = io.Custom("BOUNDING_BOX")
+"""ComfyUI's own type of boxes, see ``host/jobs/bounding_boxes.py``; every supported version has it."""
 
 MAX_SEED = 2**64 - 1
 OF_A_BATCH = "The node reads the first picture of a batch."

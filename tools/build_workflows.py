@@ -186,7 +186,7 @@ def compose_learnt_things(studio: Studio) -> None:
     block = studio.drawer("model")
     prompt = variant.words.together
     texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
-    composed, conditioning, _ = sheet.add(
+    composed, conditioning, *_ = sheet.add(
         "ConceptAtelierComposeConcepts", 0, model=learnt, clip=clip, tokens=tokens, **texts, **variant.compose
     )
     (positive,) = sheet.add(

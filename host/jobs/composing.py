@@ -9,13 +9,15 @@ from torch import Tensor
 from ...core.backbone import Placeholders
 from ...core.compose.composer import Composer, ComposeSettings
 from ...core.compose.composition import Composition, Concept, compose
+from ...core.masks.boxes import Box, box_mask
 from ...core.messages import listed, shown
 from ..adapters import backbone_of
+from .bounding_boxes import boxes_of
 
 SIDE = 64
 """Cells along a side of the masks that boxes become."""
 
-PLACES: dict[str, tuple[float, float, float, float]] = {
+PLACES: dict[str, Box] = {
     "left": (0, 0, 0.5, 1),
     "right": (0.5, 0, 1, 1),
     "top": (0, 0, 1, 0.5),
@@ -32,6 +34,9 @@ PLACES: dict[str, tuple[float, float, float, float]] = {
 }
 """Names of places to boxes: left, top, right, bottom as shares of the picture's sides."""
 
+FOUND = "found"
+"""What stands for the place of a concept that is found by its words, beside others that have boxes."""
+
 OPTIONS = {"weight": 1.0, "start": 0.0, "end": 1.0}
 
 
@@ -39,8 +44,9 @@ def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
     """What a line says of a place.
 
     Args:
-        line: a name of :data:`PLACES`, or four numbers (left, top, right, bottom, as shares of the sides), or nothing;
-            then, if wanted, ``weight=``, ``start=`` and ``end=``.
+        line: a name of :data:`PLACES`, or four numbers (left, top, right, bottom, as shares of the sides), or
+            :data:`FOUND` or nothing for a place that is found by words; then, if wanted, ``weight=``, ``start=`` and
+            ``end=``.
 
     Returns:
         A mask (64, 64), None without a place, and the options.
@@ -56,15 +62,15 @@ def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
         options[name] = _number(value, line)
     rest = [word for word in words if "=" not in word]
     name = " ".join(rest).lower()
-    if not rest:
+    if not rest or name == FOUND:
         return None, options
     box: Sequence[float] = PLACES.get(name, ())
     if not box and len(rest) == 4:
         box = [_number(word, line) for word in rest]
     if not box:
         raise ValueError(
-            f"{shown(line)} is no place; write one of {listed(PLACES)}, or four numbers from 0 to 1: left, top, right, "
-            "bottom"
+            f"{shown(line)} is no place; write one of {listed([*PLACES, FOUND])}, or four numbers from 0 to 1: left, "
+            "top, right, bottom"
         )
     return _mask(box, line), options
 
@@ -85,7 +91,7 @@ def composition_of(
         prompt: what the whole picture shows.
         texts: K concepts.
         places: a line for each concept (:func:`read_place`), or none at all.
-        masks: (K, H, W) in 0..1, which come before boxes; None for none.
+        masks: (K, H, W) in 0..1, which come before places; None for none.
         placeholders: learnt tokens that the texts name.
         own_texts: whether the texts are encoded beside the prompt; not where no concept has a weight.
 
@@ -103,6 +109,14 @@ def composition_of(
     ]
     own_texts = own_texts and any(concept.weight for concept in concepts)
     return compose(backbone_of(clip=clip), prompt, concepts, placeholders, own_texts)
+
+
+def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -> Tensor | None:
+    """Masks (K, H, W) of what is connected: masks, else those of bounding boxes in a picture of ``width`` by ``height``
+    pixels, else None. Raises as :func:`.bounding_boxes.boxes_of` does."""
+    if regions is not None or boxes is None:
+        return regions
+    return torch.stack([box_mask(box, SIDE) for box in boxes_of(boxes, width, height)] or [torch.zeros(0, 0)])
 
 
 def described(composition: Composition, composer: Composer[Any], settings: ComposeSettings) -> str:
@@ -128,9 +142,4 @@ def _mask(box: Sequence[float], line: str) -> Tensor:
         raise ValueError(
             f"{shown(line)}: a box is left, top, right, bottom from 0 to 1, with left below right and top below bottom"
         )
-    edges = torch.arange(SIDE + 1) / SIDE
-
-    def covered(low: float, high: float) -> Tensor:
-        return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp_min(0) * SIDE  # (64,) in 0..1
-
-    return covered(top, bottom)[:, None] * covered(left, right)[None]
+    return box_mask((left, top, right, bottom), SIDE)

@@ -11,13 +11,15 @@ from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import read_settings
 from ...host.adapters import backbone_of, with_composition
-from ...host.jobs.composing import composition_of, described
+from ...host.jobs.bounding_boxes import elements_of
+from ...host.jobs.composing import composition_of, described, given_regions
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.compositions import Composed
 from ...host.shared.conditioning import to_comfy
 from ..sockets import (
     CATEGORY,
+    BoundingBoxes,
     ConceptTokens,
     embeddings_verdict,
     first_fault,
@@ -42,8 +44,9 @@ class ComposeConcepts(io.ComfyNode):
             category=f"{CATEGORY}/compose",
             description=(
                 "Puts several concepts into one picture, each in its own region. Connect MODEL and CONDITIONING to any "
-                "sampler. A concept is a few words, a learnt token, or both. A region is a mask, a box or a named "
-                "place; without one the concept's place is found by its words while the picture is sampled."
+                "sampler. A concept is a few words, a learnt token, or both. A region is a mask, a box that you draw "
+                "on the node, or a named place; without one the concept's place is found by its words while the "
+                "picture is sampled."
             ),
             search_aliases=["regional prompt", "attention couple", "LoRA-Composer", "T2I-Zero", "areas", "layout"],
             inputs=[
@@ -67,9 +70,10 @@ class ComposeConcepts(io.ComfyNode):
                     default="left\nright",
                     multiline=True,
                     tooltip="A place for each concept, one on each line: left, right, top, bottom, middle, top left, "
-                    "left third and so on, or a box of four numbers from 0 to 1: left, top, right, bottom. weight=, "
+                    "left third and so on, or a box of four numbers from 0 to 1: left, top, right, bottom. Boxes that "
+                    "you draw on the node stand here too. found: the concept's place is found by its words. weight=, "
                     "start= and end= may follow: how strongly the concept counts, and in which share of denoising. "
-                    "Empty: places are found by the words.",
+                    "Empty: all places are found by the words.",
                 ),
                 io.Combo.Input("method", options=list(METHODS), default="attention_couple", tooltip=methods),
                 preset_choice(
@@ -93,6 +97,33 @@ class ComposeConcepts(io.ComfyNode):
                     "far Attend-and-Excite moves the latent, and how often more. guidance=5, renew=true: "
                     "LoRA-Composer moves the latent, and rearranges the first noise.",
                 ),
+                BoundingBoxes.Input(
+                    "bounding_boxes",
+                    optional=True,
+                    extra_dict={"forceInput": True},
+                    tooltip="A box for each concept, in their order, in place of those in places: from Create Bounding "
+                    "Boxes or from a node that finds things. Set width and height to the picture that they lie in.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=512,
+                    min=16,
+                    max=16384,
+                    step=8,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Width of the picture in pixels: for the canvas' proportions, and the pixels of BOXES.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=512,
+                    min=16,
+                    max=16384,
+                    step=8,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Height of the picture in pixels.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
@@ -100,6 +131,10 @@ class ComposeConcepts(io.ComfyNode):
                     display_name="CONDITIONING", tooltip="Connect this to the positive input of the same sampler."
                 ),
                 io.Mask.Output(display_name="REGIONS", tooltip="The regions, a mask for each concept that has one."),
+                BoundingBoxes.Output(
+                    display_name="BOXES",
+                    tooltip="The boxes around these regions, in pixels, with the concepts as their descriptions.",
+                ),
             ],
         )
 
@@ -116,6 +151,9 @@ class ComposeConcepts(io.ComfyNode):
         regions: Tensor | None = None,
         tokens: types.ConceptTokens | None = None,
         settings: str = "",
+        bounding_boxes: Any = None,
+        width: int = 512,
+        height: int = 512,
     ) -> io.NodeOutput:
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
@@ -126,7 +164,7 @@ class ComposeConcepts(io.ComfyNode):
         for text in (prompt, *texts):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
-        masks = None if regions is None else masks_of(regions)
+        masks = given_regions(None if regions is None else masks_of(regions), bounding_boxes, width, height)
         composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, "texts" in composer.needs)
         named = sum(bool(region.words) for region in composition.regions)
         if "words" in composer.needs and named < composer.least_named:
@@ -135,10 +173,12 @@ class ComposeConcepts(io.ComfyNode):
         idle = composition.idle
         composed = model if idle else with_composition(model, Composed(composition, composer, values))
         conditioning = composition.prompt if idle else composition.conditioning
+        placed = [region for region in composition.regions if region.mask is not None]
         found = [region.mask for region in composition.regions if region.mask is not None]
         drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
+        elements = elements_of(found, [region.text for region in placed], width, height)
         note = text_under(described(composition, composer, values))
-        return io.NodeOutput(composed, to_comfy(conditioning), drawn, ui=note)
+        return io.NodeOutput(composed, to_comfy(conditioning), drawn, elements, ui=note)
 
     @classmethod
     def validate_inputs(

@@ -1,5 +1,7 @@
 """Compose Concepts on ComfyUI's own samplers, with small random-weight models."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -45,7 +47,7 @@ def compose(run):
 def test_any_sampler_draws_the_composition_and_the_model_stays_as_it_was(parts_of, compose, sample, encode, family):
     parts = parts_of(family)
     plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
-    model, conditioning, _ = compose(parts)
+    model, conditioning, *_ = compose(parts)
     first = sample(parts, model, conditioning)
     assert bool(torch.isfinite(first).all()) and not torch.allclose(first, plain, atol=1e-4)
     assert torch.equal(sample(parts, model, conditioning), first)
@@ -56,7 +58,7 @@ def test_any_sampler_draws_the_composition_and_the_model_stays_as_it_was(parts_o
 @pytest.mark.parametrize("cfg", [3.0, 1.0])
 def test_outside_its_span_the_prompt_is_drawn(parts_of, compose, sample, encode, method, cfg):
     parts = parts_of("sd15")
-    model, conditioning, _ = compose(parts, method=method, settings="start=0.999, end=1")
+    model, conditioning, *_ = compose(parts, method=method, settings="start=0.999, end=1")
     plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]), cfg=cfg)
     torch.testing.assert_close(sample(parts, model, conditioning, cfg=cfg), plain, rtol=1e-3, atol=1e-3)
 
@@ -102,7 +104,7 @@ def test_a_method_that_moves_the_latent_refuses_a_noise_mask(parts_of, compose, 
 
 def test_places_are_found_by_words(parts_of, compose, sample):
     parts = parts_of("lab")
-    model, conditioning, _ = compose(parts, places="")
+    model, conditioning, *_ = compose(parts, places="")
     first = sample(parts, model, conditioning, steps=4)
     assert torch.equal(sample(parts, model, conditioning, steps=4), first)
 
@@ -110,7 +112,7 @@ def test_places_are_found_by_words(parts_of, compose, sample):
 def test_it_draws_the_same_as_the_headless_sampler(parts_of, compose, sample, encode, pack):
     """The lab model's UNet is diffusers' there and ComfyUI's here."""
     parts = parts_of("lab")
-    model, conditioning, _ = compose(parts)
+    model, conditioning, *_ = compose(parts)
     here = sample(parts, model, conditioning, steps=3)
     handles = pack("lab.model.handles").load_handles()
     composing = pack("host.jobs.composing")
@@ -142,7 +144,7 @@ def test_another_conditioning_is_refused(parts_of, compose, sample, encode):
 
 def test_areas_are_refused(parts_of, compose, sample, stock):
     parts = parts_of("sd15")
-    model, conditioning, _ = compose(parts)
+    model, conditioning, *_ = compose(parts)
     area = stock("ConditioningSetArea", conditioning=conditioning, width=64, height=64, x=0, y=0, strength=1.0)[0]
     with pytest.raises(ValueError, match="areas or tiles"):
         sample(parts, model, area)
@@ -150,7 +152,7 @@ def test_areas_are_refused(parts_of, compose, sample, stock):
 
 def test_capture_and_composition_go_together(parts_of, compose, sample, run):
     parts = parts_of("sd15")
-    model, conditioning, _ = compose(parts)
+    model, conditioning, *_ = compose(parts)
     plain = sample(parts, model, conditioning)
     captured, recorded_maps = run("CaptureAttention", model=model, least_grid=1, stages="all")
     assert torch.equal(sample(parts, captured, conditioning), plain)
@@ -258,3 +260,20 @@ def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, dra
 def test_transformers_that_pad_or_mix_their_text_are_refused_by_name(model_of, composed, family):
     with pytest.raises(ValueError, match="is no model that concepts are composed in; it works in"):
         composed(family, model_of(family), [LEFT, 1 - LEFT])
+
+
+def test_boxes_go_to_and_fro_between_compose_concepts_and_stock_nodes(parts_of, compose, comfyui):
+    images = importlib.import_module("comfy_extras.nodes_images")
+    parts, size = parts_of("lab"), {"width": 128, "height": 64}
+    (one,) = images.BoundingBox.execute(x=32, y=16, width=64, height=32).args
+    given = {"concepts": "a cat", "places": "", "method": "attention_couple"}
+    *_, regions, boxes = compose(parts, bounding_boxes=one, **size, **given)
+    assert float(regions[0, 16:48, 16:48].min()) == 1 and float(regions.sum()) == 32 * 32
+    assert [{side: box[side] for side in one} for box in boxes[0]] == [one]
+    try:
+        drawing = importlib.import_module("comfy_extras.nodes_bounding_boxes")
+    except ImportError:  # before ComfyUI 0.33
+        return
+    _, drawn, elements = drawing.CreateBoundingBoxes.execute(bboxes=boxes, **size).args
+    assert elements == [{"type": "obj", "bbox": [250, 250, 750, 750], "desc": "a cat"}]
+    assert torch.equal(compose(parts, bounding_boxes=drawn, **size, **given)[2], regions)

@@ -25,7 +25,7 @@ def drawn(model, positive, negative, steps=3):
 
 
 def test_the_sampler_draws_another_picture_and_the_model_stays_as_it_was(run, sockets, encode):
-    model, conditioning, regions = run()
+    model, conditioning, regions, _ = run()
     before = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
     after = drawn(model, conditioning, encode(""))
     assert not torch.allclose(before, after)
@@ -42,7 +42,7 @@ def test_another_conditioning_is_refused_before_anything_is_drawn(run, encode):
 
 
 def test_a_learnt_token_is_a_concept(run, tokens):
-    _, conditioning, _ = run(prompt="a photo of <red> and <2>", concepts="<red>\n<2>", places="", tokens=tokens)
+    _, conditioning, *_ = run(prompt="a photo of <red> and <2>", concepts="<red>\n<2>", places="", tokens=tokens)
     assert conditioning[0][0].shape[1] == 3 * 77
 
 
@@ -50,6 +50,37 @@ def test_masks_come_before_boxes(run):
     masks = torch.rand(2, 5, 7)
     assert torch.equal(run(regions=masks)[2], masks)
     assert torch.equal(run(regions=masks[:, None])[2], masks)
+
+
+def element(x, y, width, height, **more):
+    return {"x": x, "y": y, "width": width, "height": height, **more}
+
+
+@pytest.mark.parametrize("form", [lambda boxes: boxes, lambda boxes: [boxes, []]], ids=["list", "pictures"])
+def test_bounding_boxes_come_before_places_and_after_masks(run, form):
+    boxes = form([element(0, 0, 256, 128), element(128, 64, 128, 64, metadata={"desc": "a rocket"})])
+    given = {"bounding_boxes": boxes, "width": 256, "height": 128}
+    regions = run(**given)[2]
+    assert float(regions[0].min()) == 1
+    assert torch.equal(regions[1], read_place("0.5 0.5 1 1")[0])
+    masks = torch.rand(2, 5, 7)
+    assert torch.equal(run(regions=masks, **given)[2], masks)
+
+
+def test_the_boxes_of_regions_are_elements_in_pixels(run):
+    boxes = run(places="0.1 0.2 0.5 0.9\nfound", width=640, height=320)[3]
+    assert boxes == [[element(64, 64, 256, 224, metadata={"type": "obj", "text": "", "desc": "a cat", "palette": []})]]
+    again = run(
+        concepts="a cat",
+        prompt="a cat",
+        places="",
+        bounding_boxes=boxes,
+        width=640,
+        height=320,
+        method="attention_couple",
+    )
+    assert again[3] == boxes
+    assert run(places="")[3] == [[]]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +96,9 @@ def test_places_are_names_or_four_numbers(line, box):
 
 
 def test_a_place_may_have_a_weight_and_a_span():
-    mask, options = read_place("weight=0.5 end=0.4")
-    assert mask is None and options == {"weight": 0.5, "start": 0.0, "end": 0.4}
+    for line in ("weight=0.5 end=0.4", "found weight=0.5 end=0.4"):
+        mask, options = read_place(line)
+        assert mask is None and options == {"weight": 0.5, "start": 0.0, "end": 0.4}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +107,10 @@ def test_a_place_may_have_a_weight_and_a_span():
         ({"places": "left"}, "2 concepts and 1 lines of places"),
         ({"regions": torch.ones(3, 4, 4)}, "2 concepts and 3 masks"),
         ({"places": "left\nnowhere"}, "is no place"),
+        ({"bounding_boxes": [element(0, 0, 9, 9)]}, "2 concepts and 1 masks"),
+        ({"bounding_boxes": [element(0, 0, 9, 9), element(600, 0, 9, 9)]}, "does not lie in a picture of 512x512"),
+        ({"bounding_boxes": "0 0 1 1"}, "elements with x, y, width, height"),
+        ({"bounding_boxes": [{"x": 1}]}, "elements with x, y, width, height"),
         ({"places": "left\n0 0 1"}, "is no place"),
         ({"places": "left\n0.5 0 0.5 1"}, "left below right"),
         ({"places": "left\nright size=2"}, "the options weight, start"),
