@@ -32,7 +32,7 @@ export class RegionEditor {
   // What it is made of
 
   build() {
-    Object.assign(this, panel());
+    Object.assign(this, panel(["merge", "split", "reset"], "help"));
     const widget = this.node.addDOMWidget("regions", "atelier_regions", this.root, {
       serialize: false,
       hideOnZoom: false,

@@ -1,8 +1,7 @@
-/** The elements that a RegionEditor is made of. */
+/** The elements that editors on nodes are made of. */
 
 import { say } from "./words.js";
 
-const BUTTONS = ["merge", "split", "reset"];
 // Stands in the editor's own element and names nothing else: the page is shared with other packs.
 const STYLE = `<style>
 .conceptatelier-regions { display: flex; flex-direction: column; gap: 4px; height: 100%; width: 100%;
@@ -21,20 +20,20 @@ const STYLE = `<style>
 .conceptatelier-regions button:disabled { opacity: 0.4; cursor: default; }
 </style>`;
 
-/** A canvas for the regions with a hint and an input over it, and below it a line of words and buttons. */
-export function panel() {
+/** A canvas with a hint and an input over it, and below it a line of words and buttons; `help` is shown over the canvas. */
+export function panel(names, help) {
   const root = made("div", "conceptatelier-regions");
   root.insertAdjacentHTML("beforeend", STYLE);
   const view = made("div", "view", root);
   const canvas = made("canvas", "", view);
-  canvas.title = say("help");
+  canvas.title = say(help);
   const hint = made("p", "", view);
   const input = made("input", "", view);
   input.hidden = true;
   const bar = made("div", "bar", root);
   const status = made("span", "", bar);
-  const buttons = Object.fromEntries(BUTTONS.map((name) => [name, made("button", name, bar)]));
-  for (const name of BUTTONS) buttons[name].textContent = say(name);
+  const buttons = Object.fromEntries(names.map((name) => [name, made("button", name, bar)]));
+  for (const name of names) buttons[name].textContent = say(name);
   return { root, canvas, hint, input, status, buttons };
 }
 

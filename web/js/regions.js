@@ -91,7 +91,8 @@ function write(context, regions, place, middle, look, taken) {
   return box;
 }
 
-function paintLabel(context, text, { x, y, half }, look) {
+/** A label at a point, in the colour of what it names. */
+export function paintLabel(context, text, { x, y, half }, look) {
   const colour = look.stays ? look.colour : [90, 90, 90];
   context.fillStyle = `rgb(${colour.join()})`;
   context.beginPath();
