@@ -21,6 +21,7 @@ BENCHES = {
     "match": ("whether concepts are found again in another picture", "bench.match"),
     "score": ("whether Score Concepts tells objects apart", "bench.score"),
     "learn": ("how well learnt tokens redraw what they stand for", "bench.learn"),
+    "attack": ("whether erased concepts come back by other ways than their names", "bench.attack"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erase"),
     "compose": ("whether several concepts stand in one picture, each with its colour and place", "bench.compose"),
     "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),

@@ -12,7 +12,9 @@ from .attribute.show_word_information import ShowWordInformation
 from .compose.compose_concepts import ComposeConcepts
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
+from .erase.attack_erasure import AttackErasure
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
+from .erase.erasure_report import ErasureReport
 from .erase.invert_picture import InvertPicture
 from .erase.load_erasure import LoadErasure
 from .erase.suggest_related_words import SuggestRelatedWords
@@ -62,6 +64,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     TrainErasure,
     SaveErasureAsLora,
     LoadErasure,
+    AttackErasure,
+    ErasureReport,
     SuggestRelatedWords,
     InvertPicture,
     LoadLabClipVision,

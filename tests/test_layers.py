@@ -24,6 +24,15 @@ LEVELS = {
         ("masks", "sampling"),
         ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase", "explain"),
+        ("attack",),
+    ),
+    "core/attack": (
+        ("figures", "detector"),
+        ("parts",),
+        ("scenario", "comparison"),
+        ("scenarios",),
+        ("registry",),
+        ("run",),
     ),
     "core/explain": (
         ("activations", "parts"),
@@ -32,6 +41,7 @@ LEVELS = {
         ("methods",),
         ("registry",),
         ("bank_files",),
+    ),
     ),
     "core/learn": (("parts",), ("engine",), ("methods",), ("registry",)),
     "core/localize": (("parts",), ("localizer", "match", "given_masks"), ("methods",), ("registry",)),

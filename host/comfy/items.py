@@ -6,12 +6,13 @@ VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 """Versions of ComfyUI on which all of the pack's tests were run."""
 
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
-_LEARN = ("LearnConceptTokens",)
+_LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations",)
 _ON_PICTURES = ("InvertPicture",)
-_PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, "ShowWordInformation", "ScoreConcepts", "TrainErasure")
+_ERASURE = ("TrainErasure", "ErasureReport")
+_PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, *_ERASURE, "ShowWordInformation", "ScoreConcepts")
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
@@ -161,7 +162,7 @@ _PASS = (
     Internal(
         f"{_VAE}.decode",
         "the pack decodes latents",
-        ("ScoreConcepts", "InvertPicture", *_LEARN),
+        ("ScoreConcepts", "InvertPicture", "ErasureReport", *_LEARN),
         called="self, samples",
     ),
     Internal(

@@ -30,11 +30,14 @@ class Caption:
 @dataclass(frozen=True, eq=False)
 class Row:
     """A title over a source (in a frame of its colour; ``first`` stands below it) and the pictures drawn after it, each
-    with its caption."""
+    with its caption.
+
+    Without a source ``first`` stands in its place, and a row without a title lies close below the one before it.
+    """
 
     title: str
     colour: Colour
-    source: Tensor
+    source: Tensor | None
     pictures: Tensor
     captions: Sequence[Caption]
     first: str = "source"
@@ -54,7 +57,7 @@ def contact_sheet(rows: Sequence[Row], side: int = LONGER_SIDE) -> Tensor:
     lines = [-(-len(row.pictures) // ACROSS) for row in rows]
     across = max(min(ACROSS, len(row.pictures)) for row in rows)
     cell = side + GAP
-    heights = [_band(TITLE) + count * (cell + _band(CAPTION)) for count in lines]
+    heights = [_head(row) + count * (cell + _band(CAPTION)) for row, count in zip(rows, lines, strict=True)]
     canvas = Image.new("RGB", (GAP + (across + 1) * cell + 2 * GAP, sum(heights) + GAP), GROUND)
     top = 0
     for row, height in zip(rows, heights, strict=True):
@@ -87,10 +90,14 @@ def _joint_row(evaluation: Evaluation) -> Row:
 
 def _draw_row(canvas: Image.Image, row: Row, top: int, side: int) -> None:
     draw = ImageDraw.Draw(canvas)
-    write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm")
-    top += _band(TITLE)
-    _put(canvas, row.source, GAP, top, side, row.colour)
-    _write(draw, Caption(row.first), GAP, top, side)
+    if row.title:
+        write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm")
+    top += _head(row)
+    if row.source is None:
+        write_line(draw, (GAP + side / 2, top + side / 2), row.first, INK, TITLE, side, "mm")
+    else:
+        _put(canvas, row.source, GAP, top, side, row.colour)
+        _write(draw, Caption(row.first), GAP, top, side)
     cell = side + GAP
     for index, (picture, caption) in enumerate(zip(row.pictures, row.captions, strict=True)):
         left = 3 * GAP + (1 + index % ACROSS) * cell
@@ -123,6 +130,11 @@ def _shortened(text: str, side: int) -> str:
     while len(cut) > 1 and font.getlength(cut + "..." * (cut != text)) > side:
         cut = cut[:-1]
     return cut if cut == text else cut + "..."
+
+
+def _head(row: Row) -> int:
+    """Pixels above the pictures of a row."""
+    return _band(TITLE) if row.title else 0
 
 
 def _band(letters: int) -> int:

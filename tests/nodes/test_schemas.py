@@ -12,9 +12,9 @@ from concept_atelier.nodes.sockets import CATEGORY, READS
 from concept_atelier.tools.locales import OWN_TYPES, read
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score", "Correct"}
-VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert"}
-# The maker's own name for it in the issue: what comes out stands first.
-NOUNS = {"Concepts From Masks", "Ingredient Masks"}
+VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack"}
+# Names given in the issues: what comes out stands first.
+NOUNS = {"Concepts From Masks", "Ingredient Masks", "Erasure Report"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)

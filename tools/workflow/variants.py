@@ -22,6 +22,9 @@ class Words:
     erased: str
     preserved: str
     before_after: Mapping[str, str]
+    attacked: str
+    near: str
+    told_from: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, localize_words, learn, score, erase, compose: widget values that differ from the nodes' own.
+        sampling, localize, localize_words, learn, score, erase, compose, attack, report: widget values that differ from
+            the nodes' own.
     """
 
     suffix: str
@@ -52,6 +56,8 @@ class Variant:
     score: Knobs = field(default_factory=dict)
     erase: Knobs = field(default_factory=dict)
     compose: Knobs = field(default_factory=dict)
+    attack: Knobs = field(default_factory=dict)
+    report: Knobs = field(default_factory=dict)
 
 
 LAB = Variant(
@@ -71,6 +77,9 @@ LAB = Variant(
         erased="cat, kitty, kitten",
         preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
+        attacked="elephant",
+        near="lion, panda",
+        told_from="dog, house, car, tree",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
@@ -96,6 +105,9 @@ CHECKPOINT = Variant(
             "dog": "a photo of a dog on a sofa",
             "horse": "a photo of a horse on a meadow",
         },
+        attacked="cat",
+        near="tiger, fox",
+        told_from="dog, horse, car, house",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
@@ -112,6 +124,8 @@ CHECKPOINT = Variant(
     score={"steps": 50, "guidance": 7.5},
     erase={"preset": "paper"},
     compose={"preset": "paper"},
+    attack={"preset": "paper"},
+    report={"preset": "paper", "settings": "draws=4"},
 )
 VARIANTS = (LAB, CHECKPOINT)
 VISION = "clip_vision_vit_h.safetensors"

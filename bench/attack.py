@@ -1,0 +1,262 @@
+"""``bench attack``: does an erased object come back where no one asks for it by its name?
+
+Every case erases one object by one method and attacks the model in the scenarios of ``core/attack``. The judge says in
+which pictures the object is. Beside every figure stand a floor, pictures without the object, and a ceiling, the model
+as it was, asked for in the same way. Cases take the methods in turn for one object, then for the next, so that what the
+original model draws of an object is drawn once. Objects are shared out as in ``bench erase``.
+"""
+
+import argparse
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.attack.figures import LEAST_SPAN, Figure, joined
+from ..core.attack.parts.settings import PRESETS, AttackSettings
+from ..core.attack.parts.task import AttackTask
+from ..core.attack.registry import FIVE, SCENARIOS
+from ..core.attack.run import Outcome, attack, chosen
+from ..core.backbone import Backbone
+from ..core.erase.registry import METHODS
+from ..core.types import Erasure
+from ..host.adapters import backbone_of, with_erasure, with_text_erasure
+from ..lab.judge.judge import Judge
+from ..lab.world.atlas import ObjectKind, load_atlas
+from .cases import SEEDS_PER_RUN
+from .command import add_common_arguments, add_settings_argument, chosen_settings, run_command
+from .controls import Control
+from .erase import Parts, erased_in, erasure_of, prepare
+from .harness import Bench, Request, Row
+from .summary import aligned
+
+COMPARED = ("uce", "rece", "speed", "mace", "realera", "hirm")
+"""Methods that cost no training."""
+ASKED = (*FIVE, "relearning")
+OTHERS, SEQUENCE = 4, 3
+
+
+@dataclass(frozen=True)
+class JudgeOf:
+    """A detector: the judge, asked for one object."""
+
+    judge: Judge
+    name: str
+
+    def found(self, pictures: Tensor) -> Tensor:
+        return torch.tensor([self.name in names for names in self.judge.found(self.judge.look(pictures))])
+
+
+@dataclass(frozen=True, eq=False)
+class AttackParts(Parts):
+    """What every case needs, and what was drawn of the object that the last case attacked."""
+
+    tasks: dict[str, AttackTask] = field(default_factory=dict)
+
+    def task(self, request: Request, kind: ObjectKind) -> AttackTask:
+        """The attack on an object, before any erasure; another object's is forgotten."""
+        if kind.name not in self.tasks:
+            self.tasks.clear()
+            self.tasks[kind.name] = task_of(self, request, kind)
+        return self.tasks[kind.name]
+
+
+def prepare_attack(request: Request) -> AttackParts:
+    """The model and the judge."""
+    parts = prepare(request)
+    return AttackParts(parts.model, parts.clip, parts.vae, parts.judge)
+
+
+def task_of(parts: Parts, request: Request, kind: ObjectKind) -> AttackTask:
+    """An attack on an object, told from a few others of the world."""
+    rng = random.Random(f"attack:{request.seed}:{kind.name}")
+    others = rng.sample([other.name for other in load_atlas().of_split("train") if other != kind], OTHERS)
+    return AttackTask(
+        parts.backbone,
+        parts.backbone,
+        kind.name,
+        tuple(others),
+        JudgeOf(parts.judge, kind.name),
+        settings_of(request),
+        synonyms=kind.synonyms,
+        seed=request.seed,
+    )
+
+
+def settings_of(request: Request) -> AttackSettings:
+    """The settings that the request asks for."""
+    return replace(PRESETS["small"], **request.options.get("set", {}))
+
+
+def measure(parts: AttackParts, request: Request, index: int) -> Row:
+    """One erasure under attack: for every scenario in how many pictures the object was found, floor and ceiling."""
+    methods = request.options["methods"]
+    method, kinds = methods[index % len(methods)], erased_in(request.split, request.seed)
+    kind = kinds[index // len(methods) % len(kinds)]
+    erasure = erase(parts, request, method, kind)
+    task = replace(parts.task(request, kind), erased=parts.without(erasure))
+    task = replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
+    found = attack(task, request.options["scenarios"])
+    return {
+        "seed": request.seed * SEEDS_PER_RUN + index,
+        "method": method,
+        "erased": kind.name,
+        "others": list(task.others),
+        "scenarios": {outcome.scenario.name: entry_of(outcome) for outcome in found.outcomes},
+        "left_out": dict(found.left_out),
+    }
+
+
+def entry_of(outcome: Outcome) -> dict[str, Any]:
+    """What a row keeps of a scenario."""
+    figure, attempt = outcome.figure, outcome.attempt
+    entry = {
+        "found": figure.found,
+        "floor": figure.floor,
+        "ceiling": figure.ceiling,
+        "pictures": figure.pictures,
+        "seconds": round(outcome.seconds, 1),
+    }
+    return entry | (
+        {"curve": [list(point) for point in attempt.curve], "half": outcome.steps_to_half} if attempt.curve else {}
+    )
+
+
+def erase(parts: Parts, request: Request, method: str, kind: ObjectKind) -> Erasure:
+    """The erasure of an object beside half of the others, as ``bench erase`` makes it."""
+    preserved = sorted(other.name for other in load_atlas().of_split("train") if other != kind)[::2]
+    options = {**request.options, "method": method, "set": {}}
+    return erasure_of(parts.backbone, replace(request, options=options), kind.name, preserved)
+
+
+def erased_further(parts: Parts, request: Request, erasure: Erasure, words: Sequence[str]) -> Backbone:
+    """The model after an erasure and further ones of other objects by the same method, one after another."""
+    model, clip = with_erasure(parts.model, erasure), with_text_erasure(parts.clip, erasure)
+    eraser = METHODS[erasure.metadata["method"]]
+    for word in words:
+        more = eraser.erase(backbone_of(model, clip, parts.vae), [word], settings=eraser.preset("small"))
+        model, clip = with_erasure(model, more), with_text_erasure(clip, more)
+    return backbone_of(model, clip, parts.vae)
+
+
+def figure_of(entries: Sequence[Mapping[str, Any]]) -> Figure:
+    """The figures of some rows, joined."""
+    return joined([Figure(*(entry[name] for name in ("found", "floor", "ceiling", "pictures"))) for entry in entries])
+
+
+def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
+    """Method to scenario to its figures over all objects, and the objects."""
+    made: dict[str, Any] = {}
+    for method in request.options["methods"]:
+        own = [row["scenarios"] for row in rows if row["method"] == method]
+        made[method] = {
+            name: summary_of([row[name] for row in own if name in row], settings_of(request))
+            for name in request.options["scenarios"]
+            if any(name in row for row in own)
+        }
+    return {"methods": made, "erased": list(dict.fromkeys(row["erased"] for row in rows))}
+
+
+def summary_of(entries: Sequence[Mapping[str, Any]], settings: AttackSettings) -> dict[str, Any]:
+    """One scenario's figures over objects; for the re-learning curve the mean steps to half, a curve that never gets
+    there counted with all its steps."""
+    figure = figure_of(entries)
+    summary = {
+        "found": round(figure.found, 4),
+        "floor": round(figure.floor, 4),
+        "ceiling": round(figure.ceiling, 4),
+        "pictures": figure.pictures,
+        "returned": None if figure.returned is None else round(figure.returned, 4),
+    }
+    halves = [entry["half"] for entry in entries if "half" in entry]
+    if halves:
+        reached = [settings.relearn_steps if half is None else half for half in halves]
+        summary |= {"half": round(sum(reached) / len(reached), 2), "never": halves.count(None)}
+    return summary
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Method to scenario to the share found; for the re-learning curve its steps."""
+    return {
+        method: {name: entry.get("half", entry["found"]) for name, entry in scenarios.items()}
+        for method, scenarios in summary["methods"].items()
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures as text: a line for each scenario, a column for each method."""
+    summary, methods = result["summary"], result["summary"]["methods"]
+    names = [name for name in SCENARIOS if any(name in of for of in methods.values())]
+    rows = [["share found", "floor", "ceiling", *methods]]
+    for name in names:
+        first = next(of[name] for of in methods.values() if name in of)
+        cells = [f"{of[name]['found']:.2f}" if name in of else "-" for of in methods.values()]
+        rows.append([SCENARIOS[name].title, f"{first['floor']:.2f}", f"{first['ceiling']:.2f}", *cells])
+        if "half" in first:
+            cells = [_half(of.get(name)) for of in methods.values()]
+            rows.append(["  steps until half", "", "", *cells])
+    head = f"bench attack: {result['cases']} erasures of {', '.join(summary['erased'])}, seed {result['seed']}"
+    return f"{head}\n{aligned(rows)}\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bench attack``; 12 cases are two objects, each erased by six methods."""
+    add_common_arguments(parser, cases=12)
+    parser.add_argument("--methods", default=",".join(COMPARED), help="separated by commas (default: %(default)s)")
+    parser.add_argument(
+        "--scenarios", default=",".join(ASKED), help=f"of {', '.join(SCENARIOS)} (default: %(default)s)"
+    )
+    add_settings_argument(parser)
+    parser.add_argument(
+        "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command and print its table; returns the exit status."""
+    changed = chosen_settings(args, PRESETS["small"])
+    options: dict[str, Any] = {"methods": args.methods.split(","), "scenarios": args.scenarios.split(",")}
+    chosen(options["scenarios"])  # refused before anything is loaded
+    unknown = [name for name in options["methods"] if name not in METHODS]
+    if unknown:
+        raise ValueError(f"there is no method {unknown[0]}; there are {', '.join(METHODS)}")
+    options |= {"set": changed} if changed else {}
+    options |= {"random_vector": True} if args.random_vector else {}
+    return run_command(BENCH, args, options, CONTROLS)
+
+
+def _half(entry: Mapping[str, Any] | None) -> str:
+    if entry is None:
+        return "-"
+    return f"{entry['half']:.0f}{'+' if entry['never'] else ''}"
+
+
+def _each(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [entry for of in summary["methods"].values() for name, entry in of.items() if name != "relearning"]
+
+
+def _moved(summary: Mapping[str, Any]) -> float:
+    """How far figures lie from their ceilings, on average, where there is something to lose."""
+    far = [abs(e["found"] - e["ceiling"]) for e in _each(summary) if e["ceiling"] - e["floor"] >= LEAST_SPAN]
+    return sum(far) / len(far) if far else 1.0
+
+
+def _found(summary: Mapping[str, Any]) -> float:
+    entries = _each(summary)
+    return sum(entry["found"] for entry in entries) / len(entries)
+
+
+CONTROLS = (
+    Control(
+        "random_vector",
+        "what erasing a random vector changes",
+        _moved,
+        0.15,
+        {"random_vector": True, "methods": ["uce"]},
+    ),
+    Control("untrained", "objects found, a model at random weights", _found, 0.1, {"methods": ["uce"]}, untrained=True),
+)
+BENCH = Bench("attack", 1, prepare_attack, measure, figures, table, headline)

@@ -1,0 +1,57 @@
+"""Pictures drawn from the middle of a trajectory: along noise levels, with something done between two steps."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...inversion import Path, levels_of_steps
+from ...sampling import encode_each, starting_noise
+from .drawing import decoded
+from .task import AttackTask
+
+Between = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""Latents after a step, the clean ones that the step led towards, the noise level, and the number of the step from 1,
+to the latents to go on with."""
+
+
+def levels_of(task: AttackTask, backbone: Backbone) -> Tensor:
+    """(steps + 1,) falling noise levels of the task's sampler."""
+    return levels_of_steps(backbone.schedule, task.settings.steps)
+
+
+def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Path:
+    """The sampler under prompts, a row each; without guidance for a guidance of 1."""
+    negative = None if guidance == 1 else backbone.encode_text([""])
+    return Path(backbone, encode_each(backbone, prompts), negative, guidance)
+
+
+def mixed(path: Path, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """Latents (B, C, h, w) at a noise level, as the path holds them."""
+    return (1 - level) * clean + level * noise if path.flow else clean + level * noise
+
+
+def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
+    """Unit noise for latents (B, C, h, w), by the task's seeds and a turn; a turn of its own for each step."""
+    seeds = [(seed + 7919 * turn) % 2**63 for seed in task.seeds[: len(latent)]]
+    return starting_noise(tuple(latent.shape), seeds).to(latent)
+
+
+@torch.no_grad()
+def draw_along(task: AttackTask, path: Path, latent: Tensor, levels: Tensor, between: Between | None = None) -> Tensor:
+    """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
+    each = len(latent) * (1 if path.negative is None else 2)
+    for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
+        led = path.draw(latent, torch.stack([level, following]))
+        slope = (led - latent) / (following - level)  # (B, C, h, w)
+        latent = led if between is None else between(led, led - following * slope, following, step)
+        task.on_passes(each)
+    return decoded(path.backbone, latent)
+
+
+def encoded(task: AttackTask, backbone: Backbone, pictures: Tensor) -> Tensor:
+    """Latents (B, C, h, w) of pictures, cut to the task's number of drawings and repeated to it."""
+    rows = torch.arange(task.settings.draws) % len(pictures)
+    return torch.cat([backbone.encode_image(one[None]) for one in pictures])[rows.to(pictures.device)]

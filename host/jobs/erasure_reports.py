@@ -1,0 +1,218 @@
+"""The report of an erasure: what is gone, what stayed and what came back, as a page, a table and files."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
+from ...core.attack.figures import Figure, Verdict
+from ...core.attack.run import Attack, Outcome
+from ..files.images import from_pil
+from ..pictures.drawing import colour_of
+from ..pictures.figure_table import BAD, GOOD, MIDDLING, UNKNOWN, TableLine, figure_table
+from .contact_sheet import Caption, Row, contact_sheet
+from .erasure_attacks import attack_rows, curve_said, figure_row
+
+TITLES = {
+    ERASED: "Erased concepts",
+    SYNONYMS: "Their synonyms",
+    NEIGHBOURS: "Nearest neighbours",
+    OTHERS: "Other things",
+}
+COLOURS: Mapping[Verdict, tuple[int, int, int]] = {
+    "gone": GOOD,
+    "partly back": MIDDLING,
+    "back": BAD,
+    "not measurable": UNKNOWN,
+}
+KEPT, LOSES_SOME, LOST = 0.05, 0.25, 1.0
+"""Shares of pictures that kept things may lose to count as kept, or as losing some."""
+SIDE = 128
+"""Pixels of a picture's longer side on the page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What is reported.
+
+    Attributes:
+        comparison: words before and after.
+        attack: scenarios, where they were run.
+        memory: peak in bytes, 0 where unknown.
+    """
+
+    comparison: Comparison
+    attack: Attack | None
+    memory: int
+
+
+def table_rows(report: Report) -> list[dict[str, Any]]:
+    """A row for each group, each word, the likeness of kept pictures, each scenario, seconds and memory."""
+    made = report.comparison
+    rows: list[dict[str, Any]] = []
+    for group in GROUPS:
+        figure = made.figure(group)
+        if figure is not None:
+            rows.append({"part": "words", **figure_row(TITLES[group], figure, verdict_of(group, figure))})
+            rows += [{"part": group, **_word_row(made, number)} for number in made.of(group)]
+    kept = made.kept()
+    if kept is not None:
+        rows.append({"part": "kept pictures", **_kept_row(*kept)})
+    for outcome in report.attack.outcomes if report.attack else ():
+        rows.append({"part": "attack", **_attack_row(outcome)})
+    return rows + [{"part": "cost", **row} for row in _costs(report)]
+
+
+def verdict_of(group: str, figure: Figure) -> str:
+    """The verdict on a group in words: of words that shall go, whether they are gone; of others, whether they stay."""
+    return figure.verdict if group in GONE_WITH else kept_verdict(figure.ceiling - figure.found)
+
+
+def kept_verdict(lost: float) -> str:
+    """Of things that shall stay, by the share of pictures that they lose."""
+    if lost <= KEPT:
+        return "kept"
+    return "loses some" if lost <= LOSES_SOME else "lost"
+
+
+def report_csv(report: Report) -> str:
+    """All rows, a line each."""
+    text, rows = io.StringIO(), table_rows(report)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def report_json(report: Report, settings: Mapping[str, Any]) -> str:
+    """Settings, all rows, the re-learning curve and what was left out."""
+    attack = report.attack
+    curves = {o.scenario.name: o.attempt.curve for o in (attack.outcomes if attack else ()) if o.attempt.curve}
+    body = {
+        "settings": dict(settings),
+        "rows": table_rows(report),
+        "curves": {name: [list(point) for point in curve] for name, curve in curves.items()},
+        "left out": dict(attack.left_out) if attack else {},
+    }
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+
+def report_text(report: Report) -> str:
+    """A line for each group and scenario."""
+    lines = []
+    for row in table_rows(report):
+        if row["part"] in ("words", "attack"):
+            shares = f"{row['erased model']:.0%} with the erased model, {row['original model']:.0%} with the original"
+            lines.append(f"{row['what']}: found in {shares}; {row['verdict']}")
+        elif row["part"] in ("kept pictures", "cost"):
+            lines.append(f"{row['what']}: {row['verdict']}")
+    return "\n".join(lines)
+
+
+def report_page(report: Report) -> Tensor:
+    """IMAGE (1, h, w, 3): the table, then pairs of pictures from the same noise, then the attacks' pictures."""
+    rows = [row for group in GROUPS for number in report.comparison.of(group) for row in _pairs(report, number)]
+    sheet = contact_sheet([*rows, *(attack_rows(report.attack) if report.attack else [])], SIDE)
+    names = ", ".join(report.comparison.words[number] for number in report.comparison.of(ERASED))
+    head = figure_table(f"Erasure of {names}", table_lines(report), sheet.shape[2])
+    return torch.cat([from_pil(head)[0][None], sheet], dim=1)
+
+
+def table_lines(report: Report) -> list[TableLine]:
+    """The table on the page."""
+    lines, part = [], ""
+    headings = {
+        "words": "Asked for by name: grey from floor to ceiling, the dot is the erased model",
+        "kept pictures": "Pictures that shall stay, beside the original's from the same noise",
+        "attack": "Asked for in other ways",
+        "cost": "Cost",
+    }
+    for row in table_rows(report):
+        if row["part"] not in headings:
+            continue
+        if row["part"] != part:
+            part = row["part"]
+            lines.append(TableLine(headings[part], heading=True))
+        lines.append(_line(row))
+    return lines
+
+
+def _line(row: Mapping[str, Any]) -> TableLine:
+    verdict = str(row["verdict"])
+    kept = {"kept": GOOD, "loses some": MIDDLING, "lost": BAD}
+    colour = {**COLOURS, **kept}.get(verdict.split(";")[0], UNKNOWN)  # type: ignore[dict-item]
+    if "erased model" not in row:
+        return TableLine(str(row["what"]), said=verdict)
+    said = f"{row['erased model']:.0%} of {row['pictures']:.0f} (original {row['original model']:.0%}): {verdict}"
+    if row["part"] == "kept pictures":
+        said = verdict
+    return TableLine(str(row["what"]), row["erased model"], row["floor"], row["original model"], said, colour)
+
+
+def _word_row(made: Comparison, number: int) -> dict[str, Any]:
+    before, after = made.found(number)
+    group = made.figure(made.groups[number])
+    figure = Figure(
+        float(after.float().mean()), group.floor if group else 0.0, float(before.float().mean()), len(after)
+    )
+    row = figure_row(made.words[number], figure, verdict_of(made.groups[number], figure))
+    return row | {"likeness": round(float(made.likeness[number].mean()), 4)}
+
+
+def _kept_row(likeness: float, spread: float) -> dict[str, Any]:
+    row = figure_row("Likeness to the original's pictures", Figure(likeness, spread, 1.0, 0))
+    said = f"{likeness:.2f}; 1 is the same picture, {spread:.2f} are two pictures of one word"
+    return row | {"verdict": said, "likeness": round(likeness, 4)}
+
+
+def _attack_row(outcome: Outcome) -> dict[str, Any]:
+    row = figure_row(outcome.scenario.title, outcome.figure) | {"seconds": round(outcome.seconds, 1)}
+    if outcome.attempt.curve:
+        row |= {"steps to half": outcome.steps_to_half, "verdict": f"{row['verdict']}; {curve_said(outcome)}"}
+    return row
+
+
+def _costs(report: Report) -> list[dict[str, Any]]:
+    before, after = report.comparison.seconds
+    rows = [{"what": "Seconds for a picture", "verdict": f"{after:.2f}, with the original model {before:.2f}"}]
+    if report.attack:
+        seconds = sum(outcome.seconds for outcome in report.attack.outcomes)
+        rows.append(
+            {"what": "Seconds of the attacks", "verdict": f"{seconds:.0f}, {report.attack.passes} model passes"}
+        )
+    if report.memory:
+        rows.append({"what": "Memory at most", "verdict": f"{report.memory / 2**30:.2f} GiB since the start"})
+    return rows
+
+
+def _pairs(report: Report, number: int) -> list[Row]:
+    """Two rows of a word: the original's pictures, and the erased model's from the same noise."""
+    made = report.comparison
+    before, after = made.found(number)
+    goes = made.groups[number] in GONE_WITH
+    title = f"{TITLES[made.groups[number]]}: {made.words[number]}   found {float(before.float().mean()):.0%} before, "
+    colour = colour_of(GROUPS.index(made.groups[number]))
+    return [
+        Row(
+            f"{title}{float(after.float().mean()):.0%} after",
+            colour,
+            None,
+            made.before[number],
+            _seen(before, torch.zeros_like(before)),
+            "original model",
+        ),
+        Row("", colour, None, made.after[number], _seen(after, after if goes else ~after), "erased model"),
+    ]
+
+
+def _seen(found: Tensor, wrong: Tensor) -> Sequence[Caption]:
+    return [
+        Caption("found" if one else "not found", bad) for one, bad in zip(found.tolist(), wrong.tolist(), strict=True)
+    ]

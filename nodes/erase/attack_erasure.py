@@ -1,0 +1,231 @@
+"""Attack Erasure."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ...core.attack.parts.settings import PRESETS
+from ...core.attack.parts.task import AttackTask
+from ...core.attack.registry import SCENARIOS
+from ...core.attack.run import attack, chosen, cost
+from ...core.messages import listed, shown
+from ...core.settings import preset_name, read_settings
+from ...host.adapters import at_work, backbone_of
+from ...host.jobs.erasure_attacks import (
+    CHOICES,
+    FurtherErasures,
+    NamesByDrawing,
+    attack_sheet,
+    described,
+    learning_names,
+    said_before,
+    shown_pictures,
+)
+from ...host.jobs.vision import picture_features
+from ...host.schema import io, ui
+from ...host.shared.progress import say, start_progress
+from ..sockets import (
+    CATEGORY,
+    ErasureAttack,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    picture_batch,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    text_under,
+)
+
+
+class AttackErasure(io.ComfyNode):
+    """Whether an erased concept comes back by other ways than its name."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierAttackErasure",
+            display_name="Attack Erasure",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Asks an erased model for the concept by synonyms, learnt embeddings, inverted latents, pictures, "
+                "added noise, further erasures and training, and says how often it comes back. Beside every figure "
+                "stand a floor, pictures without the concept, and a ceiling, the original model. Most scenarios take "
+                "seconds to minutes; embeddings and the re-learning curve train. Both models stay as they are."
+            ),
+            search_aliases=["red team", "robustness", "M-ErasureBench", "concept erasure", "unlearn", "relearn"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The original model, from which nothing was erased."),
+                io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
+                io.Clip.Input("clip", tooltip="The text encoder of the original model."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    tooltip="The picture encoder that tells the concept from the other things, from Load CLIP Vision "
+                    "or Load Lab CLIP Vision.",
+                ),
+                io.String.Input("concept", default="cat", tooltip="The concept that was erased: one name."),
+                io.String.Input(
+                    "others",
+                    default="dog, house, car, tree",
+                    multiline=True,
+                    tooltip="Other things that the concept is told from, one per line or separated by commas. A "
+                    "picture counts as the concept where it is more like it than like each of these.",
+                ),
+                io.String.Input(
+                    "synonyms",
+                    default="",
+                    multiline=True,
+                    tooltip="Other names of the concept, one per line or separated by commas. Empty leaves their "
+                    "scenario out.",
+                ),
+                io.String.Input(
+                    "relatives",
+                    default="",
+                    multiline=True,
+                    tooltip="Kinds above and below the concept, such as animal or kitten. Empty leaves their scenario "
+                    "out.",
+                ),
+                io.Combo.Input(
+                    "scenarios",
+                    options=list(CHOICES),
+                    default="five",
+                    tooltip="\n".join(
+                        f"{choice}: {', '.join(SCENARIOS[name].title for name in names)}."
+                        for choice, names in CHOICES.items()
+                    ),
+                ),
+                preset_choice(
+                    list(PRESETS),
+                    "small: for the lab model and other small latents, some minutes on a CPU. paper: pictures of 512 "
+                    "pixels and a thousand training steps for an embedding.",
+                ),
+                seed_input("Random seed for all pictures and trainings."),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's. draws=8 pictures a "
+                    "scenario, steps=20, guidance=4, side=768, learn_steps=500, noise=0.4 (img2img), "
+                    "relearn_steps=100, relearn_every=10.",
+                ),
+                io.String.Input(
+                    "only",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Run these scenarios instead, separated by commas: "
+                    + "; ".join(f"{name}: {one.help}" for name, one in SCENARIOS.items()),
+                ),
+                io.Image.Input(
+                    "pictures",
+                    optional=True,
+                    tooltip="Pictures of the concept for attacks that begin with pictures. Without any the original "
+                    "model draws them. They are squeezed to squares.",
+                ),
+                io.Clip.Input(
+                    "erased_clip",
+                    optional=True,
+                    tooltip="The CLIP of the erasure, for methods that change the text encoder (HiRM, few-shot).",
+                ),
+            ],
+            outputs=[
+                ErasureAttack.Output(display_name="ATTACK", tooltip="All figures and pictures, for Erasure Report."),
+                io.Image.Output(
+                    display_name="SHEET",
+                    tooltip="Two rows for each scenario: pictures of the erased model, and of the original model from "
+                    "the same noise.",
+                ),
+                io.String.Output(display_name="TEXT", tooltip="The figures, a line for each scenario."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        erased_model: Any,
+        clip: Any,
+        vae: Any,
+        clip_vision: Any,
+        concept: str,
+        others: str,
+        synonyms: str,
+        relatives: str,
+        scenarios: str,
+        preset: str,
+        seed: int,
+        settings: str = "",
+        only: str = "",
+        pictures: Tensor | None = None,
+        erased_clip: Any = None,
+    ) -> io.NodeOutput:
+        names = [one.name for one in chosen(lines_of(only) or CHOICES[scenarios])]
+        how = settings_of(preset, settings)
+        original, changed_clip = backbone_of(model, clip, vae), erased_clip or clip
+        erased = backbone_of(erased_model, changed_clip, vae)
+        known, progress, done = (concept.strip(), *lines_of(others)), start_progress(cls.hidden.unique_id), [0]
+
+        def count(passes: int) -> None:
+            done[0] += passes
+            progress(done[0], total)
+
+        def features(seen: Tensor) -> Tensor:
+            return picture_features(clip_vision, seen)
+
+        task = AttackTask(
+            original,
+            erased,
+            known[0],
+            known[1:],
+            NamesByDrawing(original, features, known[0], known[1:], how, seed, count),
+            how,
+            tuple(lines_of(synonyms)),
+            tuple(lines_of(relatives)),
+            shown_pictures(None if pictures is None else picture_batch(pictures), how.side),
+            FurtherErasures(erased_model, changed_clip, vae, preset_name(preset)),
+            count,
+            seed,
+        )
+        total = cost(task, names) + learning_names(known, how)
+        say(said_before(task, names, total))
+        with at_work(original), at_work(erased):
+            found = attack(task, names)
+        said, sheet = described(found), attack_sheet(found)
+        under = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
+        return io.NodeOutput(found, sheet, said, ui=under)
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        preset: str | None = None,
+        concept: str | None = None,
+        others: str | None = None,
+        only: str | None = None,
+        synonyms: str | None = None,
+        relatives: str | None = None,
+    ) -> bool | str:
+        return first_fault(
+            preset_verdict(preset, list(PRESETS)),
+            list_verdict("concept", concept),
+            list_verdict("others", others),
+            _known(only),
+            embeddings_verdict(concept=concept, others=others, synonyms=synonyms, relatives=relatives),
+        )
+
+
+def settings_of(preset: str, written: str) -> Any:
+    """A preset of attacks with what is written in the input ``settings``; raises as
+    :func:`~...core.settings.read_settings` does."""
+    how = PRESETS[preset_name(preset)]
+    return replace(how, **read_settings("Attack Erasure", lines_of(written), how))
+
+
+def _known(only: str | None) -> bool | str:
+    unknown = [name for name in lines_of(only or "") if name not in SCENARIOS]
+    return f"only: there is no scenario {shown(unknown[0])}; there are {listed(SCENARIOS)}" if unknown else True

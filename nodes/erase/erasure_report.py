@@ -1,0 +1,194 @@
+"""Erasure Report."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from ...core.attack.comparison import ERASED, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, check, compare, comparing
+from ...core.attack.parts.settings import PRESETS
+from ...core.attack.run import Attack
+from ...host.adapters import backbone_of
+from ...host.files import folders
+from ...host.jobs.erasure_reports import Report, report_csv, report_json, report_page, report_text
+from ...host.jobs.score_reports import save_reports
+from ...host.jobs.vision import picture_features
+from ...host.schema import io, ui
+from ...host.shared.memory import peak_memory
+from ...host.shared.progress import start_progress
+from ..sockets import (
+    CATEGORY,
+    ErasureAttack,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    text_under,
+)
+from .attack_erasure import settings_of
+
+
+class ErasureReport(io.ComfyNode):
+    """What is gone, what stayed and what came back, on one page."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierErasureReport",
+            display_name="Erasure Report",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Draws words with the original and with the erased model from the same noise and puts on one page what "
+                "is gone, what stayed, and what Attack Erasure brought back. The same figures are written as CSV and "
+                "JSON."
+            ),
+            search_aliases=["evaluate erasure", "before after", "unlearn report", "concept erasure", "preservation"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The original model, from which nothing was erased."),
+                io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
+                io.Clip.Input("clip", tooltip="The text encoder of the original model."),
+                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    tooltip="The picture encoder that says which word a picture is most like, from Load CLIP Vision or "
+                    "Load Lab CLIP Vision.",
+                ),
+                io.String.Input(
+                    "concepts",
+                    default="cat",
+                    multiline=True,
+                    tooltip="The concepts that were erased, one per line or separated by commas.",
+                ),
+                io.String.Input(
+                    "synonyms",
+                    default="",
+                    multiline=True,
+                    tooltip="Other names of these concepts, which should be gone too.",
+                ),
+                io.String.Input(
+                    "neighbours",
+                    default="dog, lion",
+                    multiline=True,
+                    tooltip="What is most like the concepts and should stay. Suggest Related Words finds such words.",
+                ),
+                io.String.Input(
+                    "others", default="house, car", multiline=True, tooltip="Other things that should stay."
+                ),
+                preset_choice(
+                    list(PRESETS),
+                    "How pictures are drawn. small: for the lab model. paper: pictures of 512 pixels.",
+                ),
+                seed_input("Random seed of the pictures."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="reports/erasure",
+                    tooltip="Name of a CSV and a JSON file in the output folder; a / makes a folder. Empty writes "
+                    "none.",
+                ),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
+                    "word (at least 2), steps=20, guidance=4, side=768.",
+                ),
+                ErasureAttack.Input("attack", optional=True, tooltip="From Attack Erasure, for the page."),
+                io.Clip.Input(
+                    "erased_clip",
+                    optional=True,
+                    tooltip="The CLIP of the erasure, for methods that change the text encoder (HiRM, few-shot).",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="PAGE",
+                    tooltip="A table, then for each word pictures before and after from the same noise, then those of "
+                    "the attacks.",
+                ),
+                io.String.Output(display_name="CSV", tooltip="A line for each figure."),
+                io.String.Output(display_name="JSON", tooltip="All figures, the settings and the re-learning curve."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        erased_model: Any,
+        clip: Any,
+        vae: Any,
+        clip_vision: Any,
+        concepts: str,
+        synonyms: str,
+        neighbours: str,
+        others: str,
+        preset: str,
+        seed: int,
+        filename_prefix: str,
+        settings: str = "",
+        attack: Attack | None = None,
+        erased_clip: Any = None,
+    ) -> io.NodeOutput:
+        if filename_prefix:
+            folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
+        how, words = settings_of(preset, settings), _words(concepts, synonyms, neighbours, others)
+        original, erased = backbone_of(model, clip, vae), backbone_of(erased_model, erased_clip or clip, vae)
+        progress, total, done = start_progress(cls.hidden.unique_id), comparing(words, how), [0]
+
+        def count(passes: int) -> None:
+            done[0] += passes
+            progress(done[0], total)
+
+        def features(seen: Tensor) -> Tensor:
+            return picture_features(clip_vision, seen)
+
+        made = compare(original, erased, words, features, how, seed, count)
+        report = Report(made, attack, peak_memory())
+        texts = {"csv": report_csv(report), "json": report_json(report, asdict(how) | {"seed": seed})}
+        if filename_prefix:
+            save_reports(folders.current().output, filename_prefix, texts)
+        page = report_page(report)
+        shown = ui.PreviewImage(page, cls=cls).as_dict() | text_under(report_text(report))
+        return io.NodeOutput(page, *texts.values(), ui=shown)
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        preset: str | None = None,
+        concepts: str | None = None,
+        synonyms: str | None = None,
+        neighbours: str | None = None,
+        others: str | None = None,
+        filename_prefix: str | None = None,
+    ) -> bool | str:
+        given = {"concepts": concepts, "synonyms": synonyms, "neighbours": neighbours, "others": others}
+        return first_fault(
+            preset_verdict(preset, list(PRESETS)),
+            list_verdict("concepts", concepts),
+            embeddings_verdict(**given),
+            _comparable(list(given.values())),
+            folders.name_verdict(filename_prefix or None, "filename_prefix"),
+        )
+
+
+def _words(*lists: str) -> dict[str, list[str]]:
+    return dict(zip((ERASED, SYNONYMS, NEIGHBOURS, OTHERS), map(lines_of, lists), strict=True))
+
+
+def _comparable(lists: Sequence[str | None]) -> bool | str:
+    """What is wrong with the lists, where all of them are known before the run."""
+    if any(one is None for one in lists):
+        return True
+    words = _words(*(one or "" for one in lists))
+    try:
+        check([(group, word) for group in GROUPS for word in words[group]], PRESETS["small"])
+    except ValueError as error:
+        return str(error)
+    return True

@@ -1,0 +1,108 @@
+"""Attack Erasure and Erasure Report over a small model: figures, pictures, files, and models left as they were."""
+
+import csv
+import io
+import json
+
+import pytest
+import torch
+
+from concept_atelier.core.attack.registry import SCENARIOS
+from concept_atelier.nodes import AttackErasure, EraseConcepts, ErasureReport, LoadLabClipVision
+
+QUICK = (
+    "draws=2, steps=2, side=64, batch=8, shown=2, learn_steps=1, inversion_passes=1, relearn_steps=1, relearn_every=1, "
+    "relearn_rank=1"
+)
+
+
+@pytest.fixture(scope="module")
+def given(call, sockets):
+    """An erased model beside the original, and a picture encoder."""
+    erased = call(EraseConcepts, model=sockets["model"], clip=sockets["clip"], concepts="cat", preset="small")
+    return {**sockets, "erased_model": erased[0], "clip_vision": call(LoadLabClipVision)[0], "settings": QUICK}
+
+
+@pytest.fixture(scope="module")
+def attacked(call, given):
+    """Every scenario, on pictures that are given."""
+    shown = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(0))
+    return call(
+        AttackErasure, **given, others="dog, car", synonyms="kitty", relatives="animal", scenarios="all", pictures=shown
+    )
+
+
+def test_every_scenario_has_its_figures_and_pictures(attacked):
+    found, sheet, said = attacked.args
+    assert not found.left_out and len(found.outcomes) == len(SCENARIOS)
+    for outcome in found.outcomes:
+        figure = outcome.figure
+        assert all(0 <= value <= 1 for value in (figure.found, figure.floor, figure.ceiling))
+        assert outcome.scenario.title in said and figure.pictures == 2
+    assert sheet.shape[0] == 1 and sheet.shape[3] == 3 and len(said.splitlines()) == 1 + len(SCENARIOS)
+    assert attacked.ui["text"][0] == said
+
+
+def test_the_models_draw_as_before(attacked, given, draw):
+    """After all trainings and inversions the original model still draws what it drew."""
+    first = draw(given["model"])["samples"]
+    assert torch.equal(first, draw(given["model"])["samples"])
+    assert not torch.equal(first, draw(given["erased_model"])["samples"])
+
+
+def test_the_page_and_its_files(call, given, attacked, files_below):
+    words = {"concepts": "cat", "synonyms": "kitty", "neighbours": "dog", "others": "car"}
+    page, table, body = call(ErasureReport, **given, **words, attack=attacked[0]).args
+    assert files_below() == [f"out/reports/erasure_00001_.{ending}" for ending in ("csv", "json")]
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["what"] for row in rows[:4]] == ["Erased concepts", "cat", "Their synonyms", "kitty"]
+    assert {row["part"] for row in rows} >= {"words", "erased", "neighbours", "kept pictures", "attack", "cost"}
+    read = json.loads(body)
+    assert [row["what"] for row in read["rows"]] == [row["what"] for row in rows]
+    assert [step for step, _ in read["curves"]["relearning"]] == [0, 1] and read["settings"]["draws"] == 2
+    assert page.shape[0] == 1 and page.shape[1] > page.shape[2] / 2
+
+
+def test_a_model_beside_itself_loses_nothing(call, given):
+    words = {"concepts": "cat", "neighbours": "dog", "others": "car", "filename_prefix": ""}
+    body = json.loads(call(ErasureReport, **(given | {"erased_model": given["model"]}), **words)[2])
+    for row in body["rows"]:
+        if row["part"] in ("words", "erased", "neighbours", "others"):
+            assert row["erased model"] == row["original model"]
+            assert row.get("likeness", 1) == pytest.approx(1, abs=1e-4)
+
+
+def test_only_some_scenarios_and_what_they_lack(call, given):
+    found, _, said = call(AttackErasure, **given, others="dog", only="names, synonyms").args
+    assert list(found.left_out) == ["synonyms"]
+    assert said.splitlines()[-1] == "Synonyms: left out, no synonyms were named"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"only": "magic"}, "there is no scenario 'magic'"),
+        ({"concept": ""}, "concept is empty"),
+        ({"others": ""}, "others is empty"),
+    ],
+)
+def test_attacks_that_cannot_run_are_refused_before(changes, said):
+    assert said in AttackErasure.validate_inputs(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"neighbours": "cat"}, "more than once"),
+        ({"neighbours": "", "others": ""}, "word that stays"),
+        ({"concepts": ""}, "concepts is empty"),
+    ],
+)
+def test_reports_that_say_nothing_are_refused_before(changes, said):
+    lists = {"concepts": "cat", "synonyms": "", "neighbours": "dog", "others": "car"}
+    assert said in ErasureReport.validate_inputs(**(lists | changes))
+
+
+def test_settings_that_do_not_exist_are_named(call, given):
+    with pytest.raises(ValueError, match="Attack Erasure has no setting 'magic'"):
+        call(AttackErasure, **(given | {"settings": "magic=1"}))
