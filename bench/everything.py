@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..core.attack.registry import SCENARIOS
 from ..core.compose.registry import METHODS as COMPOSING
 from ..core.erase.registry import METHODS as ERASING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
+from .attack import ASKED
 from .localize import METHOD as LOCALIZER
 
 log = logging.getLogger("concept_atelier.lab")
@@ -22,6 +24,9 @@ FOLDER = Path(__file__).parents[1] / "results"
 SEEDS = ("", "--seed 1", "--seed 2")
 METHODS = {name: "--classes" * method.class_follows_token for name, method in LEARNING.items()}
 """Method of learning to the further arguments of its bench."""
+
+ATTACKS_BESIDE = [name for name in SCENARIOS if name not in (*ASKED, "relatives")]
+"""Scenarios beside those that ``bench attack`` runs by default; the world has no kinds above or below its objects."""
 
 ERASERS = [name for name in ERASING if name != "uce"]
 """Methods of erasing beside the one that a bench takes by default."""
@@ -61,6 +66,8 @@ def queue() -> dict[str, str]:
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
         **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
+        "attack.json": "attack --split test --cases 48 --controls 2",
+        "attack_more.json": f"attack --split test --cases 24 --scenarios {','.join(ATTACKS_BESIDE)}",
         "compose.json": "compose --split test --cases 48 --controls 6",
         **{f"compose/{name}.json": f"compose --split test --cases 48 --method {name}" for name in COMPOSING},
         **{

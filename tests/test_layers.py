@@ -42,7 +42,6 @@ LEVELS = {
         ("registry",),
         ("bank_files",),
     ),
-    ),
     "core/learn": (("parts",), ("engine",), ("methods",), ("registry",)),
     "core/localize": (("parts",), ("localizer", "match", "given_masks"), ("methods",), ("registry",)),
     "core/compose": (("composition", "guiders"), ("parts",), ("composer",), ("methods",), ("registry",)),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ...inversion import Path, levels_of_steps
+from ...inversion import Trajectory, levels_of_steps
 from ...sampling import encode_each, starting_noise
 from .drawing import decoded
 from .task import AttackTask
@@ -22,13 +22,13 @@ def levels_of(task: AttackTask, backbone: Backbone) -> Tensor:
     return levels_of_steps(backbone.schedule, task.settings.steps)
 
 
-def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Path:
+def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Trajectory:
     """The sampler under prompts, a row each; without guidance for a guidance of 1."""
     negative = None if guidance == 1 else backbone.encode_text([""])
-    return Path(backbone, encode_each(backbone, prompts), negative, guidance)
+    return Trajectory(backbone, encode_each(backbone, prompts), negative, guidance)
 
 
-def mixed(path: Path, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+def mixed(path: Trajectory, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     """Latents (B, C, h, w) at a noise level, as the path holds them."""
     return (1 - level) * clean + level * noise if path.flow else clean + level * noise
 
@@ -40,7 +40,7 @@ def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def draw_along(task: AttackTask, path: Path, latent: Tensor, levels: Tensor, between: Between | None = None) -> Tensor:
+def draw_along(task: AttackTask, path: Trajectory, latent: Tensor, levels: Tensor, between: Between | None = None) -> Tensor:
     """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
     each = len(latent) * (1 if path.negative is None else 2)
     for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
