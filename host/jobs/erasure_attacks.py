@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from ...core.attack.registry import FIVE, SCENARIOS
 from ...core.attack.run import Attack, Outcome
 from ...core.backbone import Backbone
 from ...core.erase.registry import METHODS
-from ..adapters import backbone_of, with_erasure, with_text_erasure
+from ..adapters import backbone_of, with_erasure
 from ..pictures.drawing import colour_of
 from .contact_sheet import Caption, Row, contact_sheet
 
@@ -46,9 +47,9 @@ class FurtherErasures:
         preset: of UCE.
     """
 
-    model: object
-    clip: object
-    vae: object
+    model: Any
+    clip: Any
+    vae: Any
     preset: str
 
     def __call__(self, words: Sequence[str]) -> Backbone:
@@ -56,7 +57,7 @@ class FurtherErasures:
         for word in words:
             erasure = eraser.erase(backbone_of(model, self.clip), [word], settings=eraser.preset(self.preset))
             model = with_erasure(model, erasure)
-        return backbone_of(model, with_text_erasure(self.clip, erasure), self.vae)
+        return backbone_of(model, self.clip, self.vae)
 
 
 def learning_names(names: Sequence[str], settings: AttackSettings) -> int:

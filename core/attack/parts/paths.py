@@ -40,9 +40,11 @@ def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def draw_along(task: AttackTask, path: Trajectory, latent: Tensor, levels: Tensor, between: Between | None = None) -> Tensor:
+def draw_along(
+    task: AttackTask, path: Trajectory, latent: Tensor, levels: Tensor, between: Between | None = None
+) -> Tensor:
     """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
-    each = len(latent) * (1 if path.negative is None else 2)
+    each, latent = len(latent) * (1 if path.negative is None else 2), latent.to(path.positive.context.device)
     for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
         led = path.draw(latent, torch.stack([level, following]))
         slope = (led - latent) / (following - level)  # (B, C, h, w)
@@ -51,7 +53,9 @@ def draw_along(task: AttackTask, path: Trajectory, latent: Tensor, levels: Tenso
     return decoded(path.backbone, latent)
 
 
-def encoded(task: AttackTask, backbone: Backbone, pictures: Tensor) -> Tensor:
-    """Latents (B, C, h, w) of pictures, cut to the task's number of drawings and repeated to it."""
-    rows = torch.arange(task.settings.draws) % len(pictures)
-    return torch.cat([backbone.encode_image(one[None]) for one in pictures])[rows.to(pictures.device)]
+def encoded(task: AttackTask, path: Trajectory, pictures: Tensor) -> Tensor:
+    """Latents (B, C, h, w) of pictures, cut to the task's number of drawings or repeated to it, where the path has its
+    prompts."""
+    latents = torch.cat([path.backbone.encode_image(one[None]) for one in pictures])
+    rows = torch.arange(task.settings.draws, device=latents.device) % len(pictures)
+    return latents[rows].to(path.positive.context.device)

@@ -16,11 +16,9 @@ from ..scenario import Attempt, Scenario
 @torch.no_grad()
 def _inverted(task: AttackTask, backbone: Backbone, pictures: Tensor) -> Tensor:
     """The latents (B, C, h, w) of the noisiest level that a model draws these pictures from."""
-    clean, levels = encoded(task, backbone, pictures), levels_of(task, backbone)
-    passes = task.settings.inversion_passes
-    path = path_of(backbone, [""] * len(clean), 1.0)
-    start = path.invert(clean, levels, passes, lambda step, total: task.on_passes(len(clean) * passes))
-    return start
+    path, passes = path_of(backbone, [""] * task.settings.draws, 1.0), task.settings.inversion_passes
+    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)
+    return path.invert(clean, levels, passes, lambda step, total: task.on_passes(len(clean) * passes))
 
 
 def _drawn(task: AttackTask, backbone: Backbone, start: Tensor) -> Tensor:

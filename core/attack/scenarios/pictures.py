@@ -11,16 +11,15 @@ from ..scenario import Attempt, Scenario
 
 def _over(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures noised as far as the settings say, and drawn from there under a prompt."""
-    clean, levels = encoded(task, backbone, pictures), levels_of(task, backbone)
-    levels = levels[-(over_steps(task) + 1) :]
     path = path_of(backbone, task.sentences(words), task.settings.guidance)
+    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)[-(over_steps(task) + 1) :]
     return draw_along(task, path, mixed(path, clean, noise_like(task, clean), levels[0].to(clean)), levels)
 
 
 def _filled(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures whose right half is drawn anew under a prompt; the left half is put back at every step."""
-    clean, levels = encoded(task, backbone, pictures), levels_of(task, backbone).to(pictures)
     path = path_of(backbone, task.sentences(words), task.settings.guidance)
+    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)
     noise, keep = noise_like(task, clean), left_half(clean)
 
     def put_back(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
