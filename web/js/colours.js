@@ -8,6 +8,7 @@ export const COLOURS = {
   CONCEPT_TOKENS: "#b7e02d",
   ATTENTION_CAPTURE: "#5b7cff",
   ERASURE: "#d08a55",
+  ERASURE_ATTACK: "#b5533c",
   CONCEPT_PROTOTYPES: "#d9c7a0",
   ACTIVATIONS: "#7fb7be",
   CONCEPT_BANK: "#c98fb5",
