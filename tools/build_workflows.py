@@ -304,39 +304,6 @@ def again(scene: Scene, seed: int) -> Scene:
     return Scene(picture, "", objects, ground)
 
 
-def attack_an_erasure(studio: Studio) -> None:
-    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
-    studio.step(
-        "Erase a concept",
-        f"Erase Concepts takes {words.attacked} out of the model.",
-        "Try other methods and lists, then compare reports.",
-    )
-    model, clip, vae = studio.load()
-    texts = {"concepts": words.attacked, "anchors": "", "preserve": words.preserved}
-    erased, _, changed = sheet.add("ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **variant.erase)
-    studio.step(
-        "Attack it",
-        "Does it come back by other ways than its name?",
-        "**five** asks by name, by learnt words and by inverted pictures. **all** takes longer and also trains the "
-        "model again. A figure means something only between its floor and its ceiling.",
-    )
-    vision = studio.vision(0)
-    wires = {"model": model, "erased_model": erased, "clip": clip, "vae": vae, "clip_vision": vision}
-    wires |= {"erased_clip": changed}
-    attack, sheet_of_attack, _ = sheet.add(
-        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.told_from, **variant.attack
-    )
-    studio.step(
-        "Read the report",
-        "One page: what is gone, what stayed, what came back.",
-        "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
-    )
-    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.told_from}
-    page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
-    sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
-    sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
-
-
 Builder = Callable[[Studio], None]
 BUILDERS: dict[str, Builder] = {
     f.__name__: f
@@ -349,7 +316,6 @@ BUILDERS: dict[str, Builder] = {
         edit_by_words,
         which_word_did_what,
         score_concepts,
-        attack_an_erasure,
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {

@@ -12,6 +12,5 @@ TITLES = {
     "edit_by_words": "Edit by words",
     "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",
-    "attack_an_erasure": "Attack an erasure and read the report",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

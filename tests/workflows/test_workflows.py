@@ -39,12 +39,8 @@ PICTURES = {
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Which word did what": {"which_masks": 1, "which_sheet": 1},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
-    "Attack an erasure and read the report": {"erasure_page": 1, "erasure_attacks": 1},
 }
-REPORTS = {
-    "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
-    "Attack an erasure and read the report": {"reports/erasure_00001_.csv", "reports/erasure_00001_.json"},
-}
+REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
 MODELS = {
     "See where words land": set(),
     "Erase a concept": {"loras/atelier/erased.safetensors"},
@@ -54,7 +50,6 @@ MODELS = {
     "Edit by words": set(),
     "Which word did what": set(),
     "Score concepts": set(),
-    "Attack an erasure and read the report": set(),
 }
 SMALL = {
     ("KSampler", "steps"): 1,
@@ -69,9 +64,6 @@ SMALL = {
     ("ConceptAtelierCompareWords", "levels"): 1,
     ("ConceptAtelierCompareWords", "draws"): 1,
     ("ConceptAtelierScoreConcepts", "steps"): 1,
-    ("ConceptAtelierAttackErasure", "scenarios"): "text",
-    ("ConceptAtelierAttackErasure", "settings"): "draws=1, steps=1",
-    ("ConceptAtelierErasureReport", "settings"): "draws=2, steps=1",
     # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
     ("ConceptAtelierLocalizeConcepts", "count"): 2,
     ("ConceptAtelierLocalizeConcepts", "saliency_threshold"): 0.0,
