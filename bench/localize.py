@@ -190,6 +190,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", type=preset_name, choices=preset_names(), default=PRESET, help="default: %(default)s"
     )
+    parser.add_argument(
+        "--sweep", action="store_true", help="every layer by itself, at several shares of noise; concepts alone"
+    )
     add_settings_argument(parser)
 
 
@@ -209,6 +212,12 @@ def main(args: argparse.Namespace) -> int:
                 f"only {METHOD} takes a count or a caption, and words cannot tell two objects of one kind apart"
             )
         options["method"] = args.method
+    if args.sweep:
+        from .localize_sweep import BENCH as SWEEP
+
+        if args.method != METHOD or args.controls:
+            raise ValueError(f"a sweep is of {METHOD}, and has no controls")
+        return run_command(SWEEP, args, options)
     return run_command(BENCH, args, options, CONTROLS)
 
 

@@ -91,3 +91,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows as text with columns of even width."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def sweep_table(means: Mapping[str, float | None]) -> str:
+    """Scores of a sweep by setting, ``<layer> at <noise>``, as text: layers by shares of noise."""
+    cells = {tuple(setting.rsplit(" at ", 1)): mean for setting, mean in means.items()}
+    layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
+    body = [
+        [layer, *("-" if (mean := cells[layer, noise]) is None else f"{mean:.3f}" for noise in noises)]
+        for layer in layers
+    ]
+    return aligned([["layer", *(f"noise {noise}" for noise in noises)], *body])

@@ -29,7 +29,7 @@ from .controls import Control
 from .drawing import SIDE
 from .harness import Bench, Request, Row
 from .metrics import iou_matrix
-from .summary import aligned, interval, with_interval
+from .summary import aligned, interval, sweep_table, with_interval
 from .word_cases import KINDS, Word, WordCase, clear_words, make_word_case
 
 MAPS = ("words", "concepts")
@@ -162,7 +162,8 @@ def table(result: Mapping[str, Any]) -> str:
     options, summary = result["options"], result["summary"]
     read = f"{result['cases']} {result['split']} scenes, seed {result['seed']}, maps of {options.get('maps', 'words')}"
     if options.get("sweep"):
-        return f"bench words: {read}; names, mean IoU {SCORES['iou']}\n{_sweep_table(summary)}\n"
+        means = {at: found["name"]["iou"]["mean"] if "name" in found else None for at, found in summary.items()}
+        return f"bench words: {read}; names, mean IoU {SCORES['iou']}\n{sweep_table(means)}\n"
     head = ["", "words", *SCORES.values(), SHUFFLED]
     body = [
         [kind, str(found["words"]), *(with_interval(found[name]) for name in (*SCORES, "shuffled"))]
@@ -170,17 +171,6 @@ def table(result: Mapping[str, Any]) -> str:
     ]
     noise = options.get("noise", NOISE)
     return f"bench words: {read}, noise {noise:g}; mean IoU, 95% intervals\n{aligned([head, *body])}\n"
-
-
-def _sweep_table(summary: Mapping[str, Any]) -> str:
-    """Layers by shares of noise."""
-    cells = {tuple(setting.rsplit(" at ", 1)): found.get("name") for setting, found in summary.items()}
-    layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
-    body = [
-        [layer, *(f"{found['iou']['mean']:.3f}" if (found := cells[layer, noise]) else "-" for noise in noises)]
-        for layer in layers
-    ]
-    return aligned([["layer", *(f"noise {noise}" for noise in noises)], *body])
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
