@@ -273,7 +273,15 @@ def test_a_changed_text_encoder_is_a_patch_that_the_stock_loader_reads_too(parts
     assert all(torch.equal(now[name], weight) for name, weight in before.items())
 
 
-@pytest.mark.parametrize("method", ["esd", "all_but_one"])
+OF_TRAINING = {
+    "esd": "visits=1",
+    "all_but_one": "visits=1",
+    "doco": "drawn=1, warm_up=1, batch=1",
+}
+"""Method to settings that make it quick."""
+
+
+@pytest.mark.parametrize("method", OF_TRAINING)
 @pytest.mark.parametrize("family", ["lab", "sdxl"])
 def test_a_trained_erasure_is_a_lora_and_leaves_the_model_as_it_was(parts_of, run, sample, lora, family, method):
     parts = parts_of(family)
@@ -282,7 +290,7 @@ def test_a_trained_erasure_is_a_lora_and_leaves_the_model_as_it_was(parts_of, ru
     plain = sample(parts)
     given = {name: parts[name] for name in ("model", "clip", "vae")} | {"concepts": "cat", "preserve": "dog"}
     given |= {"method": method, "preset": "paper", "steps": 2, "learning_rate": 0.1, "preview_every": 2}
-    given |= {"settings": "side=64, sampling_steps=2, visits=1, retain=1, surgery=1"}
+    given |= {"settings": f"side=64, sampling_steps=2, retain=1, surgery=1, {OF_TRAINING[method]}"}
     trained, erasure, _ = run("TrainErasure", **given)
     drawn = sample(parts, trained)
     assert far(drawn, plain) > 1e-4
