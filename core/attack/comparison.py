@@ -11,7 +11,7 @@ from ..backbone import Backbone
 from ..evaluate.prototypes import prototype_of
 from ..evaluate.similarity import unit
 from ..messages import listed
-from .detector import Features
+from .detector import Features, least_likeness
 from .figures import Figure
 from .parts.drawing import draw
 from .parts.settings import AttackSettings
@@ -32,7 +32,7 @@ class Comparison:
         groups: the group of each word, of :data:`GROUPS`.
         before: (W, K, 3, H, W') pictures of the original model, in 0..1.
         after: (W, K, 3, H, W') of the erased model, from the same noise.
-        seen_before: (W, K) long, number of the word that each picture is most like.
+        seen_before: (W, K) long, number of the word that each picture is most like; -1 where it is like none enough.
         seen_after: (W, K) long.
         likeness: (W, K) cosine of each pair's features.
         spread: (W,) mean cosine of the original's pictures of one word from different noise: how alike pictures are
@@ -152,7 +152,8 @@ def check(named: Sequence[tuple[str, str]], settings: AttackSettings) -> None:
 
 
 def seen_as(before: Tensor, pictures: Tensor) -> Tensor:
-    """(W, K) long: the number of the word that each picture is most like.
+    """(W, K) long: the number of the word that each picture is most like, -1 where it is less like it than
+    :func:`.detector.least_likeness` of that word.
 
     A word is the mean of the original model's pictures of it from other noise than the picture's own, so that no
     picture is compared with itself or with its pair.
@@ -161,12 +162,14 @@ def seen_as(before: Tensor, pictures: Tensor) -> Tensor:
         before: (W, K, D) unit features of the original's pictures.
         pictures: (W, K, D) unit features of pictures from the same noise.
     """
-    count = before.shape[1]
-    columns = []
+    count, columns = before.shape[1], []
+    others = [torch.cat([of for n, of in enumerate(before) if n != word]) for word in range(len(before))]
+    least = torch.tensor([least_likeness(own, rest) for own, rest in zip(before, others, strict=True)])  # (W,)
     for number in range(count):
         rest = [other for other in range(count) if other != number]
         words = torch.stack([prototype_of(of) for of in before[:, rest]])  # (W, D)
-        columns.append((pictures[:, number] @ words.T).argmax(1))  # (W,)
+        alike, nearest = (pictures[:, number] @ words.T).max(1)  # (W,) each
+        columns.append(torch.where(alike >= least[nearest], nearest, -1))
     return torch.stack(columns, dim=1)
 
 

@@ -129,8 +129,8 @@ def table_lines(report: Report) -> list[TableLine]:
     """The table on the page."""
     lines, part = [], ""
     headings = {
-        "words": "Asked for by name: grey from floor to ceiling, the dot is the erased model",
-        "kept pictures": "Pictures that shall stay, beside the original's from the same noise",
+        "words": "By name: grey from floor to ceiling, dot: erased model",
+        "kept pictures": "Kept pictures beside the original's, same noise",
         "attack": "Asked for in other ways",
         "cost": "Cost",
     }
@@ -168,7 +168,7 @@ def _word_row(made: Comparison, number: int) -> dict[str, Any]:
 
 def _kept_row(likeness: float, spread: float) -> dict[str, Any]:
     row = figure_row("Likeness to the original's pictures", Figure(likeness, spread, 1.0, 0))
-    said = f"{likeness:.2f}; 1 is the same picture, {spread:.2f} are two pictures of one word"
+    said = f"{likeness:.2f} (two of one word: {spread:.2f})"
     return row | {"verdict": said, "likeness": round(likeness, 4)}
 
 

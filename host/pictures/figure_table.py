@@ -26,7 +26,7 @@ class TableLine:
         ceiling: where it ends.
         said: words behind the bar.
         colour: of the mark and the words.
-        heading: a heading of a part instead, of which only ``name`` and ``said`` are read.
+        heading: a heading of a part instead, of which only ``name`` is read.
     """
 
     name: str
@@ -54,8 +54,7 @@ def _write(draw: ImageDraw.ImageDraw, line: TableLine, top: int, width: int) -> 
     after = bar[1] + 2 * GAP
     if line.heading:
         draw.line((GAP, top + 2, width - GAP, top + 2), fill=TRACK)
-        write_line(draw, (GAP, middle), line.name, FAINT, LETTERS, name - GAP, "lm")
-        write_line(draw, (after, middle), line.said, FAINT, LETTERS, width - after - GAP, "lm")
+        write_line(draw, (GAP, middle), line.name, FAINT, LETTERS, width - 2 * GAP, "lm")
         return
     write_line(draw, (GAP, middle), line.name, INK, LETTERS, name - GAP, "lm")
     write_line(draw, (after, middle), line.said, line.colour, LETTERS, width - after - GAP, "lm")
