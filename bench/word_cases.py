@@ -14,6 +14,8 @@ from .drawing import SIDE
 
 COUNTS = (1, 2, 3)
 KINDS = ("name", "colour", "style", "background")
+CAPTIONS = ("complete", "short")
+"""Captions that say all of a scene, and those that say the names alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +54,12 @@ class WordCase:
     background: str
 
 
-def make_word_case(split: str, index: int, seed: int) -> WordCase:
+def make_word_case(split: str, index: int, seed: int, caption: str = CAPTIONS[0]) -> WordCase:
     """The index-th case of a run: 1 to 3 objects in turn, each with a colour of its own, on plain and on patterned
-    backgrounds, by a caption that says all of it. Raises ``ValueError`` for a split that does not exist."""
+    backgrounds, by a caption that says all of it, or the names alone.
+
+    Raises ``ValueError`` for a split that does not exist.
+    """
     settings = SceneSettings(
         size=(SIDE, SIDE),
         counts=(COUNTS[index % len(COUNTS)],),
@@ -67,7 +72,12 @@ def make_word_case(split: str, index: int, seed: int) -> WordCase:
     own_seed = seed * SEEDS_PER_RUN + index
     scene = sample_scene(split, own_seed, settings)
     picture = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255
-    return WordCase(own_seed, picture, scene.caption, words_of_scene(scene), len(scene.objects), scene.background.kind)
+    text = scene.caption if caption == CAPTIONS[0] else _names_alone(scene)
+    return WordCase(own_seed, picture, text, words_of_scene(scene), len(scene.objects), scene.background.kind)
+
+
+def _names_alone(scene: Scene) -> str:
+    return f"a photo of {' and '.join(dict.fromkeys(f'a {thing.word}' for thing in scene.objects))}"
 
 
 def words_of_scene(scene: Scene) -> tuple[Word, ...]:

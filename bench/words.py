@@ -1,15 +1,16 @@
 """``bench words``: how well heat maps of words fit scenes whose masks are known, for names, colours, styles and
 backgrounds.
 
-A picture is shown to the model through one noised pass, or some, with its caption. Of each word's map three masks are
-scored: where it exceeds 0.4 of its range (as DAAM, arXiv 2210.04885, does), where it exceeds its own mean (as
-ConceptAttention, arXiv 2502.04320, does), and, as a ceiling, where it exceeds the best of these and twenty more.
-``--sweep`` scores the maps of names of every layer by itself at several shares of noise.
+A picture is shown to the model through one noised pass, or some, with its caption. Of each word's map these masks are
+scored: where it exceeds 0.4 of its range (as DAAM, arXiv 2210.04885, does), Otsu's threshold, its own mean (as
+ConceptAttention, arXiv 2502.04320, does), and, as a ceiling, the best of these and twenty more. The pointing game
+counts maps whose largest value lies on the mask. ``--deletion`` paints over what a name's map shows and asks the judge
+whether the object is gone, beside a region of the same shape elsewhere. ``--sweep`` scores the maps of names of every
+layer by itself at several shares of noise.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, cast
 
 import torch
@@ -19,44 +20,60 @@ from ..core.attention.maps import AttentionMaps
 from ..core.attention.record import AttentionRecorder
 from ..core.attention.selection import Selection
 from ..core.attention.stretch import stretched
+from ..core.attribute.agreement import regions_of
+from ..core.attribute.compare import ATTENTION, BOTH, INFORMATION, Reading, ReadingSettings, word_maps
 from ..core.attribute.concept_attention import ConceptBackbone, ConceptSettings, concept_heatmaps
 from ..core.attribute.heatmap import word_heatmaps
+from ..core.attribute.read_picture import read_picture
 from ..core.backbone import Backbone
-from ..core.schedule import timestep_of_noise
 from ..host.shared.families import FAMILIES
+from ..lab.judge.judge import Judge, load_judge
 from .command import add_common_arguments, backbone_for, run_command
 from .controls import Control
 from .drawing import SIDE
 from .harness import Bench, Request, Row
 from .metrics import iou_matrix
 from .summary import aligned, interval, sweep_table, with_interval
-from .word_cases import KINDS, Word, WordCase, clear_words, make_word_case
+from .word_cases import CAPTIONS, KINDS, Word, WordCase, clear_words, make_word_case
 
-MAPS = ("words", "concepts")
+CONCEPTS = "concepts"
+MAPS = (ATTENTION, INFORMATION, BOTH, CONCEPTS)
 NOISES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of noise of a sweep."""
 
-NOISE, DRAWS = 0.5, 4
+NOISE, DRAWS, LEVELS = 0.5, 4, 25
 ABOVE = 0.4
 """Of its range, above which DAAM counts a map."""
 
-SCORES = {"iou": "above 0.4 of its range", "iou_mean": "above its mean", "iou_best": "best threshold"}
+SCORES = {
+    "iou": "above 0.4 of its range",
+    "iou_otsu": "above Otsu's threshold",
+    "iou_mean": "above its mean",
+    "iou_best": "best threshold",
+    "point": "pointing game",
+}
+DELETED = {"gone": "judge loses the object", "gone_elsewhere": "the same shape elsewhere"}
+PRESENT = 0.5
+"""Presence from which the judge sees an object."""
 SHUFFLED = "another scene's masks"
 
 Settings = Mapping[str, Any]
 
 
-def measure(backbone: Backbone, request: Request, index: int) -> Row:
+def measure(prepared: tuple[Backbone, Judge | None], request: Request, index: int) -> Row:
     """One scene: seed, caption, number of objects, background, and by setting and kind the scores of each word."""
-    case = make_word_case(request.split, index, request.seed)
+    backbone, judge = prepared
+    case = make_word_case(request.split, index, request.seed, request.options.get("caption", CAPTIONS[0]))
     words = clear_words(case.words, backbone.tokenize(case.caption))
     if request.options.get("sweep"):
         words = tuple(word for word in words if word.kind == "name")
     other = make_word_case(request.split, index + len(KINDS), request.seed).words
-    found = {
-        setting: _by_kind(words, maps, other)
-        for setting, maps in maps_of(backbone, case, words, request.options).items()
-    }
+    read = maps_of(backbone, case, words, request.options)
+    found = {setting: _by_kind(words, maps, other) for setting, maps in read.items()}
+    if judge is not None:
+        names = [number for number, word in enumerate(words) if word.kind == "name"]
+        for number, entry in zip(names, found["all"]["name"], strict=True):
+            entry |= deletion(judge, case.picture, words[number].text, read["all"][number])
     return {
         "seed": case.seed,
         "caption": case.caption,
@@ -72,34 +89,30 @@ def maps_of(backbone: Backbone, case: WordCase, words: Sequence[Word], options: 
     ``<layer> at <noise>``, among whose layers ``all`` stands for every one together."""
     latent = backbone.encode_image(case.picture)
     noises = NOISES if options.get("sweep") else (options.get("noise", NOISE),)
-    found = {}
+    found, kind = {}, options.get("maps", ATTENTION)
     for noise in noises:
-        if options.get("maps", "words") == "concepts":
+        if kind == CONCEPTS:
             found |= {f"all at {noise:g}": _concept_maps(backbone, case, latent, words, noise)}
             continue
-        for layer, maps in _recorded(backbone, case, latent, noise, bool(options.get("sweep"))).items():
+        if kind != ATTENTION or not options.get("sweep"):
+            settings = ReadingSettings(noise, DRAWS, options.get("levels", LEVELS))
+            reading = Reading(backbone, latent, case.caption, (SIDE, SIDE), settings, seed=case.seed)
+            found |= {f"all at {noise:g}": word_maps(reading, [word.text for word in words], [kind])[0]}
+            continue
+        for layer, maps in _recorded(backbone, case, latent, noise).items():
             text = backbone.tokenize(case.caption)
             heat = word_heatmaps(maps, text, [word.text for word in words], (SIDE, SIDE))
             found[f"{layer} at {noise:g}"] = heat[:, 0].cpu()
     return found if options.get("sweep") else {"all": next(iter(found.values()))}
 
 
-def _recorded(backbone: Backbone, case: WordCase, latent: Tensor, noise: float, each: bool) -> dict[str, AttentionMaps]:
-    """What each layer attends to, and ``all`` of them, or all alone."""
-    default = {site.name for site in cast(ConceptBackbone, backbone).default_sites()}
-    sites = [site for site in backbone.attention_sites() if site.reads("cross")]
-    names = {"all": tuple(site.name for site in sites if each or site.name in default)}
-    names |= {site.name: (site.name,) for site in sites} if each else {}
+def _recorded(backbone: Backbone, case: WordCase, latent: Tensor, noise: float) -> dict[str, AttentionMaps]:
+    """What each layer attends to, and ``all`` of them."""
+    sites = tuple(site.name for site in backbone.attention_sites() if site.reads("cross"))
+    names = {"all": sites} | {name: (name,) for name in sites}
     recorders = {name: AttentionRecorder(Selection(("cross",), sites=layers)) for name, layers in names.items()}
-    schedule, conditioning = backbone.schedule, backbone.encode_text([case.caption])
-    timestep = timestep_of_noise(schedule, noise).to(latent.device)
-    generator = torch.Generator().manual_seed(case.seed)
-    with ExitStack() as stack:
-        for recorder in recorders.values():
-            stack.enter_context(recorder.recording(backbone))
-        for _ in range(DRAWS):
-            drawn = torch.randn(latent.shape, generator=generator).to(latent)
-            backbone.predict_noise(schedule.add_noise(latent, drawn, timestep), timestep, conditioning)
+    listening = list(recorders.values())
+    read_picture(backbone, latent, case.caption, listening, noise=noise, draws=DRAWS, seed=case.seed)
     return {name: recorder.maps() for name, recorder in recorders.items()}
 
 
@@ -135,11 +148,32 @@ def score_map(heat: Tensor, mask: Tensor, strange: Tensor) -> dict[str, float]:
     another scene."""
     level = stretched(heat[None])[0]  # 0..1
     limits = torch.linspace(0, 1, 22)[1:-1]
-    found = torch.stack([level > ABOVE, heat > heat.mean(), *(level > limit for limit in limits)])
+    masks = [level > ABOVE, regions_of(heat[None])[0], heat > heat.mean(), *(level > limit for limit in limits)]
+    found = torch.stack(masks)
     ious = iou_matrix(found, mask[None])[:, 0].tolist()
     shuffled = iou_matrix(found[:1], strange[None]).item()
-    scores = {"iou": ious[0], "iou_mean": ious[1], "iou_best": max(ious), "shuffled": shuffled}
+    point = float(mask.flatten()[heat.argmax()])
+    scores = {"iou": ious[0], "iou_otsu": ious[1], "iou_mean": ious[2], "iou_best": max(ious)}
+    scores |= {"point": point, "shuffled": shuffled}
     return {name: round(score, 4) for name, score in scores.items()}
+
+
+def deletion(judge: Judge, picture: Tensor, name: str, heat: Tensor) -> dict[str, float | None]:
+    """Whether the judge loses an object when the region of its map (H, W) is painted over in the median colour of the
+    rest, and when the region, moved by half a picture, is; None for both where it does not see the object at first."""
+    region = regions_of(heat[None])[0]
+    elsewhere = region.roll((SIDE // 2, SIDE // 2), (0, 1)) & ~region
+    pictures = torch.cat([picture, *(_painted(picture, where) for where in (region, elsewhere))])
+    before, gone, other = judge.look(pictures).presence()[:, judge.index(name)].tolist()
+    if before < PRESENT:
+        return dict.fromkeys(DELETED)
+    return {"gone": float(gone < PRESENT), "gone_elsewhere": float(other < PRESENT)}
+
+
+def _painted(picture: Tensor, where: Tensor) -> Tensor:
+    """(1, 3, H, W) with the median colour of the rest where a mask (H, W) is."""
+    rest = picture[0][:, ~where] if bool((~where).any()) else picture[0].flatten(1)  # (3, n)
+    return torch.where(where, rest.median(1).values.view(1, 3, 1, 1), picture)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
@@ -153,6 +187,9 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
                 values = {
                     name: interval([entry[name] for entry in scored], request.seed) for name in (*SCORES, "shuffled")
                 }
+                for name in DELETED:
+                    seen = [entry[name] for entry in scored if entry.get(name) is not None]
+                    values |= {name: interval(seen, request.seed)} if seen else {}
                 found[setting][kind] = {"words": len(scored), **values}
     return found
 
@@ -160,7 +197,10 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     options, summary = result["options"], result["summary"]
-    read = f"{result['cases']} {result['split']} scenes, seed {result['seed']}, maps of {options.get('maps', 'words')}"
+    read = (
+        f"{result['cases']} {result['split']} scenes, seed {result['seed']}, maps of {options.get('maps', ATTENTION)}"
+    )
+    read += f", {options.get('caption', CAPTIONS[0])} captions"
     if options.get("sweep"):
         means = {at: found["name"]["iou"]["mean"] if "name" in found else None for at, found in summary.items()}
         return f"bench words: {read}; names, mean IoU {SCORES['iou']}\n{sweep_table(means)}\n"
@@ -169,8 +209,10 @@ def table(result: Mapping[str, Any]) -> str:
         [kind, str(found["words"]), *(with_interval(found[name]) for name in (*SCORES, "shuffled"))]
         for kind, found in summary["all"].items()
     ]
-    noise = options.get("noise", NOISE)
-    return f"bench words: {read}, noise {noise:g}; mean IoU, 95% intervals\n{aligned([head, *body])}\n"
+    noise, name = options.get("noise", NOISE), summary["all"].get("name", {})
+    deleted = ", ".join(f"{says} {with_interval(name[key])}" for key, says in DELETED.items() if key in name)
+    said = f"deletion: {deleted}\n" if deleted else ""
+    return f"bench words: {read}, noise {noise:g}; mean IoU, 95% intervals\n{aligned([head, *body])}\n{said}"
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,7 +231,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sweep", action="store_true", help="names alone, of every layer by itself, at several shares of noise"
     )
     parser.add_argument(
-        "--maps", choices=MAPS, default=MAPS[0], help="concepts: ConceptAttention, of transformers alone"
+        "--maps",
+        choices=MAPS,
+        default=MAPS[0],
+        help="attention (DAAM), information (DiffusionPID), both: their mean, or concepts: ConceptAttention, of "
+        "transformers alone (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--levels", type=int, default=LEVELS, help="levels of noise of information (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--caption", choices=CAPTIONS, default=CAPTIONS[0], help="short: names alone (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--deletion", action="store_true", help="paint over what maps of names show: does the judge lose the object?"
     )
 
 
@@ -204,15 +259,22 @@ def main(args: argparse.Namespace) -> int:
             raise ValueError("a sweep has no controls; run them without --sweep")
     if args.maps != MAPS[0]:
         options["maps"] = args.maps
+    if args.maps in (INFORMATION, BOTH):
+        options["levels"] = args.levels
+    if args.caption != CAPTIONS[0]:
+        options["caption"] = args.caption
+    if args.deletion:
+        options["deletion"] = True
     return run_command(BENCH, args, options, CONTROLS)
 
 
-def prepare(request: Request) -> Backbone:
-    """The model that is asked for. Raises ``ValueError`` for maps of concepts on a model beside which none run."""
+def prepare(request: Request) -> tuple[Backbone, Judge | None]:
+    """The model that is asked for, and the judge where it is. Raises ``ValueError`` for maps of concepts on a model
+    beside which none run."""
     backbone = backbone_for(request)
-    if request.options.get("maps") == "concepts" and FAMILIES[backbone.family].transformer is None:
+    if request.options.get("maps") == CONCEPTS and FAMILIES[backbone.family].transformer is None:
         raise ValueError("maps of concepts need a transformer: add --model transformer")
-    return backbone
+    return backbone, load_judge() if request.options.get("deletion") else None
 
 
 CONTROLS = (
@@ -231,4 +293,4 @@ CONTROLS = (
     ),
 )
 
-BENCH = Bench("words", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("words", 2, prepare, measure, figures, table, headline)

@@ -10,6 +10,7 @@ from concept_atelier.bench.harness import Request, run
 from concept_atelier.bench.word_cases import KINDS, Word, clear_words, make_word_case
 from concept_atelier.core.backbone import Token, TokenizedText
 from concept_atelier.host.adapters import backbone_of
+from concept_atelier.lab.judge.judge import load_judge
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,9 @@ def test_the_map_of_a_mask_is_right_and_one_that_sees_nothing_is_wrong():
     mask = torch.zeros(8, 8, dtype=torch.bool)
     mask[2:6, 1:5] = True
     exact = words.score_map(mask.float(), mask, ~mask)
-    assert exact == {"iou": 1.0, "iou_mean": 1.0, "iou_best": 1.0, "shuffled": 0.0}
+    assert exact == {
+        "iou": 1.0, "iou_otsu": 1.0, "iou_mean": 1.0, "iou_best": 1.0, "point": 1.0, "shuffled": 0.0
+    }  # fmt: skip
     soft = torch.where(mask, 0.3, 0.0)
     soft[0, 7] = 1.0  # one cell that stands out
     scored = words.score_map(soft, mask, mask)
@@ -79,11 +82,11 @@ def test_the_map_of_a_mask_is_right_and_one_that_sees_nothing_is_wrong():
     assert words.score_map(torch.zeros(8, 8), mask, mask)["iou"] == 0.0
 
 
-@pytest.mark.parametrize("options", [{}, {"noise": 0.2}, {"maps": "concepts"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"noise": 0.2}, {"maps": "concepts"}, {"maps": "both", "levels": 2}], ids=str)
 def test_rows_and_figures_on_models_that_know_nothing(untrained, transformer, options):
-    for backbone in (transformer,) if options.get("maps") else (untrained, transformer):
+    for backbone in (transformer,) if options.get("maps") == "concepts" else (untrained, transformer):
         request = Request(2, options=options)
-        rows = [words.measure(backbone, request, index) for index in range(2)]
+        rows = [words.measure((backbone, None), request, index) for index in range(2)]
         assert json.loads(json.dumps(rows)) == rows
         found = words.figures(rows, request)["all"]
         assert set(found) <= set(KINDS) and found["name"]["words"] == 3
@@ -94,7 +97,7 @@ def test_rows_and_figures_on_models_that_know_nothing(untrained, transformer, op
 def test_a_sweep_has_every_layer_at_every_noise(transformer, monkeypatch):
     monkeypatch.setattr(words, "NOISES", (0.2, 0.8))
     request = Request(1, options={"sweep": True})
-    rows = [words.measure(transformer, request, 0)]
+    rows = [words.measure((transformer, None), request, 0)]
     names = ["all", *(site.name for site in transformer.attention_sites())]
     assert list(rows[0]["scores"]) == [f"{name} at {noise}" for noise in ("0.2", "0.8") for name in names]
     summary = words.figures(rows, request)
@@ -116,6 +119,24 @@ def test_the_lab_model_sees_what_random_weights_do_not(untrained):
     request = Request(2)
     means = []
     for backbone in (load_backbone(), untrained):
-        rows = [words.measure(backbone, request, index) for index in range(2)]
+        rows = [words.measure((backbone, None), request, index) for index in range(2)]
         means.append(words.figures(rows, request)["all"]["name"]["iou"]["mean"])
     assert means[0] > 0.4 > 0.25 > means[1]
+
+
+def test_short_captions_say_the_names_alone():
+    case, whole = (make_word_case("development", 1, 0, caption) for caption in ("short", "complete"))
+    names = [word.text for word in case.words if word.kind == "name"]
+    assert case.caption == f"a photo of a {names[0]} and a {names[1]}" and torch.equal(case.picture, whole.picture)
+    assert [word.text for word in clear_words(case.words, said(case.caption))] == names
+
+
+def test_deleting_the_right_region_loses_the_object_and_another_does_not():
+    judge = load_judge()
+    case = make_word_case("development", 0, 0)
+    (name,) = [word for word in case.words if word.kind == "name"]
+    assert words.deletion(judge, case.picture, name.text, name.mask.float())["gone"] == 1.0
+    corner = torch.zeros(128, 128)
+    corner[:8, :8] = 1
+    assert words.deletion(judge, case.picture, name.text, corner)["gone"] == 0.0
+    assert words.deletion(judge, torch.full((1, 3, 128, 128), 0.5), name.text, corner) == dict.fromkeys(words.DELETED)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...bench.summary import with_interval
-from ...bench.words import SCORES, SHUFFLED
+from ...bench.word_cases import KINDS
+from ...bench.words import DELETED, SCORES, SHUFFLED
 from .cards import table
 from .files import missing, read, shown_command
 
@@ -36,5 +37,33 @@ def word_sweep(folder: Path) -> str:
     return f"{said}\n\n{table(rows)}"
 
 
-PARTS: Mapping[str, Callable[[Path], str]] = {"heat maps of words": word_maps, "sweep of words": word_sweep}
+def word_kinds(folder: Path) -> str:
+    """``bench words`` by kinds of maps and captions: a row for each file that is there."""
+    rows = [["maps, captions", "cases", *(f"{kind}, Otsu's threshold" for kind in KINDS), "names, above 0.4"]]
+    rows[0] += ["names, pointing game", *DELETED.values()]
+    for name, title in KIND_FILES.items():
+        found = read(folder / f"{name}.json")
+        if found is None:
+            rows.append([f"{title}: not measured with these weights yet", *[""] * (len(rows[0]) - 1)])
+            continue
+        scores = found["summary"]["all"]
+        otsu = [with_interval(scores[kind]["iou_otsu"]) if kind in scores else "" for kind in KINDS]
+        names = [with_interval(scores["name"].get(score)) for score in ("iou", "point", *DELETED)]
+        rows.append([title, str(found["cases"]), *otsu, *names])
+    return table(rows)
+
+
+KIND_FILES = {
+    "words": "attention, complete",
+    "words_short": "attention, short",
+    "words_information": "information, complete",
+    "words_both": "mean of both, complete",
+}
+"""File to what it measured."""
+
+PARTS: Mapping[str, Callable[[Path], str]] = {
+    "heat maps of words": word_maps,
+    "kinds of maps": word_kinds,
+    "sweep of words": word_sweep,
+}
 """Marked part of the page to what writes it."""

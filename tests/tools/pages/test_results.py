@@ -5,12 +5,13 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
+from concept_atelier.bench.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import erasers, erasing, unseen_objects
 from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
-from concept_atelier.tools.pages.word_results import word_maps, word_sweep
+from concept_atelier.tools.pages.word_results import word_kinds, word_maps, word_sweep
 
 
 def value(mean):
@@ -124,9 +125,12 @@ def test_costs_are_shown_as_they_are_stored(tmp_path):
 
 def test_heat_maps_of_words_stand_by_kind_and_a_sweep_by_layer_and_noise(tmp_path):
     assert "bench words --split test" in word_maps(tmp_path) and "--sweep" in word_sweep(tmp_path)
-    scores = {name: value(0.6) for name in ("iou", "iou_mean", "iou_best", "shuffled")}
+    scores = {name: value(0.6) for name in (*SCORES, "shuffled")}
     plain = {"cases": 6, "seed": 0, "summary": {"all": {"name": {"words": 12, **scores}}}}
     (tmp_path / "words.json").write_text(json.dumps(plain))
+    first, *others = word_kinds(tmp_path).splitlines()[2:]
+    assert first.startswith("| attention, complete | 6 | 0.600 [0.59 0.61] |") and len(others) == 3
+    assert all("not measured" in line for line in others)
     assert "| name | 12 | 0.600 [0.59 0.61] |" in word_maps(tmp_path) and "--cases 6" in word_maps(tmp_path)
     swept = {
         f"{layer} at {noise}": {"name": {"iou": value(mean)}}
