@@ -12,6 +12,7 @@ from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
 from .comfy import compositions as comfy_compositions
 from .comfy import encoding as comfy_encoding
+from .comfy import guards as comfy_guards
 from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
@@ -26,6 +27,7 @@ from .shared.compositions import Composed
 from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
 from .shared.errors import UnsupportedModelError
+from .shared.guards import SampledGuard
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
 from .shared.recomputation import Choice
 from .shared.weight_patches import WeightPatch
@@ -42,6 +44,7 @@ __all__ = [
     "with_capture",
     "with_composition",
     "with_erasure",
+    "with_guard",
     "with_text_erasure",
 ]
 
@@ -183,3 +186,11 @@ def latent_of(model: Any, scaled: Tensor) -> dict[str, Any]:
     """The LATENT of scaled latents (B, C, h, w)."""
     own = model.model.process_latent_out(scaled) if is_patcher(model) else scaled / model.scaling_factor
     return {"samples": own.float().cpu()}
+
+
+def with_guard(model: Any, guard: SampledGuard) -> Any:
+    """A copy of MODEL that keeps concepts out of pictures. Raises as :func:`backbone_of` and the method's check do."""
+    if is_patcher(model):
+        return comfy_guards.with_guard(model, guard)
+    guard.guard.check(backbone_of(model=model))
+    return model.with_guard(guard)

@@ -15,6 +15,7 @@ from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .erase.attack_erasure import AttackErasure
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .erase.erasure_report import ErasureReport
+from .erase.guard_against_concepts import GuardAgainstConcepts
 from .erase.invert_picture import InvertPicture
 from .erase.load_erasure import LoadErasure
 from .erase.suggest_related_words import SuggestRelatedWords
@@ -68,6 +69,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ErasureReport,
     SuggestRelatedWords,
     InvertPicture,
+    GuardAgainstConcepts,
     LoadLabClipVision,
     LoadConceptPrototypes,
     ScoreConcepts,

@@ -45,7 +45,7 @@ LEVELS = {
     "core/learn": (("parts",), ("engine",), ("methods",), ("registry",)),
     "core/localize": (("parts",), ("localizer", "match", "given_masks"), ("methods",), ("registry",)),
     "core/compose": (("composition", "guiders"), ("parts",), ("composer",), ("methods",), ("registry",)),
-    "core/erase": (("parts",), ("eraser",), ("methods",), ("registry",)),
+    "core/erase": (("parts",), ("eraser", "guards"), ("methods",), ("registry",)),
     "host": (
         ("shared",),
         ("files",),

@@ -10,13 +10,13 @@ _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations",)
-_ON_PICTURES = ("InvertPicture",)
+_ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, *_ERASURE, "ShowWordInformation", "ScoreConcepts")
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
-_CAPTURE = ("CaptureAttention", "ComposeConcepts")
+_CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
 _MODELS = (*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure")
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE)
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN)
@@ -251,6 +251,12 @@ _ATTENTION = (
 )
 
 _SAMPLING = (
+    Internal(
+        "comfy.samplers:cfg_function",
+        "the pack corrects what a model predicts while a picture is sampled",
+        ("GuardAgainstConcepts",),
+        uses=("sampler_post_cfg_function", "denoised", "input", "sigma", "cond_scale"),
+    ),
     Internal(
         "comfy.samplers:calculate_sigmas",
         "the pack knows the noise levels that samplers visit",

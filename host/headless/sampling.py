@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from ...core.backbone import Conditioning
 from ...core.compose.composer import Run as ComposingRun
 from ...core.compose.composer import leave
 from ...core.compose.guiders import ClassifierFree, Guider
+from ...core.erase.guards.guard import GuardRun
 from ...core.messages import listed, shown
 from ...core.sampling import with_rows
 from ...core.schedule import timestep_of_sigma
@@ -27,6 +29,9 @@ from .samplers import FLOW_SAMPLERS, SAMPLERS
 
 Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
+
+Hook = Callable[[], AbstractContextManager[None]]
+"""Within its context, something listens to attention or edits it."""
 
 _SEEDS = 2**64
 MAX_INDEX = 65535
@@ -98,8 +103,8 @@ def sample(
         if progress is not None:
             progress(step, len(levels) - 1)
 
-    guided, captures = _prepare(model, positive, negative, len(x), cfg, table)
-    with torch.no_grad(), captures:
+    guided = _prepare(model, positive, negative, len(x), cfg, table)
+    with torch.no_grad():
         result = (SAMPLERS if flow is None else FLOW_SAMPLERS)[sampler_name](guided, x, levels, generator, report)
     if not bool(torch.isfinite(result).all()):
         raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
@@ -129,6 +134,8 @@ class Guided:
     guider: Guider
     table: Tensor
     moves: Moves
+    hooks: tuple[Hook, ...] = ()
+    guards: tuple[GuardRun, ...] = ()
 
     @property
     def _flow(self) -> bool:
@@ -137,12 +144,23 @@ class Guided:
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """``x`` (B, C, h, w) with noise of level ``sigma`` to its clean version."""
         check_interrupt()
-        self._move(x, sigma)
-        clean = self._guided(x, sigma)
-        for capture in self.backbone.model.captures:
-            if capture.beside is not None:
-                time = float(timestep_of_sigma(sigma, self.table))
-                capture.beside(self.backbone, time, lambda: self._clean(x, sigma, self.positive, [False] * len(x)))
+        for guard in self.guards:
+            changed = guard.perturbed(x, sigma)
+            if changed is not x:
+                x.copy_(changed)  # the sampler goes on from this tensor, which was made for this run
+        with ExitStack() as listening:  # not around what guards ask the model
+            for hook in self.hooks:
+                listening.enter_context(hook())
+            self._move(x, sigma)
+            clean = self._guided(x, sigma)
+            for capture in self.backbone.model.captures:
+                if capture.beside is not None:
+                    time = float(timestep_of_sigma(sigma, self.table))
+                    capture.beside(self.backbone, time, lambda: self._clean(x, sigma, self.positive, [False] * len(x)))
+        for guard in self.guards:
+            slope = (x - clean) / sigma
+            corrected = guard.corrected(slope, x, sigma, float(getattr(self.guider, "scale", 1.0)))
+            clean = clean if corrected is slope else x - sigma * corrected
         return clean
 
     def _guided(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -217,17 +235,17 @@ def _prepare(
     rows: int,
     cfg: float,
     table: Tensor,
-) -> tuple[Guided, ExitStack]:
-    """The guided model, and a context in which the model's captures record."""
+) -> Guided:
+    """The guided model, with the captures that record and the guards that correct."""
     backbone = DiffusersBackbone(model)
     given = _fitting(from_comfy(positive, "positive"), model, "positive")
     guider = ClassifierFree(cfg)
     other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
     other = None if other is None else with_rows(other, rows, "negative")
-    runs = _begun(backbone, given)
+    runs, guards = _begun(backbone, given), _guards(model)
     moves = Moves(tuple(run.before for run in runs if run.before is not None))
-    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves)
-    return guided, _listening(backbone, given, runs, moves)
+    hooks = _hooks(backbone, given, runs, moves, guards)
+    return Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards)
 
 
 def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[ComposingRun]:
@@ -235,6 +253,15 @@ def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[Composin
     if not all(composed.reads(positive.context) for composed in backbone.model.compositions):
         raise ValueError(NOT_SAMPLED)
     return [composed.begin(backbone.schedule.steps) for composed in backbone.model.compositions]
+
+
+def _guards(model: ModelHandle) -> tuple[GuardRun, ...]:
+    """What keeps concepts out of this run; what it asks is not guarded itself, nor recorded."""
+    plain = DiffusersBackbone(replace(model, guards=(), captures=(), compositions=()))
+    return tuple(
+        guard.begin(plain, plain if guard.original is None else DiffusersBackbone(guard.original))
+        for guard in model.guards
+    )
 
 
 def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
@@ -252,19 +279,23 @@ def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Condi
     return conditioning
 
 
-def _listening(
-    backbone: DiffusersBackbone, positive: Conditioning, runs: Sequence[ComposingRun], moves: Moves
-) -> ExitStack:
+def _hooks(
+    backbone: DiffusersBackbone,
+    positive: Conditioning,
+    runs: Sequence[ComposingRun],
+    moves: Moves,
+    guards: Sequence[GuardRun],
+) -> tuple[Hook, ...]:
+    """What listens to attention and edits it, in every pass that is not a guard's."""
     by_name = {site.name: site for site in backbone.attention_sites()}
-    with ExitStack() as stack:
-        for capture in backbone.model.captures:
-            capture.begin(positive)
-            sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
-            stack.enter_context(backbone.tap_attention(moves.unheard(capture.tap), sites))
-        for run in runs:
-            if run.edit is not leave:
-                stack.enter_context(backbone.edit_attention(run.edit))
-        return stack.pop_all()
+    hooks: list[Hook] = []
+    for capture in backbone.model.captures:
+        capture.begin(positive)
+        sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
+        hooks.append(partial(backbone.tap_attention, moves.unheard(capture.tap), sites))
+    hooks.extend(partial(backbone.edit_attention, run.edit) for run in runs if run.edit is not leave)
+    hooks.extend(partial(backbone.edit_attention, guard.edit) for guard in guards if guard.edits)
+    return tuple(hooks)
 
 
 def _checked(latent: Latent, model: ModelHandle) -> Tensor:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
     from ...core.attribute.concept_attention import ConceptBackbone
     from .compositions import Composed
+    from .guards import SampledGuard
 
 PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 
@@ -81,6 +82,7 @@ class ModelHandle:
         patches: weight changes in force; they add up.
         captures: listeners of sampling runs.
         compositions: what sampling runs compose.
+        guards: what keeps concepts out of sampled pictures.
     """
 
     unet: Any
@@ -91,6 +93,7 @@ class ModelHandle:
     patches: tuple[WeightPatch, ...] = ()
     captures: tuple[Capture, ...] = ()
     compositions: tuple["Composed", ...] = ()
+    guards: tuple["SampledGuard", ...] = ()
 
     @property
     def flow_sigmas(self) -> Tensor | None:
@@ -116,6 +119,10 @@ class ModelHandle:
     def with_composition(self, composed: "Composed") -> "ModelHandle":
         """The same model with one more composition."""
         return replace(self, compositions=(*self.compositions, composed))
+
+    def with_guard(self, guard: "SampledGuard") -> "ModelHandle":
+        """The same model with one more guard."""
+        return replace(self, guards=(*self.guards, guard))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from concept_atelier.nodes.sockets import CATEGORY, READS
 from concept_atelier.tools.locales import OWN_TYPES, read
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score", "Correct"}
-VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack"}
+VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
 # Names given in the issues: what comes out stands first.
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Erasure Report"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}

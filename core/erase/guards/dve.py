@@ -1,0 +1,62 @@
+"""DVE (arXiv 2602.01089): the velocity of a flow loses its component along the direction from the anchor to the
+concept, ``d = v(concept) - v(anchor)``, ``v <- v - <v, d> / <d, d> d``."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...schedule import FlowSchedule
+from ...settings import setting
+from .guard import Guard, GuardRun, GuardSettings, GuardTask, along, slope_of
+
+
+@dataclass(frozen=True)
+class VelocitySettings(GuardSettings):
+    """Settings of DVE."""
+
+    only_towards: bool = setting(
+        True, "Whether only velocities that lead towards the concept are changed; false changes all, as published."
+    )
+
+    @property
+    def cost(self) -> str:
+        return "two more passes of the model a step for each concept"
+
+
+@dataclass(frozen=True, eq=False)
+class _Run(GuardRun):
+    task: GuardTask[VelocitySettings]
+
+    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
+        task = self.task
+        if not task.acts(level):
+            return slope
+        result = slope
+        for concept in task.concepts:
+            told, instead = (
+                slope_of(task.backbone, text, latent, level) for text in (concept.conditioning, concept.anchor)
+            )
+            direction = told - instead  # (B, C, h, w)
+            share = along(result, direction)
+            share = share.clamp_min(0) if task.settings.only_towards else share
+            result = result - task.strength * share * direction
+        return result
+
+
+def check(backbone: Backbone) -> None:
+    """Raise ``ValueError`` for a model that is no flow."""
+    if not isinstance(backbone.schedule, FlowSchedule):
+        raise ValueError(
+            f"DVE guards flow models alone, and this model ({backbone.family}) predicts noise; use another method"
+        )
+
+
+METHOD = Guard(
+    name="dve",
+    title="DVE",
+    help="Takes the component along the concept out of a flow model's velocity.",
+    presets={"paper": VelocitySettings(only_towards=False), "small": VelocitySettings()},
+    begin=_Run,
+    check=check,
+)

@@ -1,0 +1,146 @@
+"""The record of a method of erasing while a picture is sampled, and what it does in one sampling run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from ...backbone import AttentionInputs, Backbone, Conditioning, TokenizedText
+from ...compose.composer import share_of
+from ...inversion import Trajectory, level_table
+from ...schedule import FlowSchedule, timestep_of_sigma
+from ...settings import preset_of, setting
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """What every guard has; each field's help is in its metadata."""
+
+    start: float = setting(0.0, "Share of denoising from which the guard acts, 0 is the first step.")
+    end: float = setting(1.0, "Share of denoising to which the guard acts, 1 is the last step.")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end <= 1:
+            raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
+
+    @property
+    def cost(self) -> str:
+        """What guarding costs, for people."""
+        raise NotImplementedError
+
+
+S = TypeVar("S", bound=GuardSettings)
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A concept to keep out of pictures.
+
+    Attributes:
+        name: the concept, for people.
+        conditioning: (1, L, D) of its text.
+        tokens: how that text is read.
+        places: positions of the concept in it.
+        anchor: (1, L, D) of what may be drawn in its place; the empty text where nothing was named.
+    """
+
+    name: str
+    conditioning: Conditioning
+    tokens: TokenizedText
+    places: tuple[int, ...]
+    anchor: Conditioning
+
+
+@dataclass(frozen=True, eq=False)
+class GuardTask(Generic[S]):
+    """What a guard is asked for.
+
+    Attributes:
+        backbone: the model that is sampled, without the guard.
+        original: the model before anything was erased; the same where none was given.
+        concepts: what to keep out, at least one.
+        settings: the method's own kind.
+        strength: factor on the correction, above or below 0.
+        seed: of what the guard draws.
+    """
+
+    backbone: Backbone
+    original: Backbone
+    concepts: tuple[Guarded, ...]
+    settings: S
+    strength: float = 1.0
+    seed: int = 0
+
+    def acts(self, level: Tensor) -> bool:
+        """Whether the guard acts at a noise level ()."""
+        return self.settings.start <= self.share(level) <= self.settings.end
+
+    def share(self, level: Tensor) -> float:
+        """The share of denoising that is done at a noise level ()."""
+        schedule = self.backbone.schedule
+        table = level_table(schedule)
+        level = level.to(table)
+        flow = isinstance(schedule, FlowSchedule)
+        step = (table - level).abs().argmin() if flow else timestep_of_sigma(level, table)
+        return share_of(len(table))(float(step))
+
+
+class GuardRun:
+    """What a guard does in one sampling run. Latents (B, C, h, w) are as samplers hold them, see
+    :class:`~...inversion.Trajectory`; each method here leaves all as it is."""
+
+    edits = False
+    """Whether :meth:`edit` does anything."""
+
+    def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
+        """The latent that a step begins with, at a noise level ()."""
+        return latent
+
+    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
+        """The prediction to go on with: the noise, or a flow's velocity, after guidance of this scale."""
+        return slope
+
+    def edit(self, inputs: AttentionInputs) -> Tensor | None:
+        """Another output of an attention layer, see :data:`~...backbone.AttentionEdit`."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Guard(Generic[S]):
+    """A method of erasing while a picture is sampled.
+
+    Attributes:
+        name: its name in workflows and :data:`.registry.METHODS`.
+        title: its name for people.
+        help: what it does, one sentence.
+        presets: preset name to settings: ``paper`` first, and ``small`` for the lab model.
+        begin: makes what acts in one sampling run.
+        check: raises ``ValueError`` for a model that the method cannot guard.
+        note: what people should know beside; whole sentences, may be empty.
+    """
+
+    name: str
+    title: str
+    help: str
+    presets: Mapping[str, S]
+    begin: Callable[[GuardTask[S]], GuardRun]
+    check: Callable[[Backbone], None] = lambda backbone: None
+    note: str = ""
+
+    def preset(self, name: str) -> S:
+        """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
+        return preset_of(self, name)
+
+
+def slope_of(backbone: Backbone, conditioning: Conditioning, latent: Tensor, level: Tensor) -> Tensor:
+    """What a model predicts under a text for latents (B, C, h, w) at a noise level ()."""
+    with torch.no_grad():
+        return Trajectory(backbone, conditioning).slope(latent, level)
+
+
+def along(slope: Tensor, direction: Tensor) -> Tensor:
+    """(B, 1, 1, 1) the share of each direction in a prediction: ``<slope, d> / <d, d>``."""
+    length = direction.square().sum((1, 2, 3), keepdim=True)
+    return (slope * direction).sum((1, 2, 3), keepdim=True) / length.clamp_min(torch.finfo(length.dtype).tiny)

@@ -1,0 +1,56 @@
+"""The preview of All but One (Hong et al., AAAI 2024, arXiv 2312.12807): the guidance of a concept is replaced while a
+picture is sampled, which the paper's training would teach the model. The form at sampling is ours."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...settings import setting
+from .guard import Guard, GuardRun, GuardSettings, GuardTask, along, slope_of
+
+
+@dataclass(frozen=True)
+class GuidanceSettings(GuardSettings):
+    """Settings of the preview."""
+
+    share: bool = setting(
+        True,
+        "Whether the concept's guidance is taken off by as much of it as the prediction holds, so that prompts without "
+        "it stay as they are; false takes all of it off every prompt.",
+    )
+
+    @property
+    def cost(self) -> str:
+        return "two more passes of the model a step for each concept"
+
+
+@dataclass(frozen=True, eq=False)
+class _Run(GuardRun):
+    task: GuardTask[GuidanceSettings]
+
+    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
+        task = self.task
+        if not task.acts(level):
+            return slope
+        result = slope
+        for concept in task.concepts:
+            told, instead = (
+                slope_of(task.backbone, text, latent, level) for text in (concept.conditioning, concept.anchor)
+            )
+            turned = told - instead  # guidance of the concept less that of its anchor: what is unconditional cancels
+            share: Tensor | float = guidance
+            if task.settings.share:
+                # Of what the prediction adds to the anchor's, the part along the concept, at most the whole of it.
+                share = along(slope - instead, turned).clamp(0, max(guidance, 1.0))
+            result = result - task.strength * share * turned
+        return result
+
+
+METHOD = Guard(
+    name="guidance",
+    title="All but One, at sampling",
+    help="Takes the guidance of a concept out of every step and puts that of its anchor in its place.",
+    presets={"paper": GuidanceSettings(share=False), "small": GuidanceSettings()},
+    begin=_Run,
+    note="The paper trains this into the model; the form at sampling is ours, to try anchors before a training.",
+)

@@ -1,0 +1,89 @@
+"""Guards inside ComfyUI: every sampling run on a guarded MODEL is corrected.
+
+As with :mod:`.compositions`, the MODEL carries one wrapper around sampling; what acts lives in the run's own copy of
+the model options, and is gone with it, however the run ends.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ...core.backbone import AttentionInputs
+from ...core.erase.guards.guard import GuardRun
+from ..shared.guards import SampledGuard
+from .backbone import ComfyBackbone
+from .sites import preferred_attention, site_table
+from .taps import with_listener
+
+WRAPPER_KEY = "concept_atelier.guard"
+POST_CFG = "sampler_post_cfg_function"
+
+
+def with_guard(patcher: Any, guard: SampledGuard) -> Any:
+    """A clone whose sampling runs are guarded. Raises as the method's check does."""
+    import comfy.patcher_extension as extension
+
+    plain = patcher.clone()  # what the guard asks is not guarded itself
+    guard.guard.check(ComfyBackbone(plain))
+
+    def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+        guider = executor.class_obj
+        backbone = ComfyBackbone(plain)
+        original = backbone if guard.original is None else ComfyBackbone(guard.original)
+        before = guider.model_options
+        guider.model_options = _options(plain, guard.begin(backbone, original), before)
+        try:
+            return executor(noise, *args, **kwargs)
+        finally:
+            guider.model_options = before
+
+    clone = patcher.clone()
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
+    return clone
+
+
+def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a run's model options with the guard in force."""
+    import comfy.patcher_extension as extension
+
+    options = extension.copy_nested_dicts(dict(model_options))
+    if run.edits:
+        denoiser = patcher.get_model_object("diffusion_model")
+        options["transformer_options"] = with_listener(
+            options.get("transformer_options", {}),
+            site_table(denoiser),
+            preferred=preferred_attention(denoiser),
+            on_inputs=lambda inputs: _edited(run, inputs),
+        )
+
+    def around_step(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        latent, level = _picture(x), t.flatten()[0]
+        changed = run.perturbed(latent, level)
+        if changed is not latent:
+            # The sampler goes on from this tensor, which it made for this run, and no hook hands it another.
+            latent.copy_(changed)
+        return executor(x, t, *args, **kwargs)
+
+    def after_guidance(given: Mapping[str, Any]) -> Tensor:
+        x, clean = given["input"], given["denoised"]
+        latent, level = _picture(x), given["sigma"].flatten()[0]
+        slope = (latent - _picture(clean)) / level
+        corrected = run.corrected(slope, latent, level, float(given["cond_scale"]))
+        return clean if corrected is slope else (latent - level * corrected).reshape(clean.shape)
+
+    extension.add_wrapper_with_key(
+        extension.WrappersMP.PREDICT_NOISE, WRAPPER_KEY, around_step, options, is_model_options=True
+    )
+    options[POST_CFG] = [*options.get(POST_CFG, ()), after_guidance]
+    return options
+
+
+def _edited(run: GuardRun, inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
+    found = run.edit(inputs)
+    return [] if found is None else [(slice(None), found)]
+
+
+def _picture(latent: Tensor) -> Tensor:
+    """(B, C, h, w) of a latent, also where the model's latents are films (B, C, 1, h, w) of one picture."""
+    return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent

@@ -1,0 +1,133 @@
+"""Guard Against Concepts."""
+
+from dataclasses import replace
+from typing import Any
+
+from ...core import types
+from ...core.erase.guards.registry import METHODS
+from ...core.settings import read_settings
+from ...host.adapters import backbone_of, with_guard
+from ...host.jobs.guarding import described, guarded_concepts
+from ...host.jobs.prompts import check_marks
+from ...host.schema import io
+from ...host.shared.guards import SampledGuard
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    text_under,
+)
+
+PRESETS = list(next(iter(METHODS.values())).presets)
+
+
+class GuardAgainstConcepts(io.ComfyNode):
+    """A model that keeps concepts out while it draws."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierGuardAgainstConcepts",
+            display_name="Guard Against Concepts",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Keeps concepts out of pictures while any sampler draws them, without training and without a change of "
+                "the weights. It also guards models from which a concept was erased, where the concept comes back "
+                "through an inverted picture or a learnt embedding. At strength 0 the model is exactly as it was."
+            ),
+            search_aliases=["IRECE", "AdaVD", "DVE", "All but One", "safety guard", "unlearn", "forget", "block"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will be sampled."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model, without an erasure."),
+                io.String.Input(
+                    "concepts",
+                    default="cat",
+                    multiline=True,
+                    tooltip="Words or phrases to keep out, one per line or with commas.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    multiline=True,
+                    tooltip="What may be drawn instead: one for all or one for each concept; empty is nothing. IRECE "
+                    "and AdaVD do without.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default="guidance",
+                    tooltip="\n".join(
+                        f"{guard.title}: {guard.help} {guard.note}".strip() for guard in METHODS.values()
+                    ),
+                ),
+                preset_choice(
+                    PRESETS, "small: for the lab model. paper: as the paper of the method has it, where we know it."
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="Factor on the correction. 0 changes nothing.",
+                ),
+                io.Model.Input(
+                    "original",
+                    optional=True,
+                    tooltip="The model before anything was erased, by which IRECE finds the concept. Without it, the "
+                    "model itself is asked.",
+                ),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name."),
+                seed_input("Random seed of the noise that IRECE draws."),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
+                    "end=0.5: the guard acts in the first half of denoising. IRECE: present=0.3, threshold=0.4, "
+                    "noise=0.7, spread=1. AdaVD: threshold=0.93, slope=100.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        concepts: str,
+        anchors: str,
+        method: str,
+        preset: str,
+        strength: float,
+        seed: int,
+        original: Any = None,
+        tokens: types.ConceptTokens | None = None,
+        settings: str = "",
+    ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, anchors)), tokens)
+        backbone = backbone_of(model, clip)
+        guard = METHODS[method]
+        base = guard.preset(preset)
+        values = replace(base, **read_settings(method, lines_of(settings), base))
+        placeholders = tokens.placeholders() if tokens else {}
+        read = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, strength)
+        guarded = with_guard(model, SampledGuard(guard, read, values, strength, original, seed)) if strength else model
+        return io.NodeOutput(guarded, ui=text_under(described(guard, values, read, strength)))
+
+    @classmethod
+    def validate_inputs(
+        cls, preset: str | None = None, concepts: str | None = None, anchors: str | None = None
+    ) -> bool | str:
+        named = list_verdict("concepts", concepts)
+        return first_fault(
+            preset_verdict(preset, PRESETS), named, embeddings_verdict(concepts=concepts, anchors=anchors)
+        )

@@ -1,0 +1,81 @@
+"""Guard Against Concepts on ComfyUI's own samplers, with small random-weight models."""
+
+import pytest
+import torch
+
+STRONG = {"irece": "present=0, threshold=0.1", "adavd": "threshold=-1", "guidance": ""}
+
+
+@pytest.fixture
+def sample(stock):
+    def go(parts, model=None, **changes):
+        told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        given = {"positive": told[0], "negative": told[1], "latent_image": {"samples": torch.zeros(2, 4, 8, 12)}}
+        return stock("KSampler", model=model or parts["model"], **given, **(settings | changes))[0]["samples"]
+
+    return go
+
+
+@pytest.fixture
+def guard(run):
+    def go(parts, method, **changes):
+        given = {"model": parts["model"], "clip": parts["clip"], "concepts": "cat", "method": method, **changes}
+        return run("GuardAgainstConcepts", **given)[0]
+
+    return go
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+@pytest.mark.parametrize("method", STRONG)
+def test_any_sampler_draws_with_the_guard_and_the_model_stays_as_it_was(parts_of, guard, sample, family, method):
+    parts = parts_of(family)
+    plain = sample(parts)
+    guarded = guard(parts, method, settings=STRONG[method])
+    first = sample(parts, guarded)
+    assert torch.isfinite(first).all() and not torch.allclose(first, plain, atol=1e-3)
+    assert torch.equal(sample(parts, guarded), first)
+    assert torch.equal(sample(parts), plain)
+    for changes in ({"sampler_name": "dpmpp_2m"}, {"sampler_name": "euler_ancestral", "cfg": 1.0}):
+        drawn = sample(parts, guarded, **changes)
+        assert torch.isfinite(drawn).all() and not torch.allclose(drawn, sample(parts, **changes), atol=1e-3)
+
+
+@pytest.mark.parametrize("method", STRONG)
+def test_an_idle_guard_changes_nothing_and_strength_0_is_the_model_itself(parts_of, guard, sample, method):
+    parts = parts_of("sd15")
+    assert guard(parts, method, strength=0.0) is parts["model"]
+    idle = guard(parts, method, settings="start=0.4, end=0.6")
+    torch.testing.assert_close(sample(parts, idle), sample(parts), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", STRONG)
+def test_a_cancelled_run_leaves_the_model_as_it_was(parts_of, guard, sample, method, monkeypatch):
+    parts = parts_of("sd15")
+    plain, guarded = sample(parts), guard(parts, method, settings=STRONG[method])
+    import comfy.model_management as management
+
+    calls = []
+
+    def interrupt():
+        calls.append(1)
+        if len(calls) > 3:
+            raise management.InterruptProcessingException
+
+    with monkeypatch.context() as patched:
+        patched.setattr(management, "throw_exception_if_processing_interrupted", interrupt)
+        with pytest.raises(management.InterruptProcessingException):
+            sample(parts, guarded, steps=20)
+    assert torch.equal(sample(parts), plain)
+
+
+def test_the_original_of_an_erased_model_is_asked_and_both_stay_as_they_were(parts_of, guard, sample, run):
+    parts = parts_of("sd15")
+    plain = sample(parts)
+    erased = run("EraseConcepts", model=parts["model"], clip=parts["clip"], concepts="cat", damping=0.01)[0]
+    before = sample(parts, erased)
+    guarded = guard(
+        {**parts, "model": erased}, "irece", original=parts["model"], settings="present=0, threshold=0.1, end=1"
+    )
+    assert not torch.allclose(sample(parts, guarded), before, atol=1e-3)
+    assert torch.equal(sample(parts, erased), before) and torch.equal(sample(parts), plain)
