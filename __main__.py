@@ -23,6 +23,7 @@ BENCHES = {
     "learn": ("how well learnt tokens redraw what they stand for", "bench.learn"),
     "attack": ("whether erased concepts come back by other ways than their names", "bench.attack"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erase"),
+    "explain": ("whether ingredients that were found unasked are what pictures are made of", "bench.explain"),
     "compose": ("whether several concepts stand in one picture, each with its colour and place", "bench.compose"),
     "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),
     "all": ("every bench whose figures stand in the docs, one after the other", "bench.everything"),

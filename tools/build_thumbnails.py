@@ -48,6 +48,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "edit_by_words": [("Save: before", 0), ("Save: after", 0), ("Save: the maps", 0), ("Save: the maps", 1)],
     "which_word_did_what": [("Save: the sheet", 0)],
     "score_concepts": [("Save: the sheet", 0)],
+    "what_is_this_folder_made_of": [("Save: the gallery", 0)],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"

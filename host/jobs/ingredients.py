@@ -19,6 +19,7 @@ from .vision import picture_features
 MOST_SHOWN = 32
 """More concepts than people can use (Ramaswamy et al. 2023, arXiv 2207.09615) are not shown."""
 HALF = 0.5
+NOTHING = "none of these pictures shows any of the ingredients; connect the pictures they were found in"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def make_gallery(codes: ConceptCodes, pictures: Tensor, each: int, shown: int = 
     """The squares that show each of the first concepts most, of pictures (P, 3, H, W)."""
     check_pictures(len(codes.values), pictures)
     size = (pictures.shape[-2], pictures.shape[-1])
-    count = min(len(codes.bank), shown, MOST_SHOWN)
+    count = min(len(codes.bank), shown)
     return Gallery(codes, tuple(tuple(best_places(codes, index, size, each)) for index in range(count)))
 
 
@@ -69,22 +70,27 @@ def named(
     Raises as :func:`word_features` does.
     """
     words = list(dict.fromkeys(words))
+    shown, every = mean_crops(gallery, pictures, clip_vision)
+    texts = word_features(clip_vision, clip, words, shown.shape[1], on_step=progress)
+    return Gallery(gallery.codes, gallery.places, nearest_names(shown, every, words, texts))
+
+
+def mean_crops(gallery: Gallery, pictures: Tensor, clip_vision: Any) -> tuple[Tensor, Tensor]:
+    """(K, E) the mean features of each concept's squares, and (E,) that of all of them.
+
+    Raises ``ValueError`` where no picture shows any concept.
+    """
     features = [
         picture_features(clip_vision, torch.stack([place.cut(pictures) for place in places]))
         if places
         else torch.zeros(0, 0)
         for places in gallery.places
     ]
-    shown = mean_features(features)
-    every = torch.cat([one for one in features if len(one)]).mean(0)
-    texts = word_features(clip_vision, clip, words, shown.shape[1], on_step=progress)
-    return Gallery(gallery.codes, gallery.places, nearest_names(_turned(shown, every), every, words, texts))
-
-
-def _turned(shown: Tensor, every: Tensor) -> Tensor:
-    """Mean features, moved by a hair where one is exactly the mean of all, which points nowhere."""
-    same = (shown - every).norm(dim=1, keepdim=True) == 0
-    return torch.where(same, shown + 1e-6, shown)
+    if not any(len(one) for one in features):
+        raise ValueError(NOTHING)
+    shown, every = mean_features(features), torch.cat([one for one in features if len(one)]).mean(0)
+    same = (shown - every).norm(dim=1, keepdim=True) == 0  # points nowhere: moved by a hair
+    return torch.where(same, shown + 1e-6, shown), every
 
 
 def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
@@ -101,7 +107,7 @@ def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
         source = _outlined(gallery.codes, index, pictures[first], first)
         rows.append(Row(title, colour_of(index), source, cuts, captions, f"picture {first + 1}"))
     if not rows:
-        raise ValueError("none of these pictures shows any of the ingredients; connect the pictures they were found in")
+        raise ValueError(NOTHING)
     return contact_sheet(rows)
 
 

@@ -12,5 +12,6 @@ TITLES = {
     "edit_by_words": "Edit by words",
     "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",
+    "what_is_this_folder_made_of": "What is this folder made of",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

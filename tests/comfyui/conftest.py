@@ -12,6 +12,7 @@ Everything here is skipped where ``COMFYUI_PATH`` is not set, and in any other P
 import asyncio
 import importlib
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -299,3 +300,42 @@ def _beside(name: str) -> ModuleType:
 
 # Imports this package by its name, which ComfyUI's environment does not know.
 collect_ignore = ["test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []
+
+
+VISION = {
+    "model_type": "clip_vision_model",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "num_channels": 3,
+    "image_size": 56,
+    "patch_size": 14,
+    "projection_dim": 24,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+
+
+@pytest.fixture(scope="session")
+def stock_vision(comfyui, tmp_path_factory):
+    """A small CLIP vision model at random weights, as CLIPVisionLoader would give it."""
+    import comfy.clip_vision
+
+    path = tmp_path_factory.mktemp("vision") / "config.json"
+    path.write_text(json.dumps(VISION))
+    vision = comfy.clip_vision.ClipVisionModel(str(path))
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        state = {
+            key: torch.randn(value.shape, generator=generator).to(value.dtype) / max(1, value[0].numel()) ** 0.5
+            if value.is_floating_point() and value.ndim > 1
+            else torch.ones_like(value)
+            if "norm" in key and key.endswith("weight")
+            else value
+            if not value.is_floating_point()
+            else torch.zeros_like(value)
+            for key, value in vision.get_sd().items()
+        }
+        vision.model.load_state_dict(state)
+    return vision

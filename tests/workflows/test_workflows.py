@@ -39,6 +39,7 @@ PICTURES = {
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Which word did what": {"which_masks": 1, "which_sheet": 1},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
+    "What is this folder made of": {"folder_gallery": 1, "folder_overlay": 1, "folder_masks": 2},
 }
 REPORTS = {"Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"}}
 MODELS = {
@@ -50,6 +51,7 @@ MODELS = {
     "Edit by words": set(),
     "Which word did what": set(),
     "Score concepts": set(),
+    "What is this folder made of": {"ingredients/atelier/ingredients.safetensors"},
 }
 SMALL = {
     ("KSampler", "steps"): 1,
@@ -59,6 +61,10 @@ SMALL = {
     ("ConceptAtelierLearnConceptTokens", "steps"): 2,
     ("ConceptAtelierLearnConceptTokens", "preview_every"): 0,
     ("ConceptAtelierScoreConcepts", "draws"): 1,
+    ("ConceptAtelierLoadPictureFolder", "limit"): 6,
+    ("ConceptAtelierFindIngredients", "count"): 2,
+    ("ConceptAtelierFindIngredients", "method"): "kmeans",
+    ("ConceptAtelierIngredientMasks", "ingredients"): "1, 2",
     ("ConceptAtelierEditByWords", "steps"): 2,
     ("ConceptAtelierShowWordInformation", "draws"): 1,
     ("ConceptAtelierCompareWords", "levels"): 1,
@@ -278,7 +284,7 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
     with pytest.raises(WorkflowError) as caught:
         check(graph, registry)
     problems = caught.value.problems
-    assert all("unknown node class" in problem for problem in problems if "concepts" not in problem)
+    assert all("unknown node class" in problem for problem in problems if "no folder" not in problem)
     assert any("unknown node class 'CheckpointLoaderSimple'" in problem for problem in problems)
 
 
@@ -286,6 +292,8 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
 def test_a_twin_with_its_loader_is_sound(name, tmp_path):
     pictures = tmp_path / "input"
     (pictures / "concepts").mkdir(parents=True)
+    (pictures / "pictures").mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "pictures" / "1.png")
     Image.new("RGB", (64, 64)).save(pictures / "example.png")
     Image.new("RGB", (64, 64)).save(pictures / "concepts" / "cat.png")
     with folders.use(folders.headless(tmp_path, (pictures,))):

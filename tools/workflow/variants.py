@@ -38,8 +38,8 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, localize_words, learn, score, erase, compose, attack, report: widget values that differ from
-            the nodes' own.
+        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients: widget values that
+            differ from the nodes' own.
     """
 
     suffix: str
@@ -58,6 +58,7 @@ class Variant:
     compose: Knobs = field(default_factory=dict)
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
+    ingredients: Knobs = field(default_factory=dict)
 
 
 LAB = Variant(
@@ -83,6 +84,7 @@ LAB = Variant(
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
+    ingredients={"count": 24, "method": "ra_sae"},
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
@@ -126,6 +128,7 @@ CHECKPOINT = Variant(
     compose={"preset": "paper"},
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
+    ingredients={"count": 24},
 )
 VARIANTS = (LAB, CHECKPOINT)
 VISION = "clip_vision_vit_h.safetensors"

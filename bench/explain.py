@@ -1,0 +1,282 @@
+"""``bench explain``: whether ingredients that were found unasked are what the pictures are made of.
+
+A case is a folder of scenes with known objects, styles and colours. Ingredients are found in one half of it. For each
+factor the best ingredient is chosen on that half with the answers at hand, and scored on the other half: AUROC and F1
+of whether a picture has the factor (by the largest code of its positions), and IoU of where it is. Beside it stands a
+plain linear probe of the same activations, a ridge regression that was told the answers of the first half.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.backbone import Backbone
+from ..core.explain.activations import Activations
+from ..core.explain.bank import ConceptCodes
+from ..core.explain.naming import nearest_names
+from ..core.explain.parts.measures import hoyer
+from ..core.explain.recording import record_denoiser
+from ..core.explain.registry import METHODS, encode
+from ..core.masks.upsample import to_pixels
+from ..core.settings import read_settings
+from ..host.jobs.ingredients import make_gallery, mean_crops
+from ..host.jobs.paired_texts import word_features
+from ..host.jobs.recording import record_encoder
+from ..lab.model.vision import LabVision, load_vision
+from ..lab.world.words import world_words
+from .command import add_common_arguments, load_parts, run_command
+from .controls import Control
+from .explain_cases import KINDS, Folder, make_folder
+from .harness import Bench, Request, Row
+from .metrics import iou_matrix
+from .summary import aligned, interval, with_interval
+
+SOURCES = ("denoiser", "tower")
+PICTURES, COUNT = 160, 64
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+SCORES = {
+    "auroc": "AUROC",
+    "f1": "F1",
+    "iou": "IoU",
+    "iou_place": "IoU, best of place",
+    "probe": "AUROC, probe",
+    "name": "named right",
+}
+GRID = (32, 32)
+"""Cells at which places are compared: masks of 128 pixels a side are averaged over four by four."""
+RIDGE = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What all cases need."""
+
+    backbone: Backbone
+    clip: Any
+    vision: LabVision
+
+
+def prepare(request: Request) -> Parts:
+    """The model and the image tower."""
+    from pathlib import Path
+
+    from ..host.adapters import backbone_of
+
+    handles = load_parts(Path(request.model) if request.model else None, request.untrained)
+    return Parts(backbone_of(*handles), handles[1], load_vision())
+
+
+def measure(parts: Parts, request: Request, index: int) -> Row:
+    """One folder: its figures by factor, what the ingredients explain, and how stable and sparse they are."""
+    options = request.options
+    folder = make_folder(request.split, index, request.seed, options.get("pictures", PICTURES))
+    half = len(folder.pictures) // 2
+    activations = record(parts, folder.pictures, options)
+    first, second = _part(activations, slice(half)), _part(activations, slice(half, None))
+    method = METHODS[options["method"]]
+    chosen = method.preset(options.get("preset", "small"))
+    chosen = type(chosen)(**{**vars(chosen), **read_settings(method.name, options.get("set", ()), chosen)})
+    bank = method.bank(first, options.get("count", COUNT), chosen, seed=index, seeds=options.get("seeds", 3))
+    learnt, tested = encode(bank, first), encode(bank, second)
+    ahead, behind = folder.part(slice(half)), folder.part(slice(half, None))
+    answers = _shuffled(ahead, request.seed) if options.get("shuffled") else ahead
+    names = _names(parts, learnt, ahead) if options.get("names", True) else [""] * len(bank)
+    return {
+        "factors": _factors(learnt, tested, answers, behind, _probe_rows(first), _probe_rows(second), names),
+        "explained": float(bank.metadata["explained"]),
+        "stability": round(float(bank.stability.mean()), 4),
+        "sparsity": round(float(hoyer(tested.values.flatten(0, 1)).mean()), 4),
+        "prevalence": round(float(tested.prevalence().mean()), 4),
+        "site": bank.origin.site,
+    }
+
+
+def record(parts: Parts, pictures: Tensor, options: Mapping[str, Any]) -> Activations:
+    """The activations of a source that the options name."""
+    if options.get("source", SOURCES[0]) == "tower":
+        return record_encoder(parts.vision, pictures, options.get("site", ""))
+    return record_denoiser(parts.backbone, pictures, options.get("site", ""), options.get("noise", 0.1))
+
+
+def _part(activations: Activations, chosen: slice) -> Activations:
+    return Activations(activations.rows[chosen], activations.grid, activations.origin, activations.covered)
+
+
+def _shuffled(folder: Folder, seed: int) -> Folder:
+    """The pictures with the answers of others: the control."""
+    order = torch.randperm(len(folder.pictures), generator=torch.Generator().manual_seed(seed))
+    return Folder(folder.pictures, {factor: masks[order] for factor, masks in folder.factors.items()})
+
+
+def _probe_rows(activations: Activations) -> Tensor:
+    """(P, 2 D) what a probe reads of each picture: the mean and the largest of every number over its positions."""
+    return torch.cat([activations.rows.mean(1), activations.rows.amax(1)], 1)
+
+
+def _names(parts: Parts, codes: ConceptCodes, folder: Folder) -> list[str]:
+    """The word that each ingredient is named by, empty for no good name."""
+    words = world_words()
+    gallery = make_gallery(codes, folder.pictures, each=6, shown=len(codes.bank))
+    shown, every = mean_crops(gallery, folder.pictures, parts.vision)
+    texts = word_features(parts.vision, parts.clip, words, shown.shape[1])
+    return [name.word if name.good else "" for name in nearest_names(shown, every, words, texts)]
+
+
+def _factors(
+    learnt: ConceptCodes,
+    tested: ConceptCodes,
+    answers: Folder,
+    truth: Folder,
+    read: Tensor,
+    unseen: Tensor,
+    names: Sequence[str],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Kind to word to scores, of the factors that some pictures of both halves show and others do not."""
+    found: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in KINDS}
+    places = [_places(codes) for codes in (learnt, tested)]
+    for kind, word in answers.factors:
+        known, asked = answers.present((kind, word)), truth.present((kind, word))
+        if min(int(known.sum()), int((~known).sum()), int(asked.sum()), int((~asked).sum())) < 2:
+            continue
+        scores, unseen_scores = learnt.scores(), tested.scores()
+        best = int(torch.stack([auroc(column, known) for column in scores.T]).argmax())
+        threshold = _best_f1(scores[:, best], known)
+        masks = [_coarse(part.factors[kind, word]) for part in (answers, truth)]
+        own = _iou(places[0][known, best : best + 1], masks[0][known])  # (1, thresholds)
+        all_of = _iou(places[0][known], masks[0][known])  # (K, thresholds)
+        placed, level = divmod(int(all_of.argmax()), len(THRESHOLDS))
+        tried = _iou(places[1][asked], masks[1][asked])
+        weights = ridge(read, known)
+        found[kind][word] = {
+            "auroc": float(auroc(unseen_scores[:, best], asked)),
+            "f1": f1(unseen_scores[:, best] > threshold, asked),
+            "iou": float(tried[best, int(own.argmax())]),
+            "iou_place": float(tried[placed, level]),
+            "probe": float(auroc(unseen @ weights, asked)),
+            "name": float(names[best] == word),
+        }
+    return {kind: {word: _rounded(scores) for word, scores in words.items()} for kind, words in found.items()}
+
+
+def _places(codes: ConceptCodes) -> Tensor:
+    """(P, K, 32, 32) soft masks."""
+    maps = codes.maps()
+    return to_pixels(maps.flatten(0, 1), GRID, "bilinear").unflatten(0, maps.shape[:2])
+
+
+def _coarse(masks: Tensor) -> Tensor:
+    """(P, 32, 32) bool of masks (P, H, W): cells that are covered by half."""
+    return torch.nn.functional.interpolate(masks[:, None].float(), GRID, mode="area")[:, 0] >= 0.5
+
+
+def _iou(places: Tensor, masks: Tensor) -> Tensor:
+    """(K, thresholds) the mean over pictures of the IoU of soft masks (P, K, h, w) and masks (P, h, w)."""
+    means = []
+    for threshold in THRESHOLDS:
+        each = [iou_matrix(place > threshold, mask[None])[:, 0] for place, mask in zip(places, masks, strict=True)]
+        means.append(torch.stack(each).mean(0))
+    return torch.stack(means, 1)
+
+
+def auroc(scores: Tensor, present: Tensor) -> Tensor:
+    """() the share of pairs of a picture with and one without that the scores (P,) order rightly; ties count half."""
+    with_it, without = scores[present], scores[~present]
+    return (with_it[:, None] > without).double().mean() + 0.5 * (with_it[:, None] == without).double().mean()
+
+
+def f1(said: Tensor, present: Tensor) -> float:
+    """F1 of yes and no (P,)."""
+    right = float((said & present).sum())
+    return 2 * right / max(1.0, float(said.sum() + present.sum()))
+
+
+def _best_f1(scores: Tensor, present: Tensor) -> float:
+    """The threshold with the best F1 where the answers are known."""
+    values = scores.sort().values
+    tried = [float(value) for value in (values[1:] + values[:-1]) / 2]
+    return max(tried, key=lambda value: f1(scores > value, present))
+
+
+def ridge(rows: Tensor, present: Tensor) -> Tensor:
+    """(D,) weights of a ridge regression from standardised rows (P, D) to yes and no, for rows as they are."""
+    scale = rows.std(0).clamp(min=1e-6)
+    made = (rows - rows.mean(0)) / scale
+    gram = made @ made.T + RIDGE * torch.eye(len(made))  # (P, P): fewer pictures than numbers
+    wanted = present.float() - present.float().mean()
+    return made.T @ torch.linalg.solve(gram, wanted) / scale
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(score, 4) for name, score in scores.items()}
+
+
+def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
+    """Kind to each score's mean over factors of all folders with an interval, and means of what concerns all."""
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        entries = [scores for row in rows for scores in row["factors"][kind].values()]
+        found[kind] = {name: interval([entry[name] for entry in entries], request.seed) for name in SCORES}
+        found[kind]["factors"] = len(entries)
+    for name in ("explained", "stability", "sparsity", "prevalence"):
+        found[name] = interval([row[name] for row in rows], request.seed)
+    return found
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures as text for a terminal."""
+    options, summary = result["options"], result["summary"]
+    head = (
+        f"bench explain: {result['cases']} {result['split']} folders of {options.get('pictures', PICTURES)} pictures, "
+        f"{options.get('count', COUNT)} ingredients by {options['method']} in {options.get('source', SOURCES[0])}"
+    )
+    rows = [
+        [f"{kind} ({summary[kind]['factors']})", *(with_interval(summary[kind][name]) for name in SCORES)]
+        for kind in KINDS
+    ]
+    rest = ", ".join(f"{name} {summary[name]['mean']:.3f}" for name in ("explained", "stability", "sparsity"))
+    return f"{head}\n{aligned([['', *SCORES.values()], *rows])}\n{rest}\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bench explain``."""
+    add_common_arguments(parser, cases=4)
+    parser.add_argument("--method", choices=METHODS, default=next(iter(METHODS)), help="default: %(default)s")
+    parser.add_argument("--source", choices=SOURCES, default=SOURCES[0], help="default: %(default)s")
+    parser.add_argument("--site", default="", help="the layer; default: that of the nodes")
+    parser.add_argument("--count", type=int, default=COUNT, help="ingredients (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=PICTURES, help="of a folder (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="fits of each folder (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command and print its table; returns the exit status."""
+    options: dict[str, Any] = {"method": args.method, "source": args.source, "count": args.count}
+    options |= {"pictures": args.pictures, "seeds": args.seeds}
+    options |= {"site": args.site} if args.site else {}
+    options |= {"set": list(args.set)} if args.set else {}
+    return run_command(BENCH, args, options, CONTROLS)
+
+
+def _object_auroc(summary: Mapping[str, Any]) -> float:
+    return float(summary["object"]["auroc"]["mean"])
+
+
+CONTROLS = (
+    Control(
+        "shuffled", "AUROC of objects, with the answers of other pictures", _object_auroc, 0.62, {"shuffled": True}
+    ),
+)
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The means of objects, and of what concerns all."""
+    found = {name: summary["object"][name]["mean"] for name in SCORES}
+    return found | {name: summary[name]["mean"] for name in ("explained", "stability")}
+
+
+BENCH = Bench("explain", 1, prepare, measure, figures, table, headline)

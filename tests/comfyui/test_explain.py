@@ -1,0 +1,47 @@
+"""Ingredients inside ComfyUI: activations of its own picture encoders and of its models, names, masks and files."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def pictures(image):
+    """The picture, and three that were moved."""
+    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
+
+
+def test_a_picture_encoder_of_comfyui_is_recorded_at_its_patches(run, stock_vision, pictures):
+    found = run("RecordActivations", pictures=pictures, clip_vision=stock_vision)[0]
+    assert found.rows.shape == (4, 16, 32) and found.grid == (4, 4) and found.origin.site == "penultimate"
+    with torch.inference_mode():
+        whole = stock_vision.encode_image(pictures, crop=False)["penultimate_hidden_states"]
+    torch.testing.assert_close(found.rows, whole[:, 1:].float().cpu())
+    last = run("RecordActivations", pictures=pictures, clip_vision=stock_vision, site="last")[0]
+    assert not torch.allclose(last.rows, found.rows)
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_a_model_is_recorded_shown_and_kept(run, parts_of, pictures, family):
+    parts = parts_of(family)
+    found = run("RecordActivations", pictures=pictures, **parts)[0]
+    assert found.origin.kind == "denoiser" and found.rows.shape[1] == found.grid[0] * found.grid[1]
+    bank = run("FindIngredients", activations=found, count=3, method="semi_nmf", fits=1)[0]
+    given = {"activations": found, "pictures": pictures}
+    sheet = run("ShowIngredients", bank=bank, **given)[0]
+    assert sheet.ndim == 4
+    name = run("SaveIngredients", bank=bank, name=f"test/{family}")[0]
+    again = run("LoadIngredients", name=name)[0]
+    masks = run("IngredientMasks", bank=again, **given, ingredients="1, 2, 3")[0]
+    assert masks.shape == (12, *pictures.shape[1:3])
+
+
+def test_names_of_a_pair_and_of_no_pair(run, parts_of, pictures, stock_vision):
+    vision = run("LoadLabClipVision")[0]
+    clip = parts_of("lab")["clip"]
+    found = run("RecordActivations", pictures=pictures, clip_vision=vision)[0]
+    bank = run("FindIngredients", activations=found, count=3, method="kmeans", fits=1)[0]
+    given = {"bank": bank, "activations": found, "pictures": pictures}
+    report = run("ShowIngredients", **given, clip_vision=vision, clip=clip, words="red, green, blue")[2]
+    assert len(report.splitlines()) == 4
+    with pytest.raises(Exception, match="were not trained together"):
+        run("ShowIngredients", **given, clip_vision=stock_vision, clip=clip)
