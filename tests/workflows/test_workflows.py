@@ -65,6 +65,7 @@ SMALL = {
     ("ConceptAtelierFindIngredients", "count"): 2,
     ("ConceptAtelierFindIngredients", "method"): "kmeans",
     ("ConceptAtelierIngredientMasks", "ingredients"): "1, 2",
+    ("ConceptAtelierIngredientMasks", "threshold"): 0.0,
     ("ConceptAtelierEditByWords", "steps"): 2,
     ("ConceptAtelierShowWordInformation", "draws"): 1,
     ("ConceptAtelierCompareWords", "levels"): 1,

@@ -6,7 +6,7 @@ from ..parts.task import FindTask, Found
 
 
 def _find(task: FindTask[SparseSettings]) -> Found:
-    return train(task, free_directions(task), keep_batch)
+    return train(task, free_directions, keep_batch)
 
 
 METHOD = Finder(

@@ -10,7 +10,8 @@ small change, D = W C + L, which makes them stable.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +31,9 @@ class SparseSettings(FindSettings):
     """Settings of sparse autoencoders; each field's help is in its metadata."""
 
     active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).")
-    steps: int = setting(2000, "Updates.")
-    rate: float = setting(3e-3, "Learning rate of Adam.")
-    batch: int = setting(1024, "Positions per update.")
+    steps: int = setting(500, "Updates.")
+    rate: float = setting(5e-3, "Learning rate of Adam.")
+    batch: int = setting(512, "Positions per update.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,6 +43,19 @@ class SparseSettings(FindSettings):
     @property
     def cost(self) -> str:
         return f"{super().cost}, {self.steps} updates of {self.batch} positions"
+
+
+@dataclass(frozen=True)
+class MixtureSettings(SparseSettings):
+    """Settings of RA-SAE; each field's help is in its metadata."""
+
+    points: int = setting(256, "Real positions that ingredients are mixtures of: centres of k-means.")
+    reach: float = setting(0.3, "How far an ingredient may leave the mixtures, as a share of the points' mean length.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points < 2 or self.reach < 0:
+            raise ValueError(f"points must be at least 2 and reach at least 0, got {self.points} and {self.reach:g}")
 
 
 Keep = Callable[[Tensor, int], tuple[Tensor, Tensor]]
@@ -104,21 +118,25 @@ def free_directions(task: FindTask[SparseSettings]) -> torch.nn.Module:
     return _Directions(spread_rows(_few(task), task.count, task.generator))
 
 
-def mixed_directions(task: FindTask[SparseSettings], points: int, reach: float) -> torch.nn.Module:
+def mixed_directions(task: FindTask[MixtureSettings]) -> torch.nn.Module:
     """Directions within the hull of k-means centres of the rows."""
     rows = _few(task)
     seed = int(torch.randint(2**31, (1,), generator=task.generator))
-    labels = kmeans(rows, min(points, len(rows)), seed, restarts=1, iterations=10)
-    return _Mixtures(cluster_means(rows, labels), task.count, reach, task.generator)
+    labels = kmeans(rows, min(task.settings.points, len(rows)), seed, restarts=1, iterations=10)
+    return _Mixtures(cluster_means(rows, labels), task.count, task.settings.reach, task.generator)
 
 
-def train(task: FindTask[SparseSettings], directions: torch.nn.Module, keep: Keep) -> Found:
+Build = Callable[[FindTask[Any]], torch.nn.Module]
+"""Directions to train, for a task."""
+
+
+def train(task: FindTask[Any], build: Build, keep: Keep) -> Found:
     """Train directions with an encoder, on rows divided by their mean length. ``extra`` of what it finds is the encoder
     (``encoder`` (K, D), ``bias`` (K,)), ``active`` () and ``threshold`` (), the running mean of the least code kept."""
-    settings, size = task.settings, task.rows.norm(dim=1).mean().clamp(min=1e-8)
-    rows = task.rows / size
-    with torch.enable_grad(), torch.inference_mode(False):
-        rows = rows.clone()
+    with torch.inference_mode(False), torch.enable_grad():
+        settings, given = task.settings, task.rows.clone()  # a copy: nodes run in inference mode
+        size = given.norm(dim=1).mean().clamp(min=1e-8)
+        rows, directions = given / size, build(replace(task, rows=given))
         encoder = torch.nn.Parameter(directions().detach().clone())
         bias = torch.nn.Parameter(torch.zeros(task.count))
         parameters = [*directions.parameters(), encoder, bias]

@@ -44,6 +44,16 @@ def test_the_same_seed_finds_the_same(name, banks, planted):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_a_method_works_in_inference_mode_as_nodes_do(name, planted):
+    with torch.inference_mode():
+        activations = Activations(planted[0].rows.clone(), (4, 4), origin())
+        changes = {"steps": 3} if name.endswith("sae") else {}
+        settings = replace(METHODS[name].preset("small"), **changes)
+        bank = METHODS[name].bank(activations, 3, settings, seeds=1)
+        assert len(bank) == 3 and encode(bank, activations).values.shape == (40, 16, 3)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_a_bank_comes_back_from_its_file(name, banks, planted, tmp_path):
     path = tmp_path / "bank.safetensors"
     save_tensors(path, *bank_tensors(banks[name]))
