@@ -101,7 +101,7 @@ def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
         if not places:
             continue
         first = places[0].picture
-        title = f"{title_of(gallery, index)}   in {prevalence[index]:.0%}" + _stability(gallery, index)
+        title = f"{title_of(gallery, index, short=True)}   in {prevalence[index]:.0%}" + _stability(gallery, index)
         cuts = torch.stack([place.cut(pictures) for place in places])
         captions = [Caption(f"{place.score:.2f}") for place in places]
         source = _outlined(gallery.codes, index, pictures[first], first)
@@ -111,10 +111,12 @@ def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
     return contact_sheet(rows)
 
 
-def title_of(gallery: Gallery, index: int) -> str:
+def title_of(gallery: Gallery, index: int, short: bool = False) -> str:
     """A concept's number and name."""
     own, number = gallery.codes.bank.names[index], str(index + 1)
-    called = str(gallery.names[index]) if gallery.names else "" if own == number else own
+    found = gallery.names[index] if gallery.names else None
+    named_before = "" if own == number else own
+    called = named_before if found is None else found.short if short else str(found)
     return f"{number}  {called}".rstrip()
 
 
