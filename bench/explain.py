@@ -17,14 +17,12 @@ from torch import Tensor
 from ..core.backbone import Backbone
 from ..core.explain.activations import Activations
 from ..core.explain.bank import ConceptCodes
-from ..core.explain.naming import nearest_names
 from ..core.explain.parts.measures import hoyer
 from ..core.explain.recording import record_denoiser
 from ..core.explain.registry import METHODS, encode
 from ..core.masks.upsample import to_pixels
 from ..core.settings import read_settings
-from ..host.jobs.ingredients import make_gallery, mean_crops
-from ..host.jobs.paired_texts import word_features
+from ..host.jobs.ingredients import make_gallery, named
 from ..host.jobs.recording import record_encoder
 from ..lab.model.vision import LabVision, load_vision
 from ..lab.world.words import world_words
@@ -119,11 +117,9 @@ def _probe_rows(activations: Activations) -> Tensor:
 
 def _names(parts: Parts, codes: ConceptCodes, folder: Folder) -> list[str]:
     """The word that each ingredient is named by, empty for no good name."""
-    words = world_words()
     gallery = make_gallery(codes, folder.pictures, each=6, shown=len(codes.bank))
-    shown, every = mean_crops(gallery, folder.pictures, parts.vision)
-    texts = word_features(parts.vision, parts.clip, words, shown.shape[1])
-    return [name.word if name.good else "" for name in nearest_names(shown, every, words, texts)]
+    found = named(gallery, folder.pictures, parts.vision, parts.clip, world_words(), lambda *_: None).names or ()
+    return [name.word if name.good else "" for name in found]
 
 
 def _factors(

@@ -1,21 +1,29 @@
-"""Names of ingredients: the words whose meaning is nearest to the pictures that show them.
+"""Names of ingredients: the words that fit the pictures which show them, and not those that do not.
 
 After Discover-then-Name (Rao et al. 2024, arXiv 2407.14499, section 3.2), which names a direction of a space that text
 shares by the nearest word. Directions of other spaces are named by the pictures that use them most: their mean in the
 space shared with text, minus the mean of all pictures; from words, the mean of all words is taken, since what pictures
-and what words have in common among themselves says nothing. "No good name" is an answer.
+and what words have in common among themselves says nothing.
+
+The pictures that do not show an ingredient tell as much. As in CLIP-Dissect (Oikarinen & Weng 2023, arXiv 2204.10965),
+how likely each word is for each picture is therefore compared with how strongly the picture shows the ingredient, by
+their correlation over all pictures. A name's score is the mean of both measures. "No good name" is an answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..evaluate.similarity import unit
 
-LEAST_SCORE, LEAST_MARGIN = 0.5, 0.03
-"""Of a good name: its cosine, and its lead over the next word. In a gallery of a development folder of the lab, every
-name above 0.55 was right, and most of those below 0.5 were wrong."""
+LEAST_SCORE, LEAST_MARGIN = 0.4, 0.03
+"""Of a good name: its score, and its lead over the next word. In two development folders of the lab, most names below
+0.4 were wrong."""
+
+SHARPNESS = 10.0
+"""Factor on cosines before the softmax over words."""
 NO_NAME = "no good name"
 
 
@@ -25,7 +33,7 @@ class Name:
 
     Attributes:
         word: the word.
-        score: its cosine, -1..1.
+        score: how well it fits, -1..1.
         margin: its lead over the next word.
         good: whether both are large enough.
     """
@@ -47,6 +55,8 @@ class Name:
 def nearest_names(
     shown: Tensor,
     every: Tensor,
+    pictures: Tensor,
+    scores: Tensor,
     words: Sequence[str],
     texts: Tensor,
     least_score: float = LEAST_SCORE,
@@ -56,16 +66,31 @@ def nearest_names(
 
     Args:
         shown: (K, E) the mean unit features of the crops that show each ingredient.
-        every: (E,) the mean unit features of crops of all ingredients, or of all pictures.
+        every: (E,) the mean unit features of the crops of all ingredients.
+        pictures: (P, E) unit features of all pictures.
+        scores: (P, K) how strongly each picture shows each ingredient.
         words: V of them, at least two.
         texts: (V, E) their features by the text encoder that was trained with the picture encoder.
     """
     if len(words) < 2 or len(words) != len(texts):
         raise ValueError(f"names need features of at least two words, got {len(words)} words and {len(texts)} features")
     known = unit(texts)
-    cosines = unit(shown - every) @ unit(known - known.mean(0)).T  # (K, V)
-    best = cosines.topk(2, dim=1)
+    meanings = unit(known - known.mean(0))  # (V, E)
+    near = unit(shown - every) @ meanings.T  # (K, V)
+    # Pictures that are all alike tell nothing: clamped, their features stay near 0 and so does the correlation.
+    apart = pictures - pictures.mean(0)
+    apart = apart / apart.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    likely = (SHARPNESS * apart @ meanings.T).softmax(1)  # (P, V)
+    fits = (near + _correlation(scores, likely)) / 2
+    best = fits.topk(2, dim=1)
     return tuple(
         Name(words[index], score, score - second, score >= least_score and score - second >= least_margin)
         for (score, second), (index, _) in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
+
+
+def _correlation(scores: Tensor, likely: Tensor) -> Tensor:
+    """(K, V) Pearson's correlation over P rows; 0 for what does not vary."""
+    first, second = (one.float() - one.float().mean(0) for one in (scores, likely))
+    lengths = first.norm(dim=0)[:, None] * second.norm(dim=0)
+    return torch.where(lengths > 1e-8, first.T @ second / lengths.clamp(min=1e-8), 0.0)

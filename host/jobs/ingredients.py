@@ -72,7 +72,9 @@ def named(
     words = list(dict.fromkeys(words))
     shown, every = mean_crops(gallery, pictures, clip_vision)
     texts = word_features(clip_vision, clip, words, shown.shape[1], on_step=progress)
-    return Gallery(gallery.codes, gallery.places, nearest_names(shown, every, words, texts))
+    whole = picture_features(clip_vision, pictures)
+    scores = gallery.codes.scores()[:, : len(shown)]
+    return Gallery(gallery.codes, gallery.places, nearest_names(shown, every, whole, scores, words, texts))
 
 
 def mean_crops(gallery: Gallery, pictures: Tensor, clip_vision: Any) -> tuple[Tensor, Tensor]:

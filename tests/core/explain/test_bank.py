@@ -77,7 +77,9 @@ def test_names_are_the_nearest_words_and_no_name_where_none_is_near():
     texts = torch.eye(4)[:3]
     every = torch.full((4,), 0.5)
     shown = torch.stack([every + torch.tensor([0.3, -0.1, -0.1, 0]), every + torch.tensor([0.0, 0, 0, 0.3])])
-    cat, nothing = nearest_names(shown, every, ["cat", "dog", "fox"], texts)
+    pictures = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    scores = torch.tensor([[1.0, 0], [0, 0], [0, 0], [0, 1]])
+    cat, nothing = nearest_names(shown, every, pictures, scores, ["cat", "dog", "fox"], texts)
     assert cat.good and cat.word == "cat" and cat.score > 0.9
     assert not nothing.good and str(nothing).startswith("no good name")
 
