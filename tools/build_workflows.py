@@ -335,8 +335,8 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     studio.step(
         "Find them in a new picture",
         "Each ingredient is a mask in any picture.",
-        "The masks serve inpainting, regional prompts and training. Write names or numbers of ingredients into the node "
-        "to choose them; empty takes those that stand out most.",
+        "The masks serve inpainting, regional prompts and training. Write names or numbers of ingredients into the "
+        "node to choose them; empty takes those that stand out most.",
     )
     picture = studio.scaled(sheet, studio.picture("folder_new.png"))
     (seen,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the picture", **wires, pictures=picture)

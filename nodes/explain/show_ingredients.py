@@ -9,7 +9,6 @@ from ...core.explain import bank as core_bank
 from ...core.explain.bank import ACTIVE
 from ...core.explain.locate import concept_masks, strongest
 from ...core.explain.registry import encode
-from ...host.jobs.common_words import COMMON_WORDS
 from ...host.jobs.ingredients import (
     MOST_SHOWN,
     check_pictures,
@@ -19,6 +18,7 @@ from ...host.jobs.ingredients import (
     overlays,
     report,
 )
+from ...host.jobs.paired_texts import COMMON_WORDS
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import CATEGORY, Activations, ConceptBank, ConceptCodes, lines_of, picture_batch, text_under

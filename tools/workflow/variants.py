@@ -38,8 +38,8 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients: widget values that
-            differ from the nodes' own.
+        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients: widget values
+            that differ from the nodes' own.
     """
 
     suffix: str
