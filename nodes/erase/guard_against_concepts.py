@@ -7,10 +7,9 @@ from ...core import types
 from ...core.erase.guards.registry import METHODS
 from ...core.settings import read_settings
 from ...host.adapters import backbone_of, with_guard
-from ...host.jobs.guarding import described, guarded_concepts
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ...host.shared.guards import SampledGuard
+from ...host.shared.guards import SampledGuard, described, guarded_concepts
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
