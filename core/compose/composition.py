@@ -1,7 +1,7 @@
 """What a picture shall show, and where: a prompt, and concepts with texts of their own and regions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from ..attention.words import occurrences, only_reading, spelling, words_of
 from ..backbone import Backbone, Conditioning, Placeholders, TokenizedText
 from ..messages import shown
+from ..types import LowRank
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,8 @@ class Region:
         words: positions of its words in the prompt, none where the prompt does not name it.
         subject: those of its last word there, which mostly is the thing itself.
         own: positions in the context of the words of its own text, without articles; none where it is not encoded.
+        adapter: a change of the keys and values of its own text, by attention layer and role
+            (:func:`.parts.adapters.read_adapter`).
         mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
         weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
         start: share of denoising from which it counts, 0 is the first step.
@@ -36,6 +39,7 @@ class Region:
     end: float = 1.0
     subject: tuple[int, ...] = ()
     own: tuple[int, ...] = ()
+    adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
 
     def counts(self, share: float) -> float:
         """Its weight at a share of denoising, 0 outside its span."""
@@ -88,6 +92,7 @@ class Concept:
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
 
 
 def compose(
@@ -133,7 +138,7 @@ def compose(
             contexts.append(context)
             start = columns.stop
         span = concept.weight, concept.start, concept.end
-        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own))
+        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own, concept.adapter))
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
     positions = [token.position for token in only_reading(read).tokens]
     text = slice(min(positions), max(positions) + 1) if positions else None

@@ -1,6 +1,6 @@
 """Concepts and their places, as people write them, and the composition of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,13 @@ from torch import Tensor
 from ...core.backbone import Placeholders
 from ...core.compose.composer import Composer, ComposeSettings
 from ...core.compose.composition import Composition, Concept, compose
+from ...core.compose.parts.adapters import SiteRole, read_adapter
+from ...core.files import load_tensors
 from ...core.masks.boxes import Box, box_mask
 from ...core.messages import listed, shown
+from ...core.types import LowRank
 from ..adapters import backbone_of
+from ..files import folders
 from .bounding_boxes import boxes_of
 
 SIDE = 64
@@ -83,6 +87,7 @@ def composition_of(
     masks: Tensor | None,
     placeholders: Placeholders,
     own_texts: bool = True,
+    adapters: Sequence[Mapping[SiteRole, LowRank]] = (),
 ) -> Composition:
     """Encode a prompt and concepts.
 
@@ -94,6 +99,7 @@ def composition_of(
         masks: (K, H, W) in 0..1, which come before places; None for none.
         placeholders: learnt tokens that the texts name.
         own_texts: whether the texts are encoded beside the prompt; not where no concept has a weight.
+        adapters: a change of the model for each concept, or none at all.
 
     Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
     """
@@ -104,8 +110,10 @@ def composition_of(
             )
     read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
     regions = [mask for mask, _ in read] if masks is None else list(masks)
+    changes = adapters or [{}] * len(texts)
     concepts = [
-        Concept(text, region, **options) for text, region, (_, options) in zip(texts, regions, read, strict=True)
+        Concept(text, region, **options, adapter=change)
+        for text, region, (_, options), change in zip(texts, regions, read, changes, strict=True)
     ]
     own_texts = own_texts and any(concept.weight for concept in concepts)
     return compose(backbone_of(clip=clip), prompt, concepts, placeholders, own_texts)
@@ -117,6 +125,42 @@ def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -
     if regions is not None or boxes is None:
         return regions
     return torch.stack([box_mask(box, SIDE) for box in boxes_of(boxes, width, height)] or [torch.zeros(0, 0)])
+
+
+def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Mapping[SiteRole, LowRank]]:
+    """The LoRA of each concept.
+
+    Args:
+        model: a MODEL.
+        lines: for each concept the name of a file in the loras folder, and ``strength=`` if wanted; or ``none``. No
+            lines: no concept has one.
+        count: of the concepts.
+
+    Raises ``ValueError`` for another number of lines, an option that there is not, and files that cannot be kept to a
+    region (:func:`read_adapter`); ``FileNotFoundError`` for a file that is not there.
+    """
+    if not lines:
+        return []
+    if len(lines) != count:
+        raise ValueError(
+            f"there are {count} concepts and {len(lines)} lines of LoRAs; give one for each concept, in the same "
+            "order, and none where a concept has no LoRA"
+        )
+    backbone, found = backbone_of(model=model), []
+    for line in lines:
+        name, strength = lora_and_strength(line)
+        path = None if name is None else folders.current().find_model("loras", name)
+        found.append({} if path is None else read_adapter(backbone, load_tensors(path)[0], strength, path.name))
+    return found
+
+
+def lora_and_strength(line: str) -> tuple[str | None, float]:
+    """The file that a line names, None for ``none``, and its strength."""
+    name, _, option = line.strip().partition(" strength=")
+    name = name.strip()
+    if name.lower() == "none":
+        return None, 1.0
+    return name if name.endswith(".safetensors") else f"{name}.safetensors", _number(option, line) if option else 1.0
 
 
 def described(composition: Composition, composer: Composer[Any], settings: ComposeSettings) -> str:

@@ -1,5 +1,6 @@
 """Compose Concepts."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import read_settings
 from ...host.adapters import backbone_of, with_composition
+from ...host.files import folders
 from ...host.jobs.bounding_boxes import elements_of
-from ...host.jobs.composing import composition_of, described, given_regions
+from ...host.jobs.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.compositions import Composed
@@ -22,6 +24,7 @@ from ..sockets import (
     BoundingBoxes,
     ConceptTokens,
     embeddings_verdict,
+    files_verdict,
     first_fault,
     lines_of,
     list_verdict,
@@ -124,6 +127,16 @@ class ComposeConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="Height of the picture in pixels.",
                 ),
+                io.String.Input(
+                    "loras",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
+                    "if wanted; none for a concept without one. Each acts in the region of its concept alone, on how "
+                    "that region reads its text. Files of Save Adapter as LoRA that were learnt with "
+                    "layers=cross_key_value fit.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
@@ -154,6 +167,7 @@ class ComposeConcepts(io.ComfyNode):
         bounding_boxes: Any = None,
         width: int = 512,
         height: int = 512,
+        loras: str = "",
     ) -> io.NodeOutput:
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
@@ -165,7 +179,12 @@ class ComposeConcepts(io.ComfyNode):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         masks = given_regions(None if regions is None else masks_of(regions), bounding_boxes, width, height)
-        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, "texts" in composer.needs)
+        own_texts = "texts" in composer.needs
+        files = lines_of(loras)
+        if files and not own_texts:
+            raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
+        adapters = adapters_of(model, files, len(texts))
+        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, own_texts, adapters)
         named = sum(bool(region.words) for region in composition.regions)
         if "words" in composer.needs and named < composer.least_named:
             least = "a concept" if composer.least_named == 1 else "two concepts"
@@ -182,8 +201,24 @@ class ComposeConcepts(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, preset: str | None = None, prompt: str | None = None, concepts: str | None = None
+        cls,
+        preset: str | None = None,
+        prompt: str | None = None,
+        concepts: str | None = None,
+        loras: str | None = None,
     ) -> bool | str:
         verdict = preset_verdict(preset, list(next(iter(METHODS.values())).presets))
         named = list_verdict("concepts", concepts)
-        return first_fault(verdict, named, embeddings_verdict(prompt=prompt, concepts=concepts))
+        there = files_verdict("loras", _files(loras))
+        return first_fault(verdict, named, there, embeddings_verdict(prompt=prompt, concepts=concepts))
+
+    @classmethod
+    def fingerprint_inputs(cls, loras: str | None = None, **_: Any) -> str:
+        paths = [folders.current().find_model("loras", name) for name in _files(loras)]
+        return "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+
+
+def _files(loras: str | None) -> list[str]:
+    """The files that lines of LoRAs name."""
+    read = [lora_and_strength(line)[0] for line in lines_of(loras or "")]
+    return [name for name in read if name is not None]

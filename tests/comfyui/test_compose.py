@@ -63,6 +63,30 @@ def test_outside_its_span_the_prompt_is_drawn(parts_of, compose, sample, encode,
     torch.testing.assert_close(sample(parts, model, conditioning, cfg=cfg), plain, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_concept_has_its_own_lora(parts_of, compose, sample, encode, pack, comfy_base, family):
+    parts = parts_of(family)
+    types, files, names = pack("core.types"), pack("core.files"), []
+    for rank in (2, 5):
+        draw = torch.Generator().manual_seed(rank)
+        factors = {
+            one.name: types.LowRank(
+                torch.randn(one.weight.shape[0], rank, generator=draw),
+                torch.randn(rank, one.weight.shape[1], generator=draw) / 9,
+            )
+            for one in pack("host.comfy.weights").key_value_weights(parts["model"])
+        }
+        tokens = types.ConceptTokens({"it": {}}, family, adapter=factors)
+        names.append(f"own_{family}_{rank}")
+        files.save_adapter(comfy_base / f"models/loras/{names[-1]}.safetensors", tokens)
+    plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
+    without, one, both = (
+        sample(parts, *compose(parts, loras=loras)[:2]) for loras in ("", f"{names[0]}, none", ", ".join(names))
+    )
+    assert not torch.allclose(without, one, atol=1e-4) and not torch.allclose(one, both, atol=1e-4)
+    assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
+
+
 MOVING = {"attend_and_excite": "", "localized_refinement": "", "lora_composer": "guidance=20, renew=true"}
 
 

@@ -121,7 +121,7 @@ METHOD = Composer(
     name="attend_and_excite",
     title="Attend-and-Excite",
     help="Before each step, the latent moves so that the least attended concept gains attention.",
-    presets={"paper": ExciteSettings(), "small": ExciteSettings(scale=10.0, refinements=5)},
+    presets={"paper": ExciteSettings(), "small": ExciteSettings(refinements=3)},
     begin=_begin,
     needs=("words",),
     note="It reads no regions: the prompt must name the concepts. Gradients take more memory than sampling does.",

@@ -95,7 +95,7 @@ METHOD = Composer(
     name="localized_refinement",
     title="Localized refinement (FaR)",
     help="Before each step, the latent moves so that each concept's words are attended in its own region alone.",
-    presets={"paper": RefineSettings(), "small": RefineSettings(scale=10.0)},
+    presets={"paper": RefineSettings(), "small": RefineSettings()},
     begin=_begin,
     needs=("words", "regions"),
     note="FaR trains with such a loss; moving the latent by it is ours. Gradients take more memory than sampling does.",

@@ -4,7 +4,7 @@ Cross-attention mixes the outputs of several texts by masks. Joint attention of 
 logits get a bias; the texts of regions do not read each other there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone import AttentionCall, AttentionInputs
+from ...types import LowRank
 from ..composition import Composition, Region
+from .adapters import added
 
 UNREAD = -1e4
 """The bias of keys that are not read. It is finite: a row whose keys are all unread has no NaN."""
@@ -61,13 +63,18 @@ def mix_texts(inputs: AttentionInputs, composition: Composition, parts: Shares) 
     ``sum over texts t of  share_t * softmax(Q K_t^T) V_t``.
     """
     call = inputs.call
-    texts = [(composition.base, parts.prompt)]
-    texts += [(region.columns, parts.regions[:, index]) for index, region in enumerate(composition.regions)]
+    nothing: Mapping[tuple[str, str], LowRank] = {}
+    texts = [(composition.base, parts.prompt, nothing)]
+    texts += [(r.columns, parts.regions[:, index], r.adapter) for index, r in enumerate(composition.regions)]
     mixed = torch.zeros_like(call.query)
-    for columns, part in texts:
+    for columns, part, adapter in texts:
         if bool(part.any()):
             part = part.flatten(1)[:, None, :, None].to(mixed.dtype)  # (B or 1, 1, N, 1)
-            key, value = call.key[:, :, columns], inputs.value[:, :, columns]
+            rows = composition.conditioning.context[:, columns]  # (1, l, D)
+            key, value = (
+                seen[:, :, columns] + added(rows, adapter[place], seen) if place in adapter else seen[:, :, columns]
+                for seen, place in ((call.key, (call.site.name, "key")), (inputs.value, (call.site.name, "value")))
+            )
             mixed = mixed + part * attend(call.query, key, value, call.scale)
     return mixed
 

@@ -1,11 +1,14 @@
 """Compose Concepts: what comes out, how places are written, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.jobs.composing import read_place
-from concept_atelier.nodes import ComposeConcepts
+from concept_atelier.nodes import ComposeConcepts, SaveAdapterAsLora
 
 PLAIN = {"prompt": "a cat and a rocket", "concepts": "a cat\na rocket", "places": "left\nright"}
 
@@ -125,3 +128,49 @@ def test_a_place_may_have_a_weight_and_a_span():
 def test_what_cannot_be_composed_is_refused(run, given, message):
     with pytest.raises(ValueError, match=message):
         run(**given)
+
+
+@pytest.fixture
+def lora_files(call, tokens, lab_backbone, generator):
+    """Two LoRA files of different ranks that change how text is read."""
+    for name, rank in (("one", 2), ("two", 5)):
+        factors = {
+            weight.name: LowRank(
+                torch.randn(len(weight.weight), rank, generator=generator),
+                torch.randn(rank, weight.weight.shape[1], generator=generator) / 9,
+            )
+            for weight in lab_backbone.key_value_weights()
+        }
+        call(SaveAdapterAsLora, tokens=replace(tokens, adapter=factors), name=f"compose/{name}")
+
+
+def test_each_concept_has_its_own_lora_and_the_model_stays_as_it_was(run, sockets, encode, lora_files):
+    plain = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
+    pictures = []
+    for loras in ("", "compose/one, none", "compose/one strength=0, none", "compose/one, compose/two.safetensors"):
+        model, conditioning, _ = run(loras=loras)
+        pictures.append(drawn(model, conditioning, encode("")))
+        assert torch.equal(drawn(sockets["model"], encode(PLAIN["prompt"]), encode("")), plain)
+    without, one, nothing, both = pictures
+    assert torch.equal(without, nothing)
+    assert not torch.allclose(without, one) and not torch.allclose(one, both)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"loras": "compose/one"}, "2 concepts and 1 lines of LoRAs"),
+        ({"loras": "compose/one strength=much, none"}, "expected a number"),
+        ({"loras": "none, none", "method": "t2i_zero"}, "reads no texts of regions"),
+    ],
+)
+def test_loras_that_cannot_be_kept_to_a_region_are_refused(run, lora_files, given, message):
+    with pytest.raises(ValueError, match=message):
+        run(**given)
+
+
+def test_without_weight_every_bit_is_the_prompts(run, sockets, encode):
+    plain = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
+    for method in ("attention_couple", "lora_composer", "attend_and_excite", "localized_refinement"):
+        model, conditioning, _ = run(method=method, places="left weight=0\nright weight=0")
+        assert torch.equal(drawn(model, conditioning, encode("")), plain)
