@@ -97,7 +97,7 @@ def test_the_latent_moves_by_gradients_in_inference_mode(parts_of, compose, samp
     parts = parts_of(family)
     with torch.inference_mode():
         plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
-        model, conditioning, _ = compose(parts, method=method, settings=MOVING[method])
+        model, conditioning, *_ = compose(parts, method=method, settings=MOVING[method])
         still = {"lora_composer": "guidance=0"}.get(method, "scale=0")
         held, *_ = compose(parts, method=method, settings=still)
         first = sample(parts, model, conditioning)
@@ -112,15 +112,15 @@ def test_a_method_of_the_prompts_words_that_does_nothing_leaves_every_bit(parts_
     parts = parts_of("sd15")
     plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
     still = "strength=0" if method == "t2i_zero" else "scale=0"
-    model, conditioning, _ = compose(parts, method=method, settings=still)
+    model, conditioning, *_ = compose(parts, method=method, settings=still)
     assert torch.equal(sample(parts, model, conditioning), plain)
-    model, conditioning, _ = compose(parts, method=method, places="left weight=0\nright weight=0")
+    model, conditioning, *_ = compose(parts, method=method, places="left weight=0\nright weight=0")
     assert torch.equal(sample(parts, model, conditioning), plain)
 
 
 def test_a_method_that_moves_the_latent_refuses_a_noise_mask(parts_of, compose, sample):
     parts = parts_of("sd15")
-    model, conditioning, _ = compose(parts, method="attend_and_excite")
+    model, conditioning, *_ = compose(parts, method="attend_and_excite")
     latent = {"samples": torch.zeros(2, 4, 8, 12), "noise_mask": torch.ones(1, 64, 96)}
     with pytest.raises(ValueError, match="moves the latent"):
         sample(parts, model, conditioning, latent_image=latent)

@@ -148,7 +148,7 @@ def test_each_concept_has_its_own_lora_and_the_model_stays_as_it_was(run, socket
     plain = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
     pictures = []
     for loras in ("", "compose/one, none", "compose/one strength=0, none", "compose/one, compose/two.safetensors"):
-        model, conditioning, _ = run(loras=loras)
+        model, conditioning, *_ = run(loras=loras)
         pictures.append(drawn(model, conditioning, encode("")))
         assert torch.equal(drawn(sockets["model"], encode(PLAIN["prompt"]), encode("")), plain)
     without, one, nothing, both = pictures
@@ -172,5 +172,5 @@ def test_loras_that_cannot_be_kept_to_a_region_are_refused(run, lora_files, give
 def test_without_weight_every_bit_is_the_prompts(run, sockets, encode):
     plain = drawn(sockets["model"], encode(PLAIN["prompt"]), encode(""))
     for method in ("attention_couple", "lora_composer", "attend_and_excite", "localized_refinement"):
-        model, conditioning, _ = run(method=method, places="left weight=0\nright weight=0")
+        model, conditioning, *_ = run(method=method, places="left weight=0\nright weight=0")
         assert torch.equal(drawn(model, conditioning, encode("")), plain)
