@@ -23,7 +23,7 @@ from ..core.explain.registry import METHODS, encode
 from ..core.masks.upsample import to_pixels
 from ..core.settings import read_settings
 from ..host.jobs.ingredients import make_gallery, named
-from ..host.jobs.recording import record_encoder
+from ..host.jobs.vision import record_encoder
 from ..lab.model.vision import LabVision, load_vision
 from ..lab.world.words import world_words
 from .command import add_common_arguments, load_parts, run_command

@@ -1,15 +1,22 @@
-"""Pictures as a picture encoder sees them: the seam to CLIP_VISION, ComfyUI's or the lab's."""
+"""Pictures as a picture encoder sees them, whole and by position: the seam to CLIP_VISION, ComfyUI's or the lab's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...core.evaluate.similarity import unit
+from ...core.explain.activations import Activations, Origin, check_memory, fingerprint_of
+from ...core.messages import listed, shown
 from ..shared.errors import UnsupportedModelError
 from ..shared.progress import check_interrupt
 
 BATCH = 16
+STATES = {"penultimate": "penultimate_hidden_states", "last": "last_hidden_state"}
+"""Sites of ComfyUI's picture encoders: the states before the last block, which tell more of places, and behind it."""
+
+OnStep = Callable[[int, int], None]
 
 
 def picture_features(clip_vision: Any, pictures: Tensor) -> Tensor:
@@ -56,3 +63,73 @@ def _embeds(clip_vision: Any, pictures: Tensor) -> Tensor:
             "this CLIP_VISION gives no single vector for a picture; use a CLIP, SigLIP or DINOv2 vision model"
         )
     return embeds.detach().float().cpu()
+
+
+def record_encoder(clip_vision: Any, pictures: Tensor, site: str = "", on_step: OnStep | None = None) -> Activations:
+    """What a picture encoder computes at every position of pictures, squeezed into its square.
+
+    Args:
+        clip_vision: what a CLIP_VISION socket carries.
+        pictures: (P, 3, H, W) in 0..1.
+        site: of ComfyUI's encoders ``penultimate``, the default, or ``last``; of the lab's the cells a side of the
+            grid: ``8``, the default, ``16`` or ``4``.
+
+    Raises:
+        UnsupportedModelError: for anything that is no CLIP_VISION, and for encoders without a grid of positions.
+        ValueError: for an unknown site, and more pictures than fit into memory.
+    """
+    check_vision(clip_vision)
+    read, model, weights, site = _reader(clip_vision, site.strip())
+    rows = []
+    for number, part in enumerate(pictures.split(BATCH)):
+        check_interrupt()
+        found = read(part.movedim(1, -1).contiguous())  # (B, D, h, w)
+        if number == 0:
+            check_memory(len(pictures), found.shape[2] * found.shape[3], found.shape[1])
+        rows.append(found.flatten(2).mT.contiguous())
+        if on_step is not None:
+            on_step(min(len(pictures), (number + 1) * BATCH), len(pictures))
+    joined = torch.cat(rows)
+    origin = Origin("encoder", model, fingerprint_of(weights), site, joined.shape[-1])
+    return Activations(joined, (found.shape[2], found.shape[3]), origin)
+
+
+Reader = Callable[[Tensor], Tensor]
+
+
+def _reader(clip_vision: Any, site: str) -> tuple[Reader, str, list[Tensor], str]:
+    """What reads an IMAGE to (B, D, h, w), the encoder's name, its weights, and the site's name."""
+    if callable(getattr(clip_vision, "record_activations", None)):
+        site = _known(site or "8", clip_vision.activation_sites)
+        weights = list(clip_vision.tower.parameters())
+        return (lambda image: clip_vision.record_activations(image, site)), "lab image tower", weights, site
+    site = _known(site or "penultimate", STATES)
+    weights = [weight for _, weight in sorted(clip_vision.model.state_dict().items()) if weight.is_floating_point()]
+    name = str(getattr(clip_vision, "model_type", type(clip_vision).__name__))
+    return (lambda image: _states(clip_vision, image, STATES[site])), name, weights, site
+
+
+@torch.no_grad()
+def _states(clip_vision: Any, image: Tensor, name: str) -> Tensor:
+    """States (B, D, h, w) of the patches of an IMAGE, without class and register tokens, which stand before them."""
+    states = getattr(clip_vision.encode_image(image, crop=False), name, None)
+    patch = getattr(clip_vision, "config", {}).get("patch_size")
+    if not isinstance(states, Tensor) or states.ndim != 3 or not patch:
+        raise UnsupportedModelError(
+            "this CLIP_VISION gives no states of patches; use a CLIP, SigLIP or DINOv2 vision model, or Load Lab CLIP "
+            "Vision"
+        )
+    side = clip_vision.image_size // patch
+    if states.shape[1] < side * side:
+        raise UnsupportedModelError(
+            f"this CLIP_VISION gives {states.shape[1]} states for a picture, fewer than its {side}x{side} patches; "
+            f"use a "
+            "CLIP, SigLIP or DINOv2 vision model"
+        )
+    return states[:, -side * side :].detach().float().cpu().mT.unflatten(-1, (side, side))
+
+
+def _known(site: str, sites: Any) -> str:
+    if site not in sites:
+        raise ValueError(f"this CLIP_VISION has no site {shown(site)}; it has {listed(sites)}")
+    return site

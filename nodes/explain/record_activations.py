@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...core.explain.recording import NOISE, record_denoiser
 from ...host.adapters import backbone_of
-from ...host.jobs.recording import record_encoder
+from ...host.jobs.vision import record_encoder
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import CATEGORY, Activations, picture_batch, seed_input
