@@ -12,7 +12,7 @@ from ...core.attack.run import attack, chosen, cost
 from ...core.messages import listed, shown
 from ...core.settings import preset_name, read_settings
 from ...host.adapters import at_work, backbone_of
-from ...host.jobs.erasure_attacks import (
+from ...host.jobs.attacks.scenarios import (
     CHOICES,
     FurtherErasures,
     NamesByDrawing,

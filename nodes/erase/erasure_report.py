@@ -11,7 +11,7 @@ from ...core.attack.parts.settings import PRESETS
 from ...core.attack.run import Attack
 from ...host.adapters import backbone_of
 from ...host.files import folders
-from ...host.jobs.erasure_reports import Report, report_csv, report_json, report_page, report_text
+from ...host.jobs.attacks.reports import Report, report_csv, report_json, report_page, report_text
 from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui

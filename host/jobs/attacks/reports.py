@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
-from ...core.attack.figures import Figure, Verdict
-from ...core.attack.run import Attack, Outcome
-from ..files.images import from_pil
-from ..pictures.drawing import colour_of
-from ..pictures.figure_table import BAD, GOOD, MIDDLING, UNKNOWN, TableLine, figure_table
-from .contact_sheet import Caption, Row, contact_sheet
-from .erasure_attacks import attack_rows, curve_said, figure_row
+from ....core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
+from ....core.attack.figures import Figure, Verdict
+from ....core.attack.run import Attack, Outcome
+from ...files.images import from_pil
+from ...pictures.drawing import colour_of
+from ...pictures.figure_table import BAD, GOOD, MIDDLING, UNKNOWN, TableLine, figure_table
+from ..contact_sheet import Caption, Row, contact_sheet
+from .scenarios import attack_rows, curve_said, figure_row
 
 TITLES = {
     ERASED: "Erased concepts",

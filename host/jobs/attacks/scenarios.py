@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.attack.detector import Detector, Features, nearest_prototype
-from ...core.attack.figures import Figure
-from ...core.attack.parts.drawing import OnPasses, draw
-from ...core.attack.parts.settings import AttackSettings
-from ...core.attack.parts.task import AttackTask, seeds_of
-from ...core.attack.registry import FIVE, SCENARIOS
-from ...core.attack.run import Attack, Outcome
-from ...core.backbone import Backbone
-from ...core.erase.registry import METHODS
-from ..adapters import backbone_of, with_erasure
-from ..pictures.drawing import colour_of
-from .contact_sheet import Caption, Row, contact_sheet
+from ....core.attack.detector import Detector, Features, nearest_prototype
+from ....core.attack.figures import Figure
+from ....core.attack.parts.drawing import OnPasses, draw
+from ....core.attack.parts.settings import AttackSettings
+from ....core.attack.parts.task import AttackTask, seeds_of
+from ....core.attack.registry import FIVE, SCENARIOS
+from ....core.attack.run import Attack, Outcome
+from ....core.backbone import Backbone
+from ....core.erase.registry import METHODS
+from ...adapters import backbone_of, with_erasure
+from ...pictures.drawing import colour_of
+from ..contact_sheet import Caption, Row, contact_sheet
 
 CHOICES: Mapping[str, Sequence[str]] = {
     "text": ("names", "synonyms", "sentences", "relatives"),
