@@ -237,6 +237,18 @@ _FAITHFUL = ConceptExpressSettings(
     iterations=200,
 )
 
+_SMALL = ConceptExpressSettings(
+    steps=140,
+    rate=5e-3,
+    final_rate=0.1,
+    timesteps=(0.2, 0.7),
+    start="nearest",
+    even=True,
+    attention_weight=1e-3,
+    alignment="divergence",
+    downscale=None,
+)
+
 METHOD = Method(
     name="conceptexpress",
     title="ConceptExpress",
@@ -244,24 +256,17 @@ METHOD = Method(
     presets={
         "paper": ConceptExpressSettings(),
         "faithful": _FAITHFUL,
-        "small": ConceptExpressSettings(
-            steps=140,
-            rate=5e-3,
-            final_rate=0.1,
-            timesteps=(0.2, 0.7),
-            start="nearest",
-            even=True,
-            attention_weight=1e-3,
-            alignment="divergence",
-            downscale=None,
-        ),
+        "small": _SMALL,
+        "small_values": replace(_SMALL, rank=8),
         "faithful_small": replace(_FAITHFUL, downscale=2),
     },
     prepare=_prepare,
     note="The preset faithful follows the release update by update. It leaves out the second copy of each sample, "
     "which the release computes and does not use, takes the mean of the VAE's posterior instead of a new draw for each "
-    "update, and computes in full precision.",
+    "update, and computes in full precision. The preset small_values also learns a change of the model: of the values that "
+    "its cross-attention reads from texts.",
 )
 """Presets: ``paper``, the plain form on 64x64 latents; ``faithful``, the release's updates one by one on the same;
-``small`` for small latents and few passes; ``faithful_small``, the release on latents of 16x16, whose attention
-is read on the grid of 8x8 cells, because a quarter of the latent would be four."""
+``small`` for small latents and few passes; ``small_values``, the same with a change of the model's values beside the
+tokens; ``faithful_small``, the release on latents of 16x16, whose attention is read on the grid of 8x8 cells, because
+a quarter of the latent would be four."""
