@@ -263,8 +263,8 @@ METHOD = Method(
     prepare=_prepare,
     note="The preset faithful follows the release update by update. It leaves out the second copy of each sample, "
     "which the release computes and does not use, takes the mean of the VAE's posterior instead of a new draw for each "
-    "update, and computes in full precision. The preset small_values also learns a change of the model: of the values that "
-    "its cross-attention reads from texts.",
+    "update, and computes in full precision. The preset small_values also learns a change of the "
+    "model: of the values that its cross-attention reads from texts.",
 )
 """Presets: ``paper``, the plain form on 64x64 latents; ``faithful``, the release's updates one by one on the same;
 ``small`` for small latents and few passes; ``small_values``, the same with a change of the model's values beside the
