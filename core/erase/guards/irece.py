@@ -1,7 +1,7 @@
 """IRECE (Weng et al., WACV 2026, arXiv 2512.22877): the cross-attention of the un-erased model shows where a thing is,
 and the latent is perturbed there in early steps, so that what an inverted latent holds of it is lost.
 
-The paper's thresholds, steps and noise are not known to us: those here were tuned on the lab.
+The paper's thresholds, steps and noise are not known to us; those here are ours, and not tuned.
 """
 
 from collections.abc import Mapping
