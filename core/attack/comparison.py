@@ -130,7 +130,8 @@ def compare(
     return Comparison(
         tuple(word for _, word in named),
         tuple(group for group, _ in named),
-        *drawn,
+        drawn[0],
+        drawn[1],
         seen_as(before, before),
         seen_as(before, after),
         (before * after).sum(-1),

@@ -130,7 +130,8 @@ def compose(
                 f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
                 "concept is found by its words; name it in the prompt, or give it a region"
             )
-        columns, own = slice(0, start), ()
+        columns = slice(0, start)
+        own: tuple[int, ...] = ()
         if texts:
             context = backbone.encode_text([concept.text], placeholders).context  # (1, l, D)
             columns = slice(start, start + context.shape[1])

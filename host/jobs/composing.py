@@ -146,7 +146,8 @@ def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Mapping[Si
             f"there are {count} concepts and {len(lines)} lines of LoRAs; give one for each concept, in the same "
             "order, and none where a concept has no LoRA"
         )
-    backbone, found = backbone_of(model=model), []
+    backbone = backbone_of(model=model)
+    found: list[Mapping[SiteRole, LowRank]] = []
     for line in lines:
         name, strength = lora_and_strength(line)
         path = None if name is None else folders.current().find_model("loras", name)

@@ -6,7 +6,6 @@ of the model is written to. Queries and outputs stay those of the model.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from ...messages import listed
 from ...types import LowRank
 from ...weight_changes import low_rank
 
-SiteRole = tuple[str, Literal["key", "value"]]
-"""An attention layer, and what of it is changed."""
+SiteRole = tuple[str, str]
+"""An attention layer, and what of it is changed: ``key`` or ``value``."""
 
 _UP, _DOWN, _ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
 
@@ -32,7 +31,7 @@ def entries(backbone: Backbone) -> dict[str, SiteRole]:
     if len(weights) != 2 * len(sites) or any(weight.role not in ("key", "value") for weight in weights):
         raise ValueError("a LoRA can be kept to a region in Stable Diffusion 1.x, 2.x, XL and the lab model alone")
     return {
-        weight.name: (site.name, "key" if weight.role == "key" else "value")
+        weight.name: (site.name, weight.role)
         for site, pair in zip(sites, zip(weights[::2], weights[1::2], strict=True), strict=True)
         for weight in pair
     }

@@ -28,12 +28,18 @@ FIRST = 0.05
 class GuidanceSettings(Protocol):
     """What guidance asks of the settings of a method."""
 
-    guidance: float
-    guide_until: float
-    fill: float
-    constrain: float
-    renew: bool
-    cells: int
+    @property
+    def guidance(self) -> float: ...
+    @property
+    def guide_until(self) -> float: ...
+    @property
+    def fill(self) -> float: ...
+    @property
+    def constrain(self) -> float: ...
+    @property
+    def renew(self) -> bool: ...
+    @property
+    def cells(self) -> int: ...
 
 
 @dataclass(eq=False)

@@ -146,8 +146,9 @@ def table_lines(report: Report) -> list[TableLine]:
 
 def _line(row: Mapping[str, Any]) -> TableLine:
     verdict = str(row["verdict"])
-    kept = {"kept": GOOD, "loses some": MIDDLING, "lost": BAD}
-    colour = {**COLOURS, **kept}.get(verdict.split(";")[0], UNKNOWN)  # type: ignore[dict-item]
+    colours = {str(name): colour for name, colour in COLOURS.items()}
+    colours |= {"kept": GOOD, "loses some": MIDDLING, "lost": BAD}
+    colour = colours.get(verdict.split(";")[0], UNKNOWN)
     if "erased model" not in row:
         return TableLine(str(row["what"]), said=verdict)
     said = f"{row['erased model']:.0%} of {row['pictures']:.0f} (original {row['original model']:.0%}): {verdict}"
