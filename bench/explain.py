@@ -215,8 +215,9 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in KINDS:
         entries = [scores for row in rows for scores in row["factors"][kind].values()]
-        found[kind] = {name: interval([entry[name] for entry in entries], request.seed) for name in SCORES}
-        found[kind]["factors"] = len(entries)
+        if entries:
+            found[kind] = {name: interval([entry[name] for entry in entries], request.seed) for name in SCORES}
+            found[kind]["factors"] = len(entries)
     for name in ("explained", "stability", "sparsity", "prevalence"):
         found[name] = interval([row[name] for row in rows], request.seed)
     return found
@@ -232,6 +233,7 @@ def table(result: Mapping[str, Any]) -> str:
     rows = [
         [f"{kind} ({summary[kind]['factors']})", *(with_interval(summary[kind][name]) for name in SCORES)]
         for kind in KINDS
+        if kind in summary
     ]
     rest = ", ".join(f"{name} {summary[name]['mean']:.3f}" for name in ("explained", "stability", "sparsity"))
     return f"{head}\n{aligned([['', *SCORES.values()], *rows])}\n{rest}\n"

@@ -265,7 +265,7 @@ _SAMPLING = (
     ),
     *(
         Internal(f"comfy.patcher_extension:WrappersMP.{name}", "the pack records a sampling run", _CAPTURE)
-        for name in ("OUTER_SAMPLE", "PREDICT_NOISE", "APPLY_MODEL")
+        for name in ("OUTER_SAMPLE", "PREDICT_NOISE", "APPLY_MODEL", "DIFFUSION_MODEL")
     ),
     Internal(
         "comfy.patcher_extension:WrapperExecutor.__init__",

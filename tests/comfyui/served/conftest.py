@@ -31,7 +31,7 @@ WAIT = 1_200_000
 """Seconds that a start and a run may take, and milliseconds that the page may: a busy machine is slow, not broken."""
 
 # In a ComfyUI's own Python, where the other tests of tests/comfyui run, the pack is no package.
-collect_ignore_glob = [] if importlib.util.find_spec("concept_atelier") else ["test_*.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("concept_atelier") else ["*test_*.py"]
 
 # Starts the command that follows it and ends it when its own input ends: when the tests are over, or were killed.
 KEEPER = """

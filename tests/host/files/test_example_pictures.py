@@ -9,6 +9,7 @@ import pytest
 
 from concept_atelier.host.files.example_pictures import SHIPPED, offer_pictures
 from concept_atelier.tools.build_workflows import AGAIN, PICTURES
+from concept_atelier.tools.workflow.folder_pictures import COUNT, FOLDER_NAME
 from concept_atelier.tools.workflow.object_pictures import OBJECTS, PROTOTYPES
 
 
@@ -29,6 +30,7 @@ def input_folder(tmp_path, monkeypatch):
     paths = ModuleType("folder_paths")
     paths.get_input_directory = paths.get_output_directory = paths.get_temp_directory = lambda: str(target)
     paths.get_folder_paths = lambda kind: [str(tmp_path / kind)]
+    paths.models_dir = str(tmp_path)
     monkeypatch.setitem(sys.modules, "folder_paths", paths)
     monkeypatch.setitem(sys.modules, "comfy", ModuleType("comfy"))
     return target
@@ -73,4 +75,6 @@ def test_nothing_is_copied_elsewhere(source, tmp_path, monkeypatch):
 
 def test_those_that_ship_are_those_of_the_workflows():
     files = {path.relative_to(SHIPPED).as_posix() for path in Path(SHIPPED).rglob("*") if path.is_file()}
-    assert files == {*PICTURES, AGAIN, *(f"{PROTOTYPES}/{name}.png" for name in OBJECTS)}
+    prototypes = {f"{PROTOTYPES}/{name}.png" for name in OBJECTS}
+    folder = {f"{FOLDER_NAME}/{number:02}.png" for number in range(1, COUNT + 1)}
+    assert files == {*PICTURES, AGAIN, "folder_new.png", *prototypes, *folder}
