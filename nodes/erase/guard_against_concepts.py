@@ -76,6 +76,7 @@ class GuardAgainstConcepts(io.ComfyNode):
                     step=0.05,
                     tooltip="Factor on the correction. 0 changes nothing.",
                 ),
+                seed_input("Random seed of the noise that IRECE draws."),
                 io.Model.Input(
                     "original",
                     optional=True,
@@ -83,7 +84,6 @@ class GuardAgainstConcepts(io.ComfyNode):
                     "model itself is asked.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name."),
-                seed_input("Random seed of the noise that IRECE draws."),
                 io.String.Input(
                     "settings",
                     default="",

@@ -51,6 +51,13 @@ def test_outputs_are_named(node):
 
 
 @every_node
+def test_required_inputs_come_first(node):
+    """As ComfyUI lists them, so that pages, files and help have one order."""
+    optional = [bool(entry.optional) for entry in node.GET_SCHEMA().inputs]
+    assert optional == sorted(optional)
+
+
+@every_node
 def test_execute_takes_the_inputs_of_the_schema(node):
     ids = {entry.id for entry in node.GET_SCHEMA().inputs}
     optional = {entry.id for entry in node.GET_SCHEMA().inputs if entry.optional}
