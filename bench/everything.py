@@ -94,6 +94,9 @@ def queue() -> dict[str, str]:
             command = ("learn --split test --cases 8 --method", method, extra, seed, controls)
             commands[f"learn/{name}.json"] = " ".join(command)
     commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
+    values = "learn --split test --cases 8 --method conceptexpress --preset small_values"
+    commands["learn/conceptexpress_values_test.json"] = values
+    commands["learn/conceptexpress_values_seed1_test.json"] = f"{values} --seed 1"
     return {name: " ".join(command.split()) for name, command in commands.items()}
 
 

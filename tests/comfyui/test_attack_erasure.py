@@ -39,8 +39,8 @@ def test_every_scenario_runs_and_the_model_is_as_before(given, run, draw, family
     )
     assert len(found.outcomes) == len(pack("core.attack.registry").SCENARIOS) and not found.left_out
     assert len(said.splitlines()) == 1 + len(found.outcomes) and sheet.shape[3] == 3
+    assert torch.equal(draw(parts), before)  # also puts the original's weights back in place of the erased ones
     assert all(torch.equal(weight, state[name]) for name, weight in parts["model"].model.state_dict().items())
-    assert torch.equal(draw(parts), before)
 
 
 def test_a_changed_text_encoder_is_attacked_and_reported(given, run, draw):

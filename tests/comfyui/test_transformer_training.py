@@ -108,7 +108,7 @@ def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselv
     task = task_module.EraseTask(backbone, (("cat", "dog"),), (LONG,), chosen)
     with torch.inference_mode(False), torch.enable_grad():
         student = pack("core.erase.parts.training").Student(task, torch.Generator().manual_seed(3))
-        visit = student.rollouts.visit(0)
+        visit = student.visits.visit(0)
         erase, keep = esd._losses(student, visit)
 
         def alone(text):

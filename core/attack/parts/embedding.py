@@ -31,6 +31,7 @@ def learn_embedding(task: AttackTask, backbone: Backbone) -> Placeholders:
             template=settings.template,
             start="average",
             attention_weight=0.0,
+            downscale=None,  # no attention is compared, so that any grid serves
             joint=False,
         ),
         seed=task.seed,
