@@ -301,7 +301,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     lab = variant.checkpoint is None
     studio.step(
         "Read the folder",
-        "The model looks at every picture of a folder.",
+        "The model sees every picture.",
         "What it computes at each position is recorded, at one of its layers. "
         + (
             "The folder comes with the pack."
@@ -313,7 +313,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     wires = {"model": model, "clip": clip, "vae": vae}
     name = FOLDER_NAME if lab else "pictures"
     pictures, _ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
-    (activations,) = sheet.add("ConceptAtelierRecordActivations", 1, "Record: the folder", **wires, pictures=pictures)
+    (activations,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the folder", **wires, pictures=pictures)
     studio.step(
         "Find what recurs",
         "Ingredients are what the pictures are made of.",

@@ -29,16 +29,22 @@ WIDTHS = {
     "ConceptAtelierMatchConcepts": 314,
     "ConceptAtelierLearnConceptTokens": 330,
     "ConceptAtelierEncodeConceptPrompt": 233,
-    "ConceptAtelierComposeConcepts": 270,
+    "ConceptAtelierComposeConcepts": 284,
     "ConceptAtelierEraseConcepts": 240,
     "ConceptAtelierSaveErasureAsLora": 262,
     "ConceptAtelierCaptureAttention": 290,
     "ConceptAtelierShowWordHeatmap": 305,
     "ConceptAtelierLoadConceptPrototypes": 240,
     "ConceptAtelierScoreConcepts": 270,
+    "ConceptAtelierLocalizeWords": 290,
+    "ConceptAtelierLoadPictureFolder": 250,
+    "ConceptAtelierRecordActivations": 290,
+    "ConceptAtelierFindIngredients": 300,
+    "ConceptAtelierShowIngredients": 300,
+    "ConceptAtelierIngredientMasks": 370,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
-LABELS = {("SaveImage", "filename_prefix"): "file"}
+LABELS = {("SaveImage", "filename_prefix"): "file", ("ConceptAtelierComposeConcepts", "bounding_boxes"): "boxes"}
 """What inputs are called on the node, where their own name is so long that it or its value would be cut."""
 PICTURE, LINE, LINES = 206, 17, 113
 """A picture on a node, a line of what it says, and the most lines it shows at once."""

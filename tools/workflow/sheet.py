@@ -70,8 +70,8 @@ class Sheet:
             socket: dict[str, Any] = {"name": entry.id, "type": kind_of, "link": None}
             if kind_of in WIDGETS:
                 socket["widget"] = {"name": entry.id}
-                socket |= {"label": LABELS[kind, entry.id]} if (kind, entry.id) in LABELS else {}
                 values += self._widget_values(entry, None if isinstance(value, Out) else value)
+            socket |= {"label": LABELS[kind, entry.id]} if (kind, entry.id) in LABELS else {}
             if isinstance(value, Out):
                 socket["link"] = self._link(value, number, len(sockets))
             sockets.append(socket)
