@@ -32,8 +32,8 @@ def given(parts_of, run, vision):
 @pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
 def test_every_scenario_runs_and_the_model_is_as_before(given, run, draw, family, pack):
     parts = given(family)
+    before = draw(parts)  # also puts the original's weights in place, whatever was drawn last
     state = {name: weight.clone() for name, weight in parts["model"].model.state_dict().items()}
-    before = draw(parts)
     found, sheet, said = run(
         "AttackErasure", **parts, others="dog, car", synonyms="kitty", relatives="animal", scenarios="all"
     )
