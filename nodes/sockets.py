@@ -54,6 +54,17 @@ def model_inputs(use: str) -> list[Any]:
     ]
 
 
+def erasure_inputs(use: str) -> list[Any]:
+    """A model before and after an erasure, its CLIP and VAE, and a picture encoder; ``use`` says what that does."""
+    return [
+        io.Model.Input("model", tooltip="The original model, from which nothing was erased."),
+        io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
+        io.Clip.Input("clip", tooltip="The text encoder of the original model."),
+        io.Vae.Input("vae", tooltip="The autoencoder of that model."),
+        io.ClipVision.Input("clip_vision", tooltip=f"{use}, from Load CLIP Vision or Load Lab CLIP Vision."),
+    ]
+
+
 def seed_input(of: str) -> Any:
     """A seed; ``of`` says what of. The page keeps it from run to run, so that nothing is computed twice, until people
     choose otherwise in the control below it."""

@@ -218,5 +218,5 @@ def _default_sites(reading: Reading) -> tuple[str, ...]:
 
 
 def _after(on_step: OnStep | None, done: int, total: int) -> OnStep | None:
-    """Steps of a part, told as steps of the whole."""
+    """Reports steps of a part as steps of the whole."""
     return None if on_step is None else lambda step, _: on_step(done + step, total)

@@ -43,8 +43,8 @@ def load_bank(path: Path) -> ConceptBank:
     if kind not in METHODS:
         raise ValueError(f"{named} was found by the method {shown(kind)}, which this version does not have; update it")
     try:
-        told = json.loads(metadata["origin"])
-        origin = Origin(**{**told, "fingerprint": tuple(told["fingerprint"])})
+        fields = json.loads(metadata["origin"])
+        origin = Origin(**{**fields, "fingerprint": tuple(fields["fingerprint"])})
         names = tuple(json.loads(metadata["names"]))
         parts = [tensors[name].float() for name in _TENSORS]
     except (KeyError, TypeError, json.JSONDecodeError) as error:

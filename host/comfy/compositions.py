@@ -23,7 +23,7 @@ from ..shared.families import FAMILIES, ModelFamily
 from .gradients import differentiable
 from .noise import levels_of
 from .parts import model_family
-from .running import RunningBackbone, signal_scale
+from .running import RunningBackbone, refuse_mask, signal_scale
 from .sites import preferred_attention, site_table
 from .taps import with_listener
 from .transformers import sites as transformer_sites
@@ -48,7 +48,8 @@ def with_composition(patcher: Any, composed: Composed) -> Any:
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
         run = _Run(guider, composed, patcher)
-        run.check_mask(kwargs.get("denoise_mask", args[3] if len(args) > 3 else None))
+        if run.composing.before is not None:
+            refuse_mask(composed.composer.title, "attention_couple", args, kwargs)
         before = guider.model_options
         guider.model_options = run.options(before)
         try:
@@ -79,14 +80,6 @@ class _Run:
         self.composing = self.composed.begin(levels.schedule.steps)
         if not self._uuids():
             raise ValueError(NOT_SAMPLED)
-
-    def check_mask(self, mask: Tensor | None) -> None:
-        """Raise ``ValueError`` for a run in a mask by a method that moves the latent: the sampler would not see it."""
-        if mask is not None and self.composing.before is not None:
-            raise ValueError(
-                f"{self.composed.composer.title} moves the latent, which a sampler does not take up where the latent "
-                "has a noise mask; sample without the mask, or choose attention_couple"
-            )
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that edits."""

@@ -13,6 +13,7 @@ from ...core.backbone import AttentionInputs
 from ...core.erase.guards.guard import GuardRun
 from ..shared.guards import SampledGuard
 from .backbone import ComfyBackbone
+from .running import refuse_mask
 from .sites import preferred_attention, site_table
 from .taps import with_listener
 
@@ -31,8 +32,11 @@ def with_guard(patcher: Any, guard: SampledGuard) -> Any:
         guider = executor.class_obj
         backbone = ComfyBackbone(plain)
         original = backbone if guard.original is None else ComfyBackbone(guard.original)
+        run = guard.begin(backbone, original)
+        if run.moves:
+            refuse_mask(guard.guard.title, "adavd", args, kwargs)
         before = guider.model_options
-        guider.model_options = _options(plain, guard.begin(backbone, original), before)
+        guider.model_options = _options(plain, run, before)
         try:
             return executor(noise, *args, **kwargs)
         finally:

@@ -118,6 +118,7 @@ _READING = (
 )
 
 _PASS = (
+    Internal("comfy.latent_formats:LatentFormat.latent_channels", "the pack knows the size of a latent", _PASSES),
     Internal(
         "comfy.model_base:BaseModel.apply_model",
         "the pack asks the model for a clean picture",

@@ -1,5 +1,6 @@
 """The model of a sampling run, as methods see it that make passes of their own between the sampler's."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -24,3 +25,18 @@ class RunningBackbone(ComfyBackbone):
 def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:
     """By how much a sampler's latent is larger than the backbone's, at a noise level (1,)."""
     return sigma * 0 + 1 if isinstance(levels, FlowLevels) else (1 + sigma**2).sqrt()
+
+
+def refuse_mask(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a sampling run in a noise mask: the sampler would not see that the latent moves.
+
+    Args:
+        mover: the method that moves it, for people.
+        instead: a method that does not.
+        args, kwargs: what follows the noise in the call of ``outer_sample``.
+    """
+    if kwargs.get("denoise_mask", args[3] if len(args) > 3 else None) is not None:
+        raise ValueError(
+            f"{mover} moves the latent, which a sampler does not take up where the latent has a noise mask; sample "
+            f"without the mask, or choose {instead}"
+        )

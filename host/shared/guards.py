@@ -53,10 +53,10 @@ def guarded_concepts(
     def read(concept: str, anchor: str) -> Guarded:
         text = SENTENCE.format(concept)
         tokens = backbone.tokenize(text, placeholders)
-        told, instead = (
+        of_concept, of_anchor = (
             backbone.encode_text([one], placeholders) for one in (text, SENTENCE.format(anchor) if anchor else "")
         )
-        return Guarded(concept, told, tokens, first_places(tokens, concept), instead)
+        return Guarded(concept, of_concept, tokens, first_places(tokens, concept), of_anchor)
 
     return tuple(read(*pair) for pair in pairs)
 

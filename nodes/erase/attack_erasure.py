@@ -29,6 +29,7 @@ from ..sockets import (
     CATEGORY,
     ErasureAttack,
     embeddings_verdict,
+    erasure_inputs,
     first_fault,
     lines_of,
     list_verdict,
@@ -59,15 +60,7 @@ class AttackErasure(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.Model.Input("model", tooltip="The original model, from which nothing was erased."),
-                io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
-                io.Clip.Input("clip", tooltip="The text encoder of the original model."),
-                io.Vae.Input("vae", tooltip="The autoencoder of that model."),
-                io.ClipVision.Input(
-                    "clip_vision",
-                    tooltip="The picture encoder that tells the concept from the other things, from Load CLIP Vision "
-                    "or Load Lab CLIP Vision.",
-                ),
+                *erasure_inputs("The picture encoder that tells the concept from the other things"),
                 io.String.Input("concept", default="cat", tooltip="The concept that was erased: one name."),
                 io.String.Input(
                     "others",

@@ -12,7 +12,7 @@ def sample(stock):
         told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
         given = {"positive": told[0], "negative": told[1], "latent_image": {"samples": torch.zeros(2, 4, 8, 12)}}
-        return stock("KSampler", model=model or parts["model"], **given, **(settings | changes))[0]["samples"]
+        return stock("KSampler", model=model or parts["model"], **(given | settings | changes))[0]["samples"]
 
     return go
 
@@ -47,6 +47,14 @@ def test_an_idle_guard_changes_nothing_and_strength_0_is_the_model_itself(parts_
     assert guard(parts, method, strength=0.0) is parts["model"]
     idle = guard(parts, method, settings="start=0.4, end=0.6")
     torch.testing.assert_close(sample(parts, idle), sample(parts), rtol=1e-6, atol=1e-6)
+
+
+def test_a_noise_mask_is_refused_where_the_latent_moves(parts_of, guard, sample):
+    parts = parts_of("sd15")
+    inside = {"samples": torch.zeros(1, 4, 8, 12), "noise_mask": torch.ones(1, 64, 96)}
+    with pytest.raises(ValueError, match="noise mask; sample without the mask, or choose adavd"):
+        sample(parts, guard(parts, "irece", settings=STRONG["irece"]), latent_image=inside)
+    assert torch.isfinite(sample(parts, guard(parts, "adavd"), latent_image=inside)).all()
 
 
 @pytest.mark.parametrize("method", STRONG)

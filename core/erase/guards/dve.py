@@ -8,7 +8,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...schedule import FlowSchedule
 from ...settings import setting
-from .guard import Guard, GuardRun, GuardSettings, GuardTask, along, slope_of
+from .guard import DirectionRun, Guard, GuardSettings, along
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,10 @@ class VelocitySettings(GuardSettings):
         return "two more passes of the model a step for each concept"
 
 
-@dataclass(frozen=True, eq=False)
-class _Run(GuardRun):
-    task: GuardTask[VelocitySettings]
-
-    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
-        task = self.task
-        if not task.acts(level):
-            return slope
-        result = slope
-        for concept in task.concepts:
-            told, instead = (
-                slope_of(task.backbone, text, latent, level) for text in (concept.conditioning, concept.anchor)
-            )
-            direction = told - instead  # (B, C, h, w)
-            share = along(result, direction)
-            share = share.clamp_min(0) if task.settings.only_towards else share
-            result = result - task.strength * share * direction
-        return result
+class _Run(DirectionRun[VelocitySettings]):
+    def taken(self, result: Tensor, beyond: Tensor, direction: Tensor, guidance: float) -> Tensor:
+        share = along(result, direction)
+        return share.clamp_min(0) if self.task.settings.only_towards else share
 
 
 def check(backbone: Backbone) -> None:

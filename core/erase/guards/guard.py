@@ -93,6 +93,8 @@ class GuardRun:
 
     edits = False
     """Whether :meth:`edit` does anything."""
+    moves = False
+    """Whether :meth:`perturbed` does anything."""
 
     def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
         """The latent that a step begins with, at a noise level ()."""
@@ -105,6 +107,34 @@ class GuardRun:
     def edit(self, inputs: AttentionInputs) -> Tensor | None:
         """Another output of an attention layer, see :data:`~...backbone.AttentionEdit`."""
         return None
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionRun(GuardRun, Generic[S]):
+    """A guard that takes a share of the direction from each concept's anchor to the concept out of the prediction."""
+
+    task: GuardTask[S]
+
+    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
+        task, result = self.task, slope
+        for concept in task.concepts if task.acts(level) else ():
+            of_concept = slope_of(task.backbone, concept.conditioning, latent, level)
+            of_anchor = slope_of(task.backbone, concept.anchor, latent, level)
+            direction = of_concept - of_anchor  # (B, C, h, w)
+            share = self.taken(result, slope - of_anchor, direction, guidance)
+            result = result - task.strength * share * direction
+        return result
+
+    def taken(self, result: Tensor, beyond: Tensor, direction: Tensor, guidance: float) -> Tensor | float:
+        """The share of a direction (B, C, h, w) that is taken out: a number, or (B, 1, 1, 1).
+
+        Args:
+            result: (B, C, h, w) the prediction as the concepts before left it.
+            beyond: (B, C, h, w) the sampler's prediction less that of the anchor.
+            direction: (B, C, h, w) from the anchor's prediction to the concept's.
+            guidance: the sampler's scale.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...settings import setting
-from .guard import Guard, GuardRun, GuardSettings, GuardTask, along, slope_of
+from .guard import DirectionRun, Guard, GuardSettings, along
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,13 @@ class GuidanceSettings(GuardSettings):
         return "two more passes of the model a step for each concept"
 
 
-@dataclass(frozen=True, eq=False)
-class _Run(GuardRun):
-    task: GuardTask[GuidanceSettings]
-
-    def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
-        task = self.task
-        if not task.acts(level):
-            return slope
-        result = slope
-        for concept in task.concepts:
-            told, instead = (
-                slope_of(task.backbone, text, latent, level) for text in (concept.conditioning, concept.anchor)
-            )
-            turned = told - instead  # guidance of the concept less that of its anchor: what is unconditional cancels
-            share: Tensor | float = guidance
-            if task.settings.share:
-                # Of what the prediction adds to the anchor's, the part along the concept, at most the whole of it.
-                share = along(slope - instead, turned).clamp(0, max(guidance, 1.0))
-            result = result - task.strength * share * turned
-        return result
+class _Run(DirectionRun[GuidanceSettings]):
+    def taken(self, result: Tensor, beyond: Tensor, direction: Tensor, guidance: float) -> Tensor | float:
+        # The direction is guidance of the concept less that of its anchor: what is unconditional cancels.
+        if not self.task.settings.share:
+            return guidance
+        # Of what the prediction adds to the anchor's, the part along the concept, at most the whole of it.
+        return along(beyond, direction).clamp(0, max(guidance, 1.0))
 
 
 METHOD = Guard(

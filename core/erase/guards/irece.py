@@ -33,6 +33,7 @@ class RegionSettings(GuardSettings):
 
 @dataclass(eq=False)
 class _Run(GuardRun):
+    moves = True
     task: GuardTask[RegionSettings]
     _generator: torch.Generator = field(init=False)
 
