@@ -19,7 +19,7 @@ from ..host.workflow.runner import RunResult, run_workflow
 from ..host.workflow.terminal import TerminalBar
 from ..nodes.headless import HEADLESS_NODES
 from .build_workflows import FOLDER, PICTURES
-from .workflow.variants import CHECKPOINT, LAB
+from .workflow.variants import LAB, VARIANTS
 
 SIDE, GAP, BAND = 480, 6, 34
 LARGEST = 60_000
@@ -80,7 +80,7 @@ def save(picture: Image.Image, path: Path) -> None:
 
 
 def draw(name: str, folder: Path = FOLDER) -> None:
-    """Run a lab workflow, write its thumbnail and its twin's."""
+    """Run a lab workflow, write its thumbnail and its twins'."""
     with tempfile.TemporaryDirectory() as out:
         title = TITLES[name]
         result = run_workflow(
@@ -88,7 +88,9 @@ def draw(name: str, folder: Path = FOLDER) -> None:
         )
         pictures = panels(name, result)
         save(thumbnail(pictures), folder / f"{title}{LAB.suffix}.jpg")
-        save(thumbnail(pictures, BORROWED), folder / f"{title}{CHECKPOINT.suffix}.jpg")
+        for variant in VARIANTS:
+            if not variant.is_lab and variant.draws(name):
+                save(thumbnail(pictures, BORROWED), folder / f"{title}{variant.suffix}.jpg")
 
 
 def main(names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
     python -m concept_atelier.tools.build_workflows
 
 Workflows are laid out from left to right in the format that ComfyUI's front end saves, from the nodes' own schemas.
-Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own.
+Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own. Some come for a transformer too.
 """
 
 import json
@@ -95,9 +95,7 @@ def learn_from_two_pictures(studio: Studio) -> None:
     studio.step(
         "Find the things",
         "Two pictures of the same things teach more than one.",
-        "The pictures come with the pack."
-        if variant.checkpoint is None
-        else "Choose two pictures of the same two things.",
+        "The pictures come with the pack." if variant.is_lab else "Choose two pictures of the same two things.",
     )
     model, clip, vae = studio.load()
     wires, block = {"model": model, "clip": clip, "vae": vae}, studio.finder()
@@ -263,7 +261,7 @@ def which_word_did_what(studio: Studio) -> None:
 
 def score_concepts(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
-    lab = variant.checkpoint is None
+    lab = variant.is_lab
     studio.step(
         "Find the things",
         "Localize Concepts finds the things in the picture by itself.",
@@ -298,7 +296,7 @@ def score_concepts(studio: Studio) -> None:
 
 def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
-    lab = variant.checkpoint is None
+    lab = variant.is_lab
     studio.step(
         "Read the folder",
         "The model sees every picture.",
@@ -372,7 +370,10 @@ BUILDERS: dict[str, Builder] = {
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {
-    TITLES[name] + variant.suffix: (build, variant) for variant in VARIANTS for name, build in BUILDERS.items()
+    TITLES[name] + variant.suffix: (build, variant)
+    for variant in VARIANTS
+    for name, build in BUILDERS.items()
+    if variant.draws(name)
 }
 
 

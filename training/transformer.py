@@ -1,8 +1,9 @@
 """Train the lab's transformer by rectified flow (Liu et al. 2023, arXiv 2209.03003) with the text encoder that ships.
 
-The text encoder was learnt together with the UNet and serves both denoisers, so it stays as it is. In the first part
-of the training, the picture's rows in the middle of the transformer are pulled towards features that the trained UNet
-has of the clean latent (Yu et al. 2025, arXiv 2410.06940; Tian et al. 2025, arXiv 2503.18414).
+The text encoder was learnt together with the UNet and serves both denoisers, so it stays as it is. The target is what
+the trained UNet predicts at the same ratio of signal to noise, except where there is almost nothing but noise: a
+prediction is the mean over all pictures that the noisy latent may come from, so it varies less than the one picture
+that was drawn (Luhman & Luhman 2021, arXiv 2101.02388, distil a model's drawings; here it is its single predictions).
 """
 
 import logging
@@ -12,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.files import save_tensors
-from ..core.schedule import add_noise
+from ..core.schedule import clean_from_noise, flow_of_alphas
 from ..host.headless.flux import velocity
 from ..lab.model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..lab.model.transformer import build_transformer, trained_state
@@ -48,8 +48,8 @@ class TransformerSettings:
         learning_rate: held after a warm-up of 100 steps and, from ``cool_from`` of the way on, let down to zero.
         even: share of the noise levels that are drawn evenly; the others are logit-normal, around one half (Esser et
             al. 2024, arXiv 2403.03206, sec. 3.1). Localisation reads the model at low noise, which those leave out.
-        alignment: weight of the alignment with the UNet's features; with 0, the UNet is not run.
-        aligned: samples after which alignment ends.
+        distilled: share of noise up to which the target is the UNet's prediction, and beyond which it is the velocity
+            of the one picture; with 0, the UNet is not run. The UNet was not trained beyond 0.93.
         averages: decays of the averages; the first is published.
         captions: of each scene.
     """
@@ -62,8 +62,7 @@ class TransformerSettings:
     caption_dropout: float = 0.1
     captions: int = 4
     even: float = 0.3
-    alignment: float = 0.5
-    aligned: int = 300_000
+    distilled: float = 0.85
     averages: tuple[float, ...] = (0.999, 0.9998)
     seed: int = 0
     save_every: int = 5_000
@@ -86,7 +85,6 @@ def settings_for(device: str) -> TransformerSettings:
         mixture=mixture,
         samples=10**9,
         learning_rate=2e-3,
-        aligned=3_000_000,
         bfloat16=True,
         note_every=200,
         save_every=1_000_000,
@@ -103,47 +101,33 @@ class TransformerInputs:
     streams: Sequence[SceneStream] | None = None
 
 
-class Student(nn.Module):
-    """The transformer, and the picture's rows after its first block of one stream, projected to the teacher's width."""
-
-    def __init__(self, transformer: nn.Module, width: int) -> None:
-        super().__init__()
-        self.transformer = transformer
-        inner = transformer.get_parameter("x_embedder.weight").shape[0]
-        self.projector = nn.Sequential(nn.Linear(inner, 2 * inner), nn.SiLU(), nn.Linear(2 * inner, width))
-        self._rows: Tensor | None = None
-
-    def forward(self, noisy: Tensor, level: Tensor, context: Tensor, align: bool) -> tuple[Tensor, Tensor | None]:
-        """Velocity (B, C, h, w), and the projected rows (B, h * w, width) where they are asked for."""
-        kept: list[Tensor] = []
-        block = self.transformer.get_submodule("single_transformer_blocks.0")
-        handle = block.register_forward_hook(lambda _, __, output: kept.append(output[1]))
-        try:
-            predicted = velocity(self.transformer, noisy, level, context)
-        finally:
-            handle.remove()
-        return predicted, self.projector(kept[0]) if align else None
-
-
 class Teacher(nn.Module):
-    """The trained UNet up to its last but one level, where its features have the latent's size."""
+    """The trained UNet, asked for velocities."""
 
-    timestep = 50
-    """Of the little noise that its latents get."""
+    alphas: Tensor
+    shares: Tensor
 
-    def __init__(self, unet: Any) -> None:
+    def __init__(self, unet: nn.Module) -> None:
         super().__init__()
-        self.width = unet.up_blocks[-2].resnets[-1].out_channels
-        unet.up_blocks = unet.up_blocks[:-1]
-        unet.conv_norm_out, unet.conv_out = None, nn.Identity()
         self.unet = unet.eval().requires_grad_(False)
+        alphas = alphas_cumprod()
+        self.register_buffer("alphas", alphas.float())
+        self.register_buffer("shares", flow_of_alphas(alphas).float())
+
+    def nearest(self, level: Tensor) -> Tensor:
+        """(B,) long: the timesteps whose ratio of signal to noise is nearest to shares of noise (B,)."""
+        after = torch.searchsorted(self.shares, level).clamp(1, len(self.shares) - 1)
+        lower = level - self.shares[after - 1] < self.shares[after] - level
+        return after - lower.long()
 
     @torch.no_grad()
-    def forward(self, latent: Tensor, noise: Tensor, context: Tensor, alphas: Tensor) -> Tensor:
-        """Features (B, h * w, width) of clean latents (B, C, h, w)."""
-        time = torch.full((len(latent),), self.timestep, device=latent.device)
-        seen = add_noise(latent, noise, time, alphas).to(memory_format=torch.channels_last)
-        return self.unet(seen, time, context).sample.flatten(2).transpose(1, 2)
+    def forward(self, noisy: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        """Velocity (B, C, h, w) at latents (B, C, h, w) of a flow at the timesteps' shares of noise."""
+        signal = self.alphas[timestep][:, None, None, None]
+        spread = signal.sqrt() + (1 - signal).sqrt()  # the shares of a flow sum to 1, those of the UNet to this
+        seen = (noisy * spread).to(memory_format=torch.channels_last)
+        noise = self.unet(seen, timestep, context).sample.float()
+        return noise - clean_from_noise(noise, seen, timestep, self.alphas)
 
 
 def noise_levels(count: int, even: float, device: torch.device | str = "cpu") -> Tensor:
@@ -153,26 +137,34 @@ def noise_levels(count: int, even: float, device: torch.device | str = "cpu") ->
 
 
 def flow_loss(
-    student: Student, teacher: Teacher | None, text: Any, latent: Tensor, tokens: Tensor, settings: TransformerSettings
+    transformer: nn.Module,
+    teacher: Teacher | None,
+    text: Any,
+    latent: Tensor,
+    tokens: Tensor,
+    settings: TransformerSettings,
 ) -> Tensor:
-    """Error of the velocity, and, with a teacher, the weighted distance of the student's rows from its features.
+    """Error of the velocity, by what the teacher predicts where there is one.
 
     ``latent`` (B, C, h, w), ``tokens`` (B, 77) long, some replaced by the empty caption.
     """
     batch, device = len(latent), latent.device
     dropped = torch.rand(batch, device=device) < settings.caption_dropout
     level, noise = noise_levels(batch, settings.even, device), torch.randn_like(latent)
-    share = level[:, None, None, None]
+    target = noise - latent
     with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16, cache_enabled=False):
         with torch.no_grad():
             context = text(torch.where(dropped[:, None], empty_caption(device), tokens)).last_hidden_state.float()
-        predicted, rows = student((1 - share) * latent + share * noise, level, context, teacher is not None)
-        loss = (predicted.float() - (noise - latent)).square().mean()
-        if teacher is None or rows is None:
-            return loss
-        features = teacher(latent, noise, context, alphas_cumprod().float().to(device))
-    likeness = F.cosine_similarity(rows.float(), features.float(), dim=-1)  # (B, h * w)
-    return loss + settings.alignment * (1 - likeness.mean())
+        taught = (level <= settings.distilled).nonzero()[:, 0]
+        if teacher is not None and len(taught):
+            timestep = teacher.nearest(level[taught])
+            level = level.index_copy(0, taught, teacher.shares[timestep])
+        share = level[:, None, None, None]
+        noisy = (1 - share) * latent + share * noise
+        if teacher is not None and len(taught):
+            target = target.index_copy(0, taught, teacher(noisy[taught], timestep, context[taught]))
+        predicted = velocity(transformer, noisy, level, context)
+    return (predicted.float() - target).square().mean()
 
 
 def train_transformer(folder: Path, inputs: TransformerInputs, settings: TransformerSettings, workers: int = 1) -> None:
@@ -191,20 +183,18 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
     vae.to(device)
     unet = build_unet()
     unet.load_state_dict(load_part(inputs.model, "unet"))
-    teacher = Teacher(unet.to(device, memory_format=torch.channels_last))
+    teacher = Teacher(unet.to(memory_format=torch.channels_last)).to(device) if settings.distilled > 0 else None
     torch.manual_seed(settings.seed)
-    student = Student(build_transformer(), teacher.width).to(device)
+    transformer = build_transformer().to(device)
     if device == "cpu" and settings.bfloat16:
-        attend_by_matrices(student.transformer)
-    optimiser = muon_beside_adamw([student], in_blocks, decay=0.01)
-    modules = {"transformer": student.transformer, "projector": student.projector}
-    run = Run(folder, modules, optimiser, asdict(settings), settings.averages, team.leads)
+        attend_by_matrices(transformer)
+    optimiser = muon_beside_adamw([transformer], in_blocks, decay=0.01)
+    run = Run(folder, {"transformer": transformer}, optimiser, asdict(settings), settings.averages, team.leads)
     torch.manual_seed(settings.seed + run.samples * team.size + team.rank)
 
     def train_on(scenes: Scenes) -> None:
         def loss_of(_: int, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
-            aligning = settings.alignment > 0 and run.samples < settings.aligned
-            return flow_loss(student, teacher if aligning else None, text, *batch, settings)
+            return flow_loss(transformer, teacher, text, *batch, settings)
 
         train_mixture(run, scenes, settings, team, loss_of, lambda sheet: checkpoint(run, settings))
 
@@ -220,7 +210,7 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
 
 
 def in_blocks(name: str) -> bool:
-    """Whether a weight of the student is a matrix of a block that is not its modulation."""
+    """Whether a weight of the transformer is a matrix of a block that is not its modulation."""
     return "transformer_blocks." in name and ".norm" not in name
 
 

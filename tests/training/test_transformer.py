@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,6 @@ from concept_atelier.training.attention import attend_by_matrices
 from concept_atelier.training.dataset import tokenize
 from concept_atelier.training.mixture import Pool
 from concept_atelier.training.transformer import (
-    Student,
     Teacher,
     TransformerInputs,
     TransformerSettings,
@@ -32,7 +32,7 @@ from concept_atelier.training.transformer import (
 SMALL = SceneSettings(size=(32, 32), counts=(1,))
 WIDE = SceneSettings(size=(32, 64), counts=(1,))
 FIRST, SECOND = Pool("first", SMALL, 4, 2, 1), Pool("second", WIDE, 3, 2, 100)
-TINY = TransformerSettings(mixture=((FIRST, 0.5), (SECOND, 0.5)), samples=4, captions=2, aligned=2)
+TINY = TransformerSettings(mixture=((FIRST, 0.5), (SECOND, 0.5)), samples=4, captions=2)
 
 
 @pytest.fixture(scope="module")
@@ -95,36 +95,59 @@ def test_missing_weights_say_so_and_how_to_train_them(tmp_path):
 
 
 def test_two_workers_train_together(tmp_path, inputs):
-    train_transformer(tmp_path, inputs, replace(TINY, alignment=0.0), workers=2)
+    train_transformer(tmp_path, inputs, replace(TINY, distilled=0.0), workers=2)
     assert json.loads((tmp_path / "log.json").read_text())["samples"] == 4
 
 
 def test_the_pooled_text_stays_without_effect():
     transformer = build_transformer()
-    student = Student(transformer, 8)
-    silent = [name for name, value in student.named_parameters() if not value.requires_grad]
+    silent = [name for name, value in transformer.named_parameters() if not value.requires_grad]
     assert silent and all(POOLED in name for name in silent)
-    assert all(float(transformer.get_parameter(name.removeprefix("transformer.")).abs().sum()) == 0 for name in silent)
+    assert all(float(transformer.get_parameter(name).abs().sum()) == 0 for name in silent)
 
 
-def test_teacher_has_a_feature_for_every_cell(lab_modules):
+@pytest.fixture(scope="module")
+def teacher(lab_modules):
     unet = build_unet()
     unet.load_state_dict(lab_modules.unet.state_dict())
-    teacher = Teacher(unet)
-    latent, context = torch.randn(2, 4, 8, 16), torch.randn(2, 77, 192)
-    features = teacher(latent, torch.randn_like(latent), context, torch.linspace(1, 0.1, 1000))
-    assert features.shape == (2, 128, teacher.width) and not features.requires_grad
+    return Teacher(unet)
 
 
-def test_the_loss_falls_on_one_batch(lab_modules):
+def test_timesteps_of_a_teacher_are_the_nearest(teacher):
+    levels = torch.linspace(0, 1, 200)
+    distance = (teacher.shares - levels[:, None]).abs()  # (200, 1000)
+    nearest = distance.gather(1, teacher.nearest(levels)[:, None])[:, 0]
+    torch.testing.assert_close(nearest, distance.min(1).values)
+
+
+def test_a_teacher_that_knows_the_noise_gives_the_velocity_of_the_flow(teacher):
     torch.manual_seed(0)
-    student = Student(build_transformer(), 8)
+    clean, noise = torch.randn(2, 3, 4, 4, 8)
+    timestep = torch.tensor([10, 400, 900])
+    share = teacher.shares[timestep][:, None, None, None]
+    noisy = (1 - share) * clean + share * noise
+
+    class Knows(torch.nn.Module):
+        def forward(self, seen, timestep, context):
+            expected = teacher.alphas[timestep].sqrt()[:, None, None, None] * clean
+            expected += (1 - teacher.alphas[timestep]).sqrt()[:, None, None, None] * noise
+            torch.testing.assert_close(seen, expected)
+            return SimpleNamespace(sample=noise)
+
+    predicted = Teacher(Knows())(noisy, timestep, torch.zeros(3, 77, 192))
+    torch.testing.assert_close(predicted, noise - clean, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+def test_the_loss_falls_on_one_batch(lab_modules, teacher, distilled):
+    torch.manual_seed(0)
+    transformer = build_transformer()
     latent, tokens = torch.randn(4, 4, 4, 4), tokenize(["a cat"] * 4)
-    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=3e-3)
+    optimiser = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=3e-3)
 
     def loss():
         torch.manual_seed(1)
-        return flow_loss(student, None, lab_modules.text_encoder, latent, tokens, TINY)
+        return flow_loss(transformer, teacher if distilled else None, lab_modules.text_encoder, latent, tokens, TINY)
 
     first = loss().item()
     for _ in range(12):

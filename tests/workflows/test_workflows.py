@@ -11,7 +11,7 @@ from PIL import Image
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.checking import check
 from concept_atelier.host.workflow.execution import NodeFailedError
-from concept_atelier.host.workflow.graph import GraphNode, WorkflowError
+from concept_atelier.host.workflow.graph import GraphNode, Link, WorkflowError
 from concept_atelier.host.workflow.page_nodes import VIRTUAL
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import Registry
@@ -21,11 +21,13 @@ from concept_atelier.nodes.headless import HEADLESS_NODES
 from concept_atelier.tools import build_workflows
 from concept_atelier.tools.workflow.foreign import drawing_registry
 from concept_atelier.tools.workflow.layout import TITLE
-from concept_atelier.tools.workflow.variants import CHECKPOINT
+from concept_atelier.tools.workflow.variants import CHECKPOINT, VARIANTS, Z_IMAGE
 
 FOLDER = build_workflows.FOLDER
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-TWINS = [name for name in NAMES if name.endswith(CHECKPOINT.suffix)]
+VARIANT_OF = {name: variant for variant in VARIANTS for name in NAMES if name.endswith(variant.suffix)}
+"""The last variant whose suffix fits: the lab's is empty."""
+TWINS = [name for name in NAMES if not VARIANT_OF[name].is_lab]
 ON_LAB = [name for name in NAMES if name not in TWINS]
 PREFIX = "ConceptAtelier"
 
@@ -82,6 +84,8 @@ LOADERS = {
     "CLIPVisionLoader": "ConceptAtelierLoadLabClipVision",
 }
 """Of a twin, and what its lab workflow has in their place."""
+SIDES = {CHECKPOINT.suffix: 512, Z_IMAGE.suffix: 1024}
+FIRST_LOADERS = {CHECKPOINT.suffix: "CheckpointLoaderSimple", Z_IMAGE.suffix: "UNETLoader"}
 
 every_file = pytest.mark.parametrize("name", NAMES)
 every_twin = pytest.mark.parametrize("name", TWINS)
@@ -150,7 +154,12 @@ def test_there_are_the_three_workflows_and_nothing_is_forgotten_here():
 
 
 def test_every_workflow_has_its_twin():
-    assert [f"{name}{CHECKPOINT.suffix}" for name in ON_LAB] == TWINS
+    assert {f"{name}{CHECKPOINT.suffix}" for name in ON_LAB} <= set(TWINS)
+
+
+def test_words_parts_and_erasing_have_a_twin_for_a_transformer():
+    shown = {name.removesuffix(Z_IMAGE.suffix) for name in TWINS if VARIANT_OF[name] is Z_IMAGE}
+    assert shown == {"See where words land", "Take a picture apart", "Erase a concept"}
 
 
 @every_file
@@ -286,7 +295,8 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
         check(graph, registry)
     problems = caught.value.problems
     assert all("unknown node class" in problem for problem in problems if "no folder" not in problem)
-    assert any("unknown node class 'CheckpointLoaderSimple'" in problem for problem in problems)
+    loader = FIRST_LOADERS[VARIANT_OF[name].suffix]
+    assert any(f"unknown node class '{loader}'" in problem for problem in problems)
 
 
 @every_twin
@@ -303,27 +313,42 @@ def test_a_twin_with_its_loader_is_sound(name, tmp_path):
         for key, node in list(graph.items()):
             if node.class_type in LOADERS:
                 graph[key] = GraphNode(key, LOADERS[node.class_type], "loader", {})
-        check(graph, registry)
+        check(with_lab_loader(graph), registry)
+
+
+def with_lab_loader(graph):
+    """The graph with the lab model in place of the loaders of a transformer's parts."""
+    slots = {"ModelSamplingAuraFlow": 0, "CLIPLoader": 1, "VAELoader": 2}
+    parts = {key: slots[node.class_type] for key, node in graph.items() if node.class_type in slots}
+    if not parts:
+        return graph
+    kept = {key: node for key, node in graph.items() if key not in parts and node.class_type != "UNETLoader"}
+    for key, node in kept.items():
+        for name, link in node.links().items():
+            if link.node in parts:
+                kept[key] = kept[key].with_input(name, Link("lab", parts[link.node]))
+    return {**kept, "lab": GraphNode("lab", "ConceptAtelierLoadLabModel", "loader", {})}
 
 
 @every_twin
-def test_a_twin_does_what_its_lab_workflow_does(name, registry):
+def test_a_twin_does_what_its_lab_workflow_does(name):
     """The same nodes of the pack and the same files, only other values."""
+    registry = drawing_registry()
 
     def outline(stem):
         graph = load_workflow(FOLDER / f"{stem}.json").graph(registry)
         ours = sorted(node.class_type for node in graph.values() if node.class_type.startswith(PREFIX))
         return ours, sorted(n.inputs["filename_prefix"] for n in graph.values() if n.class_type == "SaveImage")
 
-    (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix(CHECKPOINT.suffix))
+    (ours, files), (theirs, their_files) = outline(name), outline(name.removesuffix(VARIANT_OF[name].suffix))
     assert ours == [kind for kind in theirs if kind not in LOADERS.values()]
     assert len(files) == len(their_files)
     sizes = {
         node.inputs["width"]
         for node in load_workflow(FOLDER / f"{name}.json").graph(registry).values()
-        if node.class_type in ("EmptyLatentImage", "ImageScale", "ConceptAtelierEditByWords")
+        if node.class_type in ("EmptyLatentImage", "EmptySD3LatentImage", "ImageScale", "ConceptAtelierEditByWords")
     }
-    assert sizes == {512}
+    assert sizes == {SIDES[VARIANT_OF[name].suffix]}
 
 
 @every_workflow

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .block import Block
 from .sheet import Out, Sheet
-from .variants import VISION, Variant
+from .variants import VISION, Checkpoint, Parts, Variant
 
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FIRST_INSIDE = 101
@@ -29,13 +29,27 @@ class Studio:
 
     def load(self, column: int = 0) -> list[Out]:
         """MODEL, CLIP and VAE."""
-        if self.variant.checkpoint is None:
+        files = self.variant.files
+        if files is None:
             return self.sheet.add("ConceptAtelierLoadLabModel", column)
-        return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=self.variant.checkpoint)
+        if isinstance(files, Checkpoint):
+            return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=files.name)
+        return self.sheet.add_block(self.loader(files), column, f"Load {files.family}")
+
+    def loader(self, files: Parts) -> Block:
+        """From files to MODEL, CLIP and VAE of a transformer."""
+        block = self.block("Load the parts")
+        (loaded,) = block.add("UNETLoader", 0, unet_name=files.model)
+        (model,) = block.add("ModelSamplingAuraFlow", 0, model=loaded, shift=files.shift)
+        (clip,) = block.add("CLIPLoader", 1, clip_name=files.text_encoder, type=files.kind)
+        (vae,) = block.add("VAELoader", 1, vae_name=files.vae)
+        for name, part in zip(PARTS, (model, clip, vae), strict=True):
+            block.leave(name, part)
+        return block
 
     def vision(self, column: int) -> Out:
         """CLIP_VISION."""
-        if self.variant.checkpoint is None:
+        if self.variant.is_lab:
             (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", column)
         else:
             (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
@@ -43,13 +57,13 @@ class Studio:
 
     def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
         """A picture to take apart; ``name`` is that of the lab's."""
-        shown = name if self.variant.checkpoint is None else "example.png"
+        shown = name if self.variant.is_lab else "example.png"
         image, _ = self.sheet.add("LoadImage", column, title, image=shown)
         return image
 
     def scaled(self, sheet: Sheet, image: Out, collapsed: bool = True) -> Out:
         """A picture in the variant's size."""
-        if self.variant.checkpoint is None:
+        if self.variant.is_lab:
             return image
         side = self.variant.side
         scaling = {"upscale_method": "lanczos", "width": side, "height": side, "crop": "center"}
@@ -59,7 +73,8 @@ class Studio:
     def latent(self, sheet: Sheet, column: int) -> Out:
         """Empty latents."""
         side, batch = self.variant.side, self.variant.batch
-        (latent,) = sheet.add("EmptyLatentImage", column, width=side, height=side, batch_size=batch)
+        node = "EmptySD3LatentImage" if isinstance(self.variant.files, Parts) else "EmptyLatentImage"
+        (latent,) = sheet.add(node, column, width=side, height=side, batch_size=batch)
         return latent
 
     def sample(

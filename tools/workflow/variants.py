@@ -1,7 +1,7 @@
-"""For which models the example workflows are drawn: the lab's, and a checkpoint of the user's own."""
+"""For which models the example workflows are drawn: the lab's, a checkpoint of the user's own, and a transformer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...core.localize.parts.settings import PAPER
@@ -28,12 +28,39 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A file of the checkpoints folder, which holds MODEL, CLIP and VAE."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A file for each part of a transformer.
+
+    Attributes:
+        family: of the model, as people call it.
+        model, text_encoder, vae: names of files in ``diffusion_models``, ``text_encoders`` and ``vae``.
+        kind: what Load CLIP has to read the text encoder as.
+        shift: of the noise levels while sampling.
+    """
+
+    family: str
+    model: str
+    text_encoder: str
+    kind: str
+    vae: str
+    shift: float
+
+
+@dataclass(frozen=True)
 class Variant:
     """For which model a workflow is drawn: its loader, sizes, settings and words.
 
     Attributes:
         suffix: of the workflow's name.
-        checkpoint: a file of the checkpoints folder, None for the lab model.
+        files: what is loaded, None for the lab model.
+        names: of the workflows that there are of this variant, as builders are called; None for all.
         side: of pictures, in pixels.
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
@@ -43,7 +70,7 @@ class Variant:
     """
 
     suffix: str
-    checkpoint: str | None
+    files: Checkpoint | Parts | None
     side: int
     batch: int
     picture: str
@@ -59,11 +86,20 @@ class Variant:
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
     ingredients: Knobs = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+
+    @property
+    def is_lab(self) -> bool:
+        return self.files is None
+
+    def draws(self, name: str) -> bool:
+        """Whether there is a workflow of this name, as its builder is called, for the variant."""
+        return self.names is None or name in self.names
 
 
 LAB = Variant(
     suffix="",
-    checkpoint=None,
+    files=None,
     side=128,
     batch=4,
     picture="The picture comes with the pack.",
@@ -88,7 +124,7 @@ LAB = Variant(
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
-    checkpoint="v1-5-pruned-emaonly-fp16.safetensors",
+    files=Checkpoint("v1-5-pruned-emaonly-fp16.safetensors"),
     side=512,
     batch=2,
     picture="Set count to the number of things; 0 lets the node decide.",
@@ -130,6 +166,17 @@ CHECKPOINT = Variant(
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},
 )
-VARIANTS = (LAB, CHECKPOINT)
+Z_IMAGE = replace(
+    CHECKPOINT,
+    suffix=" (Z-Image)",
+    files=Parts("Z-Image", "z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "lumina2", "ae.safetensors", 3.0),
+    side=1024,
+    batch=1,
+    note="**Load Z-Image** names the files of ComfyUI's own template; open it for others.",
+    sampling={"steps": 9, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"},
+    learn={"method": "cones", "preset": "paper", "preview_every": 100},
+    names=("see_where_words_land", "take_a_picture_apart", "erase_a_concept"),
+)
+VARIANTS = (LAB, CHECKPOINT, Z_IMAGE)
 VISION = "clip_vision_vit_h.safetensors"
 """A file of the clip_vision folder, for checkpoints."""

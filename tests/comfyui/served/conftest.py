@@ -24,8 +24,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACK = "concept-atelier"
-CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
-VISION = "clip_vision_vit_h.safetensors"
+MODELS = (
+    "checkpoints/v1-5-pruned-emaonly-fp16.safetensors",
+    "clip_vision/clip_vision_vit_h.safetensors",
+    "diffusion_models/z_image_turbo_bf16.safetensors",
+    "text_encoders/qwen_3_4b.safetensors",
+    "vae/ae.safetensors",
+)
+"""What the twins name: without them their loaders are red, as they should be. They are listed, and never opened."""
 START, RUN = 1200, 3600
 WAIT = 1_200_000
 """Seconds that a start and a run may take, and milliseconds that the page may: a busy machine is slow, not broken."""
@@ -212,13 +218,14 @@ def is_ours(text):
 
 def scratch_base(folder):
     """An empty base directory with the pack linked in; its pictures it must bring itself."""
-    for name in ("models/checkpoints", "models/clip_vision", "models/embeddings", "models/loras"):
-        (folder / name).mkdir(parents=True)
+    for name in ("embeddings", "loras"):
+        (folder / "models" / name).mkdir(parents=True)
+    for name in MODELS:
+        file = folder / "models" / name
+        file.parent.mkdir(parents=True)
+        file.touch()
     for name in ("custom_nodes", "input", "output", "user", "temp"):
         (folder / name).mkdir()
-    # What the twins name: without the file their loader is red, as it should be. It is listed, and never opened.
-    (folder / "models" / "checkpoints" / CHECKPOINT).touch()
-    (folder / "models" / "clip_vision" / VISION).touch()
     # ComfyUI's own example picture, which it keeps in the input folder that a base directory replaces.
     shutil.copyfile(next(ROOT.glob("workflows/input/*.png")), folder / "input" / "example.png")
     (folder / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
