@@ -27,6 +27,7 @@ ErasureAttack = io.Custom("ERASURE_ATTACK")
 Activations = io.Custom("ACTIVATIONS")
 ConceptBank = io.Custom("CONCEPT_BANK")
 ConceptCodes = io.Custom("CONCEPT_CODES")
+ConceptScores = io.Custom("CONCEPT_SCORES")
 Noise = io.Custom("NOISE")
 BoundingBoxes = io.Custom("BOUNDING_BOX")
 """ComfyUI's own type of boxes, see ``host/jobs/bounding_boxes.py``; every supported version has it."""

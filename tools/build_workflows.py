@@ -327,7 +327,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     shown = {"bank": bank, "activations": activations, "pictures": pictures}
     if lab:
         shown |= {"clip_vision": studio.vision(0), "clip": clip}
-    gallery, named, _ = sheet.add("ConceptAtelierShowIngredients", 1, **shown)
+    gallery, named, _, _ = sheet.add("ConceptAtelierShowIngredients", 1, **shown)
     sheet.add("SaveImage", 1, "Save: the gallery", images=gallery, filename_prefix="folder_gallery", collapsed=True)
     sheet.add("ConceptAtelierSaveIngredients", 1, bank=named, collapsed=True)
     studio.step(

@@ -34,6 +34,7 @@ OWN_TYPES = (
     "ACTIVATIONS",
     "CONCEPT_BANK",
     "CONCEPT_CODES",
+    "CONCEPT_SCORES",
 )
 _SPECIAL = re.compile(r"[{}@|$]")
 _ESCAPED = re.compile(r"\{'([{}@|$])'\}")

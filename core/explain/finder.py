@@ -84,42 +84,35 @@ class Finder(Generic[S]):
         """
         settings = settings or next(iter(self.presets.values()))
         rows = activations.sample(settings.rows, torch.Generator().manual_seed(seed))
-        if not 1 <= count <= min(MAX_INGREDIENTS, len(rows)):
-            most = min(MAX_INGREDIENTS, len(rows))
-            raise ValueError(f"from these activations 1 to {most} ingredients can be found, got {count}")
-        if not 1 <= seeds <= 10:
-            raise ValueError(f"seeds must be 1 to 10, got {seeds}")
+        _check_counts(count, seeds, len(rows))
         centre, scale = self._frame(rows, settings)
         prepared = (rows - centre) / scale
         fits = []
         for number in range(seeds):
             task = FindTask(prepared, count, settings, torch.Generator().manual_seed(seed + number))
-            fits.append(self._ordered(self.find(task), prepared))
+            fits.append(self._fit(task))
             if on_step is not None:
                 on_step(number + 1, seeds)
-        shares = [explained(prepared, codes @ found.directions) for found, codes in fits]
-        best = max(range(seeds), key=shares.__getitem__)
-        found, codes = fits[best]
-        others = [fit.directions for index, (fit, _) in enumerate(fits) if index != best]
-        peaks = peaks_of(self._of_pictures(activations, found, centre, scale))
-        metadata = {
-            "settings": json.dumps(asdict(settings)),
-            "pictures": str(len(activations)),
-            "explained": f"{shares[best]:.4f}",
-            "seeds": str(seeds),
-        }
+        best = max(fits, key=lambda fit: fit.explained)
+        others = [fit.found.directions for fit in fits if fit is not best]
+        peaks = peaks_of(self._of_pictures(activations, best.found, centre, scale))
         return ConceptBank(
-            found.directions,
+            best.found.directions,
             tuple(str(number) for number in range(1, count + 1)),
             self.name,
             activations.origin,
             centre,
             scale,
             peaks,
-            (codes / peaks).mean(0),
-            matched_cosines(found.directions, others),
-            found.extra,
-            metadata,
+            (best.codes / peaks).mean(0),
+            matched_cosines(best.found.directions, others),
+            best.found.extra,
+            {
+                "settings": json.dumps(asdict(settings)),
+                "pictures": str(len(activations)),
+                "explained": f"{best.explained:.4f}",
+                "seeds": str(seeds),
+            },
         )
 
     def _of_pictures(self, activations: Activations, found: Found, centre: Tensor, scale: Tensor) -> Tensor:
@@ -141,14 +134,34 @@ class Finder(Generic[S]):
             deviation > 1e-4 * usual, deviation, usual
         ) if settings.scaled else ones * usual
 
-    def _ordered(self, found: Found, rows: Tensor) -> tuple[Found, Tensor]:
-        """Unit directions, those first that explain most, and the codes of rows in that order."""
+    def _fit(self, task: FindTask[S]) -> "_Fit":
+        """One fit, with unit directions, those first that explain most."""
+        found = self.find(task)
         directions = torch.nn.functional.normalize(found.directions.float(), dim=1).contiguous()
-        codes = self.code(rows, directions, found.extra)
+        codes = self.code(task.rows, directions, found.extra)
         order = codes.square().sum(0).argsort(descending=True, stable=True)
         count = len(directions)
         extra = {name: one[order] if one.ndim and len(one) == count else one for name, one in found.extra.items()}
-        return Found(directions[order], extra), codes[:, order]
+        ordered = Found(directions[order], extra)
+        codes = codes[:, order]
+        return _Fit(ordered, codes, explained(task.rows, codes @ ordered.directions))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """What one seed found, codes (n, K) of the rows, and the share of them that it explains."""
+
+    found: Found
+    codes: Tensor
+    explained: float
+
+
+def _check_counts(count: int, seeds: int, rows: int) -> None:
+    most = min(MAX_INGREDIENTS, rows)
+    if not 1 <= count <= most:
+        raise ValueError(f"from these activations 1 to {most} ingredients can be found, got {count}")
+    if not 1 <= seeds <= 10:
+        raise ValueError(f"seeds must be 1 to 10, got {seeds}")
 
 
 def codes_of(finder: Finder[S], bank: ConceptBank, activations: Activations) -> ConceptCodes:

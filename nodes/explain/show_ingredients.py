@@ -1,5 +1,6 @@
 """Show Ingredients, Ingredient Masks."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,7 @@ from ...core.explain import bank as core_bank
 from ...core.explain.bank import ACTIVE
 from ...core.explain.locate import concept_masks, strongest
 from ...core.explain.registry import encode
+from ...core.explain.scores import strengths
 from ...host.jobs.ingredients import (
     MOST_SHOWN,
     check_pictures,
@@ -17,11 +19,21 @@ from ...host.jobs.ingredients import (
     named,
     overlays,
     report,
+    valid_for,
 )
 from ...host.jobs.paired_texts import COMMON_WORDS
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, Activations, ConceptBank, ConceptCodes, lines_of, picture_batch, text_under
+from ..sockets import (
+    CATEGORY,
+    Activations,
+    ConceptBank,
+    ConceptCodes,
+    ConceptScores,
+    lines_of,
+    picture_batch,
+    text_under,
+)
 
 MOST_MASKS = 8
 
@@ -72,6 +84,9 @@ class ShowIngredients(io.ComfyNode):
                     display_name="CONCEPT_BANK", tooltip="The ingredients, with good names in place of numbers."
                 ),
                 io.String.Output(display_name="REPORT", tooltip="What is known of each ingredient, a line each."),
+                ConceptScores.Output(
+                    display_name="CONCEPT_SCORES", tooltip="How strongly each picture shows each ingredient."
+                ),
             ],
         )
 
@@ -95,7 +110,9 @@ class ShowIngredients(io.ComfyNode):
             gallery = named(gallery, given, clip_vision, clip, lines_of(words) or _words_for(clip_vision), progress)
         sheet, said = gallery_sheet(gallery, given), report(gallery)
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
-        return io.NodeOutput(sheet, gallery.bank(), said, ui=shown)
+        named_bank = gallery.bank()
+        scores = strengths(replace(gallery.codes, bank=named_bank), valid_for(named_bank))
+        return io.NodeOutput(sheet, named_bank, said, scores, ui=shown)
 
 
 class IngredientMasks(io.ComfyNode):

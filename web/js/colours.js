@@ -13,6 +13,7 @@ export const COLOURS = {
   ACTIVATIONS: "#7fb7be",
   CONCEPT_BANK: "#c98fb5",
   CONCEPT_CODES: "#9fc27a",
+  CONCEPT_SCORES: "#7fb0a0",
 };
 
 /** Ours where a palette says nothing, that is, where it writes an empty text. */

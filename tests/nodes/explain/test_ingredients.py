@@ -63,8 +63,11 @@ def test_a_transformer_is_recorded(call, pictures, transformer):
 def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, vision, sockets):
     given = {"bank": bank, "activations": recorded, "pictures": pictures}
     words = "red, green, blue, cat"
-    sheet, renamed, report = call(ShowIngredients, **given, clip_vision=vision, clip=sockets["clip"], words=words)
+    sheet, renamed, report, scores = call(
+        ShowIngredients, **given, clip_vision=vision, clip=sockets["clip"], words=words
+    )
     assert sheet.ndim == 4 and len(sheet) == 1 and len(renamed) == 4
+    assert scores.values.shape == (5, 4) and scores.names == renamed.names
     assert len(report.splitlines()) == 5 and "valid for lab image tower, site 8 alone" in report
     masks, overlay, names, codes = call(IngredientMasks, **given, ingredients="1, 2")
     assert masks.shape == (10, 64, 96) and set(masks.unique().tolist()) <= {0.0, 1.0}

@@ -1,0 +1,53 @@
+"""Concept scores: one number for each picture and concept, whatever it says."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..messages import listed
+from .bank import ConceptCodes
+
+
+@dataclass(frozen=True, eq=False)
+class PictureScores:
+    """What a CONCEPT_SCORES socket carries: P pictures scored by K concepts.
+
+    Attributes:
+        values: (P, K) float32.
+        names: K names, unique.
+        title: what a number says, for people: ``strength``, ``importance for "cat"``.
+        valid_for: the model, layer and pictures that the numbers hold for; whole sentences, may be empty.
+    """
+
+    values: Tensor
+    names: tuple[str, ...]
+    title: str
+    valid_for: str = ""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.names) or not self.values.numel():
+            raise ValueError(
+                f"scores must be (pictures, {len(self.names)} concepts) with at least one of each, got "
+                f"{tuple(self.values.shape)}"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"names of concepts must differ, got {listed(self.names)}")
+        if not bool(torch.isfinite(self.values).all()):
+            raise ValueError("scores are not finite (NaN or infinite); check the pictures and the model")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def means(self) -> Tensor:
+        """(K,) the mean of each concept over the pictures."""
+        return self.values.mean(0)
+
+    def ranked(self, most: int | None = None) -> list[int]:
+        """Concepts by the size of their mean, whatever its sign, the largest first, at most so many."""
+        return self.means().abs().argsort(descending=True, stable=True).tolist()[:most]
+
+
+def strengths(codes: ConceptCodes, valid_for: str = "") -> PictureScores:
+    """How strongly each picture shows each concept: the largest code of its positions as a share of the peak."""
+    return PictureScores(codes.scores(), codes.bank.names, "strength", valid_for)
