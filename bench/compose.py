@@ -116,19 +116,20 @@ def draw(backbone: Backbone, asked: Wanted, options: Mapping[str, Any], seed: in
         return backbone.decode_latent(latent).clamp(0, 1)
     composer = METHODS[options["method"]]
     settings = replace(composer.preset(options["preset"]), **options.get("set", {}))
-    composition = composition_of(backbone, asked, options["regions"] == "given", "texts" in composer.needs)
+    composition = composition_of(backbone, asked, options["regions"] == "given", composer.needs)
     run = composer.begin(composition, settings, share_of(backbone.schedule.steps))
     steps = {"edit": None if run.edit is leave else run.edit, "before": run.before}
     latent = ddim(backbone, composition.conditioning, unconditional(backbone), (cell, cell), **steps, **sizes)
     return backbone.decode_latent(latent).clamp(0, 1)
 
 
-def composition_of(backbone: Backbone, asked: Wanted, given: bool, texts: bool = True) -> Composition:
-    """The composition of a case, with its boxes or without, and with the texts of its objects or the prompt alone."""
+def composition_of(backbone: Backbone, asked: Wanted, given: bool, needs: Sequence[str] = ("texts",)) -> Composition:
+    """The composition of a case, with its boxes or without, and with what a method needs of the objects' texts."""
     concepts = [
         Concept(text, mask_of(box) if given else None) for text, box in zip(asked.texts, asked.boxes, strict=True)
     ]
-    return compose(backbone, asked.prompt, concepts, texts=texts)
+    branches = "branches" in needs
+    return compose(backbone, asked.prompt, concepts, texts=branches or "texts" in needs, branches=branches)
 
 
 def mask_of(box: tuple[int, int, int, int]) -> Tensor:

@@ -1,6 +1,6 @@
 """Which backbone stands behind what the sockets carry: the seam between hosts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from .shared.compositions import Composed
 from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
 from .shared.errors import UnsupportedModelError
+from .shared.families import FAMILIES
 from .shared.guards import SampledGuard
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
 from .shared.recomputation import Choice
@@ -40,6 +41,7 @@ __all__ = [
     "handle_of",
     "latent_of",
     "noise_levels_of",
+    "scaled_latent",
     "with_adapter",
     "with_capture",
     "with_composition",
@@ -167,10 +169,16 @@ def with_capture(model: Any, capture: AttentionCapture) -> Any:
 
 
 def with_composition(model: Any, composed: Composed) -> Any:
-    """A copy of MODEL whose sampling runs are composed. Raises as :func:`backbone_of` does."""
+    """A copy of MODEL whose sampling runs are composed. Raises as :func:`backbone_of` does, and
+    :class:`UnsupportedModelError` for a model that the method does not work on."""
+    backbone, composer = backbone_of(model=model), composed.composer
+    if composer.unets_only and any(site.kind == "joint" for site in backbone.attention_sites()):
+        raise UnsupportedModelError(
+            f"{composer.title} works on UNets (Stable Diffusion 1.x, 2.x, XL and the lab model), and this is "
+            f"{FAMILIES[backbone.family].title}; choose attention_couple or lora_composer, which work there too"
+        )
     if is_patcher(model):
         return comfy_compositions.with_composition(model, composed)
-    backbone_of(model=model)
     return model.with_composition(composed)
 
 
@@ -180,6 +188,12 @@ def noise_levels_of(model: Any, scheduler: str, steps: int) -> Tensor:
         return sampler_levels(model, scheduler, steps)
     backbone_of(model=model)
     return model_levels(model, scheduler, steps)
+
+
+def scaled_latent(model: Any, latent: Mapping[str, Any]) -> Tensor:
+    """The scaled latents (B, C, h, w) of a LATENT, as methods read them; the way back is :func:`latent_of`."""
+    samples = latent["samples"].float()
+    return model.model.process_latent_in(samples) if is_patcher(model) else samples * model.scaling_factor
 
 
 def latent_of(model: Any, scaled: Tensor) -> dict[str, Any]:

@@ -55,6 +55,14 @@ def model_inputs(use: str) -> list[Any]:
     ]
 
 
+def boxes_output() -> Any:
+    """The boxes around the concepts that a node finds, as Compose Concepts and ComfyUI's own nodes take them."""
+    return BoundingBoxes.Output(
+        display_name="BOXES",
+        tooltip="The box around each mask, in pixels of the picture, with the concept's name as its description.",
+    )
+
+
 def erasure_inputs(use: str) -> list[Any]:
     """A model before and after an erasure, its CLIP and VAE, and a picture encoder; ``use`` says what that does."""
     return [

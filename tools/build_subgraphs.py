@@ -54,7 +54,7 @@ def take_picture_apart() -> str:
     inside = Block(drawing_registry(), name="Take picture apart")
     kinds = {"image": "IMAGE", "model": "MODEL", "clip": "CLIP", "vae": "VAE"}
     wires = {name: inside.enter(name, kind) for name, kind in kinds.items()}
-    found, _, overlay = inside.add("ConceptAtelierLocalizeConcepts", 0, **wires)
+    found, _, overlay, _ = inside.add("ConceptAtelierLocalizeConcepts", 0, **wires)
     concepts, masks = inside.add("ConceptAtelierEditConcepts", 1, concepts=found, image=wires["image"])
     inside.leave("concepts", concepts)
     inside.leave("masks", masks)

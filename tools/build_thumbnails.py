@@ -55,8 +55,9 @@ BORROWED = "pictures of the lab model"
 
 
 def thumbnail(pictures: Sequence[Image.Image], said: str = "") -> Image.Image:
-    """Four pictures in a square, or the left of a single one, and a line of text over its foot where one is given."""
-    canvas = _quartet(pictures) if len(pictures) > 1 else _left_square(pictures[0])
+    """Four pictures in a square, or a single one in its whole width, and a line of text over its foot where one is
+    given."""
+    canvas = _quartet(pictures) if len(pictures) > 1 else _whole_width(pictures[0])
     if said:
         draw = ImageDraw.Draw(canvas)
         draw.rectangle((0, SIDE - BAND, SIDE, SIDE), fill=INK)
@@ -108,9 +109,13 @@ def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def _left_square(picture: Image.Image) -> Image.Image:
-    side = min(picture.size)
-    return picture.convert("RGB").crop((0, 0, side, side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+def _whole_width(picture: Image.Image) -> Image.Image:
+    """A sheet in a square: no column is cut off; rows below the square are, and a low one stands in its own colour."""
+    rgb = picture.convert("RGB")
+    size = (SIDE, max(1, round(rgb.height * SIDE / rgb.width)))
+    canvas = Image.new("RGB", (SIDE, SIDE), rgb.getpixel((0, 0)))
+    canvas.paste(rgb.resize(size, Image.Resampling.LANCZOS), (0, max(0, (SIDE - size[1]) // 2)))
+    return canvas
 
 
 def _panel(node: str, index: int, result: RunResult) -> Path:

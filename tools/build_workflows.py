@@ -71,7 +71,7 @@ def take_a_picture_apart(studio: Studio) -> None:
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    found, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    found, _, overlay, _ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
     edited, _ = sheet.add("ConceptAtelierEditConcepts", 2, concepts=found, image=picture)
     sheet.add("SaveImage", 2, "Save: the overlay", images=overlay, filename_prefix="apart_overlay", collapsed=True)
     studio.step(
@@ -244,7 +244,7 @@ def which_word_did_what(studio: Studio) -> None:
         "Masks that you drew yourself, or no masks, will do as well.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    _, masks, overlay = sheet.add(
+    _, masks, overlay, _ = sheet.add(
         "ConceptAtelierLocalizeWords", 0, **parts, words=words.things, **variant.localize_words
     )
     sheet.add("SaveImage", 0, "Save: the masks", images=overlay, filename_prefix="which_masks", collapsed=True)
@@ -270,7 +270,7 @@ def score_concepts(studio: Studio) -> None:
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    concepts, _, overlay = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    concepts, _, overlay, _ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
     studio.step("Learn them", "Each thing becomes a word.", "Try other methods and settings, and compare scores.")
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
     studio.step(

@@ -43,7 +43,7 @@ class ComposeSettings:
 
 S = TypeVar("S", bound=ComposeSettings)
 
-Needs = Literal["words", "regions", "texts"]
+Needs = Literal["words", "regions", "texts", "branches"]
 
 
 def leave(inputs: AttentionInputs) -> Tensor | None:
@@ -75,8 +75,11 @@ class Composer(Generic[S]):
         presets: preset name to settings: ``paper`` first, and ``small`` for the lab model.
         begin: begins one sampling run.
         needs: ``regions``: places, given or found by the words; ``words``: the concepts' words in the prompt;
-            ``texts``: the concepts' texts, encoded beside the prompt.
+            ``texts``: the concepts' texts, encoded beside the prompt; ``branches``: for each concept the prompt in
+            which it takes the place of all.
         least_named: of a method that needs words: how many concepts the prompt must name.
+        unets_only: whether it needs self- and cross-attention in layers of their own, which transformers do not have.
+        follows_reference: whether it takes the layout of a reference picture.
         note: what people should know beside; whole sentences, may be empty.
     """
 
@@ -87,6 +90,8 @@ class Composer(Generic[S]):
     begin: Callable[[Composition, S, Share], Run]
     needs: tuple[Needs, ...]
     least_named: int = 1
+    unets_only: bool = False
+    follows_reference: bool = False
     note: str = ""
 
     def preset(self, name: str) -> S:

@@ -1,5 +1,6 @@
 """What a picture shall show, and where: a prompt, and concepts with texts of their own and regions."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -55,12 +56,14 @@ class Composition:
         base: where the prompt lies in the context.
         regions: at least one.
         text: where the prompt's own tokens lie, without start, end and padding; None where that is not known.
+        reference: (1, C, h, w) scaled latent of a picture whose layout the composition follows; None for none.
     """
 
     conditioning: Conditioning
     base: slice
     regions: tuple[Region, ...]
     text: slice | None = None
+    reference: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -101,6 +104,7 @@ def compose(
     concepts: Sequence[Concept],
     placeholders: Placeholders | None = None,
     texts: bool = True,
+    branches: bool = False,
 ) -> Composition:
     """Encode a prompt and its concepts into one composition.
 
@@ -110,6 +114,7 @@ def compose(
         concepts: what shall be where; at least one.
         placeholders: learnt tokens that the texts name.
         texts: whether the concepts' texts are encoded beside the prompt; otherwise the context is the prompt's alone.
+        branches: whether each of them is the prompt with that concept in place of all (:func:`branch_text`).
 
     Raises ``ValueError`` without concepts, for an empty one, one without place whose words are not in the prompt,
     masks that are no (h, w) of finite values in 0..1, and weights and times out of range.
@@ -120,6 +125,7 @@ def compose(
     whole = backbone.encode_text([prompt], placeholders)
     contexts, regions, start = [whole.context], [], whole.context.shape[1]
     asked: dict[str, int] = {}
+    everything = [concept.text for concept in concepts]
     for concept in concepts:
         _check(concept)
         turn = asked.get(concept.text, 0)
@@ -133,9 +139,10 @@ def compose(
         columns = slice(0, start)
         own: tuple[int, ...] = ()
         if texts:
-            context = backbone.encode_text([concept.text], placeholders).context  # (1, l, D)
+            beside = branch_text(prompt, everything, concept.text) if branches else concept.text
+            context = backbone.encode_text([beside], placeholders).context  # (1, l, D)
             columns = slice(start, start + context.shape[1])
-            own = _named(backbone, concept.text, placeholders, start)
+            own = () if branches else _named(backbone, concept.text, placeholders, start)
             contexts.append(context)
             start = columns.stop
         span = concept.weight, concept.start, concept.end
@@ -144,6 +151,15 @@ def compose(
     positions = [token.position for token in only_reading(read).tokens]
     text = slice(min(positions), max(positions) + 1) if positions else None
     return Composition(joined, slice(0, whole.context.shape[1]), tuple(regions), text)
+
+
+def branch_text(prompt: str, texts: Sequence[str], chosen: str) -> str:
+    """The prompt in which one concept takes the place of all: wherever one of the texts stands as whole words, in any
+    case of letters, ``chosen`` does. A prompt that names none of them is ``chosen`` alone."""
+    longest_first = sorted({text.strip() for text in texts}, key=len, reverse=True)
+    any_of = "|".join(re.escape(text) for text in longest_first)
+    replaced, count = re.subn(rf"(?<!\w)(?:{any_of})(?!\w)", lambda _: chosen, prompt, flags=re.IGNORECASE)
+    return replaced if count else chosen
 
 
 def _named(backbone: Backbone, text: str, placeholders: Placeholders | None, start: int) -> tuple[int, ...]:

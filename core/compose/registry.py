@@ -13,5 +13,6 @@ METHODS: Mapping[str, Composer] = collect(
     "methods.t2i_zero",
     "methods.attend_and_excite",
     "methods.localized_refinement",
+    "methods.concept_conductor",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

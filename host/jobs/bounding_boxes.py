@@ -24,6 +24,11 @@ def elements_of(masks: Sequence[Tensor], names: Sequence[str], width: int, heigh
     return [[_element(box, name, width, height) for box, name in boxes if box is not None]]
 
 
+def boxes_around(masks: Tensor, names: Sequence[str]) -> list[list[dict[str, Any]]]:
+    """:func:`elements_of` for masks (K, H, W) at the size of the picture."""
+    return elements_of(list(masks), names, int(masks.shape[-1]), int(masks.shape[-2]))
+
+
 def boxes_of(given: Any, width: int, height: int) -> list[Box]:
     """The boxes of the first picture, as shares of the sides of a picture of ``width`` by ``height`` pixels.
 

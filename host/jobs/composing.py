@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Placeholders
-from ...core.compose.composer import Composer, ComposeSettings
+from ...core.compose.composer import Composer, ComposeSettings, Needs
 from ...core.compose.composition import Composition, Concept, compose
 from ...core.compose.parts.adapters import SiteRole, read_adapter
 from ...core.files import load_tensors
@@ -86,7 +86,7 @@ def composition_of(
     places: Sequence[str],
     masks: Tensor | None,
     placeholders: Placeholders,
-    own_texts: bool = True,
+    needs: Sequence[Needs] = ("texts",),
     adapters: Sequence[Mapping[SiteRole, LowRank]] = (),
 ) -> Composition:
     """Encode a prompt and concepts.
@@ -98,7 +98,8 @@ def composition_of(
         places: a line for each concept (:func:`read_place`), or none at all.
         masks: (K, H, W) in 0..1, which come before places; None for none.
         placeholders: learnt tokens that the texts name.
-        own_texts: whether the texts are encoded beside the prompt; not where no concept has a weight.
+        needs: of the method: whether the texts are encoded beside the prompt, and as what. Where no concept has a
+            weight they are not.
         adapters: a change of the model for each concept, or none at all.
 
     Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
@@ -115,8 +116,9 @@ def composition_of(
         Concept(text, region, **options, adapter=change)
         for text, region, (_, options), change in zip(texts, regions, read, changes, strict=True)
     ]
-    own_texts = own_texts and any(concept.weight for concept in concepts)
-    return compose(backbone_of(clip=clip), prompt, concepts, placeholders, own_texts)
+    branches = "branches" in needs
+    beside = (branches or "texts" in needs) and any(concept.weight for concept in concepts)
+    return compose(backbone_of(clip=clip), prompt, concepts, placeholders, beside, branches)
 
 
 def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Compose Concepts."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...core import types
 from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import read_settings
-from ...host.adapters import backbone_of, with_composition
+from ...host.adapters import backbone_of, scaled_latent, with_composition
 from ...host.files import folders
 from ...host.jobs.bounding_boxes import elements_of
 from ...host.jobs.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
@@ -51,7 +52,15 @@ class ComposeConcepts(io.ComfyNode):
                 "on the node, or a named place; without one the concept's place is found by its words while the "
                 "picture is sampled."
             ),
-            search_aliases=["regional prompt", "attention couple", "LoRA-Composer", "T2I-Zero", "areas", "layout"],
+            search_aliases=[
+                "regional prompt",
+                "attention couple",
+                "LoRA-Composer",
+                "Concept Conductor",
+                "T2I-Zero",
+                "areas",
+                "layout",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),
@@ -98,7 +107,8 @@ class ComposeConcepts(io.ComfyNode):
                     "end=0.4: the method acts in the first four tenths of denoising. find_until=0.3, threshold=0.5: "
                     "how long words are read to find places, and how strong they must be. scale=10, refinements=5: how "
                     "far Attend-and-Excite moves the latent, and how often more. guidance=5, renew=true: "
-                    "LoRA-Composer moves the latent, and rearranges the first noise.",
+                    "LoRA-Composer moves the latent, and rearranges the first noise. layout=0: Concept Conductor does "
+                    "not move the latent; refine_until=0: its masks stay as they are.",
                 ),
                 BoundingBoxes.Input(
                     "bounding_boxes",
@@ -137,6 +147,12 @@ class ComposeConcepts(io.ComfyNode):
                     "that region reads its text. Files of Save Adapter as LoRA that were learnt with "
                     "layers=cross_key_value fit.",
                 ),
+                io.Latent.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="For Concept Conductor: a picture, by VAE Encode, whose layout the new picture takes. Give "
+                    "it the size of the new picture, and connect the masks of its things as regions.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to the sampler."),
@@ -168,6 +184,7 @@ class ComposeConcepts(io.ComfyNode):
         width: int = 512,
         height: int = 512,
         loras: str = "",
+        reference: Mapping[str, Any] | None = None,
     ) -> io.NodeOutput:
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
@@ -179,12 +196,15 @@ class ComposeConcepts(io.ComfyNode):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         masks = given_regions(None if regions is None else masks_of(regions), bounding_boxes, width, height)
-        own_texts = "texts" in composer.needs
         files = lines_of(loras)
-        if files and not own_texts:
+        if files and not {"texts", "branches"} & set(composer.needs):
             raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
         adapters = adapters_of(model, files, len(texts))
-        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, own_texts, adapters)
+        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, composer.needs, adapters)
+        if reference is not None:
+            if not composer.follows_reference:
+                raise ValueError(f"{composer.title} follows no reference picture; disconnect reference")
+            composition = replace(composition, reference=scaled_latent(model, reference)[:1])
         named = sum(bool(region.words) for region in composition.regions)
         if "words" in composer.needs and named < composer.least_named:
             least = "a concept" if composer.least_named == 1 else "two concepts"

@@ -9,6 +9,7 @@ from ...core.localize.registry import METHODS, method_and_preset, preset_names
 from ...core.settings import settings_of
 from ...host.adapters import backbone_of
 from ...host.jobs.blocks import read_by
+from ...host.jobs.bounding_boxes import boxes_around
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -16,6 +17,7 @@ from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
     Concepts,
+    boxes_output,
     first_only,
     picture_of,
     preset_choice,
@@ -94,6 +96,7 @@ class LocalizeConcepts(io.ComfyNode):
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
                 io.Mask.Output(display_name="MASKS", tooltip="One mask for each concept, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks, names and scores."),
+                boxes_output(),
             ],
         )
 
@@ -121,7 +124,8 @@ class LocalizeConcepts(io.ComfyNode):
         overlay = concept_overlay(picture, found, scores=True)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()
         shown |= text_under(describe_concepts(found), first_only(image=image))
-        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
+        masks = concept_masks(found, picture)
+        return io.NodeOutput(found, masks, overlay, boxes_around(masks, found.names), ui=shown)
 
     @classmethod
     def validate_inputs(cls, preset: str | None) -> bool | str:

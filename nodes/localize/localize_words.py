@@ -8,12 +8,14 @@ from torch import Tensor
 from ...core.localize.methods.attencraft import METHOD
 from ...host.adapters import backbone_of
 from ...host.jobs.blocks import read_by
+from ...host.jobs.bounding_boxes import boxes_around
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
     Concepts,
+    boxes_output,
     embeddings_verdict,
     first_fault,
     first_only,
@@ -85,6 +87,7 @@ class LocalizeWords(io.ComfyNode):
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
                 io.Mask.Output(display_name="MASKS", tooltip="One mask for each word, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
+                boxes_output(),
             ],
         )
 
@@ -113,4 +116,5 @@ class LocalizeWords(io.ComfyNode):
         overlay = concept_overlay(picture, found)
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()
         shown |= text_under(describe_concepts(found), first_only(image=image))
-        return io.NodeOutput(found, concept_masks(found, picture), overlay, ui=shown)
+        masks = concept_masks(found, picture)
+        return io.NodeOutput(found, masks, overlay, boxes_around(masks, found.names), ui=shown)

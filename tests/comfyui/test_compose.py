@@ -5,7 +5,14 @@ import importlib
 import pytest
 import torch
 
-METHODS = ("lora_composer", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement")
+METHODS = (
+    "lora_composer",
+    "attention_couple",
+    "t2i_zero",
+    "attend_and_excite",
+    "localized_refinement",
+    "concept_conductor",
+)
 FAMILIES = ("lab", "sd15", "sd2", "sdxl")
 PLAIN = {
     "prompt": "a cat and a rocket",
@@ -87,7 +94,12 @@ def test_each_concept_has_its_own_lora(parts_of, compose, sample, encode, pack, 
     assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
 
 
-MOVING = {"attend_and_excite": "", "localized_refinement": "", "lora_composer": "guidance=20, renew=true"}
+MOVING = {
+    "attend_and_excite": "",
+    "localized_refinement": "",
+    "lora_composer": "guidance=20, renew=true",
+    "concept_conductor": "",
+}
 
 
 @pytest.mark.parametrize("method", MOVING)
@@ -98,7 +110,7 @@ def test_the_latent_moves_by_gradients_in_inference_mode(parts_of, compose, samp
     with torch.inference_mode():
         plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
         model, conditioning, *_ = compose(parts, method=method, settings=MOVING[method])
-        still = {"lora_composer": "guidance=0"}.get(method, "scale=0")
+        still = {"lora_composer": "guidance=0", "concept_conductor": "layout=0"}.get(method, "scale=0")
         held, *_ = compose(parts, method=method, settings=still)
         first = sample(parts, model, conditioning)
         assert bool(torch.isfinite(first).all())
@@ -157,6 +169,19 @@ def test_it_draws_the_same_as_the_headless_sampler(parts_of, compose, sample, en
         cfg=3.0,
     )["samples"]
     torch.testing.assert_close(here, there, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_each_concept_is_drawn_in_a_pass_of_its_own(parts_of, compose, sample, family):
+    """Shapes are refined in the second step of three; a reference leads the layout of the first."""
+    parts, settings = parts_of(family), "refine_from=0.2, refine_until=0.6"
+    given = {"method": "concept_conductor", "settings": settings}
+    reference = {"samples": torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(1))}
+    free, text, *_ = compose(parts, **given)
+    led, *_ = compose(parts, **given, reference=reference)
+    one, other = (sample(parts, model, text, steps=3) for model in (free, led))
+    assert bool(torch.isfinite(one).all()) and not torch.equal(one, other)
+    assert torch.equal(sample(parts, led, text, steps=3), other)
 
 
 def test_another_conditioning_is_refused(parts_of, compose, sample, encode):
@@ -278,6 +303,12 @@ def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, dra
     assert torch.equal(draw(family, composed_model, told), draw(family, model, plain))
     placed, text, *_ = run("ComposeConcepts", model=model, clip=clip, places="left\nright", preset="paper", **given)
     assert not torch.equal(draw(family, placed, text), draw(family, model, plain))
+
+
+@pytest.mark.parametrize("method", ["concept_conductor", "t2i_zero"])
+def test_methods_of_unets_refuse_transformers_by_name(model_of, composed, method):
+    with pytest.raises(ValueError, match="works on UNets .* and this is"):
+        composed("flux", model_of("flux"), [LEFT, 1 - LEFT], method=method)
 
 
 @pytest.mark.parametrize("family", ["z_image", "lumina2", "flux2", "krea2"])

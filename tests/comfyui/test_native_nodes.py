@@ -24,7 +24,7 @@ def learn(run, parts, image, concepts):
 
 def test_localize_concepts(run, parts, image, draw):
     before = draw(parts)
-    found, masks, overlay = run("LocalizeConcepts", **parts, image=image)
+    found, masks, overlay, _ = run("LocalizeConcepts", **parts, image=image)
     assert len(found) >= 1 and masks.shape == (len(found), 64, 96) and overlay.shape[-1] == 3
     assert (masks.device, overlay.device) == (torch.device("cpu"), torch.device("cpu"))
     assert draw(parts).equal(before)

@@ -48,11 +48,14 @@ def test_four_pictures_in_a_square_with_a_line_at_the_foot():
     assert marked.getpixel((2, SIDE - 2)) == build_thumbnails.INK
 
 
-def test_of_a_single_picture_the_left_square_is_shown():
-    wide = Image.new("RGB", (300, 100), "blue")
-    wide.paste("red", (0, 0, 100, 100))
-    shown = np.asarray(thumbnail([wide]))
-    assert shown.shape == (SIDE, SIDE, 3) and (shown == (255, 0, 0)).all()
+@pytest.mark.parametrize("height", [100, 900])
+def test_of_a_single_picture_every_column_is_shown(height):
+    sheet = Image.new("RGB", (300, height), "blue")
+    sheet.paste("red", (100, 0, 200, height))
+    sheet.paste("green", (200, 0, 300, height))
+    shown = thumbnail([sheet])
+    assert shown.size == (SIDE, SIDE)
+    assert [shown.getpixel((x, SIDE // 2)) for x in (80, 240, 400)] == [(0, 0, 255), (255, 0, 0), (0, 128, 0)]
 
 
 def test_a_picture_that_is_hard_to_compress_is_made_small_enough(tmp_path):

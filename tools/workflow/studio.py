@@ -95,7 +95,7 @@ class Studio:
         wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
         given = block.enter("image", "IMAGE")
         wires["image"] = self.scaled(block, given, collapsed=False)
-        found, _, _ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
+        found, *_ = block.add("ConceptAtelierLocalizeConcepts", 1, **wires, **self.variant.localize)
         block.leave("concepts", found)
         if wires["image"] != given:  # the page refuses an output that is an input, unchanged
             block.leave("picture", wires["image"])

@@ -174,5 +174,6 @@ METHOD = Composer(
     begin=_begin,
     needs=("words",),
     least_named=2,
+    unets_only=True,
     note="It reads no regions: the prompt must name every concept.",
 )

@@ -102,4 +102,6 @@ def writable(composition: Composition) -> Composition:
         regions = tuple(
             replace(one, mask=None if one.mask is None else one.mask.clone()) for one in composition.regions
         )
-        return replace(composition, conditioning=Conditioning(given.context.clone(), extras), regions=regions)
+        reference = None if composition.reference is None else composition.reference.clone()
+        text = Conditioning(given.context.clone(), extras)
+        return replace(composition, conditioning=text, regions=regions, reference=reference)

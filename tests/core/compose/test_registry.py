@@ -16,9 +16,10 @@ LEFT = torch.zeros(8, 8)
 LEFT[:, :4] = 1
 
 
-def composed(backbone, masks=(LEFT, 1 - LEFT), texts=True, **options):
+def composed(backbone, masks=(LEFT, 1 - LEFT), needs=("texts",), **options):
     concepts = [Concept(text, mask, **options) for text, mask in zip(TEXTS, masks, strict=True)]
-    return compose(backbone, PROMPT, concepts, texts=texts)
+    branches = "branches" in needs
+    return compose(backbone, PROMPT, concepts, texts=branches or "texts" in needs, branches=branches)
 
 
 def drawn(backbone, conditioning, run=None):
@@ -31,7 +32,7 @@ def drawn(backbone, conditioning, run=None):
 @pytest.mark.parametrize("placed", [True, False])
 def test_a_composer_changes_the_picture_and_gives_the_same_one_again(lab_backbone, name, preset, placed):
     composer = METHODS[name]
-    composition = composed(lab_backbone, (LEFT, 1 - LEFT) if placed else (None, None), "texts" in composer.needs)
+    composition = composed(lab_backbone, (LEFT, 1 - LEFT) if placed else (None, None), composer.needs)
     share = share_of(lab_backbone.schedule.steps)
     first, second = (
         drawn(lab_backbone, composition.conditioning, composer.begin(composition, composer.preset(preset), share))
@@ -47,7 +48,7 @@ def test_outside_its_span_a_composer_draws_the_prompt(lab_backbone, name):
     """A method that acts in the last thousandth of denoising alone, which no step of three reaches."""
     composer = METHODS[name]
     settings = type(composer.preset("paper"))(start=0.999, end=1.0)
-    composition = composed(lab_backbone, texts="texts" in composer.needs)
+    composition = composed(lab_backbone, needs=composer.needs)
     edit = composer.begin(composition, settings, share_of(lab_backbone.schedule.steps))
     after = drawn(lab_backbone, composition.conditioning, edit)
     plain = drawn(lab_backbone, lab_backbone.encode_text([PROMPT]))

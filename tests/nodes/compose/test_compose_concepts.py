@@ -49,6 +49,15 @@ def test_a_learnt_token_is_a_concept(run, tokens):
     assert conditioning[0][0].shape[1] == 3 * 77
 
 
+def test_the_layout_of_a_reference_is_followed(run, encode):
+    given = {"method": "concept_conductor", "settings": "refine_until=0"}
+    free, text, *_ = run(**given)
+    led, *_ = run(**given, reference={"samples": torch.randn(1, 4, 8, 8)})
+    one, other = (drawn(model, text, encode(""), steps=2) for model in (free, led))
+    assert text[0][0].shape[1] == 3 * 77
+    assert bool(torch.isfinite(other).all()) and not torch.equal(one, other)
+
+
 def test_masks_come_before_boxes(run):
     masks = torch.rand(2, 5, 7)
     assert torch.equal(run(regions=masks)[2], masks)
@@ -122,6 +131,7 @@ def test_a_place_may_have_a_weight_and_a_span():
         ({"concepts": "a cat\na whale", "places": ""}, "no word of 'a whale'"),
         ({"method": "t2i_zero", "concepts": "a cat\na whale"}, "two concepts that the prompt names"),
         ({"settings": "of_prompt=2"}, "of_prompt"),
+        ({"reference": {"samples": torch.zeros(1, 4, 8, 8)}}, "follows no reference picture"),
         ({"settings": "depth=2"}, "no setting"),
     ],
 )

@@ -32,7 +32,7 @@ def test_changes_are_made_in_the_order_of_the_inputs(call, concepts):
 def test_masks_lie_where_the_localiser_drew_them_when_the_model_crops_the_picture(call, sockets):
     image = torch.rand(1, 70, 100, 3, generator=torch.Generator().manual_seed(0))
     image[:, 20:50, 30:70] = torch.tensor([1.0, 0.0, 0.0])
-    found, drawn, _ = call(LocalizeConcepts, **sockets, image=image).args
+    found, drawn, *_ = call(LocalizeConcepts, **sockets, image=image).args
     same, masks = call(EditConcepts, concepts=found, image=image).args
     assert same.covered == (64, 96) and torch.equal(masks, drawn)
     given = call(ConceptsFromMasks, **sockets, image=image, masks=drawn[:1])[0]

@@ -10,10 +10,15 @@ from concept_atelier.nodes.localize.localize_concepts import UNSET, changed
 
 
 def test_masks_overlay_and_text_fit_the_concepts(call, sockets, image, here):
-    found, masks, overlay = (result := call(LocalizeConcepts, **sockets, image=image)).args
+    found, masks, overlay, boxes = (result := call(LocalizeConcepts, **sockets, image=image)).args
     assert len(found) >= 1 and found.picture_size == (64, 96)
     assert masks.shape == (len(found), 64, 96) and masks.amax() == 1 and masks.sum(0).amax() <= 1
     assert overlay.ndim == 4 and overlay.shape[-1] == 3 and overlay.shape[1] * 96 == overlay.shape[2] * 64
+    for box, mask, name in zip(boxes[0], masks, found.names, strict=True):
+        rows, columns = ((mask >= 0.5).any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+        assert box["metadata"]["desc"] == name
+        assert abs(box["x"] - columns[0]) <= 1 and abs(box["x"] + box["width"] - columns[-1] - 1) <= 1
+        assert abs(box["y"] - rows[0]) <= 1 and abs(box["y"] + box["height"] - rows[-1] - 1) <= 1
     (text,) = result.ui["text"]
     assert all(f"<{name}>: saliency" in text for name in found.names)
     assert len(result.ui["images"]) == len(list(here.temp.glob("*.png"))) == 1
@@ -88,7 +93,7 @@ def test_diffseg_cuts_the_whole_picture(call, sockets, image):
     "shape", [(1, 8, 8, 3), (1, 50, 70, 4), (1, 64, 64, 1), (3, 24, 40, 3), (1, 20, 1200, 3)], ids=str
 )
 def test_any_size_and_any_channels(call, sockets, shape, generator):
-    found, masks, overlay = call(LocalizeConcepts, **sockets, image=torch.rand(shape, generator=generator)).args
+    found, masks, overlay, _ = call(LocalizeConcepts, **sockets, image=torch.rand(shape, generator=generator)).args
     assert len(found) >= 1 and masks.shape[1:] == shape[1:3]
     assert torch.isfinite(overlay).all()
 
@@ -96,7 +101,7 @@ def test_any_size_and_any_channels(call, sockets, shape, generator):
 def test_a_picture_of_5000x20(call, sockets, image):
     long = image[:, :20, :1].expand(1, 20, 5000, 3).clone()
     long[:, :, 2000:2600] = 0.9
-    found, masks, _ = call(LocalizeConcepts, **sockets, image=long, preset="paper").args
+    found, masks, *_ = call(LocalizeConcepts, **sockets, image=long, preset="paper").args
     assert masks.shape == (len(found), 20, 5000)
 
 

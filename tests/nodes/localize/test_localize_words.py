@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.localize.methods.attencraft import METHOD
+from concept_atelier.host.jobs.bounding_boxes import boxes_around
 from concept_atelier.nodes import LocalizeWords
 
 
@@ -11,7 +12,7 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     from concept_atelier.host.adapters import backbone_of
 
     result = call(LocalizeWords, **sockets, image=image, words="cat\nred rocket", seed=1)
-    concepts, masks, overlay = result.args
+    concepts, masks, overlay, boxes = result.args
     with torch.inference_mode():
         picture = image.movedim(-1, 1)
         expected = METHOD.localize(
@@ -20,6 +21,7 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     assert concepts.names == ("cat", "red-rocket")
     assert concepts.masks.equal(expected.masks) and concepts.targets.equal(expected.targets)
     assert masks.shape == (2, 64, 96) and overlay.shape[0] == 1
+    assert boxes == boxes_around(masks, concepts.names)
     assert "<red-rocket>" in result.ui["text"][0]
 
 

@@ -1,0 +1,136 @@
+"""A pass of the model for each concept, whose attention outputs are put into the prompt's own pass.
+
+Concept Conductor (Yao et al., arXiv 2408.03632), multi-path sampling and concept injection: the branch of a concept
+reads the prompt with every concept in it replaced by its own, at the same latent; in the layers of the decoder its
+outputs of self- and cross-attention take the place of the prompt's inside its mask,
+``h <- h + M_i (h_i - h)`` for one concept after the other. The outputs are mixed before the projection behind the
+heads: since that is linear in each cell, the mix behind it is the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from ...attention.probabilities import head_mean
+from ...backbone import AttentionEdit, AttentionInputs, AttentionSite, Backbone, Conditioning
+from ...sampling import with_rows
+from ..composition import Composition, Region
+from .adapters import added
+from .regional import attend
+
+
+def text_of(composition: Composition, region: Region, like: Tensor) -> Conditioning:
+    """The conditioning of a region's text alone, a row for each of the latents ``like`` (B, C, h, w)."""
+    given = composition.conditioning
+    extras = {name: value.to(like.device) for name, value in given.extras.items()}
+    return with_rows(Conditioning(given.context[:, region.columns].to(like.device), extras), len(like))
+
+
+def branch_edit(composition: Composition, region: Region, outputs: dict[str, Tensor] | None = None) -> AttentionEdit:
+    """The edit of attention in the pass of a concept: its text is read by its own LoRA's keys and values.
+
+    Args:
+        composition: holds its text.
+        region: the concept.
+        outputs: filled with the output (B, heads, N, d) of each layer of the decoder, by name; None keeps none.
+    """
+    rows = composition.conditioning.context[:, region.columns]  # (1, l, D)
+
+    def edit(inputs: AttentionInputs) -> Tensor | None:
+        call, name = inputs.call, inputs.call.site.name
+        key, value = (
+            seen + added(rows, region.adapter[name, role], seen) if (name, role) in region.adapter else seen
+            for seen, role in ((call.key, "key"), (inputs.value, "value"))
+        )
+        changes = (name, "key") in region.adapter or (name, "value") in region.adapter
+        keeps = outputs is not None and call.site.stage == "up"
+        if not (changes or keeps):
+            return None
+        output = attend(call.query, key, value, call.scale)
+        if outputs is not None and keeps:
+            outputs[name] = output
+        return output
+
+    return edit
+
+
+@dataclass(eq=False)
+class Branches:
+    """The passes of the concepts beside one pass of the prompt.
+
+    Attributes:
+        composition: the prompt and its concepts.
+        outputs: of each concept that was run, by its number: its outputs by layer.
+        running: whether a concept's pass is running, in which the prompt's own edit has nothing to do.
+    """
+
+    composition: Composition
+    outputs: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
+    running: bool = False
+
+    def run(
+        self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float, reads: AttentionSite | None
+    ) -> dict[int, Tensor]:
+        """Run the branch of every concept that counts at a share of denoising, and keep its outputs.
+
+        Returns of each the self-attention (B, n, n) of the layer ``reads``; nothing where that is None.
+        """
+        self.outputs, maps = {}, {}
+        for number, region in enumerate(self.composition.regions):
+            if not region.counts(share):
+                continue
+            outputs: dict[str, Tensor] = {}
+            kept = branch_edit(self.composition, region, outputs)
+
+            def edit(inputs: AttentionInputs, number: int = number, kept: AttentionEdit = kept) -> Tensor | None:
+                if reads is not None and inputs.call.site.name == reads.name:
+                    maps[number] = head_mean(inputs.call.query, inputs.call.key, inputs.call.scale)
+                return kept(inputs)
+
+            with self.alone(), backbone.edit_attention(edit):
+                backbone.predict_noise(latent, timestep, text_of(self.composition, region, latent))
+            self.outputs[number] = outputs
+        return maps
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within the context the prompt's own edit is not in force."""
+        before, self.running = self.running, True
+        try:
+            yield
+        finally:
+            self.running = before
+
+    def prompt_output(self, inputs: AttentionInputs, masks: Tensor | None, share: float) -> Tensor | None:
+        """The output (B, heads, N, d) of a layer in the prompt's own pass; None leaves the layer's own.
+
+        Args:
+            inputs: of the layer.
+            masks: (1 or B, R, h, w) on its grid; None while they are not known.
+            share: of denoising.
+        """
+        call, value = inputs.call, inputs.value
+        ours = {number: kept[call.site.name] for number, kept in self.outputs.items() if call.site.name in kept}
+        if call.site.kind == "cross":
+            base = self.composition.base
+            call, value = replace(call, key=call.key[:, :, base]), value[:, :, base]
+        elif masks is None or not ours:
+            return None
+        output = attend(call.query, call.key, value, call.scale)
+        for number, own in ours.items() if masks is not None else ():
+            weight = self.composition.regions[number].counts(share)
+            inside = weight * masks[:, number].flatten(1)[:, None, :, None]  # (1 or B, 1, N, 1)
+            output = output + inside.to(output) * (own.to(output) - output)
+        return output
+
+
+def decoder_sites(backbone: Backbone, latent_size: tuple[int, int], cells: int) -> tuple[AttentionSite, AttentionSite]:
+    """The self-attention layers that layouts and shapes are read from: the first of the decoder, and its last one that
+    has at most so many cells. Raises ``ValueError`` for a model without a decoder's self-attention."""
+    there = [site for site in backbone.attention_sites() if site.kind == "self" and site.stage == "up"]
+    if not there:
+        raise ValueError("the model has no self-attention in a decoder; choose attention_couple, which needs none")
+    fitting = [site for site in there if site.grid(latent_size)[0] * site.grid(latent_size)[1] <= cells]
+    return there[0], fitting[-1] if fitting else max(there, key=lambda site: site.downscale)
