@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
 
 from ..core.attribute.concept_attention import ConceptBackbone
 from ..core.backbone import Backbone, Placeholders
+from ..core.surgery.skill import Skill
 from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
 from .comfy import compositions as comfy_compositions
@@ -18,6 +20,8 @@ from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
 from .comfy.names import is_patcher
 from .comfy.noise import sampler_levels
+from .comfy.surgery import skills as comfy_skills
+from .headless import skills as headless_skills
 from .headless import text_weights as headless_text
 from .headless.backbone import DiffusersBackbone
 from .headless.flux import ENTRY_NAMES
@@ -30,6 +34,7 @@ from .shared.errors import UnsupportedModelError
 from .shared.families import FAMILIES
 from .shared.guards import SampledGuard
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
+from .shared.lazy_weights import LazyWeights
 from .shared.recomputation import Choice
 from .shared.weight_patches import WeightPatch
 
@@ -42,11 +47,13 @@ __all__ = [
     "latent_of",
     "noise_levels_of",
     "scaled_latent",
+    "weights_of",
     "with_adapter",
     "with_capture",
     "with_composition",
     "with_erasure",
     "with_guard",
+    "with_skill",
     "with_text_erasure",
 ]
 
@@ -208,3 +215,25 @@ def with_guard(model: Any, guard: SampledGuard) -> Any:
         return comfy_guards.with_guard(model, guard)
     guard.guard.check(backbone_of(model=model))
     return model.with_guard(guard)
+
+
+def weights_of(model: Any, clip: Any = None) -> Mapping[str, Tensor]:
+    """Every weight of MODEL in force, and of the layers of CLIP where one is given, by the names that skills have for
+    them; each is read when it is asked for. Raises as :func:`backbone_of` does."""
+    backbone_of(model=model, clip=clip)
+    host = comfy_skills if is_patcher(model) else headless_skills
+    of_model, of_text = host.model_weights(model), host.clip_weights(clip) if clip is not None else {}
+    return LazyWeights({name: partial(all_of.__getitem__, name) for all_of in (of_model, of_text) for name in all_of})
+
+
+def with_skill(model: Any, clip: Any, skill: Skill, strength: float = 1.0) -> tuple[Any, Any]:
+    """Copies of MODEL and CLIP that share their weights and have a skill in force; without CLIP its text part is left
+    out. Raises as :func:`backbone_of` does, and ``ValueError`` for a skill of another model."""
+    backbone_of(model=model, clip=clip)
+    host: Any = comfy_skills if is_patcher(model) else headless_skills
+    try:
+        changed = host.with_sparse(model, skill.denoiser, strength) if skill.denoiser else model
+        text = skill.text if clip is not None else {}
+        return changed, host.with_sparse_text(clip, text, strength) if text else clip
+    except ValueError as error:
+        raise ValueError(f"the skill {error}; it was made for another model ({skill.family})") from error

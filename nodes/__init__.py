@@ -38,6 +38,10 @@ from .localize.edit_concepts import EditConcepts
 from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
+from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
+from .surgery.localize_skill import LocalizeSkill
+from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
+from .surgery.stitch_skills import StitchSkills, SubtractSkill
 
 _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadLabModel,
@@ -80,6 +84,13 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     IngredientMasks,
     SaveIngredients,
     LoadIngredients,
+    LocalizeSkill,
+    StitchSkills,
+    SkillOverlap,
+    SubtractSkill,
+    DifferenceOfSkills,
+    SaveSkillPatch,
+    LoadSkillPatch,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

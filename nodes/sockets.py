@@ -28,6 +28,7 @@ Activations = io.Custom("ACTIVATIONS")
 ConceptBank = io.Custom("CONCEPT_BANK")
 ConceptCodes = io.Custom("CONCEPT_CODES")
 ConceptScores = io.Custom("CONCEPT_SCORES")
+Skill = io.Custom("SKILL")
 Noise = io.Custom("NOISE")
 BoundingBoxes = io.Custom("BOUNDING_BOX")
 """ComfyUI's own type of boxes, see ``host/jobs/bounding_boxes.py``; every supported version has it."""

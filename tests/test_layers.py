@@ -24,7 +24,7 @@ LEVELS = {
         ("masks", "sampling"),
         ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase", "explain"),
-        ("attack",),
+        ("attack", "surgery"),
     ),
     "core/attack": (
         ("figures", "detector"),
@@ -41,6 +41,13 @@ LEVELS = {
         ("methods",),
         ("registry",),
         ("bank_files",),
+    ),
+    "core/surgery": (
+        ("sparse", "ranks"),
+        ("skill",),
+        ("localiser", "stitcher", "overlap", "skill_files"),
+        ("methods", "overlaps"),
+        ("registry",),
     ),
     "core/learn": (("parts",), ("engine",), ("methods",), ("registry",)),
     "core/localize": (("parts",), ("localizer", "match", "given_masks"), ("methods",), ("registry",)),

@@ -12,16 +12,25 @@ _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations",)
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
 _ERASURE = ("TrainErasure", "ErasureReport")
+_SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill")
 _PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, *_ERASURE, "ShowWordInformation", "ScoreConcepts")
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
-_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure")))
+_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE)
-_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN)
+_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS)
 _LAB = ("LoadLabModel",)
-_BARS = (*_PASSES, "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", "FindIngredients", "ShowIngredients")
+_BARS = (
+    *_PASSES,
+    "LocalizeSkill",
+    "EraseConcepts",
+    "LoadConceptPrototypes",
+    "LoadPictureFolder",
+    "FindIngredients",
+    "ShowIngredients",
+)
 
 _PATCHER = "comfy.model_patcher:ModelPatcher"
 _CLIP = "comfy.sd:CLIP"
@@ -405,6 +414,17 @@ _CHANGES = (
     Internal("comfy.lora:load_lora", "the pack adds a change to a MODEL", _WEIGHTS, called="tensors, names"),
     Internal(
         "comfy.lora:calculate_weight", "the pack reads the weights in force", _WEIGHTS, called="patches, weight, key"
+    ),
+    Internal(
+        "comfy.weight_adapter:WeightAdapterBase",
+        "the pack keeps a sparse change sparse until its weight is loaded",
+        _SKILLS,
+    ),
+    Internal(
+        "comfy.lora:calculate_weight",
+        "the pack keeps a sparse change sparse until its weight is loaded",
+        _SKILLS,
+        uses=("WeightAdapterBase", "calculate_weight"),
     ),
     Internal(
         f"{_MEMORY}:cast_to_device",

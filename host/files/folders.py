@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 MODEL_KINDS = ("checkpoints", "embeddings", "loras")
-OWN_KIND = "ingredients"
-"""The kind of model files that ComfyUI does not know: it lies beside the others, in ``models/ingredients``."""
+OWN_KINDS = ("ingredients", "skills")
+"""Kinds of model files that ComfyUI does not know: they lie beside the others, in ``models/ingredients``."""
 PICTURE_SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
 )
@@ -139,7 +139,7 @@ def headless(
 ) -> Folders:
     """Folders without ComfyUI. Models are written to ``<output>/models`` and read from there and from ``models``."""
     out = Path(output)
-    kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in (*MODEL_KINDS, OWN_KIND)}
+    kinds = {kind: (out / "models" / kind, Path(models) / kind) for kind in (*MODEL_KINDS, *OWN_KINDS)}
     return Folders(tuple(Path(folder) for folder in input), out, out / "temp", kinds)
 
 
@@ -164,7 +164,7 @@ def _of_comfyui(folder_paths: Any) -> Folders:
         output=Path(folder_paths.get_output_directory()),
         temp=Path(folder_paths.get_temp_directory()),
         models={kind: tuple(Path(p) for p in folder_paths.get_folder_paths(kind)) for kind in MODEL_KINDS}
-        | {OWN_KIND: (Path(folder_paths.models_dir) / OWN_KIND,)},
+        | {kind: (Path(folder_paths.models_dir) / kind,) for kind in OWN_KINDS},
     )
 
 

@@ -31,13 +31,16 @@ class WeightPatch:
     replaced: Mapping[str, Tensor] = field(default_factory=dict)
 
     def applied(self, name: str, weight: Tensor) -> Tensor:
-        """A weight as this changes it, summed at float32, in its own type and on its device."""
+        """A weight as this changes it, summed at float32 (at float64 for changes that are), in its own type and on its
+        device."""
         plain = weight.float()
         if name in self.replaced:
             plain = self.replaced[name].to(plain).view_as(plain)
         if name not in self.factors:
             return plain.to(weight.dtype)
-        change = self.factors[name].dense().to(plain).view_as(plain)
+        dense = self.factors[name].dense()
+        plain = plain.to(torch.promote_types(plain.dtype, dense.dtype))
+        change = dense.to(plain).view_as(plain)
         if name in self.magnitudes:
             change = decomposed(plain, change, self.magnitudes[name].to(plain)) - plain
         return (plain + self.strength * change).to(weight.dtype)
@@ -95,14 +98,18 @@ def _moved(change: Change, device: torch.device) -> Change:
 
 def patched_weights(module: nn.Module, patches: Iterable[WeightPatch]) -> dict[str, Tensor]:
     """New tensors for the weights that patches change, one patch after the other, in the weight's dtype."""
-    changed: dict[str, Tensor] = {}
+    patches = list(patches)
+    names = dict.fromkeys(name for patch in patches if patch.strength for name in (*patch.replaced, *patch.factors))
+    return {name: weight_in_force(module, patches, name) for name in names}
+
+
+def weight_in_force(module: nn.Module, patches: Iterable[WeightPatch], name: str) -> Tensor:
+    """A weight with all patches on it, in its own dtype; without any, the module's own, not to be written to."""
+    weight = module.get_parameter(name).detach()
     for patch in patches:
-        if patch.strength == 0:
-            continue
-        for name in dict.fromkeys((*patch.replaced, *patch.factors)):
-            weight = changed[name] if name in changed else module.get_parameter(name).detach()
-            changed[name] = patch.applied(name, weight)
-    return changed
+        if patch.strength and (name in patch.factors or name in patch.replaced):
+            weight = patch.applied(name, weight)
+    return weight
 
 
 def constants(module: nn.Module) -> dict[str, Tensor]:

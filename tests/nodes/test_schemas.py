@@ -13,8 +13,9 @@ from concept_atelier.tools.locales import OWN_TYPES, read
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score", "Correct"}
 VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
+VERBS |= {"Stitch", "Subtract"}
 # Names given in the issues: what comes out stands first.
-NOUNS = {"Concepts From Masks", "Ingredient Masks", "Erasure Report"}
+NOUNS = {"Concepts From Masks", "Ingredient Masks", "Erasure Report", "Skill Overlap", "Difference of Skills"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
@@ -146,7 +147,7 @@ def test_words_people_search_for_are_words(node):
 @every_node
 def test_sentences_end_and_categories_are_known(node):
     schema = node.GET_SCHEMA()
-    places = {"attribute", "compose", "erase", "evaluate", "explain", "learn", "localize"}
+    places = {"attribute", "compose", "erase", "evaluate", "explain", "learn", "localize", "surgery"}
     assert schema.category == CATEGORY or schema.category.removeprefix(f"{CATEGORY}/") in places
     for entry in schema.inputs:
         said = entry.as_dict()["tooltip"]

@@ -1,0 +1,14 @@
+"""All changes where skills overlap (task arithmetic, Ilharco et al., arXiv 2212.04089, on the localised numbers)."""
+
+from torch import Tensor
+
+from ..stitcher import OverlapRule
+
+
+def _merge(values: Tensor, present: Tensor) -> Tensor:
+    return values.sum(0)
+
+
+RULE = OverlapRule(
+    "sum", "Sum", "A number that several skills change gets the sum of all changes, as LoRA loaders add them.", _merge
+)

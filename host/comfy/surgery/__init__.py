@@ -1,0 +1,1 @@
+"""Skills on ComfyUI's models."""
