@@ -1,8 +1,9 @@
 """Settings as dataclass fields with a help text, and presets of them with changes."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .messages import listed, shown
 
@@ -20,9 +21,57 @@ OLD_SETTINGS: Mapping[str, str] = {"most_cells": "max_cells"}
 """Names of settings that people have typed, and what they are called now."""
 
 
-def setting(default: T, text: str) -> T:
-    """A dataclass field with a help text for people in its metadata."""
-    return field(default=default, metadata={"help": text})
+MOST_WHOLE = 2**31 - 1
+"""The greatest whole number of a setting that names no other: more of anything fits into no tensor."""
+MOST_SEED = 2**63 - 1
+"""The greatest seed of a setting, which is the greatest whole number that torch takes."""
+
+
+def setting(
+    default: T, text: str, *, least: float | None = None, above: float | None = None, most: float | None = None
+) -> T:
+    """A dataclass field with a help text for people and a range in its metadata: from ``least``, or ``above``, to
+    ``most``. :class:`Settings` checks it."""
+    return field(default=default, metadata={"help": text, "range": (least, above, most)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings in their ranges: the base of classes whose fields are made by :func:`setting`.
+
+    Raises ``ValueError`` naming the setting, for numbers that are not finite or outside the field's range, for whole
+    numbers beyond :data:`MOST_WHOLE`, and for texts that are none of a field's ``Literal``.
+    """
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for entry in fields(self):
+            _check(entry.name, getattr(self, entry.name), entry.metadata.get("range", (None,) * 3), hints[entry.name])
+
+
+def _check(name: str, value: Any, bounds: tuple[float | None, ...], hint: Any) -> None:
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise ValueError(f"{name} must be one of {listed(get_args(hint))}, got {shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    whole = isinstance(value, int)
+    if not (whole or math.isfinite(value)):
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
+    least, above, most = bounds
+    if whole and least is None and above is None:
+        least = -MOST_WHOLE
+    if (least is not None and value < least) or (above is not None and value <= above):
+        raise ValueError(f"{name} must be {_range(least, above, most)}, got {shown(value)}")
+    most = MOST_WHOLE if whole and most is None else most
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be {_range(least, above, most)}, got {shown(value)}")
+
+
+def _range(least: float | None, above: float | None, most: float | None) -> str:
+    """A range in words."""
+    bounds = [(least, "{} or more"), (above, "above {}"), (most, "at most {}")]
+    said = [words.format(end if isinstance(end, int) else f"{end:g}") for end, words in bounds if end is not None]
+    return " and ".join(said)
 
 
 def preset_of(record: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Generic, Literal, TypeVar
 from torch import Tensor
 
 from ..backbone import AttentionEdit, AttentionInputs
-from ..settings import preset_of, setting
+from ..settings import Settings, preset_of, setting
 from .composition import Composition
 from .parts.steering import LatentStep
 
@@ -16,13 +16,14 @@ Share = Callable[[float | None], float]
 
 
 @dataclass(frozen=True)
-class ComposeSettings:
+class ComposeSettings(Settings):
     """What every composer has; each field's help is in its metadata."""
 
     start: float = setting(0.0, "Share of denoising from which the method acts, 0 is the first step.")
     end: float = setting(1.0, "Share of denoising to which the method acts, 1 is the last step.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
 

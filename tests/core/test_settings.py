@@ -1,12 +1,27 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
+from concept_atelier.core.attack.parts.settings import AttackSettings
+from concept_atelier.core.compose.registry import METHODS as COMPOSING
+from concept_atelier.core.erase.guards.registry import METHODS as GUARDS
 from concept_atelier.core.erase.registry import METHODS as ERASING
+from concept_atelier.core.explain.registry import METHODS as FINDING
 from concept_atelier.core.learn.registry import METHODS as LEARNING
 from concept_atelier.core.localize.registry import METHODS as LOCALIZING
-from concept_atelier.core.settings import OLD_PRESETS, preset_of, read_settings, setting, settings_of
+from concept_atelier.core.settings import (
+    MOST_SEED,
+    OLD_PRESETS,
+    preset_of,
+    read_settings,
+    setting,
+    settings_of,
+)
+from concept_atelier.core.settings import (
+    Settings as Ranges,
+)
 
 
 @dataclass(frozen=True)
@@ -80,3 +95,51 @@ def test_written_settings_are_read_as_the_kind_that_they_are():
 def test_written_settings_that_cannot_be_read_are_refused(entries, message):
     with pytest.raises(ValueError, match=message):
         read_settings("some", entries, Some())
+
+
+@dataclass(frozen=True)
+class Bounded(Ranges):
+    share: float = setting(0.5, "A share.", least=0, most=1)
+    rate: float = setting(0.1, "A rate.", above=0)
+    cells: int = setting(3, "Cells.", least=1)
+    seed: int = setting(0, "A seed.", most=MOST_SEED)
+    free: float = setting(0.0, "Anything finite.")
+    form: Literal["mse", "ratio"] = setting("mse", "A form.")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"share": 1.5}, "share must be 0 or more and at most 1, got 1.5"),
+        ({"share": float("nan")}, "share must be a finite number, got nan"),
+        ({"rate": 0.0}, "rate must be above 0, got 0.0"),
+        ({"rate": float("inf")}, "rate must be a finite number, got inf"),
+        ({"free": float("-inf")}, "free must be a finite number, got -inf"),
+        ({"cells": 0}, "cells must be 1 or more, got 0"),
+        ({"cells": 10**30}, "cells must be 1 or more and at most 2147483647, got 1000"),
+        ({"seed": -(10**30)}, "seed must be -2147483647 or more and at most 9223372036854775807, got -1000"),
+        ({"seed": 2**63}, "seed must be -2147483647 or more and at most 9223372036854775807"),
+        ({"form": "x"}, "form must be one of mse, ratio, got 'x'"),
+    ],
+)
+def test_settings_outside_their_range_are_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Bounded(**values)
+
+
+def test_settings_at_the_ends_of_their_range_pass():
+    assert Bounded(share=0, rate=1e-30, cells=2**31 - 1, seed=MOST_SEED, free=-1e30, form="ratio").cells == 2**31 - 1
+
+
+def test_no_method_takes_numbers_that_are_not_finite_or_too_great_for_a_tensor():
+    records = [method.preset("small") for group in (ERASING, GUARDS, COMPOSING, FINDING) for method in group.values()]
+    tried = 0
+    for record in [*records, AttackSettings()]:
+        for entry in fields(record):
+            now = getattr(record, entry.name)
+            odd = {float: (float("nan"), float("inf"), float("-inf")), int: (10**30, -(10**30))}.get(type(now), ())
+            for value in odd:
+                tried += 1
+                with pytest.raises(ValueError, match=entry.name):
+                    replace(record, **{entry.name: value})
+    assert tried > 300

@@ -29,7 +29,9 @@ class RegionSettings(ComposeSettings):
     of_prompt: float = setting(0.0, "The share of the whole prompt inside a region, 0 to 1.")
     isolation: float = setting(1.0, "How far regions are kept from reading each other, 0 to 1.")
     max_cells: int = setting(
-        6144, "Most cells of the self-attention layers in which regions are kept apart; n cells need n x n numbers."
+        6144,
+        "Most cells of the self-attention layers in which regions are kept apart; n cells need n x n numbers.",
+        least=0,
     )
     find_until: float = setting(0.2, "Without regions: share of denoising in which the words' attention is read.")
     threshold: float = setting(0.4, "Without regions: share of a word's strongest attention that belongs to it.")

@@ -17,8 +17,10 @@ from .guard import Guard, GuardRun, GuardSettings, GuardTask, slope_of
 class ValueSettings(GuardSettings):
     """Settings of AdaVD."""
 
-    threshold: float = setting(0.93, "Cosine of a value with the concept's above which it is taken for the concept.")
-    slope: float = setting(100.0, "How sharply the threshold divides.")
+    threshold: float = setting(
+        0.93, "Cosine of a value with the concept's above which it is taken for the concept.", least=-1, most=1
+    )
+    slope: float = setting(100.0, "How sharply the threshold divides.", least=0)
     everywhere: bool = setting(
         False,
         "Whether a token is compared with every token of the concept's text, and loses the component along the one "

@@ -11,17 +11,18 @@ from ...backbone import AttentionInputs, Backbone, Conditioning, TokenizedText
 from ...compose.composer import share_of
 from ...inversion import Trajectory, level_table
 from ...schedule import FlowSchedule, timestep_of_sigma
-from ...settings import preset_of, setting
+from ...settings import Settings, preset_of, setting
 
 
 @dataclass(frozen=True)
-class GuardSettings:
+class GuardSettings(Settings):
     """What every guard has; each field's help is in its metadata."""
 
     start: float = setting(0.0, "Share of denoising from which the guard acts, 0 is the first step.")
     end: float = setting(1.0, "Share of denoising to which the guard acts, 1 is the last step.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.start < self.end <= 1:
             raise ValueError(f"start and end must be a span within 0 to 1, got {self.start:g} and {self.end:g}")
 

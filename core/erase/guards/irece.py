@@ -21,10 +21,14 @@ from .guard import Guard, Guarded, GuardRun, GuardSettings, GuardTask, slope_of
 class RegionSettings(GuardSettings):
     """Settings of IRECE."""
 
-    present: float = setting(0.25, "Attention to the concept somewhere from which it is taken to be in the picture.")
-    threshold: float = setting(0.4, "Share of its highest attention from which a cell belongs to the concept.")
-    noise: float = setting(0.7, "Share of the variance in the region that is drawn anew, 0 to 1.")
-    spread: int = setting(1, "How many cells the region is widened by.")
+    present: float = setting(
+        0.25, "Attention to the concept somewhere from which it is taken to be in the picture.", least=0, most=1
+    )
+    threshold: float = setting(
+        0.4, "Share of its highest attention from which a cell belongs to the concept.", least=0, most=1
+    )
+    noise: float = setting(0.7, "Share of the variance in the region that is drawn anew, 0 to 1.", least=0, most=1)
+    spread: int = setting(1, "How many cells the region is widened by.", least=0, most=1024)
 
     @property
     def cost(self) -> str:

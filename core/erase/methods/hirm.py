@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ...backbone import Backbone, TextWeight
 from ...learn.engine.loop import LoopSettings, Optimisation
-from ...settings import setting
+from ...settings import MOST_SEED, setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.retain import Retained
 from ..parts.settings import SENTENCES, EraseSettings, require
@@ -54,7 +54,7 @@ class HirmSettings(EraseSettings):
     skip_start: bool = setting(False, "Leave position 0 out of the loss: it is the same in every text.")
     retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
     retain_batch: int = setting(16, "How many preserved texts a step reads.")
-    seed: int = setting(42, "Random seed of the random states and of the order of texts.")
+    seed: int = setting(42, "Random seed of the random states and of the order of texts.", least=0, most=MOST_SEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

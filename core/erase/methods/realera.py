@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...messages import listed
-from ...settings import setting
+from ...settings import MOST_SEED, setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import compress, outer_sum
 from ..parts.gather import Gathered, Steps, gather
@@ -51,7 +51,7 @@ class RealeraSettings(RidgeSettings):
     ring_scale: float = setting(0.5, "Weight of all vectors in the ring together.")
     related: int = setting(8, "How many words inside are erased with each concept at most, 0 or more.")
     searched: int = setting(32, "How many words of the vocabulary are compared with each concept; 0 compares none.")
-    seed: int = setting(0, "Of the vectors that are drawn.")
+    seed: int = setting(0, "Of the vectors that are drawn.", least=0, most=MOST_SEED)
 
     @property
     def cost(self) -> str:

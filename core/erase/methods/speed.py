@@ -16,7 +16,7 @@ from torch import Tensor
 from ...clustering.finch import cluster_means
 from ...clustering.kmeans import kmeans
 from ...messages import listed
-from ...settings import setting
+from ...settings import MOST_SEED, setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.closed_form import Edit, compress, outer_sum, solve
 from ..parts.concept_vectors import vectors
@@ -51,7 +51,7 @@ class SpeedSettings(ClosedFormSettings):
     per_projection: bool = setting(
         True, "Choose what is preserved for each projection; otherwise once for all, which is faster for wide texts."
     )
-    seed: int = setting(0, "Of the copies and of the centres of the empty text.")
+    seed: int = setting(0, "Of the copies and of the centres of the empty text.", least=0, most=MOST_SEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from ...settings import setting
+from ...settings import Settings, setting
 from .concept_vectors import Combine, TokenMode
 
 Projections = Literal["key", "value", "both"]
@@ -19,7 +19,7 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 
 
 @dataclass(frozen=True)
-class EraseSettings:
+class EraseSettings(Settings):
     """What every method has; each adds its own settings. Each field's help is in its metadata.
 
     Raises ``ValueError`` for values outside their range.
@@ -30,6 +30,7 @@ class EraseSettings:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(len(self.templates) > 0, "templates", self.templates, "at least one sentence")
 
 

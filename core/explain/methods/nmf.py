@@ -16,7 +16,7 @@ from ..parts.task import FindSettings, FindTask, Found
 class FactorSettings(FindSettings):
     """Settings of factorisations; each field's help is in its metadata."""
 
-    iterations: int = setting(200, "Alternations of codes and directions at most.")
+    iterations: int = setting(200, "Alternations of codes and directions at most.", least=1)
 
     @property
     def cost(self) -> str:

@@ -30,15 +30,10 @@ STARTS = 4096
 class SparseSettings(FindSettings):
     """Settings of sparse autoencoders; each field's help is in its metadata."""
 
-    active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).")
-    steps: int = setting(500, "Updates.")
-    rate: float = setting(5e-3, "Learning rate of Adam.")
-    batch: int = setting(512, "Positions per update.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if min(self.active, self.steps, self.batch) < 1 or not self.rate > 0:
-            raise ValueError(f"active, steps and batch must be at least 1, and rate above 0, got {self}")
+    active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).", least=1)
+    steps: int = setting(500, "Updates.", least=1)
+    rate: float = setting(5e-3, "Learning rate of Adam.", above=0)
+    batch: int = setting(512, "Positions per update.", least=1)
 
     @property
     def cost(self) -> str:
@@ -49,13 +44,10 @@ class SparseSettings(FindSettings):
 class MixtureSettings(SparseSettings):
     """Settings of RA-SAE; each field's help is in its metadata."""
 
-    points: int = setting(256, "Real positions that ingredients are mixtures of: centres of k-means.")
-    reach: float = setting(0.3, "How far an ingredient may leave the mixtures, as a share of the points' mean length.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.points < 2 or self.reach < 0:
-            raise ValueError(f"points must be at least 2 and reach at least 0, got {self.points} and {self.reach:g}")
+    points: int = setting(256, "Real positions that ingredients are mixtures of: centres of k-means.", least=2)
+    reach: float = setting(
+        0.3, "How far an ingredient may leave the mixtures, as a share of the points' mean length.", least=0
+    )
 
 
 Keep = Callable[[Tensor, int], tuple[Tensor, Tensor]]

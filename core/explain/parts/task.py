@@ -7,19 +7,17 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from ...settings import setting
+from ...settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class FindSettings:
+class FindSettings(Settings):
     """What every method has; each field's help is in its metadata."""
 
-    rows: int = setting(20_000, "Positions that the method learns from at most, drawn evenly from all pictures.")
+    rows: int = setting(
+        20_000, "Positions that the method learns from at most, drawn evenly from all pictures.", least=2
+    )
     scaled: bool = setting(True, "Divide every number of a position by its standard deviation first.")
-
-    def __post_init__(self) -> None:
-        if self.rows < 2:
-            raise ValueError(f"rows must be at least 2, got {self.rows}")
 
     @property
     def cost(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ...settings import setting
+from ...settings import Settings, setting
 from ...types import ConceptTokens
 from ..parts.adapter import Layers
 from ..parts.tokens import Start
@@ -15,7 +15,7 @@ training."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnSettings:
+class LearnSettings(Settings):
     """What all methods share; each adds its own. Each field's help is in its metadata.
 
     Raises ``ValueError`` for values outside their range.
@@ -45,6 +45,7 @@ class LearnSettings:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         low, high = self.timesteps
         if not 0 <= low < high <= 1:
             raise ValueError(f"timesteps must be a span within 0..1, got {self.timesteps}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...messages import shown
+from ...settings import Settings
 from ...types import Outline
 
 Saliency = Literal["end_of_text", "border", "both", "none"]
@@ -12,7 +13,7 @@ Cluster = Literal["finch", "diffseg"]
 
 
 @dataclass(frozen=True)
-class LocalizeSettings:
+class LocalizeSettings(Settings):
     """Settings of ConceptExpress stage 1; the defaults are the paper's, made for latents of 64x64 cells.
 
     Attributes:
@@ -86,6 +87,7 @@ class LocalizeSettings:
     outline: Outline = "smooth"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("timestep", "noise_draws", "weight_power", "merge_threshold", "neighbour_reach"):
             self._at_least(name, 0)
         for name in ("max_cells", "least_side", "cross_downscale", "cross_least_side", "min_clusters"):
