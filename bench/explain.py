@@ -18,6 +18,7 @@ from ..core.backbone import Backbone
 from ..core.explain.activations import Activations
 from ..core.explain.bank import ConceptCodes
 from ..core.explain.parts.measures import hoyer
+from ..core.explain.probe import auroc, ridge
 from ..core.explain.recording import record_denoiser
 from ..core.explain.registry import METHODS, encode
 from ..core.masks.upsample import to_pixels
@@ -46,7 +47,6 @@ SCORES = {
 }
 GRID = (32, 32)
 """Cells at which places are compared: masks of 128 pixels a side are averaged over four by four."""
-RIDGE = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     folder = make_folder(request.split, index, request.seed, options.get("pictures", PICTURES))
     half = len(folder.pictures) // 2
     activations = record(parts, folder.pictures, options)
-    first, second = _part(activations, slice(half)), _part(activations, slice(half, None))
+    first, second = activations.part(slice(half)), activations.part(slice(half, None))
     method = METHODS[options["method"]]
     chosen = method.preset(options.get("preset", "small"))
     chosen = type(chosen)(**{**vars(chosen), **read_settings(method.name, options.get("set", ()), chosen)})
@@ -98,10 +98,6 @@ def record(parts: Parts, pictures: Tensor, options: Mapping[str, Any]) -> Activa
     if options.get("source", SOURCES[0]) == "tower":
         return record_encoder(parts.vision, pictures, options.get("site", ""))
     return record_denoiser(parts.backbone, pictures, options.get("site", ""), options.get("noise", 0.1))
-
-
-def _part(activations: Activations, chosen: slice) -> Activations:
-    return Activations(activations.rows[chosen], activations.grid, activations.origin, activations.covered)
 
 
 def _shuffled(folder: Folder, seed: int) -> Folder:
@@ -178,12 +174,6 @@ def _iou(places: Tensor, masks: Tensor) -> Tensor:
     return torch.stack(means, 1)
 
 
-def auroc(scores: Tensor, present: Tensor) -> Tensor:
-    """() the share of pairs of a picture with and one without that the scores (P,) order rightly; ties count half."""
-    with_it, without = scores[present], scores[~present]
-    return (with_it[:, None] > without).double().mean() + 0.5 * (with_it[:, None] == without).double().mean()
-
-
 def f1(said: Tensor, present: Tensor) -> float:
     """F1 of yes and no (P,)."""
     right = float((said & present).sum())
@@ -195,15 +185,6 @@ def _best_f1(scores: Tensor, present: Tensor) -> float:
     values = scores.sort().values
     tried = [float(value) for value in (values[1:] + values[:-1]) / 2]
     return max(tried, key=lambda value: f1(scores > value, present))
-
-
-def ridge(rows: Tensor, present: Tensor) -> Tensor:
-    """(D,) weights of a ridge regression from standardised rows (P, D) to yes and no, for rows as they are."""
-    scale = rows.std(0).clamp(min=1e-6)
-    made = (rows - rows.mean(0)) / scale
-    gram = made @ made.T + RIDGE * torch.eye(len(made))  # (P, P): fewer pictures than numbers
-    wanted = present.float() - present.float().mean()
-    return made.T @ torch.linalg.solve(gram, wanted) / scale
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

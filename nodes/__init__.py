@@ -25,6 +25,7 @@ from .evaluate.score_composition import ScoreComposition
 from .evaluate.score_concepts import ScoreConcepts
 from .explain.find_ingredients import FindIngredients
 from .explain.ingredient_files import LoadIngredients, SaveIngredients
+from .explain.ingredient_importance import IngredientImportance
 from .explain.load_picture_folder import LoadPictureFolder
 from .explain.record_activations import RecordActivations
 from .explain.show_ingredients import IngredientMasks, ShowIngredients
@@ -82,6 +83,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     FindIngredients,
     ShowIngredients,
     IngredientMasks,
+    IngredientImportance,
     SaveIngredients,
     LoadIngredients,
     LocalizeSkill,

@@ -35,10 +35,10 @@ LEVELS = {
         ("run",),
     ),
     "core/explain": (
-        ("activations", "parts"),
+        ("activations", "parts", "probe"),
         ("bank", "recording"),
-        ("naming", "locate", "finder"),
-        ("methods",),
+        ("naming", "locate", "finder", "scores", "importance"),
+        ("methods", "fidelity"),
         ("registry",),
         ("bank_files",),
     ),

@@ -1,6 +1,6 @@
 """Activations: what a model computes at every position of pictures, and where that comes from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -77,6 +77,10 @@ class Activations:
     def megabytes(self) -> float:
         """What they take in memory."""
         return self.rows.numel() * self.rows.element_size() / 2**20
+
+    def part(self, chosen: slice) -> "Activations":
+        """Those of some of the pictures."""
+        return replace(self, rows=self.rows[chosen])
 
     def sample(self, most: int, generator: torch.Generator) -> Tensor:
         """At most so many rows (n, D), drawn evenly from all pictures without repetition."""

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .importance.head import Question
 
-SHARES = 21
+SHARES = 11
 """Points of a curve, from no concept to all."""
-RANDOM, SUBSETS = 4, 32
+RANDOM, SUBSETS = 3, 32
 """Random orders, and random sets for mu-fidelity, of each picture."""
 ORDERS = ("importance", "strength", "random")
 
@@ -38,19 +38,26 @@ class Fidelity:
     insertion: Tensor
     mu: Tensor
 
+    @property
+    def ways(self) -> Tensor:
+        """(P,) from the score without any concept to that with all of them."""
+        return self.deletion[:, 0, 0] - self.insertion[:, 0, 0]
+
+    def curves(self) -> tuple[Tensor, Tensor]:
+        """(3, SHARES) each: deletion and insertion over all pictures, as shares of their ways."""
+        none, signs = self.insertion[:, :1, :1], self.ways.sign()[:, None, None]
+        total = self.ways.abs().sum().clamp(min=1e-8)
+        return ((self.deletion - none) * signs).sum(0) / total, ((self.insertion - none) * signs).sum(0) / total
+
     def areas(self) -> tuple[Tensor, Tensor]:
-        """(P, 3) each: the mean of deletion and of insertion, as shares of the way from the score without any concept
-        to that with all of them; small is good of deletion, large of insertion."""
-        none, full = self.insertion[:, :1, :1], self.deletion[:, :1, :1]
-        way = full - none
-        way = torch.where(way.abs() > 1e-8, way, torch.ones_like(way))
-        return ((self.deletion - none) / way).mean(-1), ((self.insertion - none) / way).mean(-1)
+        """(3,) each: the means of these curves; small is good of deletion, large of insertion."""
+        deletion, insertion = self.curves()
+        return deletion.mean(1), insertion.mean(1)
 
     def better_than(self, order: str) -> float:
         """The share of pictures in which insertion less deletion is larger by importance than in another order; ties
         count half."""
-        deletion, insertion = self.areas()
-        gain = insertion - deletion  # (P, 3)
+        gain = (self.insertion - self.deletion).mean(-1) * self.ways.sign()[:, None]  # (P, 3)
         ahead = gain[:, 0] - gain[:, ORDERS.index(order)]
         return float((ahead > 1e-6).float().mean() + 0.5 * (ahead.abs() <= 1e-6).float().mean())
 
@@ -90,18 +97,11 @@ def _lengths(question: Question, picture: int) -> Tensor:
 
 def _curves(question: Question, picture: int, order: Tensor) -> Tensor:
     """(2, SHARES) deletion and insertion in an order (r,)."""
-    steps = torch.zeros(len(order) + 1, len(question.codes.bank))  # row i has the first i concepts
-    for number, concept in enumerate(order.tolist(), 1):
-        steps[number:, concept] = 1
-    scores = question.scores(picture, torch.cat([1 - steps, steps]))
-    return torch.stack([_resampled(part) for part in scores.view(2, -1)])
-
-
-def _resampled(curve: Tensor) -> Tensor:
-    """A curve (r + 1,) at :data:`SHARES` points."""
-    if len(curve) == 1:
-        return curve.expand(SHARES)
-    return torch.nn.functional.interpolate(curve[None, None], SHARES, mode="linear", align_corners=True)[0, 0]
+    counts = torch.linspace(0, len(order), SHARES).round().long()
+    steps = torch.zeros(SHARES, len(question.codes.bank))  # row i has the first counts[i] concepts
+    for row, count in enumerate(counts.tolist()):
+        steps[row, order[:count]] = 1
+    return question.scores(picture, torch.cat([1 - steps, steps])).view(2, SHARES)
 
 
 def _mu(question: Question, picture: int, own: Tensor, active: Tensor, generator: torch.Generator) -> Tensor:

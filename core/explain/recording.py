@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..backbone import AttentionCall, AttentionSite, Backbone, Conditioning
+from ..backbone import AttentionCall, AttentionSite, Backbone
 from ..masks.upsample import covered_size
 from ..messages import listed, shown
+from ..sampling import with_rows
 from ..schedule import timestep_of_noise
 from .activations import Activations, Origin, check_memory, fingerprint_of
 
@@ -98,13 +99,10 @@ def record_denoiser(
     timestep = timestep_of_noise(backbone.schedule, noise)
     conditioning = backbone.encode_text([text])
     for number, part in enumerate(pictures.split(BATCH)):
-        latent = backbone.encode_image(part)
-        numbers = range(number * BATCH, number * BATCH + len(part))
-        drawn = torch.cat([_noise(latent[:1], seed + index) for index in numbers])
-        times = timestep.to(latent.device).expand(len(latent))
-        noised = backbone.schedule.add_noise(latent, drawn, times)
+        noised = noised_picture(backbone, part, timestep, seed + number * BATCH)
+        times = timestep.to(noised.device).expand(len(noised))
         with backbone.tap_attention(recorder.tap, [chosen]):
-            backbone.predict_noise(noised, times, _repeated(conditioning, len(latent)))
+            backbone.predict_noise(noised, times, with_rows(conditioning, len(noised)))
         if number == 0:
             check_memory(len(pictures), *recorder.rows[0].shape[1:])
         if on_step is not None:
@@ -117,11 +115,13 @@ def record_denoiser(
     return Activations(rows, recorder.grid, origin, None if covered == size else covered)
 
 
+def noised_picture(backbone: Backbone, pictures: Tensor, timestep: Tensor, seed: int) -> Tensor:
+    """Latents (B, C, h, w) of pictures (B, 3, H, W) with noise of one timestep (1,); the seed of the first picture's,
+    the others count on."""
+    latent = backbone.encode_image(pictures)
+    drawn = torch.cat([_noise(latent[:1], seed + index) for index in range(len(latent))])
+    return backbone.schedule.add_noise(latent, drawn, timestep.to(latent.device).expand(len(latent)))
+
+
 def _noise(like: Tensor, seed: int) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed % 2**63)).to(like)
-
-
-def _repeated(conditioning: Conditioning, rows: int) -> Conditioning:
-    """A conditioning of one row for several."""
-    extras = {name: tensor.expand(rows, *tensor.shape[1:]) for name, tensor in conditioning.extras.items()}
-    return Conditioning(conditioning.context.expand(rows, -1, -1), extras)

@@ -9,7 +9,7 @@ _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchCon
 _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
-_RECORD = ("RecordActivations",)
+_RECORD = ("RecordActivations", "IngredientImportance")
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill")
@@ -207,6 +207,12 @@ _PASS = (
         "the pack shows progress",
         _BARS,
         called="self, value, total, preview",
+    ),
+    Internal(
+        "comfy.clip_model:CLIPEncoder.__init__",
+        "the pack changes what the last block of a picture encoder reads",
+        ("IngredientImportance",),
+        uses=("layers",),
     ),
     Internal(
         "comfy.patcher_extension:merge_nested_dicts",

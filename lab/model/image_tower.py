@@ -48,7 +48,11 @@ class ImageTower(nn.Module):
         return self.stages[: GRIDS[cells]](picture)
 
     def forward(self, picture: Tensor) -> Tensor:
-        features = self.stages(picture)
+        return self.finish(self.stages[: GRIDS[16]](picture), 16)
+
+    def finish(self, states: Tensor, cells: int) -> Tensor:
+        """Unit vectors (B, width) of what :meth:`read` gives, (B, D, cells, cells)."""
+        features = self.stages[GRIDS[cells] :](states)
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)
         return F.normalize(self.project(pooled), dim=1)
 

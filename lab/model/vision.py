@@ -48,6 +48,11 @@ class LabVision:
         pictures = image[..., :3].movedim(-1, 1).float().cpu()
         return self.tower.read(small_pictures(pictures), int(site))
 
+    def activation_features(self, states: Tensor, site: str) -> Tensor:
+        """What the tower makes of states (B, D, cells, cells) at a site, as :meth:`record_activations` gives them:
+        features (B, 192) at unit length; gradients pass."""
+        return self.tower.finish(states, int(site))
+
     @torch.no_grad()
     def encode_image(self, image: Tensor, crop: bool = True) -> VisionOutput:
         """Features of an IMAGE (B, H, W, 3 or more) in 0..1; ``crop`` takes the middle square, else it is squeezed."""

@@ -45,3 +45,18 @@ def test_names_of_a_pair_and_of_no_pair(run, parts_of, pictures, stock_vision):
     assert len(report.splitlines()) == 4
     with pytest.raises(Exception, match="were not trained together"):
         run("ShowIngredients", **given, clip_vision=stock_vision, clip=clip)
+
+
+def test_importance_by_encoders_and_models_of_comfyui(run, parts_of, pictures, stock_vision):
+    found = run("RecordActivations", pictures=pictures, clip_vision=stock_vision)[0]
+    bank = run("FindIngredients", activations=found, count=4, method="semi_nmf", fits=1)[0]
+    given = {"bank": bank, "activations": found, "pictures": pictures, "most": 1, "points": 4}
+    scores = run("IngredientImportance", **given, clip_vision=stock_vision)[2]
+    assert bool(scores.values.any())
+    parts = parts_of("sd15")
+    seen = run("RecordActivations", pictures=pictures, **parts)[0]
+    own = run("FindIngredients", activations=seen, count=3, method="semi_nmf", fits=1)[0]
+    asked = given | {"bank": own, "activations": seen}
+    by_gradient = run("IngredientImportance", **asked, **parts, text="cat", measure="gradient", check=False)[2]
+    by_removal = run("IngredientImportance", **asked, **parts, text="cat", measure="removal", check=False)[2]
+    assert bool(by_gradient.values.any()) and bool(by_removal.values.any())

@@ -8,6 +8,7 @@ from concept_atelier.host.shared.errors import UnsupportedModelError
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import (
     FindIngredients,
+    IngredientImportance,
     IngredientMasks,
     LoadIngredients,
     LoadPictureFolder,
@@ -115,3 +116,44 @@ def test_a_folder_is_one_batch_of_squares(call, here):
     )
     assert call(LoadPictureFolder, folder="style", size=32, limit=1)[0].shape[0] == 1
     assert LoadPictureFolder.validate_inputs(folder="none") != True  # noqa: E712
+
+
+def test_importance_for_a_text_by_the_encoder_that_was_recorded(call, bank, recorded, pictures, vision, sockets):
+    given = {"bank": bank, "activations": recorded, "pictures": pictures, "clip_vision": vision}
+    bars, curves, scores, report = call(
+        IngredientImportance, **given, clip=sockets["clip"], text="cat", most=2, points=8
+    )
+    assert bars.ndim == curves.ndim == 4 and scores.values.shape == (2, 4) and bool(scores.values.any())
+    assert 'importance for how well the picture fits "cat"' in report and "better than random in" in report
+    gradient = call(IngredientImportance, **given, clip=sockets["clip"], text="cat", measure="gradient", check=False)
+    assert gradient[2].values.shape == (5, 4) and "random" not in gradient[3]
+    own = call(IngredientImportance, **given, most=1, points=4)[3]
+    assert "how much of the picture's features stays" in own
+
+
+@pytest.mark.parametrize("of", ["sockets", "transformer"])
+def test_importance_for_what_a_model_predicts(call, pictures, of, request, hooks_of):
+    parts = request.getfixturevalue(of)
+    found = call(RecordActivations, pictures=pictures, **parts)[0]
+    bank = call(FindIngredients, activations=found, count=3, method="semi_nmf", fits=1)[0]
+    given = {"bank": bank, "activations": found, "pictures": pictures, "most": 1, "points": 4} | parts
+    before = hooks_of() if of == "sockets" else None
+    scores = call(IngredientImportance, **given)[2]
+    assert bool((scores.values != 0).any()) and float(scores.values.abs().max()) < 2
+    worded = call(IngredientImportance, **given, text="cat", measure="gradient")
+    removed = call(IngredientImportance, **given, text="cat", measure="removal", check=False)
+    assert bool((worded[2].values != 0).any()) and bool((removed[2].values != 0).any())
+    assert before is None or hooks_of() == before
+
+
+def test_importance_for_what_tells_pictures_from_others(call, bank, recorded, pictures, vision):
+    others = call(RecordActivations, pictures=1 - pictures, clip_vision=vision)[0]
+    given = {"bank": bank, "activations": recorded, "pictures": pictures}
+    scores, report = call(IngredientImportance, **given, others=others)[2:]
+    assert "Closed form" in report and "AUROC of" in report and scores.values.shape == (5, 4)
+    with pytest.raises(ValueError, match="connect it as CLIP_VISION"):
+        call(IngredientImportance, **given)
+    with pytest.raises(ValueError, match="needs the CLIP that was trained"):
+        call(IngredientImportance, **given, clip_vision=vision, text="cat")
+    with pytest.raises(ValueError, match="Choose sobol or removal"):
+        call(IngredientImportance, **given, clip_vision=vision, measure="gradient")
