@@ -15,11 +15,8 @@ VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Captur
 VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
 VERBS |= {"Stitch", "Subtract"}
 # Names given in the issues: what comes out stands first.
-<<<<<<< HEAD
-NOUNS = {"Concepts From Masks", "Ingredient Masks", "Erasure Report", "Skill Overlap", "Difference of Skills"}
-=======
-NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report"}
->>>>>>> f8ad22c (Ingredient Importance: what each ingredient matters to a text, a prediction or a probe, checked by insertion, deletion and mu-fidelity)
+NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
+NOUNS |= {"Difference of Skills"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
