@@ -39,6 +39,8 @@ from .localize.edit_concepts import EditConcepts
 from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
+from .recognise.find_my_subject import FindMySubject
+from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
 from .surgery.localize_skill import LocalizeSkill
 from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
@@ -93,6 +95,10 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     DifferenceOfSkills,
     SaveSkillPatch,
     LoadSkillPatch,
+    LearnPrototypes,
+    FindPrototypes,
+    PrototypeFeedback,
+    FindMySubject,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

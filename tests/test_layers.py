@@ -24,8 +24,9 @@ LEVELS = {
         ("masks", "sampling"),
         ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase", "explain"),
-        ("attack", "surgery"),
+        ("attack", "recognise", "surgery"),
     ),
+    "core/recognise": (("parts",), ("subjects",), ("methods",), ("registry",)),
     "core/attack": (
         ("figures", "detector"),
         ("parts",),

@@ -73,6 +73,13 @@ class Activations:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def joined(self, other: "Activations") -> "Activations":
+        """These, then those of further pictures. Raises ``ValueError`` for another origin or grid."""
+        differs = mismatch(self.origin, other.origin)
+        if differs or (self.grid, self.covered) != (other.grid, other.covered):
+            raise ValueError(f"activations that are joined must be recorded alike, got {differs or 'another grid'}")
+        return Activations(torch.cat([self.rows, other.rows]), self.grid, self.origin, self.covered)
+
     @property
     def megabytes(self) -> float:
         """What they take in memory."""

@@ -20,7 +20,7 @@ class ConceptBank:
     Attributes:
         directions: (K, D) float32, unit length, in the space of centred and scaled rows.
         names: K names, unique.
-        kind: the method that found them, a key of :data:`.registry.METHODS`; it also says how codes are computed.
+        kind: the method that found them, a key of :data:`.registry.CODERS`, which says how codes are computed.
         origin: the model and site.
         centre: (D,), subtracted from rows first.
         scale: (D,), positive; rows are divided by it.

@@ -10,7 +10,7 @@ from ..files import load_tensors
 from ..messages import plain, shown
 from .activations import Origin
 from .bank import ConceptBank
-from .registry import METHODS
+from .registry import CODERS
 
 FORMAT = "concept-atelier ingredients"
 _TENSORS = ("directions", "centre", "scale", "peaks", "usual", "stability")
@@ -40,7 +40,7 @@ def load_bank(path: Path) -> ConceptBank:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{named} holds no ingredients of this pack; choose a file that Save Ingredients wrote")
     kind = metadata.get("kind", "")
-    if kind not in METHODS:
+    if kind not in CODERS:
         raise ValueError(f"{named} was found by the method {shown(kind)}, which this version does not have; update it")
     try:
         fields = json.loads(metadata["origin"])

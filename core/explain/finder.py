@@ -164,13 +164,13 @@ def _check_counts(count: int, seeds: int, rows: int) -> None:
         raise ValueError(f"seeds must be 1 to 10, got {seeds}")
 
 
-def codes_of(finder: Finder[S], bank: ConceptBank, activations: Activations) -> ConceptCodes:
-    """How strongly each position of pictures uses the concepts of a bank, which the finder found.
+def codes_of(code: Coder, bank: ConceptBank, activations: Activations) -> ConceptCodes:
+    """How strongly each position of pictures uses the concepts of a bank, by the codes of its kind.
 
     Raises ``ValueError`` for activations that do not fit the bank, see :func:`check_fits`.
     """
     check_fits(bank, activations)
     flat = activations.rows.flatten(0, 1)
-    parts = [finder.code(bank.prepared(part), bank.directions, bank.extra) for part in flat.split(CODED_ROWS)]
+    parts = [code(bank.prepared(part), bank.directions, bank.extra) for part in flat.split(CODED_ROWS)]
     values = torch.cat(parts).unflatten(0, activations.rows.shape[:2])
     return ConceptCodes(values, activations.grid, bank, activations.covered)

@@ -6,7 +6,8 @@ from typing import Any
 from ..registry import collect
 from .activations import Activations
 from .bank import ConceptBank, ConceptCodes
-from .finder import Finder, codes_of
+from .finder import Coder, Finder, codes_of
+from .parts.subject_codes import SCORERS, codes_above_floor
 
 METHODS: Mapping[str, Finder[Any]] = collect(
     __package__,
@@ -22,7 +23,13 @@ METHODS: Mapping[str, Finder[Any]] = collect(
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""
 
+CODERS: Mapping[str, Coder] = {
+    **{name: method.code for name, method in METHODS.items()},
+    **{kind: codes_above_floor(kind) for kind in SCORERS},
+}
+"""Kind of a bank to how its codes are computed: the methods here, and what ``core/recognise`` learns from masks."""
+
 
 def encode(bank: ConceptBank, activations: Activations) -> ConceptCodes:
     """Codes of a bank of any method. Raises ``ValueError`` for activations that do not fit it."""
-    return codes_of(METHODS[bank.kind], bank, activations)
+    return codes_of(CODERS[bank.kind], bank, activations)

@@ -10,6 +10,7 @@ _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations", "IngredientImportance")
+_RECOGNISE = ("FindMySubject",)
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill")
@@ -22,15 +23,8 @@ _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasur
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE)
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS)
 _LAB = ("LoadLabModel",)
-_BARS = (
-    *_PASSES,
-    "LocalizeSkill",
-    "EraseConcepts",
-    "LoadConceptPrototypes",
-    "LoadPictureFolder",
-    "FindIngredients",
-    "ShowIngredients",
-)
+_SHOWN = ("FindIngredients", "ShowIngredients", *_RECOGNISE)
+_BARS = (*_PASSES, "LocalizeSkill", "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)
 
 _PATCHER = "comfy.model_patcher:ModelPatcher"
 _CLIP = "comfy.sd:CLIP"

@@ -72,7 +72,7 @@ def record_encoder(clip_vision: Any, pictures: Tensor, site: str = "", on_step: 
         clip_vision: what a CLIP_VISION socket carries.
         pictures: (P, 3, H, W) in 0..1.
         site: of ComfyUI's encoders ``penultimate``, the default, or ``last``; of the lab's the cells a side of the
-            grid: ``8``, the default, ``16`` or ``4``.
+            grid: ``8``, the default, ``16``, ``4``, or ``all`` of them together on the finest.
 
     Raises:
         UnsupportedModelError: for anything that is no CLIP_VISION, and for encoders without a grid of positions.

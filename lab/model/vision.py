@@ -5,11 +5,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from .image_tower import GRIDS, ImageTower, load_image_tower, load_text_projection, small_pictures
 from .weights import WEIGHTS
 
 FAMILY = "lab"
+ALL = "all"
+"""The site of every grid of the tower, brought to the finest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +42,18 @@ class LabVision:
     tower: ImageTower
     text_projection: Tensor | None = None
     concept_atelier_family = FAMILY
-    activation_sites = tuple(str(cells) for cells in GRIDS)
-    """Names of what :meth:`record_activations` reads: cells a side of the grid."""
+    activation_sites = (*(str(cells) for cells in GRIDS), ALL)
+    """Names of what :meth:`record_activations` reads: cells a side of the grid, or all of them on the finest."""
 
     @torch.no_grad()
     def record_activations(self, image: Tensor, site: str) -> Tensor:
         """What the tower computes of an IMAGE, squeezed to its square, on a grid: (B, D, cells, cells)."""
-        pictures = image[..., :3].movedim(-1, 1).float().cpu()
-        return self.tower.read(small_pictures(pictures), int(site))
+        small = small_pictures(image[..., :3].movedim(-1, 1).float().cpu())
+        if site != ALL:
+            return self.tower.read(small, int(site))
+        finest = max(GRIDS)
+        read = [self.tower.read(small, cells) for cells in GRIDS]
+        return torch.cat([interpolate(one, (finest, finest), mode="bilinear") for one in read], 1)
 
     def activation_features(self, states: Tensor, site: str) -> Tensor:
         """What the tower makes of states (B, D, cells, cells) at a site, as :meth:`record_activations` gives them:

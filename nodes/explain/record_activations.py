@@ -38,8 +38,8 @@ class RecordActivations(io.ComfyNode):
                     "site",
                     default="",
                     tooltip="The layer. Empty takes a good one. Of CLIP_VISION: penultimate or last; of the lab's: "
-                    "16, 8 "
-                    "or 4, the cells a side. Of diffusion models the name of a self-attention layer, or a part of it "
+                    "16, 8 or 4, the cells a side, or all of "
+                    "them. Of diffusion models the name of a self-attention layer, or a part of it "
                     "that no other has; a wrong name lists them.",
                 ),
                 seed_input("Random seed for the noise that a diffusion model sees in the pictures."),
