@@ -29,11 +29,11 @@ class Moves:
         finally:
             self.now = False
 
-    def unheard(self, tap: Tap) -> Tap:
+    def except_while_moving(self, tap: Tap) -> Tap:
         """A tap that is not called while the latent moves."""
 
-        def heard(call: AttentionCall) -> None:
+        def tapped(call: AttentionCall) -> None:
             if not self.now:
                 tap(call)
 
-        return heard
+        return tapped

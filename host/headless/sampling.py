@@ -292,7 +292,7 @@ def _hooks(
     for capture in backbone.model.captures:
         capture.begin(positive)
         sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
-        hooks.append(partial(backbone.tap_attention, moves.unheard(capture.tap), sites))
+        hooks.append(partial(backbone.tap_attention, moves.except_while_moving(capture.tap), sites))
     hooks.extend(partial(backbone.edit_attention, run.edit) for run in runs if run.edit is not leave)
     hooks.extend(partial(backbone.edit_attention, guard.edit) for guard in guards if guard.edits)
     return tuple(hooks)

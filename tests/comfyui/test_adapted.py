@@ -95,9 +95,9 @@ def test_nothing_is_left_after_an_exception(native, parts_of, conditioning, chan
 @pytest.fixture
 def sample(stock):
     def go(parts, model):
-        told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
+        texts = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        given = {"model": model, "positive": told[0], "negative": told[1]}
+        given = {"model": model, "positive": texts[0], "negative": texts[1]}
         return stock("KSampler", **given, latent_image={"samples": torch.zeros(1, 4, 8, 12)}, **settings)[0]["samples"]
 
     return go

@@ -22,10 +22,10 @@ def erase(run):
 @pytest.fixture
 def sample(stock):
     def go(parts, model=None, text="a cat"):
-        told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in (text, "")]
+        texts = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in (text, "")]
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
         latent = {"samples": torch.zeros(1, 4, 8, 12)}
-        given = {"model": model or parts["model"], "positive": told[0], "negative": told[1], "latent_image": latent}
+        given = {"model": model or parts["model"], "positive": texts[0], "negative": texts[1], "latent_image": latent}
         return stock("KSampler", **given, **settings)[0]["samples"]
 
     return go

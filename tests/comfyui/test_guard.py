@@ -9,9 +9,9 @@ STRONG = {"irece": "present=0, threshold=0.1", "adavd": "threshold=-1", "guidanc
 @pytest.fixture
 def sample(stock):
     def go(parts, model=None, **changes):
-        told = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
+        texts = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        given = {"positive": told[0], "negative": told[1], "latent_image": {"samples": torch.zeros(2, 4, 8, 12)}}
+        given = {"positive": texts[0], "negative": texts[1], "latent_image": {"samples": torch.zeros(2, 4, 8, 12)}}
         return stock("KSampler", model=model or parts["model"], **(given | settings | changes))[0]["samples"]
 
     return go

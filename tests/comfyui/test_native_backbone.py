@@ -120,14 +120,14 @@ def test_taps_hear_the_same_and_change_nothing(native, headless):
 def test_a_pass_ends_where_the_last_layer_was_read(pack, parts, backbone_of, draw):
     run_to = pack("core.attention.ending").run_to
     before, state, backbone = draw(parts), state_of(parts), backbone_of(**parts)
-    sites, conditioning, told = backbone.attention_sites(), backbone.encode_text(TEXTS), []
+    sites, conditioning, calls = backbone.attention_sites(), backbone.encode_text(TEXTS), []
     noise = backbone.predict_noise(LATENT, TIMESTEP, conditioning)
-    taps = [backbone.tap_attention(lambda call, which=which: told.append((which, call))) for which in (1, 2)]
+    taps = [backbone.tap_attention(lambda call, which=which: calls.append((which, call))) for which in (1, 2)]
     with taps[0], taps[1]:
         backbone.predict_noise(LATENT, TIMESTEP, conditioning)
-        whole = list(told)
+        whole = list(calls)
         run_to(backbone, sites[4], LATENT, TIMESTEP, conditioning)
-    ended = told[len(whole) :]
+    ended = calls[len(whole) :]
     assert [(which, call.site) for which, call in ended] == [(which, site) for site in sites[:5] for which in (1, 2)]
     for (_, one), (_, other) in zip(whole, ended, strict=False):
         assert one.query.equal(other.query) and one.key.equal(other.key)

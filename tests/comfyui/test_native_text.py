@@ -104,9 +104,12 @@ def test_vectors_of_another_width_are_refused(pack, parts):
 )
 def test_many_texts_at_once_are_as_one_at_a_time(pack, parts, vectors, texts):
     backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
-    told = {"<apple>": vectors}
+    placeholders = {"<apple>": vectors}
     with torch.inference_mode():
-        many, single = backbone.encode_text(texts, told), [backbone.encode_text([text], told) for text in texts]
+        many, single = (
+            backbone.encode_text(texts, placeholders),
+            [backbone.encode_text([text], placeholders) for text in texts],
+        )
     torch.testing.assert_close(many.context, torch.cat([one.context for one in single]), atol=1e-5, rtol=1e-5)
     assert many.extras.keys() == single[0].extras.keys() == {"pooled_output"}
     pooled = torch.cat([one.extras["pooled_output"] for one in single])

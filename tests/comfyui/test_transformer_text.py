@@ -23,23 +23,23 @@ def reading(pack, clip_of):
 def test_words_stand_where_the_conditioning_changes_with_them(reading, pack, family):
     """Another word in the same place changes exactly the rows that the word is said to take, and the next."""
     find = pack("core.attention.words").find_word
-    _, read, told = reading(family)
+    _, read, conditioning = reading(family)
     _, _, other = reading(family, TEXT.replace("red", "big"))
-    assert read.length == (len_of(told, family, read)) and read.start is None
+    assert read.length == (len_of(conditioning, family, read)) and read.start is None
     found = find(read, "red")
     assert len(found) == (2 if family == "sd3" else 1)  # CLIP's rows and T5's
     rows = [row for rows in found for row in rows]
     assert len(rows) == len(found)
     if family == "anima":  # its rows are those of T5, of which the CONDITIONING has the ids
-        changed = (told.extras["t5xxl_ids"] != other.extras["t5xxl_ids"]).nonzero().flatten().tolist()
+        changed = (conditioning.extras["t5xxl_ids"] != other.extras["t5xxl_ids"]).nonzero().flatten().tolist()
         assert changed == rows
         return
-    changed = (told.context[0] != other.context[0]).any(-1).nonzero().flatten().tolist()
+    changed = (conditioning.context[0] != other.context[0]).any(-1).nonzero().flatten().tolist()
     assert changed == [one for row in rows for one in (row, row + 1)]
 
 
-def len_of(told, family, read):
-    return len(told.extras["t5xxl_ids"]) if family == "anima" else told.context.shape[1]
+def len_of(conditioning, family, read):
+    return len(conditioning.extras["t5xxl_ids"]) if family == "anima" else conditioning.context.shape[1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -29,7 +29,7 @@ from ...settings import setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.discriminator import Discriminator, membership
 from ..parts.noised import Noised, NoisedVisit
-from ..parts.pictures import shown
+from ..parts.pictures import pictures_of_task
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.surgery import joined_loss
@@ -86,7 +86,7 @@ def _edit(task: EraseTask[DocoSettings]) -> ModelEdit:
     settings = task.settings
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(task.training.seed)
-        pictures = shown(task, settings, settings.drawn, generator, anchors=True)
+        pictures = pictures_of_task(task, settings, settings.drawn, generator, anchors=True)
         visits = Noised(task, settings, pictures, settings.batch, generator, settings.latest)
         student = Student(task, generator, visits)
         _, channels, *sides = pictures.latents.shape

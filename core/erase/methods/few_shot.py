@@ -36,7 +36,7 @@ from ...sampling import encode_each
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.noised import Noised
-from ..parts.pictures import Shown, sentence, shown
+from ..parts.pictures import TaskPictures, pictures_of_task, sentence
 from ..parts.retain import Retained
 from ..parts.settings import SENTENCES, EraseSettings, require
 from ..parts.snapshots import Snapshots
@@ -45,7 +45,7 @@ from ..parts.text_bank import TextBank, last_read_layers, layer_of, start_text_b
 from ..parts.training import loss_notes, run
 
 Weights = Literal["mlp", "attention", "mlp_and_last_attention", "all"]
-LOOKS = 4
+NOISES = 4
 """How many noises each picture is measured at, for the choice of a snapshot."""
 
 
@@ -115,7 +115,7 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(task.training.seed)
         bank = start_text_bank(task.backbone, _chosen(task), settings.rank, generator)
-        ascent = Ascent(task, shown(task, settings, settings.drawn, generator), generator)
+        ascent = Ascent(task, pictures_of_task(task, settings, settings.drawn, generator), generator)
         kept = Retained.of(task, settings.retain_batch, generator) if settings.retain else None
         parameters, every = bank.parameters(), settings.snapshot_every or settings.steps
         snapshots = Snapshots(every, settings.steps, parameters, lambda: ascent.left(bank), settings.enough)
@@ -124,10 +124,10 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
             loss = ascent.loss(bank)
             return loss if kept is None else loss + settings.retain * kept.loss(bank)
 
-        phases = [Phase(parameters, loss_of, settings.loop, ended=snapshots.look)]
+        phases = [Phase(parameters, loss_of, settings.loop, ended=snapshots.take)]
         training = Training(phases, tokens=dict, hidden=snapshots.state, restore=snapshots.restore)
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(text=bank.snapshot()))
-        snapshots.look(len(losses))
+        snapshots.take(len(losses))
     return ModelEdit(
         text=bank.snapshot(snapshots.kept),
         notes={**({"rank": str(settings.rank)} if settings.rank else {}), **loss_notes(losses), **_table(snapshots)},
@@ -144,10 +144,10 @@ class Ascent:
         generator: the random source.
     """
 
-    def __init__(self, task: EraseTask[FewShotSettings], pictures: Shown, generator: torch.Generator) -> None:
+    def __init__(self, task: EraseTask[FewShotSettings], pictures: TaskPictures, generator: torch.Generator) -> None:
         self.task, self.pictures = task, pictures
         self._noised = Noised(task, task.settings, pictures, task.settings.batch, generator)
-        self._looks = self._drawn_looks()
+        self._samples = self._draw_samples()
         with torch.no_grad():
             self._erased = self._errors(self._texts(anchors=False))
             self._anchored = self._errors(self._texts(anchors=True))
@@ -177,32 +177,32 @@ class Ascent:
         said = self._anchored - self._erased
         return float((self._anchored - now) / (said if abs(said) > 1e-12 else said.new_tensor(1e-12)))
 
-    def _drawn_looks(self) -> list[tuple[int, Tensor, Tensor]]:
-        """Picture, timestep (1,) and noise (1, C, h, w) of every look, the same whatever is drawn beside."""
-        generator, looks = torch.Generator().manual_seed(self.task.training.seed), []
+    def _draw_samples(self) -> list[tuple[int, Tensor, Tensor]]:
+        """Picture, timestep (1,) and noise (1, C, h, w) of every sample, the same whatever is drawn beside."""
+        generator, samples = torch.Generator().manual_seed(self.task.training.seed), []
         for row in range(len(self.pictures.concepts)):
-            times = draw_timesteps(self.task.backbone.schedule.steps, (0.0, 1.0), LOOKS, generator, even=True)
+            times = draw_timesteps(self.task.backbone.schedule.steps, (0.0, 1.0), NOISES, generator, even=True)
             for time in times:
                 noise = torch.randn(self.pictures.latents[:1].shape, generator=generator)
-                looks.append((row, time[None].to(self.pictures.latents.device), noise.to(self.pictures.latents)))
-        return looks
+                samples.append((row, time[None].to(self.pictures.latents.device), noise.to(self.pictures.latents)))
+        return samples
 
     def _texts(self, anchors: bool) -> list[str]:
-        """The text of every look."""
+        """The text of every sample."""
         settings, which = self.task.settings, 1 if anchors else 0
         return [
             sentence(settings, turn % len(settings.templates), self.task.pairs[self.pictures.concepts[row]][which])
-            for turn, (row, _, _) in enumerate(self._looks)
+            for turn, (row, _, _) in enumerate(self._samples)
         ]
 
     def _errors(self, texts: list[str]) -> Tensor:
-        """The mean error of denoising over all looks, one picture's at a time."""
+        """The mean error of denoising over all samples, one picture's at a time."""
         schedule, errors = self.task.backbone.schedule, []
-        for first in range(0, len(texts), LOOKS):
-            rows, times, noises = zip(*self._looks[first : first + LOOKS], strict=True)
+        for first in range(0, len(texts), NOISES):
+            rows, times, noises = zip(*self._samples[first : first + NOISES], strict=True)
             clean, noise, timestep = self.pictures.latents[list(rows)], torch.cat(noises), torch.cat(times)
             latent = schedule.add_noise(clean, noise, timestep)
-            predicted = self._predict(latent, timestep, texts[first : first + LOOKS])
+            predicted = self._predict(latent, timestep, texts[first : first + NOISES])
             errors.append(mse_loss(predicted, schedule.target(clean, noise)))
         return torch.stack(errors).mean()
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...learn.engine.loop import draw_timesteps
-from .pictures import Draws, Shown, sentence
+from .pictures import Draws, TaskPictures, sentence
 from .rollouts import Visit
 from .task import EraseTask
 
@@ -39,7 +39,7 @@ class Noised:
         self,
         task: EraseTask,
         settings: Draws,
-        pictures: Shown,
+        pictures: TaskPictures,
         batch: int,
         generator: torch.Generator,
         latest: float = 1.0,

@@ -1,4 +1,4 @@
-"""Pictures of what is erased, or of its anchor, for methods that are shown some: given, or drawn by the model."""
+"""Pictures of what is erased, or of its anchor, for methods that train on some: given, or drawn by the model."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,7 +28,7 @@ class Draws(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class TaskPictures:
     """Pictures of what a task names.
 
     Attributes:
@@ -40,7 +40,9 @@ class Shown:
     concepts: tuple[int, ...]
 
 
-def shown(task: EraseTask, settings: Draws, count: int, generator: torch.Generator, anchors: bool = False) -> Shown:
+def pictures_of_task(
+    task: EraseTask, settings: Draws, count: int, generator: torch.Generator, anchors: bool = False
+) -> TaskPictures:
     """The pictures of a task, or as many drawn for each concept where none were given.
 
     Given pictures are divided among the concepts in their order, made no larger than the settings' side, and each is
@@ -69,7 +71,7 @@ def shown(task: EraseTask, settings: Draws, count: int, generator: torch.Generat
         _encoded(task.backbone, one[None], settings.side, bool(m)) for one, m in zip(given, mirrored, strict=True)
     ]
     each = len(given) // concepts
-    return Shown(torch.cat(latents), tuple(index // each for index in range(len(given))))
+    return TaskPictures(torch.cat(latents), tuple(index // each for index in range(len(given))))
 
 
 def sentence(settings: Draws, template: int, word: str) -> str:
@@ -90,7 +92,7 @@ def _encoded(backbone: Backbone, picture: Tensor, side: int, mirrored: bool) -> 
 
 
 @torch.no_grad()
-def _drawn(task: EraseTask, settings: Draws, count: int, generator: torch.Generator, anchors: bool) -> Shown:
+def _drawn(task: EraseTask, settings: Draws, count: int, generator: torch.Generator, anchors: bool) -> TaskPictures:
     """Pictures by the model as it is (DDIM), each concept's in sentences that take turns."""
     backbone, cells = task.backbone, max(1, settings.side // task.backbone.latent_downscale)
     concepts = tuple(index for index in range(len(task.pairs)) for _ in range(count))
@@ -105,4 +107,4 @@ def _drawn(task: EraseTask, settings: Draws, count: int, generator: torch.Genera
         drawn.append(
             draw_each(backbone, batch, (cells, cells), task.placeholders, steps=steps, guidance=guidance, seed=own)
         )
-    return Shown(torch.cat(drawn).float().clone(), concepts)
+    return TaskPictures(torch.cat(drawn).float().clone(), concepts)

@@ -33,7 +33,7 @@ class Snapshots:
         self._taken = torch.zeros(2, dtype=torch.long)  # snapshots so far, and which of them is taken, from 1
         self.kept = [parameter.detach().clone() for parameter in self._parameters]
 
-    def look(self, updates: int) -> bool:
+    def take(self, updates: int) -> bool:
         """Take the snapshot after so many updates, if one is due and was not taken yet; gives whether the one that is
         taken now is enough."""
         done = int(self._taken[0])

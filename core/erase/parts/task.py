@@ -50,7 +50,7 @@ class TrainingRequest:
         seed: of all that is random.
         report: see :data:`Report`.
         store: keeps the state of the training, and gives it back to a training of the same task.
-        pictures: (N, 3, H, W) in 0..1 for methods that are shown some; None for none.
+        pictures: (N, 3, H, W) in 0..1 for methods that train on some; None for none.
     """
 
     seed: int = 0

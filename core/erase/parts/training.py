@@ -130,8 +130,8 @@ def _identity(method: str, task: EraseTask[Any]) -> str:
     digest.update(fingerprint(task.backbone.key_value_weights()).encode())
     with torch.no_grad():
         read = [task.backbone.encode_text([concept], task.placeholders).context for concept, _ in task.pairs]
-    shown = () if task.training.pictures is None else (task.training.pictures,)
-    for tensor in (*read, *shown):
+    pictures = () if task.training.pictures is None else (task.training.pictures,)
+    for tensor in (*read, *pictures):
         digest.update(f"{tuple(tensor.shape)}".encode() + tensor.detach().float().cpu().numpy().tobytes())
     for name, of in sorted((task.placeholders or {}).items()):
         for encoder, rows in sorted(of.items()):

@@ -8,7 +8,7 @@ from torch.nn.functional import mse_loss
 
 from concept_atelier.core.erase.methods.doco import METHOD, DocoSettings, domains
 from concept_atelier.core.erase.parts.noised import Noised
-from concept_atelier.core.erase.parts.pictures import Shown
+from concept_atelier.core.erase.parts.pictures import TaskPictures
 from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
 from concept_atelier.core.erase.parts.training import Student
 
@@ -21,7 +21,7 @@ QUICK = replace(
 def student_of(lab_backbone, generator):
     def go(anchor, **changes):
         task = EraseTask(lab_backbone, (("cat", anchor),), ("crab",), replace(QUICK, **changes))
-        pictures = Shown(torch.randn(2, 4, 8, 8, generator=generator), (0, 0))
+        pictures = TaskPictures(torch.randn(2, 4, 8, 8, generator=generator), (0, 0))
         return Student(task, generator, Noised(task, task.settings, pictures, 2, generator, 0.9))
 
     return go

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import mse_loss
 
 from concept_atelier.core.erase.methods.few_shot import METHOD, Ascent, FewShotSettings
-from concept_atelier.core.erase.parts.pictures import Shown
+from concept_atelier.core.erase.parts.pictures import TaskPictures
 from concept_atelier.core.erase.parts.task import EraseTask
 from concept_atelier.core.erase.parts.text_bank import last_read_layers, start_text_bank
 from concept_atelier.core.types import LowRank
@@ -22,7 +22,7 @@ def ascent_of(lab_backbone, generator):
     def go(*pairs, settings=QUICK):
         latents = torch.randn(len(pairs), 4, 8, 8, generator=generator)
         task = EraseTask(lab_backbone, pairs, (), replace(settings, batch=len(pairs)))
-        return Ascent(task, Shown(latents, tuple(range(len(pairs)))), torch.Generator().manual_seed(5))
+        return Ascent(task, TaskPictures(latents, tuple(range(len(pairs)))), torch.Generator().manual_seed(5))
 
     return go
 

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.erase.methods.few_shot import FewShotSettings
 from concept_atelier.core.erase.parts.noised import Noised
-from concept_atelier.core.erase.parts.pictures import shown
+from concept_atelier.core.erase.parts.pictures import pictures_of_task
 from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
 from concept_atelier.core.sampling import draw_each
 
@@ -22,7 +22,7 @@ def task_of(lab_backbone):
 
 def test_given_pictures_are_divided_in_order_and_made_no_larger_than_the_side(task_of, generator):
     pictures = torch.rand(4, 3, 96, 128, generator=generator)
-    found = shown(task_of(pictures), SETTINGS, 9, generator)
+    found = pictures_of_task(task_of(pictures), SETTINGS, 9, generator)
     assert found.concepts == (0, 0, 1, 1) and found.latents.shape == (4, 4, 8, 10)
 
 
@@ -32,14 +32,16 @@ def test_a_picture_is_mirrored_or_not(task_of, lab_backbone, generator):
     found = {
         min((0, 1), key=lambda which: float((one - (straight, mirrored)[which]).abs().max()))
         for seed in range(4)
-        for one in shown(task_of(picture.repeat(2, 1, 1, 1)), SETTINGS, 1, torch.Generator().manual_seed(seed)).latents
+        for one in pictures_of_task(
+            task_of(picture.repeat(2, 1, 1, 1)), SETTINGS, 1, torch.Generator().manual_seed(seed)
+        ).latents
     }
     assert found == {0, 1}
 
 
 @pytest.mark.parametrize(("anchors", "texts"), [(False, ["a cat", "rocket"]), (True, ["a dog", ""])])
 def test_the_model_draws_what_is_named_where_none_are_given(task_of, lab_backbone, anchors, texts):
-    found = shown(task_of(), SETTINGS, 1, torch.Generator().manual_seed(3), anchors)
+    found = pictures_of_task(task_of(), SETTINGS, 1, torch.Generator().manual_seed(3), anchors)
     seeds = torch.randint(2**31, (2,), generator=torch.Generator().manual_seed(3)).tolist()
     wanted = draw_each(lab_backbone, texts, (8, 8), steps=2, guidance=2.0, seed=seeds)
     assert found.concepts == (0, 1)
@@ -47,7 +49,7 @@ def test_the_model_draws_what_is_named_where_none_are_given(task_of, lab_backbon
 
 
 def test_a_visit_knows_the_noise_that_it_put_in(task_of, lab_backbone, generator):
-    pictures = shown(task_of(torch.rand(2, 3, 64, 64, generator=generator)), SETTINGS, 1, generator)
+    pictures = pictures_of_task(task_of(torch.rand(2, 3, 64, 64, generator=generator)), SETTINGS, 1, generator)
     visit = Noised(task_of(), SETTINGS, pictures, 8, generator, latest=0.3).visit(0)
     assert sorted(visit.concepts.tolist()) == [0, 1] and int(visit.timestep.max()) < 300
     clean = lab_backbone.schedule.clean_from_target(visit.target, visit.latent, visit.timestep)

@@ -11,7 +11,7 @@ def taken(measures, enough=0.0, every=2):
     parameter, told = torch.zeros(1), iter(measures)
     snapshots = Snapshots(every, every * len(measures), [parameter], lambda: next(told), enough)
     for step in range(every * len(measures) + 1):
-        snapshots.look(step)
+        snapshots.take(step)
         parameter += 1
     return snapshots, int(snapshots.kept[0])
 
@@ -28,7 +28,7 @@ def test_the_end_is_a_snapshot_whatever_the_steps():
     parameter = torch.zeros(1)
     snapshots = Snapshots(4, 5, [parameter], lambda: 0.5, 0.0)
     for step in range(6):
-        snapshots.look(step)
+        snapshots.take(step)
     assert [at for at, _ in snapshots.measures] == [4, 5]
 
 
@@ -42,12 +42,12 @@ def test_a_state_is_gone_on_from(updates):
     first = begin()
     for step in range(updates):  # the state is kept before the snapshot of the last update
         parameter.fill_(step)
-        first.look(step)
+        first.take(step)
     again = begin()
     again.restore(updates, {name: tensor.clone() for name, tensor in first.state().items()})
     for step in range(updates, 7):
         parameter.fill_(step)
-        again.look(step)
+        again.take(step)
     assert again.taken == (4, -0.5) and int(again.kept[0]) == 4
 
 
