@@ -119,12 +119,23 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
         raise ValueError("a LoRA file cannot hold all of this erasure: it also guards the sampling")
     if not (erasure.factors or erasure.text):
         raise ValueError("this erasure changes no weight, so there is no LoRA to save")
-    keys = {kohya_key(name, erasure.family): change for name, change in erasure.factors.items()}
-    text = {text_key(encoder, name): one for encoder, of in erasure.text.items() for name, one in of.items()}
-    tensors = _written(keys, erasure.strength, dtype) | _written(text, erasure.strength, dtype)
+    tensors = change_tensors(erasure.family, erasure.factors, erasure.text, erasure.strength, dtype)
     _check_finite(tensors, "the erasure's change")
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
+
+
+def change_tensors(
+    family: str,
+    factors: Mapping[str, Change],
+    text: Mapping[str, Mapping[str, Change]],
+    strength: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
+    """Changes of a denoiser and of text encoders under the keys of a LoRA file."""
+    keys = {kohya_key(name, family): change for name, change in factors.items()}
+    keys |= {text_key(encoder, name): one for encoder, of in text.items() for name, one in of.items()}
+    return _written(keys, strength, dtype)
 
 
 def adapter_tensors(

@@ -42,8 +42,10 @@ from .localize.match_concepts import MatchConcepts
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
+from .surgery.graft_skill import GraftSkill
 from .surgery.localize_skill import LocalizeSkill
 from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
+from .surgery.slim_lora import SlimLora
 from .surgery.stitch_skills import StitchSkills, SubtractSkill
 
 _ALL: tuple[type[io.ComfyNode], ...] = (
@@ -93,6 +95,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SkillOverlap,
     SubtractSkill,
     DifferenceOfSkills,
+    GraftSkill,
+    SlimLora,
     SaveSkillPatch,
     LoadSkillPatch,
     LearnPrototypes,

@@ -44,9 +44,10 @@ LEVELS = {
         ("bank_files",),
     ),
     "core/surgery": (
-        ("sparse", "ranks"),
+        ("sparse", "ranks", "curve"),
         ("skill",),
         ("localiser", "stitcher", "overlap", "skill_files"),
+        ("refactor",),
         ("methods", "overlaps"),
         ("registry",),
     ),
