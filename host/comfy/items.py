@@ -15,17 +15,37 @@ _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill")
 _SLIM = ("SlimLora",)
-_PASSES = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_ON_PICTURES, *_ERASURE, "ShowWordInformation", "ScoreConcepts")
+_PASSES = (
+    *_LOCALIZE,
+    *_LEARN,
+    *_READ,
+    *_RECORD,
+    *_ON_PICTURES,
+    *_ERASURE,
+    "ShowWordInformation",
+    "ScoreConcepts",
+    "GraftSkill",
+)
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
-_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS)))
+_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE)
-_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS)
+_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
 _LAB = ("LoadLabModel",)
 _SHOWN = ("FindIngredients", "ShowIngredients", *_RECOGNISE)
 _BARS = (*_PASSES, "LocalizeSkill", "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)
+_BARS = (
+    *_PASSES,
+    "LocalizeSkill",
+    *_SLIM,
+    "EraseConcepts",
+    "LoadConceptPrototypes",
+    "LoadPictureFolder",
+    "FindIngredients",
+    "ShowIngredients",
+)
 
 _PATCHER = "comfy.model_patcher:ModelPatcher"
 _CLIP = "comfy.sd:CLIP"
@@ -167,7 +187,7 @@ _PASS = (
     Internal(
         f"{_VAE}.decode",
         "the pack decodes latents",
-        ("ScoreConcepts", "InvertPicture", "ErasureReport", *_LEARN),
+        ("ScoreConcepts", "InvertPicture", "ErasureReport", "GraftSkill", *_LEARN),
         called="self, samples",
     ),
     Internal(
