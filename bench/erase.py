@@ -35,7 +35,7 @@ from .drawing import draw
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, means, with_interval
 
-STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS, TESTED = 4, 4, 32, 4, 4, 33
+STYLE_EVERY, TARGETS, OTHERS, NEIGHBOURS, SEEDS, TESTED, BESIDE = 4, 4, 32, 4, 4, 33, 16
 FIGURES = {
     "found_before": ("erased object found before", None),
     "found_after": ("erased object found after", 0.05),
@@ -49,6 +49,8 @@ FIGURES = {
     "neighbours_after": ("the nearest four names, after", None),
     "style_found_before": ("erased style found before", None),
     "style_found_after": ("erased style found after", None),
+    "style_others_before": ("objects found before, without the style", None),
+    "style_others_after": ("of those, after its erasure", None),
 }
 """Figure to what it says and the aim."""
 
@@ -137,7 +139,7 @@ def measure_object(parts: Parts, request: Request, rng: random.Random, seed: int
 
 
 def measure_style(parts: Parts, request: Request, rng: random.Random, seed: int, turn: int) -> Row:
-    """Erase one style: is it still seen in objects asked for in it, and are the others styles' objects still there?"""
+    """Erase one style: is it still seen in objects asked for in it, and are objects without a style still there?"""
     atlas = load_atlas()
     style = atlas.styles[turn % len(atlas.styles)]
     kinds = rng.sample(atlas.of_split("train"), TARGETS)
@@ -149,7 +151,10 @@ def measure_style(parts: Parts, request: Request, rng: random.Random, seed: int,
     for row, kind in enumerate(kinds):
         said = [atlas.styles[int(r.style_of(parts.judge.index(kind.name))[row].argmax())] for r in readings]
         entries.append({"asked": kind.name, "before": said[0] == style, "after": said[1] == style})
-    return {"erased": style, "targets": entries, "synonyms": [], "others": []}
+    plain = [(Phrase(kind.name), kind) for kind in rng.sample(atlas.of_split("train"), BESIDE)]
+    seeds = [noise_seed(request, phrase, seed) for phrase, _ in plain]
+    others = [entry | {"preserved": entry["asked"] in preserved} for entry in both_ways(parts, after, plain, seeds)]
+    return {"erased": style, "targets": entries, "synonyms": [], "others": others}
 
 
 def both_ways(
@@ -204,6 +209,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
         "preserved": [(row["others"], "preserved") for row in objects],
         "neighbours": [(row["others"], "neighbour") for row in objects],
         "style_found": [(row["targets"], None) for row in styles],
+        "style_others": [(row["others"], None) for row in styles if row["others"]],
     }
     found: dict[str, Any] = {}
     for name, listed in chosen.items():

@@ -55,6 +55,10 @@ class Trajectory:
         """Whether the model is a flow."""
         return isinstance(self.backbone.schedule, FlowSchedule)
 
+    def noised(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """Latents (B, C, h, w) at a level (), of clean ones and unit noise."""
+        return (1 - level) * clean + level * noise if self.flow else clean + level * noise
+
     def slope(self, latent: Tensor, level: Tensor) -> Tensor:
         """How latents (B, C, h, w) change with the level () where they are: the noise in them, or a flow's velocity."""
         table = level_table(self.backbone.schedule).to(latent.device)  # (T,)

@@ -18,6 +18,7 @@ from .erase.erasure_report import ErasureReport
 from .erase.guard_against_concepts import GuardAgainstConcepts
 from .erase.invert_picture import InvertPicture
 from .erase.load_erasure import LoadErasure
+from .erase.purify_picture import PurifyPicture
 from .erase.suggest_related_words import SuggestRelatedWords
 from .erase.train_erasure import TrainErasure
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
@@ -79,6 +80,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SuggestRelatedWords,
     InvertPicture,
     GuardAgainstConcepts,
+    PurifyPicture,
     LoadLabClipVision,
     LoadConceptPrototypes,
     ScoreConcepts,

@@ -54,7 +54,7 @@ LEVELS = {
     "core/learn": (("parts",), ("engine",), ("methods",), ("registry",)),
     "core/localize": (("parts",), ("localizer", "match", "given_masks"), ("methods",), ("registry",)),
     "core/compose": (("composition", "guiders"), ("parts",), ("composer",), ("methods",), ("registry",)),
-    "core/erase": (("parts",), ("eraser", "guards"), ("methods",), ("registry",)),
+    "core/erase": (("parts",), ("eraser", "guards"), ("methods", "purifying"), ("registry",)),
     "host": (
         ("shared",),
         ("files",),

@@ -7,7 +7,7 @@ token stands for the background. Published for two words; here any number. Most 
 token: there the background is what no word reaches, 1 less the relevance of the word that leads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -156,15 +156,41 @@ def read_word_attention(
     groups = [first_places(read, word) for word in spelt]
     if read.start is not None:
         groups.append((read.start,))
-    size, layers = (latent.shape[-2], latent.shape[-1]), settings.layers
+    conditioning = backbone.encode_text([text], placeholders)
+
+    def passes() -> None:
+        for _ in range(settings.draws):
+            _denoise(backbone, latent, conditioning, settings, generator)
+
+    size = (latent.shape[-2], latent.shape[-1])
+    return attention_in(passes, backbone, size, groups, settings, read.start is not None)
+
+
+def attention_in(
+    passes: Callable[[], None],
+    backbone: Backbone,
+    size: Grid,
+    groups: Sequence[Sequence[int]],
+    settings: WordSettings,
+    background: bool,
+) -> WordAttention:
+    """What attention says of groups of tokens in some passes.
+
+    Args:
+        passes: asks the model with one latent of ``size`` and one text, once or more.
+        backbone: the model.
+        size: (h, w) of the latent.
+        groups: positions of each group in that text.
+        settings: grids and layers.
+        background: see :class:`WordAttention`.
+    """
+    layers = settings.layers
     sites = [site for site in backbone.attention_sites() if layers is None or site.name in layers]
     grid = self_grid(sites, size, settings)
     cross_recorder = AttentionRecorder(Selection(("cross",), grids=cross_grids(sites, size, settings), sites=layers))
     self_recorder = AttentionRecorder(Selection(("self",), grids=(grid,), sites=layers))
-    conditioning = backbone.encode_text([text], placeholders)
     with cross_recorder.recording(backbone), self_recorder.recording(backbone):
-        for _ in range(settings.draws):
-            _denoise(backbone, latent, conditioning, settings, generator)
+        passes()
     cross = cross_recorder.maps()
     maps = torch.stack([resize_maps(found, grid, "bicubic")[0] for found in cross.cross.values()])  # (grids, L, h, w)
     weights = torch.tensor(list(cross.cross_counts.values()), device=maps.device, dtype=maps.dtype)
@@ -173,7 +199,7 @@ def read_word_attention(
     if any(site.kind == "joint" for site in sites):
         affinity = affinity / affinity.sum(1, keepdim=True)  # the picture's share of a row alone
     seen = torch.stack([mean[list(group)].amax(0) for group in groups])  # (K, h, w)
-    return WordAttention(seen, affinity, read.start is not None)
+    return WordAttention(seen, affinity, background)
 
 
 def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_power: int = 4) -> Tensor:

@@ -11,7 +11,7 @@ _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations", "IngredientImportance")
 _RECOGNISE = ("FindMySubject",)
-_ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts")
+_ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill")
 _SLIM = ("SlimLora",)
@@ -31,7 +31,7 @@ _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIng
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
-_CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE)
+_CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
 _LAB = ("LoadLabModel",)
 _SHOWN = ("FindIngredients", "ShowIngredients", *_RECOGNISE)
@@ -187,7 +187,7 @@ _PASS = (
     Internal(
         f"{_VAE}.decode",
         "the pack decodes latents",
-        ("ScoreConcepts", "InvertPicture", "ErasureReport", "GraftSkill", *_LEARN),
+        ("ScoreConcepts", "InvertPicture", "PurifyPicture", "ErasureReport", "GraftSkill", *_LEARN),
         called="self, samples",
     ),
     Internal(
@@ -291,7 +291,7 @@ _SAMPLING = (
     Internal(
         "comfy.samplers:calculate_sigmas",
         "the pack knows the noise levels that samplers visit",
-        ("InvertPicture",),
+        ("InvertPicture", "PurifyPicture"),
         called="model_sampling, scheduler, steps",
     ),
     *(

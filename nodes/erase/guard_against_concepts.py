@@ -91,7 +91,7 @@ class GuardAgainstConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
                     "end=0.5: the guard acts in the first half of denoising. IRECE: present=0.3, threshold=0.4, "
-                    "noise=0.7, spread=1. AdaVD: threshold=0.93, slope=100.",
+                    "noise=0.7, spread=1, draws=2. AdaVD: threshold=0.93, slope=100.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],

@@ -25,6 +25,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(drawing, "STEPS", 1)
     monkeypatch.setattr(erase, "OTHERS", 6)
     monkeypatch.setattr(erase, "TARGETS", 2)
+    monkeypatch.setattr(erase, "BESIDE", 3)
 
 
 def test_a_case_erases_an_object_and_every_fourth_a_style(parts):
@@ -37,6 +38,7 @@ def test_a_case_erases_an_object_and_every_fourth_a_style(parts):
     assert sum(entry["neighbour"] for entry in first["others"]) == 4
     assert sum(entry["preserved"] for entry in first["others"]) == 3
     assert rows[1]["erased"] in load_atlas().styles and len(rows[1]["targets"]) == 2
+    assert len({entry["asked"] for entry in rows[1]["others"]}) == 3
 
 
 def test_objects_take_turns_around_the_styles():
@@ -119,12 +121,14 @@ def test_figures_are_means_over_cases_and_pairs_are_counted():
         "others": others,
     }
     style = {"what": "style", "erased": "neon", "targets": [entry(True, False)], "synonyms": [], "others": []}
-    summary = erase.figures([row, row, style], Request(3))
+    beside = style | {"others": [entry(True, True, preserved=True), entry(True, False, preserved=False)]}
+    summary = erase.figures([row, row, style, beside], Request(4))
     means = {name: value and value["mean"] for name, value in summary.items() if name in erase.FIGURES}
     assert means["found_before"] == 1 and means["found_after"] == 0.5
     assert means["others_before"] == 1 and means["others_after"] == 0.5
     assert (means["preserved_after"], means["free_after"], means["neighbours_after"]) == (1, 0, 0)
     assert (means["style_found_before"], means["style_found_after"]) == (1, 0)
+    assert (means["style_others_before"], means["style_others_after"]) == (1, 0.5)
     assert means["found_after_synonym"] is None
     assert summary["pairs_of_others"] == 4
     text = erase.table({"cases": 3, "seed": 0, "summary": summary})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-STRONG = {"irece": "present=0, threshold=0.1", "adavd": "threshold=-1", "guidance": ""}
+STRONG = {"irece": "present=-100, against=100, threshold=0.1", "adavd": "threshold=-1", "guidance": ""}
 
 
 @pytest.fixture
@@ -83,7 +83,10 @@ def test_the_original_of_an_erased_model_is_asked_and_both_stay_as_they_were(par
     erased = run("EraseConcepts", model=parts["model"], clip=parts["clip"], concepts="cat", damping=0.01)[0]
     before = sample(parts, erased)
     guarded = guard(
-        {**parts, "model": erased}, "irece", original=parts["model"], settings="present=0, threshold=0.1, end=1"
+        {**parts, "model": erased},
+        "irece",
+        original=parts["model"],
+        settings="present=-100, against=100, threshold=0.1",
     )
     assert not torch.allclose(sample(parts, guarded), before, atol=1e-3)
     assert torch.equal(sample(parts, erased), before) and torch.equal(sample(parts), plain)

@@ -28,11 +28,6 @@ def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Trajecto
     return Trajectory(backbone, encode_each(backbone, prompts), negative, guidance)
 
 
-def mixed(path: Trajectory, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """Latents (B, C, h, w) at a noise level, as the path holds them."""
-    return (1 - level) * clean + level * noise if path.flow else clean + level * noise
-
-
 def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
     """Unit noise for latents (B, C, h, w), by the task's seeds and a turn; a turn of its own for each step."""
     seeds = [(seed + 7919 * turn) % 2**63 for seed in task.seeds[: len(latent)]]

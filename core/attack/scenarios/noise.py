@@ -10,7 +10,7 @@ model look at latents that its own trajectory would not have passed.
 from torch import Tensor
 
 from ...backbone import Backbone
-from ..parts.paths import draw_along, levels_of, mixed, noise_like, path_of
+from ..parts.paths import draw_along, levels_of, noise_like, path_of
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
 
@@ -21,10 +21,10 @@ SPAN = (0.25, 0.75)
 def _drawn(task: AttackTask, backbone: Backbone) -> Tensor:
     """Pictures of the concept's name; after every step in the middle the noise in them is replaced by new noise."""
     path, levels = path_of(backbone, task.sentences([task.concept]), task.settings.guidance), levels_of(task, backbone)
-    start, middle = mixed(path, task.blank, noise_like(task, task.blank), levels[0]), renewed(task)
+    start, middle = path.noised(task.blank, noise_like(task, task.blank), levels[0]), renewed(task)
 
     def renew(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
-        return mixed(path, towards, noise_like(task, latent, step), level) if step in middle else latent
+        return path.noised(towards, noise_like(task, latent, step), level) if step in middle else latent
 
     return draw_along(task, path, start, levels, renew)
 

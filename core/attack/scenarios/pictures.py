@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ..parts.paths import draw_along, encoded, levels_of, mixed, noise_like, path_of
+from ..parts.paths import draw_along, encoded, levels_of, noise_like, path_of
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
 
@@ -13,7 +13,7 @@ def _over(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[st
     """Pictures noised as far as the settings say, and drawn from there under a prompt."""
     path = path_of(backbone, task.sentences(words), task.settings.guidance)
     clean, levels = encoded(task, path, pictures), levels_of(task, backbone)[-(over_steps(task) + 1) :]
-    return draw_along(task, path, mixed(path, clean, noise_like(task, clean), levels[0].to(clean)), levels)
+    return draw_along(task, path, path.noised(clean, noise_like(task, clean), levels[0].to(clean)), levels)
 
 
 def _filled(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
@@ -23,9 +23,9 @@ def _filled(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[
     noise, keep = noise_like(task, clean), left_half(clean)
 
     def put_back(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
-        return torch.where(keep, mixed(path, clean, noise, level), latent)
+        return torch.where(keep, path.noised(clean, noise, level), latent)
 
-    return draw_along(task, path, mixed(path, torch.zeros_like(clean), noise, levels[0]), levels, put_back)
+    return draw_along(task, path, path.noised(torch.zeros_like(clean), noise, levels[0]), levels, put_back)
 
 
 def left_half(latent: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
-"""IRECE (Weng et al., WACV 2026, arXiv 2512.22877): the cross-attention of the un-erased model shows where a thing is,
-and the latent is perturbed there in early steps, so that what an inverted latent holds of it is lost.
+"""IRECE (Weng et al., WACV 2026, arXiv 2512.22877): the un-erased model shows where a thing is, and the latent is
+perturbed there in early steps, so that what an inverted latent holds of it is lost.
 
-The paper's thresholds, steps and noise are not known to us; those here are ours, and not tuned.
+The paper reads cross-attention; its thresholds, steps and noise are not known to us. Attention alone does not say
+whether a thing is in the picture. So :mod:`.regions` finds it here, in the clean latents that the un-erased model
+predicts without the concept's text. In the region these are led towards what lies around it, and their noise is drawn
+anew, so that the latents stay such as the model knows at the noise level of the step.
 """
 
 from collections.abc import Mapping
@@ -10,35 +13,31 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...attention.probabilities import call_mean
-from ...attention.resize import resize_maps
-from ...backbone import AttentionCall, Backbone
+from ...backbone import Backbone
+from ...inversion import Trajectory
 from ...settings import setting
-from .guard import Guard, Guarded, GuardRun, GuardSettings, GuardTask, slope_of
+from .guard import Guard, GuardRun, GuardSettings, GuardTask, slope_of
+from .regions import RegionSettings, filled, find_region
 
 
 @dataclass(frozen=True)
-class RegionSettings(GuardSettings):
-    """Settings of IRECE."""
+class PerturbationSettings(RegionSettings, GuardSettings):
+    """Settings of IRECE. Raises ``ValueError`` for values outside their range."""
 
-    present: float = setting(
-        0.25, "Attention to the concept somewhere from which it is taken to be in the picture.", least=0, most=1
+    noise: float = setting(
+        1.0, "Share of the variance of the noise in the region that is drawn anew, 0 to 1.", least=0, most=1
     )
-    threshold: float = setting(
-        0.4, "Share of its highest attention from which a cell belongs to the concept.", least=0, most=1
-    )
-    noise: float = setting(0.7, "Share of the variance in the region that is drawn anew, 0 to 1.", least=0, most=1)
-    spread: int = setting(1, "How many cells the region is widened by.", least=0, most=1024)
+    draws: int = setting(1, "How many noises are asked about in each step.", least=1)
 
     @property
     def cost(self) -> str:
-        return "one pass of the original model a step for each concept, while the guard acts"
+        return f"{1 + self.passes} passes of the original model a step for each concept, while the guard acts"
 
 
 @dataclass(eq=False)
 class _Run(GuardRun):
     moves = True
-    task: GuardTask[RegionSettings]
+    task: GuardTask[PerturbationSettings]
     _generator: torch.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,57 +46,44 @@ class _Run(GuardRun):
     def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
         if not self.task.acts(level):
             return latent
-        region = torch.zeros_like(latent[:, :1])  # (B, 1, h, w)
-        for concept in self.task.concepts:
-            region = torch.maximum(region, concept_region(self.task, concept, latent, level))
-        fresh = torch.randn(latent.shape, generator=self._generator).to(latent)
+        before = latent.split(1)
+        after = [self._row(row, level) for row in before]
+        changed = any(new is not old for new, old in zip(after, before, strict=True))
+        return torch.cat(after) if changed else latent
+
+    def _row(self, latent: Tensor, level: Tensor) -> Tensor:
+        """The latent (1, C, h, w) of one picture, perturbed where a concept is."""
+        task = self.task
+        for concept in task.concepts:
+            path = Trajectory(task.original, concept.anchor)
+            slope = slope_of(task.original, concept.anchor, latent, level)
+            clean = latent - level * slope  # (1, C, h, w), also of a flow
+            region = find_region(task.original, concept, clean, task.settings, self._generator)
+            if bool(region.cells.any()):
+                noise = slope + clean if path.flow else slope  # a flow's velocity is the noise less the clean latent
+                latent = self._drawn(path, latent, clean, noise, region.cells, level)
+        return latent
+
+    def _drawn(
+        self, path: Trajectory, latent: Tensor, clean: Tensor, noise: Tensor, cells: Tensor, level: Tensor
+    ) -> Tensor:
+        """The latent with a region's cells (1, h, w) bool led towards what lies around, under other noise."""
         share = min(self.task.settings.noise * self.task.strength, 1.0)
-        scale = latent.square().mean((1, 2, 3), keepdim=True).sqrt()  # the spread of a latent stays what it was
-        drawn = (1 - share) ** 0.5 * latent + share**0.5 * scale * fresh
-        return latent + region * (drawn - latent)
-
-
-def concept_region(task: GuardTask[RegionSettings], concept: Guarded, latent: Tensor, level: Tensor) -> Tensor:
-    """(B, 1, h, w) in 0..1: where a concept is in latents, all 0 where it is not in the picture."""
-    heat = concept_heat(task.original, concept, latent, level)
-    settings = task.settings
-    highest = heat.amax((1, 2, 3), keepdim=True)
-    inside = ((heat > settings.threshold * highest) & (highest > settings.present)).to(latent.dtype)
-    if settings.spread:
-        inside = torch.nn.functional.max_pool2d(inside, 2 * settings.spread + 1, 1, settings.spread)
-    return torch.nn.functional.avg_pool2d(inside, 3, 1, 1, count_include_pad=False)  # soft edges
-
-
-def concept_heat(backbone: Backbone, concept: Guarded, latent: Tensor, level: Tensor) -> Tensor:
-    """(B, 1, h, w): the attention of latents to a concept in its own text, averaged over heads and the finer layers."""
-    size = (latent.shape[-2], latent.shape[-1])
-    sites = [site for site in backbone.attention_sites() if site.reads("cross") and site.downscale <= FINEST]
-    maps: list[Tensor] = []
-
-    def listen(call: AttentionCall) -> None:
-        if call.kind != "cross":
-            return
-        means = call_mean(call)[..., list(concept.places)].sum(-1)  # (B, N)
-        maps.append(resize_maps(means.unflatten(1, call.grid).unsqueeze(1), size, "bilinear"))
-
-    with backbone.tap_attention(listen, sites):
-        slope_of(backbone, concept.conditioning, latent, level)
-    return torch.stack(maps).mean(0).to(latent)
-
-
-FINEST = 4
-"""Latent cells for each cell of the coarsest attention that is read, along a side."""
+        fresh = torch.randn(latent.shape, generator=self._generator).to(latent)
+        noise = (1 - share) ** 0.5 * noise + share**0.5 * fresh
+        clean = torch.lerp(clean, filled(clean, cells), share)
+        return torch.where(cells[:, None], path.noised(clean, noise, level), latent)
 
 
 def check(backbone: Backbone) -> None:
-    """Raise ``ValueError`` for a model whose attention to words is in no layer fine enough."""
-    if not any(site.reads("cross") and site.downscale <= FINEST for site in backbone.attention_sites()):
-        raise ValueError(f"this model ({backbone.family}) has no attention to words that is fine enough for IRECE")
+    """Raise ``ValueError`` for a model without attention to words."""
+    if not any(site.reads("cross") for site in backbone.attention_sites()):
+        raise ValueError(f"this model ({backbone.family}) has no attention to words, by which IRECE finds a concept")
 
 
-PRESETS: Mapping[str, RegionSettings] = {
-    "paper": RegionSettings(end=0.5),
-    "small": RegionSettings(end=0.5, present=0.25, threshold=0.4, noise=1.0),
+PRESETS: Mapping[str, PerturbationSettings] = {
+    "paper": PerturbationSettings(end=0.5, noise=0.7, spread=3),
+    "small": PerturbationSettings(),
 }
 
 METHOD = Guard(

@@ -1,0 +1,222 @@
+"""Purify Picture."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ...core import types
+from ...core.erase.guards.regions import REGIONS
+from ...core.erase.guards.registry import METHODS
+from ...core.inversion import Trajectory
+from ...core.settings import preset_name, read_settings
+from ...host.adapters import backbone_of
+from ...host.jobs.inverting import SCHEDULERS
+from ...host.jobs.prompts import check_marks
+from ...host.jobs.purifying import Purification, purify_pictures
+from ...host.schema import io
+from ...host.shared.guards import SampledGuard, guarded_concepts
+from ...host.shared.progress import start_progress
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    masks_of,
+    model_inputs,
+    picture_batch,
+    pictures_under,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    stretched,
+    text_under,
+)
+
+NONE = "none"
+PRESETS = list(next(iter(METHODS.values())).presets)
+
+
+class PurifyPicture(io.ComfyNode):
+    """Pictures without a concept, and otherwise as they were."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierPurifyPicture",
+            display_name="Purify Picture",
+            category=f"{CATEGORY}/erase",
+            description=(
+                "Takes concepts out of pictures and keeps the rest. The model before the erasure finds where a concept "
+                "is. There the picture is noised, and a model from which the concept was erased, or one with a guard, "
+                "draws it anew from what lies around. All that is further than a latent's cell from there stays as it "
+                "was, and a picture in which the concept is not found stays whole."
+            ),
+            search_aliases=["IRECE", "SDEdit", "inpaint", "remove object", "erase", "DiffPure", "purification"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model that draws: one from which the concepts were erased, or any with a guard."),
+                io.Image.Input("image", tooltip="Pictures to purify; a batch is purified picture by picture."),
+                io.String.Input(
+                    "concepts",
+                    default="cat",
+                    multiline=True,
+                    tooltip="Words or phrases to take out, one per line or with commas.",
+                ),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    tooltip="What may stand in their place, or what the rest of the picture shows. Empty lets the "
+                    "model go on with what lies around.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=[NONE, *METHODS],
+                    default=NONE,
+                    tooltip="Guard that keeps the concepts out while the model draws.\nnone: the model alone.\n"
+                    + "\n".join(f"{guard.title}: {guard.help}" for guard in METHODS.values()),
+                ),
+                preset_choice(
+                    PRESETS, "Of the guard. small: for the lab model. paper: as the paper of the guard has it."
+                ),
+                io.Float.Input(
+                    "noise",
+                    default=1.0,
+                    min=0.05,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the noise levels that the place is drawn through. At 1 it is drawn from noise "
+                    "alone; lower values begin with the colours that lie around.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps from noise alone."),
+                io.Float.Input(
+                    "guidance",
+                    default=1.0,
+                    min=1.0,
+                    max=30.0,
+                    step=0.5,
+                    tooltip="Guidance (cfg) of the prompt. An empty prompt needs none.",
+                ),
+                seed_input("Random seed of the noise."),
+                io.Model.Input(
+                    "original",
+                    optional=True,
+                    tooltip="The model before anything was erased, which finds the concepts. Without it the model that "
+                    "draws is asked, which may know them no longer.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where to draw anew, one mask for each picture or one for all. With it nothing is looked "
+                    "for.",
+                ),
+                io.String.Input(
+                    "anchors",
+                    default="",
+                    optional=True,
+                    tooltip="What the guard may draw instead: one for all or one for each concept; empty is nothing. A "
+                    "concept is also told from its anchor where it is looked for.",
+                ),
+                io.Boolean.Input(
+                    "inverted",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Take the noise around the place from the picture (DDIM inversion), not from the seed.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=list(SCHEDULERS),
+                    default="normal",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Scheduler of the noise levels.",
+                ),
+                ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that lists and prompt may name."),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How concepts are found, as name=value, separated by commas. present=0.35: presence from "
+                    "which a concept counts as in the picture. threshold=0.4: higher values give smaller regions. "
+                    "spread=1: how many of the latent's cells they are widened by. draws=4: more find it more surely.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="IMAGE", tooltip="The purified pictures."),
+                io.Mask.Output(display_name="MASK", tooltip="Where they were drawn anew."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        image: Tensor,
+        concepts: str,
+        prompt: str,
+        method: str,
+        preset: str,
+        noise: float,
+        steps: int,
+        guidance: float,
+        seed: int,
+        original: Any = None,
+        mask: Tensor | None = None,
+        anchors: str = "",
+        inverted: bool = False,
+        scheduler: str = "normal",
+        tokens: types.ConceptTokens | None = None,
+        settings: str = "",
+    ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, anchors, prompt)), tokens)
+        backbone, placeholders = backbone_of(model, clip, vae), tokens.placeholders() if tokens else {}
+        base = REGIONS[preset_name(preset)]
+        finding = replace(base, **read_settings("Purify Picture", lines_of(settings), base))
+        named = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, 1.0)
+        texts = [backbone.encode_text([text], placeholders) for text in (prompt, "")]
+        guard = None
+        if method != NONE:
+            guard = SampledGuard(METHODS[method], named, METHODS[method].preset(preset), original=original, seed=seed)
+        purified = purify_pictures(
+            Purification(
+                model,
+                Trajectory(backbone, texts[0], texts[1], guidance),
+                picture_batch(image),
+                named,
+                None if mask is None else masks_of(mask),
+                finding,
+                guard,
+                original,
+                noise,
+                steps,
+                scheduler,
+                inverted,
+                seed,
+            ),
+            start_progress(cls.hidden.unique_id),
+        )
+        drawn = purified.pictures.movedim(1, -1)
+        said = [purified.said, "" if mask is None else stretched(mask, image)]
+        return io.NodeOutput(drawn, purified.masks, ui={**pictures_under(cls, drawn), **text_under(*said)})
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        preset: str | None = None,
+        concepts: str | None = None,
+        prompt: str | None = None,
+        anchors: str | None = None,
+    ) -> bool | str:
+        return first_fault(
+            preset_verdict(preset, PRESETS),
+            list_verdict("concepts", concepts),
+            embeddings_verdict(concepts=concepts, prompt=prompt, anchors=anchors),
+        )
