@@ -69,6 +69,6 @@ def test_what_cannot_be_is_refused(purify, sockets):
         purify(method="dve")
     with pytest.raises(ValueError, match="expected at least 0.05"):
         purify(noise=0.0)
-    with pytest.raises(ValueError, match="has no setting wrong"):
+    with pytest.raises(ValueError, match="has no setting 'wrong'"):
         purify(settings="wrong=1")
     assert PurifyPicture.validate_inputs(concepts=" ") is not True
