@@ -35,17 +35,7 @@ _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
 _LAB = ("LoadLabModel",)
 _SHOWN = ("FindIngredients", "ShowIngredients", *_RECOGNISE)
-_BARS = (*_PASSES, "LocalizeSkill", "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)
-_BARS = (
-    *_PASSES,
-    "LocalizeSkill",
-    *_SLIM,
-    "EraseConcepts",
-    "LoadConceptPrototypes",
-    "LoadPictureFolder",
-    "FindIngredients",
-    "ShowIngredients",
-)
+_BARS = (*_PASSES, "LocalizeSkill", *_SLIM, "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)
 
 _PATCHER = "comfy.model_patcher:ModelPatcher"
 _CLIP = "comfy.sd:CLIP"
