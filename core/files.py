@@ -120,7 +120,7 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
     if not (erasure.factors or erasure.text):
         raise ValueError("this erasure changes no weight, so there is no LoRA to save")
     tensors = change_tensors(erasure.family, erasure.factors, erasure.text, erasure.strength, dtype)
-    _check_finite(tensors, "the erasure's change")
+    check_finite(tensors, "the erasure's change")
     own = {"format": "concept-atelier erasure", "family": erasure.family, "strength": str(erasure.strength)}
     return tensors, dict(erasure.metadata) | own
 
@@ -216,7 +216,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
     broken = next((key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
     if broken is not None:
         raise ValueError(f"{what} is not finite (NaN or infinite, in {plain(broken)}); make it anew")

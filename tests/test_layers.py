@@ -16,8 +16,8 @@ MAX_FILES = 25
 LEVELS = {
     "core": (
         ("messages",),
-        ("types", "settings", "assignment", "pictures", "writing"),
-        ("schedule", "registry", "files", "json_texts", "encoding_checks", "weight_changes"),
+        ("types", "settings", "assignment", "pictures", "writing", "json_texts"),
+        ("schedule", "registry", "files", "metadata", "encoding_checks", "weight_changes"),
         ("backbone",),
         ("attention", "clustering"),
         ("compose",),

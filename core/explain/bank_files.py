@@ -1,14 +1,18 @@
 """Ingredients in safetensors files."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast, get_args
 
 from torch import Tensor
 
 from ..files import load_tensors
-from ..messages import plain, shown
-from .activations import Origin
+from ..json_texts import a_list, a_text, a_whole
+from ..messages import listed, plain, shown
+from ..metadata import a_number, map_in, number_in, texts_in
+from .activations import Kind, Origin
 from .bank import ConceptBank
 from .registry import CODERS
 
@@ -43,14 +47,37 @@ def load_bank(path: Path) -> ConceptBank:
     if kind not in CODERS:
         raise ValueError(f"{named} was found by the method {shown(kind)}, which this version does not have; update it")
     try:
-        fields = json.loads(metadata["origin"])
-        origin = Origin(**{**fields, "fingerprint": tuple(fields["fingerprint"])})
-        names = tuple(json.loads(metadata["names"]))
+        origin = _origin(map_in(metadata, "origin", named), f"the origin in {named}")
+        names = tuple(texts_in(metadata, "names", named))
         parts = [tensors[name].float() for name in _TENSORS]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        told = {key: f"{number_in(metadata, key, named, 1.0):g}" for key in ("explained", "seeds") if key in metadata}
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error
     extra = {key.removeprefix("extra."): tensor for key, tensor in tensors.items() if key.startswith("extra.")}
     own = ("format", "kind", "names", "origin")
-    rest = {key: text for key, text in metadata.items() if key not in own}
+    rest = {key: text for key, text in metadata.items() if key not in own} | told
     directions, centre, scale, peaks, usual, stability = parts
-    return ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
+    bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
+    _check_codes(bank, named)
+    return bank
+
+
+def _origin(fields: Mapping[str, Any], where: str) -> Origin:
+    """Where activations come from. Raises ``ValueError`` for fields of another kind, ``KeyError`` for missing ones."""
+    kind, model, site = (a_text(fields[name], where) for name in ("kind", "model", "site"))
+    if kind not in get_args(Kind):
+        raise ValueError(f"{where} is {shown(kind)}, expected one of {listed(get_args(Kind))}")
+    fingerprint = tuple(a_number(one, where) for one in a_list(fields["fingerprint"], where))
+    noise = fields.get("noise")
+    told = None if noise is None else a_number(noise, where)
+    return Origin(cast(Kind, kind), model, fingerprint, site, a_whole(fields["width"], where), told)
+
+
+def _check_codes(bank: ConceptBank, named: str) -> None:
+    """Raises ``ValueError`` for a bank whose method cannot code with what the file holds."""
+    if not bool((bank.scale > 0).all() and (bank.peaks > 0).all()):
+        raise ValueError(f"{named} is damaged (scale and peaks must be above 0); save the ingredients again")
+    try:
+        METHODS[bank.kind].code(bank.centre[None], bank.directions, bank.extra)
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error

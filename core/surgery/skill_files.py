@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..files import load_tensors
 from ..messages import plain
+from ..metadata import map_in
 from .skill import Skill
 from .sparse import SparseChange
 
@@ -59,7 +60,7 @@ def load_skill(path: Path) -> Skill:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{named} holds no skill of this pack; choose a file that Save Skill Patch wrote")
     try:
-        weights, sizes = json.loads(metadata["weights"]), json.loads(metadata["sizes"])
+        weights, sizes = (map_in(metadata, key, named) for key in ("weights", "sizes"))
         changes = {name: _change(tensors, name, *map(int, facts)) for name, facts in weights.items()}
         sizes = {str(name): int(size) for name, size in sizes.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,9 +1,10 @@
 """An erasure in a few words: what it replaces, and how far it moves the model's weights."""
 
-import json
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from ...core.messages import plain
+from ...core.metadata import texts_in
 from ...core.types import Erasure, LowRank
 
 NOTHING = "nothing in particular"
@@ -25,12 +26,14 @@ def describe_erasure(
 
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
-    pairs = (json.loads(erasure.metadata[key]) for key in ("concepts", "anchors"))
-    lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in zip(*pairs, strict=True)]
+    told = {"concepts": "[]", "anchors": "[]", "remarks": "[]", **erasure.metadata}
+    concepts, anchors, remarks = (texts_in(told, key, "this erasure") for key in ("concepts", "anchors", "remarks"))
+    pairs = zip_longest(concepts, anchors[: len(concepts)], fillvalue="")
+    lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in pairs]
     rank = f"; rank {erasure.metadata['rank']}" if "rank" in erasure.metadata else ""
     sizes = [_sizes("projections", changes), _sizes("weights of the text encoder", text_changes or {})]
     summary = f"{'; '.join(filter(None, sizes))}{rank}, strength {erasure.strength:g}"
-    return "\n".join([*lines, *json.loads(erasure.metadata.get("remarks", "[]")), summary])
+    return "\n".join([*lines, *remarks, summary])
 
 
 def _sizes(what: str, changes: Mapping[str, float]) -> str:

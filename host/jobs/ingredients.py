@@ -145,7 +145,7 @@ def valid_for(bank: ConceptBank) -> str:
 
 
 def _stability(gallery: Gallery, index: int) -> str:
-    if int(gallery.codes.bank.metadata.get("seeds", "1")) < 2:
+    if float(gallery.codes.bank.metadata.get("seeds", "1")) < 2:
         return ""
     return f", stability {float(gallery.codes.bank.stability[index]):.2f}"
 

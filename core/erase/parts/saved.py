@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone, KeyValueWeight, TextChanges, TextWeight
-from ...files import kohya_key, load_tensors, text_key
+from ...files import check_finite, kohya_key, load_tensors, text_key
 from ...messages import listed, plain
+from ...metadata import a_number, map_in, number_in, numbers_in, texts_in
 from ...types import Change, Erasure
 from ...weight_changes import low_rank, whole
 
@@ -60,26 +61,29 @@ def load_erasure(
     named = plain(path.name)
     if metadata.get("format") != "concept-atelier erasure":
         raise ValueError(f"{named} holds no erasure of this pack; load it with a LoRA loader")
+    check_finite(tensors, named)
+    for key in ("concepts", "anchors", "remarks"):  # refused here, by the file's name, not where they are shown
+        texts_in({key: "[]", **metadata}, key, named)
     of_text = {key: tensor for key, tensor in tensors.items() if key.startswith(TEXT)}
     if of_text and text is None:
         raise ValueError(f"{named} changes the text encoder; connect the CLIP that the erasure was made on")
     sizes = {**(others or {}), **{one.name: tuple(one.weight.shape) for one in weights}}
     keys = {kohya_key(name, family): name for name in sizes}
     strange = sorted({key.split(".")[0] for key in tensors if key not in of_text} - set(keys))
-    if strange or not same_base(metadata.get("base", ""), weights):
+    if strange or not same_base(metadata.get("base", ""), weights, named):
         trait = f"it changes {listed(strange, 2)}, which this model does not have" if strange else "its weights differ"
         raise ValueError(
             f"{named} was made on another model ({trait}); load the model that the erasure was made on, or make it anew"
         )
-    saved = float(metadata.get("strength", "1"))
+    saved = number_in(metadata, "strength", named, 1.0)
     factors: dict[str, Change] = {}
     for key, name in keys.items():
-        if change := _change(tensors, key, 1 / saved if saved else 1.0):
+        if change := _change(tensors, key, 1 / saved if saved else 1.0, named):
             if change.shape != sizes[name]:
                 raise ValueError(f"{named} is damaged: its change of {name} is of the size {change.shape}")
             factors[name] = change
     changes = _text_changes(of_text, text or (), 1 / saved if saved else 1.0, named)
-    if not _same_text(metadata.get("text_base", ""), text or ()):
+    if not _same_text(metadata, text or (), named):
         raise ValueError(f"{named} was made on another text encoder; load the one that the erasure was made on")
     return Erasure(factors, saved * strength, family, metadata, changes)
 
@@ -92,7 +96,8 @@ def _text_changes(
     known: set[str] = set()
     for weight in weights:
         key = text_key(weight.encoder, weight.name)
-        change = _bias(tensors, key, scale) if key.endswith(".bias") else _change(tensors, key, scale)
+        bias = key.endswith(".bias")
+        change = _bias(tensors, key, scale) if bias else _change(tensors, key, scale, named)
         if change is None:
             continue
         size = weight.weight.shape[0], weight.weight.shape[1:].numel()
@@ -106,9 +111,10 @@ def _text_changes(
     return found
 
 
-def _same_text(saved: str, weights: Sequence[TextWeight]) -> bool:
+def _same_text(metadata: Mapping[str, str], weights: Sequence[TextWeight], named: str) -> bool:
     """Whether text encoder weights are those that a file's ``text_base`` was taken of."""
-    wanted = json.loads(saved) if saved else {}
+    read = map_in(metadata, "text_base", named) if metadata.get("text_base") else {}
+    wanted = {name: a_number(number, f"text_base of {named}") for name, number in read.items()}
     found = {f"{one.encoder} {one.name}": one.weight for one in weights}
     return all(name in found and abs(_number(found[name]) - number) <= TOLERANCE for name, number in wanted.items())
 
@@ -128,12 +134,12 @@ def base_of(backbone: Backbone, factors: Mapping[str, Change], text: TextChanges
     return found
 
 
-def same_base(saved: str, weights: Sequence[KeyValueWeight]) -> bool:
+def same_base(saved: str, weights: Sequence[KeyValueWeight], named: str = "the file") -> bool:
     """Whether a fingerprint is that of these weights; files from before fingerprints were written have an empty one,
     which is taken for any model's."""
     if not saved:
         return True
-    found, wanted = json.loads(fingerprint(weights)), json.loads(saved)
+    found, wanted = (numbers_in({"base": one}, "base", named) for one in (fingerprint(weights), saved))
     return len(found) == len(wanted) and all(abs(a - b) <= TOLERANCE for a, b in zip(found, wanted, strict=True))
 
 
@@ -148,11 +154,17 @@ def _number(weight: Tensor) -> float:
     return float((values * signs).sum() / values.norm().clamp(min=1e-12))
 
 
-def _change(tensors: Mapping[str, Tensor], key: str, scale: float) -> Change | None:
-    if f"{key}.diff" in tensors:
-        return whole(tensors[f"{key}.diff"].float() * scale)
-    if f"{key}.lora_up.weight" not in tensors:
+def _change(tensors: Mapping[str, Tensor], key: str, scale: float, named: str) -> Change | None:
+    """The change of a weight. Raises ``ValueError`` naming the file for parts that lack or do not fit each other."""
+    up, down = (tensors.get(f"{key}.lora_{part}.weight") for part in ("up", "down"))
+    if f"{key}.diff" not in tensors and up is None and down is None:
         return None
-    up, down = (tensors[f"{key}.lora_{part}.weight"] for part in ("up", "down"))
-    alpha = tensors.get(f"{key}.alpha", torch.tensor(float(len(down))))
-    return low_rank(up, down, scale * float(alpha) / len(down))
+    alpha = tensors.get(f"{key}.alpha")
+    try:
+        if f"{key}.diff" in tensors:
+            return whole(tensors[f"{key}.diff"].float() * scale)
+        if up is None or down is None or not down.numel() or (alpha is not None and alpha.numel() != 1):
+            raise ValueError("needs lora_up, lora_down and one number as alpha")
+        return low_rank(up, down, scale * (1.0 if alpha is None else float(alpha) / len(down)))
+    except ValueError as error:
+        raise ValueError(f"{named} is damaged: {plain(key)} {error}; save the erasure again") from error

@@ -1,3 +1,7 @@
+import json
+import re
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -109,6 +113,36 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     del tensors["centre"]
     save_tensors(path, tensors, metadata)
     with pytest.raises(ValueError, match="is damaged"):
+        load_bank(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"origin": "[]"}, "origin in the metadata of odd.safetensors is a list, expected a map"),
+        ({"origin": '{"kind": "encoder"}'}, "odd.safetensors is damaged"),
+        ({"origin": json.dumps({**asdict(origin(width=4)), "noise": "x"})}, "the origin in odd.safetensors is 'x'"),
+        ({"origin": json.dumps({**asdict(origin(width=4)), "kind": "tower"})}, "expected one of encoder, denoiser"),
+        ({"names": '["a", 5, "c"]'}, "an entry of names in the metadata of odd.safetensors is a number"),
+        ({"names": "[" * 100_000}, "nests lists and maps more than 200 deep"),
+        ({"explained": "much"}, "explained in the metadata of odd.safetensors"),
+        ({"seeds": "NaN"}, "seeds in the metadata of odd.safetensors is nan, expected a finite number"),
+        ({"kind": "topk_sae"}, "odd.safetensors is damaged"),
+    ],
+)
+def test_files_with_odd_metadata_are_refused_by_file(tmp_path, changes, message):
+    path = tmp_path / "odd.safetensors"
+    tensors, metadata = bank_tensors(bank())
+    save_tensors(path, tensors, {**metadata, **changes})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_bank(path)
+
+
+def test_files_that_would_divide_by_zero_are_refused(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    tensors, metadata = bank_tensors(bank())
+    save_tensors(path, {**tensors, "scale": torch.zeros(4)}, metadata)
+    with pytest.raises(ValueError, match=r"odd.safetensors is damaged \(scale and peaks must be above 0\)"):
         load_bank(path)
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.methods.uce import METHOD
 from concept_atelier.core.erase.parts.saved import fingerprint, load_erasure, same_base
-from concept_atelier.core.files import save_lora, save_tensors
+from concept_atelier.core.files import lora_tensors, save_lora, save_tensors
 from concept_atelier.core.types import FullChange
 
 
@@ -78,3 +79,45 @@ def test_another_model_and_other_files_are_refused_in_one_sentence(lab_backbone,
         load_erasure(foreign, weights, "lab")
     with pytest.raises(FileNotFoundError):
         load_erasure(tmp_path / "none.safetensors", weights, "lab")
+
+
+ODD_METADATA = [
+    ({"strength": "x"}, "strength in the metadata of odd.safetensors"),
+    ({"strength": "NaN"}, "strength in the metadata of odd.safetensors is nan, expected a finite number"),
+    ({"base": "{}"}, "base in the metadata of odd.safetensors is a map, expected a list"),
+    ({"base": "[1, null]"}, "an entry of base in the metadata of odd.safetensors is None, expected a finite number"),
+    ({"concepts": "[" * 100_000}, "nests lists and maps more than 200 deep"),
+    ({"concepts": '["cat", 5]'}, "an entry of concepts in the metadata of odd.safetensors is a number"),
+    ({"remarks": '"all"'}, "remarks in the metadata of odd.safetensors is a text, expected a list"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), ODD_METADATA)
+def test_odd_metadata_are_refused_by_file_and_entry(lab_backbone, weights, tmp_path, changes, message):
+    made = METHOD.erase(lab_backbone, ["cat"])
+    path = tmp_path / "odd.safetensors"
+    tensors, metadata = lora_tensors(made)
+    save_tensors(path, tensors, {**metadata, **changes})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        load_erasure(path, weights, "lab")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda key, tensor: {}, "needs lora_up, lora_down and one number as alpha"),
+        (lambda key, tensor: {key: tensor[:0]}, "needs lora_up, lora_down and one number as alpha"),
+        (lambda key, tensor: {key: tensor[0]}, "expected two sizes or more"),
+        (lambda key, tensor: {key: torch.full_like(tensor, torch.nan)}, "odd.safetensors is not finite"),
+    ],
+)
+def test_factors_that_are_damaged_are_refused_by_file(lab_backbone, weights, tmp_path, change, message):
+    tensors, metadata = lora_tensors(METHOD.erase(lab_backbone, ["cat"]))
+    key = next(name for name in tensors if name.endswith("lora_down.weight"))
+    path = tmp_path / "odd.safetensors"
+    save_tensors(
+        path, {name: one for name, one in tensors.items() if name != key} | change(key, tensors[key]), metadata
+    )
+    with pytest.raises(ValueError, match=message) as refused:
+        load_erasure(path, weights, "lab")
+    assert "odd.safetensors" in str(refused.value)
