@@ -78,6 +78,6 @@ def _check_codes(bank: ConceptBank, named: str) -> None:
     if not bool((bank.scale > 0).all() and (bank.peaks > 0).all()):
         raise ValueError(f"{named} is damaged (scale and peaks must be above 0); save the ingredients again")
     try:
-        METHODS[bank.kind].code(bank.centre[None], bank.directions, bank.extra)
+        CODERS[bank.kind](bank.centre[None], bank.directions, bank.extra)
     except (KeyError, RuntimeError, ValueError, IndexError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error
