@@ -12,8 +12,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from ...core.attack.run import Attack
 from ...core.evaluate.prototypes import Prototypes
+from ...core.explain.activations import Activations
+from ...core.explain.bank import ConceptBank, ConceptCodes
+from ...core.explain.scores import PictureScores
 from ...core.messages import shown
+from ...core.surgery.skill import Skill
 from ...core.types import Concepts, ConceptTokens, Erasure, Source
 from ..schema import io
 from ..shared.captures import AttentionCapture
@@ -160,7 +165,21 @@ def _described(value: Any) -> str:
 
 
 _HANDLES = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
-_NO_PARTS = (str, int, float, Tensor, Mapping, list, tuple, Concepts, ConceptTokens, Erasure, Prototypes)
+_OWN: Mapping[str, tuple[str, type]] = {
+    "CONCEPT_TOKENS": ("from Learn or Load Concept Tokens", ConceptTokens),
+    "CONCEPT_PROTOTYPES": ("from Load Concept Prototypes", Prototypes),
+    "ATTENTION_CAPTURE": ("from Capture Attention", AttentionCapture),
+    "ERASURE": ("from Erase Concepts", Erasure),
+    "ERASURE_ATTACK": ("from Attack Erasure", Attack),
+    "ACTIVATIONS": ("from Record Activations", Activations),
+    "CONCEPT_BANK": ("from Find, Show or Load Ingredients", ConceptBank),
+    "CONCEPT_CODES": ("from Ingredient Masks", ConceptCodes),
+    "CONCEPT_SCORES": ("from Show Ingredients", PictureScores),
+    "SKILL": ("from Localize Skill or Load Skill Patch", Skill),
+}
+"""Socket type of ours to where it comes from and the class of what it carries."""
+
+_NO_PARTS = (str, int, float, Tensor, Mapping, list, tuple, Concepts, *(kind for _, kind in _OWN.values()))
 
 _SOCKETS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "MODEL": ("MODEL, from a loader of checkpoints or Load Lab Model", _part_problem("MODEL")),
@@ -172,10 +191,7 @@ _SOCKETS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "LATENT": ("LATENT of pictures: float (pictures, channels, h, w), at least one picture", _latent_problem),
     "CONDITIONING": ("CONDITIONING: context (rows, tokens, width) and what goes with it", _conditioning_problem),
     "CONCEPTS": ("CONCEPTS, at least one, from Localize Concepts and its like", _concepts_problem),
-    "CONCEPT_TOKENS": ("CONCEPT_TOKENS, from Learn or Load Concept Tokens", _no(ConceptTokens)),
+    **{socket: (f"{socket}, {source}", _no(kind)) for socket, (source, kind) in _OWN.items()},
     "CONCEPT_PICTURES": ("CONCEPT_PICTURES, from Match Concepts", _pictures_problem),
-    "CONCEPT_PROTOTYPES": ("CONCEPT_PROTOTYPES, from Load Concept Prototypes", _no(Prototypes)),
-    "ATTENTION_CAPTURE": ("ATTENTION_CAPTURE, from Capture Attention", _no(AttentionCapture)),
-    "ERASURE": ("ERASURE, from Erase Concepts", _no(Erasure)),
 }
 """Socket type to what is expected, and what says what else a value is (nothing, where it fits)."""

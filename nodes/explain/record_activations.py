@@ -95,7 +95,7 @@ class RecordActivations(io.ComfyNode):
         if (clip_vision is None) == (len(missing) == 3) or (clip_vision is None and missing):
             raise ValueError(
                 "connect either CLIP_VISION alone, or MODEL, CLIP and VAE; "
-                + (f"{', '.join(missing)} is missing" if clip_vision is None else "both are connected")
+                + (f"missing: {', '.join(missing)}" if clip_vision is None else "both are connected")
             )
         if clip_vision is not None:
             found = record_encoder(clip_vision, given, site, progress)

@@ -1,13 +1,17 @@
 """What a node is given is checked by its sockets, by the node's name, before it works."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from concept_atelier.core.types import ConceptTokens
 from concept_atelier.host.schema import io
 from concept_atelier.host.shared.handles import ClipHandle
-from concept_atelier.host.workflow.given import check_given, checked
+from concept_atelier.host.workflow.given import _OWN, _SOCKETS, check_given, checked
 from concept_atelier.host.workflow.values import BadValueError
+from concept_atelier.host.workflow.widgets import WIDGET_TYPES
+from concept_atelier.nodes import NODES
 
 CUSTOM = io.Custom("CONCEPT_TOKENS")
 
@@ -135,3 +139,18 @@ def test_choices_that_a_node_checks_itself_are_left_to_it():
     assert Chooses.execute(name="sub/b [input]", other="a") == ("sub/b [input]", "a")
     with pytest.raises(BadValueError, match="other"):
         Chooses.execute(name="a", other="b")
+
+
+def test_every_socket_that_a_node_of_ours_reads_is_checked():
+    types = {entry.get_io_type() for node in NODES for entry in node.GET_SCHEMA().inputs}
+    by_the_node = {"BOUNDING_BOX", "*"}
+    assert len(types) > 15 and types - {*WIDGET_TYPES} - by_the_node - {*_SOCKETS} == set()
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.GET_SCHEMA().display_name)
+def test_what_is_no_value_of_a_socket_of_ours_is_refused_by_name(node):
+    schema = node.GET_SCHEMA()
+    for entry in schema.inputs:
+        if entry.get_io_type() in _OWN:
+            with pytest.raises(BadValueError, match=f'input "{entry.id}": expected {entry.get_io_type()}, from'):
+                check_given(SimpleNamespace(display_name="x", inputs=[entry]), {entry.id: {}})

@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused(call, bank, recorded, pictures, vision, so
         call(ShowIngredients, bank=bank, activations=recorded, pictures=pictures[:2])
     with pytest.raises(ValueError, match="both CLIP_VISION and CLIP"):
         call(ShowIngredients, bank=bank, activations=recorded, pictures=pictures, clip_vision=vision)
-    with pytest.raises(ValueError, match="CLIP, VAE is missing"):
+    with pytest.raises(ValueError, match="missing: CLIP, VAE"):
         call(RecordActivations, pictures=pictures, model=sockets["model"])
     with pytest.raises(ValueError, match="both are connected"):
         call(RecordActivations, pictures=pictures, clip_vision=vision, **sockets)
