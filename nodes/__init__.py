@@ -42,6 +42,12 @@ from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
+from .recognise.score_by_concepts import (
+    ClassifyByConceptMatrix,
+    PickBestOfBatch,
+    PickDiversePrompts,
+    ScoreByConcepts,
+)
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
 from .surgery.graft_skill import GraftSkill
 from .surgery.localize_skill import LocalizeSkill
@@ -105,6 +111,10 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     FindPrototypes,
     PrototypeFeedback,
     FindMySubject,
+    ScoreByConcepts,
+    PickDiversePrompts,
+    PickBestOfBatch,
+    ClassifyByConceptMatrix,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

@@ -26,7 +26,7 @@ LEVELS = {
         ("erase", "explain"),
         ("attack", "recognise", "surgery"),
     ),
-    "core/recognise": (("parts",), ("subjects",), ("methods",), ("registry",)),
+    "core/recognise": (("parts", "soft_trim", "diverse"), ("subjects", "zero_shot"), ("methods",), ("registry",)),
     "core/attack": (
         ("figures", "detector"),
         ("parts",),

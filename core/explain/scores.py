@@ -18,12 +18,14 @@ class PictureScores:
         names: K names, unique.
         title: what a number says, for people: ``strength``, ``importance for "cat"``.
         valid_for: the model, layer and pictures that the numbers hold for; whole sentences, may be empty.
+        reasons: why, for each picture, for people; empty where nothing is told.
     """
 
     values: Tensor
     names: tuple[str, ...]
     title: str
     valid_for: str = ""
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.names) or not self.values.numel():
@@ -31,6 +33,8 @@ class PictureScores:
                 f"scores must be (pictures, {len(self.names)} concepts) with at least one of each, got "
                 f"{tuple(self.values.shape)}"
             )
+        if self.reasons and len(self.reasons) != len(self.values):
+            raise ValueError(f"{len(self.values)} pictures need as many reasons, got {len(self.reasons)}")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"names of concepts must differ, got {listed(self.names)}")
         if not bool(torch.isfinite(self.values).all()):

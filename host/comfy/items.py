@@ -5,12 +5,14 @@ from .internals import Internal
 VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 """Versions of ComfyUI on which all of the pack's tests were run."""
 
+_JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix")
+_RECOGNISE = ("FindMySubject", *_JUDGE)
+_READ_WORDS = (*_JUDGE, "PickDiversePrompts")
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
 _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations", "IngredientImportance")
-_RECOGNISE = ("FindMySubject",)
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill")
@@ -27,7 +29,7 @@ _PASSES = (
     "GraftSkill",
 )
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
-_PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients")
+_PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients", *_READ_WORDS)
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))

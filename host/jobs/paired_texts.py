@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.backbone import Backbone
 from ...core.evaluate.similarity import unit
 from ..adapters import backbone_of
 from ..shared.errors import UnsupportedModelError
@@ -58,17 +59,7 @@ def word_features(
         )
     if projection is None:
         _check_projected(clip)
-    parts = []
-    for start in range(0, len(words), BATCH):
-        check_interrupt()
-        some = [template.format(word) for word in words[start : start + BATCH]]
-        pooled = backbone.encode_text(some).extras.get("pooled_output")
-        if pooled is None:
-            raise UnsupportedModelError(f"the text encoder of {backbone.family} gives no single vector for a text")
-        parts.append(pooled.detach().float().cpu())
-        if on_step is not None:
-            on_step(min(len(words), start + BATCH), len(words))
-    pooled = torch.cat(parts)
+    pooled = _pooled(backbone, [template.format(word) for word in words], on_step)
     found = pooled if projection is None else pooled @ projection.float().T
     if found.shape[1] != width:
         raise UnsupportedModelError(
@@ -76,6 +67,28 @@ def word_features(
             "so they were not trained together; connect a pair (CLIP-L and ViT-L, or CLIP-G and ViT-bigG)"
         )
     return unit(found)
+
+
+def text_features(clip: Any, texts: Sequence[str], on_step: OnStep | None = None) -> Tensor:
+    """Features (V, D) of texts by their text encoder alone, at unit length: the pooled output.
+
+    Raises :class:`UnsupportedModelError` for a text encoder without one.
+    """
+    return unit(_pooled(backbone_of(clip=clip), texts, on_step))
+
+
+def _pooled(backbone: Backbone, texts: Sequence[str], on_step: OnStep | None) -> Tensor:
+    """(V, D) the single vector that a text encoder gives for each text."""
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        check_interrupt()
+        pooled = backbone.encode_text(list(texts[start : start + BATCH])).extras.get("pooled_output")
+        if pooled is None:
+            raise UnsupportedModelError(f"the text encoder of {backbone.family} gives no single vector for a text")
+        parts.append(pooled.detach().float().cpu())
+        if on_step is not None:
+            on_step(min(len(texts), start + BATCH), len(texts))
+    return torch.cat(parts)
 
 
 def _check_projected(clip: Any) -> None:

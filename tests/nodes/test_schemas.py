@@ -15,6 +15,7 @@ VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Captur
 VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
 VERBS |= {"Stitch", "Subtract", "Graft", "Slim", "Purify"}
 # Names given in the issues: what comes out stands first.
+VERBS |= {"Pick", "Classify"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
 NOUNS |= {"Prototype Feedback", "Difference of Skills"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
