@@ -1,13 +1,15 @@
 """``bench compose``: several concepts, each with its own colour and place, in one picture.
 
 Each case asks for two, three or four objects in turn, each in a colour and in a box of its own. The judge says which
-objects the picture shows, in which colours, and where. ``--method plain`` draws the prompt alone.
+objects the picture shows, in which colours, and where. ``--method plain`` draws the prompt alone, ``area`` with stock
+area conditioning. ``--alike`` asks for two of one kind in two colours, ``--learnt`` for tokens that were learnt from a
+picture of the objects. One object alone is drawn by the method and by the plain prompt, so that what composing costs a
+single concept shows.
 """
 
 import argparse
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,28 +20,20 @@ from ..core.compose.composer import leave, share_of
 from ..core.compose.composition import Composition, Concept, compose
 from ..core.compose.registry import METHODS
 from ..core.sampling import ddim
-from ..lab.judge.judge import Judge, Reading, load_judge
-from ..lab.judge.scenes import COLOURS, colour_index
-from ..lab.world.atlas import ObjectKind, load_atlas
-from ..lab.world.captions import Phrase
-from ..lab.world.scene import sample_kinds
+from ..lab.judge.judge import Judge, load_judge
 from .cases import SEEDS_PER_RUN
 from .command import add_common_arguments, add_settings_argument, backbone_for, chosen_settings, run_command
+from .composing.areas import predict_in_areas
+from .composing.cases import COUNTS, Wanted, learnt, mask_of, wanted
+from .composing.reading import answers, exact, leak_matrix
 from .controls import Control
 from .drawing import GUIDANCE, SIDE, STEPS, unconditional
 from .harness import Bench, Request, Row
 from .summary import aligned, interval, means, with_interval
 
-PLAIN = "plain"
-COUNTS = (2, 3, 4)
-CELLS = 16  # of the boxes, along a side
-BOXES: Mapping[int, tuple[tuple[tuple[int, int, int, int], ...], ...]] = {
-    1: (((0, 0, 16, 16),),),
-    2: (((0, 0, 16, 8), (0, 8, 16, 16)), ((0, 0, 8, 16), (8, 0, 16, 16))),
-    3: (((0, 0, 8, 8), (0, 8, 8, 16), (8, 0, 16, 16)), ((0, 0, 8, 16), (8, 0, 16, 8), (8, 8, 16, 16))),
-    4: (((0, 0, 8, 8), (0, 8, 8, 16), (8, 0, 16, 8), (8, 8, 16, 16)),),
-}
-"""Number of concepts to layouts, each a box (top, left, bottom, right) for every concept."""
+PLAIN, AREA = "plain", "area"
+MOST_LOST = 0.03
+"""Of single-concept fidelity, that a way of composing may lose."""
 
 FIGURES = {
     "exact": "exactly those objects",
@@ -51,38 +45,8 @@ FIGURES = {
     "placed": "share of the objects found, with the middle in their own box",
     "leak": "share of an object's cells in the boxes of others",
     "one": "one object alone: exactly that",
+    "lost": f"lost of that against the plain prompt (aim: {MOST_LOST:g} at most)",
 }
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a picture shall show: objects, their colours and boxes."""
-
-    kinds: tuple[ObjectKind, ...]
-    colours: tuple[str, ...]
-    boxes: tuple[tuple[int, int, int, int], ...]
-
-    @property
-    def texts(self) -> list[str]:
-        """Each object with its colour."""
-        return [str(Phrase(kind.name, colour=colour)) for kind, colour in zip(self.kinds, self.colours, strict=True)]
-
-    @property
-    def prompt(self) -> str:
-        """All objects in one sentence."""
-        return f"a photo of {' and '.join(self.texts)}"
-
-
-def wanted(split: str, seed: int, index: int) -> tuple[Wanted, Wanted]:
-    """The objects of a case, and one object alone."""
-    rng = random.Random(f"compose:{split}:{seed}:{index}")
-    trained = load_atlas().of_split("train")
-    count = COUNTS[index % len(COUNTS)]
-    kinds = sample_kinds(rng, split, count, unseen=False) if count < 4 else rng.sample(trained, count)
-    boxes = list(rng.choice(BOXES[count]))
-    rng.shuffle(boxes)
-    several = Wanted(tuple(kinds), tuple(rng.sample(COLOURS, count)), tuple(boxes))
-    return several, Wanted((rng.choice(trained),), (rng.choice(COLOURS),), BOXES[1][0])
 
 
 def prepare(request: Request) -> tuple[Backbone, Judge]:
@@ -90,37 +54,44 @@ def prepare(request: Request) -> tuple[Backbone, Judge]:
     return backbone_for(request), load_judge()
 
 
-@torch.no_grad()
 def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> Row:
     """One case: what was asked, and what the judge sees."""
     backbone, judge = prepared
-    own_seed = request.seed * SEEDS_PER_RUN + index
-    several, one = wanted(request.split, request.seed, index)
+    own_seed, options = request.seed * SEEDS_PER_RUN + index, request.options
+    several, one = wanted(request.split, request.seed, index, bool(options.get("alike")))
+    if options.get("learnt"):
+        several, one = learnt(backbone, several, own_seed)
     row: Row = {"seed": own_seed, "prompt": several.prompt}
-    picture = draw(backbone, several, request.options, own_seed)
-    alone = draw(backbone, one, request.options, own_seed)
-    reading = judge.look(torch.cat([picture, alone]))
-    found = judge.found(reading)
-    names = [kind.name for kind in several.kinds]
-    row |= {"asked": names, "found": sorted(found[0]), "exact": found[0] == set(names)}
-    row["objects"] = [answer(judge, reading, several, number, found[0]) for number in range(len(names))]
-    return row | {"one": found[1] == {one.kinds[0].name}}
+    alone = draw(backbone, one, options, own_seed)
+    plain = alone if options["method"] == PLAIN else draw(backbone, one, {"method": PLAIN}, own_seed)
+    picture = draw(backbone, several, options, own_seed)
+    reading = judge.look(picture)
+    (found,) = judge.found(reading)
+    row |= {"asked": [kind.name for kind in several.kinds], "found": sorted(found)}
+    row |= {"exact": exact(judge, reading, several, found), "objects": answers(judge, reading, several, found)}
+    both = judge.found(judge.look(torch.cat([alone, plain])))
+    shown, by_prompt = (float(names == {one.kinds[0].name}) for names in both)
+    return row | {"one": shown, "lost": by_prompt - shown}
 
 
+@torch.no_grad()
 def draw(backbone: Backbone, asked: Wanted, options: Mapping[str, Any], seed: int) -> Tensor:
     """The picture (1, 3, H, W) by the way of composing that the options name."""
     cell = SIDE // backbone.latent_downscale
-    sizes = {"steps": STEPS, "guidance": GUIDANCE, "seed": [seed]}
-    if options["method"] == PLAIN:
-        latent = ddim(backbone, backbone.encode_text([asked.prompt]), unconditional(backbone), (cell, cell), **sizes)
-        return backbone.decode_latent(latent).clamp(0, 1)
-    composer = METHODS[options["method"]]
-    settings = replace(composer.preset(options["preset"]), **options.get("set", {}))
-    composition = composition_of(backbone, asked, options["regions"] == "given", composer.needs)
-    run = composer.begin(composition, settings, share_of(backbone.schedule.steps))
-    steps = {"edit": None if run.edit is leave else run.edit, "before": run.before}
-    latent = ddim(backbone, composition.conditioning, unconditional(backbone), (cell, cell), **steps, **sizes)
-    return backbone.decode_latent(latent).clamp(0, 1)
+    sizes: dict[str, Any] = {"steps": STEPS, "guidance": GUIDANCE, "seed": [seed]}
+    negative = unconditional(backbone)
+    if options["method"] in (PLAIN, AREA):
+        positive, *texts = (backbone.encode_text([text], asked.placeholders) for text in (asked.prompt, *asked.texts))
+        if options["method"] == AREA:
+            sizes["predict"] = predict_in_areas(backbone, positive, texts, asked.boxes, negative)
+    else:
+        composer = METHODS[options["method"]]
+        settings = replace(composer.preset(options["preset"]), **options.get("set", {}))
+        composition = composition_of(backbone, asked, options["regions"] == "given", composer.needs)
+        run = composer.begin(composition, settings, share_of(backbone.schedule.steps))
+        sizes |= {"edit": None if run.edit is leave else run.edit, "before": run.before}
+        positive = composition.conditioning
+    return backbone.decode_latent(ddim(backbone, positive, negative, (cell, cell), **sizes)).clamp(0, 1)
 
 
 def composition_of(backbone: Backbone, asked: Wanted, given: bool, needs: Sequence[str] = ("texts",)) -> Composition:
@@ -129,79 +100,71 @@ def composition_of(backbone: Backbone, asked: Wanted, given: bool, needs: Sequen
         Concept(text, mask_of(box) if given else None) for text, box in zip(asked.texts, asked.boxes, strict=True)
     ]
     branches = "branches" in needs
-    return compose(backbone, asked.prompt, concepts, texts=branches or "texts" in needs, branches=branches)
-
-
-def mask_of(box: tuple[int, int, int, int]) -> Tensor:
-    """(16, 16) of ones inside a box."""
-    top, left, bottom, right = box
-    mask = torch.zeros(CELLS, CELLS)
-    mask[top:bottom, left:right] = 1
-    return mask
-
-
-def answer(judge: Judge, reading: Reading, asked: Wanted, number: int, found: frozenset[str]) -> dict[str, Any]:
-    """One object: whether it is found, and if so whether its colour and place are its own, and how much of it lies in
-    the boxes of others."""
-    kind = asked.kinds[number]
-    if kind.name not in found:
-        return {"found": False}
-    index = judge.index(kind.name)
-    colour = int(reading.colour_of(index)[0].argmax()) == colour_index(asked.colours[number])
-    down, across = (float(share) * CELLS for share in reading.middle_of(index)[0])
-    top, left, bottom, right = asked.boxes[number]
-    cells = (reading.objects[0].argmax(0) == index).float()  # (h, w)
-    boxes = torch.stack([mask_of(box) for box in asked.boxes])
-    boxes = torch.nn.functional.interpolate(boxes[None], size=cells.shape, mode="area")[0]
-    inside = (boxes * cells).sum((1, 2))
-    others = float(inside.sum() - inside[number]) / max(float(cells.sum()), 1.0)
-    return {
-        "found": True,
-        "colour": colour,
-        "placed": top <= down <= bottom and left <= across <= right,
-        "leak": round(others, 4),
-    }
+    beside = branches or "texts" in needs
+    return compose(backbone, asked.prompt, concepts, asked.placeholders, texts=beside, branches=branches)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
-    """Each figure's mean and interval over pictures, or over objects found."""
+    """Each figure's mean and interval over pictures, or over objects found; ``leak_matrix`` by number of concepts."""
     objects = [entry for row in rows for entry in row["objects"]]
     there = [entry for entry in objects if entry["found"]]
     values: dict[str, list[float]] = {
         "exact": [float(row["exact"]) for row in rows],
         **{f"exact_{count}": [float(row["exact"]) for row in rows if len(row["asked"]) == count] for count in COUNTS},
         "found": [float(entry["found"]) for entry in objects],
-        "colours": [float(entry["colour"]) for entry in there],
+        "colours": [float(entry["colour"]) for entry in there if entry["colour"] is not None],
         "placed": [float(entry["placed"]) for entry in there],
         "leak": [float(entry["leak"]) for entry in there],
         "one": [float(row["one"]) for row in rows],
+        "lost": [float(row["lost"]) for row in rows],
     }
-    return {name: interval(found, request.seed) if found else None for name, found in values.items()}
+    summary: dict[str, Any] = {name: interval(found, request.seed) if found else None for name, found in values.items()}
+    answered = [row["objects"] for row in rows]
+    counts = sorted({len(row) for row in answered})
+    summary["leak_matrix"] = {str(count): leak_matrix(answered, count) for count in counts}
+    summary["keeps_single_concepts"] = summary["lost"]["mean"] <= MOST_LOST
+    return summary
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
-    rows = [[said, with_interval(result["summary"][name])] for name, said in FIGURES.items()]
-    method = result["options"]["method"]
-    head = f"bench compose: {method}, {result['cases']} cases, {result['split']} split, seed {result['seed']}"
-    return f"{head}; 95% intervals\n{aligned([['', 'found'], *rows])}\n"
+    summary, options = result["summary"], result["options"]
+    rows = [[said, with_interval(summary[name])] for name, said in FIGURES.items()]
+    ways = [options["method"], *(way for way in ("alike", "learnt") if options.get(way))]
+    head = f"bench compose: {' '.join(ways)}, {result['cases']} cases, {result['split']} split, seed {result['seed']}"
+    leaks = "".join(_matrix(int(count), matrix) for count, matrix in summary["leak_matrix"].items())
+    return f"{head}; 95% intervals\n{aligned([['', 'found'], *rows])}\n{leaks}"
+
+
+def _matrix(count: int, matrix: Sequence[Sequence[float | None]]) -> str:
+    head = [f"of {count}: share of", *(f"in box {number}" for number in range(1, count + 1))]
+    body = [
+        [f"concept {number}", *("-" if share is None else f"{share:.2f}" for share in row)]
+        for number, row in enumerate(matrix, 1)
+    ]
+    return aligned([head, *body]) + "\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench compose``."""
     add_common_arguments(parser, cases=96)
-    parser.add_argument("--method", choices=[PLAIN, *METHODS], default=PLAIN, help="default: %(default)s")
+    parser.add_argument("--method", choices=[PLAIN, AREA, *METHODS], default=PLAIN, help="default: %(default)s")
     parser.add_argument("--preset", default="small", help="of the method; default: %(default)s")
     parser.add_argument("--regions", choices=("given", "found"), default="given", help="default: %(default)s")
+    parser.add_argument("--alike", action="store_true", help="two of one kind in two colours")
+    parser.add_argument("--learnt", action="store_true", help="tokens learnt from a picture, in place of names")
     add_settings_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
+    if args.alike and args.learnt:
+        raise ValueError("--alike asks for colours by name, and --learnt for tokens without names; choose one of them")
     options: dict[str, Any] = {"method": args.method}
-    if args.method != PLAIN:
+    if args.method not in (PLAIN, AREA):
         chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))
         options |= {"preset": args.preset, "regions": args.regions} | ({"set": chosen} if chosen else {})
+    options |= {way: True for way in ("alike", "learnt") if getattr(args, way)}
     return run_command(BENCH, args, options, CONTROLS)
 
 
@@ -210,4 +173,4 @@ def _found(summary: Mapping[str, Any]) -> float:
 
 
 CONTROLS = (Control("untrained", "objects found, drawn by a model at random weights", _found, 0.1, untrained=True),)
-BENCH = Bench("compose", 1, prepare, measure, figures, table, means)
+BENCH = Bench("compose", 2, prepare, measure, figures, table, means)

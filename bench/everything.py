@@ -37,6 +37,19 @@ def _cases(eraser: str) -> int:
     return 8 if ERASING[eraser].trains else 44
 
 
+def _compositions() -> dict[str, str]:
+    """Stock areas; and of every way of composing two of a kind, learnt tokens, and further seeds."""
+    ways = {"plain": "", "area": "--method area", **{name: f"--method {name}" for name in COMPOSING}}
+    found = {"compose/area.json": "compose --split test --cases 48 --method area"}
+    for name, way in ways.items():
+        found[f"compose/{name}_alike.json"] = f"compose --split test --cases 24 --alike {way}"
+        found[f"compose/{name}_learnt.json"] = f"compose --split test --cases 12 --learnt {way}"
+        for seed in SEEDS[1:]:
+            file = f"compose/{name}_{seed.removeprefix('--').replace(' ', '')}.json"
+            found[file] = f"compose --split test --cases 24 {way} {seed}"
+    return found
+
+
 LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
 """Methods of localising beside the one that a bench takes by default."""
 
@@ -51,6 +64,8 @@ def queue() -> dict[str, str]:
         "words.json": "words --split test --cases 60 --deletion --controls 8",
         "words_short.json": "words --split test --cases 60 --caption short",
         "words_information.json": "words --split test --cases 24 --maps information --deletion",
+        "words_alone.json": "words --split test --cases 24 --maps alone",
+        "words_redundancy.json": "words --split test --cases 60 --redundancy",
         "words_both.json": "words --split test --cases 24 --maps both --deletion",
         "words_sweep.json": "words --cases 24 --sweep",
         "match.json": "match --cases 60",
@@ -78,6 +93,7 @@ def queue() -> dict[str, str]:
             for name, record in COMPOSING.items()
             if "regions" in record.needs
         },
+        **_compositions(),
     }
     ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
     for way, arguments in ways.items():

@@ -35,9 +35,11 @@ from .harness import Bench, Request, Row
 from .metrics import iou_matrix
 from .summary import aligned, interval, sweep_table, with_interval
 from .word_cases import CAPTIONS, KINDS, Word, WordCase, clear_words, make_word_case
+from .wording.deletion import DELETED, deletion
+from .wording.information import SHARES, alone_maps, redundancy, shared_information
 
-CONCEPTS = "concepts"
-MAPS = (ATTENTION, INFORMATION, BOTH, CONCEPTS)
+CONCEPTS, ALONE = "concepts", "alone"
+MAPS = (ATTENTION, INFORMATION, BOTH, CONCEPTS, ALONE)
 NOISES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of noise of a sweep."""
 
@@ -52,9 +54,6 @@ SCORES = {
     "iou_best": "best threshold",
     "point": "pointing game",
 }
-DELETED = {"gone": "judge loses the object", "gone_elsewhere": "the same shape elsewhere"}
-PRESENT = 0.5
-"""Presence from which the judge sees an object."""
 SHUFFLED = "another scene's masks"
 
 Settings = Mapping[str, Any]
@@ -74,13 +73,11 @@ def measure(prepared: tuple[Backbone, Judge | None], request: Request, index: in
         names = [number for number, word in enumerate(words) if word.kind == "name"]
         for number, entry in zip(names, found["all"]["name"], strict=True):
             entry |= deletion(judge, case.picture, words[number].text, read["all"][number])
-    return {
-        "seed": case.seed,
-        "caption": case.caption,
-        "objects": case.objects,
-        "background": case.background,
-        "scores": found,
-    }
+    asked = ("seed", "caption", "objects", "background")
+    row: Row = {name: getattr(case, name) for name in asked} | {"scores": found}
+    if request.options.get("redundancy"):
+        row["redundancy"] = redundancy(backbone, case, request.options.get("levels", LEVELS))
+    return row
 
 
 @torch.no_grad()
@@ -93,6 +90,9 @@ def maps_of(backbone: Backbone, case: WordCase, words: Sequence[Word], options: 
     for noise in noises:
         if kind == CONCEPTS:
             found |= {f"all at {noise:g}": _concept_maps(backbone, case, latent, words, noise)}
+            continue
+        if kind == ALONE:
+            found |= {f"all at {noise:g}": alone_maps(backbone, case, latent, words, options.get("levels", LEVELS))}
             continue
         if kind != ATTENTION or not options.get("sweep"):
             settings = ReadingSettings(noise, DRAWS, options.get("levels", LEVELS))
@@ -158,24 +158,6 @@ def score_map(heat: Tensor, mask: Tensor, strange: Tensor) -> dict[str, float]:
     return {name: round(score, 4) for name, score in scores.items()}
 
 
-def deletion(judge: Judge, picture: Tensor, name: str, heat: Tensor) -> dict[str, float | None]:
-    """Whether the judge loses an object when the region of its map (H, W) is painted over in the median colour of the
-    rest, and when the region, moved by half a picture, is; None for both where it does not see the object at first."""
-    region = regions_of(heat[None])[0]
-    elsewhere = region.roll((SIDE // 2, SIDE // 2), (0, 1)) & ~region
-    pictures = torch.cat([picture, *(_painted(picture, where) for where in (region, elsewhere))])
-    before, gone, other = judge.look(pictures).presence()[:, judge.index(name)].tolist()
-    if before < PRESENT:
-        return dict.fromkeys(DELETED)
-    return {"gone": float(gone < PRESENT), "gone_elsewhere": float(other < PRESENT)}
-
-
-def _painted(picture: Tensor, where: Tensor) -> Tensor:
-    """(1, 3, H, W) with the median colour of the rest where a mask (H, W) is."""
-    rest = picture[0][:, ~where] if bool((~where).any()) else picture[0].flatten(1)  # (3, n)
-    return torch.where(where, rest.median(1).values.view(1, 3, 1, 1), picture)
-
-
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     """Setting to kind to how many words, and each score's mean over them with an interval."""
     found: dict[str, Any] = {}
@@ -191,7 +173,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
                     seen = [entry[name] for entry in scored if entry.get(name) is not None]
                     values |= {name: interval(seen, request.seed)} if seen else {}
                 found[setting][kind] = {"words": len(scored), **values}
-    return found
+    return found | shared_information(rows, request.seed)
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -212,6 +194,8 @@ def table(result: Mapping[str, Any]) -> str:
     noise, name = options.get("noise", NOISE), summary["all"].get("name", {})
     deleted = ", ".join(f"{says} {with_interval(name[key])}" for key, says in DELETED.items() if key in name)
     said = f"deletion: {deleted}\n" if deleted else ""
+    shares = summary.get("redundancy", {})
+    said += "".join(f"{says}: {with_interval(shares[key])}\n" for key, says in SHARES.items() if key in shares)
     return f"bench words: {read}, noise {noise:g}; mean IoU, 95% intervals\n{aligned([head, *body])}\n{said}"
 
 
@@ -234,8 +218,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         choices=MAPS,
         default=MAPS[0],
-        help="attention (DAAM), information (DiffusionPID), both: their mean, or concepts: ConceptAttention, of "
-        "transformers alone (default: %(default)s)",
+        help="attention (DAAM), information (DiffusionPID), both: their mean, alone: information of the word without "
+        "the rest of the caption, or concepts: ConceptAttention, of transformers alone (default: %(default)s)",
     )
     parser.add_argument(
         "--levels", type=int, default=LEVELS, help="levels of noise of information (default: %(default)s)"
@@ -245,6 +229,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--deletion", action="store_true", help="paint over what maps of names show: does the judge lose the object?"
+    )
+    parser.add_argument(
+        "--redundancy",
+        action="store_true",
+        help="which share of what a name tells a synonym tells, too",
     )
 
 
@@ -259,12 +248,11 @@ def main(args: argparse.Namespace) -> int:
             raise ValueError("a sweep has no controls; run them without --sweep")
     if args.maps != MAPS[0]:
         options["maps"] = args.maps
-    if args.maps in (INFORMATION, BOTH):
+    if args.maps in (INFORMATION, BOTH, ALONE) or args.redundancy:
         options["levels"] = args.levels
     if args.caption != CAPTIONS[0]:
         options["caption"] = args.caption
-    if args.deletion:
-        options["deletion"] = True
+    options |= {name: True for name in ("deletion", "redundancy") if getattr(args, name)}
     return run_command(BENCH, args, options, CONTROLS)
 
 

@@ -130,6 +130,7 @@ def ddim(
     on_step: Callable[[int, int], None] | None = None,
     edit: AttentionEdit | None = None,
     before: LatentStep | None = None,
+    predict: Predict | None = None,
 ) -> Tensor:
     """Deterministic DDIM (Song et al., "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12 with sigma = 0).
 
@@ -145,6 +146,7 @@ def ddim(
         on_step: called after every model pass with the finished and the total number; what it raises stops the run.
         edit: of the attention; the negative and the positive conditioning then have passes of their own.
         before: moves the latent before each step.
+        predict: in place of passes with both conditionings.
 
     Returns:
         (B, channels, h, w) scaled latents.
@@ -153,7 +155,7 @@ def ddim(
     schedule, guider = backbone.schedule, ClassifierFree(guidance)
     latent = starting_noise((rows, channels, *latent_size), seed).to(device)  # (B, C, h, w)
     timesteps = torch.linspace(schedule.steps - 1, 0, steps + 1).round().long().tolist()
-    predict = _guided(backbone, positive, negative, edit)
+    predict = predict or _guided(backbone, positive, negative, edit)
     for step, (now, after) in enumerate(zip(timesteps, timesteps[1:], strict=False), 1):
         time = torch.full((rows,), now, device=device)  # (B,)
         latent = latent if before is None else before(backbone, latent, time)

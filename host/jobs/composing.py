@@ -1,6 +1,6 @@
 """Concepts and their places, as people write them, and the composition of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +9,10 @@ from torch import Tensor
 from ...core.backbone import Placeholders
 from ...core.compose.composer import Composer, ComposeSettings, Needs
 from ...core.compose.composition import Composition, Concept, compose
-from ...core.compose.parts.adapters import SiteRole, read_adapter
+from ...core.compose.parts.adapters import Adapter, read_adapter
 from ...core.files import load_tensors
 from ...core.masks.boxes import Box, box_mask
 from ...core.messages import listed, shown
-from ...core.types import LowRank
 from ..adapters import backbone_of
 from ..files import folders
 from .bounding_boxes import boxes_of
@@ -87,7 +86,7 @@ def composition_of(
     masks: Tensor | None,
     placeholders: Placeholders,
     needs: Sequence[Needs] = ("texts",),
-    adapters: Sequence[Mapping[SiteRole, LowRank]] = (),
+    adapters: Sequence[Adapter] = (),
 ) -> Composition:
     """Encode a prompt and concepts.
 
@@ -111,7 +110,7 @@ def composition_of(
             )
     read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
     regions = [mask for mask, _ in read] if masks is None else list(masks)
-    changes = adapters or [{}] * len(texts)
+    changes = [one.changes for one in adapters] or [{}] * len(texts)
     concepts = [
         Concept(text, region, **options, adapter=change)
         for text, region, (_, options), change in zip(texts, regions, read, changes, strict=True)
@@ -129,7 +128,7 @@ def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -
     return torch.stack([box_mask(box, SIDE) for box in boxes_of(boxes, width, height)] or [torch.zeros(0, 0)])
 
 
-def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Mapping[SiteRole, LowRank]]:
+def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Adapter]:
     """The LoRA of each concept.
 
     Args:
@@ -149,11 +148,13 @@ def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Mapping[Si
             "order, and none where a concept has no LoRA"
         )
     backbone = backbone_of(model=model)
-    found: list[Mapping[SiteRole, LowRank]] = []
+    found: list[Adapter] = []
     for line in lines:
         name, strength = lora_and_strength(line)
         path = None if name is None else folders.current().find_model("loras", name)
-        found.append({} if path is None else read_adapter(backbone, load_tensors(path)[0], strength, path.name))
+        found.append(
+            Adapter({}) if path is None else read_adapter(backbone, load_tensors(path)[0], strength, path.name)
+        )
     return found
 
 

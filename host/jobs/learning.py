@@ -48,6 +48,7 @@ UNSET: Mapping[str, Any] = {
     "attention_weight": -1.0,
     "flip": -1.0,
     "class_weight": -1.0,
+    "cycle_weight": -1.0,
     "template": "",
 }
 """Input to the value that keeps the preset's."""

@@ -144,8 +144,8 @@ class ComposeConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
                     "if wanted; none for a concept without one. Each acts in the region of its concept alone, on how "
-                    "that region reads its text. Files of Save Adapter as LoRA that were learnt with "
-                    "layers=cross_key_value fit.",
+                    "that region reads its text: the keys and values of cross-attention. The node says what else a "
+                    "file changes, which is left out.",
                 ),
                 io.Latent.Input(
                     "reference",
@@ -216,7 +216,8 @@ class ComposeConcepts(io.ComfyNode):
         found = [region.mask for region in composition.regions if region.mask is not None]
         drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
         elements = elements_of(found, [region.text for region in placed], width, height)
-        note = text_under(described(composition, composer, values))
+        left_out = [one.left_out for one in adapters]
+        note = text_under(described(composition, composer, values), *dict.fromkeys(left_out))
         return io.NodeOutput(composed, to_comfy(conditioning), drawn, elements, ui=note)
 
     @classmethod

@@ -65,6 +65,17 @@ class LearnConceptTokens(io.ComfyNode):
                     "more", optional=True, tooltip="Further pictures of the same concepts, from Match Concepts."
                 ),
                 _memory_input(),
+                preset_input(
+                    io.Float.Input,
+                    "cycle_weight",
+                    UNSET["cycle_weight"],
+                    10.0,
+                    "Weight of the cycle loss: each token must be redrawn from where its attention lies, and nowhere "
+                    "else. It takes two more passes in each update; 0 turns it off.",
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 ConceptTokens.Output(
@@ -97,10 +108,11 @@ class LearnConceptTokens(io.ComfyNode):
         learning_rate: float,
         more: tuple[types.Source, ...] = (),
         save_memory: Choice = "automatic",
+        cycle_weight: float = UNSET["cycle_weight"],
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = settings_of(method, preset, {"rate": learning_rate, **inputs})
+        settings = settings_of(method, preset, {"rate": learning_rate, "cycle_weight": cycle_weight, **inputs})
         report = TrainingReporter(
             backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id
         )

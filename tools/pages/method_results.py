@@ -218,7 +218,7 @@ def erasers(folder: Path) -> str:
 
 def composers(folder: Path) -> str:
     """``bench compose`` by every method, with boxes and without."""
-    ways = {"the prompt alone": "compose.json"}
+    ways = {"the prompt alone": "compose.json", "stock area conditioning, in boxes": "compose/area.json"}
     ways |= {
         method.title + ", in boxes" * ("regions" in method.needs): f"compose/{name}.json"
         for name, method in COMPOSING.items()

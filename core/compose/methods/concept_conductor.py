@@ -17,7 +17,6 @@ from ...attention.probabilities import head_mean
 from ...attention.resize import resize_maps
 from ...attention.selection import Grid
 from ...backbone import AttentionCall, AttentionInputs, AttentionSite, Backbone
-from ...sampling import with_rows
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
@@ -25,7 +24,7 @@ from ..parts.branches import Branches, branch_edit, decoder_sites, text_of
 from ..parts.layout import keys_of, layout_loss
 from ..parts.places import Places
 from ..parts.shape_masks import refined
-from ..parts.steering import gradient_of, read_attention, steering, writable
+from ..parts.steering import beside, gradient_of, read_attention, steering, writable
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class _Conductor:
 
     def aligned(self, backbone: Backbone, latent: Tensor, timestep: Tensor, done: float, site: AttentionSite) -> Tensor:
         """The latent, moved so that the passes share the layout of the reference."""
-        prompt = with_rows(self.composition.prompt, len(latent))
+        prompt = beside(self.composition.prompt, latent)
         regions = [region for region in self.composition.regions if region.counts(done)]
         with self.branches.alone():
             reference = self.reference(backbone, latent, timestep, site)
@@ -156,7 +155,7 @@ class _Conductor:
                 f"the reference is {given.shape[-1]}x{given.shape[-2]} latent cells and the picture "
                 f"{latent.shape[-1]}x{latent.shape[-2]}; encode a reference of the picture's own size"
             )
-        prompt = with_rows(self.composition.prompt, len(latent))
+        prompt = beside(self.composition.prompt, latent)
         noise = backbone.predict_noise(latent, timestep, prompt)
         noised = backbone.schedule.add_noise(given[:1].to(latent).expand_as(latent), noise, timestep)
         return keys_of(backbone, noised, timestep, prompt, site)

@@ -15,17 +15,16 @@ from torch import Tensor
 
 from ...attention.probabilities import head_mean
 from ...backbone import AttentionEdit, AttentionInputs, AttentionSite, Backbone, Conditioning
-from ...sampling import with_rows
 from ..composition import Composition, Region
 from .adapters import added
 from .regional import attend
+from .steering import beside
 
 
 def text_of(composition: Composition, region: Region, like: Tensor) -> Conditioning:
     """The conditioning of a region's text alone, a row for each of the latents ``like`` (B, C, h, w)."""
     given = composition.conditioning
-    extras = {name: value.to(like.device) for name, value in given.extras.items()}
-    return with_rows(Conditioning(given.context[:, region.columns].to(like.device), extras), len(like))
+    return beside(replace(given, context=given.context[:, region.columns]), like)
 
 
 def branch_edit(composition: Composition, region: Region, outputs: dict[str, Tensor] | None = None) -> AttentionEdit:
@@ -119,7 +118,9 @@ class Branches:
         elif masks is None or not ours:
             return None
         output = attend(call.query, call.key, value, call.scale)
-        for number, own in ours.items() if masks is not None else ():
+        if masks is None:
+            return output
+        for number, own in ours.items():
             weight = self.composition.regions[number].counts(share)
             inside = weight * masks[:, number].flatten(1)[:, None, :, None]  # (1 or B, 1, N, 1)
             output = output + inside.to(output) * (own.to(output) - output)

@@ -52,12 +52,16 @@ def read_attention(
         tap: called beside each of them.
         edit: of the attention in this pass.
     """
-    rows = len(latent)
-    context = conditioning.context.to(latent.device).expand(rows, -1, -1)
-    moved = {name: value.to(latent.device) for name, value in conditioning.extras.items()}
-    extras = {name: value.expand(rows, *value.shape[1:]) for name, value in moved.items()}
     with backbone.tap_attention(tap, sites), nullcontext() if edit is None else backbone.edit_attention(edit):
-        run_to(backbone, sites[-1], latent, timestep, Conditioning(context, extras))
+        run_to(backbone, sites[-1], latent, timestep, beside(conditioning, latent))
+
+
+def beside(conditioning: Conditioning, latent: Tensor) -> Conditioning:
+    """One row of text, repeated for each of the latents (B, C, h, w) and where they are."""
+    rows = len(latent)
+    context = conditioning.context.to(latent.device).expand(rows, -1, -1)  # (B, L, D)
+    moved = {name: value.to(latent.device) for name, value in conditioning.extras.items()}
+    return Conditioning(context, {name: value.expand(rows, *value.shape[1:]) for name, value in moved.items()})
 
 
 def gradient_of(latent: Tensor, loss_of: LossOf) -> tuple[Tensor, Tensor]:

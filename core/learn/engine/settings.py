@@ -44,6 +44,12 @@ class LearnSettings(Settings):
         "a photo of a {}", "Sentence of the class preservation loss; {} stands for the token and its class word."
     )
 
+    cycle_weight: float = setting(
+        0.0,
+        "Weight of the cycle loss: a token must be redrawn from where its attention lies. It takes two more passes in "
+        "each update; 0 turns it off.",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         low, high = self.timesteps
@@ -53,8 +59,10 @@ class LearnSettings(Settings):
             raise ValueError(f"flip and final_rate must be in 0..1, got {self.flip} and {self.final_rate}")
         if self.vectors < 1:
             raise ValueError(f"a token needs at least 1 vector, got {self.vectors}")
-        if not self.class_weight >= 0:
-            raise ValueError(f"class_weight must be 0 or more, got {self.class_weight}")
+        if not (self.class_weight >= 0 and self.cycle_weight >= 0):
+            raise ValueError(
+                f"class_weight and cycle_weight must be 0 or more, got {self.class_weight} and {self.cycle_weight}"
+            )
         _ = self.loop  # checks what concerns the optimiser
 
     @property

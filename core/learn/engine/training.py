@@ -1,6 +1,7 @@
 """Running a task: check it, prepare its training, run the phases, collect the result."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 from ...messages import listed
 from ...types import ConceptTokens, LowRank
 from ..parts.classdiffusion import class_term
+from ..parts.cycle import cycle_term
 from ..parts.examples import check
+from .loop import draw_timesteps
 from .passes import counted_passes
 from .task import Phase, S, Task, Training
 from .training_run import TrainingRun, fingerprint
@@ -30,7 +33,7 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     _check_names(task)
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
         generator = torch.Generator().manual_seed(task.seed)
-        training = _with_class_term(task, prepare(task, generator))
+        training = _with_cycle_term(task, _with_class_term(task, prepare(task, generator)), generator)
         kept_as = fingerprint(task) if task.store is not None else ""
         training_run = TrainingRun(training, generator, task.store, kept_as)
         training_run.resume()
@@ -65,6 +68,27 @@ def _with_class_term(task: Task[S], training: Training) -> Training:
 
     def joined(phase: Phase) -> Phase:
         return replace(phase, loss_of=lambda step: phase.loss_of(step) + weight * term(training.tokens()))
+
+    return replace(training, phases=[joined(phase) for phase in training.phases])
+
+
+def _with_cycle_term(task: Task[S], training: Training, generator: torch.Generator) -> Training:
+    weight, backbone = task.settings.cycle_weight, task.backbone
+    if weight == 0:
+        return training
+    latents = [backbone.encode_image(source.picture.clone()).float().clone() for source in task.sources]
+
+    def in_force() -> AbstractContextManager[None]:
+        changes = training.adapter()
+        return backbone.adapted(changes) if changes else nullcontext()
+
+    def draw_time() -> Tensor:
+        return draw_timesteps(backbone.schedule.steps, task.settings.timesteps, 1, generator)
+
+    term = cycle_term(backbone, latents, training.tokens, in_force, draw_time, generator)
+
+    def joined(phase: Phase) -> Phase:
+        return replace(phase, loss_of=lambda step: phase.loss_of(step) + weight * term())
 
     return replace(training, phases=[joined(phase) for phase in training.phases])
 

@@ -6,7 +6,7 @@ from .latents import EmptyLatentImage, KSampler, KSamplerAdvanced, VAEDecode, VA
 from .lora import LoraLoader, LoraLoaderModelOnly
 from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImage
 from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
-from .texts import CLIPTextEncode, PreviewAny
+from .texts import CLIPTextEncode, PreviewAny, StringConcatenate
 
 _ALL: tuple[type[ComfyNode], ...] = (
     CLIPTextEncode,
@@ -26,6 +26,7 @@ _ALL: tuple[type[ComfyNode], ...] = (
     PrimitiveString,
     PrimitiveStringMultiline,
     SaveImage,
+    StringConcatenate,
     VAEDecode,
     VAEEncode,
 )

@@ -44,6 +44,28 @@ class PreviewAny(io.ComfyNode):
         return io.NodeOutput(ui=ui.PreviewText(source if isinstance(source, str) else _as_text(source)))
 
 
+class StringConcatenate(io.ComfyNode):
+    """Two texts, one behind the other."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StringConcatenate",
+            display_name="Text Concatenate",
+            category="utils/string",
+            inputs=[
+                io.String.Input("string_a", multiline=True),
+                io.String.Input("string_b", multiline=True),
+                io.String.Input("delimiter", default=""),
+            ],
+            outputs=[io.String.Output()],
+        )
+
+    @classmethod
+    def execute(cls, string_a: str, string_b: str, delimiter: str) -> io.NodeOutput:
+        return io.NodeOutput(delimiter.join((string_a, string_b)))
+
+
 def _as_text(value: Any) -> str:
     try:
         return json.dumps(value)

@@ -51,7 +51,7 @@ def layers(backbone, adapters=({}, {}), masks=(LEFT, 1 - LEFT)):
 
 def test_outside_its_region_a_lora_changes_no_bit_of_a_layer(lab_backbone):
     first, second = (
-        read_adapter(lab_backbone, adapter_tensors(tokens_of(lab_backbone, rank, rank))[0], 1.0, "it")
+        read_adapter(lab_backbone, adapter_tensors(tokens_of(lab_backbone, rank, rank))[0], 1.0, "it").changes
         for rank in (2, 5)
     )
     plain, one, both = layers(lab_backbone), layers(lab_backbone, (first, {})), layers(lab_backbone, (first, second))
@@ -68,7 +68,7 @@ def test_outside_its_region_a_lora_changes_no_bit_of_a_layer(lab_backbone):
 def test_inside_its_region_the_text_is_read_by_the_changed_weights(lab_backbone):
     """One region over the whole picture without a share of the prompt: what the changed model would compute."""
     tokens = tokens_of(lab_backbone, 3)
-    adapter = read_adapter(lab_backbone, adapter_tensors(tokens)[0], 1.0, "it")
+    adapter = read_adapter(lab_backbone, adapter_tensors(tokens)[0], 1.0, "it").changes
     weight = lab_backbone.key_value_weights()[0]
     context = lab_backbone.encode_text(["a cat"]).context
     heads = next(site.heads for site in lab_backbone.attention_sites() if site.kind == "cross")
@@ -81,18 +81,29 @@ def test_inside_its_region_the_text_is_read_by_the_changed_weights(lab_backbone)
 
 def test_strength_scales_a_lora(lab_backbone):
     tensors = adapter_tensors(tokens_of(lab_backbone, 2))[0]
-    whole, half = (read_adapter(lab_backbone, tensors, strength, "it") for strength in (1.0, 0.5))
+    whole, half = (read_adapter(lab_backbone, tensors, strength, "it").changes for strength in (1.0, 0.5))
     for place, change in whole.items():
         torch.testing.assert_close(half[place].dense(), change.dense() / 2)
     assert set(whole) == set(entries(lab_backbone).values())
 
 
+def test_what_else_a_file_changes_is_left_out_and_named(lab_backbone):
+    tensors = adapter_tensors(tokens_of(lab_backbone, 2))[0]
+    plain = read_adapter(lab_backbone, tensors, 1.0, "it")
+    assert plain.left_out == ""
+    block = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_"
+    more = {f"{block}{layer}.{end}": torch.ones(1) for layer in ("attn1_to_q", "attn1_to_k") for end in ("alpha", "x")}
+    more |= {f"{block}attn2_to_out_0.alpha": torch.ones(1), "lora_te_layer.alpha": torch.ones(1), "own": torch.ones(1)}
+    found = read_adapter(lab_backbone, tensors | more, 1.0, "it.safetensors")
+    assert set(found.changes) == set(plain.changes)
+    assert "Of it.safetensors, 5 weights are left out" in found.left_out
+    assert "text encoder (1), self-attention (2), queries and outputs of cross-attention (1)" in found.left_out
+
+
 def test_what_cannot_be_kept_to_a_region_is_refused(lab_backbone):
     tensors = adapter_tensors(tokens_of(lab_backbone, 2))[0]
-    with pytest.raises(ValueError, match="changes more than the keys and values"):
-        read_adapter(lab_backbone, tensors | {"lora_te_text_model.alpha": torch.tensor(1.0)}, 1.0, "it")
-    with pytest.raises(ValueError, match="changes more than the keys and values"):
-        read_adapter(lab_backbone, {}, 1.0, "it")
+    with pytest.raises(ValueError, match="changes no keys and values"):
+        read_adapter(lab_backbone, {"lora_te_text_model.alpha": torch.tensor(1.0)}, 1.0, "it")
     name = next(key for key in tensors if key.endswith("lora_up.weight"))
     with pytest.raises(ValueError, match="another model"):
         read_adapter(lab_backbone, tensors | {name: torch.zeros(3, 2)}, 1.0, "it")

@@ -311,6 +311,7 @@ def test_starting_words_are_used_and_recorded(quick, lab_backbone):
         {"split_share": 1.5},
         {"updates": "sometimes"},
         {"class_weight": -1.0},
+        {"cycle_weight": -1.0},
     ],
     ids=str,
 )
