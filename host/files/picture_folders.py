@@ -1,6 +1,7 @@
 """A folder of pictures of any size as one batch of squares."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,10 @@ from torch.nn.functional import interpolate, pad
 
 from .folders import Folders, picture_names
 from .images import read_frames
+
+OnStep = Callable[[int, int], None]
+MAX_BYTES = 16 * 2**30
+"""Of the pictures of one folder."""
 
 Fit = Literal["crop", "pad", "squeeze"]
 FITS: tuple[Fit, ...] = ("crop", "pad", "squeeze")
@@ -60,6 +65,26 @@ def fingerprint(folders: Folders, name: str) -> str:
     return digest.hexdigest()
 
 
-def stacked(pictures: list[Tensor]) -> Tensor:
-    """IMAGE (B, side, side, 3) of squares (3, side, side)."""
-    return torch.stack(pictures).movedim(1, -1).contiguous()
+def read_squares(files: Sequence[Path], side: int, fit: Fit, on_step: OnStep) -> tuple[Tensor, list[Path], list[str]]:
+    """IMAGE (B, side, side, 3) of the files that can be read, those files, and what is wrong with each of the others.
+
+    Raises ``ValueError`` for pictures that need more than :data:`MAX_BYTES`, before any is read, and where none can be
+    read.
+    """
+    needed = len(files) * side * side * 12
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"{len(files)} pictures of {side} pixels a side need {needed / 2**30:.0f} GB, and at most "
+            f"{MAX_BYTES >> 30} GB are read: lower size or limit"
+        )
+    pictures, read, problems = torch.empty(len(files), side, side, 3), [], []
+    for number, file in enumerate(files, 1):
+        try:
+            pictures[len(read)] = read_square(file, side, fit).movedim(0, -1)
+            read.append(file)
+        except ValueError as error:
+            problems.append(str(error))
+        on_step(number, len(files))
+    if not read:
+        raise ValueError(f"none of the {len(files)} pictures can be read: {problems[0]}")
+    return pictures[: len(read)], read, problems

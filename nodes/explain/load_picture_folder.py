@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ...core.messages import first_of
 from ...host.files import folders, picture_folders
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -60,13 +61,11 @@ class LoadPictureFolder(io.ComfyNode):
     @classmethod
     def execute(cls, folder: str, size: int, fit: str, limit: int) -> io.NodeOutput:
         files, progress = picture_folders.list_pictures(folders.current(), folder), start_progress(cls.hidden.unique_id)
-        chosen, pictures = files[:limit], []
-        for number, file in enumerate(chosen, 1):
-            pictures.append(picture_folders.read_square(file, size, fit))  # type: ignore[arg-type]
-            progress(number, len(chosen))
-        said = f"{len(chosen)} of {len(files)} pictures"
-        names = "\n".join(file.name for file in chosen)
-        return io.NodeOutput(picture_folders.stacked(pictures), names, ui=ui.PreviewText(said))
+        pictures, read, problems = picture_folders.read_squares(files[:limit], size, fit, progress)  # type: ignore[arg-type]
+        left_out = [f"{len(problems)} left out:"] if problems else []
+        said = "\n".join([f"{len(read)} of {len(files)} pictures", *left_out, *first_of(problems)])
+        names = "\n".join(file.name for file in read)
+        return io.NodeOutput(pictures, names, ui=ui.PreviewText(said))
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
@@ -74,7 +73,7 @@ class LoadPictureFolder(io.ComfyNode):
             return True
         try:
             picture_folders.list_pictures(folders.current(), folder)
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             return str(error)
         return True
 
