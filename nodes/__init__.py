@@ -12,6 +12,8 @@ from .attribute.show_word_information import ShowWordInformation
 from .compose.compose_concepts import ComposeConcepts
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
+from .data.adaptive_weights import AdaptiveWeights
+from .data.caption_noise import CaptionNoise
 from .erase.attack_erasure import AttackErasure
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .erase.erasure_report import ErasureReport
@@ -105,6 +107,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     DifferenceOfSkills,
     GraftSkill,
     SlimLora,
+    CaptionNoise,
+    AdaptiveWeights,
     SaveSkillPatch,
     LoadSkillPatch,
     LearnPrototypes,

@@ -24,7 +24,7 @@ LEVELS = {
         ("masks", "sampling"),
         ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase", "explain"),
-        ("attack", "recognise", "surgery"),
+        ("attack", "data", "recognise", "surgery"),
     ),
     "core/recognise": (("parts", "soft_trim", "diverse"), ("subjects", "zero_shot"), ("methods",), ("registry",)),
     "core/attack": (
@@ -43,6 +43,7 @@ LEVELS = {
         ("registry",),
         ("bank_files",),
     ),
+    "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (
         ("sparse", "ranks", "curve"),
         ("skill",),

@@ -310,7 +310,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae}
     name = FOLDER_NAME if lab else "pictures"
-    pictures, _ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
+    pictures, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
     (activations,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the folder", **wires, pictures=pictures)
     studio.step(
         "Find what recurs",

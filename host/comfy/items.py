@@ -30,13 +30,14 @@ _PASSES = (
 )
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients", *_READ_WORDS)
+_PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients", "CaptionNoise")
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
 _LAB = ("LoadLabModel",)
-_SHOWN = ("FindIngredients", "ShowIngredients", *_RECOGNISE)
+_SHOWN = ("FindIngredients", "ShowIngredients", "CaptionNoise", *_RECOGNISE)
 _BARS = (*_PASSES, "LocalizeSkill", *_SLIM, "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)
 
 _PATCHER = "comfy.model_patcher:ModelPatcher"

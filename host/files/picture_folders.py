@@ -35,6 +35,17 @@ def list_pictures(folders: Folders, name: str) -> list[Path]:
     return found
 
 
+def captions_of(files: list[Path]) -> list[str]:
+    """The caption of each picture, from the text file of its name (``cat.txt`` beside ``cat.png``), on one line; empty
+    where there is none."""
+    beside = (file.with_suffix(".txt") for file in files)
+    return [" ".join(_text(one).split()) if one.is_file() else "" for one in beside]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
 def read_square(path: Path, side: int, fit: Fit) -> Tensor:
     """The first frame of a picture as a square (3, side, side) in 0..1.
 
@@ -57,11 +68,15 @@ def read_square(path: Path, side: int, fit: Fit) -> Tensor:
 
 
 def fingerprint(folders: Folders, name: str) -> str:
-    """Changes when a picture of the folder is added, taken away, renamed or written anew. Raises as above."""
+    """Changes when a picture or a caption of the folder is added, taken away, renamed or written anew.
+
+    Raises as above.
+    """
     digest = hashlib.sha256()
-    for path in list_pictures(folders, name):
-        state = path.stat()
-        digest.update(f"{path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
+    for picture in list_pictures(folders, name):
+        for path in filter(Path.is_file, (picture, picture.with_suffix(".txt"))):
+            state = path.stat()
+            digest.update(f"{path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

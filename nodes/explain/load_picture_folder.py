@@ -55,6 +55,11 @@ class LoadPictureFolder(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="PICTURES", tooltip="One batch of squares."),
                 io.String.Output(display_name="NAMES", tooltip="The files' names, one per line."),
+                io.String.Output(
+                    display_name="CAPTIONS",
+                    tooltip="The text file of each picture's name (cat.txt beside cat.png), one per line; empty lines "
+                    "where there is none.",
+                ),
             ],
         )
 
@@ -66,6 +71,14 @@ class LoadPictureFolder(io.ComfyNode):
         said = "\n".join([f"{len(read)} of {len(files)} pictures", *left_out, *first_of(problems)])
         names = "\n".join(file.name for file in read)
         return io.NodeOutput(pictures, names, ui=ui.PreviewText(said))
+        chosen, pictures = files[:limit], []
+        for number, file in enumerate(chosen, 1):
+            pictures.append(picture_folders.read_square(file, size, fit))  # type: ignore[arg-type]
+            progress(number, len(chosen))
+        said = f"{len(chosen)} of {len(files)} pictures"
+        names = "\n".join(file.name for file in chosen)
+        captions = "\n".join(picture_folders.captions_of(chosen))
+        return io.NodeOutput(picture_folders.stacked(pictures), names, captions, ui=ui.PreviewText(said))
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:

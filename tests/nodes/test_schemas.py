@@ -17,7 +17,7 @@ VERBS |= {"Stitch", "Subtract", "Graft", "Slim", "Purify"}
 # Names given in the issues: what comes out stands first.
 VERBS |= {"Pick", "Classify"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
-NOUNS |= {"Prototype Feedback", "Difference of Skills"}
+NOUNS |= {"Prototype Feedback", "Difference of Skills", "Caption Noise", "Adaptive Weights"}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
@@ -149,7 +149,18 @@ def test_words_people_search_for_are_words(node):
 @every_node
 def test_sentences_end_and_categories_are_known(node):
     schema = node.GET_SCHEMA()
-    places = {"attribute", "compose", "erase", "evaluate", "explain", "learn", "localize", "recognise", "surgery"}
+    places = {
+        "attribute",
+        "compose",
+        "erase",
+        "evaluate",
+        "explain",
+        "data",
+        "learn",
+        "localize",
+        "recognise",
+        "surgery",
+    }
     assert schema.category == CATEGORY or schema.category.removeprefix(f"{CATEGORY}/") in places
     for entry in schema.inputs:
         said = entry.as_dict()["tooltip"]

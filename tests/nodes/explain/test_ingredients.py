@@ -108,7 +108,7 @@ def test_a_folder_is_one_batch_of_squares(call, here):
     folder.mkdir(parents=True)
     Image.new("RGB", (40, 20), (255, 0, 0)).save(folder / "b.png")
     Image.new("RGBA", (10, 30), (0, 255, 0, 0)).save(folder / "a.png")
-    batch, names = call(LoadPictureFolder, folder="style", size=32, fit="pad")
+    batch, names, _ = call(LoadPictureFolder, folder="style", size=32, fit="pad")
     assert batch.shape == (2, 32, 32, 3) and names == "a.png\nb.png"
     torch.testing.assert_close(batch[0], torch.full((32, 32, 3), 0.5))
     assert batch[1, 16, 16].tolist() == pytest.approx([1, 0, 0]) and batch[1, 1, 16].tolist() == pytest.approx(

@@ -1,0 +1,37 @@
+"""Captions beside their pictures, over the lab's picture encoder and text encoder, and weights out of a log."""
+
+import pytest
+from PIL import Image
+
+from concept_atelier.lab.model.vision import load_vision
+from concept_atelier.nodes import AdaptiveWeights, CaptionNoise, LoadPictureFolder
+
+
+def test_captions_are_read_beside_their_pictures_and_compared(call, sockets, here):
+    folder = here.input[0] / "set"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (64, 64), (80 * number, 40, 200)).save(folder / f"{number}.png")
+    (folder / "0.txt").write_text("a cat\non blue", encoding="utf-8")
+    (folder / "2.txt").write_text("a dog", encoding="utf-8")
+    pictures, names, captions = call(LoadPictureFolder, folder="set", size=64)
+    assert captions.split("\n") == ["a cat on blue", "", "a dog"]
+    given = {"pictures": pictures, "captions": captions, "clip_vision": load_vision(), "clip": sockets["clip"]}
+    sheet, written, report = call(CaptionNoise, **given, names=names)
+    assert sheet.ndim == 4 and written.count("\n") == 4 and "fewer than 20" in report
+    assert (here.output / "reports").is_dir() and ",keep," in written
+    with pytest.raises(ValueError, match="3 pictures, 1 captions"):
+        call(CaptionNoise, **{**given, "captions": "a cat"})
+
+
+def test_weights_come_out_of_a_log_and_noise_lowers_them(call):
+    losses = "picture,labelled,consistency,level\na.png,3,1,1\nb.png,1,1,1\n\nc.png,2,1,1\n"
+    written = call(AdaptiveWeights, losses=losses)[0]
+    label = {line.split(",")[0]: float(line.split(",")[1]) for line in written.splitlines()[1:]}
+    assert label["a.png"] > label["c.png"] > label["b.png"] and max(label.values()) <= 0.9
+    noise = "picture,fit,noise\na.png,0.1,1.0\n"
+    assert "a.png,0.0000,1.0000" in call(AdaptiveWeights, losses=losses, noise=noise)[0]
+    with pytest.raises(ValueError, match="line 2 of the losses"):
+        call(AdaptiveWeights, losses="a,1,2\nb,much,2")
+    with pytest.raises(ValueError, match="no table of Caption Noise"):
+        call(AdaptiveWeights, losses=losses, noise="x,y\n1,2")
