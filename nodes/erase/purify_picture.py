@@ -27,7 +27,6 @@ from ..sockets import (
     masks_of,
     model_inputs,
     picture_batch,
-    pictures_under,
     preset_choice,
     preset_verdict,
     seed_input,
@@ -55,7 +54,6 @@ class PurifyPicture(io.ComfyNode):
                 "was, and a picture in which the concept is not found stays whole."
             ),
             search_aliases=["IRECE", "SDEdit", "inpaint", "remove object", "erase", "DiffPure", "purification"],
-            is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model that draws: one from which the concepts were erased, or any with a guard."),
@@ -85,7 +83,7 @@ class PurifyPicture(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "noise",
-                    default=1.0,
+                    default=0.35,
                     min=0.05,
                     max=1.0,
                     step=0.05,
@@ -205,7 +203,7 @@ class PurifyPicture(io.ComfyNode):
         )
         drawn = purified.pictures.movedim(1, -1)
         said = [purified.said, "" if mask is None else stretched(mask, image)]
-        return io.NodeOutput(drawn, purified.masks, ui={**pictures_under(cls, drawn), **text_under(*said)})
+        return io.NodeOutput(drawn, purified.masks, ui=text_under(*said))
 
     @classmethod
     def validate_inputs(
