@@ -19,7 +19,7 @@ from concept_atelier.host.workflow.stock import STOCK_NODES
 from concept_atelier.host.workflow.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from concept_atelier.host.workflow.stock.lora import LoraLoader, LoraLoaderModelOnly
 from concept_atelier.host.workflow.stock.pictures import ImageScale, LoadImage, MaskToImage, SaveImage
-from concept_atelier.host.workflow.stock.texts import CLIPTextEncode
+from concept_atelier.host.workflow.stock.texts import CLIPTextEncode, StringConcatenate
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
 
@@ -215,3 +215,7 @@ def test_the_document_names_every_stock_node():
     text = (Path(concept_atelier.__file__).parent / "docs/files.md").read_text(encoding="utf-8")
     line = text[text.index("## Stock nodes") :].split("\n\n")[1]
     assert re.findall(r"`(\w+)`", line) == [node.GET_SCHEMA().node_id for node in STOCK_NODES]
+
+
+def test_two_texts_are_joined_by_what_is_between_them():
+    assert StringConcatenate.execute("a cat", "a dog", " and ").args == ("a cat and a dog",)
