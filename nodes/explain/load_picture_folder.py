@@ -70,15 +70,8 @@ class LoadPictureFolder(io.ComfyNode):
         left_out = [f"{len(problems)} left out:"] if problems else []
         said = "\n".join([f"{len(read)} of {len(files)} pictures", *left_out, *first_of(problems)])
         names = "\n".join(file.name for file in read)
-        return io.NodeOutput(pictures, names, ui=ui.PreviewText(said))
-        chosen, pictures = files[:limit], []
-        for number, file in enumerate(chosen, 1):
-            pictures.append(picture_folders.read_square(file, size, fit))  # type: ignore[arg-type]
-            progress(number, len(chosen))
-        said = f"{len(chosen)} of {len(files)} pictures"
-        names = "\n".join(file.name for file in chosen)
-        captions = "\n".join(picture_folders.captions_of(chosen))
-        return io.NodeOutput(picture_folders.stacked(pictures), names, captions, ui=ui.PreviewText(said))
+        captions = "\n".join(picture_folders.captions_of(read))
+        return io.NodeOutput(pictures, names, captions, ui=ui.PreviewText(said))
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
