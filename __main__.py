@@ -25,6 +25,7 @@ BENCHES = {
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erase"),
     "explain": ("whether ingredients that were found unasked are what pictures are made of", "bench.explain"),
     "recognise": ("whether a subject that was shown in a few pictures is found in others", "bench.recognise.subjects"),
+    "data": ("whether captions that were exchanged are found", "bench.data.captions"),
     "compose": ("whether several concepts stand in one picture, each with its colour and place", "bench.compose"),
     "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),
     "all": ("every bench whose figures stand in the docs, one after the other", "bench.everything"),

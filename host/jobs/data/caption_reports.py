@@ -4,18 +4,16 @@ import csv
 import io
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ....core.data.adaptive_weights import LoggedLoss
 from ....core.data.caption_noise import CaptionNoise
-from ....core.messages import plain, shown
-from ...pictures.labels import Colour
-from ..contact_sheet import Row, contact_sheet
+from ....core.messages import shown
+from ...pictures.captioned_list import ListEntry, captioned_list
+from ...pictures.figure_table import BAD, FAINT, GOOD, INK, MIDDLING
 
 WORST = 12
 """Pictures on the sheet."""
-BAD: Colour = (235, 95, 80)
 COLUMNS = ("picture", "fit", "noise", "weight", "verdict", "caption", "nearest caption")
 
 
@@ -40,17 +38,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def noise_sheet(found: CaptionNoise, pictures: Tensor, names: Sequence[str], captions: Sequence[str]) -> Tensor:
-    """IMAGE (1, h, w, 3): the pictures (n, 3, H, W) that their captions fit worst, each with its caption as a title."""
-    rows = []
+    """IMAGE (1, h, w, 3): the pictures (n, 3, H, W) that their captions fit worst, each with its caption, what to do,
+    and the caption that is nearest to it."""
+    entries = []
     for number in found.fit.argsort()[:WORST].tolist():
-        verdict = found.verdict(number)
-        said = f"{verdict}, noise {float(found.noise[number]):.0%}"
-        nearest = int(found.nearest[number])
-        better = f"nearest caption: {plain(captions[nearest], 60)}" if nearest != number else ""
-        colour = BAD if verdict != "keep" else (150, 150, 150)
-        title = plain(f"{names[number]}: {captions[number]}   ({said})  {better}", 160)
-        rows.append(Row(title, colour, pictures[number], torch.zeros(0, 3, 1, 1), [], ""))
-    return contact_sheet(rows, 128)
+        verdict, nearest = found.verdict(number), int(found.nearest[number])
+        colour = GOOD if verdict == "keep" else BAD if verdict == "replace" else MIDDLING
+        said = f"{names[number]}: {verdict}, wrong with a probability of {float(found.noise[number]):.0%}"
+        better = f"nearest: {captions[nearest]}" if captions[nearest] != captions[number] else "no caption is nearer"
+        entries.append(ListEntry(pictures[number], [(said, colour), (captions[number], INK), (better, FAINT)]))
+    return captioned_list(entries)
 
 
 def losses_of(text: str) -> list[LoggedLoss]:

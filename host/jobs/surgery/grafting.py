@@ -97,7 +97,7 @@ def graft(
 def graft_said(found: Graft) -> str:
     """A line for each share, and which one to take."""
     lines = [
-        f"{share:.3%} of the numbers ({len(skill):,}): {float(back):.0%} of the way, likeness {float(like):.3f}"
+        f"{100 * share:g}% of the numbers ({len(skill):,}): {float(back):.0%} of the way, likeness {float(like):.3f}"
         for share, skill, back, like in zip(
             found.curve.shares, found.skills, found.curve.recovered, found.curve.likeness.mean(1), strict=True
         )
@@ -106,7 +106,7 @@ def graft_said(found: Graft) -> str:
     if chosen is None:
         lines.append(f"No share brings back {ENOUGH:.0%}; SKILL is the greatest one.")
     else:
-        lines.append(f"{found.curve.shares[chosen]:.3%} is the smallest share that brings back {ENOUGH:.0%}.")
+        lines.append(f"{100 * found.curve.shares[chosen]:g}% is the smallest share that brings back {ENOUGH:.0%}.")
     return "\n".join(lines)
 
 
@@ -115,7 +115,7 @@ def graft_page(found: Graft) -> Tensor:
     rows = [_row("the model", found.base, found.curve.base, 0)]
     for number, (share, pictures) in enumerate(zip(found.curve.shares, found.grafted, strict=True)):
         back = float(found.curve.recovered[number])
-        title = f"{share:.3%} of the numbers   {back:.0%} of the way"
+        title = f"{100 * share:g}% of the numbers   {back:.0%} of the way"
         rows.append(_row(title, pictures, found.curve.likeness[number], number + 1))
     rows.append(_row("the fine-tune", found.tuned, torch.ones(len(found.tuned)), len(rows)))
     return contact_sheet(rows, 128)

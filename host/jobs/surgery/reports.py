@@ -14,7 +14,7 @@ from ...files.images import from_pil
 from ...pictures.drawing import colour_of
 from ...pictures.figure_table import BAD, GOOD, MIDDLING, TableLine, figure_table
 
-WIDTH = 960
+WIDTH = 1100
 OTHER_MODEL = (
     "The weights of this MODEL are not those that the skill was found on; skills belong to fine-tunes of one base "
     "model."
@@ -65,14 +65,12 @@ def overlap_said(found: Overlap) -> str:
 def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor, str]:
     """IMAGE (1, h, w, 3) and a text: every pair of skills, then how much of each block every skill changes."""
     pairs, by_block = compare(names, skills), densities(skills)
-    lines = [TableLine("Pairs: dot, share of the smaller skill in the other; grey, by chance", heading=True)]
+    lines = [TableLine("Pairs: dot is what they share, grey is chance", heading=True)]
     for found in pairs:
-        said = f"{found.inside:.1%} (chance {found.chance:.1%}), {found.opposite_share:.0%} opposite: {found.verdict}"
+        said = f"{found.inside:.0%} shared, chance {found.chance:.0%}: {found.verdict}"
         lines.append(TableLine(" + ".join(found.names), found.inside, 0.0, found.chance, said, _colour(found)))
     peak = max((max(row) for row in by_block.values()), default=0.0) or 1.0
-    lines.append(
-        TableLine(f"Blocks: share of their numbers that each skill changes (full bar {peak:.1%})", heading=True)
-    )
+    lines.append(TableLine(f"Blocks: share of numbers changed (full bar {peak:.1%})", heading=True))
     for block, row in by_block.items():
         for number, (name, density) in enumerate(zip(names, row, strict=True)):
             title = block if not number else ""

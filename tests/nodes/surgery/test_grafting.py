@@ -36,7 +36,7 @@ def test_shares_are_drawn_beside_the_fine_tune(call, sockets):
     skill, model, _, page, report = call(GraftSkill, **sockets, **given, **small)
     assert len(skill.changes) == 1 and skill.share == pytest.approx(1.0)
     assert torch.equal(weights_of(model)["conv_out.weight"], weight)
-    assert page.ndim == 4 and "100.000% is the smallest share" in report and len(report.splitlines()) == 3
+    assert page.ndim == 4 and "100% is the smallest share" in report and len(report.splitlines()) == 3
 
 
 def test_shares_are_checked():

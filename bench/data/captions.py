@@ -1,0 +1,145 @@
+"""``bench data``: does Caption Noise find exchanged captions, and leave a clean set alone?
+
+Each case is a training set of scenes with their captions, of which a fifth is exchanged among one another. The lab's
+picture encoder and the text encoder that it was trained with compare them. Nothing is learnt or drawn.
+"""
+
+import argparse
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.data.caption_noise import CHECK, CaptionNoise, caption_noise, parts_of
+from ...host.jobs.paired_texts import word_features
+from ...host.jobs.vision import picture_features
+from ...lab.model.image_tower import ImageTower
+from ...lab.model.vision import LabVision, load_vision
+from ...lab.world.scene import SceneSettings, sample_scene
+from ..cases import SEEDS_PER_RUN, case_of
+from ..command import add_common_arguments, load_parts, run_command
+from ..controls import Control
+from ..drawing import SIDE
+from ..harness import Bench, Request, Row
+from ..summary import aligned, interval, means, with_interval
+
+PICTURES, WRONG = 200, 0.2
+SCORES = {
+    "auroc": "AUROC of the fit",
+    "evident": "noise is found",
+    "recall": "wrong ones flagged",
+    "precision": "flagged ones wrong",
+    "right_caption": "wrong ones whose own caption is nearest",
+    "clean_alarm": "noise is found in the clean set",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Encoders:
+    """A picture encoder and the text encoder that it was trained with."""
+
+    vision: LabVision
+    clip: Any
+
+
+def prepare(request: Request) -> Encoders:
+    """The encoders of the lab, or a picture encoder at random weights."""
+    clip = load_parts(Path(request.model) if request.model else None)[1]
+    if not request.untrained:
+        return Encoders(load_vision(), clip)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        untrained = LabVision(ImageTower().eval())
+    return Encoders(untrained, clip)
+
+
+def measure(encoders: Encoders, request: Request, index: int) -> Row:
+    """One training set, with a fifth of its captions exchanged and as it is."""
+    own_seed = request.seed * SEEDS_PER_RUN + index
+    pictures, captions = training_set(request.split, own_seed)
+    seen = picture_features(encoders.vision, pictures)
+    spoiled, wrong = exchanged(captions, own_seed)
+    found, clean = (_noise(encoders, seen, texts) for texts in (spoiled, captions))
+    flagged = found.noise >= CHECK
+    right = [captions[number] == spoiled[int(found.nearest[number])] for number in wrong.nonzero()[:, 0].tolist()]
+    hits = int((flagged & wrong).sum())
+    return {
+        "seed": own_seed,
+        "auroc": auroc(-found.fit, wrong),
+        "evident": float(found.evident),
+        "recall": hits / int(wrong.sum()),
+        "precision": hits / int(flagged.sum()) if bool(flagged.any()) else 0.0,
+        "right_caption": sum(right) / len(right),
+        "clean_alarm": float(clean.evident),
+    }
+
+
+def training_set(split: str, seed: int) -> tuple[Tensor, list[str]]:
+    """Pictures (n, 3, H, W) of one or two things, and their captions."""
+    settings = SceneSettings(size=(SIDE, SIDE), counts=(1, 2))
+    scenes = [sample_scene(split, seed * PICTURES + number, settings) for number in range(PICTURES)]
+    pictures = torch.cat([case_of(scene, seed).picture for scene in scenes])
+    return pictures, [scene.caption for scene in scenes]
+
+
+def exchanged(captions: Sequence[str], seed: int) -> tuple[list[str], Tensor]:
+    """Captions of which a fifth changed places in a ring, and (n,) bool which are wrong now."""
+    chosen = random.Random(f"data:{seed}").sample(range(len(captions)), round(WRONG * len(captions)))
+    moved = list(captions)
+    for number, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        moved[number] = captions[other]
+    return moved, torch.tensor([after != before for after, before in zip(moved, captions, strict=True)])
+
+
+def auroc(scores: Tensor, positive: Tensor) -> float:
+    """How often a positive has the higher score; equal ones count half."""
+    first, second = scores[positive][:, None], scores[~positive][None]
+    return float(((first > second).double() + 0.5 * (first == second).double()).mean())
+
+
+def _noise(encoders: Encoders, seen: Tensor, captions: Sequence[str]) -> CaptionNoise:
+    texts, owners = parts_of(captions)
+    told = word_features(encoders.vision, encoders.clip, texts, seen.shape[1], template="{}")
+    return caption_noise(seen, told, owners, captions)
+
+
+def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
+    """Means with intervals over training sets."""
+    held = {score: interval([row[score] for row in rows], request.seed) for score in SCORES}
+    return {"captions": {"cases": len(rows)} | held}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures as text for a terminal."""
+    rows = [[SCORES[score], with_interval(result["summary"]["captions"][score])] for score in SCORES]
+    head = f"bench data: {result['cases']} sets of {PICTURES} pictures, {WRONG:.0%} of the captions exchanged"
+    return f"{head}, {result['split']} split, seed {result['seed']}; 95% intervals\n{aligned(rows)}\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``bench data``."""
+    add_common_arguments(parser, cases=8)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command and print its table; returns the exit status."""
+    return run_command(BENCH, args, {}, CONTROLS)
+
+
+def _auroc(summary: Mapping[str, Any]) -> float:
+    return float(summary["captions"]["auroc"]["mean"])
+
+
+CONTROLS = (Control("untrained", "AUROC of an encoder at random weights", _auroc, 0.6, untrained=True),)
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The means."""
+    return {name: means(group) for name, group in summary.items()}
+
+
+BENCH = Bench("data", 1, prepare, measure, figures, table, headline)
