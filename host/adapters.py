@@ -32,7 +32,7 @@ from .shared.conditioning import to_comfy
 from .shared.environment import inside_comfyui
 from .shared.errors import UnsupportedModelError
 from .shared.families import FAMILIES
-from .shared.guards import SampledGuard
+from .shared.guards import SamplingGuard
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
 from .shared.lazy_weights import LazyWeights
 from .shared.recomputation import Choice
@@ -209,11 +209,11 @@ def latent_of(model: Any, scaled: Tensor) -> dict[str, Any]:
     return {"samples": own.float().cpu()}
 
 
-def with_guard(model: Any, guard: SampledGuard) -> Any:
+def with_guard(model: Any, guard: SamplingGuard) -> Any:
     """A copy of MODEL that keeps concepts out of pictures. Raises as :func:`backbone_of` and the method's check do."""
     if is_patcher(model):
         return comfy_guards.with_guard(model, guard)
-    guard.guard.check(backbone_of(model=model))
+    guard.check(backbone_of(model=model))
     return model.with_guard(guard)
 
 

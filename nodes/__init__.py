@@ -32,6 +32,7 @@ from .explain.ingredient_importance import IngredientImportance
 from .explain.load_picture_folder import LoadPictureFolder
 from .explain.record_activations import RecordActivations
 from .explain.show_ingredients import IngredientMasks, ShowIngredients
+from .explain.steer_ingredients import SteerIngredients
 from .lab.load_lab_clip_vision import LoadLabClipVision
 from .lab.load_lab_model import LoadLabModel
 from .learn.concept_token_files import LoadConceptTokens, SaveConceptTokens
@@ -98,6 +99,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ShowIngredients,
     IngredientMasks,
     IngredientImportance,
+    SteerIngredients,
     SaveIngredients,
     LoadIngredients,
     LocalizeSkill,

@@ -23,7 +23,8 @@ LEVELS = {
         ("compose",),
         ("masks", "sampling"),
         ("learn", "localize", "attribute", "evaluate", "inversion"),
-        ("erase", "explain"),
+        ("erase",),
+        ("explain",),
         ("attack", "data", "recognise", "surgery"),
     ),
     "core/recognise": (("parts", "soft_trim", "diverse"), ("subjects", "zero_shot"), ("methods",), ("registry",)),
@@ -41,7 +42,7 @@ LEVELS = {
         ("naming", "locate", "finder", "scores", "importance"),
         ("methods", "fidelity"),
         ("registry",),
-        ("bank_files",),
+        ("bank_files", "steering"),
     ),
     "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (

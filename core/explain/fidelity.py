@@ -44,15 +44,18 @@ class Fidelity:
         return self.deletion[:, 0, 0] - self.insertion[:, 0, 0]
 
     def curves(self) -> tuple[Tensor, Tensor]:
-        """(3, SHARES) each: deletion and insertion over all pictures, as shares of their ways."""
+        """(3, SHARES) each: deletion and insertion, the mean of all pictures, counted from the score without any
+        concept; pictures whose score falls with the concepts count the other way round."""
         none, signs = self.insertion[:, :1, :1], self.ways.sign()[:, None, None]
-        total = self.ways.abs().sum().clamp(min=1e-8)
-        return ((self.deletion - none) * signs).sum(0) / total, ((self.insertion - none) * signs).sum(0) / total
+        return ((self.deletion - none) * signs).mean(0), ((self.insertion - none) * signs).mean(0)
 
     def areas(self) -> tuple[Tensor, Tensor]:
-        """(3,) each: the means of these curves; small is good of deletion, large of insertion."""
-        deletion, insertion = self.curves()
-        return deletion.mean(1), insertion.mean(1)
+        """(3,) each: the means of these curves, as shares of the range of all of them, 0..1; small is good of deletion,
+        large of insertion."""
+        both = torch.stack(self.curves())
+        low, high = both.min(), both.max()
+        deletion, insertion = (both.mean(-1) - low) / (high - low).clamp(min=1e-12)
+        return deletion, insertion
 
     def better_than(self, order: str) -> float:
         """The share of pictures in which insertion less deletion is larger by importance than in another order; ties

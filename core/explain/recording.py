@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..backbone import AttentionCall, AttentionSite, Backbone
+from ..backbone import AttentionCall, AttentionSite, Backbone, Conditioning
 from ..masks.upsample import covered_size
 from ..messages import listed, shown
 from ..sampling import with_rows
@@ -94,31 +94,42 @@ def record_denoiser(
     """
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must be a share of 0 to 1, got {noise:g}")
-    chosen = find_site(backbone, site)
-    recorder = _Recorder(chosen, [])
-    timestep = timestep_of_noise(backbone.schedule, noise)
-    conditioning = backbone.encode_text([text])
+    chosen, timestep = find_site(backbone, site), timestep_of_noise(backbone.schedule, noise)
+    conditioning, parts = backbone.encode_text([text]), []
     for number, part in enumerate(pictures.split(BATCH)):
-        noised = noised_picture(backbone, part, timestep, seed + number * BATCH)
-        times = timestep.to(noised.device).expand(len(noised))
-        with backbone.tap_attention(recorder.tap, [chosen]):
-            backbone.predict_noise(noised, times, with_rows(conditioning, len(noised)))
+        noised = noised_latents(backbone, backbone.encode_image(part), timestep, seed + number * BATCH)
+        found, grid = read_site(backbone, chosen, noised, timestep, conditioning)
         if number == 0:
-            check_memory(len(pictures), *recorder.rows[0].shape[1:])
+            check_memory(len(pictures), *found.shape[1:])
+        parts.append(found)
         if on_step is not None:
             on_step(min(len(pictures), (number + 1) * BATCH), len(pictures))
-    rows = torch.cat(recorder.rows)
-    weights = [one.weight for one in sorted(backbone.key_value_weights(), key=lambda one: one.name)]
-    origin = Origin("denoiser", backbone.family, fingerprint_of(weights), chosen.name, rows.shape[-1], float(noise))
+    rows = torch.cat(parts)
+    origin = origin_of(backbone, chosen, rows.shape[-1], noise)
     size = (pictures.shape[-2], pictures.shape[-1])
     covered = covered_size(size, backbone.latent_downscale)
-    return Activations(rows, recorder.grid, origin, None if covered == size else covered)
+    return Activations(rows, grid, origin, None if covered == size else covered)
 
 
-def noised_picture(backbone: Backbone, pictures: Tensor, timestep: Tensor, seed: int) -> Tensor:
-    """Latents (B, C, h, w) of pictures (B, 3, H, W) with noise of one timestep (1,); the seed of the first picture's,
-    the others count on."""
-    latent = backbone.encode_image(pictures)
+def origin_of(backbone: Backbone, site: AttentionSite, width: int, noise: float) -> Origin:
+    """Where activations of a site come from."""
+    weights = [one.weight for one in sorted(backbone.key_value_weights(), key=lambda one: one.name)]
+    return Origin("denoiser", backbone.family, fingerprint_of(weights), site.name, width, float(noise))
+
+
+@torch.no_grad()
+def read_site(
+    backbone: Backbone, site: AttentionSite, noised: Tensor, timestep: Tensor, conditioning: Conditioning
+) -> tuple[Tensor, tuple[int, int]]:
+    """Queries and keys (B, h * w, D) of a site for noised latents at a timestep (1,), on the CPU, and the grid."""
+    recorder, times = _Recorder(site, []), timestep.to(noised.device).expand(len(noised))
+    with backbone.tap_attention(recorder.tap, [site]):
+        backbone.predict_noise(noised, times, with_rows(conditioning, len(noised)))
+    return torch.cat(recorder.rows), recorder.grid
+
+
+def noised_latents(backbone: Backbone, latent: Tensor, timestep: Tensor, seed: int) -> Tensor:
+    """Latents (B, C, h, w) with noise of one timestep (1,); the seed of the first one's, the others count on."""
     drawn = torch.cat([_noise(latent[:1], seed + index) for index in range(len(latent))])
     return backbone.schedule.add_noise(latent, drawn, timestep.to(latent.device).expand(len(latent)))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.backbone import AttentionInputs
 from ...core.erase.guards.guard import GuardRun
-from ..shared.guards import SampledGuard
+from ..shared.guards import SamplingGuard
 from .backbone import ComfyBackbone
 from .running import refuse_mask
 from .sites import preferred_attention, site_table
@@ -21,12 +21,12 @@ WRAPPER_KEY = "concept_atelier.guard"
 POST_CFG = "sampler_post_cfg_function"
 
 
-def with_guard(patcher: Any, guard: SampledGuard) -> Any:
+def with_guard(patcher: Any, guard: SamplingGuard) -> Any:
     """A clone whose sampling runs are guarded. Raises as the method's check does."""
     import comfy.patcher_extension as extension
 
     plain = patcher.clone()  # what the guard asks is not guarded itself
-    guard.guard.check(ComfyBackbone(plain))
+    guard.check(ComfyBackbone(plain))
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
@@ -34,7 +34,7 @@ def with_guard(patcher: Any, guard: SampledGuard) -> Any:
         original = backbone if guard.original is None else ComfyBackbone(guard.original)
         run = guard.begin(backbone, original)
         if run.moves:
-            refuse_mask(guard.guard.title, "adavd", args, kwargs)
+            refuse_mask(guard.title, guard.alternative, args, kwargs)
         before = guider.model_options
         guider.model_options = _options(plain, run, before)
         try:

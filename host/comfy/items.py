@@ -13,7 +13,7 @@ _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations", "IngredientImportance")
-_ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "PurifyPicture")
+_ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "SteerIngredients", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill")
 _SLIM = ("SlimLora",)
@@ -31,7 +31,7 @@ _PASSES = (
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients", "CaptionNoise", *_READ_WORDS)
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
-_CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts")
+_CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts", "SteerIngredients")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
@@ -277,7 +277,7 @@ _SAMPLING = (
     Internal(
         "comfy.samplers:cfg_function",
         "the pack corrects what a model predicts while a picture is sampled",
-        ("GuardAgainstConcepts",),
+        ("GuardAgainstConcepts", "SteerIngredients"),
         uses=("sampler_post_cfg_function", "denoised", "input", "sigma", "cond_scale"),
     ),
     Internal(

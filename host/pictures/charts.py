@@ -38,11 +38,11 @@ def draw_bars(title: str, names: Sequence[str], values: Sequence[float]) -> Tens
 
 def draw_curves(title: str, across: str, curves: Sequence[tuple[str, Sequence[float]]]) -> Tensor:
     """IMAGE (1, h, w, 3): curves with their names over 0 to 100 % of what ``across`` says."""
-    width, height = 400, 300
+    width, height = 400, 290 + 17 * len(curves)
     canvas = Image.new("RGB", (width, height), "white")
     draw, letters = ImageDraw.Draw(canvas), ImageFont.load_default(13)
     write_line(draw, (MARGIN, LINE), title, INK, 16, width - 2 * MARGIN, "lm")
-    left, top, right, bottom = 56, 44, width - MARGIN, height - 36
+    left, top, right, bottom = 56, 44, width - MARGIN, 250
     draw.rectangle((left, top, right, bottom), outline=LINES)
     every = [value for _, values in curves for value in values]
     low, high = min(every), max(every)
@@ -52,7 +52,7 @@ def draw_curves(title: str, across: str, curves: Sequence[tuple[str, Sequence[fl
         step = (right - left) / max(1, len(values) - 1)
         points = [(left + i * step, bottom - (v - low) / span * (bottom - top)) for i, v in enumerate(values)]
         draw.line(points, fill=colour, width=3 if number == 0 else 2)
-        draw.text((right - 8, top + 6 + 17 * number), name, colour, letters, "ra")
+        draw.text((left, bottom + 30 + 17 * number), name, colour, letters, "la")
     draw.text((left - 6, top), f"{high:.2f}", PALE, letters, "ra")
     draw.text((left - 6, bottom), f"{low:.2f}", PALE, letters, "rd")
     draw.text(((left + right) / 2, bottom + 8), across, PALE, letters, "ma")

@@ -2,12 +2,39 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ...core.attention.words import first_places
 from ...core.backbone import Backbone, Placeholders
 from ...core.erase.guards.guard import Guard, Guarded, GuardRun, GuardTask
 from ...core.erase.parts.requests import check_texts, pair_anchors
+
+
+class SamplingGuard(Protocol):
+    """What goes with a MODEL and acts in each of its sampling runs."""
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def original(self) -> Any:
+        """Another MODEL that it asks; None for the one that is sampled."""
+        ...
+
+    @property
+    def alternative(self) -> str:
+        """What to choose in its place where a latent must not move."""
+        ...
+
+    def check(self, backbone: Backbone) -> None:
+        """Raises ``ValueError`` for a model that it does not fit."""
+        ...
+
+    def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
+        """What acts in one sampling run."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +48,7 @@ class SampledGuard:
         strength: factor on the correction.
         original: the MODEL before anything was erased; None for the one that is sampled.
         seed: of what the guard draws.
+        alternative: a method that does not move the latent.
     """
 
     guard: Guard[Any]
@@ -29,6 +57,16 @@ class SampledGuard:
     strength: float = 1.0
     original: Any = None
     seed: int = 0
+    alternative: str = "adavd"
+
+    @property
+    def title(self) -> str:
+        """The method's name for people."""
+        return self.guard.title
+
+    def check(self, backbone: Backbone) -> None:
+        """Raises ``ValueError`` for a model that the method cannot guard."""
+        self.guard.check(backbone)
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What acts in one sampling run."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
     from ...core.attribute.concept_attention import ConceptBackbone
     from .compositions import Composed
-    from .guards import SampledGuard
+    from .guards import SamplingGuard
 
 PredictionType = Literal["epsilon", "v_prediction", "sample", "flow"]
 
@@ -93,7 +93,7 @@ class ModelHandle:
     patches: tuple[WeightPatch, ...] = ()
     captures: tuple[Capture, ...] = ()
     compositions: tuple["Composed", ...] = ()
-    guards: tuple["SampledGuard", ...] = ()
+    guards: tuple["SamplingGuard", ...] = ()
 
     @property
     def flow_sigmas(self) -> Tensor | None:
@@ -120,7 +120,7 @@ class ModelHandle:
         """The same model with one more composition."""
         return replace(self, compositions=(*self.compositions, composed))
 
-    def with_guard(self, guard: "SampledGuard") -> "ModelHandle":
+    def with_guard(self, guard: "SamplingGuard") -> "ModelHandle":
         """The same model with one more guard."""
         return replace(self, guards=(*self.guards, guard))
 

@@ -60,3 +60,25 @@ def test_importance_by_encoders_and_models_of_comfyui(run, parts_of, pictures, s
     by_gradient = run("IngredientImportance", **asked, **parts, text="cat", measure="gradient", check=False)[2]
     by_removal = run("IngredientImportance", **asked, **parts, text="cat", measure="removal", check=False)[2]
     assert bool(by_gradient.values.any()) and bool(by_removal.values.any())
+
+
+def test_ingredients_are_replaced_by_comfyuis_own_sampler(run, stock, parts_of, pictures):
+    """With every cell found, the picture is that of the other prompt; with none, it is the model's own, bit for bit."""
+    parts = parts_of("lab")
+    found = run("RecordActivations", pictures=pictures, **parts)[0]
+    bank = run("FindIngredients", activations=found, count=3, method="kmeans", fits=1)[0]
+    given = {"model": parts["model"], "clip": parts["clip"], "bank": bank, "ingredients": "1, 2, 3"}
+    cat, dog, nothing = (stock("CLIPTextEncode", clip=parts["clip"], text=text)[0] for text in ("cat", "dog", ""))
+    settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    settings |= {"negative": nothing, "latent_image": {"samples": torch.zeros(2, 4, 8, 8)}}
+
+    def drawn(model, text):
+        return stock("KSampler", model=model, positive=text, **settings)[0]["samples"]
+
+    plain = drawn(parts["model"], cat)
+    never = run("SteerIngredients", **given, threshold=1.0)[0]
+    assert torch.equal(drawn(never, cat), plain)
+    always = run("SteerIngredients", **given, threshold=0.0, instead="dog")[0]
+    torch.testing.assert_close(drawn(always, cat), drawn(parts["model"], dog), rtol=1e-3, atol=1e-3)
+    moved = run("SteerIngredients", **given, how="add", strength=5.0)[0]
+    assert not torch.equal(drawn(moved, cat), plain)

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from ...backbone import AttentionInputs, Backbone, Conditioning
-from ...compose.parts.regional import attend
+from ...backbone import Backbone, Conditioning
 from ...sampling import with_rows
 from ...schedule import timestep_of_noise
 from ..activations import Origin
-from ..recording import find_site, noised_picture
+from ..parts.changed_attention import attend_changed
+from ..recording import find_site, noised_latents
 from .head import Head
 
 
@@ -34,15 +34,15 @@ def denoiser_head(backbone: Backbone, pictures: Tensor, origin: Origin, seed: in
         """The noised latent, what the score counts from, and along which direction."""
         if picture not in known:
             known.clear()
-            noised = noised_picture(backbone, pictures[picture : picture + 1], timestep, seed + picture)
+            latent = backbone.encode_image(pictures[picture : picture + 1])
+            noised = noised_latents(backbone, latent, timestep, seed + picture)
             before = plain(picture, empty, noised)
             known[picture] = (noised, before, before if asked is None else plain(picture, asked, noised) - before)
         return known[picture]
 
     def score(picture: int, changes: Tensor) -> Tensor:
         noised, before, direction = begun(picture)
-        edit = _Changed(changes)
-        with backbone.edit_attention(edit, [site]):
+        with backbone.edit_attention(lambda inputs: attend_changed(inputs, changes), [site]):
             found = plain(picture, asked or empty, noised.expand(len(changes), -1, -1, -1))
         if asked is None:
             return 1 - (found - before).flatten(1).norm(dim=1) / before.norm().clamp(min=1e-12)
@@ -53,25 +53,3 @@ def denoiser_head(backbone: Backbone, pictures: Tensor, origin: Origin, seed: in
         still = "Without a text the score is at its top where nothing is taken out, so that its gradient says nothing."
         return Head(score, "how much of the model's prediction stays", no_gradient=still)
     return Head(score, f'the share of what "{text}" adds to the prediction')
-
-
-class _Changed:
-    """An edit that adds changes (n, h * w, 2 * heads * d) to queries and keys."""
-
-    def __init__(self, changes: Tensor) -> None:
-        self._changes = changes
-
-    def __call__(self, inputs: AttentionInputs) -> Tensor:
-        call = inputs.call
-        changes = self._changes.to(call.query)
-        query, key = (
-            half.unflatten(-1, (call.query.shape[1], -1)).transpose(1, 2) for half in changes.chunk(2, dim=-1)
-        )  # (n, heads, h * w, d) each
-        if call.columns is not None:  # a joint layer: only the picture's rows were recorded
-            query, key = (_placed(half, call.columns, like) for half, like in ((query, call.query), (key, call.key)))
-        return attend(call.query + query, call.key + key, inputs.value, call.scale, call.bias)
-
-
-def _placed(half: Tensor, columns: slice, like: Tensor) -> Tensor:
-    """Changes of some rows among zeros, as many as ``like`` has."""
-    return torch.nn.functional.pad(half, (0, 0, columns.start, like.shape[2] - columns.stop))

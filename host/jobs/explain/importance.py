@@ -29,6 +29,10 @@ from .encoder_head import encoder_head
 BEST = "best"
 """The measure that fits the score."""
 
+FIRM = 4.0
+"""The probe's ridge, for each number of a position: with a weaker one, ingredients that always stand together get
+importances of opposite signs."""
+
 OnStep = Callable[[int, int], None]
 
 
@@ -132,7 +136,9 @@ def _probe_head(activations: Activations, others: Activations) -> tuple[Head, fl
     rows = torch.cat([activations.rows.mean(1), others.rows.mean(1)])  # (P + Q, D)
     present = torch.arange(len(rows)) < len(activations)
     quality = held_out(rows, present)
-    return linear_head(activations.rows, ridge(rows, present), "telling these pictures from the others"), quality
+    strength = FIRM * rows.shape[1]
+    weights = ridge(rows, present, strength)
+    return linear_head(activations.rows, weights, "telling these pictures from the others"), quality
 
 
 def importance_chart(found: Importance) -> Tensor:
@@ -178,9 +184,11 @@ def verdict(fidelity: Fidelity) -> str:
     known = fidelity.mu[torch.isfinite(fidelity.mu)]
     mu = f", mu-fidelity {float(known.mean()):.2f}" if len(known) else ""
     random, strength = fidelity.better_than("random"), fidelity.better_than("strength")
+    moved = float(fidelity.ways.abs().mean())
     said = "can be relied on" if random >= 0.75 else "is hardly better than random; do not rely on it"
     return (
         f"This order {said}: better than random in {random:.0%} of the pictures, than the order by strength in "
         f"{strength:.0%}. Deletion {deletion[0]:.2f} (random {deletion[2]:.2f}, strength {deletion[1]:.2f}), insertion "
-        f"{insertion[0]:.2f} (random {insertion[2]:.2f}, strength {insertion[1]:.2f}){mu}."
+        f"{insertion[0]:.2f} (random {insertion[2]:.2f}, strength {insertion[1]:.2f}){mu}. "
+        f"All ingredients together move the score by {moved:.3f}."
     )

@@ -1,0 +1,172 @@
+"""Steer Ingredients."""
+
+from typing import Any
+
+from ...core.erase.guards.guard import GuardSettings
+from ...core.explain import activations as core_activations
+from ...core.explain import bank as core_bank
+from ...core.explain.registry import encode
+from ...core.explain.steering import HOWS, Posterior, Steering, posterior_of
+from ...core.messages import listed
+from ...host.adapters import backbone_of, with_guard
+from ...host.jobs.ingredients import valid_for
+from ...host.schema import io
+from ..sockets import (
+    CATEGORY,
+    Activations,
+    ConceptBank,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    seed_input,
+    text_under,
+)
+
+
+class SteerIngredients(io.ComfyNode):
+    """A model in which ingredients are replaced, attenuated or added while it draws."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierSteerIngredients",
+            display_name="Steer Ingredients",
+            category=f"{CATEGORY}/explain",
+            description=(
+                "Takes ingredients out of pictures, or puts them in, while any sampler draws them, without training "
+                "and without a change of the weights. replace finds where an ingredient is about to be drawn and draws "
+                "something else there. At strength 0 the model is exactly as it was."
+            ),
+            search_aliases=["PER", "SAeUron", "APP", "steering", "SAE", "remove concept", "unlearn", "attenuate"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will be sampled."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model."),
+                ConceptBank.Input(
+                    "bank",
+                    tooltip="Ingredients that were found in activations of that model, from Find Ingredients, Show "
+                    "Ingredients or Load Ingredients.",
+                ),
+                io.String.Input(
+                    "ingredients", default="1", tooltip="Names or numbers of ingredients, separated by commas."
+                ),
+                io.Combo.Input(
+                    "how",
+                    options=list(HOWS),
+                    default="replace",
+                    tooltip="replace: where the ingredient is found, what instead says is drawn (after PER).\n"
+                    "attenuate: its strength in the layer falls by the probability that it means the concept (APP); "
+                    "connect shows and lacks.\n"
+                    "add: an experiment that moves the layer along the ingredient; nothing says that this draws it.",
+                ),
+                io.String.Input(
+                    "instead",
+                    default="",
+                    tooltip="With replace: a prompt without the ingredient. Empty lets the model draw anything there.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Factor on what is done. 0 changes nothing.",
+                ),
+                seed_input("Random seed of the noise with which pictures are read."),
+                Activations.Input(
+                    "shows",
+                    optional=True,
+                    tooltip="With attenuate: activations of pictures that show the concept, recorded as the "
+                    "ingredients' were.",
+                ),
+                Activations.Input(
+                    "lacks", optional=True, tooltip="With attenuate: activations of pictures without the concept."
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="With replace: share of an ingredient's full strength from which a cell shows it.",
+                ),
+                io.Float.Input(
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Share of denoising from which the node acts; 0 is the first step.",
+                ),
+                io.Float.Input(
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Share of denoising to which the node acts; 1 is the last step.",
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        bank: core_bank.ConceptBank,
+        ingredients: str,
+        how: str,
+        instead: str,
+        strength: float,
+        seed: int,
+        shows: core_activations.Activations | None = None,
+        lacks: core_activations.Activations | None = None,
+        threshold: float = 0.5,
+        start: float = 0.0,
+        end: float = 1.0,
+    ) -> io.NodeOutput:
+        chosen = tuple(dict.fromkeys(bank.index(name) for name in lines_of(ingredients)))
+        settings = GuardSettings(start, end)
+        if not strength:
+            return io.NodeOutput(model, ui=text_under("Strength 0: the model is as it was."))
+        backbone = backbone_of(model, clip)
+        empty = backbone.encode_text([""])
+        other = backbone.encode_text([instead]) if instead.strip() else empty
+        steering = Steering(
+            bank,
+            chosen,
+            how,  # type: ignore[arg-type]
+            empty,
+            other,
+            strength,
+            threshold,
+            settings,
+            _posterior(bank, shows, lacks),
+            seed,
+        )
+        names = listed([bank.names[index] for index in chosen])
+        cost = {"replace": "two to four more passes of the model a step"}.get(how, "no more passes")
+        said = f"{how}: {names}, at strength {strength:g}. Cost: {cost}. {valid_for(bank)}"
+        return io.NodeOutput(with_guard(model, steering), ui=text_under(said))
+
+    @classmethod
+    def validate_inputs(cls, ingredients: str | None = None, instead: str | None = None) -> bool | str:
+        return first_fault(list_verdict("ingredients", ingredients), embeddings_verdict(instead=instead))
+
+
+def _posterior(
+    bank: core_bank.ConceptBank,
+    shows: core_activations.Activations | None,
+    lacks: core_activations.Activations | None,
+) -> Posterior | None:
+    if shows is None or lacks is None:
+        return None
+    return posterior_of(*(encode(bank, one).values.flatten(0, 1) for one in (shows, lacks)))
