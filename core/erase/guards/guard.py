@@ -122,7 +122,7 @@ class DirectionRun(GuardRun, Generic[S]):
             of_concept = slope_of(task.backbone, concept.conditioning, latent, level)
             of_anchor = slope_of(task.backbone, concept.anchor, latent, level)
             direction = of_concept - of_anchor  # (B, C, h, w)
-            share = self.taken(result, slope - of_anchor, direction, guidance)
+            share = self.taken(result, result - of_anchor, direction, guidance)
             result = result - task.strength * share * direction
         return result
 
@@ -131,7 +131,7 @@ class DirectionRun(GuardRun, Generic[S]):
 
         Args:
             result: (B, C, h, w) the prediction as the concepts before left it.
-            beyond: (B, C, h, w) the sampler's prediction less that of the anchor.
+            beyond: (B, C, h, w) the same less the prediction of the anchor.
             direction: (B, C, h, w) from the anchor's prediction to the concept's.
             guidance: the sampler's scale.
         """

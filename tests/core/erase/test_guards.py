@@ -27,12 +27,12 @@ def text(*values):
     return Conditioning(torch.tensor(values).view(1, 1, 4))
 
 
-def task_of(name, strength=1.0, **changes):
+def task_of(name, strength=1.0, times=1, **changes):
     guard = METHODS[name]
     concept = Guarded("cat", text(1.0, 1.0, 0.0, 0.0), TokenizedText((), None, 0, 1), (0,), text(1.0, 0.0, 0.0, 0.0))
     settings = type(guard.preset("paper"))(**changes)
     model = vector_model()
-    return guard.begin(GuardTask(model, model, (concept,), settings, strength))
+    return guard.begin(GuardTask(model, model, (concept,) * times, settings, strength))
 
 
 def corrected(run, slope, guidance=1.0):
@@ -58,6 +58,13 @@ def test_the_guidance_of_the_concept_becomes_that_of_its_anchor():
     assert corrected(task_of("guidance", share=False), [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 0, 0, 0])
     assert corrected(task_of("guidance", share=True), [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 0, 0, 0])
     assert corrected(task_of("guidance", share=True), [4.0, 0.0, 7.0, 0.0], 4.0) == pytest.approx([4.0, 0, 7.0, 0])
+
+
+@pytest.mark.parametrize("name", ["guidance", "dve"])
+def test_what_two_names_of_a_thing_share_is_taken_once(name):
+    """Synonyms lead in nearly one direction; what the first took out is gone when the second comes."""
+    given = [4.0, 3.0, 7.0, 0.0]
+    assert corrected(task_of(name, times=3), given, 4.0) == pytest.approx(corrected(task_of(name), given, 4.0))
 
 
 def test_a_guard_acts_within_its_span():

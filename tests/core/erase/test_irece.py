@@ -1,0 +1,58 @@
+"""IRECE: only the region changes, to what lies around it under noise of the step's own level."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from concept_atelier.core.backbone import Conditioning, TokenizedText
+from concept_atelier.core.erase.guards import irece
+from concept_atelier.core.erase.guards.guard import Guarded, GuardTask
+from concept_atelier.core.erase.guards.regions import Region
+from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, flow_sigmas, scaled_linear_alphas
+
+SCHEDULES = {
+    "diffusion": (DiffusionSchedule(scaled_linear_alphas()), torch.tensor(2.0)),
+    "flow": (FlowSchedule(flow_sigmas().clamp(max=0.999)), torch.tensor(0.6)),
+}
+NOTHING = Conditioning(torch.zeros(1, 2, 3))
+CELLS = torch.zeros(1, 24, 24, dtype=torch.bool)
+CELLS[:, 4:20, 4:20] = True
+
+
+def start(kind, monkeypatch, cells=CELLS, strength=1.0, **settings):
+    """A run on a model that predicts no noise: what it sees is clean, but for a flow's velocity of 0."""
+    schedule, _ = SCHEDULES[kind]
+    model = SimpleNamespace(schedule=schedule, predict_target=lambda latent, timestep, text: torch.zeros_like(latent))
+    monkeypatch.setattr(irece, "find_region", lambda *given: Region(cells, torch.ones(1)))
+    concept = Guarded("cat", NOTHING, TokenizedText((), 0, 1, 2), (1,), NOTHING)
+    return irece.METHOD.begin(
+        GuardTask(model, model, (concept,), irece.PerturbationSettings(**settings), strength, seed=3)
+    )
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_the_region_becomes_what_lies_around_it_under_new_noise(kind, monkeypatch):
+    level = SCHEDULES[kind][1]
+    latent = torch.where(CELLS[:, None], 9.0, torch.full((1, 4, 24, 24), 0.5))
+    led = start(kind, monkeypatch).perturbed(latent, level)
+    assert torch.equal(led[:, :, ~CELLS[0]], latent[:, :, ~CELLS[0]])
+    inside = led[:, :, CELLS[0]]
+    around = 0.5 if kind == "diffusion" else (1 - float(level)) * 0.5
+    assert float(inside.mean()) == pytest.approx(around, abs=0.15)
+    assert float(inside.std()) == pytest.approx(float(level), rel=0.1)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_where_nothing_is_found_or_the_guard_does_not_act_the_latent_is_itself(kind, monkeypatch):
+    latent, level = torch.randn(2, 4, 24, 24, generator=torch.Generator().manual_seed(1)), SCHEDULES[kind][1]
+    assert start(kind, monkeypatch, torch.zeros_like(CELLS)).perturbed(latent, level) is latent
+    assert start(kind, monkeypatch, start=0.98, end=0.99).perturbed(latent, level) is latent
+    torch.testing.assert_close(start(kind, monkeypatch, strength=0.0).perturbed(latent, level), latent)
+    torch.testing.assert_close(start(kind, monkeypatch, noise=0.0).perturbed(latent, level), latent)
+
+
+def test_its_settings_have_ranges():
+    for wrong in ({"noise": 1.5}, {"draws": 0}, {"start": 0.9, "end": 0.1}, {"present": float("nan")}):
+        with pytest.raises(ValueError):
+            irece.PerturbationSettings(**wrong)
