@@ -61,7 +61,7 @@ def queue() -> dict[str, str]:
         "lab.json": "lab --split test --cases 192 --controls 8",
         "localize.json": f"{localize} 64 --controls 8",
         "score.json": "score --controls 4",
-        "data.json": "data --split test --controls 4",
+        "data.json": "data --split test --cases 4 --controls 2",
         "words.json": "words --split test --cases 60 --deletion --controls 8",
         "words_short.json": "words --split test --cases 60 --caption short",
         "words_information.json": "words --split test --cases 24 --maps information --deletion",

@@ -49,12 +49,12 @@ class Encoders:
 def prepare(request: Request) -> Encoders:
     """The encoders of the lab, or a picture encoder at random weights."""
     clip = load_parts(Path(request.model) if request.model else None)[1]
-    if not request.untrained:
-        return Encoders(load_vision(), clip)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        untrained = LabVision(ImageTower().eval())
-    return Encoders(untrained, clip)
+    vision = load_vision()
+    if request.untrained:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            vision = LabVision(ImageTower().eval(), vision.text_projection)
+    return Encoders(vision, clip)
 
 
 def measure(encoders: Encoders, request: Request, index: int) -> Row:

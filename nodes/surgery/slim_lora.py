@@ -89,7 +89,8 @@ class SlimLora(io.ComfyNode):
 
 def _parts(found: Slimmed) -> tuple[dict[str, LowRank], dict[str, dict[str, LowRank]]]:
     """The factors of the denoiser, and those of text encoders by encoder."""
-    denoiser, text = {}, {}
+    denoiser: dict[str, LowRank] = {}
+    text: dict[str, dict[str, LowRank]] = {}
     for name, factors in found.factors.items():
         if name.startswith(TEXT):
             encoder, _, weight = name.removeprefix(TEXT).partition(".")

@@ -102,3 +102,35 @@ def test_skills_are_saved_and_compared(run, pack, parts_of):
     assert page.shape[0] == 1 and "by chance" in report
     name = run("SaveSkillPatch", skill=skills[0], name="test/one", precision="exact")[0]
     assert run("LoadSkillPatch", name=name)[0].changes.keys() == skills[0].changes.keys()
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15"])
+def test_a_slim_lora_is_read_by_the_stock_loader(run, stock, pack, parts_of, family):
+    """Attention weights and convolutions alike."""
+    model = parts_of(family)["model"]
+    tuned = lora_of(pack, model, 3)
+    key = next(key for key in model.model.state_dict() if key.endswith("in_layers.2.weight"))
+    held = model.model.state_dict()[key]
+    up, down = torch.randn(held.shape[0], 1), torch.randn(1, held[0].numel())
+    tuned.add_patches({key: ((up @ down).view(held.shape) * 0.1,)}, 1.0)
+    (name,) = run("SlimLora", model=model, tuned_model=tuned, keep=100.0, max_rank=4, name=f"test/slim_{family}")
+    (again,) = stock("LoraLoaderModelOnly", model=model, lora_name=name, strength_model=1.0)
+    wanted, plain = state_of(pack, tuned), state_of(pack, model)
+    for name, weight in state_of(pack, again).items():
+        torch.testing.assert_close(weight.float(), wanted[name].float(), rtol=1e-3, atol=1e-3)
+        assert torch.equal(weight, plain[name]) == torch.equal(wanted[name], plain[name])
+
+
+def test_shares_are_drawn_and_captions_compared(run, pack, parts_of):
+    parts = parts_of("lab")
+    vision = run("LoadLabClipVision")[0]
+    key = "diffusion_model.out.2.weight"
+    tuned = parts["model"].clone()
+    tuned.add_patches({key: (torch.randn_like(tuned.model.state_dict()[key].float()),)}, 3.0)
+    small = {"settings": "draws=1, steps=1, side=64, batch=1", "shares": "1, 100", "prompts": "a cat"}
+    found = run("GraftSkill", **parts, tuned_model=tuned, clip_vision=vision, **small)
+    assert found[0].share == pytest.approx(1.0) and same(state_of(pack, found[1]), state_of(pack, tuned))
+    pictures = torch.rand(3, 64, 64, 3)
+    given = {"pictures": pictures, "clip_vision": vision, "clip": parts["clip"]}
+    sheet, table, report = run("CaptionNoise", **given, captions="a cat\na dog\na car")
+    assert sheet.shape[0] == 1 and table.count("\n") == 4 and "fewer than 20" in report

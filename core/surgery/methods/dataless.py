@@ -9,6 +9,7 @@ in is rounding, and is left out.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -51,10 +52,10 @@ def _find(task: SkillTask) -> Iterator[tuple[str, Tensor]]:
     settings: DatalessSettings = task.settings
     counts = {name: task.base[name].numel() for name in task.names}
     if settings.scope == "layer":
-        for done, name in enumerate(task.names, 1):
+        for number, name in enumerate(task.names, 1):
             scores = _scores(task, name)
-            yield name, cut_of(lambda scores=scores: [scores], round(settings.share * counts[name])).choose(scores)
-            task.on_weight(done, len(task.names))
+            yield name, cut_of(partial(_alone, scores), round(settings.share * counts[name])).choose(scores)
+            task.on_weight(number, len(task.names))
         return
     total, done = 3 * len(task.names), [0]
 
@@ -69,6 +70,10 @@ def _find(task: SkillTask) -> Iterator[tuple[str, Tensor]]:
         yield name, cut.choose(_scores(task, name))
         done[0] += 1
         task.on_weight(min(done[0], total), total)
+
+
+def _alone(scores: Tensor) -> list[Tensor]:
+    return [scores]
 
 
 def _scores(task: SkillTask, name: str) -> Tensor:

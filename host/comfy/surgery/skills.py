@@ -92,7 +92,7 @@ def _patch_class() -> Any:
     """The class of a sparse patch, derived from ComfyUI's class of weight patches, imported when it is needed."""
     from comfy.weight_adapter import WeightAdapterBase
 
-    class SparsePatch(WeightAdapterBase):  # type: ignore[misc, no-any-unimported]
+    class SparsePatch(WeightAdapterBase):
         """Positions and values that are added to a weight when it is loaded."""
 
         name = "concept_atelier_sparse"

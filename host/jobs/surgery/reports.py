@@ -77,8 +77,8 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
             said = f"{name}: {density:.2%}"
             lines.append(TableLine(title, density / peak, 0.0, density / peak, said, colour_of(number)))
     page = from_pil(figure_table("Overlap of skills", lines, WIDTH))[0][None]
-    said = [*(f"{name}: {skill_said(skill)}." for name, skill in zip(names, skills, strict=True))]
-    return page, "\n".join([*said, *map(overlap_said, pairs)])
+    report = [f"{name}: {skill_said(skill)}." for name, skill in zip(names, skills, strict=True)]
+    return page, "\n".join([*report, *map(overlap_said, pairs)])
 
 
 def _colour(found: Overlap) -> tuple[int, int, int]:
