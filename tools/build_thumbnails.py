@@ -49,6 +49,15 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "which_word_did_what": [("Save: the sheet", 0)],
     "score_concepts": [("Save: the sheet", 0)],
     "what_is_this_folder_made_of": [("Save: the gallery", 0)],
+    "guard_against_a_concept": [
+        (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
+    ],
+    "purify_a_picture": [
+        ("input", 0),
+        ("Save: drawn again", 0),
+        ("Save: the place", 0),
+        ("Save: the picture", 0),
+    ],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"

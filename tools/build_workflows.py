@@ -345,6 +345,76 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the masks", images=shapes, filename_prefix="folder_masks", collapsed=True)
 
 
+def guard_against_a_concept(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    gone, kept, *_ = words.before_after
+    studio.step(
+        "Guard the model",
+        f"{gone.capitalize()}s are kept out while the model draws.",
+        "No weight changes and nothing is trained. Name an anchor to say what may stand in their place.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": gone, "anchors": ""}
+    (guarded,) = sheet.add(
+        "ConceptAtelierGuardAgainstConcepts", 0, model=model, clip=clip, **texts, **studio.variant.guard
+    )
+    block = studio.drawer("model", "guarded model")
+    asked = {
+        gone: (
+            f"Ask for {gone}s",
+            "The same noise, without and with the guard.",
+            "Try other methods, and a lower or a higher strength.",
+        ),
+        kept: (
+            f"Ask for {kept}s",
+            "What is not on the list stays.",
+            "To change the seed, steps or size, open one of the **Draw** blocks.",
+        ),
+    }
+    for word, step in asked.items():
+        studio.step(*step)
+        text = words.before_after[word]
+        (positive,) = sheet.add("CLIPTextEncode", 0, f"Prompt: {word}", clip=clip, text=text)
+        wires = {"model": model, "guarded model": guarded, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, 0, f"Draw: {word}", **wires)
+        for when, pictures in zip(("without the guard", "with the guard"), drawn, strict=True):
+            prefix = f"guard_{word}_{when.split()[0]}"
+            sheet.add("SaveImage", 1, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
+
+
+def purify_a_picture(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    studio.step(
+        "Erase a concept",
+        f"Asked by name, the model no longer draws a {words.purified}.",
+        "The picture shows one" + (". " + variant.picture if variant.is_lab else "."),
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    texts = {"concepts": words.purified, "anchors": "", "preserve": words.preserved}
+    erased, _, _ = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
+    studio.step(
+        "See it come back",
+        "From a picture, the erased model draws it all the same.",
+        "Invert Picture finds the noise that the erased model draws the picture from, and draws it again.",
+    )
+    wires = {"model": erased, "clip": clip, "vae": vae, "image": picture}
+    _, _, redrawn = sheet.add("ConceptAtelierInvertPicture", 0, **wires, prompt="", **variant.invert)
+    sheet.add("SaveImage", 1, "Save: drawn again", images=redrawn, filename_prefix="purify_again")
+    studio.step(
+        "Purify the picture",
+        f"The {words.purified} is gone, and the rest stays.",
+        "The original model finds where it is; only there the erased model draws anew, from what lies around. Connect "
+        "a mask to choose the place yourself.",
+    )
+    purified, mask = sheet.add(
+        "ConceptAtelierPurifyPicture", 0, **wires, original=model, concepts=words.purified, prompt="", **variant.purify
+    )
+    sheet.add("SaveImage", 1, "Save: the picture", images=purified, filename_prefix="purify_picture")
+    (place,) = sheet.add("MaskToImage", 1, mask=mask, collapsed=True)
+    sheet.add("SaveImage", 1, "Save: the place", images=place, filename_prefix="purify_place")
+
+
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
     rng = random.Random(f"again:{seed}")
@@ -367,6 +437,8 @@ BUILDERS: dict[str, Builder] = {
         which_word_did_what,
         score_concepts,
         what_is_this_folder_made_of,
+        guard_against_a_concept,
+        purify_a_picture,
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {

@@ -13,5 +13,7 @@ TITLES = {
     "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",
     "what_is_this_folder_made_of": "What is this folder made of",
+    "guard_against_a_concept": "Guard against a concept",
+    "purify_a_picture": "Purify a picture",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -25,6 +25,7 @@ class Words:
     attacked: str
     near: str
     told_from: str
+    purified: str
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients: widget values
-            that differ from the nodes' own.
+        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients, guard, invert,
+            purify: widget values that differ from the nodes' own.
     """
 
     suffix: str
@@ -86,6 +87,9 @@ class Variant:
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
     ingredients: Knobs = field(default_factory=dict)
+    guard: Knobs = field(default_factory=dict)
+    invert: Knobs = field(default_factory=dict)
+    purify: Knobs = field(default_factory=dict)
     names: tuple[str, ...] | None = None
 
     @property
@@ -117,10 +121,13 @@ LAB = Variant(
         attacked="elephant",
         near="lion, panda",
         told_from="dog, house, car, tree",
+        purified="pig",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
+    guard={"strength": 1.5},
+    purify={"settings": "spread=2"},
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
@@ -146,6 +153,7 @@ CHECKPOINT = Variant(
         attacked="cat",
         near="tiger, fox",
         told_from="dog, horse, car, house",
+        purified="cat",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
@@ -165,6 +173,8 @@ CHECKPOINT = Variant(
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},
+    guard={"preset": "paper"},
+    purify={"preset": "paper", "noise": 0.6},
 )
 Z_IMAGE = replace(
     CHECKPOINT,
