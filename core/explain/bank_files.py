@@ -49,7 +49,9 @@ def load_bank(path: Path) -> ConceptBank:
     try:
         origin = _origin(map_in(metadata, "origin", named), f"the origin in {named}")
         names = tuple(texts_in(metadata, "names", named))
-        parts = [tensors[name].float() for name in _TENSORS]
+        parts = [tensors[name].float() for name in _TENSORS if name in tensors]
+        if len(parts) < len(_TENSORS):
+            raise ValueError(f"{named} is damaged (it lacks {listed({*_TENSORS} - {*tensors})}); save them again")
         told = {key: f"{number_in(metadata, key, named, 1.0):g}" for key in ("explained", "seeds") if key in metadata}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error
@@ -57,7 +59,10 @@ def load_bank(path: Path) -> ConceptBank:
     own = ("format", "kind", "names", "origin")
     rest = {key: text for key, text in metadata.items() if key not in own} | told
     directions, centre, scale, peaks, usual, stability = parts
-    bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
+    try:
+        bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
+    except ValueError as error:
+        raise ValueError(f"{named} is damaged ({plain(str(error), 300)}); save the ingredients again") from error
     _check_codes(bank, named)
     return bank
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -17,7 +18,10 @@ from .parts.task import FindSettings, FindTask, Found
 S = TypeVar("S", bound=FindSettings)
 
 OnStep = Callable[[int, int], None]
-"""Told how many fits are done, of how many."""
+"""Told how many hundredths of all fits are done, of how many."""
+
+PARTS = 100
+"""In which the progress of a fit is told."""
 
 MAX_INGREDIENTS = 1024
 CODED_ROWS = 65_536
@@ -89,10 +93,12 @@ class Finder(Generic[S]):
         prepared = (rows - centre) / scale
         fits = []
         for number in range(seeds):
-            task = FindTask(prepared, count, settings, torch.Generator().manual_seed(seed + number))
-            fits.append(self._fit(task))
-            if on_step is not None:
-                on_step(number + 1, seeds)
+            tell = partial(_tell, on_step, number, seeds)
+            tell(0.0)
+            fits.append(
+                self._fit(FindTask(prepared, count, settings, torch.Generator().manual_seed(seed + number), tell))
+            )
+            tell(1.0)
         best = max(fits, key=lambda fit: fit.explained)
         others = [fit.found.directions for fit in fits if fit is not best]
         peaks = peaks_of(self._of_pictures(activations, best.found, centre, scale))
@@ -154,6 +160,11 @@ class _Fit:
     found: Found
     codes: Tensor
     explained: float
+
+
+def _tell(on_step: OnStep | None, number: int, seeds: int, share: float) -> None:
+    if on_step is not None:
+        on_step(number * PARTS + round(share * PARTS), seeds * PARTS)
 
 
 def _check_counts(count: int, seeds: int, rows: int) -> None:

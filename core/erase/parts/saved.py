@@ -157,13 +157,13 @@ def _number(weight: Tensor) -> float:
 def _change(tensors: Mapping[str, Tensor], key: str, scale: float, named: str) -> Change | None:
     """The change of a weight. Raises ``ValueError`` naming the file for parts that lack or do not fit each other."""
     up, down = (tensors.get(f"{key}.lora_{part}.weight") for part in ("up", "down"))
-    if f"{key}.diff" not in tensors and up is None and down is None:
-        return None
     alpha = tensors.get(f"{key}.alpha")
+    if f"{key}.diff" not in tensors and up is None and down is None and alpha is None:
+        return None
     try:
         if f"{key}.diff" in tensors:
             return whole(tensors[f"{key}.diff"].float() * scale)
-        if up is None or down is None or not down.numel() or (alpha is not None and alpha.numel() != 1):
+        if up is None or down is None or not (down.ndim and down.numel()) or (alpha is not None and alpha.numel() != 1):
             raise ValueError("needs lora_up, lora_down and one number as alpha")
         return low_rank(up, down, scale * (1.0 if alpha is None else float(alpha) / len(down)))
     except ValueError as error:

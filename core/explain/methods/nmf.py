@@ -35,7 +35,9 @@ def _find(task: FindTask[FactorSettings]) -> Found:
             f"nmf needs activations without negative values, and {share:.0%} of these are negative: choose semi_nmf, "
             "or a layer behind a ReLU"
         )
-    return Found(factorise(task.rows, task.count, task.generator, task.settings.iterations, nonnegative=True))
+    return Found(
+        factorise(task.rows, task.count, task.generator, task.settings.iterations, True, on_share=task.on_share)
+    )
 
 
 METHOD = Finder(

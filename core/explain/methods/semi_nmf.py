@@ -7,7 +7,9 @@ from .nmf import FactorSettings, nonnegative
 
 
 def _find(task: FindTask[FactorSettings]) -> Found:
-    return Found(factorise(task.rows, task.count, task.generator, task.settings.iterations, nonnegative=False))
+    return Found(
+        factorise(task.rows, task.count, task.generator, task.settings.iterations, False, on_share=task.on_share)
+    )
 
 
 METHOD = Finder(

@@ -1,5 +1,7 @@
 """Factorising rows A ~ U W with non-negative codes U: NMF where W is non-negative too, else semi-NMF."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,13 +12,20 @@ STARTS, SWEEPS, RIDGE = 4096, 2, 1e-6
 
 
 def factorise(
-    rows: Tensor, count: int, generator: torch.Generator, iterations: int, nonnegative: bool, tolerance: float = 1e-5
+    rows: Tensor,
+    count: int,
+    generator: torch.Generator,
+    iterations: int,
+    nonnegative: bool,
+    tolerance: float = 1e-5,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     """Directions W (K, D) of the least ||A - U W||² by alternating U and W, from rows that lie far apart.
 
     Args:
         rows: A (n, D), non-negative where W shall be.
         iterations: at most; it ends earlier where the error falls by less than ``tolerance`` of itself.
+        on_share: told after each which share of them is done.
         nonnegative: NMF by hierarchical alternating least squares (Cichocki & Phan 2009). Otherwise semi-NMF (Ding, Li
             & Jordan 2010): W is the least-squares solution.
     """
@@ -25,7 +34,8 @@ def factorise(
     directions = _unit(directions + 1e-6 * torch.rand(directions.shape, generator=generator))
     codes = nonnegative_codes(rows, directions, sweeps=10)
     energy, last = float(rows.double().square().sum()), None
-    for _ in range(iterations):
+    for number in range(iterations):
+        on_share(number / iterations)
         directions = _directions(rows, codes, directions, nonnegative)
         products, gram = rows @ directions.T, directions @ directions.T  # (n, K), (K, K)
         for _ in range(SWEEPS):

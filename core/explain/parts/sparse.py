@@ -148,6 +148,7 @@ def train(task: FindTask[Any], build: Build, keep: Keep) -> Found:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
             optimiser.step()
+            task.on_share((step + 1) / settings.steps)
             threshold = least if step == 0 else MOMENTUM * threshold + (1 - MOMENTUM) * least
         extra = {
             "encoder": encoder.detach().clone(),

@@ -1,6 +1,6 @@
 """One fit of a method of finding ingredients: what it is asked, and what it gives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -37,12 +37,14 @@ class FindTask(Generic[S]):
         count: K, how many directions are wanted, at most n.
         settings: the method's.
         generator: of all that is random.
+        on_share: told now and then which share of the fit is done; what it raises ends the fit.
     """
 
     rows: Tensor
     count: int
     settings: S
     generator: torch.Generator
+    on_share: Callable[[float], None] = lambda share: None
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,3 +151,15 @@ def test_activations_of_a_wrong_shape_or_without_numbers_are_refused():
         Activations(torch.zeros(2, 5, 24), (2, 2), origin())
     with pytest.raises(ValueError, match="not finite"):
         Activations(torch.full((2, 4, 24), float("nan")), (2, 2), origin())
+
+
+def test_files_with_numbers_that_are_not_finite_are_refused_by_file(tmp_path):
+    path = tmp_path / "odd.safetensors"
+    tensors, metadata = bank_tensors(bank())
+    save_tensors(path, {**tensors, "usual": torch.full((3,), torch.nan)}, metadata)
+    with pytest.raises(ValueError, match="odd.safetensors is damaged .usual of the ingredients is not finite"):
+        load_bank(path)
+    tensors.pop("peaks")
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(ValueError, match="odd.safetensors is damaged .it lacks peaks"):
+        load_bank(path)

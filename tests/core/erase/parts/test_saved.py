@@ -107,6 +107,7 @@ def test_odd_metadata_are_refused_by_file_and_entry(lab_backbone, weights, tmp_p
     [
         (lambda key, tensor: {}, "needs lora_up, lora_down and one number as alpha"),
         (lambda key, tensor: {key: tensor[:0]}, "needs lora_up, lora_down and one number as alpha"),
+        (lambda key, tensor: {key: tensor[0, 0].clone()}, "needs lora_up, lora_down and one number as alpha"),
         (lambda key, tensor: {key: tensor[0]}, "expected two sizes or more"),
         (lambda key, tensor: {key: torch.full_like(tensor, torch.nan)}, "odd.safetensors is not finite"),
     ],
@@ -121,3 +122,12 @@ def test_factors_that_are_damaged_are_refused_by_file(lab_backbone, weights, tmp
     with pytest.raises(ValueError, match=message) as refused:
         load_erasure(path, weights, "lab")
     assert "odd.safetensors" in str(refused.value)
+
+
+def test_an_alpha_alone_is_no_erasure_that_changes_nothing(lab_backbone, weights, tmp_path):
+    tensors, metadata = lora_tensors(METHOD.erase(lab_backbone, ["cat"]))
+    key = next(name for name in tensors if name.endswith(".alpha"))
+    path = tmp_path / "odd.safetensors"
+    save_tensors(path, {key: tensors[key]}, metadata)
+    with pytest.raises(ValueError, match="odd.safetensors is damaged.*needs lora_up, lora_down"):
+        load_erasure(path, weights, "lab")
