@@ -131,10 +131,3 @@ def _block(name: str) -> str:
     if found:
         return f"{found[1]}.{int(found[2]):02}" if "transformer" in found[1] or "layers" in found[1] else found[0]
     return "mid_block" if name.startswith("mid_block") else "other"
-
-
-def strongest(skill: Skill, most: int = 5) -> list[tuple[str, float]]:
-    """The weights that hold most of a skill's squared size, with their share of it."""
-    sizes = {name: float(change.values.double().square().sum()) for name, change in skill.changes.items()}
-    total = max(sum(sizes.values()), 1e-30)
-    return [(name, size / total) for name, size in sorted(sizes.items(), key=lambda pair: -pair[1])[:most]]
