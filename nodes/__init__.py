@@ -26,6 +26,7 @@ from .erase.train_erasure import TrainErasure
 from .evaluate.load_concept_prototypes import LoadConceptPrototypes
 from .evaluate.score_composition import ScoreComposition
 from .evaluate.score_concepts import ScoreConcepts
+from .explain.audit_ingredients import AuditIngredients
 from .explain.find_ingredients import FindIngredients
 from .explain.ingredient_files import LoadIngredients, SaveIngredients
 from .explain.ingredient_importance import IngredientImportance
@@ -100,6 +101,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     IngredientMasks,
     IngredientImportance,
     SteerIngredients,
+    AuditIngredients,
     SaveIngredients,
     LoadIngredients,
     LocalizeSkill,

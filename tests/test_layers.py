@@ -40,7 +40,7 @@ LEVELS = {
         ("activations", "parts", "probe"),
         ("bank", "recording"),
         ("naming", "locate", "finder", "scores", "importance"),
-        ("methods", "fidelity"),
+        ("methods", "fidelity", "audit"),
         ("registry",),
         ("bank_files", "steering"),
     ),

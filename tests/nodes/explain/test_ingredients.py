@@ -7,6 +7,7 @@ from PIL import Image
 from concept_atelier.host.shared.errors import UnsupportedModelError
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import (
+    AuditIngredients,
     FindIngredients,
     IngredientImportance,
     IngredientMasks,
@@ -157,3 +158,16 @@ def test_importance_for_what_tells_pictures_from_others(call, bank, recorded, pi
         call(IngredientImportance, **given, clip_vision=vision, text="cat")
     with pytest.raises(ValueError, match="Choose sobol or removal"):
         call(IngredientImportance, **given, clip_vision=vision, measure="gradient")
+
+
+def test_drawings_are_compared_with_a_reference(call, bank, recorded, pictures, vision):
+    dark = 0.3 * pictures
+    drawn = call(RecordActivations, pictures=dark, clip_vision=vision)[0]
+    given = {"bank": bank, "reference": recorded, "reference_pictures": pictures, "factor": 1.1}
+    sheet, scores, report = call(AuditIngredients, **given, drawn=drawn, drawn_pictures=dark)
+    assert sheet.ndim == 4 and scores.values.shape == (1, 4) and "A plain linear probe" in report
+    assert "valid for lab image tower" in report
+    same = call(AuditIngredients, **given, drawn=recorded, drawn_pictures=pictures)
+    assert "No ingredient differs" in same[2] and same[1].values.tolist()[0] == pytest.approx([1] * 4)
+    with pytest.raises(ValueError, match="of 5 pictures, and 2 are connected"):
+        call(AuditIngredients, **given, drawn=drawn, drawn_pictures=dark[:2])

@@ -1,0 +1,80 @@
+"""Audit Ingredients."""
+
+import torch
+from torch import Tensor
+
+from ...core.explain import activations as core_activations
+from ...core.explain import bank as core_bank
+from ...core.explain.audit import audit
+from ...core.explain.registry import encode
+from ...core.explain.scores import PictureScores
+from ...host.jobs.explain.audit import audit_report, audit_sheet
+from ...host.jobs.ingredients import check_pictures, valid_for
+from ...host.schema import io, ui
+from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, picture_batch, seed_input, text_under
+
+
+class AuditIngredients(io.ComfyNode):
+    """What drawings lack or have too much of, against a reference."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierAuditIngredients",
+            display_name="Audit Ingredients",
+            category=f"{CATEGORY}/explain",
+            description=(
+                "Compares a model's drawings with a folder of reference: which ingredients are missing, which are "
+                "excessive, and which pictures are copied. With drawings of the base model as reference and the same "
+                "prompts drawn with a LoRA, it says what the LoRA changed."
+            ),
+            search_aliases=["blind spots", "drift", "LoRA report", "what did my LoRA change", "memorised", "bias"],
+            is_output_node=True,
+            inputs=[
+                ConceptBank.Input("bank", tooltip="Ingredients of the reference, or of both together."),
+                Activations.Input(
+                    "reference", tooltip="Activations of the reference, recorded as the ingredients' were."
+                ),
+                io.Image.Input("reference_pictures", tooltip="The pictures of the reference, in the same order."),
+                Activations.Input("drawn", tooltip="Activations of the drawings, by the same model and layer."),
+                io.Image.Input("drawn_pictures", tooltip="The drawings, in the same order."),
+                io.Float.Input(
+                    "factor",
+                    default=2.0,
+                    min=1.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="An ingredient counts as excessive from so many times as much, as missing from so little.",
+                ),
+                seed_input("Random seed of the resampling that tells differences from chance."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="SHEET", tooltip="What is missing, excessive and copied, with pictures."),
+                ConceptScores.Output(
+                    display_name="CONCEPT_SCORES", tooltip="How many times as much of each ingredient there is."
+                ),
+                io.String.Output(display_name="REPORT", tooltip="The findings in words, a line each."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        bank: core_bank.ConceptBank,
+        reference: core_activations.Activations,
+        reference_pictures: Tensor,
+        drawn: core_activations.Activations,
+        drawn_pictures: Tensor,
+        factor: float,
+        seed: int,
+    ) -> io.NodeOutput:
+        known, made = picture_batch(reference_pictures), picture_batch(drawn_pictures)
+        check_pictures(len(reference), known)
+        check_pictures(len(drawn), made)
+        codes = encode(bank, reference), encode(bank, drawn)
+        found = audit(*codes, seed % 2**31)
+        said = audit_report(found, codes[0], factor, reference, drawn)
+        sheet = audit_sheet(found, *codes, factor, known, made)
+        ratio = torch.clamp(found.ratio, max=1e6)[None]
+        scores = PictureScores(ratio, bank.names, "times as much as in the reference", valid_for(bank))
+        return io.NodeOutput(sheet, scores, said, ui=ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said))

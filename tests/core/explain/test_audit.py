@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from concept_atelier.core.explain.audit import audit
+from concept_atelier.core.explain.bank import ConceptCodes
+from tests.core.explain.test_bank import bank
+
+CONCEPTS = 20
+
+
+def pictures(count, seed, shares=None):
+    """Codes of pictures in which each concept is in two of ten, or in other shares."""
+    generator = torch.Generator().manual_seed(seed)
+    shares = torch.full((CONCEPTS,), 0.2) if shares is None else shares
+    there = torch.rand(count, 1, CONCEPTS, generator=generator) < shares
+    values = there * torch.rand(count, 9, CONCEPTS, generator=generator)
+    found = bank(CONCEPTS, CONCEPTS, names=tuple(map(str, range(CONCEPTS))), directions=torch.eye(CONCEPTS))
+    return ConceptCodes(values, (3, 3), found)
+
+
+def test_what_was_withheld_and_what_was_doubled_is_found_and_nothing_else():
+    shares = torch.full((CONCEPTS,), 0.2)
+    shares[[3, 7]], shares[11] = 0.0, 0.8
+    for seed in range(5):
+        found = audit(pictures(200, seed), pictures(200, seed + 50, shares), seed)
+        assert sorted(found.missing()) == [3, 7] and found.excessive() == [11]
+        assert bool((found.low < found.ratio).all()) and bool((found.ratio < found.high).all())
+
+
+def test_two_halves_of_one_folder_do_not_differ():
+    for seed in range(5):
+        found = audit(pictures(100, seed), pictures(100, seed + 50), seed)
+        assert found.missing() == [] and found.excessive() == []
+
+
+def test_a_copy_is_found_with_its_original():
+    reference, drawn = pictures(30, 0), pictures(10, 1)
+    values = drawn.values.clone()
+    values[4] = 1.02 * reference.values[17]
+    assert audit(reference, ConceptCodes(values, (3, 3), drawn.bank)).copies == ((4, 17),)
+
+
+def test_too_few_pictures_are_refused():
+    with pytest.raises(ValueError, match="at least two pictures of either kind, got 1"):
+        audit(pictures(1, 0), pictures(5, 1))
