@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-STRONG = {"irece": "present=-100, against=100, threshold=0.1", "adavd": "threshold=-1", "guidance": ""}
+STRONG = {"irece": "start=0, present=-100, against=100, threshold=0.1", "adavd": "threshold=-1", "guidance": ""}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_the_original_of_an_erased_model_is_asked_and_both_stay_as_they_were(par
         {**parts, "model": erased},
         "irece",
         original=parts["model"],
-        settings="present=-100, against=100, threshold=0.1",
+        settings="start=0, present=-100, against=100, threshold=0.1",
     )
     assert not torch.allclose(sample(parts, guarded), before, atol=1e-3)
     assert torch.equal(sample(parts, erased), before) and torch.equal(sample(parts), plain)

@@ -9,7 +9,7 @@ from concept_atelier.nodes import GuardAgainstConcepts
 
 ON_UNETS = [name for name in METHODS if name != "dve"]
 STRONG = {
-    "irece": "present=-100, against=100, threshold=0.1",
+    "irece": "start=0, present=-100, against=100, threshold=0.1",
     "adavd": "threshold=-1",
     "guidance": "",
     "dve": "",
