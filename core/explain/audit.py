@@ -69,16 +69,12 @@ def audit(reference: ConceptCodes, drawn: ConceptCodes, seed: int = 0) -> Audit:
     usual = energies[0].mean(0)
     least = SMALL * usual[usual > 0].median() if bool((usual > 0).any()) else torch.tensor(1.0)
     generator = torch.Generator().manual_seed(seed)
-    middle = _log_ratio(*(one.mean(0) for one in energies), least)
-    drawn_again = torch.stack(
-        [
-            _log_ratio(
-                *(one[torch.randint(len(one), (len(one),), generator=generator)].mean(0) for one in energies), least
-            )
-            for _ in range(RESAMPLES)
-        ]
-    )  # (RESAMPLES, K)
-    reach = NormalDist().inv_cdf(1 - ERROR / 2 / len(middle)) * drawn_again.std(0)
+    middle = _log_ratio(energies[0].mean(0), energies[1].mean(0), least)
+    again = []
+    for _ in range(RESAMPLES):
+        known, made = (one[torch.randint(len(one), (len(one),), generator=generator)].mean(0) for one in energies)
+        again.append(_log_ratio(known, made, least))
+    reach = NormalDist().inv_cdf(1 - ERROR / 2 / len(middle)) * torch.stack(again).std(0)
     prevalence = torch.stack([reference.prevalence(), drawn.prevalence()])
     return Audit(middle.exp(), (middle - reach).exp(), (middle + reach).exp(), prevalence, _copies(reference, drawn))
 

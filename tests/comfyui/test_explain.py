@@ -82,3 +82,11 @@ def test_ingredients_are_replaced_by_comfyuis_own_sampler(run, stock, parts_of, 
     torch.testing.assert_close(drawn(always, cat), drawn(parts["model"], dog), rtol=1e-3, atol=1e-3)
     moved = run("SteerIngredients", **given, how="add", strength=5.0)[0]
     assert not torch.equal(drawn(moved, cat), plain)
+
+
+def test_drawings_are_audited_by_an_encoder_of_comfyui(run, pictures, stock_vision):
+    found = run("RecordActivations", pictures=pictures, clip_vision=stock_vision)[0]
+    bank = run("FindIngredients", activations=found, count=4, method="semi_nmf", fits=1)[0]
+    given = {"bank": bank, "reference": found, "reference_pictures": pictures}
+    report = run("AuditIngredients", **given, drawn=found, drawn_pictures=pictures)[2]
+    assert "No ingredient differs" in report and "Copied: drawing 1 from picture 1" in report
