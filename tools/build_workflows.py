@@ -21,6 +21,8 @@ from .workflow.foreign import drawing_registry
 from .workflow.object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .workflow.sheet import Sheet
 from .workflow.studio import Studio
+from .workflow.subject_pictures import EXAMPLES, example_pictures, subject_folder
+from .workflow.subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
 from .workflow.variants import VARIANTS, Variant
 
 # Scenes of the test split, whose pair of objects no model has seen together.
@@ -345,6 +347,59 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the masks", images=shapes, filename_prefix="folder_masks", collapsed=True)
 
 
+def find_my_subject(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    lab = variant.is_lab
+    studio.step(
+        "Show your subject",
+        "Paint a mask over the subject.",
+        "Right-click a picture and open the mask editor. "
+        + ("Both pictures come with the pack." if lab else "Choose two pictures of it."),
+    )
+    vision = studio.vision(1)
+    first, second = (
+        sheet.add("LoadImage", 0, f"{which} example", image=name if lab else "example.png")
+        for which, name in zip(("First", "Second"), EXAMPLES, strict=True)
+    )
+    site = {"site": "all"} if lab else {}
+    recorded = [
+        sheet.add(
+            "ConceptAtelierRecordActivations", 1, f"Record: {which} example", clip_vision=vision, **given, **site
+        )[0]
+        for which, given in (("first", {"pictures": first[0]}), ("second", {"pictures": second[0]}))
+    ]
+    studio.step(
+        "Learn it",
+        "The mask teaches, not the word.",
+        "Prototype Feedback adds the second example. It also takes a region that was found wrongly.",
+    )
+    (learnt,) = sheet.add("ConceptAtelierLearnPrototypes", 0, activations=recorded[0], masks=first[1])
+    (better,) = sheet.add(
+        "ConceptAtelierPrototypeFeedback",
+        0,
+        bank=learnt,
+        activations=recorded[1],
+        masks=second[1],
+        regions="are all of the subject",
+    )
+    sheet.add("ConceptAtelierSaveIngredients", 0, bank=better, name="atelier/subject", collapsed=True)
+    studio.step(
+        "Find and crop it",
+        "Every picture of the folder is looked through.",
+        "SHEET shows what was found, and CROPS are ready for training."
+        + ("" if lab else " Put your pictures into a folder **pictures** in ComfyUI's input folder."),
+    )
+    name = SUBJECT_FOLDER if lab else "pictures"
+    pictures, names, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
+    (folder,) = sheet.add(
+        "ConceptAtelierRecordActivations", 0, "Record: the folder", clip_vision=vision, pictures=pictures, **site
+    )
+    given = {"bank": better, "activations": folder, "pictures": pictures, "names": names, "crop_size": variant.side}
+    _, crops, found, *_ = sheet.add("ConceptAtelierFindPrototypes", 1, **given)
+    for title, images, prefix in (("crops", crops, "subject_crops"), ("sheet", found, "subject_sheet")):
+        sheet.add("SaveImage", 1, f"Save: the {title}", images=images, filename_prefix=prefix, collapsed=True)
+
+
 def guard_against_a_concept(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
     gone, kept, *_ = words.before_after
@@ -437,6 +492,7 @@ BUILDERS: dict[str, Builder] = {
         which_word_did_what,
         score_concepts,
         what_is_this_folder_made_of,
+        find_my_subject,
         guard_against_a_concept,
         purify_a_picture,
     )
@@ -464,6 +520,11 @@ def main() -> None:
     (FOLDER / "input" / FOLDER_NAME).mkdir(parents=True, exist_ok=True)
     for name, picture in folder_pictures():
         picture.save(FOLDER / "input" / FOLDER_NAME / name, optimize=True)
+    (FOLDER / "input" / SUBJECT_FOLDER).mkdir(parents=True, exist_ok=True)
+    for name, picture in subject_folder():
+        picture.save(FOLDER / "input" / SUBJECT_FOLDER / name, optimize=True)
+    for name, picture in example_pictures():
+        picture.save(FOLDER / "input" / name, optimize=True)
     new_picture().save(FOLDER / "input" / "folder_new.png", optimize=True)
     for name, seed in PICTURES.items():
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))

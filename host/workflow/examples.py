@@ -13,6 +13,7 @@ TITLES = {
     "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",
     "what_is_this_folder_made_of": "What is this folder made of",
+    "find_my_subject": "Find my subject in a folder and crop it",
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
 }

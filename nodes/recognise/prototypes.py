@@ -1,5 +1,6 @@
 """Learn Prototypes, Find Prototypes, Prototype Feedback."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...core.explain.registry import encode
 from ...core.messages import shown
 from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
+from ...core.recognise.subjects import Regions
 from ...core.settings import read_settings
 from ...host.jobs.ingredients import check_pictures
 from ...host.jobs.recognise.subjects import describe_subject
@@ -25,6 +27,13 @@ from ..sockets import (
     seed_input,
 )
 from .found import finding_inputs, finding_outputs, give, names_input
+
+REGIONS: Mapping[str, Regions] = {
+    "show the subject": "shown",
+    "do not show it": "other",
+    "are all of the subject": "whole",
+}
+"""What people choose to what a method of learning a subject is told."""
 
 
 def method_input() -> Any:
@@ -177,10 +186,10 @@ class PrototypeFeedback(io.ComfyNode):
                 io.Mask.Input("masks", tooltip="The regions, one mask for each picture; an empty one says nothing."),
                 io.Combo.Input(
                     "regions",
-                    options=["show the subject", "do not show it"],
-                    default="show the subject",
-                    tooltip="What the regions are: the subject where it was missed, or something else that was taken "
-                    "for it.",
+                    options=list(REGIONS),
+                    default=next(iter(REGIONS)),
+                    tooltip="What the regions are: the subject where it was missed, something else that was taken for "
+                    "it, or all of the subject in a further example, whose rest is learnt as well.",
                 ),
             ],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The subject, corrected.")],
@@ -195,5 +204,5 @@ class PrototypeFeedback(io.ComfyNode):
         regions: str,
     ) -> io.NodeOutput:
         learner: Any = SUBJECTS[checked_subject(bank).kind]
-        better = learner.corrected(bank, activations, masks_of(masks), regions == "show the subject")
+        better = learner.corrected(bank, activations, masks_of(masks), REGIONS[regions])
         return io.NodeOutput(better, ui=ui.PreviewText(describe_subject(better)))

@@ -47,6 +47,9 @@ WIDTHS = {
     "ConceptAtelierFindIngredients": 300,
     "ConceptAtelierShowIngredients": 300,
     "ConceptAtelierIngredientMasks": 370,
+    "ConceptAtelierLearnPrototypes": 290,
+    "ConceptAtelierPrototypeFeedback": 290,
+    "ConceptAtelierFindPrototypes": 300,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
 LABELS = {("SaveImage", "filename_prefix"): "file", ("ConceptAtelierComposeConcepts", "bounding_boxes"): "boxes"}

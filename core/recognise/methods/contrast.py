@@ -13,9 +13,6 @@ from torch import Tensor
 from ...settings import setting
 from ..subjects import Examples, Learnt, SubjectLearner, SubjectSettings, unit
 
-CORRECTION = 4.0
-"""How many times the positions of a corrected region count."""
-
 
 @dataclass(frozen=True)
 class ContrastSettings(SubjectSettings):
@@ -32,10 +29,9 @@ def _learn(examples: Examples, settings: ContrastSettings, generator: torch.Gene
     return _solved(moments + held.diag(), rows.T @ examples.shares)
 
 
-def _correct(learnt: Learnt, region: Tensor, shows: bool) -> Learnt:
-    rows = _with_one(region)
-    moments = learnt.extra["moments"] + CORRECTION * rows.T @ rows
-    return _solved(moments, learnt.extra["targets"] + CORRECTION * float(shows) * rows.sum(0))
+def _correct(learnt: Learnt, further: Examples) -> Learnt:
+    rows = _with_one(further.rows)
+    return _solved(learnt.extra["moments"] + rows.T @ rows, learnt.extra["targets"] + rows.T @ further.shares)
 
 
 def _with_one(rows: Tensor) -> Tensor:

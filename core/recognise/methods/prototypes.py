@@ -18,7 +18,7 @@ from ...settings import setting
 from ..subjects import Examples, Learnt, SubjectLearner, SubjectSettings, unit
 
 CORRECTED = 2
-"""Prototypes that one corrected region gives at most."""
+"""Prototypes, and negatives, that one correction gives at most."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ def _learn(examples: Examples, settings: PrototypeSettings, generator: torch.Gen
     return Learnt(unit(prototypes.mean(0)), {"prototypes": prototypes, "negatives": negatives})
 
 
-def _correct(learnt: Learnt, region: Tensor, shows: bool) -> Learnt:
-    kind = "prototypes" if shows else "negatives"
-    joined = torch.cat([learnt.extra[kind], centres(region, CORRECTED, 0)])
-    extra = {**learnt.extra, kind: joined}
+def _correct(learnt: Learnt, further: Examples) -> Learnt:
+    more = {"prototypes": further.inside, "negatives": further.outside}
+    extra = {
+        kind: torch.cat([learnt.extra[kind], centres(further.rows[of], CORRECTED, 0)]) for kind, of in more.items()
+    }
     return Learnt(unit(extra["prototypes"].mean(0)), extra)
 
 

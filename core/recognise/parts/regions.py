@@ -13,6 +13,9 @@ from ...masks.boxes import Box, mask_box
 from ...masks.guided import guided_filter
 from ...masks.upsample import centre, to_pixels
 
+PRESENT = "present"
+"""In the extra tensors of a bank: the strongest code of a picture, as a share of the peak, from which it shows the
+subject."""
 LEAST_AREA = 0.005
 REACH, EPS = 0.75, 1e-3
 """Of the filter that lets outlines follow the picture: cells of the grid, and the variance that counts as even."""
@@ -31,7 +34,7 @@ class Finding:
     Attributes:
         soft: (P, H, W) in 0..1, how like the subject each pixel is; 0.5 divides the examples best.
         masks: (P, H, W) bool, the part that shows it most in each picture; empty where none does.
-        scores: (P,) how strongly a picture shows it, in 0..1.
+        scores: (P,) how strongly a picture shows it, by its strongest position; 0.5 divides, 1 and more is sure.
         boxes: P boxes around the masks, None for empty ones.
     """
 
@@ -51,11 +54,12 @@ def find_subject(
 ) -> Finding:
     """Where a concept is in pictures (P, 3, H, W): the connected part that shows it most, if one does.
 
+    A picture shows it where its strongest position is as strong as those of most examples, see :data:`PRESENT`.
     Outlines follow the edges of the pictures (guided filter). A part counts by the sum of how far its pixels lie above
     the threshold, so that a few strong pixels do not win against a whole thing.
 
     Args:
-        threshold: the soft value from which a pixel belongs to it, 0..1.
+        threshold: the soft value from which a pixel belongs to it, and the score from which a picture shows it, 0..1.
         least_area: parts that cover less of the picture are passed over.
     """
     maps = codes.maps()[:, concept]  # (P, h, w)
@@ -63,18 +67,14 @@ def find_subject(
     rough = to_pixels(maps, size, "bilinear", codes.covered)
     cell = max(side / cells for side, cells in zip(codes.covered or size, codes.grid, strict=True))
     soft = torch.stack([_along_edges(one, picture, cell) for one, picture in zip(rough, pictures, strict=True)])
-    masks = torch.stack([best_part(one, threshold, least_area) for one in soft])
-    scores = torch.stack([_score(one, least_area) for one in soft])
+    scores = ACTIVE * codes.scores()[:, concept] / codes.bank.extra.get(PRESENT, torch.tensor([ACTIVE]))[0]
+    parts = [best_part(one, threshold, least_area) for one in soft]
+    masks = torch.stack([part & (score >= threshold) for part, score in zip(parts, scores, strict=True)])
     return Finding(soft, masks, scores, tuple(mask_box(mask) for mask in masks))
 
 
 def _along_edges(soft: Tensor, picture: Tensor, cell: float) -> Tensor:
     return guided_filter(picture, soft[None], max(1, round(REACH * cell)), EPS)[0].clamp(0, 1)
-
-
-def _score(soft: Tensor, share: float) -> Tensor:
-    """() the mean of the highest values that cover a share of the picture."""
-    return soft.flatten().topk(max(1, round(share * soft.numel()))).values.mean()
 
 
 def best_part(soft: Tensor, threshold: float, least_area: float) -> Tensor:

@@ -63,15 +63,28 @@ def test_a_corrected_region_is_no_longer_found_and_one_that_is_added_is(name, ba
     only = torch.zeros_like(masks)
     only[0] = masks[0]
     kept = banks[name].directions.clone()
-    less = method.corrected(banks[name], activations, only, shows=False)
+    less = method.corrected(banks[name], activations, only, "other")
     before, after = (encode(bank, activations).scores()[0, 0] for bank in (banks[name], less))
     assert float(after) < float(before) and less.metadata["corrections"] == "1"
     other = scenes(1, [(3, 3)], seed=5, subject=torch.randn(24, generator=torch.Generator().manual_seed(3)))
-    more = method.corrected(banks[name], *other, shows=True)
+    more = method.corrected(banks[name], *other, "shown")
     inside = torch.nn.functional.avg_pool2d(other[1][:, None], 8).flatten(1)[0] > 0.5
     was, now = (encode(bank, other[0]).values[0, inside, 0].mean() for bank in (banks[name], more))
     assert float(now) > float(was)
     assert torch.equal(banks[name].directions, kept)
+
+
+@every_method
+def test_a_further_example_teaches_what_it_would_have_taught_at_first(name, examples, unseen, plain_pictures):
+    """The threshold is that of the first example, so that scores differ a little from those of both together."""
+    activations, masks = examples
+    one, other = (Activations(activations.rows[part], activations.grid, activations.origin) for part in ([0], [1]))
+    more = SUBJECTS[name].corrected(SUBJECTS[name].bank(one, masks[:1], ""), other, masks[1:2], "whole")
+    found = find_subject(encode(more, unseen[0]), 0, plain_pictures, 0.4)
+    for index in (0, 2):
+        both = (found.masks[index] & (unseen[1][index] > 0)).sum()
+        assert float(both / (found.masks[index] | (unseen[1][index] > 0)).sum()) > 0.6
+    assert float(found.scores[1]) < float(found.scores[[0, 2]].min())
 
 
 @every_method
@@ -95,7 +108,7 @@ def test_what_does_not_fit_is_refused(name, examples, banks):
         SUBJECTS[name].bank(activations, torch.zeros_like(masks), "fox")
     other = Activations(activations.rows, activations.grid, origin(site="16"))
     with pytest.raises(ValueError, match="site 16 instead of 8"):
-        SUBJECTS[name].corrected(banks[name], other, masks, True)
+        SUBJECTS[name].corrected(banks[name], other, masks, "shown")
     with pytest.raises(ValueError, match="outside must be below inside"):
         replace(SUBJECTS[name].settings, outside=0.9)
 
