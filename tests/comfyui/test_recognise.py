@@ -1,0 +1,46 @@
+"""Subjects and words inside ComfyUI: its own picture encoders, its boxes, and a pair that is none."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def pictures(image):
+    """The picture, and three that were moved."""
+    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
+
+
+@pytest.fixture(scope="module")
+def masks(pictures):
+    """The left half of each, moved as the pictures were."""
+    half = torch.zeros(1, *pictures.shape[1:3])
+    half[:, :, : half.shape[2] // 2] = 1
+    return torch.cat([half.roll(8 * number, 2) for number in range(4)])
+
+
+@pytest.mark.parametrize("method", ["contrast", "prototypes"])
+def test_a_subject_is_learnt_corrected_kept_and_found(run, stock_vision, pictures, masks, method):
+    recorded = run("RecordActivations", pictures=pictures, clip_vision=stock_vision)[0]
+    bank = run("LearnPrototypes", activations=recorded, masks=masks, name="half", method=method)[0]
+    given = {"activations": recorded, "masks": masks}
+    better = run("PrototypeFeedback", bank=bank, **given, regions="are all of the subject")[0]
+    again = run("LoadIngredients", name=run("SaveIngredients", bank=better, name=f"test/{method}")[0])[0]
+    found = run("FindPrototypes", bank=again, activations=recorded, pictures=pictures, threshold=0.05, crop_size=32)
+    assert found[0].shape == masks.shape and found[1].shape[1:] == (32, 32, 3) and len(found[3]) == 4
+
+
+def test_one_node_finds_a_subject(run, stock_vision, pictures, masks):
+    given = {"pictures": pictures, "examples": pictures[:2], "masks": masks[:2], "clip_vision": stock_vision}
+    assert run("FindMySubject", **given, threshold=0.05, crop_size=32)[0].shape == masks.shape
+
+
+def test_pictures_are_judged_by_a_pair_and_by_no_other(run, parts_of, pictures, stock_vision):
+    pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
+    scores = run("ScoreByConcepts", pictures=pictures, **pair, classes="red: flat, neon\nblue: flat, neon")[0]
+    assert scores.values.shape == (4, 2)
+    assert len(run("PickBestOfBatch", pictures=pictures, scores=scores, count=2)[0]) == 2
+    matrix = run("ClassifyByConceptMatrix", pictures=pictures, **pair, classes="red, blue", concepts="cat, dog, neon")
+    assert matrix[0].values.shape == (4, 2)
+    assert run("PickDiversePrompts", clip=pair["clip"], prompts="a cat\na dog\na cat", count=2)[0].count("\n") == 1
+    with pytest.raises(Exception, match="were not trained together"):
+        run("ScoreByConcepts", pictures=pictures, clip_vision=stock_vision, clip=pair["clip"])
