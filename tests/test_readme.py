@@ -74,5 +74,6 @@ def test_commands_name_workflows_and_inputs_that_are_there(page):
 
 def test_every_workflow_is_in_the_table():
     names = {path.stem for path in (ROOT / "workflows").glob("*.json")}
-    listed = set(re.findall(r"^\| `([^`]+)` \| [^`]*$", README[README.index("## Workflows") :], re.MULTILINE))
+    page = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([^`]+)` \| [^`]*$", page, re.MULTILINE))
     assert {name.partition(" (")[0] for name in names} == listed

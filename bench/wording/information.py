@@ -50,8 +50,8 @@ def redundancy(backbone: Backbone, case: WordCase, levels: int) -> dict[str, Any
     for key, word in words.items():
         prompt = f"a photo of a {named.name} {word}"
         found = pair_information(backbone, latent, prompt, (named.name, word), settings, seed=case.seed)
-        told = float((found.redundancy + found.unique_first).sum())
-        shares[key] = round(float(found.redundancy.sum()) / told, 4) if told > 0 else None
+        whole = float((found.redundancy + found.unique_first).sum())
+        shares[key] = round(float(found.redundancy.sum()) / whole, 4) if whole > 0 else None
     return {"name": named.name, "words": words, "shares": shares}
 
 

@@ -52,12 +52,14 @@ def load_bank(path: Path) -> ConceptBank:
         parts = [tensors[name].float() for name in _TENSORS if name in tensors]
         if len(parts) < len(_TENSORS):
             raise ValueError(f"{named} is damaged (it lacks {listed({*_TENSORS} - {*tensors})}); save them again")
-        told = {key: f"{number_in(metadata, key, named, 1.0):g}" for key in ("explained", "seeds") if key in metadata}
+        numbers = {
+            key: f"{number_in(metadata, key, named, 1.0):g}" for key in ("explained", "seeds") if key in metadata
+        }
     except (KeyError, TypeError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error
     extra = {key.removeprefix("extra."): tensor for key, tensor in tensors.items() if key.startswith("extra.")}
     own = ("format", "kind", "names", "origin")
-    rest = {key: text for key, text in metadata.items() if key not in own} | told
+    rest = {key: text for key, text in metadata.items() if key not in own} | numbers
     directions, centre, scale, peaks, usual, stability = parts
     try:
         bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
@@ -74,8 +76,8 @@ def _origin(fields: Mapping[str, Any], where: str) -> Origin:
         raise ValueError(f"{where} is {shown(kind)}, expected one of {listed(get_args(Kind))}")
     fingerprint = tuple(a_number(one, where) for one in a_list(fields["fingerprint"], where))
     noise = fields.get("noise")
-    told = None if noise is None else a_number(noise, where)
-    return Origin(cast(Kind, kind), model, fingerprint, site, a_whole(fields["width"], where), told)
+    level = None if noise is None else a_number(noise, where)
+    return Origin(cast(Kind, kind), model, fingerprint, site, a_whole(fields["width"], where), level)
 
 
 def _check_codes(bank: ConceptBank, named: str) -> None:

@@ -40,10 +40,10 @@ def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0) -> fl
         place[chosen[torch.randperm(len(chosen), generator=generator)]] = torch.arange(len(chosen)) % parts
     scores = torch.zeros(len(rows))
     for part in range(parts):
-        hidden, told = place == part, place != part
-        if bool(hidden.any()) and 0 < int(present[told].sum()) < int(told.sum()):
-            answers = rows[hidden] @ ridge(rows[told], present[told])
+        hidden, training = place == part, place != part
+        if bool(hidden.any()) and 0 < int(present[training].sum()) < int(training.sum()):
+            answers = rows[hidden] @ ridge(rows[training], present[training])
             # Probes of different parts have different sizes: their answers are compared as ranks among all pictures.
-            every = (rows @ ridge(rows[told], present[told])).sort().values
+            every = (rows @ ridge(rows[training], present[training])).sort().values
             scores[hidden] = torch.searchsorted(every, answers).float()
     return float(auroc(scores, present))

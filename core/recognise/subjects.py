@@ -123,7 +123,7 @@ class SubjectLearner(Generic[S]):
         peak = 2 * (threshold - floor)
         present = _presence((scores - floor) / peak, shares)
         codes = (self._score(prepared, learnt) - floor).clamp(min=0)
-        told = {"settings": json.dumps(asdict(settings)), "pictures": str(len(activations)), "seeds": "1"}
+        entries = {"settings": json.dumps(asdict(settings)), "pictures": str(len(activations)), "seeds": "1"}
         return ConceptBank(
             learnt.direction[None],
             (name,),
@@ -135,7 +135,7 @@ class SubjectLearner(Generic[S]):
             (codes.mean() / peak).reshape(1),
             torch.ones(1),
             {**learnt.extra, "floor": torch.tensor([floor]), PRESENT: torch.tensor([present])},
-            told | {"examples": str(int(shares.amax(1).gt(0).sum())), "expected": f"{found:.3f}"},
+            entries | {"examples": str(int(shares.amax(1).gt(0).sum())), "expected": f"{found:.3f}"},
         )
 
     def corrected(self, bank: ConceptBank, activations: Activations, masks: Tensor, regions: Regions) -> ConceptBank:
@@ -159,8 +159,8 @@ class SubjectLearner(Generic[S]):
         kept = {name: bank.extra[name] for name in ("floor", PRESENT)}
         own = {name: tensor for name, tensor in bank.extra.items() if name not in kept}
         learnt = self.correct(Learnt(bank.directions[0], own), further)
-        told = {**bank.metadata, "corrections": str(int(bank.metadata.get("corrections", "0")) + 1)}
-        return replace(bank, directions=learnt.direction[None], extra={**learnt.extra, **kept}, metadata=told)
+        entries = {**bank.metadata, "corrections": str(int(bank.metadata.get("corrections", "0")) + 1)}
+        return replace(bank, directions=learnt.direction[None], extra={**learnt.extra, **kept}, metadata=entries)
 
     def _score(self, prepared: Tensor, learnt: Learnt) -> Tensor:
         """(P, T) of prepared rows (P, T, D)."""

@@ -92,7 +92,9 @@ def read_squares(files: Sequence[Path], side: int, fit: Fit, on_step: OnStep) ->
             f"{len(files)} pictures of {side} pixels a side need {needed / 2**30:.0f} GB, and at most "
             f"{MAX_BYTES >> 30} GB are read: lower size or limit"
         )
-    pictures, read, problems = torch.empty(len(files), side, side, 3), [], []
+    pictures = torch.empty(len(files), side, side, 3)
+    read: list[Path] = []
+    problems: list[str] = []
     for number, file in enumerate(files, 1):
         try:
             pictures[len(read)] = read_square(file, side, fit).movedim(0, -1)

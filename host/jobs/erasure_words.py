@@ -26,8 +26,8 @@ def describe_erasure(
 
     It says how much was edited, not how well the concept is gone: only pictures tell that.
     """
-    told = {"concepts": "[]", "anchors": "[]", "remarks": "[]", **erasure.metadata}
-    concepts, anchors, remarks = (texts_in(told, key, "this erasure") for key in ("concepts", "anchors", "remarks"))
+    entries = {"concepts": "[]", "anchors": "[]", "remarks": "[]", **erasure.metadata}
+    concepts, anchors, remarks = (texts_in(entries, key, "this erasure") for key in ("concepts", "anchors", "remarks"))
     pairs = zip_longest(concepts, anchors[: len(concepts)], fillvalue="")
     lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in pairs]
     rank = f"; rank {erasure.metadata['rank']}" if "rank" in erasure.metadata else ""

@@ -137,10 +137,10 @@ def report(gallery: Gallery) -> str:
 
 def valid_for(bank: ConceptBank) -> str:
     """What a bank's findings hold for, one sentence."""
-    told = bank.metadata
-    share = f"; they explain {float(told['explained']):.0%} of it" if "explained" in told else ""
+    facts = bank.metadata
+    share = f"; they explain {float(facts['explained']):.0%} of it" if "explained" in facts else ""
     return (
-        f"Found by {bank.kind} in {told.get('pictures', 'some')} pictures: valid for {bank.origin.title} alone{share}."
+        f"Found by {bank.kind} in {facts.get('pictures', 'some')} pictures: valid for {bank.origin.title} alone{share}."
     )
 
 

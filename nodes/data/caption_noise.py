@@ -101,8 +101,8 @@ class CaptionNoise(io.ComfyNode):
         seen = picture_features(clip_vision, batch)
         sentences, owners = parts_of(texts)
         progress = start_progress(cls.hidden.unique_id)
-        told = word_features(clip_vision, clip, sentences, seen.shape[1], template="{}", on_step=progress)
-        found = caption_noise(seen, told, owners, texts)
+        text_features = word_features(clip_vision, clip, sentences, seen.shape[1], template="{}", on_step=progress)
+        found = caption_noise(seen, text_features, owners, texts)
         sheet = noise_sheet(found, batch, called, texts)
         written = table(COLUMNS, noise_rows(found, called, texts, strength))
         if filename_prefix:

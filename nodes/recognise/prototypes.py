@@ -33,7 +33,7 @@ REGIONS: Mapping[str, Regions] = {
     "do not show it": "other",
     "are all of the subject": "whole",
 }
-"""What people choose to what a method of learning a subject is told."""
+"""Choices of people to what a method of learning a subject is given."""
 
 
 def method_input() -> Any:

@@ -184,9 +184,14 @@ def _sdxl_text() -> tuple[Any, Any]:
     class Encoder(sdxl_clip.SDXLClipModel):
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
             torch.nn.Module.__init__(self)
-            told = {"device": device, "dtype": dtype, "model_options": model_options, "layer_norm_hidden_state": False}
-            self.clip_l = _tower("l", widths["l"], layer="hidden", layer_idx=-2, return_projected_pooled=True)(**told)
-            self.clip_g = _tower("g", widths["g"])(**told)
+            given = {
+                "device": device,
+                "dtype": dtype,
+                "model_options": model_options,
+                "layer_norm_hidden_state": False,
+            }
+            self.clip_l = _tower("l", widths["l"], layer="hidden", layer_idx=-2, return_projected_pooled=True)(**given)
+            self.clip_g = _tower("g", widths["g"])(**given)
             self.dtypes = {dtype}
 
     return Tokenizer, Encoder

@@ -21,13 +21,13 @@ def sample(stock, encode):
     """Sample with the stock KSampler; a LATENT."""
 
     def go(parts, model=None, positive=None, negative=None, batch=1, size=SIZE, latent=None, **changes):
-        told = {
+        inputs = {
             "positive": encode(parts, TEXT) if positive is None else positive,
             "negative": encode(parts, "") if negative is None else negative,
             "latent_image": {"samples": torch.zeros(batch, 4, *size)} if latent is None else latent,
         }
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        return stock("KSampler", model=model or parts["model"], **told, **(settings | changes))[0]
+        return stock("KSampler", model=model or parts["model"], **inputs, **(settings | changes))[0]
 
     return go
 
@@ -140,12 +140,12 @@ def test_prompts_of_unequal_length_keep_one_copy_of_the_keys(parts_of, capture, 
     parts = parts_of("sdxl")
     long = " ".join(["a red cat on a green hill"] * 14)
     model, recorded_maps = capture(parts)
-    told = {"positive": encode(parts, TEXT), "negative": encode(parts, long)}
-    assert torch.equal(sample(parts, **told)["samples"], (drawn := sample(parts, model, **told))["samples"])
+    inputs = {"positive": encode(parts, TEXT), "negative": encode(parts, long)}
+    assert torch.equal(sample(parts, **inputs)["samples"], (drawn := sample(parts, model, **inputs))["samples"])
     assert sums(recorded_maps.maps()) < 1e-5
     assert all(one.shape[1] == 77 for one in recorded_maps.maps().cross.values())
-    told = {"positive": encode(parts, long), "negative": encode(parts, "")}
-    drawn = sample(parts, model, **told)
+    inputs = {"positive": encode(parts, long), "negative": encode(parts, "")}
+    drawn = sample(parts, model, **inputs)
     assert sums(recorded_maps.maps()) < 1e-5
     assert all(one.shape[1] == 154 for one in recorded_maps.maps().cross.values())
     assert show(parts, recorded_maps, drawn, text=long, words="hill")[1].sum() > 0
@@ -171,11 +171,11 @@ def test_an_area_lies_where_it_is(parts_of, capture, sample, show, stock, encode
     place = {"width": 64, "height": 64, "x": 64, "y": 32, "strength": 1.0}
     area = stock("ConditioningSetArea", conditioning=encode(parts, "a dog"), **place)[0]
     whole, empty = encode(parts, "a cat"), encode(parts, "")
-    told = {"positive": stock("ConditioningCombine", conditioning_1=whole, conditioning_2=area)[0], "negative": empty}
+    inputs = {"positive": stock("ConditioningCombine", conditioning_1=whole, conditioning_2=area)[0], "negative": empty}
     if negative_has_it:  # ComfyUI then gives the positive side a copy under the negative's uuid
-        told = {"positive": whole, "negative": stock("ConditioningSetArea", conditioning=empty, **place)[0]}
+        inputs = {"positive": whole, "negative": stock("ConditioningSetArea", conditioning=empty, **place)[0]}
     model, recorded_maps = capture(parts)
-    plain, drawn = sample(parts, **told), sample(parts, model, **told)
+    plain, drawn = sample(parts, **inputs), sample(parts, model, **inputs)
     assert torch.equal(plain["samples"], drawn["samples"])
     found = {
         (part.place.top, part.place.left, part.place.height, part.place.width) for part in recorded_maps.runs[-1].parts

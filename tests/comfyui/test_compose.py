@@ -296,11 +296,11 @@ def test_the_text_of_a_region_reaches_its_region_alone(small, composed, draw, fa
 def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, draw, run, stock, family):
     model, clip = model_of(family), clip_of(family)
     given = {"prompt": "a red cat and two dogs", "concepts": "a red cat\ntwo dogs", "method": "lora_composer"}
-    composed_model, told, *_ = run(
+    composed_model, encoded, *_ = run(
         "ComposeConcepts", model=model, clip=clip, places="left weight=0\nright weight=0", preset="paper", **given
     )
     plain = stock("CLIPTextEncode", clip=clip, text=given["prompt"])[0]
-    assert torch.equal(draw(family, composed_model, told), draw(family, model, plain))
+    assert torch.equal(draw(family, composed_model, encoded), draw(family, model, plain))
     placed, text, *_ = run("ComposeConcepts", model=model, clip=clip, places="left\nright", preset="paper", **given)
     assert not torch.equal(draw(family, placed, text), draw(family, model, plain))
 

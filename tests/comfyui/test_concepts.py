@@ -191,10 +191,10 @@ def test_it_can_be_cancelled(model_of, clip_of, small, run, image, comfyui):
 @pytest.fixture
 def draw(stock, small):
     def go(family, model, clip, **changes):
-        told = [stock("CLIPTextEncode", clip=clip, text=text)[0] for text in ("a red square", "")]
+        prompt = [stock("CLIPTextEncode", clip=clip, text=text)[0] for text in ("a red square", "")]
         given = {"seed": 5, "steps": 3, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
         latent = {"samples": small.latent(family, SIZES[0], 2)}
-        given = {"positive": told[0], "negative": told[1], "latent_image": latent} | given
+        given = {"positive": prompt[0], "negative": prompt[1], "latent_image": latent} | given
         return stock("KSampler", model=model, **(given | changes))[0]
 
     return go
@@ -250,10 +250,10 @@ def test_concepts_are_those_of_one_pass_over_the_latent_of_the_step(watch, model
     backbone, module = pack("host.adapters").backbone_of(model, clip), pack("core.attribute.concept_attention")
     empty, sigma = small.latent(family, SIZES[0], 2), backbone.schedule.sigmas[at]
     noise = comfy.sample.prepare_noise(empty, 3)
-    told = stock("CLIPTextEncode", clip=clip, text="a red square")[0]
+    prompt = stock("CLIPTextEncode", clip=clip, text="a red square")[0]
     with torch.inference_mode():
         euler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([float(sigma), 0.0])
-        comfy.sample.sample_custom(captured, noise, 1.0, euler, sigmas, told, told, empty, disable_pbar=True)
+        comfy.sample.sample_custom(captured, noise, 1.0, euler, sigmas, prompt, prompt, empty, disable_pbar=True)
     recorder, rows = module.ConceptRecorder(capture.concepts.rows.counts), capture.concepts.rows
     text = backbone.encode_text(["a red square"] * 2)
     with torch.no_grad(), backbone.tap_concepts(recorder.tap, rows, backbone.default_sites()):

@@ -18,9 +18,13 @@ def shown(run, stock, parts, encode):
 
     def go(conditioning, text, words, **more):
         model, capture = run("CaptureAttention", model=parts["model"], least_grid=1, stages="all")
-        told = {"positive": conditioning, "negative": encode(""), "latent_image": {"samples": torch.zeros(1, 4, *SIZE)}}
+        wires = {
+            "positive": conditioning,
+            "negative": encode(""),
+            "latent_image": {"samples": torch.zeros(1, 4, *SIZE)},
+        }
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        latent = stock("KSampler", model=model, **told, **settings)[0]
+        latent = stock("KSampler", model=model, **wires, **settings)[0]
         given = {"capture": capture, "clip": parts["clip"], "samples": latent, "text": text, "words": words}
         plain = {"normalise": "absolute", "per_cell": False, "conditioning": conditioning}
         return capture, *run("ShowWordHeatmap", **(given | plain | more))
@@ -56,8 +60,8 @@ def test_concatenated_prompts(pack, parts, stock, encode, shown):
 
 
 def test_averaged_prompts(parts, stock, encode, shown, describe):
-    told = {"conditioning_to": encode(CAT), "conditioning_from": encode(DOG), "conditioning_to_strength": 0.7}
-    mixed = stock("ConditioningAverage", **told)[0]
+    wires = {"conditioning_to": encode(CAT), "conditioning_from": encode(DOG), "conditioning_to_strength": 0.7}
+    mixed = stock("ConditioningAverage", **wires)[0]
     _, _, masks = shown(mixed, f"{CAT}\n{DOG}", "cat, snow")
     assert len(masks) == 2 and not torch.equal(masks[0], masks[1])
     said = describe(mixed, f"{CAT}\n{DOG}", "cat", "snow")
@@ -108,8 +112,8 @@ def test_two_texts_for_two_encoders(comfyui, parts_of, pack):
     clip = parts_of("sdxl")["clip"]
     sizes = dict.fromkeys(("width", "height", "target_width", "target_height"), 512) | {"crop_w": 0, "crop_h": 0}
     with torch.inference_mode():
-        told = CLIPTextEncodeSDXL.execute(clip=clip, text_g=CAT, text_l=DOG, **sizes).result[0]
+        wires = CLIPTextEncodeSDXL.execute(clip=clip, text_g=CAT, text_l=DOG, **sizes).result[0]
         sampled_text = pack("host.jobs.sampled_text")
-        read = sampled_text.read_conditioning(clip, told, f"{CAT}\n{DOG}", {})
+        read = sampled_text.read_conditioning(clip, wires, f"{CAT}\n{DOG}", {})
     said = sampled_text.describe_columns(read, ["cat", "dogs"])
     assert said.count("(weight 0.50)") == 2

@@ -36,8 +36,8 @@ def test_gradients_of_the_plain_pass_are_those_of_our_backbone(pack, ground, par
     backbone = pack("host.adapters").backbone_of(**parts_of("lab"))
     with torch.inference_mode(False), torch.enable_grad():
         leaf = vectors["<1>"]["clip_l"].clone().requires_grad_()
-        told = backbone.encode_text(["a photo of <1>"], {"<1>": {"clip_l": leaf}})
-        noise = backbone.predict_noise(latent, torch.tensor([500]), told)
+        conditioning = backbone.encode_text(["a photo of <1>"], {"<1>": {"clip_l": leaf}})
+        noise = backbone.predict_noise(latent, torch.tensor([500]), conditioning)
         (ours,) = torch.autograd.grad(noise.square().mean(), [leaf])
     backbone.close()
     torch.testing.assert_close(plain, ours, rtol=1e-3, atol=1e-4 * float(ours.abs().max()))

@@ -46,8 +46,8 @@ def test_discrete_rules_have_a_thousand_timesteps(rule, sampling, zsnr):
     entries = slice(step - 1, None, step)
     assert len(levels.sigmas) == 1000
     assert levels.sigmas[entries].equal(levels.rule.sigmas) and levels.sigmas[entries].equal(plain.sigmas[entries])
-    told = levels.rule.timestep(levels.sigmas)
-    assert (told - torch.arange(1000)).abs().max() <= (step - 1 if step > 1 else 0)
+    inputs = levels.rule.timestep(levels.sigmas)
+    assert (inputs - torch.arange(1000)).abs().max() <= (step - 1 if step > 1 else 0)
     assert [levels.timestep(levels.sigmas[t][None]) for t in (19, 499, 999)] == [19, 499, 999]
 
 
@@ -88,9 +88,9 @@ def test_every_step_is_captured(changed, parts_of, run, stock, name, settings):
     model = changed(parts["model"], "nodes_model_advanced", name, **settings)
     captured, capture = run("CaptureAttention", model=model, least_grid=1, stages="all")
     text, empty = (stock("CLIPTextEncode", clip=parts["clip"], text=one)[0] for one in ("a cat", ""))
-    told = {"positive": text, "negative": empty, "latent_image": {"samples": torch.zeros(1, 4, *SIZE)}}
-    told |= {"seed": 1, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    plain, recorded = (stock("KSampler", model=one, **told)[0] for one in (model, captured))
+    inputs = {"positive": text, "negative": empty, "latent_image": {"samples": torch.zeros(1, 4, *SIZE)}}
+    inputs |= {"seed": 1, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    plain, recorded = (stock("KSampler", model=one, **inputs)[0] for one in (model, captured))
     assert plain["samples"].equal(recorded["samples"])
     maps = capture.maps()
     assert all(maps.cross_counts[grid] == 4 * layers for grid, layers in maps.cross_layers.items())

@@ -136,7 +136,7 @@ def masked_error(pack, backbone, image, concepts, tokens):
     noised = pack("core.schedule").add_noise(latent.expand(8, -1, -1, -1), noise, times, backbone.alphas_cumprod)
     errors = []
     for name, mask in zip(concepts.names, concepts.masks, strict=True):
-        told = backbone.encode_text([f"a photo of <{name}>"] * 8, tokens.placeholders())
-        missed = (noise - backbone.predict_noise(noised, times, told).float()).square().mean(1)
+        conditioning = backbone.encode_text([f"a photo of <{name}>"] * 8, tokens.placeholders())
+        missed = (noise - backbone.predict_noise(noised, times, conditioning).float()).square().mean(1)
         errors.append(float((missed * mask).mean()))
     return sum(errors)

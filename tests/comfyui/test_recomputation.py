@@ -39,10 +39,10 @@ def step(pack, backbone, choice):
             for name, width in backbone.text_widths.items()
         }
     }
-    told, maps, outside = [], [], []
+    calls, maps, outside = [], [], []
 
     def tap(call):
-        told.append(call.site.name)
+        calls.append(call.site.name)
         maps.append((call.query @ call.key.mT * call.scale).softmax(-1).square().mean())
 
     backbone_listens = backbone.tap_attention(lambda call: outside.append(call.site.name))
@@ -53,7 +53,7 @@ def step(pack, backbone, choice):
         loss = noise.square().mean() + torch.stack(maps).sum()
         inputs = [*words["<pet>"].values(), *(half for one in changes.values() for half in (one.up, one.down))]
         gradients = torch.autograd.grad(loss, inputs)
-    assert told == outside == [site.name for site in backbone.attention_sites()]
+    assert calls == outside == [site.name for site in backbone.attention_sites()]
     return noise.detach(), gradients
 
 

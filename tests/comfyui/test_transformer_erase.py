@@ -58,10 +58,15 @@ def sample(stock, small):
     def go(family, parts, model=None, text="a cat"):
         clip = parts["clip"]
         with torch.inference_mode():
-            told = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (text, "")]
+            texts = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (text, "")]
         settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
         latent = {"samples": small.latent(family)}
-        given = {"model": model or parts["model"], "positive": told[0], "negative": told[1], "latent_image": latent}
+        given = {
+            "model": model or parts["model"],
+            "positive": texts[0],
+            "negative": texts[1],
+            "latent_image": latent,
+        }
         return stock("KSampler", **given, **settings)[0]["samples"]
 
     return go

@@ -120,8 +120,8 @@ def test_what_is_encoded_does_not_depend_on_gradients(backbone_for, family):
     learnt = {"<1>": vectors(backbone, 1)}
     with torch.no_grad():
         plain = backbone.encode_text(["a photo of <1>"], learnt)
-    told = backbone.encode_text(["a photo of <1>"], learnt)
-    assert told.context.requires_grad and torch.equal(told.context.detach(), plain.context)
+    encoded = backbone.encode_text(["a photo of <1>"], learnt)
+    assert encoded.context.requires_grad and torch.equal(encoded.context.detach(), plain.context)
 
 
 @pytest.fixture
@@ -203,8 +203,8 @@ def test_methods_change_the_model_and_the_file_does_the_same_in_the_stock_loader
     given = {"lora_name": f"atelier/{family}_adapter.safetensors", "strength_model": 1.0}
     loaded = stock("LoraLoaderModelOnly", model=parts["model"], **given)[0]
     settings = {"seed": 5, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    (told,) = run("EncodeConceptPrompt", clip=parts["clip"], tokens=tokens, text="a photo of <red>")
-    given = {"positive": told, "negative": told, "latent_image": {"samples": small.latent(family)}}
+    (encoded,) = run("EncodeConceptPrompt", clip=parts["clip"], tokens=tokens, text="a photo of <red>")
+    given = {"positive": encoded, "negative": encoded, "latent_image": {"samples": small.latent(family)}}
     plain, wanted, drawn = (
         stock("KSampler", model=one, **given, **settings)[0]["samples"] for one in (parts["model"], model, loaded)
     )
@@ -240,8 +240,8 @@ def test_files_are_loaded_again_and_read_by_comfyui_itself_where_it_reads_any(ma
     loaded = run("LoadConceptTokens", clip=clip, names=f"atelier/{family}_red")[0]
     for name, rows in tokens.vectors["red"].items():
         assert torch.equal(loaded.vectors["red"][name], rows)
-    told = clip.tokenize(f"a photo of embedding:atelier/{family}_red on a table")
-    for key, chunks in told.items():
+    encoded = clip.tokenize(f"a photo of embedding:atelier/{family}_red on a table")
+    for key, chunks in encoded.items():
         found = [entry[0] for chunk in chunks for entry in chunk if torch.is_tensor(entry[0])]
         name = key if key in tokens.vectors["red"] else f"clip_{key}"
         if family == "qwen_image":

@@ -306,7 +306,7 @@ def test_learning_in_less_memory_gives_the_same_gradients(model_of, small, pack,
         pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
     plain = encoded(pack, small.conditioning(family))
     latent, weight = noise(small, family, (4, 6)), noise(small, family, (4, 6))
-    found, kept, told = [], [], []
+    found, kept, counts = [], [], []
     for choice in ("off", "on"):
         backbone, maps, saved = backbone_of(model_of(family)), [], []
         backbone.recomputation.choice = choice
@@ -322,9 +322,9 @@ def test_learning_in_less_memory_gives_the_same_gradients(model_of, small, pack,
         graph_size(loss.grad_fn, saved)
         found.append((predicted.detach(), torch.autograd.grad(loss, context)[0]))
         kept.append(len(saved))
-        told.append(len(maps))
+        counts.append(len(maps))
         backbone.close()
-    assert told[0] == told[1] > 0 and torch.equal(found[0][0], found[1][0])
+    assert counts[0] == counts[1] > 0 and torch.equal(found[0][0], found[1][0])
     torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-5)
     assert kept[1] <= kept[0]
 

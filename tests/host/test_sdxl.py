@@ -96,15 +96,15 @@ def test_sizes_default_to_the_whole_picture(model, clip):
     backbone = DiffusersBackbone(model, clip)
     latent = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        told = backbone.encode_text(["a cat"])
+        encoded = backbone.encode_text(["a cat"])
         sizes = torch.tensor([[48, 64, 0, 0, 48, 64]])
         expected = model.unet(
             latent,
             5,
-            told.context,
-            added_cond_kwargs={"text_embeds": told.extras["pooled_output"], "time_ids": sizes},
+            encoded.context,
+            added_cond_kwargs={"text_embeds": encoded.extras["pooled_output"], "time_ids": sizes},
         ).sample
-        assert backbone.predict_noise(latent, torch.tensor([5]), told).equal(expected)
+        assert backbone.predict_noise(latent, torch.tensor([5]), encoded).equal(expected)
 
 
 def test_it_samples_and_records(model, clip):

@@ -20,14 +20,14 @@ MOST_SHOWN = 48
 
 def describe_subject(bank: ConceptBank) -> str:
     """What a subject was learnt from and how well it may be found, whole sentences."""
-    told = bank.metadata
-    count, pictures = int(told["examples"]), int(told["pictures"])
+    facts = bank.metadata
+    count, pictures = int(facts["examples"]), int(facts["pictures"])
     seen = f"Learnt {plain(bank.names[0])} from {count} of {pictures} pictures"
-    corrected = int(told.get("corrections", "0"))
+    corrected = int(facts.get("corrections", "0"))
     more = f", and {corrected} correction{'s' * (corrected > 1)}" if corrected else ""
     how = "each picture was left out in turn" if count > 1 else "on the picture that it was learnt from"
     return (
-        f"{seen}{more}. IoU {float(told['expected']):.2f} at the positions of the encoder ({how}).\n{valid_for(bank)}"
+        f"{seen}{more}. IoU {float(facts['expected']):.2f} at the positions of the encoder ({how}).\n{valid_for(bank)}"
     )
 
 
@@ -46,7 +46,7 @@ def found_sheet(finding: Finding, pictures: Tensor, names: Sequence[str], subjec
     order = sorted(finding.present, key=lambda index: -float(finding.scores[index]))
     rest = [index for index in range(len(pictures)) if finding.boxes[index] is None]
     rest.sort(key=lambda index: -float(finding.scores[index]))
-    rows = []
+    rows: list[Row] = []
     for title, chosen in ((f"{subject}: found in {len(order)} of {len(pictures)}", order), ("not found", rest)):
         if not chosen:
             continue

@@ -40,7 +40,7 @@ WAIT = 1_200_000
 collect_ignore_glob = [] if importlib.util.find_spec("concept_atelier") else ["*test_*.py"]
 
 # Starts the command that follows it and ends it when its own input ends: when the tests are over, or were killed.
-KEEPER = """
+ENDS_WITH_US = """
 import subprocess, sys
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 try:
@@ -116,14 +116,14 @@ def server(tmp_path_factory):
     command = [comfy_python(Path(comfy)), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", str(base)]
     with log.open("w") as out:
-        keeper = subprocess.Popen(
-            [sys.executable, "-c", KEEPER, *command], cwd=comfy, stdin=subprocess.PIPE, stdout=out, stderr=out
+        process = subprocess.Popen(
+            [sys.executable, "-c", ENDS_WITH_US, *command], cwd=comfy, stdin=subprocess.PIPE, stdout=out, stderr=out
         )
         try:
-            yield wait_until_up(Server(f"http://127.0.0.1:{port}", base, log), keeper.poll)
+            yield wait_until_up(Server(f"http://127.0.0.1:{port}", base, log), process.poll)
         finally:
-            keeper.stdin.close()
-            keeper.wait(60)
+            process.stdin.close()
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

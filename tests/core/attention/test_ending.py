@@ -34,12 +34,12 @@ def test_the_maps_are_those_of_a_whole_pass(lab_backbone, count):
 @torch.no_grad()
 def test_nothing_runs_after_it_and_nothing_stays(lab_backbone):
     conditioning, sites = lab_backbone.encode_text(["a cat"]), lab_backbone.attention_sites()
-    before, told = lab_backbone.predict_noise(LATENT, TIME, conditioning), []
-    with lab_backbone.tap_attention(lambda call: told.append(call.site)):
+    before, calls = lab_backbone.predict_noise(LATENT, TIME, conditioning), []
+    with lab_backbone.tap_attention(lambda call: calls.append(call.site)):
         run_to(lab_backbone, sites[4], LATENT, TIME, conditioning)
-        assert told == list(sites[:5])
+        assert calls == list(sites[:5])
         run_to(lab_backbone, sites[-1], LATENT, TIME, conditioning)
-    assert len(told) == 5 + len(sites)
+    assert len(calls) == 5 + len(sites)
     assert lab_backbone.predict_noise(LATENT, TIME, conditioning).equal(before)
 
 

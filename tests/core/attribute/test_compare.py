@@ -73,12 +73,12 @@ def test_concepts_are_read_beside_the_text(joint):
 
 
 def test_steps_are_told_as_one_run_and_can_stop_it(reading, joint):
-    told = []
-    word_maps(reading, WORDS, ["both"], lambda *step: told.append(step))
-    assert told == [(number, 5) for number in range(1, 6)]
-    told.clear()
-    word_maps(joint, WORDS, KINDS, lambda *step: told.append(step))
-    assert told[-1] == (6, 6) and told == sorted(told)
+    steps = []
+    word_maps(reading, WORDS, ["both"], lambda *step: steps.append(step))
+    assert steps == [(number, 5) for number in range(1, 6)]
+    steps.clear()
+    word_maps(joint, WORDS, KINDS, lambda *step: steps.append(step))
+    assert steps[-1] == (6, 6) and steps == sorted(steps)
 
 
 @pytest.mark.parametrize(

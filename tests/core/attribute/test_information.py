@@ -106,9 +106,9 @@ def test_a_pair_adds_up_to_what_its_words_tell(lab_backbone):
 
 
 def test_two_words_that_say_the_same_are_redundant():
-    told = torch.rand(3, 3)
-    found = decompose(told, told, told)
-    torch.testing.assert_close(found.redundancy, told)
+    amount = torch.rand(3, 3)
+    found = decompose(amount, amount, amount)
+    torch.testing.assert_close(found.redundancy, amount)
     for part in (found.unique_first, found.unique_second, found.synergy):
         assert not part.any()
 

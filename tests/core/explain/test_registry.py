@@ -152,16 +152,16 @@ def test_rounded_weights_are_the_same_model(banks, planted):
 
 @pytest.mark.parametrize("name", ["semi_nmf", "nmf", "topk_sae", "batch_topk_sae", "ra_sae"])
 def test_long_fits_tell_how_far_they_are_and_end_when_asked(planted, name):
-    method, told = METHODS[name], []
+    method, steps = METHODS[name], []
     changes = {"steps": 5} if name.endswith("sae") else {"iterations": 5}
     settings = replace(method.preset("small"), **changes)
 
     def tell(done, total):
-        told.append((done, total))
+        steps.append((done, total))
         if done > 130:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         method.bank(planted[0], 4, settings, seeds=2, on_step=tell)
-    assert told[0] == (0, 200) and told == sorted(told) and len(told) > 4
-    assert (100, 200) in told and 130 < told[-1][0] < 200
+    assert steps[0] == (0, 200) and steps == sorted(steps) and len(steps) > 4
+    assert (100, 200) in steps and 130 < steps[-1][0] < 200

@@ -41,9 +41,9 @@ def attention_of(name, made):
 def layer(options, kind, default, own=None):
     """What a transformer block and its attention layer do."""
     query, key = torch.randn(1, 6, 8), torch.randn(1, 4, 8)
-    told = {name: value for name, value in options.items() if name not in ("patches", "patches_replace")}
+    given_options = {name: value for name, value in options.items() if name not in ("patches", "patches_replace")}
     for patch in options.get("patches", {}).get({"self": "attn1_patch", "cross": "attn2_patch"}[kind], ()):
-        query, key, _ = patch(query, key, key, told)
+        query, key, _ = patch(query, key, key, given_options)
     containers, kwargs = [Container(one) for one in (query, key, key)], {"transformer_options": options}
     override = options.get(OVERRIDE)
     if override is not None and hasattr(override, "container_function"):

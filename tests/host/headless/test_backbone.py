@@ -188,12 +188,12 @@ def test_pictures_out_of_range_are_refused(lab_backbone, values):
 
 
 def test_every_pass_of_a_model_asks_whether_to_stop(lab_backbone):
-    told = lab_backbone.encode_text([""])
+    encoded = lab_backbone.encode_text([""])
     passes = [
         lambda: lab_backbone.encode_text(["a"]),
         lambda: lab_backbone.encode_image(torch.zeros(1, 3, 64, 64)),
         lambda: lab_backbone.decode_latent(torch.zeros(1, 4, 8, 8)),
-        lambda: lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), told),
+        lambda: lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), encoded),
     ]
     with progress.use(progress.Session(stop=True)):
         for one in passes:
@@ -208,13 +208,13 @@ def test_tokens_whose_encoding_is_not_finite_are_refused_by_name(lab_backbone):
 
 
 def test_a_pass_is_left_between_blocks_when_the_run_is_cancelled(lab_backbone, lab_modules):
-    told = lab_backbone.encode_text([""])
+    encoded = lab_backbone.encode_text([""])
     hooks = sum(len(part._forward_pre_hooks) for part in lab_modules.unet.modules())
     with progress.use(progress.Session()) as session:
         late = lab_modules.unet.mid_block.register_forward_hook(lambda *_: setattr(session, "stop", True))
         try:
             with pytest.raises(progress.InterruptedRun):
-                lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), told)
+                lab_backbone.predict_noise(torch.zeros(1, 4, 8, 8), torch.tensor([5]), encoded)
         finally:
             late.remove()
     assert sum(len(part._forward_pre_hooks) for part in lab_modules.unet.modules()) == hooks

@@ -36,10 +36,10 @@ def step(backbone, choice, changes):
     """A loss over noise and attention; its gradients with respect to text and changes, and how often taps were told."""
     backbone.recomputation.choice = choice
     context = torch.randn(2, 77, 192, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    told, maps = [], []
+    calls, maps = [], []
 
     def tap(call):
-        told.append(call.site.name)
+        calls.append(call.site.name)
         maps.append((call.query @ call.key.mT * call.scale).softmax(-1).square().mean())
 
     outside = []
@@ -49,7 +49,7 @@ def step(backbone, choice, changes):
         loss = noise.square().mean() + torch.stack(maps).sum()
         inputs = [context, *(half for one in changes.values() for half in (one.up, one.down))]
         gradients = torch.autograd.grad(loss, inputs)  # a tap is still listening
-    assert told == outside == [site.name for site in backbone.attention_sites()]
+    assert calls == outside == [site.name for site in backbone.attention_sites()]
     return noise.detach(), gradients
 
 
@@ -98,11 +98,11 @@ def test_automatic_goes_by_the_memory_that_is_free(backbone, monkeypatch, free, 
     monkeypatch.setattr(
         type(backbone.recomputation), "run", lambda self, *args, **kw: (asked.append(1), run(self, *args, **kw))[1]
     )
-    told = []
-    with backbone.tap_attention(lambda call: told.append(len(call.query))):
+    calls = []
+    with backbone.tap_attention(lambda call: calls.append(len(call.query))):
         backbone.predict_noise(LATENT, TIMESTEP, Conditioning(torch.zeros(2, 77, 192, requires_grad=True)))
     assert bool(asked) == on
-    assert told == [2] * len(backbone.attention_sites())  # of probes that no tap sees
+    assert calls == [2] * len(backbone.attention_sites())  # of probes that no tap sees
 
 
 def test_without_gradients_nothing_is_computed_twice(backbone):
@@ -121,10 +121,10 @@ def test_an_error_inside_a_block_leaves_nothing_behind(backbone):
     with pytest.raises(InterruptedError), backbone.tap_attention(fail):
         backbone.predict_noise(LATENT, TIMESTEP, Conditioning(context))
     assert not any("forward" in vars(module) for module in backbone.model.unet.modules())
-    told = []
-    with backbone.tap_attention(lambda call: told.append(1)):
+    calls = []
+    with backbone.tap_attention(lambda call: calls.append(1)):
         backbone.predict_noise(LATENT, TIMESTEP, Conditioning(context)).sum().backward()
-    assert len(told) == len(backbone.attention_sites())
+    assert len(calls) == len(backbone.attention_sites())
 
 
 @pytest.mark.parametrize("method", METHODS)

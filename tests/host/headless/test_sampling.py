@@ -49,8 +49,8 @@ def test_a_run_equals_the_formulas_written_out(lab_model, lab_modules, texts, dr
         a = alphas[timestep].float()
         contexts = [text[0][0].expand(2, -1, -1) for text in texts]
         with torch.no_grad():
-            told, untold = (lab_modules.unet(x, timestep, context).sample for context in contexts)
-        noise = untold + 4 * (told - untold)
+            conditional, untold = (lab_modules.unet(x, timestep, context).sample for context in contexts)
+        noise = untold + 4 * (conditional - untold)
         clean = (x - (1 - a).sqrt() * noise) / a.sqrt()
         after = torch.tensor(1.0) if following is None else alphas[following].float()
         x = after.sqrt() * clean + (1 - after).sqrt() * noise  # deterministic DDIM

@@ -17,11 +17,11 @@ def tokens(lab_backbone):
 @pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [2, 3]), (50, [3])])
 def test_previews_come_every_so_many_steps_and_at_the_end(lab_backbone, tokens, every, drawn):
     seen = []
-    with progress.use(progress.Session(report=lambda *told: seen.append(told))):
+    with progress.use(progress.Session(report=lambda *given: seen.append(given))):
         report = TrainingReporter(lab_backbone, "a {}", (16, 24), every, None)
         for step in (1, 2, 3):
             report(step, 3, 0.5, tokens)
-    assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert [given[:2] for given in seen] == [(1, 3), (2, 3), (3, 3)]
     assert [step for step, _, preview in seen if preview is not None] == drawn
     assert report.preview is (seen[-1][2] if drawn else None)
 

@@ -175,11 +175,11 @@ def test_places_and_relations_are_those_of_the_picture():
 
 def test_seven_captions_in_ten_are_complete():
     scenes = [sample_scene("train", seed, SceneSettings(size=(32, 32), counts=(1,))) for seed in range(400)]
-    told = [
+    described = [
         f"on {scene.background.words}" in scene.caption and scene.objects[0].style in scene.caption for scene in scenes
     ]
     placed = [scene.objects[0].place in scene.caption for scene in scenes]
-    assert 0.68 < np.mean(told) < 0.85  # some short ones happen to tell both
+    assert 0.68 < np.mean(described) < 0.85  # some short ones happen to tell both
     assert 0.5 < np.mean(placed) < 0.7
     short = [sample_scene("train", seed, SceneSettings(size=(32, 32), complete=0.0)) for seed in range(50)]
     assert not any(word in scene.caption for scene in short for word in ("large", "small", "middle", "left", "above"))

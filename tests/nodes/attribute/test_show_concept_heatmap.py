@@ -81,11 +81,11 @@ def test_maps_are_read_while_the_headless_sampler_runs(call, transformer, show):
     from concept_atelier.nodes import CaptureAttention
 
     backbone = backbone_of(**transformer)
-    told = [to_comfy(backbone.encode_text([text])) for text in ("a cat and a dog", "")]
+    conditionings = [to_comfy(backbone.encode_text([text])) for text in ("a cat and a dog", "")]
     latent = {"samples": torch.zeros(2, 4, 8, 12)}
 
     def draw(model):
-        return sample(model, *told, latent, seed=3, steps=2, cfg=2.0)
+        return sample(model, *conditionings, latent, seed=3, steps=2, cfg=2.0)
 
     plain, asked = draw(transformer["model"])["samples"], {"concepts": "cat, dog", "clip": transformer["clip"]}
     runs = []

@@ -99,8 +99,8 @@ def test_maps_have_the_size_of_the_picture_laid_under_them(call, sampled):
 
 def test_learnt_tokens_are_words_too(call, sampled, sockets, tokens):
     text = "a photo of <red>, and <2>"
-    told = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text=text)[0]
-    given = sampled(positive=told)
+    encoded = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text=text)[0]
+    given = sampled(positive=encoded)
     one = absolute(call, given, "<red>", text=text, tokens=tokens)
     all_words = absolute(call, given, "", text=text, tokens=tokens)
     assert len(all_words) == 6 and torch.equal(all_words[3], one[0])

@@ -32,9 +32,9 @@ def test_strength_of_zero_leaves_the_prompt_bit_identical(correct, encode):
 
 def test_a_learnt_token_is_a_concept(correct, call, sockets, tokens):
     text = "a photo of <red> and <2>"
-    told = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text=text)[0]
-    after = correct(text, told, tokens, words="<red>, <2>")
-    assert (told[0][0] != after[0][0]).any(-1).any()
+    encoded = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text=text)[0]
+    after = correct(text, encoded, tokens, words="<red>, <2>")
+    assert (encoded[0][0] != after[0][0]).any(-1).any()
 
 
 def test_prompts_laid_one_behind_another_are_both_corrected(correct, encode):

@@ -22,10 +22,10 @@ def test_without_tokens_it_is_the_stock_encoding(context, encode):
 
 
 def test_the_result_is_a_conditioning_that_samples(call, sockets, tokens, draw):
-    told = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text="<1> and <2>")[0]
-    (entry,) = told
+    encoded = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text="<1> and <2>")[0]
+    (entry,) = encoded
     assert entry[0].shape == (1, 77, 192) and entry[1]["pooled_output"].shape == (1, 192)
-    one, two = (draw(positive=told)["samples"] for _ in range(2))
+    one, two = (draw(positive=encoded)["samples"] for _ in range(2))
     assert torch.equal(one, two) and not torch.allclose(one, draw(text="and")["samples"], atol=1e-4)
 
 
@@ -42,5 +42,7 @@ def test_a_long_prompt_is_read_in_chunks_as_comfyui_reads_it(context):
 
 
 def test_a_long_prompt_samples_beside_a_short_negative(call, sockets, tokens, draw):
-    told = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text="a photo of <1> " + "on blue " * 60)[0]
-    assert torch.isfinite(draw(positive=told)["samples"]).all()
+    encoded = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=tokens, text="a photo of <1> " + "on blue " * 60)[
+        0
+    ]
+    assert torch.isfinite(draw(positive=encoded)["samples"]).all()

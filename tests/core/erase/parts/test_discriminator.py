@@ -58,9 +58,9 @@ def test_it_learns_to_tell_two_domains_apart_and_cannot_tell_one_from_itself(gen
     pattern = torch.randn(1, 4, 8, 8, generator=generator)
     for _ in range(30):
         members, others = torch.randn(2, 8, 4, 8, 8, generator=generator)
-        told = apart.train(members, others + 2 * pattern)
+        last = apart.train(members, others + 2 * pattern)
         alike.train(members, members)
-    assert told < 0.3
+    assert last < 0.3
     assert alike.train(members, members) == pytest.approx(2 * math.log(2), abs=0.05)
 
 

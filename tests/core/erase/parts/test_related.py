@@ -32,9 +32,9 @@ def test_words_are_ranked_by_their_encoded_state(lab_backbone):
 
 
 def test_only_the_best_of_the_table_are_encoded(lab_backbone):
-    told = Told(lab_backbone, {"dog": 1, "fox": -1, "tree": -1, "bee": 1})
-    assert {one.word for one in WordSearch(told, searched=2).near("cat")} == {"dog", "bee"}
-    assert all(not any(word in text for word in ("fox", "tree")) for text in told.encoded)
+    scored = Told(lab_backbone, {"dog": 1, "fox": -1, "tree": -1, "bee": 1})
+    assert {one.word for one in WordSearch(scored, searched=2).near("cat")} == {"dog", "bee"}
+    assert all(not any(word in text for word in ("fox", "tree")) for text in scored.encoded)
 
 
 def test_words_may_be_left_out_and_added(lab_backbone):
@@ -46,8 +46,8 @@ def test_words_may_be_left_out_and_added(lab_backbone):
 
 def test_learnt_tokens_have_related_words_and_every_text_is_told(lab_backbone):
     rows = {"clip_l": lab_backbone.word_vectors("cat")["clip_l"]}
-    told = []
-    search = WordSearch(lab_backbone, {"<1>": rows}, 4, lambda: told.append(1))
+    scored = []
+    search = WordSearch(lab_backbone, {"<1>": rows}, 4, lambda: scored.append(1))
     learnt, plain = search.near("<1>"), search.near("cat")
     assert learnt[0].word == "cat" and learnt[0].cosine == pytest.approx(1, abs=1e-5)
-    assert len(told) == len(learnt) + len(plain) + 2
+    assert len(scored) == len(learnt) + len(plain) + 2

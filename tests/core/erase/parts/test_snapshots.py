@@ -8,8 +8,8 @@ from concept_atelier.core.erase.parts.snapshots import Snapshots
 
 def taken(measures, enough=0.0, every=2):
     """The snapshot that is taken of a parameter that counts updates."""
-    parameter, told = torch.zeros(1), iter(measures)
-    snapshots = Snapshots(every, every * len(measures), [parameter], lambda: next(told), enough)
+    parameter, values = torch.zeros(1), iter(measures)
+    snapshots = Snapshots(every, every * len(measures), [parameter], lambda: next(values), enough)
     for step in range(every * len(measures) + 1):
         snapshots.take(step)
         parameter += 1
@@ -34,10 +34,10 @@ def test_the_end_is_a_snapshot_whatever_the_steps():
 
 @pytest.mark.parametrize("updates", [2, 3, 4])
 def test_a_state_is_gone_on_from(updates):
-    parameter, told = torch.zeros(1), {2: 0.5, 4: -0.5, 6: -2.0}
+    parameter, values = torch.zeros(1), {2: 0.5, 4: -0.5, 6: -2.0}
 
     def begin():
-        return Snapshots(2, 6, [parameter], lambda: told[int(parameter)], 0.0)
+        return Snapshots(2, 6, [parameter], lambda: values[int(parameter)], 0.0)
 
     first = begin()
     for step in range(updates):  # the state is kept before the snapshot of the last update

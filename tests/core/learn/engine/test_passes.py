@@ -5,8 +5,8 @@ from concept_atelier.core.learn.engine.passes import counted_passes
 
 def test_every_sample_counts_once_and_only_inside(lab_backbone):
     def run(rows):
-        told = lab_backbone.encode_text(["a cat"] * rows)
-        return lab_backbone.predict_noise(torch.zeros(rows, 4, 4, 4), torch.full((rows,), 9), told)
+        conditioning = lab_backbone.encode_text(["a cat"] * rows)
+        return lab_backbone.predict_noise(torch.zeros(rows, 4, 4, 4), torch.full((rows,), 9), conditioning)
 
     with counted_passes(lab_backbone) as passes:
         run(3)

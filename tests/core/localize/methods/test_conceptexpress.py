@@ -58,8 +58,8 @@ def test_draws_of_noise_are_averaged(lab_backbone):
 
 def test_the_prompt_reaches_the_end_of_text_map(lab_backbone):
     settings = replace(PAPER, saliency="end_of_text")
-    empty, told = (observe(lab_backbone, picture(64, 64), replace(settings, prompt=p)) for p in ("", "a cat"))
-    assert not torch.equal(empty.saliency, told.saliency)
+    empty, prompted = (observe(lab_backbone, picture(64, 64), replace(settings, prompt=p)) for p in ("", "a cat"))
+    assert not torch.equal(empty.saliency, prompted.saliency)
 
 
 def test_the_model_is_as_before_and_gives_the_same(lab_backbone, lab_modules):

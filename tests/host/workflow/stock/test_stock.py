@@ -199,8 +199,8 @@ def test_a_picture_of_one_channel_is_saved(here):
 
 @pytest.mark.parametrize("model", [None, "x", object()])
 def test_what_is_no_model_is_refused_by_name(lab_clip, model):
-    told = CLIPTextEncode.execute(text="", clip=lab_clip)[0]
-    given = {"positive": told, "negative": told, "latent_image": {"samples": torch.zeros(1, 4, 8, 8)}}
+    conditioning = CLIPTextEncode.execute(text="", clip=lab_clip)[0]
+    given = {"positive": conditioning, "negative": conditioning, "latent_image": {"samples": torch.zeros(1, 4, 8, 8)}}
     settings = {"seed": 0, "steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     with pytest.raises(ValueError, match="MODEL"):
         KSampler.execute(model=model, **given, **settings)
