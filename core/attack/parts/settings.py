@@ -12,7 +12,7 @@ from ...settings import Settings, setting
 class AttackSettings(Settings):
     """What all scenarios share. Raises ``ValueError`` for values outside their range."""
 
-    draws: int = setting(8, "Pictures of each scenario.", least=1)
+    draws: int = setting(8, "Pictures of each scenario.", least=1, most=4096)
     steps: int = setting(20, "Sampling steps of each picture.", least=1)
     guidance: float = setting(7.5, "Guidance of pictures that are drawn with a prompt.", above=0)
     side: int = setting(512, "Side of the pictures in pixels.", least=1)
