@@ -1,6 +1,6 @@
 # make demo   the three workflows on the lab model, and a contact sheet of what came out
 # make test   ruff, mypy, pytest (a process a core, up to four, each with one thread)
-# make bench  every figure of the docs anew, in the background; goes on where it was stopped (some eight hours)
+# make bench  every figure of the docs anew, in the background; goes on where it was stopped (a night or more)
 # make test-comfyui   with COMFYUI_PATH=...: a server, every workflow over HTTP, the page in a headless Chromium
 # All make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
 # pip configuration. Nothing is downloaded once .venv is there.
