@@ -1,4 +1,4 @@
-"""Ingredients as levers while a picture is sampled: replaced, attenuated, or added as an experiment.
+"""Ingredients that are replaced or attenuated while a picture is sampled, or added as an experiment.
 
 **Replace** follows PER (*look but don't touch*, arXiv 2606.31699): codes only detect where an ingredient is, and what
 is drawn there is replaced by what is drawn without it. At every step the clean picture that the model is about to draw
