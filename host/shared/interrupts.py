@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +39,5 @@ def stop_here() -> None:
 def leave() -> None:
     """Ends the program where it is. For the time in which modules load, when nothing is open that could be left half
     done: some libraries turn an exception that comes while they load into another one, with a page of traceback."""
-    sys.stderr.write("stopped while loading; nothing was done\n")
-    sys.stderr.flush()
+    os.write(2, b"stopped while loading; nothing was done\n")  # the stream may be in use where the signal came
     os._exit(INTERRUPTED)

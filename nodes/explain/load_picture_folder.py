@@ -33,13 +33,13 @@ class LoadPictureFolder(io.ComfyNode):
                     max=2048,
                     step=8,
                     tooltip="Pixels a side of the squares; 500 pictures of 512 pixels take 1.6 GB. Take 128 for the "
-                    "lab "
-                    "model.",
+                    "lab model.",
                 ),
                 io.Combo.Input(
                     "fit",
                     options=list(picture_folders.FITS),
                     default="crop",
+                    advanced=True,
                     tooltip="What happens to pictures that are not square: crop takes the middle, pad puts grey beside "
                     "them, squeeze changes their proportions.",
                 ),

@@ -63,7 +63,7 @@ SHOWN = {
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
     "ConceptAtelierMatchConcepts": PICTURE + LINES,
-    "ConceptAtelierLearnConceptTokens": PICTURE - 30,
+    "ConceptAtelierLearnConceptTokens": PICTURE - 60,
     "ConceptAtelierShowWordHeatmap": PICTURE,
     "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,

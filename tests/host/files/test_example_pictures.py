@@ -11,6 +11,8 @@ from concept_atelier.host.files.example_pictures import SHIPPED, offer_pictures
 from concept_atelier.tools.build_workflows import AGAIN, PICTURES
 from concept_atelier.tools.workflow.folder_pictures import COUNT, FOLDER_NAME
 from concept_atelier.tools.workflow.object_pictures import OBJECTS, PROTOTYPES
+from concept_atelier.tools.workflow.subject_pictures import COUNT as SUBJECT_COUNT
+from concept_atelier.tools.workflow.subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
 
 
 @pytest.fixture
@@ -77,4 +79,6 @@ def test_those_that_ship_are_those_of_the_workflows():
     files = {path.relative_to(SHIPPED).as_posix() for path in Path(SHIPPED).rglob("*") if path.is_file()}
     prototypes = {f"{PROTOTYPES}/{name}.png" for name in OBJECTS}
     folder = {f"{FOLDER_NAME}/{number:02}.png" for number in range(1, COUNT + 1)}
-    assert files == {*PICTURES, AGAIN, "folder_new.png", *prototypes, *folder}
+    subject = {f"{SUBJECT_FOLDER}/{number:02}.png" for number in range(1, SUBJECT_COUNT + 1)}
+    given = {"folder_new.png", "subject_1.png", "subject_2.png"}
+    assert files == {*PICTURES, AGAIN, *given, *prototypes, *folder, *subject}

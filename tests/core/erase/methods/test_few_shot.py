@@ -129,7 +129,7 @@ def test_preserved_texts_stay_nearer_with_the_term(lab_backbone):
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps must be 1 or more"),
-        ({"weights": "some"}, "weights must be mlp, attention"),
+        ({"weights": "some"}, "weights must be one of mlp, attention"),
         ({"rank": -1}, "rank must be 0 or more"),
     ],
 )

@@ -79,7 +79,7 @@ def test_position_zero_is_part_of_the_loss_or_not(lab_backbone):
         ({"steps": 0}, "steps must be 1 or more"),
         ({"rate": 0.0}, "rate must be above 0"),
         ({"retain": -1.0}, "retain must be 0 or more"),
-        ({"without_anchor": "noise"}, "without_anchor must be random or empty"),
+        ({"without_anchor": "noise"}, "without_anchor must be one of random, empty"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):
