@@ -433,7 +433,7 @@ def guard_against_a_concept(studio: Studio) -> None:
         wires = {"model": model, "guarded model": guarded, "clip": clip, "vae": vae, "positive": positive}
         drawn = sheet.add_block(block, 0, f"Draw: {word}", **wires)
         for when, pictures in zip(("without the guard", "with the guard"), drawn, strict=True):
-            prefix = f"guard_{word}_{when.split()[0]}"
+            prefix = f"{word}_{'guarded' if when.startswith('with ') else 'plain'}"
             sheet.add("SaveImage", 1, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
 
 

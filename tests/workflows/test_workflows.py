@@ -43,7 +43,7 @@ PICTURES = {
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
     "What is this folder made of": {"folder_gallery": 1, "folder_overlay": 1, "folder_masks": 2},
     "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 4},
-    "Guard against a concept": {f"guard_{w}_{t}": 1 for w in ("cat", "dog") for t in ("with", "without")},
+    "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
 }
 REPORTS = {
