@@ -48,7 +48,7 @@ WIDTHS = {
     "ConceptAtelierShowIngredients": 300,
     "ConceptAtelierIngredientMasks": 370,
     "ConceptAtelierLearnPrototypes": 290,
-    "ConceptAtelierPrototypeFeedback": 290,
+    "ConceptAtelierPrototypeFeedback": 340,
     "ConceptAtelierFindPrototypes": 300,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
