@@ -67,6 +67,36 @@ LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
 """Methods of localising beside the one that a bench takes by default."""
 
 
+def _localized(localize: str) -> dict[str, str]:
+    """Every way of localising on objects of either kind, three seeds each, but for those that :func:`queue` has."""
+    commands: dict[str, str] = {}
+    ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
+    for way, arguments in ways.items():
+        for objects, flag in (("", ""), ("unseen", "--unseen")):
+            for seed in SEEDS:
+                parts = [way, objects, seed.removeprefix("--").replace(" ", "")]
+                if objects or seed:  # what is left stands above
+                    name = "_".join(part for part in parts if part)
+                    commands[f"localize/{name}.json"] = " ".join((localize, "32", arguments, flag, seed))
+    return commands
+
+
+def _learnt() -> dict[str, str]:
+    """Every method of learning with two seeds, and the further presets of ConceptExpress."""
+    commands: dict[str, str] = {}
+    for method, extra in METHODS.items():
+        for seed in SEEDS[:2]:
+            name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
+            controls = "--controls 8" if name == "conceptexpress_test" else ""
+            command = ("learn --split test --cases 8 --method", method, extra, seed, controls)
+            commands[f"learn/{name}.json"] = " ".join(command)
+    commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
+    values = "learn --split test --cases 8 --method conceptexpress --preset small_values"
+    commands["learn/conceptexpress_values_test.json"] = values
+    commands["learn/conceptexpress_values_seed1_test.json"] = f"{values} --seed 1"
+    return commands
+
+
 def queue() -> dict[str, str]:
     """File of figures, under the folder, to the bench command that makes it."""
     localize = "localize --split test --cases"
@@ -111,24 +141,7 @@ def queue() -> dict[str, str]:
         },
         **_compositions(),
     }
-    ways = {"": "", **{name: f"--method {name}" for name in LOCALIZERS}, "paper": "--preset paper"}
-    for way, arguments in ways.items():
-        for objects, flag in (("", ""), ("unseen", "--unseen")):
-            for seed in SEEDS:
-                parts = [way, objects, seed.removeprefix("--").replace(" ", "")]
-                if objects or seed:  # what is left stands above
-                    name = "_".join(part for part in parts if part)
-                    commands[f"localize/{name}.json"] = " ".join((localize, "32", arguments, flag, seed))
-    for method, extra in METHODS.items():
-        for seed in SEEDS[:2]:
-            name = "_".join(part for part in (method, seed.removeprefix("--").replace(" ", ""), "test") if part)
-            controls = "--controls 8" if name == "conceptexpress_test" else ""
-            command = ("learn --split test --cases 8 --method", method, extra, seed, controls)
-            commands[f"learn/{name}.json"] = " ".join(command)
-    commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
-    values = "learn --split test --cases 8 --method conceptexpress --preset small_values"
-    commands["learn/conceptexpress_values_test.json"] = values
-    commands["learn/conceptexpress_values_seed1_test.json"] = f"{values} --seed 1"
+    commands |= {**_localized(localize), **_learnt()}
     return {name: " ".join(command.split()) for name, command in commands.items()}
 
 

@@ -90,6 +90,12 @@ def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, *
     return kind(name, default=unset, min=unset, max=max, tooltip=text, extra_dict={READS: {"preset": unset}}, **fields)
 
 
+def file_input(folder: str, default: str) -> Any:
+    """The name of a file that a node of ours saved in a folder of models."""
+    said = f"Name in the folder models/{folder}, with or without .safetensors."
+    return io.String.Input("name", default=default, tooltip=said)
+
+
 def reading_inputs(unset: float) -> list[Any]:
     """How a picture is read by a transformer: blocks and share of noise; ``unset`` as for :func:`preset_input`."""
     return [

@@ -10,7 +10,7 @@ from ...host.files import folders
 from ...host.files.model_files import save_model
 from ...host.jobs.ingredients import valid_for
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptBank, files_verdict
+from ..sockets import CATEGORY, ConceptBank, file_input, files_verdict
 
 
 class SaveIngredients(io.ComfyNode):
@@ -61,13 +61,7 @@ class LoadIngredients(io.ComfyNode):
                 "layer or noise."
             ),
             search_aliases=["import concepts", "load concept bank", "load SAE"],
-            inputs=[
-                io.String.Input(
-                    "name",
-                    default="atelier/ingredients",
-                    tooltip="Name in the folder models/ingredients, with or without .safetensors.",
-                )
-            ],
+            inputs=[file_input("ingredients", "atelier/ingredients")],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The ingredients.")],
         )
 

@@ -10,7 +10,7 @@ from ...host.files import folders
 from ...host.files.model_files import save_model
 from ...host.jobs.surgery.reports import skill_said
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, Skill, files_verdict
+from ..sockets import CATEGORY, Skill, file_input, files_verdict
 
 
 class SaveSkillPatch(io.ComfyNode):
@@ -67,13 +67,7 @@ class LoadSkillPatch(io.ComfyNode):
                 "Loads a file of Save Skill Patch. Stitch Skills says so if the model is not the one it belongs to."
             ),
             search_aliases=["import skill", "sparse patch", "load task vector"],
-            inputs=[
-                io.String.Input(
-                    "name",
-                    default="atelier/skill",
-                    tooltip="Name in the folder models/skills, with or without .safetensors.",
-                )
-            ],
+            inputs=[file_input("skills", "atelier/skill")],
             outputs=[Skill.Output(display_name="SKILL", tooltip="The skill.")],
         )
 

@@ -161,6 +161,9 @@ def _change(tensors: Mapping[str, Tensor], key: str, scale: float, named: str) -
     if f"{key}.diff" not in tensors and up is None and down is None and alpha is None:
         return None
     try:
+        held = [one for one in (tensors.get(f"{key}.diff"), up, down) if one is not None]
+        if not all(one.is_floating_point() for one in held):
+            raise ValueError("is saved in whole numbers, without the scale that belongs to them")
         if f"{key}.diff" in tensors:
             return whole(tensors[f"{key}.diff"].float() * scale)
         if up is None or down is None or not (down.ndim and down.numel()) or (alpha is not None and alpha.numel() != 1):

@@ -109,6 +109,7 @@ def test_odd_metadata_are_refused_by_file_and_entry(lab_backbone, weights, tmp_p
         (lambda key, tensor: {key: tensor[:0]}, "needs lora_up, lora_down and one number as alpha"),
         (lambda key, tensor: {key: tensor[0, 0].clone()}, "needs lora_up, lora_down and one number as alpha"),
         (lambda key, tensor: {key: tensor[0]}, "expected two sizes or more"),
+        (lambda key, tensor: {key: tensor.to(torch.int8)}, "is saved in whole numbers"),
         (lambda key, tensor: {key: torch.full_like(tensor, torch.nan)}, "odd.safetensors is not finite"),
     ],
 )
