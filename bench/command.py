@@ -15,6 +15,7 @@ from ..host.shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..host.workflow.fan_out import ENGINES
 from ..lab.world.atlas import SPLITS
 from .controls import Control, controls_table, run_controls
+from .estimate import estimate
 from .harness import CACHE, TRANSFORMER, Bench, Request, run
 
 
@@ -38,6 +39,9 @@ def add_common_arguments(parser: argparse.ArgumentParser, cases: int) -> None:
         "--controls", type=int, default=0, metavar="N", help="also run every control of this bench on N cases"
     )
     parser.add_argument("--fresh", action="store_true", help="neither read nor keep finished cases")
+    parser.add_argument(
+        "--estimate", action="store_true", help="measure two cases and say how long all of them take on one core"
+    )
 
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +73,18 @@ def chosen_settings(args: argparse.Namespace, preset: Any) -> dict[str, Any]:
 def run_command(
     bench: Bench, args: argparse.Namespace, options: Mapping[str, Any], controls: Sequence[Control] = ()
 ) -> int:
-    """Run the bench as asked and print its tables; returns the exit status: 1 when a control does not fall."""
+    """Run the bench as asked and print its tables; returns the exit status: 1 when a control does not fall.
+
+    With ``--estimate`` only its duration is printed and written.
+    """
     model = str(args.model.resolve()) if args.model else ""
     request = Request(args.cases, args.seed, args.split, model, args.untrained, options)
+    if args.estimate:
+        cost = estimate(bench, request, controls, args.controls)
+        if args.json:
+            cost.save(args.json)
+        sys.stdout.write(f"bench {bench.name}: {cost.cases} cases take {cost.seconds / 60:.1f} minutes\n")
+        return 0
     cache, engine = None if args.fresh else args.cache, ENGINES[args.engine]
     result = run(bench, request, cache=cache, engine=engine, progress=show_progress)
     found = {}

@@ -6,10 +6,12 @@ it was not timed.
 """
 
 import argparse
+import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..core.attack.registry import SCENARIOS
 from ..core.compose.registry import METHODS as COMPOSING
@@ -148,22 +150,40 @@ def queue() -> dict[str, str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench all``."""
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of figures (default: the pack's own)")
-    parser.add_argument("--only", metavar="START", default="", help="files that begin so, as in localize or learn/")
+    parser.add_argument(
+        "--only", metavar="START", nargs="+", default=[""], help="files that begin so, as in localize or learn/"
+    )
     parser.add_argument("--list", action="store_true", help="print the commands and run none")
+    parser.add_argument(
+        "--estimate", action="store_true", help="measure two cases of each and say how long all take on one core"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the queue, or print it; returns 1 when a control did not fall. ``args.run`` runs a command of the pack."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    commands = {name: command for name, command in queue().items() if name.startswith(args.only)}
+    commands = {name: command for name, command in queue().items() if name.startswith(tuple(args.only))}
     if args.list:
         for name, command in commands.items():
             sys.stdout.write(f"bench {command} --json {name}\n")
         return 0
+    if args.estimate:
+        return estimate_queue(commands, args.run)
     return run_queue(commands, args.to, args.run)
 
 
-def run_queue(commands: dict[str, str], folder: Path, run: Callable[[Sequence[str]], int]) -> int:
+def estimate_queue(commands: Mapping[str, str], run: Callable[[Sequence[str]], int]) -> int:
+    """Measure a few cases of every command and print the hours that all take; returns the worst exit status."""
+    with TemporaryDirectory() as folder:
+        estimates = {name: f"{command} --estimate" for name, command in commands.items()}
+        worst = run_queue(estimates, Path(folder), run)
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).rglob("*.json")]
+    hours = sum(one["whole_s"] for one in found) / 3600
+    sys.stdout.write(f"{len(found)} of {len(commands)} commands: {hours:.1f} hours of one core\n")
+    return worst
+
+
+def run_queue(commands: Mapping[str, str], folder: Path, run: Callable[[Sequence[str]], int]) -> int:
     """Run every command, its figures to a file of the folder; returns the worst exit status."""
     worst = 0
     for number, (name, command) in enumerate(commands.items(), 1):

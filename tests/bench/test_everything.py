@@ -1,9 +1,11 @@
 """The queue of all benches: every command is one that the command line takes, and it goes on after a failure."""
 
+from pathlib import Path
+
 import pytest
 
 from concept_atelier.__main__ import build_parser
-from concept_atelier.bench.everything import queue, run_queue
+from concept_atelier.bench.everything import estimate_queue, queue, run_queue
 
 
 @pytest.mark.parametrize("command", sorted({command.split()[0] for command in queue().values()}))
@@ -30,3 +32,18 @@ def test_a_control_that_does_not_fall_is_reported_at_the_end_and_a_stop_at_once(
     assert run_queue({"1.json": "a", "2.json": "b --cases 4"}, tmp_path, run) == 1
     assert seen[1] == ["bench", "b", "--cases", "4", "--json", str(tmp_path / "2.json")]
     assert run_queue({"3.json": "c", "4.json": "d"}, tmp_path, run) == 130 and len(seen) == 3
+
+
+def test_estimates_add_up_to_hours_and_leave_no_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(words):
+        assert "--estimate" in words
+        path = Path(words[words.index("--json") + 1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"whole_s": 5400}')
+        return 0
+
+    assert estimate_queue({"learn/1.json": "a", "2.json": "b"}, run) == 0
+    assert "2 of 2 commands: 3.0 hours" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
