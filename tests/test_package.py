@@ -1,11 +1,14 @@
 """The package as ComfyUI and as others import it."""
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,3 +44,14 @@ def test_the_entry_point_lists_the_nodes():
     nodes = importlib.import_module("concept_atelier.nodes")
     extension = asyncio.run(package.comfy_entrypoint())
     assert asyncio.run(extension.get_node_list()) == list(nodes.NODES)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_entry_point_leaves_garbage_collection_as_it_was(enabled):
+    package, before = importlib.import_module("concept_atelier"), gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        asyncio.run(package.comfy_entrypoint())
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
