@@ -163,10 +163,13 @@ class AttentionInputs:
             all rows of the sequence are queries, ``view`` is ``self``, and ``columns`` says which rows and keys are
             the picture's; those of the text lie before them.
         value: (B, heads, M, d), of the keys.
+        sources: what queries (B, N, C), keys and values (B, M, D each) are computed from by one projection each; None
+            for joint sites.
     """
 
     call: AttentionCall
     value: Tensor
+    sources: tuple[Tensor, Tensor, Tensor] | None = None
 
     @property
     def conditional(self) -> bool:
@@ -174,7 +177,25 @@ class AttentionInputs:
         return self.call.conditional[0]
 
 
-AttentionEdit = Callable[[AttentionInputs], Tensor | None]
+@dataclass(frozen=True, eq=False)
+class EditedOutput:
+    """Another output of a site whose projection behind the heads is changed, too.
+
+    Attributes:
+        heads: (B, heads, N, d), a row for each query.
+        behind: (B, N, C), added to what the projection makes of the heads; None for nothing. Joint sites take none.
+    """
+
+    heads: Tensor
+    behind: Tensor | None = None
+
+    @classmethod
+    def of(cls, output: "Tensor | EditedOutput") -> "EditedOutput":
+        """What an edit gave."""
+        return output if isinstance(output, cls) else cls(output)  # type: ignore[arg-type]
+
+
+AttentionEdit = Callable[[AttentionInputs], Tensor | EditedOutput | None]
 """Another output (B, heads, N, d) of a site, a row for each query; None leaves the site's own."""
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backbone import AttentionEdit, AttentionInputs, Backbone, Conditioning, Placeholders, TextTooLongError
+from .backbone import (
+    AttentionEdit,
+    AttentionInputs,
+    Backbone,
+    Conditioning,
+    EditedOutput,
+    Placeholders,
+    TextTooLongError,
+)
 from .compose.guiders import ClassifierFree
 from .compose.parts.steering import LatentStep
 
@@ -80,9 +88,9 @@ def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
 def unconditional(edit: AttentionEdit) -> AttentionEdit:
     """The edit in a pass that does not read the positive conditioning."""
 
-    def negative(inputs: AttentionInputs) -> Tensor | None:
+    def negative(inputs: AttentionInputs) -> Tensor | EditedOutput | None:
         rows = (False,) * len(inputs.call.query)
-        return edit(AttentionInputs(replace(inputs.call, conditional=rows), inputs.value))
+        return edit(replace(inputs, call=replace(inputs.call, conditional=rows)))
 
     return negative
 

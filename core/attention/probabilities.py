@@ -1,8 +1,9 @@
-"""Attention probabilities computed beside the model, from the queries and keys that a tap sees."""
+"""Attention computed beside the model or in its place, from the queries and keys that a tap or an edit sees."""
 
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..backbone import AttentionCall
@@ -63,3 +64,9 @@ def conditional_mean(call: AttentionCall) -> Tensor:
     rows = torch.tensor(call.conditional, device=call.query.device)
     bias = call.bias[rows] if call.bias is not None and call.bias.ndim == 4 and len(call.bias) > 1 else call.bias
     return call_mean(replace(call, query=call.query[rows], key=call.key[rows], bias=bias))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Attention (B, heads, N, d) of queries to keys (B, heads, M, d), with a bias on the logits (B or 1, 1, N, M)."""
+    bias = None if bias is None else bias.to(query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)

@@ -13,13 +13,14 @@ from difflib import SequenceMatcher
 import torch
 from torch import Tensor
 
+from ..attention.probabilities import attend
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid
 from ..attention.stretch import stretched
 from ..attention.words import find_word
 from ..backbone import AttentionInputs, Backbone, Placeholders, TokenizedText
 from ..compose.composer import share_of
-from ..compose.parts.regional import attend
+from ..compose.composition import within
 from ..messages import shown
 from ..sampling import ddim
 from ..settings import setting
@@ -183,8 +184,9 @@ class _Editor:
             return None
         done = self._share(call.timestep)
         if call.site.kind == "cross":
-            return self._cross(inputs, done < self._settings.cross_until)
-        if call.site.kind == "self" and done < self._settings.self_until and max(call.grid) <= self._settings.self_side:
+            return self._cross(inputs, within(done, 0, self._settings.cross_until))
+        taking = call.site.kind == "self" and within(done, 0, self._settings.self_until)
+        if taking and max(call.grid) <= self._settings.self_side:
             query, key = (torch.stack([part[0], part[0]]) for part in (call.query, call.key))
             return attend(query, key, inputs.value, call.scale)
         return None

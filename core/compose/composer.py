@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..backbone import AttentionEdit, AttentionInputs
 from ..settings import Settings, preset_of, setting
-from .composition import Composition
+from .composition import Composition, within
 from .parts.steering import LatentStep
 
 Share = Callable[[float | None], float]
@@ -29,7 +29,7 @@ class ComposeSettings(Settings):
 
     def acts(self, share: float) -> bool:
         """Whether the method acts at a share of denoising."""
-        return self.start <= share < self.end
+        return within(share, self.start, self.end)
 
     @property
     def cost(self) -> str:

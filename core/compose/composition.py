@@ -13,6 +13,11 @@ from ..messages import shown
 from ..types import LowRank
 
 
+def within(share: float, start: float, end: float) -> bool:
+    """Whether a share of denoising lies in a span; one that ends at 1 holds the last step, too."""
+    return start <= share and (share < end or end >= 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """A concept and its place.
@@ -44,7 +49,7 @@ class Region:
 
     def counts(self, share: float) -> float:
         """Its weight at a share of denoising, 0 outside its span."""
-        return self.weight if self.start <= share < self.end else 0.0
+        return self.weight if within(share, self.start, self.end) else 0.0
 
 
 @dataclass(frozen=True, eq=False)

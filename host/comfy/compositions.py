@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import AttentionInputs
+from ...core.backbone import AttentionInputs, EditedOutput
 from ...core.compose.composer import Run, leave
 from ...core.compose.parts.steering import LatentStep
 from ...core.messages import listed
@@ -155,9 +155,9 @@ class _Run:
             if self.listener is not None:
                 self.listener.begin(None)
 
-    def on_inputs(self, inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
+    def on_inputs(self, inputs: AttentionInputs) -> list[tuple[slice, Tensor | EditedOutput]]:
         """What the method makes of one layer."""
-        found = []
+        found: list[tuple[slice, Tensor | EditedOutput]] = []
         for rows, said in self.rows:
             fits = rows.stop <= len(inputs.call.query)
             output = self.composing.edit(self._part(inputs, rows, said)) if fits else None
@@ -176,7 +176,11 @@ class _Run:
             conditional=(said,) * (rows.stop - rows.start),
             timestep=self.timestep,
         )
-        return AttentionInputs(part, inputs.value[rows, :, keys])
+        sources = inputs.sources
+        if sources is not None:
+            query, key, value = sources
+            sources = query[rows], key[rows, keys], value[rows, keys]
+        return AttentionInputs(part, inputs.value[rows, :, keys], sources)
 
     def _rows(self, x: Tensor, uuids: Any) -> tuple[tuple[slice, bool], ...]:
         """The rows of each conditioning of a call, and whether it is the composed text."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.backbone import AttentionInputs
+from ...core.backbone import AttentionInputs, EditedOutput
 from ...core.erase.guards.guard import GuardRun
 from ..shared.guards import SamplingGuard
 from .backbone import ComfyBackbone
@@ -83,7 +83,7 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
     return options
 
 
-def _edited(run: GuardRun, inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
+def _edited(run: GuardRun, inputs: AttentionInputs) -> list[tuple[slice, Tensor | EditedOutput]]:
     found = run.edit(inputs)
     return [] if found is None else [(slice(None), found)]
 

@@ -7,7 +7,15 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from ...core.backbone import AttentionCall, AttentionEdit, AttentionInputs, AttentionSite, Conditioning, Tap
+from ...core.backbone import (
+    AttentionCall,
+    AttentionEdit,
+    AttentionInputs,
+    AttentionSite,
+    Conditioning,
+    EditedOutput,
+    Tap,
+)
 from ...core.messages import listed
 from ...core.schedule import Schedule
 from ..shared.families import FAMILIES
@@ -179,8 +187,8 @@ def run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], opti
 
 
 def _as_editor(edit: AttentionEdit, timestep: float | None) -> Any:
-    def on_inputs(inputs: AttentionInputs) -> list[tuple[slice, Tensor]]:
-        found = edit(AttentionInputs(replace(inputs.call, timestep=timestep), inputs.value))
+    def on_inputs(inputs: AttentionInputs) -> list[tuple[slice, Tensor | EditedOutput]]:
+        found = edit(replace(inputs, call=replace(inputs.call, timestep=timestep)))
         return [] if found is None else [(slice(None), found)]
 
     return on_inputs

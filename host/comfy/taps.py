@@ -11,18 +11,19 @@ from typing import Any
 from torch import Tensor
 
 from ...core.attention.selection import Grid, Kind
-from ...core.backbone import AttentionCall, AttentionInputs, AttentionSite
+from ...core.backbone import AttentionCall, AttentionInputs, AttentionSite, EditedOutput
 from .overrides import OVERRIDE, Listener, override_of
 from .sites import BlockKey, Preference, SiteKey
 
 OnAttention = Callable[[AttentionSite, Tensor, Tensor, Grid], None]
 """Called with a site, its query (rows, heads, h*w, d), key (rows, heads, M, d) and the grid (h, w) of the queries."""
 
-OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor]]]
+OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor | EditedOutput]]]
 """Called with all rows of a layer; gives another output (rows, heads, N, d) for rows that lie together."""
 
 _PATCH: Mapping[Kind, str] = {"self": "attn1_patch", "cross": "attn2_patch"}
 _REPLACE: Mapping[Kind, str] = {"self": "attn1", "cross": "attn2"}
+_BEHIND: Mapping[Kind, str] = {"self": "attn1_output_patch", "cross": "attn2_output_patch"}
 
 
 def with_listener(
@@ -51,6 +52,8 @@ def with_listener(
     replaced = {name: dict(entries) for name, entries in options.get("patches_replace", {}).items()}
     for kind in dict.fromkeys(kind for kind, _ in (*sites, *own)):
         patches.setdefault(_PATCH[kind], []).append(listener.announce(kind))
+        if on_inputs is not None:
+            patches.setdefault(_BEHIND[kind], []).insert(0, listener.behind(kind))
         for block, replacement in replaced.get(_REPLACE[kind], {}).items():
             replaced[_REPLACE[kind]][block] = listener.around(kind, replacement)
     override = override_of(listener, previous, edits=on_inputs is not None)
@@ -69,14 +72,31 @@ class _AttentionListener(Listener[SiteKey]):
         super().__init__(previous, preferred)
         self._sites, self._on_attention, self._on_inputs = sites, on_attention, on_inputs
         self._next: SiteKey | None = None
+        self._sources: tuple[SiteKey | None, tuple[Any, Any, Any]] = (None, (None, None, None))
+        self._added: dict[SiteKey, list[tuple[slice, Tensor]]] = {}
 
     def announce(self, kind: Kind) -> Callable[..., tuple[Any, Any, Any]]:
-        """A patch that changes nothing and remembers which layer comes next."""
+        """A patch that changes nothing and remembers which layer comes next, and what it computes from."""
 
         def patch(query: Any, context: Any, value: Any, extra_options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
             block = _block_of(extra_options)
             self._next = None if block is None else (kind, block)
+            if self._on_inputs is not None:
+                self._sources = (self._next, (query, context, context if value is None else value))
             return query, context, value
+
+        return patch
+
+    def behind(self, kind: Kind) -> Callable[..., Tensor]:
+        """A patch behind a layer's projection that adds what an edit gave to be added there."""
+
+        def patch(output: Tensor, extra_options: Mapping[str, Any]) -> Tensor:
+            block = _block_of(extra_options)
+            added = [] if block is None else self._added.pop((kind, block), [])
+            result = output.clone() if added else output
+            for rows, more in added:
+                result[rows] += more.to(output.dtype)
+            return result
 
         return patch
 
@@ -119,10 +139,15 @@ class _AttentionListener(Listener[SiteKey]):
             return output
         site, grid, (query, keys, value) = seen
         call = AttentionCall(site, query, keys, query.shape[-1] ** -0.5, grid, (True,) * len(query))
-        found = self._on_inputs(AttentionInputs(call, value))
+        (of, sources), self._sources = self._sources, (None, (None, None, None))
+        found = self._on_inputs(AttentionInputs(call, value, sources if of == key else None))
         result = output.clone() if found else output
+        self._added.pop(key, None)
         for rows, changed in found:
-            result[rows] = (changed if output.ndim == 4 else changed.transpose(1, 2).flatten(2)).to(output.dtype)
+            heads, behind = EditedOutput.of(changed).heads, EditedOutput.of(changed).behind
+            result[rows] = (heads if output.ndim == 4 else heads.transpose(1, 2).flatten(2)).to(output.dtype)
+            if behind is not None:
+                self._added.setdefault(key, []).append((rows, behind))
         return result
 
     def _seen(

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ...core.backbone import AttentionCall, AttentionEdit, AttentionInputs, AttentionSite
+from ...core.backbone import AttentionCall, AttentionEdit, AttentionInputs, AttentionSite, EditedOutput
 from .flux import turned
 from .taps import Forward, hooked, split_heads
+
+PROJECTIONS = ("to_q", "to_k", "to_v")
+"""Of a UNet's layer, the projections to queries, keys and values."""
 
 
 @contextmanager
@@ -37,14 +40,26 @@ def _edit(
 ) -> list[RemovableHandle]:
     """Hooks of a UNet's layer."""
     seen: dict[str, Tensor] = {}
+    sources: dict[str, Tensor] = {}
+    behind: list[tuple[Tensor, Tensor]] = []
 
     def replace_output(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        parts = [split_heads(seen.pop(name), site.heads) for name in ("to_q", "to_k", "to_v")]
-        found = _found(site, parts, float(layer.scale), forward(), edit)
+        parts = [split_heads(seen.pop(name), site.heads) for name in PROJECTIONS]
+        found = _found(site, parts, float(layer.scale), forward(), edit, [sources.pop(name) for name in PROJECTIONS])
+        behind[:] = [(rows, output.behind) for rows, output in found if output.behind is not None]
         return (_put(found, args[0]), *args[1:]) if found else None
 
-    hooks = [_keep(getattr(layer, name), name, seen) for name in ("to_q", "to_k", "to_v")]
-    return [*hooks, layer.to_out[0].register_forward_pre_hook(replace_output)]
+    def add_behind(module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+        result = output.clone() if behind else None
+        for rows, more in behind:
+            assert result is not None
+            result[rows] += more.to(output.dtype)
+        behind.clear()
+        return result
+
+    hooks = [_keep(getattr(layer, name), name, seen, sources) for name in PROJECTIONS]
+    hooks.append(layer.to_out[0].register_forward_pre_hook(replace_output))
+    return [*hooks, layer.to_out[0].register_forward_hook(add_behind)]
 
 
 def _edit_joint(
@@ -95,13 +110,20 @@ def _joint_parts(site: AttentionSite, seen: Mapping[str, Any]) -> list[Tensor]:
     return [query, key, torch.cat(values, dim=1).transpose(1, 2)]
 
 
-Found = list[tuple[Tensor, Tensor]]
-"""Rows (B,) bool of a pass, and another output (B', heads, N, d) of them."""
+Found = list[tuple[Tensor, EditedOutput]]
+"""Rows (B,) bool of a pass, and another output of them."""
 
 
-def _found(site: AttentionSite, parts: Sequence[Tensor], scale: float, running: Forward, edit: AttentionEdit) -> Found:
+def _found(
+    site: AttentionSite,
+    parts: Sequence[Tensor],
+    scale: float,
+    running: Forward,
+    edit: AttentionEdit,
+    sources: Sequence[Tensor] = (),
+) -> Found:
     """What an edit makes of the rows with and without the positive conditioning."""
-    found = []
+    found: Found = []
     for said in (False, True):
         rows = torch.tensor([conditional is said for conditional in running.conditional])
         if not bool(rows.any()):
@@ -109,6 +131,10 @@ def _found(site: AttentionSite, parts: Sequence[Tensor], scale: float, running: 
         query, key, value = (part[rows] for part in parts)
         if said and site.kind == "cross":  # of a repeated context the first copy, as taps
             key, value = key[:, :, : running.text_length], value[:, :, : running.text_length]
+        computed_from = None
+        if sources:
+            of_query, of_key, of_value = (source[rows] for source in sources)
+            computed_from = of_query, of_key[:, : key.shape[2]], of_value[:, : key.shape[2]]
         grid = site.grid(running.latent_size)
         joint = site.kind == "joint"
         call = AttentionCall(
@@ -122,9 +148,9 @@ def _found(site: AttentionSite, parts: Sequence[Tensor], scale: float, running: 
             view="self" if joint else None,
             columns=slice(key.shape[2] - grid[0] * grid[1], key.shape[2]) if joint else None,
         )
-        output = edit(AttentionInputs(call, value))
+        output = edit(AttentionInputs(call, value, computed_from))
         if output is not None:
-            found.append((rows, output))
+            found.append((rows, EditedOutput.of(output)))
     return found
 
 
@@ -132,13 +158,19 @@ def _put(found: Found, output: Tensor, taken: slice | None = None) -> Tensor:
     """An output (B, N, heads * d) with what was found in its rows; ``taken`` are the N of all that were edited."""
     result = output.clone()
     for rows, edited_rows in found:
-        part = edited_rows if taken is None else edited_rows[:, :, taken]
+        part = edited_rows.heads if taken is None else edited_rows.heads[:, :, taken]
         result[rows] = part.transpose(1, 2).flatten(2).to(output.dtype)
     return result
 
 
-def _keep(module: nn.Module, name: str, seen: dict[str, Any]) -> RemovableHandle:
+def _keep(
+    module: nn.Module, name: str, seen: dict[str, Any], sources: dict[str, Tensor] | None = None
+) -> RemovableHandle:
+    """A hook that keeps what a module gives and, in ``sources``, what it was given."""
+
     def hook(module: nn.Module, args: Any, output: Tensor) -> None:
         seen[name] = output
+        if sources is not None:
+            sources[name] = args[0]
 
     return module.register_forward_hook(hook)

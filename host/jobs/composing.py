@@ -172,6 +172,9 @@ def described(composition: Composition, composer: Composer[Any], settings: Compo
     count = len(composition.regions)
     without = sum(region.mask is None for region in composition.regions)
     lines = [f"{count} concepts by {composer.title}. Cost: {settings.cost}."]
+    adapted = sum(bool(region.adapter) for region in composition.regions)
+    if adapted:
+        lines.append(f"Each of {adapted} LoRAs takes one more attention in every layer that it changes.")
     if "regions" in composer.needs and without:
         lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
     return " ".join(lines)

@@ -143,9 +143,8 @@ class ComposeConcepts(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
-                    "if wanted; none for a concept without one. Each acts in the region of its concept alone, on how "
-                    "that region reads its text: the keys and values of cross-attention. The node says what else a "
-                    "file changes, which is left out.",
+                    "if wanted; none for a concept without one. Each acts in the region of its concept alone, in all "
+                    "attention layers. The node says what else a file changes, which is left out.",
                 ),
                 io.Latent.Input(
                     "reference",

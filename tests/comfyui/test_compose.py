@@ -70,28 +70,55 @@ def test_outside_its_span_the_prompt_is_drawn(parts_of, compose, sample, encode,
     torch.testing.assert_close(sample(parts, model, conditioning, cfg=cfg), plain, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_each_concept_has_its_own_lora(parts_of, compose, sample, encode, pack, comfy_base, family):
-    parts = parts_of(family)
-    types, files, names = pack("core.types"), pack("core.files"), []
-    for rank in (2, 5):
-        draw = torch.Generator().manual_seed(rank)
+@pytest.fixture
+def lora(pack, comfy_base):
+    """Writes a LoRA file of a rank that changes every projection of every attention layer; gives its name."""
+
+    def go(parts, family, rank):
+        types, draw = pack("core.types"), torch.Generator().manual_seed(rank)
         factors = {
             one.name: types.LowRank(
-                torch.randn(one.weight.shape[0], rank, generator=draw),
-                torch.randn(rank, one.weight.shape[1], generator=draw) / 9,
+                torch.randn(one.shape[0], rank, generator=draw), torch.randn(rank, one.shape[1], generator=draw) / 9
             )
-            for one in pack("host.comfy.weights").key_value_weights(parts["model"])
+            for one in pack("host.comfy.weights").attention_weights(parts["model"])
         }
         tokens = types.ConceptTokens({"it": {}}, family, adapter=factors)
-        names.append(f"own_{family}_{rank}")
-        files.save_adapter(comfy_base / f"models/loras/{names[-1]}.safetensors", tokens)
+        name = f"own_{family}_{rank}"
+        pack("core.files").save_adapter(comfy_base / f"models/loras/{name}.safetensors", tokens)
+        return name
+
+    return go
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_concept_has_its_own_lora(parts_of, compose, sample, encode, lora, family):
+    parts = parts_of(family)
+    names = [lora(parts, family, rank) for rank in (2, 5)]
     plain = sample(parts, parts["model"], encode(parts, PLAIN["prompt"]))
     without, one, both = (
         sample(parts, *compose(parts, loras=loras)[:2]) for loras in ("", f"{names[0]}, none", ", ".join(names))
     )
     assert not torch.allclose(without, one, atol=1e-4) and not torch.allclose(one, both, atol=1e-4)
     assert torch.equal(sample(parts, parts["model"], encode(parts, PLAIN["prompt"])), plain)
+    nowhere = compose(parts, loras=", ".join(names), places="left weight=0\nright weight=0")
+    assert torch.equal(sample(parts, *nowhere[:2]), plain)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lora_in_a_region_of_the_whole_picture_is_that_of_the_stock_loader(
+    parts_of, compose, sample, encode, stock, lora, family
+):
+    """All projections of all attention layers, with and without the positive text."""
+    parts = parts_of(family)
+    name = lora(parts, family, 3)
+    (stocks,) = stock("LoraLoaderModelOnly", model=parts["model"], lora_name=f"{name}.safetensors", strength_model=0.05)
+    theirs = sample(parts, stocks, encode(parts, "a cat"))
+    given = {"prompt": "a cat", "concepts": "a cat", "places": "everywhere", "preset": "paper"}
+    quiet = "guidance=0, renew=false"
+    ours = sample(parts, *compose(parts, loras=f"{name} strength=0.05", settings=quiet, **given)[:2])
+    without = sample(parts, *compose(parts, settings=quiet, **given)[:2])
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=2e-3)
+    assert float((without - theirs).abs().max()) > 0.02
 
 
 MOVING = {

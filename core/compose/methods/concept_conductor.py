@@ -16,7 +16,7 @@ from torch import Tensor
 from ...attention.probabilities import head_mean
 from ...attention.resize import resize_maps
 from ...attention.selection import Grid
-from ...backbone import AttentionCall, AttentionInputs, AttentionSite, Backbone
+from ...backbone import AttentionCall, AttentionInputs, AttentionSite, Backbone, EditedOutput
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
@@ -86,7 +86,7 @@ class _Conductor:
         self.places = Places(self.composition, self.settings.find_until, self.settings.threshold)
         self.branches = Branches(self.composition)
 
-    def edit(self, inputs: AttentionInputs) -> Tensor | None:
+    def edit(self, inputs: AttentionInputs) -> EditedOutput | None:
         """The prompt's own pass."""
         call = inputs.call
         if self.branches.running or not inputs.conditional:
@@ -134,7 +134,7 @@ class _Conductor:
                         timestep,
                         text_of(self.composition, region, moved),
                         site,
-                        branch_edit(self.composition, region) if region.adapter else None,
+                        branch_edit(region) if region.adapter else None,
                     )
                     for region in regions
                 ]

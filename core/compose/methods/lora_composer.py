@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...backbone import AttentionInputs, Backbone
+from ...attention.probabilities import attend
+from ...backbone import AttentionInputs, Backbone, EditedOutput
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
 from ..parts.places import Places
 from ..parts.region_guidance import RegionGuidance
-from ..parts.regional import attend, isolate, joint_bias, mix_texts, shares
+from ..parts.regional import joint_bias, mix_texts, read_apart, shares
 from ..parts.steering import steering, writable
 
 
@@ -53,21 +54,22 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
     """The edit of one sampling run. Until the places are known every cell reads the prompt alone."""
     places = Places(composition, settings.find_until, settings.threshold)
 
-    def edit(inputs: AttentionInputs) -> Tensor | None:
+    def edit(inputs: AttentionInputs) -> Tensor | EditedOutput | None:
         call, done = inputs.call, share(inputs.call.timestep)
         finding = places.reads(done)
         acts = settings.acts(done) and not finding
-        if call.site.kind == "self":
-            fits = call.grid[0] * call.grid[1] <= settings.max_cells
-            masks = places.on(call.grid) if acts and fits and settings.isolation else None
-            return None if masks is None else isolate(inputs, masks.to(call.query.device), settings.isolation)
-        if not inputs.conditional:
-            return None
-        if finding:
+        if finding and inputs.conditional and call.site.kind != "self":
             places.read(inputs)
         masks = places.on(call.grid) if acts else None
-        masks = torch.zeros(1, len(composition.regions), *call.grid) if masks is None else masks  # nowhere
+        nowhere = masks is None
+        masks = torch.zeros(1, len(composition.regions), *call.grid) if masks is None else masks
         masks = masks.to(call.query.device)
+        if call.site.kind == "self" or not inputs.conditional:
+            if nowhere or call.site.kind == "joint":
+                return None
+            alone = shares(composition.regions, masks, done, 0.0).regions
+            fits = call.site.kind == "self" and call.grid[0] * call.grid[1] <= settings.max_cells
+            return read_apart(inputs, composition.regions, masks, settings.isolation if fits else 0.0, alone)
         parts = shares(composition.regions, masks, done, settings.of_prompt)
         if call.site.kind == "cross":
             return mix_texts(inputs, composition, parts)

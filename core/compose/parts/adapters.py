@@ -2,8 +2,8 @@
 
 LoRA-Composer (Yang et al., arXiv 2403.11627), concept injection: ``K_n = W_n^K c_n`` and ``V_n = W_n^V c_n`` are keys
 and values of region n's own text c_n under its own LoRA, ``W_n = W + up @ down``. Other texts keep ``W``, and no weight
-of the model is written to. Queries and outputs stay those of the model, and so does self-attention: an edit of
-attention sees queries, keys and values, and not what they were computed from.
+of the model is written to. Changes of queries, of self-attention and of the projections behind the heads act in the
+region's own cells (:func:`under`).
 """
 
 from collections.abc import Mapping, Set
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...backbone import Backbone
+from ...attention.probabilities import attend
+from ...backbone import AttentionInputs, Backbone, EditedOutput
 from ...files import kohya_key
 from ...messages import listed
 from ...types import LowRank
 from ...weight_changes import low_rank
 
 SiteRole = tuple[str, str]
-"""An attention layer, and what of it is changed: ``key`` or ``value``."""
+"""An attention layer, and the projection of it that is changed: one of :data:`ROLES`."""
+
+Changes = Mapping[SiteRole, LowRank]
+ROLES = ("query", "key", "value", "out")
 
 _UP, _DOWN, _ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
 
 
 def entries(backbone: Backbone) -> dict[str, SiteRole]:
-    """The name of each weight by which cross-attention reads text, and the layer that it belongs to.
+    """The name of each projection of an attention layer, and the layer that it belongs to.
 
-    Raises ``ValueError`` for models whose text enters in another way.
+    Raises ``ValueError`` for models other than UNets, whose text and picture share their layers.
     """
-    sites = [site for site in backbone.attention_sites() if site.kind == "cross"]
-    weights = backbone.key_value_weights()
-    if len(weights) != 2 * len(sites) or any(weight.role not in ("key", "value") for weight in weights):
+    sites = backbone.attention_sites()
+    if any(site.stage is None for site in sites):
         raise ValueError("a LoRA can be kept to a region in Stable Diffusion 1.x, 2.x, XL and the lab model alone")
-    return {
-        weight.name: (site.name, weight.role)
-        for site, pair in zip(sites, zip(weights[::2], weights[1::2], strict=True), strict=True)
-        for weight in pair
-    }
+    weights = backbone.attention_weights()
+    return {weight.name: (sites[number // len(ROLES)].name, weight.role) for number, weight in enumerate(weights)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +48,13 @@ class Adapter:
         left_out: what else the file changes, in words for people; empty for nothing.
     """
 
-    changes: Mapping[SiteRole, LowRank]
+    changes: Changes
     left_out: str = ""
 
 
 def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: float, named: str) -> Adapter:
-    """The part of a LoRA file that can be kept to a region: its changes of the keys and values that cross-attention
-    reads from text. What else it changes is left out and named.
+    """The part of a LoRA file that can be kept to a region: its changes of attention layers. What else it changes is
+    left out and named.
 
     Args:
         backbone: the model.
@@ -65,13 +65,13 @@ def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: fl
     Raises ``ValueError`` for a file without such changes, and for factors that do not fit.
     """
     known = {kohya_key(name, backbone.family): (name, place) for name, place in entries(backbone).items()}
-    shapes = {weight.name: tuple(weight.weight.shape) for weight in backbone.key_value_weights()}
+    shapes = {weight.name: weight.shape for weight in backbone.attention_weights()}
     bases = sorted({key.removesuffix(_UP) for key in tensors if key.endswith(_UP)} & known.keys())
     if not bases:
         raise ValueError(
-            f"{named} changes no keys and values by which this model reads its text ({listed(sorted(tensors), 2)}); "
-            "only these can be kept to a region: learn with layers=cross_key_value, or load the file with a LoRA "
-            "loader, for the whole picture"
+            f"{named} changes no attention layer of this model ({listed(sorted(tensors), 2)}); only these can be kept "
+            "to a region: connect the model that the file was made for, or load the file with a LoRA loader, for the "
+            "whole picture"
         )
     found: dict[SiteRole, LowRank] = {}
     for base in bases:
@@ -83,13 +83,12 @@ def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: fl
             raise ValueError(f"{named} was made for another model: {name} is {shapes[name]} here, {change.shape} there")
         found[place] = change
     others = {key.split(".")[0] if key.startswith("lora_") else key for key in tensors}
-    return Adapter(found, _left_out(others - set(bases), named))
+    return Adapter(found if strength else {}, _left_out(others - set(bases), named))
 
 
 _PARTS = (
     ("text encoder", ("lora_te", "text_encoder", "bundle_emb")),
-    ("self-attention", ("_attn1_",)),
-    ("queries and outputs of cross-attention", ("_attn2_",)),
+    ("feed-forward layers", ("_ff_net_",)),
 )
 """What people call parts of a model, and what keys of their weights hold."""
 
@@ -107,18 +106,55 @@ def _left_out(bases: Set[str], named: str) -> str:
     )
     return (
         f"Of {named}, {sum(counts.values())} weights are left out, which cannot be kept to a region: {parts}. The "
-        "keys and values by which its region reads its text act."
+        "changes of attention layers act."
     )
 
 
 def added(rows: Tensor, change: LowRank, like: Tensor) -> Tensor:
-    """What a change adds to keys or values (1, heads, l, d) of text rows (1, l, D): ``rows @ (up @ down)^T``.
+    """What a change adds to queries, keys or values (1 or B, heads, l, d) of rows (1 or B, l, D):
+    ``rows @ (up @ down)^T``.
 
     Args:
-        rows: the encoded text.
+        rows: what they are computed from.
         change: of a weight (heads * d, D).
-        like: the keys or values, whose heads, device and precision the result has.
+        like: the queries, keys or values, whose heads, device and precision the result has.
     """
     moved = rows.to(like.device).float()
-    product = moved @ change.down.to(moved).T @ change.up.to(moved).T  # (1, l, heads * d)
+    product = moved @ change.down.to(moved).T @ change.up.to(moved).T  # (1 or B, l, heads * d)
     return product.unflatten(-1, (like.shape[1], -1)).transpose(1, 2).to(like.dtype)
+
+
+def added_behind(heads: Tensor, change: LowRank) -> Tensor:
+    """What a change of the projection behind the heads (B, heads, N, d) adds to its output (B, N, C)."""
+    rows = heads.transpose(1, 2).flatten(2).float()  # (B, N, heads * d)
+    return rows @ change.down.to(rows).T @ change.up.to(rows).T
+
+
+def concerns(changes: Changes, name: str) -> bool:
+    """Whether changes act in a layer."""
+    return any((name, role) in changes for role in ROLES)
+
+
+def queries(inputs: AttentionInputs, changes: Changes) -> Tensor:
+    """The queries (B, heads, N, d) of a layer under changes of it."""
+    query, place = inputs.call.query, (inputs.call.site.name, "query")
+    changed = place in changes and inputs.sources is not None
+    return query + added(inputs.sources[0], changes[place], query) if changed and inputs.sources else query
+
+
+def under(inputs: AttentionInputs, changes: Changes, bias: Tensor | None = None) -> EditedOutput:
+    """The output of a layer as the changed model computes it from the same rows.
+
+    Args:
+        inputs: of the layer, whose ``sources`` are given.
+        changes: of any of its projections.
+        bias: on the logits (B or 1, 1, N, M).
+    """
+    call, name = inputs.call, inputs.call.site.name
+    seen = {"query": call.query, "key": call.key, "value": inputs.value}
+    for source, role in zip(inputs.sources or (), seen, strict=False):
+        if (name, role) in changes:
+            seen[role] = seen[role] + added(source, changes[name, role], seen[role])
+    heads = attend(seen["query"], seen["key"], seen["value"], call.scale, bias)
+    change = changes.get((name, "out"))
+    return EditedOutput(heads, None if change is None else added_behind(heads, change))

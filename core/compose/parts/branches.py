@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from ...attention.probabilities import head_mean
-from ...backbone import AttentionEdit, AttentionInputs, AttentionSite, Backbone, Conditioning
+from ...attention.probabilities import attend, head_mean
+from ...backbone import AttentionEdit, AttentionInputs, AttentionSite, Backbone, Conditioning, EditedOutput
 from ..composition import Composition, Region
-from .adapters import added
-from .regional import attend
+from .adapters import concerns, under
 from .steering import beside
 
 
@@ -27,27 +26,20 @@ def text_of(composition: Composition, region: Region, like: Tensor) -> Condition
     return beside(replace(given, context=given.context[:, region.columns]), like)
 
 
-def branch_edit(composition: Composition, region: Region, outputs: dict[str, Tensor] | None = None) -> AttentionEdit:
-    """The edit of attention in the pass of a concept: its text is read by its own LoRA's keys and values.
+def branch_edit(region: Region, outputs: dict[str, EditedOutput] | None = None) -> AttentionEdit:
+    """The edit of attention in the pass of a concept: all layers compute with its own LoRA.
 
     Args:
-        composition: holds its text.
         region: the concept.
-        outputs: filled with the output (B, heads, N, d) of each layer of the decoder, by name; None keeps none.
+        outputs: filled with the output of each layer of the decoder, by name; None keeps none.
     """
-    rows = composition.conditioning.context[:, region.columns]  # (1, l, D)
 
-    def edit(inputs: AttentionInputs) -> Tensor | None:
-        call, name = inputs.call, inputs.call.site.name
-        key, value = (
-            seen + added(rows, region.adapter[name, role], seen) if (name, role) in region.adapter else seen
-            for seen, role in ((call.key, "key"), (inputs.value, "value"))
-        )
-        changes = (name, "key") in region.adapter or (name, "value") in region.adapter
-        keeps = outputs is not None and call.site.stage == "up"
-        if not (changes or keeps):
+    def edit(inputs: AttentionInputs) -> EditedOutput | None:
+        name = inputs.call.site.name
+        keeps = outputs is not None and inputs.call.site.stage == "up"
+        if not (keeps or concerns(region.adapter, name)):
             return None
-        output = attend(call.query, key, value, call.scale)
+        output = under(inputs, region.adapter)
         if outputs is not None and keeps:
             outputs[name] = output
         return output
@@ -66,7 +58,7 @@ class Branches:
     """
 
     composition: Composition
-    outputs: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
+    outputs: dict[int, Mapping[str, EditedOutput]] = field(default_factory=dict)
     running: bool = False
 
     def run(
@@ -80,10 +72,12 @@ class Branches:
         for number, region in enumerate(self.composition.regions):
             if not region.counts(share):
                 continue
-            outputs: dict[str, Tensor] = {}
-            kept = branch_edit(self.composition, region, outputs)
+            outputs: dict[str, EditedOutput] = {}
+            kept = branch_edit(region, outputs)
 
-            def edit(inputs: AttentionInputs, number: int = number, kept: AttentionEdit = kept) -> Tensor | None:
+            def edit(
+                inputs: AttentionInputs, number: int = number, kept: AttentionEdit = kept
+            ) -> Tensor | EditedOutput | None:
                 if reads is not None and inputs.call.site.name == reads.name:
                     maps[number] = head_mean(inputs.call.query, inputs.call.key, inputs.call.scale)
                 return kept(inputs)
@@ -102,8 +96,8 @@ class Branches:
         finally:
             self.running = before
 
-    def prompt_output(self, inputs: AttentionInputs, masks: Tensor | None, share: float) -> Tensor | None:
-        """The output (B, heads, N, d) of a layer in the prompt's own pass; None leaves the layer's own.
+    def prompt_output(self, inputs: AttentionInputs, masks: Tensor | None, share: float) -> EditedOutput | None:
+        """The output of a layer in the prompt's own pass; None leaves the layer's own.
 
         Args:
             inputs: of the layer.
@@ -117,14 +111,17 @@ class Branches:
             call, value = replace(call, key=call.key[:, :, base]), value[:, :, base]
         elif masks is None or not ours:
             return None
-        output = attend(call.query, call.key, value, call.scale)
+        output, behind = attend(call.query, call.key, value, call.scale), None
         if masks is None:
-            return output
+            return EditedOutput(output)
         for number, own in ours.items():
             weight = self.composition.regions[number].counts(share)
-            inside = weight * masks[:, number].flatten(1)[:, None, :, None]  # (1 or B, 1, N, 1)
-            output = output + inside.to(output) * (own.to(output) - output)
-        return output
+            inside = (weight * masks[:, number].flatten(1)[:, :, None]).to(output)  # (1 or B, N, 1)
+            output = output + inside[:, None] * (own.heads.to(output) - output)
+            behind = None if behind is None else behind * (1 - inside)
+            if own.behind is not None:
+                behind = inside * own.behind.to(output) + (0 if behind is None else behind)
+        return EditedOutput(output, behind)
 
 
 def decoder_sites(backbone: Backbone, latent_size: tuple[int, int], cells: int) -> tuple[AttentionSite, AttentionSite]:

@@ -4,26 +4,19 @@ Cross-attention mixes the outputs of several texts by masks. Joint attention of 
 logits get a bias; the texts of regions do not read each other there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...backbone import AttentionCall, AttentionInputs
-from ...types import LowRank
+from ...attention.probabilities import attend
+from ...backbone import AttentionCall, AttentionInputs, EditedOutput
 from ..composition import Composition, Region
-from .adapters import added
+from .adapters import Changes, added, added_behind, concerns, queries, under
 
 UNREAD = -1e4
 """The bias of keys that are not read. It is finite: a row whose keys are all unread has no NaN."""
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
-    """Attention (B, heads, N, d) of queries to keys (B, heads, M, d), with a bias on the logits (B or 1, 1, N, M)."""
-    bias = None if bias is None else bias.to(query.dtype)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,40 +50,88 @@ def shares(regions: Sequence[Region], masks: Tensor, share: float, of_prompt: fl
     return Shares(1 - taken, weights / total.clamp_min(1e-6)[:, None] * taken[:, None])
 
 
-def mix_texts(inputs: AttentionInputs, composition: Composition, parts: Shares) -> Tensor:
-    """The output (B, heads, N, d) of a cross-attention layer in which each cell reads its share of every text.
+def mix_texts(inputs: AttentionInputs, composition: Composition, parts: Shares) -> EditedOutput:
+    """The output of a cross-attention layer in which each cell reads its share of every text.
 
-    ``sum over texts t of  share_t * softmax(Q K_t^T) V_t``.
+    ``sum over texts t of  share_t * softmax(Q_t K_t^T) V_t``, with the queries, keys and values of the text's own LoRA;
+    so is the projection behind it.
     """
-    call = inputs.call
-    nothing: Mapping[tuple[str, str], LowRank] = {}
+    call, name = inputs.call, inputs.call.site.name
+    nothing: Changes = {}
     texts = [(composition.base, parts.prompt, nothing)]
     texts += [(r.columns, parts.regions[:, index], r.adapter) for index, r in enumerate(composition.regions)]
-    mixed = torch.zeros_like(call.query)
+    mixed, behind = torch.zeros_like(call.query), None
     for columns, part, adapter in texts:
         if bool(part.any()):
-            part = part.flatten(1)[:, None, :, None].to(mixed.dtype)  # (B or 1, 1, N, 1)
+            part = part.flatten(1)[:, :, None].to(mixed.dtype)  # (B or 1, N, 1)
             rows = composition.conditioning.context[:, columns]  # (1, l, D)
             key, value = (
                 seen[:, :, columns] + added(rows, adapter[place], seen) if place in adapter else seen[:, :, columns]
-                for seen, place in ((call.key, (call.site.name, "key")), (inputs.value, (call.site.name, "value")))
+                for seen, place in ((call.key, (name, "key")), (inputs.value, (name, "value")))
             )
-            mixed = mixed + part * attend(call.query, key, value, call.scale)
-    return mixed
+            heads = attend(queries(inputs, adapter), key, value, call.scale)
+            mixed = mixed + part[:, None] * heads
+            if (name, "out") in adapter:
+                more = part * added_behind(heads, adapter[name, "out"])
+                behind = more if behind is None else behind + more
+    return EditedOutput(mixed, behind)
 
 
-def isolate(inputs: AttentionInputs, masks: Tensor, strength: float) -> Tensor:
-    """The output of a self-attention layer whose cells in one region do not read those of another.
+def mix_adapted(
+    inputs: AttentionInputs, regions: Sequence[Region], parts: Tensor, bias: Tensor | None = None
+) -> EditedOutput | None:
+    """The output of a layer in which each cell of a region has what the model under the region's LoRA computes from the
+    same rows; None where no LoRA changes the layer.
 
     Args:
         inputs: of the layer.
-        masks: (B or 1, R, h, w); where the layer has several rows for each picture, they follow one another in rounds.
-        strength: 1 reads nothing of other regions, 0 changes nothing.
+        regions: R of them.
+        parts: (B or 1, R, h, w), how much each counts in each cell.
+        bias: on the logits (B or 1, 1, N, M).
     """
     call = inputs.call
-    bias = isolation(masks, strength)  # (B or 1, 1, N, N)
-    bias = bias.repeat(len(call.query) // len(bias), 1, 1, 1) if len(bias) > 1 else bias
+    acting = [number for number, one in enumerate(regions) if concerns(one.adapter, call.site.name)]
+    acting = [number for number in acting if bool(parts[:, number].any())]
+    if not acting:
+        return None
+    plain = attend(call.query, call.key, inputs.value, call.scale, bias)
+    mixed, behind = plain, None
+    for number in acting:
+        own = under(inputs, regions[number].adapter, bias)
+        part = parts[:, number].flatten(1)[:, :, None].to(plain.dtype)  # (B or 1, N, 1)
+        mixed = mixed + part[:, None] * (own.heads - plain)
+        if own.behind is not None:
+            more = part * own.behind
+            behind = more if behind is None else behind + more
+    return EditedOutput(mixed, behind)
+
+
+def read_apart(
+    inputs: AttentionInputs, regions: Sequence[Region], masks: Tensor, strength: float, parts: Tensor
+) -> Tensor | EditedOutput | None:
+    """The output of a self-attention layer whose cells in one region do not read those of another, and compute with the
+    LoRA of their region; None where neither changes anything.
+
+    Args:
+        inputs: of the layer.
+        regions: R of them.
+        masks: (B or 1, R, h, w); where the layer has several rows for each picture, they follow one another in rounds.
+        strength: 1 reads nothing of other regions, 0 changes nothing.
+        parts: as ``masks``, how much each region's LoRA counts.
+    """
+    call, bias = inputs.call, None
+    if strength:
+        bias = _rounds(isolation(masks, strength), call)  # (B or 1, 1, N, N)
+    changed = mix_adapted(inputs, regions, _rounds(parts, call), bias)
+    if changed is not None or bias is None:
+        return changed
     return attend(call.query, call.key, inputs.value, call.scale, bias)
+
+
+def _rounds(given: Tensor, call: AttentionCall) -> Tensor:
+    """One row for each of a layer's, of one for each picture."""
+    rounds = len(call.query) // len(given)
+    return given.repeat(rounds, *[1] * (given.ndim - 1)) if len(given) > 1 else given
 
 
 def isolation(masks: Tensor, strength: float) -> Tensor:

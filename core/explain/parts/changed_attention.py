@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from ...attention.probabilities import attend
 from ...backbone import AttentionInputs
-from ...compose.parts.regional import attend
 
 
 def attend_changed(inputs: AttentionInputs, changes: Tensor) -> Tensor:

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....core.backbone import AttentionCall, AttentionInputs, AttentionSite
+from ....core.backbone import AttentionCall, AttentionInputs, AttentionSite, EditedOutput
 from ..overrides import OVERRIDE, Listener, override_of
 from .sites import CallKey, Preference, Rows
 
 OnCall = Callable[[AttentionCall], None]
 """Called with every view of every site, all rows of the running call, timestep unknown."""
 
-OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor]]]
+OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor | EditedOutput]]]
 """Called with all rows of a site; gives another output (rows, heads, N, d) for rows that lie together."""
 
 
@@ -108,7 +108,8 @@ class TransformerListener(Listener[CallKey]):
         found = self._on_inputs(AttentionInputs(call, value))
         result = output.clone() if found else output
         for part, changed in found:
-            result[part] = (changed if output.ndim == 4 else changed.transpose(1, 2).flatten(2)).to(output.dtype)
+            heads = EditedOutput.of(changed).heads
+            result[part] = (heads if output.ndim == 4 else heads.transpose(1, 2).flatten(2)).to(output.dtype)
         return result
 
     def _is_ours(self, queries: int, keys: int, options: Mapping[str, Any]) -> bool:

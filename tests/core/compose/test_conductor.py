@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from concept_atelier.core.backbone import AttentionInputs
+from concept_atelier.core.backbone import AttentionInputs, EditedOutput
 from concept_atelier.core.compose.composer import share_of
 from concept_atelier.core.compose.composition import Concept, branch_text, compose
 from concept_atelier.core.compose.methods.concept_conductor import ConductorSettings
@@ -56,7 +56,7 @@ def layers(backbone, run, composition, latent, time):
     def edit(inputs: AttentionInputs):
         output = run.edit(inputs)
         if inputs.call.site.stage == "up":
-            seen[inputs.call.site.name] = output
+            seen[inputs.call.site.name] = EditedOutput.of(output).heads
         return output
 
     with torch.no_grad(), backbone.edit_attention(edit):

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite, Conditioning
 from concept_atelier.core.compose.composition import Composition, Region
 from concept_atelier.core.compose.parts.places import Places
-from concept_atelier.core.compose.parts.regional import attend, isolate, isolation, joint_bias, mix_texts, shares
+from concept_atelier.core.compose.parts.regional import isolation, joint_bias, mix_texts, read_apart, shares
 
 GRID = (4, 6)
 LEFT = torch.zeros(GRID)
@@ -33,7 +34,7 @@ def inputs(kind, keys, generator, grid=GRID, text=0):
 def test_each_cell_reads_the_text_of_its_region_alone(generator):
     both = composition([LEFT, 1 - LEFT])
     given = inputs("cross", 15, generator)
-    mixed = mix_texts(given, both, shares(both.regions, torch.stack([LEFT, 1 - LEFT])[None], 0.0, 0.0))
+    mixed = mix_texts(given, both, shares(both.regions, torch.stack([LEFT, 1 - LEFT])[None], 0.0, 0.0)).heads
     call, inside = given.call, LEFT.flatten().bool()
     for columns, rows in ((slice(5, 10), inside), (slice(10, 15), ~inside)):
         own = attend(call.query, call.key[:, :, columns], given.value[:, :, columns], call.scale)
@@ -44,7 +45,7 @@ def test_outside_all_regions_the_prompt_is_read(generator):
     both = composition([LEFT * 0.0 + torch.eye(4, 6), torch.zeros(GRID)])
     given = inputs("cross", 15, generator)
     masks = torch.stack([region.mask for region in both.regions])[None]
-    mixed = mix_texts(given, both, shares(both.regions, masks, 0.0, 0.0))
+    mixed = mix_texts(given, both, shares(both.regions, masks, 0.0, 0.0)).heads
     call, outside = given.call, torch.eye(4, 6).flatten() == 0
     prompt = attend(call.query, call.key[:, :, :5], given.value[:, :, :5], call.scale)
     torch.testing.assert_close(mixed[:, :, outside], prompt[:, :, outside])
@@ -61,6 +62,8 @@ def test_shares_of_texts_add_up_to_one_also_where_regions_overlap(of_prompt):
 
 def test_a_region_counts_in_its_span_of_denoising_only():
     region = Region("x", slice(5, 10), (), LEFT, start=0.2, end=0.5)
+    last = Region("x", slice(5, 10), (), LEFT, start=0.2)
+    assert bool(shares([last], LEFT[None, None], 1.0, 0.0).regions.any())  # the last step is part of the span
     for share, counts in ((0.1, False), (0.2, True), (0.49, True), (0.5, False)):
         assert bool(shares([region], LEFT[None, None], share, 0.0).regions.any()) is counts
 
@@ -68,10 +71,11 @@ def test_a_region_counts_in_its_span_of_denoising_only():
 def test_cells_of_two_regions_do_not_read_each_other(generator):
     masks = torch.stack([LEFT, 1 - LEFT])[None]
     given = inputs("self", 24, generator)
-    before = isolate(given, masks, 1.0)
+    regions = composition([LEFT, 1 - LEFT]).regions
+    before = read_apart(given, regions, masks, 1.0, masks)
     value = given.value.clone()
     value[:, :, (1 - LEFT).flatten().bool()] += 5
-    after = isolate(AttentionInputs(given.call, value), masks, 1.0)
+    after = read_apart(AttentionInputs(given.call, value), regions, masks, 1.0, masks)
     inside = LEFT.flatten().bool()
     torch.testing.assert_close(after[:, :, inside], before[:, :, inside])
     assert not torch.allclose(after[:, :, ~inside], before[:, :, ~inside])

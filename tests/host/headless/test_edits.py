@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.compose.parts.regional import attend
+from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.host.adapters import backbone_of
 from concept_atelier.lab.model.handles import transformer_handles
 from concept_atelier.lab.model.transformer import TRANSFORMER_CONFIG, build_transformer
