@@ -44,6 +44,7 @@ from .localize.edit_concepts import EditConcepts
 from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
+from .prompts.chunk_prompt import ChunkPrompt
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .recognise.score_by_concepts import (
@@ -113,6 +114,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SlimLora,
     CaptionNoise,
     AdaptiveWeights,
+    ChunkPrompt,
     SaveSkillPatch,
     LoadSkillPatch,
     LearnPrototypes,

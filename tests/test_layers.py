@@ -25,7 +25,7 @@ LEVELS = {
         ("learn", "localize", "attribute", "evaluate", "inversion"),
         ("erase",),
         ("explain",),
-        ("attack", "data", "recognise", "surgery"),
+        ("attack", "data", "prompts", "recognise", "surgery"),
     ),
     "core/recognise": (("parts", "soft_trim", "diverse"), ("subjects", "zero_shot"), ("methods",), ("registry",)),
     "core/attack": (

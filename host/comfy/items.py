@@ -8,6 +8,7 @@ VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 _JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix")
 _RECOGNISE = ("FindMySubject", *_JUDGE)
 _READ_WORDS = (*_JUDGE, "PickDiversePrompts")
+_STRUCTURE = ("ChunkPrompt",)
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")
 _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
@@ -29,7 +30,16 @@ _PASSES = (
     "GraftSkill",
 )
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
-_PROMPTS = (*_PASSES, *_ENCODE, "EraseConcepts", "SuggestRelatedWords", "ShowIngredients", "CaptionNoise", *_READ_WORDS)
+_PROMPTS = (
+    *_PASSES,
+    *_ENCODE,
+    "EraseConcepts",
+    "SuggestRelatedWords",
+    "ShowIngredients",
+    "CaptionNoise",
+    *_READ_WORDS,
+    *_STRUCTURE,
+)
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts", "SteerIngredients")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
@@ -104,7 +114,7 @@ _READING = (
     Internal(
         f"{_CLIP}.encode_from_tokens_scheduled",
         "the pack encodes prompts with learnt tokens as CONDITIONING",
-        ("EncodeConceptPrompt",),
+        ("EncodeConceptPrompt", *_STRUCTURE),
         called="self, tokens",
     ),
     Internal(
