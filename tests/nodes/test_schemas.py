@@ -158,6 +158,7 @@ def test_sentences_end_and_categories_are_known(node):
         "data",
         "learn",
         "localize",
+        "prompts",
         "recognise",
         "surgery",
     }

@@ -38,7 +38,8 @@ class Phrase:
 def phrases_of(backbone: Backbone, text: str, share: float, placeholders: Placeholders) -> tuple[list[Phrase], Chunks]:
     """The phrases of a prompt, and what was measured.
 
-    Raises ``ValueError`` for a prompt that has weights already: the encoder's rows would be those of the weights.
+    Raises ``ValueError`` for a prompt that has weights already: the encoder's rows would be those of the weights; and
+    for an encoder whose rows are not those of words.
     """
     if any(part.weight != 1 for part in read_marked(text, placeholders)[2]):
         raise ValueError(
@@ -48,6 +49,8 @@ def phrases_of(backbone: Backbone, text: str, share: float, placeholders: Placeh
     read = words_of(only_reading(backbone.tokenize(text, placeholders)))
     words = [word for word, _ in read]
     context = backbone.encode_text([text], placeholders).context[0].float().cpu()  # (L, D)
+    if any(place >= len(context) for _, places in read for place in places):
+        raise ValueError(f"the text encoder of {FAMILIES[backbone.family].title} gives no row for each word, only ids")
     rows = torch.stack([context[list(places)].mean(0) for _, places in read]) if read else torch.empty(0, 1)
     chunks, spans = chunk_words(words, rows, share), word_spans(text, words)
     found = []
