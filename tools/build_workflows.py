@@ -470,6 +470,38 @@ def purify_a_picture(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the place", images=place, filename_prefix="purify_place")
 
 
+def pick_the_best(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    studio.step(
+        "Draw a batch", "Which of these pictures shows what you meant?", "Change **The prompt** to draw others."
+    )
+    model, clip, vae = studio.load()
+    (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.drawn)
+    latent = studio.latent(sheet, 0)
+    (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
+    (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
+    wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+    _, pictures = studio.sample(sheet, 1, vae, seed=9, **wires)
+    studio.step(
+        "Judge them",
+        "Describe what you want, and what you do not.",
+        "Write a class per line and concepts behind it. No single concept decides."
+        + ("" if studio.variant.is_lab else " Both loaders take one file of CLIP ViT-L/14."),
+    )
+    described = {"classes": words.judged, "template": words.judged_template}
+    scores, _ = sheet.add("ConceptAtelierScoreByConcepts", 0, pictures=pictures, **studio.pair(0, clip), **described)
+    studio.step(
+        "Pick the best",
+        "The best picture, and why it is.",
+        "Raise count to keep more. The sheet names the concepts that spoke for each.",
+    )
+    best, picked, _ = sheet.add(
+        "ConceptAtelierPickBestOfBatch", 0, pictures=pictures, scores=scores, by=words.wanted, count=1
+    )
+    sheet.add("SaveImage", 0, "Save: the best", images=best, filename_prefix="best_picture", collapsed=True)
+    sheet.add("SaveImage", 0, "Save: the sheet", images=picked, filename_prefix="best_sheet", collapsed=True)
+
+
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
     rng = random.Random(f"again:{seed}")
@@ -493,6 +525,7 @@ BUILDERS: dict[str, Builder] = {
         score_concepts,
         what_is_this_folder_made_of,
         find_my_subject,
+        pick_the_best,
         guard_against_a_concept,
         purify_a_picture,
     )

@@ -14,6 +14,7 @@ TITLES = {
     "score_concepts": "Score concepts",
     "what_is_this_folder_made_of": "What is this folder made of",
     "find_my_subject": "Find my subject in a folder and crop it",
+    "pick_the_best": "Pick the best of a batch and say why",
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
 }

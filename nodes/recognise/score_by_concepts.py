@@ -188,7 +188,10 @@ class PickBestOfBatch(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="BEST", tooltip="The picked pictures, the best first."),
-                io.Image.Output(display_name="SHEET", tooltip="Each picked picture with the reason, and the others."),
+                io.Image.Output(
+                    display_name="SHEET",
+                    tooltip="The picked pictures, then others, each with its score and the reason.",
+                ),
                 io.String.Output(display_name="REPORT", tooltip="A line for each picked picture, with the reason."),
             ],
         )

@@ -43,6 +43,7 @@ PICTURES = {
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
     "What is this folder made of": {"folder_gallery": 1, "folder_overlay": 1, "folder_masks": 2},
     "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 4},
+    "Pick the best of a batch and say why": {"best_picture": 1, "best_sheet": 1},
     "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
 }
@@ -60,6 +61,7 @@ MODELS = {
     "Score concepts": set(),
     "What is this folder made of": {"ingredients/atelier/ingredients.safetensors"},
     "Find my subject in a folder and crop it": {"ingredients/atelier/subject.safetensors"},
+    "Pick the best of a batch and say why": set(),
     "Guard against a concept": set(),
     "Purify a picture": set(),
 }

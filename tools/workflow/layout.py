@@ -50,6 +50,8 @@ WIDTHS = {
     "ConceptAtelierLearnPrototypes": 290,
     "ConceptAtelierPrototypeFeedback": 340,
     "ConceptAtelierFindPrototypes": 300,
+    "ConceptAtelierScoreByConcepts": 300,
+    "ConceptAtelierPickBestOfBatch": 290,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
 LABELS = {("SaveImage", "filename_prefix"): "file", ("ConceptAtelierComposeConcepts", "bounding_boxes"): "boxes"}
@@ -71,6 +73,8 @@ SHOWN = {
     "ConceptAtelierGuardAgainstConcepts": 5 * LINE,
     "ConceptAtelierInvertPicture": PICTURE + 2 * LINE,
     "ConceptAtelierPurifyPicture": 2 * LINE,
+    "ConceptAtelierScoreByConcepts": LINES,
+    "ConceptAtelierPickBestOfBatch": PICTURE + 2 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .block import Block
 from .sheet import Out, Sheet
-from .variants import VISION, Checkpoint, Parts, Variant
+from .variants import PAIR, VISION, Checkpoint, Parts, Variant
 
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FIRST_INSIDE = 101
@@ -54,6 +54,15 @@ class Studio:
         else:
             (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
         return vision
+
+    def pair(self, column: int, clip: Out) -> dict[str, Out]:
+        """CLIP_VISION and the CLIP that was trained with it, by the names of inputs; ``clip`` is the model's own, which
+        is the lab's."""
+        if self.variant.is_lab:
+            return {"clip_vision": self.vision(column), "clip": clip}
+        (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=PAIR)
+        (text,) = self.sheet.add("CLIPLoader", column, clip_name=PAIR, type="stable_diffusion")
+        return {"clip_vision": vision, "clip": text}
 
     def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
         """A picture to take apart; ``name`` is that of the lab's."""

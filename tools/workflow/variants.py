@@ -26,6 +26,10 @@ class Words:
     near: str
     told_from: str
     purified: str
+    drawn: str
+    judged: str
+    judged_template: str
+    wanted: str
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ LAB = Variant(
         near="lion, panda",
         told_from="dog, house, car, tree",
         purified="pig",
+        drawn="a drawing of a penguin",
+        judged="\n".join(
+            f"{ground}: flat penguin, outline penguin, neon penguin, sketch penguin"
+            for ground in ("blue", "white", "green", "yellow", "purple")
+        ),
+        judged_template="a {concept} on {class}",
+        wanted="blue",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
@@ -154,6 +165,13 @@ CHECKPOINT = Variant(
         near="tiger, fox",
         told_from="dog, horse, car, house",
         purified="cat",
+        drawn="a photo of a cat",
+        judged="\n".join(
+            f"{place}: black cat, white cat, ginger cat, tabby cat"
+            for place in ("in a garden", "on a sofa", "on a street", "at a window")
+        ),
+        judged_template="a photo of a {concept} {class}",
+        wanted="in a garden",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
@@ -190,3 +208,6 @@ Z_IMAGE = replace(
 VARIANTS = (LAB, CHECKPOINT, Z_IMAGE)
 VISION = "clip_vision_vit_h.safetensors"
 """A file of the clip_vision folder, for checkpoints."""
+PAIR = "clip-vit-large-patch14.safetensors"
+"""A file that holds a picture encoder and the text encoder that was trained with it, in the folders clip_vision and
+text_encoders."""

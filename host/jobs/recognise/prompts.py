@@ -12,8 +12,8 @@ from ....core.messages import listed, shown
 from ....core.recognise.diverse import pick_diverse
 from ....core.recognise.soft_trim import TrimSettings
 from ....core.recognise.zero_shot import ConceptBayes, concept_bayes
-from ...pictures.drawing import colour_of
-from ..contact_sheet import Caption, Row, contact_sheet
+from ...pictures.captioned_list import ListEntry, captioned_list
+from ...pictures.figure_table import FAINT, GOOD, INK, MIDDLING
 from ..paired_texts import word_features
 from ..vision import picture_features
 
@@ -21,6 +21,8 @@ TEMPLATE = "a photo of a {class} with {concept}"
 MOST_COMBINED = 500
 """Combinations of concepts that are looked at for a class."""
 REASONS = 3
+MOST_LEFT = 16
+"""Pictures on a sheet beside those that were picked."""
 
 OnStep = Callable[[int, int], None]
 
@@ -137,14 +139,14 @@ def reason_of(scores: PictureScores, index: int, name: str) -> str:
 
 
 def best_sheet(scores: PictureScores, pictures: Tensor, chosen: Sequence[int], name: str) -> Tensor:
-    """IMAGE (1, h, w, 3): each picked picture in a row of its own, with why, beside those that were left."""
-    rows = []
-    for number, index in enumerate(chosen):
-        title = f"{number + 1}  picture {index + 1}   {reason_of(scores, index, name)}"
-        empty = pictures[:0]
-        rows.append(Row(title, colour_of(number), pictures[index], empty, [], "picked"))
-    left = [index for index in range(len(pictures)) if index not in chosen][:16]
-    if left:
-        captions = [Caption(f"{index + 1}: {reason_of(scores, index, name).split(' (')[0]}") for index in left]
-        rows.append(Row("left", colour_of(len(chosen)), None, pictures[left], captions, ""))
-    return contact_sheet(rows)
+    """IMAGE (1, h, w, 3): the picked pictures, the best first, then some of the others, each with its score and why."""
+    left = [index for index in best_of(scores, name, len(pictures)) if index not in chosen][:MOST_LEFT]
+    entries = []
+    for number, index in enumerate([*chosen, *left], 1):
+        picked = number <= len(chosen)
+        said, _, why = reason_of(scores, index, name).partition(" (")
+        head = f"{number}  picture {index + 1}, {'picked' if picked else 'left'}: {said}"
+        kind, _, by = why.removesuffix(")").rpartition(": ")
+        rest = [(line, INK if picked else FAINT) for line in (kind, by and f"by {by}") if line]
+        entries.append(ListEntry(pictures[index], [(head, GOOD if picked else MIDDLING), *rest]))
+    return captioned_list(entries)
