@@ -502,6 +502,47 @@ def pick_the_best(studio: Studio) -> None:
     sheet.add("SaveImage", 0, "Save: the sheet", images=picked, filename_prefix="best_sheet", collapsed=True)
 
 
+def weight_phrases(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    studio.step(
+        "Find the phrases",
+        "One weight for a phrase, not one for each word.",
+        "Chunk Prompt lists the phrases that the text encoder sets apart; give one a weight by any of its words.",
+    )
+    model, clip, vae = studio.load()
+    (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.phrased)
+    latent = studio.latent(sheet, 0)
+    given = {"clip": clip, "text": text, "weights": words.phrase_weights}
+    weighted, written, phrases, _ = sheet.add("ConceptAtelierChunkPrompt", 1, **given)
+    studio.step(
+        "Draw with and without",
+        "The same noise, without weights and with them.",
+        "A weight below 1 takes a phrase back, one above 1 brings it out.",
+    )
+    (positive,) = sheet.add("CLIPTextEncode", 0, "Prompt without weights", clip=clip, text=text, collapsed=True)
+    (negative,) = sheet.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="", collapsed=True)
+    listening, capture = sheet.add("ConceptAtelierCaptureAttention", 1, model=model)
+    drawn = []
+    for column, (way, used, prompt) in enumerate((("without", model, positive), ("with", listening, weighted))):
+        wires = {"model": used, "positive": prompt, "negative": negative, "latent_image": latent}
+        (samples,) = sheet.add(
+            "KSampler", column, f"Draw: {way} weights", **wires, seed=7, denoise=1.0, **variant.sampling
+        )
+        drawn.append(samples)
+    studio.step(
+        "Look at the phrases",
+        "Each map is bright where its phrase landed.",
+        "The maps are those of the pictures with weights.",
+    )
+    for column, (way, samples) in enumerate(zip(("without", "with"), drawn, strict=True)):
+        (pictures,) = sheet.add("VAEDecode", column, samples=samples, vae=vae, collapsed=True)
+        name = "plain" if way == "without" else "weighted"
+        sheet.add("SaveImage", 0, f"Save: {way} weights", images=pictures, filename_prefix=f"phrases_{name}")
+    wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
+    maps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 1, **wires, text=written, words=phrases)
+    sheet.add("SaveImage", 1, "Save: the maps", images=maps, filename_prefix="phrases_maps", collapsed=True)
+
+
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
     rng = random.Random(f"again:{seed}")
@@ -528,6 +569,7 @@ BUILDERS: dict[str, Builder] = {
         pick_the_best,
         guard_against_a_concept,
         purify_a_picture,
+        weight_phrases,
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {

@@ -17,5 +17,6 @@ TITLES = {
     "pick_the_best": "Pick the best of a batch and say why",
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
+    "weight_phrases": "Weight phrases",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -46,6 +46,7 @@ PICTURES = {
     "Pick the best of a batch and say why": {"best_picture": 1, "best_sheet": 1},
     "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
+    "Weight phrases": {"phrases_plain": 1, "phrases_weighted": 1, "phrases_maps": 3},
 }
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
@@ -64,6 +65,7 @@ MODELS = {
     "Pick the best of a batch and say why": set(),
     "Guard against a concept": set(),
     "Purify a picture": set(),
+    "Weight phrases": set(),
 }
 SMALL = {
     ("KSampler", "steps"): 1,

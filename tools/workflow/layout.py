@@ -34,6 +34,7 @@ WIDTHS = {
     "ConceptAtelierGuardAgainstConcepts": 300,
     "ConceptAtelierInvertPicture": 300,
     "ConceptAtelierPurifyPicture": 300,
+    "ConceptAtelierChunkPrompt": 300,
     "ConceptAtelierAttackErasure": 300,
     "ConceptAtelierErasureReport": 300,
     "ConceptAtelierSaveErasureAsLora": 262,
@@ -75,6 +76,7 @@ SHOWN = {
     "ConceptAtelierPurifyPicture": 2 * LINE,
     "ConceptAtelierScoreByConcepts": LINES,
     "ConceptAtelierPickBestOfBatch": PICTURE + 2 * LINE,
+    "ConceptAtelierChunkPrompt": 5 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }

@@ -30,6 +30,8 @@ class Words:
     judged: str
     judged_template: str
     wanted: str
+    phrased: str
+    phrase_weights: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ LAB = Variant(
         ),
         judged_template="a {concept} on {class}",
         wanted="blue",
+        phrased="a red cat and a rocket in neon style",
+        phrase_weights="style: 0",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
@@ -172,6 +176,8 @@ CHECKPOINT = Variant(
         ),
         judged_template="a photo of a {concept} {class}",
         wanted="in a garden",
+        phrased="a red cat with a hat and a bicycle in watercolor style",
+        phrase_weights="hat: 1.3\nstyle: 0.5",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
