@@ -61,6 +61,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
         ("Save: the picture", 0),
     ],
     "weight_phrases": [(f"Save: {way} weights", n) for way in ("without", "with") for n in (0, 1)],
+    "attack_an_erasure": [("Save: the page", 0)],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"

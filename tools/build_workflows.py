@@ -543,6 +543,39 @@ def weight_phrases(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the maps", images=maps, filename_prefix="phrases_maps", collapsed=True)
 
 
+def attack_an_erasure(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    studio.step(
+        "Erase a concept",
+        f"Erase Concepts takes {words.attacked} out of the model.",
+        "Try other methods and lists, then compare reports.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.attacked, "anchors": "", "preserve": words.preserved}
+    erased, _, changed = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
+    studio.step(
+        "Attack it",
+        "Does it come back by other ways than its name?",
+        "**five** asks by name, by learnt words and by inverted pictures. **all** takes longer and also trains the "
+        "model again. A figure means something only between its floor and its ceiling.",
+    )
+    vision = studio.vision(0)
+    wires = {"model": model, "erased_model": erased, "clip": clip, "vae": vae, "clip_vision": vision}
+    wires |= {"erased_clip": changed}
+    attack, sheet_of_attack, _ = sheet.add(
+        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.told_from, **variant.attack
+    )
+    studio.step(
+        "Read the report",
+        "One page: what is gone, what stayed, what came back.",
+        "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
+    )
+    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.told_from}
+    page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
+    sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
+    sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
+
+
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
     rng = random.Random(f"again:{seed}")
@@ -570,6 +603,9 @@ BUILDERS: dict[str, Builder] = {
         guard_against_a_concept,
         purify_a_picture,
         weight_phrases,
+
+
+        attack_an_erasure,
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {

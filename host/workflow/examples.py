@@ -18,5 +18,6 @@ TITLES = {
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
     "weight_phrases": "Weight phrases",
+    "attack_an_erasure": "Attack an erasure and report",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -47,9 +47,11 @@ PICTURES = {
     "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
     "Weight phrases": {"phrases_plain": 1, "phrases_weighted": 1, "phrases_maps": 3},
+    "Attack an erasure and report": {"erasure_page": 1, "erasure_attacks": 1},
 }
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
+    "Attack an erasure and report": {"reports/erasure_00001_.csv", "reports/erasure_00001_.json"},
 }
 MODELS = {
     "See where words land": set(),
@@ -66,6 +68,7 @@ MODELS = {
     "Guard against a concept": set(),
     "Purify a picture": set(),
     "Weight phrases": set(),
+    "Attack an erasure and report": set(),
 }
 SMALL = {
     ("KSampler", "steps"): 1,
@@ -86,6 +89,9 @@ SMALL = {
     ("ConceptAtelierCompareWords", "draws"): 1,
     ("ConceptAtelierScoreConcepts", "steps"): 1,
     ("ConceptAtelierInvertPicture", "steps"): 2,
+    ("ConceptAtelierAttackErasure", "scenarios"): "text",
+    ("ConceptAtelierAttackErasure", "settings"): "draws=1, steps=1",
+    ("ConceptAtelierErasureReport", "settings"): "draws=2, steps=1",
     ("ConceptAtelierPurifyPicture", "steps"): 2,
     ("ConceptAtelierPurifyPicture", "settings"): "draws=1",
     # Whatever the weights are worth, two concepts are found, so that the prompts have their tokens.
