@@ -17,6 +17,8 @@ LONGER_SIDE, ACROSS, GAP, FRAME = 160, 8, 6, 3
 """Pixels of a picture's longer side; pictures in a line; between pictures; around a source."""
 TITLE, CAPTION = 20, 14
 """Sizes of letters."""
+LONGEST = 100
+"""Letters of a title at most."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _joint_row(evaluation: Evaluation) -> Row:
 def _draw_row(canvas: Image.Image, row: Row, top: int, side: int) -> None:
     draw = ImageDraw.Draw(canvas)
     if row.title:
-        write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm")
+        write_line(draw, (GAP, top + _band(TITLE) / 2), row.title, INK, TITLE, canvas.width - 2 * GAP, "lm", LONGEST)
     top += _head(row)
     if row.source is None:
         write_line(draw, (GAP + side / 2, top + side / 2), row.first, INK, TITLE, side, "mm")

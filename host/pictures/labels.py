@@ -44,11 +44,26 @@ def fitted(text: str, size: int, width: float) -> ImageFont.FreeTypeFont | Image
 
 
 def write_line(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, ink: Any, size: int, width: float, anchor: str = "la"
+    draw: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    ink: Any,
+    size: int,
+    width: float,
+    anchor: str = "la",
+    longest: int = LONGEST,
 ) -> None:
-    """A text in one line, no wider than ``width`` where letters of 8 pixels allow; names may be of any kind."""
-    line = plain(text, LONGEST)
+    """A text in one line, no wider than ``width`` where letters of 8 pixels allow; names may be of any kind.
+
+    Of a text of more than ``longest`` letters the middle is left out.
+    """
+    line = plain(text, longest)
     draw.text(at, line, ink, fitted(line, size, width), anchor)
+
+
+def line_width(text: str, size: int) -> float:
+    """Pixels that a text in one line takes."""
+    return float(_font(size).getlength(text))
 
 
 def text_colour(on: Colour) -> str:

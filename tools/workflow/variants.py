@@ -143,6 +143,8 @@ LAB = Variant(
     ingredients={"count": 24, "method": "ra_sae"},
     guard={"strength": 1.5},
     purify={"settings": "spread=2"},
+    attack={"settings": "shown=4, steps=10, learn_steps=100"},
+    report={"settings": "draws=3, steps=10"},
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",

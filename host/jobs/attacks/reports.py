@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ....core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
-from ....core.attack.figures import Figure, Verdict
+from ....core.attack.figures import Figure
 from ....core.attack.run import Attack, Outcome
 from ...files.images import from_pil
 from ...pictures.drawing import colour_of
-from ...pictures.figure_table import BAD, GOOD, MIDDLING, UNKNOWN, TableLine, figure_table
+from ...pictures.figure_table import BAD, GOOD, GROUND, MIDDLING, UNKNOWN, TableLine, figure_table
 from ..contact_sheet import Caption, Row, contact_sheet
 from .scenarios import attack_rows, curve_said, figure_row
 
@@ -25,16 +25,24 @@ TITLES = {
     NEIGHBOURS: "Nearest neighbours",
     OTHERS: "Other things",
 }
-COLOURS: Mapping[Verdict, tuple[int, int, int]] = {
+COLOURS: Mapping[str, tuple[int, int, int]] = {
     "gone": GOOD,
     "partly back": MIDDLING,
     "back": BAD,
-    "not measurable": UNKNOWN,
+    "kept": GOOD,
+    "loses some": MIDDLING,
+    "lost": BAD,
 }
+"""Of verdicts; others are :data:`UNKNOWN`."""
 KEPT, LOSES_SOME, LOST = 0.05, 0.25, 1.0
 """Shares of pictures that kept things may lose to count as kept, or as losing some."""
 SIDE = 128
 """Pixels of a picture's longer side on the page."""
+LEGEND = (
+    "Each figure is a share of pictures. Floor: pictures without it. Ceiling: the original model.",
+    "Grey band: from the floor to the ceiling. Dot: the erased model.",
+)
+COLUMNS = ("erased model", "floor", "ceiling")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +129,17 @@ def report_page(report: Report) -> Tensor:
     rows = [row for group in GROUPS for number in report.comparison.of(group) for row in _pairs(report, number)]
     sheet = contact_sheet([*rows, *(attack_rows(report.attack) if report.attack else [])], SIDE)
     names = ", ".join(report.comparison.words[number] for number in report.comparison.of(ERASED))
-    head = figure_table(f"Erasure of {names}", table_lines(report), sheet.shape[2])
-    return torch.cat([from_pil(head)[0][None], sheet], dim=1)
+    head = from_pil(figure_table(f"Erasure of {names}", table_lines(report), sheet.shape[2], LEGEND))[0][None]
+    ground = sheet.new_tensor(GROUND).div(255).expand(*sheet.shape[:2], head.shape[2] - sheet.shape[2], 3)
+    return torch.cat([head, torch.cat([sheet, ground], dim=2)], dim=1)
 
 
 def table_lines(report: Report) -> list[TableLine]:
     """The table on the page."""
     lines, part = [], ""
     headings = {
-        "words": "By name: grey from floor to ceiling, dot: erased model",
-        "kept pictures": "Kept pictures beside the original's, same noise",
+        "words": "Asked for by name",
+        "kept pictures": "Cosine to the original's; floor: other noise",
         "attack": "Asked for in other ways",
         "cost": "Cost",
     }
@@ -139,22 +148,23 @@ def table_lines(report: Report) -> list[TableLine]:
             continue
         if row["part"] != part:
             part = row["part"]
-            lines.append(TableLine(headings[part], heading=True))
-        lines.append(_line(row))
+            lines.append(TableLine(headings[part], heading=True, cells=() if part == "cost" else COLUMNS))
+        lines += _lines(row)
     return lines
 
 
-def _line(row: Mapping[str, Any]) -> TableLine:
-    verdict = str(row["verdict"])
-    colours = {str(name): colour for name, colour in COLOURS.items()}
-    colours |= {"kept": GOOD, "loses some": MIDDLING, "lost": BAD}
-    colour = colours.get(verdict.split(";")[0], UNKNOWN)
+def _lines(row: Mapping[str, Any]) -> list[TableLine]:
+    """The line of a row; what a curve says stands below."""
+    what, (verdict, _, more) = str(row["what"]), str(row["verdict"]).partition("; ")
     if "erased model" not in row:
-        return TableLine(str(row["what"]), said=verdict)
-    said = f"{row['erased model']:.0%} of {row['pictures']:.0f} (original {row['original model']:.0%}): {verdict}"
+        return [TableLine(what, said=str(row["verdict"]))]
+    value, floor, ceiling = row["erased model"], row["floor"], row["original model"]
     if row["part"] == "kept pictures":
-        said = verdict
-    return TableLine(str(row["what"]), row["erased model"], row["floor"], row["original model"], said, colour)
+        cells = (f"{value:.2f}", f"{floor:.2f}", f"{ceiling:.2f}")
+        return [TableLine(what, value, floor, ceiling, colour=UNKNOWN, cells=cells)]
+    cells = (f"{value:.0%} of {row['pictures']:.0f}", f"{floor:.0%}", f"{ceiling:.0%}")
+    line = TableLine(what, value, floor, ceiling, verdict, COLOURS.get(verdict, UNKNOWN), cells=cells)
+    return [line, TableLine("", said=more)] if more else [line]
 
 
 def _word_row(made: Comparison, number: int) -> dict[str, Any]:

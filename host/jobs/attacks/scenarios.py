@@ -110,7 +110,7 @@ def said_before(task: AttackTask, names: Sequence[str], total: int) -> str:
 
 def described(attack: Attack) -> str:
     """A line for each scenario: what was found, and between what."""
-    lines = [f"How often {attack.concept} is found: with the erased model (floor: without it, ceiling: original model)"]
+    lines = [f"How often {attack.concept} is found with the erased model (floor: without it, ceiling: original model)"]
     lines += [f"{outcome.scenario.title}: {line_of(outcome)}" for outcome in attack.outcomes]
     lines += [f"{SCENARIOS[name].title}: left out, {why}" for name, why in attack.left_out.items()]
     return "\n".join(lines)
@@ -119,7 +119,7 @@ def described(attack: Attack) -> str:
 def line_of(outcome: Outcome) -> str:
     """The figures of a scenario in words."""
     figure = outcome.figure
-    said = f"{figure.found:.0%} ({figure.floor:.0%}, {figure.ceiling:.0%}), {figure.verdict}"
+    said = f"found {figure.found:.0%} (floor {figure.floor:.0%}, ceiling {figure.ceiling:.0%}), {figure.verdict}"
     return f"{said}; {curve_said(outcome)}" if outcome.attempt.curve else said
 
 
