@@ -18,5 +18,7 @@ METHODS: Mapping[str, Eraser] = collect(
     "methods.esd",
     "methods.all_but_one",
     "methods.doco",
+    "methods.realera_lora",
+    "methods.mace_lora",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -43,8 +43,8 @@ class AllButOneSettings(RolloutSettings):
 
 
 def _edit(task: EraseTask[AllButOneSettings]) -> ModelEdit:
-    bank, losses = train(METHOD.name, task, _losses)
-    return ModelEdit(bank.snapshot(), notes={"rank": str(task.settings.rank), **loss_notes(losses)})
+    student, losses = train(METHOD.name, task, _losses)
+    return ModelEdit(student.bank.snapshot(), notes={"rank": str(task.settings.rank), **loss_notes(losses)})
 
 
 def _losses(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:

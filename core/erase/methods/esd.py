@@ -36,8 +36,8 @@ class EsdSettings(RolloutSettings):
 
 
 def _edit(task: EraseTask[EsdSettings]) -> ModelEdit:
-    bank, losses = train(METHOD.name, task, _losses)
-    return ModelEdit(bank.snapshot(), notes={"rank": str(task.settings.rank), **loss_notes(losses)})
+    student, losses = train(METHOD.name, task, _losses)
+    return ModelEdit(student.bank.snapshot(), notes={"rank": str(task.settings.rank), **loss_notes(losses)})
 
 
 def _losses(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:

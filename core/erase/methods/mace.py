@@ -56,43 +56,67 @@ class MaceSettings(RidgeSettings):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """The first stage.
+
+    Attributes:
+        edit: of every projection, ``W1 = W0 (I + shift down)``; None where it is left out.
+        kept: (D, D), ``kappa S2``: what is read as by ``W0``.
+        concepts: in the order of what follows.
+        words: of each its own words' vectors, and its anchor's beside them, (n, D) each.
+        every: of each all its vectors (n, D).
+    """
+
+    edit: Edit | None
+    kept: Tensor
+    concepts: tuple[str, ...]
+    words: Sequence[tuple[Tensor, Tensor]]
+    every: Sequence[Tensor]
+
+    def system(self, settings: RidgeSettings) -> Tensor:
+        """(D, D), what the third stage divides by."""
+        eye = torch.eye(len(self.kept), dtype=torch.float64)
+        return self.kept + settings.damping * eye + sum(settings.erase_scale * outer_sum(ours) for ours in self.every)
+
+
 def _edit(task: EraseTask[MaceSettings]) -> ModelEdit:
     settings = task.settings
     steps = Steps(task)
-    read = gather(task, steps, behind, own, whole)
-    around, words, every = read.moved
-    kept = settings.preserve_scale * read.preserved + len(every) * _before(task)  # (D, D), kappa S2
-    fixed = exact(settings, preserve_scale=1.0)
-    refined = solve(read.erased, read.anchors, kept, fixed) if settings.refine else None
+    first = refine(task, steps)
     one_each = exact(settings, damping=settings.phrase_damping)
-    edits = [solve(*pair, torch.zeros_like(kept), one_each) for pair in words]
-    edit = fuse(refined, edits, [ours for ours, _ in every], kept, settings)
+    edits = [solve(*pair, torch.zeros_like(first.kept), one_each) for pair in first.words]
+    edit = fuse(first, edits, settings)
     steps()
     weights = projections_of(task.backbone, edit.width, settings.projections)
     return ModelEdit(changes(weights, edit), notes=rank_notes(edit))
 
 
-def fuse(
-    refined: Edit | None, edits: Sequence[Edit], rows: Sequence[Tensor], kept: Tensor, settings: RidgeSettings
-) -> Edit:
+def refine(task: EraseTask[MaceSettings], steps: Steps) -> Refined:
+    """The first stage; ``steps`` is called once a text."""
+    settings = task.settings
+    read = gather(task, steps, behind, own, whole)
+    _, words, every = read.moved
+    kept = settings.preserve_scale * read.preserved + len(every) * _before(task)  # (D, D)
+    edit = solve(read.erased, read.anchors, kept, exact(settings, preserve_scale=1.0)) if settings.refine else None
+    return Refined(edit, kept, read.concepts, words, [ours for ours, _ in every])
+
+
+def fuse(stage: Refined, edits: Sequence[Edit | None], settings: RidgeSettings) -> Edit:
     """The third stage: one edit that reads every concept's vectors as its own edit does, after the first stage.
 
     Args:
-        refined: the first stage, ``W1 = W0 (I + shift down)``; None for none.
-        edits: one for each concept, on top of the first stage.
-        rows: of each concept its vectors (n, D).
-        kept: (D, D), what is read as by ``W0``.
+        stage: the first.
+        edits: one for each concept, on top of the first stage; None changes nothing.
         settings: scales, damping and how far to compress.
     """
-    eye = torch.eye(len(kept), dtype=torch.float64)
+    refined, eye = stage.edit, torch.eye(len(stage.kept), dtype=torch.float64)
     first = eye if refined is None else eye + refined.shift @ refined.down  # (D, D), W1 = W0 first
-    system = kept + settings.damping * eye
     moved = settings.damping * (first - eye)
-    for edit, ours in zip(edits, rows, strict=True):
-        spread = settings.erase_scale * outer_sum(ours)
-        system = system + spread
-        moved = moved + (first + first @ edit.shift @ edit.down - eye) @ spread
-    change = torch.linalg.solve(system, moved.T).T  # (D, D), W = W0 (I + change)
+    for edit, ours in zip(edits, stage.every, strict=True):
+        own_ = first if edit is None else first + first @ edit.shift @ edit.down
+        moved = moved + (own_ - eye) @ (settings.erase_scale * outer_sum(ours))
+    change = torch.linalg.solve(stage.system(settings), moved.T).T  # (D, D), W = W0 (I + change)
     return compress(change, eye, settings.rank_tolerance, settings.max_rank)
 
 

@@ -1,6 +1,6 @@
 """Pictures at random noises, which methods train on that look at pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +18,11 @@ class NoisedVisit(Visit):
 
     Attributes:
         target: (B, C, h, w), what training compares the prediction with.
+        rows: B, which of the pictures.
     """
 
     target: Tensor
+    rows: tuple[int, ...]
 
 
 class Noised:
@@ -33,6 +35,8 @@ class Noised:
         batch: how many a visit has, cut to those that there are.
         generator: the random source.
         latest: share of the timesteps that are drawn from, from the clean end.
+        weights: of each timestep, to draw them by instead.
+        rows: which of the pictures are visited; all where none are named.
     """
 
     def __init__(
@@ -43,21 +47,30 @@ class Noised:
         batch: int,
         generator: torch.Generator,
         latest: float = 1.0,
+        weights: Tensor | None = None,
+        rows: Sequence[int] = (),
     ) -> None:
-        self._task, self._settings, self._batch = task, settings, batch
+        self._task, self._settings, self._batch, self._weights = task, settings, batch, weights
         self._pictures, self._generator, self._latest = pictures, generator, latest
+        self._rows = list(rows) or list(range(len(pictures.concepts)))
 
     def visit(self, step: int) -> NoisedVisit:
         """What to train on at an update; drawn anew at each call."""
         schedule, generator = self._task.backbone.schedule, self._generator
-        rows = torch.randperm(len(self._pictures.concepts), generator=generator)[: self._batch].tolist()
+        turns = torch.randperm(len(self._rows), generator=generator)[: self._batch].tolist()
+        rows = [self._rows[turn] for turn in turns]
         clean = self._pictures.latents[rows]  # (B, C, h, w)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        timestep = draw_timesteps(schedule.steps, (0.0, self._latest), len(rows), generator).to(clean.device)
+        timestep = self._timesteps(len(rows)).to(clean.device)
         concepts = torch.tensor([self._pictures.concepts[row] for row in rows])
         template = int(torch.randint(len(self._settings.templates), (), generator=generator))
         noisy = schedule.add_noise(clean, noise, timestep)
-        return NoisedVisit(noisy, timestep, concepts, template, schedule.target(clean, noise))
+        return NoisedVisit(noisy, timestep, concepts, template, schedule.target(clean, noise), tuple(rows))
+
+    def _timesteps(self, count: int) -> Tensor:
+        if self._weights is not None:
+            return torch.multinomial(self._weights, count, replacement=True, generator=self._generator)
+        return draw_timesteps(self._task.backbone.schedule.steps, (0.0, self._latest), count, self._generator)
 
     def sentences(self, template: int, words: list[str]) -> list[str]:
         """Words in a sentence; the empty word is the empty text."""

@@ -20,6 +20,9 @@ from .trained_settings import RolloutSettings
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """Latents, timesteps and conditionings of N rows to what a model predicts of each."""
 
+Text = str | Conditioning
+"""A text, or the conditioning of one row in its place."""
+
 
 class Texts:
     """Conditionings of texts, each encoded once and kept; no gradients."""
@@ -32,14 +35,16 @@ class Texts:
         """Where conditionings are."""
         return self.of("").context.device
 
-    def of(self, text: str) -> Conditioning:
+    def of(self, text: Text) -> Conditioning:
         """The conditioning of one row."""
+        if isinstance(text, Conditioning):
+            return text
         if text not in self._rows:
             with torch.no_grad():
                 self._rows[text] = self._task.backbone.encode_text([text], self._task.placeholders)
         return self._rows[text]
 
-    def predict(self, call: Predict, latent: Tensor, timestep: Tensor, texts: Sequence[str]) -> Tensor:
+    def predict(self, call: Predict, latent: Tensor, timestep: Tensor, texts: Sequence[Text]) -> Tensor:
         """What ``call`` predicts of N latents (N, C, h, w) at (N,) timesteps for N texts, in order.
 
         Texts of one length share a pass. Others have their own: a transformer reads a text that is repeated to a common

@@ -9,8 +9,8 @@ from .settings import EraseSettings, require
 
 
 @dataclass(frozen=True)
-class TrainedSettings(EraseSettings):
-    """What these methods share; each adds its own. Raises ``ValueError`` for values outside their range."""
+class AdapterSettings(EraseSettings):
+    """What all these methods share; each adds its own. Raises ``ValueError`` for values outside their range."""
 
     steps: int = setting(200, "Training steps.")
     rate: float = setting(1e-4, "Learning rate.")
@@ -24,6 +24,24 @@ class TrainedSettings(EraseSettings):
     side: int = setting(512, "Side of these pictures in pixels: the model's own.")
     sampling_steps: int = setting(50, "Steps of the schedule by which they are drawn.")
     guidance: float = setting(3.0, "Guidance that they are drawn with.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "rank", "batch", "side", "sampling_steps"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
+        require(self.rate > 0, "rate", self.rate, "above 0")
+
+    @property
+    def loop(self) -> LoopSettings:
+        """How to optimise."""
+        return LoopSettings(self.steps, self.rate, weight_decay=0.0, clip_norm=1.0)
+
+
+@dataclass(frozen=True)
+class TrainedSettings(AdapterSettings):
+    """Of those whose loss holds preserved texts and the empty one. Raises ``ValueError`` for values outside their
+    range."""
+
     retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
     retain_batch: int = setting(2, "How many preserved texts a step reads.")
     surgery: float = setting(
@@ -32,17 +50,10 @@ class TrainedSettings(EraseSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "rank", "batch", "side", "sampling_steps", "retain_batch"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
-        require(self.rate > 0, "rate", self.rate, "above 0")
+        require(self.retain_batch > 0, "retain_batch", self.retain_batch, "1 or more")
         require(self.retain >= 0, "retain", self.retain, "0 or more")
         require(0 <= self.surgery <= 1, "surgery", self.surgery, "0 to 1")
         require(not self.surgery or self.retain > 0, "retain", self.retain, "above 0 where surgery is")
-
-    @property
-    def loop(self) -> LoopSettings:
-        """How to optimise."""
-        return LoopSettings(self.steps, self.rate, weight_decay=0.0, clip_norm=1.0)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch import Tensor
 from ...learn.engine.task import Phase, Training
 from ...learn.engine.training_run import TrainingRun
 from ...learn.parts.adapter import AdapterBank, start_adapter
-from .rollouts import Rollouts, Texts, Visit, Visits
+from ...types import Change, LowRank
+from .rollouts import Rollouts, Text, Texts, Visit, Visits
 from .saved import fingerprint
+from .stacked import stacked
 from .surgery import joined_loss
 from .task import EraseTask, SoFar
-from .trained_settings import RolloutSettings
+from .trained_settings import TrainedSettings
 
 Losses = Callable[["Student", Visit], tuple[Tensor, Tensor]]
 """The erasing loss of a visit, and what of the keeping loss a method has of its own (0 for nothing)."""
@@ -30,10 +33,17 @@ class Student:
         bank: the change.
         texts: conditionings of texts.
         visits: the steps that are trained on; rollouts where nothing else is given.
+        base: weight name to a change that is in force with the bank's, and that is not trained.
     """
 
-    def __init__(self, task: EraseTask[Any], generator: torch.Generator, visits: Visits | None = None) -> None:
-        self.task, self.generator, self.texts = task, generator, Texts(task)
+    def __init__(
+        self,
+        task: EraseTask[Any],
+        generator: torch.Generator,
+        visits: Visits | None = None,
+        base: Mapping[str, Change] | None = None,
+    ) -> None:
+        self.task, self.generator, self.texts, self.base = task, generator, Texts(task), stacked(base or {})
         settings, device = task.settings, self.texts.device
         self.bank: AdapterBank = start_adapter(
             task.backbone, settings.rank, settings.layers, generator=generator, device=device
@@ -41,13 +51,18 @@ class Student:
         self.visits: Visits = visits or Rollouts(task, self.texts, generator)
         self.kept = [text for text in dict.fromkeys(task.preserve) if text.strip()]
 
-    def learnt(self, visit: Visit, *texts: Sequence[str]) -> list[Tensor]:
-        """Predictions (B, C, h, w) with the change for each list of B texts; gradients reach it."""
-        with self.bank.in_force(self.task.backbone):
+    def changes(self) -> dict[str, LowRank]:
+        """The base and a copy of the change as it is now, free of the graph."""
+        return stacked(self.base, self.bank.snapshot())
+
+    def learnt(self, visit: Visit, *texts: Sequence[Text]) -> list[Tensor]:
+        """Predictions (B, C, h, w) with the changes for each list of B texts; gradients reach the bank's."""
+        backbone = self.task.backbone
+        with backbone.adapted(self.base) if self.base else nullcontext(), self.bank.in_force(backbone):
             return self._predict(visit, texts)
 
     @torch.no_grad()
-    def original(self, visit: Visit, *texts: Sequence[str]) -> list[Tensor]:
+    def original(self, visit: Visit, *texts: Sequence[Text]) -> list[Tensor]:
         """Predictions of the model as it was."""
         return self._predict(visit, texts)
 
@@ -62,22 +77,33 @@ class Student:
         sentences = self.visits.sentences(visit.template, [self.kept[i] for i in chosen])
         return [[sentence] * len(visit.latent) for sentence in sentences]
 
-    def _predict(self, visit: Visit, texts: Sequence[Sequence[str]]) -> list[Tensor]:
+    def _predict(self, visit: Visit, texts: Sequence[Sequence[Text]]) -> list[Tensor]:
         latent, timestep = visit.latent.repeat(len(texts), 1, 1, 1), visit.timestep.repeat(len(texts))
         every = [text for group in texts for text in group]
         found = self.texts.predict(self.task.backbone.predict_target, latent, timestep, every)
         return list(found.float().chunk(len(texts)))
 
 
-def train(method: str, task: EraseTask[RolloutSettings], losses_of: Losses) -> tuple[AdapterBank, Tensor]:
-    """Train and give the change and the loss of every update.
+Start = Callable[[EraseTask[Any], torch.Generator], Student]
+
+
+def train(
+    method: str, task: EraseTask[TrainedSettings], losses_of: Losses, start: Start = Student
+) -> tuple[Student, Tensor]:
+    """Train and give the student and the loss of every update.
 
     The same seed gives the same change; a training that was cancelled goes on from its last kept state.
+
+    Args:
+        method: its name.
+        task: what to erase.
+        losses_of: see :data:`Losses`.
+        start: makes the student, of the task and the random source.
     """
     settings = task.settings
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(task.training.seed)
-        student = Student(task, generator)
+        student = start(task, generator)
         parameters = student.bank.parameters()
 
         def loss_of(step: int) -> Tensor:
@@ -90,7 +116,7 @@ def train(method: str, task: EraseTask[RolloutSettings], losses_of: Losses) -> t
             hidden=student.visits.state,
             restore=student.visits.restore,
         )
-        return student.bank, run(method, task, training, generator, lambda: SoFar(student.bank.snapshot()))
+        return student, run(method, task, training, generator, lambda: SoFar(student.changes()))
 
 
 def run(
