@@ -48,17 +48,19 @@ class TrainErasure(io.ComfyNode):
             display_name="Train Erasure",
             category=f"{CATEGORY}/erase",
             description=(
-                "Erases concepts by training a small change of the model (ESD, All but One, DoCo) or of its text "
-                "encoder (few-shot unlearning), which takes minutes where Erase Concepts takes seconds. The model "
-                "draws the pictures that it needs, unless you connect some. The model and text encoder that you "
-                "connect are not changed. If you cancel the node and run it again with the same inputs, it continues "
-                "where it stopped."
+                "Erases concepts by training a small change of the model (ESD, All but One, DoCo, RealEra, MACE) or "
+                "of its text encoder (few-shot unlearning), which takes minutes where Erase Concepts takes seconds. "
+                "The model draws the pictures that it needs, unless you connect some. The model and text encoder "
+                "that you connect are not changed. If you cancel the node and run it again with the same inputs, it "
+                "continues where it stopped."
             ),
             search_aliases=[
                 "ESD",
                 "All but One",
                 "few-shot",
                 "DoCo",
+                "RealEra",
+                "MACE",
                 "unlearn",
                 "concept erasure",
                 "forget",
@@ -143,9 +145,9 @@ class TrainErasure(io.ComfyNode):
                 io.Image.Input(
                     "pictures",
                     optional=True,
-                    tooltip="A few pictures for methods that look at some: few-shot unlearning takes 4 or so of each "
-                    "concept, DoCo some of each anchor; all of the first concept come first. Without them the model "
-                    "draws its own.",
+                    tooltip="A few pictures for methods that look at some: few-shot unlearning and MACE take 4 or so "
+                    "of each concept, DoCo and RealEra some of each anchor; all of the first concept come first. "
+                    "Without them the model draws its own.",
                 ),
             ],
             outputs=[

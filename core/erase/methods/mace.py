@@ -9,9 +9,9 @@ anchor,
     W1 = (sum W0 g f^T + lambda W0 + kappa S1) (sum f f^T + lambda I + kappa S2)^-1 ,
 
 where ``S1 = W0 S2`` keeps the preserved vectors, ``S2 = sum p p^T``. The second trains one LoRA per concept that takes
-the attention off its own words; that needs pictures and training. Here UCE's edit of these words stands in for it, one
-concept at a time. The third solves for the projections that read every vector of every concept as that concept's own
-edit does, by the same formula.
+the attention off its own words; that needs pictures and training (:mod:`.mace_lora`). Here UCE's edit of these words
+stands in for it, one concept at a time. The third solves for the projections that read every vector of every concept as
+that concept's own edit does, by the same formula.
 """
 
 from collections.abc import Sequence
@@ -148,5 +148,5 @@ METHOD = Eraser(
     },
     edit=_edit,
     note="MACE trains a LoRA for each concept between its two closed forms; here UCE's edit of the concept's own words "
-    "takes its place, and fewer sentences are used than in the paper (5 of 30).",
+    "takes its place, and fewer sentences are used than in the paper (5 of 30). Train Erasure has MACE with its LoRAs.",
 )

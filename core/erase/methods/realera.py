@@ -11,7 +11,7 @@ before:
 
 Then come the words of the vocabulary whose encoded state is as near to the concept's: they are erased as the concept is
 (ours: directions drawn at random seldom mean anything). The paper's second part, a LoRA trained to predict the anchor's
-noise, is not done here.
+noise, is :mod:`.realera_lora`.
 """
 
 from dataclasses import dataclass, replace
@@ -189,5 +189,5 @@ METHOD = Eraser(
     },
     edit=_edit,
     note="The paper publishes no numbers for its radii and weights: those here were chosen on the lab model. Its LoRA, "
-    "which is trained to predict the anchor's noise, is left out.",
+    "which is trained to predict the anchor's noise, is in Train Erasure.",
 )
