@@ -138,7 +138,8 @@ def attack_rows(attack: Attack) -> list[Row]:
         attempt, colour = outcome.attempt, colour_of(number)
         title = f"{outcome.scenario.title}   {line_of(outcome)}"
         source = None if attempt.sources is None else attempt.sources[0]
-        rows.append(Row(title, colour, source, attempt.erased, found_captions(outcome.found), "erased model"))
+        first = "erased model" if source is None else "source"
+        rows.append(Row(title, colour, source, attempt.erased, found_captions(outcome.found), first))
         same = [Caption(said) for said in attempt.asked]
         rows.append(Row("", colour, None, attempt.ceiling, same, "original model"))
     return rows
