@@ -17,7 +17,7 @@ segmenter. Where it is not found, as a style is not, the whole picture counts, a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from ...learn.engine.loop import LoopSettings
 from ...learn.engine.task import Phase, Training
 from ...learn.parts.adapter import Layers
 from ...settings import setting
-from ...types import Change, LowRank
+from ...types import LowRank
 from ..eraser import Eraser, ModelEdit
 from ..guards.guard import Guarded
 from ..guards.regions import REGIONS, find_region
@@ -107,26 +107,26 @@ class MaceLoraSettings(AdapterSettings):
 def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
     settings, closed = task.settings, task.settings.closed
     check(task)
-    before = replace(task, settings=closed, on_step=None)
+    before = EraseTask(task.backbone, task.pairs, task.preserve, closed, task.placeholders)
     stage = refine(before, Steps(before))
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(task.training.seed)
         pictures = pictures_of_task(task, settings, settings.drawn, generator)
         masks = masks_of(task, pictures, generator)
         base = {} if stage.edit is None else changes(projections_of(task.backbone, len(stage.kept), "both"), stage.edit)
-        students = [_student(task, one, pictures, generator, base) for one in range(len(task.pairs))]
+        visits = [_visits(task, one, pictures, generator) for one in range(len(task.pairs))]
+        students = [Student(task, generator, own, base) for own in visits]
 
-        def phase(student: Student) -> Phase:
+        def phase(student: Student, own: Noised) -> Phase:
             def loss_of(step: int) -> Tensor:
-                visit = student.visits.visit(step)
-                return attention_loss(student, visit, masks)
+                return attention_loss(student, own.visit(step), masks)
 
             return Phase(student.bank.parameters(), loss_of, settings.loop)
 
         def joined() -> dict[str, LowRank]:
             return fuse_trained(task, stage, [student.bank.snapshot() for student in students])
 
-        training = Training([phase(student) for student in students], tokens=dict)
+        training = Training(list(map(phase, students, visits)), tokens=dict)
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(joined()))
     found = joined()
     rank = max(change.up.shape[1] for change in found.values())
@@ -142,18 +142,13 @@ def check(task: EraseTask[MaceLoraSettings]) -> None:
         )
 
 
-def _student(
-    task: EraseTask[MaceLoraSettings],
-    concept: int,
-    pictures: TaskPictures,
-    generator: torch.Generator,
-    base: Mapping[str, Change],
-) -> Student:
-    """Of one concept, on its pictures alone."""
+def _visits(
+    task: EraseTask[MaceLoraSettings], concept: int, pictures: TaskPictures, generator: torch.Generator
+) -> Noised:
+    """Of one concept's pictures alone."""
     settings, own = task.settings, [row for row, number in enumerate(pictures.concepts) if number == concept]
     weights = importance(settings, task.backbone.schedule.steps)
-    visits = Noised(task, settings, pictures, settings.batch, generator, weights=weights, rows=own)
-    return Student(task, generator, visits, base)
+    return Noised(task, settings, pictures, settings.batch, generator, weights=weights, rows=own)
 
 
 def importance(settings: MaceLoraSettings, steps: int) -> Tensor:

@@ -112,7 +112,7 @@ def _closed_form(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
         return ModelEdit(remarks=(said,))
     radii = {name: getattr(settings, name) for name in ("inside", "nearest", "radius", "ring")}
     preset = replace(CLOSED_FORM.preset(settings.closed_form), seed=task.training.seed, **radii)
-    return CLOSED_FORM.edit(replace(task, settings=preset, on_step=None))
+    return CLOSED_FORM.edit(EraseTask(task.backbone, task.pairs, task.preserve, preset, task.placeholders))
 
 
 def losses_of(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:
