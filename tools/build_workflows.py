@@ -603,8 +603,6 @@ BUILDERS: dict[str, Builder] = {
         guard_against_a_concept,
         purify_a_picture,
         weight_phrases,
-
-
         attack_an_erasure,
     )
 }
