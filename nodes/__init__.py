@@ -45,6 +45,8 @@ from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
 from .prompts.chunk_prompt import ChunkPrompt
+from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
+from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .recognise.score_by_concepts import (
@@ -125,6 +127,10 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     PickDiversePrompts,
     PickBestOfBatch,
     ClassifyByConceptMatrix,
+    TrainConceptHead,
+    ScoreByConceptHead,
+    SaveConceptHead,
+    LoadConceptHead,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

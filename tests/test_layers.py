@@ -27,7 +27,12 @@ LEVELS = {
         ("explain",),
         ("attack", "data", "prompts", "recognise", "surgery"),
     ),
-    "core/recognise": (("parts", "soft_trim", "diverse"), ("subjects", "zero_shot"), ("methods",), ("registry",)),
+    "core/recognise": (
+        ("parts", "soft_trim", "diverse", "heads"),
+        ("subjects", "zero_shot"),
+        ("methods",),
+        ("registry",),
+    ),
     "core/attack": (
         ("figures", "detector"),
         ("parts",),

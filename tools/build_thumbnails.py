@@ -51,6 +51,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "what_is_this_folder_made_of": [("Save: the gallery", 0)],
     "find_my_subject": [("Save: the sheet", 0)],
     "pick_the_best": [("Save: the sheet", 0)],
+    "what_do_i_like": [("Save: the chart", 0)],
     "guard_against_a_concept": [
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],

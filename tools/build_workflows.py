@@ -23,6 +23,7 @@ from .workflow.sheet import Sheet
 from .workflow.studio import Studio
 from .workflow.subject_pictures import EXAMPLES, example_pictures, subject_folder
 from .workflow.subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
+from .workflow.taste_pictures import DISLIKED, LIKED, taste_pictures
 from .workflow.variants import VARIANTS, Variant
 
 # Scenes of the test split, whose pair of objects no model has seen together.
@@ -574,6 +575,55 @@ def attack_an_erasure(studio: Studio) -> None:
     page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
     sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
+def what_do_i_like(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    lab = variant.is_lab
+    studio.step(
+        "Show what you like",
+        "Two folders: what you like, and what you do not.",
+        "Some 20 pictures of each are enough."
+        + (
+            " Both folders come with the pack."
+            if lab
+            else " Put them into folders **liked** and **disliked** of ComfyUI's input folder."
+        ),
+        draws=False,
+    )
+    names = {"liked": LIKED if lab else "liked", "disliked": DISLIKED if lab else "disliked"}
+    given = {
+        which: sheet.add("ConceptAtelierLoadPictureFolder", 0, which.capitalize(), folder=name, size=variant.side)[0]
+        for which, name in names.items()
+    }
+    pair = studio.pair(1)
+    studio.step(
+        "Learn your taste",
+        "The few words that make the difference.",
+        "List what may matter to you. The report says how far to trust it."
+        + ("" if lab else " Both loaders take one file of CLIP ViT-L/14."),
+    )
+    head, chart, _ = sheet.add(
+        "ConceptAtelierTrainConceptHead",
+        0,
+        pictures=given["liked"],
+        disliked=given["disliked"],
+        **pair,
+        words=variant.words.tastes,
+    )
+    sheet.add("ConceptAtelierSaveConceptHead", 1, head=head, name="atelier/taste", collapsed=True)
+    sheet.add("SaveImage", 1, "Save: the chart", images=chart, filename_prefix="taste_chart", collapsed=True)
+    studio.step(
+        "Find more of it",
+        "New pictures, ranked by your taste.",
+        "Connect any pictures, such as a batch that you drew. The sheet says why each is liked."
+        + ("" if lab else " Put some into a folder **pictures**."),
+    )
+    folder = FOLDER_NAME if lab else "pictures"
+    new, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, "New pictures", folder=folder, size=variant.side)
+    scores, *_ = sheet.add(
+        "ConceptAtelierScoreByConceptHead", 0, head=head, pictures=new, clip_vision=pair["clip_vision"]
+    )
+    _, picked, _ = sheet.add("ConceptAtelierPickBestOfBatch", 1, pictures=new, scores=scores, by="liked", count=6)
+    sheet.add("SaveImage", 1, "Save: the sheet", images=picked, filename_prefix="taste_sheet", collapsed=True)
 
 
 def again(scene: Scene, seed: int) -> Scene:
@@ -600,6 +650,7 @@ BUILDERS: dict[str, Builder] = {
         what_is_this_folder_made_of,
         find_my_subject,
         pick_the_best,
+        what_do_i_like,
         guard_against_a_concept,
         purify_a_picture,
         weight_phrases,
@@ -632,6 +683,9 @@ def main() -> None:
     (FOLDER / "input" / SUBJECT_FOLDER).mkdir(parents=True, exist_ok=True)
     for name, picture in subject_folder():
         picture.save(FOLDER / "input" / SUBJECT_FOLDER / name, optimize=True)
+    for name, picture in taste_pictures():
+        (FOLDER / "input" / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(FOLDER / "input" / name, optimize=True)
     for name, picture in example_pictures():
         picture.save(FOLDER / "input" / name, optimize=True)
     new_picture().save(FOLDER / "input" / "folder_new.png", optimize=True)

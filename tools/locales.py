@@ -35,6 +35,7 @@ OWN_TYPES = (
     "CONCEPT_BANK",
     "CONCEPT_CODES",
     "CONCEPT_SCORES",
+    "CONCEPT_HEAD",
     "SKILL",
 )
 _SPECIAL = re.compile(r"[{}@|$]")

@@ -39,15 +39,19 @@ def load_bank(path: Path) -> ConceptBank:
     Raises ``FileNotFoundError``, and ``ValueError`` for a file of another kind, a damaged one, and one of a method that
     this version does not have.
     """
-    tensors, metadata = load_tensors(path)
-    named = plain(Path(path).name)
+    return read_bank(*load_tensors(path), plain(Path(path).name))
+
+
+def read_bank(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], named: str) -> ConceptBank:
+    """A bank out of the tensors and metadata of a file, which messages call ``named``. Raises ``ValueError`` as
+    :func:`load_bank` does."""
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{named} holds no ingredients of this pack; choose a file that Save Ingredients wrote")
     kind = metadata.get("kind", "")
     if kind not in CODERS:
         raise ValueError(f"{named} was found by the method {shown(kind)}, which this version does not have; update it")
     try:
-        origin = _origin(map_in(metadata, "origin", named), f"the origin in {named}")
+        origin = read_origin(map_in(metadata, "origin", named), f"the origin in {named}")
         names = tuple(texts_in(metadata, "names", named))
         parts = [tensors[name].float() for name in _TENSORS if name in tensors]
         if len(parts) < len(_TENSORS):
@@ -69,7 +73,7 @@ def load_bank(path: Path) -> ConceptBank:
     return bank
 
 
-def _origin(fields: Mapping[str, Any], where: str) -> Origin:
+def read_origin(fields: Mapping[str, Any], where: str) -> Origin:
     """Where activations come from. Raises ``ValueError`` for fields of another kind, ``KeyError`` for missing ones."""
     kind, model, site = (a_text(fields[name], where) for name in ("kind", "model", "site"))
     if kind not in get_args(Kind):

@@ -5,8 +5,8 @@ from .internals import Internal
 VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 """Versions of ComfyUI on which all of the pack's tests were run."""
 
-_JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix")
-_RECOGNISE = ("FindMySubject", *_JUDGE)
+_JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix", "TrainConceptHead")
+_RECOGNISE = ("FindMySubject", "ScoreByConceptHead", *_JUDGE)
 _READ_WORDS = (*_JUDGE, "PickDiversePrompts")
 _STRUCTURE = ("ChunkPrompt",)
 _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchConcepts")

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 MODEL_KINDS = ("checkpoints", "embeddings", "loras")
-OWN_KINDS = ("ingredients", "skills")
+OWN_KINDS = ("ingredients", "skills", "concept_heads")
 """Kinds of model files that ComfyUI does not know: they lie beside the others, in ``models/ingredients``."""
 PICTURE_SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}

@@ -16,6 +16,9 @@ BATCH = 16
 STATES = {"penultimate": "penultimate_hidden_states", "last": "last_hidden_state"}
 """Sites of ComfyUI's picture encoders: the states before the last block, which tell more of places, and behind it."""
 
+WHOLE = "whole picture"
+"""The site of the single vector of a picture."""
+
 OnStep = Callable[[int, int], None]
 
 
@@ -94,6 +97,24 @@ def record_encoder(clip_vision: Any, pictures: Tensor, site: str = "", on_step: 
     return Activations(joined, (found.shape[2], found.shape[3]), origin)
 
 
+def encoder_origin(clip_vision: Any, width: int, site: str = WHOLE) -> Origin:
+    """What tells a picture encoder from others, for its features (P, width) of whole pictures.
+
+    Raises :class:`UnsupportedModelError` for anything that is no CLIP_VISION.
+    """
+    check_vision(clip_vision)
+    model, weights = _identity(clip_vision)
+    return Origin("encoder", model, fingerprint_of(weights), site, width)
+
+
+def _identity(clip_vision: Any) -> tuple[str, list[Tensor]]:
+    """An encoder's name, and its weights in a fixed order."""
+    if callable(getattr(clip_vision, "record_activations", None)):
+        return "lab image tower", list(clip_vision.tower.parameters())
+    weights = [weight for _, weight in sorted(clip_vision.model.state_dict().items()) if weight.is_floating_point()]
+    return str(getattr(clip_vision, "model_type", type(clip_vision).__name__)), weights
+
+
 Reader = Callable[[Tensor], Tensor]
 
 
@@ -101,12 +122,9 @@ def _reader(clip_vision: Any, site: str) -> tuple[Reader, str, list[Tensor], str
     """What reads an IMAGE to (B, D, h, w), the encoder's name, its weights, and the site's name."""
     if callable(getattr(clip_vision, "record_activations", None)):
         site = _known(site or "8", clip_vision.activation_sites)
-        weights = list(clip_vision.tower.parameters())
-        return (lambda image: clip_vision.record_activations(image, site)), "lab image tower", weights, site
+        return (lambda image: clip_vision.record_activations(image, site)), *_identity(clip_vision), site
     site = _known(site or "penultimate", STATES)
-    weights = [weight for _, weight in sorted(clip_vision.model.state_dict().items()) if weight.is_floating_point()]
-    name = str(getattr(clip_vision, "model_type", type(clip_vision).__name__))
-    return (lambda image: _states(clip_vision, image, STATES[site])), name, weights, site
+    return (lambda image: _states(clip_vision, image, STATES[site])), *_identity(clip_vision), site
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ TITLES = {
     "what_is_this_folder_made_of": "What is this folder made of",
     "find_my_subject": "Find my subject in a folder and crop it",
     "pick_the_best": "Pick the best of a batch and say why",
+    "what_do_i_like": "What do I like",
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
     "weight_phrases": "Weight phrases",

@@ -44,3 +44,16 @@ def test_pictures_are_judged_by_a_pair_and_by_no_other(run, parts_of, pictures, 
     assert run("PickDiversePrompts", clip=pair["clip"], prompts="a cat\na dog\na cat", count=2)[0].count("\n") == 1
     with pytest.raises(Exception, match="were not trained together"):
         run("ScoreByConcepts", pictures=pictures, clip_vision=stock_vision, clip=pair["clip"])
+
+
+def test_a_head_is_trained_kept_and_used(run, parts_of, pictures, stock_vision):
+    given = {"pictures": torch.cat([pictures, pictures]), "labels": "\n".join("aabbaabb"), "permutations": 0}
+    pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
+    head = run("TrainConceptHead", **given, **pair, words="red, blue, cat")[0]
+    again = run("LoadConceptHead", name=run("SaveConceptHead", head=head, name="test/head")[0])[0]
+    scores = run("ScoreByConceptHead", head=again, pictures=pictures, clip_vision=pair["clip_vision"])[0]
+    assert scores.names == ("a", "b") and len(scores.reasons) == 4
+    raw = run("TrainConceptHead", **given, clip_vision=stock_vision, features="raw numbers")[0]
+    assert run("ScoreByConceptHead", head=raw, pictures=pictures, clip_vision=stock_vision)[0].values.shape == (4, 2)
+    with pytest.raises(Exception, match="this concept head was trained on"):
+        run("ScoreByConceptHead", head=raw, pictures=pictures, clip_vision=pair["clip_vision"])

@@ -44,6 +44,7 @@ PICTURES = {
     "What is this folder made of": {"folder_gallery": 1, "folder_overlay": 1, "folder_masks": 2},
     "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 4},
     "Pick the best of a batch and say why": {"best_picture": 1, "best_sheet": 1},
+    "What do I like": {"taste_chart": 1, "taste_sheet": 1},
     "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
     "Weight phrases": {"phrases_plain": 1, "phrases_weighted": 1, "phrases_maps": 3},
@@ -65,6 +66,7 @@ MODELS = {
     "What is this folder made of": {"ingredients/atelier/ingredients.safetensors"},
     "Find my subject in a folder and crop it": {"ingredients/atelier/subject.safetensors"},
     "Pick the best of a batch and say why": set(),
+    "What do I like": {"concept_heads/atelier/taste.safetensors"},
     "Guard against a concept": set(),
     "Purify a picture": set(),
     "Weight phrases": set(),
@@ -327,8 +329,9 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
 def test_a_twin_with_its_loader_is_sound(name, tmp_path):
     pictures = tmp_path / "input"
     (pictures / "concepts").mkdir(parents=True)
-    (pictures / "pictures").mkdir()
-    Image.new("RGB", (64, 64)).save(pictures / "pictures" / "1.png")
+    for folder in ("pictures", "liked", "disliked"):
+        (pictures / folder).mkdir()
+        Image.new("RGB", (64, 64)).save(pictures / folder / "1.png")
     Image.new("RGB", (64, 64)).save(pictures / "example.png")
     Image.new("RGB", (64, 64)).save(pictures / "concepts" / "cat.png")
     with folders.use(folders.headless(tmp_path, (pictures,))):

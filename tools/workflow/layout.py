@@ -53,6 +53,8 @@ WIDTHS = {
     "ConceptAtelierFindPrototypes": 300,
     "ConceptAtelierScoreByConcepts": 300,
     "ConceptAtelierPickBestOfBatch": 290,
+    "ConceptAtelierTrainConceptHead": 300,
+    "ConceptAtelierScoreByConceptHead": 290,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
 LABELS = {("SaveImage", "filename_prefix"): "file", ("ConceptAtelierComposeConcepts", "bounding_boxes"): "boxes"}
@@ -77,6 +79,8 @@ SHOWN = {
     "ConceptAtelierScoreByConcepts": LINES,
     "ConceptAtelierPickBestOfBatch": PICTURE + 2 * LINE,
     "ConceptAtelierChunkPrompt": 5 * LINE,
+    "ConceptAtelierTrainConceptHead": PICTURE - 60 + 3 * LINE,
+    "ConceptAtelierScoreByConceptHead": 5 * LINE,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }

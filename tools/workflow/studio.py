@@ -21,10 +21,11 @@ class Studio:
     name: str
     note_height: int = 88
 
-    def step(self, title: str, headline: str, note: str, below: int | None = None) -> None:
-        """Begin a step as :meth:`.sheet.Sheet.step` does; the first note ends with what the variant always says."""
+    def step(self, title: str, headline: str, note: str, below: int | None = None, draws: bool = True) -> None:
+        """Begin a step as :meth:`.sheet.Sheet.step` does; the first note ends with what the variant says of its model,
+        where the workflow ``draws`` with one."""
         number = len(self.sheet.steps) + 1
-        text = f"{note} {self.variant.note}" if number == 1 else note
+        text = f"{note} {self.variant.note}" if number == 1 and draws else note
         self.sheet.step(f"{number} {title}", headline, text.strip(), self.note_height, below)
 
     def load(self, column: int = 0) -> list[Out]:
@@ -55,10 +56,11 @@ class Studio:
             (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
         return vision
 
-    def pair(self, column: int, clip: Out) -> dict[str, Out]:
-        """CLIP_VISION and the CLIP that was trained with it, by the names of inputs; ``clip`` is the model's own, which
-        is the lab's."""
+    def pair(self, column: int, clip: Out | None = None) -> dict[str, Out]:
+        """CLIP_VISION and the CLIP that was trained with it, by the names of inputs; ``clip`` is the lab's, where it is
+        loaded already."""
         if self.variant.is_lab:
+            clip = clip or self.load(column)[1]
             return {"clip_vision": self.vision(column), "clip": clip}
         (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=PAIR)
         (text,) = self.sheet.add("CLIPLoader", column, clip_name=PAIR, type="stable_diffusion")

@@ -32,6 +32,7 @@ class Words:
     wanted: str
     phrased: str
     phrase_weights: str
+    tastes: str
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ LAB = Variant(
         wanted="blue",
         phrased="a red cat and a rocket in neon style",
         phrase_weights="style: 0",
+        tastes="flat, outline, neon, sketch, red, green, blue, yellow, purple, pink, animal, fruit, vehicle",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
@@ -180,6 +182,8 @@ CHECKPOINT = Variant(
         wanted="in a garden",
         phrased="a red cat with a hat and a bicycle in watercolor style",
         phrase_weights="hat: 1.3\nstyle: 0.5",
+        tastes="rim light, fog, teal, orange, soft light, hard shadows, night, snow, forest, city, portrait, "
+        "close-up, wide view, watercolor, oil painting, sketch, photograph, anime, film grain, minimal, ornate",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
