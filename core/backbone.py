@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from .schedule import Schedule
-from .types import Change, LowRank
+from .types import Change
 
 TokenVectors = Mapping[str, Tensor]
 """One learnt token: text encoder name (``clip_l``, ``clip_g``, ``clip_h``) to vectors (n, d) of its input table."""
@@ -415,11 +415,12 @@ class Backbone(Protocol):
         """
         ...
 
-    def adapted(self, changes: Mapping[str, LowRank]) -> AbstractContextManager[None]:
-        """Within the context :meth:`predict_noise` computes with ``W + up @ down`` for the weights named.
+    def adapted(self, changes: Mapping[str, Change]) -> AbstractContextManager[None]:
+        """Within the context :meth:`predict_noise` computes with ``W + up @ down`` for the weights named, or with
+        ``W + change`` where a change is given whole.
 
-        Gradients reach ``up`` and ``down``; a backward pass may run after the context is left. What a pass holds for
-        it beyond activations is one copy of each weight named. Factors of zeros leave the prediction bit-identical
+        Gradients reach the factors or the change; a backward pass may run after the context is left. What a pass holds
+        for it beyond activations is one copy of each weight named. Factors of zeros leave the prediction bit-identical
         (where the model computes at float32). Contexts nest, their changes add up; all is undone on any exit. The
         answers of :meth:`key_value_weights` stay those of the model itself.
 

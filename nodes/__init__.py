@@ -55,6 +55,7 @@ from .recognise.score_by_concepts import (
     PickDiversePrompts,
     ScoreByConcepts,
 )
+from .surgery.calibrate_skill import CalibrateSkill
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
 from .surgery.graft_skill import GraftSkill
 from .surgery.localize_skill import LocalizeSkill
@@ -112,6 +113,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SkillOverlap,
     SubtractSkill,
     DifferenceOfSkills,
+    CalibrateSkill,
     GraftSkill,
     SlimLora,
     CaptionNoise,

@@ -54,7 +54,7 @@ LEVELS = {
         ("sparse", "ranks", "curve"),
         ("skill",),
         ("localiser", "stitcher", "overlap", "skill_files"),
-        ("refactor",),
+        ("refactor", "calibration"),
         ("methods", "overlaps"),
         ("registry",),
     ),

@@ -63,6 +63,8 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     ],
     "weight_phrases": [(f"Save: {way} weights", n) for way in ("without", "with") for n in (0, 1)],
     "attack_an_erasure": [("Save: the page", 0)],
+    "merge_two_loras": [(f"Save: {name}", 1) for name in ("plain", "first", "second", "both")],
+    "slim_a_fine_tune": [("Save: the page", 0)],
 }
 """The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"

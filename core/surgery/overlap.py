@@ -3,15 +3,28 @@
 With p_A,l and p_B,l the shares of weight l that two skills change and n_l its numbers, masks that know nothing of each
 other meet at sum_l p_A,l p_B,l n_l numbers by chance. Counted weight by weight, so that two LoRAs of the same layers do
 not seem to agree only because both leave the rest alone.
+
+Whether two changes D_A and D_B of a weight disturb each other's outputs depends on the inputs they answer to: two LoRAs
+can change every number of a weight and never meet, because their words differ. Ours:
+
+    same inputs = |D_A D_B^T| / sqrt(|D_A D_A^T| |D_B D_B^T|)   (Frobenius norms, squares summed over weights)
+
+is 1 for the same inputs and 0 for orthogonal ones, and is estimated with random signs z: |M|^2 = E |M z|^2.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .skill import TEXT, Skill, check_one_family
-from .sparse import shared_positions
+import torch
+from torch import Tensor
 
+from .skill import TEXT, Skill, check_one_family
+from .sparse import SparseChange, shared_positions
+
+PROBES = 64
+SAME = 0.5
+"""Share of the inputs that two skills have in common, from which on they answer to the same ones."""
 FIGHT, AGREE = 0.1, 0.02
 """Shares of the smaller skill's size that lie under an opposite change: more than the first is a conflict, less than
 the second is none."""
@@ -31,6 +44,7 @@ class Overlap:
         opposite: of the shared, how many they change with opposite signs.
         cosine: of both changes over all weights.
         conflict: share of the smaller skill's summed size that lies under an opposite change of the other.
+        same_inputs: how far both answer to the same inputs of their weights, 0..1.
     """
 
     names: tuple[str, str]
@@ -40,6 +54,7 @@ class Overlap:
     opposite: int
     cosine: float
     conflict: float
+    same_inputs: float
 
     @property
     def inside(self) -> float:
@@ -64,9 +79,11 @@ class Overlap:
     @property
     def verdict(self) -> str:
         """Whether they will disturb each other."""
-        if self.conflict >= FIGHT:
-            return "they will disturb each other"
-        return "they hardly touch" if self.conflict < AGREE else "they touch a little"
+        if self.conflict < AGREE:
+            return "they hardly touch"
+        if self.same_inputs < SAME:
+            return "they answer to different inputs: add them (sum)"
+        return "they will disturb each other" if self.conflict >= FIGHT else "they touch a little"
 
 
 def compare(names: Sequence[str], skills: Sequence[Skill]) -> list[Overlap]:
@@ -95,7 +112,28 @@ def _overlap(names: tuple[str, str], one: Skill, other: Skill) -> Overlap:
     smaller = 0 if masses[0] <= masses[1] else 1
     counts = len(one), len(other)
     conflict = under[smaller] / max(masses[smaller], 1e-30)
-    return Overlap(names, counts, shared, expected, opposite, dot / max(norms, 1e-30), conflict)
+    return Overlap(
+        names, counts, shared, expected, opposite, dot / max(norms, 1e-30), conflict, _same_inputs(one, other)
+    )
+
+
+def _same_inputs(one: Skill, other: Skill) -> float:
+    """How far two skills answer to the same inputs, 0..1."""
+    sums = [0.0, 0.0, 0.0]
+    for name in one.changes.keys() | other.changes.keys():
+        a, b = (_matrix(skill.changes[name]) if name in skill.changes else None for skill in (one, other))
+        for number, (left, right) in enumerate(((a, b), (a, a), (b, b))):
+            if left is not None and right is not None:
+                signs = torch.randint(2, (left.shape[0], PROBES), generator=torch.Generator().manual_seed(0))
+                sums[number] += float((left @ (right.T @ (2.0 * signs.double() - 1))).square().sum())
+    return min(1.0, (sums[0] / max((sums[1] * sums[2]) ** 0.5, 1e-300)) ** 0.5)
+
+
+def _matrix(change: SparseChange) -> Tensor:
+    """(d_out, d_in), sparse."""
+    index, width = change.index.long(), change.size[1]
+    places = torch.stack([index // width, index % width])  # (2, n)
+    return torch.sparse_coo_tensor(places, change.values.double(), change.size, check_invariants=False)
 
 
 def _mass(skill: Skill, power: int) -> float:

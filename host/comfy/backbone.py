@@ -29,7 +29,7 @@ from ...core.backbone import (
     Vocabulary,
 )
 from ...core.schedule import Schedule
-from ...core.types import Change, LowRank
+from ...core.types import Change
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.picture_sizes import crop_to_multiple
@@ -81,7 +81,7 @@ class ComfyBackbone:
         self._learning: tuple[Any, Any] | None = None
         self._taps: list[TappedSites] = []
         self._edits: list[EditedSites] = []
-        self._changes: list[Mapping[str, LowRank]] = []
+        self._changes: list[Mapping[str, Change]] = []
         self._text_changes: list[TextChanges] = []
         self.recomputation = Recomputation()
         for socket, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
@@ -259,7 +259,7 @@ class ComfyBackbone:
         return text_outputs(self.clip, modules)
 
     @contextmanager
-    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+    def adapted(self, changes: Mapping[str, Change]) -> Iterator[None]:
         check_changes(changes, self.attention_weights())
         self._changes.append(changes)
         try:
@@ -321,7 +321,7 @@ class ComfyBackbone:
             of_key.setdefault(part.key, {})[name] = part
         return {key: partial(self._changes_of_parts, parts) for key, parts in of_key.items()}
 
-    def _changes_of_parts(self, parts: Mapping[str, WeightPart]) -> list[LowRank]:
+    def _changes_of_parts(self, parts: Mapping[str, WeightPart]) -> list[Change]:
         return [part.placed(change) for name, part in parts.items() for change in self._changes_of(name)]
 
     def _text_changes_by_key(self) -> Mapping[str, ChangesOf]:
@@ -330,7 +330,7 @@ class ComfyBackbone:
     def _text_changes_of(self, encoder: str, name: str) -> list[Change]:
         return [of[encoder][name] for of in self._text_changes if name in of.get(encoder, {})]
 
-    def _changes_of(self, name: str) -> list[LowRank]:
+    def _changes_of(self, name: str) -> list[Change]:
         return [changes[name] for changes in self._changes if name in changes]
 
     def _remember_changes(self) -> Restore:

@@ -16,7 +16,7 @@ _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus")
 _RECORD = ("RecordActivations", "IngredientImportance")
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "SteerIngredients", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
-_SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill")
+_SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill", "CalibrateSkill")
 _SLIM = ("SlimLora",)
 _PASSES = (
     *_LOCALIZE,
@@ -28,6 +28,7 @@ _PASSES = (
     "ShowWordInformation",
     "ScoreConcepts",
     "GraftSkill",
+    "CalibrateSkill",
 )
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (

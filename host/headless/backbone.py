@@ -25,7 +25,7 @@ from ...core.backbone import (
 from ...core.encoding_checks import check_encoded
 from ...core.messages import listed
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
-from ...core.types import LowRank
+from ...core.types import Change
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
@@ -63,7 +63,7 @@ class DiffusersBackbone:
             raise ValueError(f"MODEL belongs to {model.family} and CLIP to {clip.family}; connect both from one loader")
         self._model, self._clip, self._vae = model, clip, vae
         self._forward: Forward | None = None
-        self._changes: list[Mapping[str, LowRank]] = []
+        self._changes: list[Mapping[str, Change]] = []
         self._text_changes: list[TextChanges] = []
         self.recomputation = Recomputation()
 
@@ -277,7 +277,7 @@ class DiffusersBackbone:
         return text_outputs(self.clip, modules)
 
     @contextmanager
-    def adapted(self, changes: Mapping[str, LowRank]) -> Iterator[None]:
+    def adapted(self, changes: Mapping[str, Change]) -> Iterator[None]:
         check_changes(changes, self.attention_weights())
         self._changes.append(changes)
         try:

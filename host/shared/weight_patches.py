@@ -68,7 +68,7 @@ def check_patch(module: nn.Module, patch: WeightPatch) -> None:
             )
 
 
-def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWeight]) -> None:
+def check_changes(changes: Mapping[str, Change], weights: Iterable[AttentionWeight]) -> None:
     """Raise ``ValueError`` unless every change names one of the weights and fits its shape."""
     shapes = {weight.name: weight.shape for weight in weights}
     unknown = [name for name in changes if name not in shapes]
@@ -77,6 +77,10 @@ def check_changes(changes: Mapping[str, LowRank], weights: Iterable[AttentionWei
             f"the model has no attention weights {listed(unknown[:3])}; what was trained belongs to another model"
         )
     for name, factor in changes.items():
+        if not isinstance(factor, LowRank):
+            if factor.shape != shapes[name]:
+                raise ValueError(f"{name} is {shapes[name]}; a change of {factor.shape} does not fit it")
+            continue
         up, down = tuple(factor.up.shape), tuple(factor.down.shape)
         if len(up) != 2 or len(down) != 2 or up[1] != down[0] or (up[0], down[1]) != shapes[name]:
             raise ValueError(f"{name} is {shapes[name]}; factors up {up} and down {down} do not fit it")

@@ -20,5 +20,7 @@ TITLES = {
     "purify_a_picture": "Purify a picture",
     "weight_phrases": "Weight phrases",
     "attack_an_erasure": "Attack an erasure and report",
+    "merge_two_loras": "Will these two LoRAs fight",
+    "slim_a_fine_tune": "Slim a fine-tune",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Conditioning
-from concept_atelier.core.types import LowRank
+from concept_atelier.core.types import FullChange, LowRank
 from concept_atelier.host.shared.weight_patches import WeightPatch
 
 LATENT = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
@@ -61,6 +61,17 @@ def test_changes_are_those_of_a_patch_and_add_up(lab_backbone, lab_model, change
     assert not torch.allclose(plain, expected, atol=1e-3)
 
 
+def test_a_whole_change_is_its_factors_multiplied_and_takes_gradients(lab_backbone, changes, noise):
+    whole = {name: FullChange(factor.dense().requires_grad_()) for name, factor in changes.items()}
+    with lab_backbone.adapted(changes), torch.no_grad():
+        expected = noise()
+    with lab_backbone.adapted(whole):
+        found = noise()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    gradients = torch.autograd.grad(found.sum(), [change.change for change in whole.values()])
+    assert all(float(one.abs().sum()) > 0 for one in gradients)
+
+
 def test_gradients_are_the_finite_differences(lab_backbone, changes, generator):
     """At every kind of weight, along a random direction in both factors."""
     weigh = torch.randn(LATENT.shape, generator=generator)
@@ -114,4 +125,7 @@ def test_unknown_names_and_other_shapes_are_refused(lab_backbone, changes):
         pass
     wrong = LowRank(factor.up[1:], factor.down)
     with pytest.raises(ValueError, match="do not fit"), lab_backbone.adapted({name: wrong}):
+        pass
+    whole = FullChange(factor.dense()[1:])
+    with pytest.raises(ValueError, match="does not fit"), lab_backbone.adapted({name: whole}):
         pass

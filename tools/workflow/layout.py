@@ -55,6 +55,13 @@ WIDTHS = {
     "ConceptAtelierPickBestOfBatch": 290,
     "ConceptAtelierTrainConceptHead": 300,
     "ConceptAtelierScoreByConceptHead": 290,
+    "ConceptAtelierLocalizeSkill": 290,
+    "ConceptAtelierSkillOverlap": 300,
+    "ConceptAtelierStitchSkills": 290,
+    "ConceptAtelierGraftSkill": 300,
+    "ConceptAtelierSaveSkillPatch": 290,
+    "ConceptAtelierSlimLora": 290,
+    "LoraLoader": 290,
 }
 """Of nodes that need more. In French the page widens Load Image to 294, into the gap beside."""
 LABELS = {("SaveImage", "filename_prefix"): "file", ("ConceptAtelierComposeConcepts", "bounding_boxes"): "boxes"}
@@ -81,6 +88,10 @@ SHOWN = {
     "ConceptAtelierChunkPrompt": 5 * LINE,
     "ConceptAtelierTrainConceptHead": PICTURE - 60 + 3 * LINE,
     "ConceptAtelierScoreByConceptHead": 5 * LINE,
+    "ConceptAtelierLocalizeSkill": 3 * LINE,
+    "ConceptAtelierSkillOverlap": PICTURE - 60 + LINES,
+    "ConceptAtelierStitchSkills": 3 * LINE,
+    "ConceptAtelierGraftSkill": PICTURE - 60 + LINES,
     "ConceptAtelierSaveConceptTokens": 4 * LINE,
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }

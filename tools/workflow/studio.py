@@ -8,6 +8,8 @@ from .sheet import Out, Sheet
 from .variants import PAIR, VISION, Checkpoint, Parts, Variant
 
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
+FINE_TUNES = (("cat", "dog"), ("rocket", "tree"))
+"""What the fine-tunes of the lab model no longer draw, and what they draw instead."""
 FIRST_INSIDE = 101
 """The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
 
@@ -65,6 +67,23 @@ class Studio:
         (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=PAIR)
         (text,) = self.sheet.add("CLIPLoader", column, clip_name=PAIR, type="stable_diffusion")
         return {"clip_vision": vision, "clip": text}
+
+    def fine_tune(self, number: int, column: int, model: Out, clip: Out) -> tuple[Out, Out]:
+        """MODEL and CLIP of one of two fine-tunes: a LoRA file, or on the lab model, which has none, an erasure."""
+        which = ("First", "Second")[number]
+        if not self.variant.is_lab:
+            changed, text = self.sheet.add(
+                "LoraLoader", column, f"{which} LoRA", model=model, clip=clip, lora_name=f"{which.lower()}.safetensors"
+            )
+            return changed, text
+        gone, instead = FINE_TUNES[number]
+        kept = ["cat", *self.variant.words.preserved.split(", ")]
+        texts = {"concepts": gone, "anchors": instead, "preserve": ", ".join(word for word in kept if word != gone)}
+        wires, title = {"model": model, "clip": clip}, f"{which}: {gone}s as {instead}s"
+        changed, _, text = self.sheet.add(
+            "ConceptAtelierEraseConcepts", column, title, collapsed=True, **wires, **texts, **self.variant.erase
+        )
+        return changed, text
 
     def picture(self, name: str = "two_things.png", title: str | None = None, column: int = 0) -> Out:
         """A picture to take apart; ``name`` is that of the lab's."""
@@ -127,6 +146,20 @@ class Studio:
             for name, m in zip(models, inputs, strict=True)
         ]
         for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):
+            block.leave(name, pictures)
+        return block
+
+    def comparer(self, *names: str) -> Block:
+        """From a prompt to pictures by several models, each with its own text encoder, from the same noise."""
+        block = self.block(f"Draw {len(names)} ways")
+        pairs = {n: (block.enter(f"model {n}", "MODEL"), block.enter(f"clip {n}", "CLIP")) for n in names}
+        text, vae = block.enter("text", "STRING"), block.enter("vae", "VAE")
+        latent = self.latent(block, 0)
+        for name, (model, clip) in pairs.items():
+            (positive,) = block.add("CLIPTextEncode", 0, f"Prompt: {name}", clip=clip, text=text)
+            (negative,) = block.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
+            wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+            _, pictures = self.sample(block, 2, vae, f"Draw: {name}", **wires)
             block.leave(name, pictures)
         return block
 

@@ -33,6 +33,7 @@ class Words:
     phrased: str
     phrase_weights: str
     tastes: str
+    tuned: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Variant:
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
         sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients, guard, invert,
-            purify: widget values that differ from the nodes' own.
+            purify, skill, graft: widget values that differ from the nodes' own.
     """
 
     suffix: str
@@ -97,6 +98,8 @@ class Variant:
     guard: Knobs = field(default_factory=dict)
     invert: Knobs = field(default_factory=dict)
     purify: Knobs = field(default_factory=dict)
+    skill: Knobs = field(default_factory=dict)
+    graft: Knobs = field(default_factory=dict)
     names: tuple[str, ...] | None = None
 
     @property
@@ -139,6 +142,7 @@ LAB = Variant(
         phrased="a red cat and a rocket in neon style",
         phrase_weights="style: 0",
         tastes="flat, outline, neon, sketch, red, green, blue, yellow, purple, pink, animal, fruit, vehicle",
+        tuned="a photo of a cat",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     score={"steps": 12, "guidance": 3.5},
@@ -147,6 +151,8 @@ LAB = Variant(
     purify={"settings": "spread=2"},
     attack={"settings": "shown=4, steps=10, learn_steps=100"},
     report={"settings": "draws=3, steps=10"},
+    skill={"share": 50.0},
+    graft={"shares": "1, 5, 20, 50"},
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
@@ -184,6 +190,7 @@ CHECKPOINT = Variant(
         phrase_weights="hat: 1.3\nstyle: 0.5",
         tastes="rim light, fog, teal, orange, soft light, hard shadows, night, snow, forest, city, portrait, "
         "close-up, wide view, watercolor, oil painting, sketch, photograph, anime, film grain, minimal, ornate",
+        tuned="a photo of a cat on a sofa",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
@@ -205,6 +212,8 @@ CHECKPOINT = Variant(
     ingredients={"count": 24},
     guard={"preset": "paper"},
     purify={"preset": "paper", "noise": 0.6},
+    skill={"share": 20.0},
+    graft={"preset": "paper", "settings": "draws=2"},
 )
 Z_IMAGE = replace(
     CHECKPOINT,

@@ -9,7 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 
 from ....core.attention.selection import Role
-from ....core.types import LowRank
+from ....core.types import Change, FullChange, LowRank
 from ...shared.families import ModelFamily
 from ..names import PREFIX
 from .sites import block_paths, record_of
@@ -56,9 +56,11 @@ class WeightPart:
         """As ``comfy.lora.load_lora`` takes it."""
         return self.key if self.shape[0] == self.whole else (self.key, (0, self.start, self.shape[0]))
 
-    def placed(self, change: LowRank) -> LowRank:
+    def placed(self, change: Change) -> Change:
         """A change of these rows as one of the whole weight; gradients reach it."""
         behind = self.whole - self.start - self.shape[0]
+        if not isinstance(change, LowRank):
+            return FullChange(F.pad(change.change, (0, 0, self.start, behind)))  # (whole, d_in)
         return LowRank(F.pad(change.up, (0, 0, self.start, behind)), change.down)  # (whole, r), (r, d_in)
 
 

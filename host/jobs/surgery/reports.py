@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ....core.backbone import Backbone
 from ....core.erase.parts.saved import fingerprint, same_base
-from ....core.surgery.overlap import FIGHT, Overlap, compare, densities
+from ....core.surgery.overlap import Overlap, compare, densities
 from ....core.surgery.skill import Skill
 from ....core.surgery.skill import same_base as one_base
 from ...adapters import UnsupportedModelError
@@ -58,7 +58,7 @@ def overlap_said(found: Overlap) -> str:
     return (
         f"{one} and {other}: {found.inside:.1%} of the smaller skill lies in the other (by chance {found.chance:.1%}), "
         f"{found.opposite_share:.0%} of it with opposite signs; {found.conflict:.1%} of the smaller skill meets an "
-        f"opposite change: {found.verdict}."
+        f"opposite change, and they answer to {found.same_inputs:.0%} of the same inputs: {found.verdict}."
     )
 
 
@@ -67,7 +67,7 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
     pairs, by_block = compare(names, skills), densities(skills)
     lines = [TableLine("Pairs: dot is what they share, grey is chance", heading=True)]
     for found in pairs:
-        said = f"{found.inside:.0%} shared, chance {found.chance:.0%}: {found.verdict}"
+        said = f"{found.inside:.0%} shared, {found.same_inputs:.0%} of inputs: {found.verdict}"
         lines.append(TableLine(" + ".join(found.names), found.inside, 0.0, found.chance, said, _colour(found)))
     peak = max((max(row) for row in by_block.values()), default=0.0) or 1.0
     lines.append(TableLine(f"Blocks: share of numbers changed (full bar {peak:.1%})", heading=True))
@@ -82,6 +82,6 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
 
 
 def _colour(found: Overlap) -> tuple[int, int, int]:
-    if found.conflict >= FIGHT:
+    if "will disturb" in found.verdict:
         return BAD
-    return GOOD if "hardly" in found.verdict else MIDDLING
+    return MIDDLING if "a little" in found.verdict else GOOD

@@ -1,5 +1,7 @@
 """Skills of toy models: known answers of localising, stitching, comparing and files."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -172,7 +174,24 @@ def test_overlap_of_two_skills_by_hand():
     assert found.expected == pytest.approx(4 * 2 / 10) and found.chance == pytest.approx(0.4)
     assert found.jaccard == pytest.approx(0.5) and found.conflict == pytest.approx(1 / 5)
     assert found.cosine == pytest.approx((8 - 1) / (42 * 17) ** 0.5)
-    assert found.verdict == "they will disturb each other"
+    assert found.same_inputs == pytest.approx(7 / (42 * 17) ** 0.5)  # both lie in one row
+    assert found.verdict == "they answer to different inputs: add them (sum)"
+    assert replace(found, same_inputs=0.5).verdict == "they will disturb each other"
+
+
+def test_changes_that_answer_to_other_inputs_can_be_added(generator):
+    """Two of rank one: every number changes in both, half of them in opposite directions."""
+
+    def answering_to(direction):
+        change = torch.outer(torch.randn(12, generator=generator), direction)
+        return skill_of(list(range(12 * 8)), change.flatten().tolist(), (12, 8))
+
+    along, across = torch.ones(8), torch.tensor([1.0, -1.0]).repeat(4)
+    (apart,) = compare(["A", "B"], [answering_to(along), answering_to(across)])
+    (same,) = compare(["A", "B"], [answering_to(along), answering_to(along)])
+    assert apart.same_inputs == pytest.approx(0, abs=1e-6) and apart.conflict > 0.1
+    assert apart.verdict == "they answer to different inputs: add them (sum)"
+    assert same.same_inputs == pytest.approx(1, abs=0.02) and same.verdict != apart.verdict
 
 
 def test_random_masks_overlap_at_the_chance_level(generator):

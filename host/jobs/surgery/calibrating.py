@@ -1,0 +1,137 @@
+"""Localising a skill on pictures: the first choice by size, then a mask that is trained where gradients reach."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ....core.backbone import Backbone
+from ....core.surgery.calibration import (
+    LEAST_PICTURES,
+    MOST_PICTURES,
+    Calibrated,
+    CalibrationSettings,
+    Examples,
+    calibrate,
+    passes_of,
+)
+from ....core.surgery.methods.dataless import DatalessSettings
+from ....core.surgery.registry import METHODS
+from ....core.surgery.skill import Skill
+from ...adapters import at_work, backbone_of, weights_of, with_skill
+from .reports import base_fingerprint
+
+Parts = tuple[Any, Any, Any]
+"""MODEL, CLIP and VAE."""
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedSkill:
+    """A skill, what its training found, and how many of its numbers were trained on."""
+
+    skill: Skill
+    found: Calibrated
+    trained: int
+
+
+def calibrated_skill(
+    parts: Parts,
+    tuned: tuple[Any, Any],
+    pictures: Tensor,
+    prompts: Sequence[str],
+    share: float,
+    settings: CalibrationSettings,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> CalibratedSkill:
+    """The skill of a fine-tune, by the pictures that show it.
+
+    The projections of attention are trained on. Other weights that the fine-tune changed (convolutions, norms, text
+    encoders) keep the first choice, which is in force while the others are trained.
+
+    Args:
+        parts: of the model.
+        tuned: MODEL of the fine-tune, and its CLIP or None.
+        pictures: (N, 3, H, W), 8 to 64.
+        prompts: one for all pictures, or one for each.
+        share: of the numbers that the first choice takes, in 0..1.
+        settings: of the training.
+        seed: of noise.
+        progress: called with work done, of how much.
+
+    Raises ``ValueError`` for too few or too many pictures, for prompts that are not as many, and where there is nothing
+    to train.
+    """
+    check_pictures(len(pictures), len(prompts))
+    model, clip, vae = parts
+    text = clip if tuned[1] is not None else None
+    backbone = backbone_of(model, clip, vae)
+    base, changed = weights_of(model, text), weights_of(*tuned)
+    mark = base_fingerprint(backbone)
+
+    def chosen(part: float, wanted: Callable[[str], bool] = lambda name: True) -> Skill:
+        how = DatalessSettings(part)
+        return METHODS["dataless"].localise(base, changed, backbone.family, how, wanted, mark)
+
+    first = chosen(share)
+    names = {weight.name for weight in backbone.attention_weights()} & set(first.sizes)
+    if not names:
+        raise ValueError(
+            "the fine-tune changes no projection of attention, which are what pictures can teach; use Localize Skill"
+        )
+    within = names.__contains__
+    fixed = {name: change for name, change in first.changes.items() if name not in names}
+    start = {name: change for name, change in first.changes.items() if name in names}
+    count = sum(map(len, start.values())) / sum(first.sizes[name] for name in names)
+    part = max(count, 1e-6)
+    start = dict(chosen(part, within).changes) if count else start
+    wider = chosen(min(1.0, part * settings.wider), within).changes
+    whole = chosen(1.0, within).changes
+    other, read = with_skill(model, clip, replace(first, changes=fixed))
+    done, total = [0], passes_of(len(pictures), settings)
+
+    def count_passes(read: int) -> None:
+        done[0] += read
+        progress(min(done[0], total), total)
+
+    with at_work(backbone_of(other, read, vae)) as trained:
+        examples = _examples(trained, pictures, prompts, settings.side)
+        found = calibrate(trained, start, wider, whole, examples, settings, seed, count_passes)
+    facts = {"method": "calibrated", "share": str(share)} | {key: str(value) for key, value in vars(settings).items()}
+    facts |= {"pictures": str(len(pictures)), "brings": f"{found.after:.4f}"}
+    skill = replace(first, changes={**fixed, **found.changes}, metadata=facts)
+    return CalibratedSkill(skill, found, sum(first.sizes[name] for name in names))
+
+
+def check_pictures(pictures: int, prompts: int) -> None:
+    """Raise ``ValueError`` for numbers that a skill cannot be calibrated on."""
+    if not LEAST_PICTURES <= pictures <= MOST_PICTURES:
+        raise ValueError(f"a skill is calibrated on {LEAST_PICTURES} to {MOST_PICTURES} pictures, got {pictures}")
+    if prompts not in (1, pictures):
+        raise ValueError(f"expected one prompt, or one for each of the {pictures} pictures, got {prompts} lines")
+
+
+def calibration_said(done: CalibratedSkill) -> str:
+    """What the training did, in words."""
+    found = done.found
+    first, trained = found.counts
+    return (
+        f"Of what the fine-tune gains in denoising these pictures, the {first:,} numbers that moved most bring "
+        f"{found.before:.0%}, and the {trained:,} that the pictures chose bring {found.after:.0%} (at noise that the "
+        f"training did not see; {done.trained:,} numbers lie in projections of attention, which are trained on)."
+    )
+
+
+@torch.no_grad()
+def _examples(backbone: Backbone, pictures: Tensor, prompts: Sequence[str], side: int) -> Examples:
+    scale = side / min(pictures.shape[-2:])
+    size = tuple(max(backbone.latent_downscale, round(length * scale)) for length in pictures.shape[-2:])
+    fitting = interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
+    latents = torch.cat([backbone.encode_image(one[None]).float() for one in fitting])
+    texts = list(dict.fromkeys(prompts))
+    which: Mapping[str, int] = {text: number for number, text in enumerate(texts)}
+    each = list(prompts) * (len(pictures) if len(prompts) == 1 else 1)
+    return Examples(latents.clone(), [backbone.encode_text([text]) for text in texts], [which[text] for text in each])
