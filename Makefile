@@ -1,6 +1,7 @@
 # make demo   the three workflows on the lab model, and a contact sheet of what came out
 # make test   ruff, mypy, pytest (a process a core, up to four, each with one thread)
-# make bench  every figure of the docs anew, in the background; goes on where it was stopped (a night or more)
+# make bench  the main figures of the docs anew, in the background; goes on where it was stopped (2.2 hours of one core)
+#             BENCH="compose attack" takes other parts of `bench all`, BENCH=all every one
 # make test-comfyui   with COMFYUI_PATH=...: a server, every workflow over HTTP, the page in a headless Chromium
 # All make .venv first. A torch that $(PYTHON) can import is reused; else the tested one is installed, by your own
 # pip configuration. Nothing is downloaded once .venv is there.
@@ -9,6 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+BENCH := lab.json localize learn/ erase.json match score
 export HF_HUB_OFFLINE := 1
 
 .PHONY: demo bench test test-comfyui lint types check clean
@@ -17,7 +19,7 @@ demo: $(READY)
 	$(BIN)/python -m concept_atelier demo --out output/demo
 
 bench: $(READY)
-	OMP_NUM_THREADS=1 nice -n 5 $(BIN)/python -m concept_atelier bench all
+	OMP_NUM_THREADS=1 nice -n 5 $(BIN)/python -m concept_atelier bench all $(if $(filter all,$(BENCH)),,--only $(BENCH))
 
 test: $(READY) lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
