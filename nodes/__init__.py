@@ -47,6 +47,7 @@ from .localize.match_concepts import MatchConcepts
 from .prompts.chunk_prompt import ChunkPrompt
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
+from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .recognise.score_by_concepts import (
@@ -119,6 +120,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     CaptionNoise,
     AdaptiveWeights,
     ChunkPrompt,
+    SentenceConcepts,
     SaveSkillPatch,
     LoadSkillPatch,
     LearnPrototypes,

@@ -22,10 +22,12 @@ from ..shared.compositions import NOT_SAMPLED
 from ..shared.conditioning import from_comfy, join
 from ..shared.handles import ModelHandle
 from ..shared.progress import check_interrupt
+from ..shared.timed_conditioning import Timed, timed_of
 from .backbone import DiffusersBackbone
 from .moves import Moves
 from .noise_levels import level_table, model_levels
 from .samplers import FLOW_SAMPLERS, SAMPLERS
+from .spans import Held, held_at, levels_of
 
 Latent = Mapping[str, Any]
 """ComfyUI's LATENT: ``samples`` (B, C, h, w), unscaled, and perhaps ``batch_index``."""
@@ -60,8 +62,8 @@ def sample(
 
     Args:
         model: its patches are in force, its captures record.
-        positive: CONDITIONING with one entry.
-        negative: the same; not used at ``cfg`` 1.
+        positive: CONDITIONING with one entry, or with several that each hold in a part of denoising.
+        negative: CONDITIONING with one entry; not used at ``cfg`` 1.
         latent: what noise is added to; all zeros for a new picture.
         seed: 0..2**64 - 1; fixes the result.
         steps: number of steps taken, at least 1.
@@ -136,6 +138,7 @@ class Guided:
     moves: Moves
     hooks: tuple[Hook, ...] = ()
     guards: tuple[GuardRun, ...] = ()
+    spans: tuple[Held, ...] = ()
 
     @property
     def _flow(self) -> bool:
@@ -164,6 +167,9 @@ class Guided:
         return clean
 
     def _guided(self, x: Tensor, sigma: Tensor) -> Tensor:
+        if self.spans:
+            held = held_at(self.spans, sigma)
+            return torch.stack([replace(self, positive=one, spans=())._guided(x, sigma) for one in held]).mean(0)
         if self.negative is None:
             return self._clean(x, sigma, self.positive, [True] * len(x))
         if self._flow and self.negative.context.shape[1] != self.positive.context.shape[1]:
@@ -238,14 +244,29 @@ def _prepare(
 ) -> Guided:
     """The guided model, with the captures that record and the guards that correct."""
     backbone = DiffusersBackbone(model)
-    given = _fitting(from_comfy(positive, "positive"), model, "positive")
+    timed = [
+        replace(one, conditioning=_fitting(one.conditioning, model, "positive"))
+        for one in timed_of(positive, "positive")
+    ]
+    given, ranged = timed[0].conditioning, len(timed) > 1
+    if ranged and (model.captures or model.compositions):
+        raise ValueError(
+            "positive has entries that hold in parts of denoising, and attention is recorded or composed for one text; "
+            "sample the MODEL without Capture Attention and Compose Concepts"
+        )
     guider = ClassifierFree(cfg)
     other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
     other = None if other is None else with_rows(other, rows, "negative")
     runs, guards = _begun(backbone, given), _guards(model)
     moves = Moves(tuple(run.before for run in runs if run.before is not None))
     hooks = _hooks(backbone, given, runs, moves, guards)
-    return Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards)
+    spans = _spans(timed, rows, model, table) if ranged else ()
+    return Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards, spans)
+
+
+def _spans(timed: Sequence[Timed], rows: int, model: ModelHandle, table: Tensor) -> tuple[Held, ...]:
+    wide = [replace(one, conditioning=with_rows(one.conditioning, rows, "positive")) for one in timed]
+    return levels_of(wide, table, model.prediction_type == "flow")
 
 
 def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[ComposingRun]:

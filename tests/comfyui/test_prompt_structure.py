@@ -29,3 +29,38 @@ def test_encoders_of_any_length_are_given_one_line(run, stock, clip_of, family):
 def test_an_encoder_whose_rows_are_not_its_words_is_refused(run, clip_of):
     with pytest.raises(ValueError, match="gives no row for each word"):
         run("ChunkPrompt", clip=clip_of("anima"), text=TEXT)
+
+
+@pytest.mark.parametrize("family", ["lab", "sdxl"])
+def test_sentences_are_sampled_in_their_ranges(run, stock, parts_of, family):
+    parts = parts_of(family)
+    empty = stock("CLIPTextEncode", clip=parts["clip"], text="")[0]
+    latent = {"samples": torch.zeros(1, 4, 16, 16)}
+
+    def drawn(positive):
+        given = {"seed": 3, "steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        wires = {"model": parts["model"], "positive": positive, "negative": empty, "latent_image": latent}
+        return stock("KSampler", **wires, **given)[0]["samples"]
+
+    plain = drawn(stock("CLIPTextEncode", clip=parts["clip"], text="a red cat")[0])
+    given = {"clip": parts["clip"], "ranges": "0 - 0.4\n0.4 - 1"}
+    same = drawn(run("SentenceConcepts", **given, text="a red cat. a red cat")[0])
+    assert torch.equal(same, plain)
+    assert not torch.equal(drawn(run("SentenceConcepts", **given, text="a red cat. a dog")[0]), plain)
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image", "sd3"])
+def test_sentences_are_compared_by_every_encoder(run, clip_of, family):
+    _, table, report = run("SentenceConcepts", clip=clip_of(family), text="a red cat. a blue cat. a cat")
+    assert table.count("\n") == 4 and "red or blue" in report
+
+
+def test_headless_and_comfyui_hold_ranges_alike(run, stock, parts_of, pack):
+    levels = pack("host.headless.spans").levels_of
+    timed = pack("host.shared.timed_conditioning").Timed
+    patcher = parts_of("lab")["model"]
+    sampling = patcher.get_model_object("model_sampling")
+    table = sampling.sigmas.double().cpu()
+    for share in (0.1, 0.25, 0.5, 0.9):
+        (held,) = levels([timed(None, share, 1.0)], table, False)
+        assert held.most == pytest.approx(float(sampling.percent_to_sigma(share)), rel=1e-4)
