@@ -45,9 +45,9 @@ from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
 from .prompts.chunk_prompt import ChunkPrompt
+from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
-from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.find_my_subject import FindMySubject
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .recognise.score_by_concepts import (
