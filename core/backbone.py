@@ -165,11 +165,14 @@ class AttentionInputs:
         value: (B, heads, M, d), of the keys.
         sources: what queries (B, N, C), keys and values (B, M, D each) are computed from by one projection each; None
             for joint sites.
+        text: of a joint site, which of its rows are those of the conditioning; what else lies before the picture pads
+            them. None for other sites.
     """
 
     call: AttentionCall
     value: Tensor
     sources: tuple[Tensor, Tensor, Tensor] | None = None
+    text: slice | None = None
 
     @property
     def conditional(self) -> bool:

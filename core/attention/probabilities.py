@@ -66,6 +66,39 @@ def conditional_mean(call: AttentionCall) -> Tensor:
     return call_mean(replace(call, query=call.query[rows], key=call.key[rows], bias=bias))
 
 
+def column_shares(
+    query: Tensor,
+    key: Tensor,
+    scale: float,
+    columns: list[int],
+    bias: Tensor | None = None,
+    chunk: int = CHUNK_NUMBERS,
+) -> Tensor:
+    """``softmax(query @ key^T * scale + bias)`` of a few keys, for each head.
+
+    Args:
+        query: (B, heads, N, d).
+        key: (B, heads, M, d).
+        scale: factor before the softmax.
+        columns: k of the M keys.
+        bias: added to the logits, broadcast over (B, heads, N, M).
+        chunk: most logits held at once, as long as one query row of the batch fits into it.
+
+    Returns:
+        (B, heads, N, k) float32; the softmax runs over all M.
+    """
+    batch, heads, n, _ = query.shape
+    keys, step = key.float().mT, max(1, chunk // (batch * heads * key.shape[2]))
+    found = []
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        logits = query[:, :, rows].float() * scale @ keys  # (B, heads, step, M)
+        if bias is not None:
+            logits = logits + (bias[..., rows, :] if bias.shape[-2] > 1 else bias)
+        found.append(logits.softmax(-1)[..., columns])
+    return torch.cat(found, dim=2)
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     """Attention (B, heads, N, d) of queries to keys (B, heads, M, d), with a bias on the logits (B or 1, 1, N, M)."""
     bias = None if bias is None else bias.to(query.dtype)

@@ -59,10 +59,13 @@ class Run:
     Attributes:
         edit: of the attention.
         before: what happens to the latent before each step; None for nothing.
+        divides: whether the texts of the composition are kept apart in layers that mix rows of the text before the
+            picture joins them (:func:`.parts.regional.read_alone`), too.
     """
 
     edit: AttentionEdit = leave
     before: LatentStep | None = None
+    divides: bool = False
 
 
 @dataclass(frozen=True, eq=False)

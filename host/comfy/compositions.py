@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...core.backbone import AttentionInputs, EditedOutput
 from ...core.compose.composer import Run, leave
+from ...core.compose.parts.regional import read_alone
 from ...core.compose.parts.steering import LatentStep
 from ...core.messages import listed
 from ..shared.compositions import NOT_SAMPLED, Composed
@@ -36,14 +37,18 @@ WRAPPER_KEY = "concept_atelier.compose"
 def with_composition(patcher: Any, composed: Composed) -> Any:
     """A clone whose sampling runs are composed.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` for families whose text does not let itself be divided.
+    Raises :class:`~..shared.errors.UnsupportedModelError` where texts cannot be kept to regions and the method does so.
     """
     import comfy.patcher_extension as extension
 
     family = FAMILIES[model_family(patcher)]
-    if family.transformer is not None and not family.transformer.regions:
+    divides = {"texts", "branches"} & set(composed.composer.needs)
+    if divides and family.transformer is not None and not family.transformer.regions:
         there = listed(one.title for one in FAMILIES.values() if one.transformer is None or one.transformer.regions)
-        raise UnsupportedModelError(f"{family.title} is no model that concepts are composed in; it works in: {there}")
+        raise UnsupportedModelError(
+            f"{family.title} cannot keep texts to regions; that works in: {there}. Here choose t2i_zero, "
+            "attend_and_excite or localized_refinement, which read the words of the prompt"
+        )
 
     def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
@@ -105,7 +110,10 @@ class _Run:
         preferred_calls = transformer_sites.preferred_attention(self._family, denoiser)
         names = [site.name for site in table.values()]
         previous = given.get(transformer_taps.OVERRIDE)
-        self.listener = TransformerListener(table, names, None, preferred_calls, previous, self.on_inputs)
+        text_calls = transformer_sites.text_calls(self._family, denoiser) if self.composing.divides else range(0)
+        self.listener = TransformerListener(
+            table, names, None, preferred_calls, previous, self.on_inputs, self.on_text, text_calls
+        )
         return transformer_taps.with_listener(given, self.listener, edits=True)
 
     @property
@@ -126,10 +134,11 @@ class _Run:
         level = sigma.flatten()[:1].float()
         scale = signal_scale(levels, level).view(1, 1, 1, 1)
         time = int(min(max(round(levels.timestep(level)), 0), levels.schedule.steps - 1))
-        latent = x.float() / scale
+        picture = x[:, :, 0] if x.ndim == 5 else x  # a film (B, C, 1, h, w) of one picture
+        latent = picture.float() / scale
         moved = step(self.backbone, latent, torch.full((len(x),), time, device=x.device))
         if moved is not latent:
-            x.copy_(moved * scale)
+            picture.copy_(moved * scale)
 
     @cached_property
     def backbone(self) -> RunningBackbone:
@@ -147,7 +156,8 @@ class _Run:
             length = 0 if context is None else context.shape[1]
             denoiser = self.patcher.get_model_object("diffusion_model")
             size = (x.shape[-2], x.shape[-1])
-            self.listener.begin(transformer_sites.rows_of(self._family, denoiser, size, length, length), options)
+            encoded = min(length, self.composed.composition.length)  # what the model makes of it may be longer
+            self.listener.begin(transformer_sites.rows_of(self._family, denoiser, size, length, encoded), options)
         try:
             return executor(x, t, *args, **kwargs)
         finally:
@@ -165,9 +175,20 @@ class _Run:
                 found.append((rows, output))
         return found
 
+    def on_text(
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, rows: transformer_sites.Rows
+    ) -> list[tuple[slice, Tensor]]:
+        """What becomes of rows of the text that attend to each other before the picture joins them."""
+        composition, found = self.composed.composition, []
+        for part, said in self.rows:
+            if said and part.stop <= len(query):
+                own = query[part], key[part], value[part]
+                found.append((part, read_alone(*own, scale, composition, rows.context.start)))
+        return found
+
     def _part(self, inputs: AttentionInputs, rows: slice, said: bool) -> AttentionInputs:
         call = inputs.call
-        own = said and call.site.kind == "cross"  # of a repeated context the first copy
+        own = said and call.site.kind == "cross" and self._family.transformer is None  # of a repeated context the first
         keys = slice(0, self.composed.composition.length) if own else slice(None)
         part = replace(
             call,
@@ -180,7 +201,7 @@ class _Run:
         if sources is not None:
             query, key, value = sources
             sources = query[rows], key[rows, keys], value[rows, keys]
-        return AttentionInputs(part, inputs.value[rows, :, keys], sources)
+        return replace(inputs, call=part, value=inputs.value[rows, :, keys], sources=sources)
 
     def _rows(self, x: Tensor, uuids: Any) -> tuple[tuple[slice, bool], ...]:
         """The rows of each conditioning of a call, and whether it is the composed text."""

@@ -256,6 +256,13 @@ _ATTENTION = (
         uses=("patches", "patches_replace", "attn1_patch", "attn2_patch", "attn1", "attn2", "block", "block_index"),
     ),
     Internal(
+        f"{_BLOCKS}:BasicTransformerBlock.forward",
+        "a LoRA's change of the projection behind an attention layer is kept to its region",
+        ("ComposeConcepts",),
+        called="self, x, context=, transformer_options=",
+        uses=("attn1_output_patch", "attn2_output_patch"),
+    ),
+    Internal(
         f"{_BLOCKS}:SpatialTransformer.forward",
         "the pack knows the grid of a layer",
         _CAPTURING,

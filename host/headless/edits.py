@@ -148,7 +148,8 @@ def _found(
             view="self" if joint else None,
             columns=slice(key.shape[2] - grid[0] * grid[1], key.shape[2]) if joint else None,
         )
-        output = edit(AttentionInputs(call, value, computed_from))
+        text = None if call.columns is None else slice(0, call.columns.start)
+        output = edit(AttentionInputs(call, value, computed_from, text))
         if output is not None:
             found.append((rows, EditedOutput.of(output)))
     return found

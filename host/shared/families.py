@@ -29,8 +29,10 @@ class Transformer:
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
-        regions: whether all text rows are those of the conditioning and reach the blocks each by itself, so that
-            several texts can be kept to regions.
+        regions: whether the rows of the conditioning are rows of the text, so that several texts can be kept to
+            regions.
+        text_blocks: blocks in which rows of the text attend to each other before the picture joins them: how many other
+            attention calls run before, and the attribute path of the list; None for none.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Transformer:
     noise: float = 0.5  # ConceptAttention and Seg4Diff (arXiv 2509.18096) take a middle one; nothing else is published
     concepts: bool = False
     regions: bool = False
+    text_blocks: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ _TRANSFORMERS = (
             ("mistral3_24b", "qwen3_4b", "qwen3_8b"),
             _SECOND_HALF,
             concepts=True,
+            regions=True,
             learns=("qwen3_4b", "qwen3_8b"),
             tunes="flux",
         ),
@@ -200,6 +204,8 @@ _TRANSFORMERS = (
             text_multiple="pad_tokens_multiple",
             learns=("qwen3_4b",),
             tunes="z_image",
+            regions=True,
+            text_blocks=(0, "context_refiner"),
         ),
     ),
     _flow(
@@ -215,6 +221,8 @@ _TRANSFORMERS = (
             ("gemma2_2b",),
             config="Lumina2",
             text_multiple="pad_tokens_multiple",
+            regions=True,
+            text_blocks=(0, "context_refiner"),
         ),
     ),
     _flow(
@@ -233,6 +241,8 @@ _TRANSFORMERS = (
             concepts=True,
             learns=("qwen3vl_4b",),
             tunes="own",
+            regions=True,
+            text_blocks=(2, "txtfusion.refiner_blocks"),  # behind two over the layers of the language model
         ),
     ),
     _flow(

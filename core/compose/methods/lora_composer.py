@@ -73,11 +73,11 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         parts = shares(composition.regions, masks, done, settings.of_prompt)
         if call.site.kind == "cross":
             return mix_texts(inputs, composition, parts)
-        bias = joint_bias(call, composition, parts, masks, settings.isolation)
+        bias = joint_bias(inputs, composition, parts, masks, settings.isolation)
         bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
-    return Run(edit)
+    return Run(edit, divides=True)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> 
         done = share(float(timestep[0]))
         return guided.step(backbone, latent, timestep, done) if settings.acts(done) else latent
 
-    return Run(regions.edit, before)
+    return Run(regions.edit, before, divides=True)
 
 
 METHOD = Composer(

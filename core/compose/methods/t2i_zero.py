@@ -7,8 +7,9 @@ neighbours' rows in which they agree with it most. The paper states neither the 
 strength that it used; the defaults here are ours, and none of them was found to help the lab model (docs/results.md).
 
 *Cross-Token Non-Maximum Suppression* changes cross-attention: of the words of several concepts, each cell of the
-picture reads only the one that it attends to most. Whether the paper scales a row back to the sum of one afterwards is
-not known; here that is a setting.
+picture reads only the one that it attends to most. In joint layers of transformers the same shares of the one softmax
+over text and picture are suppressed, which the paper does not try. Whether the paper scales a row back to the sum of
+one afterwards is not known; here that is a setting.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...attention.probabilities import attend, column_shares
 from ...attention.selection import Grid
 from ...backbone import AttentionInputs
 from ...settings import setting
@@ -140,25 +142,59 @@ def suppress(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, sett
         As ``attention``. A concept keeps its attention in the cells where its map is the highest of all concepts: that
         of its strongest token, averaged over heads and smoothed over three cells. Other tokens keep theirs.
     """
+    changed = attention * kept_shares(attention, words, grid, settings.strength)
+    return changed / changed.sum(-1, keepdim=True) if settings.renormalise else changed
+
+
+def kept_shares(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, strength: float) -> Tensor:
+    """(B, 1, h*w, L): the share of its attention (B, heads, h*w, L) that each token keeps in each cell; see
+    :func:`suppress`."""
     mean = attention.mean(1)  # (B, h*w, L)
     maps = torch.stack([mean[..., list(places)].amax(-1) for places in words], dim=1)  # (B, R, h*w)
     winner = smoothed(maps.unflatten(2, grid)).flatten(2).argmax(1)  # (B, h*w)
     kept = torch.ones_like(mean)  # (B, h*w, L)
     for number, places in enumerate(words):
-        kept[..., list(places)] -= settings.strength * (winner != number)[..., None].to(kept)
-    changed = attention * kept[:, None]
-    return changed / changed.sum(-1, keepdim=True) if settings.renormalise else changed
+        kept[..., list(places)] -= strength * (winner != number)[..., None].to(kept)
+    return kept[:, None]
+
+
+def suppressed_jointly(
+    inputs: AttentionInputs, words: Sequence[Sequence[int]], settings: SuppressionSettings
+) -> Tensor:
+    """The output (B, heads, N, d) of a joint layer in which cells read the words of several concepts as
+    :func:`suppress` has it. The softmax stays that over all keys of the layer; rows of the text read as before.
+
+    ``softmax(logits + log kept)`` is the renormalised form; times the sum of what is kept it is the other.
+    """
+    call, text = inputs.call, inputs.text
+    assert call.columns is not None and text is not None
+    own = [[text.start + place for place in places] for places in words]
+    columns = sorted({place for places in own for place in places})
+    cells = call.bias if call.bias is None or call.bias.shape[-2] == 1 else call.bias[..., call.columns, :]
+    attention = column_shares(call.query[:, :, call.columns], call.key, call.scale, columns, cells)  # (B, heads, n, k)
+    among = [[columns.index(place) for place in places] for places in own]
+    kept, rows = kept_shares(attention, among, call.grid, settings.strength), call.query.shape[2]
+    bias = torch.zeros(len(kept), 1, rows, call.key.shape[2], device=kept.device)
+    bias[:, :, call.columns, columns] = kept.clamp_min(1e-12).log()  # (B, 1, n, k)
+    output = attend(call.query, call.key, inputs.value, call.scale, bias if call.bias is None else bias + call.bias)
+    if not settings.renormalise:
+        left = 1 - ((1 - kept) * attention).sum(-1, keepdim=True)  # (B, heads, n, 1)
+        output[:, :, call.columns] = output[:, :, call.columns] * left.to(output.dtype)
+    return output
 
 
 def _begin(composition: Composition, settings: SuppressionSettings, share: Share) -> Run:
     words = [region.words for region in composition.regions if region.words]
 
     def edit(inputs: AttentionInputs) -> Tensor | None:
-        call, base = inputs.call, composition.base
-        if call.site.kind != "cross" or not inputs.conditional:
+        call = inputs.call
+        if call.site.kind == "self" or not inputs.conditional:
             return None
         if len(words) < 2 or not settings.acts(share(call.timestep)) or not settings.strength:
             return None
+        if call.site.kind == "joint":
+            return suppressed_jointly(inputs, words, settings)
+        base = composition.base if composition.base.stop < composition.length else slice(None)
         key, value = call.key[:, :, base], inputs.value[:, :, base]
         attention = (call.query.float() * call.scale @ key.float().mT).softmax(-1)  # (B, heads, h*w, L)
         return suppress(attention, words, call.grid, settings).to(value.dtype) @ value
@@ -174,6 +210,5 @@ METHOD = Composer(
     begin=_begin,
     needs=("words",),
     least_named=2,
-    unets_only=True,
     note="It reads no regions: the prompt must name every concept.",
 )

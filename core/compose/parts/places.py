@@ -42,6 +42,8 @@ class Places:
         if call.columns is None:
             maps = head_mean(query, key[:, :, base], call.scale)  # (B, h*w, L)
         else:  # the prompt's share of the one softmax of a joint layer
+            assert inputs.text is not None
+            base = slice(inputs.text.start + base.start, inputs.text.start + base.stop)
             seen = torch.cat([key[:, :, base], key[:, :, call.columns]], dim=2)
             maps = head_mean(query[:, :, call.columns], seen, call.scale, columns=slice(0, base.stop - base.start))
         maps = maps.transpose(1, 2).unflatten(2, call.grid)  # (B, L, h, w)

@@ -144,27 +144,53 @@ def isolation(masks: Tensor, strength: float) -> Tensor:
     return _log(1 - strength * alien)[:, None]
 
 
-def joint_bias(call: AttentionCall, composition: Composition, parts: Shares, masks: Tensor, strength: float) -> Tensor:
+def joint_bias(
+    inputs: AttentionInputs, composition: Composition, parts: Shares, masks: Tensor, strength: float
+) -> Tensor:
     """(B or 1, 1, N, N) bias of a joint layer, whose rows are texts and then picture.
 
     Cells read each text by its share and other regions' cells by :func:`isolation`; the text of a region reads itself
-    and its region, the prompt itself and the picture.
+    and its region, the prompt itself and the picture. Rows that pad the text belong to the prompt.
     """
-    columns = call.columns
-    assert columns is not None
+    call, columns = inputs.call, inputs.call.columns
+    assert columns is not None and inputs.text is not None
     batch, rows = len(masks), call.query.shape[2]
     bias = torch.zeros(batch, 1, rows, rows, device=call.query.device)
     bias[:, :, columns, columns] = isolation(masks, strength)
-    texts: list[tuple[slice, Tensor, Tensor | None]] = [(composition.base, parts.prompt, None)]
-    texts += [(r.columns, parts.regions[:, i], masks[:, i]) for i, r in enumerate(composition.regions)]
-    text_rows = bias[:, :, : columns.start, : columns.start]
-    text_rows.fill_(UNREAD)
-    for where, part, mask in texts:
-        text_rows[:, :, where, where] = 0
+    texts = rows_of_texts(composition, columns.start, inputs.text.start)
+    bias[:, :, : columns.start, : columns.start] = apart(texts, columns.start).to(bias)
+    for number, where in enumerate(texts):
+        part = parts.prompt if number == 0 else parts.regions[:, number - 1]
         bias[:, :, columns, where] = _log(part.flatten(1))[:, None, :, None]  # (B, 1, N, 1)
-        if mask is not None:
-            bias[:, :, where, columns] = _log(mask.flatten(1))[:, None, None, :]  # (B, 1, 1, N)
+        if number:
+            mask = masks[:, number - 1].flatten(1)
+            bias[:, :, where, columns] = _log(mask)[:, None, None, :]  # (B, 1, 1, N)
     return bias
+
+
+def rows_of_texts(composition: Composition, count: int, start: int) -> list[Tensor]:
+    """Of the prompt and of each region's text the rows, of ``count`` rows of text in which the composition's begin at
+    ``start``; rows that are no text's pad, and belong to the prompt."""
+    owner = torch.zeros(count, dtype=torch.long)
+    for number, region in enumerate(composition.regions, 1):
+        owner[start + region.columns.start : start + region.columns.stop] = number
+    return [(owner == number).nonzero().flatten() for number in range(len(composition.regions) + 1)]
+
+
+def apart(texts: Sequence[Tensor], count: int) -> Tensor:
+    """(count, count) bias by which the rows of each text read that text alone."""
+    bias = torch.full((count, count), UNREAD)
+    for where in texts:
+        bias[where[:, None], where] = 0
+    return bias
+
+
+def read_alone(query: Tensor, key: Tensor, value: Tensor, scale: float, composition: Composition, start: int) -> Tensor:
+    """The output (B, heads, T, d) of a layer that mixes the rows of the text before the picture joins them: the texts
+    of a composition, which begin at row ``start``, do not read each other."""
+    count = query.shape[2]
+    bias = apart(rows_of_texts(composition, count, start), count)
+    return attend(query, key, value, scale, bias.to(query.device))
 
 
 def _log(part: Tensor) -> Tensor:

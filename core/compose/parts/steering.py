@@ -61,7 +61,16 @@ def beside(conditioning: Conditioning, latent: Tensor) -> Conditioning:
     rows = len(latent)
     context = conditioning.context.to(latent.device).expand(rows, -1, -1)  # (B, L, D)
     moved = {name: value.to(latent.device) for name, value in conditioning.extras.items()}
-    return Conditioning(context, {name: value.expand(rows, *value.shape[1:]) for name, value in moved.items()})
+    # Numbers of tokens, by which Anima reads its text, are not one row for each text.
+    of_rows = {name for name, value in moved.items() if len(value) == len(conditioning.context)}
+    extras = {name: v.expand(rows, *v.shape[1:]) if name in of_rows else v for name, v in moved.items()}
+    return Conditioning(context, extras)
+
+
+NO_GRADIENTS = (
+    "this model passes no gradients, by which the method moves the latent; load it in 16 or 32 bits and without a "
+    "compiled or quantised attention, or choose a method that needs none, such as attention_couple or t2i_zero"
+)
 
 
 def gradient_of(latent: Tensor, loss_of: LossOf) -> tuple[Tensor, Tensor]:
@@ -73,11 +82,13 @@ def gradient_of(latent: Tensor, loss_of: LossOf) -> tuple[Tensor, Tensor]:
         start = latent.detach().clone().requires_grad_()
         losses = loss_of(start)
         if not losses.requires_grad:
-            raise ValueError(
-                "this model passes no gradients, by which the method moves the latent; load it in 16 or 32 bits and "
-                "without a compiled or quantised attention, or choose attention_couple, which needs none"
-            )
-        (gradient,) = torch.autograd.grad(losses.sum(), start)
+            raise ValueError(NO_GRADIENTS)
+        try:
+            (gradient,) = torch.autograd.grad(losses.sum(), start)
+        except RuntimeError as error:
+            if "autograd formula" in str(error):  # so say kernels without a gradient, and not before
+                raise ValueError(NO_GRADIENTS) from error
+            raise
     if not bool(torch.isfinite(gradient).all()):
         raise ValueError(
             "the gradients by which the method moves the latent are not finite; run the model in 32 bits, or choose "

@@ -59,6 +59,15 @@ def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Pre
     return found
 
 
+def text_calls(family: ModelFamily, denoiser: Any) -> range:
+    """Which attention calls of a pass, before those of its blocks, mix rows of the text alone."""
+    record = record_of(family)
+    if record.text_blocks is None:
+        return range(0)
+    first, path = record.text_blocks
+    return range(first, first + len(attrgetter(path)(denoiser)))
+
+
 def block_paths(family: ModelFamily, denoiser: Any) -> list[str]:
     """The module paths of every block, in the order they run."""
     return [path for _, _, path, _ in _blocks(record_of(family), denoiser)]

@@ -18,8 +18,16 @@ from .sites import CallKey, Preference, Rows
 OnCall = Callable[[AttentionCall], None]
 """Called with every view of every site, all rows of the running call, timestep unknown."""
 
+OnText = Callable[[Tensor, Tensor, Tensor, float, Rows], list[tuple[slice, Tensor]]]
+"""Called with queries, keys and values (B, heads, T, d) of a layer that mixes rows of the text before the picture joins
+them, the factor before the softmax, and where rows lie; gives another output for rows that lie together."""
+
 OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor | EditedOutput]]]
 """Called with all rows of a site; gives another output (rows, heads, N, d) for rows that lie together."""
+
+
+TEXT = "text"
+"""Stands for the type of block in the keys of calls that mix rows of the text alone."""
 
 
 class TransformerListener(Listener[CallKey]):
@@ -32,6 +40,8 @@ class TransformerListener(Listener[CallKey]):
         preferred: see :class:`~..overrides.Listener`.
         previous: the override that was there before.
         on_inputs: may edit what each of the sites gives.
+        on_text: may edit what the calls before the blocks give that mix rows of the text alone.
+        text_calls: which calls those are, see :func:`~.sites.text_calls`.
     """
 
     def __init__(
@@ -42,16 +52,18 @@ class TransformerListener(Listener[CallKey]):
         preferred: Mapping[CallKey, Preference],
         previous: Callable[..., Any] | None = None,
         on_inputs: OnInputs | None = None,
+        on_text: OnText | None = None,
+        text_calls: range = range(0),
     ) -> None:
         super().__init__(previous, preferred)
-        self._on_inputs = on_inputs
+        self._on_inputs, self._on_text, self._text_calls = on_inputs, on_text, text_calls
         self._table, self._wanted, self._on_call = table, set(wanted), on_call
         self._kinds = {kind for kind, _, _ in table}
         self._calls_per_block = 1 + max(call for _, _, call in table)
         self._joint = any(site.kind == "joint" for site in table.values())
         self._missed: dict[str, None] = {}
         self._rows: Rows | None = None
-        self._count = 0
+        self._count = self._before = 0
         self.begin(None)
 
     @property
@@ -68,7 +80,7 @@ class TransformerListener(Listener[CallKey]):
         """A forward pass begins, with these ``transformer_options``; None when it is over."""
         if self._rows is not None and rows is None and not self._count and not self._missed:
             self._missed["this ComfyUI computes the attention of this model where it cannot be recorded"] = None
-        self._rows, self._count, self._block = rows, 0, ("", -1, 0)
+        self._rows, self._count, self._before, self._block = rows, 0, 0, ("", -1, 0)
         self._replaced = bool((options or {}).get("patches_replace", {}).get("dit"))
 
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallKey | None:
@@ -78,7 +90,7 @@ class TransformerListener(Listener[CallKey]):
         query, keys = (_heads_apart(one, heads, kwargs.get("skip_reshape", False)) for one in args[:2])
         options = kwargs.get("transformer_options") or {}
         if not self._is_ours(query.shape[2], keys.shape[2], options):
-            return None
+            return self._text_key(query.shape[2], keys.shape[2])
         key = self._key(options)
         site = None if key is None else self._table.get(key)
         if site is not None and site.name in self._wanted and self._on_call is not None:
@@ -88,11 +100,16 @@ class TransformerListener(Listener[CallKey]):
 
     def edited(self, layer: CallKey, args: Sequence[Any], kwargs: Mapping[str, Any], output: Tensor) -> Tensor:
         site, rows = self._table.get(layer), self._rows
-        if self._on_inputs is None or rows is None or site is None or site.name not in self._wanted:
+        of_text = layer[0] == TEXT and self._on_text is not None
+        wanted = site is not None and self._on_inputs is not None and site.name in self._wanted
+        if rows is None or not (of_text or wanted):
             return output
         heads: Any = args[3] if len(args) > 3 else kwargs.get("heads")
         apart = [_heads_apart(one, heads, kwargs.get("skip_reshape", False)) for one in args[:3]]
         query, keys, value = apart[0], *(_repeated(one, apart[0].shape[1]) for one in apart[1:])
+        if self._on_text is not None and of_text:
+            return _put(output, self._on_text(query, keys, value, query.shape[-1] ** -0.5, rows))
+        assert site is not None and self._on_inputs is not None
         joint = site.kind == "joint"
         call = AttentionCall(
             site,
@@ -105,12 +122,15 @@ class TransformerListener(Listener[CallKey]):
             columns=rows.columns["self"] if joint else None,
             bias=_bias(args[4] if len(args) > 4 else kwargs.get("mask"), slice(None)),
         )
-        found = self._on_inputs(AttentionInputs(call, value))
-        result = output.clone() if found else output
-        for part, changed in found:
-            heads = EditedOutput.of(changed).heads
-            result[part] = (heads if output.ndim == 4 else heads.transpose(1, 2).flatten(2)).to(output.dtype)
-        return result
+        return _put(output, self._on_inputs(AttentionInputs(call, value, text=rows.context if joint else None)))
+
+    def _text_key(self, queries: int, keys: int) -> CallKey | None:
+        """The key of a call before the blocks that mixes rows of the text alone; None for another."""
+        number, rows = self._before, self._rows
+        assert rows is not None
+        self._before += 1
+        ours = not self._count and number in self._text_calls and queries == keys == rows.text
+        return (TEXT, -1, number) if ours else None
 
     def _is_ours(self, queries: int, keys: int, options: Mapping[str, Any]) -> bool:
         """Whether these are the rows of a block, and not of a refiner or of another layer."""
@@ -156,6 +176,15 @@ class TransformerListener(Listener[CallKey]):
 def with_listener(options: Mapping[str, Any], listener: TransformerListener, edits: bool = False) -> dict[str, Any]:
     """A copy of ``transformer_options`` with which a transformer's attention goes by the listener."""
     return {**options, OVERRIDE: override_of(listener, options.get(OVERRIDE), edits)}
+
+
+def _put(output: Tensor, found: Sequence[tuple[slice, Tensor | EditedOutput]]) -> Tensor:
+    """An output (B, N, heads * d), or with heads apart, with what was found in its rows."""
+    result = output.clone() if found else output
+    for part, changed in found:
+        heads = EditedOutput.of(changed).heads
+        result[part] = (heads if output.ndim == 4 else heads.transpose(1, 2).flatten(2)).to(output.dtype)
+    return result
 
 
 def _heads_apart(x: Tensor, heads: int, apart: bool) -> Tensor:

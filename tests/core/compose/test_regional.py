@@ -7,7 +7,15 @@ from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite, Conditioning
 from concept_atelier.core.compose.composition import Composition, Region
 from concept_atelier.core.compose.parts.places import Places
-from concept_atelier.core.compose.parts.regional import isolation, joint_bias, mix_texts, read_apart, shares
+from concept_atelier.core.compose.parts.regional import (
+    isolation,
+    joint_bias,
+    mix_texts,
+    read_alone,
+    read_apart,
+    rows_of_texts,
+    shares,
+)
 
 GRID = (4, 6)
 LEFT = torch.zeros(GRID)
@@ -28,7 +36,8 @@ def inputs(kind, keys, generator, grid=GRID, text=0):
     query = torch.randn(1, 2, cells + text, 8, generator=generator)
     key, value = torch.randn(2, 1, 2, keys, 8, generator=generator)
     columns = slice(text, text + cells) if kind == "joint" else None
-    return AttentionInputs(AttentionCall(site, query, key, 0.3, grid, (True,), columns=columns), value)
+    call = AttentionCall(site, query, key, 0.3, grid, (True,), columns=columns)
+    return AttentionInputs(call, value, text=slice(0, text) if kind == "joint" else None)
 
 
 def test_each_cell_reads_the_text_of_its_region_alone(generator):
@@ -90,13 +99,30 @@ def test_texts_of_regions_do_not_read_each_other_in_a_joint_layer(generator):
     both = composition([LEFT, 1 - LEFT])
     given = inputs("joint", 15 + 24, generator, text=15)
     masks = torch.stack([LEFT, 1 - LEFT])[None]
-    bias = joint_bias(given.call, both, shares(both.regions, masks, 0.0, 0.0), masks, 1.0)
+    bias = joint_bias(given, both, shares(both.regions, masks, 0.0, 0.0), masks, 1.0)
     read = (given.call.query @ given.call.key.mT * given.call.scale + bias).softmax(-1)[0, 0]
     assert float(read[5:10, 10:15].max()) == 0 and float(read[5:10, 5:10].sum()) > 0
     cells = torch.arange(24)[LEFT.flatten().bool()] + 15
     assert float(read[cells, 10:15].max()) == 0 and float(read[cells, 5:10].sum()) > 0
     assert float(read[5:10][:, cells].sum()) > 0
     torch.testing.assert_close(read.sum(-1), torch.ones(39))
+
+
+def test_rows_that_pad_the_text_belong_to_the_prompt():
+    both = composition([LEFT, 1 - LEFT])
+    prompt, first, second = rows_of_texts(both, 20, 3)
+    assert prompt.tolist() == [*range(8), 18, 19]
+    assert first.tolist() == [*range(8, 13)] and second.tolist() == [*range(13, 18)]
+
+
+def test_texts_do_not_read_each_other_before_the_picture_joins_them(generator):
+    """Against each text by itself."""
+    both = composition([LEFT, 1 - LEFT])
+    query, key, value = torch.randn(3, 1, 2, 17, 8, generator=generator)
+    found = read_alone(query, key, value, 0.3, both, 2)
+    for rows in ([*range(7)], [*range(7, 12)], [*range(12, 17)]):
+        alone = attend(query[:, :, rows], key[:, :, rows], value[:, :, rows], 0.3)
+        torch.testing.assert_close(found[:, :, rows], alone)
 
 
 def test_places_are_found_where_the_words_are_read(generator):

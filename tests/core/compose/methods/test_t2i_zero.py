@@ -1,9 +1,16 @@
-"""Correction by Similarities."""
+"""Correction by Similarities, and suppression in joint layers."""
 
 import pytest
 import torch
 
-from concept_atelier.core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
+from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite
+from concept_atelier.core.compose.methods.t2i_zero import (
+    SimilaritySettings,
+    SuppressionSettings,
+    correct_by_similarities,
+    suppress,
+    suppressed_jointly,
+)
 
 
 def _context(length: int = 9, width: int = 6, seed: int = 0) -> torch.Tensor:
@@ -60,6 +67,27 @@ def test_rows_keep_their_length() -> None:
     context = _context()
     corrected = correct_by_similarities(context, [3], SimilaritySettings(strength=1, threshold=0.0))
     torch.testing.assert_close(corrected.norm(dim=1), context.norm(dim=1))
+
+
+@pytest.mark.parametrize("renormalise", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_in_a_joint_layer_the_words_shares_of_the_one_softmax_are_suppressed(
+    generator: torch.Generator, renormalise: bool, masked: bool
+) -> None:
+    """Against the dense computation; three rows of padding lie before the text of five rows."""
+    grid, text, settings = (3, 4), slice(3, 8), SuppressionSettings(strength=0.7, renormalise=renormalise)
+    query, key, value = torch.randn(3, 2, 2, 8 + 12 + 1, 6, generator=generator)  # and a row behind the picture
+    bias = torch.randn(2, 1, 1, 21, generator=generator) if masked else None
+    site = AttentionSite("layer", "joint", None, 2, 1)
+    call = AttentionCall(site, query, key, 0.5, grid, (True,) * 2, view="self", columns=slice(8, 20), bias=bias)
+    words = [(1, 2), (4,)]
+    found = suppressed_jointly(AttentionInputs(call, value, text=text), words, settings)
+    attention = (query * 0.5 @ key.mT + (0 if bias is None else bias)).softmax(-1)  # (B, heads, N, N)
+    changed = attention.clone()
+    there = [[text.start + place for place in places] for places in words]
+    changed[:, :, 8:20] = suppress(attention[:, :, 8:20], there, grid, settings)
+    torch.testing.assert_close(found, changed @ value)
+    assert not torch.allclose(found[:, :, 8:20], (attention @ value)[:, :, 8:20], atol=1e-3)
 
 
 @pytest.mark.parametrize("places", [[0], [9], [-1], [6]])
