@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
 from ..host.files.saving import atomic_write
 from ..host.workflow.examples import TITLES
@@ -21,7 +21,7 @@ from ..nodes.headless import HEADLESS_NODES
 from .build_workflows import FOLDER, PICTURES
 from .workflow.variants import LAB, VARIANTS
 
-SIDE, GAP, BAND = 480, 6, 34
+SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
 LARGEST = 60_000
 GROUND, INK = (244, 239, 228), (35, 39, 58)
 PANELS: dict[str, Sequence[tuple[str, int]]] = {
@@ -49,9 +49,9 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "which_word_did_what": [("Save: the sheet", 0)],
     "score_concepts": [("Save: the sheet", 0)],
     "what_is_this_folder_made_of": [("Save: the gallery", 0)],
-    "find_my_subject": [("Save: the sheet", 0)],
+    "find_my_subject": [("Save: the sheet", 0), ("Save: the crops", 0), ("Save: the crops", 2)],
     "pick_the_best": [("Save: the sheet", 0)],
-    "what_do_i_like": [("Save: the chart", 0)],
+    "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
     "guard_against_a_concept": [
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],
@@ -66,14 +66,15 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "merge_two_loras": [(f"Save: {name}", 1) for name in ("plain", "first", "second", "both")],
     "slim_a_fine_tune": [("Save: the page", 0)],
 }
-"""The four pictures of each thumbnail, or the one: the title of the node that saved it, and which of its pictures."""
+"""What each thumbnail shows: four pictures, or a sheet, alone or above up to two more. Each is given as the title of
+the node that saved it, and which of its pictures."""
 BORROWED = "pictures of the lab model"
 
 
 def thumbnail(pictures: Sequence[Image.Image], said: str = "") -> Image.Image:
-    """Four pictures in a square, or a single one in its whole width, and a line of text over its foot where one is
-    given."""
-    canvas = _quartet(pictures) if len(pictures) > 1 else _whole_width(pictures[0])
+    """Four pictures in a square, or a sheet in its whole width with what stands below it, and a line of text over its
+    foot where one is given."""
+    canvas = _quartet(pictures) if len(pictures) == 4 else _sheet_above(pictures)
     if said:
         draw = ImageDraw.Draw(canvas)
         draw.rectangle((0, SIDE - BAND, SIDE, SIDE), fill=INK)
@@ -125,13 +126,34 @@ def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def _whole_width(picture: Image.Image) -> Image.Image:
-    """A sheet in a square: no column is cut off; rows below the square are, and a low one stands in its own colour."""
-    rgb = picture.convert("RGB")
-    size = (SIDE, max(1, round(rgb.height * SIDE / rgb.width)))
-    canvas = Image.new("RGB", (SIDE, SIDE), rgb.getpixel((0, 0)))
-    canvas.paste(rgb.resize(size, Image.Resampling.LANCZOS), (0, max(0, (SIDE - size[1]) // 2)))
+def _sheet_above(pictures: Sequence[Image.Image]) -> Image.Image:
+    """A sheet in a square, and a second one or several pictures side by side below it.
+
+    No column is cut off. Rows below the square are, and what is low stands in the sheet's own colour.
+    """
+    sheet = _in_width(_without_margin(pictures[0]), SIDE)
+    below = [_without_margin(each) for each in pictures[1:]] if len(pictures) == 2 else pictures[1:]
+    others = [_in_width(each, SIDE // len(below)) for each in below]
+    rest = max((other.height for other in others), default=0)
+    canvas = Image.new("RGB", (SIDE, SIDE), sheet.getpixel((0, 0)))
+    top = max(0, (SIDE - sheet.height - rest) // 2)
+    canvas.paste(sheet, (0, top))
+    for number, other in enumerate(others):
+        canvas.paste(other, (number * SIDE // len(others), top + sheet.height))
     return canvas
+
+
+def _in_width(picture: Image.Image, width: int) -> Image.Image:
+    rgb = picture.convert("RGB")
+    return rgb.resize((width, max(1, round(rgb.height * width / rgb.width))), Image.Resampling.LANCZOS)
+
+
+def _without_margin(sheet: Image.Image) -> Image.Image:
+    """A sheet without what is empty at its right; what is empty has the colour of its first pixel."""
+    rgb = sheet.convert("RGB")
+    empty = Image.new("RGB", rgb.size, rgb.getpixel((0, 0)))
+    box = ImageChops.difference(rgb, empty).point(lambda value: 255 * (value > 8)).getbbox()
+    return rgb.crop((0, 0, min(rgb.width, box[2] + MARGIN), rgb.height)) if box else rgb
 
 
 def _panel(node: str, index: int, result: RunResult) -> Path:

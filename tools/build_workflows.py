@@ -575,6 +575,8 @@ def attack_an_erasure(studio: Studio) -> None:
     page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
     sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
+
+
 def merge_two_loras(studio: Studio) -> None:
     sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
     studio.step(

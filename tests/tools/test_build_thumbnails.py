@@ -29,7 +29,7 @@ def test_there_are_no_thumbnails_of_nothing():
 
 
 def test_every_lab_workflow_says_what_to_show():
-    assert set(PANELS) == set(BUILDERS) and all(len(panels) in (1, 4) for panels in PANELS.values())
+    assert set(PANELS) == set(BUILDERS) and all(1 <= len(panels) <= 4 for panels in PANELS.values())
 
 
 def test_what_is_shown_is_saved_by_the_workflow():
@@ -56,6 +56,17 @@ def test_of_a_single_picture_every_column_is_shown(height):
     shown = thumbnail([sheet])
     assert shown.size == (SIDE, SIDE)
     assert [shown.getpixel((x, SIDE // 2)) for x in (80, 240, 400)] == [(0, 0, 255), (255, 0, 0), (0, 128, 0)]
+
+
+def test_pictures_stand_side_by_side_below_a_sheet_whose_empty_margin_is_cut():
+    sheet = Image.new("RGB", (400, 50), "black")
+    sheet.paste("red", (8, 0, 188, 50))  # the right half is empty
+    shown = thumbnail([sheet, Image.new("RGB", (50, 50), "lime"), Image.new("RGB", (50, 50), "blue")])
+    assert shown.size == (SIDE, SIDE)
+    top = (SIDE - SIDE * 50 // 200 - SIDE // 2) // 2
+    assert shown.getpixel((SIDE // 2, top + 20)) == (255, 0, 0) and shown.getpixel((SIDE // 2, top - 9)) == (0, 0, 0)
+    assert shown.getpixel((SIDE // 4, SIDE - top - 9)) == (0, 255, 0)
+    assert shown.getpixel((3 * SIDE // 4, SIDE - top - 9)) == (0, 0, 255)
 
 
 def test_a_picture_that_is_hard_to_compress_is_made_small_enough(tmp_path):

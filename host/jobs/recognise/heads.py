@@ -177,12 +177,13 @@ def weights_chart(head: ConceptHead) -> Tensor:
 
 
 def scores_for(head: ConceptHead, verdict: HeadVerdict) -> PictureScores:
-    """Probabilities of classes, with the concepts that spoke for each picture's class."""
-    reasons = []
+    """Probabilities of classes, and what spoke for each picture's: concepts, or that one is missing (``no red``)."""
+    reasons, beyond = [], head.fitted.weights - head.fitted.weights.mean(0)  # (C, K)
     for row, parts in zip(verdict.probabilities, verdict.parts, strict=True):
         best = int(row.argmax())
         order = parts[best].argsort(descending=True, stable=True).tolist()[:REASONS]
-        spoke = ", ".join(head.names[k] for k in order if float(parts[best, k]) > 1e-6)
+        names = [head.names[k] if float(beyond[best, k]) > 0 else f"no {head.names[k]}" for k in order]
+        spoke = ", ".join(name for name, k in zip(names, order, strict=True) if float(parts[best, k]) > 1e-6)
         reasons.append(f"{head.classes[best]} {float(row[best]):.0%}" + (f": {spoke}" if spoke else ""))
     valid = f"Trained on {head.metadata.get('pictures', 'some')} pictures: valid for {head.origin.title} alone."
     return PictureScores(verdict.probabilities, head.classes, "probability", valid, tuple(reasons))

@@ -61,6 +61,9 @@ def test_new_pictures_are_scored_and_the_best_are_picked(call, pair, taste, scen
     right = (scores.values[:, 0] > 0.5) == (torch.arange(8) < 4)
     assert float(right.float().mean()) >= 0.75 and "neon" in report
     assert masks.shape == scenes["new"].shape[:3] and float(masks.max()) == 0
+    said = list(zip(scores.values[:, 0].tolist(), scores.reasons, strict=True))
+    assert any("no neon" in reason for liked, reason in said if liked < 0.5)
+    assert all("no neon" not in reason for liked, reason in said if liked > 0.9)
     best = call(PickBestOfBatch, pictures=scenes["new"], scores=scores, by="liked", count=1)[0]
     assert any(torch.allclose(best[0], one, atol=1e-6) for one in scenes["new"][:4])
 
