@@ -19,7 +19,7 @@ from ..core.erase.registry import METHODS as ERASING
 from ..core.explain.registry import METHODS as EXPLAINING
 from ..core.learn.registry import METHODS as LEARNING
 from ..core.localize.registry import METHODS as LOCALIZING
-from .attack import ASKED
+from .erasing.attack import ASKED
 from .localize import METHOD as LOCALIZER
 
 log = logging.getLogger("concept_atelier.lab")

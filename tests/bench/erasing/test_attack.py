@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from concept_atelier.bench import attack
 from concept_atelier.bench.command import load_parts
+from concept_atelier.bench.erasing import attack
 from concept_atelier.bench.harness import Request
 from concept_atelier.lab.judge.judge import Judge, build_network
 from concept_atelier.lab.world.atlas import load_atlas

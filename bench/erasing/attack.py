@@ -15,23 +15,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.attack.figures import LEAST_SPAN, Figure, joined
-from ..core.attack.parts.settings import PRESETS, AttackSettings
-from ..core.attack.parts.task import AttackTask
-from ..core.attack.registry import FIVE, SCENARIOS
-from ..core.attack.run import Outcome, attack, chosen
-from ..core.backbone import Backbone
-from ..core.erase.registry import METHODS
-from ..core.types import Erasure
-from ..host.adapters import backbone_of, with_erasure, with_text_erasure
-from ..lab.judge.judge import Judge
-from ..lab.world.atlas import ObjectKind, load_atlas
-from .cases import SEEDS_PER_RUN
-from .command import add_common_arguments, add_settings_argument, chosen_settings, run_command
-from .controls import Control
-from .erase import Parts, erased_in, erasure_of, prepare
-from .harness import Bench, Request, Row
-from .summary import aligned
+from ...core.attack.figures import LEAST_SPAN, Figure, joined
+from ...core.attack.parts.settings import PRESETS, AttackSettings
+from ...core.attack.parts.task import AttackTask
+from ...core.attack.registry import FIVE, SCENARIOS
+from ...core.attack.run import Outcome, attack, chosen
+from ...core.backbone import Backbone
+from ...core.erase.registry import METHODS
+from ...core.types import Erasure
+from ...host.adapters import backbone_of, with_erasure, with_text_erasure
+from ...lab.judge.judge import Judge
+from ...lab.world.atlas import ObjectKind, load_atlas
+from ..cases import SEEDS_PER_RUN
+from ..command import add_common_arguments, add_settings_argument, chosen_settings, run_command
+from ..controls import Control
+from ..harness import Bench, Request, Row
+from ..summary import aligned
+from .concepts import erased_in
+from .parts import Parts, erasure_of, prepare
 
 COMPARED = ("uce", "rece", "speed", "mace", "realera", "hirm")
 """Methods that cost no training."""
@@ -129,7 +130,7 @@ def erase(parts: Parts, request: Request, method: str, kind: ObjectKind) -> Eras
     """The erasure of an object beside half of the others, as ``bench erase`` makes it."""
     preserved = sorted(other.name for other in load_atlas().of_split("train") if other != kind)[::2]
     options = {**request.options, "method": method, "set": {}}
-    return erasure_of(parts.backbone, replace(request, options=options), kind.name, preserved)
+    return erasure_of(parts.backbone, replace(request, options=options), [kind.name], preserved)
 
 
 def erased_further(parts: Parts, request: Request, erasure: Erasure, words: Sequence[str]) -> Backbone:
