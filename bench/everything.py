@@ -36,9 +36,26 @@ ERASERS = [name for name in ERASING if name != "uce"]
 """Methods of erasing beside the one that a bench takes by default."""
 
 
+LOOKS = ("style", "colour")
+"""What methods erase beside objects."""
+
+
 def _cases(eraser: str) -> int:
     """How many erasures are measured: fewer of a method that trains for each."""
     return 8 if ERASING[eraser].trains else 44
+
+
+def _erasures() -> dict[str, str]:
+    """Of every method of erasing: 10 objects at once, 30 where nothing is trained for each, styles, and colours."""
+    found: dict[str, str] = {}
+    for name, eraser in ERASING.items():
+        command = f"erase --split test --cases 4 --method {name}"
+        found[f"erase/{name}_10.json"] = f"{command} --concepts 10"
+        if not eraser.trains:
+            found[f"erase/{name}_30.json"] = f"{command} --concepts 30"
+        for what in LOOKS:
+            found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
+    return found
 
 
 def _compositions() -> dict[str, str]:
@@ -132,6 +149,7 @@ def queue() -> dict[str, str]:
         "localize_complete.json": f"{localize} 32 --caption complete",
         "erase.json": "erase --split test --cases 44 --controls 4",
         **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
+        **_erasures(),
         "attack.json": "attack --split test --cases 48 --controls 2",
         "attack_more.json": f"attack --split test --cases 24 --scenarios {','.join(ATTACKS_BESIDE)}",
         "compose.json": "compose --split test --cases 48 --controls 6",

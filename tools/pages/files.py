@@ -39,3 +39,15 @@ def with_part(page: str, name: str, text: str) -> str:
         raise ValueError(f"the page needs the marks {begin} and {end}")
     before, rest = page.split(begin, 1)
     return f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}"
+
+
+def heading(found: Mapping[str, Any], name: str) -> str:
+    """How many cases, and the command."""
+    return f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, name)}`."
+
+
+def controls(found: Mapping[str, Any]) -> str:
+    """What a bench's controls found, in a sentence."""
+    tried = (found.get("controls") or {}).values()
+    said = [f"{entry['says']}, {entry['figure']:.3f} ({entry['at_most']:g} allowed)" for entry in tried]
+    return f"Controls: {'; '.join(said)}." if said else ""

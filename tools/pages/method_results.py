@@ -14,10 +14,10 @@ from ...bench.everything import LOCALIZERS, queue
 from ...bench.ranking import rows_of
 from ...bench.summary import with_interval
 from ...core.compose.registry import METHODS as COMPOSING
-from ...core.erase.registry import METHODS as ERASING
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
-from .files import missing, read, shown_command, verdict
+from .erasure_results import erasers, erasing
+from .files import controls, heading, missing, read, verdict
 
 Figure = Mapping[str, float]
 
@@ -55,7 +55,6 @@ MATCHES = {
     "match_same_style.json": ("the same style (`--same-style`)", "development"),
 }
 GRID_AIM = 0.60
-ERASED_AIM, LOSS_AIM = 0.05, 0.03
 
 
 def localisation(folder: Path) -> str:
@@ -153,69 +152,6 @@ def learning(folder: Path) -> str:
     return "\n\n".join(part for part in (table(rows_of(combine([read_entry(path) for path in there]))), said) if part)
 
 
-def erasing(folder: Path) -> str:
-    """``bench erase`` with its aims."""
-    found = read(folder / "erase.json")
-    if found is None:
-        return missing("erase.json")
-    summary: Mapping[str, Figure] = found["summary"]
-    loss = summary["others_before"]["mean"] - summary["others_after"]["mean"]
-
-    def row(said: str, aim: str, before: str, after: str, reached: str = "") -> list[str]:
-        return [said, aim, f"{summary[before]['mean']:.3f}", with_interval(summary[after]), reached]
-
-    def erased(key: str) -> str:
-        return verdict(-summary[key]["mean"], -ERASED_AIM)
-
-    rows = [
-        ["figure", "aim", "before", "after", "reached"],
-        row("the erased object is found", "0.05 or less", "found_before", "found_after", erased("found_after")),
-        row(
-            "the same, asked for by a synonym",
-            "0.05 or less",
-            "found_before_synonym",
-            "found_after_synonym",
-            erased("found_after_synonym"),
-        ),
-        row(
-            "other objects are found",
-            f"a loss of at most {LOSS_AIM}",
-            "others_before",
-            "others_after",
-            f"{verdict(-loss, -LOSS_AIM)}, {loss:.3f}",
-        ),
-        row("of those, the four with the nearest names", "", "neighbours_before", "neighbours_after"),
-        row("an erased style is found (chance: 0.25)", "", "style_found_before", "style_found_after"),
-    ]
-    said = (
-        f"{summary['pairs_of_others']} pairs of pictures of other objects were drawn. Afterwards, objects on the "
-        f"preserve list are found in {summary['preserved_after']['mean']:.3f} of the pictures, objects not on it in "
-        f"{summary['free_after']['mean']:.3f}. {controls(found)}"
-    )
-    return f"{heading(found, 'erase.json')}\n\n{table(rows)}\n\n{said}"
-
-
-def erasers(folder: Path) -> str:
-    """``bench erase`` by every method, side by side."""
-    figures = {
-        "found_after": "erased object",
-        "found_after_synonym": "by a synonym",
-        "others_after": "other objects",
-        "neighbours_after": "nearest names",
-        "style_found_after": "erased style",
-    }
-    rows = [["method", "cases", *figures.values()]]
-    for name, method in ERASING.items():
-        file = "erase.json" if name == "uce" else f"erase/{name}.json"
-        found = read(folder / file)
-        if found is None:
-            rows.append([method.title, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)])
-            continue
-        values = [found["summary"][key] for key in figures]
-        rows.append([method.title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
-    return table(rows)
-
-
 def composers(folder: Path) -> str:
     """``bench compose`` by every method, with boxes and without."""
     ways = {"the prompt alone": "compose.json", "stock area conditioning, in boxes": "compose/area.json"}
@@ -252,18 +188,6 @@ def scoring(folder: Path) -> str:
     chance = next(iter(found["summary"].values()))["chance"]["mean"]
     rows.append(["guessing", "", "", "", f"{chance:.3f}", f"{3 * chance:.3f}"])
     return f"{heading(found, 'score.json')}\n\n{table(rows)}\n\n{controls(found)}"
-
-
-def heading(found: Mapping[str, Any], name: str) -> str:
-    """How many cases, and the command."""
-    return f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, name)}`."
-
-
-def controls(found: Mapping[str, Any]) -> str:
-    """What a bench's controls found, in a sentence."""
-    tried = (found.get("controls") or {}).values()
-    said = [f"{entry['says']}, {entry['figure']:.3f} ({entry['at_most']:g} allowed)" for entry in tried]
-    return f"Controls: {'; '.join(said)}." if said else ""
 
 
 COMPOSED = {

@@ -4,6 +4,7 @@
 command. A file that is not there is said to be missing.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...bench.everything import FOLDER, queue
@@ -11,9 +12,13 @@ from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
 from .cost_results import PARTS as COST_PARTS
+from .erasure_results import erased_counts, erased_looks
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .word_results import PARTS as WORD_PARTS
+
+Writer = Callable[[Path], str]
+"""Writes a part of a page from a folder of files."""
 
 LOCALISED = {
     "localize_fluent.json": "drawings by the hand that training saw",
@@ -25,13 +30,18 @@ LOCALISED = {
 """File of ``bench localize`` to what is special in it."""
 
 
-def with_results(page: str, folder: Path = FOLDER) -> str:
+def with_results(page: str, folder: Path = FOLDER, parts: Mapping[str, Writer] | None = None) -> str:
     """The page with its marked parts written anew.
+
+    Args:
+        page: the text.
+        folder: of the benches' files.
+        parts: marked part to what writes it; those of ``docs/results.md`` where none are given.
 
     Raises:
         ValueError: for a page that lacks a mark, naming it.
     """
-    for name, write in PARTS.items():
+    for name, write in (PARTS if parts is None else parts).items():
         page = with_part(page, name, write(folder))
     return page
 
@@ -65,7 +75,7 @@ def localised_table(folder: Path) -> str:
     return table(rows)
 
 
-PARTS = {
+PARTS: Mapping[str, Writer] = {
     "lab model": lab_table,
     "localisation by hand and caption": localised_table,
     **METHOD_PARTS,
@@ -73,3 +83,6 @@ PARTS = {
     **COST_PARTS,
 }
 """Marked part of the page to what writes it."""
+
+ERASURE: Mapping[str, Writer] = {"how many at once": erased_counts, "styles and colours": erased_looks}
+"""The same of ``docs/erasure.md``."""

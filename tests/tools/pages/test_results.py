@@ -8,9 +8,10 @@ from concept_atelier.bench.lab import FIGURES
 from concept_atelier.bench.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
+from concept_atelier.tools.pages.erasure_results import erased_counts, erased_looks, erasers, erasing
 from concept_atelier.tools.pages.files import verdict
-from concept_atelier.tools.pages.method_results import erasers, erasing, unseen_objects
-from concept_atelier.tools.pages.results import PARTS, lab_table, localised_table, with_results
+from concept_atelier.tools.pages.method_results import unseen_objects
+from concept_atelier.tools.pages.results import ERASURE, PARTS, lab_table, localised_table, with_results
 from concept_atelier.tools.pages.word_results import word_kinds, word_maps, word_sweep
 
 
@@ -78,6 +79,20 @@ def test_methods_of_erasing_stand_side_by_side_and_what_is_not_measured_is_said(
     assert len(rows) == 2 + len(METHODS)
     assert "| MACE, its closed forms | 44 | 0.100 [0.09 0.11] |  | 0.100 [0.09 0.11] |" in "\n".join(rows)
     assert "| RECE | not measured: `bench erase --split test --cases 44 --method rece` |" in "\n".join(rows)
+
+
+def test_the_page_of_erasing_says_what_was_measured_at_once_and_of_looks(tmp_path):
+    (tmp_path / "erase").mkdir()
+    many = {"found_after": value(0.2), "others_after": value(0.9), "neighbours_after": value(0.8)}
+    looks = {f"colour_{which}_{when}": value(0.5) for which in ("found", "others") for when in ("before", "after")}
+    for name, summary in (("uce_10", many), ("hirm_colours", looks)):
+        (tmp_path / f"erase/{name}.json").write_text(json.dumps({"cases": 4, "summary": summary}))
+    counts, shown = erased_counts(tmp_path), erased_looks(tmp_path)
+    assert "| UCE | 10 | 4 | 0.200 [0.19 0.21] | 0.900 [0.89 0.91] | 0.800 [0.79 0.81] |" in counts
+    assert "| UCE | 30 | not measured yet |" in counts and "| ESD | 30 |" not in counts
+    assert "| HiRM | a colour | 4 | 0.500 [0.49 0.51] |" in shown and "| ESD | a style | not measured yet |" in shown
+    marks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ERASURE)
+    assert counts in with_results(marks, tmp_path, ERASURE)
 
 
 def test_seeds_of_a_way_of_localising_are_joined(tmp_path):

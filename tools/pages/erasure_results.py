@@ -1,0 +1,109 @@
+"""The tables of ``docs/results.md`` and ``docs/erasure.md`` about erasing, from the files of ``bench erase``.
+
+A file that is not there is said to be missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...bench.everything import LOOKS, queue
+from ...bench.summary import with_interval
+from ...core.erase.registry import METHODS as ERASING
+from .cards import table
+from .files import controls, heading, missing, read, verdict
+
+Figure = Mapping[str, float]
+ERASED_AIM, LOSS_AIM = 0.05, 0.03
+
+
+def erasing(folder: Path) -> str:
+    """``bench erase`` with its aims."""
+    found = read(folder / "erase.json")
+    if found is None:
+        return missing("erase.json")
+    summary: Mapping[str, Figure] = found["summary"]
+    loss = summary["others_before"]["mean"] - summary["others_after"]["mean"]
+
+    def row(said: str, aim: str, before: str, after: str, reached: str = "") -> list[str]:
+        return [said, aim, f"{summary[before]['mean']:.3f}", with_interval(summary[after]), reached]
+
+    def erased(key: str) -> str:
+        return verdict(-summary[key]["mean"], -ERASED_AIM)
+
+    rows = [
+        ["figure", "aim", "before", "after", "reached"],
+        row("the erased object is found", "0.05 or less", "found_before", "found_after", erased("found_after")),
+        row(
+            "the same, asked for by a synonym",
+            "0.05 or less",
+            "found_before_synonym",
+            "found_after_synonym",
+            erased("found_after_synonym"),
+        ),
+        row(
+            "other objects are found",
+            f"a loss of at most {LOSS_AIM}",
+            "others_before",
+            "others_after",
+            f"{verdict(-loss, -LOSS_AIM)}, {loss:.3f}",
+        ),
+        row("of those, the four with the nearest names", "", "neighbours_before", "neighbours_after"),
+        row("an erased style is found (chance: 0.25)", "", "style_found_before", "style_found_after"),
+    ]
+    said = (
+        f"{summary['pairs_of_others']} pairs of pictures of other objects were drawn. Afterwards, objects on the "
+        f"preserve list are found in {summary['preserved_after']['mean']:.3f} of the pictures, objects not on it in "
+        f"{summary['free_after']['mean']:.3f}. {controls(found)}"
+    )
+    return f"{heading(found, 'erase.json')}\n\n{table(rows)}\n\n{said}"
+
+
+def erased_counts(folder: Path) -> str:
+    """Every method by how many objects it erases at once."""
+    rows = [["method", "at once", "cases", "erased objects", "other objects", "nearest names"]]
+    figures = ("found_after", "others_after", "neighbours_after")
+    for name, method in ERASING.items():
+        files = {1: "erase.json" if name == "uce" else f"erase/{name}.json"}
+        files |= {count: f"erase/{name}_{count}.json" for count in (10, 30) if f"erase/{name}_{count}.json" in queue()}
+        rows += [[method.title, str(count), *_erased(folder, file, figures)] for count, file in files.items()]
+    return table(rows)
+
+
+def erased_looks(folder: Path) -> str:
+    """Every method on styles and on colours."""
+    rows = [["method", "what", "cases", "found before", "found after", "objects without it, before", "after"]]
+    for name, method in ERASING.items():
+        for look in LOOKS:
+            figures = [f"{look}_{which}_{when}" for which in ("found", "others") for when in ("before", "after")]
+            rows.append([method.title, f"a {look}", *_erased(folder, f"erase/{name}_{look}s.json", figures)])
+    return table(rows)
+
+
+def _erased(folder: Path, file: str, figures: Sequence[str]) -> list[str]:
+    """How many cases a file has, and its figures; of a file that is not there, that they are not measured."""
+    found = read(folder / file)
+    if found is None:
+        return ["not measured yet", *[""] * len(figures)]
+    values = [found["summary"].get(key) for key in figures]
+    return [str(found["cases"]), *(with_interval(value) if value else "" for value in values)]
+
+
+def erasers(folder: Path) -> str:
+    """``bench erase`` by every method, side by side."""
+    figures = {
+        "found_after": "erased object",
+        "found_after_synonym": "by a synonym",
+        "others_after": "other objects",
+        "neighbours_after": "nearest names",
+        "style_found_after": "erased style",
+    }
+    rows = [["method", "cases", *figures.values()]]
+    for name, method in ERASING.items():
+        file = "erase.json" if name == "uce" else f"erase/{name}.json"
+        found = read(folder / file)
+        if found is None:
+            rows.append([method.title, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)])
+            continue
+        values = [found["summary"][key] for key in figures]
+        rows.append([method.title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
+    return table(rows)
