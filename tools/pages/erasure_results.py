@@ -14,6 +14,8 @@ from .files import controls, heading, missing, read, verdict
 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
+COUNTS = (1, 10, 30)
+"""How many objects are erased at once."""
 
 
 def erasing(folder: Path) -> str:
@@ -60,32 +62,34 @@ def erasing(folder: Path) -> str:
 
 def erased_counts(folder: Path) -> str:
     """Every method by how many objects it erases at once."""
-    rows = [["method", "at once", "cases", "erased objects", "other objects", "nearest names"]]
     figures = ("found_after", "others_after", "neighbours_after")
+    rows = [["method", *(f"{count} at once" for count in COUNTS)]]
     for name, method in ERASING.items():
-        files = {1: "erase.json" if name == "uce" else f"erase/{name}.json"}
-        files |= {count: f"erase/{name}_{count}.json" for count in (10, 30) if f"erase/{name}_{count}.json" in queue()}
-        rows += [[method.title, str(count), *_erased(folder, file, figures)] for count, file in files.items()]
+        files = ["erase.json" if name == "uce" else f"erase/{name}.json"]
+        files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
+        rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
     return table(rows)
 
 
 def erased_looks(folder: Path) -> str:
     """Every method on styles and on colours."""
-    rows = [["method", "what", "cases", "found before", "found after", "objects without it, before", "after"]]
+    rows = [["method", *(f"a {look}" for look in LOOKS)]]
     for name, method in ERASING.items():
+        cells = []
         for look in LOOKS:
             figures = [f"{look}_{which}_{when}" for which in ("found", "others") for when in ("before", "after")]
-            rows.append([method.title, f"a {look}", *_erased(folder, f"erase/{name}_{look}s.json", figures)])
+            cells.append(_cell(folder, f"erase/{name}_{look}s.json", figures))
+        rows.append([method.title, *cells])
     return table(rows)
 
 
-def _erased(folder: Path, file: str, figures: Sequence[str]) -> list[str]:
-    """How many cases a file has, and its figures; of a file that is not there, that they are not measured."""
+def _cell(folder: Path, file: str, figures: Sequence[str]) -> str:
+    """The means of a file's figures and how many cases it has; of a file that is not there, that it is not measured."""
     found = read(folder / file)
     if found is None:
-        return ["not measured yet", *[""] * len(figures)]
+        return "not measured yet" if file in queue() else "left out"
     values = [found["summary"].get(key) for key in figures]
-    return [str(found["cases"]), *(with_interval(value) if value else "" for value in values)]
+    return " / ".join(f"{value['mean']:.2f}" if value else "-" for value in values) + f" ({found['cases']})"
 
 
 def erasers(folder: Path) -> str:

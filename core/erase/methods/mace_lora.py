@@ -243,7 +243,7 @@ METHOD = Eraser(
         "paper": MaceLoraSettings(templates=SENTENCES),
         "small": MaceLoraSettings(
             templates=SENTENCES,
-            rate=1e-2,
+            rate=3e-3,
             batch=2,
             side=128,
             sampling_steps=12,

@@ -88,9 +88,9 @@ def test_the_page_of_erasing_says_what_was_measured_at_once_and_of_looks(tmp_pat
     for name, summary in (("uce_10", many), ("hirm_colours", looks)):
         (tmp_path / f"erase/{name}.json").write_text(json.dumps({"cases": 4, "summary": summary}))
     counts, shown = erased_counts(tmp_path), erased_looks(tmp_path)
-    assert "| UCE | 10 | 4 | 0.200 [0.19 0.21] | 0.900 [0.89 0.91] | 0.800 [0.79 0.81] |" in counts
-    assert "| UCE | 30 | not measured yet |" in counts and "| ESD | 30 |" not in counts
-    assert "| HiRM | a colour | 4 | 0.500 [0.49 0.51] |" in shown and "| ESD | a style | not measured yet |" in shown
+    assert "| UCE | not measured yet | 0.20 / 0.90 / 0.80 (4) | not measured yet |" in counts
+    assert "| ESD | not measured yet | not measured yet | left out |" in counts
+    assert "| HiRM | not measured yet | 0.50 / 0.50 / 0.50 / 0.50 (4) |" in shown
     marks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ERASURE)
     assert counts in with_results(marks, tmp_path, ERASURE)
 
