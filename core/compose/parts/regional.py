@@ -136,8 +136,9 @@ def _rounds(given: Tensor, call: AttentionCall) -> Tensor:
 
 def isolation(masks: Tensor, strength: float) -> Tensor:
     """(B, 1, N, N) bias between cells: ``log(1 - strength * alien)``, where a pair is alien so far as it lies in two
-    regions and shares none."""
+    regions and shares none. Regions of the whole picture, such as a style's, do not count: all cells share them."""
     inside = masks.flatten(2)  # (B, R, N)
+    inside = inside * (inside.amin(2, keepdim=True) < 0.5)
     anywhere = inside.amax(1)  # (B, N)
     shared = torch.einsum("brn,brm->bnm", inside, inside).clamp(max=1)
     alien = (anywhere[:, :, None] * anywhere[:, None, :] - shared).clamp(0, 1)

@@ -90,6 +90,21 @@ def test_cells_of_two_regions_do_not_read_each_other(generator):
     assert not torch.allclose(after[:, :, ~inside], before[:, :, ~inside])
 
 
+def test_a_style_in_the_whole_picture_leaves_other_regions_apart():
+    two = torch.stack([LEFT, 1 - LEFT])[None]
+    with_style = torch.cat([two, torch.ones(1, 1, *GRID)], dim=1)
+    assert torch.equal(isolation(with_style, 1.0), isolation(two, 1.0)) and isolation(two, 1.0).any()
+
+
+def test_a_style_and_a_thing_share_the_cells_of_the_thing():
+    both = composition([LEFT, torch.ones(GRID)])
+    masks = torch.stack([region.mask for region in both.regions])[None]
+    parts = shares(both.regions, masks, 0.5, 0.2)
+    inside = LEFT.bool()
+    torch.testing.assert_close(parts.regions[0, :, inside], torch.full((2, 12), 0.4))
+    torch.testing.assert_close(parts.regions[0, 1, ~inside], torch.full((12,), 0.8))
+
+
 def test_isolation_of_zero_and_of_one_region_changes_nothing():
     two, one = torch.stack([LEFT, 1 - LEFT])[None], LEFT[None, None]
     assert not isolation(two, 0.0).any() and not isolation(one, 1.0).any()
