@@ -15,6 +15,7 @@ from .cost_results import PARTS as COST_PARTS
 from .erasure_results import erased_counts, erased_looks
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
+from .paper_rankings import rankings
 from .word_results import PARTS as WORD_PARTS
 
 Writer = Callable[[Path], str]
@@ -86,3 +87,6 @@ PARTS: Mapping[str, Writer] = {
 
 ERASURE: Mapping[str, Writer] = {"how many at once": erased_counts, "styles and colours": erased_looks}
 """The same of ``docs/erasure.md``."""
+
+COMPOSE: Mapping[str, Writer] = {"papers beside the lab": rankings}
+"""Marked part of ``docs/compose.md`` to what writes it."""
