@@ -18,7 +18,7 @@ from ...messages import shown
 from ...settings import setting
 from ..engine.method import Method
 from ..engine.settings import LearnSettings
-from ..engine.task import Task, Training
+from ..engine.task import Phase, Task, Training
 from ..engine.trainee import Trainee, start_trainee
 from ..parts.adapter import Layers
 from ..parts.contrastive import closeness
@@ -26,6 +26,7 @@ from ..parts.examples import Example, prepare_all
 from ..parts.losses import AlignmentLoss, attention_alignment, masked_denoising
 from ..parts.prompts import Prompt, single_and_joint, singles
 from ..parts.split_merge import SplitTokens, split_names
+from .cones import ConesSettings, Search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,12 @@ class ConceptExpressSettings(LearnSettings):
     even: bool = setting(False, "Spread a batch's noise levels evenly over the span instead of drawing each freely.")
     margin_weight: float = setting(0.0, "Weight of the margin loss, which keeps the tokens of one picture apart.")
     margin: float = setting(0.2, "Largest cosine of two tokens that the margin loss allows.")
+    search: int = setting(
+        0,
+        "Steps of ConES' search for where each token starts, which come first and begin where start says; 0 for none.",
+        least=0,
+    )
+    search_rate: float = setting(5e-3, "Learning rate of that search, in the scale of encoded text.", above=0)
     rank: int = setting(0, "Rank of a change of the model that is learnt beside the tokens; 0 learns tokens alone.")
     layers: Layers = setting("cross_value", "Weights that the change concerns, see the methods that change the model.")
     keep_start: bool = setting(True, "Keep the keys and values of the start-of-text token as they are.")
@@ -90,18 +97,29 @@ class ConceptExpressSettings(LearnSettings):
             raise ValueError("adapter_rate must be above 0, margin a cosine in -1..1")
         if self.updates not in ("step", "prompt"):
             raise ValueError(f"updates must be step or prompt, got {shown(self.updates)}")
+        if self.search and self.split > 1:
+            raise ValueError(f"search finds a start for one token of each concept; give split 1, not {self.split}")
 
     @property
     def cost(self) -> str:
         before, after = self.split_steps, self.steps - self.split_steps
         counts = [f"{before * self.split} N" if before else "", f"{after} {'(N + 1)' if self.joint else 'N'}"]
-        search = ", and a search for start words, one forward pass or more for each that the model knows"
-        return f"{' + '.join(part for part in counts if part)} passes{search if self.start == 'nearest' else ''}"
+        counts = [f"{self.search} N" if self.search else "", *counts]
+        words = ", and a search for start words, one forward pass or more for each that the model knows"
+        return f"{' + '.join(part for part in counts if part)} passes{words if self.start == 'nearest' else ''}"
 
     @property
     def split_steps(self) -> int:
         """Steps before the merge."""
         return round(self.split_share * self.steps) if self.split > 1 else 0
+
+    @property
+    def cones(self) -> ConesSettings:
+        """The search: ten steps a round, and half as many more of fitting."""
+        shared = ("template", "start", "vectors", "timesteps", "flip", "clip_norm")
+        own = {name: getattr(self, name) for name in shared}
+        rounds, fit = max(1, self.search // 10), round(1.5 * self.search)
+        return ConesSettings(steps=self.search, rate=self.search_rate, fit_steps=fit, rounds=rounds, **own)
 
 
 @dataclass(frozen=True)
@@ -222,12 +240,27 @@ def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> 
     schedule, settings = _Schedule(task, generator), task.settings
     before = sum(update.split for update in schedule.updates)
     loop = replace(settings.loop, steps=len(schedule.updates), earliest=before, later=(before, settings.merged_rate))
-    return schedule.trainee.training(
-        [schedule.trainee.phase(schedule.loss, loop, settings.adapter_rate if settings.rank else None)],
-        tokens=schedule.vectors,
-        hidden=schedule.hidden,
-        restore=schedule.restore,
-    )
+    phase = schedule.trainee.phase(schedule.loss, loop, settings.adapter_rate if settings.rank else None)
+    if settings.search:
+        found = Search(replace(task, settings=settings.cones), generator, schedule.trainee)
+        return _after_search(schedule, found, phase)
+    return schedule.trainee.training([phase], tokens=schedule.vectors, hidden=schedule.hidden, restore=schedule.restore)
+
+
+def _after_search(schedule: _Schedule, found: Search, phase: Phase) -> Training:
+    """The training whose tokens start from those that ConES finds."""
+    first = found.phases()
+    searched, prefix = sum(each.loop.steps for each in first), "search."
+
+    def hidden() -> dict[str, Tensor]:
+        return {**schedule.hidden(), **{prefix + name: tensor for name, tensor in found.hidden().items()}}
+
+    def restore(updates: int, held: Mapping[str, Tensor]) -> None:
+        if updates > searched:
+            schedule.restore(updates - searched, held)
+        found.restore({name.removeprefix(prefix): held[name] for name in held if name.startswith(prefix)})
+
+    return schedule.trainee.training([*first, phase], tokens=schedule.vectors, hidden=hidden, restore=restore)
 
 
 _FAITHFUL = ConceptExpressSettings(
@@ -258,6 +291,7 @@ METHOD = Method(
         "faithful": _FAITHFUL,
         "small": _SMALL,
         "small_values": replace(_SMALL, rank=8),
+        "small_search": replace(_SMALL, start="rare", search=100, search_rate=5e-2),
         "faithful_small": replace(_FAITHFUL, downscale=2),
     },
     prepare=_prepare,

@@ -24,7 +24,7 @@ from ..engine.loop import LoopSettings, optimise
 from ..engine.method import Method
 from ..engine.settings import LearnSettings
 from ..engine.task import Phase, Task, Training
-from ..engine.trainee import start_trainee
+from ..engine.trainee import Trainee, start_trainee
 from ..parts.examples import check, prepare_all
 from ..parts.losses import masked_denoising
 from ..parts.prompts import encode_together, singles
@@ -108,10 +108,11 @@ class Search:
         rows: (N, L, D), the leaf that is optimised; only free rows count.
     """
 
-    def __init__(self, task: Task[ConesSettings], generator: torch.Generator) -> None:
+    def __init__(self, task: Task[ConesSettings], generator: torch.Generator, trainee: Trainee | None = None) -> None:
+        """The search of a task; ``trainee`` holds the tokens to fit where another method made them."""
         self.settings, self.generator = task.settings, generator
         self.pictures = prepare_all(task.backbone, task.sources, self.settings.flip > 0)
-        self.trainee = start_trainee(task, generator, self.pictures.straight[0].latent)
+        self.trainee = trainee or start_trainee(task, generator, self.pictures.straight[0].latent)
         self.prompts = singles(task.concepts.names, self.settings.template)
         with torch.no_grad():
             self.start = self._encode()
@@ -164,6 +165,20 @@ class Search:
             ours, theirs = self._encode().context, self.conditioning().context
         return float(F.cosine_similarity(ours, theirs, dim=-1)[self.free[..., 0]].mean())  # (N, L) to (free rows,)
 
+    def phases(self) -> list[Phase]:
+        """Search and fit in turns."""
+        settings, phases = self.settings, list[Phase]()
+        rounds = min(settings.rounds, settings.steps, settings.fit_steps)
+        for number in range(rounds):
+            steps, fit_steps = (_share(whole, rounds, number) for whole in (settings.steps, settings.fit_steps))
+            phases.append(Phase([self.rows], self.denoising, replace(settings.loop, steps=steps)))
+            phases.append(self.trainee.phase(self.fitting, replace(settings.fit, steps=fit_steps)))
+        return phases
+
+    def notes(self) -> dict[str, str]:
+        """Metadata: how near the fitted tokens come to what was searched."""
+        return {"fit_cosine": f"{self.cosine():.4f}"}
+
     def _encode(self) -> Conditioning:
         placeholders = self.trainee.bank.placeholders()
         return encode_together(self.trainee.backbone, [prompt.text for prompt in self.prompts], placeholders)
@@ -183,16 +198,9 @@ class Search:
 
 def _prepare(task: Task[ConesSettings], generator: torch.Generator) -> Training:
     found = Search(task, generator)
-    settings = task.settings
-    phases = []
-    rounds = min(settings.rounds, settings.steps, settings.fit_steps)
-    for number in range(rounds):
-        steps, fit_steps = (_share(whole, rounds, number) for whole in (settings.steps, settings.fit_steps))
-        phases.append(Phase([found.rows], found.denoising, replace(settings.loop, steps=steps)))
-        phases.append(found.trainee.phase(found.fitting, replace(settings.fit, steps=fit_steps)))
     return found.trainee.training(
-        phases,
-        notes=lambda: {"fit_cosine": f"{found.cosine():.4f}"},
+        found.phases(),
+        notes=found.notes,
         hidden=found.hidden,
         restore=lambda updates, hidden: found.restore(hidden),
     )

@@ -195,6 +195,20 @@ def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone,
         assert_same(whole, learn("cones", lab_backbone, picture, concepts, settings, store=kept))
 
 
+def test_a_training_after_a_search_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
+    settings = short("conceptexpress", search=2, steps=2, start="rare", split=1, updates="step")
+    whole = learn("conceptexpress", lab_backbone, picture, concepts, settings)
+    updates = int(whole.metadata["updates"])
+    assert updates == 2 + 3 + 2
+    for update in range(1, updates):
+        kept = Kept()
+        with pytest.raises(Cancelled):
+            learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update))
+        resumed = learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept)
+        assert_same(whole, resumed)
+        assert resumed.metadata["resumed_at"] == str(update)
+
+
 def changed(name, to):
     return lambda state: state.update({name: to(state[name]) if callable(to) else to})
 

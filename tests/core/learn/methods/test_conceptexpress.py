@@ -13,6 +13,7 @@ from concept_atelier.core.learn.methods.conceptexpress import (
     plan_updates,
     step_loss,
 )
+from concept_atelier.core.learn.methods.cones import METHOD as CONES
 from concept_atelier.core.learn.parts.examples import prepare
 from concept_atelier.core.learn.parts.prompts import single_and_joint
 from concept_atelier.core.types import Concepts
@@ -187,6 +188,15 @@ def test_split_tokens_are_reported_as_means_and_merged_to_them(quick):
     assert torch.equal(seen[1], vectors(tokens)) and vectors(tokens).shape == (1, 192)
 
 
+def test_tokens_start_from_what_cones_finds(lab_backbone, picture, concepts):
+    settings = replace(QUICK, search=10, search_rate=5e-2, steps=1, rate=1e-12, weight_decay=0.0)
+    tokens = METHOD.learn(lab_backbone, picture, concepts, settings)
+    found = CONES.learn(lab_backbone, picture, concepts, settings.cones)
+    assert settings.cones.rate == 5e-2 and settings.cones.steps == 10 and settings.cones.fit_steps == 15
+    torch.testing.assert_close(vectors(tokens), vectors(found), atol=1e-6, rtol=0)
+    assert int(tokens.metadata["passes"]) == 10 * 2 + 1 * 3 and int(tokens.metadata["updates"]) == 10 + 15 + 1
+
+
 def test_too_few_steps_to_split_begin_with_the_means(quick):
     tokens = quick(replace(QUICK, split=3, split_share=0.2, steps=1))
     assert len(tokens.losses) == 1 and tokens.metadata["passes"] == "3"
@@ -312,6 +322,9 @@ def test_starting_words_are_used_and_recorded(quick, lab_backbone):
         {"updates": "sometimes"},
         {"class_weight": -1.0},
         {"cycle_weight": -1.0},
+        {"search": -1},
+        {"search": 10, "split": 2},
+        {"search_rate": 0.0},
     ],
     ids=str,
 )
