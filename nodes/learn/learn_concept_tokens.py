@@ -156,8 +156,8 @@ def _method_inputs() -> list[Any]:
             preset_names(),
             "Settings of the method. small: for the lab model and other small latents, few steps. paper: the "
             "published settings. faithful: ConceptExpress' release, update by update. faithful_small: the same on "
-            "small latents. small_values: ConceptExpress' small, with a change of the model's values beside the "
-            "tokens.",
+            "small latents. small_search: ConceptExpress' small, whose tokens start from what a search by ConES finds. "
+            "small_values: ConceptExpress' small, with a change of the model's values beside the tokens.",
         ),
         preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps."),
         preset_input(

@@ -298,9 +298,10 @@ METHOD = Method(
     note="The preset faithful follows the release update by update. It leaves out the second copy of each sample, "
     "which the release computes and does not use, takes the mean of the VAE's posterior instead of a new draw for each "
     "update, and computes in full precision. The preset small_values also learns a change of the "
-    "model: of the values that its cross-attention reads from texts.",
+    "model: of the values that its cross-attention reads from texts. The preset small_search first searches a start "
+    "for each token as ConES does, and learns tokens alone.",
 )
 """Presets: ``paper``, the plain form on 64x64 latents; ``faithful``, the release's updates one by one on the same;
 ``small`` for small latents and few passes; ``small_values``, the same with a change of the model's values beside the
-tokens; ``faithful_small``, the release on latents of 16x16, whose attention is read on the grid of 8x8 cells, because
-a quarter of the latent would be four."""
+tokens; ``small_search``, tokens that start from what ConES finds in place of a word; ``faithful_small``, the release on
+latents of 16x16, whose attention is read on the grid of 8x8 cells, because a quarter of the latent would be four."""
