@@ -274,9 +274,11 @@ def test_a_changed_text_encoder_is_a_patch_that_the_stock_loader_reads_too(parts
 
 
 OF_TRAINING = {
-    "esd": "visits=1",
-    "all_but_one": "visits=1",
-    "doco": "drawn=1, warm_up=1, batch=1",
+    "esd": "visits=1, retain=1, surgery=1",
+    "all_but_one": "visits=1, retain=1, surgery=1",
+    "doco": "drawn=1, warm_up=1, batch=1, retain=1, surgery=1",
+    "realera_lora": "drawn=1, retain=1, surgery=1",
+    "mace_lora": "drawn=1",
 }
 """Method to settings that make it quick."""
 
@@ -290,7 +292,7 @@ def test_a_trained_erasure_is_a_lora_and_leaves_the_model_as_it_was(parts_of, ru
     plain = sample(parts)
     given = {name: parts[name] for name in ("model", "clip", "vae")} | {"concepts": "cat", "preserve": "dog"}
     given |= {"method": method, "preset": "paper", "steps": 2, "learning_rate": 0.1, "preview_every": 2}
-    given |= {"settings": f"side=64, sampling_steps=2, retain=1, surgery=1, {OF_TRAINING[method]}"}
+    given |= {"settings": f"side=64, sampling_steps=2, {OF_TRAINING[method]}"}
     trained, erasure, _ = run("TrainErasure", **given)
     drawn = sample(parts, trained)
     assert far(drawn, plain) > 1e-4

@@ -38,6 +38,18 @@ def test_what_was_trained_is_saved_and_loaded_again(call, train, sockets, draw, 
     assert torch.equal(draw(train(strength=0.0)[0])["samples"], plain)
 
 
+@pytest.mark.parametrize("method", ["realera_lora", "mace_lora"])
+def test_a_closed_form_and_what_was_trained_are_saved_as_one(call, train, sockets, draw, method):
+    plain = draw()["samples"]
+    settings = "batch=1, side=64, sampling_steps=2, drawn=1"
+    model, erasure, _ = train(method=method, preset="small", settings=settings).args
+    drawn = draw(model)["samples"]
+    assert not torch.allclose(drawn, plain, atol=1e-6) and torch.equal(draw()["samples"], plain)
+    saved = call(SaveErasureAsLora, erasure=erasure, name="both")
+    loaded = call(LoadErasure, model=sockets["model"], name=saved[0])[0]
+    torch.testing.assert_close(draw(loaded)["samples"], drawn, atol=1e-4, rtol=1e-4)
+
+
 def test_a_changed_text_encoder_is_saved_and_loaded_again(call, train, sockets, encoded):
     settings = "batch=1, side=64, sampling_steps=2, drawn=1, rank=2"
     given = {"method": "few_shot", "preset": "paper", "learning_rate": 0.1, "settings": settings}
