@@ -44,6 +44,7 @@ from .localize.edit_concepts import EditConcepts
 from .localize.localize_concepts import LocalizeConcepts
 from .localize.localize_words import LocalizeWords
 from .localize.match_concepts import MatchConcepts
+from .prompts.attention_locality import AttentionLocality
 from .prompts.chunk_prompt import ChunkPrompt
 from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
@@ -121,6 +122,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     AdaptiveWeights,
     ChunkPrompt,
     SentenceConcepts,
+    AttentionLocality,
     SaveSkillPatch,
     LoadSkillPatch,
     LearnPrototypes,

@@ -64,3 +64,29 @@ def test_headless_and_comfyui_hold_ranges_alike(run, stock, parts_of, pack):
     for share in (0.1, 0.25, 0.5, 0.9):
         (held,) = levels([timed(None, share, 1.0)], table, False)
         assert held.most == pytest.approx(float(sampling.percent_to_sigma(share)), rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_a_dial_acts_on_the_positive_prompt_and_0_on_nothing(run, stock, parts_of, image, family):
+    parts = parts_of(family)
+    model, clip, text = parts["model"], parts["clip"], "a red cat and a dog"
+    empty = stock("CLIPTextEncode", clip=clip, text="")[0]
+    latent = {"samples": torch.zeros(1, 4, 16, 16)}
+
+    def drawn(model, positive):
+        given = {"seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        wires = {"model": model, "positive": positive, "negative": empty, "latent_image": latent}
+        return stock("KSampler", **wires, **given)[0]["samples"]
+
+    plain = drawn(model, stock("CLIPTextEncode", clip=clip, text=text)[0])
+    given = {"model": model, "clip": clip, "text": text, "words": "a red cat\na dog"}
+    local, positive, _ = run("AttentionLocality", **given)
+    assert not torch.equal(drawn(local, positive), plain)
+    assert torch.equal(drawn(*run("AttentionLocality", **given, dial=0.0)[:2]), plain)
+    assert torch.equal(drawn(model, positive), plain)
+    assert run("AttentionLocality", **given, image=image, vae=parts["vae"])[2].count("\n") == 3
+
+
+def test_a_transformer_is_refused_by_name(run, model_of, clip_of):
+    with pytest.raises(Exception, match="Attention Locality works on UNets"):
+        run("AttentionLocality", model=model_of("flux"), clip=clip_of("flux"), text="a cat", words="cat")

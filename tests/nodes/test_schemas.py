@@ -17,7 +17,14 @@ VERBS |= {"Steer", "Stitch", "Subtract", "Graft", "Slim", "Purify", "Chunk", "Ca
 # Names given in the issues: what comes out stands first.
 VERBS |= {"Pick", "Classify"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
-NOUNS |= {"Prototype Feedback", "Difference of Skills", "Caption Noise", "Adaptive Weights", "Sentence Concepts"}
+NOUNS |= {
+    "Prototype Feedback",
+    "Difference of Skills",
+    "Caption Noise",
+    "Adaptive Weights",
+    "Sentence Concepts",
+    "Attention Locality",
+}
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
