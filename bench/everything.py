@@ -36,6 +36,9 @@ ERASERS = [name for name in ERASING if name != "uce"]
 """Methods of erasing beside the one that a bench takes by default."""
 
 
+TRAINED = [name for name, eraser in ERASING.items() if eraser.trains]
+"""Methods of erasing that train."""
+
 LOOKS = ("style", "colour")
 """What methods erase beside objects."""
 
@@ -151,6 +154,7 @@ def queue() -> dict[str, str]:
         **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
         **_erasures(),
         "attack.json": "attack --split test --cases 48 --controls 2",
+        "attack_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {','.join(TRAINED)}",
         "attack_more.json": f"attack --split test --cases 24 --scenarios {','.join(ATTACKS_BESIDE)}",
         "compose.json": "compose --split test --cases 48 --controls 6",
         **{f"compose/{name}.json": f"compose --split test --cases 48 --method {name}" for name in COMPOSING},

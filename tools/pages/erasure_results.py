@@ -5,12 +5,15 @@ A file that is not there is said to be missing.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...bench.everything import LOOKS, queue
 from ...bench.summary import with_interval
+from ...core.attack.registry import SCENARIOS
 from ...core.erase.registry import METHODS as ERASING
+from ...core.messages import listed
 from .cards import table
-from .files import controls, heading, missing, read, verdict
+from .files import controls, heading, missing, read, shown_command, verdict
 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
@@ -81,6 +84,33 @@ def erased_looks(folder: Path) -> str:
             cells.append(_cell(folder, f"erase/{name}_{look}s.json", figures))
         rows.append([method.title, *cells])
     return table(rows)
+
+
+def attacks(folder: Path) -> str:
+    """Every scenario by the methods that were attacked."""
+    files = ("attack.json", "attack_trained.json")
+    found = {file: read(folder / file) for file in files}
+    there = {file: entry for file, entry in found.items() if entry is not None}
+    measured = {
+        name: of for entry in there.values() for name, of in entry["summary"]["methods"].items() if any(of.values())
+    }
+    said = [
+        f"{entry['cases']} erasures, {listed(entry['summary']['erased'])}: `{shown_command(entry, file)}`."
+        for file, entry in there.items()
+    ] + [missing(file) for file, entry in found.items() if entry is None]
+    names = [name for name, one in SCENARIOS.items() if any(name in of for of in measured.values())]
+    rows = [["scenario", *(ERASING[name].title for name in measured)]]
+    rows += [[SCENARIOS[name].title, *(_attacked(name, of.get(name)) for of in measured.values())] for name in names]
+    return "\n\n".join([*said, table(rows)] if measured else said)
+
+
+def _attacked(scenario: str, entry: Mapping[str, Any] | None) -> str:
+    """The share that is found with its floor and its ceiling; of the re-learning curve, the steps until half is."""
+    if entry is None:
+        return "-"
+    if scenario == "relearning":
+        return f"{entry['half']:.0f}{'+' if entry['never'] else ''} steps"
+    return f"{entry['found']:.2f} ({entry['floor']:.2f}, {entry['ceiling']:.2f})"
 
 
 def _cell(folder: Path, file: str, figures: Sequence[str]) -> str:

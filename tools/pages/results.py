@@ -12,7 +12,7 @@ from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
 from .cost_results import PARTS as COST_PARTS
-from .erasure_results import erased_counts, erased_looks
+from .erasure_results import attacks, erased_counts, erased_looks
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
@@ -85,7 +85,11 @@ PARTS: Mapping[str, Writer] = {
 }
 """Marked part of the page to what writes it."""
 
-ERASURE: Mapping[str, Writer] = {"how many at once": erased_counts, "styles and colours": erased_looks}
+ERASURE: Mapping[str, Writer] = {
+    "how many at once": erased_counts,
+    "styles and colours": erased_looks,
+    "attacks": attacks,
+}
 """The same of ``docs/erasure.md``."""
 
 COMPOSE: Mapping[str, Writer] = {"papers beside the lab": rankings}

@@ -8,7 +8,7 @@ from concept_atelier.bench.lab import FIGURES
 from concept_atelier.bench.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
-from concept_atelier.tools.pages.erasure_results import erased_counts, erased_looks, erasers, erasing
+from concept_atelier.tools.pages.erasure_results import attacks, erased_counts, erased_looks, erasers, erasing
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import unseen_objects
 from concept_atelier.tools.pages.results import ERASURE, PARTS, lab_table, localised_table, with_results
@@ -93,6 +93,22 @@ def test_the_page_of_erasing_says_what_was_measured_at_once_and_of_looks(tmp_pat
     assert "| HiRM | not measured yet | 0.50 / 0.50 / 0.50 / 0.50 (4) |" in shown
     marks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ERASURE)
     assert counts in with_results(marks, tmp_path, ERASURE)
+
+
+def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
+    entry = {"found": 0.25, "floor": 0.0, "ceiling": 1.0, "pictures": 4, "returned": 0.25}
+    methods = {
+        "uce": {"names": entry, "relearning": entry | {"half": 20.0, "never": 1}},
+        "hirm": {"names": entry},
+        "speed": {"names": None},
+    }
+    found = {"cases": 2, "summary": {"methods": methods, "erased": ["cat"]}}
+    assert attacks(tmp_path).count("Not measured") == 2
+    (tmp_path / "attack.json").write_text(json.dumps(found))
+    written = attacks(tmp_path)
+    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 1
+    assert "| Its name | 0.25 (0.00, 1.00) | 0.25 (0.00, 1.00) |" in written
+    assert "| Re-learning curve | 20+ steps | - |" in written
 
 
 def test_seeds_of_a_way_of_localising_are_joined(tmp_path):
