@@ -57,8 +57,10 @@ from .recognise.score_by_concepts import (
     PickDiversePrompts,
     ScoreByConcepts,
 )
+from .surgery.audit_erasure_inside import AuditErasureInside
 from .surgery.calibrate_skill import CalibrateSkill
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
+from .surgery.concept_vectors import EditConceptVectors, FindConceptVectors
 from .surgery.graft_skill import GraftSkill
 from .surgery.localize_skill import LocalizeSkill
 from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
@@ -116,6 +118,9 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SubtractSkill,
     DifferenceOfSkills,
     CalibrateSkill,
+    FindConceptVectors,
+    EditConceptVectors,
+    AuditErasureInside,
     GraftSkill,
     SlimLora,
     CaptionNoise,

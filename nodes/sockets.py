@@ -30,6 +30,8 @@ ConceptCodes = io.Custom("CONCEPT_CODES")
 ConceptScores = io.Custom("CONCEPT_SCORES")
 ConceptHead = io.Custom("CONCEPT_HEAD")
 Skill = io.Custom("SKILL")
+ConceptVectors = io.Custom("CONCEPT_VECTORS")
+ErasureAudit = io.Custom("ERASURE_AUDIT")
 Noise = io.Custom("NOISE")
 BoundingBoxes = io.Custom("BOUNDING_BOX")
 """ComfyUI's own type of boxes, see ``host/jobs/bounding_boxes.py``; every supported version has it."""

@@ -51,7 +51,7 @@ LEVELS = {
     ),
     "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (
-        ("sparse", "ranks", "curve"),
+        ("sparse", "ranks", "curve", "traces"),
         ("skill",),
         ("localiser", "stitcher", "overlap", "skill_files"),
         ("refactor", "calibration"),

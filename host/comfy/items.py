@@ -18,6 +18,7 @@ _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "SteerIngredients", "Pu
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill", "CalibrateSkill")
 _SLIM = ("SlimLora",)
+_TRACES = ("FindConceptVectors", "EditConceptVectors", "AuditErasureInside")
 _PASSES = (
     *_LOCALIZE,
     *_LEARN,
@@ -40,12 +41,15 @@ _PROMPTS = (
     "CaptionNoise",
     *_READ_WORDS,
     *_STRUCTURE,
+    *_TRACES,
 )
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "AttentionLocality", "GuardAgainstConcepts", "SteerIngredients")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
+_CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts", "SteerIngredients")
+_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM, *_TRACES)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
-_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM)
+_WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM, *_TRACES)
 _LAB = ("LoadLabModel",)
 _SHOWN = ("FindIngredients", "ShowIngredients", "CaptionNoise", *_RECOGNISE)
 _BARS = (*_PASSES, "LocalizeSkill", *_SLIM, "EraseConcepts", "LoadConceptPrototypes", "LoadPictureFolder", *_SHOWN)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...core.attack.comparison import ERASED, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, check, compare, comparing
 from ...core.attack.parts.settings import PRESETS
 from ...core.attack.run import Attack
+from ...core.surgery.traces.audit import InsideAudit
 from ...host.adapters import backbone_of
 from ...host.files import folders
 from ...host.jobs.attacks.reports import Report, report_csv, report_json, report_page, report_text
@@ -20,6 +21,7 @@ from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     ErasureAttack,
+    ErasureAudit,
     embeddings_verdict,
     erasure_inputs,
     first_fault,
@@ -98,6 +100,7 @@ class ErasureReport(io.ComfyNode):
                     optional=True,
                     tooltip="The CLIP of the erasure, for methods that change the text encoder (HiRM, few-shot).",
                 ),
+                ErasureAudit.Input("inside", optional=True, tooltip="From Audit Erasure Inside, for the page."),
             ],
             outputs=[
                 io.Image.Output(
@@ -128,6 +131,7 @@ class ErasureReport(io.ComfyNode):
         settings: str = "",
         attack: Attack | None = None,
         erased_clip: Any = None,
+        inside: InsideAudit | None = None,
     ) -> io.NodeOutput:
         if filename_prefix:
             folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
@@ -143,7 +147,7 @@ class ErasureReport(io.ComfyNode):
             return picture_features(clip_vision, seen)
 
         made = compare(original, erased, words, features, how, seed, count)
-        report = Report(made, attack, peak_memory())
+        report = Report(made, attack, peak_memory(), inside)
         texts = {"csv": report_csv(report), "json": report_json(report, asdict(how) | {"seed": seed})}
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)

@@ -14,6 +14,8 @@ export const COLOURS = {
   CONCEPT_BANK: "#c98fb5",
   CONCEPT_CODES: "#9fc27a",
   CONCEPT_SCORES: "#7fb0a0",
+  CONCEPT_VECTORS: "#b07fc8",
+  ERASURE_AUDIT: "#c8a07f",
   CONCEPT_HEAD: "#b8a0d0",
   SKILL: "#c9a86a",
 };

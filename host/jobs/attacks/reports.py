@@ -13,10 +13,12 @@ from torch import Tensor
 from ....core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
 from ....core.attack.figures import Figure
 from ....core.attack.run import Attack, Outcome
+from ....core.surgery.traces.audit import InsideAudit
 from ...files.images import from_pil
 from ...pictures.drawing import colour_of
 from ...pictures.figure_table import BAD, GOOD, GROUND, MIDDLING, UNKNOWN, TableLine, figure_table
 from ..contact_sheet import Caption, Row, contact_sheet
+from ..surgery.traces import LEFT, audit_rows
 from .scenarios import attack_rows, curve_said, figure_row
 
 TITLES = {
@@ -53,11 +55,13 @@ class Report:
         comparison: words before and after.
         attack: scenarios, where they were run.
         memory: peak in bytes, 0 where unknown.
+        inside: what is left inside the erased model, where it was looked at.
     """
 
     comparison: Comparison
     attack: Attack | None
     memory: int
+    inside: InsideAudit | None = None
 
 
 def table_rows(report: Report) -> list[dict[str, Any]]:
@@ -74,6 +78,8 @@ def table_rows(report: Report) -> list[dict[str, Any]]:
         rows.append({"part": "kept pictures", **_kept_row(*kept)})
     for outcome in report.attack.outcomes if report.attack else ():
         rows.append({"part": "attack", **_attack_row(outcome)})
+    if report.inside is not None:
+        rows += [{"part": "inside", **row} for row in audit_rows(report.inside)]
     return rows + [{"part": "cost", **row} for row in _costs(report)]
 
 
@@ -116,7 +122,9 @@ def report_text(report: Report) -> str:
     """A line for each group and scenario."""
     lines = []
     for row in table_rows(report):
-        if row["part"] in ("words", "attack"):
+        if row["part"] == "inside":
+            lines.append(f"{row['what']}, inside: {row['erased model']:.0%}; {row['verdict']}")
+        elif row["part"] in ("words", "attack"):
             shares = f"{row['erased model']:.0%} with the erased model, {row['original model']:.0%} with the original"
             lines.append(f"{row['what']}: found in {shares}; {row['verdict']}")
         elif row["part"] in ("kept pictures", "cost"):
@@ -141,6 +149,7 @@ def table_lines(report: Report) -> list[TableLine]:
         "words": "Asked for by name",
         "kept pictures": "Cosine to the original's; floor: other noise",
         "attack": "Asked for in other ways",
+        "inside": "Inside the model, beside the original",
         "cost": "Cost",
     }
     for row in table_rows(report):
@@ -162,6 +171,9 @@ def _lines(row: Mapping[str, Any]) -> list[TableLine]:
     if row["part"] == "kept pictures":
         cells = (f"{value:.2f}", f"{floor:.2f}", f"{ceiling:.2f}")
         return [TableLine(what, value, floor, ceiling, colour=UNKNOWN, cells=cells)]
+    if row["part"] == "inside":
+        cells = (f"{value:.0%}", f"{floor:.0%}", f"{ceiling:.0%}")
+        return [TableLine(what, value, floor, ceiling, verdict, LEFT.get(verdict, UNKNOWN), cells=cells)]
     cells = (f"{value:.0%} of {row['pictures']:.0f}", f"{floor:.0%}", f"{ceiling:.0%}")
     line = TableLine(what, value, floor, ceiling, verdict, COLOURS.get(verdict, UNKNOWN), cells=cells)
     return [line, TableLine("", said=more)] if more else [line]

@@ -1,0 +1,179 @@
+"""Whether a concept is still inside a model from which it was erased.
+
+An erasure can act at three depths: on what the text encoder has stored (its value vectors), on what it gives, and on
+what the denoiser's keys and values make of that. Knowledge traces (Hong et al., EMNLP 2025, arXiv 2406.11614)
+found that unlearning language models mostly leaves the first alone; here all three are measured, and for other words
+for the concept as well: paraphrases, and typos that people make.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...backbone import Backbone
+from ...messages import listed
+from .reading import OnTexts, WordReader, apart, goals, matched, presence, reach, value_weights
+from .vectors import ValueVector
+
+OPEN, CLOSED = 0.5, 0.2
+"""Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
+CHANGED = 0.98
+"""Cosine below which a value vector counts as changed."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A word that may lead to the concept.
+
+    Attributes:
+        word: what is written.
+        kind: ``name``, ``other word`` or ``typo``.
+        before: how far it reaches the concept in the original model; 1 is as far as the concept's name.
+        after: how far in the erased model.
+    """
+
+    word: str
+    kind: str
+    before: float
+    after: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the erased model still takes it for the concept."""
+        if self.before < CLOSED:
+            return "never led there"
+        if self.after >= OPEN:
+            return "open"
+        return "closed" if self.after <= CLOSED else "partly open"
+
+
+@dataclass(frozen=True, eq=False)
+class InsideAudit:
+    """What is left of a concept inside a model.
+
+    Attributes:
+        concept: its name.
+        cosines: (n,) of each value vector before and after.
+        sizes: (n,) how far each moved, in shares of its length.
+        text: how present the concept is in what the erased text encoder gives; 1 is as in the original.
+        ways: words that may lead to it, its name first.
+        chance: how far matched words reach in the original at most.
+        kept: how far the matched words still say what they said in the erased model, at the keys and values.
+    """
+
+    concept: str
+    cosines: Tensor
+    sizes: Tensor
+    text: float
+    ways: tuple[Way, ...]
+    chance: float
+    kept: float
+
+    @property
+    def traces(self) -> float | None:
+        """Share of the value vectors that are what they were; None where none were given."""
+        return float((self.cosines >= CHANGED).float().mean()) if len(self.cosines) else None
+
+    @property
+    def verdict(self) -> str:
+        """What kind of erasure this is, in one sentence."""
+        open_ways = [way.word for way in self.ways if way.verdict == "open"]
+        if self.ways[0].after >= OPEN:
+            return "The concept is not erased inside: its own name still reaches the denoiser."
+        by = "open" if open_ways else "closed"
+        if self.text >= OPEN:
+            where = "The text encoder still says the concept; the denoiser no longer reads it"
+        elif self.traces is not None and self.traces >= OPEN:
+            where = "The text encoder no longer says the concept, though its stored vectors are what they were"
+        else:
+            where = "The concept is gone from the text encoder"
+        return f"{where}" + (f", but {listed(open_ways)} still lead to it." if by == "open" else ".")
+
+
+def audit(
+    original: Backbone,
+    erased: Backbone,
+    concept: str,
+    others: Sequence[str],
+    words: Sequence[tuple[str, str]] = (),
+    vectors: Sequence[ValueVector] = (),
+    on_texts: OnTexts = lambda count: None,
+) -> InsideAudit:
+    """Look for a concept inside an erased model.
+
+    Args:
+        original: the model before.
+        erased: the model after, with its text encoder.
+        concept: what was erased.
+        others: matched words, at least two.
+        words: further words that may lead to it, each with its kind.
+        vectors: of the original text encoder, that carry the concept.
+        on_texts: called with how many texts each pass encodes.
+
+    Raises ``ValueError`` for too few matched words, and for models of two kinds.
+    """
+    compared = matched(concept, others)
+    with torch.no_grad():
+        cosines, sizes = _moved(original, erased, vectors) if vectors else (torch.zeros(0), torch.zeros(0))
+        before = apart(WordReader(original, compared, on_texts).contexts())
+        said = presence(WordReader(erased, compared, on_texts).contexts(), before)
+        asked = [concept, *(word for word, _ in words)]
+        first, ways, kept, chance = _reaches(original, erased, compared, asked, on_texts)
+    kinds = ["name", *(kind for _, kind in words)]
+    found = tuple(
+        Way(word, kind, float(a), float(b)) for word, kind, a, b in zip(asked, kinds, first, ways, strict=True)
+    )
+    return InsideAudit(concept, cosines, sizes, float(said[0]), found, chance, kept)
+
+
+def typos(word: str) -> list[str]:
+    """Ways in which people mistype a word, or the longest one of a phrase: a letter left out, two exchanged, one twice.
+    None for words of less than three letters."""
+    long = max(word.split(), key=len)
+    if len(long) < 3:
+        return []
+    middle = len(long) // 2
+    wrong = (
+        long[:middle] + long[middle + 1 :],
+        long[: middle - 1] + long[middle] + long[middle - 1] + long[middle + 1 :],
+        long[: middle + 1] + long[middle:],
+    )
+    return [word.replace(long, one, 1) for one in dict.fromkeys(wrong) if one != long]
+
+
+def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector]) -> tuple[Tensor, Tensor]:
+    """(n,) cosines and sizes of the moves of value vectors."""
+    before, after = value_weights(original), value_weights(erased)
+    known = [{place: weight.shape[1] for place, weight in both.items()} for both in (before, after)]
+    if any(one.index >= of.get(one.place[:2], 0) for one in vectors for of in known):
+        raise ValueError("the concept vectors were found in another text encoder; find them in the original CLIP")
+    pairs = [
+        (before[one.place[:2]][:, one.index].float().cpu(), after[one.place[:2]][:, one.index].float().cpu())
+        for one in vectors
+    ]
+    cosines = torch.stack([torch.cosine_similarity(a, b, dim=0) for a, b in pairs])
+    return cosines, torch.stack([(b - a).norm() / a.norm().clamp(min=1e-12) for a, b in pairs])
+
+
+def _reaches(
+    original: Backbone, erased: Backbone, compared: Sequence[str], asked: Sequence[str], on_texts: OnTexts
+) -> tuple[Tensor, Tensor, float, float]:
+    """(A,) how far words reach the concept before and after, how far matched words keep their own, and chance."""
+    old, new = original.key_value_weights(), erased.key_value_weights()
+    if [one.weight.shape for one in old] != [one.weight.shape for one in new]:
+        raise ValueError("the two models differ in more than their numbers; connect the model before and after")
+    rows = WordReader(original, compared, on_texts).entering()  # (W, T, R, D)
+    middle = rows[1:].mean(0)
+    towards = goals(rows[0], middle, old)
+    ways = WordReader(original, asked, on_texts).entering()
+    before = reach(ways, old, towards, middle)
+    changed = WordReader(erased, compared, on_texts).entering()
+    after = reach(WordReader(erased, asked, on_texts).entering(), new, towards, changed[1:].mean(0))
+    chance = float(reach(rows[1:], old, towards, middle).max())
+    own = [
+        float(reach(changed[at : at + 1], new, goals(rows[at], middle, old), changed[1:].mean(0)))
+        for at in range(1, len(rows))
+    ]
+    return before, after, sum(own) / len(own), chance

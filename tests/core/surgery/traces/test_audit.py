@@ -1,0 +1,60 @@
+"""Whether a concept is still inside: known answers over the lab model at random weights."""
+
+import pytest
+import torch
+
+from concept_atelier.core.surgery.traces.audit import audit, typos
+from concept_atelier.core.surgery.traces.vectors import TraceSettings, edited, find_vectors
+
+OTHERS = ["dog", "house", "rocket"]
+
+
+@pytest.fixture(scope="module")
+def vectors(lab_backbone):
+    return find_vectors(lab_backbone, "cat", OTHERS, TraceSettings(count=3, rounds=1)).vectors
+
+
+@pytest.fixture(scope="module")
+def by_projections(lab_backbone, lab_model, lab_clip):
+    """After UCE, which changes what the denoiser reads."""
+    from concept_atelier.core.erase.registry import METHODS
+    from concept_atelier.host.adapters import backbone_of, with_erasure
+
+    erasure = METHODS["uce"].erase(lab_backbone, ["cat"], ["dog"], OTHERS[1:], METHODS["uce"].preset("small"), 1.0)
+    return backbone_of(with_erasure(lab_model, erasure), lab_clip)
+
+
+def test_nothing_is_erased_from_the_model_itself(lab_backbone, vectors):
+    found = audit(lab_backbone, lab_backbone, "cat", OTHERS, [("tabby", "other word")], vectors)
+    assert found.text == pytest.approx(1, abs=1e-4) and found.traces == 1 and found.kept == pytest.approx(1, abs=1e-4)
+    assert found.ways[0].after == pytest.approx(1, abs=1e-4) and found.ways[0].verdict == "open"
+    assert found.ways[1].before == pytest.approx(found.ways[1].after, abs=1e-4)
+    assert "not erased inside" in found.verdict and found.chance < 0.9
+
+
+def test_an_erasure_of_projections_leaves_the_text_encoder_as_it_was(lab_backbone, by_projections, vectors):
+    found = audit(lab_backbone, by_projections, "cat", OTHERS, vectors=vectors)
+    assert found.text == pytest.approx(1, abs=1e-4) and found.traces == 1
+    assert found.ways[0].after < 0.5 and "denoiser no longer reads it" in found.verdict
+
+
+def test_changed_vectors_are_seen(lab_backbone, lab_model, lab_clip, vectors):
+    from concept_atelier.core.types import Erasure
+    from concept_atelier.host.adapters import backbone_of, with_text_erasure
+
+    change = edited(lab_backbone, vectors[:1], "scale", -1.0, torch.Generator())
+    clip = with_text_erasure(lab_clip, Erasure({}, 1.0, "lab", text=change))
+    found = audit(lab_backbone, backbone_of(lab_model, clip), "cat", OTHERS, vectors=vectors)
+    assert found.cosines.tolist() == pytest.approx([-1, 1, 1], abs=1e-4)
+    assert found.sizes.tolist() == pytest.approx([2, 0, 0], abs=1e-4) and found.traces == pytest.approx(2 / 3)
+
+
+def test_typos_are_near_their_word():
+    assert typos("rocket") == ["rocet", "rokcet", "rockket"]
+    assert typos("a tabby cat") == ["a taby cat", "a tbaby cat", "a tabbby cat"]
+    assert typos("ox") == []
+
+
+def test_too_few_matched_words_are_refused(lab_backbone):
+    with pytest.raises(ValueError, match="at least 2"):
+        audit(lab_backbone, lab_backbone, "cat", ["dog"])
