@@ -113,9 +113,10 @@ def _learnt() -> dict[str, str]:
             command = ("learn --split test --cases 8 --method", method, extra, seed, controls)
             commands[f"learn/{name}.json"] = " ".join(command)
     commands["learn/conceptexpress_faithful_test.json"] = "learn --split test --cases 4 --preset faithful_small"
-    values = "learn --split test --cases 8 --method conceptexpress --preset small_values"
-    commands["learn/conceptexpress_values_test.json"] = values
-    commands["learn/conceptexpress_values_seed1_test.json"] = f"{values} --seed 1"
+    for preset in ("values", "search"):
+        command = f"learn --split test --cases 8 --method conceptexpress --preset small_{preset}"
+        commands[f"learn/conceptexpress_{preset}_test.json"] = command
+        commands[f"learn/conceptexpress_{preset}_seed1_test.json"] = f"{command} --seed 1"
     return commands
 
 

@@ -291,7 +291,7 @@ METHOD = Method(
         "faithful": _FAITHFUL,
         "small": _SMALL,
         "small_values": replace(_SMALL, rank=8),
-        "small_search": replace(_SMALL, start="rare", search=100, search_rate=5e-2),
+        "small_search": replace(_SMALL, start="rare", search=40, search_rate=5e-2, steps=120),
         "faithful_small": replace(_FAITHFUL, downscale=2),
     },
     prepare=_prepare,
