@@ -45,6 +45,9 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
         ("Save: both things", 1),
     ],
     "compose_learnt_things": [(f"Save: {way}", n) for way in ("without places", "in their places") for n in (0, 2)],
+    "two_loras_in_one_picture": [
+        (f"Save: {way}", n) for way in ("tokens alone", "each LoRA in its place") for n in (0, 1)
+    ],
     "edit_by_words": [("Save: before", 0), ("Save: after", 0), ("Save: the maps", 0), ("Save: the maps", 1)],
     "which_word_did_what": [("Save: the sheet", 0)],
     "score_concepts": [("Save: the sheet", 0)],

@@ -9,6 +9,7 @@ TITLES = {
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",
     "compose_learnt_things": "Compose learnt things",
+    "two_loras_in_one_picture": "Two LoRAs in one picture",
     "edit_by_words": "Edit by words",
     "which_word_did_what": "Which word did what",
     "score_concepts": "Score concepts",

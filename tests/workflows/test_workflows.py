@@ -38,6 +38,7 @@ PICTURES = {
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {"unplaced": 1, "placed": 1},
+    "Two LoRAs in one picture": {"two_tokens": 1, "two_loras": 1},
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Which word did what": {"which_masks": 1, "which_sheet": 1},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
@@ -62,6 +63,9 @@ MODELS = {
     "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
     "Learn from two pictures": set(),
     "Compose learnt things": set(),
+    "Two LoRAs in one picture": {
+        f"{folder}{word}.safetensors" for folder in ("loras/", "embeddings/atelier/") for word in ("cat", "rocket")
+    },
     "Edit by words": set(),
     "Which word did what": set(),
     "Score concepts": set(),

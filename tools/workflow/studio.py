@@ -131,6 +131,21 @@ class Studio:
             block.leave("picture", wires["image"])
         return block
 
+    def learner(self) -> Block:
+        """From a picture and a word to the files of what is learnt of it: a LoRA and a token, named by the word."""
+        block = self.block("Learn")
+        wires = {name: block.enter(name, kind) for name, kind in PARTS.items()}
+        image, word = block.enter("image", "IMAGE"), block.enter("word", "STRING")
+        wires["image"] = self.scaled(block, image, collapsed=False)
+        found, *_ = block.add("ConceptAtelierLocalizeWords", 0, **wires, words=word, **self.variant.localize_words)
+        learnt = self.variant.learn_lora
+        tokens, *_ = block.add("ConceptAtelierLearnConceptTokens", 1, **wires, concepts=found, **learnt)
+        (lora,) = block.add("ConceptAtelierSaveAdapterAsLora", 2, tokens=tokens, name=word)
+        (token,) = block.add("ConceptAtelierSaveConceptTokens", 2, tokens=tokens)
+        block.leave("LoRA", lora)
+        block.leave("token", token)
+        return block
+
     def drawer(self, *models: str) -> Block:
         """From a prompt's conditioning to pictures, with each of these models from the same noise."""
         alone = len(models) == 1

@@ -26,6 +26,7 @@ class Words:
     near: str
     told_from: str
     purified: str
+    of_two_pictures: tuple[str, str]
     drawn: str
     judged: str
     judged_template: str
@@ -74,8 +75,8 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
-        sampling, localize, localize_words, learn, score, erase, compose, attack, report, ingredients, guard, invert,
-            purify, skill, graft: widget values that differ from the nodes' own.
+        sampling, localize, localize_words, learn, learn_lora, score, erase, compose, compose_loras, attack, report,
+            ingredients, guard, invert, purify, skill, graft: widget values that differ from the nodes' own.
     """
 
     suffix: str
@@ -89,9 +90,11 @@ class Variant:
     localize: Knobs = field(default_factory=dict)
     localize_words: Knobs = field(default_factory=dict)
     learn: Knobs = field(default_factory=dict)
+    learn_lora: Knobs = field(default_factory=dict)
     score: Knobs = field(default_factory=dict)
     erase: Knobs = field(default_factory=dict)
     compose: Knobs = field(default_factory=dict)
+    compose_loras: Knobs = field(default_factory=dict)
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
     ingredients: Knobs = field(default_factory=dict)
@@ -132,6 +135,7 @@ LAB = Variant(
         near="lion, panda",
         told_from="dog, house, car, tree",
         purified="pig",
+        of_two_pictures=("cat", "rocket"),
         drawn="a drawing of a penguin",
         judged="\n".join(
             f"{ground}: flat penguin, outline penguin, neon penguin, sketch penguin"
@@ -145,6 +149,12 @@ LAB = Variant(
         tuned="a photo of a cat",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
+    learn_lora={"method": "attencraft", "preset": "small", "seed": 2},
+    compose_loras={
+        "method": "lora_composer",
+        "preset": "small",
+        "settings": "end=1, of_prompt=0, find_until=0.35, threshold=0.2",
+    },
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
     guard={"strength": 1.5},
@@ -179,6 +189,7 @@ CHECKPOINT = Variant(
         near="tiger, fox",
         told_from="dog, horse, car, house",
         purified="cat",
+        of_two_pictures=("cat", "bicycle"),
         drawn="a photo of a cat",
         judged="\n".join(
             f"{place}: black cat, white cat, ginger cat, tabby cat"
@@ -206,7 +217,9 @@ CHECKPOINT = Variant(
     },
     score={"steps": 50, "guidance": 7.5},
     erase={"preset": "paper"},
+    learn_lora={"method": "attencraft", "preset": "paper", "preview_every": 100},
     compose={"preset": "paper"},
+    compose_loras={"method": "lora_composer", "preset": "paper", "settings": "guidance=0, renew=false"},
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},
