@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from ..attention.words import occurrences, only_reading, spelling, words_of
-from ..backbone import Backbone, Conditioning, Placeholders, TokenizedText
+from ..backbone import Backbone, Conditioning, Placeholders, TextChanges, TokenizedText
 from ..messages import shown
 from ..types import LowRank
 
@@ -93,7 +94,8 @@ class Composition:
 
 @dataclass(frozen=True, eq=False)
 class Concept:
-    """One concept that is asked for: its text and, where it is known, its place; see :class:`Region`."""
+    """One concept that is asked for: its text and, where it is known, its place; see :class:`Region`. Its text is
+    encoded with ``text_changes`` of the text encoders."""
 
     text: str
     mask: Tensor | None = None
@@ -101,6 +103,7 @@ class Concept:
     start: float = 0.0
     end: float = 1.0
     adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
+    text_changes: TextChanges = field(default_factory=dict)
 
 
 def compose(
@@ -145,7 +148,8 @@ def compose(
         own: tuple[int, ...] = ()
         if texts:
             beside = branch_text(prompt, everything, concept.text) if branches else concept.text
-            context = backbone.encode_text([beside], placeholders).context  # (1, l, D)
+            with backbone.text_changed(concept.text_changes) if concept.text_changes else nullcontext():
+                context = backbone.encode_text([beside], placeholders).context  # (1, l, D)
             columns = slice(start, start + context.shape[1])
             own = () if branches else _named(backbone, concept.text, placeholders, start)
             contexts.append(context)

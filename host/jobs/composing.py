@@ -110,9 +110,9 @@ def composition_of(
             )
     read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
     regions = [mask for mask, _ in read] if masks is None else list(masks)
-    changes = [one.changes for one in adapters] or [{}] * len(texts)
+    changes = list(adapters) or [Adapter({})] * len(texts)
     concepts = [
-        Concept(text, region, **options, adapter=change)
+        Concept(text, region, **options, adapter=change.changes, text_changes=change.text)
         for text, region, (_, options), change in zip(texts, regions, read, changes, strict=True)
     ]
     branches = "branches" in needs
@@ -128,11 +128,12 @@ def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -
     return torch.stack([box_mask(box, SIDE) for box in boxes_of(boxes, width, height)] or [torch.zeros(0, 0)])
 
 
-def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Adapter]:
+def adapters_of(model: Any, clip: Any, lines: Sequence[str], count: int) -> list[Adapter]:
     """The LoRA of each concept.
 
     Args:
         model: a MODEL.
+        clip: its CLIP.
         lines: for each concept the name of a file in the loras folder, and ``strength=`` if wanted; or ``none``. No
             lines: no concept has one.
         count: of the concepts.
@@ -147,7 +148,7 @@ def adapters_of(model: Any, lines: Sequence[str], count: int) -> list[Adapter]:
             f"there are {count} concepts and {len(lines)} lines of LoRAs; give one for each concept, in the same "
             "order, and none where a concept has no LoRA"
         )
-    backbone = backbone_of(model=model)
+    backbone = backbone_of(model, clip)
     found: list[Adapter] = []
     for line in lines:
         name, strength = lora_and_strength(line)

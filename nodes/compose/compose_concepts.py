@@ -144,7 +144,8 @@ class ComposeConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
                     "if wanted; none for a concept without one. Each acts in the region of its concept alone, in all "
-                    "attention layers. The node says what else a file changes, which is left out.",
+                    "attention layers and where its text is encoded. The node says what else a file changes, which is "
+                    "left out.",
                 ),
                 io.Latent.Input(
                     "reference",
@@ -198,7 +199,7 @@ class ComposeConcepts(io.ComfyNode):
         files = lines_of(loras)
         if files and not {"texts", "branches"} & set(composer.needs):
             raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
-        adapters = adapters_of(model, files, len(texts))
+        adapters = adapters_of(model, clip, files, len(texts))
         composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, composer.needs, adapters)
         if reference is not None:
             if not composer.follows_reference:

@@ -121,6 +121,30 @@ def test_a_lora_in_a_region_of_the_whole_picture_is_that_of_the_stock_loader(
     assert float((without - theirs).abs().max()) > 0.02
 
 
+@pytest.mark.parametrize("family", ["lab", "sdxl"])
+def test_a_regions_text_is_encoded_as_the_stock_loader_has_it(
+    parts_of, compose, encode, stock, pack, comfy_base, family
+):
+    parts = parts_of(family)
+    weights = [one for one in pack("host.comfy.text_weights").text_weights(parts["clip"]) if one.weight.ndim == 2]
+    encoders, tensors = list(dict.fromkeys(one.encoder for one in weights)), {}
+    draw = torch.Generator().manual_seed(4)
+    for one in weights:
+        number = encoders.index(one.encoder) + 1 if len(encoders) > 1 else ""
+        base = f"lora_te{number}_text_model_{one.name.removesuffix('.weight').replace('.', '_')}"
+        tensors[f"{base}.lora_up.weight"] = torch.randn(one.weight.shape[0], 2, generator=draw) / 4
+        tensors[f"{base}.lora_down.weight"] = torch.randn(2, one.weight.shape[1], generator=draw) / 4
+    pack("core.files").save_tensors(comfy_base / f"models/loras/text_{family}.safetensors", tensors)
+    given = {"lora_name": f"text_{family}.safetensors", "strength_model": 1.0, "strength_clip": 0.5}
+    _, clip = stock("LoraLoader", model=parts["model"], clip=parts["clip"], **given)
+    theirs = encode({"clip": clip}, "a cat")[0][0]
+    _, conditioning, *_ = compose(parts, loras=f"text_{family} strength=0.5, none")
+    length = conditioning[0][0].shape[1] // 3
+    torch.testing.assert_close(conditioning[0][0][:, length : 2 * length], theirs, rtol=1e-3, atol=1e-3)
+    plain = encode(parts, "a cat")[0][0]
+    assert not torch.allclose(plain, theirs, atol=1e-2)
+
+
 MOVING = {
     "attend_and_excite": "",
     "localized_refinement": "",

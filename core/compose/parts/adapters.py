@@ -7,15 +7,15 @@ region's own cells (:func:`under`).
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from ...attention.probabilities import attend
-from ...backbone import AttentionInputs, Backbone, EditedOutput
+from ...backbone import AttentionInputs, Backbone, EditedOutput, TextChanges, TextWeight
 from ...files import kohya_key
 from ...messages import listed
-from ...types import LowRank
+from ...types import Change, LowRank
 from ...weight_changes import low_rank
 
 SiteRole = tuple[str, str]
@@ -45,16 +45,18 @@ class Adapter:
 
     Attributes:
         changes: by the layers that they act in.
+        text: changes of the text encoders, under which the region's own text is encoded.
         left_out: what else the file changes, in words for people; empty for nothing.
     """
 
     changes: Changes
+    text: TextChanges = field(default_factory=dict)
     left_out: str = ""
 
 
 def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: float, named: str) -> Adapter:
-    """The part of a LoRA file that can be kept to a region: its changes of attention layers. What else it changes is
-    left out and named.
+    """The part of a LoRA file that can be kept to a region: its changes of attention layers, and of the text encoders
+    that encode the region's text. What else it changes is left out and named.
 
     Args:
         backbone: the model.
@@ -66,24 +68,44 @@ def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: fl
     """
     known = {kohya_key(name, backbone.family): (name, place) for name, place in entries(backbone).items()}
     shapes = {weight.name: weight.shape for weight in backbone.attention_weights()}
-    bases = sorted({key.removesuffix(_UP) for key in tensors if key.endswith(_UP)} & known.keys())
+    of_text = text_entries(backbone)
+    there = {key.removesuffix(_UP) for key in tensors if key.endswith(_UP)}
+    bases = sorted(there & (known.keys() | of_text.keys()))
     if not bases:
         raise ValueError(
-            f"{named} changes no attention layer of this model ({listed(sorted(tensors), 2)}); only these can be kept "
-            "to a region: connect the model that the file was made for, or load the file with a LoRA loader, for the "
-            "whole picture"
+            f"{named} changes no attention layer of this model and no text encoder ({listed(sorted(tensors), 2)}); "
+            "only these can be kept to a region: connect the model that the file was made for, or load the file with a "
+            "LoRA loader, for the whole picture"
         )
     found: dict[SiteRole, LowRank] = {}
+    text: dict[str, dict[str, Change]] = {}
     for base in bases:
-        name, place = known[base]
         up, down = tensors[base + _UP], tensors[base + _DOWN]
         alpha = tensors.get(base + _ALPHA)
         change = low_rank(up, down, strength * (1.0 if alpha is None else float(alpha) / len(down)))
-        if change.shape != shapes[name]:
-            raise ValueError(f"{named} was made for another model: {name} is {shapes[name]} here, {change.shape} there")
-        found[place] = change
+        if base in known:
+            (name, place), shape = known[base], shapes[known[base][0]]
+            found[place] = change
+        else:
+            weight = of_text[base]
+            name, shape = weight.name, (weight.weight.shape[0], weight.weight.shape[1])
+            text.setdefault(weight.encoder, {})[weight.name] = change
+        if change.shape != shape:
+            raise ValueError(f"{named} was made for another model: {name} is {shape} here, {change.shape} there")
     others = {key.split(".")[0] if key.startswith("lora_") else key for key in tensors}
-    return Adapter(found if strength else {}, _left_out(others - set(bases), named))
+    left_out = _left_out(others - set(bases), named)
+    return Adapter(found, text, left_out) if strength else Adapter({}, left_out=left_out)
+
+
+def text_entries(backbone: Backbone) -> dict[str, TextWeight]:
+    """The beginning of kohya's keys of each weight of a layer of the text encoders, and that weight."""
+    weights = [one for one in backbone.text_weights() if one.weight.ndim == 2]
+    encoders = list(dict.fromkeys(one.encoder for one in weights))
+    numbers = {encoder: str(number) if len(encoders) > 1 else "" for number, encoder in enumerate(encoders, 1)}
+    return {
+        f"lora_te{numbers[one.encoder]}_text_model_{one.name.removesuffix('.weight').replace('.', '_')}": one
+        for one in weights
+    }
 
 
 _PARTS = (
@@ -106,7 +128,7 @@ def _left_out(bases: Set[str], named: str) -> str:
     )
     return (
         f"Of {named}, {sum(counts.values())} weights are left out, which cannot be kept to a region: {parts}. The "
-        "changes of attention layers act."
+        "changes of attention layers and of text encoders act."
     )
 
 

@@ -151,6 +151,28 @@ def test_inside_its_region_the_text_is_read_by_the_changed_weights(lab_backbone)
     torch.testing.assert_close(ours, changed.unflatten(-1, (heads, -1)).transpose(1, 2), rtol=1e-4, atol=1e-4)
 
 
+def test_a_regions_own_text_is_encoded_with_its_loras_text_encoder(lab_backbone):
+    weight = next(one for one in lab_backbone.text_weights() if one.name.endswith("fc1.weight"))
+    rows, columns = weight.weight.shape
+    draw = torch.Generator().manual_seed(3)
+    up, down = torch.randn(rows, 2, generator=draw), torch.randn(2, columns, generator=draw)
+    base = f"lora_te_text_model_{weight.name.removesuffix('.weight').replace('.', '_')}"
+    file = {f"{base}.lora_up.weight": up, f"{base}.lora_down.weight": down, f"{base}.alpha": torch.tensor(1.0)}
+    adapter = read_adapter(lab_backbone, file, 0.5, "it")
+    assert not adapter.changes and adapter.left_out == ""
+    concepts = [Concept("a cat", LEFT, text_changes=adapter.text), Concept("a rocket", 1 - LEFT)]
+    composition = compose(lab_backbone, "a cat and a rocket", concepts)
+    plain = compose(lab_backbone, "a cat and a rocket", [Concept("a cat", LEFT), Concept("a rocket", 1 - LEFT)])
+    with lab_backbone.text_changed({weight.encoder: {weight.name: LowRank(up, down * 0.25)}}):
+        own = lab_backbone.encode_text(["a cat"]).context
+    first, ours, theirs = composition.regions[0].columns, composition.conditioning.context, plain.conditioning.context
+    torch.testing.assert_close(ours[:, first], own)
+    assert not torch.allclose(ours[:, first], theirs[:, first], atol=1e-3)
+    assert torch.equal(ours[:, : first.start], theirs[:, : first.start])
+    assert torch.equal(ours[:, first.stop :], theirs[:, first.stop :])
+    assert read_adapter(lab_backbone, file, 0.0, "it").text == {}
+
+
 def test_strength_scales_a_lora(lab_backbone):
     tensors = adapter_tensors(tokens_of(lab_backbone, 2))[0]
     whole, half = (read_adapter(lab_backbone, tensors, strength, "it").changes for strength in (1.0, 0.5))
@@ -165,7 +187,7 @@ def test_what_else_a_file_changes_is_left_out_and_named(lab_backbone):
     assert plain.left_out == ""
     block = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_"
     more = {f"{block}{layer}.{end}": torch.ones(1) for layer in ("ff_net_2", "ff_net_0_proj") for end in ("alpha", "x")}
-    more |= {"lora_te_layer.alpha": torch.ones(1), "own": torch.ones(1)}
+    more |= {"lora_te_layer.alpha": torch.ones(1), "own": torch.ones(1)}  # no layer of this text encoder
     found = read_adapter(lab_backbone, tensors | more, 1.0, "it.safetensors")
     assert set(found.changes) == set(plain.changes)
     assert "Of it.safetensors, 4 weights are left out" in found.left_out
