@@ -151,7 +151,7 @@ METHOD = Eraser(
         "paper": DocoSettings(),
         "small": DocoSettings(
             templates=SENTENCES,
-            steps=60,
+            steps=100,
             warm_up=40,
             rate=1e-3,
             batch=4,
