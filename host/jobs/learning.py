@@ -49,6 +49,7 @@ UNSET: Mapping[str, Any] = {
     "flip": -1.0,
     "class_weight": -1.0,
     "cycle_weight": -1.0,
+    "mask_weight": -1.0,
     "template": "",
 }
 """Input to the value that keeps the preset's."""

@@ -76,6 +76,17 @@ class LearnConceptTokens(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                preset_input(
+                    io.Float.Input,
+                    "mask_weight",
+                    UNSET["mask_weight"],
+                    10.0,
+                    "Weight of the concept mask loss: attention to a token belongs inside its mask and not outside, so "
+                    "that it does not learn its background. It takes one more pass in each update; 0 turns it off.",
+                    step=0.001,
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 ConceptTokens.Output(
@@ -109,10 +120,12 @@ class LearnConceptTokens(io.ComfyNode):
         more: tuple[types.Source, ...] = (),
         save_memory: Choice = "automatic",
         cycle_weight: float = UNSET["cycle_weight"],
+        mask_weight: float = UNSET["mask_weight"],
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        settings = settings_of(method, preset, {"rate": learning_rate, "cycle_weight": cycle_weight, **inputs})
+        terms = {"cycle_weight": cycle_weight, "mask_weight": mask_weight}
+        settings = settings_of(method, preset, {"rate": learning_rate, **terms, **inputs})
         report = TrainingReporter(
             backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id
         )

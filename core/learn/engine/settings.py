@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ...messages import listed
 from ...settings import Settings, setting
 from ...types import ConceptTokens
 from ..parts.adapter import Layers
@@ -49,6 +50,11 @@ class LearnSettings(Settings):
         "Weight of the cycle loss: a token must be redrawn from where its attention lies. It takes two more passes in "
         "each update; 0 turns it off.",
     )
+    mask_weight: float = setting(
+        0.0,
+        "Weight of the concept mask loss: attention to a token belongs inside its mask and not outside. It takes one "
+        "more pass in each update; 0 turns it off.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,10 +65,10 @@ class LearnSettings(Settings):
             raise ValueError(f"flip and final_rate must be in 0..1, got {self.flip} and {self.final_rate}")
         if self.vectors < 1:
             raise ValueError(f"a token needs at least 1 vector, got {self.vectors}")
-        if not (self.class_weight >= 0 and self.cycle_weight >= 0):
-            raise ValueError(
-                f"class_weight and cycle_weight must be 0 or more, got {self.class_weight} and {self.cycle_weight}"
-            )
+        weights = (self.class_weight, self.cycle_weight, self.mask_weight)
+        if not all(weight >= 0 for weight in weights):
+            given = listed(f"{weight:g}" for weight in weights)
+            raise ValueError(f"class_weight, cycle_weight and mask_weight must be 0 or more, got {given}")
         _ = self.loop  # checks what concerns the optimiser
 
     @property

@@ -10,8 +10,10 @@ from torch import Tensor
 from ...messages import listed
 from ...types import ConceptTokens, LowRank
 from ..parts.classdiffusion import class_term
+from ..parts.concept_mask import MIDDLE, mask_term
 from ..parts.cycle import cycle_term
 from ..parts.examples import check
+from ..parts.token_pass import TokenReader, token_reader
 from .loop import draw_timesteps
 from .passes import counted_passes
 from .task import Phase, S, Task, Training
@@ -33,7 +35,7 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     _check_names(task)
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
         generator = torch.Generator().manual_seed(task.seed)
-        training = _with_cycle_term(task, _with_class_term(task, prepare(task, generator)), generator)
+        training = _with_token_terms(task, _with_class_term(task, prepare(task, generator)), generator)
         kept_as = fingerprint(task) if task.store is not None else ""
         training_run = TrainingRun(training, generator, task.store, kept_as)
         training_run.resume()
@@ -72,9 +74,10 @@ def _with_class_term(task: Task[S], training: Training) -> Training:
     return replace(training, phases=[joined(phase) for phase in training.phases])
 
 
-def _with_cycle_term(task: Task[S], training: Training, generator: torch.Generator) -> Training:
-    weight, backbone = task.settings.cycle_weight, task.backbone
-    if weight == 0:
+def _with_token_terms(task: Task[S], training: Training, generator: torch.Generator) -> Training:
+    """The terms that read one token alone: the cycle loss and the concept mask loss."""
+    settings, backbone = task.settings, task.backbone
+    if settings.cycle_weight == 0 and settings.mask_weight == 0:
         return training
     latents = [backbone.encode_image(source.picture.clone()).float().clone() for source in task.sources]
 
@@ -82,13 +85,26 @@ def _with_cycle_term(task: Task[S], training: Training, generator: torch.Generat
         changes = training.adapter()
         return backbone.adapted(changes) if changes else nullcontext()
 
-    def draw_time() -> Tensor:
-        return draw_timesteps(backbone.schedule.steps, task.settings.timesteps, 1, generator)
+    def reader(span: tuple[float, float]) -> TokenReader:
+        def draw_time() -> Tensor:
+            return draw_timesteps(backbone.schedule.steps, span, 1, generator)
 
-    term = cycle_term(backbone, latents, training.tokens, in_force, draw_time, generator)
+        return token_reader(backbone, latents, training.tokens, in_force, draw_time, generator)
+
+    terms: list[tuple[float, Callable[[], Tensor]]] = []
+    if settings.cycle_weight:
+        terms.append((settings.cycle_weight, cycle_term(reader(settings.timesteps))))
+    if settings.mask_weight:
+        terms.append((settings.mask_weight, mask_term(reader(MIDDLE), [one.concepts for one in task.sources])))
 
     def joined(phase: Phase) -> Phase:
-        return replace(phase, loss_of=lambda step: phase.loss_of(step) + weight * term())
+        def loss_of(step: int) -> Tensor:
+            loss = phase.loss_of(step)
+            for weight, term in terms:
+                loss = loss + weight * term()
+            return loss
+
+        return replace(phase, loss_of=loss_of)
 
     return replace(training, phases=[joined(phase) for phase in training.phases])
 

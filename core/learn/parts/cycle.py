@@ -8,23 +8,16 @@ it elsewhere, and ``L = mean |e - (m e_token + (1 - m) e_without)|^2``. Where th
 the sentence without it, m grows; where it does worse, m shrinks. No masks are used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ...attention.resize import resize_maps
-from ...attention.sites import choose_sites
 from ...attention.stretch import stretched
-from ...attention.words import find_word
-from ...backbone import Backbone, TokenVectors
-from .prompts import placeholder
-from .token_maps import common_grid, recorded_tokens
+from .token_pass import TokenReader
 
-SENTENCE, WITHOUT = "a photo of {}", "a photo"
-LONGEST = 16
-"""Cells along the longer side of the grid that maps are brought to."""
+WITHOUT = "a photo"
 
 
 def cycle_error(target: Tensor, by_token: Tensor, without: Tensor, region: Tensor) -> Tensor:
@@ -40,45 +33,17 @@ def cycle_error(target: Tensor, by_token: Tensor, without: Tensor, region: Tenso
     return (target - mixed).square().mean()
 
 
-def cycle_term(
-    backbone: Backbone,
-    latents: Sequence[Tensor],
-    tokens: Callable[[], Mapping[str, TokenVectors]],
-    in_force: Callable[[], AbstractContextManager[None]],
-    draw_time: Callable[[], Tensor],
-    generator: torch.Generator,
-) -> Callable[[], Tensor]:
-    """The term of one update: of one picture and one token, both drawn. It takes two passes, one with gradients.
-
-    Args:
-        backbone: the model.
-        latents: of the pictures, (1, C, h, w) each; all tokens are in each of them.
-        tokens: concept name to vectors as they are now, part of the graph.
-        in_force: a context in which the model computes with its change as it is now.
-        draw_time: gives a timestep (1,).
-        generator: of the draws.
-    """
-    size = (latents[0].shape[-2], latents[0].shape[-1])
-    sites = choose_sites(backbone, size, None)
-    grid = common_grid(sites, size, LONGEST)
+def cycle_term(reader: TokenReader) -> Callable[[], Tensor]:
+    """The term of one update: of one picture and one token, both drawn. It takes two passes, one with gradients."""
     with torch.no_grad():
-        empty = backbone.encode_text([WITHOUT])
+        empty = reader.backbone.encode_text([WITHOUT])
 
     def term() -> Tensor:
-        known = tokens()
-        name = list(known)[int(torch.randint(len(known), (1,), generator=generator))]
-        latent = latents[int(torch.randint(len(latents), (1,), generator=generator))]
-        time = draw_time().to(latent.device)
-        noise = torch.randn(latent.shape, generator=generator).to(latent)
-        noisy, target = backbone.schedule.add_noise(latent, noise, time), backbone.schedule.target(latent, noise)
-        written, placeholders = SENTENCE.format(placeholder(name)), {placeholder(name): known[name]}
-        (spot, *_) = find_word(backbone.tokenize(written, placeholders), placeholder(name))
-        text = backbone.encode_text([written], placeholders)
-        with in_force(), recorded_tokens(backbone, sites, [(0, spot)], grid) as seen:
-            by_token = backbone.predict_target(noisy, time, text).float()
-        with in_force(), torch.no_grad():
-            without = backbone.predict_target(noisy, time, empty).float()
-        region = resize_maps(stretched(seen.mean()), (latent.shape[-2], latent.shape[-1]), "bilinear")[0]  # (h, w)
-        return cycle_error(target, by_token, without, region)
+        seen = reader.read()
+        with reader.in_force(), torch.no_grad():
+            without = reader.backbone.predict_target(seen.noisy, seen.time, empty).float()
+        size = (seen.noisy.shape[-2], seen.noisy.shape[-1])
+        region = resize_maps(stretched(seen.attention[None]), size, "bilinear")[0]  # (h, w)
+        return cycle_error(seen.target, seen.predicted, without, region)
 
     return term
