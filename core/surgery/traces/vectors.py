@@ -157,7 +157,10 @@ class _Search:
 
     def _drops(self, present: Tensor, leaves: Mapping[tuple[str, str], Tensor], again: bool) -> Tensor:
         """(all columns,) what setting each column to 0 takes from a word, to first order."""
-        found = torch.autograd.grad(present, list(leaves.values()), retain_graph=again)
+        # SDXL reads the layer before the last, so that the last one has no gradient.
+        found = torch.autograd.grad(
+            present, list(leaves.values()), retain_graph=again, allow_unused=True, materialize_grads=True
+        )
         parts = [(g * self._weights[place]).sum(0) for place, g in zip(leaves, found, strict=True)]  # (n,) each
         return torch.cat(parts).cpu()
 

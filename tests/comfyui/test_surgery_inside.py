@@ -1,0 +1,55 @@
+"""Calibrated skills and concept vectors inside ComfyUI, where weights are loaded under inference mode."""
+
+import pytest
+import torch
+
+OTHERS = {"others": "dog, house, rocket"}
+
+
+def with_noise(model, seed=1):
+    """MODEL with every value projection of cross-attention moved."""
+    made = torch.Generator().manual_seed(seed)
+    clone = model.clone()
+    state = model.model.state_dict()
+    keys = [key for key in state if key.endswith(".attn2.to_v.weight")]
+    clone.add_patches({key: (torch.randn(state[key].shape, generator=made) * 0.3,) for key in keys}, 1.0)
+    return clone
+
+
+def test_a_skill_is_calibrated_on_pictures(run, pack, parts_of):
+    """Random weights denoise nothing, so that either model may be the better one on these pictures."""
+    parts = parts_of("lab")
+    pictures = torch.rand(8, 64, 64, 3, generator=torch.Generator().manual_seed(2))
+    small = {"pictures": pictures, "prompts": "a cat", "share": 20.0}
+    small["settings"] = "side=64, steps=2, batch=4, levels=1"
+    models = parts["model"], with_noise(parts["model"])
+    read = pack("host.adapters").weights_of
+    plain = {name: weight.clone() for name, weight in read(models[0]).items()}
+    found, refused = [], []
+    for model, tuned in (models, models[::-1]):
+        try:
+            found.append(run("CalibrateSkill", **{**parts, "model": model}, tuned_model=tuned, **small))
+        except ValueError as error:
+            refused.append(str(error))
+    assert found and all("no better than the model" in said for said in refused)
+    skill, _, _, report = found[0]
+    assert all(".attn2.to_v." in name for name in skill.changes) and "pictures chose" in report
+    assert all(torch.equal(weight, plain[name]) for name, weight in read(models[0]).items())
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_concept_vectors_are_found_edited_and_audited(run, pack, parts_of, family):
+    parts = parts_of(family)
+    clip = parts["clip"]
+    found, page, report = run("FindConceptVectors", clip=clip, concept="cat", **OTHERS, count=2, settings="rounds=1")
+    assert len(found.vectors) == 2 and page.shape[0] == 1 and "2 value vectors" in report
+    edited, erasure = run("EditConceptVectors", clip=clip, vectors=found, amount=-1.0)
+    before, after = (
+        pack("host.adapters").backbone_of(clip=one).encode_text(["a cat"]).context for one in (clip, edited)
+    )
+    assert not torch.equal(before, after) and erasure.text
+    again = pack("host.adapters").backbone_of(clip=clip).encode_text(["a cat"]).context
+    assert torch.equal(again, before)
+    given = {"model": parts["model"], "erased_model": parts["model"], "clip": clip, "vectors": found, "other_words": ""}
+    audit = run("AuditErasureInside", **given, erased_clip=edited, concept="cat", **OTHERS, typos=False)[0]
+    assert audit.traces == 0 and len(audit.ways) == 1
