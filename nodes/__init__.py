@@ -47,6 +47,7 @@ from .localize.match_concepts import MatchConcepts
 from .prompts.attention_locality import AttentionLocality
 from .prompts.chunk_prompt import ChunkPrompt
 from .prompts.sentence_concepts import SentenceConcepts
+from .recognise.captions import CompleteCaptions, LintConcepts
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
 from .recognise.find_my_subject import FindMySubject
@@ -142,6 +143,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ScoreByConceptHead,
     SaveConceptHead,
     LoadConceptHead,
+    CompleteCaptions,
+    LintConcepts,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

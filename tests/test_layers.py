@@ -28,7 +28,7 @@ LEVELS = {
         ("attack", "data", "prompts", "recognise", "surgery"),
     ),
     "core/recognise": (
-        ("parts", "soft_trim", "diverse", "heads"),
+        ("parts", "soft_trim", "diverse", "heads", "captions"),
         ("subjects", "zero_shot"),
         ("methods",),
         ("registry",),

@@ -5,7 +5,7 @@ from .internals import Internal
 VERSIONS_RUN = ("0.19.3", "0.29.0", "0.33.0")
 """Versions of ComfyUI on which all of the pack's tests were run."""
 
-_JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix", "TrainConceptHead")
+_JUDGE = ("ScoreByConcepts", "ClassifyByConceptMatrix", "TrainConceptHead", "CompleteCaptions", "LintConcepts")
 _RECOGNISE = ("FindMySubject", "ScoreByConceptHead", *_JUDGE)
 _READ_WORDS = (*_JUDGE, "PickDiversePrompts")
 _STRUCTURE = ("ChunkPrompt", "SentenceConcepts")

@@ -57,3 +57,12 @@ def test_a_head_is_trained_kept_and_used(run, parts_of, pictures, stock_vision):
     assert run("ScoreByConceptHead", head=raw, pictures=pictures, clip_vision=stock_vision)[0].values.shape == (4, 2)
     with pytest.raises(Exception, match="this concept head was trained on"):
         run("ScoreByConceptHead", head=raw, pictures=pictures, clip_vision=pair["clip_vision"])
+
+
+def test_captions_are_completed_and_linted(run, parts_of, pictures):
+    pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
+    captions = "a red cat\na cat\na red dog\na dog"
+    found = run("CompleteCaptions", pictures=pictures, **pair, captions=captions, vocabulary="red, cat, dog")
+    assert len(found[0].splitlines()) == 4
+    report = run("LintConcepts", captions=captions, vocabulary="red, cat, dog", pictures=pictures, **pair)[0]
+    assert "No two concepts always stand together" in report

@@ -1,0 +1,52 @@
+"""How probable it is that a picture shows what its caption does not mention.
+
+Captions of a folder are labels of which some are missing (positive and unlabelled, Elkan and Noto 2008). Two numbers
+tell about a concept: the similarity of the picture to its word, and what a ridge regression on the features of the
+other pictures, told which of them mention it, says of this one. Pictures that mention it and the others are two
+Gaussians with one covariance; the share of the others that show it all the same follows from how often captions leave
+out what is there.
+"""
+
+import torch
+from torch import Tensor
+
+RIDGE = 100.0
+FEWEST = 3
+"""Pictures that mention a concept, below which nothing is told of it."""
+MOST_SHARE = 0.9
+
+
+def probabilities(pictures: Tensor, similar: Tensor, mentioned: Tensor, omitted: float) -> Tensor:
+    """(P, K) the probability that each picture shows each concept, for those that do not mention it; 0 for concepts of
+    which nothing is told.
+
+    Args:
+        pictures: (P, D) features. similar: (P, K) similarities to words. mentioned: (P, K) bool.
+        omitted: share of what pictures show that captions leave out, between 0 and 1.
+    """
+    seen = torch.stack([left_out(pictures, mentioned), similar], 2).double()  # (P, K, 2)
+    found = torch.zeros(mentioned.shape)
+    for concept in range(mentioned.shape[1]):
+        on, share = mentioned[:, concept], float(mentioned[:, concept].float().mean())
+        if int(on.sum()) < FEWEST or int((~on).sum()) < FEWEST:
+            continue
+        rows = seen[:, concept]
+        with_it, without = rows[on].mean(0), rows[~on].mean(0)
+        rest = torch.where(on[:, None], rows - with_it, rows - without)
+        spread = rest.T @ rest / len(rest)
+        spread = spread + 1e-9 * torch.eye(2) + 1e-4 * spread.diagonal().diag()
+        across = torch.linalg.solve(spread, with_it - without)  # (2,)
+        prior = min(MOST_SHARE, omitted / (1 - omitted) * share / (1 - share))
+        lean = torch.tensor(prior / (1 - prior), dtype=torch.float64).log()
+        found[:, concept] = torch.sigmoid((rows - (with_it + without) / 2) @ across + lean).float()
+    return found
+
+
+def left_out(pictures: Tensor, mentioned: Tensor, strength: float = RIDGE) -> Tensor:
+    """(P, K) what ridge regressions from features (P, D) to mentions (P, K) say of each picture, told of the others."""
+    rows = (pictures - pictures.mean(0)) / pictures.std(0).clamp(min=1e-6)
+    count = len(rows)
+    gram = rows @ rows.T
+    hat = gram @ torch.linalg.inv(gram + strength * torch.eye(count)) + 1 / count  # (P, P)
+    wanted, own = mentioned.float(), hat.diagonal()[:, None].clamp(max=1 - 1e-6)
+    return (hat @ wanted - own * wanted) / (1 - own)

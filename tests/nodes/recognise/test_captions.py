@@ -1,0 +1,78 @@
+"""Captions of a folder of lab scenes, completed and linted."""
+
+import pytest
+import torch
+
+from concept_atelier.bench.explain_cases import make_folder
+from concept_atelier.lab.model.handles import load_handles
+from concept_atelier.lab.model.vision import load_vision
+from concept_atelier.nodes import CompleteCaptions, LintConcepts
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return {"clip_vision": load_vision(), "clip": load_handles()[1]}
+
+
+@pytest.fixture(scope="module")
+def folder():
+    """IMAGE of 60 scenes, the words of each, and its caption, in which a quarter of the words is left out."""
+    made = make_folder("development", 0, 0, 60)
+    words = [word for _, word in made.factors]
+    truth = torch.stack([made.present(factor) for factor in made.factors], 1)
+    gone = truth & (torch.rand(truth.shape, generator=torch.Generator().manual_seed(0)) < 0.25)
+    kept = truth & ~gone
+    captions = [", ".join(w for w, on in zip(words, row, strict=True) if on) for row in kept.tolist()]
+    return made.pictures.movedim(1, -1), words, truth, captions
+
+
+def test_words_that_were_left_out_come_back(call, pair, folder):
+    pictures, words, truth, captions = folder
+    given = {"pictures": pictures, **pair, "captions": "\n".join(captions), "vocabulary": ", ".join(words)}
+    lines, sheet, report = call(CompleteCaptions, **given)
+    added = [
+        (number, word)
+        for number, (old, new) in enumerate(zip(captions, lines.splitlines(), strict=True))
+        for word in new.removeprefix(old.rstrip(" ,.")).split(", ")
+        if word
+    ]
+    right = sum(bool(truth[number, words.index(word)]) for number, word in added)
+    assert len(added) >= 3 and right / len(added) >= 0.6
+    assert sheet.shape[0] == 1 and report.startswith(f"{len(added)} concepts were added") and "as in picture" in report
+    assert call(CompleteCaptions, **given, probability=1.0)[0].splitlines() == captions
+
+
+def test_captions_that_do_not_fit_the_pictures_are_refused(call, pair, folder):
+    given = {"pictures": folder[0][:4], **pair}
+    with pytest.raises(ValueError, match="4 pictures and 1 captions"):
+        call(CompleteCaptions, **given, captions="a cat")
+    with pytest.raises(ValueError, match="fewer than two concepts"):
+        call(CompleteCaptions, **given, captions="\n\n\n")
+    with pytest.raises(ValueError, match="at least 3"):
+        call(CompleteCaptions, pictures=folder[0][:2], **pair, captions="cat\ndog", vocabulary="cat, dog")
+
+
+TAGS = (
+    ["sks dog, red collar, grass"] * 6 + ["sks dog, red collar, sofa"] * 6 + ["cat, sofa", "cat, grass", "dog, grass"]
+)
+
+
+def test_planted_entanglement_is_found_with_its_remedy(call):
+    report, prompts = call(LintConcepts, captions="\n".join(TAGS), vocabulary="", trigger="sks dog")
+    assert "100% of the captions with the trigger 'sks dog' mention 'red collar', others 0%" in report
+    both = "\n".join(TAGS + ["hat, tie"] * 6)
+    report, prompts = call(LintConcepts, captions=both, vocabulary="hat, tie, sofa, grass", trigger="")
+    assert "'hat' and 'tie' always stand together" in report and "without" in report
+    assert {"hat", "tie"} & {word for line in prompts.splitlines() for word in line.split(", ")}
+    assert call(LintConcepts, captions=both, vocabulary="hat, tie, sofa", fixes=0)[1] == ""
+
+
+def test_looks_that_no_caption_says_are_found(call, pair):
+    red = torch.zeros(6, 64, 64, 3)
+    red[..., 0] = 1
+    given = {"captions": "\n".join(["a b"] * 6), "vocabulary": "a, b, c", "trigger": "a", "pictures": red, **pair}
+    report, _ = call(LintConcepts, **given, looks="on red, on blue")
+    assert "100% of the pictures of 'a' look like 'on " in report
+    with pytest.raises(ValueError, match="at least two that exclude"):
+        call(LintConcepts, **given, looks="on red")
+    assert "No caption has the trigger 'z'" in call(LintConcepts, **(given | {"trigger": "z"}))[0]
