@@ -211,7 +211,7 @@ class _Reading:
         if self.further is None:
             return source.read(self.pictures, self.activations)
         count = len(self.pictures)
-        parts = (None, None)
+        parts: tuple[core_activations.Activations | None, ...] = (None, None)
         if self.activations is not None and source.kind == "ingredients":
             every = count + len(self.further)
             if len(self.activations) != every:

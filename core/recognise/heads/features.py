@@ -51,14 +51,14 @@ class HeadFeatures:
     def of(self, chosen: Tensor | Sequence[int]) -> "HeadFeatures":
         """Those of some of the pictures, by their numbers or by a mask."""
         which = torch.as_tensor(chosen)
-        parts = {name: None if (one := getattr(self, name)) is None else one[which] for name in ("maps", "tokens")}
-        return replace(self, values=self.values[which], **parts)
+        maps, tokens = (None if one is None else one[which] for one in (self.maps, self.tokens))
+        return replace(self, values=self.values[which], maps=maps, tokens=tokens)
 
     def joined(self, other: "HeadFeatures") -> "HeadFeatures":
         """These, then those of further pictures, read alike."""
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in ("maps", "tokens")}
-        parts = {name: None if a is None or b is None else torch.cat([a, b]) for name, (a, b) in pairs.items()}
-        return replace(self, values=torch.cat([self.values, other.values]), **parts)
+        pairs = ((self.maps, other.maps), (self.tokens, other.tokens))
+        maps, tokens = (None if a is None or b is None else torch.cat([a, b]) for a, b in pairs)
+        return replace(self, values=torch.cat([self.values, other.values]), maps=maps, tokens=tokens)
 
 
 @dataclass(frozen=True, eq=False)
