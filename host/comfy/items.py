@@ -45,8 +45,6 @@ _PROMPTS = (
 )
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
 _CAPTURE = ("CaptureAttention", "ComposeConcepts", "AttentionLocality", "GuardAgainstConcepts", "SteerIngredients")
-_MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM)))
-_CAPTURE = ("CaptureAttention", "ComposeConcepts", "GuardAgainstConcepts", "SteerIngredients")
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM, *_TRACES)))
 _CAPTURING = (*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM, *_TRACES)

@@ -242,7 +242,10 @@ def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> 
     loop = replace(settings.loop, steps=len(schedule.updates), earliest=before, later=(before, settings.merged_rate))
     phase = schedule.trainee.phase(schedule.loss, loop, settings.adapter_rate if settings.rank else None)
     if settings.search:
-        found = Search(replace(task, settings=settings.cones), generator, schedule.trainee)
+        search = Task(
+            "cones", task.backbone, task.picture, task.concepts, settings.cones, seed=task.seed, more=task.more
+        )
+        found = Search(search, generator, schedule.trainee)
         return _after_search(schedule, found, phase)
     return schedule.trainee.training([phase], tokens=schedule.vectors, hidden=schedule.hidden, restore=schedule.restore)
 

@@ -213,7 +213,10 @@ def edited(
         down = torch.zeros(len(columns), weight.shape[1])
         down[range(len(columns)), columns] = 1
         found[place] = LowRank(up, down)
-    return {encoder: dict(of) for encoder, of in _by_encoder(found).items()}
+    edit: dict[str, dict[str, LowRank]] = {}
+    for (encoder, name), change in found.items():
+        edit.setdefault(encoder, {})[name] = change
+    return edit
 
 
 def readout(backbone: Backbone, vectors: Sequence[ValueVector], count: int = 4) -> list[tuple[str, ...]]:
