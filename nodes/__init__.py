@@ -63,6 +63,7 @@ from .surgery.calibrate_skill import CalibrateSkill
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
 from .surgery.concept_vectors import EditConceptVectors, FindConceptVectors
 from .surgery.graft_skill import GraftSkill
+from .surgery.head_offsets import ApplyHeadOffsets, ScoutHeads
 from .surgery.localize_skill import LocalizeSkill
 from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
 from .surgery.slim_lora import SlimLora
@@ -122,6 +123,8 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     FindConceptVectors,
     EditConceptVectors,
     AuditErasureInside,
+    ScoutHeads,
+    ApplyHeadOffsets,
     GraftSkill,
     SlimLora,
     CaptionNoise,

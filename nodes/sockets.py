@@ -32,6 +32,7 @@ ConceptHead = io.Custom("CONCEPT_HEAD")
 Skill = io.Custom("SKILL")
 ConceptVectors = io.Custom("CONCEPT_VECTORS")
 ErasureAudit = io.Custom("ERASURE_AUDIT")
+HeadOffsets = io.Custom("HEAD_OFFSETS")
 Noise = io.Custom("NOISE")
 BoundingBoxes = io.Custom("BOUNDING_BOX")
 """ComfyUI's own type of boxes, see ``host/jobs/bounding_boxes.py``; every supported version has it."""

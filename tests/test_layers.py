@@ -53,7 +53,7 @@ LEVELS = {
     "core/surgery": (
         ("sparse", "ranks", "curve", "traces"),
         ("skill",),
-        ("localiser", "stitcher", "overlap", "skill_files"),
+        ("localiser", "stitcher", "overlap", "skill_files", "heads"),
         ("refactor", "calibration"),
         ("methods", "overlaps"),
         ("registry",),

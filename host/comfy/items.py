@@ -16,7 +16,7 @@ _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus", "Att
 _RECORD = ("RecordActivations", "IngredientImportance")
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "SteerIngredients", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
-_SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill", "CalibrateSkill")
+_SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill", "CalibrateSkill", "ApplyHeadOffsets")
 _SLIM = ("SlimLora",)
 _TRACES = ("FindConceptVectors", "EditConceptVectors", "AuditErasureInside")
 _PASSES = (
@@ -30,6 +30,7 @@ _PASSES = (
     "ScoreConcepts",
     "GraftSkill",
     "CalibrateSkill",
+    "ScoutHeads",
 )
 _ENCODE = ("EncodeConceptPrompt", "CorrectBySimilarities", "ComposeConcepts", "ShowWordHeatmap")
 _PROMPTS = (

@@ -16,6 +16,7 @@ export const COLOURS = {
   CONCEPT_SCORES: "#7fb0a0",
   CONCEPT_VECTORS: "#b07fc8",
   ERASURE_AUDIT: "#c8a07f",
+  HEAD_OFFSETS: "#7f9fc8",
   CONCEPT_HEAD: "#b8a0d0",
   SKILL: "#c9a86a",
 };

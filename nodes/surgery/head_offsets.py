@@ -1,0 +1,147 @@
+"""Scout Heads and Apply Head Offsets."""
+
+from dataclasses import replace
+from typing import Any
+
+from ...core.settings import preset_name, read_settings
+from ...core.surgery.heads import offsets as core_offsets
+from ...core.surgery.heads.offsets import PRESETS, as_skill, passes_of, scout_denoiser
+from ...host.adapters import backbone_of, weights_of, with_skill
+from ...host.jobs.surgery.heads import heads_map, heads_said
+from ...host.jobs.surgery.reports import skill_said
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ..sockets import (
+    CATEGORY,
+    HeadOffsets,
+    Skill,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+    text_under,
+)
+
+COUNT = 16
+
+
+class ScoutHeads(io.ComfyNode):
+    """Which attention heads tell a concept, and by what."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierScoutHeads",
+            display_name="Scout Heads",
+            category=f"{CATEGORY}/surgery",
+            description=(
+                "Begins to draw pictures of a concept and reads what every head of cross-attention gives, beside other "
+                "words at the same noise. Heads are ranked by how far the concept stands out, and the mean difference "
+                "is what Apply Head Offsets adds. Nothing is trained; UNets are read."
+            ),
+            search_aliases=["LoFiT", "ITI", "attention heads", "head map", "inference-time intervention", "steering"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                io.Model.Input("model", tooltip="The model whose heads are read."),
+                io.Clip.Input("clip", tooltip="The text encoder of that model."),
+                io.String.Input("concept", default="cat", tooltip="A word or a short phrase: an object or a style."),
+                io.String.Input(
+                    "others",
+                    default="dog, lion, rabbit, fox",
+                    multiline=True,
+                    tooltip="Other words to compare with, at least two, one per line or separated by commas.",
+                ),
+                preset_choice(
+                    list(PRESETS),
+                    "How pictures are begun. small: for the lab model. paper: pictures of 512 pixels.",
+                ),
+                seed_input("Random seed of the pictures."),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures, "
+                    "steps=16 noise levels of each, side=768.",
+                ),
+            ],
+            outputs=[
+                HeadOffsets.Output(display_name="OFFSETS", tooltip="For Apply Head Offsets."),
+                io.Image.Output(display_name="MAP", tooltip="Layers and heads; the best are framed."),
+                io.String.Output(display_name="REPORT", tooltip="The best heads in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Any, clip: Any, concept: str, others: str, preset: str, seed: int, settings: str = ""
+    ) -> io.NodeOutput:
+        how = PRESETS[preset_name(preset)]
+        how = replace(how, **read_settings("Scout Heads", lines_of(settings), how))
+        words = lines_of(others)
+        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(1 + len(words), how), [0]
+
+        def count(pictures: int) -> None:
+            done[0] += pictures
+            progress(min(done[0], total), total)
+
+        found = scout_denoiser(backbone_of(model, clip), concept.strip(), words, how, seed, count)
+        page, report = heads_map(found, COUNT), heads_said(found, COUNT)
+        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+
+    @classmethod
+    def validate_inputs(
+        cls, preset: str | None = None, concept: str | None = None, others: str | None = None
+    ) -> bool | str:
+        return first_fault(
+            preset_verdict(preset, list(PRESETS)),
+            list_verdict("concept", concept),
+            list_verdict("others", others),
+            embeddings_verdict(concept=concept, others=others),
+        )
+
+
+class ApplyHeadOffsets(io.ComfyNode):
+    """A model in which a few heads give more of a concept."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierApplyHeadOffsets",
+            display_name="Apply Head Offsets",
+            category=f"{CATEGORY}/surgery",
+            description=(
+                "Adds to what the best heads give for every prompt, or takes away from it. The change lies in the "
+                "biases behind these heads, a few kilobytes that Save Skill Patch writes, and LoRA loaders keep "
+                "working."
+            ),
+            search_aliases=["LoFiT", "ITI", "head offset", "bias", "steering vector"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that the heads were scouted on."),
+                HeadOffsets.Input("offsets", tooltip="From Scout Heads."),
+                io.Int.Input("heads", default=COUNT, min=1, max=4096, tooltip="How many of the best heads to change."),
+                io.Float.Input(
+                    "strength",
+                    default=4.0,
+                    min=-32.0,
+                    max=32.0,
+                    step=0.1,
+                    tooltip="How much of the mean difference is added. Less than 0 takes the concept away, 0 changes "
+                    "nothing.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="MODEL", tooltip="The model with the offsets."),
+                Skill.Output(display_name="SKILL", tooltip="The offsets as a skill, for Save Skill Patch."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, offsets: core_offsets.HeadOffsets, heads: int, strength: float) -> io.NodeOutput:
+        skill = as_skill(offsets, heads, strength, weights_of(model))
+        changed, _ = with_skill(model, None, skill)
+        return io.NodeOutput(changed, skill, ui=text_under(f"{heads} heads: {skill_said(skill)}."))

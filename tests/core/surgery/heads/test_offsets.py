@@ -1,0 +1,64 @@
+"""Offsets of heads over the lab model at random weights."""
+
+import pytest
+import torch
+
+from concept_atelier.core.attention.probabilities import attend
+from concept_atelier.core.surgery.heads.offsets import ScoutSettings, as_skill, passes_of, scout_denoiser
+
+HOW = ScoutSettings(draws=2, steps=2, side=64, guidance=4.0)
+OTHERS = ["dog", "house"]
+
+
+@pytest.fixture(scope="module")
+def found(lab_backbone):
+    passes = []
+    offsets = scout_denoiser(lab_backbone, "cat", OTHERS, HOW, 0, passes.append)
+    assert sum(passes) == passes_of(3, HOW)
+    return offsets
+
+
+def test_every_head_of_cross_attention_has_an_offset_and_a_score(lab_backbone, found):
+    cross = [site for site in lab_backbone.attention_sites() if site.kind == "cross"]
+    assert len(found.offsets) == len(cross)
+    assert [len(of) for of in found.scores.values()] == [site.heads for site in cross]
+    best = found.best(3)
+    scores = [float(found.scores[name][head]) for name, head in best]
+    assert scores == sorted(scores, reverse=True) and scores[0] == max(float(of.max()) for of in found.scores.values())
+    assert found.numbers(3) == sum(found.offsets[name].shape[1] for name, _ in best)
+
+
+def test_an_offset_behind_the_projection_is_the_same_as_one_before_it(lab_model, lab_clip, lab_backbone, found):
+    from concept_atelier.host.adapters import backbone_of, weights_of, with_skill
+
+    skill = as_skill(found, 2, 3.0, weights_of(lab_model))
+    changed = backbone_of(with_skill(lab_model, None, skill)[0], lab_clip)
+    chosen = found.best(2)
+    outs = [weight.name for weight in lab_backbone.attention_weights() if weight.role == "out"]
+    names = {site.name: name for site, name in zip(lab_backbone.attention_sites(), outs, strict=True)}
+
+    def add(inputs):
+        call = inputs.call
+        given = attend(call.query, call.key, inputs.value, call.scale, call.bias).clone()
+        for name, head in chosen:
+            if names[call.site.name] == name:
+                given[:, head] += 3.0 * found.offsets[name][head]
+        return given
+
+    latent, time = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([500])
+    text = lab_backbone.encode_text(["a dog"])
+    with torch.no_grad(), lab_backbone.edit_attention(add):
+        expected = lab_backbone.predict_noise(latent, time, text)
+    with torch.no_grad():
+        given, plain = changed.predict_noise(latent, time, text), lab_backbone.predict_noise(latent, time, text)
+    torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(given, plain, atol=1e-4)
+
+
+def test_what_has_no_heads_of_cross_attention_is_refused(lab_transformer, lab_backbone):
+    from concept_atelier.host.adapters import backbone_of
+
+    with pytest.raises(ValueError, match="no layers of cross-attention"):
+        scout_denoiser(backbone_of(*lab_transformer), "cat", OTHERS, HOW, 0)
+    with pytest.raises(ValueError, match="at least 2"):
+        scout_denoiser(lab_backbone, "cat", ["dog"], HOW, 0)
