@@ -128,6 +128,8 @@ def queue() -> dict[str, str]:
         "localize.json": f"{localize} 64 --controls 8",
         "score.json": "score --controls 4",
         "data.json": "data --split test --cases 4 --controls 2",
+        "entangle.json": "entangle --split test --cases 4 --steps 40",
+        "prompts.json": "prompts --split test --cases 48",
         **{f"explain/{name}.json": f"explain --split test --cases 4 --method {name}" for name in EXPLAINING},
         **RECOGNISED,
         "words.json": "words --split test --cases 60 --deletion --controls 8",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.bench.data import captions
+from concept_atelier.bench.data import captions, entanglement
 from concept_atelier.bench.harness import Request
 
 
@@ -31,3 +31,13 @@ def test_encoders_that_know_every_pair_find_all_that_was_exchanged(monkeypatch):
     row = captions.measure(captions.Encoders(None, None), Request(1), 0)
     assert row["auroc"] == 1 and row["evident"] == 1 and row["recall"] == 1 and row["right_caption"] == 1
     assert row["clean_alarm"] == 0
+
+
+def test_entanglement_is_judged_against_the_things_own_name(lab_backbone, monkeypatch):
+    shares = iter([0.5, 0.8, 0.6, 0.54])
+    monkeypatch.setattr(entanglement, "outside", lambda *given: next(shares))
+    options = {"method": "conceptexpress", "mask_weight": 0.1, "set": {"steps": 1}}
+    row = entanglement.measure(lab_backbone, Request(1, options=options), 0)
+    assert [row[name] for name in entanglement.SHARES] == [0.5, 0.8, 0.6, 0.54]
+    assert row["found"] == 1 and row["mended"] == 1
+    assert entanglement.figures([row], Request(1))["entangled"]["whole"]["mean"] == 0.8
