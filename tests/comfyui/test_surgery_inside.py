@@ -53,3 +53,18 @@ def test_concept_vectors_are_found_edited_and_audited(run, pack, parts_of, famil
     given = {"model": parts["model"], "erased_model": parts["model"], "clip": clip, "vectors": found, "other_words": ""}
     audit = run("AuditErasureInside", **given, erased_clip=edited, concept="cat", **OTHERS, typos=False)[0]
     assert audit.traces == 0 and len(audit.ways) == 1
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_heads_are_scouted_and_their_offsets_are_undone(run, pack, parts_of, family):
+    parts = parts_of(family)
+    model, clip = parts["model"], parts["clip"]
+    small = {"concept": "cat", "others": "dog, house", "settings": "draws=1, steps=2, side=64"}
+    offsets, page, _ = run("ScoutHeads", model=model, clip=clip, **small)
+    assert page.shape[0] == 1 and all(".attn2.to_out." in name for name in offsets.offsets)
+    read = pack("host.adapters").weights_of
+    plain = {name: weight.clone() for name, weight in read(model).items()}
+    changed, skill = run("ApplyHeadOffsets", model=model, offsets=offsets, heads=3, strength=2.0)
+    after = read(changed)
+    assert {name for name in plain if not torch.equal(after[name], plain[name])} == set(skill.changes)
+    assert all(torch.equal(weight, plain[name]) for name, weight in read(model).items())
