@@ -32,8 +32,10 @@ from .explain.ingredient_files import LoadIngredients, SaveIngredients
 from .explain.ingredient_importance import IngredientImportance
 from .explain.load_picture_folder import LoadPictureFolder
 from .explain.record_activations import RecordActivations
+from .explain.record_while_sampling import ReadRecording, RecordWhileSampling
 from .explain.show_ingredients import IngredientMasks, ShowIngredients
 from .explain.steer_ingredients import SteerIngredients
+from .explain.strategy_clusters import FindStrategyClusters
 from .lab.load_lab_clip_vision import LoadLabClipVision
 from .lab.load_lab_model import LoadLabModel
 from .learn.concept_token_files import LoadConceptTokens, SaveConceptTokens
@@ -106,12 +108,15 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     ScoreConcepts,
     LoadPictureFolder,
     RecordActivations,
+    RecordWhileSampling,
+    ReadRecording,
     FindIngredients,
     ShowIngredients,
     IngredientMasks,
     IngredientImportance,
     SteerIngredients,
     AuditIngredients,
+    FindStrategyClusters,
     SaveIngredients,
     LoadIngredients,
     LocalizeSkill,

@@ -45,9 +45,9 @@ LEVELS = {
         ("activations", "parts", "probe"),
         ("bank", "recording"),
         ("naming", "locate", "finder", "scores", "importance"),
-        ("methods", "fidelity", "audit"),
+        ("methods", "fidelity", "audit", "strategies"),
         ("registry",),
-        ("bank_files", "steering"),
+        ("bank_files", "steering", "sampled"),
     ),
     "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (

@@ -24,9 +24,11 @@ from .workflow.variants import LAB, VARIANTS
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
 LARGEST = 60_000
 GROUND, INK = (244, 239, 228), (35, 39, 58)
+INPUT = "input"
+"""Stands for the first of the example pictures."""
 PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "take_a_picture_apart": [
-        ("input", 0),
+        (INPUT, 0),
         ("Save: the overlay", 0),
         ("Save: first thing", 1),
         ("Save: both, new scene", 1),
@@ -52,6 +54,16 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "which_word_did_what": [("Save: the sheet", 0)],
     "score_concepts": [("Save: the sheet", 0)],
     "what_is_this_folder_made_of": [("Save: the gallery", 0)],
+    "masks_of_an_ingredient": [
+        ("folder_masked.png", 0),
+        ("Save: the overlay", 0),
+        ("Save: the mask", 0),
+        ("Save: the picture", 0),
+    ],
+    "take_an_ingredient_out": [
+        (f"Save: {word} {way}", 0) for word in ("horse", "lemon") for way in ("with it", "without it")
+    ],
+    "what_did_my_lora_change": [("Save: the sheet", 0)],
     "find_my_subject": [("Save: the sheet", 0), ("Save: the crops", 0), ("Save: the crops", 2)],
     "pick_the_best": [("Save: the sheet", 0)],
     "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
@@ -59,7 +71,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],
     "purify_a_picture": [
-        ("input", 0),
+        (INPUT, 0),
         ("Save: drawn again", 0),
         ("Save: the place", 0),
         ("Save: the picture", 0),
@@ -70,7 +82,8 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "slim_a_fine_tune": [("Save: the page", 0)],
 }
 """What each thumbnail shows: four pictures, or a sheet, alone or above up to two more. Each is given as the title of
-the node that saved it, and which of its pictures."""
+the node that saved it, and which of its pictures; or as the name of an input
+picture."""
 BORROWED = "pictures of the lab model"
 
 
@@ -160,7 +173,10 @@ def _without_margin(sheet: Image.Image) -> Image.Image:
 
 
 def _panel(node: str, index: int, result: RunResult) -> Path:
-    return FOLDER / "input" / next(iter(PICTURES)) if node == "input" else result.files_of(node)[index]
+    if node == INPUT:
+        node = next(iter(PICTURES))
+    given = FOLDER / "input" / node
+    return given if given.is_file() else result.files_of(node)[index]
 
 
 if __name__ == "__main__":

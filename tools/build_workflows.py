@@ -16,8 +16,21 @@ from ..host.workflow.examples import TITLES
 from ..host.workflow.examples import WORKFLOWS as FOLDER
 from ..lab.world.backgrounds import sample_background
 from ..lab.world.scene import Look, Scene, SceneSettings, compose, sample_scene
-from .workflow.folder_pictures import FOLDER_NAME, folder_pictures, new_picture
+from .workflow.folder_pictures import (
+    FOLDER_NAME,
+    MASKED,
+    MASKED_PICTURE,
+    NEW_PICTURE,
+    folder_pictures,
+    new_picture,
+)
 from .workflow.foreign import drawing_registry
+from .workflow.ingredients import (
+    masks_of_an_ingredient,
+    take_an_ingredient_out,
+    what_did_my_lora_change,
+    what_is_this_folder_made_of,
+)
 from .workflow.lone_pictures import LONE, lone_pictures
 from .workflow.object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .workflow.sheet import Out, Sheet
@@ -347,57 +360,6 @@ def score_concepts(studio: Studio) -> None:
     scored, _, _, sources, _ = sheet.add("ConceptAtelierScoreConcepts", 1, **wires, **variant.score)
     sheet.add("SaveImage", 2, "Save: the sheet", images=scored, filename_prefix="score_sheet")
     sheet.add("SaveImage", 2, "Save: the sources", images=sources, filename_prefix="score_sources")
-
-
-def what_is_this_folder_made_of(studio: Studio) -> None:
-    sheet, variant = studio.sheet, studio.variant
-    lab = variant.is_lab
-    studio.step(
-        "Read the folder",
-        "The model sees every picture.",
-        "What it computes at each position is recorded, at one of its layers. "
-        + (
-            "The folder comes with the pack."
-            if lab
-            else "First put your pictures, some 50 or more, into a folder **pictures** in ComfyUI's input folder."
-        ),
-    )
-    model, clip, vae = studio.load()
-    wires = {"model": model, "clip": clip, "vae": vae}
-    name = FOLDER_NAME if lab else "pictures"
-    pictures, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
-    (activations,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the folder", **wires, pictures=pictures)
-    studio.step(
-        "Find what recurs",
-        "Ingredients are what the pictures are made of.",
-        "Show Ingredients draws a row for each: the parts of pictures that have most of it, "
-        + (
-            "and the nearest word, or that no name is good."
-            if lab
-            else "and, with a CLIP Vision model and its own CLIP, the nearest word."
-        )
-        + " Try other methods, and more or fewer ingredients.",
-    )
-    (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, activations=activations, **variant.ingredients)
-    shown = {"bank": bank, "activations": activations, "pictures": pictures}
-    if lab:
-        shown |= {"clip_vision": studio.vision(0), "clip": clip}
-    gallery, named, _, _ = sheet.add("ConceptAtelierShowIngredients", 1, **shown)
-    sheet.add("SaveImage", 1, "Save: the gallery", images=gallery, filename_prefix="folder_gallery", collapsed=True)
-    sheet.add("ConceptAtelierSaveIngredients", 1, bank=named, collapsed=True)
-    studio.step(
-        "Find them in a new picture",
-        "Each ingredient is a mask in any picture.",
-        "The masks serve inpainting, regional prompts and training. Write names or numbers of ingredients into the "
-        "node to choose them; empty takes those that stand out most.",
-    )
-    picture = studio.scaled(sheet, studio.picture("folder_new.png"))
-    (seen,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the picture", **wires, pictures=picture)
-    given = {"bank": named, "activations": seen, "pictures": picture}
-    masks, overlay, _, _ = sheet.add("ConceptAtelierIngredientMasks", 1, **given)
-    (shapes,) = sheet.add("MaskToImage", 1, mask=masks, collapsed=True)
-    sheet.add("SaveImage", 1, "Save: the overlay", images=overlay, filename_prefix="folder_overlay", collapsed=True)
-    sheet.add("SaveImage", 1, "Save: the masks", images=shapes, filename_prefix="folder_masks", collapsed=True)
 
 
 def find_my_subject(studio: Studio) -> None:
@@ -789,6 +751,9 @@ BUILDERS: dict[str, Builder] = {
         which_word_did_what,
         score_concepts,
         what_is_this_folder_made_of,
+        masks_of_an_ingredient,
+        take_an_ingredient_out,
+        what_did_my_lora_change,
         find_my_subject,
         pick_the_best,
         what_do_i_like,
@@ -831,7 +796,8 @@ def main() -> None:
         picture.save(FOLDER / "input" / name, optimize=True)
     for name, picture in (*example_pictures(), *lone_pictures()):
         picture.save(FOLDER / "input" / name, optimize=True)
-    new_picture().save(FOLDER / "input" / "folder_new.png", optimize=True)
+    new_picture(MASKED).save(FOLDER / "input" / MASKED_PICTURE, optimize=True)
+    new_picture().save(FOLDER / "input" / NEW_PICTURE, optimize=True)
     for name, seed in PICTURES.items():
         scene = sample_scene("test", seed, SceneSettings(counts=(2,), patterned=0, tinted=0))
         Image.fromarray(scene.picture).save(FOLDER / "input" / name, optimize=True)

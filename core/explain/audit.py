@@ -9,7 +9,8 @@ codes. Ours:
 with ``e`` a hundredth of the median energy in the reference, and an interval of its logarithm by resampling pictures,
 wide enough for all K concepts together (Bonferroni). A concept is missing or excessive where the interval excludes 1
 and the ratio passes a factor. With drawings of a base model as reference and those of a fine-tuned one beside them, it
-is a report of what the fine-tune changed.
+is a report of what the fine-tune changed. Where both were drawn from the same prompts and seeds, pairs are resampled
+instead of pictures, so that what differs between prompts and seeds widens no interval.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Audit:
         low, high: (K,) the ends of its interval.
         prevalence: (2, K) the share of pictures that show each concept, of the reference and of the drawings.
         copies: pairs of a drawing's and a reference picture's number that are nearer to each other than any two
-            pictures of the reference are, by at least half the way to being the same.
+            pictures of the reference are, by at least half the way to being the same; none of pairs.
+        moved: (P,) in 0..1, how far the codes of each pair differ (1 - cosine); None where pictures are no pairs.
     """
 
     ratio: Tensor
@@ -41,6 +43,7 @@ class Audit:
     high: Tensor
     prevalence: Tensor
     copies: tuple[tuple[int, int], ...]
+    moved: Tensor | None = None
 
     def missing(self, factor: float = 2.0) -> list[int]:
         """Concepts that the drawings have at most one part in ``factor`` of, the rarest first."""
@@ -55,37 +58,59 @@ class Audit:
         return [index for index in order.argsort(stable=True).tolist() if bool(known[index])]
 
 
-def audit(reference: ConceptCodes, drawn: ConceptCodes, seed: int = 0) -> Audit:
+def audit(reference: ConceptCodes, drawn: ConceptCodes, seed: int = 0, paired: bool = False) -> Audit:
     """Compare drawings with a reference, by codes of one bank.
 
-    Raises ``ValueError`` for fewer than two pictures of either.
+    Args:
+        seed: of the resampling.
+        paired: whether a drawing and the picture of the reference with its number have one prompt and seed.
+
+    Raises ``ValueError`` for fewer than two pictures of either, and for pairs of unlike numbers of pictures.
     """
-    if min(len(reference.values), len(drawn.values)) < 2:
+    counts = len(reference.values), len(drawn.values)
+    if min(counts) < 2:
         raise ValueError(
-            f"an audit needs at least two pictures of either kind, got {len(reference.values)} of the reference and "
-            f"{len(drawn.values)} drawings"
+            f"an audit needs at least two pictures of either kind, got {counts[0]} of the reference and "
+            f"{counts[1]} drawings"
+        )
+    if paired and counts[0] != counts[1]:
+        raise ValueError(
+            f"pairs need as many drawings as pictures of the reference, got {counts[1]} and {counts[0]}; draw the same "
+            "prompts and seeds, or turn paired off"
         )
     energies = [codes.values.sum(1) for codes in (reference, drawn)]  # (P, K), (Q, K)
     usual = energies[0].mean(0)
     least = SMALL * usual[usual > 0].median() if bool((usual > 0).any()) else torch.tensor(1.0)
-    generator = torch.Generator().manual_seed(seed)
     middle = _log_ratio(energies[0].mean(0), energies[1].mean(0), least)
-    again = []
+    generator, again = torch.Generator().manual_seed(seed), []
     for _ in range(RESAMPLES):
-        known, made = (one[torch.randint(len(one), (len(one),), generator=generator)].mean(0) for one in energies)
-        again.append(_log_ratio(known, made, least))
+        known = torch.randint(counts[0], (counts[0],), generator=generator)
+        made = known if paired else torch.randint(counts[1], (counts[1],), generator=generator)
+        again.append(_log_ratio(energies[0][known].mean(0), energies[1][made].mean(0), least))
     reach = NormalDist().inv_cdf(1 - ERROR / 2 / len(middle)) * torch.stack(again).std(0)
     prevalence = torch.stack([reference.prevalence(), drawn.prevalence()])
-    return Audit(middle.exp(), (middle - reach).exp(), (middle + reach).exp(), prevalence, _copies(reference, drawn))
+    interval = (middle - reach).exp(), (middle + reach).exp()
+    copies, moved = ((), _moved(reference, drawn)) if paired else (_copies(reference, drawn), None)
+    return Audit(middle.exp(), *interval, prevalence, copies, moved)
 
 
 def _log_ratio(reference: Tensor, drawn: Tensor, least: Tensor) -> Tensor:
     return ((drawn + least) / (reference + least)).log()
 
 
+def _flat(codes: ConceptCodes) -> Tensor:
+    """(P, h * w * K) of unit length: which concepts a picture uses, and where."""
+    return torch.nn.functional.normalize(codes.values.flatten(1), dim=1)
+
+
+def _moved(reference: ConceptCodes, drawn: ConceptCodes) -> Tensor:
+    """(P,) how far each pair is apart: 0 for the same codes, 1 for pictures that have no concept in common."""
+    return (1 - (_flat(reference) * _flat(drawn)).sum(1)).clamp(0, 1)
+
+
 def _copies(reference: ConceptCodes, drawn: ConceptCodes) -> tuple[tuple[int, int], ...]:
     """Drawings that use the same concepts at the same places as a picture of the reference."""
-    known, made = (torch.nn.functional.normalize(codes.values.flatten(1), dim=1) for codes in (reference, drawn))
+    known, made = _flat(reference), _flat(drawn)
     usual = (known @ known.T).fill_diagonal_(-1).max()
     alike = made @ known.T  # (Q, P)
     nearest = alike.max(1)

@@ -40,6 +40,13 @@ class PictureScores:
         if not bool(torch.isfinite(self.values).all()):
             raise ValueError("scores are not finite (NaN or infinite); check the pictures and the model")
 
+    def check_pictures(self, count: int) -> None:
+        """Raises ``ValueError`` where pictures that are connected are not as many as were scored."""
+        if len(self) != count:
+            raise ValueError(
+                f"the scores are of {len(self)} pictures, and {count} are connected; connect the same pictures"
+            )
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -13,7 +13,7 @@ _LOCALIZE = ("LocalizeConcepts", "LocalizeWords", "ConceptsFromMasks", "MatchCon
 _LEARN = ("LearnConceptTokens", "AttackErasure")
 _MOVING = (*_LEARN, "ComposeConcepts")
 _READ = ("ShowConceptHeatmap", "CompareWords", "EditByWords", "AuditFocus", "AttentionLocality")
-_RECORD = ("RecordActivations", "IngredientImportance")
+_RECORD = ("RecordActivations", "ReadRecording", "IngredientImportance")
 _ON_PICTURES = ("InvertPicture", "GuardAgainstConcepts", "SteerIngredients", "PurifyPicture")
 _ERASURE = ("TrainErasure", "ErasureReport")
 _SKILLS = ("LocalizeSkill", "StitchSkills", "SubtractSkill", "GraftSkill", "CalibrateSkill", "ApplyHeadOffsets")
@@ -45,7 +45,8 @@ _PROMPTS = (
     *_TRACES,
 )
 _TEXT_MODELS = (*_PROMPTS, "LoadConceptTokens")
-_CAPTURE = ("CaptureAttention", "ComposeConcepts", "AttentionLocality", "GuardAgainstConcepts", "SteerIngredients")
+_GUARDS = ("GuardAgainstConcepts", "SteerIngredients", "RecordWhileSampling")
+_CAPTURE = ("CaptureAttention", "ComposeConcepts", "AttentionLocality", *_GUARDS)
 _MODELS = tuple(dict.fromkeys((*_PASSES, *_CAPTURE, "EraseConcepts", "LoadErasure", *_SKILLS, *_SLIM, *_TRACES)))
 _CAPTURING = tuple(dict.fromkeys((*_LOCALIZE, *_LEARN, *_READ, *_RECORD, *_CAPTURE, "PurifyPicture")))
 _WEIGHTS = ("EraseConcepts", "LoadErasure", "TrainErasure", *_LEARN, *_SKILLS, *_SLIM, *_TRACES)
@@ -298,7 +299,7 @@ _SAMPLING = (
     Internal(
         "comfy.samplers:cfg_function",
         "the pack corrects what a model predicts while a picture is sampled",
-        ("GuardAgainstConcepts", "SteerIngredients"),
+        _GUARDS,
         uses=("sampler_post_cfg_function", "denoised", "input", "sigma", "cond_scale"),
     ),
     Internal(

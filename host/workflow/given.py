@@ -16,6 +16,7 @@ from ...core.attack.run import Attack
 from ...core.evaluate.prototypes import Prototypes
 from ...core.explain.activations import Activations
 from ...core.explain.bank import ConceptBank, ConceptCodes
+from ...core.explain.sampled import Recording
 from ...core.explain.scores import PictureScores
 from ...core.messages import shown
 from ...core.surgery.skill import Skill
@@ -172,6 +173,7 @@ _OWN: Mapping[str, tuple[str, type]] = {
     "ERASURE": ("from Erase Concepts", Erasure),
     "ERASURE_ATTACK": ("from Attack Erasure", Attack),
     "ACTIVATIONS": ("from Record Activations", Activations),
+    "ACTIVATION_RECORDING": ("from Record While Sampling", Recording),
     "CONCEPT_BANK": ("from Find, Show or Load Ingredients", ConceptBank),
     "CONCEPT_CODES": ("from Ingredient Masks", ConceptCodes),
     "CONCEPT_SCORES": ("from Show Ingredients", PictureScores),

@@ -47,6 +47,14 @@ class AuditIngredients(io.ComfyNode):
                     tooltip="An ingredient counts as excessive from so many times as much, as missing from so little.",
                 ),
                 seed_input("Random seed of the resampling that tells differences from chance."),
+                io.Boolean.Input(
+                    "paired",
+                    default=False,
+                    optional=True,
+                    tooltip="Whether each drawing has the prompt and seed of the reference picture with its number, as "
+                    "when the same batch is drawn without a LoRA and with it. Smaller differences are then told "
+                    "from chance, both sides are shown, and no copies are looked for.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="SHEET", tooltip="What is missing, excessive and copied, with pictures."),
@@ -67,12 +75,13 @@ class AuditIngredients(io.ComfyNode):
         drawn_pictures: Tensor,
         factor: float,
         seed: int,
+        paired: bool = False,
     ) -> io.NodeOutput:
         known, made = picture_batch(reference_pictures), picture_batch(drawn_pictures)
         check_pictures(len(reference), known)
         check_pictures(len(drawn), made)
         codes = encode(bank, reference), encode(bank, drawn)
-        found = audit(*codes, seed % 2**31)
+        found = audit(*codes, seed % 2**31, paired)
         said = audit_report(found, codes[0], factor, reference, drawn)
         sheet = audit_sheet(found, *codes, factor, known, made)
         ratio = torch.clamp(found.ratio, max=1e6)[None]

@@ -65,6 +65,11 @@ class FindIngredients(io.ComfyNode):
                     tooltip="Settings of the method as name=value, separated by commas; empty keeps the preset's: "
                     "rows=50000 reads more positions.",
                 ),
+                Activations.Input(
+                    "more",
+                    optional=True,
+                    tooltip="Activations of further pictures, recorded alike: ingredients of both together.",
+                ),
             ],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The ingredients.")],
         )
@@ -79,10 +84,12 @@ class FindIngredients(io.ComfyNode):
         seed: int,
         fits: int = 3,
         settings: str = "",
+        more: core_activations.Activations | None = None,
     ) -> io.NodeOutput:
         finder: Any = METHODS[method]
         chosen = finder.preset(preset)
         changes = read_settings(method, lines_of(settings), chosen)
+        activations = activations if more is None else activations.joined(more)
         progress = start_progress(cls.hidden.unique_id)
         bank = finder.bank(activations, count, type(chosen)(**{**vars(chosen), **changes}), seed, fits, progress)
         return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))

@@ -199,10 +199,7 @@ class PickBestOfBatch(io.ComfyNode):
     @classmethod
     def execute(cls, pictures: Tensor, scores: core_scores.PictureScores, by: str, count: int) -> io.NodeOutput:
         given, name = picture_batch(pictures), by.strip()
-        if len(scores) != len(given):
-            raise ValueError(
-                f"the scores are of {len(scores)} pictures, and {len(given)} are connected; connect the same pictures"
-            )
+        scores.check_pictures(len(given))
         chosen = best_of(scores, name, count)
         sheet = best_sheet(scores, given, chosen, name)
         report = "\n".join(f"picture {index + 1}: {reason_of(scores, index, name)}" for index in chosen)

@@ -90,3 +90,25 @@ def test_drawings_are_audited_by_an_encoder_of_comfyui(run, pictures, stock_visi
     given = {"bank": bank, "reference": found, "reference_pictures": pictures}
     report = run("AuditIngredients", **given, drawn=found, drawn_pictures=pictures)[2]
     assert "No ingredient differs" in report and "Copied: drawing 1 from picture 1" in report
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m"])
+def test_what_comfyuis_sampler_passes_through_is_read(run, stock, parts_of, pictures, sampler):
+    parts = parts_of("sd15")
+    cat, nothing = (stock("CLIPTextEncode", clip=parts["clip"], text=text)[0] for text in ("cat", ""))
+    settings = {"seed": 5, "steps": 3, "cfg": 3.0, "sampler_name": sampler, "scheduler": "normal", "denoise": 1.0}
+    settings |= {"positive": cat, "negative": nothing, "latent_image": {"samples": torch.zeros(2, 4, 8, 8)}}
+    plain = stock("KSampler", model=parts["model"], **settings)[0]
+    model, recording = run("RecordWhileSampling", model=parts["model"], noise="0.1, 0.9")
+    latent = stock("KSampler", model=model, **settings)[0]
+    assert torch.equal(latent["samples"], plain["samples"])
+    own = {"model": parts["model"], "clip": parts["clip"]}
+    late, early = (
+        run("ReadRecording", recording=recording, samples=latent, **own, noise=noise)[0] for noise in (0.1, 0.9)
+    )
+    assert len(late) == len(early) == 2 and not torch.equal(late.rows, early.rows)
+    decoded = stock("VAEDecode", vae=parts["vae"], samples=latent)[0]
+    recorded = run("RecordActivations", pictures=decoded, **parts)[0]
+    assert recorded.origin == late.origin and recorded.grid == late.grid
+    bank = run("FindIngredients", activations=recorded, more=late, count=2, method="kmeans", fits=1)[0]
+    assert bank.metadata["pictures"] == "4"

@@ -43,6 +43,12 @@ PICTURES = {
     "Which word did what": {"which_masks": 1, "which_sheet": 1},
     "Score concepts": {"score_overlay": 1, "score_sheet": 1, "score_sources": 2},
     "What is this folder made of": {"folder_gallery": 1, "folder_overlay": 1, "folder_masks": 2},
+    "Masks of an ingredient in a new picture": {
+        part: 1 for part in ("all_rows", "one_overlay", "one_mask", "one_painted")
+    },
+    "Take an ingredient out": {"all_rows": 1}
+    | {f"{word}_{way}": 1 for word in ("horse", "lemon") for way in ("with", "without")},
+    "What did my LoRA change": {"lora_without": 2, "lora_with": 2, "lora_sheet": 1},
     "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 4},
     "Pick the best of a batch and say why": {"best_picture": 1, "best_sheet": 1},
     "What do I like": {"taste_chart": 1, "taste_sheet": 1},
@@ -70,6 +76,9 @@ MODELS = {
     "Which word did what": set(),
     "Score concepts": set(),
     "What is this folder made of": {"ingredients/atelier/ingredients.safetensors"},
+    "Masks of an ingredient in a new picture": set(),
+    "Take an ingredient out": set(),
+    "What did my LoRA change": set(),
     "Find my subject in a folder and crop it": {"ingredients/atelier/subject.safetensors"},
     "Pick the best of a batch and say why": set(),
     "What do I like": {"concept_heads/atelier/taste.safetensors"},
@@ -93,6 +102,7 @@ SMALL = {
     ("ConceptAtelierFindIngredients", "method"): "kmeans",
     ("ConceptAtelierIngredientMasks", "ingredients"): "1, 2",
     ("ConceptAtelierIngredientMasks", "threshold"): 0.0,
+    ("ConceptAtelierSteerIngredients", "ingredients"): "1",
     ("ConceptAtelierEditByWords", "steps"): 2,
     ("ConceptAtelierShowWordInformation", "draws"): 1,
     ("ConceptAtelierCompareWords", "levels"): 1,
@@ -112,12 +122,17 @@ SMALL = {
     ("ConceptAtelierLocalizeConcepts", "adjacency"): False,
 }
 
+SMALL_TOO = {
+    "What did my LoRA change": {("EmptyLatentImage", "batch_size"): 2},
+    "Masks of an ingredient in a new picture": {("ConceptAtelierIngredientMasks", "ingredients"): "1"},
+}
+"""What single workflows need beside, or instead."""
 LOADERS = {
     "CheckpointLoaderSimple": "ConceptAtelierLoadLabModel",
     "CLIPVisionLoader": "ConceptAtelierLoadLabClipVision",
 }
 """Of a twin, and what its lab workflow has in their place."""
-FINE_TUNES = {"Will these two LoRAs fight": 2, "Slim a fine-tune": 1}
+FINE_TUNES = {"Will these two LoRAs fight": 2, "Slim a fine-tune": 1, "What did my LoRA change": 1}
 """Workflows whose twins load LoRA files, and how many; on the lab model Erase Concepts makes the fine-tunes."""
 SIDES = {CHECKPOINT.suffix: 512, Z_IMAGE.suffix: 1024}
 FIRST_LOADERS = {CHECKPOINT.suffix: "CheckpointLoaderSimple", Z_IMAGE.suffix: "UNETLoader"}
@@ -165,7 +180,7 @@ def small(name, registry):
     return {
         f"{key}.{entry}": value
         for key, node in graph.items()
-        for (kind, entry), value in SMALL.items()
+        for (kind, entry), value in (SMALL | SMALL_TOO.get(name, {})).items()
         if node.class_type == kind
     }
 
@@ -332,7 +347,8 @@ def test_a_twin_is_refused_for_its_loader_only(name, registry):
     with pytest.raises(WorkflowError) as caught:
         check(graph, registry)
     problems = caught.value.problems
-    assert all("unknown node class" in problem for problem in problems if "no folder" not in problem)
+    missing = ("no folder", "my_lora.safetensors")
+    assert all("unknown node class" in problem or any(one in problem for one in missing) for problem in problems)
     loaders = (FIRST_LOADERS[VARIANT_OF[name].suffix], "CLIPVisionLoader")  # a workflow may need no model to draw with
     assert any(f"unknown node class '{loader}'" in problem for problem in problems for loader in loaders)
 
@@ -348,7 +364,7 @@ def test_a_twin_with_its_loader_is_sound(name, tmp_path):
     Image.new("RGB", (64, 64)).save(pictures / "concepts" / "cat.png")
     loras = tmp_path / "models" / "loras"
     loras.mkdir(parents=True)
-    for which in ("first", "second"):
+    for which in ("first", "second", "my_lora"):
         (loras / f"{which}.safetensors").touch()
     with folders.use(folders.headless(tmp_path, (pictures,))):
         registry = drawing_registry()

@@ -100,9 +100,9 @@ class Studio:
         (scaled,) = sheet.add("ImageScale", 0, "Resize the picture", image=image, collapsed=collapsed, **scaling)
         return scaled
 
-    def latent(self, sheet: Sheet, column: int) -> Out:
-        """Empty latents."""
-        side, batch = self.variant.side, self.variant.batch
+    def latent(self, sheet: Sheet, column: int, batch: int | None = None) -> Out:
+        """Empty latents, as many as the variant draws of a prompt unless another number is given."""
+        side, batch = self.variant.side, batch or self.variant.batch
         node = "EmptySD3LatentImage" if isinstance(self.variant.files, Parts) else "EmptyLatentImage"
         (latent,) = sheet.add(node, column, width=side, height=side, batch_size=batch)
         return latent
@@ -146,15 +146,16 @@ class Studio:
         block.leave("token", token)
         return block
 
-    def drawer(self, *models: str) -> Block:
-        """From a prompt's conditioning to pictures, with each of these models from the same noise."""
+    def drawer(self, *models: str, batch: int | None = None) -> Block:
+        """From a prompt's conditioning to pictures, with each of these models from the same noise; ``batch`` as
+        :meth:`latent` has it."""
         alone = len(models) == 1
         block = self.block("Draw" if alone else "Draw with both models")
         inputs = [block.enter(name, "MODEL") for name in models]
         clip, vae = block.enter("clip", "CLIP"), block.enter("vae", "VAE")
         positive = block.enter("positive", "CONDITIONING")
         (negative,) = block.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="")
-        latent = self.latent(block, 0)
+        latent = self.latent(block, 0, batch)
         wires = {"positive": positive, "negative": negative, "latent_image": latent}
         drawn = [
             self.sample(block, 1, vae, None if alone else f"With the {name}", model=m, **wires)[1]

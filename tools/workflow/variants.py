@@ -10,6 +10,23 @@ Knobs = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Ingredient:
+    """The ingredient that workflows choose.
+
+    Attributes:
+        numbers: of it in the gallery, as nodes take them.
+        called: what notes call it.
+        word: for its thing.
+        asked: two prompts by a word each, the first one's pictures show it; empty where nothing is drawn.
+    """
+
+    numbers: str
+    called: str
+    word: str
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Words:
     """What the pictures of a variant are about."""
 
@@ -35,6 +52,9 @@ class Words:
     phrase_weights: str
     tastes: str
     tuned: str
+    masked: Ingredient
+    steered: Ingredient
+    compared: str
 
 
 @dataclass(frozen=True)
@@ -75,8 +95,10 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
+        compared: pictures that are drawn of one prompt where two models are compared.
         sampling, localize, localize_words, learn, learn_lora, score, erase, compose, compose_loras, attack, report,
-            ingredients, guard, invert, purify, skill, graft: widget values that differ from the nodes' own.
+            ingredients, steer, repaint, guard, invert, purify, skill, graft: widget values that differ from the nodes'
+            own.
     """
 
     suffix: str
@@ -98,11 +120,14 @@ class Variant:
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
     ingredients: Knobs = field(default_factory=dict)
+    steer: Knobs = field(default_factory=dict)
+    repaint: Knobs = field(default_factory=dict)
     guard: Knobs = field(default_factory=dict)
     invert: Knobs = field(default_factory=dict)
     purify: Knobs = field(default_factory=dict)
     skill: Knobs = field(default_factory=dict)
     graft: Knobs = field(default_factory=dict)
+    compared: int = 16
     names: tuple[str, ...] | None = None
 
     @property
@@ -147,6 +172,9 @@ LAB = Variant(
         phrase_weights="style: 0",
         tastes="flat, outline, neon, sketch, red, green, blue, yellow, purple, pink, animal, fruit, vehicle",
         tuned="a photo of a cat",
+        masked=Ingredient("9", "a lemon", "lemon"),
+        steered=Ingredient("16", "a horse", "horse", {"horse": "a photo of a horse", "lemon": "a photo of a lemon"}),
+        compared="a horse and a lemon",
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     learn_lora={"method": "attencraft", "preset": "small", "seed": 2},
@@ -157,6 +185,8 @@ LAB = Variant(
     },
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
+    steer={"threshold": 0.2},
+    repaint={"noise": 1.0},
     guard={"strength": 1.5},
     purify={"settings": "spread=2"},
     attack={"settings": "shown=4, steps=10, learn_steps=100"},
@@ -202,6 +232,11 @@ CHECKPOINT = Variant(
         tastes="rim light, fog, teal, orange, soft light, hard shadows, night, snow, forest, city, portrait, "
         "close-up, wide view, watercolor, oil painting, sketch, photograph, anime, film grain, minimal, ornate",
         tuned="a photo of a cat on a sofa",
+        masked=Ingredient("1", "the ingredient", "thing"),
+        steered=Ingredient(
+            "1", "the ingredient", "thing", {"dog": "a photo of a dog on a sofa", "cat": "a photo of a cat on a sofa"}
+        ),
+        compared="a photo of a woman and a dog in a park",
     ),
     sampling={"steps": 25, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal"},
     localize={
@@ -223,6 +258,7 @@ CHECKPOINT = Variant(
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},
+    repaint={"preset": "paper", "noise": 1.0},
     guard={"preset": "paper"},
     purify={"preset": "paper", "noise": 0.6},
     skill={"share": 20.0},

@@ -26,6 +26,7 @@ def audit_report(found: Audit, codes: ConceptCodes, factor: float, reference: Ac
     if not lines:
         lines.append(f"No ingredient differs by a factor of {factor:g} beyond chance.")
     lines += [f"Copied: drawing {made + 1} from picture {own + 1} of the reference" for made, own in found.copies]
+    lines += [] if found.moved is None else [_moved_line(found.moved)]
     return "\n".join([*lines, _probe_line(reference, drawn), valid_for(bank)])
 
 
@@ -37,6 +38,15 @@ def _line(found: Audit, codes: ConceptCodes, title: str, index: int) -> str:
         f"{title}: {named}, {float(found.ratio[index]):.2f} times as much ({float(found.low[index]):.2f} to "
         f"{float(found.high[index]):.2f}); in {shares[0]:.0%} of the reference and {shares[1]:.0%} of the drawings"
         f"{stable}"
+    )
+
+
+def _moved_line(moved: Tensor) -> str:
+    """Which pairs changed most."""
+    most = moved.argsort(descending=True, stable=True)[:EACH].tolist()
+    said = ", ".join(f"{number + 1} ({float(moved[number]):.2f})" for number in most)
+    return (
+        f"Pairs that changed most, of {len(moved)} (0 is not at all, 1 wholly): {said}. Mean {float(moved.mean()):.2f}."
     )
 
 
@@ -52,20 +62,24 @@ def audit_sheet(
     found: Audit, reference: ConceptCodes, drawn: ConceptCodes, factor: float, known: Tensor, made: Tensor
 ) -> Tensor:
     """IMAGE (1, h, w, 3): for each ingredient that differs the parts of pictures that show it most, from the side that
-    has more of it; for each copy the drawing and its original. Pictures are (P, 3, H, W)."""
+    has more of it, and below them of pairs the same parts of the other side; for each copy the drawing and its
+    original. Pictures are (P, 3, H, W)."""
     rows = []
-    for title, chosen, codes, pictures in (
-        ("missing", found.missing(factor), reference, known),
-        ("excessive", found.excessive(factor), drawn, made),
+    for title, chosen, codes, pictures, others in (
+        ("missing", found.missing(factor), reference, known, made),
+        ("excessive", found.excessive(factor), drawn, made, known),
     ):
         size = (pictures.shape[-2], pictures.shape[-1])
         for index in chosen[:MOST_SHOWN]:
             places = best_places(codes, index, size, EACH)
             cuts = torch.stack([place.cut(pictures) for place in places])
-            source = "reference" if title == "missing" else "drawings"
+            sides = ("reference", "drawings") if title == "missing" else ("drawings", "reference")
             said = f"{reference.bank.names[index]}   {title}, {float(found.ratio[index]):.2f} times as much"
             captions = [Caption(f"picture {place.picture + 1}") for place in places]
-            rows.append(Row(said, colour_of(index), None, cuts, captions, source))
+            rows.append(Row(said, colour_of(index), None, cuts, captions, sides[0]))
+            if found.moved is not None:
+                opposite = torch.stack([place.cut(others) for place in places])
+                rows.append(Row("", colour_of(index), None, opposite, captions, sides[1]))
     for number, own in found.copies[:EACH]:
         rows.append(
             Row(
@@ -78,7 +92,6 @@ def audit_sheet(
             )
         )
     if not rows:
-        rows.append(
-            Row("nothing differs", colour_of(0), None, made[:EACH], [Caption("")] * len(made[:EACH]), "drawings")
-        )
+        captions = [Caption("")] * len(made[:EACH])
+        rows.append(Row("nothing differs", colour_of(0), None, made[:EACH], captions, "drawings"))
     return contact_sheet(rows)

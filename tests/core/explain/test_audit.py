@@ -43,3 +43,23 @@ def test_a_copy_is_found_with_its_original():
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="at least two pictures of either kind, got 1"):
         audit(pictures(1, 0), pictures(5, 1))
+
+
+def test_pairs_show_a_change_that_pictures_one_by_one_do_not():
+    """A third less of one concept, in every picture that has it: drowned by what differs from picture to picture."""
+    reference = pictures(40, 0)
+    values = reference.values.clone()
+    values[..., 5] *= 0.66
+    drawn = ConceptCodes(values, (3, 3), reference.bank)
+    found = audit(reference, drawn, paired=True)
+    assert found.missing(1.4) == [5] and audit(reference, drawn).missing(1.4) == []
+    rest = [index for index in range(CONCEPTS) if index != 5]
+    assert found.low[rest].tolist() == pytest.approx([1] * len(rest)) and found.copies == ()
+    shows = reference.values[..., 5].amax(1) > 0
+    assert found.moved is not None and bool((found.moved[shows] > 1e-4).all())
+    assert found.moved[~shows].tolist() == pytest.approx([0] * int((~shows).sum()), abs=1e-5)
+
+
+def test_pairs_of_unlike_numbers_are_refused():
+    with pytest.raises(ValueError, match="as many drawings as pictures of the reference, got 5 and 4"):
+        audit(pictures(4, 0), pictures(5, 1), paired=True)

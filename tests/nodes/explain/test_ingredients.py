@@ -4,11 +4,13 @@ import pytest
 import torch
 from PIL import Image
 
+from concept_atelier.core.explain.scores import PictureScores
 from concept_atelier.host.shared.errors import UnsupportedModelError
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import (
     AuditIngredients,
     FindIngredients,
+    FindStrategyClusters,
     IngredientImportance,
     IngredientMasks,
     LoadIngredients,
@@ -171,3 +173,30 @@ def test_drawings_are_compared_with_a_reference(call, bank, recorded, pictures, 
     assert "No ingredient differs" in same[2] and same[1].values.tolist()[0] == pytest.approx([1] * 4)
     with pytest.raises(ValueError, match="of 5 pictures, and 2 are connected"):
         call(AuditIngredients, **given, drawn=drawn, drawn_pictures=dark[:2])
+    pairs, _, report = call(AuditIngredients, **given, drawn=drawn, drawn_pictures=dark, paired=True)
+    assert "Pairs that changed most, of 5" in report and pairs.shape[1] > sheet.shape[1]
+
+
+def test_ingredients_of_two_sets_together(call, recorded, vision, pictures):
+    other = call(RecordActivations, pictures=1 - pictures, clip_vision=vision)[0]
+    both = call(FindIngredients, activations=recorded, more=other, count=3, method="kmeans", fits=1)[0]
+    assert both.metadata["pictures"] == "10"
+    coarse = call(RecordActivations, pictures=pictures, clip_vision=vision, site="4")[0]
+    with pytest.raises(ValueError, match="recorded alike"):
+        call(FindIngredients, activations=recorded, more=coarse, count=3, method="kmeans", fits=1)
+
+
+def test_pictures_are_grouped_by_what_matters_in_them(call, pictures):
+    values = torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1], [0, 2], [2, 0.1]])
+    given = {"scores": PictureScores(values, ("a", "b"), "importance", "Valid for a toy."), "pictures": pictures}
+    sheet, chosen, groups, report = call(
+        FindStrategyClusters, **given, group=2, names="1.png\n2.png\n3.png\n4.png\n5.png"
+    )
+    assert sheet.ndim == 4 and groups == "1.png, 3.png, 5.png\n2.png, 4.png"
+    assert torch.equal(chosen, pictures[[1, 3]])
+    assert "Group 1: 3 of 5 pictures" in report and "b (1.5, elsewhere 0.0667; first in 100%)" in report
+    assert call(FindStrategyClusters, **given, groups=1)[2] == "1, 2, 3, 4, 5"
+    with pytest.raises(ValueError, match="need as many names, got 1"):
+        call(FindStrategyClusters, **given, names="1.png")
+    with pytest.raises(ValueError, match="scores are of 5 pictures, and 2 are connected"):
+        call(FindStrategyClusters, scores=given["scores"], pictures=pictures[:2])
