@@ -67,6 +67,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "find_my_subject": [("Save: the sheet", 0), ("Save: the crops", 0), ("Save: the crops", 2)],
     "pick_the_best": [("Save: the sheet", 0)],
     "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
+    "complete_and_lint": [("Save: the sheet", 0)],
     "guard_against_a_concept": [
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],

@@ -24,6 +24,9 @@ from .workflow.folder_pictures import (
     folder_pictures,
     new_picture,
 )
+from .workflow.captioned_pictures import FOLDER_NAME as CAPTIONED
+from .workflow.captioned_pictures import captioned_pictures, vocabulary
+from .workflow.folder_pictures import FOLDER_NAME, folder_pictures, new_picture
 from .workflow.foreign import drawing_registry
 from .workflow.ingredients import (
     masks_of_an_ingredient,
@@ -728,6 +731,41 @@ def what_do_i_like(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the sheet", images=picked, filename_prefix="taste_sheet", collapsed=True)
 
 
+def complete_and_lint(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    lab = variant.is_lab
+    studio.step(
+        "Load the folder",
+        "Pictures with a text file beside each.",
+        "The folder comes with the pack."
+        if lab
+        else "Put your training folder as **pictures** into ComfyUI's input folder. Both loaders take one file of CLIP "
+        "ViT-L/14.",
+        draws=False,
+    )
+    folder = CAPTIONED if lab else "pictures"
+    pictures, names, captions = sheet.add(
+        "ConceptAtelierLoadPictureFolder", 0, "The training folder", folder=folder, size=variant.side
+    )
+    pair = studio.pair(0)
+    words = ", ".join(vocabulary()) if lab else ""
+    studio.step(
+        "Complete the captions",
+        "Captions of similar pictures say what is missing.",
+        "Lower probability to add more. The sheet shows where each word comes from.",
+    )
+    given = {"pictures": pictures, **pair, "captions": captions, "names": names, "vocabulary": words}
+    completed, sheet_of_captions, _ = sheet.add("ConceptAtelierCompleteCaptions", 0, **given, probability=0.4)
+    sheet.add("SaveImage", 1, "Save: the sheet", images=sheet_of_captions, filename_prefix="captions_sheet")
+    studio.step(
+        "Lint them",
+        "What can this folder not teach?",
+        "Name your trigger word. The report says which pictures to add or to drop before you train.",
+    )
+    trigger = vocabulary()[0] if lab else ""
+    sheet.add("ConceptAtelierLintConcepts", 0, captions=completed, names=names, vocabulary=words, trigger=trigger)
+
+
 def again(scene: Scene, seed: int) -> Scene:
     """The same things in the same styles, placed anew on another plain ground."""
     rng = random.Random(f"again:{seed}")
@@ -757,6 +795,7 @@ BUILDERS: dict[str, Builder] = {
         find_my_subject,
         pick_the_best,
         what_do_i_like,
+        complete_and_lint,
         guard_against_a_concept,
         purify_a_picture,
         weight_phrases,
@@ -791,6 +830,10 @@ def main() -> None:
     (FOLDER / "input" / SUBJECT_FOLDER).mkdir(parents=True, exist_ok=True)
     for name, picture in subject_folder():
         picture.save(FOLDER / "input" / SUBJECT_FOLDER / name, optimize=True)
+    (FOLDER / "input" / CAPTIONED).mkdir(parents=True, exist_ok=True)
+    for stem, picture, caption in captioned_pictures():
+        picture.save(FOLDER / "input" / CAPTIONED / f"{stem}.png", optimize=True)
+        (FOLDER / "input" / CAPTIONED / f"{stem}.txt").write_text(f"{caption}\n", encoding="utf-8")
     for name, picture in taste_pictures():
         (FOLDER / "input" / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(FOLDER / "input" / name, optimize=True)

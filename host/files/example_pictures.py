@@ -31,11 +31,18 @@ def offer_pictures(source: Path = SHIPPED) -> None:
 
 
 def _names(source: Path) -> list[str]:
-    """The pictures of a folder and of the folders in it."""
+    """The pictures of a folder and of the folders in it, with the captions beside them."""
     below = sorted(path.name for path in source.iterdir() if path.is_dir())
     return folders.picture_names(source) + [
-        f"{folder}/{name}" for folder in below for name in folders.picture_names(source / folder)
+        f"{folder}/{name}" for folder in below for name in _captioned(source / folder)
     ]
+
+
+def _captioned(folder: Path) -> list[str]:
+    """The pictures of a folder, and the text files of their names."""
+    pictures = folders.picture_names(folder)
+    beside = [Path(name).with_suffix(".txt").name for name in pictures]
+    return pictures + [name for name in beside if (folder / name).is_file()]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ TITLES = {
     "find_my_subject": "Find my subject in a folder and crop it",
     "pick_the_best": "Pick the best of a batch and say why",
     "what_do_i_like": "What do I like",
+    "complete_and_lint": "Complete and lint the captions of a training folder",
     "guard_against_a_concept": "Guard against a concept",
     "purify_a_picture": "Purify a picture",
     "weight_phrases": "Weight phrases",

@@ -9,10 +9,15 @@ import pytest
 
 from concept_atelier.host.files.example_pictures import SHIPPED, offer_pictures
 from concept_atelier.tools.build_workflows import AGAIN, PICTURES
+from concept_atelier.tools.workflow.captioned_pictures import COUNT as CAPTIONED_COUNT
+from concept_atelier.tools.workflow.captioned_pictures import FOLDER_NAME as CAPTIONED
 from concept_atelier.tools.workflow.folder_pictures import COUNT, FOLDER_NAME
+from concept_atelier.tools.workflow.lone_pictures import LONE
 from concept_atelier.tools.workflow.object_pictures import OBJECTS, PROTOTYPES
 from concept_atelier.tools.workflow.subject_pictures import COUNT as SUBJECT_COUNT
 from concept_atelier.tools.workflow.subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
+from concept_atelier.tools.workflow.taste_pictures import COUNT as TASTE_COUNT
+from concept_atelier.tools.workflow.taste_pictures import DISLIKED, LIKED
 
 
 @pytest.fixture
@@ -80,5 +85,17 @@ def test_those_that_ship_are_those_of_the_workflows():
     prototypes = {f"{PROTOTYPES}/{name}.png" for name in OBJECTS}
     folder = {f"{FOLDER_NAME}/{number:02}.png" for number in range(1, COUNT + 1)}
     subject = {f"{SUBJECT_FOLDER}/{number:02}.png" for number in range(1, SUBJECT_COUNT + 1)}
-    given = {"folder_new.png", "subject_1.png", "subject_2.png"}
-    assert files == {*PICTURES, AGAIN, *given, *prototypes, *folder, *subject}
+    given = {"folder_new.png", "subject_1.png", "subject_2.png", *LONE}
+    taste = {f"{name}/{number:02}.png" for name in (LIKED, DISLIKED) for number in range(1, TASTE_COUNT + 1)}
+    numbers = range(1, CAPTIONED_COUNT + 1)
+    captioned = {f"{CAPTIONED}/{number:02}.{ending}" for number in numbers for ending in ("png", "txt")}
+    assert files == {*PICTURES, AGAIN, *given, *prototypes, *folder, *subject, *taste, *captioned}
+
+
+def test_captions_beside_pictures_of_folders_are_copied_and_other_texts_are_not(source, input_folder):
+    below = source / "folder"
+    below.mkdir()
+    for name in ("a.png", "a.txt", "readme.txt"):
+        (below / name).write_bytes(b"it")
+    offer_pictures(source)
+    assert sorted(path.name for path in (input_folder / "folder").iterdir()) == ["a.png", "a.txt"]
