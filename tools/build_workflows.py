@@ -16,6 +16,8 @@ from ..host.workflow.examples import TITLES
 from ..host.workflow.examples import WORKFLOWS as FOLDER
 from ..lab.world.backgrounds import sample_background
 from ..lab.world.scene import Look, Scene, SceneSettings, compose, sample_scene
+from .workflow.captioned_pictures import FOLDER_NAME as CAPTIONED
+from .workflow.captioned_pictures import captioned_pictures, vocabulary
 from .workflow.folder_pictures import (
     FOLDER_NAME,
     MASKED,
@@ -24,9 +26,6 @@ from .workflow.folder_pictures import (
     folder_pictures,
     new_picture,
 )
-from .workflow.captioned_pictures import FOLDER_NAME as CAPTIONED
-from .workflow.captioned_pictures import captioned_pictures, vocabulary
-from .workflow.folder_pictures import FOLDER_NAME, folder_pictures, new_picture
 from .workflow.foreign import drawing_registry
 from .workflow.ingredients import (
     masks_of_an_ingredient,

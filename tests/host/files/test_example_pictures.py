@@ -85,7 +85,7 @@ def test_those_that_ship_are_those_of_the_workflows():
     prototypes = {f"{PROTOTYPES}/{name}.png" for name in OBJECTS}
     folder = {f"{FOLDER_NAME}/{number:02}.png" for number in range(1, COUNT + 1)}
     subject = {f"{SUBJECT_FOLDER}/{number:02}.png" for number in range(1, SUBJECT_COUNT + 1)}
-    given = {"folder_new.png", "subject_1.png", "subject_2.png", *LONE}
+    given = {"folder_new.png", "folder_masked.png", "subject_1.png", "subject_2.png", *LONE}
     taste = {f"{name}/{number:02}.png" for name in (LIKED, DISLIKED) for number in range(1, TASTE_COUNT + 1)}
     numbers = range(1, CAPTIONED_COUNT + 1)
     captioned = {f"{CAPTIONED}/{number:02}.{ending}" for number in numbers for ending in ("png", "txt")}
