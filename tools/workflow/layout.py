@@ -79,7 +79,7 @@ SHOWN = {
     "ConceptAtelierEditConcepts": 320,
     "ConceptAtelierConceptsFromMasks": PICTURE + LINES,
     "ConceptAtelierMatchConcepts": PICTURE + LINES,
-    "ConceptAtelierLearnConceptTokens": PICTURE - 60,
+    "ConceptAtelierLearnConceptTokens": PICTURE - 80,
     "ConceptAtelierShowWordHeatmap": PICTURE,
     "ConceptAtelierScoreConcepts": 136 + LINES,
     "ConceptAtelierLoadConceptPrototypes": 5 * LINE,
