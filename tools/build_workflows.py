@@ -372,6 +372,7 @@ def find_my_subject(studio: Studio) -> None:
         "Paint a mask over the subject.",
         "Right-click a picture and open the mask editor. "
         + ("Both pictures come with the pack." if lab else "Choose two pictures of it."),
+        draws=False,
     )
     vision = studio.vision(1)
     first, second = (
