@@ -38,9 +38,9 @@ class AttentionLocality(io.ComfyNode):
             display_name="Attention Locality",
             category=f"{CATEGORY}/prompts",
             description=(
-                "Keeps the attention to a word to one place while a picture is sampled, or spreads it over the whole: "
-                "colours stay with their things, and a style reaches everywhere. The node says how local the attention "
-                "is, without and with the dial. Inspired by AILA, which trains a language model with such a dial."
+                "Keeps the attention to a word to one place while a picture is sampled, so that a colour is read where "
+                "its thing is, or spreads it over the whole, as for a style. The node says how local the attention is, "
+                "without and with the dial. Inspired by AILA, which trains a language model with such a dial."
             ),
             search_aliases=["AILA", "attention entropy", "colour leak", "color bleed", "attribute binding", "locality"],
             hidden=[io.Hidden.unique_id],
