@@ -18,7 +18,8 @@ from ..host.workflow.examples import TITLES
 from ..host.workflow.runner import RunResult, run_workflow
 from ..host.workflow.terminal import TerminalBar
 from ..nodes.headless import HEADLESS_NODES
-from .build_workflows import FOLDER, PICTURES
+from .build_workflows import FOLDER
+from .workflow.input_pictures import PICTURES
 from .workflow.variants import LAB, VARIANTS
 
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12

@@ -20,6 +20,7 @@ from concept_atelier.host.workflow.ui_format import is_ui_format
 from concept_atelier.nodes.headless import HEADLESS_NODES
 from concept_atelier.tools import build_workflows
 from concept_atelier.tools.workflow.foreign import drawing_registry
+from concept_atelier.tools.workflow.input_pictures import PICTURES as SCENES
 from concept_atelier.tools.workflow.layout import TITLE
 from concept_atelier.tools.workflow.variants import CHECKPOINT, VARIANTS, Z_IMAGE
 
@@ -224,13 +225,13 @@ def test_the_file_is_what_the_builder_writes_today(name):
     )
 
 
-@pytest.mark.parametrize("name", sorted(build_workflows.PICTURES))
+@pytest.mark.parametrize("name", sorted(SCENES))
 def test_input_pictures_are_scenes_that_training_never_saw(name):
     import numpy as np
 
     from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
-    scene = sample_scene("test", build_workflows.PICTURES[name], SceneSettings(counts=(2,), patterned=0, tinted=0))
+    scene = sample_scene("test", SCENES[name], SceneSettings(counts=(2,), patterned=0, tinted=0))
     with Image.open(FOLDER / "input" / name) as picture:
         assert np.array_equal(np.asarray(picture.convert("RGB")), scene.picture)
 

@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 
 from concept_atelier.host.files.example_pictures import SHIPPED, offer_pictures
-from concept_atelier.tools.build_workflows import AGAIN, PICTURES
 from concept_atelier.tools.workflow.captioned_pictures import COUNT as CAPTIONED_COUNT
 from concept_atelier.tools.workflow.captioned_pictures import FOLDER_NAME as CAPTIONED
 from concept_atelier.tools.workflow.folder_pictures import COUNT, FOLDER_NAME
+from concept_atelier.tools.workflow.input_pictures import AGAIN, PICTURES
 from concept_atelier.tools.workflow.lone_pictures import LONE
 from concept_atelier.tools.workflow.object_pictures import OBJECTS, PROTOTYPES
 from concept_atelier.tools.workflow.subject_pictures import COUNT as SUBJECT_COUNT

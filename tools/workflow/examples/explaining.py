@@ -1,8 +1,8 @@
 """The workflows about ingredients: of a folder, in a new picture, taken out while drawing, and changed by a LoRA."""
 
-from .folder_pictures import FOLDER_NAME, MASKED_PICTURE, NEW_PICTURE
-from .sheet import Out
-from .studio import Studio
+from ..folder_pictures import FOLDER_NAME, MASKED_PICTURE, NEW_PICTURE
+from ..sheet import Out
+from ..studio import Studio
 
 
 def _where(studio: Studio) -> str:

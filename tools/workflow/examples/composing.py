@@ -1,0 +1,91 @@
+"""Workflows that put concepts together."""
+
+from ..lone_pictures import LONE
+from ..studio import Studio
+
+
+def compose_learnt_things(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Find the things",
+        "Localize Concepts finds the things in the picture by itself.",
+        "It shows them after a run. " + variant.picture,
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
+    concepts, *_ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    studio.step("Learn them", "Each thing becomes a word.", "<1> stands for the first thing, <2> for the second.")
+    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
+    studio.step(
+        "Put them in their places",
+        "Each thing is drawn where you want it.",
+        "Write a place for each concept: left, right, top left and so on, or a box of four numbers. Beside it the same "
+        "prompt is drawn without places, from the same noise.",
+    )
+    block = studio.drawer("model")
+    prompt = variant.words.together
+    texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
+    composed, conditioning, *_ = sheet.add(
+        "ConceptAtelierComposeConcepts", 0, model=learnt, clip=clip, tokens=tokens, **texts, **variant.compose
+    )
+    (positive,) = sheet.add(
+        "ConceptAtelierEncodeConceptPrompt", 0, "Prompt: without places", clip=clip, tokens=tokens, text=prompt
+    )
+    ways = {"without places": (learnt, positive), "in their places": (composed, conditioning)}
+    for column, (title, (way, text)) in enumerate(ways.items(), 1):
+        given = {"model": way, "clip": clip, "vae": vae, "positive": text}
+        (pictures,) = sheet.add_block(block, column, f"Draw: {title}", **given)
+        prefix = "unplaced" if way == learnt else "placed"
+        sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+
+
+def two_loras_in_one_picture(studio: Studio) -> None:
+    sheet, variant = studio.sheet, studio.variant
+    studio.step(
+        "Choose two things",
+        "A picture of each thing.",
+        "Write what it shows: Localize Words finds the thing by this word, and its files get this name. "
+        + ("The pictures come with the pack." if variant.is_lab else "Choose two pictures."),
+    )
+    model, clip, vae = studio.load()
+    words, named, shown = variant.words.of_two_pictures, [], []
+    for which, word, name in zip(("First", "Second"), words, LONE, strict=True):
+        named += sheet.add("PrimitiveString", 0, f"{which} thing", value=word)
+        shown.append(studio.picture(name, f"{which} picture", 1))
+    studio.step(
+        "Learn each by itself",
+        "A word and a LoRA for each thing.",
+        "Each **Learn** block finds the thing, learns it, and saves a token and a LoRA. Open one to change how.",
+    )
+    block = studio.learner()
+    wires, files = {"model": model, "clip": clip, "vae": vae}, []
+    for which, word, picture in zip(("first", "second"), named, shown, strict=True):
+        files.append(sheet.add_block(block, 0, f"Learn: {which} thing", **wires, image=picture, word=word))
+    joined = {"delimiter": ", ", "collapsed": True}
+    (lora, token), (other_lora, other_token) = files
+    (loras,) = sheet.add("StringConcatenate", 0, "Both LoRAs", string_a=lora, string_b=other_lora, **joined)
+    (names,) = sheet.add("StringConcatenate", 0, "Both tokens", string_a=token, string_b=other_token, **joined)
+    (tokens,) = sheet.add("ConceptAtelierLoadConceptTokens", 0, clip=clip, names=names, collapsed=True)
+    studio.step(
+        "Put both in one picture",
+        "Each LoRA acts in its own place.",
+        "First the words show where each thing will stand; then its LoRA acts there alone. Beside it the same prompt "
+        "is drawn by the words alone, from the same noise.",
+    )
+    marks = [f"<{word}>" for word in words]
+    prompt = f"a photo of {marks[0]} and {marks[1]}"
+    texts = {"prompt": prompt, "concepts": "\n".join(marks), "places": "", "loras": loras}
+    composed, conditioning, *_ = sheet.add(
+        "ConceptAtelierComposeConcepts", 0, model=model, clip=clip, tokens=tokens, **texts, **variant.compose_loras
+    )
+    (positive,) = sheet.add(
+        "ConceptAtelierEncodeConceptPrompt", 0, "Prompt: tokens alone", clip=clip, tokens=tokens, text=prompt
+    )
+    ways = {"tokens alone": (model, positive), "each LoRA in its place": (composed, conditioning)}
+    drawer = studio.drawer("model")
+    for column, (title, (way, text)) in enumerate(ways.items(), 1):
+        given = {"model": way, "clip": clip, "vae": vae, "positive": text}
+        (pictures,) = sheet.add_block(drawer, column, f"Draw: {title}", **given)
+        prefix = "two_tokens" if way == model else "two_loras"
+        sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)

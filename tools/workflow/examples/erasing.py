@@ -1,0 +1,144 @@
+"""Workflows that erase concepts, guard against them, and attack the erasure."""
+
+from ..studio import Studio
+
+
+def erase_a_concept(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    gone, *others = (f"{word}s" for word in words.before_after)
+    studio.step(
+        f"Erase {gone}",
+        f"{gone.capitalize()} are no longer drawn.",
+        "List synonyms too, and words to preserve.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.erased, "anchors": "", "preserve": words.preserved}
+    erased, erasure, _ = sheet.add(
+        "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
+    )
+    studio.step(
+        "Compare",
+        f"{gone.capitalize()} are gone; {' and '.join(others)} stay.",
+        "Before and after start from the same noise. To change the seed, steps or size of all, open one of the "
+        "**Draw** blocks.",
+    )
+    block = studio.drawer("model", "changed model")
+    for number, (word, text) in enumerate(words.before_after.items()):
+        left, right = 2 * number, 2 * number + 1
+        (positive,) = sheet.add("CLIPTextEncode", left, f"Prompt: {word}", clip=clip, text=text)
+        wires = {"model": model, "changed model": erased, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, right, f"Draw: {word}", **wires)
+        sheet.align(left, right)
+        for column, when, pictures in zip((left, right), ("before", "after"), drawn, strict=True):
+            prefix = f"{word}_{when}"
+            sheet.add("SaveImage", column, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
+    studio.step(
+        "Save the change",
+        "The change is a small file.",
+        "Save Erasure as LoRA gives it a name. Any LoRA loader applies it.",
+        below=1,
+    )
+    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
+
+
+def guard_against_a_concept(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    gone, kept, *_ = words.before_after
+    studio.step(
+        "Guard the model",
+        f"{gone.capitalize()}s are kept out while the model draws.",
+        "No weight changes and nothing is trained. Name an anchor to say what may stand in their place.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": gone, "anchors": ""}
+    (guarded,) = sheet.add(
+        "ConceptAtelierGuardAgainstConcepts", 0, model=model, clip=clip, **texts, **studio.variant.guard
+    )
+    block = studio.drawer("model", "guarded model")
+    asked = {
+        gone: (
+            f"Ask for {gone}s",
+            "The same noise, without and with the guard.",
+            "Try other methods, and a lower or a higher strength.",
+        ),
+        kept: (
+            f"Ask for {kept}s",
+            "What is not on the list stays.",
+            "To change the seed, steps or size, open one of the **Draw** blocks.",
+        ),
+    }
+    for word, step in asked.items():
+        studio.step(*step)
+        text = words.before_after[word]
+        (positive,) = sheet.add("CLIPTextEncode", 0, f"Prompt: {word}", clip=clip, text=text)
+        wires = {"model": model, "guarded model": guarded, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, 0, f"Draw: {word}", **wires)
+        for when, pictures in zip(("without the guard", "with the guard"), drawn, strict=True):
+            prefix = f"{word}_{'guarded' if when.startswith('with ') else 'plain'}"
+            sheet.add("SaveImage", 1, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
+
+
+def purify_a_picture(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    studio.step(
+        "Erase a concept",
+        f"Asked by name, the model no longer draws a {words.purified}.",
+        "The picture shows one" + (". " + variant.picture if variant.is_lab else "."),
+    )
+    model, clip, vae = studio.load()
+    picture = studio.scaled(sheet, studio.picture())
+    texts = {"concepts": words.purified, "anchors": "", "preserve": words.preserved}
+    erased, _, _ = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
+    studio.step(
+        "See it come back",
+        "From a picture, the erased model draws it all the same.",
+        "Invert Picture finds the noise that the erased model draws the picture from, and draws it again.",
+    )
+    wires = {"model": erased, "clip": clip, "vae": vae, "image": picture}
+    _, _, redrawn = sheet.add("ConceptAtelierInvertPicture", 0, **wires, prompt="", **variant.invert)
+    sheet.add("SaveImage", 1, "Save: drawn again", images=redrawn, filename_prefix="purify_again")
+    studio.step(
+        "Purify the picture",
+        f"The {words.purified} is gone, and the rest stays.",
+        "The original model finds where it is; only there the erased model draws anew, from what lies around. Connect "
+        "a mask to choose the place yourself.",
+    )
+    purified, mask = sheet.add(
+        "ConceptAtelierPurifyPicture", 0, **wires, original=model, concepts=words.purified, prompt="", **variant.purify
+    )
+    sheet.add("SaveImage", 1, "Save: the picture", images=purified, filename_prefix="purify_picture")
+    (place,) = sheet.add("MaskToImage", 1, mask=mask, collapsed=True)
+    sheet.add("SaveImage", 1, "Save: the place", images=place, filename_prefix="purify_place")
+
+
+def attack_an_erasure(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    studio.step(
+        "Erase a concept",
+        f"Erase Concepts takes {words.attacked} out of the model.",
+        "Try other methods and lists, then compare reports.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.attacked, "anchors": "", "preserve": words.preserved}
+    erased, _, changed = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
+    studio.step(
+        "Attack it",
+        "Does it come back by other ways than its name?",
+        "**five** asks by name, by learnt words and by inverted pictures. **all** takes longer and also trains the "
+        "model again. A figure means something only between its floor and its ceiling.",
+    )
+    vision = studio.vision(0)
+    wires = {"model": model, "erased_model": erased, "clip": clip, "vae": vae, "clip_vision": vision}
+    wires |= {"erased_clip": changed}
+    attack, sheet_of_attack, _ = sheet.add(
+        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.told_from, **variant.attack
+    )
+    studio.step(
+        "Read the report",
+        "One page: what is gone, what stayed, what came back.",
+        "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
+    )
+    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.told_from}
+    page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
+    sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
+    sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
