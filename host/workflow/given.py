@@ -19,7 +19,11 @@ from ...core.explain.bank import ConceptBank, ConceptCodes
 from ...core.explain.sampled import Recording
 from ...core.explain.scores import PictureScores
 from ...core.messages import shown
+from ...core.recognise.heads.head import ConceptHead
+from ...core.surgery.heads.offsets import HeadOffsets
 from ...core.surgery.skill import Skill
+from ...core.surgery.traces.audit import InsideAudit
+from ...core.surgery.traces.vectors import ConceptVectors
 from ...core.types import Concepts, ConceptTokens, Erasure, Source
 from ..schema import io
 from ..shared.captures import AttentionCapture
@@ -177,7 +181,11 @@ _OWN: Mapping[str, tuple[str, type]] = {
     "CONCEPT_BANK": ("from Find, Show or Load Ingredients", ConceptBank),
     "CONCEPT_CODES": ("from Ingredient Masks", ConceptCodes),
     "CONCEPT_SCORES": ("from Show Ingredients", PictureScores),
+    "CONCEPT_HEAD": ("from Train or Load Concept Head", ConceptHead),
     "SKILL": ("from Localize Skill or Load Skill Patch", Skill),
+    "CONCEPT_VECTORS": ("from Find Concept Vectors", ConceptVectors),
+    "ERASURE_AUDIT": ("from Audit Erasure Inside", InsideAudit),
+    "HEAD_OFFSETS": ("from Scout Heads", HeadOffsets),
 }
 """Socket type of ours to where it comes from and the class of what it carries."""
 

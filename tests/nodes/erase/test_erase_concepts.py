@@ -144,7 +144,8 @@ def test_an_input_at_its_default_keeps_what_the_preset_of_the_method_says(erase)
     def said(**given):
         return json.loads(erase(**given)[1].metadata["settings"])
 
-    with_damping = {name: method for name, method in METHODS.items() if hasattr(method.preset("small"), "damping")}
+    closed_forms = {name: method for name, method in METHODS.items() if not method.trains}
+    with_damping = {name: one for name, one in closed_forms.items() if hasattr(one.preset("small"), "damping")}
     assert {"uce", "realera"} <= set(with_damping)
     for name, method in with_damping.items():
         assert said(method=name, preset="small", damping=0.5)["damping"] == method.preset("small").damping
