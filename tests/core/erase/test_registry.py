@@ -10,7 +10,7 @@ from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.parts.settings import ClosedFormSettings
 from concept_atelier.core.erase.registry import METHODS
 
-QUICK = {"steps": 2, "batch": 1, "side": 64, "sampling_steps": 2, "visits": 2, "drawn": 1}
+QUICK = {"steps": 2, "warm_up": 2, "batch": 1, "side": 64, "sampling_steps": 2, "visits": 2, "drawn": 1}
 
 every_method = pytest.mark.parametrize("name", METHODS)
 every_closed_form = pytest.mark.parametrize(
