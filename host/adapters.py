@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core.attribute.concept_attention import ConceptBackbone
 from ..core.backbone import Backbone, Placeholders
+from ..core.compose.registry import METHODS as COMPOSERS
 from ..core.surgery.skill import Skill
 from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
@@ -180,9 +181,12 @@ def with_composition(model: Any, composed: Composed) -> Any:
     :class:`UnsupportedModelError` for a model that the method does not work on."""
     backbone, composer = backbone_of(model=model), composed.composer
     if composer.unets_only and any(site.kind == "joint" for site in backbone.attention_sites()):
+        others = (
+            "; choose attention_couple or lora_composer, which work there too" if composer.name in COMPOSERS else ""
+        )
         raise UnsupportedModelError(
             f"{composer.title} works on UNets (Stable Diffusion 1.x, 2.x, XL and the lab model), and this is "
-            f"{FAMILIES[backbone.family].title}; choose attention_couple or lora_composer, which work there too"
+            f"{FAMILIES[backbone.family].title}{others}"
         )
     if is_patcher(model):
         return comfy_compositions.with_composition(model, composed)
