@@ -119,16 +119,6 @@ def _closed(words: Sequence[str], start: int) -> bool:
     return is_closing(words[start - 1])
 
 
-def rate_loss(boundaries: float, mean: float, ratio: float) -> float:
-    """ConceptMoE's loss on the rate: ``R/(R-1) ((R-1) F G + (1-F)(1-G))``; for F = G its least value is 1, at 1/R.
-
-    Raises ``ValueError`` for a ratio R of 1 or less.
-    """
-    if ratio <= 1:
-        raise ValueError(f"the ratio must be above 1, got {ratio:g}")
-    return ratio / (ratio - 1) * ((ratio - 1) * boundaries * mean + (1 - boundaries) * (1 - mean))
-
-
 def line_breaks(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Phrases of so many tokens, in lines of at most ``room`` tokens; a phrase that is longer has a line of its own.
 

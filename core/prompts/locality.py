@@ -14,7 +14,7 @@ where *cat* leads. A mask takes the place of B where one is given. Attention of 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ def localised(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], s
         grid: (h, w) of the N cells.
         sharpness: see :class:`LocalitySettings`.
     """
-    leads = _leads(attention, words, grid) ** sharpness  # (B, W, N)
+    leads = _leads(attention, words, grid, sharpness)  # (B, W, N)
     factor, spread = torch.ones_like(attention), torch.zeros_like(attention)
     for number, word in enumerate(words):
         places = list(word.places)
@@ -88,12 +88,12 @@ def localised(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], s
     return changed / changed.sum(-1, keepdim=True).clamp_min(TINY)
 
 
-def _leads(attention: Tensor, words: Sequence[Word], grid: tuple[int, int]) -> Tensor:
-    """(B, W, N) in 0..1, how far each word leads in each cell; 1 where it is the first."""
+def _leads(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], sharpness: float) -> Tensor:
+    """(B, W, N) in 0..1, B of each word in each cell: its mask, or how far it leads; 1 where it is the first."""
     mean = attention.float().mean(1)  # (B, N, L)
     maps = torch.stack([mean[..., list(word.subject or word.places)].sum(-1) for word in words], 1)  # (B, W, N)
     tall = maps / maps.amax(-1, keepdim=True).clamp_min(TINY)
-    leads = tall / tall.amax(1, keepdim=True).clamp_min(TINY) if len(words) > 1 else tall
+    leads = (tall / tall.amax(1, keepdim=True).clamp_min(TINY) if len(words) > 1 else tall) ** sharpness
     for number, word in enumerate(words):
         if word.mask is not None:
             leads[:, number] = mask_on(word.mask, grid).flatten().to(leads)
@@ -137,7 +137,7 @@ def begin(composition: Composition, settings: LocalitySettings, share: Share, se
         if call.kind != "cross" or not inputs.conditional or not settings.acts(share(call.timestep)):
             return None
         logits = call.query.float() @ call.key.float().transpose(-1, -2) * call.scale  # (B, heads, N, L)
-        before = logits.softmax(-1)
+        before = (logits if call.bias is None else logits + call.bias).softmax(-1)
         after = localised(before, words, call.grid, settings.sharpness)
         if seen is not None:
             seen(inputs, before, after)
@@ -187,7 +187,8 @@ def measure(
     levels: int = 3,
     seed: int = 0,
 ) -> Measured:
-    """Read a picture's latent (1, C, h, w) with noise of several levels and the dials in force.
+    """Read a picture's latent (1, C, h, w) with noise of several levels. The dials are in force at each of them,
+    whatever part of denoising they are set to act in.
 
     Raises ``ValueError`` for no levels.
     """
@@ -207,7 +208,8 @@ def measure(
         inside.append(torch.stack([pointer_fidelity(maps[:, at], target) for at, target in enumerate(targets)], 1))
         evens.append(float(torch.tensor(float(maps.shape[-1])).log2()))
 
-    edit = begin(composition, settings, share_of(schedule.steps), seen).edit
+    always = replace(settings, start=0.0, end=1.0)
+    edit = begin(composition, always, share_of(schedule.steps), seen).edit
     with backbone.edit_attention(edit):
         for share in torch.linspace(0.2, 0.8, levels).tolist():
             time = torch.tensor([round(share * (schedule.steps - 1))], device=latent.device)

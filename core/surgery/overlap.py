@@ -67,11 +67,6 @@ class Overlap:
         return self.expected / max(1, min(self.counts))
 
     @property
-    def jaccard(self) -> float:
-        """Shared numbers, of all that either changes."""
-        return self.shared / max(1, sum(self.counts) - self.shared)
-
-    @property
     def opposite_share(self) -> float:
         """Share of the shared numbers with opposite signs; by chance a half."""
         return self.opposite / self.shared if self.shared else 0.0

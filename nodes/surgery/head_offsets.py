@@ -144,4 +144,4 @@ class ApplyHeadOffsets(io.ComfyNode):
     def execute(cls, model: Any, offsets: core_offsets.HeadOffsets, heads: int, strength: float) -> io.NodeOutput:
         skill = as_skill(offsets, heads, strength, weights_of(model))
         changed, _ = with_skill(model, None, skill)
-        return io.NodeOutput(changed, skill, ui=text_under(f"{heads} heads: {skill_said(skill)}."))
+        return io.NodeOutput(changed, skill, ui=text_under(f"{skill.metadata['heads']} heads: {skill_said(skill)}."))

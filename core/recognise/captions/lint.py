@@ -2,7 +2,7 @@
 Models to Learn Semantically Meaningful Input Features?*, Schiavone et al. 2024, arXiv 2402.00912).
 
 The paper finds that concepts use the right pixels only where the pictures of a folder tell them apart. So two concepts
-that always stand together are told, and one that always comes with another, and what goes with a trigger word. How
+that always stand together are reported, and one that always comes with another, and what goes with a trigger word. How
 strongly two go together is phi, the correlation of two yes-or-no columns; a fix is what lowers the sum of its absolute
 values most.
 """
@@ -131,17 +131,21 @@ def _fixes(on: Tensor, pairs: Sequence[tuple[int, int]], most: int) -> tuple[Fix
     for _ in range(most):
         rows = now[:, columns]
         before = _total(rows)
-        drops = [(before - _total(torch.cat([rows[:at], rows[at + 1 :]])), at) for at in _first_of_each(rows)]
+        drops = [
+            (before - _total(torch.cat([rows[:at], rows[at + 1 :]])), at)
+            for at in _first_of_each(rows)
+            if kept[at] >= 0  # one that was added is not there to drop
+        ]
         adds = [
             (before - _total(torch.cat([rows, new[columns][None]])), new, gone)
             for pair in pairs
             for gone in pair
             for new in [_without(now, pair, gone)]
         ]
-        (gain, at), (added, new, gone) = max(drops), max(adds, key=lambda one: one[0])
+        (gain, at), (added, new, gone) = max(drops, default=(0.0, -1)), max(adds, key=lambda one: one[0])
         if max(gain, added) <= 1e-9:
             break
-        if added >= gain or kept[at] < 0:
+        if added >= gain:
             found.append(Fix(None, tuple(new.nonzero()[:, 0].tolist()), gone, added))
             now, kept = torch.cat([now, new[None]]), [*kept, -1]
         else:

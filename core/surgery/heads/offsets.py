@@ -121,14 +121,14 @@ def as_skill(offsets: HeadOffsets, count: int, strength: float, weights: Mapping
 
     Args:
         offsets: of a scout.
-        count: how many heads.
+        count: how many heads; all of them where there are fewer.
         strength: multiplies the offsets.
         weights: of the model, by the names of skills.
 
     Raises ``ValueError`` for a model without these weights.
     """
-    chosen: dict[str, list[int]] = {}
-    for name, head in offsets.best(count):
+    best, chosen = offsets.best(count), dict[str, list[int]]()
+    for name, head in best:
         chosen.setdefault(name, []).append(head)
     changes, sizes = {}, {}
     for projection, heads in chosen.items():
@@ -140,7 +140,7 @@ def as_skill(offsets: HeadOffsets, count: int, strength: float, weights: Mapping
         moved = strength * weights[projection].detach().float().cpu() @ kept.flatten()  # (d_out,)
         index = torch.arange(len(moved), dtype=torch.int32)
         changes[bias], sizes[bias] = SparseChange(index, moved, (len(moved), 1)), len(moved)
-    facts = {"method": "head offsets", "concept": offsets.concept, "heads": str(count), "strength": str(strength)}
+    facts = {"method": "head offsets", "concept": offsets.concept, "heads": str(len(best)), "strength": str(strength)}
     return Skill(changes, sizes, offsets.family, "", facts)
 
 

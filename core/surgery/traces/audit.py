@@ -82,14 +82,13 @@ class InsideAudit:
         open_ways = [way.word for way in self.ways if way.verdict == "open"]
         if self.ways[0].after >= OPEN:
             return "The concept is not erased inside: its own name still reaches the denoiser."
-        by = "open" if open_ways else "closed"
         if self.text >= OPEN:
             where = "The text encoder still says the concept; the denoiser no longer reads it"
         elif self.traces is not None and self.traces >= OPEN:
             where = "The text encoder no longer says the concept, though its stored vectors are what they were"
         else:
             where = "The concept is gone from the text encoder"
-        return f"{where}" + (f", but {listed(open_ways)} still lead to it." if by == "open" else ".")
+        return f"{where}, but {listed(open_ways)} still lead to it." if open_ways else f"{where}."
 
 
 def audit(

@@ -6,7 +6,6 @@ from concept_atelier.core.prompts.chunks import (
     chunk_words,
     line_breaks,
     possible_starts,
-    rate_loss,
 )
 from concept_atelier.core.prompts.spans import word_spans
 
@@ -46,13 +45,6 @@ def test_every_word_is_in_one_phrase(generator):
         assert held == list(range(len(words)))
     assert chunk_words([], torch.empty(0, 4)).found == ()
     assert possible_starts(words) == [0, 4]
-
-
-def test_the_rate_has_its_least_loss_at_the_ratio():
-    losses = {f: rate_loss(f, f, 4) for f in (0.15, 0.2, 0.25, 0.3, 0.35)}
-    assert min(losses, key=losses.get) == 0.25 and losses[0.25] == pytest.approx(1)
-    with pytest.raises(ValueError, match="above 1"):
-        rate_loss(0.5, 0.5, 1)
 
 
 def test_lines_hold_whole_phrases():

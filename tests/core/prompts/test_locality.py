@@ -51,6 +51,13 @@ def test_a_mask_keeps_a_word_inside(attention):
     torch.testing.assert_close(rest, rest[..., :1].expand_as(rest))  # what the word loses goes to all others alike
 
 
+def test_a_soft_mask_counts_as_it_is_given(attention):
+    mask = torch.tensor([[1.0, 0.5], [0, 0]])
+    after = localised(attention, [Word((1,), (1,), 1.0, mask)], GRID, 2.0)
+    kept = attention[..., 1, 1] * 0.5
+    torch.testing.assert_close(after[..., 1, 1], kept / (1 - kept))  # the rest of the row stays, and adds up to one
+
+
 def test_a_colour_is_kept_to_where_its_thing_leads():
     """Red is read evenly, cat in cell 0 and dog in cell 3: with the dial red is gone from where dog leads."""
     attention = torch.zeros(1, 1, 4, 4)
@@ -87,6 +94,8 @@ def test_measured_on_a_model(lab_backbone):
     assert float(found.after[1]) >= float(found.before[1])
     assert float(found.fidelity[0, 1]) > 0.99 > float(found.fidelity[0, 0])
     assert bool(found.fidelity[1].isnan().all())
+    late = measure(lab_backbone, latent, composition, LocalitySettings(dials=(1.0, -1.0), start=0.95), levels=1)
+    torch.testing.assert_close(late.after, found.after)  # measured whatever part of denoising the dials act in
 
 
 def test_what_cannot_be_meant_is_refused(lab_backbone):

@@ -107,6 +107,9 @@ def test_fixes_lower_the_correlations_and_keep_pairs_apart():
     for fix in found.fixes:
         assert (fix.drop is None) == bool(fix.present) and fix.absent not in fix.present
     assert not lint(tagged(), LintSettings(fixes=0)).fixes
+    one, two, three = (torch.rand(3, 14, generator=torch.Generator().manual_seed(8)) < 0.5).unbind()
+    few = lint(torch.stack([one, one, two, three, three], 1), LintSettings(fixes=15)).fixes
+    assert few and all(fix.gain > 0 for fix in few)  # where dropping an added picture would be best, the list ends
 
 
 def test_correlations_and_information_are_those_of_the_definition():

@@ -53,6 +53,8 @@ def test_an_offset_behind_the_projection_is_the_same_as_one_before_it(lab_model,
         given, plain = changed.predict_noise(latent, time, text), lab_backbone.predict_noise(latent, time, text)
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(given, plain, atol=1e-4)
+    every = sum(len(of) for of in found.scores.values())
+    assert as_skill(found, every + 9, 3.0, weights_of(lab_model)).metadata["heads"] == str(every)
 
 
 def test_what_has_no_heads_of_cross_attention_is_refused(lab_transformer, lab_backbone):
