@@ -1,10 +1,10 @@
 """How probable it is that a picture shows what its caption does not mention.
 
 Captions of a folder are labels of which some are missing (positive and unlabelled, Elkan and Noto 2008). Two numbers
-tell about a concept: the similarity of the picture to its word, and what a ridge regression on the features of the
-other pictures, told which of them mention it, says of this one. Pictures that mention it and the others are two
-Gaussians with one covariance; the share of the others that show it all the same follows from how often captions leave
-out what is there.
+count for a concept: the similarity of the picture to its word, and what a ridge regression, fitted to the features of
+the other pictures and to which of them mention it, predicts for this one. Pictures that mention it and the others are
+two Gaussians with one covariance; the share of the others that show it all the same follows from how often captions
+leave out what is there.
 """
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor
 
 RIDGE = 100.0
 FEWEST = 3
-"""Pictures that mention a concept, below which nothing is told of it."""
+"""Pictures that mention a concept, below which it is not judged."""
 MOST_SHARE = 0.9
 
 
 def probabilities(pictures: Tensor, similar: Tensor, mentioned: Tensor, omitted: float) -> Tensor:
-    """(P, K) the probability that each picture shows each concept, for those that do not mention it; 0 for concepts of
-    which nothing is told.
+    """(P, K) the probability that each picture shows each concept, for those that do not mention it; 0 for concepts
+    that too few captions mention, or too few leave out.
 
     Args:
         pictures: (P, D) features. similar: (P, K) similarities to words. mentioned: (P, K) bool.
@@ -43,7 +43,8 @@ def probabilities(pictures: Tensor, similar: Tensor, mentioned: Tensor, omitted:
 
 
 def left_out(pictures: Tensor, mentioned: Tensor, strength: float = RIDGE) -> Tensor:
-    """(P, K) what ridge regressions from features (P, D) to mentions (P, K) say of each picture, told of the others."""
+    """(P, K) what ridge regressions from features (P, D) to mentions (P, K) predict for each picture, fitted to the
+    others."""
     rows = (pictures - pictures.mean(0)) / pictures.std(0).clamp(min=1e-6)
     count = len(rows)
     gram = rows @ rows.T

@@ -64,7 +64,7 @@ def fit_head(
     labels: Tensor,
     classes: int,
     layer: ConceptLayer,
-    settings: HeadSettings,
+    settings: LinearSettings,
     layer_settings: Settings | None = None,
     seed: int = 0,
 ) -> Fitted:
@@ -104,7 +104,7 @@ def examine_head(
     folds = folds_of(labels, classes, settings.folds, seed)
     total, done = (1 + settings.permutations) * (int(folds.max()) + 1), 0
 
-    def run(given: HeadFeatures, wanted: Tensor, by: ConceptLayer, chosen: HeadSettings, counts: bool) -> Tensor:
+    def run(given: HeadFeatures, wanted: Tensor, by: ConceptLayer, chosen: LinearSettings, counts: bool) -> Tensor:
         nonlocal done
         answers = torch.zeros_like(wanted)
         own = layer_settings if by is layer else None
@@ -120,8 +120,7 @@ def examine_head(
     answers = run(features, labels, layer, settings, True)
     probe = None
     if raw is not None:
-        chosen = HeadSettings(largest=0, sparsity=0.0, ridge=PROBE.ridge, folds=settings.folds)
-        probe = balanced(run(raw, labels, LAYERS["none"], chosen, False), labels, classes)
+        probe = balanced(run(raw, labels, LAYERS["none"], PROBE, False), labels, classes)
     generator = torch.Generator().manual_seed((seed + 1) % 2**63)
     permuted = []
     for _ in range(settings.permutations):

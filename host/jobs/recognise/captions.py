@@ -11,9 +11,9 @@ from ....core.recognise.captions.lint import Fix, Lint
 from ...pictures.captioned_list import ListEntry, captioned_list
 from ...pictures.figure_table import FAINT, GOOD, INK
 
-MOST_LISTED, MOST_SHOWN, HIGH, SCALE = 12, 24, 0.9, 100.0
-"""Lines of a kind in a report, pictures on a sheet, the share of a trigger's pictures from which it takes over what
-they have in common, and the factor on cosines, which CLIP's training ends with."""
+MOST_LISTED, MOST_SHOWN, HIGH = 12, 24, 0.9
+"""Lines of a kind in a report, pictures on a sheet, and the share of a trigger's pictures from which it takes over what
+they have in common."""
 
 
 def caption_lines(text: str, count: int) -> list[str]:
@@ -123,7 +123,7 @@ def look_shares(similar: Tensor, groups: Sequence[Sequence[str]], chosen: Tensor
     """
     found = []
     for group, part in zip(groups, similar[chosen].split([len(one) for one in groups], 1), strict=True):
-        shares = (SCALE * part).softmax(1).argmax(1).bincount(minlength=len(group)).float() / max(1, len(part))
+        shares = part.argmax(1).bincount(minlength=len(group)).float() / max(1, len(part))
         best = int(shares.argmax())
         found.append((group[best], float(shares[best])))
     return found

@@ -140,7 +140,7 @@ def describe_training(head: ConceptHead, report: HeadReport, labels: Tensor) -> 
     counts = torch.bincount(labels, minlength=len(head.classes)).tolist()
     of = ", ".join(f"{number} {plain(name)}" for name, number in zip(head.classes, counts, strict=True))
     lines = [f"Trained on {len(labels)} pictures: {of}."]
-    said = f"Of pictures that it was not shown, {report.accuracy:.0%} are told rightly (chance: {report.chance:.0%}"
+    said = f"Of held-out pictures, {report.accuracy:.0%} are classified correctly (chance: {report.chance:.0%}"
     if report.probe is not None:
         said += f"; a linear probe of the encoder's raw numbers: {report.probe:.0%}"
     if report.permuted:
