@@ -3,7 +3,7 @@
 A case is a folder of scenes with known objects, styles and colours. Ingredients are found in one half of it. For each
 factor the best ingredient is chosen on that half with the answers at hand, and scored on the other half: AUROC and F1
 of whether a picture has the factor (by the largest code of its positions), and IoU of where it is. Beside it stands a
-plain linear probe of the same activations, a ridge regression that was told the answers of the first half.
+plain linear probe of the same activations, a ridge regression fitted to the answers of the first half.
 """
 
 import argparse

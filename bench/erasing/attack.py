@@ -72,7 +72,7 @@ def prepare_attack(request: Request) -> AttackParts:
 
 
 def task_of(parts: Parts, request: Request, kind: ObjectKind) -> AttackTask:
-    """An attack on an object, told from a few others of the world."""
+    """An attack on an object, which a few others of the world are compared with."""
     rng = random.Random(f"attack:{request.seed}:{kind.name}")
     others = rng.sample([other.name for other in load_atlas().of_split("train") if other != kind], OTHERS)
     return AttackTask(

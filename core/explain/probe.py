@@ -1,4 +1,4 @@
-"""The plain linear probe: a ridge regression on activations that was told which pictures show what is asked for.
+"""The plain linear probe: a ridge regression on activations, fitted to which pictures show what is asked for.
 
 *Are Sparse Autoencoders Useful?* (Kantamneni et al. 2025, arXiv 2502.16681) finds that such a probe does as well as
 dictionaries wherever examples are at hand; it therefore stands beside them.
@@ -26,7 +26,7 @@ def auroc(scores: Tensor, present: Tensor) -> Tensor:
 
 
 def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0) -> float:
-    """The AUROC of probes of rows (P, D) on pictures that they were not told about, one part after another.
+    """The AUROC of probes of rows (P, D) on held-out pictures, one part after another.
 
     Raises ``ValueError`` for fewer than two pictures of either kind.
     """

@@ -18,7 +18,7 @@ class PictureScores:
         names: K names, unique.
         title: what a number says, for people: ``strength``, ``importance for "cat"``.
         valid_for: the model, layer and pictures that the numbers hold for; whole sentences, may be empty.
-        reasons: why, for each picture, for people; empty where nothing is told.
+        reasons: why, for each picture, for people; empty where none are given.
     """
 
     values: Tensor

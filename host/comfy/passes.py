@@ -131,7 +131,7 @@ class UNetDenoiser:
 
     def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
         changed = dict(options)
-        for tap, names in reversed(taps):  # the listener that is set last is told first
+        for tap, names in reversed(taps):  # the listener that is set last is called first
             sites = {key: site for key, site in self._table.items() if site.name in names}
             changed = with_listener(changed, sites, _as_callback(tap, time), self._preferred)
         return changed

@@ -29,7 +29,7 @@ COUNT = 16
 
 
 class ScoutHeads(io.ComfyNode):
-    """Which attention heads tell a concept, and by what."""
+    """Which attention heads respond to a concept, and by what."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -27,7 +27,7 @@ OnPass = Callable[[int], None]
 
 @dataclass(frozen=True)
 class ScoutSettings(Settings):
-    """How heads are looked at. Raises ``ValueError`` for values outside their range."""
+    """How heads are read. Raises ``ValueError`` for values outside their range."""
 
     draws: int = setting(4, "Pictures that are begun to be drawn.", least=1, most=64)
     steps: int = setting(8, "Sampling steps of each, and noise levels that heads are read at.", least=2, most=1000)
@@ -49,7 +49,8 @@ class HeadOffsets:
     Attributes:
         concept: the word.
         offsets: name of the projection behind the heads to (heads, d).
-        scores: the same to (heads,), how far each head tells the concept, in standard deviations of matched words.
+        scores: the same to (heads,), how much more each head responds to the concept than to matched words, in
+            standard deviations of these.
         family: of the model.
     """
 
@@ -59,7 +60,7 @@ class HeadOffsets:
     family: str
 
     def best(self, count: int) -> list[tuple[str, int]]:
-        """The heads that tell the concept best, (layer, head), first the best."""
+        """The heads that respond to the concept most, (layer, head), first the best."""
         every = [(float(score), name, head) for name, of in self.scores.items() for head, score in enumerate(of)]
         every.sort(key=lambda one: -one[0])
         return [(name, head) for _, name, head in every[:count]]

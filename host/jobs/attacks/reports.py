@@ -55,7 +55,7 @@ class Report:
         comparison: words before and after.
         attack: scenarios, where they were run.
         memory: peak in bytes, 0 where unknown.
-        inside: what is left inside the erased model, where it was looked at.
+        inside: what is left inside the erased model, where it was audited.
     """
 
     comparison: Comparison

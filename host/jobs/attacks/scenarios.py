@@ -75,10 +75,10 @@ class NamesByDrawing:
         original: the model as it was.
         features: a picture encoder.
         concept: what is to be found.
-        others: what it is told from.
+        others: what it is compared with.
         settings: how to draw.
         seed: of the noise.
-        on_passes: told of model passes.
+        on_passes: called with how many model passes ran.
     """
 
     original: Backbone

@@ -51,11 +51,11 @@ def _moved_line(moved: Tensor) -> str:
 
 
 def _probe_line(reference: Activations, drawn: Activations) -> str:
-    """What a plain linear probe, which is told which is which, makes of the same activations."""
+    """How well a plain linear probe of the same activations, fitted to labels, separates both sets."""
     rows = torch.cat([drawn.rows.mean(1), reference.rows.mean(1)])
     quality = held_out(rows, torch.arange(len(rows)) < len(drawn))
     said = "tells them apart" if quality >= 0.75 else "hardly tells them apart"
-    return f"A plain linear probe {said} on pictures it was not told about: AUROC {quality:.2f} (0.5 is chance)."
+    return f"A plain linear probe {said} on held-out pictures: AUROC {quality:.2f} (0.5 is chance)."
 
 
 def audit_sheet(

@@ -57,7 +57,7 @@ class Importance:
         measure: how.
         head: of what.
         fidelity: whether they say what matters; None where it was not asked for.
-        probe: AUROC of a linear probe on pictures it was not told about, where the score is one.
+        probe: AUROC of a linear probe on held-out pictures, where the score is one.
     """
 
     scores: PictureScores

@@ -13,15 +13,16 @@ GROUND, INK, FAINT, FULL = (24, 24, 24), (240, 240, 240), (52, 52, 52), (80, 190
 
 
 def heads_map(found: HeadOffsets, count: int) -> Tensor:
-    """IMAGE (1, h, w, 3): a row for each layer and a cell for each head, the brighter the better it tells the concept;
-    the best are framed."""
+    """IMAGE (1, h, w, 3): a row for each layer and a cell for each head, the brighter the more it responds to the
+    concept; the best are framed."""
     best, names = set(found.best(count)), list(found.scores)
     widest = max(len(of) for of in found.scores.values())
     peak = max(float(of.max()) for of in found.scores.values()) or 1.0
     size = LEFT + widest * CELL + 2 * GAP, (len(names) + 1) * CELL + 2 * GAP
     canvas = Image.new("RGB", (max(size[0], 560), size[1]), GROUND)
     draw = ImageDraw.Draw(canvas)
-    write_line(draw, (GAP, GAP + CELL / 2), f"Heads that tell {found.concept}", INK, 20, canvas.width - 2 * GAP, "lm")
+    title = f"Heads that respond to {found.concept}"
+    write_line(draw, (GAP, GAP + CELL / 2), title, INK, 20, canvas.width - 2 * GAP, "lm")
     for row, name in enumerate(names):
         top = GAP + (row + 1) * CELL
         write_line(draw, (GAP, top + CELL / 2), short(name), INK, LETTERS, LEFT - 2 * GAP, "lm")
