@@ -39,13 +39,13 @@ def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
     chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))  # refused before anything is loaded
     options = {"preset": args.preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
-    options |= looked_at(args)
+    options |= unusual_cases(args)
     options |= {"method": args.method} if args.method != "uce" else {}  # as rows on disk have it
     options |= {"set": chosen} if chosen else {}
     return run_command(BENCH, args, options, CONTROLS)
 
 
-def looked_at(args: argparse.Namespace) -> dict[str, Any]:
+def unusual_cases(args: argparse.Namespace) -> dict[str, Any]:
     """What cases erase, where it is not the usual. Raises ``ValueError`` for several concepts that are no objects, too
     many, and controls without objects."""
     check_count(args.concepts, args.split)

@@ -118,7 +118,7 @@ def relations(words: Sequence[Sequence[str]], likeness: Tensor, redundant: float
     for first in range(len(words)):
         for second in range(first + 1, len(words)):
             one, other = set(said[first]), set(said[second])
-            against = _negated(said[first], said[second]) or _told_apart(words[first], words[second])
+            against = _negated(said[first], said[second]) or _different_claims(words[first], words[second])
             held = bool(one) and bool(other) and (one <= other or other <= one)
             similar = float(likeness[first, second])
             found.append(Relation(first, second, similar, against is None and (held or similar >= redundant), against))
@@ -134,9 +134,9 @@ def _negated(one: Sequence[str], other: Sequence[str]) -> tuple[str, str] | None
     return None
 
 
-def _told_apart(one: Sequence[str], other: Sequence[str]) -> tuple[str, str] | None:
+def _different_claims(one: Sequence[str], other: Sequence[str]) -> tuple[str, str] | None:
     """Two words that sentences say of the same word, each one that the other sentence does not have."""
-    mine, theirs = _told(one), _told(other)
+    mine, theirs = _claims(one), _claims(other)
     for key, words in mine.items():
         for first in words:
             for second in theirs.get(key, ()):
@@ -145,7 +145,7 @@ def _told_apart(one: Sequence[str], other: Sequence[str]) -> tuple[str, str] | N
     return None
 
 
-def _told(words: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+def _claims(words: Sequence[str]) -> dict[tuple[str, str], list[str]]:
     """What is said of each word, right before it and behind a verb of being."""
     found: dict[tuple[str, str], list[str]] = {}
     for number, word in enumerate(words):

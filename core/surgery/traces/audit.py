@@ -83,7 +83,10 @@ class InsideAudit:
         if self.ways[0].after >= OPEN:
             return "The concept is not erased inside: its own name still reaches the denoiser."
         if self.text >= OPEN:
-            where = "The text encoder still says the concept; the denoiser no longer reads it"
+            read = "no longer reads it" if self.ways[0].after <= CLOSED else "reads it only in part"
+            where = f"The text encoder still says the concept; the denoiser {read}"
+        elif self.text > CLOSED:
+            where = "The text encoder says the concept only in part"
         elif self.traces is not None and self.traces >= OPEN:
             where = "The text encoder no longer says the concept, though its stored vectors are what they were"
         else:

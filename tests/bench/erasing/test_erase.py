@@ -95,7 +95,7 @@ def test_a_look_alone_is_erased_in_every_case(parts, what):
 def test_what_no_case_can_erase_is_refused(words, said):
     words = ["bench", "erase", *words.split()]
     with pytest.raises(ValueError, match=said):
-        erase.looked_at(build_parser(words).parse_args(words))
+        erase.unusual_cases(build_parser(words).parse_args(words))
 
 
 @pytest.mark.parametrize("seed", [0, 3])

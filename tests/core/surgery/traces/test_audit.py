@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.surgery.traces.audit import audit, typos
+from concept_atelier.core.surgery.traces.audit import InsideAudit, Way, audit, typos
 from concept_atelier.core.surgery.traces.vectors import TraceSettings, edited, find_vectors
 
 OTHERS = ["dog", "house", "rocket"]
@@ -53,6 +53,21 @@ def test_typos_are_near_their_word():
     assert typos("rocket") == ["rocet", "rokcet", "rockket"]
     assert typos("a tabby cat") == ["a taby cat", "a tbaby cat", "a tabbby cat"]
     assert typos("ox") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "said"),
+    [
+        (0.9, 0.6, "not erased inside"),
+        (0.9, 0.3, "reads it only in part"),
+        (0.9, 0.1, "no longer reads it"),
+        (0.4, 0.1, "says the concept only in part"),
+        (0.1, 0.1, "gone from the text encoder"),
+    ],
+)
+def test_the_sentence_calls_gone_only_what_is(text, read, said):
+    nothing = torch.zeros(0)
+    assert said in InsideAudit("cat", nothing, nothing, text, (Way("cat", "name", 1.0, read),), 0.1, 1.0).verdict
 
 
 def test_too_few_matched_words_are_refused(lab_backbone):
