@@ -80,6 +80,7 @@ class Phase:
         loop: how to optimise.
         shares: shares of the learning rate, one per parameter; empty gives each the whole.
         ended: whether the phase is at its end after so many updates; asked before each.
+        trains_tokens: whether tokens are among the parameters; losses on tokens are added to such phases alone.
     """
 
     parameters: Sequence[Tensor]
@@ -87,6 +88,7 @@ class Phase:
     loop: LoopSettings
     shares: Sequence[float] = ()
     ended: Callable[[int], bool] = lambda made: False
+    trains_tokens: bool = True
 
 
 @dataclass(frozen=True, eq=False)

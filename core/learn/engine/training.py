@@ -71,7 +71,7 @@ def _with_class_term(task: Task[S], training: Training) -> Training:
     def joined(phase: Phase) -> Phase:
         return replace(phase, loss_of=lambda step: phase.loss_of(step) + weight * term(training.tokens()))
 
-    return replace(training, phases=[joined(phase) for phase in training.phases])
+    return replace(training, phases=[joined(phase) if phase.trains_tokens else phase for phase in training.phases])
 
 
 def _with_token_terms(task: Task[S], training: Training, generator: torch.Generator) -> Training:
@@ -106,7 +106,7 @@ def _with_token_terms(task: Task[S], training: Training, generator: torch.Genera
 
         return replace(phase, loss_of=loss_of)
 
-    return replace(training, phases=[joined(phase) for phase in training.phases])
+    return replace(training, phases=[joined(phase) if phase.trains_tokens else phase for phase in training.phases])
 
 
 def _check_names(task: Task[S]) -> None:

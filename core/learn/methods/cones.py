@@ -171,7 +171,8 @@ class Search:
         rounds = min(settings.rounds, settings.steps, settings.fit_steps)
         for number in range(rounds):
             steps, fit_steps = (_share(whole, rounds, number) for whole in (settings.steps, settings.fit_steps))
-            phases.append(Phase([self.rows], self.denoising, replace(settings.loop, steps=steps)))
+            loop = replace(settings.loop, steps=steps)
+            phases.append(Phase([self.rows], self.denoising, loop, trains_tokens=False))
             phases.append(self.trainee.phase(self.fitting, replace(settings.fit, steps=fit_steps)))
         return phases
 

@@ -55,7 +55,9 @@ def test_every_learner_takes_it(lab_backbone, picture, concepts, name):
         )
         for weight in (0.0, 0.1)
     )
-    assert float(held.losses[0]) > float(free.losses[0]), "the loss is not added"
+    assert float(held.losses.sum()) > float(free.losses.sum()), "the loss is not added"
+    more = int(held.metadata["passes"]) - int(free.metadata["passes"])
+    assert more == 1, "it is added to the updates that move tokens, and to no search"
 
 
 def test_a_weight_below_0_is_refused():
