@@ -57,6 +57,7 @@ KIND_FILES = {
     "words": "attention, complete",
     "words_short": "attention, short",
     "words_information": "information, complete",
+    "words_alone": "information of the word without the caption",
     "words_both": "mean of both, complete",
 }
 """File to what it measured."""
