@@ -12,7 +12,7 @@ from concept_atelier.tools.pages.erasure_results import attacks, erased_counts, 
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import unseen_objects
 from concept_atelier.tools.pages.results import ERASURE, PARTS, lab_table, localised_table, with_results
-from concept_atelier.tools.pages.word_results import word_kinds, word_maps, word_sweep
+from concept_atelier.tools.pages.word_results import KIND_FILES, word_kinds, word_maps, word_sweep
 
 
 def value(mean):
@@ -160,7 +160,7 @@ def test_heat_maps_of_words_stand_by_kind_and_a_sweep_by_layer_and_noise(tmp_pat
     plain = {"cases": 6, "seed": 0, "summary": {"all": {"name": {"words": 12, **scores}}}}
     (tmp_path / "words.json").write_text(json.dumps(plain))
     first, *others = word_kinds(tmp_path).splitlines()[2:]
-    assert first.startswith("| attention, complete | 6 | 0.600 [0.59 0.61] |") and len(others) == 3
+    assert first.startswith("| attention, complete | 6 | 0.600 [0.59 0.61] |") and len(others) == len(KIND_FILES) - 1
     assert all("not measured" in line for line in others)
     assert "| name | 12 | 0.600 [0.59 0.61] |" in word_maps(tmp_path) and "--cases 6" in word_maps(tmp_path)
     swept = {
