@@ -26,8 +26,13 @@ ROOT = Path(__file__).resolve().parents[3]
 PACK = "concept-atelier"
 MODELS = (
     "checkpoints/v1-5-pruned-emaonly-fp16.safetensors",
+    "clip_vision/clip-vit-large-patch14.safetensors",
     "clip_vision/clip_vision_vit_h.safetensors",
     "diffusion_models/z_image_turbo_bf16.safetensors",
+    "loras/first.safetensors",
+    "loras/my_lora.safetensors",
+    "loras/second.safetensors",
+    "text_encoders/clip-vit-large-patch14.safetensors",
     "text_encoders/qwen_3_4b.safetensors",
     "vae/ae.safetensors",
 )
@@ -222,7 +227,7 @@ def scratch_base(folder):
         (folder / "models" / name).mkdir(parents=True)
     for name in MODELS:
         file = folder / "models" / name
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     for name in ("custom_nodes", "input", "output", "user", "temp"):
         (folder / name).mkdir()
