@@ -141,4 +141,4 @@ def attack_an_erasure(studio: Studio) -> None:
     lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.told_from}
     page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
-    sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="erasure_attacks")
+    sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="attacks")

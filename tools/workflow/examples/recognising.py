@@ -86,7 +86,7 @@ def pick_the_best(studio: Studio) -> None:
     studio.step(
         "Pick the best",
         "The best picture, and why it is.",
-        "Raise count to keep more. The sheet names the concepts that spoke for each.",
+        "Raise count to keep more.",
     )
     best, picked, _ = sheet.add(
         "ConceptAtelierPickBestOfBatch", 0, pictures=pictures, scores=scores, by=words.wanted, count=1
@@ -167,7 +167,7 @@ def complete_and_lint(studio: Studio) -> None:
     studio.step(
         "Complete the captions",
         "Captions of similar pictures say what is missing.",
-        "Lower probability to add more. The sheet shows where each word comes from.",
+        "Lower probability to add more.",
     )
     given = {"pictures": pictures, **pair, "captions": captions, "names": names, "vocabulary": words}
     completed, sheet_of_captions, _ = sheet.add("ConceptAtelierCompleteCaptions", 0, **given, probability=0.4)

@@ -20,7 +20,7 @@ def merge_two_loras(studio: Studio) -> None:
     studio.step(
         "Will they fight?",
         "What each changes most, and where they meet.",
-        "Skill Overlap says how many numbers both change, and whether both answer to the same inputs, such as words.",
+        "Skill Overlap says how many numbers both change.",
     )
     skills = []
     for name, (changed, text) in zip(("first", "second"), tuned, strict=True):
@@ -63,8 +63,7 @@ def slim_a_fine_tune(studio: Studio) -> None:
     studio.step(
         "How little is enough?",
         "Growing shares of the fine-tune, beside the whole.",
-        "Graft Skill takes the smallest share whose pictures go 95 percent of the way from the model's to the "
-        "fine-tune's. Let **The prompt** ask for what it learnt.",
+        "Let **The prompt** ask for what it learnt.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "tuned_model": tuned, "tuned_clip": text}
     asked = {"prompts": prompt, "clip_vision": vision}
@@ -73,8 +72,7 @@ def slim_a_fine_tune(studio: Studio) -> None:
     studio.step(
         "Keep that",
         "The same pictures from a small file.",
-        "Save Skill Patch keeps the share. Slim LoRA writes a LoRA of the smallest ranks that hold 95 percent of the "
-        "change, for any loader.",
+        "Slim LoRA writes a LoRA file for any loader.",
     )
     parts = {"fine-tune": (tuned, text), "slim model": (slimmed, slim_text)}
     drawn = sheet.add_block(studio.comparer(*parts), 0, "Draw", text=prompt, vae=vae, **_wires(parts))
