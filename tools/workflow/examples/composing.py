@@ -69,7 +69,7 @@ def two_loras_in_one_picture(studio: Studio) -> None:
     (tokens,) = sheet.add("ConceptAtelierLoadConceptTokens", 0, clip=clip, names=names, collapsed=True)
     studio.step(
         "Put both in one picture",
-        "Each LoRA acts in its own place.",
+        "Each in its own place.",
         "First the words show where each thing will stand; then its LoRA acts there alone.",
     )
     marks = [f"<{word}>" for word in words]

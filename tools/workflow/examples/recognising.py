@@ -85,7 +85,7 @@ def pick_the_best(studio: Studio) -> None:
     scores, _ = sheet.add("ConceptAtelierScoreByConcepts", 0, pictures=pictures, **studio.pair(0, clip), **described)
     studio.step(
         "Pick the best",
-        "The best picture, and why it is.",
+        "The best, and why.",
         "Raise count to keep more.",
     )
     best, picked, _ = sheet.add(
@@ -166,7 +166,7 @@ def complete_and_lint(studio: Studio) -> None:
     words = ", ".join(vocabulary()) if lab else ""
     studio.step(
         "Complete the captions",
-        "Captions of similar pictures say what is missing.",
+        "What similar pictures say.",
         "Lower probability to add more.",
     )
     given = {"pictures": pictures, **pair, "captions": captions, "names": names, "vocabulary": words}

@@ -19,7 +19,7 @@ def merge_two_loras(studio: Studio) -> None:
     tuned = [studio.fine_tune(number, 0, model, clip) for number in range(2)]
     studio.step(
         "Will they fight?",
-        "What each changes most, and where they meet.",
+        "What each changes most.",
         "Skill Overlap says how many numbers both change.",
     )
     skills = []
@@ -62,7 +62,7 @@ def slim_a_fine_tune(studio: Studio) -> None:
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.tuned)
     studio.step(
         "How little is enough?",
-        "Growing shares of the fine-tune, beside the whole.",
+        "Growing shares of it.",
         "Let **The prompt** ask for what it learnt.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "tuned_model": tuned, "tuned_clip": text}
@@ -71,7 +71,7 @@ def slim_a_fine_tune(studio: Studio) -> None:
     sheet.add("SaveImage", 0, "Save: the page", images=page, filename_prefix="slim_page", collapsed=True)
     studio.step(
         "Keep that",
-        "The same pictures from a small file.",
+        "The same, smaller.",
         "Slim LoRA writes a LoRA file for any loader.",
     )
     parts = {"fine-tune": (tuned, text), "slim model": (slimmed, slim_text)}

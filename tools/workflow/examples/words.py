@@ -129,7 +129,7 @@ def weight_phrases(studio: Studio) -> None:
     )
     for column, (way, samples) in enumerate(zip(("without", "with"), drawn, strict=True)):
         (pictures,) = sheet.add("VAEDecode", column, samples=samples, vae=vae, collapsed=True)
-        name = "plain" if way == "without" else "weighted"
+        name = "plain" if way == "without" else "with"
         sheet.add("SaveImage", 0, f"Save: {way} weights", images=pictures, filename_prefix=f"phrases_{name}")
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
     maps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 1, **wires, text=written, words=phrases)
