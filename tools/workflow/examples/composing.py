@@ -69,8 +69,9 @@ def two_loras_in_one_picture(studio: Studio) -> None:
     (tokens,) = sheet.add("ConceptAtelierLoadConceptTokens", 0, clip=clip, names=names, collapsed=True)
     studio.step(
         "Put both in one picture",
-        "Each in its own place.",
-        "First the words show where each thing will stand; then its LoRA acts there alone.",
+        "Each LoRA acts in its own place.",
+        "First the words show where each thing will stand; then its LoRA acts there alone. Beside it the same prompt "
+        "is drawn by the words alone, from the same noise.",
     )
     marks = [f"<{word}>" for word in words]
     prompt = f"a photo of {marks[0]} and {marks[1]}"

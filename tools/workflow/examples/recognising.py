@@ -85,8 +85,8 @@ def pick_the_best(studio: Studio) -> None:
     scores, _ = sheet.add("ConceptAtelierScoreByConcepts", 0, pictures=pictures, **studio.pair(0, clip), **described)
     studio.step(
         "Pick the best",
-        "The best, and why.",
-        "Raise count to keep more.",
+        "The best picture, and why it is.",
+        "Raise count to keep more. The sheet names the concepts that spoke for each.",
     )
     best, picked, _ = sheet.add(
         "ConceptAtelierPickBestOfBatch", 0, pictures=pictures, scores=scores, by=words.wanted, count=1
@@ -166,8 +166,8 @@ def complete_and_lint(studio: Studio) -> None:
     words = ", ".join(vocabulary()) if lab else ""
     studio.step(
         "Complete the captions",
-        "What similar pictures say.",
-        "Lower probability to add more.",
+        "Captions of similar pictures say what is missing.",
+        "Lower probability to add more. The sheet shows where each word comes from.",
     )
     given = {"pictures": pictures, **pair, "captions": captions, "names": names, "vocabulary": words}
     completed, sheet_of_captions, _ = sheet.add("ConceptAtelierCompleteCaptions", 0, **given, probability=0.4)

@@ -19,8 +19,8 @@ def merge_two_loras(studio: Studio) -> None:
     tuned = [studio.fine_tune(number, 0, model, clip) for number in range(2)]
     studio.step(
         "Will they fight?",
-        "What each changes most.",
-        "Skill Overlap says how many numbers both change.",
+        "What each changes most, and where they meet.",
+        "Skill Overlap says how many numbers both change, and whether both answer to the same inputs, such as words.",
     )
     skills = []
     for name, (changed, text) in zip(("first", "second"), tuned, strict=True):
@@ -62,8 +62,9 @@ def slim_a_fine_tune(studio: Studio) -> None:
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.tuned)
     studio.step(
         "How little is enough?",
-        "Growing shares of it.",
-        "Let **The prompt** ask for what it learnt.",
+        "Growing shares of the fine-tune, beside the whole.",
+        "Graft Skill takes the smallest share whose pictures go 95 percent of the way from the model's to the "
+        "fine-tune's. Let **The prompt** ask for what it learnt.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "tuned_model": tuned, "tuned_clip": text}
     asked = {"prompts": prompt, "clip_vision": vision}
@@ -71,8 +72,9 @@ def slim_a_fine_tune(studio: Studio) -> None:
     sheet.add("SaveImage", 0, "Save: the page", images=page, filename_prefix="slim_page", collapsed=True)
     studio.step(
         "Keep that",
-        "The same, smaller.",
-        "Slim LoRA writes a LoRA file for any loader.",
+        "The same pictures from a small file.",
+        "Save Skill Patch keeps the share. Slim LoRA writes a LoRA of the smallest ranks that hold 95 percent of the "
+        "change, for any loader.",
     )
     parts = {"fine-tune": (tuned, text), "slim model": (slimmed, slim_text)}
     drawn = sheet.add_block(studio.comparer(*parts), 0, "Draw", text=prompt, vae=vae, **_wires(parts))
