@@ -55,7 +55,7 @@ def two_loras_in_one_picture(studio: Studio) -> None:
         shown.append(studio.picture(name, f"{which} picture", 1))
     studio.step(
         "Learn each by itself",
-        "A word and a LoRA for each thing.",
+        "Learn both things.",
         "Each **Learn** block finds the thing, learns it, and saves a token and a LoRA. Open one to change how.",
     )
     block = studio.learner()

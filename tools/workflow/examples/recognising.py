@@ -77,7 +77,7 @@ def pick_the_best(studio: Studio) -> None:
     _, pictures = studio.sample(sheet, 1, vae, seed=9, **wires)
     studio.step(
         "Judge them",
-        "Describe what you want, and what you do not.",
+        "Say what you want.",
         "Write a class per line and concepts behind it. No single concept decides."
         + ("" if studio.variant.is_lab else " Both loaders take one file of CLIP ViT-L/14."),
     )
@@ -151,7 +151,7 @@ def complete_and_lint(studio: Studio) -> None:
     lab = variant.is_lab
     studio.step(
         "Load the folder",
-        "Pictures with a text file beside each.",
+        "Pictures with captions.",
         "The folder comes with the pack."
         if lab
         else "Put your training folder as **pictures** into ComfyUI's input folder. Both loaders take one file of CLIP "
