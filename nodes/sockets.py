@@ -88,6 +88,17 @@ def seed_input(of: str) -> Any:
     )
 
 
+def span_inputs(acts: str) -> list[Any]:
+    """The part of denoising in which a node acts; ``acts`` says what does: ``the dials act``."""
+    how = {"min": 0.0, "max": 1.0, "step": 0.05, "optional": True, "advanced": True}
+    first = f"Share of denoising from which {acts}; 0 is the first step."
+    last = f"Share of denoising to which {acts}; 1 is the last step."
+    return [
+        io.Float.Input("start", default=0.0, tooltip=first, **how),
+        io.Float.Input("end", default=1.0, tooltip=last, **how),
+    ]
+
+
 def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, **fields: Any) -> Any:
     """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
     so (``web/js/preset_values.js``)."""

@@ -20,6 +20,7 @@ from ..sockets import (
     lines_of,
     list_verdict,
     seed_input,
+    span_inputs,
     text_under,
 )
 
@@ -92,26 +93,7 @@ class SteerIngredients(io.ComfyNode):
                     advanced=True,
                     tooltip="With replace: share of an ingredient's full strength from which a cell shows it.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of denoising from which the node acts; 0 is the first step.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of denoising to which the node acts; 1 is the last step.",
-                ),
+                *span_inputs("the node acts"),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
         )

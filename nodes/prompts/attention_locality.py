@@ -24,6 +24,7 @@ from ..sockets import (
     list_verdict,
     masks_of,
     picture_of,
+    span_inputs,
     text_under,
 )
 
@@ -80,26 +81,7 @@ class AttentionLocality(io.ComfyNode):
                     advanced=True,
                     tooltip="Power of a word's lead over the others in a cell; higher keeps it to fewer cells.",
                 ),
-                io.Float.Input(
-                    "start",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of denoising from which the dials act; 0 is the first step.",
-                ),
-                io.Float.Input(
-                    "end",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Share of denoising to which the dials act; 1 is the last step.",
-                ),
+                *span_inputs("the dials act"),
                 io.Mask.Input(
                     "masks",
                     optional=True,

@@ -214,6 +214,8 @@ class LintConcepts(io.ComfyNode):
         looks: str = LOOKS,
         names: str = "",
     ) -> io.NodeOutput:
+        if (clip_vision is None) != (clip is None):
+            raise ValueError("clip_vision and clip read pictures together; connect both, or neither")
         count = captions.rstrip("\n").count("\n") + 1 if pictures is None else len(pictures)
         texts = caption_lines(captions, count)
         called = names_for(count, [line for line in names.splitlines() if line.strip()])

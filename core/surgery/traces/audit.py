@@ -19,8 +19,8 @@ from .vectors import ValueVector
 
 OPEN, CLOSED = 0.5, 0.2
 """Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
-CHANGED = 0.98
-"""Cosine below which a value vector counts as changed."""
+CHANGED = 0.2
+"""How far a value vector must have moved to count as changed, in shares of its length."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ class InsideAudit:
 
     Attributes:
         concept: its name.
-        cosines: (n,) of each value vector before and after.
-        sizes: (n,) how far each moved, in shares of its length.
+        moves: (n,) how far each value vector moved, in shares of its length.
         text: how present the concept is in what the erased text encoder gives; 1 is as in the original.
         ways: words that may lead to it, its name first.
         chance: how far matched words reach in the original at most.
@@ -64,8 +63,7 @@ class InsideAudit:
     """
 
     concept: str
-    cosines: Tensor
-    sizes: Tensor
+    moves: Tensor
     text: float
     ways: tuple[Way, ...]
     chance: float
@@ -74,7 +72,7 @@ class InsideAudit:
     @property
     def traces(self) -> float | None:
         """Share of the value vectors that are what they were; None where none were given."""
-        return float((self.cosines >= CHANGED).float().mean()) if len(self.cosines) else None
+        return float((self.moves < CHANGED).float().mean()) if len(self.moves) else None
 
     @property
     def verdict(self) -> str:
@@ -118,7 +116,7 @@ def audit(
     """
     compared = matched(concept, others)
     with torch.no_grad():
-        cosines, sizes = _moved(original, erased, vectors) if vectors else (torch.zeros(0), torch.zeros(0))
+        moves = _moved(original, erased, vectors) if vectors else torch.zeros(0)
         before = apart(WordReader(original, compared, on_texts).contexts())
         said = presence(WordReader(erased, compared, on_texts).contexts(), before)
         asked = [concept, *(word for word, _ in words)]
@@ -127,7 +125,7 @@ def audit(
     found = tuple(
         Way(word, kind, float(a), float(b)) for word, kind, a, b in zip(asked, kinds, first, ways, strict=True)
     )
-    return InsideAudit(concept, cosines, sizes, float(said[0]), found, chance, kept)
+    return InsideAudit(concept, moves, float(said[0]), found, chance, kept)
 
 
 def typos(word: str) -> list[str]:
@@ -145,8 +143,8 @@ def typos(word: str) -> list[str]:
     return [word.replace(long, one, 1) for one in dict.fromkeys(wrong) if one != long]
 
 
-def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector]) -> tuple[Tensor, Tensor]:
-    """(n,) cosines and sizes of the moves of value vectors."""
+def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector]) -> Tensor:
+    """(n,) how far value vectors moved, in shares of their length."""
     before, after = value_weights(original), value_weights(erased)
     known = [{place: weight.shape[1] for place, weight in both.items()} for both in (before, after)]
     if any(one.index >= of.get(one.place[:2], 0) for one in vectors for of in known):
@@ -155,8 +153,7 @@ def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector])
         (before[one.place[:2]][:, one.index].float().cpu(), after[one.place[:2]][:, one.index].float().cpu())
         for one in vectors
     ]
-    cosines = torch.stack([torch.cosine_similarity(a, b, dim=0) for a, b in pairs])
-    return cosines, torch.stack([(b - a).norm() / a.norm().clamp(min=1e-12) for a, b in pairs])
+    return torch.stack([(b - a).norm() / a.norm().clamp(min=1e-12) for a, b in pairs])
 
 
 def _reaches(

@@ -94,7 +94,7 @@ def audit_rows(found: InsideAudit) -> list[dict[str, Any]]:
     """Rows of the table and of the files of the erasure report: depths, then words."""
     depths: dict[str, tuple[float, str]] = {}
     if found.traces is not None:
-        depths[f"Stored: {len(found.cosines)} concept vectors"] = found.traces, _left(found.traces)
+        depths[f"Stored: {len(found.moves)} concept vectors"] = found.traces, _left(found.traces)
     depths["Said by the text encoder"] = found.text, _left(found.text)
     depths["Read by the denoiser"] = found.ways[0].after, _left(found.ways[0].after)
     depths["Matched words, read by the denoiser"] = found.kept, "kept" if found.kept >= KEPT else "changed"

@@ -76,3 +76,8 @@ def test_looks_that_no_caption_says_are_found(call, pair):
     with pytest.raises(ValueError, match="at least two that exclude"):
         call(LintConcepts, **given, looks="on red")
     assert "No caption has the trigger 'z'" in call(LintConcepts, **(given | {"trigger": "z"}))[0]
+
+
+def test_one_encoder_without_the_other_is_refused(call):
+    with pytest.raises(ValueError, match="connect both, or neither"):
+        call(LintConcepts, captions="a cat", vocabulary="", trigger="", fixes=1, clip=load_handles()[1])

@@ -10,7 +10,7 @@ def merge_two_loras(studio: Studio) -> None:
     sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
     studio.step(
         "Two fine-tunes",
-        "Two from one model.",
+        "They share one model.",
         "Here each is a model that Erase Concepts changed. For LoRA files, put a LoRA loader in the place of each."
         if variant.is_lab
         else "Choose your LoRA files, and write the trigger words of both into the prompt.",
@@ -62,7 +62,7 @@ def slim_a_fine_tune(studio: Studio) -> None:
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.tuned)
     studio.step(
         "How little is enough?",
-        "Growing shares of it.",
+        "Shares of the fine-tune.",
         "Graft Skill takes the smallest share whose pictures go 95 percent of the way from the model's to the "
         "fine-tune's. Let **The prompt** ask for what it learnt.",
     )

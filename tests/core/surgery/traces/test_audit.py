@@ -38,15 +38,15 @@ def test_an_erasure_of_projections_leaves_the_text_encoder_as_it_was(lab_backbon
     assert found.ways[0].after < 0.5 and "denoiser no longer reads it" in found.verdict
 
 
-def test_changed_vectors_are_seen(lab_backbone, lab_model, lab_clip, vectors):
+@pytest.mark.parametrize(("scale", "moved"), [(-1.0, 2.0), (0.5, 0.5)], ids=["turned around", "shorter"])
+def test_changed_vectors_are_seen(lab_backbone, lab_model, lab_clip, vectors, scale, moved):
     from concept_atelier.core.types import Erasure
     from concept_atelier.host.adapters import backbone_of, with_text_erasure
 
-    change = edited(lab_backbone, vectors[:1], "scale", -1.0, torch.Generator())
+    change = edited(lab_backbone, vectors[:1], "scale", scale, torch.Generator())
     clip = with_text_erasure(lab_clip, Erasure({}, 1.0, "lab", text=change))
     found = audit(lab_backbone, backbone_of(lab_model, clip), "cat", OTHERS, vectors=vectors)
-    assert found.cosines.tolist() == pytest.approx([-1, 1, 1], abs=1e-4)
-    assert found.sizes.tolist() == pytest.approx([2, 0, 0], abs=1e-4) and found.traces == pytest.approx(2 / 3)
+    assert found.moves.tolist() == pytest.approx([moved, 0, 0], abs=1e-4) and found.traces == pytest.approx(2 / 3)
 
 
 def test_typos_are_near_their_word():
@@ -67,7 +67,7 @@ def test_typos_are_near_their_word():
 )
 def test_the_sentence_calls_gone_only_what_is(text, read, said):
     nothing = torch.zeros(0)
-    assert said in InsideAudit("cat", nothing, nothing, text, (Way("cat", "name", 1.0, read),), 0.1, 1.0).verdict
+    assert said in InsideAudit("cat", nothing, text, (Way("cat", "name", 1.0, read),), 0.1, 1.0).verdict
 
 
 def test_too_few_matched_words_are_refused(lab_backbone):
