@@ -90,7 +90,7 @@ def seed_input(of: str) -> Any:
 
 def span_inputs(acts: str) -> list[Any]:
     """The part of denoising in which a node acts; ``acts`` says what does: ``the dials act``."""
-    how = {"min": 0.0, "max": 1.0, "step": 0.05, "optional": True, "advanced": True}
+    how: dict[str, Any] = {"min": 0.0, "max": 1.0, "step": 0.05, "optional": True, "advanced": True}
     first = f"Share of denoising from which {acts}; 0 is the first step."
     last = f"Share of denoising to which {acts}; 1 is the last step."
     return [
