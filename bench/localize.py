@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..core.backbone import Backbone
-from ..core.localize.localizer import Localizer
 from ..core.localize.parts.observation import Observation, observe
 from ..core.localize.parts.pipeline import localize_observed
 from ..core.localize.parts.settings import SMALL_GRID, LocalizeSettings
@@ -26,15 +24,15 @@ from ..core.settings import preset_name
 from ..core.types import Concepts
 from ..lab.world.atlas import load_atlas
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
-from .cases import Case, make_case
+from .cases import Case
 from .command import add_common_arguments, add_settings_argument, backbone_for, chosen_settings, run_command
 from .controls import Control
-from .drawing import SIDE
 from .harness import Bench, Request, Row
+from .localizing.cases import METHOD, PRESET, case_of_options, localized, localizer_of, settings_of
+from .localizing.sweep import BENCH as SWEEP
 from .metrics import score_masks
 from .summary import Summary, detail_table, means, miou_table, summarise
 
-METHOD, PRESET = "conceptexpress", "small"
 OBSERVING = SMALL_GRID
 """How pictures are observed for the baselines, where a method does not cluster attention."""
 
@@ -61,41 +59,6 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     seen = observe(backbone, case.picture, settings if observed else OBSERVING, case.seed)
     found = localize_observed(seen, settings) if observed else localized(backbone, case, localizer, settings)
     return score_case(case, seen, found, other)
-
-
-def case_of_options(request: Request, index: int) -> Case:
-    """The scene that a request asks for; objects and places do not depend on the hand or the caption."""
-    options = request.options
-    changes: dict[str, Any] = {flag: float(options.get(flag, False)) for flag in ("touching", "alike")}
-    if "hand" in options:
-        changes["hands"] = (options["hand"],)
-    if "caption" in options:
-        changes["complete"] = float(options["caption"] == "complete")
-    return make_case(request.split, index, request.seed, (SIDE, SIDE), options.get("unseen", False), **changes)
-
-
-def localizer_of(options: Mapping[str, Any]) -> Localizer:
-    """The method that a request asks for."""
-    return method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))[0]
-
-
-def settings_of(options: Mapping[str, Any], count: int) -> Any:
-    """The method's settings that a request asks for, for a scene of so many objects."""
-    localizer, preset = method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))
-    known = {"count": count} if options.get("known_count") else {}
-    changes = {name: tuple(v) if isinstance(v, list) else v for name, v in options.get("settings", {}).items()}
-    return replace(localizer.preset(preset), **known | changes)
-
-
-def localized(backbone: Backbone, case: Case, localizer: Localizer, settings: Any) -> Concepts:
-    """The concepts that a method finds, given the objects' true names if it needs words; none where it raises."""
-    words = case.names if "words" in localizer.needs else ()
-    try:
-        return localizer.localize(backbone, case.picture, settings, words=words, seed=case.seed)
-    except ValueError as error:
-        size = (case.picture.shape[-2], case.picture.shape[-1])
-        none = torch.zeros(0, size[0] // backbone.latent_downscale, size[1] // backbone.latent_downscale)
-        return Concepts(none.bool(), none, (), torch.zeros(0), size, (str(error),))
 
 
 def figures(rows: Sequence[Row], request: Request) -> Summary:
@@ -213,8 +176,6 @@ def main(args: argparse.Namespace) -> int:
             )
         options["method"] = args.method
     if args.sweep:
-        from .localize_sweep import BENCH as SWEEP
-
         if args.method != METHOD or args.controls:
             raise ValueError(f"a sweep is of {METHOD}, and has no controls")
         return run_command(SWEEP, args, options)

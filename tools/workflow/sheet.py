@@ -2,13 +2,10 @@
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ...host.workflow.registry import Registry
 from .layout import LABELS, SHOWN, Parts, Step, arrange
-
-if TYPE_CHECKING:
-    from .block import Block
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 OURS = "ConceptAtelier"
@@ -25,6 +22,21 @@ class Out:
     type: str
 
 
+class Subgraph(Protocol):
+    """What a sheet needs of a subgraph that it holds."""
+
+    name: str
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+
+    @property
+    def id(self) -> str:
+        """The type of its nodes."""
+
+    def definition(self) -> dict[str, Any]:
+        """The subgraph as JSON."""
+
+
 @dataclass
 class Sheet:
     """A workflow under construction."""
@@ -33,7 +45,7 @@ class Sheet:
     nodes: list[dict[str, Any]] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    blocks: "list[Block]" = field(default_factory=list)
+    blocks: list[Subgraph] = field(default_factory=list)
     first: int = 1
     """The id of the first node."""
 
@@ -85,7 +97,7 @@ class Sheet:
         self._place(self._append(node, title), column, parts, SHOWN.get(kind, 0), collapsed)
         return [Out(number, slot, output.get_io_type()) for slot, output in enumerate(schema.outputs)]
 
-    def add_block(self, block: "Block", column: int, title: str, **wires: Out) -> list[Out]:
+    def add_block(self, block: Subgraph, column: int, title: str, **wires: Out) -> list[Out]:
         """Place a subgraph's node. All nodes of one block share what is inside it."""
         if block not in self.blocks:
             self.blocks.append(block)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench import localize, localize_sweep
+from concept_atelier.bench import localize
 from concept_atelier.bench.harness import Request
+from concept_atelier.bench.localizing import sweep
 from concept_atelier.host.adapters import backbone_of
 
 OPTIONS = {"settings": {"noise_draws": 1}}
@@ -18,25 +19,25 @@ def transformer(lab_transformer):
 
 
 def test_a_sweep_has_every_layer_at_every_noise(transformer, monkeypatch):
-    monkeypatch.setattr(localize_sweep, "NOISES", (0.2, 0.8))
+    monkeypatch.setattr(sweep, "NOISES", (0.2, 0.8))
     request = Request(2, options=OPTIONS)
-    rows = [localize_sweep.measure(transformer, request, index) for index in range(2)]
+    rows = [sweep.measure(transformer, request, index) for index in range(2)]
     assert json.loads(json.dumps(rows)) == rows
     names = ["all", *(site.name for site in transformer.attention_sites())]
     assert list(rows[0]["scores"]) == [f"{name} at {noise}" for noise in ("0.2", "0.8") for name in names]
     assert len(set(rows[0]["scores"].values())) > 2
-    summary = localize_sweep.figures(rows, request)
+    summary = sweep.figures(rows, request)
     result = {"cases": 2, "split": "development", "seed": 0, "options": OPTIONS, "summary": summary}
-    lines = localize_sweep.table(result).splitlines()
+    lines = sweep.table(result).splitlines()
     assert lines[1].split() == ["layer", "noise", "0.2", "noise", "0.8"] and len(lines) == 2 + len(names)
-    best = localize_sweep.headline(summary)
+    best = sweep.headline(summary)
     assert best["miou_pixel"] == max(found["mean"] for found in summary.values())
 
 
 def test_a_setting_scores_what_the_bench_itself_scores_there(transformer, monkeypatch):
-    monkeypatch.setattr(localize_sweep, "NOISES", (0.5,))
+    monkeypatch.setattr(sweep, "NOISES", (0.5,))
     (site, *_) = transformer.attention_sites()
-    swept = localize_sweep.measure(transformer, Request(1, options=OPTIONS), 0)["scores"][f"{site.name} at 0.5"]
+    swept = sweep.measure(transformer, Request(1, options=OPTIONS), 0)["scores"][f"{site.name} at 0.5"]
     chosen = {"settings": {"noise_draws": 1, "layers": [site.name], "noise": 0.5}}
     row = localize.measure(transformer, Request(1, options=chosen), 0)
     assert swept == row["scores"]["concepts"]["pixel"]["miou"]

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from ..core.attribute.concept_attention import ConceptBackbone
-from ..core.backbone import Backbone
-from ..core.masks.guided import pixel_masks
-from .command import backbone_for
-from .harness import Bench, Request, Row
-from .localize import case_of_options, localized, localizer_of, settings_of
-from .metrics import score_masks
-from .summary import interval, sweep_table
-from .words import NOISES
+from ...core.attribute.concept_attention import ConceptBackbone
+from ...core.backbone import Backbone
+from ...core.masks.guided import pixel_masks
+from ..command import backbone_for
+from ..harness import Bench, Request, Row
+from ..metrics import score_masks
+from ..summary import interval, sweep_table
+from ..words import NOISES
+from .cases import case_of_options, localized, localizer_of, settings_of
 
 
 def measure(backbone: Backbone, request: Request, index: int) -> Row:
