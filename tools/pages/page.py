@@ -32,7 +32,7 @@ from ...lab.world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from ...lab.world.scene import SceneSettings, sample_scene
 from ...training.mixture import PROMPTS
 from .cards import curves, data_card, model_card
-from .results import COMPOSE, ERASURE, with_results
+from .results import PAGES, with_results
 
 DOCS = Path(__file__).parents[2] / "docs"
 ERASED = (("cat", "dog"), ("rocket", "airplane"), ("apple", "lemon"))
@@ -72,15 +72,18 @@ def write_page(folder: Path = DOCS, sections: Sequence[Callable[[Page], None]] |
 
 
 def write_cards(folder: Path = DOCS) -> None:
-    """``data-card.md``, ``model-card.md`` and the picture of the latter, and the tables of ``results.md``,
-    ``erasure.md`` and ``compose.md``."""
+    """``data-card.md``, ``model-card.md`` and the picture of the latter, and the tables of :func:`write_tables`."""
     with atomic_write(folder / "lab/curves.jpg") as temporary:
         Image.fromarray(sheet([torch.cat(curves())])).save(temporary, "JPEG", quality=88, optimize=True)
     write_text(folder / "data-card.md", data_card() + "\n")
     write_text(folder / "model-card.md", model_card() + "\n")
-    write_text(folder / "results.md", with_results((DOCS / "results.md").read_text(encoding="utf-8")))
-    write_text(folder / "erasure.md", with_results((DOCS / "erasure.md").read_text(encoding="utf-8"), parts=ERASURE))
-    write_text(folder / "compose.md", with_results((DOCS / "compose.md").read_text(encoding="utf-8"), parts=COMPOSE))
+    write_tables(folder)
+
+
+def write_tables(folder: Path = DOCS) -> None:
+    """The tables of ``results.md``, ``erasure.md`` and ``compose.md`` that are made from the files of the benches."""
+    for name, parts in PAGES.items():
+        write_text(folder / name, with_results((DOCS / name).read_text(encoding="utf-8"), parts=parts))
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -94,3 +94,6 @@ ERASURE: Mapping[str, Writer] = {
 
 COMPOSE: Mapping[str, Writer] = {"papers beside the lab": rankings}
 """Marked part of ``docs/compose.md`` to what writes it."""
+
+PAGES: Mapping[str, Mapping[str, Writer]] = {"results.md": PARTS, "erasure.md": ERASURE, "compose.md": COMPOSE}
+"""Page of ``docs/`` to its marked parts and what writes each."""

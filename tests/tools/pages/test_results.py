@@ -11,7 +11,8 @@ from concept_atelier.tools.pages.cost_results import before_and_now, growth, hea
 from concept_atelier.tools.pages.erasure_results import attacks, erased_counts, erased_looks, erasers, erasing
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import unseen_objects
-from concept_atelier.tools.pages.results import ERASURE, PARTS, lab_table, localised_table, with_results
+from concept_atelier.tools.pages.page import DOCS
+from concept_atelier.tools.pages.results import ERASURE, PAGES, PARTS, lab_table, localised_table, with_results
 from concept_atelier.tools.pages.word_results import KIND_FILES, word_kinds, word_maps, word_sweep
 
 
@@ -170,3 +171,9 @@ def test_heat_maps_of_words_stand_by_kind_and_a_sweep_by_layer_and_noise(tmp_pat
     (tmp_path / "words_sweep.json").write_text(json.dumps({"cases": 6, "seed": 0, "summary": swept}))
     lines = word_sweep(tmp_path).splitlines()
     assert lines[-2:] == ["| all | 0.500 | 0.700 |", "| `mid` | 0.200 | 0.300 |"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_tables_are_those_of_the_files(name):
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert with_results(page, parts=PAGES[name]) == page, "run python -m concept_atelier.tools.build_tables"
