@@ -56,6 +56,13 @@ def test_comfyui_is_given_who_we_are():
     assert "web" not in comfy, "WEB_DIRECTORY says it; scripts would be loaded twice"
 
 
+def test_an_installation_gets_every_folder_of_code():
+    rooms = [path.parent for path in ROOT.glob("[a-z]*/__init__.py")]
+    folders = [path.parent for room in rooms for path in room.rglob("__init__.py")]
+    named = [".".join(["concept_atelier", *folder.relative_to(ROOT).parts]) for folder in folders]
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(["concept_atelier", *named])
+
+
 def test_the_icon_is_there_and_square():
     picture = ElementTree.parse(ROOT / PROJECT["tool"]["comfy"]["Icon"]).getroot()
     assert picture.get("width") == picture.get("height") and int(picture.get("width")) <= 400

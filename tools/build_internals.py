@@ -16,9 +16,9 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "comfyui-internals.md"
 _TEXT = """# What the pack depends on inside ComfyUI
 
 Nodes are written against ComfyUI's public interface (`comfy_api.latest`, `folder_paths`, the web page's extensions).
-To work with a MODEL, CLIP and VAE they also need the modules `comfy.*`, which ComfyUI may change at any time. The file
-`host/comfy/items.py` lists everything there that the pack calls, replaces or reads, and this page is written from it
-(`python -m concept_atelier.tools.build_internals`). All of the pack's tests were run on ComfyUI {versions}.
+To work with a MODEL, CLIP and VAE they also need the modules `comfy.*`, which ComfyUI may change at any time. The
+folder `host/comfy/items` lists everything there that the pack calls, replaces or reads, and this page is written from
+it (`python -m concept_atelier.tools.build_internals`). All of the pack's tests were run on ComfyUI {versions}.
 
 **When the pack loads**, it checks each item: whether it exists, whether it can be called as the pack calls it, and
 whether its code still contains the names that the pack relies on. The check takes a few milliseconds and imports
@@ -36,7 +36,7 @@ uses as little as possible of what comes back, and the tests run on each version
 2. `COMFYUI_PATH=... $COMFYUI_PATH/.venv/bin/python -m pytest tests/comfyui`; `tests/comfyui/test_internals.py` alone
    takes seconds and checks every item.
 3. `make test-comfyui COMFYUI_PATH=...` for HTTP and the page.
-4. Add the version to `VERSIONS_RUN` in `host/comfy/items.py`, and write this page again.
+4. Add the version to `VERSIONS_RUN` in `host/comfy/items/__init__.py`, and write this page again.
 
 `comfy-import-guard` 1.3.0 (a Python package) compares a pack's imports and calls of `comfy.*` with a checkout. It finds
 nothing here on {versions}. It also found nothing in the state of the pack that failed on 0.28, because it checks
