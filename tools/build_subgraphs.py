@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .workflow.block import Block
 from .workflow.foreign import drawing_registry
-from .workflow.layout import WIDTHS, Parts
+from .workflow.sizes import WIDTHS, Parts
 
 FOLDER = Path(__file__).parents[1] / "subgraphs"
 

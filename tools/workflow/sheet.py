@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...host.workflow.registry import Registry
-from .layout import LABELS, SHOWN, Parts, Step, arrange
+from .layout import Step, arrange
+from .sizes import LABELS, SHOWN, Parts
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 OURS = "ConceptAtelier"
