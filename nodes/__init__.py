@@ -67,9 +67,11 @@ from .surgery.concept_vectors import EditConceptVectors, FindConceptVectors
 from .surgery.graft_skill import GraftSkill
 from .surgery.head_offsets import ApplyHeadOffsets, ScoutHeads
 from .surgery.localize_skill import LocalizeSkill
+from .surgery.probe_layers import ProbeLayers
 from .surgery.skill_files import LoadSkillPatch, SaveSkillPatch
 from .surgery.slim_lora import SlimLora
 from .surgery.stitch_skills import StitchSkills, SubtractSkill
+from .surgery.train_head_offsets import TrainHeadOffsets
 
 _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadLabModel,
@@ -129,7 +131,9 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     EditConceptVectors,
     AuditErasureInside,
     ScoutHeads,
+    TrainHeadOffsets,
     ApplyHeadOffsets,
+    ProbeLayers,
     GraftSkill,
     SlimLora,
     CaptionNoise,

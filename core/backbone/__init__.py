@@ -18,7 +18,7 @@ from .texts import (
     UnequalTextsError,
     Vocabulary,
 )
-from .weights import AttentionWeight, KeyValueWeight, TextChanges, TextWeight
+from .weights import AttentionWeight, KeyValueWeight, TextChanges, TextLayers, TextWeight
 
 __all__ = [
     "AttentionCall",
@@ -34,6 +34,7 @@ __all__ = [
     "Placeholders",
     "Tap",
     "TextChanges",
+    "TextLayers",
     "TextTooLongError",
     "TextWeight",
     "Token",

@@ -10,7 +10,7 @@ from ..schedule import Schedule
 from ..types import Change
 from .attention import AttentionEdit, AttentionSite, Tap
 from .texts import Conditioning, Placeholders, TokenizedText, Vocabulary
-from .weights import AttentionWeight, KeyValueWeight, TextChanges, TextWeight
+from .weights import AttentionWeight, KeyValueWeight, TextChanges, TextLayers, TextWeight
 
 
 class Backbone(Protocol):
@@ -153,6 +153,16 @@ class Backbone(Protocol):
         have no weights of words here.
 
         Raises ``ValueError`` for modules that the text encoders do not have.
+        """
+        ...
+
+    def text_layers(self) -> AbstractContextManager[Mapping[str, TextLayers]]:
+        """Within the context, what all layers of each CLIP text encoder computed in the last :meth:`encode_text`; with
+        empty lists before a text is encoded.
+
+        A text of several chunks has a row for each, and there may be one more row behind those of all texts.
+
+        Raises ``ValueError`` for text encoders of another kind.
         """
         ...
 

@@ -57,5 +57,18 @@ class TextWeight:
     weight: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class TextLayers:
+    """What the layers of a CLIP text encoder computed; copies without gradients.
+
+    Attributes:
+        states: the input of the first layer and the output of each, (B, L, d) each.
+        heads: what the heads of each layer gave, before the projection behind them, (B, L, heads, d / heads) each.
+    """
+
+    states: list[Tensor]
+    heads: list[Tensor]
+
+
 TextChanges = Mapping[str, Mapping[str, Change]]
 """Text encoder to changes of its weights, by :attr:`TextWeight.name`; a bias (d_out,) changes by (d_out, 1)."""

@@ -24,6 +24,7 @@ from ...core.backbone import (
     Placeholders,
     Tap,
     TextChanges,
+    TextLayers,
     TextWeight,
     TokenizedText,
     Vocabulary,
@@ -35,6 +36,7 @@ from ..shared.families import FAMILIES, no_concepts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt
 from ..shared.recomputation import Recomputation
+from ..shared.text_layers import text_layers
 from ..shared.text_layouts import check_text_changes
 from ..shared.weight_patches import check_changes
 from .beginnings import encode_beginnings
@@ -54,7 +56,7 @@ from .overrides import OVERRIDE
 from .parts import check_part, check_vae, model_family, text_families, text_family
 from .passes import Denoiser, EditedSites, TappedSites, UNetDenoiser
 from .text import tokenized
-from .text_weights import text_keys, text_outputs, text_weights
+from .text_weights import layered_encoders, text_keys, text_outputs, text_weights
 from .transformers import text as transformer_text
 from .transformers.attention_weights import WeightPart, attention_parts
 from .transformers.entry import EntryRows, read_entry, small_latent
@@ -257,6 +259,9 @@ class ComfyBackbone:
 
     def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
         return text_outputs(self.clip, modules)
+
+    def text_layers(self) -> AbstractContextManager[Mapping[str, TextLayers]]:
+        return text_layers({} if text_record(text_family(self.clip)) is not None else layered_encoders(self.clip))
 
     @contextmanager
     def adapted(self, changes: Mapping[str, Change]) -> Iterator[None]:

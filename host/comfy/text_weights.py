@@ -65,6 +65,12 @@ def text_outputs(clip: Any, modules: Mapping[str, str]) -> Iterator[Mapping[str,
         yield found
 
 
+def layered_encoders(clip: Any) -> dict[str, Any]:
+    """Each CLIP text encoder's module that holds ``encoder.layers``."""
+    names = dict.fromkeys(encoder for encoder, _ in text_keys(clip))
+    return {name: getattr(clip.cond_stage_model, name).transformer.text_model for name in names}
+
+
 def _keeping(found: dict[str, Tensor], encoder: str) -> Any:
     def keep(module: Any, given: Any, output: Tensor) -> None:
         found[encoder] = output

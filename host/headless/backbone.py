@@ -18,6 +18,7 @@ from ...core.backbone import (
     Placeholders,
     Tap,
     TextChanges,
+    TextLayers,
     TextWeight,
     TokenizedText,
     Vocabulary,
@@ -32,6 +33,7 @@ from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.recomputation import Recomputation, free_memory
+from ..shared.text_layers import text_layers
 from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
 from .blocks import recomputed
 from .concepts import concepts_beside
@@ -39,7 +41,7 @@ from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
 from .taps import Forward, find_sites, find_weights, tapped
-from .text_weights import text_outputs, text_weights, with_text_changes
+from .text_weights import layered_encoders, text_outputs, text_weights, with_text_changes
 
 Part = TypeVar("Part")
 
@@ -275,6 +277,9 @@ class DiffusersBackbone:
 
     def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
         return text_outputs(self.clip, modules)
+
+    def text_layers(self) -> AbstractContextManager[Mapping[str, TextLayers]]:
+        return text_layers(layered_encoders(self.clip))
 
     @contextmanager
     def adapted(self, changes: Mapping[str, Change]) -> Iterator[None]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...core.backbone import TextChanges, TextWeight
 from ..shared.handles import ClipHandle, TextEncoder
+from ..shared.text_layers import LAYERS
 from ..shared.text_layouts import check_modules, check_text_changes, text_name
 from ..shared.weight_patches import WeightPatch, patched_weights
 
@@ -46,6 +47,16 @@ def text_outputs(clip: ClipHandle, modules: Mapping[str, str]) -> Iterator[Mappi
             module = tower.model.get_submodule(inside.rpartition(".")[0])
             hooks.callback(module.register_forward_hook(_keeping(found, encoder)).remove)
         yield found
+
+
+def layered_encoders(clip: ClipHandle) -> dict[str, Any]:
+    """Each text encoder's module that holds ``encoder.layers``; none for encoders that are no CLIP's."""
+    found = {}
+    for encoder, tower in clip.encoders.items():
+        inside = next(iter(_names(tower).values()), None)
+        if inside is not None:
+            found[encoder] = tower.model.get_submodule(inside.partition(LAYERS)[0].rstrip("."))
+    return found
 
 
 def _keeping(found: dict[str, Tensor], encoder: str) -> Any:

@@ -185,7 +185,7 @@ _OWN: Mapping[str, tuple[str, type]] = {
     "SKILL": ("from Localize Skill or Load Skill Patch", Skill),
     "CONCEPT_VECTORS": ("from Find Concept Vectors", ConceptVectors),
     "ERASURE_AUDIT": ("from Audit Erasure Inside", InsideAudit),
-    "HEAD_OFFSETS": ("from Scout Heads", HeadOffsets),
+    "HEAD_OFFSETS": ("from Scout Heads or Train Head Offsets", HeadOffsets),
 }
 """Socket type of ours to where it comes from and the class of what it carries."""
 

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from ...core.settings import preset_name
+from ...core.surgery.begun import PRESETS
 from ...core.surgery.traces import vectors as core_vectors
-from ...core.surgery.traces.audit import audit, typos
+from ...core.surgery.traces.audit import audit, passes_of, typos
 from ...host.adapters import backbone_of
 from ...host.jobs.surgery.traces import audit_page, audit_said
 from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     ConceptVectors,
@@ -15,6 +18,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    preset_verdict,
     text_under,
 )
 
@@ -30,11 +34,13 @@ class AuditErasureInside(io.ComfyNode):
             category=f"{CATEGORY}/erase",
             description=(
                 "Looks for an erased concept inside the model: in what its text encoder has stored, in what that says, "
-                "and in what the denoiser reads of it. It asks by other words and by typos too. Nothing is drawn. "
-                "Erasure Report puts the figures on its page."
+                "in what the denoiser reads of it, and in what it predicts. It asks by other words and by typos too. "
+                "It tells erasures of the text encoder, of the denoiser's keys and values, and a model that learnt the "
+                "concept anew apart. Erasure Report puts the figures on its page."
             ),
             search_aliases=["parametric knowledge traces", "verify erasure", "unlearning audit", "synonyms", "typos"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The original model, from which nothing was erased."),
                 io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
@@ -64,6 +70,14 @@ class AuditErasureInside(io.ComfyNode):
                     optional=True,
                     tooltip="From Find Concept Vectors on the original CLIP, to see whether they were changed.",
                 ),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="small",
+                    optional=True,
+                    tooltip="How pictures are begun at whose steps the predictions of both models are compared. small: "
+                    "for the lab model. paper: pictures of 512 pixels.",
+                ),
             ],
             outputs=[
                 ErasureAudit.Output(display_name="AUDIT", tooltip="For Erasure Report."),
@@ -86,27 +100,42 @@ class AuditErasureInside(io.ComfyNode):
         typos: bool,
         erased_clip: Any = None,
         vectors: core_vectors.ConceptVectors | None = None,
+        preset: str = "small",
     ) -> io.NodeOutput:
         original, erased = (
             backbone_of(model, clip),
             backbone_of(erased_model, clip if erased_clip is None else erased_clip),
         )
+        words, drawing = lines_of(others), PRESETS[preset_name(preset)]
+        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(len(words), drawing), [0]
+
+        def count(pictures: int) -> None:
+            done[0] += pictures
+            progress(min(done[0], total), total)
+
         found = audit(
             original,
             erased,
             concept.strip(),
-            lines_of(others),
+            words,
             words_of(concept.strip(), other_words, typos),
             vectors.vectors if vectors else (),
+            drawing=drawing,
+            on_pass=count,
         )
         page, report = audit_page(found), audit_said(found)
         return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
 
     @classmethod
     def validate_inputs(
-        cls, concept: str | None = None, others: str | None = None, other_words: str | None = None
+        cls,
+        concept: str | None = None,
+        others: str | None = None,
+        other_words: str | None = None,
+        preset: str | None = None,
     ) -> bool | str:
         return first_fault(
+            preset_verdict(preset, list(PRESETS)),
             list_verdict("concept", concept),
             list_verdict("others", others),
             embeddings_verdict(concept=concept, others=others, other_words=other_words),

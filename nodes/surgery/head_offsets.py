@@ -1,11 +1,13 @@
 """Scout Heads and Apply Head Offsets."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from ...core.settings import preset_name, read_settings
+from ...core.surgery.begun import PRESETS
 from ...core.surgery.heads import offsets as core_offsets
-from ...core.surgery.heads.offsets import PRESETS, as_skill, passes_of, scout_denoiser
+from ...core.surgery.heads.offsets import as_skill, both, passes_of, scout_denoiser, scout_text
+from ...core.surgery.heads.training import Where
 from ...host.adapters import backbone_of, weights_of, with_skill
 from ...host.jobs.surgery.heads import heads_map, heads_said
 from ...host.jobs.surgery.reports import skill_said
@@ -40,7 +42,8 @@ class ScoutHeads(io.ComfyNode):
             description=(
                 "Begins to draw pictures of a concept and reads what every head of cross-attention gives, beside other "
                 "words at the same noise. Heads are ranked by how far the concept stands out, and the mean difference "
-                "is what Apply Head Offsets adds. Nothing is trained; UNets are read."
+                "is what Apply Head Offsets adds. Heads of the text encoder can be read as well. Nothing is trained; "
+                "UNets and CLIP text encoders are read."
             ),
             search_aliases=["LoFiT", "ITI", "attention heads", "head map", "inference-time intervention", "steering"],
             is_output_node=True,
@@ -68,6 +71,7 @@ class ScoutHeads(io.ComfyNode):
                     tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures, "
                     "steps=16 noise levels of each, side=768.",
                 ),
+                heads_of_input("are read"),
             ],
             outputs=[
                 HeadOffsets.Output(display_name="OFFSETS", tooltip="For Apply Head Offsets."),
@@ -78,7 +82,15 @@ class ScoutHeads(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, clip: Any, concept: str, others: str, preset: str, seed: int, settings: str = ""
+        cls,
+        model: Any,
+        clip: Any,
+        concept: str,
+        others: str,
+        preset: str,
+        seed: int,
+        settings: str = "",
+        heads_of: Where = "denoiser",
     ) -> io.NodeOutput:
         how = PRESETS[preset_name(preset)]
         how = replace(how, **read_settings("Scout Heads", lines_of(settings), how))
@@ -89,7 +101,12 @@ class ScoutHeads(io.ComfyNode):
             done[0] += pictures
             progress(min(done[0], total), total)
 
-        found = scout_denoiser(backbone_of(model, clip), concept.strip(), words, how, seed, count)
+        backbone, name = backbone_of(model, clip), concept.strip()
+        if heads_of == "text encoder":
+            found = scout_text(backbone, name, words)
+        else:
+            found = scout_denoiser(backbone, name, words, how, seed, count)
+            found = both(found, scout_text(backbone, name, words)) if heads_of == "both" else found
         page, report = heads_map(found, COUNT), heads_said(found, COUNT)
         return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
 
@@ -103,6 +120,18 @@ class ScoutHeads(io.ComfyNode):
             list_verdict("others", others),
             embeddings_verdict(concept=concept, others=others),
         )
+
+
+def heads_of_input(done: str) -> Any:
+    """Whose heads; ``done`` says what is done with them."""
+    return io.Combo.Input(
+        "heads_of",
+        options=list(get_args(Where)),
+        default="denoiser",
+        optional=True,
+        tooltip=f"Whose heads {done}. denoiser: those of cross-attention, which make the picture. text encoder: those "
+        "of CLIP, which make what the prompt says. both: ranked together.",
+    )
 
 
 class ApplyHeadOffsets(io.ComfyNode):
@@ -122,7 +151,7 @@ class ApplyHeadOffsets(io.ComfyNode):
             search_aliases=["LoFiT", "ITI", "head offset", "bias", "steering vector"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that the heads were scouted on."),
-                HeadOffsets.Input("offsets", tooltip="From Scout Heads."),
+                HeadOffsets.Input("offsets", tooltip="From Scout Heads or Train Head Offsets."),
                 io.Int.Input("heads", default=COUNT, min=1, max=4096, tooltip="How many of the best heads to change."),
                 io.Float.Input(
                     "strength",
@@ -130,18 +159,32 @@ class ApplyHeadOffsets(io.ComfyNode):
                     min=-32.0,
                     max=32.0,
                     step=0.1,
-                    tooltip="How much of the mean difference is added. Less than 0 takes the concept away, 0 changes "
-                    "nothing.",
+                    tooltip="How much of the offsets is added: 1 for those of Train Head Offsets, more for those of "
+                    "Scout Heads. Less than 0 takes the concept away, 0 changes nothing.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The text encoder of the model; needed for offsets of its heads.",
                 ),
             ],
             outputs=[
                 io.Model.Output(display_name="MODEL", tooltip="The model with the offsets."),
                 Skill.Output(display_name="SKILL", tooltip="The offsets as a skill, for Save Skill Patch."),
+                io.Clip.Output(
+                    display_name="CLIP",
+                    tooltip="The text encoder with the offsets of its heads, where a text encoder is connected.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, model: Any, offsets: core_offsets.HeadOffsets, heads: int, strength: float) -> io.NodeOutput:
-        skill = as_skill(offsets, heads, strength, weights_of(model))
-        changed, _ = with_skill(model, None, skill)
-        return io.NodeOutput(changed, skill, ui=text_under(f"{skill.metadata['heads']} heads: {skill_said(skill)}."))
+    def execute(
+        cls, model: Any, offsets: core_offsets.HeadOffsets, heads: int, strength: float, clip: Any = None
+    ) -> io.NodeOutput:
+        if offsets.of_text and clip is None:
+            raise ValueError("the offsets belong to heads of the text encoder, too; connect the CLIP of this model")
+        skill = as_skill(offsets, heads, strength, weights_of(model, clip))
+        changed, text = with_skill(model, clip, skill)
+        said = f"{skill.metadata['heads']} heads: {skill_said(skill)}."
+        return io.NodeOutput(changed, skill, text, ui=text_under(said))

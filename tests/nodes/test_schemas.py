@@ -13,7 +13,7 @@ from concept_atelier.tools.locales import OWN_TYPES, read
 
 VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Capture", "Show", "Erase", "Score", "Correct"}
 VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
-VERBS |= {"Steer", "Stitch", "Subtract", "Graft", "Slim", "Purify", "Chunk", "Calibrate", "Scout", "Apply"}
+VERBS |= {"Steer", "Stitch", "Subtract", "Graft", "Slim", "Purify", "Chunk", "Calibrate", "Scout", "Apply", "Probe"}
 # Names given in the issues: what comes out stands first.
 VERBS |= {"Pick", "Classify", "Complete", "Lint", "Read"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}

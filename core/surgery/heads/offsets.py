@@ -8,7 +8,7 @@ difference stands out of the spread over pictures, noise levels and matched prom
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,30 +16,13 @@ from torch import Tensor
 from ...attention.probabilities import attend
 from ...backbone import AttentionInputs, Backbone
 from ...messages import shown
-from ...sampling import ddim, with_rows
-from ...settings import Settings, setting
-from ..skill import Skill
+from ...sampling import with_rows
+from ..begun import OnPass, ScoutSettings, begin
+from ..skill import TEXT, Skill
 from ..sparse import SparseChange
-from ..traces.reading import matched
+from ..traces.reading import OnTexts, WordReader, matched
 
-OnPass = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class ScoutSettings(Settings):
-    """How heads are read. Raises ``ValueError`` for values outside their range."""
-
-    draws: int = setting(4, "Pictures that are begun to be drawn.", least=1, most=64)
-    steps: int = setting(8, "Sampling steps of each, and noise levels that heads are read at.", least=2, most=1000)
-    guidance: float = setting(7.5, "Guidance of these pictures.", above=0)
-    side: int = setting(512, "Side of these pictures in pixels.", least=8)
-    template: str = setting("a photo of a {}", "Sentence that words are asked for in.")
-
-
-PRESETS: Mapping[str, ScoutSettings] = {
-    "paper": ScoutSettings(),
-    "small": ScoutSettings(guidance=4.0, side=128),
-}
+STANDARD_DEVIATIONS = "standard deviations of the matched words"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +31,22 @@ class HeadOffsets:
 
     Attributes:
         concept: the word.
-        offsets: name of the projection behind the heads to (heads, d).
-        scores: the same to (heads,), how much more each head responds to the concept than to matched words, in
-            standard deviations of these.
+        offsets: name of the projection behind the heads, as skills name it, to (heads, d).
+        scores: the same to (heads,), by which heads are ranked.
         family: of the model.
+        unit: what scores are counted in.
     """
 
     concept: str
     offsets: Mapping[str, Tensor]
     scores: Mapping[str, Tensor]
     family: str
+    unit: str = STANDARD_DEVIATIONS
+
+    @property
+    def of_text(self) -> bool:
+        """Whether heads of text encoders are among them."""
+        return any(name.startswith(TEXT) for name in self.offsets)
 
     def best(self, count: int) -> list[tuple[str, int]]:
         """The heads that respond to the concept most, (layer, head), first the best."""
@@ -84,7 +73,7 @@ def scout_denoiser(
     Raises ``ValueError`` for too few matched words and for a model without layers of cross-attention.
     """
     words = matched(concept, others)
-    projections = _projections(backbone)
+    projections = projections_of(backbone)
     sites = [site for site in backbone.attention_sites() if site.name in projections]
     texts = [backbone.encode_text([settings.template.replace("{}", word)]) for word in words]
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
@@ -99,22 +88,28 @@ def scout_denoiser(
             found[name].append(torch.stack(parts))  # (W, B, heads, d)
         return latent
 
-    cells = max(1, settings.side // backbone.latent_downscale)
     with torch.no_grad():
-        ddim(
-            backbone,
-            with_rows(texts[0], settings.draws),
-            backbone.encode_text([""]),
-            (cells, cells),
-            channels=backbone.latent_channels,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            seed=[(seed + number) % 2**63 for number in range(settings.draws)],
-            on_step=lambda done, total: on_pass(2 * settings.draws),
-            before=read,
-        )
+        begin(backbone, texts[0], settings, seed, read, on_pass)
     rows = {projections[name]: torch.cat(parts, dim=1) for name, parts in found.items()}  # (W, P, heads, d)
     return _offsets(concept, rows, backbone.family)
+
+
+def scout_text(
+    backbone: Backbone, concept: str, others: Sequence[str], on_texts: OnTexts = lambda count: None
+) -> HeadOffsets:
+    """Read the heads of CLIP text encoders for a concept beside matched words: in a few sentences, at the word's last
+    token, at the end of the text and behind it. Layers that the model does not read are left out.
+
+    Raises ``ValueError`` for too few matched words, and for a model without CLIP text encoders.
+    """
+    reader = WordReader(backbone, matched(concept, others), on_texts)
+    rows = {name: given.flatten(1, 2) for name, given in reader.heads().items()}  # (W, T * R, heads, d)
+    return _offsets(concept, rows, backbone.family)
+
+
+def both(denoiser: HeadOffsets, text: HeadOffsets) -> HeadOffsets:
+    """The heads of a denoiser and of its text encoders, ranked together."""
+    return replace(denoiser, offsets={**denoiser.offsets, **text.offsets}, scores={**denoiser.scores, **text.scores})
 
 
 def as_skill(offsets: HeadOffsets, count: int, strength: float, weights: Mapping[str, Tensor]) -> Skill:
@@ -161,7 +156,7 @@ def _recorder(rows: dict[str, list[Tensor]]) -> Callable[[AttentionInputs], Tens
     return keep
 
 
-def _projections(backbone: Backbone) -> dict[str, str]:
+def projections_of(backbone: Backbone) -> dict[str, str]:
     """Site of cross-attention to the weight behind its heads, which stands last of its four."""
     sites, weights = backbone.attention_sites(), backbone.attention_weights()
     outs = [weight.name for weight in weights if weight.role == "out"]

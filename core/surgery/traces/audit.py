@@ -1,9 +1,10 @@
 """Whether a concept is still inside a model from which it was erased.
 
-An erasure can act at three depths: on what the text encoder has stored (its value vectors), on what it gives, and on
-what the denoiser's keys and values make of that. Knowledge traces (Hong et al., EMNLP 2025, arXiv 2406.11614)
-found that unlearning language models mostly leaves the first alone; here all three are measured, and for other words
-for the concept as well: paraphrases, and typos that people make.
+An erasure can act at four depths: on what the text encoder has stored (its value vectors), on what it gives, on what
+the denoiser's keys and values make of that, and on what is predicted in the end. Knowledge traces (Hong et al., EMNLP
+2025, arXiv 2406.11614) found that unlearning language models mostly leaves the first alone; here all four are measured,
+the third for other words for the concept as well: paraphrases, and typos that people make. A model that learnt the
+concept anew by other weights reads nothing and predicts it all the same.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from torch import Tensor
 
 from ...backbone import Backbone
 from ...messages import listed
+from ...sampling import with_rows
+from ..begun import PRESETS, OnPass, ScoutSettings, begin
 from .reading import OnTexts, WordReader, apart, goals, matched, presence, reach, value_weights
 from .vectors import ValueVector
 
 OPEN, CLOSED = 0.5, 0.2
 """Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
+COMPARED = 4
+"""Matched words whose predictions the concept's are compared with, at most."""
 CHANGED = 0.2
 """How far a value vector must have moved to count as changed, in shares of its length."""
 
@@ -60,6 +65,8 @@ class InsideAudit:
         ways: words that may lead to it, its name first.
         chance: how far matched words reach in the original at most.
         kept: how far the matched words still say what they said in the erased model, at the keys and values.
+        predicted: how far the concept's prompt moves the erased model's predictions as it moved the original's; 1 is as
+            far, 0 not at all, below 0 the other way.
     """
 
     concept: str
@@ -68,6 +75,7 @@ class InsideAudit:
     ways: tuple[Way, ...]
     chance: float
     kept: float
+    predicted: float
 
     @property
     def traces(self) -> float | None:
@@ -78,8 +86,18 @@ class InsideAudit:
     def verdict(self) -> str:
         """What kind of erasure this is, in one sentence."""
         open_ways = [way.word for way in self.ways if way.verdict == "open"]
+        if self.ways[0].after >= OPEN and self.predicted >= OPEN:
+            return "The concept is not erased: its own name still reaches the denoiser, which predicts it as before."
+        if self.predicted >= OPEN:
+            return (
+                "The concept is back by another way: its name no longer leads there by keys and values, and the model "
+                "predicts it all the same, as one does that learnt it anew."
+            )
         if self.ways[0].after >= OPEN:
-            return "The concept is not erased inside: its own name still reaches the denoiser."
+            return (
+                "The concept's name still reaches the denoiser, which no longer predicts it: what was changed lies "
+                "behind the keys and values."
+            )
         if self.text >= OPEN:
             read = "no longer reads it" if self.ways[0].after <= CLOSED else "reads it only in part"
             where = f"The text encoder still says the concept; the denoiser {read}"
@@ -100,6 +118,9 @@ def audit(
     words: Sequence[tuple[str, str]] = (),
     vectors: Sequence[ValueVector] = (),
     on_texts: OnTexts = lambda count: None,
+    drawing: ScoutSettings = PRESETS["small"],
+    seed: int = 0,
+    on_pass: OnPass = lambda pictures: None,
 ) -> InsideAudit:
     """Look for a concept inside an erased model.
 
@@ -111,6 +132,9 @@ def audit(
         words: further words that may lead to it, each with its kind.
         vectors: of the original text encoder, that carry the concept.
         on_texts: called with how many texts each pass encodes.
+        drawing: how pictures are begun at whose steps predictions are compared.
+        seed: of these pictures.
+        on_pass: called with how many pictures a model pass read.
 
     Raises ``ValueError`` for too few matched words, and for models of two kinds.
     """
@@ -121,11 +145,17 @@ def audit(
         said = presence(WordReader(erased, compared, on_texts).contexts(), before)
         asked = [concept, *(word for word, _ in words)]
         first, ways, kept, chance = _reaches(original, erased, compared, asked, on_texts)
+        predicted = _predicted(original, erased, compared[: 1 + COMPARED], drawing, seed, on_pass)
     kinds = ["name", *(kind for _, kind in words)]
     found = tuple(
         Way(word, kind, float(a), float(b)) for word, kind, a, b in zip(asked, kinds, first, ways, strict=True)
     )
-    return InsideAudit(concept, moves, float(said[0]), found, chance, kept)
+    return InsideAudit(concept, moves, float(said[0]), found, chance, kept, predicted)
+
+
+def passes_of(others: int, drawing: ScoutSettings) -> int:
+    """Pictures that :func:`audit` passes through either model, given the number of matched words."""
+    return drawing.draws * drawing.steps * (2 + 2 * (1 + min(COMPARED, others)))
 
 
 def typos(word: str) -> list[str]:
@@ -154,6 +184,32 @@ def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector])
         for one in vectors
     ]
     return torch.stack([(b - a).norm() / a.norm().clamp(min=1e-12) for a, b in pairs])
+
+
+def _predicted(
+    original: Backbone, erased: Backbone, words: Sequence[str], settings: ScoutSettings, seed: int, on_pass: OnPass
+) -> float:
+    """How far the concept's prompt moves predictions as it did, away from those of the matched words, while the
+    original draws it: <d', d> / <d, d> over all steps."""
+    texts = [settings.template.replace("{}", word) for word in words]
+    models = original, erased
+    encoded = [[model.encode_text([text]) for text in texts] for model in models]
+    products: list[Tensor] = []
+
+    def compare(_: Backbone, latent: Tensor, time: Tensor) -> Tensor:
+        moves = []
+        for model, own in zip(models, encoded, strict=True):
+            found = []
+            for text in own:
+                found.append(model.predict_noise(latent, time, with_rows(text, len(latent))).float())
+                on_pass(len(latent))
+            moves.append((found[0] - torch.stack(found[1:]).mean(0)).flatten())
+        products.append(torch.stack([moves[0] @ moves[1], moves[0] @ moves[0]]).cpu())
+        return latent
+
+    begin(original, encoded[0][0], settings, seed, compare, on_pass)
+    sums = torch.stack(products).sum(0)
+    return float(sums[0] / sums[1].clamp(min=1e-12))
 
 
 def _reaches(

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from ...backbone import Backbone, KeyValueWeight
 from ...messages import shown
+from ...types import FullChange
+from ..skill import TEXT
 
 TEMPLATES = ("a photo of a {}", "a picture of a {}", "a {}", "{}")
 LEAST_OTHERS = 2
@@ -45,6 +47,22 @@ class WordReader:
         length = max(text.length for text in self._read)
         return self._places(self._backbone.encode_beginnings(self._texts, length))
 
+    @torch.no_grad()
+    def heads(self) -> dict[str, Tensor]:
+        """Weight behind the heads of each layer, as skills name it, to (W, T, R, heads, d) of what they give; layers
+        that the model does not read are left out."""
+        self._on_texts(len(self._texts))
+        read = layers_read(self._backbone)
+        with self._backbone.text_layers() as found:
+            length = self._backbone.encode_text(self._texts).context.shape[1]
+        every: dict[str, Tensor] = {}
+        for encoder, layers in found.items():
+            for number, given in enumerate(layers.heads[: read[encoder]]):
+                size = given.shape[2:]  # (heads, d)
+                rows = rows_of_texts(given.flatten(2), len(self._texts), length)
+                every[f"{TEXT}{encoder}.{behind_heads(number)}"] = self._places(rows).unflatten(-1, size)
+        return every
+
     def _places(self, context: Tensor) -> Tensor:
         rows = []
         for row, text in zip(context, self._read, strict=True):
@@ -53,6 +71,46 @@ class WordReader:
             behind = row[end + 1 :].mean(0) if end + 1 < len(row) else row[end]
             rows.append(torch.stack([row[last], row[end], behind]))  # (R, D)
         return torch.stack(rows).unflatten(0, (len(self.words), len(TEMPLATES))).float()
+
+
+def layers_read(backbone: Backbone) -> dict[str, int]:
+    """Text encoder to how many of its layers, from the first on, reach the conditioning; SDXL leaves out the last.
+
+    Raises ``ValueError`` for a model without CLIP text encoders.
+    """
+    weights = {(one.encoder, one.name): one.weight for one in backbone.text_weights()}
+    with torch.no_grad():
+        with backbone.text_layers() as layers:
+            plain = backbone.encode_text([""]).context
+        found = {}
+        for encoder, of in layers.items():
+            count = len(of.heads)
+            while count > 0 and not _reaches(backbone, plain, encoder, count - 1, weights):
+                count -= 1
+            found[encoder] = count
+    return found
+
+
+def _reaches(
+    backbone: Backbone, plain: Tensor, encoder: str, layer: int, weights: Mapping[tuple[str, str], Tensor]
+) -> bool:
+    """Whether the conditioning changes with a layer of a text encoder."""
+    name = behind_heads(layer).replace("weight", "bias")
+    # Not a constant, which the norm behind the last layer would take away.
+    change = torch.linspace(-1, 1, len(weights[encoder, name]))[:, None].to(weights[encoder, name])
+    with backbone.text_changed({encoder: {name: FullChange(change)}}):
+        return not torch.equal(backbone.encode_text([""]).context, plain)
+
+
+def behind_heads(layer: int) -> str:
+    """The name of the projection behind the heads of a text encoder's layer."""
+    return f"encoder.layers.{layer}.self_attn.out_proj.weight"
+
+
+def rows_of_texts(rows: Tensor, texts: int, length: int) -> Tensor:
+    """What a text encoder's layer gave (B, L, D) as (texts, length, D): the chunks of each text behind one another."""
+    chunks = length // rows.shape[1]
+    return rows[: texts * chunks].reshape(texts, chunks * rows.shape[1], rows.shape[2])
 
 
 def apart(rows: Tensor) -> Tensor:

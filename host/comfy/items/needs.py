@@ -98,16 +98,18 @@ NODES: dict[str, dict[str, Need]] = {
     },
     "surgery": {
         "ApplyHeadOffsets": SPARSE_WEIGHTS,
-        "AuditErasureInside": PROMPTS | WEIGHTS,
+        "AuditErasureInside": PASSES | WEIGHTS,
         "CalibrateSkill": PASSES | SPARSE_WEIGHTS,
         "EditConceptVectors": PROMPTS | WEIGHTS,
         "FindConceptVectors": PROMPTS | WEIGHTS,
         "GraftSkill": DECODE | SPARSE_WEIGHTS,
         "LocalizeSkill": SPARSE_WEIGHTS | PROGRESS,
+        "ProbeLayers": PASSES,
         "ScoutHeads": PASSES,
         "SlimLora": WEIGHTS | PROGRESS,
         "StitchSkills": SPARSE_WEIGHTS,
         "SubtractSkill": SPARSE_WEIGHTS,
+        "TrainHeadOffsets": PASSES | ATTENTION | GRADIENTS | WEIGHTS,
     },
 }
 """Family (a folder of ``nodes/``) to the class names of its nodes, each with all that it needs."""

@@ -127,11 +127,17 @@ def calibration_said(done: CalibratedSkill) -> str:
 
 @torch.no_grad()
 def _examples(backbone: Backbone, pictures: Tensor, prompts: Sequence[str], side: int) -> Examples:
-    scale = side / min(pictures.shape[-2:])
-    size = tuple(max(backbone.latent_downscale, round(length * scale)) for length in pictures.shape[-2:])
-    fitting = interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
-    latents = torch.cat([backbone.encode_image(one[None]).float() for one in fitting])
+    latents = fitted_latents(backbone, pictures, side)
     texts = list(dict.fromkeys(prompts))
     which: Mapping[str, int] = {text: number for number, text in enumerate(texts)}
     each = list(prompts) * (len(pictures) if len(prompts) == 1 else 1)
-    return Examples(latents.clone(), [backbone.encode_text([text]) for text in texts], [which[text] for text in each])
+    return Examples(latents, [backbone.encode_text([text]) for text in texts], [which[text] for text in each])
+
+
+@torch.no_grad()
+def fitted_latents(backbone: Backbone, pictures: Tensor, side: int) -> Tensor:
+    """Latents (N, C, h, w) of pictures (N, 3, H, W) whose shorter side is made ``side`` pixels."""
+    scale = side / min(pictures.shape[-2:])
+    size = tuple(max(backbone.latent_downscale, round(length * scale)) for length in pictures.shape[-2:])
+    fitting = interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
+    return torch.cat([backbone.encode_image(one[None]).float() for one in fitting]).clone()

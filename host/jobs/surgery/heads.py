@@ -5,10 +5,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ....core.surgery.heads.offsets import HeadOffsets
+from ....core.surgery.skill import TEXT
 from ...files.images import from_pil
 from ...pictures.labels import write_line
 
 CELL, LEFT, GAP, LETTERS = 34, 330, 12, 15
+BEHIND = ".attn2.to_out.0.weight"
 GROUND, INK, FAINT, FULL = (24, 24, 24), (240, 240, 240), (52, 52, 52), (80, 190, 120)
 
 
@@ -42,7 +44,7 @@ def heads_said(found: HeadOffsets, count: int) -> str:
         f"{found.numbers(count):,} numbers together ({found.numbers(count) * 2 / 1024:.1f} KB at 16 bits)."
     ]
     lines += [
-        f"{short(name)}, head {head}: {float(found.scores[name][head]):.1f} standard deviations of the matched words"
+        f"{short(name)}, head {head}: {float(found.scores[name][head]):.3g} {found.unit}"
         for name, head in found.best(min(count, 8))
     ]
     return "\n".join(lines)
@@ -50,4 +52,6 @@ def heads_said(found: HeadOffsets, count: int) -> str:
 
 def short(name: str) -> str:
     """A layer's name without what all of them have in common."""
-    return name.replace(".transformer_blocks", "").replace(".attentions", "").replace(".attn2.to_out.0.weight", "")
+    for part in (TEXT, ".encoder", ".self_attn.out_proj.weight", ".transformer_blocks", ".attentions", BEHIND):
+        name = name.replace(part, "")
+    return name

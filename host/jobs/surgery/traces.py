@@ -81,7 +81,7 @@ def audit_page(found: InsideAudit) -> Tensor:
 def audit_said(found: InsideAudit) -> str:
     """The same in words."""
     lines = [found.verdict]
-    if found.traces is not None and found.traces >= OPEN > found.ways[0].after:
+    if found.traces is not None and found.traces >= OPEN > found.predicted:
         lines.append("What is drawn has changed, and what the text encoder has stored has not.")
     for row in audit_rows(found):
         lines.append(
@@ -97,6 +97,7 @@ def audit_rows(found: InsideAudit) -> list[dict[str, Any]]:
         depths[f"Stored: {len(found.moves)} concept vectors"] = found.traces, _left(found.traces)
     depths["Said by the text encoder"] = found.text, _left(found.text)
     depths["Read by the denoiser"] = found.ways[0].after, _left(found.ways[0].after)
+    depths["Predicted by the denoiser"] = found.predicted, _left(found.predicted)
     depths["Matched words, read by the denoiser"] = found.kept, "kept" if found.kept >= KEPT else "changed"
     rows: list[dict[str, Any]] = [
         {"what": what, "erased model": round(value, 4), "floor": 0.0, "original model": 1.0, "verdict": said}

@@ -74,9 +74,29 @@ def test_outputs_of_a_module_are_its_own_and_the_hook_is_taken_off(backbone, hoo
     torch.testing.assert_close(found["clip_l"], plain + 1)
 
 
+def test_layers_are_those_that_the_encoder_itself_gives(backbone, lab_modules, hooks_left):
+    before, encoder = hooks_left(), lab_modules.text_encoder
+    behind = {"clip_l": "encoder.layers.1.self_attn.out_proj"}
+    with backbone.text_layers() as found, backbone.text_outputs(behind) as outputs, torch.no_grad():
+        assert not found["clip_l"].states
+        backbone.encode_text(["a cat"])
+        backbone.encode_text(["a dog", "a cat"])
+    layers = found["clip_l"]
+    assert hooks_left() == before
+    ids = lab_modules.tokenizer(["a dog", "a cat"], padding="max_length", max_length=77, return_tensors="pt")
+    expected = encoder(ids.input_ids, output_hidden_states=True).hidden_states
+    assert len(layers.states) == len(expected)
+    for own, theirs in zip(layers.states, expected, strict=True):
+        torch.testing.assert_close(own, theirs)
+    projection = encoder.get_submodule(behind["clip_l"])
+    assert layers.heads[1].shape[2] > 1
+    torch.testing.assert_close(projection(layers.heads[1].flatten(2)), outputs["clip_l"])
+
+
 @pytest.fixture
 def hooks_left(lab_modules):
-    return lambda: sum(len(module._forward_hooks) for module in lab_modules.text_encoder.modules())
+    modules = lab_modules.text_encoder.modules
+    return lambda: sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from concept_atelier.core.attention.probabilities import attend
-from concept_atelier.core.surgery.heads.offsets import ScoutSettings, as_skill, passes_of, scout_denoiser
+from concept_atelier.core.surgery.begun import ScoutSettings
+from concept_atelier.core.surgery.heads.offsets import as_skill, both, passes_of, scout_denoiser, scout_text
 
 HOW = ScoutSettings(draws=2, steps=2, side=64, guidance=4.0)
 OTHERS = ["dog", "house"]
@@ -64,3 +65,32 @@ def test_what_has_no_heads_of_cross_attention_is_refused(lab_transformer, lab_ba
         scout_denoiser(backbone_of(*lab_transformer), "cat", OTHERS, HOW, 0)
     with pytest.raises(ValueError, match="at least 2"):
         scout_denoiser(lab_backbone, "cat", ["dog"], HOW, 0)
+
+
+def test_heads_of_the_text_encoder_are_scouted_and_moved_by_their_offset(lab_model, lab_clip, lab_backbone, found):
+    """What a head gives for the concept beside the others is what is added behind the projection."""
+    from concept_atelier.host.adapters import backbone_of, weights_of, with_skill
+
+    texts = []
+    scouted = scout_text(lab_backbone, "cat", OTHERS, texts.append)
+    with lab_backbone.text_layers() as layers, torch.no_grad():
+        lab_backbone.encode_text(["a cat"])
+    assert sum(texts) == 12 and len(scouted.offsets) == len(layers["clip_l"].heads) and scouted.of_text
+    assert len({tuple(of.shape) for of in scouted.offsets.values()}) == 1
+    name, head = next((one, at) for one, at in scouted.best(99) if "layers.0" in one)
+    of_one = as_skill(scouted, 99, 2.0, weights_of(lab_model, lab_clip))
+    model, clip = with_skill(lab_model, lab_clip, of_one)
+    assert model is lab_model
+    with backbone_of(model, clip).text_layers() as changed, torch.no_grad():
+        backbone_of(model, clip).encode_text(["a cat"])
+    with lab_backbone.text_outputs({"clip_l": "encoder.layers.0.self_attn.out_proj"}) as given, torch.no_grad():
+        lab_backbone.encode_text(["a cat"])
+    weight = weights_of(lab_model, lab_clip)[name]
+    attended = given["clip_l"] + 2.0 * weight @ scouted.offsets[name].flatten()
+    torch.testing.assert_close(changed["clip_l"].heads[0], layers["clip_l"].heads[0])
+    moved = backbone_of(model, clip)
+    with moved.text_outputs({"clip_l": "encoder.layers.0.self_attn.out_proj"}) as now, torch.no_grad():
+        moved.encode_text(["a cat"])
+    torch.testing.assert_close(now["clip_l"], attended, rtol=1e-4, atol=1e-5)
+    every = both(found, scouted)
+    assert len(every.scores) == len(found.scores) + len(scouted.scores) and every.of_text and not found.of_text

@@ -1,0 +1,204 @@
+"""What text encoders and denoisers compute for prompts with a concept and without, place by place."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...attention.probabilities import attend
+from ...backbone import AttentionInputs, Backbone
+from ...sampling import ddim
+from ...settings import Settings, setting
+from ..traces.reading import layers_read, rows_of_texts
+from .curves import CLOSE, ProbeCurve, probe_curve
+
+BATCH = 8
+"""Texts that are encoded together."""
+
+
+@dataclass(frozen=True)
+class ProbeSettings(Settings):
+    """How a model is probed. Raises ``ValueError`` for values outside their range."""
+
+    pool: Literal["end", "mean"] = setting(
+        "end", "What is read of a text: its end, as CLIP pools it, or the mean of its words."
+    )
+    shuffles: int = setting(100, "Shuffled labels that places are compared with.", least=20, most=10000)
+    steps: int = setting(8, "Sampling steps, and noise levels that the denoiser is read at.", least=2, most=1000)
+    guidance: float = setting(7.5, "Guidance of the pictures that are begun.", above=0)
+    side: int = setting(512, "Side of these pictures in pixels.", least=8)
+
+
+PRESETS: Mapping[str, ProbeSettings] = {
+    "paper": ProbeSettings(),
+    "small": ProbeSettings(guidance=4.0, side=128),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextProbe:
+    """What a text encoder knows.
+
+    Attributes:
+        curves: text encoder to its layers; ``tokens`` stands before the first.
+        words: AUROC of a bag of tokens.
+        read: text encoder to how many of its layers the model reads.
+    """
+
+    curves: Mapping[str, ProbeCurve]
+    words: float
+    read: Mapping[str, int]
+
+    def clip_skip(self, encoder: str) -> int | None:
+        """The ``stop_at_clip_layer`` at which the model would know the concept as well as it can; None where it does
+        as it is, and where no layer that it could read knows it."""
+        curve, read = self.curves[encoder], self.read[encoder]
+        if curve.onset is None or curve.converged is None or curve.converged > read:
+            return None
+        if float(curve.auroc[read]) >= float(curve.auroc.max()) - CLOSE:
+            return None
+        return curve.converged - len(curve.places) if curve.converged else None
+
+
+def probe_text(
+    backbone: Backbone,
+    prompts: Sequence[str],
+    present: Tensor,
+    settings: ProbeSettings,
+    seed: int,
+    on_texts: Callable[[int], None] = lambda count: None,
+) -> TextProbe:
+    """Probe every layer of the CLIP text encoders.
+
+    Args:
+        backbone: of the text encoders.
+        prompts: P of them.
+        present: (P,) bool, which have the concept.
+        settings: how.
+        seed: of shuffles.
+        on_texts: called with how many texts each pass encodes.
+
+    Raises ``ValueError`` for a model without CLIP text encoders, and for too few prompts.
+    """
+    found: dict[str, list[list[Tensor]]] = {}
+    for first in range(0, len(prompts), BATCH):
+        texts = list(prompts[first : first + BATCH])
+        for encoder, states in _states(backbone, texts, settings.pool).items():
+            found.setdefault(encoder, []).append(states)
+        on_texts(len(texts))
+    curves = {}
+    for encoder, parts in found.items():
+        features = [torch.cat(of_layer) for of_layer in zip(*parts, strict=True)]  # (P, d) each
+        places = ["tokens", *(f"layer {number}" for number in range(1, len(features)))]
+        curves[encoder] = probe_curve(places, features, present, settings.shuffles, seed)
+    words = probe_curve(["words"], [bag_of_tokens(backbone, prompts)], present, 0, seed)
+    return TextProbe(curves, float(words.auroc[0]), layers_read(backbone))
+
+
+@torch.no_grad()
+def _states(backbone: Backbone, texts: Sequence[str], pool: str) -> dict[str, list[Tensor]]:
+    """Text encoder to (B, d) of its token table and of every layer."""
+    read = [backbone.tokenize(text) for text in texts]
+    with backbone.text_layers() as layers:
+        length = backbone.encode_text(texts).context.shape[1]
+    found: dict[str, list[Tensor]] = {}
+    for encoder, of in layers.items():
+        for state in of.states:
+            rows = rows_of_texts(state, len(texts), length)  # (B, L, d)
+            places = [
+                [token.position for token in text.tokens] if pool == "mean" and text.tokens else [text.end]
+                for text in read
+            ]
+            pooled = [row[at].mean(0) for row, at in zip(rows, places, strict=True)]
+            found.setdefault(encoder, []).append(torch.stack(pooled))
+    return found
+
+
+def bag_of_tokens(backbone: Backbone, prompts: Sequence[str]) -> Tensor:
+    """(P, V) how often each prompt has each of the V pieces of text that any of them has."""
+    pieces = [[token.text for token in backbone.tokenize(prompt).tokens] for prompt in prompts]
+    known = {piece: number for number, piece in enumerate(dict.fromkeys(sum(pieces, [])))}
+    counts = torch.zeros(len(prompts), max(1, len(known)))
+    for row, of in enumerate(pieces):
+        for piece in of:
+            counts[row, known[piece]] += 1
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class DenoiserProbe:
+    """What a denoiser knows of pictures that it begins.
+
+    Attributes:
+        blocks: names of its layers where the picture reads itself, in the order they run.
+        noise: share of noise of each level, from the noisiest.
+        curve: of all layers at all levels, level by level.
+    """
+
+    blocks: tuple[str, ...]
+    noise: tuple[float, ...]
+    curve: ProbeCurve
+
+    @property
+    def grid(self) -> Tensor:
+        """(levels, blocks) AUROC."""
+        return self.curve.auroc.view(len(self.noise), len(self.blocks))
+
+
+def probe_denoiser(
+    backbone: Backbone,
+    prompts: Sequence[str],
+    present: Tensor,
+    settings: ProbeSettings,
+    seed: int,
+    on_pass: Callable[[int], None] = lambda pictures: None,
+) -> DenoiserProbe:
+    """Begin a picture of every prompt and probe what the heads of each layer give where the picture reads itself, its
+    mean over the picture, at every noise level.
+
+    Arguments and errors as for :func:`probe_text`.
+    """
+    sites = [site for site in backbone.attention_sites() if site.reads("self")]
+    cells = max(1, settings.side // backbone.latent_downscale)
+    read: list[list[Tensor]] = []
+    for number, prompt in enumerate(prompts):
+        rows: list[Tensor] = []
+        ddim(
+            backbone,
+            backbone.encode_text([prompt]),
+            backbone.encode_text([""]),
+            (cells, cells),
+            channels=backbone.latent_channels,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            seed=(seed + number) % 2**63,
+            on_step=lambda done, total: on_pass(2),
+            edit=_recorder(rows, {site.name for site in sites}),
+        )
+        read.append(rows)
+    features = [torch.cat(of_place) for of_place in zip(*read, strict=True)]  # (P, heads * d) each
+    steps = torch.linspace(backbone.schedule.steps - 1, 0, settings.steps + 1)[:-1]
+    noise = tuple((steps / (backbone.schedule.steps - 1)).tolist())
+    places = [f"{site.name} at noise {level:.2f}" for level in noise for site in sites]
+    curve = probe_curve(places, features, present, settings.shuffles, seed)
+    return DenoiserProbe(tuple(site.name for site in sites), noise, curve)
+
+
+def passes_of(prompts: int, denoiser: bool, settings: ProbeSettings) -> int:
+    """Texts and pictures that are read."""
+    return prompts * (1 + 2 * settings.steps * denoiser)
+
+
+def _recorder(rows: list[Tensor], names: set[str]) -> Callable[[AttentionInputs], None]:
+    """Keeps (1, heads * d) of each layer and step of the positive pass, and changes nothing."""
+
+    def keep(inputs: AttentionInputs) -> None:
+        call = inputs.call
+        if inputs.conditional and call.site.name in names:
+            given = attend(call.query, call.key, inputs.value, call.scale, call.bias)  # (1, heads, N, d)
+            given = given if call.columns is None else given[:, :, call.columns]
+            rows.append(given.mean(2).flatten(1).float().cpu())
+
+    return keep

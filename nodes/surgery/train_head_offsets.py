@@ -1,0 +1,178 @@
+"""Train Head Offsets."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+from torch import Tensor
+
+from ...core.settings import preset_name, read_settings
+from ...core.surgery.heads import offsets as core_offsets
+from ...core.surgery.heads.training import PRESETS, Captioned, Where, train_offsets
+from ...host.adapters import at_work, backbone_of
+from ...host.files.unfinished import unfinished
+from ...host.jobs.surgery.calibrating import fitted_latents
+from ...host.jobs.surgery.heads import heads_map, heads_said
+from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
+from ...host.shared.recomputation import Choice
+from ..sockets import (
+    CATEGORY,
+    HeadOffsets,
+    embeddings_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    model_inputs,
+    picture_batch,
+    preset_choice,
+    preset_input,
+    preset_verdict,
+    reads,
+    seed_input,
+    text_under,
+)
+from .graft_skill import prompts_of
+from .head_offsets import heads_of_input
+
+MOST_PICTURES = 64
+UNSET = {"heads": 0, "steps": 0, "rate": 0.0}
+"""Setting to the value that keeps the preset's."""
+
+
+class TrainHeadOffsets(io.ComfyNode):
+    """Offsets of a few attention heads, trained on pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierTrainHeadOffsets",
+            display_name="Train Head Offsets",
+            category=f"{CATEGORY}/surgery",
+            description=(
+                "Trains a vector for each of a few attention heads on pictures of a concept, and nothing else of the "
+                "model. It first finds the heads that matter, unless you connect the OFFSETS of Scout Heads. The "
+                "result has a few hundred numbers. Apply Head Offsets puts it into the model. If you cancel the node "
+                "and run it again with the same inputs, it continues where it stopped."
+            ),
+            search_aliases=["LoFiT", "head offset", "tiny LoRA", "fine-tune", "bias tuning", "train"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id],
+            inputs=[
+                *model_inputs("The model whose heads get offsets. It is not changed."),
+                io.Image.Input(
+                    "pictures", tooltip=f"1 to {MOST_PICTURES} pictures of what the offsets are to add to the model."
+                ),
+                io.String.Input(
+                    "prompts",
+                    default="a photo of a cat",
+                    multiline=True,
+                    tooltip="What the pictures show: one prompt for all pictures, or one per line for each.",
+                ),
+                io.String.Input("concept", default="cat", tooltip="What the offsets are called."),
+                preset_choice(list(PRESETS), "small: for the lab model. paper: 32 heads, and pictures of 512 pixels."),
+                preset_input(io.Int.Input, "heads", UNSET["heads"], 4096, "Number of heads that get an offset."),
+                preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of steps that train the offsets."),
+                preset_input(
+                    io.Float.Input,
+                    "learning_rate",
+                    UNSET["rate"],
+                    1.0,
+                    "Learning rate of the offsets.",
+                    step=1e-3,
+                    round=1e-6,
+                ),
+                io.Int.Input(
+                    "keep_every",
+                    default=50,
+                    min=0,
+                    max=1000,
+                    advanced=True,
+                    tooltip="Number of updates between two saved states of the training. After a cancel, a run with "
+                    "the same inputs and the same seed continues from the last saved state. 0 saves nothing.",
+                    **reads(off=0),
+                ),
+                seed_input("Random seed for training."),
+                HeadOffsets.Input(
+                    "offsets",
+                    optional=True,
+                    tooltip="From Scout Heads: its best heads are trained, and no steps are spent on choosing them. "
+                    "heads_of is not used then.",
+                ),
+                heads_of_input("get offsets"),
+                io.String.Input(
+                    "settings",
+                    default="",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Further settings as name=value, separated by commas; empty keeps the preset's: "
+                    "choosing=100 steps choose the heads, penalty=0.001 makes their scales smaller, batch=8, side=768.",
+                ),
+                io.Combo.Input(
+                    "save_memory",
+                    options=list(get_args(Choice)),
+                    default="automatic",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Gradient checkpointing: training takes much less memory and about a third more time. "
+                    "automatic: only if a training step would not fit into the free memory.",
+                ),
+            ],
+            outputs=[
+                HeadOffsets.Output(display_name="OFFSETS", tooltip="For Apply Head Offsets, with strength 1."),
+                io.Image.Output(display_name="MAP", tooltip="Layers and heads; those with offsets are framed."),
+                io.String.Output(display_name="REPORT", tooltip="The best heads in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        pictures: Tensor,
+        prompts: str,
+        concept: str,
+        preset: str,
+        heads: int,
+        steps: int,
+        learning_rate: float,
+        keep_every: int,
+        seed: int,
+        offsets: core_offsets.HeadOffsets | None = None,
+        heads_of: Where = "denoiser",
+        settings: str = "",
+        save_memory: Choice = "automatic",
+    ) -> io.NodeOutput:
+        how = PRESETS[preset_name(preset)]
+        given = {"heads": heads, "steps": steps, "rate": learning_rate}
+        how = replace(how, **{name: value for name, value in given.items() if value != UNSET[name]})
+        how = replace(how, **read_settings("Train Head Offsets", lines_of(settings), how))
+        batch, texts = picture_batch(pictures), prompts_of(prompts)
+        _check_pictures(len(batch), len(texts))
+        backbone, progress = backbone_of(model, clip, vae), start_progress(cls.hidden.unique_id)
+        with at_work(backbone, save_memory):
+            latents = fitted_latents(backbone, batch, how.side)
+            shown = Captioned(latents, texts if len(texts) > 1 else texts * len(batch))
+            store = unfinished(keep_every)
+            found = train_offsets(backbone, concept.strip(), shown, how, seed, heads_of, offsets, store, progress)
+        page, report = heads_map(found, how.heads), heads_said(found, how.heads)
+        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+
+    @classmethod
+    def validate_inputs(
+        cls, preset: str | None = None, prompts: str | None = None, concept: str | None = None
+    ) -> bool | str:
+        return first_fault(
+            preset_verdict(preset, list(PRESETS)),
+            list_verdict("prompts", prompts),
+            list_verdict("concept", concept),
+            embeddings_verdict(prompts=prompts),
+        )
+
+
+def _check_pictures(pictures: int, prompts: int) -> None:
+    if pictures > MOST_PICTURES:
+        raise ValueError(f"head offsets are trained on at most {MOST_PICTURES} pictures, got {pictures}")
+    if prompts not in (1, pictures):
+        raise ValueError(f"expected one prompt, or one for each of the {pictures} pictures, got {prompts} lines")
