@@ -51,9 +51,10 @@ LEVELS = {
     ),
     "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (
-        ("sparse", "ranks", "curve", "traces"),
+        ("sparse", "ranks", "curve", "begun"),
         ("skill",),
-        ("localiser", "stitcher", "overlap", "skill_files", "heads"),
+        ("traces",),
+        ("localiser", "stitcher", "overlap", "skill_files", "heads", "probing"),
         ("refactor", "calibration"),
         ("methods", "overlaps"),
         ("registry",),
