@@ -145,7 +145,7 @@ class TrainHeadOffsets(io.ComfyNode):
         save_memory: Choice = "automatic",
     ) -> io.NodeOutput:
         how = PRESETS[preset_name(preset)]
-        given = {"heads": heads, "steps": steps, "rate": learning_rate}
+        given: dict[str, Any] = {"heads": heads, "steps": steps, "rate": learning_rate}
         how = replace(how, **{name: value for name, value in given.items() if value != UNSET[name]})
         how = replace(how, **read_settings("Train Head Offsets", lines_of(settings), how))
         batch, texts = picture_batch(pictures), prompts_of(prompts)
