@@ -50,10 +50,13 @@ from .prompts.attention_locality import AttentionLocality
 from .prompts.chunk_prompt import ChunkPrompt
 from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.captions import CompleteCaptions, LintConcepts
+from .recognise.check_pixels import CheckPixels
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
 from .recognise.find_my_subject import FindMySubject
+from .recognise.pair_encoders import PairEncoders
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
+from .recognise.read_boxes import ReadBoxes
 from .recognise.score_by_concepts import (
     ClassifyByConceptMatrix,
     PickBestOfBatch,
@@ -147,6 +150,9 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     FindPrototypes,
     PrototypeFeedback,
     FindMySubject,
+    ReadBoxes,
+    PairEncoders,
+    CheckPixels,
     ScoreByConcepts,
     PickDiversePrompts,
     PickBestOfBatch,

@@ -6,15 +6,15 @@ from torch import Tensor
 Box = tuple[float, float, float, float]
 
 
-def box_mask(box: Box, side: int) -> Tensor:
-    """(side, side): the share of each cell that a box covers, 0..1."""
+def box_mask(box: Box, height: int, width: int | None = None) -> Tensor:
+    """(height, width): the share of each cell that a box covers, 0..1; a square without a width."""
     left, top, right, bottom = box
-    edges = torch.arange(side + 1) / side
 
-    def covered(low: float, high: float) -> Tensor:
-        return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp_min(0) * side  # (side,)
+    def covered(low: float, high: float, cells: int) -> Tensor:
+        edges = torch.arange(cells + 1) / cells
+        return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp_min(0) * cells  # (cells,)
 
-    return covered(top, bottom)[:, None] * covered(left, right)[None]
+    return covered(top, bottom, height)[:, None] * covered(left, right, width or height)[None]
 
 
 def mask_box(mask: Tensor) -> Box | None:

@@ -21,7 +21,7 @@ def elements_of(masks: Sequence[Tensor], names: Sequence[str], width: int, heigh
     Each has the concept's name as its ``desc``; a mask that covers nothing has no box.
     """
     boxes = [(mask_box(mask), name) for mask, name in zip(masks, names, strict=True)]
-    return [[_element(box, name, width, height) for box, name in boxes if box is not None]]
+    return [[element_of(box, name, width, height) for box, name in boxes if box is not None]]
 
 
 def boxes_around(masks: Tensor, names: Sequence[str]) -> list[list[dict[str, Any]]]:
@@ -45,7 +45,8 @@ def boxes_of(given: Any, width: int, height: int) -> list[Box]:
     return [_shares(element, width, height) for element in elements]
 
 
-def _element(box: Box, name: str, width: int, height: int) -> dict[str, Any]:
+def element_of(box: Box, name: str, width: int, height: int) -> dict[str, Any]:
+    """A box as an element of a picture of ``width`` by ``height`` pixels."""
     left, top, right, bottom = box
     x, y = round(left * width), round(top * height)
     size = {"width": round(right * width) - x, "height": round(bottom * height) - y}

@@ -61,6 +61,8 @@ def check_vision(clip_vision: Any) -> None:
 def _embeds(clip_vision: Any, pictures: Tensor) -> Tensor:
     output = clip_vision.encode_image(pictures.movedim(1, -1).contiguous(), crop=False)
     embeds = getattr(output, "image_embeds", None)
+    if isinstance(embeds, Tensor) and embeds.ndim == 3:  # SigLIP: ComfyUI leaves out the head that pools its patches
+        embeds = embeds.mean(1)
     if not isinstance(embeds, Tensor) or embeds.ndim != 2 or len(embeds) != len(pictures):
         raise UnsupportedModelError(
             "this CLIP_VISION gives no single vector for a picture; use a CLIP, SigLIP or DINOv2 vision model"
@@ -130,21 +132,21 @@ def _reader(clip_vision: Any, site: str) -> tuple[Reader, str, list[Tensor], str
 @torch.no_grad()
 def _states(clip_vision: Any, image: Tensor, name: str) -> Tensor:
     """States (B, D, h, w) of the patches of an IMAGE, without class and register tokens, which stand before them."""
-    states = getattr(clip_vision.encode_image(image, crop=False), name, None)
-    patch = getattr(clip_vision, "config", {}).get("patch_size")
+    output = clip_vision.encode_image(image, crop=False)
+    states, patch = getattr(output, name, None), getattr(clip_vision, "config", {}).get("patch_size")
     if not isinstance(states, Tensor) or states.ndim != 3 or not patch:
         raise UnsupportedModelError(
             "this CLIP_VISION gives no states of patches; use a CLIP, SigLIP or DINOv2 vision model, or Load Lab CLIP "
             "Vision"
         )
-    side = clip_vision.image_size // patch
-    if states.shape[1] < side * side:
+    pixels = getattr(output, "image_sizes", None) or [(3, clip_vision.image_size, clip_vision.image_size)]
+    rows, columns = (int(side) // patch for side in pixels[0][-2:])  # SigLIP 2 keeps proportions
+    if states.shape[1] < rows * columns:
         raise UnsupportedModelError(
-            f"this CLIP_VISION gives {states.shape[1]} states for a picture, fewer than its {side}x{side} patches; "
-            f"use a "
-            "CLIP, SigLIP or DINOv2 vision model"
+            f"this CLIP_VISION gives {states.shape[1]} states for a picture, fewer than its {columns}x{rows} patches; "
+            "use a CLIP, SigLIP or DINOv2 vision model"
         )
-    return states[:, -side * side :].detach().float().cpu().mT.unflatten(-1, (side, side))
+    return states[:, -rows * columns :].detach().float().cpu().mT.unflatten(-1, (rows, columns))
 
 
 def _known(site: str, sites: Any) -> str:

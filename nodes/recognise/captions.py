@@ -8,6 +8,7 @@ from torch import Tensor
 from ...core.recognise.captions.complete import CompleteSettings, complete
 from ...core.recognise.captions.lint import LintSettings, lint
 from ...core.recognise.captions.words import concepts_of, mentions
+from ...core.recognise.heads import head as core_head
 from ...host.jobs.paired_texts import TEMPLATE, word_features
 from ...host.jobs.recognise.captions import (
     caption_lines,
@@ -19,11 +20,12 @@ from ...host.jobs.recognise.captions import (
     looks_of,
     prompts_to_add,
 )
+from ...host.jobs.recognise.purity import concept_values, purity_said
 from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, lines_of, picture_batch, template_verdict, text_under
+from ..sockets import CATEGORY, ConceptHead, lines_of, picture_batch, template_verdict, text_under
 from .found import names_input
 from .score_by_concepts import pair_inputs
 
@@ -194,6 +196,12 @@ class LintConcepts(io.ComfyNode):
                     tooltip="Looks that exclude one another, a line for each group, with commas between them.",
                 ),
                 names_input(),
+                ConceptHead.Input(
+                    "head",
+                    optional=True,
+                    tooltip="A head of Train Concept Head: how pure its concepts are, by the captions. Without one, "
+                    "similarities to the words are judged.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="REPORT", tooltip="What was found and what to do, in words."),
@@ -213,9 +221,12 @@ class LintConcepts(io.ComfyNode):
         clip: Any = None,
         looks: str = LOOKS,
         names: str = "",
+        head: core_head.ConceptHead | None = None,
     ) -> io.NodeOutput:
-        if (clip_vision is None) != (clip is None):
+        if clip_vision is None and clip is not None or clip is None and clip_vision is not None and head is None:
             raise ValueError("clip_vision and clip read pictures together; connect both, or neither")
+        if head is not None and pictures is None:
+            raise ValueError("a head is judged by what it says of pictures; connect pictures, and its clip_vision")
         count = captions.rstrip("\n").count("\n") + 1 if pictures is None else len(pictures)
         texts = caption_lines(captions, count)
         called = names_for(count, [line for line in names.splitlines() if line.strip()])
@@ -224,14 +235,19 @@ class LintConcepts(io.ComfyNode):
         tags = mentions(texts, concepts)
         found = lint(tags, LintSettings(fixes=fixes))
         has = mentions(texts, [word])[:, 0] if word else torch.ones(count, dtype=torch.bool)
-        seen = []
-        if pictures is not None and clip_vision is not None and clip is not None and bool(has.any()):
+        seen, purity, progress = [], "", start_progress(cls.hidden.unique_id)
+        if pictures is not None and clip_vision is not None and clip is not None:
             groups = looks_of(looks)
             features = picture_features(clip_vision, picture_batch(pictures))
             every = [look for group in groups for look in group]
-            words = word_features(
-                clip_vision, clip, every, features.shape[1], "a photo, {}", start_progress(cls.hidden.unique_id)
-            )
-            seen = look_shares(features @ words.T, groups, has)
+            words = word_features(clip_vision, clip, every, features.shape[1], "a photo, {}", progress)
+            seen = look_shares(features @ words.T, groups, has) if bool(has.any()) else []
+            if head is None:
+                known = word_features(clip_vision, clip, concepts, features.shape[1], TEMPLATE)
+                purity = purity_said("similarities to the words", features @ known.T, concepts, tags)
+        if head is not None and pictures is not None:
+            values = concept_values(head, clip_vision, picture_batch(pictures))
+            purity = purity_said("values of the head", values, head.names, mentions(texts, head.names))
         report = lint_report(found, concepts, called, (word, has, tags) if word else None, seen)
+        report = "\n".join(line for line in (report, purity) if line)
         return io.NodeOutput(report, "\n".join(prompts_to_add(found, concepts)), ui=ui.PreviewText(report))

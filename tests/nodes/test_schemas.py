@@ -15,7 +15,7 @@ VERBS = {"Load", "Localize", "Match", "Edit", "Learn", "Save", "Encode", "Captur
 VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "Invert", "Attack", "Guard"}
 VERBS |= {"Steer", "Stitch", "Subtract", "Graft", "Slim", "Purify", "Chunk", "Calibrate", "Scout", "Apply", "Probe"}
 # Names given in the issues: what comes out stands first.
-VERBS |= {"Pick", "Classify", "Complete", "Lint", "Read"}
+VERBS |= {"Pick", "Classify", "Complete", "Lint", "Read", "Pair", "Check"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
 NOUNS |= {
     "Prototype Feedback",

@@ -47,6 +47,13 @@ def test_encoders_without_one_vector_a_picture_are_refused(pictures, embeds):
         picture_features(encoder(lambda image: SimpleNamespace(image_embeds=embeds)), pictures)
 
 
+def test_patches_without_a_pooled_vector_are_averaged(pictures):
+    """As ComfyUI gives them for SigLIP."""
+    vision = encoder(lambda image: SimpleNamespace(image_embeds=image.flatten(1, 2)))
+    wanted = torch.nn.functional.normalize(pictures.mean((2, 3)), dim=1)
+    assert torch.allclose(picture_features(vision, pictures), wanted, atol=1e-5)
+
+
 def test_something_else_is_refused_by_name(pictures):
     with pytest.raises(UnsupportedModelError, match="builtins.dict; connect what Load CLIP Vision"):
         picture_features({}, pictures)

@@ -6,7 +6,7 @@ import torch
 from concept_atelier.bench.explain_cases import make_folder
 from concept_atelier.lab.model.handles import load_handles
 from concept_atelier.lab.model.vision import load_vision
-from concept_atelier.nodes import CompleteCaptions, LintConcepts
+from concept_atelier.nodes import CompleteCaptions, LintConcepts, TrainConceptHead
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,15 @@ def test_looks_that_no_caption_says_are_found(call, pair):
 def test_one_encoder_without_the_other_is_refused(call):
     with pytest.raises(ValueError, match="connect both, or neither"):
         call(LintConcepts, captions="a cat", vocabulary="", trigger="", fixes=1, clip=load_handles()[1])
+
+
+def test_the_purity_of_words_and_of_a_head_is_said(call, pair, folder):
+    pictures, words, truth, captions = folder
+    given = {"pictures": pictures, "captions": "\n".join(captions), "vocabulary": ", ".join(words)}
+    assert "Oracle Impurity Score of the similarities to the words: " in call(LintConcepts, **given, **pair)[0]
+    labels = "\n".join("neon" if on else "other" for on in truth[:, words.index("neon")].tolist())
+    head = call(TrainConceptHead, pictures=pictures, **pair, labels=labels, words=", ".join(words), permutations=0)[0]
+    said = call(LintConcepts, **given, clip_vision=pair["clip_vision"], head=head)[0]
+    assert "Oracle Impurity Score of the values of the head: " in said and "by chance" in said
+    with pytest.raises(ValueError, match="connect pictures"):
+        call(LintConcepts, captions=given["captions"], vocabulary=given["vocabulary"], head=head)
