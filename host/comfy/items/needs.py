@@ -88,9 +88,11 @@ NODES: dict[str, dict[str, Need]] = {
     },
     "recognise": {
         "ClassifyByConceptMatrix": PROMPTS | PROGRESS,
+        "CheckPixels": PROMPTS,
         "CompleteCaptions": PROMPTS | PROGRESS,
         "FindMySubject": PROGRESS,
         "LintConcepts": PROMPTS | PROGRESS,
+        "PairEncoders": PROMPTS,
         "PickDiversePrompts": PROMPTS,
         "ScoreByConceptHead": PROGRESS,
         "ScoreByConcepts": PROMPTS | PROGRESS,
