@@ -87,8 +87,8 @@ NODES: dict[str, dict[str, Need]] = {
         "SentenceConcepts": MAKE_CONDITIONING,
     },
     "recognise": {
-        "ClassifyByConceptMatrix": PROMPTS | PROGRESS,
         "CheckPixels": PROMPTS,
+        "ClassifyByConceptMatrix": PROMPTS | PROGRESS,
         "CompleteCaptions": PROMPTS | PROGRESS,
         "FindMySubject": PROGRESS,
         "LintConcepts": PROMPTS | PROGRESS,
