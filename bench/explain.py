@@ -18,7 +18,7 @@ from ..core.backbone import Backbone
 from ..core.explain.activations import Activations
 from ..core.explain.bank import ConceptCodes
 from ..core.explain.parts.measures import hoyer
-from ..core.explain.probe import auroc, ridge
+from ..core.explain.probe import auroc, pooled, ridge
 from ..core.explain.recording import record_denoiser
 from ..core.explain.registry import METHODS, encode
 from ..core.masks.upsample import to_pixels
@@ -84,7 +84,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     answers = _shuffled(ahead, request.seed) if options.get("shuffled") else ahead
     names = _names(parts, learnt, ahead) if options.get("names", True) else [""] * len(bank)
     return {
-        "factors": _factors(learnt, tested, answers, behind, _probe_rows(first), _probe_rows(second), names),
+        "factors": _factors(learnt, tested, answers, behind, pooled(first.rows), pooled(second.rows), names),
         "explained": float(bank.metadata["explained"]),
         "stability": round(float(bank.stability.mean()), 4),
         "sparsity": round(float(hoyer(tested.values.flatten(0, 1)).mean()), 4),
@@ -104,11 +104,6 @@ def _shuffled(folder: Folder, seed: int) -> Folder:
     """The pictures with the answers of others: the control."""
     order = torch.randperm(len(folder.pictures), generator=torch.Generator().manual_seed(seed))
     return Folder(folder.pictures, {factor: masks[order] for factor, masks in folder.factors.items()})
-
-
-def _probe_rows(activations: Activations) -> Tensor:
-    """(P, 2 D) what a probe reads of each picture: the mean and the largest of every number over its positions."""
-    return torch.cat([activations.rows.mean(1), activations.rows.amax(1)], 1)
 
 
 def _names(parts: Parts, codes: ConceptCodes, folder: Folder) -> list[str]:

@@ -99,6 +99,18 @@ def span_inputs(acts: str) -> list[Any]:
     ]
 
 
+def parts_of_input(node: str) -> Any:
+    """The ingredient whose parts a node finds or reads."""
+    does = "finds" if node.startswith("Find") else "reads"
+    return ConceptCodes.Input(
+        "parts_of",
+        optional=True,
+        advanced=True,
+        tooltip=f"CONCEPT_CODES of Ingredient Masks, of the same pictures at a later layer: {node} then {does} the "
+        "parts of one ingredient, and looks nowhere else.",
+    )
+
+
 def preset_input(kind: Any, name: str, unset: float, max: float, tooltip: str, **fields: Any) -> Any:
     """A number for which ``unset``, its default and least value, stands for what the preset says; the page reads it
     so (``web/js/preset_values.js``)."""

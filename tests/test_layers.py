@@ -42,9 +42,9 @@ LEVELS = {
         ("run",),
     ),
     "core/explain": (
-        ("activations", "parts", "probe"),
+        ("activations", "parts", "probe", "separability"),
         ("bank", "recording"),
-        ("naming", "locate", "finder", "scores", "importance"),
+        ("naming", "locate", "finder", "scores", "importance", "labels", "recursion"),
         ("methods", "fidelity", "audit", "strategies"),
         ("registry",),
         ("bank_files", "steering", "sampled"),

@@ -89,9 +89,10 @@ class Activations:
         """Those of some of the pictures."""
         return replace(self, rows=self.rows[chosen])
 
-    def sample(self, most: int, generator: torch.Generator) -> Tensor:
-        """At most so many rows (n, D), drawn evenly from all pictures without repetition."""
-        flat = self.rows.flatten(0, 1)
+    def sample(self, most: int, generator: torch.Generator, within: Tensor | None = None) -> Tensor:
+        """At most so many rows (n, D), drawn evenly from all pictures without repetition; of ``within`` (P, h * w)
+        bool alone, where it is given."""
+        flat = self.rows.flatten(0, 1) if within is None else self.rows[within]
         if len(flat) <= most:
             return flat
         return flat[torch.randperm(len(flat), generator=generator)[:most].sort().values]

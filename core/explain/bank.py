@@ -29,6 +29,8 @@ class ConceptBank:
         stability: (K,) in -1..1: the mean cosine with the same concept of other seeds; 1 for a single seed.
         extra: further tensors of the method (the encoder of a sparse autoencoder).
         metadata: settings and provenance, as safetensors metadata wants them.
+        halves: (K,) in -1..1: the mean cosine with the same concept found in either half of the pictures alone; None
+            where that was not measured.
     """
 
     directions: Tensor
@@ -42,6 +44,7 @@ class ConceptBank:
     stability: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    halves: Tensor | None = None
 
     def __post_init__(self) -> None:
         k, width = len(self.names), self.origin.width
@@ -53,6 +56,8 @@ class ConceptBank:
             "usual": (self.usual, (k,)),
             "stability": (self.stability, (k,)),
         }
+        if self.halves is not None:
+            shapes["halves"] = (self.halves, (k,))
         for name, (tensor, expected) in shapes.items():
             if tuple(tensor.shape) != expected:
                 raise ValueError(f"{name} of {k} ingredients must be {expected}, got {tuple(tensor.shape)}")
@@ -134,10 +139,11 @@ def peaks_of(codes: Tensor) -> Tensor:
 
     It divides the largest code of each picture with the greatest variance between both groups (Otsu 1979).
     """
-    return torch.tensor([2 * _dividing(column) for column in codes.amax(1).T]).clamp(min=1e-8)
+    return torch.tensor([2 * dividing_value(column) for column in codes.amax(1).T]).clamp(min=1e-8)
 
 
-def _dividing(column: Tensor) -> float:
+def dividing_value(column: Tensor) -> float:
+    """The value that best divides numbers (n,) into low and high ones (Otsu)."""
     values = column.double().sort().values
     if len(values) < 2 or values[0] == values[-1]:  # nothing to divide: all show it, or none
         return float(values[-1]) / 2 if len(values) and values[-1] > 0 else 0.5

@@ -23,6 +23,7 @@ _TENSORS = ("directions", "centre", "scale", "peaks", "usual", "stability")
 def bank_tensors(bank: ConceptBank) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A bank as the tensors and metadata of a file."""
     tensors = {name: getattr(bank, name).clone() for name in _TENSORS}  # a file holds no memory twice
+    tensors |= {} if bank.halves is None else {"halves": bank.halves.clone()}
     tensors |= {f"extra.{name}": tensor.clone() for name, tensor in bank.extra.items()}
     own = {
         "format": FORMAT,
@@ -64,9 +65,9 @@ def read_bank(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], named:
     extra = {key.removeprefix("extra."): tensor for key, tensor in tensors.items() if key.startswith("extra.")}
     own = ("format", "kind", "names", "origin")
     rest = {key: text for key, text in metadata.items() if key not in own} | numbers
-    directions, centre, scale, peaks, usual, stability = parts
+    halves = tensors["halves"].float() if "halves" in tensors else None
     try:
-        bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest)
+        bank = ConceptBank(parts[0], names, kind, origin, *parts[1:], extra, rest, halves)
     except ValueError as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 300)}); save the ingredients again") from error
     _check_codes(bank, named)

@@ -71,6 +71,8 @@ class Finder(Generic[S]):
         seed: int = 0,
         seeds: int = 3,
         on_step: OnStep | None = None,
+        halves: bool = False,
+        within: Tensor | None = None,
     ) -> ConceptBank:
         """Find ingredients with several seeds, and keep the fit that explains most.
 
@@ -82,26 +84,34 @@ class Finder(Generic[S]):
             settings: the method's own kind; None takes the first preset.
             seed: of the first fit; the others count on.
             seeds: how many fits; stability is measured from the second on.
+            halves: whether to find them in either half of the pictures alone as well, two more fits, and say how well
+                each is found again.
+            within: (P, h * w) bool, the positions that count; None takes all.
 
         Raises ``ValueError`` for a count or number of seeds out of range, and for activations that the method cannot
         read.
         """
         settings = settings or next(iter(self.presets.values()))
-        rows = activations.sample(settings.rows, torch.Generator().manual_seed(seed))
+        rows = activations.sample(settings.rows, torch.Generator().manual_seed(seed), within)
         _check_counts(count, seeds, len(rows))
         centre, scale = self._frame(rows, settings)
         prepared = (rows - centre) / scale
+        parts = _halves(activations, within, seed) if halves else []
+        sets = [prepared] * seeds
+        for part in parts:
+            of_part = activations.sample(settings.rows, torch.Generator().manual_seed(seed), part)
+            sets += [(of_part - centre) / scale] if len(of_part) >= count else []
         fits = []
-        for number in range(seeds):
-            tell = partial(_tell, on_step, number, seeds)
+        for number, learnt in enumerate(sets):
+            tell = partial(_tell, on_step, number, len(sets))
             tell(0.0)
-            fits.append(
-                self._fit(FindTask(prepared, count, settings, torch.Generator().manual_seed(seed + number), tell))
-            )
+            generator = torch.Generator().manual_seed(seed + number % seeds)
+            fits.append(self._fit(FindTask(learnt, count, settings, generator, tell)))
             tell(1.0)
-        best = max(fits, key=lambda fit: fit.explained)
-        others = [fit.found.directions for fit in fits if fit is not best]
-        peaks = peaks_of(self._of_pictures(activations, best.found, centre, scale))
+        of_halves = [fit.found.directions for fit in fits[seeds:]]
+        best = max(fits[:seeds], key=lambda fit: fit.explained)
+        others = [fit.found.directions for fit in fits[:seeds] if fit is not best]
+        peaks = peaks_of(self._of_pictures(activations, best.found, centre, scale, within))
         return ConceptBank(
             best.found.directions,
             tuple(str(number) for number in range(1, count + 1)),
@@ -119,14 +129,19 @@ class Finder(Generic[S]):
                 "explained": f"{best.explained:.4f}",
                 "seeds": str(seeds),
             },
+            matched_cosines(best.found.directions, of_halves) if len(of_halves) == 2 else None,
         )
 
-    def _of_pictures(self, activations: Activations, found: Found, centre: Tensor, scale: Tensor) -> Tensor:
-        """Codes (P, h * w, K) of at most :data:`MAX_PICTURES` pictures, spread evenly."""
+    def _of_pictures(
+        self, activations: Activations, found: Found, centre: Tensor, scale: Tensor, within: Tensor | None
+    ) -> Tensor:
+        """Codes (P, h * w, K) of at most :data:`MAX_PICTURES` pictures, spread evenly; 0 at positions that do not
+        count."""
         chosen = torch.linspace(0, len(activations) - 1, min(MAX_PICTURES, len(activations))).long()
         rows = (activations.rows[chosen] - centre) / scale
         parts = [self.code(part, found.directions, found.extra) for part in rows.flatten(0, 1).split(CODED_ROWS)]
-        return torch.cat(parts).unflatten(0, rows.shape[:2])
+        codes = torch.cat(parts).unflatten(0, rows.shape[:2])
+        return codes if within is None else codes * within[chosen][..., None]
 
     def _frame(self, rows: Tensor, settings: S) -> tuple[Tensor, Tensor]:
         """What rows are centred by and divided by, (D,) each."""
@@ -148,6 +163,7 @@ class Finder(Generic[S]):
         order = codes.square().sum(0).argsort(descending=True, stable=True)
         count = len(directions)
         extra = {name: one[order] if one.ndim and len(one) == count else one for name, one in found.extra.items()}
+        extra |= {name: one[order][:, order] for name, one in found.between.items()}
         ordered = Found(directions[order], extra)
         codes = codes[:, order]
         return _Fit(ordered, codes, explained(task.rows, codes @ ordered.directions))
@@ -165,6 +181,17 @@ class _Fit:
 def _tell(on_step: OnStep | None, number: int, seeds: int, share: float) -> None:
     if on_step is not None:
         on_step(number * PARTS + round(share * PARTS), seeds * PARTS)
+
+
+def _halves(activations: Activations, within: Tensor | None, seed: int) -> list[Tensor]:
+    """(P, h * w) bool, twice: the positions that count in either half of the pictures, drawn at random."""
+    order = torch.randperm(len(activations), generator=torch.Generator().manual_seed(seed))
+    every = torch.ones(activations.rows.shape[:2], dtype=torch.bool) if within is None else within
+    parts = []
+    for chosen in (order[::2], order[1::2]):
+        own = torch.zeros(len(activations), dtype=torch.bool).index_fill(0, chosen, True)
+        parts.append(every & own[:, None])
+    return parts
 
 
 def _check_counts(count: int, seeds: int, rows: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..masks.guided import guided_filter
 from ..masks.upsample import to_pixels
 from .bank import ACTIVE, ConceptCodes
 
@@ -32,13 +33,33 @@ class Place:
         return pictures[self.picture, :, self.top : bottom, self.left : right]
 
 
+REACH, EPS = 0.75, 1e-3
+"""Of the filter by which masks follow the edges of pictures: cells, and the variance of colour that counts as even."""
+
+
 def concept_masks(
-    codes: ConceptCodes, concepts: Sequence[int], size: tuple[int, int], threshold: float | None = None
+    codes: ConceptCodes,
+    concepts: Sequence[int],
+    size: tuple[int, int],
+    threshold: float | None = None,
+    guide: Tensor | None = None,
 ) -> Tensor:
-    """(N, P, H, W) in 0..1: N concepts in P pictures of a size (H, W); soft, or 0 and 1 above a threshold."""
+    """(N, P, H, W) in 0..1: N concepts in P pictures of a size (H, W); soft, or 0 and 1 above a threshold.
+
+    Args:
+        guide: the pictures (P, 3, H, W) in 0..1, whose edges the masks follow (guided filter); None for smooth ones.
+    """
     maps = codes.maps()[:, list(concepts)].transpose(0, 1)  # (N, P, h, w)
     sized = to_pixels(maps.flatten(0, 1), size, "bilinear", codes.covered).unflatten(0, maps.shape[:2])
+    if guide is not None:
+        sized = torch.stack([_guided(codes, guide[i], sized[:, i]) for i in range(len(guide))], 1)
     return sized if threshold is None else (sized > threshold).float()
+
+
+def _guided(codes: ConceptCodes, picture: Tensor, soft: Tensor) -> Tensor:
+    """(N, H, W) of soft masks (N, H, W), along the edges of a picture (3, H, W)."""
+    cell = max(side / cells for side, cells in zip(codes.covered or soft.shape[1:], codes.grid, strict=True))
+    return guided_filter(picture.to(soft), soft, max(1, round(REACH * cell)), EPS).clamp(0, 1)
 
 
 def best_places(codes: ConceptCodes, concept: int, size: tuple[int, int], most: int, share: float = 0.6) -> list[Place]:

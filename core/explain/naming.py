@@ -74,19 +74,27 @@ def nearest_names(
     """
     if len(words) < 2 or len(words) != len(texts):
         raise ValueError(f"names need features of at least two words, got {len(words)} words and {len(texts)} features")
-    known = unit(texts)
-    meanings = unit(known - known.mean(0))  # (V, E)
-    near = unit(shown - every) @ meanings.T  # (K, V)
-    # Pictures that are all alike tell nothing: clamped, their features stay near 0 and so does the correlation.
-    apart = pictures - pictures.mean(0)
-    apart = apart / apart.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    likely = (SHARPNESS * apart @ meanings.T).softmax(1)  # (P, V)
-    fits = (near + _correlation(scores, likely)) / 2
+    near = unit(shown - every) @ _meanings(texts).T  # (K, V)
+    fits = (near + _correlation(scores, likelihoods(pictures, texts))) / 2
     best = fits.topk(2, dim=1)
     return tuple(
         Name(words[index], score, score - second, score >= least_score and score - second >= least_margin)
         for (score, second), (index, _) in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
+
+
+def likelihoods(pictures: Tensor, texts: Tensor) -> Tensor:
+    """(P, V) how likely each of V words, features (V, E), is for each picture, unit features (P, E), among all."""
+    # Pictures that are all alike tell nothing: clamped, their features stay near 0.
+    apart = pictures - pictures.mean(0)
+    apart = apart / apart.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    return (SHARPNESS * apart @ _meanings(texts).T).softmax(1)
+
+
+def _meanings(texts: Tensor) -> Tensor:
+    """(V, E) unit features of words, without what all words have in common."""
+    known = unit(texts)
+    return unit(known - known.mean(0))
 
 
 def _correlation(scores: Tensor, likely: Tensor) -> Tensor:

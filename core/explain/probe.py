@@ -4,10 +4,23 @@
 dictionaries wherever examples are at hand; it therefore stands beside them.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 RIDGE = 30.0
+LEAST = 2
+"""Pictures of either kind that a probe needs."""
+
+Fit = Callable[[Tensor, Tensor], Tensor]
+"""Weights (D,) that tell rows (P, D) apart by which of them are present (P,)."""
+
+
+def pooled(rows: Tensor) -> Tensor:
+    """(P, 2 D) what a probe reads of pictures with activations (P, h * w, D): the mean and the largest of every number
+    over the positions."""
+    return torch.cat([rows.mean(1), rows.amax(1)], 1)
 
 
 def ridge(rows: Tensor, present: Tensor, strength: float = RIDGE) -> Tensor:
@@ -19,18 +32,28 @@ def ridge(rows: Tensor, present: Tensor, strength: float = RIDGE) -> Tensor:
     return made.T @ torch.linalg.solve(gram, wanted) / scale
 
 
+def single(rows: Tensor, present: Tensor) -> Tensor:
+    """(D,) weights of the one column of rows (P, D) that tells best which are present: 1 there, 0 elsewhere."""
+    best = int(torch.stack([auroc(column, present) for column in rows.T]).argmax())
+    return torch.nn.functional.one_hot(torch.tensor(best), rows.shape[1]).to(rows)
+
+
 def auroc(scores: Tensor, present: Tensor) -> Tensor:
     """() the share of pairs of a picture with and one without that the scores (P,) order rightly; ties count half."""
     with_it, without = scores[present], scores[~present]
     return (with_it[:, None] > without).double().mean() + 0.5 * (with_it[:, None] == without).double().mean()
 
 
-def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0) -> float:
+def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0, fit: Fit = ridge) -> float:
     """The AUROC of probes of rows (P, D) on held-out pictures, one part after another.
+
+    Args:
+        present: (P,) bool.
+        fit: makes a probe of the pictures that are not held out.
 
     Raises ``ValueError`` for fewer than two pictures of either kind.
     """
-    if min(int(present.sum()), int((~present).sum())) < 2:
+    if not enough(present):
         raise ValueError(
             f"a probe needs at least two pictures of either kind, got {int(present.sum())} and {int((~present).sum())}"
         )
@@ -42,8 +65,25 @@ def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0) -> fl
     for part in range(parts):
         hidden, training = place == part, place != part
         if bool(hidden.any()) and 0 < int(present[training].sum()) < int(training.sum()):
-            answers = rows[hidden] @ ridge(rows[training], present[training])
+            every = rows @ fit(rows[training], present[training])
             # Probes of different parts have different sizes: their answers are compared as ranks among all pictures.
-            every = (rows @ ridge(rows[training], present[training])).sort().values
-            scores[hidden] = torch.searchsorted(every, answers).float()
+            # Of equal answers the middle rank counts, so that what is never active tells nothing.
+            ordered, asked = every.sort().values, every[hidden].contiguous()
+            low, high = (torch.searchsorted(ordered, asked, right=right) for right in (False, True))
+            scores[hidden] = (low + high).float() / 2
     return float(auroc(scores, present))
+
+
+def enough(present: Tensor) -> bool:
+    """Whether there are enough pictures of either kind for a probe."""
+    return min(int(present.sum()), int((~present).sum())) >= LEAST
+
+
+def learnability(rows: Tensor, shown: Tensor) -> Tensor:
+    """(K,) the AUROC of probes of rows (P, D) on held-out pictures, for each of K things that pictures show, (P, K)
+    bool; NaN for what too few pictures show or lack.
+
+    *Overlooked Factors in Concept-based Explanations* (Ramaswamy et al. 2023, arXiv 2207.09615, section 4) finds that
+    concepts are often harder to learn than what they explain.
+    """
+    return torch.tensor([held_out(rows, one) if enough(one) else float("nan") for one in shown.T])

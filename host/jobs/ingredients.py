@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ...core.explain.bank import ConceptBank, ConceptCodes
+from ...core.explain.labels import Labels, Meanings, labels_of_words
 from ...core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
-from ...core.explain.naming import Name, nearest_names
+from ...core.explain.naming import Name, likelihoods, nearest_names
+from ...core.explain.recursion import said_of
 from ..pictures.drawing import colour_of, overlay_masks
 from ..shared.progress import Progress
 from .contact_sheet import Caption, Row, contact_sheet
@@ -30,11 +32,13 @@ class Gallery:
         codes: of the pictures.
         places: of each concept shown, the squares that show it most.
         names: of each, or None where no names were asked for.
+        labels: which pictures bear the good names, by the picture encoder; None where no names were asked for.
     """
 
     codes: ConceptCodes
     places: tuple[tuple[Place, ...], ...]
     names: tuple[Name, ...] | None = None
+    labels: Labels | None = None
 
     def bank(self) -> ConceptBank:
         """The bank with good names in place of numbers."""
@@ -74,7 +78,10 @@ def named(
     texts = word_features(clip_vision, clip, words, shown.shape[1], on_step=progress)
     whole = picture_features(clip_vision, pictures)
     scores = gallery.codes.scores()[:, : len(shown)]
-    return Gallery(gallery.codes, gallery.places, nearest_names(shown, every, whole, scores, words, texts))
+    names = nearest_names(shown, every, whole, scores, words, texts)
+    good = [word for word in words if any(name.good and name.word == word for name in names)]
+    likely = likelihoods(whole, texts)[:, [words.index(word) for word in good]]  # (P, L)
+    return Gallery(gallery.codes, gallery.places, names, labels_of_words(likely, tuple(good)))
 
 
 def mean_crops(gallery: Gallery, pictures: Tensor, clip_vision: Any) -> tuple[Tensor, Tensor]:
@@ -122,32 +129,71 @@ def title_of(gallery: Gallery, index: int, short: bool = False) -> str:
     return f"{number}  {called}".rstrip()
 
 
-def report(gallery: Gallery) -> str:
-    """What is known of each concept, as text: a line each, and what it is valid for."""
+def report(gallery: Gallery, known: Meanings | None = None) -> str:
+    """What is known of each concept, as text: a line each; how well a plain probe does beside them, where labels are
+    known; and what it is valid for."""
     bank, prevalence = gallery.codes.bank, gallery.codes.prevalence().tolist()
     lines = [
         f"{title_of(gallery, index)}: in {prevalence[index]:.0%} of {len(gallery.codes.values)} pictures"
         + _stability(gallery, index)
+        + _meaning(known, index)
         for index in range(len(gallery.places))
     ]
     left = len(bank) - len(gallery.places)
     more = [f"{left} more ingredients are not shown."] if left else []
-    return "\n".join([*lines, *more, valid_for(bank)])
+    return "\n".join([*lines, *more, *beside_probe(known), valid_for(bank)])
+
+
+def _meaning(known: Meanings | None, index: int) -> str:
+    """How well a concept tells one label from the others."""
+    if known is None:
+        return ""
+    word, value, chance = (
+        known.names[int(known.label[index])],
+        float(known.separable[index]),
+        float(known.chance[index]),
+    )
+    return f", separability {value:.2f} ({word}; chance {chance:.2f})"
+
+
+def beside_probe(known: Meanings | None) -> list[str]:
+    """How well the best ingredient and a plain linear probe tell each label, and which is better."""
+    if known is None:
+        return [
+            "No plain probe stands beside them, since nothing says what the pictures show: connect captions, or "
+            "CLIP_VISION and CLIP."
+        ]
+    ahead = [fit for fit in known.fits if fit.better == "probe"]
+    verdict = (
+        f"The plain linear probe is better for {len(ahead)} of {len(known.fits)} labels"
+        if ahead
+        else f"The plain linear probe is better for none of {len(known.fits)} labels"
+    )
+    advice = ": to find what you can name, train a concept head." if ahead else "."
+    head = f"Labels by {known.source}; AUROC on held-out pictures of the best ingredient and of a plain linear probe:"
+    lines = [
+        f"{fit.name}: ingredient {fit.concept + 1} {fit.auroc:.2f}, probe {fit.probe:.2f}"
+        + (f" (the {fit.better} is better)" if fit.better else "")
+        for fit in known.fits
+    ]
+    return [head, *lines, verdict + advice]
 
 
 def valid_for(bank: ConceptBank) -> str:
     """What a bank's findings hold for, one sentence."""
     facts = bank.metadata
     share = f"; they explain {float(facts['explained']):.0%} of it" if "explained" in facts else ""
-    return (
+    found = (
         f"Found by {bank.kind} in {facts.get('pictures', 'some')} pictures: valid for {bank.origin.title} alone{share}."
     )
+    return f"{said_of(bank)} {found}".lstrip()
 
 
 def _stability(gallery: Gallery, index: int) -> str:
-    if float(gallery.codes.bank.metadata.get("seeds", "1")) < 2:
-        return ""
-    return f", stability {float(gallery.codes.bank.stability[index]):.2f}"
+    bank = gallery.codes.bank
+    seeds = float(bank.metadata.get("seeds", "1")) >= 2
+    other = f", stability {float(bank.stability[index]):.2f}" if seeds else ""
+    return other if bank.halves is None else f"{other}, in halves of the pictures {float(bank.halves[index]):.2f}"
 
 
 def _outlined(codes: ConceptCodes, index: int, picture: Tensor, number: int) -> Tensor:

@@ -8,7 +8,7 @@ from ...core.explain import bank as core_bank
 from ...core.explain.audit import audit
 from ...core.explain.registry import encode
 from ...core.explain.scores import PictureScores
-from ...host.jobs.explain.audit import audit_report, audit_sheet
+from ...host.jobs.explain.audit import audit_report, audit_sheet, groups_of
 from ...host.jobs.ingredients import check_pictures, valid_for
 from ...host.schema import io, ui
 from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, picture_batch, seed_input, text_under
@@ -31,7 +31,12 @@ class AuditIngredients(io.ComfyNode):
             search_aliases=["blind spots", "drift", "LoRA report", "what did my LoRA change", "memorised", "bias"],
             is_output_node=True,
             inputs=[
-                ConceptBank.Input("bank", tooltip="Ingredients of the reference, or of both together."),
+                ConceptBank.Input(
+                    "bank",
+                    tooltip="Ingredients of the reference and the drawings together (more of Find Ingredients), and "
+                    "many of them, such as 128 by ra_sae: a change of one thing is seen where it has ingredients of "
+                    "its own.",
+                ),
                 Activations.Input(
                     "reference", tooltip="Activations of the reference, recorded as the ingredients' were."
                 ),
@@ -82,8 +87,9 @@ class AuditIngredients(io.ComfyNode):
         check_pictures(len(drawn), made)
         codes = encode(bank, reference), encode(bank, drawn)
         found = audit(*codes, seed % 2**31, paired)
-        said = audit_report(found, codes[0], factor, reference, drawn)
-        sheet = audit_sheet(found, *codes, factor, known, made)
+        groups = groups_of(found, *codes, factor)
+        said = audit_report(found, groups, codes[0], reference, drawn, factor)
+        sheet = audit_sheet(found, groups, *codes, known, made)
         ratio = torch.clamp(found.ratio, max=1e6)[None]
         scores = PictureScores(ratio, bank.names, "times as much as in the reference", valid_for(bank))
         return io.NodeOutput(sheet, scores, said, ui=ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said))

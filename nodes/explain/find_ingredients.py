@@ -3,12 +3,23 @@
 from typing import Any
 
 from ...core.explain import activations as core_activations
+from ...core.explain import bank as core_bank
+from ...core.explain.recursion import as_parts, positions_of
 from ...core.explain.registry import METHODS
 from ...core.settings import read_settings
 from ...host.jobs.ingredients import valid_for
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, Activations, ConceptBank, lines_of, preset_choice, preset_verdict, seed_input
+from ..sockets import (
+    CATEGORY,
+    Activations,
+    ConceptBank,
+    lines_of,
+    parts_of_input,
+    preset_choice,
+    preset_verdict,
+    seed_input,
+)
 
 PRESETS = tuple(dict.fromkeys(preset for method in METHODS.values() for preset in method.presets))
 
@@ -70,6 +81,22 @@ class FindIngredients(io.ComfyNode):
                     optional=True,
                     tooltip="Activations of further pictures, recorded alike: ingredients of both together.",
                 ),
+                io.Boolean.Input(
+                    "halves",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Find them in either half of the pictures alone as well, and say how well each is found "
+                    "again: what is not depends on which pictures you have. Two more fits.",
+                ),
+                parts_of_input("Find Ingredients"),
+                io.String.Input(
+                    "ingredient",
+                    default="1",
+                    optional=True,
+                    advanced=True,
+                    tooltip="With parts_of: the name or number of the ingredient to take apart.",
+                ),
             ],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The ingredients.")],
         )
@@ -85,13 +112,21 @@ class FindIngredients(io.ComfyNode):
         fits: int = 3,
         settings: str = "",
         more: core_activations.Activations | None = None,
+        halves: bool = False,
+        parts_of: core_bank.ConceptCodes | None = None,
+        ingredient: str = "1",
     ) -> io.NodeOutput:
         finder: Any = METHODS[method]
         chosen = finder.preset(preset)
         changes = read_settings(method, lines_of(settings), chosen)
         activations = activations if more is None else activations.joined(more)
+        concept = None if parts_of is None else parts_of.bank.index(ingredient.strip())
+        within = None if parts_of is None or concept is None else positions_of(parts_of, concept, activations)
         progress = start_progress(cls.hidden.unique_id)
-        bank = finder.bank(activations, count, type(chosen)(**{**vars(chosen), **changes}), seed, fits, progress)
+        settled = type(chosen)(**{**vars(chosen), **changes})
+        bank = finder.bank(activations, count, settled, seed, fits, progress, halves, within)
+        if parts_of is not None and concept is not None:
+            bank = as_parts(bank, parts_of, concept)
         return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))
 
     @classmethod

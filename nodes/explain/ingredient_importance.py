@@ -137,7 +137,7 @@ class IngredientImportance(io.ComfyNode):
         budget = Budget(points, seed % 2**31)
         with at_work(backbone):
             found = measure_importance(bank, few, given[:most], head, measure, budget, check, probe, progress)
-        bars, said = importance_chart(found), importance_report(found, bank)
+        bars, said = importance_chart(found), importance_report(found, bank, activations)
         curves = torch.zeros(1, 1, 1, 3) if found.fidelity is None else fidelity_chart(found.fidelity)
         sheet = bars if found.fidelity is None else side_by_side([bars, curves])
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)

@@ -8,9 +8,12 @@ from torch import Tensor
 from ...core.explain import activations as core_activations
 from ...core.explain import bank as core_bank
 from ...core.explain.bank import ACTIVE
+from ...core.explain.labels import Labels, meanings
 from ...core.explain.locate import concept_masks, strongest
+from ...core.explain.recursion import inside
 from ...core.explain.registry import encode
 from ...core.explain.scores import strengths
+from ...core.recognise.captions.words import concepts_of, mentions
 from ...host.jobs.ingredients import (
     MOST_SHOWN,
     check_pictures,
@@ -22,6 +25,7 @@ from ...host.jobs.ingredients import (
     valid_for,
 )
 from ...host.jobs.paired_texts import COMMON_WORDS
+from ...host.jobs.recognise.captions import caption_lines
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import (
@@ -31,6 +35,7 @@ from ..sockets import (
     ConceptCodes,
     ConceptScores,
     lines_of,
+    parts_of_input,
     picture_batch,
     text_under,
 )
@@ -50,8 +55,8 @@ class ShowIngredients(io.ComfyNode):
             description=(
                 "Shows each ingredient by the parts of pictures that have most of it, in how many pictures it is, and "
                 "how stable it is. With a CLIP_VISION and the CLIP that was trained with it, it also says which word "
-                "is "
-                "nearest, with a score, or that no name is good."
+                "is nearest, with a score, or that no name is good. With captions it says how well each ingredient "
+                "tells what they mention, beside a plain linear probe."
             ),
             search_aliases=["concept gallery", "top activating crops", "name concepts", "what is in my dataset"],
             is_output_node=True,
@@ -77,6 +82,16 @@ class ShowIngredients(io.ComfyNode):
                     tooltip="What ingredients may be called, one per line or separated by commas. Empty tries the "
                     "words of the lab's world with the lab's CLIP, else some 150 common words.",
                 ),
+                io.String.Input(
+                    "captions",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="A caption for each picture, one per line: CAPTIONS of Load Picture Folder. What at least "
+                    "two of them mention is compared with the ingredients. Empty takes the words that ingredients were "
+                    "named by.",
+                ),
+                parts_of_input("Show Ingredients"),
             ],
             outputs=[
                 io.Image.Output(display_name="GALLERY", tooltip="A row for each ingredient."),
@@ -100,15 +115,20 @@ class ShowIngredients(io.ComfyNode):
         clip_vision: Any = None,
         clip: Any = None,
         words: str = "",
+        captions: str = "",
+        parts_of: core_bank.ConceptCodes | None = None,
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
         if (clip_vision is None) != (clip is None):
             raise ValueError("names need both CLIP_VISION and CLIP; connect both, or neither")
-        gallery = make_gallery(encode(bank, activations), given, each)
+        codes = _codes(bank, activations, parts_of)
+        gallery = make_gallery(codes, given, each)
         if clip_vision is not None:
             progress = start_progress(cls.hidden.unique_id)
             gallery = named(gallery, given, clip_vision, clip, lines_of(words) or _words_for(clip_vision), progress)
-        sheet, said = gallery_sheet(gallery, given), report(gallery)
+        labels = _labels(captions, len(given)) or gallery.labels
+        known = None if labels is None else meanings(codes, activations, labels)
+        sheet, said = gallery_sheet(gallery, given), report(gallery, known)
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
         named_bank = gallery.bank()
         scores = strengths(replace(gallery.codes, bank=named_bank), valid_for(named_bank))
@@ -150,6 +170,16 @@ class IngredientMasks(io.ComfyNode):
                     tooltip="Share of an ingredient's full strength from which a pixel belongs to it. 0 gives soft "
                     "masks.",
                 ),
+                io.Combo.Input(
+                    "outline",
+                    options=["smooth", "edges"],
+                    default="smooth",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How masks are drawn. smooth uses the layer's grid alone; edges follows the edges of the "
+                    "picture.",
+                ),
+                parts_of_input("Ingredient Masks"),
             ],
             outputs=[
                 io.Mask.Output(
@@ -170,21 +200,42 @@ class IngredientMasks(io.ComfyNode):
         pictures: Tensor,
         ingredients: str,
         threshold: float,
+        outline: str = "smooth",
+        parts_of: core_bank.ConceptCodes | None = None,
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
         check_pictures(len(activations), given)
-        codes = encode(bank, activations)
+        codes = _codes(bank, activations, parts_of)
         wanted = [bank.index(name) for name in dict.fromkeys(lines_of(ingredients))] or strongest(codes, MOST_MASKS)
         if not wanted:
             raise ValueError("none of these pictures shows any of the ingredients; name some, or give other pictures")
         if len(wanted) > MOST_SHOWN:
             raise ValueError(f"at most {MOST_SHOWN} ingredients are shown at once, got {len(wanted)}; name fewer")
         size, names = (given.shape[-2], given.shape[-1]), [bank.names[index] for index in wanted]
-        soft = concept_masks(codes, wanted, size)
+        soft = concept_masks(codes, wanted, size, guide=given if outline == "edges" else None)
         over = overlays(given, soft, names, threshold or ACTIVE)
         masks = (soft > threshold).float() if threshold else soft
         shown = ui.PreviewImage(over, cls=cls).as_dict()
         return io.NodeOutput(masks.flatten(0, 1), over, "\n".join(names), codes, ui=shown)
+
+
+def _codes(
+    bank: core_bank.ConceptBank,
+    activations: core_activations.Activations,
+    parts_of: core_bank.ConceptCodes | None,
+) -> core_bank.ConceptCodes:
+    """Codes of a bank; of parts only where their ingredient is."""
+    codes = encode(bank, activations)
+    return codes if parts_of is None else inside(codes, parts_of, activations)
+
+
+def _labels(captions: str, count: int) -> Labels | None:
+    """What captions mention; None without captions."""
+    if not captions.strip():
+        return None
+    texts = caption_lines(captions, count)
+    concepts = concepts_of(texts)
+    return Labels(mentions(texts, concepts), tuple(concepts), "captions")
 
 
 def _words_for(clip_vision: Any) -> tuple[str, ...]:

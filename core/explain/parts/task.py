@@ -55,7 +55,9 @@ class Found:
         directions: (K, D), any length but 0.
         extra: what codes need beside, see :attr:`ConceptBank.extra`; rows belong to directions in the order given
             where the first dimension is K.
+        between: (K, K) tensors about pairs of directions, in the order given.
     """
 
     directions: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    between: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,10 +1,12 @@
 """An audit for people: what is missing, what is excessive and what is copied, as a sheet and in words."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ....core.explain.activations import Activations
-from ....core.explain.audit import Audit
+from ....core.explain.audit import Audit, together
 from ....core.explain.bank import ConceptCodes
 from ....core.explain.locate import best_places
 from ....core.explain.probe import held_out
@@ -15,12 +17,26 @@ from ..ingredients import MOST_SHOWN, valid_for
 EACH = 6
 
 
-def audit_report(found: Audit, codes: ConceptCodes, factor: float, reference: Activations, drawn: Activations) -> str:
-    """What differs, a line each, beside what a plain probe says."""
+Groups = list[tuple[str, list[list[int]]]]
+"""What is missing and what is excessive: ingredients that are strong in the same pictures stand together."""
+
+
+def groups_of(found: Audit, reference: ConceptCodes, drawn: ConceptCodes, factor: float) -> Groups:
+    """What an audit found, the clearest first."""
+    return [
+        ("missing", together(reference, found.missing(factor))),
+        ("excessive", together(drawn, found.excessive(factor))),
+    ]
+
+
+def audit_report(
+    found: Audit, groups: Groups, codes: ConceptCodes, reference: Activations, drawn: Activations, factor: float
+) -> str:
+    """What differs, a line for each group, beside what a plain probe says."""
     bank = codes.bank
     lines = []
-    for title, chosen in (("Missing", found.missing(factor)), ("Excessive", found.excessive(factor))):
-        lines += [_line(found, codes, title, index) for index in chosen[:MOST_SHOWN]]
+    for title, chosen in groups:
+        lines += [_group_line(found, codes, title.capitalize(), group) for group in chosen[:MOST_SHOWN]]
         if len(chosen) > MOST_SHOWN:
             lines.append(f"{len(chosen) - MOST_SHOWN} more are not listed.")
     if not lines:
@@ -30,14 +46,24 @@ def audit_report(found: Audit, codes: ConceptCodes, factor: float, reference: Ac
     return "\n".join([*lines, _probe_line(reference, drawn), valid_for(bank)])
 
 
+def _group_line(found: Audit, codes: ConceptCodes, title: str, group: Sequence[int]) -> str:
+    """The clearest ingredient of a group, and the others that are strong in the same pictures."""
+    others = [f"{_called(codes, index)} ({float(found.ratio[index]):.2f})" for index in group[1 : MOST_SHOWN + 1]]
+    return _line(found, codes, title, group[0]) + (f"; in the same pictures: {', '.join(others)}" if others else "")
+
+
+def _called(codes: ConceptCodes, index: int) -> str:
+    name = codes.bank.names[index]
+    return name if name == str(index + 1) else f"{index + 1} {name}"
+
+
 def _line(found: Audit, codes: ConceptCodes, title: str, index: int) -> str:
     bank, shares = codes.bank, found.prevalence[:, index].tolist()
     stable = "" if int(bank.metadata.get("seeds", "1")) < 2 else f", stability {float(bank.stability[index]):.2f}"
-    named = bank.names[index] if bank.names[index] == str(index + 1) else f"{index + 1} {bank.names[index]}"
+    low, ratio, high = (float(values[index]) for values in (found.low, found.ratio, found.high))
     return (
-        f"{title}: {named}, {float(found.ratio[index]):.2f} times as much ({float(found.low[index]):.2f} to "
-        f"{float(found.high[index]):.2f}); in {shares[0]:.0%} of the reference and {shares[1]:.0%} of the drawings"
-        f"{stable}"
+        f"{title}: {_called(codes, index)}, {ratio:.2f} times as much ({low:.2f} to {high:.2f}); in {shares[0]:.0%} of "
+        f"the reference and {shares[1]:.0%} of the drawings{stable}"
     )
 
 
@@ -59,22 +85,22 @@ def _probe_line(reference: Activations, drawn: Activations) -> str:
 
 
 def audit_sheet(
-    found: Audit, reference: ConceptCodes, drawn: ConceptCodes, factor: float, known: Tensor, made: Tensor
+    found: Audit, groups: Groups, reference: ConceptCodes, drawn: ConceptCodes, known: Tensor, made: Tensor
 ) -> Tensor:
-    """IMAGE (1, h, w, 3): for each ingredient that differs the parts of pictures that show it most, from the side that
-    has more of it, and below them of pairs the same parts of the other side; for each copy the drawing and its
-    original. Pictures are (P, 3, H, W)."""
+    """IMAGE (1, h, w, 3): for the clearest ingredient of each group the parts of pictures that show it most, from the
+    side that has more of it, and below them of pairs the same parts of the other side; for each copy the drawing and
+    its original. Pictures are (P, 3, H, W)."""
     rows = []
-    for title, chosen, codes, pictures, others in (
-        ("missing", found.missing(factor), reference, known, made),
-        ("excessive", found.excessive(factor), drawn, made, known),
+    for (title, chosen), codes, pictures, others in zip(
+        groups, (reference, drawn), (known, made), (made, known), strict=True
     ):
         size = (pictures.shape[-2], pictures.shape[-1])
-        for index in chosen[:MOST_SHOWN]:
+        for index, *rest in chosen[:MOST_SHOWN]:
             places = best_places(codes, index, size, EACH)
             cuts = torch.stack([place.cut(pictures) for place in places])
             sides = ("reference", "drawings") if title == "missing" else ("drawings", "reference")
             said = f"{reference.bank.names[index]}   {title}, {float(found.ratio[index]):.2f} times as much"
+            said += f"   and {len(rest)} more in the same pictures" if rest else ""
             captions = [Caption(f"picture {place.picture + 1}") for place in places]
             rows.append(Row(said, colour_of(index), None, cuts, captions, sides[0]))
             if found.moved is not None:

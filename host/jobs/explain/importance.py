@@ -1,6 +1,7 @@
 """Importance of ingredients for people: what is asked of which model, bars, curves and words."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,14 @@ from torch import Tensor
 
 from ....core.backbone import Backbone
 from ....core.explain.activations import Activations
-from ....core.explain.bank import ConceptBank
+from ....core.explain.bank import ACTIVE, ConceptBank
 from ....core.explain.fidelity import ORDERS, Fidelity, measure_fidelity
 from ....core.explain.importance.denoiser import denoiser_head
 from ....core.explain.importance.head import Head, Question, linear_head
 from ....core.explain.importance.method import Budget, Measure
 from ....core.explain.importance.registry import MEASURES, best_measure, importances
-from ....core.explain.probe import held_out, ridge
+from ....core.explain.labels import CLEARLY
+from ....core.explain.probe import held_out, learnability, pooled, ridge
 from ....core.explain.registry import encode
 from ....core.explain.scores import PictureScores
 from ....core.messages import shown
@@ -32,6 +34,9 @@ BEST = "best"
 FIRM = 4.0
 """The probe's ridge, for each number of a position: with a weaker one, ingredients that always stand together get
 importances of opposite signs."""
+
+HARD = 0.75
+"""AUROC of a probe below which an ingredient is hard to learn, where nothing is known of what it explains."""
 
 OnStep = Callable[[int, int], None]
 
@@ -163,8 +168,12 @@ def fidelity_chart(fidelity: Fidelity) -> Tensor:
     return side_by_side(sheets)
 
 
-def importance_report(found: Importance, bank: ConceptBank) -> str:
-    """What matters, whether that can be relied on, and what it is valid for."""
+def importance_report(found: Importance, bank: ConceptBank, activations: Activations) -> str:
+    """What matters, whether that can be relied on, and what it is valid for.
+
+    Args:
+        activations: of all pictures, whether measured or not.
+    """
     means, scores = found.scores.means(), found.scores
     matter = [index for index in scores.ranked() if float(means[index]) != 0]
     lines = [f"{scores.title}, the mean of {len(scores)} pictures:"]
@@ -175,7 +184,26 @@ def importance_report(found: Importance, bank: ConceptBank) -> str:
         lines.append(f"A linear probe tells pictures that it has not seen apart with an AUROC of {found.probe:.2f}.")
     if found.fidelity is not None:
         lines.append(verdict(found.fidelity))
+    lines += learnable_line(found, bank, activations, matter[:MOST_SHOWN])
     return "\n".join([*lines, valid_for(bank)])
+
+
+def learnable_line(
+    found: Importance, bank: ConceptBank, activations: Activations, concepts: Sequence[int]
+) -> list[str]:
+    """Which concepts are harder to learn than what they explain; nothing where too few pictures tell."""
+    codes = encode(bank, activations)
+    learnt = learnability(pooled(activations.rows), codes.scores()[:, list(concepts)] > ACTIVE).tolist()
+    known = {index: value for index, value in zip(concepts, learnt, strict=True) if not math.isnan(value)}
+    if not known:
+        return []
+    bar = HARD if found.probe is None else found.probe - CLEARLY
+    hard = ", ".join(f"{bank.names[index]} {value:.2f}" for index, value in known.items() if value < bar) or "none"
+    what = "Hard to learn" if found.probe is None else "Harder to learn than what they explain"
+    return [
+        f"{what} (a linear probe tells pictures with the ingredient from others by an AUROC below {bar:.2f}): {hard}, "
+        f"of the {len(known)} ingredients that could be tried."
+    ]
 
 
 def verdict(fidelity: Fidelity) -> str:

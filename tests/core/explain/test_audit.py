@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.explain.audit import audit
+from concept_atelier.core.explain.audit import audit, together
 from concept_atelier.core.explain.bank import ConceptCodes
 from tests.core.explain.test_bank import bank
 
@@ -40,6 +40,15 @@ def test_a_copy_is_found_with_its_original():
     assert audit(reference, ConceptCodes(values, (3, 3), drawn.bank)).copies == ((4, 17),)
 
 
+def test_a_copy_is_found_of_a_picture_that_stands_in_the_reference_twice():
+    reference, drawn = pictures(30, 0), pictures(10, 1)
+    twice, values = reference.values.clone(), drawn.values.clone()
+    twice[18] = twice[17]
+    values[4] = 1.02 * twice[17]
+    known = ConceptCodes(twice, (3, 3), reference.bank)
+    assert audit(known, ConceptCodes(values, (3, 3), drawn.bank)).copies == ((4, 17),)
+
+
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="at least two pictures of either kind, got 1"):
         audit(pictures(1, 0), pictures(5, 1))
@@ -63,3 +72,13 @@ def test_pairs_show_a_change_that_pictures_one_by_one_do_not():
 def test_pairs_of_unlike_numbers_are_refused():
     with pytest.raises(ValueError, match="as many drawings as pictures of the reference, got 5 and 4"):
         audit(pictures(4, 0), pictures(5, 1), paired=True)
+
+
+def test_parts_of_one_thing_stand_together():
+    """Concepts 2 and 5 are strong in the same pictures as concept 9, and concept 4 in others."""
+    codes = pictures(60, 3)
+    values = codes.values.clone()
+    values[..., 2], values[..., 5] = 0.7 * values[..., 9], 2 * values[..., 9]
+    same = ConceptCodes(values, (3, 3), codes.bank)
+    assert together(same, [9, 4, 2, 5]) == [[9, 2, 5], [4]]
+    assert together(same, [4]) == [[4]] and together(same, []) == []

@@ -58,6 +58,18 @@ def test_masks_lie_where_codes_are():
     assert float(parts.sum(0).max()) == 1
 
 
+def test_masks_follow_the_edges_of_pictures_where_they_are_given():
+    """A code in the left half of the grid, and a picture whose left third is red."""
+    one = codes([[[1.0, 0, 0], [0, 0, 0], [1.0, 0, 0], [0, 0, 0]]])
+    picture = torch.zeros(1, 3, 24, 24)
+    picture[:, 0, :, :8] = 1
+    smooth, along = (concept_masks(one, [0], (24, 24), 0.5, guide)[0, 0] for guide in (None, picture))
+    red = picture[0, 0] > 0
+    assert float((along.bool() == red).float().mean()) > float((smooth.bool() == red).float().mean())
+    soft = concept_masks(one, [0], (24, 24), guide=picture)
+    assert float(soft.min()) >= 0 and float(soft.max()) <= 1
+
+
 def test_masks_of_a_cropped_picture_lie_in_its_middle():
     wide = codes([[[1.0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]], covered=(8, 8))
     mask = concept_masks(wide, [0], (8, 12), 0.5)[0, 0]

@@ -111,6 +111,30 @@ def test_data_points_are_rows_of_the_data(planted):
     assert float((bank.directions @ rows.T).amax(1).min()) > 1 - 1e-5
 
 
+def test_what_every_half_of_the_pictures_shows_is_found_in_either_half(planted, tmp_path):
+    method = METHODS["nmf"]
+    bank = method.bank(planted[0], FACTORS, method.preset("small"), seed=1, seeds=1, halves=True)
+    assert bank.halves is not None and float(bank.halves.min()) > 0.9
+    save_tensors(tmp_path / "bank.safetensors", *bank_tensors(bank))
+    again = load_bank(tmp_path / "bank.safetensors")
+    assert again.halves is not None and torch.equal(again.halves, bank.halves)
+
+
+def test_what_one_picture_alone_shows_is_not_found_in_both_halves():
+    """Two directions are in every picture, and a third one, strong, in one."""
+    generator = torch.Generator().manual_seed(5)
+    codes = torch.rand(20, 16, 3, generator=generator)
+    codes[..., 2] = 0
+    codes[7, :, 2] = 8.0
+    directions = torch.eye(3, 12)
+    noise = 0.02 * torch.rand(20, 16, 12, generator=generator)
+    activations, method = Activations(codes @ directions + noise, (4, 4), origin(width=12)), METHODS["nmf"]
+    bank = method.bank(activations, 3, method.preset("small"), seeds=1, halves=True)
+    rare = int(bank.directions[:, 2].argmax())
+    others = [index for index in range(3) if index != rare]
+    assert float(bank.halves[rare]) < 0.9 < float(bank.halves[others].min())
+
+
 def test_nmf_refuses_negative_activations(planted):
     negative = Activations(planted[0].rows - 1, (4, 4), origin())
     with pytest.raises(ValueError, match="choose semi_nmf"):

@@ -72,12 +72,42 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     )
     assert sheet.ndim == 4 and len(sheet) == 1 and len(renamed) == 4
     assert scores.values.shape == (5, 4) and scores.names == renamed.names
-    assert len(report.splitlines()) == 5 and "valid for lab image tower, site 8 alone" in report
+    assert "valid for lab image tower, site 8 alone" in report.splitlines()[-1]
+    plain = call(ShowIngredients, **given)[2]
+    assert len(plain.splitlines()) == 6 and "No plain probe stands beside them" in plain
+    captions = "a cat\na cat and a dog\na dog\na cat\nnothing"
+    beside = call(ShowIngredients, **given, captions=captions)[2]
+    assert "Labels by captions" in beside and "separability" in beside and "cat: ingredient" in beside
+    assert "The plain linear probe is better for" in beside
+    with pytest.raises(ValueError, match="5 pictures and 2 captions"):
+        call(ShowIngredients, **given, captions="a cat\na dog")
     masks, overlay, names, codes = call(IngredientMasks, **given, ingredients="1, 2")
     assert masks.shape == (10, 64, 96) and set(masks.unique().tolist()) <= {0.0, 1.0}
     assert len(overlay) == 5 and names == "1\n2" and codes.values.shape == (5, 64, 4)
-    soft = call(IngredientMasks, **given, threshold=0.0)[0]
-    assert float(soft.min()) >= 0 and float(soft.max()) <= 1
+    for outline in ("smooth", "edges"):
+        soft = call(IngredientMasks, **given, threshold=0.0, outline=outline)[0]
+        assert float(soft.min()) >= 0 and float(soft.max()) <= 1
+
+
+def test_an_ingredient_is_taken_apart_at_an_earlier_layer(call, bank, recorded, pictures, vision):
+    codes = call(IngredientMasks, bank=bank, activations=recorded, pictures=pictures)[3]
+    earlier = call(RecordActivations, pictures=pictures, clip_vision=vision, site="16")[0]
+    given = {"activations": earlier, "parts_of": codes}
+    parts = call(FindIngredients, **given, ingredient="2", count=2, method="kmeans", fits=1)[0]
+    assert parts.names == ("2.1", "2.2")
+    report = call(ShowIngredients, bank=parts, pictures=pictures, **given)[2]
+    assert "Parts of ingredient 2 of the layer 8." in report
+    masks = call(IngredientMasks, bank=parts, pictures=pictures, **given, ingredients="2.1")[0]
+    assert masks.shape == (5, 64, 96)
+    with pytest.raises(ValueError, match="there is no ingredient '9'"):
+        call(FindIngredients, **given, ingredient="9", count=2, method="kmeans", fits=1)
+
+
+def test_ingredients_are_looked_for_in_either_half_of_the_pictures(call, recorded, pictures):
+    bank = call(FindIngredients, activations=recorded, count=3, method="kmeans", fits=1, halves=True)[0]
+    assert bank.halves.shape == (3,)
+    said = call(ShowIngredients, bank=bank, activations=recorded, pictures=pictures)[2]
+    assert "in halves of the pictures" in said
 
 
 def test_ingredients_come_back_from_their_file(call, bank):
@@ -154,6 +184,7 @@ def test_importance_for_what_tells_pictures_from_others(call, bank, recorded, pi
     given = {"bank": bank, "activations": recorded, "pictures": pictures}
     scores, report = call(IngredientImportance, **given, others=others)[2:]
     assert "Closed form" in report and "AUROC of" in report and scores.values.shape == (5, 4)
+    assert "arder to learn than what they explain" in report or "Hard to learn" in report
     with pytest.raises(ValueError, match="connect it as CLIP_VISION"):
         call(IngredientImportance, **given)
     with pytest.raises(ValueError, match="needs the CLIP that was trained"):
