@@ -67,7 +67,8 @@ def read_bank(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], named:
     rest = {key: text for key, text in metadata.items() if key not in own} | numbers
     halves = tensors["halves"].float() if "halves" in tensors else None
     try:
-        bank = ConceptBank(parts[0], names, kind, origin, *parts[1:], extra, rest, halves)
+        directions, centre, scale, peaks, usual, stability = parts
+        bank = ConceptBank(directions, names, kind, origin, centre, scale, peaks, usual, stability, extra, rest, halves)
     except ValueError as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 300)}); save the ingredients again") from error
     _check_codes(bank, named)
