@@ -25,6 +25,7 @@ BENCHES = {
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erasing.erase"),
     "explain": ("whether ingredients that were found unasked are what pictures are made of", "bench.explain"),
     "recognise": ("whether a subject that was shown in a few pictures is found in others", "bench.recognise.subjects"),
+    "segment": ("whether few words that a picture shows divide it better than many", "bench.recognise.segmenting"),
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),
     "entangle": ("whether a token that learnt its background is found, and mended", "bench.data.entanglement"),
     "prompts": ("what phrase weights and the locality of attention do for colours", "bench.wording.structure"),

@@ -82,8 +82,10 @@ RECOGNISED = {
     "recognise/own_5_prototypes.json": f"{SUBJECTS} --method prototypes",
     "recognise/any_5.json": f"{SUBJECTS} --look any",
     "recognise/hand_5.json": f"{SUBJECTS} --look hand",
+    "recognise/segment.json": "segment --split test --cases 8 --controls 4",
 }
-"""Subjects from one, five and twenty pictures, in their own look, in any style and by another hand."""
+"""Subjects from one, five and twenty pictures, in their own look, in any style and by another hand; words and their
+places."""
 
 LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
 """Methods of localising beside the one that a bench takes by default."""

@@ -51,6 +51,7 @@ from .prompts.chunk_prompt import ChunkPrompt
 from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.captions import CompleteCaptions, LintConcepts
 from .recognise.check_pixels import CheckPixels
+from .recognise.conceive_and_segment import ConceiveAndSegment
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
 from .recognise.find_my_subject import FindMySubject
@@ -163,6 +164,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     LoadConceptHead,
     CompleteCaptions,
     LintConcepts,
+    ConceiveAndSegment,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

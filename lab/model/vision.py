@@ -13,6 +13,9 @@ from .weights import WEIGHTS
 FAMILY = "lab"
 ALL = "all"
 """The site of every grid of the tower, brought to the finest."""
+DIRECTED = 8
+"""Cells a side at which directions are looked for; on development scenes the strongest of them lay on the object more
+often than at 16."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class LabVision:
     tower: ImageTower
     text_projection: Tensor | None = None
     concept_atelier_family = FAMILY
+    finest_site = str(max(GRIDS))
+    """The name of the site with the most positions."""
     activation_sites = (*(str(cells) for cells in GRIDS), ALL)
     """Names of what :meth:`record_activations` reads: cells a side of the grid, or all of them on the finest."""
 
@@ -60,6 +65,16 @@ class LabVision:
         features (B, 192) at unit length; gradients pass."""
         return self.tower.finish(states, int(site))
 
+    def direction_maps(self, image: Tensor, directions: Tensor) -> Tensor:
+        """What each position of the grid of 8 cells adds to how near pictures are to directions (K, 192), gradient
+        times input: (B, K, 8, 8)."""
+        with torch.inference_mode(False), torch.enable_grad():
+            small = small_pictures(image[..., :3].movedim(-1, 1).float().cpu()).clone()
+            states = self.tower.read(small, DIRECTED).detach().requires_grad_(True)
+            near = self.tower.finish(states, DIRECTED) @ directions.float().clone().T  # (B, K)
+            slopes = [torch.autograd.grad(column.sum(), states, retain_graph=True)[0] for column in near.T]
+            return torch.stack([(slope * states.detach()).sum(1) for slope in slopes], 1)
+
     @torch.no_grad()
     def encode_image(self, image: Tensor, crop: bool = True) -> VisionOutput:
         """Features of an IMAGE (B, H, W, 3 or more) in 0..1; ``crop`` takes the middle square, else it is squeezed."""
@@ -73,4 +88,5 @@ class LabVision:
 
 def load_vision(folder: Path = WEIGHTS) -> LabVision:
     """The tower that ships. Raises ``FileNotFoundError`` as :func:`load_image_tower` does."""
-    return LabVision(load_image_tower(folder), load_text_projection(folder))
+    with torch.inference_mode(False):  # gradients pass weights that are loaded by a node
+        return LabVision(load_image_tower(folder), load_text_projection(folder))

@@ -125,7 +125,7 @@ class ShowIngredients(io.ComfyNode):
         gallery = make_gallery(codes, given, each)
         if clip_vision is not None:
             progress = start_progress(cls.hidden.unique_id)
-            gallery = named(gallery, given, clip_vision, clip, lines_of(words) or _words_for(clip_vision), progress)
+            gallery = named(gallery, given, clip_vision, clip, lines_of(words) or words_for(clip_vision), progress)
         labels = _labels(captions, len(given)) or gallery.labels
         known = None if labels is None else meanings(codes, activations, labels)
         sheet, said = gallery_sheet(gallery, given), report(gallery, known)
@@ -238,7 +238,7 @@ def _labels(captions: str, count: int) -> Labels | None:
     return Labels(mentions(texts, concepts), tuple(concepts), "captions")
 
 
-def _words_for(clip_vision: Any) -> tuple[str, ...]:
+def words_for(clip_vision: Any) -> tuple[str, ...]:
     """What ingredients may be called where nobody says it."""
     if getattr(clip_vision, "concept_atelier_family", "") != "lab":
         return COMMON_WORDS

@@ -66,3 +66,23 @@ def test_captions_are_completed_and_linted(run, parts_of, pictures):
     assert len(found[0].splitlines()) == 4
     report = run("LintConcepts", captions=captions, vocabulary="red, cat, dog", pictures=pictures, **pair)[0]
     assert "No two concepts always stand together" in report
+
+
+def test_words_and_their_places(run, parts_of, pictures):
+    pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
+    found = run("ConceiveAndSegment", pictures=pictures, **pair, vocabulary="cat, dog, red, blue, tree", surety=0.0)
+    words = found[2].splitlines()
+    assert words and found[0].shape == (len(words) * len(pictures), *pictures.shape[1:3])
+
+
+def test_positions_of_a_vision_transformer_are_read_in_the_space_of_texts(pack, stock_vision, pictures):
+    maps = pack("host.jobs.recognise.dense").direction_maps
+    directions = torch.nn.functional.normalize(torch.randn(3, 24, generator=torch.Generator().manual_seed(0)), dim=1)
+    with torch.inference_mode():
+        before = stock_vision.encode_image(pictures, crop=False)["image_embeds"]
+        found = maps(stock_vision, pictures.movedim(-1, 1), directions)
+        assert found.shape == (4, 3, 4, 4) and float(found.abs().max()) <= 1
+        torch.testing.assert_close(maps(stock_vision, pictures.movedim(-1, 1), -directions), -found)
+        assert stock_vision.encode_image(pictures, crop=False)["image_embeds"].equal(before)
+        with pytest.raises(Exception, match="cannot be read position by position"):
+            maps(stock_vision, pictures.movedim(-1, 1), directions[:, :5])

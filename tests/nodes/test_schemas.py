@@ -16,6 +16,7 @@ VERBS |= {"Suggest", "Train", "Compose", "Audit", "Compare", "Record", "Find", "
 VERBS |= {"Steer", "Stitch", "Subtract", "Graft", "Slim", "Purify", "Chunk", "Calibrate", "Scout", "Apply", "Probe"}
 # Names given in the issues: what comes out stands first.
 VERBS |= {"Pick", "Classify", "Complete", "Lint", "Read", "Pair", "Check"}
+VERBS |= {"Conceive", "Align", "Decompose", "Propagate"}
 NOUNS = {"Concepts From Masks", "Ingredient Masks", "Ingredient Importance", "Erasure Report", "Skill Overlap"}
 NOUNS |= {
     "Prototype Feedback",

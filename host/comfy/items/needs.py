@@ -17,6 +17,7 @@ PASSES: Need = MODEL | PROMPTS | PROGRESS | {"run a MODEL"}
 DECODE: Need = PASSES | {"decode latents"}
 NOISE_LEVELS_OF_SAMPLERS: Need = MODEL | {"know the noise levels that samplers visit"}
 CHANGE_PICTURE_ENCODER: Need = frozenset({"change what a picture encoder reads"})
+PLACES_OF_WORDS: Need = frozenset({"read positions of a picture encoder in the space of texts"})
 ATTENTION: Need = MODEL | {"record or change attention layers"}
 KEEP_LORAS_TO_REGIONS: Need = ATTENTION | {"keep the change of a LoRA to a region"}
 SAMPLING: Need = ATTENTION | {"follow a sampling run"}
@@ -90,6 +91,7 @@ NODES: dict[str, dict[str, Need]] = {
         "CheckPixels": PROMPTS,
         "ClassifyByConceptMatrix": PROMPTS | PROGRESS,
         "CompleteCaptions": PROMPTS | PROGRESS,
+        "ConceiveAndSegment": PROMPTS | PROGRESS | PLACES_OF_WORDS,
         "FindMySubject": PROGRESS,
         "LintConcepts": PROMPTS | PROGRESS,
         "PairEncoders": PROMPTS,

@@ -131,6 +131,30 @@ ITEMS: tuple[Internal, ...] = (
         uses=("layers",),
     ),
     Internal(
+        "comfy.clip_model:CLIPAttention.forward",
+        "the pack reads positions of a picture encoder in the space of texts",
+        nodes_that(needs.PLACES_OF_WORDS),
+        uses=("q_proj", "v_proj", "heads", "out_proj"),
+    ),
+    Internal(
+        "comfy.clip_model:CLIPLayer.forward",
+        "the pack reads positions of a picture encoder in the space of texts",
+        nodes_that(needs.PLACES_OF_WORDS),
+        uses=("layer_norm1", "self_attn"),
+    ),
+    Internal(
+        "comfy.clip_model:CLIPVision.forward",
+        "the pack reads positions of a picture encoder in the space of texts",
+        nodes_that(needs.PLACES_OF_WORDS),
+        uses=("encoder", "post_layernorm"),
+    ),
+    Internal(
+        "comfy.clip_model:CLIPVisionModelProjection.forward",
+        "the pack reads positions of a picture encoder in the space of texts",
+        nodes_that(needs.PLACES_OF_WORDS),
+        uses=("vision_model", "visual_projection"),
+    ),
+    Internal(
         "comfy.patcher_extension:merge_nested_dicts",
         "the pack runs the wrappers of other nodes in its own passes",
         nodes_that(needs.PASSES),

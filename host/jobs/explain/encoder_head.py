@@ -57,7 +57,7 @@ def _changed_features(clip_vision: Any, activations: Activations, pictures: Tens
         return lambda picture, changes: _lab_features(clip_vision, activations, picture, changes), ""
     if site != "penultimate":
         raise UnsupportedModelError(LAST)
-    block = _last_block(clip_vision)
+    block = last_block(clip_vision)
 
     @torch.no_grad()
     def of_comfyui(picture: int, changes: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def _lab_features(clip_vision: Any, activations: Activations, picture: int, chan
     return features
 
 
-def _last_block(clip_vision: Any) -> Any:
+def last_block(clip_vision: Any) -> Any:
     """The last block of ComfyUI's picture encoder, which reads the penultimate states."""
     model = clip_vision.model
     encoder = getattr(getattr(model, "vision_model", model), "encoder", None)
