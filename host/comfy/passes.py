@@ -1,10 +1,12 @@
 """One pass of a denoiser: what it is given, what its answer means, and how its attention is recorded."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ...core.backbone import (
@@ -89,7 +91,7 @@ class UNetDenoiser:
     Args:
         patcher: its MODEL.
         family: its family.
-        cell: pixels per latent cell along a side, by which Stable Diffusion XL is told the picture's size.
+        cell: pixels per latent cell along a side, for the picture's size that Stable Diffusion XL reads.
     """
 
     def __init__(self, patcher: Any, family: str, cell: int) -> None:
@@ -200,3 +202,22 @@ def _as_callback(tap: Tap, timestep: float | None) -> Any:
         tap(AttentionCall(site, query, key, query.shape[-1] ** -0.5, grid, rows, timestep))
 
     return on_attention
+
+
+def call_options(patcher: Any, sigma: Tensor) -> dict[str, Any]:
+    """The ``transformer_options`` of one call of the model outside a sampler, as a sampler makes them.
+
+    Args:
+        patcher: the MODEL, whose own options and wrappers are among them.
+        sigma: (B,) the noise level of each row.
+    """
+    import comfy.patcher_extension as extension
+
+    given = patcher.model_options.get("transformer_options", {})
+    return given | {
+        "cond_or_uncond": [0],
+        "uuids": [uuid.uuid4()],
+        "sigmas": sigma,
+        "sample_sigmas": torch.stack([sigma[0], torch.zeros_like(sigma[0])]),
+        "wrappers": extension.merge_nested_dicts(given.get("wrappers", {}), patcher.wrappers),
+    }

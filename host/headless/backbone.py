@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,32 +23,34 @@ from ...core.backbone import (
     Vocabulary,
 )
 from ...core.encoding_checks import check_encoded
-from ...core.messages import listed
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import Change
+from ..shared.changes_in_force import ChangesInForce
+from ..shared.conditioning import check_rows, first_row
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
+from ..shared.model_parts import ModelParts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.recomputation import Recomputation, free_memory
 from ..shared.text_layers import text_layers
-from ..shared.weight_patches import call_with, changed, check_changes, constants, patched_weights
+from ..shared.weight_patches import call_with, check_changes
 from .blocks import recomputed
 from .concepts import concepts_beside
 from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
-from .flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, find_joint_weights, tapped_jointly, velocity
+from .flux import find_joint_sites, find_joint_weights, tapped_jointly, velocity
+from .passes import pooled_text_and_sizes, tensors_in_force
 from .taps import Forward, find_sites, find_weights, tapped
+from .text_entry import text_entry_weights
 from .text_weights import layered_encoders, text_outputs, text_weights, with_text_changes
-
-Part = TypeVar("Part")
 
 LAST_SHARE = 0.999
 """The greatest share of noise at which methods ask a flow for what is left of the picture."""
 
 
-class DiffusersBackbone:
+class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
     """The model behind our handles. Parts that a job does not need may be left out.
 
     Every pass of a model asks first whether the run was cancelled, so that no loop over passes has to.
@@ -63,26 +64,10 @@ class DiffusersBackbone:
     ) -> None:
         if model is not None and clip is not None and model.family != clip.family:
             raise ValueError(f"MODEL belongs to {model.family} and CLIP to {clip.family}; connect both from one loader")
-        self._model, self._clip, self._vae = model, clip, vae
+        super().__init__(model, clip, vae)
         self._forward: Forward | None = None
-        self._changes: list[Mapping[str, Change]] = []
-        self._text_changes: list[TextChanges] = []
+        self._changes = ChangesInForce()
         self.recomputation = Recomputation()
-
-    @property
-    def model(self) -> ModelHandle:
-        """The MODEL handle. Raises ``ValueError`` if it was not given."""
-        return _given(self._model, "MODEL")
-
-    @property
-    def clip(self) -> ClipHandle:
-        """The CLIP handle. Raises ``ValueError`` if it was not given."""
-        return _given(self._clip, "CLIP")
-
-    @property
-    def vae(self) -> VaeHandle:
-        """The VAE handle. Raises ``ValueError`` if it was not given."""
-        return _given(self._vae, "VAE")
 
     @property
     def family(self) -> str:
@@ -190,16 +175,16 @@ class DiffusersBackbone:
             conditioning: B rows.
             conditional: per row, whether taps see it as the positive conditioning; default all.
             text_length: length of the positive context before it was repeated; default the whole.
-            level: share of noise () that a flow is told, where it lies between two timesteps; default the timestep's.
+            level: share of noise () that a flow reads, where it lies between two timesteps; default the timestep's.
 
         Raises:
             ValueError: when rows do not match.
         """
         check_interrupt()
-        _check_rows(latent, timestep, conditioning)
+        check_rows(latent, timestep, conditioning)
         unet = self.model.unet
         moved = {"device": unet.device, "dtype": unet.dtype}
-        tensors, again = self._tensors(), self._recomputes(latent, timestep, conditioning)
+        tensors, again = tensors_in_force(self.model, self._changes), self._recomputes(latent, timestep, conditioning)
         blocks = recomputed(unet, tensors, self.recomputation) if again else nullcontext()
         running = self._running(latent, timestep, conditioning, conditional, text_length)
         seen, text = latent.to(**moved), conditioning.context.to(**moved)
@@ -214,7 +199,7 @@ class DiffusersBackbone:
                     seen,
                     timestep.to(unet.device),
                     encoder_hidden_states=text,
-                    added_cond_kwargs=self._added(latent, conditioning),
+                    added_cond_kwargs=pooled_text_and_sizes(self.model, latent, conditioning),
                     return_dict=False,
                 )[0]
         return output.to(latent.device, latent.dtype)
@@ -246,19 +231,7 @@ class DiffusersBackbone:
         return edited(self.model.unet, self.attention_sites() if sites is None else sites, edit, self._current)
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
-        unet = self.model.unet
-        patched = patched_weights(unet, self.model.patches)
-        if self._flow is not None:
-            name = ENTRY_NAMES[TEXT_ENTRY]
-            return (KeyValueWeight(TEXT_ENTRY, "text", patched.get(name, unet.get_parameter(name).detach())),)
-        weights: list[KeyValueWeight] = []
-        for site in self.attention_sites():
-            if site.kind == "cross":
-                for role, layer in (("key", "to_k"), ("value", "to_v")):
-                    name = f"{site.name}.{layer}.weight"
-                    weight = patched.get(name, unet.get_parameter(name).detach())
-                    weights.append(KeyValueWeight(name, role, weight))  # type: ignore[arg-type]
-        return tuple(weights)
+        return text_entry_weights(self.model)
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return find_weights(self.model.unet) if self._flow is None else find_joint_weights(self.model.unet)
@@ -266,14 +239,9 @@ class DiffusersBackbone:
     def text_weights(self) -> tuple[TextWeight, ...]:
         return text_weights(self.clip)
 
-    @contextmanager
-    def text_changed(self, changes: TextChanges) -> Iterator[None]:
+    def text_changed(self, changes: TextChanges) -> AbstractContextManager[None]:
         with_text_changes(self.clip, changes, 1.0, "these changes do not fit")  # raises before anything is computed
-        self._text_changes.append(changes)
-        try:
-            yield
-        finally:
-            self._text_changes.pop()
+        return self._changes.text_changed(changes)
 
     def text_outputs(self, modules: Mapping[str, str]) -> AbstractContextManager[Mapping[str, Tensor]]:
         return text_outputs(self.clip, modules)
@@ -281,19 +249,14 @@ class DiffusersBackbone:
     def text_layers(self) -> AbstractContextManager[Mapping[str, TextLayers]]:
         return text_layers(layered_encoders(self.clip))
 
-    @contextmanager
-    def adapted(self, changes: Mapping[str, Change]) -> Iterator[None]:
+    def adapted(self, changes: Mapping[str, Change]) -> AbstractContextManager[None]:
         check_changes(changes, self.attention_weights())
-        self._changes.append(changes)
-        try:
-            yield
-        finally:
-            self._changes.pop()
+        return self._changes.adapted(changes)
 
     def _changed_clip(self) -> ClipHandle:
         """The CLIP with the changes that are in force now."""
         clip = self.clip
-        for changes in self._text_changes:
+        for changes in self._changes.texts:
             clip = with_text_changes(clip, changes, 1.0, "these changes do not fit")
         return clip
 
@@ -301,39 +264,9 @@ class DiffusersBackbone:
         """Whether this pass computes its blocks again in the backward pass."""
 
         def probe(small: Tensor) -> Tensor:
-            extras = {name: rows[:1] for name, rows in conditioning.extras.items()}
-            return self.predict(small, timestep[:1], Conditioning(conditioning.context[:1], extras))
+            return self.predict(small, timestep[:1], first_row(conditioning))
 
         return self.recomputation.wanted(latent, probe, lambda: free_memory(self.model.unet.device))
-
-    def _tensors(self) -> dict[str, Tensor]:
-        """What replaces the UNet's own tensors in a call: nothing, unless there are patches, changes or gradients."""
-        unet = self.model.unet
-        base = constants(unet) if torch.is_grad_enabled() else {}
-        base |= patched_weights(unet, self.model.patches)
-        for changes in self._changes:
-            for name, factor in changes.items():
-                weight = base[name] if name in base else unet.get_parameter(name).detach()
-                base[name] = changed(weight, [factor])
-        return base
-
-    def _added(self, latent: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
-        """SDXL's pooled text and sizes; the sizes default to the picture's own, uncropped."""
-        unet = self.model.unet
-        if unet.config.addition_embed_type != "text_time":
-            return None
-        extras = conditioning.extras
-        if "pooled_output" not in extras:
-            raise ValueError(
-                f"{self.family} needs the pooled text; its conditioning has {listed(extras) or 'no'} extras"
-            )
-        height, width = (side * self.model.latent_downscale for side in latent.shape[-2:])
-        sizes = torch.tensor([[height, width, 0, 0, height, width]]).expand(len(latent), -1)
-        moved = {"device": unet.device, "dtype": unet.dtype}
-        return {
-            "text_embeds": extras["pooled_output"].to(**moved),
-            "time_ids": extras.get("time_ids", sizes).to(**moved),
-        }
 
     def _current(self) -> Forward:
         if self._forward is None:
@@ -357,18 +290,3 @@ class DiffusersBackbone:
             yield
         finally:
             self._forward = None
-
-
-def _check_rows(latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> None:
-    rows = len(latent), len(timestep), len(conditioning.context)
-    if latent.ndim != 4 or len(set(rows)) != 1:
-        raise ValueError(
-            f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
-            f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
-        )
-
-
-def _given(part: Any, socket: str) -> Any:
-    if part is None:
-        raise ValueError(f"this job needs a {socket}, and none was given; connect one")
-    return part

@@ -46,3 +46,18 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
         key: torch.cat([first.extras[key], second.extras[key]]) for key in first.extras if key in second.extras
     }
     return Conditioning(context, shared)
+
+
+def first_row(conditioning: Conditioning) -> Conditioning:
+    """Its first row alone, for a pass that only measures."""
+    return Conditioning(conditioning.context[:1], {name: rows[:1] for name, rows in conditioning.extras.items()})
+
+
+def check_rows(latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> None:
+    """Raise ``ValueError`` unless a latent (B, C, h, w), timesteps (B,) and a conditioning have one number of rows."""
+    rows = len(latent), len(timestep), len(conditioning.context)
+    if latent.ndim != 4 or len(set(rows)) != 1:
+        raise ValueError(
+            f"latent {tuple(latent.shape)}, timestep {tuple(timestep.shape)} and context "
+            f"{tuple(conditioning.context.shape)} need the same number of rows, and latents four dimensions"
+        )

@@ -24,8 +24,9 @@ from ..parts.adapter import Layers
 from ..parts.contrastive import closeness
 from ..parts.examples import Example, prepare_all
 from ..parts.losses import AlignmentLoss, attention_alignment, masked_denoising
-from ..parts.prompts import Prompt, single_and_joint, singles
+from ..parts.prompts import Prompt
 from ..parts.split_merge import SplitTokens, split_names
+from ..parts.update_plan import Update, UpdatePlan
 from .cones import ConesSettings, Search
 
 
@@ -114,45 +115,18 @@ class ConceptExpressSettings(LearnSettings):
         return round(self.split_share * self.steps) if self.split > 1 else 0
 
     @property
+    def plan(self) -> UpdatePlan:
+        """Which updates a training has."""
+        one_by_one = self.updates == "prompt"
+        return UpdatePlan(self.steps, self.split_steps, self.split, self.joint, one_by_one, self.template)
+
+    @property
     def cones(self) -> ConesSettings:
         """The search: ten steps a round, and half as many more of fitting."""
         shared = ("template", "start", "vectors", "timesteps", "flip", "clip_norm")
         own = {name: getattr(self, name) for name in shared}
         rounds, fit = max(1, self.search // 10), round(1.5 * self.search)
         return ConesSettings(steps=self.search, rate=self.search_rate, fit_steps=fit, rounds=rounds, **own)
-
-
-@dataclass(frozen=True)
-class Update:
-    """What one update trains on.
-
-    Attributes:
-        split: whether concepts are still split.
-        prompts: its sentences; members are tokens while split, concepts afterwards.
-        first_of_step: whether it is the first update of its step.
-    """
-
-    split: bool
-    prompts: tuple[Prompt, ...]
-    first_of_step: bool
-
-
-def plan_updates(names: Sequence[str], settings: ConceptExpressSettings) -> tuple[Update, ...]:
-    """Every update of a training on N concepts, in order.
-
-    With S tokens a concept, M of T steps before the merge and an update for each prompt these are
-    ``M S N + (T - M) (N + 1)``: a joint prompt is trained even for one concept, as the release does.
-    """
-    one_by_one = settings.updates == "prompt"
-    parts = singles(split_names(names, settings.split), settings.template)
-    whole = single_and_joint(names, settings.template, settings.joint, even_of_one=one_by_one)
-    plan: list[Update] = []
-    for step in range(settings.steps):
-        split = step < settings.split_steps
-        prompts = parts if split else whole
-        batches = [(prompt,) for prompt in prompts] if one_by_one else [prompts]
-        plan += [Update(split, batch, index == 0) for index, batch in enumerate(batches)]
-    return tuple(plan)
 
 
 def step_loss(
@@ -187,7 +161,7 @@ class _Schedule:
         self.pictures = pictures.each(lambda example: example.fit_targets(self.trainee.grid))
         self.tokens = SplitTokens(task.concepts.names, self.trainee.bank)
         self.merged = replace(self.trainee, bank=self.tokens.merged())
-        self.updates = plan_updates(task.concepts.names, self.settings)
+        self.updates = self.settings.plan.updates(task.concepts.names)
         for prompts in dict.fromkeys(update.prompts for update in self.updates if not update.split):
             self.merged.check_fits([prompt.text for prompt in prompts])
         self.choice = (0, False)

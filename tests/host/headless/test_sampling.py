@@ -7,7 +7,7 @@ from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.selection import Selection
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless import sampling
-from concept_atelier.host.headless.sampling import clean_latent, prepare_noise, sample
+from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.shared.conditioning import to_comfy
 from concept_atelier.host.shared.handles import Capture
 from concept_atelier.host.shared.weight_patches import WeightPatch
@@ -158,13 +158,6 @@ def test_guidance_of_one_ignores_the_negative_prompt(lab_model, texts):
     assert plain.equal(sample(lab_model, positive, positive, EMPTY, **settings)["samples"])
 
 
-def test_noise_is_drawn_for_the_batch_or_for_its_indices():
-    whole = prepare_noise(EMPTY, 3)
-    assert whole.equal(torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(3)))
-    one = prepare_noise({"samples": torch.zeros(1, 4, 6, 8), "batch_index": [1]}, 3)
-    assert one[0].equal(whole[1])
-
-
 def test_a_latents_other_entries_are_kept_and_nothing_is_written_to(lab_model, texts):
     latent = {"samples": torch.zeros(1, 4, 2, 2), "batch_index": [1]}
     result = sample(lab_model, *texts, latent, seed=1, steps=1)
@@ -190,16 +183,6 @@ def test_interruption_is_asked_for_at_every_step(draw):
     with use(session), pytest.raises(InterruptedRun):
         draw(progress=stop_after_the_first)
     assert seen == [1]
-
-
-@pytest.mark.parametrize(("kind", "sigma"), [("epsilon", 3.0), ("v_prediction", 3.0), ("sample", 3.0)])
-def test_every_kind_of_prediction_gives_the_clean_latent(kind, sigma, generator):
-    clean, noise = torch.randn(1, 4, 2, 2, generator=generator), torch.randn(1, 4, 2, 2, generator=generator)
-    a = 1 / (1 + sigma**2)
-    velocity = a**0.5 * noise - (1 - a) ** 0.5 * clean
-    output = {"epsilon": noise, "v_prediction": velocity, "sample": clean}[kind]
-    got = clean_latent(output, clean + sigma * noise, torch.tensor(sigma), kind)
-    torch.testing.assert_close(got, clean, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from concept_atelier.core.learn.engine.trainee import start_trainee
 from concept_atelier.core.learn.methods.conceptexpress import (
     METHOD,
     ConceptExpressSettings,
-    plan_updates,
     step_loss,
 )
 from concept_atelier.core.learn.methods.cones import METHOD as CONES
@@ -165,7 +164,7 @@ def some(concepts, count):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_release_updates_after_every_prompt(count):
     names = tuple(f"c{index}" for index in range(count))
-    plan = plan_updates(names, METHOD.preset("faithful"))
+    plan = METHOD.preset("faithful").plan.updates(names)
     assert len(plan) == 100 * 5 * count + 400 * (count + 1)
     assert all(len(update.prompts) == 1 for update in plan)
     assert sum(update.first_of_step for update in plan) == 500 and sum(update.split for update in plan) == 500 * count

@@ -1,0 +1,84 @@
+"""The clones of MODEL and CLIP that gradients and changes of weights go through."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ...core.types import Change
+from ..shared.changes_in_force import ChangesInForce
+from ..shared.families import FAMILIES
+from ..shared.recomputation import Recomputation
+from .blocks import recompute_blocks
+from .gradients import ChangesOf, differentiable, differentiable_clip, wants_gradients
+from .names import attention_keys
+from .text_weights import text_keys
+from .transformers.attention_weights import WeightPart, attention_parts
+
+
+class LearningClones:
+    """Clones that are made when gradients or changed weights are first wanted, and that are used from then on.
+
+    Args:
+        model, clip: the user's own; None where a job has none.
+        family: of the model.
+        changes: of weights, asked for at every use of one.
+        recomputation: whether the blocks of the clone are computed again in the backward pass.
+    """
+
+    def __init__(
+        self, model: Any, clip: Any, family: str, changes: ChangesInForce, recomputation: Recomputation
+    ) -> None:
+        self._model, self._clip, self._family = model, clip, FAMILIES.get(family)
+        self._changes, self._recomputation = changes, recomputation
+        self._made: tuple[Any, Any] | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether the clones were made."""
+        return self._made is not None
+
+    def in_force(self) -> tuple[Any, Any]:
+        """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then the clones."""
+        if self._made is None and (wants_gradients() or self._changes.weights or self._changes.texts):
+            self._made = self._cloned_model(), self._cloned_clip()
+        return (self._model, self._clip) if self._made is None else self._made
+
+    def close(self) -> None:
+        """Give back what gradients took: the user's own MODEL and CLIP take the place of the clones in memory."""
+        if self._made is None:
+            return
+        import comfy.model_management as management
+
+        management.load_models_gpu(patchers(self._model, self._clip))
+        self._made = None
+        management.soft_empty_cache()
+
+    def _cloned_model(self) -> Any:
+        if self._model is None or self._family is None:
+            return None
+        model = differentiable(self._model, self._changes_by_key())
+        recompute_blocks(model, self._family, self._recomputation, self._changes.remembered)
+        return model
+
+    def _cloned_clip(self) -> Any:
+        if self._clip is None:
+            return None
+        changes = {key: partial(self._changes.of_text, *named) for named, key in text_keys(self._clip).items()}
+        return differentiable_clip(self._clip, changes)
+
+    def _changes_by_key(self) -> Mapping[str, ChangesOf]:
+        assert self._family is not None
+        if self._family.transformer is None:
+            return {key: partial(self._changes.of_weight, name) for name, key in attention_keys(self._model).items()}
+        of_key: dict[str, dict[str, WeightPart]] = {}
+        for name, part in attention_parts(self._family, self._model).items():
+            of_key.setdefault(part.key, {})[name] = part
+        return {key: partial(self._changes_of_parts, parts) for key, parts in of_key.items()}
+
+    def _changes_of_parts(self, parts: Mapping[str, WeightPart]) -> list[Change]:
+        return [part.placed(change) for name, part in parts.items() for change in self._changes.of_weight(name)]
+
+
+def patchers(model: Any, clip: Any) -> list[Any]:
+    """Those of the parts that are there, as ComfyUI's memory management takes them."""
+    return [patcher for patcher in (model, getattr(clip, "patcher", None)) if patcher is not None]

@@ -1,0 +1,109 @@
+"""What a sampling run needs of its MODEL and CONDITIONING before the first step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...core.backbone import Conditioning
+from ...core.compose.composer import Run as ComposingRun
+from ...core.compose.composer import leave
+from ...core.compose.guiders import ClassifierFree
+from ...core.erase.guards.guard import GuardRun
+from ...core.sampling import with_rows
+from ..shared.compositions import NOT_SAMPLED
+from ..shared.conditioning import from_comfy
+from ..shared.handles import ModelHandle
+from ..shared.timed_conditioning import Timed, timed_of
+from .backbone import DiffusersBackbone
+from .guided import Guided, Hook
+from .moves import Moves
+from .spans import Held, levels_of
+
+
+def prepare_run(
+    model: ModelHandle,
+    positive: Sequence[Sequence[Any]],
+    negative: Sequence[Sequence[Any]],
+    rows: int,
+    cfg: float,
+    table: Tensor,
+) -> Guided:
+    """The guided model, with the captures that record and the guards that correct."""
+    backbone = DiffusersBackbone(model)
+    timed = [
+        replace(one, conditioning=_fitting(one.conditioning, model, "positive"))
+        for one in timed_of(positive, "positive")
+    ]
+    given, ranged = timed[0].conditioning, len(timed) > 1
+    if ranged and (model.captures or model.compositions):
+        raise ValueError(
+            "positive has entries that hold in parts of denoising, and attention is recorded or composed for one text; "
+            "sample the MODEL without Capture Attention and Compose Concepts"
+        )
+    guider = ClassifierFree(cfg)
+    other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
+    other = None if other is None else with_rows(other, rows, "negative")
+    runs, guards = _begun(backbone, given), _guards(model)
+    moves = Moves(tuple(run.before for run in runs if run.before is not None))
+    hooks = _hooks(backbone, given, runs, moves, guards)
+    spans = _spans(timed, rows, model, table) if ranged else ()
+    return Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards, spans)
+
+
+def _spans(timed: Sequence[Timed], rows: int, model: ModelHandle, table: Tensor) -> tuple[Held, ...]:
+    wide = [replace(one, conditioning=with_rows(one.conditioning, rows, "positive")) for one in timed]
+    return levels_of(wide, table, model.prediction_type == "flow")
+
+
+def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[ComposingRun]:
+    """The runs of the model's compositions. Raises ``ValueError`` for another conditioning than theirs."""
+    if not all(composed.reads(positive.context) for composed in backbone.model.compositions):
+        raise ValueError(NOT_SAMPLED)
+    return [composed.begin(backbone.schedule.steps) for composed in backbone.model.compositions]
+
+
+def _guards(model: ModelHandle) -> tuple[GuardRun, ...]:
+    """What keeps concepts out of this run; what it asks is not guarded itself, nor recorded."""
+    plain = DiffusersBackbone(replace(model, guards=(), captures=(), compositions=()))
+    return tuple(
+        guard.begin(plain, plain if guard.original is None else DiffusersBackbone(guard.original))
+        for guard in model.guards
+    )
+
+
+def _fitting(conditioning: Conditioning, model: ModelHandle, name: str) -> Conditioning:
+    """The conditioning, when this model can read it. Raises ``ValueError`` for that of another model."""
+    width, config = conditioning.context.shape[-1], model.unet.config
+    reads = config.joint_attention_dim if model.prediction_type == "flow" else config.cross_attention_dim
+    reads = reads if isinstance(reads, int) else reads[0]  # some files say it of every block
+    if width != reads:
+        raise ValueError(
+            f"{name} is {width} wide and this {model.family} model reads {reads}: it was encoded for another model; "
+            "encode the prompt with the CLIP of the same loader"
+        )
+    if not bool(torch.isfinite(conditioning.context).all()):
+        raise ValueError(f"{name} holds NaN or infinite values; check the node that made it")
+    return conditioning
+
+
+def _hooks(
+    backbone: DiffusersBackbone,
+    positive: Conditioning,
+    runs: Sequence[ComposingRun],
+    moves: Moves,
+    guards: Sequence[GuardRun],
+) -> tuple[Hook, ...]:
+    """What listens to attention and edits it, in every pass that is not a guard's."""
+    by_name = {site.name: site for site in backbone.attention_sites()}
+    hooks: list[Hook] = []
+    for capture in backbone.model.captures:
+        capture.begin(positive)
+        sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
+        hooks.append(partial(backbone.tap_attention, moves.except_while_moving(capture.tap), sites))
+    hooks.extend(partial(backbone.edit_attention, run.edit) for run in runs if run.edit is not leave)
+    hooks.extend(partial(backbone.edit_attention, guard.edit) for guard in guards if guard.edits)
+    return tuple(hooks)
