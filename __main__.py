@@ -24,6 +24,8 @@ BENCHES = {
     "attack": ("whether erased concepts come back by other ways than their names", "bench.erasing.attack"),
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erasing.erase"),
     "explain": ("whether ingredients that were found unasked are what pictures are made of", "bench.explain"),
+    "audit": ("whether an audit finds what was withheld, over-represented and copied", "bench.explaining.audit"),
+    "importance": ("whether ingredients that matter are those of the object", "bench.explaining.importance"),
     "recognise": ("whether a subject that was shown in a few pictures is found in others", "bench.recognise.subjects"),
     "segment": ("whether few words that a picture shows divide it better than many", "bench.recognise.segmenting"),
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),

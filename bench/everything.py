@@ -87,6 +87,25 @@ RECOGNISED = {
 """Subjects from one, five and twenty pictures, in their own look, in any style and by another hand; words and their
 places."""
 
+UNSIGNED = ("nmf",)
+"""Methods of finding ingredients that need activations without negative values, which no layer of the lab has."""
+
+
+def _explained() -> dict[str, str]:
+    """Every way of finding ingredients, each from three seeds, in the denoiser and in the image tower; whether what
+    matters is the object; audits of scenes and of drawings."""
+    methods = [name for name in EXPLAINING if name not in UNSIGNED]
+    command = "explain --split test --cases 4 --method"
+    return {
+        **{f"explain/{name}.json": f"{command} {name}" for name in methods},
+        **{f"explain/tower_{name}.json": f"{command} {name} --source tower" for name in methods},
+        "explain/importance.json": "importance --split test --cases 4",
+        "explain/importance_tower.json": "importance --split test --cases 4 --source tower",
+        "explain/audit.json": "audit --split test --cases 4",
+        "explain/audit_drawings.json": "audit --split test --cases 4 --of drawings",
+    }
+
+
 LOCALIZERS = [name for name in LOCALIZING if name != LOCALIZER]
 """Methods of localising beside the one that a bench takes by default."""
 
@@ -132,7 +151,7 @@ def queue() -> dict[str, str]:
         "data.json": "data --split test --cases 4 --controls 2",
         "entangle.json": "entangle --split test --cases 4 --steps 40",
         "prompts.json": "prompts --split test --cases 48",
-        **{f"explain/{name}.json": f"explain --split test --cases 4 --method {name}" for name in EXPLAINING},
+        **_explained(),
         **RECOGNISED,
         "words.json": "words --split test --cases 60 --deletion --controls 8",
         "words_short.json": "words --split test --cases 60 --caption short",

@@ -8,7 +8,7 @@ plain linear probe of the same activations, a ridge regression fitted to the ans
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from ..core.explain.parts.measures import hoyer
 from ..core.explain.probe import auroc, pooled, ridge
 from ..core.explain.recording import record_denoiser
 from ..core.explain.registry import METHODS, encode
-from ..core.masks.upsample import to_pixels
+from ..core.explain.separability import separability
 from ..core.settings import read_settings
 from ..host.jobs.ingredients import make_gallery, named
 from ..host.jobs.vision import record_encoder
@@ -30,23 +30,23 @@ from ..lab.world.words import world_words
 from .command import add_common_arguments, load_parts, run_command
 from .controls import Control
 from .explain_cases import KINDS, Folder, make_folder
+from .explaining.places import THRESHOLDS, coarse, iou, joined, places
 from .harness import Bench, Request, Row
-from .metrics import iou_matrix
 from .summary import aligned, interval, with_interval
 
 SOURCES = ("denoiser", "tower")
 PICTURES, COUNT = 160, 64
-THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SCORES = {
     "auroc": "AUROC",
     "f1": "F1",
     "iou": "IoU",
     "iou_place": "IoU, best of place",
+    "iou_edges": "the same, along edges",
+    "iou_joined": "up to three joined",
     "probe": "AUROC, probe",
     "name": "named right",
 }
-GRID = (32, 32)
-"""Cells at which places are compared: masks of 128 pixels a side are averaged over four by four."""
+MEANS = ("explained", "stability", "sparsity", "prevalence", "separability", "separability_numbers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
         "stability": round(float(bank.stability.mean()), 4),
         "sparsity": round(float(hoyer(tested.values.flatten(0, 1)).mean()), 4),
         "prevalence": round(float(tested.prevalence().mean()), 4),
+        **_separable(learnt, tested, first, second, answers, behind),
         "site": bank.origin.site,
     }
 
@@ -100,10 +101,35 @@ def record(parts: Parts, pictures: Tensor, options: Mapping[str, Any]) -> Activa
     return record_denoiser(parts.backbone, pictures, options.get("site", ""), options.get("noise", 0.1))
 
 
+def _separable(
+    learnt: ConceptCodes,
+    tested: ConceptCodes,
+    first: Activations,
+    second: Activations,
+    answers: Folder,
+    truth: Folder,
+) -> dict[str, float]:
+    """How well the best ingredient, and the best single number of the layer at either sign, tells each object from the
+    others, chosen in one half of the folder and measured in the other; means over objects."""
+    known, asked = (_objects(part) for part in (answers, truth))
+    numbers = [torch.cat([rows.amax(1), (-rows).amax(1)], 1).relu() for rows in (first.rows, second.rows)]  # (P, 2 D)
+    found = {}
+    for name, of in (("separability", (learnt.scores(), tested.scores())), ("separability_numbers", numbers)):
+        best = separability(of[0], known).argmax(0)  # (objects,)
+        values = separability(of[1], asked)[best, torch.arange(len(best))]
+        found[name] = round(float(values.mean()), 4)
+    return found
+
+
+def _objects(folder: Folder) -> Tensor:
+    """(P, objects) bool: which objects each picture shows."""
+    return torch.stack([folder.present(factor) for factor in folder.factors if factor[0] == "object"], 1)
+
+
 def _shuffled(folder: Folder, seed: int) -> Folder:
     """The pictures with the answers of others: the control."""
     order = torch.randperm(len(folder.pictures), generator=torch.Generator().manual_seed(seed))
-    return Folder(folder.pictures, {factor: masks[order] for factor, masks in folder.factors.items()})
+    return replace(folder, factors={factor: masks[order] for factor, masks in folder.factors.items()})
 
 
 def _names(parts: Parts, codes: ConceptCodes, folder: Folder) -> list[str]:
@@ -124,7 +150,8 @@ def _factors(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Kind to word to scores, of the factors that some pictures of both halves show and others do not."""
     found: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in KINDS}
-    places = [_places(codes) for codes in (learnt, tested)]
+    smooth = [places(codes) for codes in (learnt, tested)]
+    along = [places(codes, part.pictures) for codes, part in ((learnt, answers), (tested, truth))]
     for kind, word in answers.factors:
         known, asked = answers.present((kind, word)), truth.present((kind, word))
         if min(int(known.sum()), int((~known).sum()), int(asked.sum()), int((~asked).sum())) < 2:
@@ -132,41 +159,27 @@ def _factors(
         scores, unseen_scores = learnt.scores(), tested.scores()
         best = int(torch.stack([auroc(column, known) for column in scores.T]).argmax())
         threshold = _best_f1(scores[:, best], known)
-        masks = [_coarse(part.factors[kind, word]) for part in (answers, truth)]
-        own = _iou(places[0][known, best : best + 1], masks[0][known])  # (1, thresholds)
-        all_of = _iou(places[0][known], masks[0][known])  # (K, thresholds)
+        masks = [coarse(part.factors[kind, word]) for part in (answers, truth)]
+        own = iou(smooth[0][known, best : best + 1], masks[0][known])  # (1, thresholds)
+        all_of = iou(smooth[0][known], masks[0][known])  # (K, thresholds)
         placed, level = divmod(int(all_of.argmax()), len(THRESHOLDS))
-        tried = _iou(places[1][asked], masks[1][asked])
+        tried = iou(smooth[1][asked], masks[1][asked])
+        edges = iou(along[0][known], masks[0][known])
+        traced, line = divmod(int(edges.argmax()), len(THRESHOLDS))
+        parts, cut = joined(along[0][known], masks[0][known])
+        union = along[1][asked][:, parts].amax(1, keepdim=True)
         weights = ridge(read, known)
         found[kind][word] = {
             "auroc": float(auroc(unseen_scores[:, best], asked)),
             "f1": f1(unseen_scores[:, best] > threshold, asked),
             "iou": float(tried[best, int(own.argmax())]),
             "iou_place": float(tried[placed, level]),
+            "iou_edges": float(iou(along[1][asked][:, traced : traced + 1], masks[1][asked])[0, line]),
+            "iou_joined": float(iou(union, masks[1][asked])[0, cut]),
             "probe": float(auroc(unseen @ weights, asked)),
             "name": float(names[best] == word),
         }
     return {kind: {word: _rounded(scores) for word, scores in words.items()} for kind, words in found.items()}
-
-
-def _places(codes: ConceptCodes) -> Tensor:
-    """(P, K, 32, 32) soft masks."""
-    maps = codes.maps()
-    return to_pixels(maps.flatten(0, 1), GRID, "bilinear").unflatten(0, maps.shape[:2])
-
-
-def _coarse(masks: Tensor) -> Tensor:
-    """(P, 32, 32) bool of masks (P, H, W): cells that are covered by half."""
-    return torch.nn.functional.interpolate(masks[:, None].float(), GRID, mode="area")[:, 0] >= 0.5
-
-
-def _iou(places: Tensor, masks: Tensor) -> Tensor:
-    """(K, thresholds) the mean over pictures of the IoU of soft masks (P, K, h, w) and masks (P, h, w)."""
-    means = []
-    for threshold in THRESHOLDS:
-        each = [iou_matrix(place > threshold, mask[None])[:, 0] for place, mask in zip(places, masks, strict=True)]
-        means.append(torch.stack(each).mean(0))
-    return torch.stack(means, 1)
 
 
 def f1(said: Tensor, present: Tensor) -> float:
@@ -194,7 +207,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
         if entries:
             found[kind] = {name: interval([entry[name] for entry in entries], request.seed) for name in SCORES}
             found[kind]["factors"] = len(entries)
-    for name in ("explained", "stability", "sparsity", "prevalence"):
+    for name in MEANS:
         found[name] = interval([row[name] for row in rows], request.seed)
     return found
 
@@ -211,7 +224,7 @@ def table(result: Mapping[str, Any]) -> str:
         for kind in KINDS
         if kind in summary
     ]
-    rest = ", ".join(f"{name} {summary[name]['mean']:.3f}" for name in ("explained", "stability", "sparsity"))
+    rest = ", ".join(f"{name} {summary[name]['mean']:.3f}" for name in MEANS)
     return f"{head}\n{aligned([['', *SCORES.values()], *rows])}\n{rest}\n"
 
 
@@ -253,4 +266,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return found | {name: summary[name]["mean"] for name in ("explained", "stability")}
 
 
-BENCH = Bench("explain", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("explain", 2, prepare, measure, figures, table, headline)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...core.explain import activations as core_activations
@@ -158,8 +159,8 @@ class IngredientMasks(io.ComfyNode):
                 io.String.Input(
                     "ingredients",
                     default="",
-                    tooltip="Names or numbers of ingredients, separated by commas. Empty takes the 8 that stand out "
-                    "most in the pictures.",
+                    tooltip="Names or numbers of ingredients, separated by commas; 3 + 7 makes one mask of two. Empty "
+                    "takes the 8 that stand out most in the pictures.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -206,13 +207,15 @@ class IngredientMasks(io.ComfyNode):
         given = picture_batch(pictures)
         check_pictures(len(activations), given)
         codes = _codes(bank, activations, parts_of)
-        wanted = [bank.index(name) for name in dict.fromkeys(lines_of(ingredients))] or strongest(codes, MOST_MASKS)
+        wanted = [_joined(bank, name) for name in dict.fromkeys(lines_of(ingredients))]
+        wanted = wanted or [[index] for index in strongest(codes, MOST_MASKS)]
         if not wanted:
             raise ValueError("none of these pictures shows any of the ingredients; name some, or give other pictures")
         if len(wanted) > MOST_SHOWN:
             raise ValueError(f"at most {MOST_SHOWN} ingredients are shown at once, got {len(wanted)}; name fewer")
-        size, names = (given.shape[-2], given.shape[-1]), [bank.names[index] for index in wanted]
-        soft = concept_masks(codes, wanted, size, guide=given if outline == "edges" else None)
+        size, guide = (given.shape[-2], given.shape[-1]), given if outline == "edges" else None
+        names = [" + ".join(bank.names[index] for index in of) for of in wanted]
+        soft = torch.stack([concept_masks(codes, of, size, guide=guide).amax(0) for of in wanted])  # (N, P, H, W)
         over = overlays(given, soft, names, threshold or ACTIVE)
         masks = (soft > threshold).float() if threshold else soft
         shown = ui.PreviewImage(over, cls=cls).as_dict()
@@ -227,6 +230,12 @@ def _codes(
     """Codes of a bank; of parts only where their ingredient is."""
     codes = encode(bank, activations)
     return codes if parts_of is None else inside(codes, parts_of, activations)
+
+
+def _joined(bank: core_bank.ConceptBank, name: str) -> list[int]:
+    """The ingredients of one mask: one, or several with plus signs between them."""
+    parts = [name] if name in bank.names else [part.strip() for part in name.split("+")]
+    return list(dict.fromkeys(bank.index(part) for part in parts))
 
 
 def _labels(captions: str, count: int) -> Labels | None:

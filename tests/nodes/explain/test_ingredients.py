@@ -84,6 +84,8 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     masks, overlay, names, codes = call(IngredientMasks, **given, ingredients="1, 2")
     assert masks.shape == (10, 64, 96) and set(masks.unique().tolist()) <= {0.0, 1.0}
     assert len(overlay) == 5 and names == "1\n2" and codes.values.shape == (5, 64, 4)
+    both, _, name, _ = call(IngredientMasks, **given, ingredients="1 + 2")
+    assert name == "1 + 2" and torch.equal(both, torch.maximum(masks[:5], masks[5:]))
     for outline in ("smooth", "edges"):
         soft = call(IngredientMasks, **given, threshold=0.0, outline=outline)[0]
         assert float(soft.min()) >= 0 and float(soft.max()) <= 1
