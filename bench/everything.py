@@ -83,9 +83,13 @@ RECOGNISED = {
     "recognise/any_5.json": f"{SUBJECTS} --look any",
     "recognise/hand_5.json": f"{SUBJECTS} --look hand",
     "recognise/segment.json": "segment --split test --cases 8 --controls 4",
+    "recognise/heads.json": "recognise --what heads --split test --cases 4 --controls 2",
+    "recognise/words.json": "recognise --what words --split test --cases 6 --controls 2",
+    "recognise/captions.json": "recognise --what captions --split test --cases 8 --controls 4",
+    "recognise/captions_whole.json": "recognise --what captions --split test --cases 8 --whole",
 }
 """Subjects from one, five and twenty pictures, in their own look, in any style and by another hand; words and their
-places."""
+places; concept heads; classes by words alone; captions with withheld words, by windows and by whole pictures."""
 
 UNSIGNED = ("nmf",)
 """Methods of finding ingredients that need activations without negative values, which no layer of the lab has."""

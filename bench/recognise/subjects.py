@@ -1,4 +1,4 @@
-"""``bench recognise``: whether a subject that was shown in a few pictures is found in others.
+"""``bench recognise --what subjects``: whether a subject that was shown in a few pictures is found in others.
 
 A case is one object that no model has seen. It is learnt from some pictures with masks, and looked for in a folder of
 which every other picture shows it: IoU of the part that was found with the exact mask, recall (IoU of half or more),
@@ -6,7 +6,6 @@ the pointing game (whether the strongest pixel lies on it), AUROC of the scores 
 and in how many pictures without it something was found.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +17,8 @@ from ...core.explain.registry import encode
 from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
 from ...host.jobs.vision import record_encoder
-from ..command import add_common_arguments, run_command
 from ..controls import Control
-from ..explain import SOURCES, Parts, auroc, prepare
+from ..explain import Parts, auroc, prepare
 from ..harness import Bench, Request, Row
 from ..metrics import iou_matrix
 from ..summary import aligned, interval, with_interval
@@ -80,23 +78,6 @@ def table(result: Mapping[str, Any]) -> str:
         f"look {options['look']}, {options['method']} in {options['source']}"
     )
     return f"{head}\n{aligned([list(SCORES.values()), [with_interval(summary[name]) for name in SCORES]])}\n"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``bench recognise``."""
-    add_common_arguments(parser, cases=12)
-    parser.add_argument("--method", choices=SUBJECTS, default=next(iter(SUBJECTS)), help="default: %(default)s")
-    parser.add_argument("--source", choices=SOURCES, default="tower", help="default: %(default)s")
-    parser.add_argument("--site", default="", help="the layer; default: all of the tower, that of the nodes elsewhere")
-    parser.add_argument("--examples", type=int, default=EXAMPLES, help="pictures to learn from (default: %(default)s)")
-    parser.add_argument("--look", choices=LOOKS, default=LOOKS[0], help="of the subject (default: %(default)s)")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Run the command and print its table; returns the exit status."""
-    options: dict[str, Any] = {"method": args.method, "source": args.source, "examples": args.examples}
-    options |= {"look": args.look} | ({"site": args.site} if args.site else {})
-    return run_command(BENCH, args, options, CONTROLS)
 
 
 CONTROLS = (

@@ -48,6 +48,25 @@ def picture_features(clip_vision: Any, pictures: Tensor) -> Tensor:
     return unit(torch.cat(parts))
 
 
+def window_features(
+    clip_vision: Any, pictures: Tensor, count: int = 3, share: float = 0.6, on_step: OnStep | None = None
+) -> Tensor:
+    """(P, count * count, D) features of overlapping windows of pictures (P, 3, H, W), each a share of their sides.
+
+    Raises as :func:`picture_features` does.
+    """
+    height, width = pictures.shape[-2:]
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
+    places = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
+    corners = [(round(down * (height - rows)), round(right * (width - columns))) for down in places for right in places]
+    found = []
+    for number, (top, left) in enumerate(corners, 1):
+        found.append(picture_features(clip_vision, pictures[..., top : top + rows, left : left + columns]))
+        if on_step is not None:
+            on_step(number, len(corners))
+    return torch.stack(found, 1)
+
+
 def check_vision(clip_vision: Any) -> None:
     """Raises :class:`UnsupportedModelError` for anything that is no CLIP_VISION."""
     if not callable(getattr(clip_vision, "encode_image", None)):

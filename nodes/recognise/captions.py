@@ -22,7 +22,7 @@ from ...host.jobs.recognise.captions import (
 )
 from ...host.jobs.recognise.purity import concept_values, purity_said
 from ...host.jobs.recognise.subjects import names_for
-from ...host.jobs.vision import picture_features
+from ...host.jobs.vision import picture_features, window_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import CATEGORY, ConceptHead, lines_of, picture_batch, template_verdict, text_under
@@ -116,6 +116,14 @@ class CompleteCaptions(io.ComfyNode):
                     advanced=True,
                     tooltip="The sentence that concepts are put into.",
                 ),
+                io.Boolean.Input(
+                    "windows",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Also compares nine overlapping windows of each picture with the words, which finds small "
+                    "things and takes ten times as long.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="CAPTIONS", tooltip="The captions, completed, one per line."),
@@ -138,6 +146,7 @@ class CompleteCaptions(io.ComfyNode):
         names: str = "",
         omitted: float = 0.3,
         template: str = TEMPLATE,
+        windows: bool = True,
     ) -> io.NodeOutput:
         given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
         texts = caption_lines(captions, len(given))
@@ -146,7 +155,8 @@ class CompleteCaptions(io.ComfyNode):
         seen = picture_features(clip_vision, given)
         known = word_features(clip_vision, clip, concepts, seen.shape[1], template, progress)
         settings = CompleteSettings(neighbours=neighbours, probability=probability, most=most, omitted=omitted)
-        added = complete(seen, known, mentions(texts, concepts), settings)
+        parts = window_features(clip_vision, given, on_step=start_progress(cls.hidden.unique_id)) if windows else None
+        added = complete(seen, known, mentions(texts, concepts), settings, windows=parts)
         report = completion_report(added, concepts, called)
         sheet = completion_sheet(given, texts, added, concepts, called)
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(report)

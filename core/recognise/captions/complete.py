@@ -10,7 +10,8 @@ Concepts of the archive are put into clusters by meaning, and the best one of ea
 
 Ratios of cosines mean something where all are positive, as with CLIP; others are moved so that the least is 0. The
 paper keeps all concepts and samples from them; for captions one has to decide. What decides here is ours: the
-probability of :mod:`.evidence`. What most archives hold is a habit of the whole folder, and is passed over.
+probability of :mod:`.evidence`. What most captions mention is a habit of the whole folder, and is passed over: its
+neighbours mention it whatever the picture shows.
 """
 
 import math
@@ -23,7 +24,7 @@ from torch import Tensor
 from ...clustering.kmeans import kmeans
 from ...evaluate.similarity import unit
 from ...settings import Settings, setting
-from .evidence import probabilities
+from .evidence import probabilities, relative
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class CompleteSettings(Settings):
     neighbours: int = setting(8, "Nearest pictures whose captions are read.", least=1)
     probability: float = setting(0.5, "Least probability that the picture shows it.", least=0, most=1)
     omitted: float = setting(0.3, "Share of what pictures show that captions leave out.", above=0, most=0.9)
-    usual: float = setting(0.6, "Concepts in the archives of a larger share of pictures are passed over.", above=0)
+    usual: float = setting(0.6, "Concepts that a larger share of captions mention are passed over.", above=0)
     most: int = setting(3, "Concepts that are added to a caption at most.", least=1)
 
 
@@ -60,12 +61,14 @@ def complete(
     mentioned: Tensor,
     settings: CompleteSettings | None = None,
     seed: int = 0,
+    windows: Tensor | None = None,
 ) -> list[list[Addition]]:
     """What each caption leaves out, the surest first.
 
     Args:
         pictures: (P, D) features. concepts: (K, D) features in the same space.
         mentioned: (P, K) bool, what each caption mentions.
+        windows: (P, N, D) features of parts of the pictures, in which small things are larger.
 
     Raises ``ValueError`` for fewer than three pictures, and for features that do not fit.
     """
@@ -80,9 +83,10 @@ def complete(
     alike = (seen @ seen.T).fill_diagonal_(-torch.inf)
     near = alike.topk(min(settings.neighbours, len(seen) - 1), 1).indices  # (P, L)
     archive = mentioned[near].any(1) & ~mentioned  # (P, K)
-    usual = archive.float().mean(0) > settings.usual
+    usual = mentioned.float().mean(0) > settings.usual
     similar = seen @ known.T  # (P, K)
-    sure = probabilities(seen, similar, mentioned, settings.omitted)
+    views = seen[:, None] if windows is None else torch.cat([seen[:, None], unit(windows)], 1)
+    sure = probabilities(seen, relative(views @ known.T), mentioned, settings.omitted)
     positive = similar - similar.min().clamp(max=0)
     whole = positive / positive.amax(0).clamp(min=1e-8)
     found = []

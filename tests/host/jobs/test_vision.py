@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from concept_atelier.host.jobs.vision import BATCH, picture_features
+from concept_atelier.host.jobs.vision import BATCH, picture_features, window_features
 from concept_atelier.host.shared import progress
 from concept_atelier.host.shared.errors import UnsupportedModelError
 from concept_atelier.lab.model.vision import load_vision
@@ -52,6 +52,16 @@ def test_patches_without_a_pooled_vector_are_averaged(pictures):
     vision = encoder(lambda image: SimpleNamespace(image_embeds=image.flatten(1, 2)))
     wanted = torch.nn.functional.normalize(pictures.mean((2, 3)), dim=1)
     assert torch.allclose(picture_features(vision, pictures), wanted, atol=1e-5)
+
+
+def test_windows_overlap_and_reach_every_rim():
+    pictures = torch.zeros(2, 3, 10, 20)
+    pictures[:, 0, 9, 19] = 1.0
+    vision = encoder(lambda image: SimpleNamespace(image_embeds=image.amax((1, 2)) + 0.1))
+    found = window_features(vision, pictures, 3, 0.6)
+    assert found.shape == (2, 9, 3) and {seen[0] for seen in vision.seen} == {(2, 6, 12, 3)}
+    assert (found[:, :, 0] > found[:, :, 1]).tolist() == [[False] * 8 + [True]] * 2
+    assert window_features(vision, pictures, 1, 1.0).shape == (2, 1, 3)
 
 
 def test_something_else_is_refused_by_name(pictures):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from concept_atelier.core.recognise.captions.complete import CompleteSettings, complete
-from concept_atelier.core.recognise.captions.evidence import left_out, probabilities
+from concept_atelier.core.recognise.captions.evidence import left_out, probabilities, relative
 from concept_atelier.core.recognise.captions.lint import LintSettings, entangled, lint, phi_of
 from concept_atelier.core.recognise.captions.words import concepts_of, mentions
 
@@ -72,6 +72,32 @@ def test_a_picture_is_judged_by_regressions_on_the_others():
     penalty = torch.diag(torch.tensor([2.0] * 5 + [0.0]))
     weights = torch.linalg.solve(whole[others].T @ whole[others] + penalty, whole[others].T @ labels[others].float())
     torch.testing.assert_close(left_out(rows, labels, 2.0)[7], (whole[7] @ weights), rtol=1e-3, atol=1e-4)
+
+
+def test_similarities_count_beyond_those_to_other_words_in_the_best_view():
+    similar = torch.rand(20, 4, 3, generator=torch.Generator().manual_seed(0))
+    found = relative(similar)
+    assert torch.allclose(
+        relative(similar * torch.tensor([1.0, 5.0, 0.2]) + torch.tensor([3.0, 0, 1])), found, atol=1e-4
+    )
+    similar[7, 2, 1] += 10
+    assert int(relative(similar)[:, 1].argmax()) == 7
+
+
+def test_what_only_windows_show_is_found():
+    """Whole pictures are noise; each has four windows, one of which shows the concept."""
+    _, concepts, truth, mentioned = folder(100)
+    generator = torch.Generator().manual_seed(2)
+    pictures = torch.randn(100, 12, generator=generator)
+    windows = 0.2 * torch.randn(100, 4, 12, generator=generator)
+    for concept in range(6):
+        place = torch.randint(4, (100,), generator=generator)
+        windows[torch.arange(100), place] += truth[:, concept, None] * concepts[concept]
+    gone = truth & ~mentioned
+    for given, least, most in ((windows, 0.3, 1.0), (None, 0.0, 0.1)):
+        found = complete(pictures, concepts, mentioned, CompleteSettings(usual=1, neighbours=99), windows=given)
+        right = [bool(gone[number, one.concept]) for number, of in enumerate(found) for one in of]
+        assert least <= sum(right) / int(gone.sum()) <= most and (given is None or sum(right) / len(right) > 0.6)
 
 
 def test_faults_are_named():

@@ -1,0 +1,50 @@
+"""``bench recognise`` of heads, words and captions: cases with exact answers, and runs on few pictures."""
+
+import pytest
+import torch
+
+from concept_atelier.bench.harness import Request, run
+from concept_atelier.bench.recognise import heads, withheld, words
+from concept_atelier.bench.recognise.class_cases import KINDS, make_class_folder
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return make_class_folder("development", 0, 0, 16)
+
+
+def test_a_folder_says_what_each_picture_is(folder):
+    assert folder.pictures.shape == (16, 3, 128, 128) and set(folder.classes) == set(KINDS)
+    assert torch.bincount(folder.labels["object"]).tolist() == [2] * 8
+    assert bool((folder.masks.flatten(1).sum(1) > 300).all())
+    names, present = folder.present()
+    assert present.shape == (16, len(names)) and present.sum(1).tolist() == [3] * 16
+    assert names[:8] == list(folder.classes["object"])
+
+
+def test_splits_share_no_pictures_and_longer_folders_begin_alike(folder):
+    assert torch.equal(make_class_folder("development", 0, 0, 18).pictures[:16], folder.pictures)
+    assert not torch.equal(make_class_folder("test", 0, 0, 16).pictures, folder.pictures)
+
+
+def test_one_false_concept_is_put_into_one_wrong_class():
+    scores = torch.rand(6, 4, 5, generator=torch.Generator().manual_seed(0))
+    truth = torch.tensor([0, 1, 2, 3, 0, 1])
+    generator = torch.Generator().manual_seed(0)
+    changed = words._spoiled(scores, truth, "false concept", generator) != scores
+    assert changed.flatten(1).sum(1).tolist() == [1] * 6 and not bool(changed[torch.arange(6), truth].any())
+    assert torch.equal(words._spoiled(scores, truth, "as it is", generator), scores)
+    low = words._spoiled(scores, truth, "misleading concept", generator)
+    assert bool((low[torch.arange(6), truth].amin(1) == scores.flatten(1).amin(1)).all())
+
+
+def test_runs_on_few_pictures():
+    found = run(heads.BENCH, Request(1, options={"pictures": 96}))
+    accuracy = found["summary"]["accuracy"]
+    assert accuracy["colour"]["probe"]["mean"] > 0.4 > accuracy["colour"]["shuffled"]["mean"]
+    assert "local layer" in heads.table(found)
+    told = run(words.BENCH, Request(1, options={"pictures": 48}))
+    assert told["summary"]["object"]["prompt"]["mean"] > 0.3 and "false concept" in words.table(told)
+    restored = run(withheld.BENCH, Request(1, options={"pictures": 40, "windows": False}))
+    assert restored["summary"]["planted"] == 1 and 0.3 < restored["summary"]["near"]["mean"] <= 1
+    assert "withheld words" in withheld.table(restored)
