@@ -28,6 +28,7 @@ BENCHES = {
     "importance": ("whether ingredients that matter are those of the object", "bench.explaining.importance"),
     "segment": ("whether few words that a picture shows divide it better than many", "bench.recognise.segmenting"),
     "recognise": ("whether subjects are found, classes told apart and captions completed", "bench.recognise.command"),
+    "decompose": ("whether embeddings are named rightly, and edited as asked", "bench.recognise.embeddings"),
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),
     "entangle": ("whether a token that learnt its background is found, and mended", "bench.data.entanglement"),
     "prompts": ("what phrase weights and the locality of attention do for colours", "bench.wording.structure"),

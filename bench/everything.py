@@ -87,6 +87,8 @@ RECOGNISED = {
     "recognise/words.json": "recognise --what words --split test --cases 6 --controls 2",
     "recognise/captions.json": "recognise --what captions --split test --cases 8 --controls 4",
     "recognise/captions_whole.json": "recognise --what captions --split test --cases 8 --whole",
+    "recognise/decompose.json": "decompose --split test --cases 6 --controls 3",
+    "recognise/decompose_3.json": "decompose --split test --cases 6 --strength 3",
 }
 """Subjects from one, five and twenty pictures, in their own look, in any style and by another hand; words and their
 places; concept heads; classes by words alone; captions with withheld words, by windows and by whole pictures."""

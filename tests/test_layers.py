@@ -28,7 +28,7 @@ LEVELS = {
         ("attack", "data", "prompts", "recognise", "surgery"),
     ),
     "core/recognise": (
-        ("parts", "soft_trim", "diverse", "heads", "captions", "impurity", "pixel_check", "segment"),
+        ("parts", "soft_trim", "diverse", "heads", "captions", "impurity", "pixel_check", "segment", "embeddings"),
         ("subjects", "zero_shot"),
         ("methods",),
         ("registry",),

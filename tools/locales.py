@@ -40,6 +40,7 @@ OWN_TYPES = (
     "CONCEPT_CODES",
     "CONCEPT_SCORES",
     "CONCEPT_HEAD",
+    "EMBEDDING_ALIGNMENT",
     "SKILL",
 )
 _SPECIAL = re.compile(r"[{}@|$]")

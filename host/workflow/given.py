@@ -19,6 +19,7 @@ from ...core.explain.bank import ConceptBank, ConceptCodes
 from ...core.explain.sampled import Recording
 from ...core.explain.scores import PictureScores
 from ...core.messages import shown
+from ...core.recognise.embeddings.decompose import Alignment
 from ...core.recognise.heads.head import ConceptHead
 from ...core.surgery.heads.offsets import HeadOffsets
 from ...core.surgery.skill import Skill
@@ -182,6 +183,7 @@ _OWN: Mapping[str, tuple[str, type]] = {
     "CONCEPT_CODES": ("from Ingredient Masks", ConceptCodes),
     "CONCEPT_SCORES": ("from Show Ingredients", PictureScores),
     "CONCEPT_HEAD": ("from Train or Load Concept Head", ConceptHead),
+    "EMBEDDING_ALIGNMENT": ("from Align Text and Pictures", Alignment),
     "SKILL": ("from Localize Skill or Load Skill Patch", Skill),
     "CONCEPT_VECTORS": ("from Find Concept Vectors", ConceptVectors),
     "ERASURE_AUDIT": ("from Audit Erasure Inside", InsideAudit),

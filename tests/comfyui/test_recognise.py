@@ -86,3 +86,53 @@ def test_positions_of_a_vision_transformer_are_read_in_the_space_of_texts(pack, 
         assert stock_vision.encode_image(pictures, crop=False)["image_embeds"].equal(before)
         with pytest.raises(Exception, match="cannot be read position by position"):
             maps(stock_vision, pictures.movedim(-1, 1), directions[:, :5])
+
+
+@pytest.fixture(scope="module")
+def aligned_by(run, parts_of, stock_vision):
+    """What aligns 12 random pictures of an encoder of ComfyUI with captions, by what it reads."""
+    folder = torch.rand(12, 56, 56, 3, generator=torch.Generator().manual_seed(0))
+    captions = "\n".join(["a red cat", "a blue dog", "a red dog", "a cat"] * 3)
+    given = {"pictures": folder, "clip_vision": stock_vision, "clip": parts_of("lab")["clip"], "captions": captions}
+    return lambda reads: run("AlignTextAndPictures", **given, vocabulary="red, cat, dog", reads=reads)[0]
+
+
+def test_an_edited_embedding_reaches_unclip(run, aligned_by, stock_vision, pictures):
+    import nodes as stock
+
+    with torch.inference_mode():
+        output = stock.CLIPVisionEncode().encode(stock_vision, pictures[:1], "none")[0]
+    alignment = aligned_by("one vector")
+    edited = run("EditEmbedding", alignment=alignment, clip_vision_output=output, edits="cat = 3")[0]
+    given = [[torch.zeros(1, 4, 8), {}]]
+    (found,) = stock.unCLIPConditioning().apply_adm(given, edited, 1.0, 0.0)
+    held = found[0][1]["unclip_conditioning"][0]["clip_vision_output"]
+    assert held["image_embeds"].shape == output["image_embeds"].shape
+    assert not held["image_embeds"].equal(output["image_embeds"])
+    assert held["last_hidden_state"].equal(output["last_hidden_state"])
+    scores = run("DecomposeEmbedding", alignment=alignment, clip_vision_output=edited)[0]
+    before = run("DecomposeEmbedding", alignment=alignment, clip_vision_output=output)[0]
+    cat = scores.names.index("cat")
+    assert float(scores.values[0, cat]) > float(before.values[0, cat])
+
+
+def test_edited_positions_reach_a_style_model(run, aligned_by, stock_vision, pictures):
+    import comfy.ldm.flux.redux
+    import comfy.sd
+
+    import nodes as stock
+
+    style = comfy.sd.StyleModel(comfy.ldm.flux.redux.ReduxImageEncoder(redux_dim=32, txt_in_features=8))
+    with torch.inference_mode():
+        for weight in style.model.parameters():
+            weight.normal_(generator=torch.Generator().manual_seed(0))
+        output = stock.CLIPVisionEncode().encode(stock_vision, pictures[:1], "none")[0]
+        edited = run("EditEmbedding", alignment=aligned_by("positions"), clip_vision_output=output, edits="cat = 3")[0]
+        given = [[torch.zeros(1, 4, 8), {}]]
+        before, after = (
+            stock.StyleModelApply().apply_stylemodel(given, style, one, 1.0, "multiply") for one in (output, edited)
+        )
+    assert after[0][0][0].shape == before[0][0][0].shape and not after[0][0][0].equal(before[0][0][0])
+    change = edited["last_hidden_state"] - output["last_hidden_state"]
+    torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-4, rtol=0)
+    assert edited["image_embeds"].equal(output["image_embeds"])

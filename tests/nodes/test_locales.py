@@ -137,7 +137,7 @@ def test_escaping_can_be_undone():
 def test_our_socket_types_are_those_the_nodes_have():
     registry = Registry(HEADLESS_NODES)
     stock = {"MODEL", "CLIP", "VAE", "IMAGE", "MASK", "LATENT", "CONDITIONING", "CLIP_VISION", "NOISE", "*"}
-    stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "BOUNDING_BOX"}
+    stock |= {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "BOUNDING_BOX", "CLIP_VISION_OUTPUT"}
     used = {
         entry.get_io_type()
         for node in NODES

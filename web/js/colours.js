@@ -19,6 +19,7 @@ export const COLOURS = {
   ERASURE_AUDIT: "#c8a07f",
   HEAD_OFFSETS: "#7f9fc8",
   CONCEPT_HEAD: "#b8a0d0",
+  EMBEDDING_ALIGNMENT: "#8fa8c9",
   SKILL: "#c9a86a",
 };
 

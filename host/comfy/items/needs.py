@@ -88,6 +88,7 @@ NODES: dict[str, dict[str, Need]] = {
         "SentenceConcepts": MAKE_CONDITIONING,
     },
     "recognise": {
+        "AlignTextAndPictures": PROMPTS | PROGRESS,
         "CheckPixels": PROMPTS,
         "ClassifyByConceptMatrix": PROMPTS | PROGRESS,
         "CompleteCaptions": PROMPTS | PROGRESS,
