@@ -32,6 +32,7 @@ BENCHES = {
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),
     "entangle": ("whether a token that learnt its background is found, and mended", "bench.data.entanglement"),
     "prompts": ("what phrase weights and the locality of attention do for colours", "bench.wording.structure"),
+    "surgery": ("what carries a skill, how two go into one model, and words inside", "bench.surgery.command"),
     "compose": ("whether several concepts stand in one picture, each with its colour and place", "bench.compose"),
     "ranking": ("learning methods beside one another, and what their papers claim", "bench.ranking"),
     "all": ("every bench whose figures stand in the docs, one after the other", "bench.everything"),

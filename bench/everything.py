@@ -74,6 +74,9 @@ def _compositions() -> dict[str, str]:
     return found
 
 
+SURGERY = {"probes": 4, "vectors": 8, "audit": 4, "heads": 4, "skills": 10}
+"""Parts of ``bench surgery``, the quick ones first."""
+
 SUBJECTS = "recognise --split test --cases 12"
 RECOGNISED = {
     "recognise/own_5.json": f"{SUBJECTS} --controls 4",
@@ -156,6 +159,7 @@ def queue() -> dict[str, str]:
         "score.json": "score --controls 4",
         "data.json": "data --split test --cases 4 --controls 2",
         "entangle.json": "entangle --split test --cases 4 --steps 40",
+        **{f"surgery/{name}.json": f"surgery --split test --part {name} --cases {n}" for name, n in SURGERY.items()},
         "prompts.json": "prompts --split test --cases 48",
         **_explained(),
         **RECOGNISED,

@@ -64,7 +64,43 @@ def test_heads_are_scouted_and_their_offsets_are_undone(run, pack, parts_of, fam
     assert page.shape[0] == 1 and all(".attn2.to_out." in name for name in offsets.offsets)
     read = pack("host.adapters").weights_of
     plain = {name: weight.clone() for name, weight in read(model).items()}
-    changed, skill = run("ApplyHeadOffsets", model=model, offsets=offsets, heads=3, strength=2.0)
+    changed, skill, _ = run("ApplyHeadOffsets", model=model, offsets=offsets, heads=3, strength=2.0)
     after = read(changed)
     assert {name for name in plain if not torch.equal(after[name], plain[name])} == set(skill.changes)
     assert all(torch.equal(weight, plain[name]) for name, weight in read(model).items())
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_offsets_of_either_kind_of_heads_are_trained_and_undone(run, pack, parts_of, family):
+    parts = parts_of(family)
+    small = {"pictures": torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(2)), "prompts": "a cat"}
+    small |= {"heads": 3, "steps": 2, "keep_every": 0, "settings": "choosing=2, batch=2, side=64"}
+    offsets, page, report = run("TrainHeadOffsets", **parts, **small, heads_of="both")
+    assert page.shape[0] == 1 and "root mean square" in report and offsets.of_text
+    read = pack("host.adapters").weights_of
+    plain = {name: weight.clone() for name, weight in read(parts["model"], parts["clip"]).items()}
+    given = {"model": parts["model"], "clip": parts["clip"], "offsets": offsets}
+    changed, skill, clip = run("ApplyHeadOffsets", **given, heads=500, strength=30.0)
+    after = read(changed, clip)
+    moved = {name for name in plain if not torch.equal(after[name], plain[name])}
+    assert moved and moved <= set(skill.changes)
+    assert all(torch.equal(weight, plain[name]) for name, weight in read(parts["model"], parts["clip"]).items())
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_layers_of_text_encoders_are_read_and_probed(run, pack, parts_of, family):
+    parts = parts_of(family)
+    backbone = pack("host.adapters").backbone_of(clip=parts["clip"])
+    with backbone.text_layers() as found:
+        context = backbone.encode_text(["a cat", "a dog on a red house"]).context
+    states = torch.cat([layers.states[-2 if family == "sdxl" else -1] for layers in found.values()], -1)
+    if family == "sdxl":
+        torch.testing.assert_close(states[: len(context)], context.float().cpu(), rtol=1e-3, atol=1e-3)
+    assert all(len(layers.states) == len(layers.heads) + 1 for layers in found.values())
+    read = pack("core.surgery.traces.reading").layers_read(backbone)
+    hidden = 1 if family == "sdxl" else 0
+    assert read == {name: len(layers.heads) - hidden for name, layers in found.items()}
+    prompts = {"with_concept": "a cat\na dog\na lion\na fox", "without_concept": "a car\na bus\na bell\na tent"}
+    given = {"clip": parts["clip"], "model": parts["model"], "where": "both"}
+    page, report = run("ProbeLayers", **given, **prompts, settings="steps=2, side=64, shuffles=20")
+    assert page.shape[0] == 1 and "Clip skip" in report and "Denoiser, AUROC" in report

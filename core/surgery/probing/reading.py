@@ -1,6 +1,6 @@
 """What text encoders and denoisers compute for prompts with a concept and without, place by place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ...attention.probabilities import attend
-from ...backbone import AttentionInputs, Backbone
+from ...backbone import AttentionInputs, Backbone, Conditioning, TextTooLongError
 from ...sampling import ddim
 from ...settings import Settings, setting
 from ..traces.reading import layers_read, rows_of_texts
 from .curves import CLOSE, ProbeCurve, probe_curve
 
 BATCH = 8
-"""Texts that are encoded together."""
+"""Prompts that are read together."""
 
 
 @dataclass(frozen=True)
@@ -163,21 +163,24 @@ def probe_denoiser(
     sites = [site for site in backbone.attention_sites() if site.reads("self")]
     cells = max(1, settings.side // backbone.latent_downscale)
     read: list[list[Tensor]] = []
-    for number, prompt in enumerate(prompts):
+    first = 0
+    for texts in _together(backbone, prompts):
         rows: list[Tensor] = []
+        count = len(texts.context)
         ddim(
             backbone,
-            backbone.encode_text([prompt]),
+            texts,
             backbone.encode_text([""]),
             (cells, cells),
             channels=backbone.latent_channels,
             steps=settings.steps,
             guidance=settings.guidance,
-            seed=(seed + number) % 2**63,
-            on_step=lambda done, total: on_pass(2),
+            seed=[(seed + first + number) % 2**63 for number in range(count)],
+            on_step=lambda done, total, count=count: on_pass(2 * count),
             edit=_recorder(rows, {site.name for site in sites}),
         )
         read.append(rows)
+        first += count
     features = [torch.cat(of_place) for of_place in zip(*read, strict=True)]  # (P, heads * d) each
     steps = torch.linspace(backbone.schedule.steps - 1, 0, settings.steps + 1)[:-1]
     noise = tuple((steps / (backbone.schedule.steps - 1)).tolist())
@@ -186,18 +189,28 @@ def probe_denoiser(
     return DenoiserProbe(tuple(site.name for site in sites), noise, curve)
 
 
+def _together(backbone: Backbone, prompts: Sequence[str]) -> Iterator[Conditioning]:
+    """Conditionings of a few prompts each, in order; of one where their lengths differ."""
+    for first in range(0, len(prompts), BATCH):
+        texts = list(prompts[first : first + BATCH])
+        try:
+            yield backbone.encode_text(texts)
+        except TextTooLongError:
+            yield from (backbone.encode_text([text]) for text in texts)
+
+
 def passes_of(prompts: int, denoiser: bool, settings: ProbeSettings) -> int:
     """Texts and pictures that are read."""
     return prompts * (1 + 2 * settings.steps * denoiser)
 
 
 def _recorder(rows: list[Tensor], names: set[str]) -> Callable[[AttentionInputs], None]:
-    """Keeps (1, heads * d) of each layer and step of the positive pass, and changes nothing."""
+    """Keeps (B, heads * d) of each layer and step of the positive pass, and changes nothing."""
 
     def keep(inputs: AttentionInputs) -> None:
         call = inputs.call
         if inputs.conditional and call.site.name in names:
-            given = attend(call.query, call.key, inputs.value, call.scale, call.bias)  # (1, heads, N, d)
+            given = attend(call.query, call.key, inputs.value, call.scale, call.bias)  # (B, heads, N, d)
             given = given if call.columns is None else given[:, :, call.columns]
             rows.append(given.mean(2).flatten(1).float().cpu())
 

@@ -7,8 +7,9 @@ the third for other words for the concept as well: paraphrases, and typos that p
 concept anew by other weights reads nothing and predicts it all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ COMPARED = 4
 """Matched words whose predictions the concept's are compared with, at most."""
 CHANGED = 0.2
 """How far a value vector must have moved to count as changed, in shares of its length."""
+
+
+Depth = Literal["none", "text encoder", "keys and values", "behind the text", "undone"]
+"""Where an erasure acts; ``undone`` is one that a model learnt anew by other weights."""
 
 
 @dataclass(frozen=True)
@@ -83,31 +88,42 @@ class InsideAudit:
         return float((self.moves < CHANGED).float().mean()) if len(self.moves) else None
 
     @property
+    def depth(self) -> Depth:
+        """At which depth the erasure acts."""
+        if self.predicted >= OPEN:
+            return "none" if self.ways[0].after >= OPEN else "undone"
+        if self.text < OPEN:
+            return "text encoder"
+        return "behind the text" if self.ways[0].after >= OPEN else "keys and values"
+
+    @property
     def verdict(self) -> str:
         """What kind of erasure this is, in one sentence."""
-        open_ways = [way.word for way in self.ways if way.verdict == "open"]
-        if self.ways[0].after >= OPEN and self.predicted >= OPEN:
-            return "The concept is not erased: its own name still reaches the denoiser, which predicts it as before."
-        if self.predicted >= OPEN:
-            return (
-                "The concept is back by another way: its name no longer leads there by keys and values, and the model "
-                "predicts it all the same, as one does that learnt it anew."
-            )
-        if self.ways[0].after >= OPEN:
-            return (
-                "The concept's name still reaches the denoiser, which no longer predicts it: what was changed lies "
-                "behind the keys and values."
-            )
-        if self.text >= OPEN:
-            read = "no longer reads it" if self.ways[0].after <= CLOSED else "reads it only in part"
-            where = f"The text encoder still says the concept; the denoiser {read}"
-        elif self.text > CLOSED:
-            where = "The text encoder says the concept only in part"
-        elif self.traces is not None and self.traces >= OPEN:
-            where = "The text encoder no longer says the concept, though its stored vectors are what they were"
-        else:
-            where = "The concept is gone from the text encoder"
-        return f"{where}, but {listed(open_ways)} still lead to it." if open_ways else f"{where}."
+        open_ways = [way.word for way in self.ways[1:] if way.verdict == "open"]
+        where = _WHERE[self.depth] or self._text_said()
+        if self.depth == "keys and values":
+            where += "no longer reads it" if self.ways[0].after <= CLOSED else "reads it only in part"
+        if open_ways and self.depth in ("text encoder", "keys and values"):
+            return f"{where}, but {listed(open_ways)} still lead to it."
+        return f"{where}."
+
+    def _text_said(self) -> str:
+        if self.text > CLOSED:
+            return "The text encoder says the concept only in part"
+        if self.traces is not None and self.traces >= OPEN:
+            return "The text encoder no longer says the concept, though its stored vectors are what they were"
+        return "The concept is gone from the text encoder"
+
+
+_WHERE: Mapping[Depth, str] = {
+    "none": "The concept is not erased: its own name still reaches the denoiser, which predicts it as before",
+    "undone": "The concept is back by another way: its name no longer leads there by keys and values, and the model "
+    "predicts it all the same, as one does that learnt it anew",
+    "behind the text": "The concept's name still reaches the denoiser, which no longer predicts it: what was changed "
+    "lies behind the keys and values",
+    "keys and values": "The text encoder still says the concept; the denoiser ",
+    "text encoder": "",
+}
 
 
 def audit(

@@ -1,0 +1,153 @@
+"""Skills: the share of numbers that carries each, and two of them in one model."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from ...core.surgery.methods.dataless import DatalessSettings
+from ...core.surgery.overlap import compare
+from ...core.surgery.registry import METHODS, RULES
+from ...core.surgery.skill import Skill
+from ...core.surgery.stitcher import stitch
+from ...core.types import Erasure
+from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
+from ..erasing.parts import Parts
+from ..harness import Request, Row
+from ..summary import aligned, interval, with_interval
+from .judging import kept, score
+from .tunes import Tune, tuned, tunes
+
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
+STITCHED = 0.05
+ENOUGH = 0.95
+FEW = 6
+"""Pictures of each figure of a pair."""
+SKILLS = 4
+WAYS: Mapping[str, str] = {
+    "stitch": "stitched, 5 % of each",
+    "stitch_wide": "stitched, 20 % of each",
+    "average": "average",
+    "task": "task arithmetic, 0.7 of each",
+    "add": "LoRA addition",
+}
+PREDICTED = ("inside", "conflict", "same_inputs")
+
+
+def measure(parts: Parts, request: Request, index: int) -> Row:
+    """The first cases are the skills alone, those behind are pairs of them."""
+    known = tunes(request.split)
+    if index < SKILLS:
+        return _alone(parts, request, known[index])
+    pairs = list(combinations(known, 2))
+    return _pair(parts, request, *pairs[(index - SKILLS) % len(pairs)])
+
+
+def skill_of(parts: Parts, request: Request, tune: Tune, share: float) -> Skill:
+    """The numbers of a fine-tune that moved most."""
+    factors = tuned(parts.backbone, tune)
+    model = with_erasure(parts.model, Erasure(factors, 1.0, parts.backbone.family))
+    how = DatalessSettings(share)
+    return METHODS["dataless"].localise(weights_of(parts.model), weights_of(model), parts.backbone.family, how)
+
+
+def _alone(parts: Parts, request: Request, tune: Tune) -> Row:
+    """What shares of a fine-tune bring back."""
+
+    def measured(skill: Skill) -> float:
+        model = backbone_of(with_skill(parts.model, None, skill)[0], parts.clip, parts.vae)
+        return score(model, parts.judge, tune, request.seed)
+
+    whole = measured(skill_of(parts, request, tune, 1.0))
+    base = score(parts.backbone, parts.judge, tune, request.seed)
+    shares = {f"{share:g}": measured(skill_of(parts, request, tune, share)) for share in SHARES}
+    return {
+        "what": "skill",
+        "skill": tune.name,
+        "object": tune.kind.name,
+        "base": base,
+        "whole": whole,
+        "shares": shares,
+    }
+
+
+def carries(row: Mapping[str, Any]) -> float | None:
+    """The smallest share that brings back :data:`ENOUGH` of a skill together with all greater ones; None for none."""
+    gain = row["whole"] - row["base"]
+    enough = [float(share) for share, value in row["shares"].items() if value - row["base"] >= ENOUGH * gain]
+    missed = [float(share) for share, value in row["shares"].items() if value - row["base"] < ENOUGH * gain]
+    return min((share for share in enough if share > max(missed, default=0.0)), default=None)
+
+
+def _pair(parts: Parts, request: Request, one: Tune, other: Tune) -> Row:
+    """Two skills in one model, by every way."""
+    pair = one, other
+
+    def measured(skill: Skill) -> dict[str, float]:
+        model = backbone_of(with_skill(parts.model, None, skill)[0], parts.clip, parts.vae)
+        found = {tune.name: score(model, parts.judge, tune, request.seed, FEW) for tune in pair}
+        return found | {"others": kept(model, parts.judge, request.seed, [tune.kind for tune in pair], FEW)}
+
+    whole = [skill_of(parts, request, tune, 1.0) for tune in pair]
+    few = [skill_of(parts, request, tune, STITCHED) for tune in pair]
+    wide = [skill_of(parts, request, tune, 4 * STITCHED) for tune in pair]
+    ways = {
+        "stitch": stitch(few, (1, 1), RULES["average"]),
+        "stitch_wide": stitch(wide, (1, 1), RULES["average"]),
+        "average": stitch(whole, (0.5, 0.5), RULES["sum"]),
+        "task": stitch(whole, (0.7, 0.7), RULES["sum"]),
+        "add": stitch(whole, (1, 1), RULES["sum"]),
+    }
+    models = [backbone_of(with_skill(parts.model, None, skill)[0], parts.clip, parts.vae) for skill in whole]
+    alone = {
+        tune.name: score(model, parts.judge, tune, request.seed, FEW) for tune, model in zip(pair, models, strict=True)
+    }
+    sparse, dense = compare([tune.name for tune in pair], few)[0], compare([tune.name for tune in pair], whole)[0]
+    predicted = {"inside": sparse.inside, "conflict": sparse.conflict, "same_inputs": dense.same_inputs}
+    found = {way: measured(skill) for way, skill in ways.items()}
+    return {"what": "pair", "pair": [tune.name for tune in pair], "alone": alone, **found, "predicted": predicted}
+
+
+def lost(row: Mapping[str, Any], way: str) -> float:
+    """How much of a skill is lost on average where a way puts two into one model."""
+    return sum(alone - row[way][name] for name, alone in row["alone"].items()) / len(row["alone"])
+
+
+def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
+    """What carries each skill, what every way loses, and how predictions rank what addition loses."""
+    alone, pairs = ([row for row in rows if row["what"] == what] for what in ("skill", "pair"))
+    found: dict[str, Any] = {
+        "skills": {
+            row["skill"]: {"base": row["base"], "whole": row["whole"], "carries": carries(row), "shares": row["shares"]}
+            for row in alone
+        }
+    }
+    if pairs:
+        found["lost"] = {way: interval([lost(row, way) for row in pairs], request.seed) for way in WAYS}
+        found["others"] = {way: interval([row[way]["others"] for row in pairs], request.seed) for way in WAYS}
+        measured = [lost(row, "add") for row in pairs]
+        found["ranks"] = {name: spearman([row["predicted"][name] for row in pairs], measured) for name in PREDICTED}
+    return found
+
+
+def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Rank correlation, ties sharing their mean rank; None where one of both does not vary."""
+    a, b = ([sum(x < y for x in of) + (sum(x == y for x in of) - 1) / 2 for y in of] for of in (one, other))
+    middle = (len(one) - 1) / 2
+    top = sum((x - middle) * (y - middle) for x, y in zip(a, b, strict=True))
+    below = (sum((x - middle) ** 2 for x in a) * sum((y - middle) ** 2 for y in b)) ** 0.5
+    return round(top / below, 3) if below else None
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """The figures as text."""
+    rows = [["skill", "base", "whole", "carried by", *(f"{100 * share:g} %" for share in SHARES)]]
+    for name, one in summary["skills"].items():
+        carried = "-" if one["carries"] is None else f"{100 * one['carries']:g} %"
+        values = [f"{value:.2f}" for value in one["shares"].values()]
+        rows.append([name, f"{one['base']:.2f}", f"{one['whole']:.2f}", carried, *values])
+    said = aligned(rows)
+    if "lost" in summary:
+        ways = [[WAYS[way], with_interval(summary["lost"][way]), with_interval(summary["others"][way])] for way in WAYS]
+        said += "\n" + aligned([["two skills in one model", "lost of each", "other objects"], *ways])
+        said += f"\nrank correlation with what addition loses: {summary['ranks']}"
+    return said
