@@ -74,7 +74,7 @@ def _compositions() -> dict[str, str]:
     return found
 
 
-SURGERY = {"probes": 4, "vectors": 8, "audit": 4, "heads": 4, "skills": 10}
+SURGERY = {"probes": 4, "vectors": 8, "audit": 4, "calibrated": 4, "heads": 4, "skills": 10}
 """Parts of ``bench surgery``, the quick ones first."""
 
 SUBJECTS = "recognise --split test --cases 12"

@@ -153,12 +153,13 @@ def reading_inputs(unset: float) -> list[Any]:
     ]
 
 
-def preset_choice(options: Sequence[str], tooltip: str) -> Any:
+def preset_choice(options: Sequence[str], tooltip: str, optional: bool = False) -> Any:
     """The list of presets. The page puts today's name in place of one that a workflow saved before presets were
     renamed (``web/js/old_presets.js``); :func:`preset_verdict` lets both pass."""
     old = {name: now for name, now in OLD_PRESETS.items() if now in options}
+    fields: dict[str, Any] = {"optional": True} if optional else {}
     return io.Combo.Input(
-        "preset", options=list(options), default="small", tooltip=tooltip, extra_dict={OLD_CHOICES: old}
+        "preset", options=list(options), default="small", tooltip=tooltip, extra_dict={OLD_CHOICES: old}, **fields
     )
 
 

@@ -1,8 +1,9 @@
 """``bench surgery``: few numbers that carry a skill, two skills in one model, and words inside a model.
 
 ``--part skills`` measures what share of a fine-tune carries each of four skills, and pairs of them by several ways of
-merging; ``heads`` head offsets beside LoRAs; ``vectors``, ``audit`` and ``probes`` look inside the text encoder and
-the denoiser. The fine-tunes are trained once, at the first use, and kept beside finished cases.
+merging; ``calibrated`` the numbers that pictures of a skill choose; ``heads`` head offsets beside LoRAs; ``vectors``,
+``audit`` and ``probes`` look inside the text encoder and the denoiser. The fine-tunes are trained once, at the first
+use, and kept beside finished cases.
 """
 
 import argparse
@@ -33,6 +34,7 @@ class Part:
 
 PARTS: Mapping[str, Part] = {
     "skills": Part(10, skills.measure, skills.figures, skills.table),
+    "calibrated": Part(4, skills.measure_calibrated, skills.calibrated_figures, skills.calibrated_table),
     "heads": Part(4, heads.measure, heads.figures, heads.table),
     "vectors": Part(8, inside.measure_vectors, inside.vector_figures, inside.vector_table),
     "audit": Part(4, inside.measure_audit, inside.audit_figures, inside.audit_table),

@@ -38,7 +38,7 @@ EXPECTED: Mapping[str, Depth] = {
 }
 """Model to what the audit must say of it."""
 PROBED = ("name", "colour", "style", "animal")
-PROMPTS = 12
+PROMPTS = 16
 
 
 def measure_vectors(parts: Parts, request: Request, index: int) -> Row:

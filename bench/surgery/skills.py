@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import torch
+
+from ...core.surgery.calibration import PRESETS
 from ...core.surgery.methods.dataless import DatalessSettings
 from ...core.surgery.overlap import compare
 from ...core.surgery.registry import METHODS, RULES
@@ -11,6 +14,7 @@ from ...core.surgery.skill import Skill
 from ...core.surgery.stitcher import stitch
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
+from ...host.jobs.surgery.calibrating import calibrated_skill
 from ..erasing.parts import Parts
 from ..harness import Request, Row
 from ..summary import aligned, interval, with_interval
@@ -20,6 +24,8 @@ from .tunes import Tune, tuned, tunes
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 STITCHED = 0.05
 ENOUGH = 0.95
+CALIBRATED = 16
+"""Pictures that choose numbers."""
 FEW = 6
 """Pictures of each figure of a pair."""
 SKILLS = 4
@@ -76,6 +82,42 @@ def carries(row: Mapping[str, Any]) -> float | None:
     enough = [float(share) for share, value in row["shares"].items() if value - row["base"] >= ENOUGH * gain]
     missed = [float(share) for share, value in row["shares"].items() if value - row["base"] < ENOUGH * gain]
     return min((share for share in enough if share > max(missed, default=0.0)), default=None)
+
+
+def measure_calibrated(parts: Parts, request: Request, index: int) -> Row:
+    """What the numbers bring back that pictures of a skill choose, beside as many that moved most."""
+    tune = tunes(request.split)[index % SKILLS]
+    scenes = [scene for scene in tune.scenes() if tune.style is not None or tune.kind.name in scene[1]][:CALIBRATED]
+    factors = tuned(parts.backbone, tune)
+    model = with_erasure(parts.model, Erasure(factors, 1.0, parts.backbone.family))
+    pictures, prompts = torch.cat([picture for picture, _ in scenes]), [text for _, text in scenes]
+    own = parts.model, parts.clip, parts.vae
+    done = calibrated_skill(
+        own, (model, None), pictures, prompts, STITCHED, PRESETS["small"], request.seed, lambda made, total: None
+    )
+    share = done.skill.share
+    found = {"first": skill_of(parts, request, tune, share), "chosen": done.skill}
+    row: Row = {"skill": tune.name, "object": tune.kind.name, "share": share, "base": 0.0, "whole": 0.0}
+    models = {"base": parts.model, "whole": model} | {
+        name: with_skill(parts.model, None, skill)[0] for name, skill in found.items()
+    }
+    for name, changed in models.items():
+        row[name] = score(backbone_of(changed, parts.clip, parts.vae), parts.judge, tune, request.seed)
+    return row
+
+
+def calibrated_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
+    """Every skill: the share that pictures chose, and what it shows beside as many numbers that moved most."""
+    return {row["skill"]: {name: row[name] for name in ("share", "base", "whole", "first", "chosen")} for row in rows}
+
+
+def calibrated_table(summary: Mapping[str, Any]) -> str:
+    """The figures as text."""
+    rows = [["skill", "base", "whole", "share", "that moved most", "that pictures chose"]]
+    for name, one in summary.items():
+        values = [f"{one[key]:.2f}" for key in ("base", "whole")]
+        rows.append([name, *values, f"{one['share']:.2%}", f"{one['first']:.2f}", f"{one['chosen']:.2f}"])
+    return aligned(rows)
 
 
 def _pair(parts: Parts, request: Request, one: Tune, other: Tune) -> Row:

@@ -18,6 +18,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    preset_choice,
     preset_verdict,
     text_under,
 )
@@ -70,13 +71,11 @@ class AuditErasureInside(io.ComfyNode):
                     optional=True,
                     tooltip="From Find Concept Vectors on the original CLIP, to see whether they were changed.",
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=list(PRESETS),
-                    default="small",
+                preset_choice(
+                    list(PRESETS),
+                    "How pictures are begun at whose steps the predictions of both models are compared. small: for "
+                    "the lab model. paper: pictures of 512 pixels.",
                     optional=True,
-                    tooltip="How pictures are begun at whose steps the predictions of both models are compared. small: "
-                    "for the lab model. paper: pictures of 512 pixels.",
                 ),
             ],
             outputs=[

@@ -74,7 +74,7 @@ def probe_curve(
         )
     generator = torch.Generator().manual_seed(seed % 2**63)
     parts = _parts(present, generator)
-    labels = [present] + [present[torch.randperm(len(present), generator=generator)] for _ in range(shuffles)]
+    labels = [present] + [_shuffled(present, parts, generator) for _ in range(shuffles)]
     every = torch.stack(labels)  # (1 + S, P)
     found = torch.stack([_held_out(_gram(rows), every, parts) for rows in features])  # (N, 1 + S)
     null = float(found[:, 1:].amax(0).quantile(SURE)) if shuffles else 0.5
@@ -91,6 +91,15 @@ def _parts(present: Tensor, generator: torch.Generator) -> Tensor:
     return parts
 
 
+def _shuffled(present: Tensor, parts: Tensor, generator: torch.Generator) -> Tensor:
+    """Labels (P,) that changed places among the examples of their part: every part keeps as many of either kind."""
+    found = present.clone()
+    for part in parts.unique():
+        own = (parts == part).nonzero()[:, 0]
+        found[own] = present[own[torch.randperm(len(own), generator=generator)]]
+    return found
+
+
 def _gram(rows: Tensor) -> Tensor:
     """(P, P) products of standardised rows (P, D), 1 on the diagonal on average."""
     rows = rows.double()
@@ -101,9 +110,9 @@ def _gram(rows: Tensor) -> Tensor:
 
 
 def _held_out(gram: Tensor, labels: Tensor, parts: Tensor) -> Tensor:
-    """(S,) AUROC of a ridge regression for each row of labels (S, P): over pairs that were held out together, so that
-    answers of two regressions are never compared."""
-    right, pairs = torch.zeros(len(labels), dtype=torch.double), torch.zeros(len(labels), dtype=torch.double)
+    """(S,) AUROC of the answers of ridge regressions to examples that they were not fitted to, for each row of labels
+    (S, P)."""
+    answers = torch.zeros(labels.shape, dtype=torch.double)
     for part in parts.unique():
         hidden, known = parts == part, parts != part
         inside, across = gram[known][:, known], gram[hidden][:, known]
@@ -113,13 +122,11 @@ def _held_out(gram: Tensor, labels: Tensor, parts: Tensor) -> Tensor:
         wanted = labels[:, known].double()
         wanted = wanted - wanted.mean(1, keepdim=True)
         strength = RIDGE * torch.eye(len(inside), dtype=torch.double)
-        answers = (across @ torch.linalg.solve(inside + strength, wanted.T)).T  # (S, h)
-        ahead = answers[:, :, None] - answers[:, None]  # (S, h, h)
-        compared = labels[:, hidden][:, :, None] & ~labels[:, hidden][:, None]
-        ahead = torch.where(ahead.abs() < 1e-9, 0.5, (ahead > 0).double())
-        right += (ahead * compared).sum((1, 2))
-        pairs += compared.sum((1, 2))
-    return torch.where(pairs > 0, right / pairs.clamp(min=1), 0.5)
+        answers[:, hidden] = (across @ torch.linalg.solve(inside + strength, wanted.T)).T  # (S, h)
+    ahead = answers[:, :, None] - answers[:, None]  # (S, P, P)
+    compared = labels[:, :, None] & ~labels[:, None]
+    right = torch.where(ahead.abs() < 1e-9, 0.5, (ahead > 0).double())
+    return (right * compared).sum((1, 2)) / compared.sum((1, 2))
 
 
 def _first(wanted: Tensor) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -176,7 +177,7 @@ def probe_denoiser(
             steps=settings.steps,
             guidance=settings.guidance,
             seed=[(seed + first + number) % 2**63 for number in range(count)],
-            on_step=lambda done, total, count=count: on_pass(2 * count),
+            on_step=partial(_count, on_pass, 2 * count),
             edit=_recorder(rows, {site.name for site in sites}),
         )
         read.append(rows)
@@ -197,6 +198,10 @@ def _together(backbone: Backbone, prompts: Sequence[str]) -> Iterator[Conditioni
             yield backbone.encode_text(texts)
         except TextTooLongError:
             yield from (backbone.encode_text([text]) for text in texts)
+
+
+def _count(on_pass: Callable[[int], None], pictures: int, done: int, total: int) -> None:
+    on_pass(pictures)
 
 
 def passes_of(prompts: int, denoiser: bool, settings: ProbeSettings) -> int:
