@@ -11,6 +11,8 @@ from .controls import Control
 from .harness import Bench, Request, prepared
 
 CASES = 2
+LONG = 20.0
+"""Processor seconds of a case beyond which one is measured and not two."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,17 @@ class Estimate:
 
 
 def estimate(bench: Bench, request: Request, controls: Sequence[Control] = (), control_cases: int = 0) -> Estimate:
-    """Measure up to two cases, drawn at random but always the same. A case of a control is taken to cost as much."""
+    """Measure up to two cases, drawn at random but always the same; one where it takes longer than :data:`LONG`. A case
+    of a control is taken to cost as much."""
     started = time.process_time()
     measure = prepared(bench, request)
     loaded = time.process_time()
     indices = random.Random(0).sample(range(request.cases), min(CASES, request.cases))
+    measured = 0
     for index in indices:
         measure(index)
-    case = (time.process_time() - loaded) / len(indices)
+        measured += 1
+        if time.process_time() - loaded > LONG:
+            break
+    case = (time.process_time() - loaded) / measured
     return Estimate(loaded - started, case, request.cases + control_cases * len(controls))

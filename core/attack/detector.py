@@ -44,7 +44,7 @@ class NearestPrototype:
     def __post_init__(self) -> None:
         self.prototypes.index(self.concept)
         if len(self.prototypes) < 2:
-            raise ValueError(f"{shown(self.concept)} cannot be told from anything: name at least one alternative")
+            raise ValueError(f"{shown(self.concept)} has nothing to be compared with: name at least one alternative")
 
     def nearest(self, pictures: Tensor) -> list[str]:
         """The name of what each picture is most like."""

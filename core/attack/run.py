@@ -57,7 +57,7 @@ class Attack:
 
     Attributes:
         concept: what was erased.
-        others: what it was told from.
+        others: what it was compared with.
         outcomes: one for each scenario that ran, in their order.
         left_out: scenario name to what was lacking.
         passes: model passes made, counted by pictures.

@@ -57,7 +57,7 @@ class CaptionNoise:
     def said(self) -> str:
         """What was found, one sentence."""
         if self.groups is None:
-            return f"With fewer than {FEWEST} pairs, or pairs that all fit alike, nothing can be told of noise."
+            return f"With fewer than {FEWEST} pairs, or pairs that all fit alike, noise cannot be estimated."
         if not self.evident:
             return "The pairs do not fall into two groups: no evidence of wrong captions, so that all are kept."
         count = int((self.noise >= CHECK).sum())

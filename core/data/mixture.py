@@ -16,7 +16,7 @@ ITERATIONS = 50
 CLEARLY, APART, MOST = 10.0, 2.0, 0.6
 """By how much the criterion must fall, the least D, and the greatest share of the lower group."""
 FEWEST = 20
-"""Numbers below which nothing is told."""
+"""Numbers below which nothing is reported."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ class ConceptScores:
 
     Attributes:
         names: the N concepts that were drawn.
-        candidates: the M concepts that pictures were told apart by, the N among them.
+        candidates: the M concepts that pictures were classified by, the N among them.
         similarity: (N, K, M) cosine of each of K pictures of each concept and each candidate's source.
         composition: (J,) cosine of each picture of all concepts together and the whole source picture.
         average: whether ACC^k classifies the mean of a concept's pictures, and not each picture.

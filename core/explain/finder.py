@@ -1,7 +1,7 @@
 """The record of a method of finding ingredients, and finding them with several seeds."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -18,10 +18,10 @@ from .parts.task import FindSettings, FindTask, Found
 S = TypeVar("S", bound=FindSettings)
 
 OnStep = Callable[[int, int], None]
-"""Told how many hundredths of all fits are done, of how many."""
+"""Called with how many hundredths of all fits are done, of how many."""
 
 PARTS = 100
-"""In which the progress of a fit is told."""
+"""In which the progress of a fit is reported."""
 
 MAX_INGREDIENTS = 1024
 CODED_ROWS = 65_536
@@ -95,19 +95,11 @@ class Finder(Generic[S]):
         rows = activations.sample(settings.rows, torch.Generator().manual_seed(seed), within)
         _check_counts(count, seeds, len(rows))
         centre, scale = self._frame(rows, settings)
-        prepared = (rows - centre) / scale
-        parts = _halves(activations, within, seed) if halves else []
-        sets = [prepared] * seeds
-        for part in parts:
+        sets = [(rows - centre) / scale] * seeds
+        for part in _halves(activations, within, seed) if halves else []:
             of_part = activations.sample(settings.rows, torch.Generator().manual_seed(seed), part)
             sets += [(of_part - centre) / scale] if len(of_part) >= count else []
-        fits = []
-        for number, learnt in enumerate(sets):
-            tell = partial(_tell, on_step, number, len(sets))
-            tell(0.0)
-            generator = torch.Generator().manual_seed(seed + number % seeds)
-            fits.append(self._fit(FindTask(learnt, count, settings, generator, tell)))
-            tell(1.0)
+        fits = self._fits(sets, count, settings, seed, seeds, on_step)
         of_halves = [fit.found.directions for fit in fits[seeds:]]
         best = max(fits[:seeds], key=lambda fit: fit.explained)
         others = [fit.found.directions for fit in fits[:seeds] if fit is not best]
@@ -131,6 +123,19 @@ class Finder(Generic[S]):
             },
             matched_cosines(best.found.directions, of_halves) if len(of_halves) == 2 else None,
         )
+
+    def _fits(
+        self, sets: Sequence[Tensor], count: int, settings: S, seed: int, seeds: int, on_step: OnStep | None
+    ) -> list["_Fit"]:
+        """A fit of each set of rows; the sets behind the first ``seeds`` begin with the first seed again."""
+        fits = []
+        for number, learnt in enumerate(sets):
+            report = partial(_report, on_step, number, len(sets))
+            report(0.0)
+            generator = torch.Generator().manual_seed(seed + number % seeds)
+            fits.append(self._fit(FindTask(learnt, count, settings, generator, report)))
+            report(1.0)
+        return fits
 
     def _of_pictures(
         self, activations: Activations, found: Found, centre: Tensor, scale: Tensor, within: Tensor | None
@@ -178,7 +183,7 @@ class _Fit:
     explained: float
 
 
-def _tell(on_step: OnStep | None, number: int, seeds: int, share: float) -> None:
+def _report(on_step: OnStep | None, number: int, seeds: int, share: float) -> None:
     if on_step is not None:
         on_step(number * PARTS + round(share * PARTS), seeds * PARTS)
 

@@ -44,7 +44,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class LabelFit:
-    """How well one label is told.
+    """How well one label is recognised.
 
     Attributes:
         name: the label.

@@ -302,7 +302,9 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
             options |= {OVERRIDE: plain_attention, "patches": out_of_place(options.get("patches", {}))}
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
         options = self._denoiser.with_edits(options, self._edits, time)
-        return self._denoiser.with_taps(options, [(partial(self._tell, tap), names) for tap, names in self._taps], time)
+        return self._denoiser.with_taps(
+            options, [(partial(self._notify, tap), names) for tap, names in self._taps], time
+        )
 
-    def _tell(self, tap: Tap, call: AttentionCall) -> None:
-        self.recomputation.tell(lambda: tap(call))
+    def _notify(self, tap: Tap, call: AttentionCall) -> None:
+        self.recomputation.notify(lambda: tap(call))

@@ -45,7 +45,7 @@ class ConceptPasses:
         self._conditional: tuple[bool, ...] = ()
         table = site_table(self._family, self._denoiser)
         preferred = preferred_attention(self._family, self._denoiser)
-        self._listener = ConceptListener(table, wanted.sites, self._tell, wanted.rows, preferred, previous)
+        self._listener = ConceptListener(table, wanted.sites, self._notify, wanted.rows, preferred, previous)
         self._previous = previous
 
     def run(self, executor: Any, x: Tensor, t: Tensor, given: Mapping[str, Any], conditional: Sequence[bool]) -> None:
@@ -77,5 +77,5 @@ class ConceptPasses:
         finally:
             self._listener.begin(None)
 
-    def _tell(self, call: ConceptCall) -> None:
+    def _notify(self, call: ConceptCall) -> None:
         self.tape.tap(replace(call, conditional=self._conditional))

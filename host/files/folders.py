@@ -151,7 +151,8 @@ def picture_names(folder: Path) -> list[str]:
 def pickled_twin(searched: Iterable[Path], name: str) -> str:
     """What to say of a model that is not there as a safetensors file, but as a pickled one; else an empty text."""
     stem = name.removesuffix(".safetensors")
-    twins = (existing(folder, stem + ending) for folder in searched for ending in PICKLED)
+    names = [stem] * stem.endswith(PICKLED) + [stem + ending for ending in PICKLED]
+    twins = (existing(folder, twin) for folder in searched for twin in names)
     found = next((twin for twin in twins if twin is not None), None)
     if found is None:
         return ""

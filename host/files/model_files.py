@@ -1,6 +1,7 @@
-"""Tokens and LoRAs on their way into the folders of models."""
+"""Files in the folders of models: how they are named, written and recognised as changed."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,3 +49,16 @@ def save_model(folders: Folders, kind: str, name: str, content: Content) -> Save
     taken = write_named(target, partial(write_tensors, tensors=content[0], metadata=content[1]))
     asked = name.removesuffix(target.suffix)
     return SavedModel(asked, asked.removesuffix(target.stem) + taken.stem, taken)
+
+
+def file_of(name: str) -> str:
+    """The file of a model that is named with or without its ending."""
+    return name if name.endswith(".safetensors") else f"{name}.safetensors"
+
+
+def fingerprint(folders: Folders, kind: str, names: Iterable[str]) -> str:
+    """Changes when one of the files does. Raises as :meth:`~.folders.Folders.find_model` does."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(folders.find_model(kind, file_of(name)).read_bytes())
+    return digest.hexdigest()

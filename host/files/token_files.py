@@ -1,6 +1,5 @@
 """Tokens in the embeddings folder."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from ...core.types import ConceptTokens
 from ..shared.families import FAMILIES
 from ..shared.prompt_syntax import KEYWORD
 from .folders import Folders
-from .model_files import save_model
+from .model_files import file_of, save_model
 from .names import distinct, prompt_name
 
 NOTE = "# "
@@ -87,14 +86,6 @@ def read_names(text: str) -> list[str]:
     return [name for name in (entry.removeprefix(KEYWORD).strip() for entry in entries) if name]
 
 
-def fingerprint(names: Sequence[str], folders: Folders) -> str:
-    """Changes when one of the files does."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(folders.find_model("embeddings", file_of(name)).read_bytes())
-    return digest.hexdigest()
-
-
 def _writable(name: str, folder: Path) -> str:
     """The name, without its folders where a file stands in their way or a folder in the file's."""
     target = folder / f"{name}.safetensors"
@@ -102,8 +93,3 @@ def _writable(name: str, folder: Path) -> str:
     if target.is_dir() or any(parent.exists() and not parent.is_dir() for parent in above):
         return f"{name.replace('/', '_')}_"
     return name
-
-
-def file_of(name: str) -> str:
-    """The file of an embedding that is named with or without its ending."""
-    return name if name.endswith((".safetensors", ".pt", ".bin", ".ckpt")) else f"{name}.safetensors"

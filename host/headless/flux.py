@@ -142,7 +142,7 @@ def _listen(
             for call in _views(site, query, key, running):
                 tap(call)
 
-        blocks.tell(hand_out)  # after the block: what is computed here is not computed a second time
+        blocks.notify(hand_out)  # after the block: what is computed here is not computed a second time
 
     names = {"q": "norm_q", "k": "norm_k", "text_q": "norm_added_q", "text_k": "norm_added_k"}
     norms = {name: getattr(layer, norm) for name, norm in names.items() if hasattr(layer, norm)}

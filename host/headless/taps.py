@@ -114,7 +114,7 @@ def _listen(
             seen[name] = output
             if len(seen) == 2:  # before the attention itself, so that a tap can end the pass here
                 call = _describe(site, layer, seen.pop("query"), seen.pop("key"), forward())
-                blocks.tell(lambda: tap(call))
+                blocks.notify(lambda: tap(call))
 
         return hook
 

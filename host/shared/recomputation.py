@@ -2,7 +2,7 @@
 
 PyTorch keeps of such a block what goes in and comes out (``torch.utils.checkpoint``). The second computation must see
 what the first saw: hosts say how, since by then the weights of a training are no longer in force. Whoever listens to
-attention is told once, after the block, so that the listener's own work is not part of what is computed again.
+attention is called once, after the block, so that the listener's own work is not part of what is computed again.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ Job = Callable[..., Any]
 
 
 class Recomputation:
-    """Whether blocks are computed again, and who is told of what happens inside them.
+    """Whether blocks are computed again, and when listeners are called for what happens inside them.
 
     Attributes:
         choice: what is asked for.
@@ -52,7 +52,7 @@ class Recomputation:
         """Whether what runs now is of no interest to listeners: a second computation, or a probe."""
         return self._silent
 
-    def tell(self, listener: Callable[[], None]) -> None:
+    def notify(self, listener: Callable[[], None]) -> None:
         """Call a listener: now, or after the block that is running."""
         if self._inside:
             self._waiting.append(listener)
@@ -126,13 +126,13 @@ class Recomputation:
             sizes[storage.data_ptr()] = storage.nbytes()
             return tensor.detach()  # the tensor itself may hold the graph that would hold it
 
-        with self._told_nobody(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with self._without_listeners(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             output = probe(latent)  # holds what was saved, so that no address comes twice
             del output
         return sum(sizes.values())
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return self._in_block(), self._told_nobody()
+        return self._in_block(), self._without_listeners()
 
     @contextmanager
     def _in_block(self) -> Iterator[None]:
@@ -143,7 +143,7 @@ class Recomputation:
             self._inside = False
 
     @contextmanager
-    def _told_nobody(self) -> Iterator[None]:
+    def _without_listeners(self) -> Iterator[None]:
         before, self._silent = self._silent, True
         try:
             yield

@@ -1,6 +1,5 @@
 """Compose Concepts."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from ...core.messages import shown
 from ...core.settings import read_settings
 from ...host.adapters import backbone_of, scaled_latent, with_composition
 from ...host.files import folders
+from ...host.files.model_files import fingerprint
 from ...host.jobs.bounding_boxes import elements_of
 from ...host.jobs.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
 from ...host.jobs.prompts import check_marks
@@ -235,8 +235,7 @@ class ComposeConcepts(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, loras: str | None = None, **_: Any) -> str:
-        paths = [folders.current().find_model("loras", name) for name in _files(loras)]
-        return "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+        return fingerprint(folders.current(), "loras", _files(loras))
 
 
 def _files(loras: str | None) -> list[str]:

@@ -10,12 +10,11 @@ from ...core.erase.parts.sizes import relative_changes, relative_text_changes
 from ...core.erase.registry import METHODS
 from ...core.files import lora_tensors
 from ...host.adapters import at_work, backbone_of, with_erasure, with_text_erasure
-from ...host.files import folders
-from ...host.files.model_files import save_model
 from ...host.jobs.erasure_words import describe_erasure, describe_file
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..model_files import SavesModelFile, name_input, saved_text
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
@@ -240,8 +239,10 @@ def _advanced_inputs() -> list[Any]:
     ]
 
 
-class SaveErasureAsLora(io.ComfyNode):
+class SaveErasureAsLora(SavesModelFile):
     """An erasure as an ordinary LoRA file."""
+
+    KIND = "loras"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -261,18 +262,13 @@ class SaveErasureAsLora(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 Erasure.Input("erasure", tooltip="The erasure from Erase Concepts. The file includes its strength."),
-                io.String.Input("name", default="atelier/erased", tooltip="File name; a / makes a folder."),
+                name_input("atelier/erased"),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
         )
 
     @classmethod
     def execute(cls, erasure: types.Erasure, name: str) -> io.NodeOutput:
-        name = folders.made_safe(name)
-        saved = save_model(folders.current(), "loras", name, lora_tensors(erasure))
+        saved = cls.write(name, lora_tensors(erasure))
         said = f"{saved.path}: {describe_file(erasure)}"
-        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=saved_text(said, saved))

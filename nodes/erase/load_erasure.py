@@ -1,20 +1,20 @@
 """Load Erasure."""
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from ...core.backbone import Backbone
 from ...core.erase.parts.saved import load_erasure
 from ...host.adapters import UnsupportedModelError, backbone_of
-from ...host.files import folders
 from ...host.schema import io
-from ..sockets import CATEGORY, Erasure, files_verdict
+from ..model_files import LoadsModelFile
+from ..sockets import CATEGORY, Erasure
 from .erase_concepts import erased
 
 
-class LoadErasure(io.ComfyNode):
+class LoadErasure(LoadsModelFile):
     """An erasure out of a file, with its lists, for the model that it was made on."""
+
+    KIND = "loras"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -62,16 +62,8 @@ class LoadErasure(io.ComfyNode):
     def execute(cls, model: Any, name: str, strength: float, clip: Any = None) -> io.NodeOutput:
         backbone = backbone_of(model=model, clip=clip)
         weights, text = backbone.key_value_weights(), None if clip is None else backbone.text_weights()
-        erasure = load_erasure(_file(name), weights, backbone.family, strength, text, _others(backbone))
+        erasure = load_erasure(cls.path_of(name), weights, backbone.family, strength, text, _others(backbone))
         return erased(model, clip, backbone, erasure)
-
-    @classmethod
-    def validate_inputs(cls, name: str | None = None) -> bool | str:
-        return files_verdict("loras", None if name is None else [_ended(name)])
-
-    @classmethod
-    def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
-        return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
 
 
 def _others(backbone: Backbone) -> dict[str, tuple[int, int]]:
@@ -80,11 +72,3 @@ def _others(backbone: Backbone) -> dict[str, tuple[int, int]]:
         return {one.name: one.shape for one in backbone.attention_weights()}
     except UnsupportedModelError:
         return {}
-
-
-def _file(name: str) -> Path:
-    return folders.current().find_model("loras", _ended(name))
-
-
-def _ended(name: str) -> str:
-    return name if name.endswith(".safetensors") else f"{name}.safetensors"

@@ -1,20 +1,17 @@
 """Save and Load Ingredients."""
 
-import hashlib
-from pathlib import Path
-from typing import Any
-
 from ...core.explain import bank as core_bank
 from ...core.explain.bank_files import bank_tensors, load_bank
-from ...host.files import folders
-from ...host.files.model_files import save_model
 from ...host.jobs.ingredients import valid_for
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptBank, file_input, files_verdict
+from ..model_files import LoadsModelFile, SavesModelFile, name_input, saved_text
+from ..sockets import CATEGORY, ConceptBank, file_input
 
 
-class SaveIngredients(io.ComfyNode):
+class SaveIngredients(SavesModelFile):
     """Ingredients to a file."""
+
+    KIND = "ingredients"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -31,24 +28,21 @@ class SaveIngredients(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 ConceptBank.Input("bank", tooltip="From Find Ingredients or Show Ingredients."),
-                io.String.Input("name", default="atelier/ingredients", tooltip="File name; a / makes a folder."),
+                name_input("atelier/ingredients"),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file, for Load Ingredients.")],
         )
 
     @classmethod
     def execute(cls, bank: core_bank.ConceptBank, name: str) -> io.NodeOutput:
-        saved = save_model(folders.current(), "ingredients", folders.made_safe(name), bank_tensors(bank))
-        said = f"{saved.path}: {len(bank)} ingredients\n{saved.note}".strip()
-        return io.NodeOutput(saved.name, ui=ui.PreviewText(said))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        saved = cls.write(name, bank_tensors(bank))
+        return io.NodeOutput(saved.name, ui=saved_text(f"{saved.path}: {len(bank)} ingredients", saved))
 
 
-class LoadIngredients(io.ComfyNode):
+class LoadIngredients(LoadsModelFile):
     """Ingredients out of a file."""
+
+    KIND = "ingredients"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -67,21 +61,5 @@ class LoadIngredients(io.ComfyNode):
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
-        bank = load_bank(_file(name))
+        bank = load_bank(cls.path_of(name))
         return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None = None) -> bool | str:
-        return files_verdict("ingredients", None if name is None else [_ended(name)])
-
-    @classmethod
-    def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
-        return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
-
-
-def _file(name: str) -> Path:
-    return folders.current().find_model("ingredients", _ended(name))
-
-
-def _ended(name: str) -> str:
-    return name if name.endswith(".safetensors") else f"{name}.safetensors"

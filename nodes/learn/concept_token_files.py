@@ -5,6 +5,7 @@ from typing import Any
 from ...core import types
 from ...host.adapters import backbone_of
 from ...host.files import folders, token_files
+from ...host.files.model_files import file_of, fingerprint
 from ...host.schema import io, ui
 from ..sockets import CATEGORY, ConceptTokens, files_verdict
 
@@ -84,9 +85,9 @@ class LoadConceptTokens(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, names: str | None = None) -> bool | str:
-        files = None if names is None else [token_files.file_of(name) for name in token_files.read_names(names)]
+        files = None if names is None else [file_of(name) for name in token_files.read_names(names)]
         return files_verdict("embeddings", files)
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_: Any) -> str:
-        return token_files.fingerprint(token_files.read_names(names or ""), folders.current())
+        return fingerprint(folders.current(), "embeddings", token_files.read_names(names or ""))

@@ -3,16 +3,17 @@
 from ...core import types
 from ...core.files import adapter_tensors
 from ...core.learn.registry import METHODS
-from ...host.files import folders
-from ...host.files.model_files import save_model
-from ...host.schema import io, ui
+from ...host.schema import io
+from ..model_files import SavesModelFile, name_input, saved_text
 from ..sockets import CATEGORY, ConceptTokens
 
 TUNING = [method.title for method in METHODS.values() if method.changes_model]
 
 
-class SaveAdapterAsLora(io.ComfyNode):
+class SaveAdapterAsLora(SavesModelFile):
     """The change of the model that was learnt with tokens, as an ordinary LoRA file."""
+
+    KIND = "loras"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -33,18 +34,13 @@ class SaveAdapterAsLora(io.ComfyNode):
                     "tokens",
                     tooltip="Tokens from Learn Concept Tokens, learnt by a method that also changes the model.",
                 ),
-                io.String.Input("name", default="atelier/adapter", tooltip="File name; a / makes a folder."),
+                name_input("atelier/adapter"),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],
         )
 
     @classmethod
     def execute(cls, tokens: types.ConceptTokens, name: str) -> io.NodeOutput:
-        name = folders.made_safe(name)
-        saved = save_model(folders.current(), "loras", name, adapter_tensors(tokens))
+        saved = cls.write(name, adapter_tensors(tokens))
         said = f"{saved.path}: {len(tokens.adapter)} weights"
-        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(f"{said}\n{saved.note}".strip()))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=saved_text(said, saved))

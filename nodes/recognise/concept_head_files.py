@@ -1,22 +1,17 @@
 """Save and Load Concept Head."""
 
-import hashlib
-from pathlib import Path
-from typing import Any
-
 from ...core.recognise.heads import head as core_head
 from ...core.recognise.heads.head_files import head_tensors, load_head
-from ...host.files import folders
-from ...host.files.model_files import save_model
 from ...host.jobs.recognise.heads import weights_said
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptHead, file_input, files_verdict
+from ..model_files import LoadsModelFile, SavesModelFile, name_input, saved_text
+from ..sockets import CATEGORY, ConceptHead, file_input
 
-KIND = "concept_heads"
 
-
-class SaveConceptHead(io.ComfyNode):
+class SaveConceptHead(SavesModelFile):
     """A concept head to a file."""
+
+    KIND = "concept_heads"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -33,23 +28,21 @@ class SaveConceptHead(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 ConceptHead.Input("head", tooltip="From Train Concept Head."),
-                io.String.Input("name", default="atelier/head", tooltip="File name; a / makes a folder."),
+                name_input("atelier/head"),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file, for Load Concept Head.")],
         )
 
     @classmethod
     def execute(cls, head: core_head.ConceptHead, name: str) -> io.NodeOutput:
-        saved = save_model(folders.current(), KIND, folders.made_safe(name), head_tensors(head))
-        return io.NodeOutput(saved.name, ui=ui.PreviewText(f"{saved.path}\n{saved.note}".strip()))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        saved = cls.write(name, head_tensors(head))
+        return io.NodeOutput(saved.name, ui=saved_text(str(saved.path), saved))
 
 
-class LoadConceptHead(io.ComfyNode):
+class LoadConceptHead(LoadsModelFile):
     """A concept head out of a file."""
+
+    KIND = "concept_heads"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -62,27 +55,11 @@ class LoadConceptHead(io.ComfyNode):
                 "that of the training."
             ),
             search_aliases=["import classifier", "load taste", "load concept bottleneck"],
-            inputs=[file_input(KIND, "atelier/head")],
+            inputs=[file_input("concept_heads", "atelier/head")],
             outputs=[ConceptHead.Output(display_name="CONCEPT_HEAD", tooltip="The concept head.")],
         )
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
-        head = load_head(_file(name))
+        head = load_head(cls.path_of(name))
         return io.NodeOutput(head, ui=ui.PreviewText("\n".join(weights_said(head))))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None = None) -> bool | str:
-        return files_verdict(KIND, None if name is None else [_ended(name)])
-
-    @classmethod
-    def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
-        return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
-
-
-def _file(name: str) -> Path:
-    return folders.current().find_model(KIND, _ended(name))
-
-
-def _ended(name: str) -> str:
-    return name if name.endswith(".safetensors") else f"{name}.safetensors"

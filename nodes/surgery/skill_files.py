@@ -1,20 +1,17 @@
 """Save and Load Skill Patch."""
 
-import hashlib
-from pathlib import Path
-from typing import Any
-
 from ...core.surgery import skill as core_skill
 from ...core.surgery.skill_files import PRECISIONS, load_skill, skill_tensors
-from ...host.files import folders
-from ...host.files.model_files import save_model
 from ...host.jobs.surgery.reports import skill_said
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, Skill, file_input, files_verdict
+from ..model_files import LoadsModelFile, SavesModelFile, name_input, saved_text
+from ..sockets import CATEGORY, Skill, file_input
 
 
-class SaveSkillPatch(io.ComfyNode):
+class SaveSkillPatch(SavesModelFile):
     """A skill to a file."""
+
+    KIND = "skills"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -31,7 +28,7 @@ class SaveSkillPatch(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 Skill.Input("skill", tooltip="From Localize Skill or Stitch Skills."),
-                io.String.Input("name", default="atelier/skill", tooltip="File name; a / makes a folder."),
+                name_input("atelier/skill"),
                 io.Combo.Input(
                     "precision",
                     options=list(PRECISIONS),
@@ -45,17 +42,15 @@ class SaveSkillPatch(io.ComfyNode):
     @classmethod
     def execute(cls, skill: core_skill.Skill, name: str, precision: str) -> io.NodeOutput:
         content = skill_tensors(skill, precision)
-        saved = save_model(folders.current(), "skills", folders.made_safe(name), content)
-        said = f"{saved.path} ({saved.path.stat().st_size / 1e6:.1f} MB): {skill_said(skill)}.\n{saved.note}".strip()
-        return io.NodeOutput(saved.name, ui=ui.PreviewText(said))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        saved = cls.write(name, content)
+        said = f"{saved.path} ({saved.path.stat().st_size / 1e6:.1f} MB): {skill_said(skill)}."
+        return io.NodeOutput(saved.name, ui=saved_text(said, saved))
 
 
-class LoadSkillPatch(io.ComfyNode):
+class LoadSkillPatch(LoadsModelFile):
     """A skill out of a file."""
+
+    KIND = "skills"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -73,21 +68,5 @@ class LoadSkillPatch(io.ComfyNode):
 
     @classmethod
     def execute(cls, name: str) -> io.NodeOutput:
-        skill = load_skill(_file(name))
+        skill = load_skill(cls.path_of(name))
         return io.NodeOutput(skill, ui=ui.PreviewText(f"{skill_said(skill)}."))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None = None) -> bool | str:
-        return files_verdict("skills", None if name is None else [_ended(name)])
-
-    @classmethod
-    def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
-        return hashlib.sha256(_file(name or "").read_bytes()).hexdigest()
-
-
-def _file(name: str) -> Path:
-    return folders.current().find_model("skills", _ended(name))
-
-
-def _ended(name: str) -> str:
-    return name if name.endswith(".safetensors") else f"{name}.safetensors"

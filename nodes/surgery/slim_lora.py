@@ -8,15 +8,16 @@ from ...core.surgery.refactor import Slimmed, slim
 from ...core.surgery.skill import TEXT
 from ...core.types import LowRank
 from ...host.adapters import backbone_of, weights_of
-from ...host.files import folders
-from ...host.files.model_files import save_model
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
+from ..model_files import SavesModelFile, name_input, saved_text
 from ..sockets import CATEGORY
 
 
-class SlimLora(io.ComfyNode):
+class SlimLora(SavesModelFile):
     """A fine-tune or a LoRA as a LoRA of the smallest ranks that hold enough of it."""
+
+    KIND = "loras"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -50,7 +51,7 @@ class SlimLora(io.ComfyNode):
                     max=256,
                     tooltip="Greatest rank. Weights that would need more hold less than you ask for.",
                 ),
-                io.String.Input("name", default="atelier/slim", tooltip="File name; a / makes a folder."),
+                name_input("atelier/slim"),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoder without the LoRA."),
                 io.Clip.Input("tuned_clip", optional=True, tooltip="The text encoder with it; needs clip as well."),
             ],
@@ -77,14 +78,10 @@ class SlimLora(io.ComfyNode):
         denoiser, text = _parts(found)
         facts = {"format": "concept-atelier slim LoRA", "family": backbone.family, "kept": f"{found.kept:.4f}"}
         content = change_tensors(backbone.family, denoiser, text), facts
-        saved = save_model(folders.current(), "loras", folders.made_safe(name), content)
+        saved = cls.write(name, content)
         size = saved.path.stat().st_size / 1e6
-        said = f"{saved.path} ({size:.1f} MB): {_said(found)}\n{saved.note}".strip()
-        return io.NodeOutput(f"{saved.name}.safetensors", ui=ui.PreviewText(said))
-
-    @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        return folders.name_verdict(name, "name")
+        said = f"{saved.path} ({size:.1f} MB): {_said(found)}"
+        return io.NodeOutput(f"{saved.name}.safetensors", ui=saved_text(said, saved))
 
 
 def _parts(found: Slimmed) -> tuple[dict[str, LowRank], dict[str, dict[str, LowRank]]]:

@@ -34,3 +34,16 @@ def test_cases_and_controls_are_counted_and_few_are_measured(tmp_path):
     found.save(tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["whole_s"] == found.seconds
     assert estimate(bench, Request(1)).cases == 1 and measured[CASES:] == [0]
+
+
+def test_one_long_case_is_enough(monkeypatch):
+    monkeypatch.setattr("concept_atelier.bench.estimate.LONG", 0.01)
+    measured = []
+
+    def measure(prepared, request, index):
+        measured.append(index)
+        _busy(0.02)
+        return {}
+
+    bench = Bench("busy", 1, lambda request: None, measure, lambda rows, request: {}, lambda result: "")
+    assert estimate(bench, Request(40)).case == pytest.approx(0.02, rel=0.5) and len(measured) == 1

@@ -47,3 +47,19 @@ def test_estimates_add_up_to_hours_and_leave_no_figures(tmp_path, capsys, monkey
     assert estimate_queue({"learn/1.json": "a", "2.json": "b"}, run) == 0
     assert "2 of 2 commands: 3.0 hours" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_commands_that_do_the_same_for_each_case_are_measured_once(capsys):
+    ran = []
+
+    def run(words):
+        ran.append(words[1 : words.index("--estimate")])
+        Path(words[words.index("--json") + 1]).write_text('{"whole_s": 60, "case_s": 10, "loading_s": 10, "cases": 5}')
+        return 0
+
+    commands = {"1": "a --cases 5", "2": "a --cases 11 --seed 2", "3": "a", "4": "b --cases 5"}
+    assert estimate_queue(commands, run) == 0
+    assert ran == [["a", "--cases", "5"], ["a"], ["b", "--cases", "5"]]
+    lines = capsys.readouterr().out.splitlines()
+    assert "2: 2.0 minutes" in lines and lines.index("1: 1.0 minutes") < lines.index("2: 2.0 minutes")
+    assert lines[-1] == "4 of 4 commands: 0.1 hours of one core"

@@ -138,7 +138,8 @@ def test_every_node_class_of_the_folder_is_offered():
     for module in pkgutil.walk_packages(nodes.__path__, f"{nodes.__name__}."):
         members = vars(importlib.import_module(module.name)).values()
         found |= {m for m in members if inspect.isclass(m) and issubclass(m, io.ComfyNode) and m is not io.ComfyNode}
-    assert found == set(NODES)
+    shared = {m for m in found if "execute" not in vars(m)}  # what several nodes extend
+    assert found - shared == set(NODES)
 
 
 def test_files_are_saved_by_nodes_that_always_run():

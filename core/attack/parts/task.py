@@ -57,7 +57,7 @@ class AttackTask:
         if not self.concept.strip():
             raise ValueError("name the concept that was erased")
         if not self.others:
-            raise ValueError("name at least one other thing, which the concept is told from")
+            raise ValueError("name at least one other thing, with which the concept is compared")
         if self.concept in self.others:
             raise ValueError(f"{self.concept} stands among the other things {listed(self.others)}; take it out there")
 

@@ -85,7 +85,7 @@ def find_region(
 
     Args:
         backbone: the model that is asked, from which nothing was erased.
-        concept: what is looked for, and the anchor that it is told from, as a rule the empty text.
+        concept: what is looked for, and the anchor that it is compared with, as a rule the empty text.
         clean: (1, C, h, w) scaled latent of the picture.
         settings: how to look.
         generator: of the noise, drawn on the CPU.

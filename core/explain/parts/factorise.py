@@ -25,7 +25,7 @@ def factorise(
     Args:
         rows: A (n, D), non-negative where W shall be.
         iterations: at most; it ends earlier where the error falls by less than ``tolerance`` of itself.
-        on_share: told after each which share of them is done.
+        on_share: called after each with the share of them that is done.
         nonnegative: NMF by hierarchical alternating least squares (Cichocki & Phan 2009). Otherwise semi-NMF (Ding, Li
             & Jordan 2010): W is the least-squares solution.
     """

@@ -37,7 +37,7 @@ class FindTask(Generic[S]):
         count: K, how many directions are wanted, at most n.
         settings: the method's.
         generator: of all that is random.
-        on_share: told now and then which share of the fit is done; what it raises ends the fit.
+        on_share: called now and then with the share of the fit that is done; what it raises ends the fit.
     """
 
     rows: Tensor

@@ -18,9 +18,11 @@ from ....core.surgery.calibration import (
     calibrate,
     passes_of,
 )
+from ....core.surgery.localiser import Weights
 from ....core.surgery.methods.dataless import DatalessSettings
 from ....core.surgery.registry import METHODS
 from ....core.surgery.skill import Skill
+from ....core.surgery.sparse import SparseChange
 from ...adapters import at_work, backbone_of, weights_of, with_skill
 from .reports import base_fingerprint
 
@@ -67,9 +69,43 @@ def calibrated_skill(
     """
     check_pictures(len(pictures), len(prompts))
     model, clip, vae = parts
-    text = clip if tuned[1] is not None else None
     backbone = backbone_of(model, clip, vae)
-    base, changed = weights_of(model, text), weights_of(*tuned)
+    base, changed = weights_of(model, clip if tuned[1] is not None else None), weights_of(*tuned)
+    choices = _choices(backbone, base, changed, share, settings.wider)
+    other, read = with_skill(model, clip, replace(choices.first, changes=choices.fixed))
+    with at_work(backbone_of(other, read, vae)) as trained:
+        examples = _examples(trained, pictures, prompts, settings.side)
+        counted = _counted(progress, passes_of(len(pictures), settings))
+        found = calibrate(trained, choices.start, choices.wider, choices.whole, examples, settings, seed, counted)
+    facts = {"method": "calibrated", "share": str(share)} | {key: str(value) for key, value in vars(settings).items()}
+    facts |= {"pictures": str(len(pictures)), "brings": f"{found.after:.4f}"}
+    skill = replace(choices.first, changes={**choices.fixed, **found.changes}, metadata=facts)
+    return CalibratedSkill(skill, found, choices.trainable)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """Numbers chosen by size alone, which a training starts from.
+
+    Attributes:
+        first: the skill that they make.
+        fixed: its changes outside the projections of attention.
+        start: its changes of those projections, by name.
+        wider: the greater share of them that takes part in the training.
+        whole: all that the fine-tune changes in them.
+        trainable: how many numbers those projections hold.
+    """
+
+    first: Skill
+    fixed: Mapping[str, SparseChange]
+    start: Mapping[str, SparseChange]
+    wider: Mapping[str, SparseChange]
+    whole: Mapping[str, SparseChange]
+    trainable: int
+
+
+def _choices(backbone: Backbone, base: Weights, changed: Weights, share: float, wider: float) -> _Choices:
+    """Raises ``ValueError`` where the fine-tune changes no projection of attention."""
     mark = base_fingerprint(backbone)
 
     def chosen(part: float, wanted: Callable[[str], bool] = lambda name: True) -> Skill:
@@ -82,28 +118,31 @@ def calibrated_skill(
         raise ValueError(
             "the fine-tune changes no projection of attention, which are what pictures can teach; use Localize Skill"
         )
-    within = names.__contains__
+    within, trainable = names.__contains__, sum(first.sizes[name] for name in names)
     fixed = {name: change for name, change in first.changes.items() if name not in names}
     start = {name: change for name, change in first.changes.items() if name in names}
-    count = sum(map(len, start.values())) / sum(first.sizes[name] for name in names)
+    count = sum(map(len, start.values())) / trainable
     part = max(count, 1e-6)
-    start = dict(chosen(part, within).changes) if count else start
-    wider = chosen(min(1.0, part * settings.wider), within).changes
-    whole = chosen(1.0, within).changes
-    other, read = with_skill(model, clip, replace(first, changes=fixed))
-    done, total = [0], passes_of(len(pictures), settings)
+    return _Choices(
+        first,
+        fixed,
+        dict(chosen(part, within).changes) if count else start,
+        chosen(min(1.0, part * wider), within).changes,
+        chosen(1.0, within).changes,
+        trainable,
+    )
 
-    def count_passes(read: int) -> None:
-        done[0] += read
-        progress(min(done[0], total), total)
 
-    with at_work(backbone_of(other, read, vae)) as trained:
-        examples = _examples(trained, pictures, prompts, settings.side)
-        found = calibrate(trained, start, wider, whole, examples, settings, seed, count_passes)
-    facts = {"method": "calibrated", "share": str(share)} | {key: str(value) for key, value in vars(settings).items()}
-    facts |= {"pictures": str(len(pictures)), "brings": f"{found.after:.4f}"}
-    skill = replace(first, changes={**fixed, **found.changes}, metadata=facts)
-    return CalibratedSkill(skill, found, sum(first.sizes[name] for name in names))
+def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:
+    """Reports passes as they are made, of so many in all."""
+    done = 0
+
+    def count(read: int) -> None:
+        nonlocal done
+        done += read
+        progress(min(done, total), total)
+
+    return count
 
 
 def check_pictures(pictures: int, prompts: int) -> None:

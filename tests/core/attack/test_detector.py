@@ -39,7 +39,7 @@ def test_enough_lies_half_way_between_its_own_pictures_and_others():
     assert least_likeness(own, others) == pytest.approx(0.75)
 
 
-def test_a_concept_needs_something_to_be_told_from():
+def test_a_concept_needs_something_to_be_compared_with():
     with pytest.raises(ValueError, match="at least one alternative"):
         nearest_prototype(colours, {"red": plain(RED)}, "red")
     with pytest.raises(ValueError, match="no prototype is called"):

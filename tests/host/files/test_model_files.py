@@ -6,7 +6,7 @@ import torch
 from concept_atelier.core.files import load_tensors
 from concept_atelier.host.files import saving
 from concept_atelier.host.files.folders import BadNameError
-from concept_atelier.host.files.model_files import save_model
+from concept_atelier.host.files.model_files import file_of, fingerprint, save_model
 
 
 def content(value):
@@ -29,3 +29,28 @@ def test_a_file_of_an_earlier_run_is_replaced_and_one_of_this_time_is_not(here):
 def test_bad_names_are_refused(here):
     with pytest.raises(BadNameError):
         save_model(here, "loras", "../apple", content(1.0))
+
+
+def test_fingerprints_follow_the_content_and_the_list(here):
+    for name, value in (("1", 1.0), ("cat", 2.0)):
+        save_model(here, "embeddings", name, content(value))
+    lists = (["1"], ["cat"], ["1", "cat"], ["cat", "1"], [])
+    marks = [fingerprint(here, "embeddings", names) for names in lists]
+    assert len(set(marks)) == 5
+    assert fingerprint(here, "embeddings", ["1.safetensors"]) == marks[0]
+    save_model(here, "embeddings", "1", content(3.0))
+    assert fingerprint(here, "embeddings", ["1"]) != marks[0]
+
+
+def test_a_name_with_a_dot_is_found_again(here):
+    saved = save_model(here, "skills", "v1.pt", content(1.0))
+    assert here.find_model("skills", file_of(saved.name)) == saved.path
+
+
+@pytest.mark.parametrize("name", ["old", "old.pt"])
+def test_a_pickled_file_of_that_name_is_pointed_out(here, name):
+    folder = here.models["loras"][0]
+    folder.mkdir(parents=True)
+    (folder / "old.pt").write_bytes(b"never read")
+    with pytest.raises(FileNotFoundError, match="old.pt is there, but it is pickled"):
+        here.find_model("loras", file_of(name))

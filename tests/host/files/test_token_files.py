@@ -54,14 +54,6 @@ def test_names_are_read_as_people_write_them(text, names):
     assert token_files.read_names(text) == names
 
 
-def test_fingerprints_follow_the_content_and_the_list(here, tokens):
-    token_files.save(tokens, "", here)
-    marks = [token_files.fingerprint(names, here) for names in (["1"], ["cat"], ["1", "cat"], ["cat", "1"], [])]
-    assert len(set(marks)) == 5
-    token_files.save(ConceptTokens({"1": tokens.vectors["cat"]}, "lab"), "", here)
-    assert token_files.fingerprint(["1"], here) != marks[0]
-
-
 def test_two_files_with_one_name_inside_are_refused(here, tokens, lab_backbone):
     for prefix in ("a/", "b/"):
         token_files.save(tokens, prefix, here)
