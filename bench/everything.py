@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from ..core.attack.registry import SCENARIOS
 from ..core.compose.registry import METHODS as COMPOSING
+from ..core.erase.guards.registry import METHODS as GUARDS
 from ..core.erase.registry import METHODS as ERASING
 from ..core.explain.registry import METHODS as EXPLAINING
 from ..core.learn.registry import METHODS as LEARNING
@@ -32,6 +33,12 @@ METHODS = {name: "--classes" * method.class_follows_token for name, method in LE
 ATTACKS_BESIDE = [name for name in SCENARIOS if name not in (*ASKED, "relatives")]
 """Scenarios beside those that ``bench attack`` runs by default; the world has no kinds above or below its objects."""
 
+CONTROLLED = "names,embedding_transferred,inversion_transferred"
+"""Scenarios of the controls of ``bench attack``, which train no erased model."""
+
+GUARDED = "names,inversion"
+"""Scenarios of erasures beside guards: its name, and the latent of the erased model, which needs no training."""
+
 ERASERS = [name for name in ERASING if name != "uce"]
 """Methods of erasing beside the one that a bench takes by default."""
 
@@ -39,13 +46,16 @@ ERASERS = [name for name in ERASING if name != "uce"]
 TRAINED = [name for name, eraser in ERASING.items() if eraser.trains]
 """Methods of erasing that train."""
 
+BEST_ERASERS = ("uce", "speed", "mace", "realera")
+"""Methods of erasing that are measured with three seeds."""
+
 LOOKS = ("style", "colour")
 """What methods erase beside objects."""
 
 
 def _cases(eraser: str) -> int:
     """How many erasures are measured: fewer of a method that trains for each."""
-    return 8 if ERASING[eraser].trains else 44
+    return 4 if ERASING[eraser].trains else 16
 
 
 def _erasures() -> dict[str, str]:
@@ -58,7 +68,19 @@ def _erasures() -> dict[str, str]:
             found[f"erase/{name}_30.json"] = f"{command} --concepts 30"
         for what in LOOKS:
             found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
+    for name in BEST_ERASERS:
+        for number in (1, 2):
+            command = f"erase --split test --cases 8 --method {name} --what object --seed {number}"
+            found[f"erase/{name}_seed{number}.json"] = command
     return found
+
+
+def _guarded() -> dict[str, str]:
+    """An erasure by UCE attacked without a guard, and with each of those for models that predict noise."""
+    plain = f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}"
+    return {"attack_guard_none.json": plain} | {
+        f"attack_guard_{name}.json": f"{plain} --guard {name}" for name in GUARDS if name != "dve"
+    }
 
 
 def _compositions() -> dict[str, str]:
@@ -187,9 +209,11 @@ def queue() -> dict[str, str]:
         "erase.json": "erase --split test --cases 44 --controls 4",
         **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
         **_erasures(),
-        "attack.json": "attack --split test --cases 48 --controls 2",
-        "attack_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {','.join(TRAINED)}",
-        "attack_more.json": f"attack --split test --cases 24 --scenarios {','.join(ATTACKS_BESIDE)}",
+        "attack.json": "attack --split test --cases 12",
+        "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
+        "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
+        **_guarded(),
+        "attack_controls.json": f"attack --split test --cases 1 --methods uce --scenarios {CONTROLLED} --controls 1",
         "compose.json": "compose --split test --cases 48 --controls 6",
         **{f"compose/{name}.json": f"compose --split test --cases 48 --method {name}" for name in COMPOSING},
         **{

@@ -53,6 +53,7 @@ __all__ = [
     "with_capture",
     "with_composition",
     "with_erasure",
+    "guards_of",
     "with_guard",
     "with_skill",
     "with_text_erasure",
@@ -219,6 +220,14 @@ def with_guard(model: Any, guard: SamplingGuard) -> Any:
         return comfy_guards.with_guard(model, guard)
     guard.check(backbone_of(model=model))
     return model.with_guard(guard)
+
+
+def guards_of(model: Any) -> tuple[SamplingGuard, ...]:
+    """The guards that a MODEL's sampling runs have, the first one first. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return comfy_guards.guards_of(model)
+    backbone_of(model=model)
+    return tuple(model.guards)
 
 
 def weights_of(model: Any, clip: Any = None) -> Mapping[str, Tensor]:

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from ..host.workflow.examples import TITLES
 from ..host.workflow.examples import WORKFLOWS as FOLDER
 from .workflow.examples.composing import compose_learnt_things, two_loras_in_one_picture
-from .workflow.examples.erasing import attack_an_erasure, erase_a_concept, guard_against_a_concept, purify_a_picture
+from .workflow.examples.erasing import (
+    attack_an_erasure,
+    erase_a_concept,
+    erase_a_style,
+    guard_against_a_concept,
+    purify_a_picture,
+)
 from .workflow.examples.explaining import (
     masks_of_an_ingredient,
     take_an_ingredient_out,
@@ -37,6 +43,7 @@ BUILDERS: dict[str, Builder] = {
         take_a_picture_apart,
         learn_from_two_pictures,
         erase_a_concept,
+        erase_a_style,
         compose_learnt_things,
         two_loras_in_one_picture,
         edit_by_words,

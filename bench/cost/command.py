@@ -26,7 +26,7 @@ from .ground import SHAPES, Shape
 from .settings import CostSettings
 
 SCHEMA = 1
-AIMS = {"ratio": 1.25, "more_mb": 64}  # of capture
+AIMS = {"ratio": 1.25, "more_mb": 64, "solving_s": 5.0}  # of capture; of solving for an erasure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +152,13 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
         heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
         fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
         return [heads] + [[count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items()]
+    if one["figure"] == "solving":
+        aim = f"aim {AIMS['solving_s']:g} s"
+        return [
+            [f"{size}, {of['projections']} projections", name, f"{spent['cpu_s']:g} s", f"{spent['seconds']:g} s", aim]
+            for size, of in one["sizes"].items()
+            for name, spent in of["methods"].items()
+        ]
     if one["figure"] == "listening":
         return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
     low, high = one["ratio_range"]

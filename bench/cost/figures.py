@@ -24,11 +24,13 @@ from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_gr
 from .parts import clustering_cost, maps_cost, transport_cost_of_release
 from .recomputing import recomputing_cost
 from .settings import CostSettings
+from .solving import Listening, solving_cost
 from .start import start_cost
 from .text_encoding import text_encoding_cost
 from .transformers import blocks_cost
 
 ERASED = (1, 10, 100)
+ENCODING = ("encode_text", "encode_beginnings")
 
 
 def localize_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def erase_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str
     """Erase Concepts of 1, 10 and 100 concepts: seconds, how many of them the text encoder takes, resident memory."""
     counts = {}
     for count in ERASED:
-        backbone = _Listening(backbone_of(model=ground.model, clip=ground.clip))
+        backbone = Listening(backbone_of(model=ground.model, clip=ground.clip), ENCODING)
         texts = list(made_up_words(count + settings.preserved))
         spent: list[Time] = []
 
@@ -106,7 +108,7 @@ def erase_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str
 
         grown = resident_growth(lambda erase=erase, spent=spent: spent.append(timed(erase)))
         times = {"seconds": round(spent[0].wall, 2), "cpu_s": round(spent[0].cpu, 2)}
-        counts[str(count)] = times | {"in_text_encoder_cpu_s": round(backbone.seconds, 2), "resident_mb": grown}
+        counts[str(count)] = times | {"in_text_encoder_cpu_s": round(backbone.cpu, 2), "resident_mb": grown}
     return {"preset": shape.erase, "preserved": settings.preserved, "repetitions": 1, "concepts": counts}
 
 
@@ -118,6 +120,7 @@ FIGURES: Mapping[str, Measure] = {
     "localize": localize_cost,
     "learn": learn_cost,
     "erase": erase_cost,
+    "solving": solving_cost,
     "text encoding": text_encoding_cost,
     "attention maps": maps_cost,
     "clustering": clustering_cost,
@@ -164,27 +167,6 @@ class _Encoded:
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
         return self._latent
-
-
-class _Listening:
-    """A backbone that counts the processor time its text encoder takes."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone, self.seconds = backbone, 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backbone, name)
-
-    def encode_text(self, *args: Any, **kwargs: Any) -> Any:
-        return self._counted(self._backbone.encode_text, *args, **kwargs)
-
-    def encode_beginnings(self, *args: Any, **kwargs: Any) -> Any:
-        return self._counted(self._backbone.encode_beginnings, *args, **kwargs)
-
-    def _counted(self, encode: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        found: list[Any] = []
-        self.seconds += timed(lambda: found.append(encode(*args, **kwargs))).cpu
-        return found[0]
 
 
 class _Cancelled(Exception):

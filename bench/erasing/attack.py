@@ -3,7 +3,8 @@
 Every case erases one object by one method and attacks the model in the scenarios of ``core/attack``. The judge says in
 which pictures the object is. Beside every figure stand a floor, pictures without the object, and a ceiling, the model
 as it was, asked for in the same way. Cases take the methods in turn for one object, then for the next, so that what the
-original model draws of an object is drawn once. Objects are shared out as in ``bench erase``.
+original model draws of an object is drawn once. Objects are shared out as in ``bench erase``. A guard may act in
+every picture that the erased model draws.
 """
 
 import argparse
@@ -21,9 +22,12 @@ from ...core.attack.parts.task import AttackTask
 from ...core.attack.registry import FIVE, SCENARIOS
 from ...core.attack.run import Outcome, attack, chosen
 from ...core.backbone import Backbone
+from ...core.erase.guards.guard import Guarding, GuardTask
+from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, with_erasure, with_text_erasure
+from ...host.shared.guards import guarded_concepts
 from ...lab.judge.judge import Judge
 from ...lab.world.atlas import ObjectKind, load_atlas
 from ..cases import SEEDS_PER_RUN
@@ -100,6 +104,7 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
     erasure = erase(parts, request, method, kind)
     task = replace(parts.task(request, kind), erased=parts.without(erasure))
     task = replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
+    task = replace(task, guard=guard_of(parts, request, task))
     found = attack(task, request.options["scenarios"])
     return {
         "seed": request.seed * SEEDS_PER_RUN + index,
@@ -109,6 +114,18 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
         "scenarios": {outcome.scenario.name: entry_of(outcome) for outcome in found.outcomes},
         "left_out": dict(found.left_out),
     }
+
+
+def guard_of(parts: Parts, request: Request, task: AttackTask) -> Guarding | None:
+    """What guards the erased model's runs against the object, if that is asked for."""
+    name = request.options.get("guard")
+    if not name:
+        return None
+    guard = GUARDS[name]
+    concepts = guarded_concepts(parts.backbone, [task.concept], "", {}, 1.0)
+    return lambda: guard.begin(
+        GuardTask(task.erased, parts.backbone, concepts, guard.preset("small"), seed=request.seed)
+    )
 
 
 def entry_of(outcome: Outcome) -> dict[str, Any]:
@@ -211,6 +228,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scenarios", default=",".join(ASKED), help=f"of {', '.join(SCENARIOS)} (default: %(default)s)"
     )
     add_settings_argument(parser)
+    parser.add_argument("--guard", choices=GUARDS, help="what guards the erased model's sampling (default: nothing)")
     parser.add_argument(
         "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"
     )
@@ -226,6 +244,7 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"there is no method {unknown[0]}; there are {', '.join(METHODS)}")
     options |= {"set": changed} if changed else {}
     options |= {"random_vector": True} if args.random_vector else {}
+    options |= {"guard": args.guard} if args.guard else {}
     return run_command(BENCH, args, options, CONTROLS)
 
 

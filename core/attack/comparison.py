@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..backbone import Backbone
+from ..erase.guards.guard import Guarding
 from ..evaluate.prototypes import prototype_of
 from ..evaluate.similarity import unit
 from ..messages import listed
@@ -102,6 +103,7 @@ def compare(
     settings: AttackSettings,
     seed: int = 0,
     on_passes: Callable[[int], None] = lambda passes: None,
+    guard: Guarding | None = None,
 ) -> Comparison:
     """Draw words with both models and compare.
 
@@ -113,6 +115,7 @@ def compare(
         settings: how to draw; at least two pictures a word.
         seed: of the noise.
         on_passes: see :data:`.parts.drawing.OnPasses`.
+        guard: makes what guards one run of the erased model; None for nothing.
 
     Raises ``ValueError`` for words that are named twice, none that shall go or none that shall stay, and one picture a
     word.
@@ -122,9 +125,9 @@ def compare(
     prompts = [settings.template.replace("{}", word) for _, word in named for _ in range(settings.draws)]
     seeds = seeds_of(seed, settings.draws) * len(named)
     shape, drawn, seconds = (len(named), settings.draws), [], []
-    for backbone in (original, erased):
+    for backbone, own in ((original, None), (erased, guard)):
         began = time.perf_counter()
-        drawn.append(draw(backbone, prompts, seeds, settings, on_passes).unflatten(0, shape))
+        drawn.append(draw(backbone, prompts, seeds, settings, on_passes, guard=own).unflatten(0, shape))
         seconds.append((time.perf_counter() - began) / len(prompts))
     before, after = (unit(features(pictures.flatten(0, 1))).unflatten(0, shape) for pictures in drawn)  # (W, K, D)
     return Comparison(

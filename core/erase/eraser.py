@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Generic, Literal, TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Generic, Literal, TypeVar
 
 from ..backbone import Backbone, KeyValueWeight, Placeholders
+from ..messages import listed
 from ..settings import preset_of
 from ..types import Change, Erasure, SamplingGuard
 from .parts.pooled import pooled_changes
+from .parts.related import WordSearch, words_to_keep
 from .parts.requests import check_texts, pair_anchors
 from .parts.saved import base_of
 from .parts.settings import ClosedFormSettings, EraseSettings
 from .parts.task import EraseTask, OnStep, TrainingRequest
+
+SHOWN = 12
+"""How many kept words are named."""
 
 S = TypeVar("S", bound=EraseSettings)
 
@@ -102,9 +107,12 @@ class Eraser(Generic[S]):
         if asked.pictures is not None and not self.pictures_of:
             raise ValueError(f"{self.title} draws its own pictures; disconnect the pictures, or choose another method")
         task = EraseTask(backbone, tuple(pairs), tuple(preserve), settings, placeholders, on_step, asked)
+        kept = _kept_words(task) if solves else ()
+        task = replace(task, preserve=(*task.preserve, *kept))
         edit = self.edit(task)
         factors = {**edit.factors, **(pooled_changes(task) if solves else {})}
-        remarks = (*edit.remarks, *_without_choice(settings, weights))
+        said = (f"Kept beside your list: {listed(kept, SHOWN)}.",) if kept else ()
+        remarks = (*edit.remarks, *said, *_without_choice(settings, weights))
         metadata = {
             "method": self.name,
             "concepts": json.dumps([concept for concept, _ in pairs]),
@@ -116,6 +124,16 @@ class Eraser(Generic[S]):
             **edit.notes,
         }
         return Erasure(factors, float(strength), backbone.family, metadata, edit.text, edit.guards)
+
+
+def _kept_words(task: EraseTask[Any]) -> tuple[str, ...]:
+    """The words near the concepts that a closed form preserves beside the list."""
+    settings = task.settings
+    if not settings.kept_words:
+        return ()
+    named = [*task.preserve, *(text for pair in task.pairs for text in pair)]
+    search = WordSearch(task.backbone, task.placeholders, searched=settings.kept_words)
+    return words_to_keep(search, [concept for concept, _ in task.pairs], named, settings.kept_below)
 
 
 def _without_choice(settings: EraseSettings, weights: Sequence[KeyValueWeight]) -> tuple[str, ...]:

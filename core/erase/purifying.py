@@ -8,8 +8,7 @@ al., "RePaint", CVPR 2022, arXiv 2201.09865, eq. 8). Erased models draw a concep
 for a picture of it (Weng et al., arXiv 2512.22877); new noise in the region takes this way from them.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,11 +20,8 @@ from ..backbone import Backbone
 from ..inversion import OnStep, Trajectory
 from ..masks.upsample import centre, covered_size, to_pixels
 from ..sampling import starting_noise
-from .guards.guard import Guarded, GuardRun
+from .guards.guard import Guarded, Guarding, GuardRun, guarded_step
 from .guards.regions import Region, RegionSettings, filled, find_region
-
-Guarding = Callable[[], GuardRun]
-"""Makes what guards one run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +113,7 @@ def _redrawn(task: PurifyTask, clean: Tensor, region: Tensor, seed: int, on_step
     guard = GuardRun() if task.guard is None else task.guard()
     latent = path.noised(filled(clean, region[:, 0]), noise, levels[0])  # nothing of the concept is left to be drawn
     for step, (level, following) in enumerate(pairwise(levels), 1):
-        latent = guard.perturbed(latent, level)
-        with _editing(path, guard):
-            slope = path.slope(latent, level)
-        slope = guard.corrected(slope, latent, level, path.guidance)
+        latent, slope = guarded_step(guard, path, latent, level)
         latent = latent + (following - level) * slope
         latent = torch.where(region, latent, path.noised(clean, noise, following))
         if on_step is not None:
@@ -154,10 +147,6 @@ def _inverted_noise(task: PurifyTask, clean: Tensor, levels: Tensor) -> Tensor:
     path = Trajectory(task.path.backbone, task.path.positive)
     start = path.invert(clean, levels, task.passes)
     return (start - (1 - levels[0]) * clean if path.flow else start - clean) / levels[0]
-
-
-def _editing(path: Trajectory, guard: GuardRun) -> AbstractContextManager[None]:
-    return path.backbone.edit_attention(guard.edit) if guard.edits else nullcontext()
 
 
 def _counted(on_step: OnStep | None, number: int, pictures: int) -> OnStep | None:

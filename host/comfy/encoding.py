@@ -26,7 +26,7 @@ def vocabulary(clip: Any) -> Vocabulary:
 
     management.load_models_gpu([clip.patcher])
     encoders = {
-        name: (getattr(clip.tokenizer, name).tokenizer, word_table(clip, name).weight) for name in encoder_names(clip)
+        name: (reading.reader_of(clip, name).tokenizer, word_table(clip, name).weight) for name in encoder_names(clip)
     }
     return joint_vocabulary(encoders)
 

@@ -5,6 +5,7 @@ the model options, and is gone with it, however the run ends.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -27,24 +28,44 @@ def with_guard(patcher: Any, guard: SamplingGuard) -> Any:
 
     plain = patcher.clone()  # what the guard asks is not guarded itself
     guard.check(ComfyBackbone(plain))
+    clone = patcher.clone()
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, AroundSampling(plain, guard))
+    return clone
 
-    def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
-        guider = executor.class_obj
-        backbone = ComfyBackbone(plain)
+
+def guards_of(patcher: Any) -> tuple[SamplingGuard, ...]:
+    """The guards of a MODEL's sampling runs, the first one first."""
+    import comfy.patcher_extension as extension
+
+    wrappers = patcher.get_wrappers(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY)
+    return tuple(one.guard for one in wrappers)
+
+
+@dataclass(frozen=True, eq=False)
+class AroundSampling:
+    """Guards one sampling run.
+
+    Attributes:
+        plain: the MODEL without the guard.
+        guard: what acts.
+    """
+
+    plain: Any
+    guard: SamplingGuard
+
+    def __call__(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+        guider, guard = executor.class_obj, self.guard
+        backbone = ComfyBackbone(self.plain)
         original = backbone if guard.original is None else ComfyBackbone(guard.original)
         run = guard.begin(backbone, original)
         if run.moves:
             refuse_mask(guard.title, guard.alternative, args, kwargs)
         before = guider.model_options
-        guider.model_options = _options(plain, run, before)
+        guider.model_options = _options(self.plain, run, before)
         try:
             return executor(noise, *args, **kwargs)
         finally:
             guider.model_options = before
-
-    clone = patcher.clone()
-    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
-    return clone
 
 
 def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,10 @@ NOTHING = "nothing in particular"
 def describe_file(erasure: Erasure) -> str:
     """What kind of file an erasure makes."""
     text = [change for of in erasure.text.values() for change in of.values()]
-    if all(isinstance(change, LowRank) for change in (*erasure.factors.values(), *text)):
-        return f"a LoRA of rank {erasure.metadata.get('rank', '?')}"
+    changes = [*erasure.factors.values(), *text]
+    ranks = [change.up.shape[1] for change in changes if isinstance(change, LowRank)]
+    if ranks and len(ranks) == len(changes):
+        return f"a LoRA of rank {max(ranks)}"
     return "differences of whole weights (.diff), which LoRA loaders of ComfyUI read and diffusers does not"
 
 
@@ -30,10 +32,17 @@ def describe_erasure(
     concepts, anchors, remarks = (texts_in(entries, key, "this erasure") for key in ("concepts", "anchors", "remarks"))
     pairs = zip_longest(concepts, anchors[: len(concepts)], fillvalue="")
     lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in pairs]
-    rank = f"; rank {erasure.metadata['rank']}" if "rank" in erasure.metadata else ""
     sizes = [_sizes("projections", changes), _sizes("weights of the text encoder", text_changes or {})]
-    summary = f"{'; '.join(filter(None, sizes))}{rank}, strength {erasure.strength:g}"
+    summary = f"{'; '.join(filter(None, sizes))}{_ranks(erasure.metadata)}, strength {erasure.strength:g}"
     return "\n".join([*lines, *remarks, summary])
+
+
+def _ranks(metadata: Mapping[str, str]) -> str:
+    """The rank of the change, and that of the closed form that a training began from."""
+    if "rank" not in metadata:
+        return ""
+    closed = metadata.get("closed_form_rank")
+    return f"; rank {plain(metadata['rank'])}" + (f" on a closed form of rank {plain(closed)}" if closed else "")
 
 
 def _sizes(what: str, changes: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ TITLES = {
     "take_a_picture_apart": "Take a picture apart",
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",
+    "erase_a_style": "Erase a style",
     "compose_learnt_things": "Compose learnt things",
     "two_loras_in_one_picture": "Two LoRAs in one picture",
     "edit_by_words": "Edit by words",

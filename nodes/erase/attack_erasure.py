@@ -18,6 +18,7 @@ from ...host.jobs.attacks.scenarios import (
     NamesByDrawing,
     attack_sheet,
     described,
+    guard_of,
     learning_names,
     said_before,
     shown_pictures,
@@ -54,7 +55,8 @@ class AttackErasure(io.ComfyNode):
                 "Asks an erased model for the concept by synonyms, learnt embeddings, inverted latents, pictures, "
                 "added noise, further erasures and training, and says how often it comes back. Beside every figure "
                 "stand a floor, pictures without the concept, and a ceiling, the original model. Most scenarios take "
-                "seconds to minutes; embeddings and the re-learning curve train. Both models stay as they are."
+                "seconds to minutes; embeddings and the re-learning curve train. Both models stay as they are. Where "
+                "erased_model comes from Guard Against Concepts, the guard acts in all that this model draws."
             ),
             search_aliases=["red team", "robustness", "M-ErasureBench", "concept erasure", "unlearn", "relearn"],
             is_output_node=True,
@@ -184,6 +186,7 @@ class AttackErasure(io.ComfyNode):
             FurtherErasures(erased_model, changed_clip, vae, preset_name(preset)),
             count,
             seed,
+            guard_of(erased_model, erased),
         )
         total = cost(task, names) + learning_names(known, how)
         say(said_before(task, names, total))

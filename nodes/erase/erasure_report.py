@@ -13,6 +13,7 @@ from ...core.surgery.traces.audit import InsideAudit
 from ...host.adapters import backbone_of
 from ...host.files import folders
 from ...host.jobs.attacks.reports import Report, report_csv, report_json, report_page, report_text
+from ...host.jobs.attacks.scenarios import guard_of
 from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
@@ -146,7 +147,7 @@ class ErasureReport(io.ComfyNode):
         def features(seen: Tensor) -> Tensor:
             return picture_features(clip_vision, seen)
 
-        made = compare(original, erased, words, features, how, seed, count)
+        made = compare(original, erased, words, features, how, seed, count, guard_of(erased_model, erased))
         report = Report(made, attack, peak_memory(), inside)
         texts = {"csv": report_csv(report), "json": report_json(report, asdict(how) | {"seed": seed})}
         if filename_prefix:

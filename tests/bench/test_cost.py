@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import command, growth, heat_maps, meters, recomputing, start
+from concept_atelier.bench.cost import command, growth, heat_maps, meters, recomputing, solving, start
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
@@ -94,6 +94,9 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "ground_of", lambda name: untrained)
     monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
     monkeypatch.setattr(heat_maps, "SCENES", 2)
+    monkeypatch.setattr(solving, "CONCEPTS", 2)
+    monkeypatch.setattr(solving, "WIDTH", 64)
+    monkeypatch.setattr(solving, "LAYERS", (16, 24))
     monkeypatch.setattr(recomputing, "SHAPES", {"sd15": (128, *recomputing.SHAPES["sd15"][1:])})
     monkeypatch.setattr(start, "PIPELINES", "sum(range(10**7))")
     monkeypatch.setattr(start, "FIRST_PASS", "\n")
@@ -107,6 +110,10 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert all(one["note"] == "a test" and one["torch"] == torch.__version__ for one in held)
     assert by_name["learn"]["rows"] == 1 and by_name["learn"]["kept_after_cancelling_mb"] < 0.1
     assert list(by_name["erase"]["concepts"]) == ["1", "10", "100"]
+    sizes = by_name["solving"]["sizes"]
+    assert sizes["sd15"]["width"] == 64 and sizes["sd15"]["projections"] == 4 and sizes["lab"]["preset"] == "small"
+    assert all(list(of["methods"]) == ["uce", "rece", "speed", "mace", "realera"] for of in sizes.values())
+    assert all(0 < spent["cpu_s"] + 0.01 < 30 for of in sizes.values() for spent in of["methods"].values())
     assert by_name["capture"]["more_mb"] < command.AIMS["more_mb"]
     recorded = by_name["listening"]
     assert 0 < recorded["in_maps_cpu_s"] < recorded["cpu_s"] and 1 < recorded["cpu_ratio"] < 2

@@ -499,10 +499,15 @@ class _Rows(torch.nn.Module):
     """An encoder that gives each token a random row, a little of the row before mixed in."""
 
     def __init__(self, width: int, layers: int, family: str) -> None:
+        import comfy.ops
+
         super().__init__()
         table = torch.randn(997, layers, width, generator=torch.Generator().manual_seed(width))
         self.table = torch.nn.Parameter(table, requires_grad=False)
         self.layers, self.family = layers, family
+        held = comfy.ops.disable_weight_init.Embedding(1, width)  # each token of any vocabulary has one of the rows
+        held.weight = torch.nn.Parameter(table[torch.arange(2**18) % 997, 0], requires_grad=False)
+        self.transformer = _Table(held)
 
     def encode_token_weights(self, pairs: Any) -> Any:
         ids = torch.tensor([entry[0] for chunk in pairs for entry in chunk])
@@ -518,6 +523,17 @@ class _Rows(torch.nn.Module):
 
     def reset_clip_options(self) -> None:
         pass
+
+
+class _Table(torch.nn.Module):
+    """What an encoder's token table is asked for."""
+
+    def __init__(self, held: torch.nn.Embedding) -> None:
+        super().__init__()
+        self.held = held
+
+    def get_input_embeddings(self) -> torch.nn.Embedding:
+        return self.held
 
 
 def latent(family: str, size: tuple[int, int] = (8, 12), batch: int = 1) -> torch.Tensor:

@@ -51,3 +51,17 @@ def test_a_changed_text_encoder_is_attacked_and_reported(given, run, draw):
     page, _, body = run("ErasureReport", **parts, **words, attack=attack)
     assert page.shape[0] == 1 and {row["part"] for row in json.loads(body)["rows"]} >= {"words", "attack"}
     assert torch.equal(draw(parts), before)
+
+
+def test_a_guard_on_the_erased_model_acts_in_its_pictures(given, run, draw):
+    parts = given("lab")
+    before = draw(parts)
+    asked = {"concepts": "cat", "clip": parts["clip"], "method": "adavd", "preset": "small", "settings": "threshold=-1"}
+    guarded = run("GuardAgainstConcepts", model=parts["erased_model"], **asked)[0]
+    asked = {"others": "dog", "only": "inversion_transferred"}
+    plain, found = (
+        run("AttackErasure", **{**parts, "erased_model": model}, **asked)[0].outcomes[0].attempt
+        for model in (parts["erased_model"], guarded)
+    )
+    assert torch.equal(found.ceiling, plain.ceiling) and not torch.allclose(found.erased, plain.erased, atol=1e-3)
+    assert torch.equal(draw(parts), before)

@@ -158,17 +158,27 @@ def test_pooled_text_is_edited_as_well(parts_of, erase, entries, pack):
 
 
 @pytest.mark.parametrize("method", ["rece", "speed", "mace", "realera"])
-@pytest.mark.parametrize("family", ["flux", "qwen_image", "anima"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_other_closed_forms(parts_of, erase, sample, run, family, method):
     parts = parts_of(family)
     plain = sample(family, parts)
-    given = {"damping": 0.5, "settings": "searched=0" if method == "realera" else ""}
+    searched = 0 if family == "anima" else 3
+    given = {"damping": 0.5, "settings": f"searched={searched}" if method == "realera" else ""}
     given |= {"preset": "small"} if method == "mace" else {}
+    if method == "speed" and family in ("flux2", "z_image"):  # their 6 directions are all held by the empty text
+        with pytest.raises(ValueError, match="and the empty one leave no direction free to erase in"):
+            erase(parts, method=method, **given)
+        given |= {"settings": "equality_damping=1"}
     erased, erasure = erase(parts, method=method, **given)
     kept = [name for name in ENTRY[family] if "k_proj" not in name or method != "speed"]  # SPEED edits values
     assert sorted(erasure.factors) == sorted(kept)
     assert far(sample(family, parts, erased), plain) > 1e-4
     assert torch.equal(sample(family, parts), plain)
+
+
+def test_a_vocabulary_that_cannot_be_searched_is_said_with_what_to_do(parts_of, erase):
+    with pytest.raises(ValueError, match=r"\(anima\) cannot be searched .*; set searched=0"):
+        erase(parts_of("anima"), method="realera", damping=0.5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

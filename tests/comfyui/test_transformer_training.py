@@ -70,13 +70,22 @@ def test_every_block_has_its_projections_and_a_change_of_each_moves_the_predicti
                 assert not torch.equal(backbone.predict_target(latent, torch.tensor([600]), text), plain)
 
 
-@pytest.mark.parametrize("method", ["esd", "all_but_one", "realera_lora"])
+OF_METHOD = {
+    "esd": "",
+    "all_but_one": "",
+    "doco": ", warm_up=1, drawn=1",
+    "realera_lora": ", drawn=1",
+}
+"""Method to further settings that make it quick."""
+
+
+@pytest.mark.parametrize("method", OF_METHOD)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_change_is_trained_and_the_model_stays_as_it_was(train, parts_of, sample, family, method):
     model = parts_of(family)["model"]
     before = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     plain = sample(family, model)
-    erased, erasure, *_ = train(family, method=method)
+    erased, erasure, *_ = train(family, method=method, settings=QUICK + OF_METHOD[method])
     assert erasure.family == family and float(erasure.metadata["loss_last"]) >= 0
     assert all(bool(torch.isfinite(factor.dense()).all()) for factor in erasure.factors.values())
     assert sum(bool(factor.dense().any()) for factor in erasure.factors.values()) > len(erasure.factors) / 2

@@ -36,6 +36,7 @@ PREFIX = "ConceptAtelier"
 PICTURES = {
     "See where words land": {"words_pictures": 1, "words_maps": 3},
     "Erase a concept": {f"{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
+    "Erase a style": {f"{s}_{t}": 1 for s in ("neon", "sketch", "no_style") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {"unplaced": 1, "placed": 1},
@@ -68,6 +69,7 @@ REPORTS = {
 MODELS = {
     "See where words land": set(),
     "Erase a concept": {"loras/atelier/erased.safetensors"},
+    "Erase a style": set(),
     "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
     "Learn from two pictures": set(),
     "Compose learnt things": set(),

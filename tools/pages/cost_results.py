@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...core.erase.registry import METHODS as ERASING
 from .cards import table
 from .files import read
 
@@ -78,6 +79,21 @@ def less_memory(folder: Path) -> str:
             for model, held in one["by_shapes"].items()
         ]
     return table(rows) if len(rows) > 1 else MISSING
+
+
+def solving(folder: Path) -> str:
+    """Seconds that every closed form takes for many concepts, once texts are encoded."""
+    rows = [["method", "model", "preset", "seconds of processor time", "by the clock"]]
+    for one in _figures(folder, "solving"):
+        for name, of in one["sizes"].items():
+            said = f"{MODELS[name]}: {of['projections']} projections of rows {of['width']} wide"
+            rows += [
+                [ERASING[method].title, said, of["preset"], f"{spent['cpu_s']:g}", f"{spent['seconds']:g}"]
+                for method, spent in of["methods"].items()
+            ]
+    return (
+        table(rows) if len(rows) > 1 else "Not measured yet: `bench cost --figures solving --json results/cost.json`."
+    )
 
 
 def transformers(folder: Path) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import LOOKS, queue
+from ...bench.everything import BEST_ERASERS, GUARDED, LOOKS, queue
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
+from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS as ERASING
 from ...core.messages import listed
 from .cards import table
@@ -17,6 +18,7 @@ from .files import controls, heading, missing, read, shown_command, verdict
 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
+CONTROLS = "attack_controls.json"
 COUNTS = (1, 10, 30)
 """How many objects are erased at once."""
 
@@ -68,10 +70,31 @@ def erased_counts(folder: Path) -> str:
     figures = ("found_after", "others_after", "neighbours_after")
     rows = [["method", *(f"{count} at once" for count in COUNTS)]]
     for name, method in ERASING.items():
-        files = ["erase.json" if name == "uce" else f"erase/{name}.json"]
+        files = [_single(name)]
         files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
         rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
     return table(rows)
+
+
+def erased_seeds(folder: Path) -> str:
+    """The best methods with three seeds: the mean over seeds, the lowest and the highest."""
+    figures = {"found_after": "erased object", "found_after_synonym": "by a synonym", "others_after": "other objects"}
+    figures["neighbours_after"] = "nearest names"
+    rows = [["method", *figures.values()]]
+    for name in BEST_ERASERS:
+        files = [_single(name), *(file for file in queue() if file.startswith(f"erase/{name}_seed"))]
+        found = [one for one in (read(folder / file) for file in files) if one is not None]
+        if len(found) < len(files):
+            rows.append([ERASING[name].title, f"{len(found)} of {len(files)} seeds measured yet", *[""] * 3])
+            continue
+        means = [[one["summary"][key]["mean"] for one in found if one["summary"][key]] for key in figures]
+        rows.append([ERASING[name].title, *(f"{sum(of) / len(of):.2f} [{min(of):.2f} {max(of):.2f}]" for of in means)])
+    return table(rows)
+
+
+def _single(method: str) -> str:
+    """The file of a method's erasures of one object each."""
+    return "erase.json" if method == "uce" else f"erase/{method}.json"
 
 
 def erased_looks(folder: Path) -> str:
@@ -88,20 +111,40 @@ def erased_looks(folder: Path) -> str:
 
 def attacks(folder: Path) -> str:
     """Every scenario by the methods that were attacked."""
-    files = ("attack.json", "attack_trained.json")
-    found = {file: read(folder / file) for file in files}
+    found = {file: read(folder / file) for file in ("attack.json", "attack_more.json", "attack_trained.json")}
     there = {file: entry for file, entry in found.items() if entry is not None}
-    measured = {
-        name: of for entry in there.values() for name, of in entry["summary"]["methods"].items() if any(of.values())
-    }
+    measured: dict[str, dict[str, Any]] = {}
+    for entry in there.values():
+        for name, of in entry["summary"]["methods"].items():
+            if any(of.values()):
+                measured[name] = measured.get(name, {}) | of
     said = [
         f"{entry['cases']} erasures, {listed(entry['summary']['erased'])}: `{shown_command(entry, file)}`."
         for file, entry in there.items()
     ] + [missing(file) for file, entry in found.items() if entry is None]
+    spoiled = read(folder / CONTROLS)
+    said.append(missing(CONTROLS) if spoiled is None else f"{controls(spoiled)} `{shown_command(spoiled, CONTROLS)}`.")
     names = [name for name, one in SCENARIOS.items() if any(name in of for of in measured.values())]
     rows = [["scenario", *(ERASING[name].title for name in measured)]]
     rows += [[SCENARIOS[name].title, *(_attacked(name, of.get(name)) for of in measured.values())] for name in names]
     return "\n\n".join([*said, table(rows)] if measured else said)
+
+
+def guards(folder: Path) -> str:
+    """Scenarios with and without guards on a model from which objects were erased."""
+    files = {name: f"attack_guard_{name}.json" for name in ("none", *GUARDS) if f"attack_guard_{name}.json" in queue()}
+    found = {name: read(folder / file) for name, file in files.items()}
+    if all(one is None for one in found.values()):
+        return missing(files["none"])
+    rows = [["guard", "cases", *(SCENARIOS[name].title for name in GUARDED.split(","))]]
+    for name, one in found.items():
+        title = GUARDS[name].title if name in GUARDS else "none"
+        if one is None:
+            rows.append([title, f"not measured: `bench {queue()[files[name]]}`", "", ""])
+            continue
+        of = one["summary"]["methods"]["uce"]
+        rows.append([title, str(one["cases"]), *(_attacked(scenario, of[scenario]) for scenario in GUARDED.split(","))])
+    return table(rows)
 
 
 def _attacked(scenario: str, entry: Mapping[str, Any] | None) -> str:
@@ -133,7 +176,7 @@ def erasers(folder: Path) -> str:
     }
     rows = [["method", "cases", *figures.values()]]
     for name, method in ERASING.items():
-        file = "erase.json" if name == "uce" else f"erase/{name}.json"
+        file = _single(name)
         found = read(folder / file)
         if found is None:
             rows.append([method.title, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)])

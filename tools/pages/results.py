@@ -12,7 +12,8 @@ from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
 from .cost_results import PARTS as COST_PARTS
-from .erasure_results import attacks, erased_counts, erased_looks
+from .cost_results import solving
+from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds, guards
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
@@ -87,8 +88,11 @@ PARTS: Mapping[str, Writer] = {
 
 ERASURE: Mapping[str, Writer] = {
     "how many at once": erased_counts,
+    "three seeds": erased_seeds,
     "styles and colours": erased_looks,
     "attacks": attacks,
+    "guards": guards,
+    "solving": solving,
 }
 """The same of ``docs/erasure.md``."""
 

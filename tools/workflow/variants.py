@@ -39,6 +39,9 @@ class Words:
     erased: str
     preserved: str
     before_after: Mapping[str, str]
+    style: str
+    kept_beside_style: str
+    in_styles: Mapping[str, str]
     attacked: str
     near: str
     told_from: str
@@ -156,6 +159,13 @@ LAB = Variant(
         erased="cat, kitty, kitten",
         preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
+        style="neon style",
+        kept_beside_style="cat, dog, rocket, apple, house, car, tree, sketch style, outline style",
+        in_styles={
+            "neon": "a cat in neon style",
+            "sketch": "a cat in sketch style",
+            "no style": "a photo of a cat",
+        },
         attacked="elephant",
         near="lion, panda",
         told_from="dog, house, car, tree",
@@ -214,6 +224,13 @@ CHECKPOINT = Variant(
             "cat": "a photo of a cat on a sofa",
             "dog": "a photo of a dog on a sofa",
             "horse": "a photo of a horse on a meadow",
+        },
+        style="Van Gogh",
+        kept_beside_style="Monet, Picasso, Rembrandt, Hokusai, house, street, tree, person",
+        in_styles={
+            "Van Gogh": "a village street by Van Gogh",
+            "Monet": "a village street by Monet",
+            "no style": "a photo of a village street",
         },
         attacked="cat",
         near="tiger, fox",

@@ -1,12 +1,15 @@
 """Pictures that a model draws of prompts, some at a time."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ...backbone import Backbone, Placeholders
-from ...sampling import ddim, encode_each
+from ...erase.guards.guard import Guarding, GuardRun, guarded_step
+from ...inversion import Trajectory, levels_of_steps
+from ...sampling import ddim, encode_each, starting_noise
 from .settings import AttackSettings
 
 OnPasses = Callable[[int], None]
@@ -33,24 +36,37 @@ def draw(
     settings: AttackSettings,
     on_passes: OnPasses,
     placeholders: Placeholders | None = None,
+    guard: Guarding | None = None,
 ) -> Tensor:
-    """A picture (B, 3, H, W) in 0..1, on the CPU, of each prompt from the noise of its seed."""
+    """A picture (B, 3, H, W) in 0..1, on the CPU, of each prompt from the noise of its seed; ``guard`` corrects every
+    run."""
     negative, channels, parts = backbone.encode_text([""]), channels_of(backbone), []
     for at in range(0, len(prompts), settings.batch):
         texts = list(prompts[at : at + settings.batch])
-        latent = ddim(
-            backbone,
-            encode_each(backbone, texts, placeholders),
-            negative,
-            latent_size(backbone, settings),
-            channels=channels,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            seed=list(seeds[at : at + len(texts)]),
-            on_step=_counted(on_passes, 2 * len(texts)),
-        )
+        positive, own = encode_each(backbone, texts, placeholders), list(seeds[at : at + len(texts)])
+        size, counted = latent_size(backbone, settings), _counted(on_passes, 2 * len(texts))
+        if guard is None:
+            how = {"channels": channels, "steps": settings.steps, "guidance": settings.guidance, "seed": own}
+            latent = ddim(backbone, positive, negative, size, on_step=counted, **how)
+        else:
+            path = Trajectory(backbone, positive, negative, settings.guidance)
+            noise = starting_noise((len(texts), channels, *size), own).to(positive.context.device)
+            latent = _guarded(path, noise, settings, guard(), counted)
         parts.append(decoded(backbone, latent))
     return torch.cat(parts)
+
+
+def _guarded(
+    path: Trajectory, noise: Tensor, settings: AttackSettings, guard: GuardRun, on_step: Callable[[int, int], None]
+) -> Tensor:
+    """Latents (B, C, h, w) that are drawn from unit noise, every step under a guard."""
+    levels = levels_of_steps(path.backbone.schedule, settings.steps).to(noise)
+    latent = path.noised(torch.zeros_like(noise), noise, levels[0])
+    for step, (level, following) in enumerate(pairwise(levels), 1):
+        latent, slope = guarded_step(guard, path, latent, level)
+        latent = latent + (following - level) * slope
+        on_step(step, settings.steps)
+    return latent
 
 
 def decoded(backbone: Backbone, latent: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
+from ...erase.guards.guard import GuardRun, guarded_step
 from ...inversion import Trajectory, levels_of_steps
 from ...sampling import encode_each, starting_noise
 from .drawing import decoded
@@ -40,9 +41,11 @@ def draw_along(
 ) -> Tensor:
     """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
     each, latent = len(latent) * (1 if path.negative is None else 2), latent.to(path.positive.context.device)
+    guarding = task.guard_of(path.backbone)
+    guard = GuardRun() if guarding is None else guarding()
     for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
-        led = path.draw(latent, torch.stack([level, following]))
-        slope = (led - latent) / (following - level)  # (B, C, h, w)
+        latent, slope = guarded_step(guard, path, latent, level)  # (B, C, h, w) each
+        led = latent + (following - level) * slope
         latent = led if between is None else between(led, led - following * slope, following, step)
         task.on_passes(each)
     return decoded(path.backbone, latent)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone, Placeholders
+from ...erase.guards.guard import Guarding
 from ...messages import listed
 from ..detector import Detector
 from .drawing import OnPasses, channels_of, draw, latent_size
@@ -37,6 +38,7 @@ class AttackTask:
             that cannot be done.
         on_passes: see :data:`.drawing.OnPasses`.
         seed: of all that is random.
+        guard: makes what guards one run of the erased model; None for nothing. Its own passes are not counted.
     """
 
     original: Backbone
@@ -51,6 +53,7 @@ class AttackTask:
     erase_more: Callable[[Sequence[str]], Backbone] | None = None
     on_passes: OnPasses = lambda passes: None
     seed: int = 0
+    guard: Guarding | None = None
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +99,12 @@ class AttackTask:
         seeds: Sequence[int] | None = None,
     ) -> Tensor:
         """A picture (B, 3, H, W) in 0..1 on the CPU of each prompt, from the noise of :attr:`seeds`."""
-        return draw(backbone, prompts, seeds or self.seeds, self.settings, self.on_passes, placeholders)
+        guard = self.guard_of(backbone)
+        return draw(backbone, prompts, seeds or self.seeds, self.settings, self.on_passes, placeholders, guard)
+
+    def guard_of(self, backbone: Backbone) -> Guarding | None:
+        """What guards a model's runs: all but the original's have the guard."""
+        return None if backbone is self.original else self.guard
 
     def drawing(self, count: int | None = None) -> int:
         """Passes of :meth:`draw` for so many pictures."""

@@ -1,6 +1,7 @@
 """The record of a method of erasing while a picture is sampled, and what it does in one sampling run."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -108,6 +109,18 @@ class GuardRun:
     def edit(self, inputs: AttentionInputs) -> Tensor | None:
         """Another output of an attention layer, see :data:`~...backbone.AttentionEdit`."""
         return None
+
+
+Guarding = Callable[[], GuardRun]
+"""Makes what guards one run."""
+
+
+def guarded_step(guard: GuardRun, path: Trajectory, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """The latents (B, C, h, w) that a step of a sampler begins with at a level (), and their slope, under a guard."""
+    latent = guard.perturbed(latent, level)
+    with path.backbone.edit_attention(guard.edit) if guard.edits else nullcontext():
+        slope = path.slope(latent, level)
+    return latent, guard.corrected(slope, latent, level, path.guidance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ from ..parts.noised import Noised, NoisedVisit
 from ..parts.pictures import TaskPictures, pictures_of_task
 from ..parts.projections import changes, projections_of
 from ..parts.settings import SENTENCES, require
-from ..parts.stacked import shortest, stacked
+from ..parts.stacked import rank_notes, shortest, stacked
 from ..parts.task import EraseTask, SoFar
 from ..parts.trained_settings import AdapterSettings
 from ..parts.training import Student, loss_notes, run
@@ -129,8 +129,8 @@ def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
         training = Training(list(map(phase, students, visits)), tokens=dict)
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(joined()))
     found = joined()
-    rank = max(change.up.shape[1] for change in found.values())
-    return ModelEdit(shortest(found), notes={"rank": str(rank), **loss_notes(losses)})
+    notes = {**rank_notes(found, *(student.bank.factors for student in students)), **loss_notes(losses)}
+    return ModelEdit(shortest(found), notes=notes)
 
 
 def check(task: EraseTask[MaceLoraSettings]) -> None:

@@ -29,7 +29,7 @@ from ..parts.noised import Noised
 from ..parts.pictures import pictures_of_task
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
-from ..parts.stacked import shortest
+from ..parts.stacked import rank_notes, shortest
 from ..parts.task import EraseTask
 from ..parts.trained_settings import TrainedSettings
 from ..parts.training import Student, loss_notes, train
@@ -98,8 +98,8 @@ def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
 
     student, losses = train(METHOD.name, task, losses_of, start)
     changes = student.changes()
-    rank = max(change.up.shape[1] for change in changes.values())
-    return ModelEdit(shortest(changes), notes={"rank": str(rank), **loss_notes(losses)}, remarks=closed.remarks)
+    notes = {**rank_notes(changes, student.bank.factors), **loss_notes(losses)}
+    return ModelEdit(shortest(changes), notes=notes, remarks=closed.remarks)
 
 
 def _closed_form(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:

@@ -78,10 +78,11 @@ def _edit(task: EraseTask[SpeedSettings]) -> ModelEdit:
         found = dict.fromkeys((weight.name for weight in weights), problem.solve(gram(weights)))
     steps()
     edits, free = {name: edit for name, (edit, _) in found.items()}, [size for _, size in found.values()]
-    if not any(free):
+    if not any(free) or not any(map(_moves, edits.values())):
         raise ValueError(
-            f"the {len(kept)} preserved texts leave no direction free to erase in; preserve fewer, or raise the "
-            f"threshold (now {settings.threshold:g})"
+            f"the {len(kept)} preserved texts and the empty one leave no direction free to erase in; preserve fewer, "
+            f"raise the threshold (now {settings.threshold:g}), or let the empty text move (equality_damping, now "
+            f"{settings.equality_damping:g})"
         )
     said = f"Of {rows.shape[1]} directions, {min(free)} to {max(free)} were free to change."
     dropped_said = f"These contain an erased concept and are not preserved: {listed(dropped)}."
@@ -89,6 +90,11 @@ def _edit(task: EraseTask[SpeedSettings]) -> ModelEdit:
     return ModelEdit(
         changes(weights, edits), notes=rank_notes(largest), remarks=(said, dropped_said) if dropped else (said,)
     )
+
+
+def _moves(edit: Edit) -> bool:
+    """Whether an edit is more than rounding."""
+    return float(edit.shift.norm() * edit.down.norm()) > 1e-9
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,8 +74,17 @@ class WordSearch:
         return sorted(found, key=lambda one: -one.cosine)
 
     def _by_table(self, concept: str) -> list[str]:
-        """The vocabulary by the cosine of its rows with the concept's mean row, averaged over text encoders."""
-        vectors = self._table_rows(concept)
+        """The vocabulary by the cosine of its rows with the concept's mean row, averaged over text encoders.
+
+        Raises ``ValueError`` for a model whose vocabulary is not known.
+        """
+        try:
+            vectors = self._table_rows(concept)
+        except ValueError as error:
+            raise ValueError(
+                f"the vocabulary of this model ({self.backbone.family}) cannot be searched for words near a concept; "
+                "set searched=0 (RealEra) and kept_words=0, so that none are compared"
+            ) from error
         alike = torch.stack([_cosines(vectors[name], rows) for name, rows in self._vocabulary.vectors.items()]).mean(0)
         return [self._vocabulary.words[i] for i in alike.argsort(descending=True).tolist()]
 
@@ -86,6 +95,23 @@ class WordSearch:
         parts = re.split(f"({marks})", concept) if marks else [concept]
         read = [learnt[part] if part in learnt else self.backbone.word_vectors(part) for part in parts if part.strip()]
         return {name: torch.cat([rows[name].float() for rows in read]) for name in self.backbone.text_widths}
+
+
+def words_to_keep(
+    search: WordSearch, concepts: Sequence[str], left_out: Sequence[str], below: float
+) -> tuple[str, ...]:
+    """The words of the vocabulary near concepts that are no synonyms of any of them, each once.
+
+    Args:
+        search: looks for them; it says how many are compared with each concept.
+        concepts: words or phrases.
+        left_out: further words that are not given.
+        below: from this cosine with a concept on, a word counts as its synonym.
+    """
+    own = {word for text in (*concepts, *left_out) for word in _plain(text).split()}
+    found = [one for concept in concepts for one in search.near(concept, left_out)]
+    synonyms = {one.word for one in found if one.cosine >= below}
+    return tuple(dict.fromkeys(one.word for one in found if one.word not in synonyms and one.word not in own))
 
 
 def _cosines(rows: Tensor, table: Tensor) -> Tensor:

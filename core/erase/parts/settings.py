@@ -53,12 +53,21 @@ class ClosedFormSettings(EraseSettings):
         0.0, "Share of the edit that may be lost when near-equal vectors are merged, 0 = exact."
     )
     max_rank: int = setting(0, "Upper bound of the rank, 0 = none. What it costs is recorded.")
+    kept_words: int = setting(
+        0, "Preserve so many words of the vocabulary near each concept beside the list (ours); 0 none.", least=0
+    )
+    kept_below: float = setting(
+        0.9, "Words of this cosine with a concept or more count as its synonyms, and are not kept so.", least=-1, most=1
+    )
 
     @property
     def cost(self) -> str:
         """What an edit costs, for people."""
         count = len(self.templates)
-        return f"{count} sentence{'s' * (count > 1)} through the text encoder for each entry of the lists, no pass"
+        more = f"; {2 * self.kept_words} more for each concept, to find words to keep" if self.kept_words else ""
+        return (
+            f"{count} sentence{'s' * (count > 1)} through the text encoder for each entry of the lists, no pass{more}"
+        )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,5 +38,26 @@ def shortest(changes: Mapping[str, LowRank]) -> dict[str, Change]:
     }
 
 
+def rank_notes(changes: Mapping[str, LowRank], *trained: Mapping[str, LowRank]) -> dict[str, str]:
+    """What the metadata say of changes of which a part was trained and the rest is a closed form.
+
+    Args:
+        changes: all together, by weight name.
+        trained: the parts of them that were trained, at least one.
+
+    Returns:
+        ``rank``, the largest of a trained part; and ``closed_form_rank``, that of the rest, where there is one.
+    """
+    own = max(_rank(change) for part in trained for change in part.values())
+    rest = max(
+        _rank(change) - sum(_rank(part[name]) for part in trained if name in part) for name, change in changes.items()
+    )
+    return {"rank": str(own)} | ({"closed_form_rank": str(rest)} if rest else {})
+
+
+def _rank(change: LowRank) -> int:
+    return change.up.shape[1]
+
+
 def _whole(change: LowRank) -> int:
     return change.shape[0] * change.shape[1]

@@ -16,8 +16,10 @@ from ....core.attack.parts.task import AttackTask, seeds_of
 from ....core.attack.registry import FIVE, SCENARIOS
 from ....core.attack.run import Attack, Outcome
 from ....core.backbone import Backbone
+from ....core.erase.guards.guard import Guarding
 from ....core.erase.registry import METHODS
-from ...adapters import backbone_of, with_erasure
+from ....core.messages import listed
+from ...adapters import backbone_of, guards_of, with_erasure
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
 
@@ -58,6 +60,24 @@ class FurtherErasures:
             erasure = eraser.erase(backbone_of(model, self.clip), [word], settings=eraser.preset(self.preset))
             model = with_erasure(model, erasure)
         return backbone_of(model, self.clip, self.vae)
+
+
+def guard_of(model: Any, backbone: Backbone) -> Guarding | None:
+    """What guards the sampling runs of an erased MODEL, of which this is the backbone; None for nothing.
+
+    Raises ``ValueError`` for more than one guard.
+    """
+    guards = guards_of(model)
+    if not guards:
+        return None
+    if len(guards) > 1:
+        names = listed([guard.title for guard in guards])
+        raise ValueError(
+            f"erased_model has several guards ({names}), and pictures are drawn with one here; connect the MODEL that "
+            "has one of them"
+        )
+    (guard,) = guards
+    return lambda: guard.begin(backbone, backbone if guard.original is None else backbone_of(guard.original))
 
 
 def learning_names(names: Sequence[str], settings: AttackSettings) -> int:

@@ -8,6 +8,7 @@ import torch
 from concept_atelier.core.attack.registry import FIVE, SCENARIOS
 from concept_atelier.core.attack.run import attack, chosen, cost
 from concept_atelier.core.attack.scenarios import pictures
+from concept_atelier.core.erase.guards.guard import GuardRun
 
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
@@ -171,3 +172,30 @@ def test_tasks_that_make_no_sense_are_refused(changes, message, task):
 def test_settings_out_of_range_are_refused(changes, message, task):
     with pytest.raises(ValueError, match=message):
         replace(task().settings, **changes)
+
+
+class Blank(GuardRun):
+    """Leads every picture to grey: the clean latent that a step leads to is 0."""
+
+    def corrected(self, slope, latent, level, guidance):
+        return latent / level
+
+
+def test_a_guard_acts_in_all_that_the_erased_model_draws_and_in_nothing_of_the_original(task, lab_backbone):
+    erased = type(lab_backbone)(lab_backbone.model, lab_backbone.clip, lab_backbone.vae)
+    names = ["names", "inversion", "img2img", "noise", "embedding"]
+    guarded = attack(replace(task(guard=Blank), erased=erased), names)
+    plain = attack(replace(task(), erased=erased), names)
+    for one, other in zip(guarded.outcomes, plain.outcomes, strict=True):
+        assert torch.equal(one.attempt.ceiling, other.attempt.ceiling)
+        assert torch.equal(one.attempt.floor, other.attempt.floor)
+        assert not torch.allclose(one.attempt.erased, other.attempt.erased, atol=1e-3)
+        assert torch.allclose(one.attempt.erased, one.attempt.erased[:1].expand_as(one.attempt.erased), atol=1e-5)
+
+
+def test_a_guard_that_does_nothing_draws_what_is_drawn_without_one(task, lab_backbone):
+    erased = type(lab_backbone)(lab_backbone.model, lab_backbone.clip, lab_backbone.vae)
+    names = ["inversion", "img2img"]
+    guarded, plain = (attack(replace(task(guard=guard), erased=erased), names) for guard in (GuardRun, None))
+    for one, other in zip(guarded.outcomes, plain.outcomes, strict=True):
+        assert torch.equal(one.attempt.erased, other.attempt.erased)

@@ -116,6 +116,20 @@ def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator
     assert erasure.factors["context_embedder.weight"].shape == (300, 192)
 
 
+@every_closed_form
+def test_words_near_a_concept_are_kept_as_if_they_were_listed(name, lab_backbone):
+    method, preset = METHODS[name], METHODS[name].preset("small")
+    given = lab_backbone, ["cat"], "dog"
+    made = method.erase(*given, ["crab"], replace(preset, kept_words=3, kept_below=1.0))
+    (said,) = (one for one in json.loads(made.metadata["remarks"]) if one.startswith("Kept beside your list: "))
+    words = said.removeprefix("Kept beside your list: ").removesuffix(".").split(", ")
+    assert len(words) == 3 and "cat" not in words and json.loads(made.metadata["preserve"]) == ["crab"]
+    by_hand = method.erase(*given, ["crab", *words], preset)
+    assert all(torch.equal(one.dense(), by_hand.factors[key].dense()) for key, one in made.factors.items())
+    without = method.erase(*given, ["crab"], preset)
+    assert any(not torch.equal(one.dense(), without.factors[key].dense()) for key, one in made.factors.items())
+
+
 @every_method
 def test_every_step_is_told_and_may_stop_it(name, lab_backbone):
     method, steps = METHODS[name], []

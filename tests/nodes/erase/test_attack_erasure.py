@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from concept_atelier.core.attack.registry import SCENARIOS
-from concept_atelier.nodes import AttackErasure, EraseConcepts, ErasureReport, LoadLabClipVision
+from concept_atelier.nodes import (
+    AttackErasure,
+    EraseConcepts,
+    ErasureReport,
+    GuardAgainstConcepts,
+    LoadLabClipVision,
+)
 
 QUICK = (
     "draws=2, steps=2, side=64, batch=8, shown=2, learn_steps=1, inversion_passes=1, relearn_steps=1, relearn_every=1, "
@@ -106,3 +112,19 @@ def test_reports_that_say_nothing_are_refused_before(changes, said):
 def test_settings_that_do_not_exist_are_named(call, given):
     with pytest.raises(ValueError, match="Attack Erasure has no setting 'magic'"):
         call(AttackErasure, **(given | {"settings": "magic=1"}))
+
+
+def test_a_guard_on_the_erased_model_acts_in_its_pictures_and_several_are_refused(call, given, sockets):
+    asked = {"concepts": "cat", "clip": sockets["clip"], "method": "guidance", "preset": "paper", "strength": 3.0}
+    guarded = call(GuardAgainstConcepts, model=given["erased_model"], **asked)[0]
+    attacked = {"others": "dog", "only": "names"}
+    plain, found = (
+        call(AttackErasure, **{**given, "erased_model": model}, **attacked)[0].outcomes[0].attempt
+        for model in (given["erased_model"], guarded)
+    )
+    assert torch.equal(found.ceiling, plain.ceiling) and not torch.allclose(found.erased, plain.erased, atol=1e-3)
+    words = {"concepts": "cat", "synonyms": "", "neighbours": "dog", "others": "car", "filename_prefix": ""}
+    assert call(ErasureReport, **{**given, "erased_model": guarded}, **words)[0].shape[0] == 1
+    twice = call(GuardAgainstConcepts, model=guarded, **asked)[0]
+    with pytest.raises(ValueError, match="has several guards"):
+        call(AttackErasure, **{**given, "erased_model": twice}, **attacked)

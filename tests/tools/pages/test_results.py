@@ -8,7 +8,15 @@ from concept_atelier.bench.lab import FIGURES
 from concept_atelier.bench.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
-from concept_atelier.tools.pages.erasure_results import attacks, erased_counts, erased_looks, erasers, erasing
+from concept_atelier.tools.pages.erasure_results import (
+    attacks,
+    erased_counts,
+    erased_looks,
+    erased_seeds,
+    erasers,
+    erasing,
+    guards,
+)
 from concept_atelier.tools.pages.files import verdict
 from concept_atelier.tools.pages.method_results import unseen_objects
 from concept_atelier.tools.pages.page import DOCS
@@ -79,7 +87,7 @@ def test_methods_of_erasing_stand_side_by_side_and_what_is_not_measured_is_said(
     rows = erasers(tmp_path).splitlines()
     assert len(rows) == 2 + len(METHODS)
     assert "| MACE, its closed forms | 44 | 0.100 [0.09 0.11] |  | 0.100 [0.09 0.11] |" in "\n".join(rows)
-    assert "| RECE | not measured: `bench erase --split test --cases 44 --method rece` |" in "\n".join(rows)
+    assert "| RECE | not measured: `bench erase --split test --cases 16 --method rece` |" in "\n".join(rows)
 
 
 def test_the_page_of_erasing_says_what_was_measured_at_once_and_of_looks(tmp_path):
@@ -104,12 +112,43 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
         "speed": {"names": None},
     }
     found = {"cases": 2, "summary": {"methods": methods, "erased": ["cat"]}}
-    assert attacks(tmp_path).count("Not measured") == 2
+    assert attacks(tmp_path).count("Not measured") == 4
     (tmp_path / "attack.json").write_text(json.dumps(found))
     written = attacks(tmp_path)
-    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 1
+    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 3
     assert "| Its name | 0.25 (0.00, 1.00) | 0.25 (0.00, 1.00) |" in written
     assert "| Re-learning curve | 20+ steps | - |" in written
+    more = {"cases": 1, "summary": {"methods": {"uce": {"noise": entry}}, "erased": ["cat"]}}
+    (tmp_path / "attack_more.json").write_text(json.dumps(more))
+    control = {"says": "what erasing a random vector changes", "figure": 0.0, "at_most": 0.15}
+    (tmp_path / "attack_controls.json").write_text(json.dumps(more | {"controls": {"random_vector": control}}))
+    written = attacks(tmp_path)
+    assert "| Its name | 0.25 (0.00, 1.00) |" in written and "| Noise added back | 0.25 (0.00, 1.00) | - |" in written
+    assert "Controls: what erasing a random vector changes, 0.000 (0.15 allowed). `bench attack" in written
+
+
+def test_guards_stand_beside_no_guard(tmp_path):
+    entry = {"found": 1.0, "floor": 0.0, "ceiling": 1.0}
+    assert guards(tmp_path).startswith("Not measured")
+    for name, found in (("none", 1.0), ("adavd", 0.25)):
+        both = {"names": entry, "inversion": entry | {"found": found}}
+        (tmp_path / f"attack_guard_{name}.json").write_text(
+            json.dumps({"cases": 4, "summary": {"methods": {"uce": both}}})
+        )
+    written = guards(tmp_path)
+    assert "| none | 4 | 1.00 (0.00, 1.00) | 1.00 (0.00, 1.00) |" in written
+    assert "| AdaVD | 4 | 1.00 (0.00, 1.00) | 0.25 (0.00, 1.00) |" in written and "| IRECE | not measured: `" in written
+
+
+def test_seeds_of_a_method_of_erasing_are_joined(tmp_path):
+    (tmp_path / "erase").mkdir()
+    for file, mean in (("erase", 0.1), ("erase/uce_seed1", 0.2), ("erase/uce_seed2", 0.0), ("erase/mace", 0.5)):
+        keys = ("found_after", "found_after_synonym", "others_after", "neighbours_after")
+        found = {"cases": 8, "summary": {key: value(mean) for key in keys}}
+        (tmp_path / f"{file}.json").write_text(json.dumps(found))
+    written = erased_seeds(tmp_path)
+    assert "| UCE | 0.10 [0.00 0.20] | 0.10 [0.00 0.20] |" in written
+    assert "| MACE, its closed forms | 1 of 3 seeds measured yet |" in written
 
 
 def test_seeds_of_a_way_of_localising_are_joined(tmp_path):

@@ -41,6 +41,39 @@ def erase_a_concept(studio: Studio) -> None:
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
 
 
+def erase_a_style(studio: Studio) -> None:
+    sheet, words = studio.sheet, studio.variant.words
+    (gone, other, nothing), prompts = words.in_styles, words.in_styles
+    studio.step(
+        "Erase a style",
+        f"{words.style.capitalize()} is read as nothing in particular.",
+        "A style is erased as a thing is. List the things and the styles that must stay.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": words.style, "anchors": "", "preserve": words.kept_beside_style}
+    erased, _, changed = sheet.add(
+        "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
+    )
+    block = studio.drawer("model", "changed model")
+    asked = {
+        gone: ("Ask for it", "The thing is drawn, without the style.", "Both start from the same noise."),
+        other: ("Ask for another style", f"{other.capitalize()} stays.", "Name further styles in **preserve**."),
+        nothing: (
+            "Ask for no style",
+            "The thing alone stays as it was.",
+            "To change the seed, steps or size, open one of the **Draw** blocks.",
+        ),
+    }
+    for style, step in asked.items():
+        studio.step(*step)
+        (positive,) = sheet.add("CLIPTextEncode", 0, f"Prompt: {style}", clip=changed, text=prompts[style])
+        wires = {"model": model, "changed model": erased, "clip": clip, "vae": vae, "positive": positive}
+        drawn = sheet.add_block(block, 0, f"Draw: {style}", **wires)
+        for when, pictures in zip(("before", "after"), drawn, strict=True):
+            prefix = f"{style.replace(' ', '_')}_{when}"
+            sheet.add("SaveImage", 1, f"Save: {style} {when}", images=pictures, filename_prefix=prefix)
+
+
 def guard_against_a_concept(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
     gone, kept, *_ = words.before_after

@@ -80,6 +80,7 @@ def test_the_fusion_equals_the_third_stage_with_whole_matrices(lab_backbone, tas
 def test_training_takes_attention_off_the_concept(lab_backbone):
     settings = replace(QUICK, steps=20, whole=True, sharpness=0.0, rate=3e-2)
     notes = METHOD.erase(lab_backbone, ["cat"], "dog", (), settings).metadata
+    assert notes["rank"] == "1" and int(notes["closed_form_rank"]) > 1
     assert float(notes["loss_last"]) < 0.95 * float(notes["loss_first"])
 
 

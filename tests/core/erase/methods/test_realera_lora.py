@@ -92,6 +92,9 @@ def test_what_is_given_is_the_closed_form_and_a_change_of_the_rank(lab_backbone)
         trained = change.dense() - closed.factors[name].dense()
         values = torch.linalg.svdvals(trained.double())
         assert float(values[0]) > 0 and float(values[QUICK.rank :].norm()) < 1e-3 * float(values.norm())
+    assert both.metadata["rank"] == str(QUICK.rank) and both.metadata["closed_form_rank"] == closed.metadata["rank"]
+    alone = METHOD.erase(*given, replace(QUICK, closed_form="none")).metadata
+    assert alone["rank"] == str(QUICK.rank) and "closed_form_rank" not in alone
 
 
 def test_a_model_whose_text_enters_elsewhere_begins_as_it_was(lab_backbone):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import Vocabulary
-from concept_atelier.core.erase.parts.related import WordSearch
+from concept_atelier.core.erase.parts.related import RelatedWord, WordSearch, words_to_keep
 
 
 class Told:
@@ -51,3 +51,17 @@ def test_learnt_tokens_have_related_words_and_every_text_is_told(lab_backbone):
     learnt, plain = search.near("<1>"), search.near("cat")
     assert learnt[0].word == "cat" and learnt[0].cosine == pytest.approx(1, abs=1e-5)
     assert len(scored) == len(learnt) + len(plain) + 2
+
+
+def test_words_to_keep_are_near_a_concept_and_synonyms_of_none():
+    near = {
+        "cat": [("kitty", 0.99), ("dog", 0.8), ("lion", 0.7)],
+        "neon style": [("neon", 0.8), ("sketch", 0.7), ("kitty", 0.2), ("dog", 0.1)],
+    }
+
+    class Search:
+        def near(self, concept, left_out):
+            return [RelatedWord(*one) for one in near[concept] if one[0] not in left_out]
+
+    assert words_to_keep(Search(), ["cat", "neon style"], ["lion"], 0.9) == ("dog", "sketch")
+    assert words_to_keep(Search(), ["cat", "neon style"], [], 1.0) == ("kitty", "dog", "lion", "sketch")

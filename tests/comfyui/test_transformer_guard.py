@@ -1,0 +1,53 @@
+"""Guard Against Concepts on diffusion transformers of ComfyUI's own classes, tiny and at random weights."""
+
+import pytest
+import torch
+
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image")
+STRONG = {
+    "guidance": "share=false",
+    "dve": "only_towards=false",
+    "irece": "start=0, end=1, present=-100, against=100, threshold=0.1",
+}
+
+
+@pytest.fixture
+def sample(stock, small, clip_of):
+    def go(family, model):
+        clip = clip_of(family)
+        texts = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in ("a photo of a cat", "")]
+        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        given = {"positive": texts[0], "negative": texts[1], "latent_image": {"samples": small.latent(family)}}
+        with torch.inference_mode():
+            return stock("KSampler", model=model, **given, **settings)[0]["samples"]
+
+    return go
+
+
+@pytest.fixture
+def guard(run, model_of, clip_of):
+    def go(family, method, **changes):
+        given = {"model": model_of(family), "clip": clip_of(family), "concepts": "cat", "method": method, **changes}
+        return run("GuardAgainstConcepts", **given)[0]
+
+    return go
+
+
+@pytest.mark.parametrize("method", STRONG)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_guarded_transformer_draws_otherwise_and_the_model_stays_as_it_was(guard, sample, model_of, family, method):
+    model = model_of(family)
+    state = {name: weight.clone() for name, weight in model.model.state_dict().items()}
+    plain = sample(family, model)
+    guarded = guard(family, method, settings=STRONG[method])
+    first = sample(family, guarded)
+    assert torch.isfinite(first).all() and not torch.allclose(first, plain, atol=1e-4)
+    assert torch.equal(sample(family, guarded), first) and torch.equal(sample(family, model), plain)
+    assert guard(family, method, strength=0.0) is model
+    assert all(torch.equal(weight, state[name]) for name, weight in model.model.state_dict().items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_guard_of_cross_attention_is_refused(guard, family):
+    with pytest.raises(ValueError, match="which this model .* does not have; use another method"):
+        guard(family, "adavd")
