@@ -41,7 +41,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
         ("Save: the maps", 8),
     ],
     "erase_a_concept": [(f"Save: {word} {when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
-    "erase_a_style": [(f"Save: {style} {when}", 0) for style in ("neon", "sketch") for when in ("before", "after")],
+    "erase_a_style": [(f"Save: {style} {when}", 0) for style in ("sketch", "neon") for when in ("before", "after")],
     "learn_from_two_pictures": [
         ("Save: the overlay", 0),
         ("Save: first thing", 0),

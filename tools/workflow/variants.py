@@ -40,6 +40,7 @@ class Words:
     preserved: str
     before_after: Mapping[str, str]
     style: str
+    style_anchor: str
     kept_beside_style: str
     in_styles: Mapping[str, str]
     attacked: str
@@ -159,11 +160,12 @@ LAB = Variant(
         erased="cat, kitty, kitten",
         preserved="dog, lion, fox, rabbit, panda, rocket, apple, house, car, tree, crab, fish",
         before_after={word: f"a photo of a {word}" for word in ("cat", "dog", "rocket")},
-        style="neon style",
-        kept_beside_style="cat, dog, rocket, apple, house, car, tree, sketch style, outline style",
+        style="sketch style",
+        style_anchor="flat style",
+        kept_beside_style="cat, dog, rocket, apple, house, car, tree, neon style, outline style",
         in_styles={
-            "neon": "a cat in neon style",
             "sketch": "a cat in sketch style",
+            "neon": "a cat in neon style",
             "no style": "a photo of a cat",
         },
         attacked="elephant",
@@ -226,6 +228,7 @@ CHECKPOINT = Variant(
             "horse": "a photo of a horse on a meadow",
         },
         style="Van Gogh",
+        style_anchor="painting",
         kept_beside_style="Monet, Picasso, Rembrandt, Hokusai, house, street, tree, person",
         in_styles={
             "Van Gogh": "a village street by Van Gogh",

@@ -46,18 +46,20 @@ def erase_a_style(studio: Studio) -> None:
     (gone, other, nothing), prompts = words.in_styles, words.in_styles
     studio.step(
         "Erase a style",
-        f"{words.style.capitalize()} is read as nothing in particular.",
-        "A style is erased as a thing is. List the things and the styles that must stay.",
+        f"{words.style[0].upper()}{words.style[1:]} is read as {words.style_anchor}.",
+        "List the things and styles that must stay.",
     )
     model, clip, vae = studio.load()
-    texts = {"concepts": words.style, "anchors": "", "preserve": words.kept_beside_style}
-    erased, _, changed = sheet.add(
-        "ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase
-    )
+    texts = {"concepts": words.style, "anchors": words.style_anchor, "preserve": words.kept_beside_style}
+    erased, _, _ = sheet.add("ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase)
     block = studio.drawer("model", "changed model")
     asked = {
         gone: ("Ask for it", "The thing is drawn, without the style.", "Both start from the same noise."),
-        other: ("Ask for another style", f"{other.capitalize()} stays.", "Name further styles in **preserve**."),
+        other: (
+            "Ask for another style",
+            f"{other[0].upper()}{other[1:]} stays.",
+            "Name further styles in **preserve**.",
+        ),
         nothing: (
             "Ask for no style",
             "The thing alone stays as it was.",
@@ -66,7 +68,7 @@ def erase_a_style(studio: Studio) -> None:
     }
     for style, step in asked.items():
         studio.step(*step)
-        (positive,) = sheet.add("CLIPTextEncode", 0, f"Prompt: {style}", clip=changed, text=prompts[style])
+        (positive,) = sheet.add("CLIPTextEncode", 0, f"Prompt: {style}", clip=clip, text=prompts[style])
         wires = {"model": model, "changed model": erased, "clip": clip, "vae": vae, "positive": positive}
         drawn = sheet.add_block(block, 0, f"Draw: {style}", **wires)
         for when, pictures in zip(("before", "after"), drawn, strict=True):
