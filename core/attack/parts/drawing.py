@@ -46,8 +46,17 @@ def draw(
         positive, own = encode_each(backbone, texts, placeholders), list(seeds[at : at + len(texts)])
         size, counted = latent_size(backbone, settings), _counted(on_passes, 2 * len(texts))
         if guard is None:
-            how = {"channels": channels, "steps": settings.steps, "guidance": settings.guidance, "seed": own}
-            latent = ddim(backbone, positive, negative, size, on_step=counted, **how)
+            latent = ddim(
+                backbone,
+                positive,
+                negative,
+                size,
+                channels=channels,
+                steps=settings.steps,
+                guidance=settings.guidance,
+                seed=own,
+                on_step=counted,
+            )
         else:
             path = Trajectory(backbone, positive, negative, settings.guidance)
             noise = starting_noise((len(texts), channels, *size), own).to(positive.context.device)
