@@ -26,9 +26,9 @@ WIDTH, LAYERS = 768, (320, 320, 640, 640, *[1280] * 6, *[640] * 3, *[320] * 3)
 """Of Stable Diffusion 1.5: what its text is wide, and the cross-attention layers, each with keys and values."""
 POOL = 4096
 """So many different rows are made up."""
-FALL = 16.0
-"""Made-up rows have a variance that falls with the direction's number i as 1 / (1 + i / FALL)^2, because a text
-encoder's rows also lie along few of their directions."""
+FALL = 6.0
+"""The variance of made-up rows falls by so many powers of ten from their first direction to their last, because a text
+encoder's rows lie along few of their directions, and SPEED needs some that are free."""
 TEXT = ("encode_text", "encode_beginnings", "encode_pooled", "tokenize", "vocabulary", "word_vectors")
 """What of a backbone asks the text encoder."""
 
@@ -88,7 +88,7 @@ class MadeUp:
     def __init__(self, backbone: Backbone, width: int, roles: Sequence[tuple[Any, int]]) -> None:
         self._backbone = backbone
         generator = torch.Generator().manual_seed(0)
-        spread = 1 / (1 + torch.arange(width) / FALL)  # (D,)
+        spread = 10 ** (-FALL / 2 * torch.arange(width) / width)  # (D,)
         turn = torch.linalg.qr(torch.randn(width, width, generator=generator)).Q
         rows = torch.randn(POOL, width, generator=generator) * spread * (width / spread.square().sum()) ** 0.5
         self._pool = rows @ turn  # of a mean square of 1 an entry
