@@ -25,6 +25,7 @@ BENCHES = {
     "erase": ("whether erased concepts are gone and their neighbours are not", "bench.erasing.erase"),
     "explain": ("whether ingredients that were found unasked are what pictures are made of", "bench.explain"),
     "audit": ("whether an audit finds what was withheld, over-represented and copied", "bench.explaining.audit"),
+    "steer": ("whether what is replaced or attenuated is gone, and what others lose", "bench.explaining.steer"),
     "importance": ("whether ingredients that matter are those of the object", "bench.explaining.importance"),
     "segment": ("whether few words that a picture shows divide it better than many", "bench.recognise.segmenting"),
     "recognise": ("whether subjects are found, classes told apart and captions completed", "bench.recognise.command"),

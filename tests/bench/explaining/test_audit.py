@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.explain_cases import EXCESS, make_folder, skewed_folder
-from concept_atelier.bench.explaining import audit, importance, places
+from concept_atelier.bench.explaining import audit, importance, places, steer
 from concept_atelier.bench.harness import Request, run
 
 
@@ -64,3 +64,12 @@ def test_rank_correlation_of_known_answers():
     assert importance.rank_correlation(rising, rising**2) == pytest.approx(1)
     assert importance.rank_correlation(rising, -rising) == pytest.approx(-1)
     assert importance.rank_correlation(rising, torch.ones(4)) == 0
+
+
+def test_steering_runs_on_random_weights(monkeypatch):
+    monkeypatch.setattr(steer, "STEPS", 2)
+    monkeypatch.setattr(steer, "DRAWN", 1)
+    options = {"find": "kmeans", "count": 3, "pictures": 16}
+    result = run(steer.BENCH, Request(1, untrained=True, options=options))
+    assert "other objects are found" in steer.BENCH.table(result)
+    assert set(result["figures"]) == set(steer.WAYS)
