@@ -1,19 +1,29 @@
-"""The pack's own socket types, and what several nodes say alike."""
+"""The pack's own socket types, and inputs and outputs that several nodes have alike."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-import torch
-from torch import Tensor
-
-from ..core.learn.parts.prompts import check_template
-from ..core.messages import listed, shown
-from ..core.settings import OLD_PRESETS, preset_name
-from ..host.files import folders
-from ..host.files.embeddings import missing_in
-from ..host.schema import io, ui
-from ..host.shared.environment import inside_comfyui
-from ..host.shared.picture_sizes import check_range
+from ..core.settings import OLD_PRESETS
+from ..host.schema import io
+from ..host.shared.recomputation import Choice
+from .pictures import (  # noqa: F401 (nodes take them from here, with the sockets)
+    first_only,
+    masks_of,
+    picture_batch,
+    picture_of,
+    pictures_under,
+    stretched,
+    text_under,
+)
+from .verdicts import (  # noqa: F401 (likewise)
+    embeddings_verdict,
+    files_verdict,
+    first_fault,
+    lines_of,
+    list_verdict,
+    preset_verdict,
+    template_verdict,
+)
 
 CATEGORY = "Concept Atelier"
 
@@ -44,9 +54,6 @@ BoundingBoxes = io.Custom("BOUNDING_BOX")
 MAX_SEED = 2**64 - 1
 OF_A_BATCH = "The node reads the first picture of a batch."
 """What tooltips of IMAGE inputs say; :func:`first_only` says it where there was more than one."""
-
-SAME_PROPORTIONS = 0.05
-"""How far the proportions of masks and picture may differ without a note: a grid of cells is cut to whole ones."""
 
 READS = "atelier_reads"
 """The option of an input that tells our scripts which value reads as which word."""
@@ -88,6 +95,29 @@ def seed_input(of: str) -> Any:
     choose otherwise in the control below it."""
     return io.Int.Input(
         "seed", default=0, min=0, max=MAX_SEED, tooltip=of, control_after_generate=io.ControlAfterGenerate.fixed
+    )
+
+
+def text_input(name: str, default: str, tooltip: str, **fields: Any) -> Any:
+    """A text or list of several lines."""
+    return io.String.Input(name, default=default, multiline=True, tooltip=tooltip, **fields)
+
+
+def settings_input(tooltip: str) -> Any:
+    """Further settings of a method, written as name=value."""
+    return io.String.Input("settings", default="", optional=True, advanced=True, tooltip=tooltip)
+
+
+def memory_input(beside: str = "") -> Any:
+    """Whether a training saves memory (gradient checkpointing); ``beside`` ends the sentence on what it costs."""
+    return io.Combo.Input(
+        "save_memory",
+        options=list(get_args(Choice)),
+        default="automatic",
+        optional=True,
+        advanced=True,
+        tooltip=f"Gradient checkpointing: training takes much less memory and about a third more time{beside}. "
+        "automatic: only if a training step would not fit into the free memory.",
     )
 
 
@@ -163,119 +193,6 @@ def preset_choice(options: Sequence[str], tooltip: str, optional: bool = False) 
     )
 
 
-def preset_verdict(preset: str | None, options: Sequence[str]) -> bool | str:
-    """What a node's ``validate_inputs`` says of a preset: True, or what is wrong; None (a linked input) passes."""
-    if preset is None or (isinstance(preset, str) and preset_name(preset) in options):
-        return True
-    return f"preset: expected one of {listed(options)}, got {shown(preset)}"
-
-
-def template_verdict(template: str | None) -> bool | str:
-    """What a node's ``validate_inputs`` says of a sentence with ``{}`` for concepts; None (a linked input) passes."""
-    try:
-        check_template("{}" if template is None else template)
-    except ValueError as error:
-        return f"template: {error}"
-    return True
-
-
-def list_verdict(name: str, text: str | None) -> bool | str:
-    """What a node's ``validate_inputs`` says of a list that must not be empty; None (a linked input) passes."""
-    return text is None or bool(lines_of(text)) or f"{name} is empty; name at least one, per line or with commas"
-
-
-def embeddings_verdict(**texts: str | None) -> bool | str:
-    """What a node's ``validate_inputs`` says of prompts, by the names of inputs: True, or the first embedding
-    that is in no folder. None (a linked input) passes.
-
-    The headless runner checks this itself: it sees the whole workflow, and what a run saves is not missing there.
-    ComfyUI still runs the outputs that do not need a refused node, so that a second run finds what the first saved.
-    """
-    given = {name: text for name, text in texts.items() if isinstance(text, str)} if inside_comfyui() else {}
-    return next((f"{name}: {said}" for name, text in given.items() for said in missing_in(text)), True)
-
-
-def files_verdict(kind: str, names: Sequence[str] | None) -> bool | str:
-    """What a node's ``validate_inputs`` says of model files of a kind: True, or the first that is not there. None (a
-    linked input) passes. In the headless runner a node of the same run may write them; see :func:`embeddings_verdict`.
-    """
-    try:
-        for name in names if names and inside_comfyui() else ():
-            folders.current().find_model(kind, name)
-    except (OSError, ValueError) as error:
-        return str(error)
-    return True
-
-
-def first_fault(*verdicts: bool | str) -> bool | str:
-    """The first verdict that is not True, or True."""
-    return next((verdict for verdict in verdicts if verdict is not True), True)
-
-
 def reads(**words: float) -> dict[str, Any]:
     """Fields of an input whose values ``words`` read as words in the page: ``reads(all=0)``."""
     return {"extra_dict": {READS: words}}
-
-
-def picture_of(image: Tensor) -> Tensor:
-    """The first picture of an IMAGE as (1, 3, H, W), see :func:`picture_batch`."""
-    return picture_batch(image[:1])
-
-
-def picture_batch(image: Tensor) -> Tensor:
-    """All pictures of an IMAGE (B, H, W, C) as (B, 3, H, W); transparency is left out, grey becomes RGB.
-
-    Raises:
-        ValueError: for anything that is no IMAGE of 1, 3 or 4 channels in 0..1.
-    """
-    if image.ndim != 4 or len(image) == 0 or image.shape[-1] not in (1, 3, 4):
-        raise ValueError(
-            f"an IMAGE must be (pictures, height, width, 1, 3 or 4 channels), got {tuple(image.shape)}; "
-            "connect the output of Load Image"
-        )
-    check_range(image)
-    picture = image[..., :3].movedim(-1, 1).float()
-    return picture.expand(-1, 3, -1, -1).clone()
-
-
-def masks_of(mask: Tensor) -> Tensor:
-    """The masks of a MASK (N, H, W), which may lack N, or have a channel behind it as some packs write it.
-
-    They are decimal numbers in 0..1, whatever a pack wrote: ticks, whole numbers, or values that go beyond.
-    Raises ``ValueError`` for values that are not finite.
-    """
-    masks = mask.reshape(-1, *mask.shape[-2:]).float()
-    if not bool(torch.isfinite(masks).all()):
-        raise ValueError("the mask holds NaN or infinite values; expected 0..1")
-    return masks.clamp(0, 1)
-
-
-def stretched(mask: Tensor, image: Tensor) -> str:
-    """That masks have other proportions than the pictures of an IMAGE (B, H, W, C); "" where they are alike."""
-    (height, width), (rows, columns) = mask.shape[-2:], image.shape[1:3]
-    if abs(height * columns - width * rows) <= max(height * columns, width * rows) * SAME_PROPORTIONS:
-        return ""
-    return f"The masks of {width}x{height} pixels were stretched to the picture of {columns}x{rows}."
-
-
-def pictures_under(cls: type[io.ComfyNode], *batches: Tensor) -> dict[str, Any]:
-    """What a node shows as pictures under it: batches (B, H, W, 3) in 0..1, each of its own size."""
-    shown = [ui.PreviewImage(pictures, cls=cls).as_dict() for pictures in batches]
-    return {"images": [picture for each in shown for picture in each["images"]]}
-
-
-def text_under(*lines: str) -> dict[str, Any]:
-    """What a node shows as text under it: the lines that are not empty; nothing without any."""
-    said = "\n".join(line for line in lines if line)
-    return ui.PreviewText(said).as_dict() if said else {}
-
-
-def first_only(**images: Tensor) -> str:
-    """That only the first picture of a batch was read, by the names of inputs; "" where each has one."""
-    counts = {name: len(image) for name, image in images.items() if len(image) > 1}
-    return " ".join(f"Of the {count} pictures of {name}, the first was read." for name, count in counts.items())
-
-
-def lines_of(text: str) -> list[str]:
-    """The entries of a list written one per line or with commas, without empty ones."""
-    return [entry for entry in (part.strip() for part in text.replace("\n", ",").split(",")) if entry]

@@ -21,6 +21,7 @@ from ..sockets import (
     model_inputs,
     picture_of,
     seed_input,
+    text_input,
     text_under,
 )
 from ..sockets import stretched as stretched_masks
@@ -47,11 +48,8 @@ class AuditFocus(io.ComfyNode):
                 *model_inputs("The model that reads the word, with the LoRA in force if there is one."),
                 io.Image.Input("image", tooltip="The picture. The node reads the first picture of a batch."),
                 io.Mask.Input("mask", tooltip="Where the word's thing is in the picture."),
-                io.String.Input(
-                    "text",
-                    default="a photo of <1>",
-                    multiline=True,
-                    tooltip="A sentence that says what the picture shows, with the word in it.",
+                text_input(
+                    "text", "a photo of <1>", "A sentence that says what the picture shows, with the word in it."
                 ),
                 io.String.Input("word", default="<1>", tooltip="The word, the learnt token or the trigger word."),
                 io.Int.Input(

@@ -27,6 +27,7 @@ from ..sockets import (
     picture_of,
     seed_input,
     stretched,
+    text_input,
     text_under,
 )
 
@@ -55,11 +56,10 @@ class CompareWords(io.ComfyNode):
             inputs=[
                 *model_inputs("The model that reads the words."),
                 io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="A sentence that says what the picture shows, for example the prompt that it was drawn by.",
+                    "",
+                    "A sentence that says what the picture shows, for example the prompt that it was drawn by.",
                 ),
                 io.String.Input("words", default="", tooltip="Words of the text, separated by commas: cat, rocket."),
                 seed_input("Random seed for all noise."),

@@ -9,7 +9,7 @@ from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, lines_of, model_inputs, seed_input, text_under
+from ..sockets import CATEGORY, ConceptTokens, lines_of, model_inputs, seed_input, text_input, text_under
 
 
 class EditByWords(io.ComfyNode):
@@ -36,11 +36,8 @@ class EditByWords(io.ComfyNode):
                 io.String.Input(
                     "prompt", default="a photo of a cat", multiline=True, tooltip="What the first picture shows."
                 ),
-                io.String.Input(
-                    "edited_prompt",
-                    default="a photo of a dog",
-                    multiline=True,
-                    tooltip="What the second picture shows. Change as little as possible.",
+                text_input(
+                    "edited_prompt", "a photo of a dog", "What the second picture shows. Change as little as possible."
                 ),
                 io.String.Input(
                     "weights",

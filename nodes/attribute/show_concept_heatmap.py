@@ -26,6 +26,7 @@ from ..sockets import (
     model_inputs,
     picture_of,
     seed_input,
+    text_input,
     text_under,
 )
 
@@ -53,11 +54,10 @@ class ShowConceptHeatmap(io.ComfyNode):
             inputs=[
                 *model_inputs("The transformer that reads the picture."),
                 io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
-                io.String.Input(
+                text_input(
                     "concepts",
-                    default="cat, dog",
-                    multiline=True,
-                    tooltip="What to look for, one concept per line or separated by commas. Short names work best.",
+                    "cat, dog",
+                    "What to look for, one concept per line or separated by commas. Short names work best.",
                 ),
                 io.String.Input(
                     "background",
@@ -66,11 +66,10 @@ class ShowConceptHeatmap(io.ComfyNode):
                     "divided among concepts and these words, so a single concept needs at least one. They are not "
                     "shown.",
                 ),
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="A prompt for the picture, if there is one. It may be empty and need not name any concept.",
+                    "",
+                    "A prompt for the picture, if there is one. It may be empty and need not name any concept.",
                 ),
                 io.Combo.Input(
                     "normalise",

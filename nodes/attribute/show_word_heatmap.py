@@ -30,6 +30,7 @@ from ..sockets import (
     embeddings_verdict,
     first_fault,
     lines_of,
+    text_input,
     text_under,
 )
 
@@ -57,11 +58,10 @@ class ShowWordHeatmap(io.ComfyNode):
                 io.Latent.Input(
                     "samples", tooltip="The latent that the sampler returned. It makes this node wait for the sampler."
                 ),
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="The positive prompt, exactly as it was sampled. With conditioning: the prompts that the "
+                    "",
+                    "The positive prompt, exactly as it was sampled. With conditioning: the prompts that the "
                     "CONDITIONING was made from, one on each line.",
                 ),
                 io.String.Input(

@@ -12,7 +12,17 @@ from ...host.jobs.word_information import SHOWS, measured, read_by
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, first_only, lines_of, model_inputs, picture_of, seed_input, text_under
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    first_only,
+    lines_of,
+    model_inputs,
+    picture_of,
+    seed_input,
+    text_input,
+    text_under,
+)
 
 
 class ShowWordInformation(io.ComfyNode):
@@ -38,11 +48,10 @@ class ShowWordInformation(io.ComfyNode):
             inputs=[
                 *model_inputs("The model that reads the words."),
                 io.Image.Input("image", tooltip="The picture. The node reads the first picture of a batch."),
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="A sentence that says what the picture shows, for example the prompt that it was drawn by.",
+                    "",
+                    "A sentence that says what the picture shows, for example the prompt that it was drawn by.",
                 ),
                 io.String.Input("words", default="", tooltip="Words of the text, separated by commas: cat, rocket."),
                 io.Combo.Input(

@@ -32,6 +32,8 @@ from ..sockets import (
     masks_of,
     preset_choice,
     preset_verdict,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -71,17 +73,15 @@ class ComposeConcepts(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="What the whole picture shows. Name every concept in it.",
                 ),
-                io.String.Input(
+                text_input(
                     "concepts",
-                    default="a cat\na dog",
-                    multiline=True,
-                    tooltip="One concept on each line, in words or as a learnt token: a red cat, <1>.",
+                    "a cat\na dog",
+                    "One concept on each line, in words or as a learnt token: a red cat, <1>.",
                 ),
-                io.String.Input(
+                text_input(
                     "places",
-                    default="left\nright",
-                    multiline=True,
-                    tooltip="A place for each concept, one on each line: left, right, top, bottom, middle, top left, "
+                    "left\nright",
+                    "A place for each concept, one on each line: left, right, top, bottom, middle, top left, "
                     "left third and so on, or a box of four numbers from 0 to 1: left, top, right, bottom. Boxes that "
                     "you draw on the node stand here too. found: the concept's place is found by its words. weight=, "
                     "start= and end= may follow: how strongly the concept counts, and in which share of denoising. "
@@ -97,18 +97,14 @@ class ComposeConcepts(io.ComfyNode):
                     "regions", optional=True, tooltip="A mask for each concept, in their order, in place of boxes."
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the texts use."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
+                settings_input(
+                    "Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
                     "of_prompt=0.5: the share of the prompt inside a region. isolation=0: regions read each other. "
                     "end=0.4: the method acts in the first four tenths of denoising. find_until=0.3, threshold=0.5: "
                     "how long words are read to find places, and how strong they must be. scale=10, refinements=5: how "
                     "far Attend-and-Excite moves the latent, and how often more. guidance=5, renew=true: "
                     "LoRA-Composer moves the latent, and rearranges the first noise. layout=0: Concept Conductor does "
-                    "not move the latent; refine_until=0: its masks stay as they are.",
+                    "not move the latent; refine_until=0: its masks stay as they are."
                 ),
                 BoundingBoxes.Input(
                     "bounding_boxes",

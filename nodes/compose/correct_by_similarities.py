@@ -8,7 +8,7 @@ from ...core.compose.methods.t2i_zero import SimilaritySettings
 from ...host.jobs.prompt_correction import correct_conditioning
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, lines_of, text_under
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, lines_of, text_input, text_under
 
 
 class CorrectBySimilarities(io.ComfyNode):
@@ -31,11 +31,10 @@ class CorrectBySimilarities(io.ComfyNode):
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="The positive prompt, encoded."),
                 io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="The prompt that was encoded, exactly. For a CONDITIONING made of several prompts, write "
+                    "",
+                    "The prompt that was encoded, exactly. For a CONDITIONING made of several prompts, write "
                     "them all, one on each line.",
                 ),
                 io.String.Input(

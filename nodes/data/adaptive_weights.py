@@ -3,7 +3,7 @@
 from ...core.data.adaptive_weights import GREATEST, RATE, adaptive_weights
 from ...host.jobs.data.caption_reports import losses_of, noise_of, table
 from ...host.schema import io, ui
-from ..sockets import CATEGORY
+from ..sockets import CATEGORY, text_input
 
 
 class AdaptiveWeights(io.ComfyNode):
@@ -23,11 +23,10 @@ class AdaptiveWeights(io.ComfyNode):
             search_aliases=["AdaWAC", "sample weights", "repeats", "loss log", "reweighting"],
             is_output_node=True,
             inputs=[
-                io.String.Input(
+                text_input(
                     "losses",
-                    default="",
-                    multiline=True,
-                    tooltip="A line for each logged step: picture, labelled loss, consistency loss, noise level. The "
+                    "",
+                    "A line for each logged step: picture, labelled loss, consistency loss, noise level. The "
                     "level may be left out, and a heading is skipped.",
                 ),
                 io.Float.Input(

@@ -12,7 +12,7 @@ from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, picture_batch, text_under
+from ..sockets import CATEGORY, picture_batch, text_input, text_under
 
 
 class CaptionNoise(io.ComfyNode):
@@ -34,12 +34,10 @@ class CaptionNoise(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Image.Input("pictures", tooltip="The training set, from Load Picture Folder."),
-                io.String.Input(
+                text_input(
                     "captions",
-                    default="",
-                    multiline=True,
-                    tooltip="A caption for each picture, one per line, in their order: CAPTIONS of Load Picture "
-                    "Folder.",
+                    "",
+                    "A caption for each picture, one per line, in their order: CAPTIONS of Load Picture Folder.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision", tooltip="A picture encoder, from Load CLIP Vision or Load Lab CLIP Vision."

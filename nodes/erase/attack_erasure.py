@@ -38,6 +38,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -64,26 +66,21 @@ class AttackErasure(io.ComfyNode):
             inputs=[
                 *erasure_inputs("The picture encoder that tells the concept from the other things"),
                 io.String.Input("concept", default="cat", tooltip="The concept that was erased: one name."),
-                io.String.Input(
+                text_input(
                     "others",
-                    default="dog, house, car, tree",
-                    multiline=True,
-                    tooltip="Other things that the concept is told from, one per line or separated by commas. A "
+                    "dog, house, car, tree",
+                    "Other things that the concept is told from, one per line or separated by commas. A "
                     "picture counts as the concept where it is more like it than like each of these.",
                 ),
-                io.String.Input(
+                text_input(
                     "synonyms",
-                    default="",
-                    multiline=True,
-                    tooltip="Other names of the concept, one per line or separated by commas. Empty leaves their "
-                    "scenario out.",
+                    "",
+                    "Other names of the concept, one per line or separated by commas. Empty leaves their scenario out.",
                 ),
-                io.String.Input(
+                text_input(
                     "relatives",
-                    default="",
-                    multiline=True,
-                    tooltip="Kinds above and below the concept, such as animal or kitten. Empty leaves their scenario "
-                    "out.",
+                    "",
+                    "Kinds above and below the concept, such as animal or kitten. Empty leaves their scenario out.",
                 ),
                 io.Combo.Input(
                     "scenarios",
@@ -100,14 +97,10 @@ class AttackErasure(io.ComfyNode):
                     "pixels and a thousand training steps for an embedding.",
                 ),
                 seed_input("Random seed for all pictures and trainings."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's. draws=8 pictures a "
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's. draws=8 pictures a "
                     "scenario, steps=20, guidance=4, side=768, learn_steps=500, noise=0.4 (img2img), "
-                    "relearn_steps=100, relearn_every=10.",
+                    "relearn_steps=100, relearn_every=10."
                 ),
                 io.String.Input(
                     "only",

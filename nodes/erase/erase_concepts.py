@@ -25,6 +25,8 @@ from ..sockets import (
     list_verdict,
     preset_choice,
     preset_verdict,
+    settings_input,
+    text_input,
 )
 
 QUICK = {name: eraser for name, eraser in METHODS.items() if not eraser.trains}
@@ -61,26 +63,19 @@ class EraseConcepts(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to erase concepts from."),
                 io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
-                io.String.Input(
+                text_input(
                     "concepts",
-                    default="cat, kitty",
-                    multiline=True,
-                    tooltip="What to erase, one per line or separated by commas. Erasing a word does not erase "
+                    "cat, kitty",
+                    "What to erase, one per line or separated by commas. Erasing a word does not erase "
                     "its synonyms; list them too.",
                 ),
-                io.String.Input(
+                text_input(
                     "anchors",
-                    default="",
-                    multiline=True,
-                    tooltip="What the model reads instead: one anchor for all concepts, or one for each concept "
+                    "",
+                    "What the model reads instead: one anchor for all concepts, or one for each concept "
                     "in the same order. Empty stands for the empty prompt.",
                 ),
-                io.String.Input(
-                    "preserve",
-                    default="",
-                    multiline=True,
-                    tooltip="What must stay as it is, one per line or separated by commas.",
-                ),
+                text_input("preserve", "", "What must stay as it is, one per line or separated by commas."),
                 io.Float.Input(
                     "strength",
                     default=1.0,
@@ -108,15 +103,11 @@ class EraseConcepts(io.ComfyNode):
                     advanced=True,
                     tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in QUICK.values()),
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings that the method has beside, as name=value, separated by commas; empty keeps the "
+                settings_input(
+                    "Settings that the method has beside, as name=value, separated by commas; empty keeps the "
                     "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: threshold=0.01 "
                     "protects the preserve list less. RealEra: inside=0.9 erases words of that cosine with a concept, "
-                    "related=4 at most so many. HiRM: retain=100 holds other texts harder, steps=120 erases more.",
+                    "related=4 at most so many. HiRM: retain=100 holds other texts harder, steps=120 erases more."
                 ),
             ],
             outputs=[

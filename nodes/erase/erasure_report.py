@@ -31,6 +31,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 from .attack_erasure import settings_of
@@ -55,23 +57,12 @@ class ErasureReport(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *erasure_inputs("The picture encoder that says which word a picture is most like"),
-                io.String.Input(
-                    "concepts",
-                    default="cat",
-                    multiline=True,
-                    tooltip="The concepts that were erased, one per line or separated by commas.",
-                ),
-                io.String.Input(
-                    "synonyms",
-                    default="",
-                    multiline=True,
-                    tooltip="Other names of these concepts, which should be gone too.",
-                ),
-                io.String.Input(
+                text_input("concepts", "cat", "The concepts that were erased, one per line or separated by commas."),
+                text_input("synonyms", "", "Other names of these concepts, which should be gone too."),
+                text_input(
                     "neighbours",
-                    default="dog, lion",
-                    multiline=True,
-                    tooltip="What is most like the concepts and should stay. Suggest Related Words finds such words.",
+                    "dog, lion",
+                    "What is most like the concepts and should stay. Suggest Related Words finds such words.",
                 ),
                 io.String.Input(
                     "others", default="house, car", multiline=True, tooltip="Other things that should stay."
@@ -87,13 +78,9 @@ class ErasureReport(io.ComfyNode):
                     tooltip="Name of a CSV and a JSON file in the output folder; a / makes a folder. Empty writes "
                     "none.",
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
-                    "word (at least 2), steps=20, guidance=4, side=768.",
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
+                    "word (at least 2), steps=20, guidance=4, side=768."
                 ),
                 ErasureAttack.Input("attack", optional=True, tooltip="From Attack Erasure, for the page."),
                 io.Clip.Input(

@@ -20,6 +20,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -44,17 +46,11 @@ class GuardAgainstConcepts(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model, without an erasure."),
-                io.String.Input(
-                    "concepts",
-                    default="cat",
-                    multiline=True,
-                    tooltip="Words or phrases to keep out, one per line or with commas.",
-                ),
-                io.String.Input(
+                text_input("concepts", "cat", "Words or phrases to keep out, one per line or with commas."),
+                text_input(
                     "anchors",
-                    default="",
-                    multiline=True,
-                    tooltip="What may be drawn instead: one for all or one for each concept; empty is nothing. IRECE "
+                    "",
+                    "What may be drawn instead: one for all or one for each concept; empty is nothing. IRECE "
                     "and AdaVD do without.",
                 ),
                 io.Combo.Input(
@@ -84,14 +80,10 @@ class GuardAgainstConcepts(io.ComfyNode):
                     "model itself is asked.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the lists may name."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
+                settings_input(
+                    "Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
                     "end=0.5: the guard acts in the first half of denoising. IRECE: present=0.3, threshold=0.4, "
-                    "noise=0.7, spread=1, draws=2. AdaVD: threshold=0.93, slope=100.",
+                    "noise=0.7, spread=1, draws=2. AdaVD: threshold=0.93, slope=100."
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],

@@ -20,6 +20,7 @@ from ..sockets import (
     model_inputs,
     picture_batch,
     pictures_under,
+    text_input,
     text_under,
 )
 
@@ -46,11 +47,10 @@ class InvertPicture(io.ComfyNode):
             inputs=[
                 *model_inputs("The model that the noise is found for."),
                 io.Image.Input("image", tooltip="Pictures to invert; a batch is inverted picture by picture."),
-                io.String.Input(
+                text_input(
                     "prompt",
-                    default="",
-                    multiline=True,
-                    tooltip="What the picture is read with. Draw with the same prompt to get the picture back. Empty "
+                    "",
+                    "What the picture is read with. Draw with the same prompt to get the picture back. Empty "
                     "works for any picture.",
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps of the sampler that will draw."),

@@ -30,7 +30,9 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
     stretched,
+    text_input,
     text_under,
 )
 
@@ -58,17 +60,11 @@ class PurifyPicture(io.ComfyNode):
             inputs=[
                 *model_inputs("The model that draws: one from which the concepts were erased, or any with a guard."),
                 io.Image.Input("image", tooltip="Pictures to purify; a batch is purified picture by picture."),
-                io.String.Input(
-                    "concepts",
-                    default="cat",
-                    multiline=True,
-                    tooltip="Words or phrases to take out, one per line or with commas.",
-                ),
-                io.String.Input(
+                text_input("concepts", "cat", "Words or phrases to take out, one per line or with commas."),
+                text_input(
                     "prompt",
-                    default="",
-                    multiline=True,
-                    tooltip="What may stand in their place, or what the rest of the picture shows. Empty lets the "
+                    "",
+                    "What may stand in their place, or what the rest of the picture shows. Empty lets the "
                     "model go on with what lies around.",
                 ),
                 io.Combo.Input(
@@ -135,14 +131,10 @@ class PurifyPicture(io.ComfyNode):
                     tooltip="Scheduler of the noise levels.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that lists and prompt may name."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="How concepts are found, as name=value, separated by commas. present=0.35: presence from "
+                settings_input(
+                    "How concepts are found, as name=value, separated by commas. present=0.35: presence from "
                     "which a concept counts as in the picture. threshold=0.4: higher values give smaller regions. "
-                    "spread=1: how many of the latent's cells they are widened by. draws=4: more find it more surely.",
+                    "spread=1: how many of the latent's cells they are widened by. draws=4: more find it more surely."
                 ),
             ],
             outputs=[

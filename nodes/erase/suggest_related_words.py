@@ -12,7 +12,7 @@ from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ...host.shared.token_table import check_widths
 from ...lab.world.atlas import synonyms_of
-from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, first_fault, lines_of, list_verdict
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, first_fault, lines_of, list_verdict, text_input
 
 SEARCHED = 32  # words of the vocabulary that are encoded for each word
 
@@ -34,11 +34,8 @@ class SuggestRelatedWords(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder that prompts are encoded with."),
-                io.String.Input(
-                    "words",
-                    default="cat",
-                    multiline=True,
-                    tooltip="Words or phrases to find related words for, one per line or separated by commas.",
+                text_input(
+                    "words", "cat", "Words or phrases to find related words for, one per line or separated by commas."
                 ),
                 io.Int.Input(
                     "count", default=5, min=0, max=SEARCHED, tooltip="How many words to suggest for each at most."
@@ -51,12 +48,7 @@ class SuggestRelatedWords(io.ComfyNode):
                     step=0.01,
                     tooltip="Leave out words whose likeness, the cosine of both encoded words, is below this.",
                 ),
-                io.String.Input(
-                    "leave_out",
-                    default="",
-                    multiline=True,
-                    tooltip="Words that are not to be suggested, one per line or separated by commas.",
-                ),
+                text_input("leave_out", "", "Words that are not to be suggested, one per line or separated by commas."),
                 io.Boolean.Input(
                     "with_words",
                     default=True,

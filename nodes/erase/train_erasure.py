@@ -1,6 +1,6 @@
 """Train Erasure."""
 
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from ..sockets import (
     Erasure,
     lines_of,
     list_verdict,
+    memory_input,
     model_inputs,
     picture_batch,
     pictures_under,
@@ -29,6 +30,8 @@ from ..sockets import (
     preset_verdict,
     reads,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 from .erase_concepts import said_of, settings_of
@@ -70,25 +73,17 @@ class TrainErasure(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model to erase concepts from."),
-                io.String.Input(
-                    "concepts",
-                    default="cat",
-                    multiline=True,
-                    tooltip="What to erase, one per line or separated by commas.",
-                ),
-                io.String.Input(
+                text_input("concepts", "cat", "What to erase, one per line or separated by commas."),
+                text_input(
                     "anchors",
-                    default="",
-                    multiline=True,
-                    tooltip="What the model draws instead: one anchor for all concepts, or one for each concept in the "
+                    "",
+                    "What the model draws instead: one anchor for all concepts, or one for each concept in the "
                     "same order. Empty stands for nothing in particular.",
                 ),
-                io.String.Input(
+                text_input(
                     "preserve",
-                    default="",
-                    multiline=True,
-                    tooltip="What must stay as it is, one per line or separated by commas. Name what is like the "
-                    "concepts.",
+                    "",
+                    "What must stay as it is, one per line or separated by commas. Name what is like the concepts.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -124,24 +119,12 @@ class TrainErasure(io.ComfyNode):
                 ConceptTokens.Input(
                     "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Further settings as name=value, separated by commas; empty keeps the preset's. rank=16 "
+                settings_input(
+                    "Further settings as name=value, separated by commas; empty keeps the preset's. rank=16 "
                     "trains a larger change, layers=all changes self-attention too, surgery=1 takes out of every step "
-                    "what goes against the preserve list.",
+                    "what goes against the preserve list."
                 ),
-                io.Combo.Input(
-                    "save_memory",
-                    options=list(get_args(Choice)),
-                    default="automatic",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Gradient checkpointing: training takes much less memory and about a third more time. "
-                    "automatic: only if a training step would not fit into the free memory.",
-                ),
+                memory_input(),
                 io.Image.Input(
                     "pictures",
                     optional=True,

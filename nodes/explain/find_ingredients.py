@@ -19,6 +19,7 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
 )
 
 PRESETS = tuple(dict.fromkeys(preset for method in METHODS.values() for preset in method.presets))
@@ -68,13 +69,9 @@ class FindIngredients(io.ComfyNode):
                     tooltip="How many times to find them, each from another seed. Stability is how well they agree; "
                     "1 measures none.",
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings of the method as name=value, separated by commas; empty keeps the preset's: "
-                    "rows=50000 reads more positions.",
+                settings_input(
+                    "Settings of the method as name=value, separated by commas; empty keeps the preset's: "
+                    "rows=50000 reads more positions."
                 ),
                 Activations.Input(
                     "more",

@@ -7,7 +7,7 @@ from ...host.adapters import backbone_of
 from ...host.files import folders, token_files
 from ...host.files.model_files import file_of, fingerprint
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptTokens, files_verdict
+from ..sockets import CATEGORY, ConceptTokens, files_verdict, text_input
 
 
 class SaveConceptTokens(io.ComfyNode):
@@ -67,11 +67,10 @@ class LoadConceptTokens(io.ComfyNode):
             search_aliases=["load embedding", "textual inversion"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder that the tokens are for."),
-                io.String.Input(
+                text_input(
                     "names",
-                    default="",
-                    multiline=True,
-                    tooltip="Names in the embeddings folder, one per line or separated by commas, with or "
+                    "",
+                    "Names in the embeddings folder, one per line or separated by commas, with or "
                     "without embedding: before them: atelier/apple",
                 ),
             ],

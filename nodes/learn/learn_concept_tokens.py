@@ -1,6 +1,6 @@
 """Learn Concept Tokens."""
 
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from ..sockets import (
     Concepts,
     ConceptTokens,
     first_only,
+    memory_input,
     model_inputs,
     picture_of,
     pictures_under,
@@ -239,15 +240,7 @@ def _word_inputs() -> list[Any]:
 
 
 def _memory_input() -> Any:
-    return io.Combo.Input(
-        "save_memory",
-        options=list(get_args(Choice)),
-        default="automatic",
-        optional=True,
-        advanced=True,
-        tooltip="Gradient checkpointing: training takes much less memory and about a third more time, and learns the "
-        "same tokens. automatic: only if a training step would not fit into the free memory.",
-    )
+    return memory_input(", and learns the same tokens")
 
 
 def _progress_inputs() -> list[Any]:

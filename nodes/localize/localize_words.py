@@ -28,6 +28,7 @@ from ..sockets import (
     preset_verdict,
     reading_inputs,
     seed_input,
+    text_input,
     text_under,
 )
 from .localize_concepts import UNSET, changed
@@ -54,11 +55,10 @@ class LocalizeWords(io.ComfyNode):
             inputs=[
                 *model_inputs("The model whose attention is read."),
                 io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
-                io.String.Input(
+                text_input(
                     "words",
-                    default="cat, dog",
-                    multiline=True,
-                    tooltip="What to find, one thing per line or separated by commas. The concepts get these names.",
+                    "cat, dog",
+                    "What to find, one thing per line or separated by commas. The concepts get these names.",
                 ),
                 preset_choice(
                     list(METHOD.presets),

@@ -25,6 +25,7 @@ from ..sockets import (
     masks_of,
     picture_of,
     span_inputs,
+    text_input,
     text_under,
 )
 
@@ -55,11 +56,10 @@ class AttentionLocality(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="The prompt.",
                 ),
-                io.String.Input(
+                text_input(
                     "words",
-                    default="a red cat\na green dog",
-                    multiline=True,
-                    tooltip="Words or phrases of the prompt, one on each line, with a dial of their own if wanted: "
+                    "a red cat\na green dog",
+                    "Words or phrases of the prompt, one on each line, with a dial of their own if wanted: "
                     "a red cat: 0.5. PHRASES of Chunk Prompt will do. A phrase is kept to the place of its last word.",
                 ),
                 io.Float.Input(

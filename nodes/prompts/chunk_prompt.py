@@ -8,7 +8,7 @@ from ...host.jobs.data.caption_reports import table
 from ...host.jobs.prompting import phrases as job
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, text_under
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, text_input, text_under
 
 COLUMNS = ("number", "phrase", "first character", "last character", "tokens", "change", "weight", "line")
 
@@ -37,11 +37,10 @@ class ChunkPrompt(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="The prompt, without weights in brackets.",
                 ),
-                io.String.Input(
+                text_input(
                     "weights",
-                    default="",
-                    multiline=True,
-                    tooltip="A weight for a phrase on each line, by any of its words or by its number: hat: 1.3 or "
+                    "",
+                    "A weight for a phrase on each line, by any of its words or by its number: hat: 1.3 or "
                     "3: 1.3. The node lists the phrases; others keep weight 1.",
                 ),
                 io.Float.Input(

@@ -11,7 +11,7 @@ from ...host.jobs.prompting import sentences as job
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.timed_conditioning import END, START
-from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, text_under
+from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, text_input, text_under
 
 SCHEDULE, BLEND = "schedule", "blend"
 
@@ -48,11 +48,10 @@ class SentenceConcepts(io.ComfyNode):
                     tooltip="schedule: each sentence holds in its range of denoising; those that hold at once are one "
                     "prompt.\nblend: one encoding between all sentences.",
                 ),
-                io.String.Input(
+                text_input(
                     "ranges",
-                    default="",
-                    multiline=True,
-                    tooltip="With schedule: a range for each sentence, one on each line, from 0 (first step) to 1 "
+                    "",
+                    "With schedule: a range for each sentence, one on each line, from 0 (first step) to 1 "
                     "(last step): 0 - 0.5. Empty: the first holds all along, and the others join one after another.",
                 ),
                 io.String.Input(

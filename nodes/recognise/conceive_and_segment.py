@@ -11,7 +11,7 @@ from ...host.jobs.recognise.segmenting import segment, segment_lines, segment_ov
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..explain.show_ingredients import words_for
-from ..sockets import CATEGORY, ConceptScores, lines_of, picture_batch, template_verdict, text_under
+from ..sockets import CATEGORY, ConceptScores, lines_of, picture_batch, template_verdict, text_input, text_under
 from .score_by_concepts import pair_inputs
 
 
@@ -35,11 +35,10 @@ class ConceiveAndSegment(io.ComfyNode):
             inputs=[
                 io.Image.Input("pictures", tooltip="The pictures, all of one size."),
                 *pair_inputs(),
-                io.String.Input(
+                text_input(
                     "vocabulary",
-                    default="",
-                    multiline=True,
-                    tooltip="Words of what may be in the pictures, one per line or with commas; also what a captioning "
+                    "",
+                    "Words of what may be in the pictures, one per line or with commas; also what a captioning "
                     "node wrote. Empty tries the words of the lab's world with the lab's CLIP, else some 150 common "
                     "words.",
                 ),

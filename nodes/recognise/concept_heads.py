@@ -35,7 +35,9 @@ from ..sockets import (
     lines_of,
     picture_batch,
     seed_input,
+    settings_input,
     template_verdict,
+    text_input,
     text_under,
 )
 
@@ -62,11 +64,10 @@ class TrainConceptHead(io.ComfyNode):
             inputs=[
                 io.Image.Input("pictures", tooltip="The pictures to learn from: those you like, or labelled ones."),
                 io.ClipVision.Input("clip_vision", tooltip="The picture encoder that reads them."),
-                io.String.Input(
+                text_input(
                     "labels",
-                    default="",
-                    multiline=True,
-                    tooltip="The class of each picture, one per line, in their order. Leave it empty where disliked "
+                    "",
+                    "The class of each picture, one per line, in their order. Leave it empty where disliked "
                     "pictures are connected.",
                 ),
                 io.Combo.Input(
@@ -76,11 +77,10 @@ class TrainConceptHead(io.ComfyNode):
                     tooltip="What pictures are described by. words: how similar they are to each word. raw numbers: "
                     "what the encoder gives, which has no names. ingredients: strengths of a CONCEPT_BANK.",
                 ),
-                io.String.Input(
+                text_input(
                     "words",
-                    default="",
-                    multiline=True,
-                    tooltip="Words that may make the difference, one per line or with commas. Empty takes some 160 "
+                    "",
+                    "Words that may make the difference, one per line or with commas. Empty takes some 160 "
                     "common ones.",
                 ),
                 io.Combo.Input(
@@ -125,13 +125,8 @@ class TrainConceptHead(io.ComfyNode):
                     advanced=True,
                     tooltip="Trainings with labels in random order, to compare with.",
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings of the concept layer as name=value, separated by commas; empty keeps its own: "
-                    "steps=300.",
+                settings_input(
+                    "Settings of the concept layer as name=value, separated by commas; empty keeps its own: steps=300."
                 ),
                 io.String.Input(
                     "site",

@@ -21,7 +21,7 @@ from ...host.jobs.recognise.embeddings import (
 )
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ClipVisionOutput, ConceptScores, EmbeddingAlignment, picture_batch
+from ..sockets import CATEGORY, ClipVisionOutput, ConceptScores, EmbeddingAlignment, picture_batch, text_input
 from .captions import captions_input, concepts_in, vocabulary_input
 
 SPARSITY = 0.1
@@ -205,11 +205,10 @@ class EditEmbedding(io.ComfyNode):
             inputs=[
                 EmbeddingAlignment.Input("alignment", tooltip="From Align Text and Pictures, with the same encoder."),
                 ClipVisionOutput.Input("clip_vision_output", tooltip="From CLIP Vision Encode, best without its crop."),
-                io.String.Input(
+                text_input(
                     "edits",
-                    default="cat -> dog",
-                    multiline=True,
-                    tooltip="One per line. cat -> dog swaps, snow * 1.5 scales, fox = 1 adds as much as is usual, red "
+                    "cat -> dog",
+                    "One per line. cat -> dog swaps, snow * 1.5 scales, fox = 1 adds as much as is usual, red "
                     "= 0 "
                     "removes.",
                 ),

@@ -25,6 +25,7 @@ from ..sockets import (
     masks_of,
     picture_batch,
     seed_input,
+    settings_input,
 )
 from .found import finding_inputs, finding_outputs, give, names_input
 
@@ -89,13 +90,9 @@ class LearnPrototypes(io.ComfyNode):
                 ),
                 method_input(),
                 seed_input("Random seed of the clusters that prototypes are the centres of."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings of the method as name=value, separated by commas; empty keeps the method's own: "
-                    "prototypes=8, or ridge=1.",
+                settings_input(
+                    "Settings of the method as name=value, separated by commas; empty keeps the method's own: "
+                    "prototypes=8, or ridge=1."
                 ),
             ],
             outputs=[

@@ -11,7 +11,7 @@ from ...host.jobs.bounding_boxes import element_of
 from ...host.jobs.recognise.boxes_in_text import ORDERS, UNITS, ReadBox, answers_of, boxes_in, read_box
 from ...host.pictures.drawing import overlay_masks
 from ...host.schema import io, ui
-from ..sockets import CATEGORY, BoundingBoxes, picture_batch, text_under
+from ..sockets import CATEGORY, BoundingBoxes, picture_batch, text_input, text_under
 
 
 class ReadBoxes(io.ComfyNode):
@@ -31,11 +31,10 @@ class ReadBoxes(io.ComfyNode):
             search_aliases=["parse bounding box", "VLM", "Qwen", "Gemini", "grounding", "bbox", "detection JSON"],
             is_output_node=True,
             inputs=[
-                io.String.Input(
+                text_input(
                     "text",
-                    default="",
-                    multiline=True,
-                    tooltip="The model's answer. For several pictures write one answer a line, or divide answers by "
+                    "",
+                    "The model's answer. For several pictures write one answer a line, or divide answers by "
                     "lines of ---.",
                 ),
                 io.Image.Input("pictures", tooltip="The pictures that the model saw, in the order of the answers."),

@@ -23,7 +23,16 @@ from ...host.jobs.recognise.prompts import (
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptScores, lines_of, list_verdict, picture_batch, template_verdict, text_under
+from ..sockets import (
+    CATEGORY,
+    ConceptScores,
+    lines_of,
+    list_verdict,
+    picture_batch,
+    template_verdict,
+    text_input,
+    text_under,
+)
 
 CLASSES = "cat: whiskers, pointed ears, long tail\ndog: floppy ears, long snout, collar"
 
@@ -55,11 +64,10 @@ class ScoreByConcepts(io.ComfyNode):
             inputs=[
                 io.Image.Input("pictures", tooltip="The pictures to judge."),
                 *pair_inputs(),
-                io.String.Input(
+                text_input(
                     "classes",
-                    default=CLASSES,
-                    multiline=True,
-                    tooltip="One class per line, a colon and its concepts: cat: whiskers, pointed ears. A class "
+                    CLASSES,
+                    "One class per line, a colon and its concepts: cat: whiskers, pointed ears. A class "
                     "without concepts is judged by its name alone.",
                 ),
                 io.String.Input(
@@ -229,11 +237,8 @@ class ClassifyByConceptMatrix(io.ComfyNode):
                 io.String.Input(
                     "classes", default="cat, dog", multiline=True, tooltip="Classes, one per line or with commas."
                 ),
-                io.String.Input(
-                    "concepts",
-                    default="",
-                    multiline=True,
-                    tooltip="Concepts that classes may have, one per line or separated by commas; at least two.",
+                text_input(
+                    "concepts", "", "Concepts that classes may have, one per line or separated by commas; at least two."
                 ),
                 io.Combo.Input(
                     "columns",

@@ -20,6 +20,7 @@ from ..sockets import (
     list_verdict,
     preset_choice,
     preset_verdict,
+    text_input,
     text_under,
 )
 
@@ -47,18 +48,15 @@ class AuditErasureInside(io.ComfyNode):
                 io.Model.Input("erased_model", tooltip="The MODEL of Erase Concepts, Train Erasure or Load Erasure."),
                 io.Clip.Input("clip", tooltip="The text encoder of the original model."),
                 io.String.Input("concept", default="cat", tooltip="The concept that was erased."),
-                io.String.Input(
+                text_input(
                     "others",
-                    default="dog, lion, rabbit, fox",
-                    multiline=True,
-                    tooltip="Other words of its kind that should stay, at least two, one per line or separated by "
-                    "commas.",
+                    "dog, lion, rabbit, fox",
+                    "Other words of its kind that should stay, at least two, one per line or separated by commas.",
                 ),
-                io.String.Input(
+                text_input(
                     "other_words",
-                    default="kitten, kitty",
-                    multiline=True,
-                    tooltip="Other words for the concept: synonyms, descriptions, other languages. May be empty.",
+                    "kitten, kitty",
+                    "Other words for the concept: synonyms, descriptions, other languages. May be empty.",
                 ),
                 io.Boolean.Input("typos", default=True, tooltip="Also ask by typos of the concept."),
                 io.Clip.Input(

@@ -24,6 +24,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 from .graft_skill import prompts_of
@@ -55,11 +57,10 @@ class CalibrateSkill(io.ComfyNode):
                     tooltip=f"{LEAST_PICTURES} to {MOST_PICTURES} pictures that show what the fine-tune learnt, such "
                     "as those it was trained on.",
                 ),
-                io.String.Input(
+                text_input(
                     "prompts",
-                    default="a photo of a cat",
-                    multiline=True,
-                    tooltip="What the pictures show, with the trigger word if there is one: one prompt for all "
+                    "a photo of a cat",
+                    "What the pictures show, with the trigger word if there is one: one prompt for all "
                     "pictures, or one per line for each.",
                 ),
                 io.Float.Input(
@@ -82,14 +83,10 @@ class CalibrateSkill(io.ComfyNode):
                     tooltip="The text encoder of the fine-tune, where it changed that too. Its numbers are taken as "
                     "Localize Skill takes them.",
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: penalty=1 leaves "
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's: penalty=1 leaves "
                     "out more numbers, aim=binarise leaves out none for their number, wider=4 lets more numbers in, "
-                    "steps=400, side=768.",
+                    "steps=400, side=768."
                 ),
             ],
             outputs=[

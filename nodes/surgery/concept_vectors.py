@@ -25,6 +25,8 @@ from ..sockets import (
     lines_of,
     list_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -52,21 +54,16 @@ class FindConceptVectors(io.ComfyNode):
             inputs=[
                 io.Clip.Input("clip", tooltip="The text encoder to look into."),
                 io.String.Input("concept", default="cat", tooltip="A word or a short phrase."),
-                io.String.Input(
+                text_input(
                     "others",
-                    default="dog, lion, rabbit, fox",
-                    multiline=True,
-                    tooltip="Other words of its kind, at least two, one per line or separated by commas. They keep "
+                    "dog, lion, rabbit, fox",
+                    "Other words of its kind, at least two, one per line or separated by commas. They keep "
                     "what the vectors have in common with the concept.",
                 ),
                 io.Int.Input("count", default=32, min=1, max=1024, tooltip="How many value vectors to find."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas: rounds=8 looks anew more often, spare=5 "
-                    "takes vectors that other words need even less.",
+                settings_input(
+                    "Settings as name=value, separated by commas: rounds=8 looks anew more often, spare=5 "
+                    "takes vectors that other words need even less."
                 ),
             ],
             outputs=[

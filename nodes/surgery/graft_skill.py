@@ -23,6 +23,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -53,12 +55,7 @@ class GraftSkill(io.ComfyNode):
                     "clip_vision",
                     tooltip="The picture encoder that compares, from Load CLIP Vision or Load Lab CLIP Vision.",
                 ),
-                io.String.Input(
-                    "prompts",
-                    default="a photo of a cat",
-                    multiline=True,
-                    tooltip="Prompts that show what the fine-tune learnt, one per line.",
-                ),
+                text_input("prompts", "a photo of a cat", "Prompts that show what the fine-tune learnt, one per line."),
                 io.String.Input(
                     "shares",
                     default="0.1, 1, 5, 20",
@@ -79,13 +76,9 @@ class GraftSkill(io.ComfyNode):
                 io.Clip.Input(
                     "tuned_clip", optional=True, tooltip="The text encoder of the fine-tune, where it changed that too."
                 ),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
-                    "prompt, steps=20, guidance=4, side=768.",
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
+                    "prompt, steps=20, guidance=4, side=768."
                 ),
             ],
             outputs=[

@@ -24,6 +24,8 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 
@@ -52,24 +54,19 @@ class ScoutHeads(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model whose heads are read."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),
                 io.String.Input("concept", default="cat", tooltip="A word or a short phrase: an object or a style."),
-                io.String.Input(
+                text_input(
                     "others",
-                    default="dog, lion, rabbit, fox",
-                    multiline=True,
-                    tooltip="Other words to compare with, at least two, one per line or separated by commas.",
+                    "dog, lion, rabbit, fox",
+                    "Other words to compare with, at least two, one per line or separated by commas.",
                 ),
                 preset_choice(
                     list(PRESETS),
                     "How pictures are begun. small: for the lab model. paper: pictures of 512 pixels.",
                 ),
                 seed_input("Random seed of the pictures."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures, "
-                    "steps=16 noise levels of each, side=768.",
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures, "
+                    "steps=16 noise levels of each, side=768."
                 ),
                 heads_of_input("are read"),
             ],

@@ -20,6 +20,7 @@ from ..sockets import (
     preset_choice,
     preset_verdict,
     seed_input,
+    settings_input,
     text_under,
 )
 from .graft_skill import prompts_of
@@ -77,13 +78,9 @@ class ProbeLayers(io.ComfyNode):
                 ),
                 seed_input("Random seed of shuffled labels and of pictures."),
                 io.Model.Input("model", optional=True, tooltip="The model, to probe its denoiser."),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Settings as name=value, separated by commas; empty keeps the preset's: pool=mean reads "
-                    "the mean of a prompt's words in place of its end, steps=16 noise levels, shuffles=500.",
+                settings_input(
+                    "Settings as name=value, separated by commas; empty keeps the preset's: pool=mean reads "
+                    "the mean of a prompt's words in place of its end, steps=16 noise levels, shuffles=500."
                 ),
             ],
             outputs=[

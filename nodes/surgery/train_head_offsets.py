@@ -1,7 +1,7 @@
 """Train Head Offsets."""
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    memory_input,
     model_inputs,
     picture_batch,
     preset_choice,
@@ -29,6 +30,8 @@ from ..sockets import (
     preset_verdict,
     reads,
     seed_input,
+    settings_input,
+    text_input,
     text_under,
 )
 from .graft_skill import prompts_of
@@ -62,11 +65,10 @@ class TrainHeadOffsets(io.ComfyNode):
                 io.Image.Input(
                     "pictures", tooltip=f"1 to {MOST_PICTURES} pictures of what the offsets are to add to the model."
                 ),
-                io.String.Input(
+                text_input(
                     "prompts",
-                    default="a photo of a cat",
-                    multiline=True,
-                    tooltip="What the pictures show: one prompt for all pictures, or one per line for each.",
+                    "a photo of a cat",
+                    "What the pictures show: one prompt for all pictures, or one per line for each.",
                 ),
                 io.String.Input("concept", default="cat", tooltip="What the offsets are called."),
                 preset_choice(list(PRESETS), "small: for the lab model. paper: 32 heads, and pictures of 512 pixels."),
@@ -99,23 +101,11 @@ class TrainHeadOffsets(io.ComfyNode):
                     "heads_of is not used then.",
                 ),
                 heads_of_input("get offsets"),
-                io.String.Input(
-                    "settings",
-                    default="",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Further settings as name=value, separated by commas; empty keeps the preset's: "
-                    "choosing=100 steps choose the heads, penalty=0.001 makes their scales smaller, batch=8, side=768.",
+                settings_input(
+                    "Further settings as name=value, separated by commas; empty keeps the preset's: "
+                    "choosing=100 steps choose the heads, penalty=0.001 makes their scales smaller, batch=8, side=768."
                 ),
-                io.Combo.Input(
-                    "save_memory",
-                    options=list(get_args(Choice)),
-                    default="automatic",
-                    optional=True,
-                    advanced=True,
-                    tooltip="Gradient checkpointing: training takes much less memory and about a third more time. "
-                    "automatic: only if a training step would not fit into the free memory.",
-                ),
+                memory_input(),
             ],
             outputs=[
                 HeadOffsets.Output(display_name="OFFSETS", tooltip="For Apply Head Offsets, with strength 1."),
