@@ -13,6 +13,17 @@ from torch import Tensor
 
 from .types import FullChange, LowRank
 
+LORA_PAIRS = {
+    ".lora_up.weight": ".lora_down.weight",
+    "_lora.up.weight": "_lora.down.weight",
+    ".lora.up.weight": ".lora.down.weight",
+    ".lora_linear_layer.up.weight": ".lora_linear_layer.down.weight",
+    ".lora_B.weight": ".lora_A.weight",
+    ".lora_B.default.weight": ".lora_A.default.weight",
+    ".lora_B": ".lora_A",
+}
+"""How files end the keys of the two factors of a LoRA, ``up`` to ``down``."""
+
 
 class WeightChange(Protocol):
     """What is added to a weight (d_out, d_in, ...) at strength 1."""

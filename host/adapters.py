@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..core.attribute.concept_attention import ConceptBackbone
 from ..core.backbone import Backbone, Placeholders
+from ..core.compose.parts.layers import Layer
 from ..core.compose.registry import METHODS as COMPOSERS
 from ..core.surgery.skill import Skill
 from ..core.types import ConceptTokens, Erasure
@@ -16,12 +17,14 @@ from .comfy import capture as comfy_capture
 from .comfy import compositions as comfy_compositions
 from .comfy import encoding as comfy_encoding
 from .comfy import guards as comfy_guards
+from .comfy import layers as comfy_layers
 from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
 from .comfy.names import is_patcher
 from .comfy.noise import sampler_levels
 from .comfy.surgery import skills as comfy_skills
+from .headless import layers as headless_layers
 from .headless import skills as headless_skills
 from .headless import text_weights as headless_text
 from .headless.backbone import DiffusersBackbone
@@ -46,6 +49,7 @@ __all__ = [
     "encode_prompt",
     "handle_of",
     "latent_of",
+    "layers_of",
     "noise_levels_of",
     "scaled_latent",
     "weights_of",
@@ -192,6 +196,12 @@ def with_composition(model: Any, composed: Composed) -> Any:
     if is_patcher(model):
         return comfy_compositions.with_composition(model, composed)
     return model.with_composition(composed)
+
+
+def layers_of(model: Any) -> Mapping[str, Layer]:
+    """The linear layers and convolutions of MODEL, by how LoRA files call them. Raises as :func:`backbone_of` does."""
+    backbone_of(model=model)
+    return comfy_layers.layers_of(model) if is_patcher(model) else headless_layers.layers_of(model.unet)
 
 
 def noise_levels_of(model: Any, scheduler: str, steps: int) -> Tensor:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.clustering.components import connected_components
-from ...lab.judge.judge import Judge, Reading
+from ...lab.judge.judge import Judge, Reading, regions
 from ...lab.judge.scenes import colour_index
 from .cases import CELLS, Wanted, mask_of
 
@@ -78,21 +77,6 @@ def _placed(asked: Wanted, number: int, colour: int, middle: tuple[float, float]
         "inside": [round(float(share), 4) for share in inside],
         "leak": round(float(inside.sum() - inside[number]), 4),
     }
-
-
-def regions(cells: Tensor, least: int) -> list[Tensor]:
-    """The connected regions (h, w) bool of cells that have at least so many, the largest first."""
-    places = cells.nonzero()  # (n, 2)
-    if not len(places):
-        return []
-    labels = connected_components((places[:, None] - places[None]).abs().sum(-1) <= 1)
-    found = []
-    for label in labels.unique():
-        own = places[labels == label]
-        region = torch.zeros_like(cells)
-        region[own[:, 0], own[:, 1]] = True
-        found.append(region)
-    return sorted((one for one in found if int(one.sum()) >= least), key=lambda one: -int(one.sum()))
 
 
 def _colour(reading: Reading, cells: Tensor) -> int:

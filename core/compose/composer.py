@@ -9,6 +9,7 @@ from torch import Tensor
 from ..backbone import AttentionEdit, AttentionInputs
 from ..settings import Settings, preset_of, setting
 from .composition import Composition, within
+from .parts.layers import LayerEdit
 from .parts.steering import LatentStep
 
 Share = Callable[[float | None], float]
@@ -61,11 +62,14 @@ class Run:
         before: what happens to the latent before each step; None for nothing.
         divides: whether the texts of the composition are kept apart in layers that mix rows of the text before the
             picture joins them (:func:`.parts.regional.read_alone`), too.
+        layers: of the further layers that the composition changes (:attr:`.composition.Composition.layers`), in every
+            pass of the run; None for nothing.
     """
 
     edit: AttentionEdit = leave
     before: LatentStep | None = None
     divides: bool = False
+    layers: LayerEdit | None = None
 
 
 @dataclass(frozen=True, eq=False)

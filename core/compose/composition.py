@@ -31,6 +31,7 @@ class Region:
         own: positions in the context of the words of its own text, without articles; none where it is not encoded.
         adapter: a change of the keys and values of its own text, by attention layer and role
             (:func:`.parts.adapters.read_adapter`).
+        layers: a change of further layers, by their names in the host (:mod:`.parts.layers`).
         mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
         weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
         start: share of denoising from which it counts, 0 is the first step.
@@ -47,6 +48,7 @@ class Region:
     subject: tuple[int, ...] = ()
     own: tuple[int, ...] = ()
     adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
+    layers: Mapping[str, LowRank] = field(default_factory=dict)
 
     def counts(self, share: float) -> float:
         """Its weight at a share of denoising, 0 outside its span."""
@@ -82,6 +84,11 @@ class Composition:
         return all(region.weight == 0 for region in self.regions)
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers beside attention that some region changes, by their names in the host."""
+        return tuple(dict.fromkeys(name for region in self.regions for name in region.layers))
+
+    @property
     def prompt(self) -> Conditioning:
         """The conditioning of the prompt alone."""
         return replace(self.conditioning, context=self.conditioning.context[:, self.base])
@@ -104,6 +111,7 @@ class Concept:
     end: float = 1.0
     adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
     text_changes: TextChanges = field(default_factory=dict)
+    layers: Mapping[str, LowRank] = field(default_factory=dict)
 
 
 def compose(
@@ -155,7 +163,8 @@ def compose(
             contexts.append(context)
             start = columns.stop
         span = concept.weight, concept.start, concept.end
-        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own, concept.adapter))
+        changes = concept.adapter, concept.layers
+        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own, *changes))
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
     positions = [token.position for token in only_reading(read).tokens]
     text = slice(min(positions), max(positions) + 1) if positions else None

@@ -20,10 +20,12 @@ class CompositionScores:
     Attributes:
         names: of the concepts, which are those of the regions.
         alike: (K, P, K) cosines of a region in a picture to each concept.
+        counts: (K, P) long, how often each concept stands in each picture.
     """
 
     names: tuple[str, ...]
     alike: Tensor
+    counts: Tensor
 
     @property
     def identity(self) -> Tensor:
@@ -47,14 +49,25 @@ class CompositionScores:
         own = self.alike.argmax(2) == torch.arange(len(self.names))[:, None]  # (K, P)
         return float(own.all(0).float().mean())
 
+    @property
+    def once(self) -> Tensor:
+        """(K,) the share of pictures in which a concept stands exactly once."""
+        return (self.counts == 1).float().mean(1)
 
-def score_composition(names: Sequence[str], regions: Tensor, sources: Tensor) -> CompositionScores:
+    @property
+    def all_once(self) -> float:
+        """The share of pictures in which every concept stands exactly once."""
+        return float((self.counts == 1).all(0).float().mean())
+
+
+def score_composition(names: Sequence[str], regions: Tensor, sources: Tensor, counts: Tensor) -> CompositionScores:
     """Compare regions of pictures with concepts.
 
     Args:
         names: K names, at least two: with one concept nothing can leak.
         regions: (K, P, D) features of each region in each of P pictures.
         sources: (K, D) features of the concepts, by the same encoder.
+        counts: (K, P) how often each concept stands in each picture.
 
     Raises ``ValueError`` for other numbers of names than of regions and concepts, and as :func:`.similarity` does.
     """
@@ -64,4 +77,6 @@ def score_composition(names: Sequence[str], regions: Tensor, sources: Tensor) ->
         raise ValueError(
             f"there are {len(names)} names, {len(regions)} regions and {len(sources)} concepts; give as many of each"
         )
-    return CompositionScores(tuple(names), similarity(regions, sources))
+    if counts.shape != regions.shape[:2]:
+        raise ValueError(f"there are counts {tuple(counts.shape)} for regions {tuple(regions.shape)}; give (K, P)")
+    return CompositionScores(tuple(names), similarity(regions, sources), counts)

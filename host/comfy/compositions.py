@@ -6,6 +6,7 @@ model options, and are gone with it, however the run ends. Methods that move the
 weights let them pass (:mod:`.gradients`), from the start: nothing is loaded anew while a picture is sampled.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ...core.backbone import AttentionInputs, EditedOutput
 from ...core.compose.composer import Run, leave
+from ...core.compose.parts.layers import RowsOfPass
 from ...core.compose.parts.regional import read_alone
 from ...core.compose.parts.steering import LatentStep
 from ...core.messages import listed
@@ -22,6 +24,7 @@ from ..shared.compositions import NOT_SAMPLED, Composed
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, ModelFamily
 from .gradients import differentiable
+from .layers import LayerPass, edited_layers
 from .noise import levels_of
 from .parts import model_family
 from .running import RunningBackbone, refuse_mask, signal_scale
@@ -58,7 +61,8 @@ def with_composition(patcher: Any, composed: Composed) -> Any:
         before = guider.model_options
         guider.model_options = run.options(before)
         try:
-            return executor(noise, *args, **kwargs)
+            with run.layers_edited():
+                return executor(noise, *args, **kwargs)
         finally:
             guider.model_options = before
 
@@ -79,6 +83,7 @@ class _Run:
     rows: tuple[tuple[slice, bool], ...] = ()
     composing: Run = field(init=False)
     listener: TransformerListener | None = None
+    passing: LayerPass | None = None
 
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
@@ -99,6 +104,26 @@ class _Run:
         ):
             extension.add_wrapper_with_key(kind, WRAPPER_KEY, wrapper, options, is_model_options=True)
         return options
+
+    def layers_edited(self) -> AbstractContextManager[None]:
+        """Within the context the method may add to what layers beside attention give."""
+        edit, names = self.composing.layers, self.composed.composition.layers
+        if edit is None:
+            return nullcontext()
+        return edited_layers(self._denoiser, names, edit, lambda: self.passing)
+
+    @property
+    def _denoiser(self) -> Any:
+        return self.patcher.get_model_object("diffusion_model")
+
+    def _rows_of_pass(self, x: Tensor, length: int) -> RowsOfPass:
+        """Where rows lie in a pass at ``x`` that reads so many rows of text."""
+        size = (x.shape[-2], x.shape[-1])
+        if self._family.transformer is None:
+            return RowsOfPass(size)
+        encoded = min(length, self.composed.composition.length)
+        rows = transformer_sites.rows_of(self._family, self._denoiser, size, length, encoded)
+        return RowsOfPass(size, rows.grid, rows.text, rows.context.start, length, rows.picture)
 
     def _editing(self, given: dict[str, Any]) -> dict[str, Any]:
         """``transformer_options`` by which attention is edited."""
@@ -136,7 +161,11 @@ class _Run:
         time = int(min(max(round(levels.timestep(level)), 0), levels.schedule.steps - 1))
         picture = x[:, :, 0] if x.ndim == 5 else x  # a film (B, C, 1, h, w) of one picture
         latent = picture.float() / scale
-        moved = step(self.backbone, latent, torch.full((len(x),), time, device=x.device))
+        self.passing = LayerPass(self._rows_of_pass(picture, self.composed.composition.length), timestep=float(time))
+        try:
+            moved = step(self.backbone, latent, torch.full((len(x),), time, device=x.device))
+        finally:
+            self.passing = None
         if moved is not latent:
             picture.copy_(moved * scale)
 
@@ -151,17 +180,18 @@ class _Run:
         sigma = t.flatten()[:1]
         self.timestep = levels_of(self.guider.inner_model.model_sampling).timestep(sigma)
         self.rows = self._rows(x, options.get("uuids") or ())
+        context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
+        length = 0 if context is None else context.shape[1]
+        if self.composing.layers is not None:
+            self.passing = LayerPass(self._rows_of_pass(x, length), self.rows, self.timestep)
         if self.listener is not None:
-            context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
-            length = 0 if context is None else context.shape[1]
-            denoiser = self.patcher.get_model_object("diffusion_model")
             size = (x.shape[-2], x.shape[-1])
             encoded = min(length, self.composed.composition.length)  # what the model makes of it may be longer
-            self.listener.begin(transformer_sites.rows_of(self._family, denoiser, size, length, encoded), options)
+            self.listener.begin(transformer_sites.rows_of(self._family, self._denoiser, size, length, encoded), options)
         try:
             return executor(x, t, *args, **kwargs)
         finally:
-            self.rows = ()
+            self.rows, self.passing = (), None
             if self.listener is not None:
                 self.listener.begin(None)
 

@@ -144,7 +144,7 @@ class UNetDenoiser:
         changed = dict(options)
         for edit, names in edits:
             sites = {key: site for key, site in self._table.items() if site.name in names}
-            on_inputs = _as_editor(edit, time)
+            on_inputs = as_editor(edit, time)
             changed = with_listener(changed, sites, preferred=self._preferred, on_inputs=on_inputs)
         return changed
 
@@ -188,7 +188,9 @@ def run(patcher: Any, noisy: Tensor, sigma: Tensor, inputs: dict[str, Any], opti
     return around(patcher.model.apply_model, call)
 
 
-def _as_editor(edit: AttentionEdit, timestep: float | None) -> Any:
+def as_editor(edit: AttentionEdit, timestep: float | None) -> Any:
+    """An edit of a pass all of whose rows are of one timestep, as listeners call it."""
+
     def on_inputs(inputs: AttentionInputs) -> list[tuple[slice, Tensor | EditedOutput]]:
         found = edit(replace(inputs, call=replace(inputs.call, timestep=timestep)))
         return [] if found is None else [(slice(None), found)]

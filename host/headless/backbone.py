@@ -22,6 +22,7 @@ from ...core.backbone import (
     TokenizedText,
     Vocabulary,
 )
+from ...core.compose.parts.layers import LayerEdit
 from ...core.encoding_checks import check_encoded
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import Change
@@ -41,6 +42,7 @@ from .concepts import concepts_beside
 from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import find_joint_sites, find_joint_weights, tapped_jointly, velocity
+from .layers import edited_layers
 from .passes import pooled_text_and_sizes, tensors_in_force
 from .taps import Forward, find_sites, find_weights, tapped
 from .text_entry import text_entry_weights
@@ -230,6 +232,10 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
     ) -> AbstractContextManager[None]:
         return edited(self.model.unet, self.attention_sites() if sites is None else sites, edit, self._current)
 
+    def edit_layers(self, edit: LayerEdit, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Within the context an edit may add to what each of the layers (:func:`.layers.layers_of`) gives."""
+        return edited_layers(self.model.unet, names, edit, self._current)
+
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return text_entry_weights(self.model)
 
@@ -284,8 +290,10 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
     ) -> Iterator[None]:
         rows = tuple(conditional) if conditional is not None else (True,) * len(latent)
         time = float(timestep[0]) if bool((timestep == timestep[0]).all()) else None
-        length = conditioning.context.shape[1] if text_length is None else text_length
-        self._forward = Forward((latent.shape[-2], latent.shape[-1]), rows, time, length)
+        joint, length = self._flow is not None, conditioning.context.shape[1]
+        length = length if text_length is None or joint else text_length  # texts of a flow are never repeated
+        size = latent.shape[-2], latent.shape[-1]
+        self._forward = Forward(size, rows, time, length, joint)
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...core.files import BUNDLE, load_tensors
 from ...core.messages import listed, plain
 from ...core.types import LowRank
-from ...core.weight_changes import Hadamard, Kronecker, WeightChange, low_rank, whole
+from ...core.weight_changes import LORA_PAIRS, Hadamard, Kronecker, WeightChange, low_rank, whole
 from ..shared.unet_layouts import original_names
 from ..shared.weight_patches import WeightPatch, check_patch
 from .flux import ENTRY_NAMES
@@ -18,15 +18,6 @@ from .flux import ENTRY_NAMES
 TEXT_PREFIXES = ("lora_te", "text_encoder")
 EMBEDDING_PREFIX = f"{BUNDLE}."
 
-_PAIRS = {
-    ".lora_up.weight": ".lora_down.weight",
-    "_lora.up.weight": "_lora.down.weight",
-    ".lora.up.weight": ".lora.down.weight",
-    ".lora_linear_layer.up.weight": ".lora_linear_layer.down.weight",
-    ".lora_B.weight": ".lora_A.weight",
-    ".lora_B.default.weight": ".lora_A.default.weight",
-    ".lora_B": ".lora_A",
-}
 _LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")
 _LOKR = ("lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b", "lokr_t2")
 _PLAIN = ("alpha", "dora_scale", "diff", "diff_b", "w_norm", "b_norm", "set_weight", *_LOHA, *_LOKR)
@@ -43,8 +34,8 @@ _ELSEWHERE = {
     "lora_magnitude_vector.weight": "DoRA as PEFT writes it",
 }
 _ENDINGS = (
-    {up: "up" for up in _PAIRS}
-    | {down: "down" for down in _PAIRS.values()}
+    {up: "up" for up in LORA_PAIRS}
+    | {down: "down" for down in LORA_PAIRS.values()}
     | {".lora_mid.weight": "middle"}
     | {f".{name}": name for name in (*_PLAIN, *_ELSEWHERE)}
 )
@@ -101,7 +92,7 @@ def read_lora(path: Path, unet: nn.Module, family: str) -> LoraFile:
 
 
 def _changes(own: Parts, unet: nn.Module, family: str, text: tuple[str, ...], embeddings: tuple[str, ...]) -> LoraFile:
-    known, entries = _names(unet), _entries(own)
+    known, entries = weight_names(unet), _entries(own)
     kinds = sorted({_ELSEWHERE[part] for parts in entries.values() for part in parts if part in _ELSEWHERE})
     if kinds:
         raise ValueError(f"uses {' and '.join(kinds)}, which is not read here; ComfyUI may read it")
@@ -193,7 +184,7 @@ def _entries(tensors: Parts) -> dict[str, dict[str, Tensor]]:
     return entries
 
 
-def _names(unet: nn.Module) -> dict[str, str]:
+def weight_names(unet: nn.Module) -> dict[str, str]:
     """Names a LoRA file may use, to the parameter."""
     names: dict[str, str] = {}
     state = dict(unet.named_parameters())

@@ -105,5 +105,8 @@ def _hooks(
         sites = None if capture.sites is None else [by_name[name] for name in capture.sites]
         hooks.append(partial(backbone.tap_attention, moves.except_while_moving(capture.tap), sites))
     hooks.extend(partial(backbone.edit_attention, run.edit) for run in runs if run.edit is not leave)
+    for run, composed in zip(runs, backbone.model.compositions, strict=True):
+        if run.layers is not None:
+            hooks.append(partial(backbone.edit_layers, run.layers, composed.composition.layers))
     hooks.extend(partial(backbone.edit_attention, guard.edit) for guard in guards if guard.edits)
     return tuple(hooks)

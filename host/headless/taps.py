@@ -27,12 +27,14 @@ class Forward:
         conditional: per batch row, whether it belongs to the positive conditioning.
         timestep: the timestep of all rows, or None when they differ.
         text_length: length of the positive context before it was repeated to match another one.
+        joint: whether text and picture share their rows.
     """
 
     latent_size: tuple[int, int]
     conditional: tuple[bool, ...]
     timestep: float | None
     text_length: int
+    joint: bool = False
 
 
 def find_sites(unet: Any) -> tuple[AttentionSite, ...]:

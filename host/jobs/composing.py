@@ -13,7 +13,7 @@ from ...core.compose.parts.adapters import Adapter, read_adapter
 from ...core.files import load_tensors
 from ...core.masks.boxes import Box, box_mask
 from ...core.messages import listed, shown
-from ..adapters import backbone_of
+from ..adapters import backbone_of, layers_of
 from ..files import folders
 from .bounding_boxes import boxes_of
 
@@ -112,7 +112,7 @@ def composition_of(
     regions = [mask for mask, _ in read] if masks is None else list(masks)
     changes = list(adapters) or [Adapter({})] * len(texts)
     concepts = [
-        Concept(text, region, **options, adapter=change.changes, text_changes=change.text)
+        Concept(text, region, **options, adapter=change.changes, text_changes=change.text, layers=change.layers)
         for text, region, (_, options), change in zip(texts, regions, read, changes, strict=True)
     ]
     branches = "branches" in needs
@@ -148,14 +148,15 @@ def adapters_of(model: Any, clip: Any, lines: Sequence[str], count: int) -> list
             f"there are {count} concepts and {len(lines)} lines of LoRAs; give one for each concept, in the same "
             "order, and none where a concept has no LoRA"
         )
-    backbone = backbone_of(model, clip)
+    backbone, layers = backbone_of(model, clip), layers_of(model)
     found: list[Adapter] = []
     for line in lines:
         name, strength = lora_and_strength(line)
         path = None if name is None else folders.current().find_model("loras", name)
-        found.append(
-            Adapter({}) if path is None else read_adapter(backbone, load_tensors(path)[0], strength, path.name)
-        )
+        if path is None:
+            found.append(Adapter({}))
+        else:
+            found.append(read_adapter(backbone, load_tensors(path)[0], strength, path.name, layers))
     return found
 
 
@@ -175,7 +176,10 @@ def described(composition: Composition, composer: Composer[Any], settings: Compo
     lines = [f"{count} concepts by {composer.title}. Cost: {settings.cost}."]
     adapted = sum(bool(region.adapter) for region in composition.regions)
     if adapted:
-        lines.append(f"Each of {adapted} LoRAs takes one more attention in every layer that it changes.")
+        lines.append(f"Each of {adapted} LoRAs takes one more attention in every attention layer that it changes.")
+    further = sum(len(region.layers) for region in composition.regions)
+    if further:
+        lines.append(f"In each pass {further} further layers compute their LoRAs beside the weights.")
     if "regions" in composer.needs and without:
         lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
     return " ".join(lines)

@@ -64,7 +64,7 @@ class Reading:
     def number_of(self, kind: int, least: int = 3) -> list[int]:
         """How many of a kind each picture shows: connected regions of at least so many cells on which the kind is the
         likeliest."""
-        return [_regions(cells, least) for cells in self.objects.argmax(1) == kind]
+        return [len(regions(cells, least)) for cells in self.objects.argmax(1) == kind]
 
     def describe(self, weight: Tensor | None = None) -> Tensor:
         """(B, D) unit vectors: features averaged over a weight (B, h, w) on cells, by default over all known things."""
@@ -153,14 +153,19 @@ def load_judge(folder: Path = FOLDER) -> Judge:
     return Judge(network.eval().requires_grad_(False), known, config["threshold"])
 
 
-def _regions(cells: Tensor, least: int) -> int:
-    """Regions of at least so many cells of a map (h, w) bool that share sides."""
+def regions(cells: Tensor, least: int) -> list[Tensor]:
+    """The connected regions (h, w) bool of cells that share sides and are at least so many, the largest first."""
     places = cells.nonzero()  # (n, 2)
     if not len(places):
-        return 0
-    beside = (places[:, None] - places[None]).abs().sum(-1) <= 1  # (n, n)
-    _, sizes = connected_components(beside).unique(return_counts=True)
-    return int((sizes >= least).sum())
+        return []
+    labels = connected_components((places[:, None] - places[None]).abs().sum(-1) <= 1)
+    found = []
+    for label in labels.unique():
+        own = places[labels == label]
+        region = torch.zeros_like(cells)
+        region[own[:, 0], own[:, 1]] = True
+        found.append(region)
+    return sorted((one for one in found if int(one.sum()) >= least), key=lambda one: -int(one.sum()))
 
 
 def _averaged(maps: Tensor, weight: Tensor) -> Tensor:

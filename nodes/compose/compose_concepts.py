@@ -139,9 +139,9 @@ class ComposeConcepts(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
-                    "if wanted; none for a concept without one. Each acts in the region of its concept alone, in all "
-                    "attention layers and where its text is encoded. The node says what else a file changes, which is "
-                    "left out.",
+                    "if wanted; none for a concept without one. Each acts in the region of its concept alone: in "
+                    "attention, in feed-forward layers and convolutions, and where its text is encoded. The node says "
+                    "what else a file changes, such as layers of time, which is left out.",
                 ),
                 io.Latent.Input(
                     "reference",

@@ -18,6 +18,8 @@ from ...host.jobs.score_reports import save_reports
 from ...host.schema import io, ui
 from ..sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, masks_of, picture_batch, picture_of, text_under
 
+JUDGE = "the lab's judge"
+
 
 class ScoreComposition(io.ComfyNode):
     """Whether each concept stands in its own region, and what leaked where."""
@@ -31,9 +33,11 @@ class ScoreComposition(io.ComfyNode):
             description=(
                 "Compares each region of drawn pictures with each concept, as a picture encoder sees them. It says in "
                 "how many pictures a region is most like its own concept, how alike they are, and which concept leaked "
-                "into which region. Compare only figures of the same CLIP_VISION."
+                "into which region. It also counts each concept in the whole picture, so that second copies show: with "
+                "Load Lab CLIP Vision the lab's judge counts the lab's objects, otherwise CLIP_VISION looks at about a "
+                "hundred windows of each picture. Compare only figures of the same CLIP_VISION."
             ),
-            search_aliases=["evaluate", "leak", "layout", "identity", "composition score"],
+            search_aliases=["evaluate", "leak", "layout", "identity", "composition score", "count", "duplicate"],
             is_output_node=True,
             inputs=[
                 io.ClipVision.Input(
@@ -62,7 +66,9 @@ class ScoreComposition(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    display_name="SHEET", tooltip="A row for each concept: its source and its region in every picture."
+                    display_name="SHEET",
+                    tooltip="A row for each concept: its source and its region in every picture; x2 below a picture "
+                    "that shows it twice.",
                 ),
                 io.String.Output(display_name="CSV", tooltip="A line for each region."),
                 io.String.Output(display_name="JSON", tooltip="All figures."),
@@ -83,15 +89,25 @@ class ScoreComposition(io.ComfyNode):
         if filename_prefix:
             folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
         drawn = picture_batch(pictures)
-        scored = score_pictures(clip_vision, drawn, masks_of(regions), picture_of(image), concepts, ground)
-        texts = {"csv": leaks_csv(scored.scores), "json": composition_json(scored.scores, ground)}
+        counter = (JUDGE, _by_judge) if getattr(clip_vision, "concept_atelier_family", "") == "lab" else None
+        given = masks_of(regions), picture_of(image), concepts, ground
+        scored = score_pictures(clip_vision, drawn, *given, counter)
+        texts = {"csv": leaks_csv(scored.scores), "json": composition_json(scored, ground)}
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)
         sheet = composition_sheet(scored)
         shown = ui.PreviewImage(sheet, cls=cls).as_dict()
-        shown |= text_under(described(scored.scores), first_only(image=image))
+        shown |= text_under(described(scored), first_only(image=image))
         return io.NodeOutput(sheet, *texts.values(), ui=shown)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
         return folders.name_verdict(filename_prefix or None, "filename_prefix")
+
+
+def _by_judge(picture: Tensor, masks: Tensor, pictures: Tensor) -> Tensor | None:
+    """The lab's objects, counted by its judge."""
+    from ...lab.judge.counting import count_concepts
+    from ...lab.judge.judge import load_judge
+
+    return count_concepts(load_judge(), picture, masks, pictures)

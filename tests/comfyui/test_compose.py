@@ -121,6 +121,44 @@ def test_a_lora_in_a_region_of_the_whole_picture_is_that_of_the_stock_loader(
     assert float((without - theirs).abs().max()) > 0.02
 
 
+@pytest.fixture
+def whole_file(pack, comfy_base):
+    """Writes a LoRA file of layers of a MODEL, by the names of ComfyUI's own table; gives its name and the layers."""
+
+    def go(model, name, wanted=lambda layer: True, scale=1.0):
+        layers = pack("host.adapters").layers_of(model)
+        own = {layer.name: (base, layer) for base, layer in layers.items() if layer.placed and wanted(layer)}
+        draw, tensors = torch.Generator().manual_seed(3), {}
+        for base, layer in own.values():
+            rows, columns = layer.size
+            up = torch.randn(rows, 2, *[1] * (len(layer.shape) - 2), generator=draw)
+            down = torch.randn(2, *layer.shape[1:], generator=draw)
+            tensors |= {f"{base}.lora_up.weight": up, f"{base}.lora_down.weight": down * scale / columns**0.5}
+        pack("core.files").save_tensors(comfy_base / f"models/loras/{name}.safetensors", tensors)
+        return name, [layer for _, layer in own.values()]
+
+    return go
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_all_layers_of_a_file_in_a_region_of_the_whole_picture_are_those_of_the_stock_loader(
+    parts_of, compose, sample, encode, stock, whole_file, family
+):
+    """Feed-forward layers, convolutions and projections beside attention."""
+    parts = parts_of(family)
+    name, layers = whole_file(parts["model"], f"all_{family}")
+    assert {len(layer.shape) for layer in layers} == {2, 4}
+    (stocks,) = stock("LoraLoaderModelOnly", model=parts["model"], lora_name=f"{name}.safetensors", strength_model=0.05)
+    theirs = sample(parts, stocks, encode(parts, "a cat"))
+    given = {"prompt": "a cat", "concepts": "a cat", "places": "everywhere", "preset": "paper"}
+    quiet = "guidance=0, renew=false"
+    ours = sample(parts, *compose(parts, loras=f"{name} strength=0.05", settings=quiet, **given)[:2])
+    without = sample(parts, *compose(parts, settings=quiet, **given)[:2])
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=5e-3)
+    assert float((without - theirs).abs().max()) > 0.02
+    assert torch.equal(sample(parts, *compose(parts, settings=quiet, **given)[:2]), without)
+
+
 @pytest.mark.parametrize("family", ["lab", "sdxl"])
 def test_a_regions_text_is_encoded_as_the_stock_loader_has_it(
     parts_of, compose, encode, stock, pack, comfy_base, family
@@ -263,15 +301,22 @@ def test_capture_and_composition_go_together(parts_of, compose, sample, run):
 def composed(pack, small):
     """A composition of random texts for a transformer, and MODEL and CONDITIONING of it."""
 
-    def go(family, model, masks, method="attention_couple", texts=(3, 4), **settings):
+    def go(family, model, masks, method="attention_couple", texts=(3, 4), layers=None, **settings):
         compose_module, registry = pack("core.compose.composition"), pack("core.compose.registry")
         base = small.conditioning(family)
         composer = registry.METHODS[method]
-        divides = "texts" in composer.needs
+        divides = {"texts", "branches"} & set(composer.needs)
         parts = [small.conditioning(family, 5, seed)[0][0] for seed in texts] if divides else []
         context = torch.cat([base[0][0], *parts], dim=1)
         regions = tuple(
-            compose_module.Region(f"{n}", slice(7 + 5 * n, 12 + 5 * n), (n + 1,), mask, subject=(n + 1,))
+            compose_module.Region(
+                f"{n}",
+                slice(7 + 5 * n, 12 + 5 * n),
+                (n + 1,),
+                mask,
+                subject=(n + 1,),
+                layers=(layers or {}) if not n else {},
+            )
             for n, mask in enumerate(masks)
         )
         extras = {name: value for name, value in base[0][1].items() if value is not None}
@@ -355,6 +400,71 @@ def test_the_text_of_a_region_reaches_its_region_alone(small, composed, draw, fa
     assert not torch.allclose(one[..., half:], other[..., half:], atol=1e-3)
 
 
+@pytest.fixture
+def changes_of(pack):
+    """A random change of layers of a transformer, by name."""
+
+    def go(model, wanted, scale=0.5):
+        layers, types = pack("host.adapters").layers_of(model), pack("core.types")
+        draw, found = torch.Generator().manual_seed(3), {}
+        for layer in {one.name: one for one in layers.values() if one.placed and wanted(one)}.values():
+            rows, columns = layer.shape
+            up, down = torch.randn(rows, 2, generator=draw), torch.randn(2, columns, generator=draw)
+            found[layer.name] = types.LowRank(up, down * scale / columns**0.5)
+        return found
+
+    return go
+
+
+BEHIND = ("img_mlp", "feed_forward", "mlp", "ff")
+"""What the layers behind the attention of a block are called."""
+
+
+@pytest.mark.parametrize("family", list(ONE_BLOCK))
+def test_on_transformers_a_lora_reaches_its_region_alone(small, composed, draw, changes_of, family):
+    """Behind the attention of the one block; what attention reads of each other would show everywhere."""
+    if not small.here(family):
+        pytest.skip(f"this ComfyUI has no {family}")
+    with torch.inference_mode():
+        model = small.build(family, **ONE_BLOCK[family])
+    blocks = ("layers.0", "blocks.0", "double_blocks.0", "transformer_blocks.0")
+    within = lambda layer: layer.name.startswith(blocks) and any(part in layer.name for part in BEHIND)  # noqa: E731
+    changes = changes_of(model, within)
+    assert changes
+    settings = {"steps": 1, "cfg": 1.0}
+    one, other = (
+        draw(family, *composed(family, model, [LEFT, 1 - LEFT], layers=layers), **settings)
+        for layers in (None, changes)
+    )
+    half = one.shape[-1] // 2
+    assert torch.equal(one[..., half:], other[..., half:])
+    assert not torch.allclose(one[..., :half], other[..., :half], atol=1e-3)
+    assert torch.equal(draw(family, *composed(family, model, [LEFT, 1 - LEFT]), **settings), one)
+
+
+@pytest.mark.parametrize("family", ["flux", "chroma"])
+def test_on_transformers_a_region_of_the_whole_picture_is_the_stock_loaders(
+    model_of, clip_of, composed, draw, small, stock, whole_file, pack, family
+):
+    """In all blocks, of text and picture; the region's text alone is read, as if it were the prompt."""
+    model = model_of(family)
+    name, _ = whole_file(model, f"all_{family}", lambda layer: "blocks" in layer.name, scale=0.3)
+    (stocks,) = stock("LoraLoaderModelOnly", model=model, lora_name=f"{name}.safetensors", strength_model=1.0)
+    text = small.conditioning(family, 5, 3)
+    settings = {"cfg": 1.0}
+    theirs, plain = (draw(family, one, text, **settings) for one in (stocks, model))
+    layers = pack("host.adapters").layers_of(model)
+    tensors = pack("core.files").load_tensors(
+        pack("host.files.folders").current().find_model("loras", f"{name}.safetensors")
+    )[0]
+    backbone = pack("host.adapters").backbone_of(model, clip_of(family))
+    adapter = pack("core.compose.parts.adapters").read_adapter(backbone, tensors, 1.0, name, layers)
+    own = composed(family, model, [torch.ones(8, 8)], texts=(3,), layers=adapter.layers, of_prompt=0.0, isolation=0.0)
+    ours = draw(family, own[0], [[own[1][0][0], text[0][1]]], **settings)  # with the pooled text of its own
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+    assert float((theirs - plain).abs().max()) > 0.05
+
+
 @pytest.mark.parametrize("family", TRANSFORMERS)
 def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, draw, run, stock, family):
     model, clip = model_of(family), clip_of(family)
@@ -368,9 +478,22 @@ def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, dra
     assert not torch.equal(draw(family, placed, text), draw(family, model, plain))
 
 
-def test_concept_conductor_refuses_transformers_by_name(model_of, composed):
-    with pytest.raises(ValueError, match="works on UNets .* and this is"):
-        composed("flux", model_of("flux"), [LEFT, 1 - LEFT], method="concept_conductor")
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_on_transformers_each_concept_is_drawn_in_a_pass_of_its_own(model_of, composed, draw, small, family):
+    """Layouts are aligned in the first step of three, shapes refined in the second."""
+    model = model_of(family)
+    settings = {"method": "concept_conductor", "refine_from": 0.2, "refine_until": 0.6}
+    plain = draw(family, model, small.conditioning(family), steps=3)
+    one, other = (
+        draw(family, *composed(family, model, [LEFT, 1 - LEFT], texts=texts, **settings), steps=3)
+        for texts in ((3, 4), (3, 9))
+    )
+    assert bool(torch.isfinite(one).all()) and not torch.allclose(one, other, atol=1e-4)
+    assert torch.equal(draw(family, *composed(family, model, [LEFT, 1 - LEFT], **settings), steps=3), one)
+    if family not in PLACED_BY_LENGTH:
+        still = composed(family, model, [LEFT, 1 - LEFT], method="concept_conductor", start=0.999, end=1.0)
+        torch.testing.assert_close(draw(family, *still, steps=3), plain, rtol=1e-3, atol=1e-3)
+    assert torch.equal(draw(family, model, small.conditioning(family), steps=3), plain)
 
 
 def test_texts_of_regions_are_refused_by_name_where_an_adapter_reads_them_together(model_of, composed):

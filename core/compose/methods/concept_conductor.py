@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...attention.probabilities import head_mean
 from ...attention.resize import resize_maps
 from ...attention.selection import Grid
 from ...backbone import AttentionCall, AttentionInputs, AttentionSite, Backbone, EditedOutput
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
-from ..composition import Composition
-from ..parts.branches import Branches, branch_edit, decoder_sites, text_of
+from ..composition import Composition, Region
+from ..parts.branches import Branches, branch_edit, decoder_sites, picture_attention, text_of
 from ..parts.layout import keys_of, layout_loss
 from ..parts.places import Places
 from ..parts.shape_masks import refined
@@ -92,7 +91,7 @@ class _Conductor:
         if self.branches.running or not inputs.conditional:
             return None
         done = self.share(call.timestep)
-        if call.site.kind == "cross" and self.places.reads(done):
+        if call.site.kind != "self" and self.places.reads(done):
             self.places.read(inputs)
         masks = self.masks(call.grid) if self.branches.outputs else None
         masks = None if masks is None else masks.to(call.query.device)
@@ -127,23 +126,21 @@ class _Conductor:
 
             def losses(moved: Tensor) -> Tensor:
                 base = keys_of(backbone, moved, timestep, prompt, site)
-                own = [
-                    keys_of(
-                        backbone,
-                        moved,
-                        timestep,
-                        text_of(self.composition, region, moved),
-                        site,
-                        branch_edit(region) if region.adapter else None,
-                    )
-                    for region in regions
-                ]
+                own = [self.own_keys(backbone, region, moved, timestep, site) for region in regions]
                 goal = base.detach() if reference is None else reference
                 return layout_loss(base, own, goal, self.settings.of_branches)
 
             move = self.settings.layout * gradient_of(latent, losses)[0]  # (B, C, h, w)
             lengths = [part.flatten(1).norm(dim=1).view(-1, 1, 1, 1) for part in (move, latent)]
             return latent - move * (self.settings.most_move * lengths[1] / lengths[0].clamp_min(1e-12)).clamp(max=1)
+
+    def own_keys(
+        self, backbone: Backbone, region: Region, latent: Tensor, timestep: Tensor, site: AttentionSite
+    ) -> Tensor:
+        """Keys of the branch of a concept."""
+        text = text_of(self.composition, region, latent)
+        with self.branches.alone(region):
+            return keys_of(backbone, latent, timestep, text, site, branch_edit(region) if region.adapter else None)
 
     def reference(self, backbone: Backbone, latent: Tensor, timestep: Tensor, site: AttentionSite) -> Tensor | None:
         """Keys (B, heads, n, d) of the reference at this noise level; None without one."""
@@ -177,7 +174,8 @@ class _Conductor:
         prompt: list[Tensor] = []
 
         def tap(call: AttentionCall) -> None:
-            prompt.append(head_mean(call.query, call.key, call.scale))
+            if call.kind == "self":
+                prompt.append(picture_attention(call))
 
         read_attention(backbone, latent, timestep, self.composition.conditioning, (site,), tap, self.edit)
         for row, masks in enumerate(before.expand(len(latent), -1, -1, -1)):
@@ -188,7 +186,8 @@ class _Conductor:
 
 def _begin(composition: Composition, settings: ConductorSettings, share: Share) -> Run:
     conductor = _Conductor(writable(composition), settings, share)
-    return Run(conductor.edit, steering(conductor.step))
+    layers = conductor.branches.layer if composition.layers else None
+    return Run(conductor.edit, steering(conductor.step), divides=True, layers=layers)
 
 
 METHOD = Composer(
@@ -198,7 +197,6 @@ METHOD = Composer(
     presets={"paper": ConductorSettings(), "small": ConductorSettings(least_iou=0.5)},
     begin=_begin,
     needs=("regions", "branches"),
-    unets_only=True,
     follows_reference=True,
-    note="In the pass of a concept, all concepts that the prompt names are replaced by it. It works on UNets.",
+    note="In the pass of a concept, all concepts that the prompt names are replaced by it.",
 )

@@ -17,6 +17,7 @@ from ...backbone import AttentionInputs, Backbone, EditedOutput
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
+from ..parts.layers import LayerInputs, blended
 from ..parts.places import Places
 from ..parts.region_guidance import RegionGuidance
 from ..parts.regional import joint_bias, mix_texts, read_apart, shares
@@ -77,7 +78,15 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
-    return Run(edit, divides=True)
+    def edit_layer(inputs: LayerInputs) -> Tensor | None:
+        done = share(inputs.timestep)
+        masks = places.on(inputs.grid) if settings.acts(done) and not places.reads(done) else None
+        if masks is None:
+            return None
+        alone = shares(composition.regions, masks, done, 0.0).regions
+        return blended(inputs, composition.regions, alone, [region.counts(done) for region in composition.regions])
+
+    return Run(edit, divides=True, layers=edit_layer if composition.layers else None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> 
         done = share(float(timestep[0]))
         return guided.step(backbone, latent, timestep, done) if settings.acts(done) else latent
 
-    return Run(regions.edit, before, divides=True)
+    return Run(regions.edit, before, divides=True, layers=regions.layers)
 
 
 METHOD = Composer(

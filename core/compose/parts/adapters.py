@@ -3,7 +3,8 @@
 LoRA-Composer (Yang et al., arXiv 2403.11627), concept injection: ``K_n = W_n^K c_n`` and ``V_n = W_n^V c_n`` are keys
 and values of region n's own text c_n under its own LoRA, ``W_n = W + up @ down``. Other texts keep ``W``, and no weight
 of the model is written to. Changes of queries, of self-attention and of the projections behind the heads act in the
-region's own cells (:func:`under`).
+region's own cells (:func:`under`). Layers beside attention stand in :mod:`.layers`, and so do all layers of
+transformers.
 """
 
 from collections.abc import Mapping, Set
@@ -16,7 +17,8 @@ from ...backbone import AttentionInputs, Backbone, EditedOutput, TextChanges, Te
 from ...files import kohya_key
 from ...messages import listed
 from ...types import Change, LowRank
-from ...weight_changes import low_rank
+from ...weight_changes import LORA_PAIRS, low_rank
+from .layers import Layer, together
 
 SiteRole = tuple[str, str]
 """An attention layer, and the projection of it that is changed: one of :data:`ROLES`."""
@@ -24,17 +26,13 @@ SiteRole = tuple[str, str]
 Changes = Mapping[SiteRole, LowRank]
 ROLES = ("query", "key", "value", "out")
 
-_UP, _DOWN, _ALPHA = ".lora_up.weight", ".lora_down.weight", ".alpha"
-
 
 def entries(backbone: Backbone) -> dict[str, SiteRole]:
-    """The name of each projection of an attention layer, and the layer that it belongs to.
-
-    Raises ``ValueError`` for models other than UNets, whose text and picture share their layers.
-    """
+    """The name of each projection of a UNet's attention layers, and the layer that it belongs to; none for models whose
+    text and picture share their layers."""
     sites = backbone.attention_sites()
     if any(site.stage is None for site in sites):
-        raise ValueError("a LoRA can be kept to a region in Stable Diffusion 1.x, 2.x, XL and the lab model alone")
+        return {}
     weights = backbone.attention_weights()
     return {weight.name: (sites[number // len(ROLES)].name, weight.role) for number, weight in enumerate(weights)}
 
@@ -44,57 +42,113 @@ class Adapter:
     """What of a LoRA file acts in one region.
 
     Attributes:
-        changes: by the layers that they act in.
+        changes: of attention, by the layers that they act in.
         text: changes of the text encoders, under which the region's own text is encoded.
+        layers: changes of further layers, by their names in the host.
         left_out: what else the file changes, in words for people; empty for nothing.
     """
 
     changes: Changes
     text: TextChanges = field(default_factory=dict)
+    layers: Mapping[str, LowRank] = field(default_factory=dict)
     left_out: str = ""
 
 
-def read_adapter(backbone: Backbone, tensors: Mapping[str, Tensor], strength: float, named: str) -> Adapter:
-    """The part of a LoRA file that can be kept to a region: its changes of attention layers, and of the text encoders
-    that encode the region's text. What else it changes is left out and named.
+def read_adapter(
+    backbone: Backbone,
+    tensors: Mapping[str, Tensor],
+    strength: float,
+    named: str,
+    layers: Mapping[str, Layer] | None = None,
+) -> Adapter:
+    """The part of a LoRA file that can be kept to a region: its changes of attention layers, of other layers that
+    compute each position for itself, and of the text encoders that encode the region's text. What else it changes is
+    left out and named.
 
     Args:
         backbone: the model.
-        tensors: of a file that Save Adapter as LoRA wrote, or another with kohya's names.
+        tensors: of a file that Save Adapter as LoRA wrote, or another of two factors for each weight.
         strength: factor on it.
         named: the file's name, for messages.
+        layers: the layers of the model by how files call them; None knows the attention layers alone, by kohya's names.
 
     Raises ``ValueError`` for a file without such changes, and for factors that do not fit.
     """
-    known = {kohya_key(name, backbone.family): (name, place) for name, place in entries(backbone).items()}
+    places, given = entries(backbone), layers or {}
+    known = {kohya_key(name, backbone.family): name for name in places}
+    known |= {base: layer.attention for base, layer in given.items() if layer.attention in places}
     shapes = {weight.name: weight.shape for weight in backbone.attention_weights()}
     of_text = text_entries(backbone)
-    there = {key.removesuffix(_UP) for key in tensors if key.endswith(_UP)}
-    bases = sorted(there & (known.keys() | of_text.keys()))
-    if not bases:
-        raise ValueError(
-            f"{named} changes no attention layer of this model and no text encoder ({listed(sorted(tensors), 2)}); "
-            "only these can be kept to a region: connect the model that the file was made for, or load the file with a "
-            "LoRA loader, for the whole picture"
-        )
+    pairs = _pairs(tensors)
     found: dict[SiteRole, LowRank] = {}
     text: dict[str, dict[str, Change]] = {}
-    for base in bases:
-        up, down = tensors[base + _UP], tensors[base + _DOWN]
-        alpha = tensors.get(base + _ALPHA)
-        change = low_rank(up, down, strength * (1.0 if alpha is None else float(alpha) / len(down)))
+    further: dict[str, LowRank] = {}
+    acting: set[str] = set()
+    for base, pair in sorted(pairs.items()):
+        layer = given.get(base)
+        if not (base in known or base in of_text or (layer is not None and layer.placed)):
+            continue
+        change = low_rank(*pair.factors, strength * pair.scale, pair.middle)
         if base in known:
-            (name, place), shape = known[base], shapes[known[base][0]]
-            found[place] = change
+            name, shape = known[base], shapes[known[base]]
+            found[places[name]] = change
+        elif base in of_text:
+            name, shape = of_text[base].name, (of_text[base].weight.shape[0], of_text[base].weight.shape[1])
+            text.setdefault(of_text[base].encoder, {})[name] = change
         else:
-            weight = of_text[base]
-            name, shape = weight.name, (weight.weight.shape[0], weight.weight.shape[1])
-            text.setdefault(weight.encoder, {})[weight.name] = change
+            assert layer is not None
+            name, shape = layer.name, layer.size
         if change.shape != shape:
             raise ValueError(f"{named} was made for another model: {name} is {shape} here, {change.shape} there")
-    others = {key.split(".")[0] if key.startswith("lora_") else key for key in tensors}
-    left_out = _left_out(others - set(bases), named)
-    return Adapter(found, text, left_out) if strength else Adapter({}, left_out=left_out)
+        if base not in known and base not in of_text and layer is not None:
+            whole = layer.whole(change)
+            further[name] = together(further[name], whole) if name in further else whole
+        acting.add(base)
+    if not acting:
+        raise ValueError(
+            f"{named} changes no layer of this model and no text encoder that can be kept to a region "
+            f"({listed(sorted(tensors), 2)}): connect the model that the file was made for, or load the file with a "
+            "LoRA loader, for the whole picture"
+        )
+    others = {_base_of(key, acting) for key in tensors}
+    left_out = _left_out(others - acting, named)
+    return Adapter(found, text, further, left_out) if strength else Adapter({}, left_out=left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    factors: tuple[Tensor, Tensor]
+    scale: float
+    middle: Tensor | None
+
+
+def _pairs(tensors: Mapping[str, Tensor]) -> dict[str, _Pair]:
+    """The two factors of each weight that a file changes, by how its keys begin; weights that it also scales or
+    resizes (DoRA) are not among them."""
+    found: dict[str, _Pair] = {}
+    for up, down in sorted(LORA_PAIRS.items(), key=lambda pair: len(pair[0])):  # the longest ending decides
+        for key in tensors:
+            base = key.removesuffix(up)
+            if (
+                base == key
+                or base + down not in tensors
+                or {f"{base}.dora_scale", f"{base}.reshape_weight"} & set(tensors)
+            ):
+                continue
+            alpha, rank = tensors.get(f"{base}.alpha"), tensors[base + down].shape[0] or 1
+            scale = 1.0 if alpha is None else float(alpha) / rank
+            found[base] = _Pair((tensors[key], tensors[base + down]), scale, tensors.get(f"{base}.lora_mid.weight"))
+    return found
+
+
+def _base_of(key: str, acting: Set[str]) -> str:
+    """How the keys of the weight begin that a key belongs to."""
+    ends = (*LORA_PAIRS, *LORA_PAIRS.values(), ".alpha", ".dora_scale", ".lora_mid.weight")
+    bases = {key.removesuffix(end) for end in ends if key.endswith(end)}
+    here = [base for base in bases if base in acting]
+    if here:
+        return here[0]
+    return key.split(".")[0] if key.startswith("lora_") else min(bases, key=len, default=key)
 
 
 def text_entries(backbone: Backbone) -> dict[str, TextWeight]:
@@ -110,7 +164,7 @@ def text_entries(backbone: Backbone) -> dict[str, TextWeight]:
 
 _PARTS = (
     ("text encoder", ("lora_te", "text_encoder", "bundle_emb")),
-    ("feed-forward layers", ("_ff_net_",)),
+    ("layers of time and modulation", ("time", "_mod_", "modulation", "norm", "adaLN", "_emb_layers_")),
 )
 """What people call parts of a model, and what keys of their weights hold."""
 
@@ -126,10 +180,7 @@ def _left_out(bases: Set[str], named: str) -> str:
     parts = listed(
         f"{part} ({counts[part]})" for part in (*(name for name, _ in _PARTS), "other layers") if part in counts
     )
-    return (
-        f"Of {named}, {sum(counts.values())} weights are left out, which cannot be kept to a region: {parts}. The "
-        "changes of attention layers and of text encoders act."
-    )
+    return f"Of {named}, {sum(counts.values())} weights are left out, which cannot be kept to a region: {parts}."
 
 
 def added(rows: Tensor, change: LowRank, like: Tensor) -> Tensor:

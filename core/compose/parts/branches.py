@@ -5,18 +5,33 @@ reads the prompt with every concept in it replaced by its own, at the same laten
 outputs of self- and cross-attention take the place of the prompt's inside its mask,
 ``h <- h + M_i (h_i - h)`` for one concept after the other. The outputs are mixed before the projection behind the
 heads: since that is linear in each cell, the mix behind it is the same.
+
+Transformers have no decoder, and text and picture share their attention: the blocks of the second half stand for it,
+and of a branch's output the rows of the picture alone are taken. In the prompt's own pass rows of the picture read the
+prompt and each other, not the texts of the branches beside it. None of this is the paper's, which knows UNets only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from ...attention.probabilities import attend, head_mean
-from ...backbone import AttentionEdit, AttentionInputs, AttentionSite, Backbone, Conditioning, EditedOutput
+from ...backbone import (
+    AttentionCall,
+    AttentionEdit,
+    AttentionInputs,
+    AttentionSite,
+    Backbone,
+    Conditioning,
+    EditedOutput,
+)
 from ..composition import Composition, Region
 from .adapters import concerns, under
+from .layers import LayerInputs, made_of
+from .regional import Shares, joint_bias
 from .steering import beside
 
 
@@ -26,22 +41,33 @@ def text_of(composition: Composition, region: Region, like: Tensor) -> Condition
     return beside(replace(given, context=given.context[:, region.columns]), like)
 
 
-def branch_edit(region: Region, outputs: dict[str, EditedOutput] | None = None) -> AttentionEdit:
+def injected(backbone: Backbone) -> frozenset[str]:
+    """The layers of which branches give the output: those of a UNet's decoder, of a transformer the second half."""
+    sites = backbone.attention_sites()
+    joint = [site for site in sites if site.kind == "joint"]
+    return frozenset(site.name for site in (joint[len(joint) // 2 :] or [one for one in sites if one.stage == "up"]))
+
+
+def branch_edit(
+    region: Region, outputs: dict[str, EditedOutput] | None = None, names: Set[str] = frozenset()
+) -> AttentionEdit:
     """The edit of attention in the pass of a concept: all layers compute with its own LoRA.
 
     Args:
         region: the concept.
-        outputs: filled with the output of each layer of the decoder, by name; None keeps none.
+        outputs: filled with the output of each of the layers that are kept, by name; None keeps none.
+        names: of these layers (:func:`injected`).
     """
 
     def edit(inputs: AttentionInputs) -> EditedOutput | None:
         name = inputs.call.site.name
-        keeps = outputs is not None and inputs.call.site.stage == "up"
+        keeps = outputs is not None and name in names
         if not (keeps or concerns(region.adapter, name)):
             return None
-        output = under(inputs, region.adapter)
+        output = under(inputs, region.adapter, inputs.call.bias)
         if outputs is not None and keeps:
-            outputs[name] = output
+            columns = inputs.call.columns
+            outputs[name] = output if columns is None else EditedOutput(output.heads[:, :, columns])
         return output
 
     return edit
@@ -55,11 +81,13 @@ class Branches:
         composition: the prompt and its concepts.
         outputs: of each concept that was run, by its number: its outputs by layer.
         running: whether a concept's pass is running, in which the prompt's own edit has nothing to do.
+        concept: which one; None for none of them.
     """
 
     composition: Composition
     outputs: dict[int, Mapping[str, EditedOutput]] = field(default_factory=dict)
     running: bool = False
+    concept: Region | None = None
 
     def run(
         self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float, reads: AttentionSite | None
@@ -68,33 +96,39 @@ class Branches:
 
         Returns of each the self-attention (B, n, n) of the layer ``reads``; nothing where that is None.
         """
-        self.outputs, maps = {}, {}
+        self.outputs, maps, names = {}, {}, injected(backbone)
         for number, region in enumerate(self.composition.regions):
             if not region.counts(share):
                 continue
             outputs: dict[str, EditedOutput] = {}
-            kept = branch_edit(region, outputs)
+            kept = branch_edit(region, outputs, names)
 
             def edit(
                 inputs: AttentionInputs, number: int = number, kept: AttentionEdit = kept
             ) -> Tensor | EditedOutput | None:
                 if reads is not None and inputs.call.site.name == reads.name:
-                    maps[number] = head_mean(inputs.call.query, inputs.call.key, inputs.call.scale)
+                    maps[number] = picture_attention(inputs.call)
                 return kept(inputs)
 
-            with self.alone(), backbone.edit_attention(edit):
+            with self.alone(region), backbone.edit_attention(edit):
                 backbone.predict_noise(latent, timestep, text_of(self.composition, region, latent))
             self.outputs[number] = outputs
         return maps
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Within the context the prompt's own edit is not in force."""
-        before, self.running = self.running, True
+    def alone(self, concept: Region | None = None) -> Iterator[None]:
+        """Within the context the prompt's own edit is not in force, and layers compute with the LoRA of a concept."""
+        before = self.running, self.concept
+        self.running, self.concept = True, concept
         try:
             yield
         finally:
-            self.running = before
+            self.running, self.concept = before
+
+    def layer(self, inputs: LayerInputs) -> Tensor | None:
+        """What the LoRA of the concept whose pass runs adds to a layer beside attention."""
+        change = None if self.concept is None else self.concept.layers.get(inputs.name)
+        return None if change is None else made_of(inputs, change)
 
     def prompt_output(self, inputs: AttentionInputs, masks: Tensor | None, share: float) -> EditedOutput | None:
         """The output of a layer in the prompt's own pass; None leaves the layer's own.
@@ -109,24 +143,52 @@ class Branches:
         if call.site.kind == "cross":
             base = self.composition.base
             call, value = replace(call, key=call.key[:, :, base]), value[:, :, base]
-        elif masks is None or not ours:
+        elif call.site.kind != "joint" and (masks is None or not ours):
             return None
-        output, behind = attend(call.query, call.key, value, call.scale), None
+        bias = self._of_prompt(inputs) if call.site.kind == "joint" else None
+        output, behind = attend(call.query, call.key, value, call.scale, bias), None
         if masks is None:
             return EditedOutput(output)
         for number, own in ours.items():
             weight = self.composition.regions[number].counts(share)
             inside = (weight * masks[:, number].flatten(1)[:, :, None]).to(output)  # (1 or B, N, 1)
+            if call.columns is not None:  # of the picture's rows alone
+                rows = output[:, :, call.columns]
+                output = output.clone()
+                output[:, :, call.columns] = rows + inside[:, None] * (own.heads.to(rows) - rows)
+                continue
             output = output + inside[:, None] * (own.heads.to(output) - output)
             behind = None if behind is None else behind * (1 - inside)
             if own.behind is not None:
                 behind = inside * own.behind.to(output) + (0 if behind is None else behind)
         return EditedOutput(output, behind)
 
+    def _of_prompt(self, inputs: AttentionInputs) -> Tensor:
+        """The bias of a joint layer whose rows of the picture read the prompt alone, and each other."""
+        grid, count = inputs.call.grid, len(self.composition.regions)
+        nothing = torch.zeros(1, count, *grid, device=inputs.call.query.device)
+        bias = joint_bias(inputs, self.composition, Shares(nothing[:, 0] + 1, nothing), nothing, 0.0)
+        return bias if inputs.call.bias is None else bias + inputs.call.bias
+
+
+def picture_attention(call: AttentionCall) -> Tensor:
+    """(B, n, n) attention of the picture's cells to each other, of rows that sum to one."""
+    if call.columns is None:
+        return head_mean(call.query, call.key, call.scale)
+    of_text = call.query.shape[2] > call.grid[0] * call.grid[1]
+    query = call.query[:, :, call.columns] if of_text else call.query
+    bias = call.bias if call.bias is None or call.bias.shape[-2] in (1, query.shape[2]) else None
+    maps = head_mean(query, call.key, call.scale, columns=call.columns, bias=bias)
+    return maps / maps.sum(-1, keepdim=True).clamp_min(1e-12)
+
 
 def decoder_sites(backbone: Backbone, latent_size: tuple[int, int], cells: int) -> tuple[AttentionSite, AttentionSite]:
     """The self-attention layers that layouts and shapes are read from: the first of the decoder, and its last one that
-    has at most so many cells. Raises ``ValueError`` for a model without a decoder's self-attention."""
+    has at most so many cells; of transformers two blocks. Raises ``ValueError`` for a model without a decoder's
+    self-attention."""
+    joint = [site for site in backbone.attention_sites() if site.kind == "joint"]
+    if joint:  # all of one grid: layouts from the middle, shapes from the third quarter
+        return joint[len(joint) // 2], joint[len(joint) * 3 // 4]
     there = [site for site in backbone.attention_sites() if site.kind == "self" and site.stage == "up"]
     if not there:
         raise ValueError("the model has no self-attention in a decoder; choose attention_couple, which needs none")

@@ -24,11 +24,12 @@ def keys_of(
     site: AttentionSite,
     edit: AttentionEdit | None = None,
 ) -> Tensor:
-    """The keys (B, heads, n, d) of a self-attention layer; the pass ends there."""
+    """The keys (B, heads, n, d) of the picture in a self-attention or joint layer; the pass ends there."""
     found: list[Tensor] = []
 
     def tap(call: AttentionCall) -> None:
-        found.append(call.key)
+        if call.kind == "self":
+            found.append(call.key if call.columns is None else call.key[:, :, call.columns])
 
     read_attention(backbone, latent, timestep, conditioning, (site,), tap, edit)
     return found[0].float()

@@ -15,7 +15,7 @@ from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, no_concepts
 from ..gradients import differentiable_kernels, saving_copies, wants_gradients
 from ..noise import FlowLevels
-from ..passes import EditedSites, TappedSites, run
+from ..passes import EditedSites, TappedSites, as_editor, run
 from .concepts import ConceptListener, with_concepts
 from .sites import CallKey, Preference, default_sites, preferred_attention, record_of, rows_of, site_table
 from .taps import OVERRIDE, TransformerListener, with_listener
@@ -27,6 +27,7 @@ class TransformerDenoiser:
     def __init__(self, patcher: Any, family: str) -> None:
         self._patcher, self._family = patcher, FAMILIES[family]
         self._listeners: list[TransformerListener] = []
+        self._editing: list[TransformerListener] = []
         self.measured = False
         self._concepts: tuple[ConceptTap, ConceptRows, tuple[str, ...]] | None = None
         self._beside: ConceptListener | None = None
@@ -64,7 +65,7 @@ class TransformerDenoiser:
         inputs = model_inputs(patcher.model, latent, conditioning)
         sizes = (noisy.shape[-2], noisy.shape[-1]), inputs["c_crossattn"].shape[1], conditioning.context.shape[1]
         rows = rows_of(self._family, self._patcher.get_model_object("diffusion_model"), *sizes)
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._editing):
             listener.begin(rows)
         if self._beside is not None:
             self._beside.begin(rows, len(noisy))
@@ -111,12 +112,14 @@ class TransformerDenoiser:
     def with_edits(
         self, options: Mapping[str, Any], edits: Sequence[EditedSites], time: float | None
     ) -> dict[str, Any]:
-        if edits:
-            raise UnsupportedModelError(
-                f"attention of {self._family.title} cannot be edited in ComfyUI yet; it can in Stable Diffusion 1.x, "
-                "2.x, XL and the lab model"
-            )
-        return dict(options)
+        changed, self._editing = dict(options), []
+        for edit, names in edits:
+            on_inputs = as_editor(edit, time)
+            before = changed.get(OVERRIDE)
+            listener = TransformerListener(self._table, tuple(names), None, self._preferred, before, on_inputs)
+            changed = with_listener(changed, listener, edits=True)
+            self._editing.append(listener)
+        return changed
 
     @cached_property
     def _table(self) -> Mapping[CallKey, AttentionSite]:

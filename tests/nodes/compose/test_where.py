@@ -33,5 +33,5 @@ def test_the_table_says_what_is_refused():
             for method in (METHODS[name] for name in group):
                 joint = family.transformer is not None
                 divides = {"texts", "branches"} & set(method.needs)
-                refused = joint and (method.unets_only or (divides and not family.transformer.regions))
+                refused = joint and divides and not family.transformer.regions
                 assert (cell == "no") is bool(refused), (family.title, method.title)
