@@ -36,11 +36,12 @@ def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = No
     for name, module in clone.model.named_modules():
         if isinstance(module, nn.Embedding):
             continue  # a table of words: no gradient passes through it, and copying it at every step is dear
-        for key, held in module.named_parameters(recurse=False):
+        for key, _ in module.named_parameters(recurse=False):
             full = f"{name}.{key}" if name else key
             if not hasattr(module, f"{key}_function"):  # a layer that computes with what it holds, and asks no wrapper
-                if held.is_inference():
-                    clone.add_object_patch(full, nn.Parameter(held.detach().clone(), requires_grad=False))
+                own = clone.get_model_object(full)  # and not what a clone in memory put in its place
+                if own.is_inference():
+                    clone.add_object_patch(full, nn.Parameter(own.detach().clone(), requires_grad=False))
                 continue
             # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
             fresh = _always_copy if dynamic else _constant(module, key)

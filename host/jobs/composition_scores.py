@@ -95,7 +95,10 @@ def _by_windows(
         parts = [_squared(one[None, :, top:bottom, left:right], side) for top, left, bottom, right in windows]
         return picture_features(clip_vision, torch.cat(parts))
 
-    own, windows = windows_of((picture.shape[-2], picture.shape[-1])), windows_of(tuple(pictures.shape[-2:]))
+    own, windows = (
+        windows_of((picture.shape[-2], picture.shape[-1])),
+        windows_of((pictures.shape[-2], pictures.shape[-1])),
+    )
     drawn = torch.stack([seen(one, windows) for one in pictures])  # (P, W, D)
     return copies_of(sources, seen(picture[0], own), own, masks, drawn, windows)
 

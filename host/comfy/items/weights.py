@@ -15,6 +15,12 @@ ITEMS: tuple[Internal, ...] = (
         called="config",
     ),
     Internal(
+        "comfy.lora:model_lora_keys_unet",
+        "the pack knows layers by the names of LoRA files",
+        nodes_that(needs.KEEP_LORAS_TO_REGIONS),
+        called="model, names",
+    ),
+    Internal(
         "comfy.utils:flux_to_diffusers",
         "the pack knows the attention weights of FLUX by diffusers' names",
         nodes_that(needs.WEIGHTS),
