@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.jobs.composing import read_place
@@ -138,6 +139,39 @@ def test_a_place_may_have_a_weight_and_a_span():
 def test_what_cannot_be_composed_is_refused(run, given, message):
     with pytest.raises(ValueError, match=message):
         run(**given)
+
+
+MANY = {
+    "two of a kind": ("a red cat and a blue cat", "a red cat\na blue cat", "left\nright"),
+    "a style": (
+        "a cat and a rocket in watercolour",
+        "a cat\na rocket\nin watercolour",
+        "left\nright\neverywhere weight=0.3",
+    ),
+    "names and learnt tokens": (
+        "a cat, <red> and a tree",
+        "a cat\n<red>\na tree",
+        "left third\nfound\nright third end=0.5",
+    ),
+    "four": (
+        "a cat, a dog, a rocket and a tree",
+        "a cat\na dog\na rocket\na tree",
+        "top left\ntop right weight=2\nbottom left start=0.2 end=0.6\nbottom right",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("kind", list(MANY))
+def test_two_to_four_concepts_of_any_kind_are_composed_and_the_cost_is_told(run, encode, tokens, kind, method):
+    prompt, concepts, places = MANY[kind]
+    result = run(prompt=prompt, concepts=concepts, places=places, tokens=tokens, method=method)
+    model, conditioning, regions, (boxes,) = result.args
+    count, places_given = len(concepts.splitlines()), sum(place != "found" for place in places.splitlines())
+    assert len(regions) == len(boxes) == places_given
+    said = result.ui["text"][0]
+    assert f"{count} concepts by {METHODS[method].title}. Cost: " in said
+    assert bool(torch.isfinite(drawn(model, conditioning, encode(""), steps=2)).all())
 
 
 @pytest.fixture
