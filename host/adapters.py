@@ -14,13 +14,13 @@ from ..core.compose.registry import METHODS as COMPOSERS
 from ..core.surgery.skill import Skill
 from ..core.types import ConceptTokens, Erasure
 from .comfy import capture as comfy_capture
-from .comfy import compositions as comfy_compositions
 from .comfy import encoding as comfy_encoding
 from .comfy import guards as comfy_guards
-from .comfy import layers as comfy_layers
 from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
 from .comfy.backbone import ComfyBackbone
+from .comfy.composing import compositions as comfy_compositions
+from .comfy.composing import layers as comfy_layers
 from .comfy.names import is_patcher
 from .comfy.noise import sampler_levels
 from .comfy.surgery import skills as comfy_skills

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ...core.compose.parts.layers import Convolution, Layer, LayerEdit, LayerInputs, RowsOfPass, place_of
-from ..shared.families import FAMILIES
-from .names import PREFIX, attention_keys
-from .parts import model_family
+from ....core.compose.parts.layers import Convolution, Layer, LayerEdit, LayerInputs, RowsOfPass, place_of
+from ...shared.families import FAMILIES
+from ..names import PREFIX, attention_keys
+from ..parts import model_family
 
 
 def layers_of(patcher: Any) -> dict[str, Layer]:

@@ -1,9 +1,9 @@
 """Compose Concepts inside ComfyUI: every sampling run on the composed MODEL edits the attention of the positive text
 that the composition encoded.
 
-As with :mod:`.capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy of the
+As with :mod:`..capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy of the
 model options, and are gone with it, however the run ends. Methods that move the latent by gradients get a MODEL whose
-weights let them pass (:mod:`.gradients`), from the start: nothing is loaded anew while a picture is sampled.
+weights let them pass (:mod:`..gradients`), from the start: nothing is loaded anew while a picture is sampled.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -14,25 +14,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import AttentionInputs, EditedOutput
-from ...core.compose.composer import Run, leave
-from ...core.compose.parts.layers import RowsOfPass
-from ...core.compose.parts.regional import read_alone
-from ...core.compose.parts.steering import LatentStep
-from ...core.messages import listed
-from ..shared.compositions import NOT_SAMPLED, Composed
-from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, ModelFamily
-from .gradients import differentiable
+from ....core.backbone import AttentionInputs, EditedOutput
+from ....core.compose.composer import Run, leave
+from ....core.compose.parts.layers import RowsOfPass
+from ....core.compose.parts.regional import read_alone
+from ....core.compose.parts.steering import LatentStep
+from ....core.messages import listed
+from ...shared.compositions import NOT_SAMPLED, Composed
+from ...shared.errors import UnsupportedModelError
+from ...shared.families import FAMILIES, ModelFamily
+from ..gradients import differentiable
+from ..noise import levels_of
+from ..parts import model_family
+from ..running import RunningBackbone, refuse_mask, signal_scale
+from ..sites import preferred_attention, site_table
+from ..taps import with_listener
+from ..transformers import sites as transformer_sites
+from ..transformers import taps as transformer_taps
+from ..transformers.taps import TransformerListener
 from .layers import LayerPass, edited_layers
-from .noise import levels_of
-from .parts import model_family
-from .running import RunningBackbone, refuse_mask, signal_scale
-from .sites import preferred_attention, site_table
-from .taps import with_listener
-from .transformers import sites as transformer_sites
-from .transformers import taps as transformer_taps
-from .transformers.taps import TransformerListener
 
 WRAPPER_KEY = "concept_atelier.compose"
 

@@ -1,0 +1,1 @@
+"""Compose Concepts on ComfyUI's models."""
