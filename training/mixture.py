@@ -118,7 +118,7 @@ def train_mixture(
 
     Args:
         scenes: of each pool.
-        save: writes the state, and draws a sheet where it is told to.
+        save: writes the state, and draws a sheet where that is asked for.
     """
     odds = torch.tensor([share / pool.batch for pool, share in settings.mixture])
     choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team

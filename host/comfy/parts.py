@@ -1,4 +1,4 @@
-"""Which of ComfyUI's models a MODEL or a CLIP is, told by its classes."""
+"""Which of ComfyUI's models a MODEL or a CLIP is, recognised by its classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -112,7 +112,7 @@ def text_families(clip: Any) -> tuple[str, ...]:
     if isinstance(text_model, comfy.sdxl_clip.SDXLClipModel):
         return ("sdxl",)
     single = getattr(text_model, "clip", None) if isinstance(text_model, comfy.sd1_clip.SD1ClipModel) else None
-    families = {"clip_l": "sd15", "clip_h": "sd2"}  # the lab's reads clip_l as well, and is told by its mark
+    families = {"clip_l": "sd15", "clip_h": "sd2"}  # the lab's reads clip_l as well, and is recognised by its mark
     if single not in families:
         raise UnsupportedModelError(f"CLIP is of the family {type(text_model).__name__}; {supported()}")
     return (families[single],)

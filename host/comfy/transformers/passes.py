@@ -76,7 +76,7 @@ class TransformerDenoiser:
 
     def with_taps(self, options: Mapping[str, Any], taps: Sequence[TappedSites], time: float | None) -> dict[str, Any]:
         changed, self._listeners = dict(options), []
-        for tap, names in reversed(taps):  # the listener that is set last is told first
+        for tap, names in reversed(taps):  # the listener that is set last is called first
             listener = TransformerListener(
                 self._table, tuple(names), _at(tap, time), self._preferred, changed.get(OVERRIDE)
             )

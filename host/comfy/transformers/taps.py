@@ -1,7 +1,7 @@
 """Reading queries and keys of a diffusion transformer in ComfyUI, by its attention override. Its output stays
 bit-identical unless it is edited, and no other patch is set: fused kernels and caches stay on.
 
-An override is told the type and the number of the block, in most families. Which call of the block it is, and where
+An override is given the type and the number of the block, in most families. Which call of the block it is, and where
 text and picture lie in it, follows from the numbers of rows.
 """
 

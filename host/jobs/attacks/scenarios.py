@@ -123,7 +123,7 @@ class NamesByDrawing:
 
 
 def said_before(task: AttackTask, names: Sequence[str], total: int) -> str:
-    """What people are told before an attack of so many model passes begins."""
+    """What people read before an attack of so many model passes begins."""
     counted = ", ".join(SCENARIOS[name].title for name in names if not SCENARIOS[name].lacks(task))
     return f"{total} model passes, counted by pictures, for: {counted}"
 
