@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from .folders import Folders, picture_names
+from .folders import PICTURE_SUFFIXES, Folders, picture_names
 from .images import read_frames
 
 OnStep = Callable[[int, int], None]
@@ -23,11 +23,17 @@ GROUND = 0.5
 
 
 def list_pictures(folders: Folders, name: str) -> list[Path]:
-    """The pictures directly in a folder of the input folders, by name.
+    """The pictures directly in a folder of the input folders, by name; the name of a picture is that picture alone, so
+    that ``run --over`` goes through a folder picture by picture.
 
     Raises ``FileNotFoundError`` and ``BadNameError`` as :meth:`Folders.find_folder` does, ``ValueError`` for a folder
     without pictures.
     """
+    if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+        try:
+            return [folders.find_picture(name)]
+        except FileNotFoundError:
+            pass  # a folder may be called so
     folder = folders.find_folder(name)
     found = [folder / picture for picture in picture_names(folder)]
     if not found:

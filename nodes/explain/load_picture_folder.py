@@ -25,7 +25,11 @@ class LoadPictureFolder(io.ComfyNode):
             search_aliases=["load images", "directory", "dataset", "batch", "folder of images"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                io.String.Input("folder", default="pictures", tooltip="Name of a folder in the input folder."),
+                io.String.Input(
+                    "folder",
+                    default="pictures",
+                    tooltip="Name of a folder in the input folder, or of one picture, as run --over gives.",
+                ),
                 io.Int.Input(
                     "size",
                     default=512,

@@ -1,7 +1,8 @@
 import pytest
 from PIL import Image
 
-from concept_atelier.host.files.picture_folders import MAX_BYTES, read_squares
+from concept_atelier.host.files.folders import headless
+from concept_atelier.host.files.picture_folders import MAX_BYTES, list_pictures, read_squares
 
 
 @pytest.fixture
@@ -24,6 +25,16 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(files):
     assert pictures[1, 9, 9].tolist() == pytest.approx([0.5] * 3)
     assert [("c_no_picture" in one, "f_cut" in one) for one in problems] == [(True, False), (False, True)]
     assert steps[-1] == (6, 6)
+
+
+def test_the_name_of_a_picture_is_that_picture_alone(files, tmp_path):
+    given = headless(tmp_path / "out", (tmp_path,), tmp_path / "models")
+    (tmp_path / "shots.png").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "shots.png" / "one.png")
+    assert [path.name for path in list_pictures(given, "a_wide.png")] == ["a_wide.png"]
+    assert [path.name for path in list_pictures(given, "shots.png")] == ["one.png"]
+    with pytest.raises(FileNotFoundError):
+        list_pictures(given, "missing.png")
 
 
 def test_a_folder_of_no_readable_picture_is_refused(files):
