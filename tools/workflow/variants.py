@@ -173,13 +173,10 @@ LAB = Variant(
         told_from="dog, house, car, tree",
         purified="pig",
         of_two_pictures=("cat", "rocket"),
-        drawn="a drawing of a penguin",
-        judged="\n".join(
-            f"{ground}: flat penguin, outline penguin, neon penguin, sketch penguin"
-            for ground in ("blue", "white", "green", "yellow", "purple")
-        ),
-        judged_template="a {concept} on {class}",
-        wanted="blue",
+        drawn="a cat and a rocket",
+        judged="\n".join(f"{style}: cat, rocket" for style in ("neon", "flat", "outline", "sketch")),
+        judged_template="a {concept} in {class} style",
+        wanted="neon",
         phrased="a red cat and a rocket in neon style",
         phrase_weights="style: 0",
         tastes="flat, outline, neon, sketch, red, green, blue, yellow, purple, pink, animal, fruit, vehicle",
@@ -240,13 +237,12 @@ CHECKPOINT = Variant(
         told_from="dog, horse, car, house",
         purified="cat",
         of_two_pictures=("cat", "bicycle"),
-        drawn="a photo of a cat",
+        drawn="a cat on a bicycle",
         judged="\n".join(
-            f"{place}: black cat, white cat, ginger cat, tabby cat"
-            for place in ("in a garden", "on a sofa", "on a street", "at a window")
+            f"{style}: cat, bicycle" for style in ("watercolor", "photo", "pencil drawing", "oil painting")
         ),
-        judged_template="a photo of a {concept} {class}",
-        wanted="in a garden",
+        judged_template="a {class} of a {concept}",
+        wanted="watercolor",
         phrased="a red cat with a hat and a bicycle in watercolor style",
         phrase_weights="hat: 1.3\nstyle: 0.5",
         tastes="rim light, fog, teal, orange, soft light, hard shadows, night, snow, forest, city, portrait, "

@@ -65,16 +65,14 @@ def find_my_subject(studio: Studio) -> None:
 
 def pick_the_best(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
-    studio.step(
-        "Draw a batch", "Which of these pictures shows what you meant?", "Change **The prompt** to draw others."
-    )
+    studio.step("Draw a batch", "Which one came out in the style you meant?", "Change **The prompt** to draw others.")
     model, clip, vae = studio.load()
     (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.drawn)
     latent = studio.latent(sheet, 0)
     (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
     wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
-    _, pictures = studio.sample(sheet, 1, vae, seed=9, **wires)
+    _, pictures = studio.sample(sheet, 1, vae, seed=2, **wires)
     studio.step(
         "Judge them",
         "Say what you want.",
