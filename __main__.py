@@ -31,6 +31,7 @@ BENCHES = {
     "recognise": ("whether subjects are found, classes told apart and captions completed", "bench.recognise.command"),
     "decompose": ("whether embeddings are named rightly, and edited as asked", "bench.recognise.embeddings"),
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),
+    "weights": ("whether weights of pictures help to learn from wrong captions", "bench.data.weighting"),
     "entangle": ("whether a token that learnt its background is found, and mended", "bench.data.entanglement"),
     "prompts": ("what phrase weights and the locality of attention do for colours", "bench.wording.structure"),
     "surgery": ("what carries a skill, how two go into one model, and words inside", "bench.surgery.command"),

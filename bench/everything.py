@@ -183,6 +183,7 @@ def queue() -> dict[str, str]:
         "data.json": "data --split test --cases 4 --controls 2",
         "entangle.json": "entangle --split test --cases 4 --steps 40",
         **{f"surgery/{name}.json": f"surgery --split test --part {name} --cases {n}" for name, n in SURGERY.items()},
+        "weights.json": "weights --split test --cases 4 --steps 60",
         "prompts.json": "prompts --split test --cases 48",
         **_explained(),
         **RECOGNISED,

@@ -17,7 +17,7 @@ LEVELS = {
     "core": (
         ("messages",),
         ("types", "settings", "assignment", "pictures", "writing", "json_texts"),
-        ("schedule", "registry", "files", "metadata", "encoding_checks", "weight_changes"),
+        ("schedule", "registry", "files", "metadata", "encoding_checks", "weight_changes", "sample_weights"),
         ("backbone",),
         ("attention", "clustering"),
         ("compose",),

@@ -70,6 +70,12 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "pick_the_best": [("Save: the sheet", 0)],
     "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
     "complete_and_lint": [("Save: the sheet", 0)],
+    "from_folder_to_checked_lora": [
+        ("Save: the captions", 0),
+        ("Save: the masks", 0),
+        ("Save: the map", 0),
+        ("Save: the pictures", 0),
+    ],
     "guard_against_a_concept": [
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],

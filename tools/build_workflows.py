@@ -28,6 +28,7 @@ from .workflow.examples.explaining import (
 from .workflow.examples.learning import learn_from_two_pictures, score_concepts, take_a_picture_apart
 from .workflow.examples.recognising import complete_and_lint, find_my_subject, pick_the_best, what_do_i_like
 from .workflow.examples.surgery import merge_two_loras, slim_a_fine_tune
+from .workflow.examples.training import from_folder_to_checked_lora
 from .workflow.examples.words import edit_by_words, see_where_words_land, weight_phrases, which_word_did_what
 from .workflow.foreign import drawing_registry
 from .workflow.input_pictures import write_pictures
@@ -63,6 +64,7 @@ BUILDERS: dict[str, Builder] = {
         attack_an_erasure,
         merge_two_loras,
         slim_a_fine_tune,
+        from_folder_to_checked_lora,
     )
 }
 WORKFLOWS: dict[str, tuple[Builder, Variant]] = {

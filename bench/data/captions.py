@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...core.data.caption_noise import CHECK, CaptionNoise, caption_noise, parts_of
+from ...core.prompts.sentences import REFERENCE
 from ...host.jobs.paired_texts import word_features
 from ...host.jobs.vision import picture_features
 from ...lab.model.image_tower import ImageTower
@@ -63,7 +64,7 @@ def measure(encoders: Encoders, request: Request, index: int) -> Row:
     pictures, captions = training_set(request.split, own_seed)
     seen = picture_features(encoders.vision, pictures)
     spoiled, wrong = exchanged(captions, own_seed)
-    found, clean = (_noise(encoders, seen, texts) for texts in (spoiled, captions))
+    found, clean = (noise_of(encoders, seen, texts) for texts in (spoiled, captions))
     flagged = found.noise >= CHECK
     right = [captions[number] == spoiled[int(found.nearest[number])] for number in wrong.nonzero()[:, 0].tolist()]
     hits = int((flagged & wrong).sum())
@@ -101,10 +102,14 @@ def auroc(scores: Tensor, positive: Tensor) -> float:
     return float(((first > second).double() + 0.5 * (first == second).double()).mean())
 
 
-def _noise(encoders: Encoders, seen: Tensor, captions: Sequence[str]) -> CaptionNoise:
+def noise_of(encoders: Encoders, seen: Tensor, captions: Sequence[str]) -> CaptionNoise:
+    """How well captions fit pictures with the features (n, D)."""
     texts, owners = parts_of(captions)
-    told = word_features(encoders.vision, encoders.clip, texts, seen.shape[1], template="{}")
-    return caption_noise(seen, told, owners, captions)
+    read = [*texts, *REFERENCE]
+    told, others = word_features(encoders.vision, encoders.clip, read, seen.shape[1], template="{}").split(
+        [len(texts), len(REFERENCE)]
+    )
+    return caption_noise(seen, told, owners, captions, others)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Weights of pictures between the labelled loss and consistency (AdaWAC, Dong et al., ICML 2023, arXiv 2210.01891).
 
-    beta_i0 <- beta_i0 exp( eta (l_label,i - l_consistency,i) ) ,   then beta_i0 + beta_i1 = 1
-
-Pictures whose labelled loss stays high are trained on their labels, others on agreeing with themselves. A diffusion
-model's loss depends on the noise level far more than on the picture, so losses are standardised within each level
-first. A wrong caption also has a high loss: beta_i0 is bounded, and multiplied by 1 - eps_i where the probability of
-noise is known.
+From a log of any trainer. Pictures whose labelled loss stays high are trained on their labels, others on agreeing with
+themselves; :mod:`..sample_weights` has the ascent. A wrong caption also has a high loss: beta_i0 is bounded, and
+multiplied by 1 - eps_i where the probability of noise is known.
 """
 
 import math
@@ -15,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RATE, GREATEST = 2.0, 0.9
-"""Step of the ascent (the paper's), and the most that a label may weigh."""
+from ..sample_weights import GREATEST, RATE, ascend
+
+__all__ = ["GREATEST", "RATE", "LoggedLoss", "adaptive_weights", "ascend"]
 
 
 @dataclass(frozen=True)
@@ -34,17 +32,6 @@ class LoggedLoss:
     labelled: float
     consistency: float
     level: str = ""
-
-
-def ascend(weights: Tensor, labelled: Tensor, consistency: Tensor, rate: float = RATE) -> Tensor:
-    """One step of mirror ascent on the simplex.
-
-    Args:
-        weights: (n,) beta_i0 in 0..1.
-        labelled, consistency: (n,) losses.
-        rate: eta.
-    """
-    return torch.special.expit(torch.logit(weights, eps=1e-6) + rate * (labelled - consistency))
 
 
 def adaptive_weights(

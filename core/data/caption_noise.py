@@ -1,12 +1,13 @@
 """Captions that do not fit their pictures (after NEVLP, Tao et al. 2024, arXiv 2409.09582, and its predecessor NLIP).
 
 The paper tells noise by how late a pair is learnt in pre-training. Without pre-training the fit itself is taken: the
-cosine of picture and caption by an encoder pair, less the mean cosine of that picture with other captions, since some
-pictures are near to every text:
+cosine of picture and caption by an encoder pair, less the mean cosine of that picture with texts of all kinds, since
+some pictures are near to every text:
 
-    s_i = cos(x_i, y_i) - mean_{j != i} cos(x_i, y_j) ,   eps_i = P(lower group | s_i) ,   w_i = 1 - lambda eps_i
+    s_i = cos(x_i, y_i) - mean_r cos(x_i, y_r) ,   eps_i = P(lower group | s_i) ,   w_i = 1 - lambda eps_i
 
-with eps from a mixture of two Gaussians, and zero for all where there is no evidence of two groups.
+The texts r are no captions of the set: where all captions name one subject, these would take away what tells a picture
+that does not show it. eps is from a mixture of two Gaussians, and zero where there is no evidence of two groups.
 """
 
 from collections.abc import Sequence
@@ -64,7 +65,9 @@ class CaptionNoise:
         return f"{count} of {len(self.noise)} captions do not seem to fit their pictures."
 
 
-def caption_noise(pictures: Tensor, parts: Tensor, owners: Tensor, captions: Sequence[str]) -> CaptionNoise:
+def caption_noise(
+    pictures: Tensor, parts: Tensor, owners: Tensor, captions: Sequence[str], texts: Tensor | None = None
+) -> CaptionNoise:
     """Compare pictures with their captions.
 
     Args:
@@ -72,20 +75,24 @@ def caption_noise(pictures: Tensor, parts: Tensor, owners: Tensor, captions: Seq
         parts: (m, D) unit features of captions, or of the sentences of long ones.
         owners: (m,) long, the caption that each part is of, rising.
         captions: n texts; equal ones count as one another's.
+        texts: (r, D) unit features of texts of all kinds; None takes the other captions of the set.
 
-    Raises ``ValueError`` for captions of another number than pictures, and for one caption alone.
+    Raises ``ValueError`` for captions of another number than pictures, and, without ``texts``, for one caption alone.
     """
     if len(captions) != len(pictures):
         raise ValueError(
             f"there are {len(captions)} captions for {len(pictures)} pictures; write one line for each picture"
         )
     known = {text: number for number, text in enumerate(dict.fromkeys(captions))}
-    if len(known) < 2:
+    if texts is None and len(known) < 2:
         raise ValueError("all captions are the same, so that none fits better than another")
-    texts = torch.tensor([known[text] for text in captions])  # (n,)
     likeness = _likeness(pictures @ parts.T, owners, len(captions))  # (n, n)
-    other = texts[:, None] != texts[None]  # (n, n)
-    usual = (likeness * other).sum(1) / other.sum(1)
+    if texts is None:
+        own = torch.tensor([known[text] for text in captions])  # (n,)
+        other = own[:, None] != own[None]  # (n, n)
+        usual = (likeness * other).sum(1) / other.sum(1)
+    else:
+        usual = (pictures @ texts.T).mean(1)  # (n,)
     fit = likeness.diagonal() - usual
     groups = two_groups(fit)
     noise = groups.lower if groups is not None and groups.evident else torch.zeros(len(fit))

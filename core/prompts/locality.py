@@ -1,8 +1,8 @@
 """How local the attention to a word is: a dial from one place to the whole picture, word by word.
 
-Inspired by AILA (arXiv 2511.03559), which trains a language model with a penalty whose weight is the dial, and reports
-the entropy ``H = -sum_j a_j log2 a_j`` of attention and its pointer fidelity, ``sum_{j in target} a_j``. No such model
-can be had for pictures. What transfers is the dial and both measures, on cross-attention while a picture is sampled.
+Inspired by AILA (arXiv 2511.03559), which trains a language model with a penalty whose weight is the dial. No such
+model can be had for pictures. What transfers is the dial and what the paper reports (:mod:`.locality_measures`), on the
+attention of cells to the text while a picture is sampled.
 
 The form is ours. With attention a of cells to tokens and a dial d of -1..1 for each word::
 
@@ -10,18 +10,20 @@ The form is ours. With attention a of cells to tokens and a dial d of -1..1 for 
     d < 0:  a' ~ (1 + d) a - d mean over cells of a
 
 n is the map of a phrase's last word, the thing itself, stretched to a maximum of 1: so *red* of *a red cat* is kept to
-where *cat* leads. A mask takes the place of B where one is given. Attention of a cell adds up to one again.
+where *cat* leads. A mask takes the place of B where one is given. All that a cell reads of the text stays as much
+as it was: one in cross-attention, and in joint attention of transformers what the picture leaves to the text.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..attention.probabilities import attend, column_shares
 from ..attention.resize import mask_on
-from ..backbone import AttentionInputs, Backbone
-from ..compose.composer import Composer, ComposeSettings, Run, Share, share_of
+from ..backbone import AttentionInputs
+from ..compose.composer import Composer, ComposeSettings, Run, Share
 from ..compose.composition import Composition, Region
 from ..settings import setting
 
@@ -65,10 +67,10 @@ class Word:
 
 
 def localised(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], sharpness: float) -> Tensor:
-    """Attention (B, heads, N, L) of cells to tokens with the dials in force; each row adds up to one.
+    """Attention (B, heads, N, L) of cells to tokens with the dials in force; each row adds up to what it did.
 
     Args:
-        attention: each row adds up to one.
+        attention: 0 or more.
         words: whose attention changes.
         grid: (h, w) of the N cells.
         sharpness: see :class:`LocalitySettings`.
@@ -85,7 +87,8 @@ def localised(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], s
             factor[..., places] = 1 + word.dial
             spread[..., places] = -word.dial * even
     changed = attention * factor + spread
-    return changed / changed.sum(-1, keepdim=True).clamp_min(TINY)
+    total = attention.sum(-1, keepdim=True)  # (B, heads, N, 1)
+    return changed * (total / changed.sum(-1, keepdim=True).clamp_min(TINY))
 
 
 def _leads(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], sharpness: float) -> Tensor:
@@ -98,17 +101,6 @@ def _leads(attention: Tensor, words: Sequence[Word], grid: tuple[int, int], shar
         if word.mask is not None:
             leads[:, number] = mask_on(word.mask, grid).flatten().to(leads)
     return leads
-
-
-def entropy(maps: Tensor) -> Tensor:
-    """H in bits (...) of maps (..., N) of any scale, 0 or more."""
-    shares = maps / maps.sum(-1, keepdim=True).clamp_min(TINY)
-    return -(shares * shares.clamp_min(TINY).log2()).sum(-1)
-
-
-def pointer_fidelity(maps: Tensor, target: Tensor) -> Tensor:
-    """The share (...) of maps (..., N) that lies in a target (N,) in 0..1."""
-    return (maps * target).sum(-1) / maps.sum(-1).clamp_min(TINY)
 
 
 def words_with_dials(composition: Composition, dials: Sequence[float]) -> list[Word]:
@@ -134,18 +126,43 @@ def begin(composition: Composition, settings: LocalitySettings, share: Share, se
 
     def edit(inputs: AttentionInputs) -> Tensor | None:
         call = inputs.call
-        if call.kind != "cross" or not inputs.conditional or not settings.acts(share(call.timestep)):
+        if not reads_text(inputs) or not inputs.conditional or not settings.acts(share(call.timestep)):
             return None
-        logits = call.query.float() @ call.key.float().transpose(-1, -2) * call.scale  # (B, heads, N, L)
-        before = (logits if call.bias is None else logits + call.bias).softmax(-1)
+        before = of_text(inputs)
         after = localised(before, words, call.grid, settings.sharpness)
         if seen is not None:
             seen(inputs, before, after)
-        if not any(settings.dials):
-            return None
-        return (after @ inputs.value.float()).to(inputs.value.dtype)  # (B, heads, N, d)
+        return with_text(inputs, before, after) if any(settings.dials) else None
 
     return Run(edit)
+
+
+def reads_text(inputs: AttentionInputs) -> bool:
+    """Whether a layer's cells read the text: cross-attention, and joint attention."""
+    return inputs.call.site.kind != "self"
+
+
+def of_text(inputs: AttentionInputs) -> Tensor:
+    """Attention (B, heads, N, L) of the picture's cells to the L positions of the conditioning. In a joint layer the
+    softmax runs over the picture, too, so that a row adds up to less than one."""
+    call, text = inputs.call, inputs.text
+    if text is None:
+        return column_shares(call.query, call.key, call.scale, list(range(call.key.shape[2])), call.bias)
+    rows = call.columns or slice(None)
+    bias = call.bias[..., rows, :] if call.bias is not None and call.bias.shape[-2] > 1 else call.bias
+    return column_shares(call.query[:, :, rows], call.key, call.scale, list(range(text.start, text.stop)), bias)
+
+
+def with_text(inputs: AttentionInputs, before: Tensor, after: Tensor) -> Tensor:
+    """The output (B, heads, R, d) of a layer whose cells read the text as ``after`` in place of ``before``; rows of a
+    joint layer that are no cells keep theirs."""
+    call, value, text = inputs.call, inputs.value, inputs.text
+    if text is None:
+        return (after @ value.float()).to(value.dtype)
+    own = attend(call.query, call.key, value, call.scale, call.bias)  # (B, heads, R, d)
+    changed, rows = own.clone(), call.columns or slice(None)
+    changed[:, :, rows] += ((after - before) @ value[:, :, text].float()).to(own.dtype)  # (B, heads, N, d)
+    return changed
 
 
 COMPOSER = Composer(
@@ -156,70 +173,5 @@ COMPOSER = Composer(
     begin=begin,
     needs=("words",),
     least_named=1,
-    unets_only=True,
 )
 """Not among the methods of Compose Concepts: its dials belong to words."""
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What the dial does to each of W words, mean over layers and noise levels.
-
-    Attributes:
-        before: (W,) bits of entropy.
-        after: (W,) the same with the dials.
-        even: bits of attention that is the same everywhere.
-        fidelity: (W, 2) shares inside the words' masks, without and with the dials; NaN for words without.
-    """
-
-    before: Tensor
-    after: Tensor
-    even: float
-    fidelity: Tensor
-
-
-@torch.no_grad()
-def measure(
-    backbone: Backbone,
-    latent: Tensor,
-    composition: Composition,
-    settings: LocalitySettings,
-    levels: int = 3,
-    seed: int = 0,
-) -> Measured:
-    """Read a picture's latent (1, C, h, w) with noise of several levels. The dials are in force at each of them,
-    whatever part of denoising they are set to act in.
-
-    Raises ``ValueError`` for no levels.
-    """
-    if levels < 1:
-        raise ValueError(f"levels must be 1 or more, got {levels}")
-    words = words_with_dials(composition, settings.dials)
-    generator, schedule = torch.Generator().manual_seed(seed), backbone.schedule
-    bits: list[Tensor] = []
-    inside: list[Tensor] = []
-    evens: list[float] = []
-
-    def seen(inputs: AttentionInputs, before: Tensor, after: Tensor) -> None:
-        maps = torch.stack([_maps(words, one) for one in (before, after)])  # (2, W, N)
-        bits.append(entropy(maps))
-        nothing = torch.full_like(maps[0, 0], float("nan"))
-        targets = [nothing if w.mask is None else mask_on(w.mask, inputs.call.grid).flatten().to(maps) for w in words]
-        inside.append(torch.stack([pointer_fidelity(maps[:, at], target) for at, target in enumerate(targets)], 1))
-        evens.append(float(torch.tensor(float(maps.shape[-1])).log2()))
-
-    always = replace(settings, start=0.0, end=1.0)
-    edit = begin(composition, always, share_of(schedule.steps), seen).edit
-    with backbone.edit_attention(edit):
-        for share in torch.linspace(0.2, 0.8, levels).tolist():
-            time = torch.tensor([round(share * (schedule.steps - 1))], device=latent.device)
-            noise = torch.randn(latent.shape, generator=generator).to(latent)
-            backbone.predict_noise(schedule.add_noise(latent, noise, time), time, composition.conditioning)
-    mean, held = torch.stack(bits).mean(0).cpu(), torch.stack(inside).mean(0).cpu()  # (2, W) each
-    return Measured(mean[0], mean[1], sum(evens) / max(len(evens), 1), held.T)
-
-
-def _maps(words: Sequence[Word], attention: Tensor) -> Tensor:
-    """(W, N) head means of the words' attention."""
-    mean = attention.mean((0, 1))  # (N, L)
-    return torch.stack([mean[:, list(word.places)].sum(-1) for word in words])

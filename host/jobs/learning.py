@@ -50,6 +50,7 @@ UNSET: Mapping[str, Any] = {
     "class_weight": -1.0,
     "cycle_weight": -1.0,
     "mask_weight": -1.0,
+    "adaptive_rate": 0.0,
     "template": "",
 }
 """Input to the value that keeps the preset's."""
@@ -67,6 +68,12 @@ def settings_of(method: str, preset: str, inputs: Mapping[str, Any]) -> LearnSet
         ValueError: for a preset the method does not have, an input it does not know, and values out of range.
     """
     return settings.settings_of(METHODS[method], preset, inputs, UNSET)
+
+
+def weights_said(tokens: ConceptTokens) -> str:
+    """What adaptive weights of pictures became, one sentence; empty where there were none."""
+    weights = tokens.metadata.get("picture_weights", "")
+    return f"weights of the pictures' own loss at the end: {weights.strip('[]')}" if weights else ""
 
 
 def parse_words(text: str, names: Sequence[str], what: str = "start words") -> dict[str, str]:

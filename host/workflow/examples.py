@@ -28,5 +28,6 @@ TITLES = {
     "attack_an_erasure": "Attack an erasure and report",
     "merge_two_loras": "Will these two LoRAs fight",
     "slim_a_fine_tune": "Slim a fine-tune",
+    "from_folder_to_checked_lora": "From folder to checked LoRA",
 }
 """What the template browser calls a workflow: it shows the name of its file."""

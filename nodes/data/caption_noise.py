@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core.data.caption_noise import caption_noise, parts_of
+from ...core.prompts.sentences import REFERENCE
 from ...host.files import folders
 from ...host.jobs.data.caption_reports import COLUMNS, noise_rows, noise_sheet, table
 from ...host.jobs.paired_texts import word_features
@@ -26,8 +27,9 @@ class CaptionNoise(io.ComfyNode):
             category=f"{CATEGORY}/data",
             description=(
                 "Finds captions that do not fit their pictures before you train on them. Each picture is compared with "
-                "its own caption and with all others. Where the pairs fall into two groups, each gets the probability "
-                "of a wrong caption, and a weight for training; where they do not, the node says so and keeps all."
+                "its own caption and with texts of all kinds. Where the pairs fall into two groups, each gets the "
+                "probability of a wrong caption, and a weight for training; where they do not, the node says so and "
+                "keeps all."
             ),
             search_aliases=["dataset cleaning", "wrong captions", "CLIP score", "NEVLP", "mislabelled", "training set"],
             is_output_node=True,
@@ -72,6 +74,8 @@ class CaptionNoise(io.ComfyNode):
                     "is nearest to the picture.",
                 ),
                 io.String.Output(display_name="REPORT", tooltip="What was found, in words."),
+                io.Image.Output(display_name="KEPT", tooltip="The pictures whose captions seem to fit, in order."),
+                io.String.Output(display_name="KEPT_CAPTIONS", tooltip="Their captions, one per line."),
             ],
         )
 
@@ -99,14 +103,18 @@ class CaptionNoise(io.ComfyNode):
         seen = picture_features(clip_vision, batch)
         sentences, owners = parts_of(texts)
         progress = start_progress(cls.hidden.unique_id)
-        text_features = word_features(clip_vision, clip, sentences, seen.shape[1], template="{}", on_step=progress)
-        found = caption_noise(seen, text_features, owners, texts)
+        read = [*sentences, *REFERENCE]
+        features = word_features(clip_vision, clip, read, seen.shape[1], template="{}", on_step=progress)
+        own, others = features.split([len(sentences), len(REFERENCE)])
+        found = caption_noise(seen, own, owners, texts, others)
         sheet = noise_sheet(found, batch, called, texts)
         written = table(COLUMNS, noise_rows(found, called, texts, strength))
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, {"csv": written})
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(found.said)
-        return io.NodeOutput(sheet, written, found.said, ui=shown)
+        kept = [number for number in range(len(texts)) if found.verdict(number) == "keep"]
+        left = batch[kept].movedim(1, -1), "\n".join(texts[number] for number in kept)
+        return io.NodeOutput(sheet, written, found.said, *left, ui=shown)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:

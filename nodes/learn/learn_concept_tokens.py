@@ -9,7 +9,8 @@ from ...core.learn.registry import METHODS
 from ...host.adapters import at_work, backbone_of, with_adapter
 from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
-from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
+from ...host.jobs.data.caption_reports import weights_of_pictures
+from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of, weights_said
 from ...host.pictures.drawing import plot_curve
 from ...host.schema import io
 from ...host.shared.recomputation import Choice
@@ -88,6 +89,7 @@ class LearnConceptTokens(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                _weights_input(),
             ],
             outputs=[
                 ConceptTokens.Output(
@@ -122,10 +124,12 @@ class LearnConceptTokens(io.ComfyNode):
         save_memory: Choice = "automatic",
         cycle_weight: float = UNSET["cycle_weight"],
         mask_weight: float = UNSET["mask_weight"],
+        picture_weights: str = "",
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
-        terms = {"cycle_weight": cycle_weight, "mask_weight": mask_weight}
+        adaptive_rate, weights = weights_of_pictures(picture_weights)
+        terms = {"cycle_weight": cycle_weight, "mask_weight": mask_weight, "adaptive_rate": adaptive_rate}
         settings = settings_of(method, preset, {"rate": learning_rate, **terms, **inputs})
         report = TrainingReporter(
             backbone, settings.template, concepts.picture_size, preview_every, cls.hidden.unique_id
@@ -144,12 +148,13 @@ class LearnConceptTokens(io.ComfyNode):
                 on_step=report,
                 more=more,
                 store=unfinished(keep_every),
+                weights=weights,
             )
         plot = plot_curve(tokens.losses, f"loss of {', '.join(f'<{name}>' for name in tokens.names)}")[None]
         aside = tokens.metadata.get("set_aside", "")
         why = f"a kept state was wrong and is set aside, the training started anew: {aside}" if aside else ""
         drawn = [] if report.preview is None else [from_pil(report.preview)[0][None]]
-        shown = pictures_under(cls, *drawn, plot) | text_under(why, first_only(image=image))
+        shown = pictures_under(cls, *drawn, plot) | text_under(why, weights_said(tokens), first_only(image=image))
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
     @classmethod
@@ -237,6 +242,18 @@ def _word_inputs() -> list[Any]:
             tooltip="Training sentence; {} is where concepts go. Empty uses the preset's sentence.",
         ),
     ]
+
+
+def _weights_input() -> Any:
+    return io.String.Input(
+        "picture_weights",
+        default="",
+        optional=True,
+        advanced=True,
+        tooltip="How often each of several pictures is drawn: TABLE of Caption Noise, or numbers with commas, for "
+        "image and then for the pictures of more in their order. adaptive (or adaptive=1): weights between a picture's "
+        "own loss and consistency, which move with the losses (AdaWAC; its rate is 2); two more passes in each update.",
+    )
 
 
 def _memory_input() -> Any:

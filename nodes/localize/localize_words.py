@@ -3,17 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ...core import types
 from ...core.localize.methods.attencraft import METHOD
+from ...core.messages import listed
 from ...host.adapters import backbone_of
 from ...host.jobs.blocks import read_by
 from ...host.jobs.bounding_boxes import boxes_around
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
+from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     OF_A_BATCH,
+    ConceptPictures,
     Concepts,
     boxes_output,
     embeddings_verdict,
@@ -22,6 +27,7 @@ from ..sockets import (
     lines_of,
     list_verdict,
     model_inputs,
+    picture_batch,
     picture_of,
     preset_choice,
     preset_input,
@@ -47,11 +53,12 @@ class LocalizeWords(io.ComfyNode):
                 "Finds the things that you name in a picture. The node reads the cross-attention of "
                 "each word, spreads it with the self-attention, and keeps the cells where one word "
                 "leads (AttenCraft's masks). The start-of-text token stands for the background; in "
-                "models without one, what no word reaches. It reads the first picture of a batch and "
-                "needs one or a few model passes."
+                "models without one, what no word reaches. It reads the first picture of a batch, or "
+                "all of them, and needs one or a few model passes for each."
             ),
             search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 *model_inputs("The model whose attention is read."),
                 io.Image.Input("image", tooltip=f"The picture, at a size that suits the model. {OF_A_BATCH}"),
@@ -82,12 +89,25 @@ class LocalizeWords(io.ComfyNode):
                 ),
                 seed_input("Random seed for the noise that is added to the picture."),
                 *reading_inputs(UNSET),
+                io.Boolean.Input(
+                    "all_pictures",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Also finds the words in the other pictures of the batch: MORE lets Learn Concept Tokens "
+                    "learn from all of them. Every picture must show each word.",
+                ),
             ],
             outputs=[
                 Concepts.Output(display_name="CONCEPTS", tooltip="For Edit Concepts and Learn Concept Tokens."),
                 io.Mask.Output(display_name="MASKS", tooltip="One mask for each word, at the size of the picture."),
                 io.Image.Output(display_name="OVERLAY", tooltip="The picture with masks and names."),
                 boxes_output(),
+                ConceptPictures.Output(
+                    display_name="MORE",
+                    tooltip="The other pictures of the batch with the same words, for the input more of Learn Concept "
+                    "Tokens. Empty unless all_pictures is on.",
+                ),
             ],
         )
 
@@ -108,13 +128,31 @@ class LocalizeWords(io.ComfyNode):
         seed: int,
         blocks: str = "",
         noise: float = UNSET,
+        all_pictures: bool = False,
         **inputs: Any,
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         settings = read_by(backbone, replace(METHOD.preset(preset), **changed({**inputs, "noise": noise})), blocks)
-        found = METHOD.localize(backbone, picture, settings, words=lines_of(words), seed=seed)
-        overlay = concept_overlay(picture, found)
+        pictures = picture_batch(image).split(1) if all_pictures else [picture]
+        progress = start_progress(cls.hidden.unique_id)
+        sources = []
+        for number, one in enumerate(pictures, 1):
+            found = METHOD.localize(backbone, one, settings, words=lines_of(words), seed=seed)
+            sources.append(_found_in(one, found, number))
+            progress(number, len(pictures))
+        first, more = sources[0].concepts, tuple(sources[1:])
+        overlay = torch.cat([concept_overlay(source.picture, source.concepts) for source in sources])
         shown = ui.PreviewImage(overlay, cls=cls).as_dict()
-        shown |= text_under(describe_concepts(found), first_only(image=image))
-        masks = concept_masks(found, picture)
-        return io.NodeOutput(found, masks, overlay, boxes_around(masks, found.names), ui=shown)
+        shown |= text_under(describe_concepts(first), "" if all_pictures else first_only(image=image))
+        masks = concept_masks(first, picture)
+        return io.NodeOutput(first, masks, overlay, boxes_around(masks, first.names), more, ui=shown)
+
+
+def _found_in(picture: Tensor, concepts: types.Concepts, number: int) -> types.Source:
+    """A further picture with its concepts. Raises ``ValueError`` where one was not found."""
+    missing = [name for name, mask in zip(concepts.names, concepts.masks, strict=True) if not bool(mask.any())]
+    if missing and number > 1:
+        raise ValueError(
+            f"{listed(missing)} was not found in picture {number} of the batch; leave that picture out, or lower margin"
+        )
+    return types.Source(picture, concepts)

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from ...core import types
 from ...core.compose.composition import Concept, compose
-from ...core.prompts.locality import COMPOSER, LocalitySettings, measure
+from ...core.prompts.locality import COMPOSER, LocalitySettings
+from ...core.prompts.locality_measures import measure
 from ...host.adapters import backbone_of, with_composition
 from ...host.jobs.data.caption_reports import table
 from ...host.jobs.prompting import localities as job

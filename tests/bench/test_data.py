@@ -1,10 +1,13 @@
 """``bench data``: captions that change places, and figures of encoders that know all and nothing."""
 
+import types
+
 import pytest
 import torch
 
-from concept_atelier.bench.data import captions, entanglement
+from concept_atelier.bench.data import captions, entanglement, weighting
 from concept_atelier.bench.harness import Request
+from concept_atelier.core.types import ConceptTokens
 
 
 def test_a_fifth_of_the_captions_changes_places():
@@ -25,9 +28,11 @@ def test_encoders_that_know_every_pair_find_all_that_was_exchanged(monkeypatch):
     made = torch.Generator().manual_seed(0)
     known = torch.nn.functional.normalize(torch.randn(40, 16, generator=made), dim=1)
     own = captions.training_set("development", 0)[1]
-    named = {text: known[number] for number, text in enumerate(own)}
+    named, nothing = {text: known[number] for number, text in enumerate(own)}, torch.zeros(16)
     monkeypatch.setattr(captions, "picture_features", lambda vision, pictures: torch.stack([named[t] for t in own]))
-    monkeypatch.setattr(captions, "word_features", lambda v, c, texts, *a, **k: torch.stack([named[t] for t in texts]))
+    monkeypatch.setattr(
+        captions, "word_features", lambda v, c, texts, *a, **k: torch.stack([named.get(t, nothing) for t in texts])
+    )
     row = captions.measure(captions.Encoders(None, None), Request(1), 0)
     assert row["auroc"] == 1 and row["evident"] == 1 and row["recall"] == 1 and row["right_caption"] == 1
     assert row["clean_alarm"] == 0
@@ -41,3 +46,34 @@ def test_entanglement_is_judged_against_the_things_own_name(lab_backbone, monkey
     assert [row[name] for name in entanglement.SHARES] == [0.5, 0.8, 0.6, 0.54]
     assert row["found"] == 1 and row["mended"] == 1
     assert entanglement.figures([row], Request(1))["entangled"]["whole"]["mean"] == 0.8
+
+
+def test_a_folder_shows_the_thing_in_all_but_a_fifth_of_its_pictures():
+    given = weighting.folder("development", 0)
+    assert sum(given.wrong) == weighting.WRONG and not given.wrong[0] and len(given.cases) == weighting.PICTURES
+    for case, caption, wrong in zip(given.cases, given.captions, given.wrong, strict=True):
+        assert (case.names == (given.kind.name,)) != wrong and given.kind.name in caption
+
+
+def test_every_way_of_weighing_learns_from_its_own_weights(lab_backbone, monkeypatch):
+    monkeypatch.setattr(weighting, "PICTURES", 4)
+    monkeypatch.setattr(weighting, "WRONG", 1)
+    seen = []
+
+    def learn(backbone, given, request, weights, rate, seed):
+        seen.append((list(weights), rate))
+        return ConceptTokens({}, "lab")
+
+    found = types.SimpleNamespace(noise=torch.tensor([0.0, 1.0, 0.0, 0.0]), evident=True)
+    found.weights = lambda: 1 - found.noise
+    monkeypatch.setattr(weighting, "learn", learn)
+    monkeypatch.setattr(weighting, "noise_of", lambda *given: found)
+    monkeypatch.setattr(weighting, "picture_features", lambda *given: None)
+    monkeypatch.setattr(weighting, "scores", lambda *given: {"found": 1.0, "alike": 0.5})
+    parts = weighting.Parts(lab_backbone, None, types.SimpleNamespace(vision=None))
+    row = weighting.measure(parts, Request(1), 0)
+    right = [float(not wrong) for wrong in weighting.folder("development", 0).wrong]
+    noise = [1.0, 0.0, 1.0, 1.0]
+    assert seen == [([], 0.0), (noise, 0.0), ([], 2.0), (noise, 2.0), (right, 0.0)]
+    summary = weighting.figures([row], Request(1))
+    assert summary["both"]["gain"]["mean"] == 0 and summary["flagged"]["share"]["mean"] == row["flagged"]

@@ -49,6 +49,17 @@ def test_sentences_are_sampled_in_their_ranges(run, stock, parts_of, family):
     assert not torch.equal(drawn(run("SentenceConcepts", **given, text="a red cat. a dog")[0]), plain)
 
 
+@pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
+def test_sentences_are_blended_between_what_the_stock_node_makes_of_each(run, stock, parts_of, family):
+    clip = parts_of(family)["clip"]
+    plain = stock("CLIPTextEncode", clip=clip, text="a dog")[0]
+    given = {"clip": clip, "text": "a red cat. a dog", "combine": "blend"}
+    one, half = (run("SentenceConcepts", **given, shares=shares)[0] for shares in ("0, 1", "1, 1"))
+    torch.testing.assert_close(one[0][0].float(), plain[0][0].float(), rtol=1e-3, atol=1e-3)
+    assert half[0][0].shape == plain[0][0].shape and not torch.allclose(half[0][0], one[0][0], atol=1e-3)
+    assert run("SentenceConcepts", clip=clip, text="a red cat. a red cat on a hill")[1].split("\n")[1].count("yes") == 1
+
+
 @pytest.mark.parametrize("family", ["flux", "z_image", "sd3"])
 def test_sentences_are_compared_by_every_encoder(run, clip_of, family):
     _, table, report = run("SentenceConcepts", clip=clip_of(family), text="a red cat. a blue cat. a cat")
@@ -87,6 +98,20 @@ def test_a_dial_acts_on_the_positive_prompt_and_0_on_nothing(run, stock, parts_o
     assert run("AttentionLocality", **given, image=image, vae=parts["vae"])[2].count("\n") == 3
 
 
-def test_a_transformer_is_refused_by_name(run, model_of, clip_of):
-    with pytest.raises(Exception, match="Attention Locality works on UNets"):
-        run("AttentionLocality", model=model_of("flux"), clip=clip_of("flux"), text="a cat", words="cat")
+@pytest.mark.parametrize("family", ["flux", "z_image", "qwen_image", "sd3"])
+def test_a_transformer_follows_the_dial_and_0_changes_nothing(run, stock, model_of, clip_of, small, family):
+    model, clip, text = model_of(family), clip_of(family), "a red cat and a dog"
+
+    def drawn(model, positive):
+        given = {"seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+        latent = {"samples": small.latent(family, (8, 12), 2)}
+        wires = {"model": model, "positive": positive, "negative": positive, "latent_image": latent}
+        return stock("KSampler", **wires, **given)[0]["samples"]
+
+    plain = drawn(model, stock("CLIPTextEncode", clip=clip, text=text)[0])
+    given = {"model": model, "clip": clip, "text": text, "words": "a red cat\na dog"}
+    local, positive, _ = run("AttentionLocality", **given)
+    changed = drawn(local, positive)
+    assert bool(torch.isfinite(changed).all()) and not torch.allclose(changed, plain, rtol=1e-4, atol=1e-4)
+    assert torch.equal(drawn(*run("AttentionLocality", **given, dial=0.0)[:2]), plain)
+    assert torch.equal(drawn(model, positive), plain)

@@ -61,6 +61,7 @@ PICTURES = {
     "Attack an erasure and report": {"erasure_page": 1, "attacks": 1},
     "Will these two LoRAs fight": {f"merge_{part}": 1 for part in ("overlap", "plain", "first", "second", "both")},
     "Slim a fine-tune": {f"slim_{part}": 1 for part in ("page", "before", "after")},
+    "From folder to checked LoRA": {"train_captions": 1, "train_masks": 6, "train_map": 1, "train_pictures": 1},
 }
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
@@ -93,6 +94,7 @@ MODELS = {
     "Attack an erasure and report": set(),
     "Will these two LoRAs fight": set(),
     "Slim a fine-tune": {"loras/atelier/slim.safetensors", "skills/atelier/skill.safetensors"},
+    "From folder to checked LoRA": {f"{folder}/atelier/robot.safetensors" for folder in ("loras", "embeddings")},
 }
 SMALL = {
     ("KSampler", "steps"): 1,

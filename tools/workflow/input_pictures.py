@@ -15,6 +15,8 @@ from .object_pictures import OBJECTS, PROTOTYPES, object_picture
 from .subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
 from .subject_pictures import example_pictures, subject_folder
 from .taste_pictures import taste_pictures
+from .training_pictures import FOLDER_NAME as TRAINING
+from .training_pictures import training_pictures
 
 INPUT = WORKFLOWS / "input"
 
@@ -40,9 +42,10 @@ def write_pictures() -> None:
         _save(picture, FOLDER_NAME, name)
     for name, picture in subject_folder():
         _save(picture, SUBJECT_FOLDER, name)
-    for stem, picture, caption in captioned_pictures():
-        _save(picture, CAPTIONED, f"{stem}.png")
-        (INPUT / CAPTIONED / f"{stem}.txt").write_text(f"{caption}\n", encoding="utf-8")
+    for folder, pictures in ((CAPTIONED, captioned_pictures()), (TRAINING, training_pictures())):
+        for stem, picture, caption in pictures:
+            _save(picture, folder, f"{stem}.png")
+            (INPUT / folder / f"{stem}.txt").write_text(f"{caption}\n", encoding="utf-8")
     for name, picture in (*taste_pictures(), *example_pictures(), *lone_pictures()):
         _save(picture, name)
     _save(new_picture(MASKED), MASKED_PICTURE)

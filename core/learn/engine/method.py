@@ -10,6 +10,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...settings import preset_of
 from ...types import Concepts, ConceptTokens, Source
+from ..parts.draws import Draws
 from .checkpoints import CheckpointStore
 from .settings import OnStep
 from .task import S, Task, Training
@@ -38,6 +39,7 @@ class Method(Generic[S]):
         class_follows_token: whether training sentences and prompts name a concept ``<1> cat`` instead of ``<1>``.
         changes_model: whether a change of the model belongs to the tokens.
         arrange: what the method changes of a task before it is checked, such as one more concept.
+        draws_pictures: whether each update is about one of the pictures, so that pictures can have weights.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Method(Generic[S]):
     class_follows_token: bool = False
     changes_model: bool = False
     arrange: Callable[[Task[S]], Task[S]] = _unchanged
+    draws_pictures: bool = True
 
     def preset(self, name: str) -> S:
         """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
@@ -68,6 +71,7 @@ class Method(Generic[S]):
         on_step: OnStep | None = None,
         more: Sequence[Source] = (),
         store: CheckpointStore | None = None,
+        weights: Sequence[float] = (),
     ) -> ConceptTokens:
         """Learn one token per concept. The model itself is not changed; the same seed gives the same result.
 
@@ -82,16 +86,21 @@ class Method(Generic[S]):
             on_step: called after every update; what it raises ends the training.
             more: further pictures of the same concepts, each with all of them.
             store: keeps the state of the training, so that a cancelled one can go on from there.
+            weights: of the pictures, the first and then ``more``: how often each is drawn. None: all alike.
 
         Returns:
             N tokens and, for methods that change the model, the change they are used with. The metadata says how they
             were learnt, see :func:`.training.run`.
 
         Raises ``ValueError`` for input that cannot be learnt from (see :func:`..parts.examples.prepare`), prompts that
-        do not fit, and layers the model does not have; ``FloatingPointError`` when training diverges.
+        do not fit, layers the model does not have, and weights that are not the pictures' or that the method does not
+        take; ``FloatingPointError`` when training diverges.
         """
         settings = settings or next(iter(self.presets.values()))
         if getattr(settings, "rank", 0):
             backbone.attention_weights()  # first: a model whose weights cannot be changed is refused before any pass
-        task = Task(self.name, backbone, picture, concepts, settings, words, classes, seed, on_step, more, store)
+        if (weights or settings.adaptive_rate) and not self.draws_pictures:
+            raise ValueError(f"{self.title} composes its pictures before it learns, so it takes no weights of them")
+        given = words, classes, seed, on_step, more, store, Draws(weights)
+        task = Task(self.name, backbone, picture, concepts, settings, *given)
         return run(self.arrange(task), self.prepare)

@@ -56,6 +56,13 @@ class LearnSettings(Settings):
         "more pass in each update; 0 turns it off.",
     )
 
+    adaptive_rate: float = setting(
+        0.0,
+        "How far losses move the weights of pictures between their own loss and consistency (AdaWAC); the paper's is "
+        "2. It needs several pictures and takes two more passes in each update; 0 turns it off.",
+        least=0,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         low, high = self.timesteps

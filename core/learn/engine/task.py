@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Generic, TypeVar
 
 from torch import Tensor
 
 from ...backbone import Backbone, TokenVectors
 from ...types import Concepts, LowRank, Source
+from ..parts.draws import Draws
 from ..parts.examples import aligned
 from .checkpoints import CheckpointStore
 from .loop import LoopSettings
@@ -36,6 +37,7 @@ class Task(Generic[S]):
         on_step: called after every update.
         more: further pictures of the same concepts.
         store: keeps the state of the training, and gives it back to a training of the same task.
+        draws: how likely each picture is drawn.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Task(Generic[S]):
     on_step: OnStep | None = None
     more: Sequence[Source] = ()
     store: CheckpointStore | None = None
+    draws: Draws = field(default_factory=Draws)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -58,6 +61,7 @@ class Task(Generic[S]):
 
     def metadata(self) -> dict[str, str]:
         """What token files record of the training."""
+        weights = {"weights": json.dumps(list(self.draws.given))} if self.draws.given else {}
         return {
             "method": self.method,
             "settings": json.dumps(asdict(self.settings)),
@@ -67,6 +71,7 @@ class Task(Generic[S]):
             "seed": str(self.seed),
             "picture_size": json.dumps(list(self.concepts.picture_size)),
             "pictures": str(1 + len(self.more)),
+            **weights,
         }
 
 

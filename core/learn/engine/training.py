@@ -1,6 +1,7 @@
 """Running a task: check it, prepare its training, run the phases, collect the result."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ from ...messages import listed
 from ...types import ConceptTokens, LowRank
 from ..parts.classdiffusion import class_term
 from ..parts.concept_mask import MIDDLE, mask_term
+from ..parts.consistency import AdaptiveWeights
 from ..parts.cycle import cycle_term
-from ..parts.examples import check
+from ..parts.examples import check, fit
 from ..parts.token_pass import TokenReader, token_reader
 from .loop import draw_timesteps
 from .passes import counted_passes
@@ -25,7 +27,8 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
 
     The metadata says, beside the task's: ``passes``, samples that went through the denoiser; ``updates`` of the
     optimiser; ``loss_first`` and ``loss_last``, means over a tenth of the updates; ``resumed_at``, the updates that the
-    task's checkpoint store had a state of; ``set_aside``, why a state was not resumed.
+    task's checkpoint store had a state of; ``set_aside``, why a state was not resumed; ``picture_weights``, adaptive
+    ones of the pictures' labels at the end.
 
     Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
     :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
@@ -33,6 +36,7 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     for source in task.sources:
         check(source.picture, source.concepts)
     _check_names(task)
+    task.draws.check(len(task.sources))
     with torch.inference_mode(False), torch.enable_grad(), counted_passes(task.backbone) as passes:
         generator = torch.Generator().manual_seed(task.seed)
         training = _with_token_terms(task, _with_class_term(task, prepare(task, generator)), generator)
@@ -75,9 +79,9 @@ def _with_class_term(task: Task[S], training: Training) -> Training:
 
 
 def _with_token_terms(task: Task[S], training: Training, generator: torch.Generator) -> Training:
-    """The terms that read one token alone: the cycle loss and the concept mask loss."""
+    """The terms that read one token alone: the cycle loss, the concept mask loss, and consistency."""
     settings, backbone = task.settings, task.backbone
-    if settings.cycle_weight == 0 and settings.mask_weight == 0:
+    if not (settings.cycle_weight or settings.mask_weight or settings.adaptive_rate):
         return training
     latents = [backbone.encode_image(source.picture.clone()).float().clone() for source in task.sources]
 
@@ -96,6 +100,10 @@ def _with_token_terms(task: Task[S], training: Training, generator: torch.Genera
         terms.append((settings.cycle_weight, cycle_term(reader(settings.timesteps))))
     if settings.mask_weight:
         terms.append((settings.mask_weight, mask_term(reader(MIDDLE), [one.concepts for one in task.sources])))
+    if settings.adaptive_rate:
+        adaptive = _adaptive_weights(task, training, reader(settings.timesteps))
+        terms.append((1.0, adaptive.term))
+        training = _that_keeps(training, adaptive)
 
     def joined(phase: Phase) -> Phase:
         def loss_of(step: int) -> Tensor:
@@ -107,6 +115,32 @@ def _with_token_terms(task: Task[S], training: Training, generator: torch.Genera
         return replace(phase, loss_of=loss_of)
 
     return replace(training, phases=[joined(phase) if phase.trains_tokens else phase for phase in training.phases])
+
+
+def _adaptive_weights(task: Task[S], training: Training, reader: TokenReader) -> AdaptiveWeights:
+    """The rate is that of the whole training, divided by the updates for each picture, so that longer ones do not push
+    further. Raises ``ValueError`` for a single picture."""
+    if len(task.sources) < 2:
+        raise ValueError("adaptive_rate weighs pictures against one another; give two or more, or set it to 0")
+    updates = sum(phase.loop.steps for phase in training.phases if phase.trains_tokens)
+    sizes = [(latent.shape[-2], latent.shape[-1]) for latent in reader.latents]
+    masks = [fit(one.concepts.masks.clone().float(), size) for one, size in zip(task.sources, sizes, strict=True)]
+    return AdaptiveWeights(reader, masks, task.draws, task.settings.adaptive_rate * len(masks) / updates)
+
+
+def _that_keeps(training: Training, adaptive: AdaptiveWeights) -> Training:
+    """The training that keeps the state of adaptive weights, too, and says at the end what they became."""
+
+    def restore(updates: int, hidden: Mapping[str, Tensor]) -> None:
+        adaptive.check(hidden)
+        training.restore(updates, {name: hidden[name] for name in hidden if name not in adaptive.hidden()})
+        adaptive.restore(hidden)
+
+    def notes() -> dict[str, str]:
+        weights = [round(weight, 4) for weight in adaptive.weights.tolist()]
+        return {**training.notes(), "picture_weights": json.dumps(weights)}
+
+    return replace(training, hidden=lambda: {**training.hidden(), **adaptive.hidden()}, restore=restore, notes=notes)
 
 
 def _check_names(task: Task[S]) -> None:

@@ -27,7 +27,8 @@ from ..engine.method import Method
 from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
-from ..parts.examples import choose, fit
+from ..parts.draws import Draws
+from ..parts.examples import fit
 from ..parts.map_measures import jensen_shannon, pixel_softmax, structural_similarity
 from ..parts.prior import Prior
 from ..parts.prompts import placeholder, prompt_of
@@ -153,7 +154,7 @@ def _prepare(task: Task[AttenCraftSettings], generator: torch.Generator) -> Trai
     prior = start_prior(task, settings, [settings.prior_prompt], latent)
 
     def loss_of(step: int) -> Tensor:
-        return _step_loss(step, trainee, pictures, prior, settings)
+        return _step_loss(step, trainee, pictures, task.draws, prior, settings)
 
     return trainee.training(
         [trainee.phase(loss_of, settings.loop, settings.adapter_rate)],
@@ -190,12 +191,17 @@ def _notes(pictures: Sequence[TrainingPicture]) -> dict[str, str]:
 
 
 def _step_loss(
-    step: int, trainee: Trainee, pictures: Sequence[TrainingPicture], prior: Prior | None, settings: AttenCraftSettings
+    step: int,
+    trainee: Trainee,
+    pictures: Sequence[TrainingPicture],
+    draws: Draws,
+    prior: Prior | None,
+    settings: AttenCraftSettings,
 ) -> Tensor:
     for picture in pictures:
         if picture.masks.is_due(step, settings.refresh):
             picture.masks.refresh(_found(trainee, picture.latent, settings), settings.min_mask_ssim)
-    chosen = pictures[choose(len(pictures), trainee.generator)]
+    chosen = pictures[draws.choose(len(pictures), trainee.generator)]
     latent, masks = chosen.latent, chosen.masks
     members = any_subset(len(trainee.bank.names), trainee.generator, settings.subsets)
     loss = instance_loss(trainee, latent, masks.current, members, settings)

@@ -21,7 +21,7 @@ from ..engine.method import Method
 from ..engine.settings import TuningSettings
 from ..engine.task import LossOf, Phase, Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
-from ..parts.examples import Example, choose, fit, prepare_all
+from ..parts.examples import Example, fit, prepare_all
 from ..parts.losses import attention_alignment, masked_denoising
 from ..parts.prior import Prior
 from ..parts.prompts import prompt_of
@@ -85,7 +85,7 @@ def _prepare(task: Task[BreakASceneSettings], generator: torch.Generator) -> Tra
     prior = start_prior(task, settings, [settings.prior_prompt], latent)
 
     def loss_of(prior: Prior | None) -> Tensor:
-        index = choose(len(pictures.straight), generator)
+        index = task.draws.choose(len(pictures.straight), generator)
         mirrored = float(torch.rand(1, generator=generator)) < settings.flip
         members = union_subset(len(trainee.bank.names), generator)
         loss = instance_loss(trainee, pictures.example(index, mirrored), members, settings)

@@ -151,7 +151,7 @@ class _Schedule:
     """The updates of one training, which picture the current step is about, and whether the tokens are merged."""
 
     def __init__(self, task: Task[ConceptExpressSettings], generator: torch.Generator) -> None:
-        self.settings, self.generator = task.settings, generator
+        self.settings, self.generator, self.draws = task.settings, generator, task.draws
         pictures = prepare_all(task.backbone, task.sources, self.settings.flip > 0)
         names = split_names(task.concepts.names, self.settings.split)
         tunes = self.settings if self.settings.rank else None
@@ -174,7 +174,7 @@ class _Schedule:
             self.tokens.merge()
             self.is_merged = True
         if update.first_of_step:
-            self.choice = self.pictures.draw(self.settings.flip, self.generator)
+            self.choice = self.pictures.draw(self.settings.flip, self.generator, self.draws)
         loss = step_loss(*self.current(update), update.prompts, self.settings)
         if update.split and self.settings.contrastive_weight > 0:
             loss = loss + self.settings.contrastive_weight * self.tokens.contrast(self.settings.temperature)
@@ -217,7 +217,14 @@ def _prepare(task: Task[ConceptExpressSettings], generator: torch.Generator) -> 
     phase = schedule.trainee.phase(schedule.loss, loop, settings.adapter_rate if settings.rank else None)
     if settings.search:
         search = Task(
-            "cones", task.backbone, task.picture, task.concepts, settings.cones, seed=task.seed, more=task.more
+            "cones",
+            task.backbone,
+            task.picture,
+            task.concepts,
+            settings.cones,
+            seed=task.seed,
+            more=task.more,
+            draws=task.draws,
         )
         found = Search(search, generator, schedule.trainee)
         return _after_search(schedule, found, phase)

@@ -110,7 +110,7 @@ class Search:
 
     def __init__(self, task: Task[ConesSettings], generator: torch.Generator, trainee: Trainee | None = None) -> None:
         """The search of a task; ``trainee`` holds the tokens to fit where another method made them."""
-        self.settings, self.generator = task.settings, generator
+        self.settings, self.generator, self.draws = task.settings, generator, task.draws
         self.pictures = prepare_all(task.backbone, task.sources, self.settings.flip > 0)
         self.trainee = trainee or start_trainee(task, generator, self.pictures.straight[0].latent)
         self.prompts = singles(task.concepts.names, self.settings.template)
@@ -148,7 +148,7 @@ class Search:
         if step == 0:
             self.restart()
         conditioning = self.conditioning()
-        example = self.pictures.example(*self.pictures.draw(self.settings.flip, self.generator))
+        example = self.pictures.example(*self.pictures.draw(self.settings.flip, self.generator, self.draws))
         latents = example.latent.expand(len(self.prompts), -1, -1, -1)  # (N, C, h, w)
         denoised = self.trainee.denoise(latents, conditioning=conditioning)
         masks = torch.stack([example.union(prompt.members) for prompt in self.prompts])  # (N, h, w)

@@ -25,7 +25,7 @@ from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.augment import random_view
 from ..parts.class_words import check_different, need_classes, phrase, sentence
-from ..parts.examples import choose
+from ..parts.draws import Draws
 from ..parts.map_measures import blurred, soft_iou
 from ..parts.prior import Prior
 
@@ -100,7 +100,7 @@ def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Train
     prior = start_prior(task, settings, _prior_texts(list(classes.values()), settings.template), latent)
 
     def loss_of(step: int) -> Tensor:
-        return _step_loss(trainee, pictures, classes, prior, settings)
+        return _step_loss(trainee, pictures, task.draws, classes, prior, settings)
 
     return trainee.training([trainee.phase(loss_of, settings.loop, settings.adapter_rate)])
 
@@ -108,12 +108,13 @@ def _prepare(task: Task[DisenDiffSettings], generator: torch.Generator) -> Train
 def _step_loss(
     trainee: Trainee,
     pictures: Sequence[Tensor],
+    draws: Draws,
     classes: Mapping[str, str],
     prior: Prior | None,
     settings: DisenDiffSettings,
 ) -> Tensor:
     """``L_base + alpha (L_bind + L_s&s)``; L_base is the mean over the picture and, weighted, a prior picture."""
-    picture = pictures[choose(len(pictures), trainee.generator)]
+    picture = pictures[draws.choose(len(pictures), trainee.generator)]
     base, attention = instance_loss(trainee, picture, classes, settings)
     if prior is not None:
         base = (base + settings.prior_weight * trainee.prior_loss(prior)) / (1 + settings.prior_weight)

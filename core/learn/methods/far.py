@@ -26,7 +26,8 @@ from ..engine.settings import TuningSettings
 from ..engine.task import Task, Training
 from ..engine.trainee import Trainee, start_prior, start_trainee
 from ..parts.class_words import phrase, sentence
-from ..parts.examples import choose, fit
+from ..parts.draws import choose
+from ..parts.examples import fit
 from ..parts.fusion import Composite, Cutout, FusionSettings, cut_out, eroded, fuse
 from ..parts.losses import attention_alignment
 from ..parts.map_measures import inside_share
@@ -272,5 +273,6 @@ METHOD = Method(
     "kind only for concepts with a class word.",
     class_follows_token=True,
     changes_model=True,
+    draws_pictures=False,
 )
 """Presets: ``paper``, a reconstruction for 64x64 latents; ``small`` for small latents and few steps."""

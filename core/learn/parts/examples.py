@@ -10,6 +10,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...messages import listed
 from ...types import Concepts, Source
+from .draws import EVEN, Draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +78,9 @@ class Pictures:
     straight: tuple[Example, ...]
     mirrored: tuple[Example, ...] = ()
 
-    def draw(self, flip: float, generator: torch.Generator) -> tuple[int, bool]:
+    def draw(self, flip: float, generator: torch.Generator, draws: Draws = EVEN) -> tuple[int, bool]:
         """Draw one of the pictures, and whether it is mirrored (with probability ``flip``)."""
-        index = choose(len(self.straight), generator)
+        index = draws.choose(len(self.straight), generator)
         return index, bool(self.mirrored) and float(torch.rand(1, generator=generator)) < flip
 
     def example(self, index: int, mirrored: bool) -> Example:
@@ -95,11 +96,6 @@ def prepare_all(backbone: Backbone, sources: Sequence[Source], mirrored: bool) -
     """Every picture as it is, and its mirror image where ``mirrored`` asks for it (else none)."""
     turns = (False, True) if mirrored else (False,)
     return Pictures(*(tuple(prepare(backbone, one.picture, one.concepts, turn) for one in sources) for turn in turns))
-
-
-def choose(count: int, generator: torch.Generator) -> int:
-    """One of ``count`` pictures, each as likely; of a single one nothing is drawn."""
-    return int(torch.randint(count, (1,), generator=generator)) if count > 1 else 0
 
 
 def aligned(source: Source, names: Sequence[str]) -> Source:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .examples import choose
+from .draws import choose
 
 Box = tuple[int, int, int, int]
 

@@ -2,19 +2,21 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from ....core.data.adaptive_weights import LoggedLoss
 from ....core.data.caption_noise import CaptionNoise
-from ....core.messages import shown
+from ....core.messages import listed, shown
+from ....core.sample_weights import RATE
 from ...pictures.captioned_list import ListEntry, captioned_list
 from ...pictures.figure_table import BAD, FAINT, GOOD, INK, MIDDLING
 
 WORST = 12
 """Pictures on the sheet."""
-COLUMNS = ("picture", "fit", "noise", "weight", "verdict", "caption", "nearest caption")
+COLUMNS = ("picture", "fit", "noise", "weight", "verdict", "caption", "nearest caption", "number")
 
 
 def noise_rows(found: CaptionNoise, names: Sequence[str], captions: Sequence[str], strength: float) -> list[list[str]]:
@@ -24,7 +26,7 @@ def noise_rows(found: CaptionNoise, names: Sequence[str], captions: Sequence[str
         nearest = captions[int(found.nearest[number])]
         facts = (found.fit[number], found.noise[number], weights[number])
         numbers = [f"{float(one):.4f}" for one in facts]
-        rows.append([names[number], *numbers, found.verdict(number), captions[number], nearest])
+        rows.append([names[number], *numbers, found.verdict(number), captions[number], nearest, str(number + 1)])
     return rows
 
 
@@ -70,6 +72,50 @@ def losses_of(text: str) -> list[LoggedLoss]:
                 "loss, noise level"
             ) from error
     return found
+
+
+def weights_of_pictures(text: str) -> tuple[float, tuple[float, ...]]:
+    """The rate of adaptive weights, and the weights of pictures in their order.
+
+    The rate is 0 unless ``adaptive`` stands first, alone (then it is the paper's) or as ``adaptive=1``. Weights are
+    numbers with commas or on lines, or a table of Caption Noise or Adaptive Weights, whose rows say which picture each
+    is of; none for no text.
+
+    Raises ``ValueError`` naming what is neither.
+    """
+    first = re.match(r"\s*adaptive(?:\s*=\s*(?P<rate>[^,\s]*))?[,\s]*", text)
+    if first is None:
+        return 0.0, _weights(text)
+    rate = first["rate"]
+    return RATE if rate is None else _number(rate), _weights(text[first.end() :])
+
+
+def _weights(text: str) -> tuple[float, ...]:
+    rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    if not rows:
+        return ()
+    column = next((name for name in ("weight", "label") if name in rows[0]), None)
+    if column is None:
+        return tuple(_number(cell) for row in rows for cell in row if cell.strip())
+    place = rows[0].index("number" if "number" in rows[0] else "picture")
+    at = rows[0].index(column)
+    if any(len(row) <= max(at, place) for row in rows):
+        raise ValueError("a row of the table of weights is shorter than its heading; connect the output TABLE as it is")
+    found = {row[place]: _number(row[at]) for row in rows[1:]}
+    wanted = [str(number) for number in range(1, len(rows))]
+    if sorted(found) != sorted(wanted):
+        raise ValueError(
+            f"the table of weights names pictures {listed(found, 3)}; it must number them from 1, as the learner's "
+            "pictures stand: connect TABLE of Caption Noise, or write numbers with commas"
+        )
+    return tuple(found[number] for number in wanted)
+
+
+def _number(written: str) -> float:
+    try:
+        return float(written)
+    except ValueError as error:
+        raise ValueError(f"{shown(written)} is no weight; write numbers with commas, or adaptive") from error
 
 
 def noise_of(text: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ....core.compose.composition import Composition
 from ....core.messages import shown
-from ....core.prompts.locality import Measured
+from ....core.prompts.locality_measures import Measured
 
 COLUMNS = ("word", "dial", "entropy without", "entropy with", "inside its mask without", "inside its mask with")
 

@@ -40,6 +40,21 @@ def test_exchanged_captions_are_found(generator):
     assert "captions do not seem to fit" in found.said
 
 
+def test_a_picture_without_the_subject_that_all_captions_name_is_found_by_texts_of_all_kinds(generator):
+    subject, others = torch.eye(32)[0], normalize(torch.randn(30, 32, generator=generator), dim=1)
+    grounds = normalize(torch.randn(60, 32, generator=generator), dim=1)
+    wrong = torch.arange(60) % 5 == 4
+    pictures = normalize(subject * (~wrong)[:, None] + grounds, dim=1)
+    captions = normalize(subject + grounds, dim=1)  # the ground is right in all
+    texts = [f"caption {number}" for number in range(60)]
+    found = caption_noise(pictures, captions, torch.arange(60), texts, others)
+    assert found.evident and auroc(-found.fit, wrong) == 1 and bool((found.noise[wrong] > 0.9).all())
+    alone = auroc(-noise_of(pictures, captions).fit, wrong)
+    assert alone < auroc(-found.fit, wrong), "the other captions take away what they share"
+    same = caption_noise(pictures, captions[:1].expand(60, -1), torch.arange(60), ["a robot"] * 60, others)
+    assert same.fit.shape == (60,)
+
+
 def test_without_noise_nothing_is_dropped(generator):
     pictures, captions, _ = pairs(generator, wrong=0)
     found = noise_of(pictures, captions)

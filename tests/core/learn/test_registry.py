@@ -185,6 +185,20 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
     assert taken_up.metadata == {**whole.metadata, "resumed_at": str(updates - 1)}
 
 
+@every_method
+def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture, concepts, other):
+    if not METHODS[name].draws_pictures:
+        return
+    settings, given = short(name, steps=2, adaptive_rate=2.0), {"more": [other], "weights": (1.0, 0.5)}
+    whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
+    for update in (1, int(whole.metadata["updates"]) - 1):
+        with pytest.raises(Cancelled):
+            learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update), **given)
+    resumed = learn(name, lab_backbone, picture, concepts, settings, store=kept, **given)
+    assert_same(whole, resumed)
+    assert resumed.metadata["picture_weights"] == whole.metadata["picture_weights"] != "[0.5, 0.25]"
+
+
 def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
     settings = short("cones", steps=3, fit_steps=2, start="rare")
     whole = learn("cones", lab_backbone, picture, concepts, settings)

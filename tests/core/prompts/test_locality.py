@@ -1,17 +1,12 @@
 import pytest
 import torch
 
+from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite
 from concept_atelier.core.compose.composer import leave, share_of
 from concept_atelier.core.compose.composition import Concept, compose
-from concept_atelier.core.prompts.locality import (
-    LocalitySettings,
-    Word,
-    begin,
-    entropy,
-    localised,
-    measure,
-    pointer_fidelity,
-)
+from concept_atelier.core.prompts.locality import LocalitySettings, Word, begin, localised, of_text, with_text
+from concept_atelier.core.prompts.locality_measures import entropy, measure, pointer_fidelity
+from concept_atelier.host.adapters import backbone_of
 
 GRID = (2, 2)
 
@@ -81,6 +76,44 @@ def test_at_0_nothing_is_edited_and_negatives_never_are(lab_backbone):
     late = begin(composition, LocalitySettings(dials=(1.0, 0.0), start=0.9), share).edit
     with lab_backbone.edit_attention(late):
         assert torch.equal(lab_backbone.predict_noise(latent, time, composition.conditioning), plain)
+
+
+@pytest.fixture
+def joint(generator):
+    """A joint layer: three rows of text, of which the first pads, and four cells."""
+    site = AttentionSite("joint", "joint", None, 2, 1)
+    query, key, value = (torch.randn(1, 2, 7, 8, generator=generator) for _ in range(3))
+    call = AttentionCall(site, query, key, 8**-0.5, GRID, (True,), view="self", columns=slice(3, 7))
+    return AttentionInputs(call, value, text=slice(1, 3))
+
+
+def test_a_joint_layer_leaves_the_text_as_much_as_it_was(joint):
+    call = joint.call
+    whole = (call.query @ call.key.mT * call.scale).softmax(-1)  # (1, 2, 7, 7)
+    before = of_text(joint)
+    torch.testing.assert_close(before, whole[:, :, 3:, 1:3])
+    after = localised(before, [Word((1,), (1,), 1.0, torch.tensor([[1.0, 0], [0, 0]]))], GRID, 2.0)
+    torch.testing.assert_close(after.sum(-1), before.sum(-1))
+    whole[:, :, 3:, 1:3] = after
+    torch.testing.assert_close(with_text(joint, before, after), whole @ joint.value)
+    torch.testing.assert_close(with_text(joint, before, before)[:, :, :3], (whole @ joint.value)[:, :, :3])
+
+
+def test_a_transformer_follows_the_dial_and_at_0_stays_as_it_is(lab_transformer):
+    backbone = backbone_of(*lab_transformer)
+    mask = torch.zeros(8, 12)
+    mask[:4] = 1
+    concepts = [Concept("a red cat", mask), Concept("a dog")]
+    composition = compose(backbone, "a red cat and a dog", concepts, texts=False)
+    share, latent, time = share_of(backbone.schedule.steps), torch.randn(1, 4, 8, 12), torch.tensor([500])
+    plain = backbone.predict_noise(latent, time, composition.conditioning)
+    with backbone.edit_attention(begin(composition, LocalitySettings(dials=(1.0, -1.0)), share).edit):
+        assert not torch.equal(backbone.predict_noise(latent, time, composition.conditioning), plain)
+    still = measure(backbone, latent, composition, LocalitySettings(dials=(0.0, 0.0)), levels=1)
+    torch.testing.assert_close(still.before, still.after)
+    found = measure(backbone, latent, composition, LocalitySettings(dials=(1.0, -1.0)), levels=1)
+    assert float(found.after[0]) < float(found.before[0]) <= found.even + 1e-4
+    assert float(found.fidelity[0, 1]) > 0.99 > float(found.fidelity[0, 0])
 
 
 def test_measured_on_a_model(lab_backbone):

@@ -18,6 +18,8 @@ from concept_atelier.tools.workflow.subject_pictures import COUNT as SUBJECT_COU
 from concept_atelier.tools.workflow.subject_pictures import FOLDER_NAME as SUBJECT_FOLDER
 from concept_atelier.tools.workflow.taste_pictures import COUNT as TASTE_COUNT
 from concept_atelier.tools.workflow.taste_pictures import DISLIKED, LIKED
+from concept_atelier.tools.workflow.training_pictures import COUNT as TRAINING_COUNT
+from concept_atelier.tools.workflow.training_pictures import FOLDER_NAME as TRAINING
 
 
 @pytest.fixture
@@ -87,8 +89,9 @@ def test_those_that_ship_are_those_of_the_workflows():
     subject = {f"{SUBJECT_FOLDER}/{number:02}.png" for number in range(1, SUBJECT_COUNT + 1)}
     given = {"folder_new.png", "folder_masked.png", "subject_1.png", "subject_2.png", *LONE}
     taste = {f"{name}/{number:02}.png" for name in (LIKED, DISLIKED) for number in range(1, TASTE_COUNT + 1)}
-    numbers = range(1, CAPTIONED_COUNT + 1)
-    captioned = {f"{CAPTIONED}/{number:02}.{ending}" for number in numbers for ending in ("png", "txt")}
+    counts = {CAPTIONED: CAPTIONED_COUNT, TRAINING: TRAINING_COUNT}
+    stems = [f"{name}/{number:02}" for name, count in counts.items() for number in range(1, count + 1)]
+    captioned = {f"{stem}.{ending}" for stem in stems for ending in ("png", "txt")}
     assert files == {*PICTURES, AGAIN, *given, *prototypes, *folder, *subject, *taste, *captioned}
 
 

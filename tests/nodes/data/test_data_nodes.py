@@ -1,10 +1,12 @@
 """Captions beside their pictures, over the lab's picture encoder and text encoder, and weights out of a log."""
 
 import pytest
+import torch
 from PIL import Image
 
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import AdaptiveWeights, CaptionNoise, LoadPictureFolder
+from concept_atelier.nodes.data import caption_noise
 
 
 def test_captions_are_read_beside_their_pictures_and_compared(call, sockets, here):
@@ -17,11 +19,27 @@ def test_captions_are_read_beside_their_pictures_and_compared(call, sockets, her
     pictures, names, captions = call(LoadPictureFolder, folder="set", size=64)
     assert captions.split("\n") == ["a cat on blue", "", "a dog"]
     given = {"pictures": pictures, "captions": captions, "clip_vision": load_vision(), "clip": sockets["clip"]}
-    sheet, written, report = call(CaptionNoise, **given, names=names)
+    sheet, written, report, kept, their_captions = call(CaptionNoise, **given, names=names)
     assert sheet.ndim == 4 and written.count("\n") == 4 and "fewer than 20" in report
     assert (here.output / "reports").is_dir() and ",keep," in written
+    assert torch.equal(kept, pictures) and their_captions == captions
     with pytest.raises(ValueError, match="3 pictures, 1 captions"):
         call(CaptionNoise, **{**given, "captions": "a cat"})
+
+
+def test_pictures_with_wrong_captions_are_left_out(call, sockets, monkeypatch):
+    """Twenty-four pairs, each caption with a direction of its own, two of which changed places."""
+    unit, order = torch.eye(24), [*range(22), 23, 22]
+    monkeypatch.setattr(caption_noise, "picture_features", lambda vision, pictures: unit)
+    monkeypatch.setattr(
+        caption_noise, "word_features", lambda *given, **settings: torch.cat([unit[order], torch.zeros(32, 24)])
+    )
+    pictures = torch.rand(24, 16, 16, 3)
+    captions = "\n".join(f"thing {number}" for number in range(24))
+    pair = {"clip_vision": load_vision(), "clip": sockets["clip"]}
+    given = {"pictures": pictures, "captions": captions, **pair, "filename_prefix": ""}
+    *_, kept, their_captions = call(CaptionNoise, **given)
+    assert torch.equal(kept, pictures[:22]) and their_captions.split("\n") == captions.split("\n")[:22]
 
 
 def test_weights_come_out_of_a_log_and_noise_lowers_them(call):

@@ -1,6 +1,7 @@
 """Learn Concept Tokens: what comes out, and that nothing of a stopped run stays behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from concept_atelier.core.files import load_tensors, save_tensors
+from concept_atelier.core.types import Source
 from concept_atelier.host.jobs.token_previews import BAND
 from concept_atelier.host.shared import progress
 
@@ -48,6 +50,18 @@ def test_widgets_reach_the_training(learn):
     assert [settings[key] for key in ("rate", "attention_weight", "flip", "steps")] == [0.02, 0.5, 0.0, 1]
     assert settings["template"] == "{} on blue" and settings["alignment"] == "divergence"
     assert metadata["seed"] == "4" and json.loads(metadata["words"]) == {"red": "apple"}
+
+
+def test_weights_of_pictures_reach_the_training(learn, image, concepts):
+    other = Source(image.movedim(-1, 1).flip(-1), replace(concepts, masks=concepts.masks.flip(-1)))
+    result = learn(steps=2, more=(other,), picture_weights="adaptive, 1, 0.5")
+    metadata = result[0].metadata
+    assert json.loads(metadata["weights"]) == [1.0, 0.5] and json.loads(metadata["settings"])["adaptive_rate"] == 2
+    assert "own loss at the end" in "".join(result.ui["text"])
+    with pytest.raises(ValueError, match="1 pictures and 2 weights"):
+        learn(picture_weights="1, 0.5")
+    with pytest.raises(ValueError, match="two or more"):
+        learn(picture_weights="adaptive=1")
 
 
 def test_the_method_and_its_words_reach_the_training(learn):

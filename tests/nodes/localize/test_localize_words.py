@@ -12,7 +12,8 @@ def test_it_gives_what_the_method_gives(call, sockets, image):
     from concept_atelier.host.adapters import backbone_of
 
     result = call(LocalizeWords, **sockets, image=image, words="cat\nred rocket", seed=1)
-    concepts, masks, overlay, boxes = result.args
+    concepts, masks, overlay, boxes, more = result.args
+    assert more == ()
     with torch.inference_mode():
         picture = image.movedim(-1, 1)
         expected = METHOD.localize(
@@ -33,6 +34,17 @@ def test_margin_and_fill_reach_the_method(call, sockets, image):
     plain = cells(margin=0.0)
     assert cells(margin=0.05) <= plain <= cells(margin=0.0, fill=True)
     assert cells(margin=0.05) < cells(margin=0.05, fill=True)
+
+
+def test_all_pictures_of_a_batch_are_read_like_single_ones(call, sockets, image):
+    given = {**sockets, "words": "cat, rocket", "seed": 1, "margin": 0.0, "fill": True}
+    concepts, masks, overlay, _, more = call(
+        LocalizeWords, **given, image=torch.cat([image, image.flip(2)]), all_pictures=True
+    ).args
+    alone = [call(LocalizeWords, **given, image=one)[0] for one in (image, image.flip(2))]
+    assert len(more) == 1 and overlay.shape[0] == 2 and masks.shape == (2, 64, 96)
+    assert concepts.masks.equal(alone[0].masks) and more[0].concepts.masks.equal(alone[1].masks)
+    assert torch.equal(more[0].picture, image.flip(2).movedim(-1, 1))
 
 
 def test_nothing_to_find_is_refused(call, sockets, image):

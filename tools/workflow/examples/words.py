@@ -80,7 +80,7 @@ def which_word_did_what(studio: Studio) -> None:
         "Masks that you drew yourself, or no masks, will do as well.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    _, masks, overlay, _ = sheet.add(
+    _, masks, overlay, *_ = sheet.add(
         "ConceptAtelierLocalizeWords", 0, **parts, words=words.things, **variant.localize_words
     )
     sheet.add("SaveImage", 0, "Save: the masks", images=overlay, filename_prefix="which_masks", collapsed=True)
