@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...core.attention.words import first_places
-from ...core.backbone import Backbone, Placeholders
+from ...core.backbone import Backbone, Conditioning, Placeholders
 from ...core.erase.guards.guard import Guard, Guarded, GuardRun, GuardTask
 from ...core.erase.parts.requests import check_texts, pair_anchors
 
@@ -84,7 +84,7 @@ def guarded_concepts(
     strength: float,
 ) -> tuple[Guarded, ...]:
     """Concepts with their anchors, encoded. Raises ``ValueError`` as
-    :func:`~...core.erase.parts.requests.check_texts` does."""
+    :func:`~...core.erase.parts.requests.check_texts` does, and for a model that is not asked about single texts."""
     pairs = pair_anchors(concepts, anchors)
     check_texts(pairs, (), strength)
 
@@ -92,11 +92,23 @@ def guarded_concepts(
         text = SENTENCE.format(concept)
         tokens = backbone.tokenize(text, placeholders)
         of_concept, of_anchor = (
-            backbone.encode_text([one], placeholders) for one in (text, SENTENCE.format(anchor) if anchor else "")
+            _by_itself(backbone, one, placeholders) for one in (text, SENTENCE.format(anchor) if anchor else "")
         )
         return Guarded(concept, of_concept, tokens, first_places(tokens, concept), of_anchor)
 
     return tuple(read(*pair) for pair in pairs)
+
+
+def _by_itself(backbone: Backbone, text: str, placeholders: Placeholders) -> Conditioning:
+    """A text as the model is asked about it. Raises ``ValueError`` for a model whose texts have parts beside their rows
+    that belong to no picture (Anima), which it is not asked about one by one."""
+    read = backbone.encode_text([text], placeholders)
+    if any(len(extra) != len(read.context) for extra in read.extras.values()):
+        raise ValueError(
+            f"guards ask the model about single texts, which this one ({backbone.family}) does not take; use Erase "
+            "Concepts"
+        )
+    return read
 
 
 def described(method: Any, settings: Any, concepts: Sequence[Guarded], strength: float) -> str:

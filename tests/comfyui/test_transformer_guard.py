@@ -51,3 +51,9 @@ def test_a_guarded_transformer_draws_otherwise_and_the_model_stays_as_it_was(gua
 def test_a_guard_of_cross_attention_is_refused(guard, family):
     with pytest.raises(ValueError, match="which this model .* does not have; use another method"):
         guard(family, "adavd")
+
+
+@pytest.mark.parametrize("method", [*STRONG, "adavd"])
+def test_a_model_that_is_not_asked_about_single_texts_is_refused(guard, method):
+    with pytest.raises(ValueError, match=r"\(anima\) does not take; use Erase Concepts"):
+        guard("anima", method)
