@@ -103,6 +103,7 @@ class Finder(Generic[S]):
         of_halves = [fit.found.directions for fit in fits[seeds:]]
         best = max(fits[:seeds], key=lambda fit: fit.explained)
         others = [fit.found.directions for fit in fits[:seeds] if fit is not best]
+        centre = centre if best.found.shift is None else centre + best.found.shift * scale
         peaks = peaks_of(self._of_pictures(activations, best.found, centre, scale, within))
         return ConceptBank(
             best.found.directions,
@@ -164,14 +165,15 @@ class Finder(Generic[S]):
         """One fit, with unit directions, those first that explain most."""
         found = self.find(task)
         directions = torch.nn.functional.normalize(found.directions.float(), dim=1).contiguous()
-        codes = self.code(task.rows, directions, found.extra)
+        rows = task.rows if found.shift is None else task.rows - found.shift
+        codes = self.code(rows, directions, found.extra)
         order = codes.square().sum(0).argsort(descending=True, stable=True)
         count = len(directions)
         extra = {name: one[order] if one.ndim and len(one) == count else one for name, one in found.extra.items()}
         extra |= {name: one[order][:, order] for name, one in found.between.items()}
-        ordered = Found(directions[order], extra)
+        ordered = Found(directions[order], extra, shift=found.shift)
         codes = codes[:, order]
-        return _Fit(ordered, codes, explained(task.rows, codes @ ordered.directions))
+        return _Fit(ordered, codes, explained(rows, codes @ ordered.directions))
 
 
 @dataclass(frozen=True, eq=False)

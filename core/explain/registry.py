@@ -20,6 +20,7 @@ METHODS: Mapping[str, Finder[Any]] = collect(
     "methods.topk_sae",
     "methods.batch_topk_sae",
     "methods.ra_sae",
+    "methods.structured_sae",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""
 

@@ -27,10 +27,9 @@ STARTS = 4096
 
 
 @dataclass(frozen=True)
-class SparseSettings(FindSettings):
-    """Settings of sparse autoencoders; each field's help is in its metadata."""
+class AutoencoderSettings(FindSettings):
+    """How autoencoders train; each field's help is in its metadata."""
 
-    active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).", least=1)
     steps: int = setting(500, "Updates.", least=1)
     rate: float = setting(5e-3, "Learning rate of Adam.", above=0)
     batch: int = setting(512, "Positions per update.", least=1)
@@ -38,6 +37,13 @@ class SparseSettings(FindSettings):
     @property
     def cost(self) -> str:
         return f"{super().cost}, {self.steps} updates of {self.batch} positions"
+
+
+@dataclass(frozen=True)
+class SparseSettings(AutoencoderSettings):
+    """Settings of sparse autoencoders; each field's help is in its metadata."""
+
+    active: int = setting(4, "Ingredients that a position uses at most (TopK), or on average (BatchTopK).", least=1)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,11 @@ def keep_batch(codes: Tensor, active: int) -> tuple[Tensor, Tensor]:
     best = flat.topk(min(active * len(codes), flat.numel()))
     kept = torch.zeros_like(flat).scatter(0, best.indices, best.values)
     return kept.view_as(codes), best.values.detach().min()
+
+
+def keep_all(codes: Tensor, active: int) -> tuple[Tensor, Tensor]:
+    """All codes: nothing but the loss makes them few."""
+    return codes, codes.new_zeros(())
 
 
 class _Directions(torch.nn.Module):
@@ -122,28 +133,51 @@ Build = Callable[[FindTask[Any]], torch.nn.Module]
 """Directions to train, for a task."""
 
 
-def train(task: FindTask[Any], build: Build, keep: Keep) -> Found:
-    """Train directions with an encoder, on rows divided by their mean length. ``extra`` of what it finds is the encoder
-    (``encoder`` (K, D), ``bias`` (K,)), ``active`` () and ``threshold`` (), the running mean of the least code kept."""
+class Structure(torch.nn.Module):
+    """What is asked of codes beside that they explain rows: a loss () of codes (B, K), and (K, K) tensors about pairs
+    of directions that it learnt. This one asks nothing."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """The loss of codes."""
+        return codes.new_zeros(())
+
+    def between(self) -> Mapping[str, Tensor]:
+        """What it learnt."""
+        return {}
+
+
+def train(task: FindTask[Any], build: Build, keep: Keep, structure: Structure | None = None) -> Found:
+    """Train directions with an encoder, on rows divided by their mean length.
+
+    ``extra`` of what it finds is the encoder (``encoder`` (K, D), ``bias`` (K,)), ``active`` () and ``threshold`` (),
+    the running mean of the least code kept. With a structure the point that codes count from is learnt too: it is where
+    no ingredient is, and not the mean of all rows.
+    """
     with torch.inference_mode(False), torch.enable_grad():
         settings, given = task.settings, task.rows.clone()  # a copy: nodes run in inference mode
+        active = settings.active if isinstance(settings, SparseSettings) else task.count
         size = given.norm(dim=1).mean().clamp(min=1e-8)
         rows, directions = given / size, build(replace(task, rows=given))
         encoder = torch.nn.Parameter(directions().detach().clone())
         bias = torch.nn.Parameter(torch.zeros(task.count))
-        parameters = [*directions.parameters(), encoder, bias]
+        asked = structure or Structure()
+        shift = torch.nn.Parameter(torch.zeros(rows.shape[1]), requires_grad=structure is not None)
+        parameters = [*directions.parameters(), encoder, bias, *asked.parameters()]
+        parameters += [shift] if structure is not None else []
         optimiser = torch.optim.Adam(parameters, lr=settings.rate)
         threshold, unused = torch.zeros(()), torch.zeros(task.count)
         for step in range(settings.steps):
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate * min(1.0, 2 * (1 - step / settings.steps))
-            picked = rows[torch.randint(len(rows), (min(settings.batch, len(rows)),), generator=task.generator)]
+            chosen = torch.randint(len(rows), (min(settings.batch, len(rows)),), generator=task.generator)
+            picked = rows[chosen] - shift if structure is not None else rows[chosen]
             before = relu(picked @ encoder.T + bias)  # (B, K)
-            codes, least = keep(before, settings.active)
+            codes, least = keep(before, active)
             unused = torch.where((codes > 0).any(0), torch.zeros_like(unused), unused + 1)
             made = directions()
             left = picked - codes @ made
             loss = left.square().sum(1).mean() + AUX * _dead_loss(picked @ encoder.T + bias, unused > 20, left, made)
+            loss = loss + asked(codes)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -153,10 +187,10 @@ def train(task: FindTask[Any], build: Build, keep: Keep) -> Found:
         extra = {
             "encoder": encoder.detach().clone(),
             "bias": bias.detach() * size,
-            "active": torch.tensor(settings.active),
+            "active": torch.tensor(active),
             "threshold": threshold.detach() * size,
         }
-        return Found(directions().detach().clone(), extra)
+        return Found(directions().detach().clone(), extra, asked.between(), shift.detach() * size)
 
 
 def _dead_loss(before: Tensor, dead: Tensor, left: Tensor, directions: Tensor) -> Tensor:

@@ -56,8 +56,10 @@ class Found:
         extra: what codes need beside, see :attr:`ConceptBank.extra`; rows belong to directions in the order given
             where the first dimension is K.
         between: (K, K) tensors about pairs of directions, in the order given.
+        shift: (D,) what the method takes from rows before it codes them; None for nothing.
     """
 
     directions: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     between: Mapping[str, Tensor] = field(default_factory=dict)
+    shift: Tensor | None = None

@@ -105,6 +105,33 @@ def test_a_sparse_autoencoder_uses_one_ingredient_where_one_was_planted(signed):
     assert float(alike.nan_to_num().amax(0).min()) > 0.9
 
 
+def test_concepts_that_depend_on_each_other_are_recovered_up_to_a_linear_map():
+    """The known answer of the theorem behind the structured autoencoder: rows are a linear map of the log posteriors of
+    concepts, of which every second one mostly comes with the one before it. What codes say is these, up to a linear
+    map."""
+    generator, count, concepts = torch.Generator().manual_seed(0), 3200, 8
+    there = torch.zeros(count, concepts)
+    for index in range(concepts):
+        share = torch.full((count,), 0.15)
+        if index % 2:
+            share = torch.where(there[:, index - 1] > 0, torch.tensor(0.85), torch.tensor(0.05))
+        there[:, index] = (torch.rand(count, generator=generator) < share).float()
+    noisy = 3 * (2 * there - 1) + 0.15 * torch.randn(count, concepts, generator=generator)
+    posteriors = torch.nn.functional.logsigmoid(noisy)
+    rows = posteriors @ torch.randn(concepts, 24, generator=generator) / 24**0.5
+    activations, method = Activations(rows.view(200, 16, 24), (4, 4), origin()), METHODS["structured_sae"]
+    settings = replace(method.preset("small"), scaled=False)
+    bank = method.bank(activations, concepts, settings, seed=1, seeds=1)
+    codes = encode(bank, activations).values.flatten(0, 1)
+    known = torch.cat([codes, torch.ones(count, 1)], 1).double()
+    left = posteriors - known @ torch.linalg.lstsq(known, posteriors.double()).solution
+    spread = (posteriors - posteriors.mean(0)).square().sum(0)
+    assert float((1 - left.square().sum(0) / spread).mean()) > 0.95
+    dependence = bank.extra["dependence"]
+    assert bool((dependence.diagonal() == 0).all()) and float(dependence.min()) >= 0
+    assert float(dependence.sum(0).max()) <= 0.8 + 1e-5
+
+
 def test_data_points_are_rows_of_the_data(planted):
     bank = found("data_points", planted, scaled=False)
     rows = torch.nn.functional.normalize(bank.prepared(planted[0].rows.flatten(0, 1)), dim=1)
@@ -174,7 +201,7 @@ def test_rounded_weights_are_the_same_model(banks, planted):
     assert len(encode(banks["pca"], near).values) == 40
 
 
-@pytest.mark.parametrize("name", ["semi_nmf", "nmf", "topk_sae", "batch_topk_sae", "ra_sae"])
+@pytest.mark.parametrize("name", ["semi_nmf", "nmf", "topk_sae", "batch_topk_sae", "ra_sae", "structured_sae"])
 def test_long_fits_tell_how_far_they_are_and_end_when_asked(planted, name):
     method, steps = METHODS[name], []
     changes = {"steps": 5} if name.endswith("sae") else {"iterations": 5}
