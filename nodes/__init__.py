@@ -54,6 +54,7 @@ from .recognise.check_pixels import CheckPixels
 from .recognise.conceive_and_segment import ConceiveAndSegment
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
+from .recognise.correct_and_propagate import CorrectAndPropagate
 from .recognise.embeddings import AlignTextAndPictures, DecomposeEmbedding, EditEmbedding
 from .recognise.find_my_subject import FindMySubject
 from .recognise.pair_encoders import PairEncoders
@@ -169,6 +170,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     AlignTextAndPictures,
     DecomposeEmbedding,
     EditEmbedding,
+    CorrectAndPropagate,
 )
 
 NODES = tuple(checked(node) for node in _ALL)

@@ -7,10 +7,16 @@ from typing import Any
 from ...core.recognise.registry import SUBJECTS
 from ..command import add_common_arguments, run_command
 from ..explain import SOURCES
-from . import heads, subjects, withheld, words
+from . import correcting, heads, subjects, withheld, words
 from .subject_cases import LOOKS
 
-MEASURED: Mapping[str, Any] = {"subjects": subjects, "heads": heads, "words": words, "captions": withheld}
+MEASURED: Mapping[str, Any] = {
+    "subjects": subjects,
+    "heads": heads,
+    "words": words,
+    "captions": withheld,
+    "corrections": correcting,
+}
 """What is measured, to the module that does."""
 
 

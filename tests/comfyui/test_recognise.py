@@ -136,3 +136,11 @@ def test_edited_positions_reach_a_style_model(run, aligned_by, stock_vision, pic
     change = edited["last_hidden_state"] - output["last_hidden_state"]
     torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-4, rtol=0)
     assert edited["image_embeds"].equal(output["image_embeds"])
+
+
+def test_a_correction_is_propagated(run, pictures):
+    captions = "\n".join(["king, crown", "cat, grass"] * 2)
+    given = {"captions": captions, "vocabulary": "king, crown, cat, grass", "corrections": "1: +cat"}
+    shown = {"pictures": pictures, "clip_vision": run("LoadLabClipVision")[0]}
+    found = run("CorrectAndPropagate", **given, **shown)
+    assert len(found[0].splitlines()) == 4 and found[1].values.shape == (4, 4) and "+cat" in found[2]

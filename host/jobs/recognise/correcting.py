@@ -1,0 +1,121 @@
+"""Corrections of captions as people write them, and what follows from them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....core.messages import plain, shown
+from ....core.recognise.energy.pairwise import FREE, Energy, infer
+
+SAID, UNSAID = 2.0, -0.5
+"""Log odds of a concept that a caption names, and of one that it does not, where they may follow a correction: what is
+not named may only have been left out."""
+MOVED = 0.05
+"""Change of a probability that counts as following a correction."""
+LINE = re.compile(r"^(?:picture\s+)?(\d+)\s*:\s*(.+)$", re.IGNORECASE)
+FORM = "3: +crown, -cat"
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person says of one picture.
+
+    Attributes:
+        picture: its number, from 0.
+        present, absent: numbers of concepts.
+    """
+
+    picture: int
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+
+
+def read_corrections(text: str, concepts: Sequence[str], count: int) -> list[Correction]:
+    """Corrections, one picture a line. Raises ``ValueError`` for other forms, unknown concepts and pictures."""
+    found = []
+    for line in (line.strip() for line in text.splitlines() if line.strip()):
+        read = LINE.match(line)
+        words = [word.strip() for word in read[2].split(",") if word.strip()] if read else []
+        if read is None or any(word[0] not in "+-" for word in words):
+            raise ValueError(
+                f"a correction is written as {FORM}: the picture's number and concepts with + or -; got {shown(line)}"
+            )
+        number = int(read[1])
+        if not 1 <= number <= count:
+            raise ValueError(f"there are {count} captions, counted from 1; got a correction of picture {number}")
+        for word in (word[1:].strip() for word in words):
+            if word not in concepts:
+                raise ValueError(f"the vocabulary has no {shown(word)}, which picture {number} is corrected by")
+        numbers = {sign: tuple(concepts.index(w[1:].strip()) for w in words if w[0] == sign) for sign in "+-"}
+        found.append(Correction(number - 1, numbers["+"], numbers["-"]))
+    return found
+
+
+def propagate(
+    energy: Energy, tags: Tensor, corrections: Sequence[Correction], evidence: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Probabilities (C, K) of the corrected pictures before and after their corrections.
+
+    What a caption says of the other concepts counts as evidence, :data:`SAID` and :data:`UNSAID`, beside the picture's.
+    """
+    chosen = [one.picture for one in corrections]
+    said = torch.where(tags[chosen], SAID, UNSAID)
+    own = Energy(energy.bias, torch.ones_like(energy.bias), energy.coupling, energy.classes)
+    seen = said if evidence is None else said + energy.scale * evidence[chosen]
+    free = torch.full_like(said, FREE)
+    fixed = free.clone()
+    for row, one in enumerate(corrections):
+        fixed[row, list(one.present)], fixed[row, list(one.absent)] = 1.0, 0.0
+    return infer(own, free, seen), infer(own, fixed, seen)
+
+
+def followed(tags: Tensor, before: Tensor, after: Tensor, one: Correction) -> Tensor:
+    """(K,) bool what a caption with tags (K,) says behind a correction that moved probabilities (K,)."""
+    moved = (after - before).abs() >= MOVED
+    moved[[*one.present, *one.absent]] = True
+    return torch.where(moved, after > 0.5, tags)
+
+
+def completions(energy: Energy, tags: Tensor, evidence: Tensor | None, threshold: float, most: int) -> list[list[int]]:
+    """For each picture (P, K) the concepts that its caption lacks and that all else makes probable, the surest
+    first."""
+    chances = energy.fields(tags.float(), evidence).sigmoid().masked_fill(tags, 0.0)
+    if energy.classes:
+        chances[:, list(energy.classes)] = 0
+    rows = [row.argsort(descending=True, stable=True).tolist() for row in chances]
+    return [[k for k in row[:most] if float(chances[n, k]) >= threshold] for n, row in enumerate(rows)]
+
+
+def caption_of(caption: str, before: Tensor, after: Tensor, concepts: Sequence[str]) -> str:
+    """A caption of tags with what appeared behind it and without what went; (K,) bool before and after."""
+    gone = {concepts[k].lower() for k in (before & ~after).nonzero()[:, 0].tolist()}
+    kept = [part.strip() for part in caption.split(",") if part.strip() and part.strip().lower() not in gone]
+    return ", ".join([*kept, *(concepts[k] for k in (after & ~before).nonzero()[:, 0].tolist())])
+
+
+def correction_line(name: str, one: Correction, before: Tensor, after: Tensor, concepts: Sequence[str]) -> str:
+    """What a person changed and what followed, by probabilities (K,) before and after."""
+    told = [f"+{plain(concepts[k])}" for k in one.present] + [f"-{plain(concepts[k])}" for k in one.absent]
+    moved = [
+        k
+        for k in (after - before).abs().argsort(descending=True).tolist()
+        if k not in {*one.present, *one.absent} and float((after[k] - before[k]).abs()) >= MOVED
+    ]
+    said = ", ".join(f"{plain(concepts[k])} {float(before[k]):.0%} to {float(after[k]):.0%}" for k in moved[:MOST])
+    return f"{name}: {', '.join(told)}; then {said or 'nothing else changes'}"
+
+
+def dependency_lines(found: Tensor, concepts: Sequence[str]) -> list[str]:
+    """The strongest dependencies (K, K), one a line."""
+    order = found.abs().flatten().argsort(descending=True, stable=True).tolist()[:MOST]
+    lines = []
+    for at in order:
+        row, column = divmod(at, len(concepts))
+        if float(found[row, column].abs()) >= 0.05:
+            first, second = plain(concepts[row]), plain(concepts[column])
+            lines.append(f"{first} changes {second} by {float(found[row, column]):+.0%}")
+    return lines or ["no concept depends on another"]

@@ -1,0 +1,134 @@
+"""Correct and Propagate."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...core.explain.scores import PictureScores
+from ...core.recognise.captions.evidence import left_out
+from ...core.recognise.captions.words import mentions
+from ...core.recognise.energy.pairwise import dependencies, fit_energy
+from ...host.jobs.recognise.captions import caption_lines
+from ...host.jobs.recognise.correcting import (
+    caption_of,
+    completions,
+    correction_line,
+    dependency_lines,
+    followed,
+    propagate,
+    read_corrections,
+)
+from ...host.jobs.recognise.subjects import names_for
+from ...host.jobs.vision import picture_features
+from ...host.schema import io, ui
+from ..sockets import CATEGORY, ConceptScores, lines_of, picture_batch
+from .captions import captions_input, concepts_in, vocabulary_input
+from .found import names_input
+
+
+class CorrectAndPropagate(io.ComfyNode):
+    """One corrected concept, and what follows from it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ConceptAtelierCorrectAndPropagate",
+            display_name="Correct and Propagate",
+            category=f"{CATEGORY}/recognise",
+            description=(
+                "Learns from the captions of a folder which concepts go together. Correct one concept of a picture and "
+                "its relatives follow; concepts that all else makes probable are added to captions if you ask for it. "
+                "With the pictures and a CLIP_VISION, what pictures show counts too."
+            ),
+            search_aliases=[
+                "ECBM",
+                "energy",
+                "tag dependencies",
+                "concept bottleneck",
+                "fix captions",
+                "co-occurrence",
+            ],
+            is_output_node=True,
+            inputs=[
+                captions_input(),
+                vocabulary_input(),
+                io.String.Input(
+                    "corrections",
+                    default="",
+                    multiline=True,
+                    tooltip="One picture a line, by its number from 1: 3: +crown, -cat. May be empty.",
+                ),
+                io.String.Input(
+                    "classes",
+                    default="",
+                    tooltip="Concepts of which every caption names exactly one, with commas; may be empty.",
+                ),
+                io.Boolean.Input("complete", default=False, tooltip="Also add probable concepts to other captions."),
+                io.Float.Input(
+                    "probability",
+                    default=0.7,
+                    min=0.5,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How probable a concept must be to be added to a caption.",
+                ),
+                io.Image.Input("pictures", optional=True, tooltip="The pictures of the captions, in the same order."),
+                io.ClipVision.Input("clip_vision", optional=True, tooltip="A picture encoder, to see what they show."),
+                names_input(),
+            ],
+            outputs=[
+                io.String.Output(display_name="CAPTIONS", tooltip="The captions, corrected, one per line."),
+                ConceptScores.Output(
+                    display_name="CONCEPT_SCORES", tooltip="The probability of each concept in each caption."
+                ),
+                io.String.Output(
+                    display_name="REPORT", tooltip="What followed from corrections, and what goes together."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        captions: str,
+        vocabulary: str,
+        corrections: str,
+        classes: str,
+        complete: bool,
+        probability: float,
+        pictures: Tensor | None = None,
+        clip_vision: Any = None,
+        names: str = "",
+    ) -> io.NodeOutput:
+        if (pictures is None) != (clip_vision is None):
+            raise ValueError("pictures and clip_vision are read together; connect both, or neither")
+        count = captions.rstrip("\n").count("\n") + 1 if pictures is None else len(pictures)
+        texts = caption_lines(captions, count)
+        called = names_for(count, [line for line in names.splitlines() if line.strip()])
+        kinds = list(dict.fromkeys(lines_of(classes)))
+        concepts = list(dict.fromkeys([*concepts_in(texts, vocabulary), *kinds]))
+        tags = mentions(texts, concepts)
+        evidence = None
+        if pictures is not None and clip_vision is not None:
+            evidence = 4 * left_out(picture_features(clip_vision, picture_batch(pictures)), tags) - 2
+        energy = fit_energy(tags, evidence, [concepts.index(kind) for kind in kinds])
+        wanted = read_corrections(corrections, concepts, count)
+        values, after = energy.fields(tags.float(), evidence).sigmoid(), tags.clone()
+        lines = []
+        if wanted:
+            before, found = propagate(energy, tags, wanted, evidence)
+            for row, one in enumerate(wanted):
+                values[one.picture] = found[row]
+                after[one.picture] = followed(tags[one.picture], before[row], found[row], one)
+                lines.append(correction_line(called[one.picture], one, before[row], found[row], concepts))
+        if complete:
+            corrected = {one.picture for one in wanted}
+            for number, added in enumerate(completions(energy, tags, evidence, probability, 3)):
+                if added and number not in corrected:
+                    after[number, added] = True
+                    lines.append(f"{called[number]}: + {', '.join(concepts[k] for k in added)}")
+        told = [caption_of(text, tags[n], after[n], concepts) for n, text in enumerate(texts)]
+        told = [text if tags[n].equal(after[n]) else told[n] for n, text in enumerate(texts)]
+        report = "\n".join([*lines, *dependency_lines(dependencies(energy), concepts)])
+        scores = PictureScores(values.clone(), tuple(concepts), "probability")
+        return io.NodeOutput("\n".join(told), scores, report, ui=ui.PreviewText(report))
