@@ -84,8 +84,8 @@ def _guarded() -> dict[str, str]:
 
 
 def _compositions() -> dict[str, str]:
-    """Stock areas; and of every way of composing two of a kind, learnt tokens, and further seeds: fewer cases of methods
-    that move the latent."""
+    """Stock areas; and of every way of composing two of a kind, learnt tokens, and further seeds, of fewer cases where
+    the latent moves."""
     ways = {"plain": "", "area": "--method area", **{name: f"--method {name}" for name in COMPOSING}}
     found = {"compose/area.json": "compose --split test --cases 48 --method area"}
     for name, way in ways.items():
