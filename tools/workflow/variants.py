@@ -195,7 +195,7 @@ LAB = Variant(
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
     steer={"threshold": 0.2},
-    repaint={"noise": 0.35},
+    repaint={"noise": 0.25},
     guard={"strength": 1.5},
     purify={"settings": "spread=2"},
     attack={"settings": "shown=4, steps=10, learn_steps=100"},

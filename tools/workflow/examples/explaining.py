@@ -104,7 +104,10 @@ def masks_of_an_ingredient(studio: Studio) -> None:
     studio.step(
         "Use it",
         "What is inside the mask is drawn anew, and the rest stays.",
-        "Masks serve any inpainting, regional prompts and the training of LoRAs. Write a prompt to say what to draw.",
+        "With more noise something new is drawn there: write a prompt to say what. Masks serve any inpainting, too."
+        if variant.is_lab
+        else "Masks serve any inpainting, regional prompts and the training of LoRAs. Write a prompt to say what to "
+        "draw.",
     )
     drawn, _ = sheet.add(
         "ConceptAtelierPurifyPicture",
