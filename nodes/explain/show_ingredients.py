@@ -88,6 +88,7 @@ class ShowIngredients(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
+                    advanced=True,
                     tooltip="A caption for each picture, one per line: CAPTIONS of Load Picture Folder. What at least "
                     "two of them mention is compared with the ingredients. Empty takes the words that ingredients were "
                     "named by.",
