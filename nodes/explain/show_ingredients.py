@@ -86,7 +86,6 @@ class ShowIngredients(io.ComfyNode):
                 io.String.Input(
                     "captions",
                     default="",
-                    multiline=True,
                     optional=True,
                     advanced=True,
                     tooltip="A caption for each picture, one per line: CAPTIONS of Load Picture Folder. What at least "
