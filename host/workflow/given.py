@@ -170,6 +170,10 @@ def _described(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def _vision_output_problem(value: Any) -> str:
+    return "" if hasattr(value, "image_embeds") else _described(value)
+
+
 _HANDLES = {"MODEL": ModelHandle, "CLIP": ClipHandle, "VAE": VaeHandle}
 _OWN: Mapping[str, tuple[str, type]] = {
     "CONCEPT_TOKENS": ("from Learn or Load Concept Tokens", ConceptTokens),
@@ -198,6 +202,7 @@ _SOCKETS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "CLIP": ("CLIP, from a loader of checkpoints or Load Lab Model", _part_problem("CLIP")),
     "VAE": ("VAE, from a loader of checkpoints or Load Lab Model", _part_problem("VAE")),
     "CLIP_VISION": ("CLIP_VISION, from Load CLIP Vision or Load Lab CLIP Vision", _part_problem("CLIP_VISION")),
+    "CLIP_VISION_OUTPUT": ("CLIP_VISION_OUTPUT, from CLIP Vision Encode or Edit Embedding", _vision_output_problem),
     "IMAGE": ("IMAGE: float (pictures, height, width, 1, 3 or 4 channels), at least one picture", _image_problem),
     "MASK": ("MASK: (masks, height, width), at least one mask", _mask_problem),
     "LATENT": ("LATENT of pictures: float (pictures, channels, h, w), at least one picture", _latent_problem),

@@ -191,7 +191,7 @@ def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture
         return
     settings, given = short(name, steps=2, adaptive_rate=2.0), {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
-    for update in (1, int(whole.metadata["updates"]) - 1):
+    for update in sorted({1, int(whole.metadata["updates"]) - 1}):
         with pytest.raises(Cancelled):
             learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update), **given)
     resumed = learn(name, lab_backbone, picture, concepts, settings, store=kept, **given)

@@ -125,7 +125,7 @@ def test_the_model_is_left_as_it_was(learn, lab_modules, lab_backbone, method):
     assert all(tensor.equal(before[name]) for name, tensor in lab_modules.unet.state_dict().items())
     assert all(weight.grad is None for weight in lab_modules.unet.parameters())
     assert not any(module._forward_hooks for module in lab_modules.unet.modules())
-    assert lab_backbone._changes == []
+    assert not lab_backbone._changes.weights and not lab_backbone._changes.texts
 
 
 @pytest.mark.parametrize("method", QUICK)
