@@ -189,14 +189,13 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
 def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture, concepts, other):
     if not METHODS[name].draws_pictures:
         return
-    settings, given = short(name, steps=2, adaptive_rate=2.0), {"more": [other], "weights": (1.0, 0.5)}
+    settings, given = short(name, steps=4, adaptive_rate=2.0), {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
-    for update in sorted({1, int(whole.metadata["updates"]) - 1}):
-        with pytest.raises(Cancelled):
-            learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update), **given)
+    with pytest.raises(Cancelled):
+        learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(3), **given)
     resumed = learn(name, lab_backbone, picture, concepts, settings, store=kept, **given)
     assert_same(whole, resumed)
-    assert resumed.metadata["picture_weights"] == whole.metadata["picture_weights"] != "[0.5, 0.25]"
+    assert resumed.metadata["picture_weights"] == whole.metadata["picture_weights"]
 
 
 def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
