@@ -58,9 +58,12 @@ def concept_masks(
 
 
 def _guided(codes: ConceptCodes, picture: Tensor, soft: Tensor) -> Tensor:
-    """(N, H, W) of soft masks (N, H, W), along the edges of a picture (3, H, W)."""
+    """(N, H, W) of soft masks (N, H, W), along the edges of a picture (3, H, W). Each stays as strong as it was at its
+    strongest place: the filter averages over its window, which would put small things below any threshold."""
     cell = max(side / cells for side, cells in zip(codes.covered or soft.shape[1:], codes.grid, strict=True))
-    return guided_filter(picture.to(soft), soft, max(1, round(REACH * cell)), EPS).clamp(0, 1)
+    found = guided_filter(picture.to(soft), soft, max(1, round(REACH * cell)), EPS).clamp(min=0)
+    peaks = [one.flatten(1).amax(1) for one in (soft, found)]  # (N,) each
+    return (found * (peaks[0] / peaks[1].clamp(min=1e-6))[:, None, None]).clamp(0, 1)
 
 
 def best_places(codes: ConceptCodes, concept: int, size: tuple[int, int], most: int, share: float = 0.6) -> list[Place]:

@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .activations import Activations
-from .bank import ACTIVE, ConceptBank, ConceptCodes
+from .bank import ConceptBank, ConceptCodes
 
+WITHIN = 0.3
+"""Share of a concept's peak from which a position belongs to it, as Ingredient Masks draws it."""
 PARENT = "parent"
 """In the metadata of a bank: the number from 1 of the concept whose parts it holds."""
 
@@ -31,11 +33,11 @@ def positions_of(codes: ConceptCodes, concept: int, activations: Activations) ->
     maps = codes.maps()[:, concept, None]  # (P, 1, h', w')
     finer = activations.grid[0] >= codes.grid[0]
     sized = interpolate(maps, activations.grid, mode="nearest-exact" if finer else "area")
-    inside = (sized > ACTIVE).flatten(1)
+    inside = (sized > WITHIN).flatten(1)
     if not bool(inside.any()):
         raise ValueError(
-            f"none of these pictures shows the ingredient {codes.bank.names[concept]} at half its full strength, so it "
-            "has no parts here; name another one"
+            f"none of these pictures shows the ingredient {codes.bank.names[concept]} at {WITHIN:.0%} of its full "
+            "strength, so it has no parts here; name another one"
         )
     return inside
 

@@ -164,7 +164,7 @@ class IngredientMasks(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "threshold",
-                    default=0.5,
+                    default=0.3,
                     min=0.0,
                     max=1.0,
                     step=0.05,

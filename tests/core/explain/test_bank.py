@@ -66,6 +66,9 @@ def test_masks_follow_the_edges_of_pictures_where_they_are_given():
     smooth, along = (concept_masks(one, [0], (24, 24), 0.5, guide)[0, 0] for guide in (None, picture))
     red = picture[0, 0] > 0
     assert float((along.bool() == red).float().mean()) > float((smooth.bool() == red).float().mean())
+    for guide in (picture, torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))):
+        kept = concept_masks(codes([[[0.6, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]]), [0], (24, 24), guide=guide)
+        assert float(kept.max()) == pytest.approx(0.6, abs=1e-3)  # not averaged away
     soft = concept_masks(one, [0], (24, 24), guide=picture)
     assert float(soft.min()) >= 0 and float(soft.max()) <= 1
 
