@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 Score = Callable[[Tensor], Tensor]
 """Pictures (P, 3, H, W) to scores (P, C)."""
+
+RIM = 0.02
+"""By how much of the shorter side a region grows before it is hidden: an outline that stays would give it away."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,8 @@ class PixelCheck:
 def check_pixels(score: Score, pictures: Tensor, masks: Tensor) -> PixelCheck:
     """Hide the masks (P, H, W) in 0..1 of pictures (P, 3, H, W), and as many other pixels, and score all of them.
 
+    Masks grow by :data:`RIM` first.
+
     Raises ``ValueError`` for masks of another number or size than the pictures, and for one that covers nothing or
     everything.
     """
@@ -48,6 +54,7 @@ def check_pixels(score: Score, pictures: Tensor, masks: Tensor) -> PixelCheck:
             f"{len(pictures)} pictures of {pictures.shape[-1]}x{pictures.shape[-2]} need a mask each of that size, "
             f"got {tuple(masks.shape)}"
         )
+    masks = grown(masks)
     area = masks.flatten(1).mean(1)
     for number, share in enumerate(area.tolist(), 1):
         if not 0 < share < 1:
@@ -57,6 +64,12 @@ def check_pixels(score: Score, pictures: Tensor, masks: Tensor) -> PixelCheck:
     before, after, beside = score(pictures), score(hidden), score(elsewhere)
     overlap = torch.minimum(masks, other).flatten(1).mean(1) / area
     return PixelCheck(before, before - after, before - beside, hidden, elsewhere, overlap)
+
+
+def grown(masks: Tensor) -> Tensor:
+    """Masks (P, H, W) grown by :data:`RIM`, at least by a pixel."""
+    radius = max(1, round(RIM * min(masks.shape[-2:])))
+    return max_pool2d(masks[:, None], 2 * radius + 1, 1, radius)[:, 0]
 
 
 def hide(pictures: Tensor, masks: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from ....core.messages import listed, plain, shown
 from ....core.recognise.heads.head import ConceptHead
 from ....core.recognise.pixel_check import PixelCheck, Score
 from ....core.recognise.soft_trim import TrimSettings
-from ...pictures.captioned_list import ListEntry, captioned_list
-from ...pictures.figure_table import FAINT, GOOD, INK, MIDDLING
+from ...pictures.drawing import colour_of
+from ..contact_sheet import Caption, Row, contact_sheet
 from ..vision import record_encoder
 from .heads import source_of
 from .prompts import TEMPLATE, judge, read_classes
@@ -115,27 +115,27 @@ def check_report(found: PixelCheck, names: Sequence[str], columns: Tensor) -> st
 
 
 def check_sheet(found: PixelCheck, pictures: Tensor, names: Sequence[str], columns: Tensor) -> Tensor:
-    """IMAGE (1, h, w, 3): each picture as it is, with the region hidden, and with other pixels hidden."""
-    entries = []
+    """IMAGE (1, h, w, 3): a row for each picture: as it is, with the region hidden, and with other pixels hidden."""
+    rows = []
     for number, column in enumerate(columns.tolist()[:MOST_SHOWN]):
-        side_by_side = torch.cat([pictures[number], found.hidden[number], found.elsewhere[number]], 2)
         passes = bool(found.passes[number, column])
-        head = (_line(found, names, number, column), GOOD if passes else MIDDLING)
-        said = "as it is, with the region hidden, with as many other pixels hidden"
-        entries.append(ListEntry(side_by_side, [head, (_verdict(passes), INK), (said, FAINT)]))
-    return captioned_list(entries)
+        rests = "rests" if passes else "does not rest"
+        before, after, beside = (f"{value:.3g}" for value in _scores(found, number, column))
+        captions = [Caption(f"hidden {after}"), Caption(f"elsewhere {beside}")]
+        changed = torch.stack([found.hidden[number], found.elsewhere[number]])
+        title, colour = f"{plain(names[column])} {rests} on the region", colour_of(not passes)
+        rows.append(Row(title, colour, pictures[number], changed, captions, f"picture {number + 1}: {before}"))
+    return contact_sheet(rows)
 
 
 def _line(found: PixelCheck, names: Sequence[str], number: int, column: int) -> str:
-    before = float(found.before[number, column])
-    after, beside = (before - float(one[number, column]) for one in (found.fall, found.beside))
+    before, after, beside = (f"{value:.3g}" for value in _scores(found, number, column))
     shared = float(found.overlap[number])
     more = f" ({shared:.0%} of the region is hidden there too)" if shared > SHARED else ""
-    return (
-        f"picture {number + 1}, {plain(names[column])}: {before:.3f}, region hidden {after:.3f}, elsewhere "
-        f"{beside:.3f}{more}"
-    )
+    return f"picture {number + 1}, {plain(names[column])}: {before}, region hidden {after}, elsewhere {beside}{more}"
 
 
-def _verdict(passes: bool) -> str:
-    return "The score rests on the region." if passes else "The score does not rest on the region."
+def _scores(found: PixelCheck, number: int, column: int) -> tuple[float, float, float]:
+    """A score of the picture as it is, with the region hidden, and with other pixels hidden."""
+    before = float(found.before[number, column])
+    return before, before - float(found.fall[number, column]), before - float(found.beside[number, column])

@@ -25,7 +25,7 @@ def test_the_score_of_what_is_hidden_falls_and_no_other(pictures):
     found = check_pixels(left_and_right, pictures, masks)
     assert found.passes.tolist() == [[True, False]] * 2 and float(found.overlap.max()) == 0
     assert torch.allclose(found.fall[:, 0], torch.full((2,), 0.8 * 16 / 128))
-    assert float(found.beside.abs().max()) < 0.05 * float(found.fall[:, 0].min())
+    assert float(found.beside[:, 0].abs().max()) < 0.05 * float(found.fall[:, 0].min())
     assert torch.allclose(found.hidden, torch.full_like(pictures, 0.2)) and torch.equal(
         found.before, left_and_right(pictures)
     )
