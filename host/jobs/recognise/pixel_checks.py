@@ -123,7 +123,7 @@ def check_sheet(found: PixelCheck, pictures: Tensor, names: Sequence[str], colum
         before, after, beside = (f"{value:.3g}" for value in _scores(found, number, column))
         captions = [Caption(f"hidden {after}"), Caption(f"elsewhere {beside}")]
         changed = torch.stack([found.hidden[number], found.elsewhere[number]])
-        title, colour = f"{plain(names[column])} {rests} on the region", colour_of(not passes)
+        title, colour = f"{plain(names[column])} {rests} on the region", colour_of(passes)
         rows.append(Row(title, colour, pictures[number], changed, captions, f"picture {number + 1}: {before}"))
     return contact_sheet(rows)
 
