@@ -18,7 +18,7 @@ ENCODERS = {
     "siglip2": SMALL
     | HALF
     | {"model_type": "siglip2_vision_model", "image_size": -1, "patch_size": 16, "num_patches": 16},
-    "dinov2": SMALL | DINO | {"model_type": "dinov2", "image_size": 56, "patch_size": 14},
+    "dinov2": SMALL | DINO | {"model_type": "dinov2", "image_size": 518, "patch_size": 14},  # 0.19 knows no other size
 }
 
 
