@@ -104,7 +104,7 @@ class AuditErasureInside(io.ComfyNode):
             backbone_of(erased_model, clip if erased_clip is None else erased_clip),
         )
         words, drawing = lines_of(others), PRESETS[preset_name(preset)]
-        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(len(words), drawing), [0]
+        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(drawing), [0]
 
         def count(pictures: int) -> None:
             done[0] += pictures

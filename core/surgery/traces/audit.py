@@ -23,8 +23,6 @@ from .vectors import ValueVector
 
 OPEN, CLOSED = 0.5, 0.2
 """Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
-COMPARED = 4
-"""Matched words whose predictions the concept's are compared with, at most."""
 CHANGED = 0.2
 """How far a value vector must have moved to count as changed, in shares of its length."""
 
@@ -70,8 +68,8 @@ class InsideAudit:
         ways: words that may lead to it, its name first.
         chance: how far matched words reach in the original at most.
         kept: how far the matched words still say what they said in the erased model, at the keys and values.
-        predicted: how far the concept's prompt moves the erased model's predictions as it moved the original's; 1 is as
-            far, 0 not at all, below 0 the other way.
+        predicted: how far the concept's prompt leads the erased model's predictions where it led the original's, away
+            from the empty prompt's; 1 is as far, 0 not at all, below 0 the other way.
     """
 
     concept: str
@@ -161,7 +159,7 @@ def audit(
         said = presence(WordReader(erased, compared, on_texts).contexts(), before)
         asked = [concept, *(word for word, _ in words)]
         first, ways, kept, chance = _reaches(original, erased, compared, asked, on_texts)
-        predicted = _predicted(original, erased, compared[: 1 + COMPARED], drawing, seed, on_pass)
+        predicted = _predicted(original, erased, concept, drawing, seed, on_pass)
     kinds = ["name", *(kind for _, kind in words)]
     found = tuple(
         Way(word, kind, float(a), float(b)) for word, kind, a, b in zip(asked, kinds, first, ways, strict=True)
@@ -169,9 +167,9 @@ def audit(
     return InsideAudit(concept, moves, float(said[0]), found, chance, kept, predicted)
 
 
-def passes_of(others: int, drawing: ScoutSettings) -> int:
-    """Pictures that :func:`audit` passes through either model, given the number of matched words."""
-    return drawing.draws * drawing.steps * (2 + 2 * (1 + min(COMPARED, others)))
+def passes_of(drawing: ScoutSettings) -> int:
+    """Pictures that :func:`audit` passes through either model."""
+    return drawing.draws * drawing.steps * 5
 
 
 def typos(word: str) -> list[str]:
@@ -203,27 +201,28 @@ def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector])
 
 
 def _predicted(
-    original: Backbone, erased: Backbone, words: Sequence[str], settings: ScoutSettings, seed: int, on_pass: OnPass
+    original: Backbone, erased: Backbone, concept: str, settings: ScoutSettings, seed: int, on_pass: OnPass
 ) -> float:
-    """How far the concept's prompt moves predictions as it did, away from those of the matched words, while the
-    original draws it: <d', d> / <d, d> over all steps."""
-    texts = [settings.template.replace("{}", word) for word in words]
-    models = original, erased
-    encoded = [[model.encode_text([text]) for text in texts] for model in models]
+    """How far the erased model's predictions lead from the original's empty prompt to the concept, while the original
+    draws it: <p' - p_0, p - p_0> / |p - p_0|^2 over all steps. Matched words cannot take the empty prompt's place: they
+    draw something else, beside which even a model without the concept leads back to what has begun. Nor can the erased
+    model's own empty prompt: one that learnt the concept anew may draw it without being asked."""
+    texts = [settings.template.replace("{}", concept), ""]
+    asked, nothing = (original.encode_text([text]) for text in texts)
+    anew = erased.encode_text(texts[:1])
     products: list[Tensor] = []
 
     def compare(_: Backbone, latent: Tensor, time: Tensor) -> Tensor:
-        moves = []
-        for model, own in zip(models, encoded, strict=True):
-            found = []
-            for text in own:
-                found.append(model.predict_noise(latent, time, with_rows(text, len(latent))).float())
-                on_pass(len(latent))
-            moves.append((found[0] - torch.stack(found[1:]).mean(0)).flatten())
-        products.append(torch.stack([moves[0] @ moves[1], moves[0] @ moves[0]]).cpu())
+        before, empty, after = (
+            model.predict_noise(latent, time, with_rows(text, len(latent))).float().flatten()
+            for model, text in ((original, asked), (original, nothing), (erased, anew))
+        )
+        on_pass(3 * len(latent))
+        way = before - empty
+        products.append(torch.stack([(after - empty) @ way, way @ way]).cpu())
         return latent
 
-    begin(original, encoded[0][0], settings, seed, compare, on_pass)
+    begin(original, asked, settings, seed, compare, on_pass)
     sums = torch.stack(products).sum(0)
     return float(sums[0] / sums[1].clamp(min=1e-12))
 
