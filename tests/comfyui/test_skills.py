@@ -132,5 +132,6 @@ def test_shares_are_drawn_and_captions_compared(run, pack, parts_of):
     assert found[0].share == pytest.approx(1.0) and same(state_of(pack, found[1]), state_of(pack, tuned))
     pictures = torch.rand(3, 64, 64, 3)
     given = {"pictures": pictures, "clip_vision": vision, "clip": parts["clip"]}
-    sheet, table, report = run("CaptionNoise", **given, captions="a cat\na dog\na car")
+    sheet, table, report, kept, _ = run("CaptionNoise", **given, captions="a cat\na dog\na car")
+    assert torch.equal(kept, pictures)
     assert sheet.shape[0] == 1 and table.count("\n") == 4 and "fewer than 20" in report
