@@ -49,6 +49,9 @@ TRAINED = [name for name, eraser in ERASING.items() if eraser.trains]
 BEST_ERASERS = ("uce", "speed", "mace", "realera")
 """Methods of erasing that are measured with three seeds."""
 
+KEPT_WORDS = "--set kept_words=32 --set erase_scale=4"
+"""How UCE keeps words of the vocabulary beside the list; chosen on ten development objects."""
+
 LOOKS = ("style", "colour")
 """What methods erase beside objects."""
 
@@ -68,6 +71,8 @@ def _erasures() -> dict[str, str]:
             found[f"erase/{name}_30.json"] = f"{command} --concepts 30"
         for what in LOOKS:
             found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
+    for count in (10, 30):
+        found[f"erase/uce_kept_{count}.json"] = f"erase --split test --cases 4 --concepts {count} {KEPT_WORDS}"
     for name in BEST_ERASERS:
         for number in (1, 2):
             command = f"erase --split test --cases 8 --method {name} --what object --seed {number}"

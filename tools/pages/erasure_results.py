@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import BEST_ERASERS, GUARDED, LOOKS, queue
+from ...bench.everything import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS, queue
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS
@@ -73,6 +73,8 @@ def erased_counts(folder: Path) -> str:
         files = [_single(name)]
         files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
         rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
+    kept = [f"erase/uce_kept_{count}.json" for count in COUNTS]
+    rows.append([f"UCE, {KEPT_WORDS.replace('--set ', '')}", *(_cell(folder, file, figures) for file in kept)])
     return table(rows)
 
 
