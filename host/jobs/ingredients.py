@@ -164,11 +164,7 @@ def beside_probe(known: Meanings | None) -> list[str]:
             "CLIP_VISION and CLIP."
         ]
     ahead = [fit for fit in known.fits if fit.better == "probe"]
-    verdict = (
-        f"The plain linear probe is better for {len(ahead)} of {len(known.fits)} labels"
-        if ahead
-        else f"The plain linear probe is better for none of {len(known.fits)} labels"
-    )
+    verdict = f"The plain linear probe is better for {len(ahead) or 'none'} of {len(known.fits)} labels"
     advice = ": to find what you can name, train a concept head." if ahead else "."
     head = f"Labels by {known.source}; AUROC on held-out pictures of the best ingredient and of a plain linear probe:"
     lines = [
