@@ -87,6 +87,10 @@ def with_interval(value: Mapping[str, float] | None) -> str:
     return f"{value['mean']:.3f} [{value['low']:.2f} {value['high']:.2f}]" if value else "-"
 
 
+Table = list[list[str]]
+"""Rows of cells, the first being the head."""
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows as text with columns of even width."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -125,6 +125,11 @@ def read_settings(method: str, entries: Sequence[str], settings: Any) -> dict[st
     return chosen
 
 
+def with_entries(method: str, settings: Any, entries: Sequence[str]) -> Any:
+    """Settings with what entries say; raises as :func:`read_settings` does, and for values out of range."""
+    return replace(settings, **read_settings(method, entries, settings))
+
+
 def _read(name: str, value: str, current: Any) -> Any:
     """A value as the kind of thing that the setting holds now."""
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

@@ -65,6 +65,11 @@ def text_under(*lines: str) -> dict[str, Any]:
     return ui.PreviewText(said).as_dict() if said else {}
 
 
+def page_under(cls: type[io.ComfyNode], pictures: Tensor, *lines: str) -> dict[str, Any]:
+    """What a node shows under it as pictures (B, H, W, 3) in 0..1 and as lines of text."""
+    return ui.PreviewImage(pictures, cls=cls).as_dict() | text_under(*lines)
+
+
 def first_only(**images: Tensor) -> str:
     """That only the first picture of a batch was read, by the names of inputs; "" where each has one."""
     counts = {name: len(image) for name, image in images.items() if len(image) > 1}

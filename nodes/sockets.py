@@ -9,6 +9,7 @@ from ..host.shared.recomputation import Choice
 from .pictures import (  # noqa: F401 (nodes take them from here, with the sockets)
     first_only,
     masks_of,
+    page_under,
     picture_batch,
     picture_of,
     pictures_under,
@@ -22,6 +23,7 @@ from .verdicts import (  # noqa: F401 (likewise)
     lines_of,
     list_verdict,
     preset_verdict,
+    prompts_of,
     template_verdict,
 )
 
@@ -106,6 +108,20 @@ def text_input(name: str, default: str, tooltip: str, **fields: Any) -> Any:
 def settings_input(tooltip: str) -> Any:
     """Further settings of a method, written as name=value."""
     return io.String.Input("settings", default="", optional=True, advanced=True, tooltip=tooltip)
+
+
+def keep_every_input() -> Any:
+    """How often an unfinished training is saved."""
+    return io.Int.Input(
+        "keep_every",
+        default=50,
+        min=0,
+        max=1000,
+        advanced=True,
+        tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
+        "inputs and the same seed continues from the last saved state. 0 saves nothing.",
+        **reads(off=0),
+    )
 
 
 def memory_input(beside: str = "") -> Any:

@@ -59,6 +59,11 @@ def first_fault(*verdicts: bool | str) -> bool | str:
     return next((verdict for verdict in verdicts if verdict is not True), True)
 
 
+def prompts_of(text: str) -> list[str]:
+    """Prompts, one per line, which may hold commas."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def lines_of(text: str) -> list[str]:
     """The entries of a list written one per line or with commas, without empty ones."""
     return [entry for entry in (part.strip() for part in text.replace("\n", ",").split(",")) if entry]

@@ -14,6 +14,7 @@ from typing import Any
 from ..command import add_common_arguments, run_command
 from ..erasing.parts import Parts, prepare
 from ..harness import Bench, Request, Row
+from ..summary import Table, aligned
 from . import heads, inside, skills
 
 
@@ -23,22 +24,23 @@ class Part:
 
     Attributes:
         cases: how many there are, or how many are usual.
-        measure, figures, table: as of a bench.
+        measure, figures: as of a bench.
+        tables: of the figures, each a list of rows whose first is the head.
     """
 
     cases: int
     measure: Callable[[Parts, Request, int], Row]
     figures: Callable[[Sequence[Row], Request], dict[str, Any]]
-    table: Callable[[Mapping[str, Any]], str]
+    tables: Callable[[Mapping[str, Any]], list[Table]]
 
 
 PARTS: Mapping[str, Part] = {
-    "skills": Part(10, skills.measure, skills.figures, skills.table),
-    "calibrated": Part(4, skills.measure_calibrated, skills.calibrated_figures, skills.calibrated_table),
-    "heads": Part(4, heads.measure, heads.figures, heads.table),
-    "vectors": Part(8, inside.measure_vectors, inside.vector_figures, inside.vector_table),
-    "audit": Part(4, inside.measure_audit, inside.audit_figures, inside.audit_table),
-    "probes": Part(4, inside.measure_probes, inside.probe_figures, inside.probe_table),
+    "skills": Part(10, skills.measure, skills.figures, skills.tables),
+    "calibrated": Part(4, skills.measure_calibrated, skills.calibrated_figures, skills.calibrated_tables),
+    "heads": Part(4, heads.measure, heads.figures, heads.tables),
+    "vectors": Part(8, inside.measure_vectors, inside.vector_figures, inside.vector_tables),
+    "audit": Part(4, inside.measure_audit, inside.audit_figures, inside.audit_tables),
+    "probes": Part(4, inside.measure_probes, inside.probe_figures, inside.probe_tables),
 }
 
 
@@ -56,7 +58,8 @@ def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     part = result["options"]["part"]
     head = f"bench surgery, {part}: {result['cases']} cases, {result['split']} split, seed {result['seed']}"
-    return f"{head}; 95% intervals\n{PARTS[part].table(result['summary'])}\n"
+    found = "\n".join(aligned(rows) for rows in PARTS[part].tables(result["summary"]))
+    return f"{head}; 95% intervals\n{found}\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

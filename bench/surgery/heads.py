@@ -13,7 +13,7 @@ from ...core.types import Erasure, LowRank
 from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
 from ..erasing.parts import Parts
 from ..harness import Request, Row
-from ..summary import aligned
+from ..summary import Table
 from .judging import kept, score
 from .tunes import BATCH, train, tuned, tunes
 
@@ -74,11 +74,11 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     return {row["skill"]: {way: row[way] | {"numbers": row["numbers"][way]} for way in WAYS} for row in rows}
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     rows = [["skill", "learnt by", "numbers", "shown", "other objects"]]
     for name, of in summary.items():
         for way, said in WAYS.items():
             one = of[way]
             rows.append([name, said, str(one["numbers"]), f"{one['skill']:.2f}", f"{one['others']:.2f}"])
-    return aligned(rows)
+    return [rows]

@@ -20,7 +20,7 @@ from ...lab.world.scene import TINTS
 from ..erasing.concepts import erased_in
 from ..erasing.parts import Parts, nearest
 from ..harness import Request, Row
-from ..summary import aligned, interval, with_interval
+from ..summary import Table, interval, with_interval
 from .judging import drawn
 from .tunes import Tune, train
 
@@ -153,20 +153,20 @@ def vector_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     return found
 
 
-def vector_table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def vector_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     said = {
         "left": "presence of the word in the text, vectors at 0",
         "spared": "presence of its neighbours",
         "selective": "vectors that belong to the word alone",
     }
-    rows = [[words, with_interval(summary[name])] for name, words in said.items()]
+    rows = [["figure", "found"], *([words, with_interval(summary[name])] for name, words in said.items())]
     rows += [
         [f"{state}: pictures that show the {what}", with_interval(summary[f"{state}_{what}"])]
         for state in ("before", *AMOUNTS)
         for what in ("word", "neighbours")
     ]
-    return aligned(rows)
+    return [rows]
 
 
 def audit_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
@@ -174,18 +174,18 @@ def audit_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, depth in EXPECTED.items():
         of = [row[name] for row in rows]
-        found[name] = {"told": interval([float(one["depth"] == depth) for one in of], request.seed)}
+        found[name] = {"right": interval([float(one["depth"] == depth) for one in of], request.seed)}
         for figure in ("stored", "said", "read", "predicted", "kept", "drawn"):
             found[name][figure] = round(sum(one[figure] for one in of) / len(of), 4)
     return found
 
 
-def audit_table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def audit_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     figures = ("stored", "said", "read", "predicted", "kept", "drawn")
-    rows = [["model", "told rightly", *figures]]
-    rows += [[name, with_interval(of["told"]), *(f"{of[one]:.2f}" for one in figures)] for name, of in summary.items()]
-    return aligned(rows)
+    rows = [["model", "right verdict", *figures]]
+    rows += [[name, with_interval(of["right"]), *(f"{of[one]:.2f}" for one in figures)] for name, of in summary.items()]
+    return [rows]
 
 
 def probe_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
@@ -193,10 +193,10 @@ def probe_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     return {row["what"]: {name: value for name, value in row.items() if name != "what"} for row in rows}
 
 
-def probe_table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def probe_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     rows = [["concept", "bag of tokens", "layers of text", "onset", "by noise", "denoiser's onset"]]
     for name, one in summary.items():
         layers, levels = (" ".join(f"{value:.2f}" for value in one[key]) for key in ("layers", "levels"))
         rows.append([name, f"{one['words']:.2f}", layers, str(one["text_onset"]), levels, str(one["onset"])])
-    return aligned(rows)
+    return [rows]

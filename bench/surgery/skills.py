@@ -17,7 +17,7 @@ from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
 from ...host.jobs.surgery.calibrating import calibrated_skill
 from ..erasing.parts import Parts
 from ..harness import Request, Row
-from ..summary import aligned, interval, with_interval
+from ..summary import Table, interval, with_interval
 from .judging import kept, score
 from .tunes import Tune, tuned, tunes
 
@@ -36,7 +36,8 @@ WAYS: Mapping[str, str] = {
     "task": "task arithmetic, 0.7 of each",
     "add": "LoRA addition",
 }
-PREDICTED = ("inside", "conflict", "same_inputs")
+PREDICTED = {"inside": "shared numbers", "conflict": "conflict", "same_inputs": "same inputs"}
+"""What Skill Overlap says of two skills, as its report calls it."""
 
 
 def measure(parts: Parts, request: Request, index: int) -> Row:
@@ -111,13 +112,13 @@ def calibrated_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     return {row["skill"]: {name: row[name] for name in ("share", "base", "whole", "first", "chosen")} for row in rows}
 
 
-def calibrated_table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def calibrated_tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     rows = [["skill", "base", "whole", "share", "that moved most", "that pictures chose"]]
     for name, one in summary.items():
         values = [f"{one[key]:.2f}" for key in ("base", "whole")]
         rows.append([name, *values, f"{one['share']:.2%}", f"{one['first']:.2f}", f"{one['chosen']:.2f}"])
-    return aligned(rows)
+    return [rows]
 
 
 def _pair(parts: Parts, request: Request, one: Tune, other: Tune) -> Row:
@@ -180,16 +181,19 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
     return round(top / below, 3) if below else None
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """The figures as text."""
+def tables(summary: Mapping[str, Any]) -> list[Table]:
+    """The figures as tables, each a list of rows."""
     rows = [["skill", "base", "whole", "carried by", *(f"{100 * share:g} %" for share in SHARES)]]
     for name, one in summary["skills"].items():
         carried = "-" if one["carries"] is None else f"{100 * one['carries']:g} %"
         values = [f"{value:.2f}" for value in one["shares"].values()]
         rows.append([name, f"{one['base']:.2f}", f"{one['whole']:.2f}", carried, *values])
-    said = aligned(rows)
-    if "lost" in summary:
-        ways = [[WAYS[way], with_interval(summary["lost"][way]), with_interval(summary["others"][way])] for way in WAYS]
-        said += "\n" + aligned([["two skills in one model", "lost of each", "other objects"], *ways])
-        said += f"\nrank correlation with what addition loses: {summary['ranks']}"
-    return said
+    if "lost" not in summary:
+        return [rows]
+    ways = [[WAYS[way], with_interval(summary["lost"][way]), with_interval(summary["others"][way])] for way in WAYS]
+    ranks = [[PREDICTED[name], "-" if rank is None else f"{rank:.2f}"] for name, rank in summary["ranks"].items()]
+    return [
+        rows,
+        [["two skills in one model", "lost of each", "other objects"], *ways],
+        [["predicted from the numbers", "rank correlation with what addition loses"], *ranks],
+    ]

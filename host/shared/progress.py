@@ -115,6 +115,22 @@ def start_progress(node_id: str | None = None) -> Progress:
     return progress
 
 
+class Counter:
+    """Adds up the passes of one long step and shows how many of them are done; may stop it as :func:`start_progress`.
+
+    Attributes:
+        total: how many there will be; what is done beyond is not shown.
+    """
+
+    def __init__(self, node_id: str | None, total: int = 0) -> None:
+        self.total, self._done, self._progress = total, 0, start_progress(node_id)
+
+    def __call__(self, more: int) -> None:
+        """So many more are done."""
+        self._done += more
+        self._progress(min(self._done, self.total), self.total)
+
+
 class Forecast:
     """Says, after the first steps, how long what was begun will take, if that is longer than a minute; again whenever
     half of the time that was said has gone by, from the speed since then."""

@@ -11,7 +11,7 @@ from ...core.attribute.focus import Focus, audit_focus
 from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
@@ -19,10 +19,10 @@ from ..sockets import (
     first_only,
     masks_of,
     model_inputs,
+    page_under,
     picture_of,
     seed_input,
     text_input,
-    text_under,
 )
 from ..sockets import stretched as stretched_masks
 
@@ -99,7 +99,7 @@ class AuditFocus(io.ComfyNode):
             f"Of the {len(masks)} masks, the first was read." if len(masks) > 1 else "",
             stretched_masks(masks, image),
         )
-        said = ui.PreviewImage(drawn, cls=cls).as_dict() | text_under(described(found, word), *notes)
+        said = page_under(cls, drawn, described(found, word), *notes)
         return io.NodeOutput(found.share, drawn, ui=said)
 
 

@@ -10,7 +10,7 @@ from ...core.attribute.heatmap import normalise as normalised
 from ...host.jobs.concept_maps import captured_concept_maps, picture_concept_maps
 from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared import captures
 from ...host.shared.progress import start_progress
 from ..sockets import (
@@ -24,10 +24,10 @@ from ..sockets import (
     lines_of,
     list_verdict,
     model_inputs,
+    page_under,
     picture_of,
     seed_input,
     text_input,
-    text_under,
 )
 
 DEFAULTS = ConceptSettings()
@@ -187,5 +187,5 @@ class ShowConceptHeatmap(io.ComfyNode):
 
     @classmethod
     def _shown(cls, heat: Tensor, names: list[str], seen: Tensor, note: str) -> io.NodeOutput:
-        said = ui.PreviewImage(heat_sheet(heat, names, seen), cls=cls).as_dict() | text_under(note)
+        said = page_under(cls, heat_sheet(heat, names, seen), note)
         return io.NodeOutput(heat_grid(heat, names, seen), heat.flatten(0, 1).clamp(0, 1), ui=said)

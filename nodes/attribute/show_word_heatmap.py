@@ -20,7 +20,7 @@ from ...host.jobs.sampled_text import (
     words_verdict,
 )
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, stretch_note, target_size
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared import captures
 from ...host.shared.families import FAMILIES
 from ..sockets import (
@@ -30,8 +30,8 @@ from ..sockets import (
     embeddings_verdict,
     first_fault,
     lines_of,
+    page_under,
     text_input,
-    text_under,
 )
 
 
@@ -129,7 +129,7 @@ class ShowWordHeatmap(io.ComfyNode):
         shares = word_heatmaps_of_pieces(pieces, run.latent_size, wanted, size, per_cell=per_cell)
         note = " ".join(filter(None, (note, stretch_note(run.latent_size, size), describe_columns(sampled, wanted))))
         heat = normalised(shares, normalise)  # type: ignore[arg-type]
-        said = ui.PreviewImage(heat_sheet(heat, wanted, image), cls=cls).as_dict() | text_under(note)
+        said = page_under(cls, heat_sheet(heat, wanted, image), note)
         return io.NodeOutput(heat_grid(heat, wanted, image), heat.flatten(0, 1).clamp(0, 1), ui=said)
 
     @classmethod

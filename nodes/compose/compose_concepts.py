@@ -10,7 +10,7 @@ from torch import Tensor
 from ...core import types
 from ...core.compose.registry import METHODS
 from ...core.messages import shown
-from ...core.settings import read_settings
+from ...core.settings import with_entries
 from ...host.adapters import backbone_of, scaled_latent, with_composition
 from ...host.files import folders
 from ...host.files.model_files import fingerprint
@@ -185,7 +185,7 @@ class ComposeConcepts(io.ComfyNode):
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
         base = composer.preset(preset)
-        values = replace(base, **read_settings(method, lines_of(settings), base))
+        values = with_entries(method, base, lines_of(settings))
         texts = [line.strip() for line in concepts.splitlines() if line.strip()]
         boxes = [line for line in places.splitlines() if line.strip()]
         for text in (prompt, *texts):

@@ -11,9 +11,9 @@ from ...host.jobs.data.caption_reports import COLUMNS, noise_rows, noise_sheet, 
 from ...host.jobs.paired_texts import word_features
 from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, picture_batch, text_input, text_under
+from ..sockets import CATEGORY, page_under, picture_batch, text_input
 
 
 class CaptionNoise(io.ComfyNode):
@@ -111,7 +111,7 @@ class CaptionNoise(io.ComfyNode):
         written = table(COLUMNS, noise_rows(found, called, texts, strength))
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, {"csv": written})
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(found.said)
+        shown = page_under(cls, sheet, found.said)
         kept = [number for number in range(len(texts)) if found.verdict(number) == "keep"]
         left = batch[kept].movedim(1, -1), "\n".join(texts[number] for number in kept)
         return io.NodeOutput(sheet, written, found.said, *left, ui=shown)

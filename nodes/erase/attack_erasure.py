@@ -1,6 +1,5 @@
 """Attack Erasure."""
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from ...core.attack.parts.task import AttackTask
 from ...core.attack.registry import SCENARIOS
 from ...core.attack.run import attack, chosen, cost
 from ...core.messages import listed, shown
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...host.adapters import at_work, backbone_of
 from ...host.jobs.attacks.scenarios import (
     CHOICES,
@@ -24,8 +23,8 @@ from ...host.jobs.attacks.scenarios import (
     shown_pictures,
 )
 from ...host.jobs.vision import picture_features
-from ...host.schema import io, ui
-from ...host.shared.progress import say, start_progress
+from ...host.schema import io
+from ...host.shared.progress import Counter, say
 from ..sockets import (
     CATEGORY,
     ErasureAttack,
@@ -34,13 +33,13 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     picture_batch,
     preset_choice,
     preset_verdict,
     seed_input,
     settings_input,
     text_input,
-    text_under,
 )
 
 
@@ -154,14 +153,10 @@ class AttackErasure(io.ComfyNode):
         erased_clip: Any = None,
     ) -> io.NodeOutput:
         names = [one.name for one in chosen(lines_of(only) or CHOICES[scenarios])]
-        how = settings_of(preset, settings)
+        how = with_entries("Attack Erasure", PRESETS[preset_name(preset)], lines_of(settings))
         original, changed_clip = backbone_of(model, clip, vae), erased_clip or clip
         erased = backbone_of(erased_model, changed_clip, vae)
-        known, progress, done = (concept.strip(), *lines_of(others)), start_progress(cls.hidden.unique_id), [0]
-
-        def count(passes: int) -> None:
-            done[0] += passes
-            progress(done[0], total)
+        known, count = (concept.strip(), *lines_of(others)), Counter(cls.hidden.unique_id)
 
         def features(seen: Tensor) -> Tensor:
             return picture_features(clip_vision, seen)
@@ -181,12 +176,12 @@ class AttackErasure(io.ComfyNode):
             seed,
             guard_of(erased_model, erased),
         )
-        total = cost(task, names) + learning_names(known, how)
-        say(said_before(task, names, total))
+        count.total = cost(task, names) + learning_names(known, how)
+        say(said_before(task, names, count.total))
         with at_work(original), at_work(erased):
             found = attack(task, names)
         said, sheet = described(found), attack_sheet(found)
-        under = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
+        under = page_under(cls, sheet, said)
         return io.NodeOutput(found, sheet, said, ui=under)
 
     @classmethod
@@ -206,13 +201,6 @@ class AttackErasure(io.ComfyNode):
             _known(only),
             embeddings_verdict(concept=concept, others=others, synonyms=synonyms, relatives=relatives),
         )
-
-
-def settings_of(preset: str, written: str) -> Any:
-    """A preset of attacks with what is written in the input ``settings``; raises as
-    :func:`~...core.settings.read_settings` does."""
-    how = PRESETS[preset_name(preset)]
-    return replace(how, **read_settings("Attack Erasure", lines_of(written), how))
 
 
 def _known(only: str | None) -> bool | str:

@@ -1,7 +1,6 @@
 """Erase Concepts, Save Erasure as LoRA."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ...core import settings as core_settings
@@ -185,7 +184,7 @@ def preset_names() -> list[str]:
 def settings_of(eraser: Any, chosen: Any, written: str) -> Any:
     """A method's settings with what is written in the input ``settings``; raises as
     :func:`~...core.settings.read_settings` does."""
-    return replace(chosen, **core_settings.read_settings(eraser.name, lines_of(written), chosen))
+    return core_settings.with_entries(eraser.name, chosen, lines_of(written))
 
 
 DEFAULTS: Mapping[str, Any] = {

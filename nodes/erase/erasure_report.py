@@ -9,6 +9,7 @@ from torch import Tensor
 from ...core.attack.comparison import ERASED, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, check, compare, comparing
 from ...core.attack.parts.settings import PRESETS
 from ...core.attack.run import Attack
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.traces.audit import InsideAudit
 from ...host.adapters import backbone_of
 from ...host.files import folders
@@ -16,9 +17,9 @@ from ...host.jobs.attacks.reports import Report, report_csv, report_json, report
 from ...host.jobs.attacks.scenarios import guard_of
 from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.memory import peak_memory
-from ...host.shared.progress import start_progress
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     ErasureAttack,
@@ -28,14 +29,13 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     preset_choice,
     preset_verdict,
     seed_input,
     settings_input,
     text_input,
-    text_under,
 )
-from .attack_erasure import settings_of
 
 
 class ErasureReport(io.ComfyNode):
@@ -123,13 +123,10 @@ class ErasureReport(io.ComfyNode):
     ) -> io.NodeOutput:
         if filename_prefix:
             folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
-        how, words = settings_of(preset, settings), _words(concepts, synonyms, neighbours, others)
+        how = with_entries("Erasure Report", PRESETS[preset_name(preset)], lines_of(settings))
+        words = _words(concepts, synonyms, neighbours, others)
         original, erased = backbone_of(model, clip, vae), backbone_of(erased_model, erased_clip or clip, vae)
-        progress, total, done = start_progress(cls.hidden.unique_id), comparing(words, how), [0]
-
-        def count(passes: int) -> None:
-            done[0] += passes
-            progress(done[0], total)
+        count = Counter(cls.hidden.unique_id, comparing(words, how))
 
         def features(seen: Tensor) -> Tensor:
             return picture_features(clip_vision, seen)
@@ -140,7 +137,7 @@ class ErasureReport(io.ComfyNode):
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)
         page = report_page(report)
-        shown = ui.PreviewImage(page, cls=cls).as_dict() | text_under(report_text(report))
+        shown = page_under(cls, page, report_text(report))
         return io.NodeOutput(page, *texts.values(), ui=shown)
 
     @classmethod

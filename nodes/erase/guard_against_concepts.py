@@ -1,11 +1,10 @@
 """Guard Against Concepts."""
 
-from dataclasses import replace
 from typing import Any
 
 from ...core import types
 from ...core.erase.guards.registry import METHODS
-from ...core.settings import read_settings
+from ...core.settings import with_entries
 from ...host.adapters import backbone_of, with_guard
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
@@ -108,7 +107,7 @@ class GuardAgainstConcepts(io.ComfyNode):
         backbone = backbone_of(model, clip)
         guard = METHODS[method]
         base = guard.preset(preset)
-        values = replace(base, **read_settings(method, lines_of(settings), base))
+        values = with_entries(method, base, lines_of(settings))
         placeholders = tokens.placeholders() if tokens else {}
         read = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, strength)
         guarded = with_guard(model, SampledGuard(guard, read, values, strength, original, seed)) if strength else model

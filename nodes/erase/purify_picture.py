@@ -1,6 +1,5 @@
 """Purify Picture."""
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -9,7 +8,7 @@ from ...core import types
 from ...core.erase.guards.regions import REGIONS
 from ...core.erase.guards.registry import METHODS
 from ...core.inversion import Trajectory
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...host.adapters import backbone_of
 from ...host.jobs.inverting import SCHEDULERS
 from ...host.jobs.prompts import check_marks
@@ -169,7 +168,7 @@ class PurifyPicture(io.ComfyNode):
         check_marks(" ".join((concepts, anchors, prompt)), tokens)
         backbone, placeholders = backbone_of(model, clip, vae), tokens.placeholders() if tokens else {}
         base = REGIONS[preset_name(preset)]
-        finding = replace(base, **read_settings("Purify Picture", lines_of(settings), base))
+        finding = with_entries("Purify Picture", base, lines_of(settings))
         named = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, 1.0)
         texts = [backbone.encode_text([text], placeholders) for text in (prompt, "")]
         guard = None

@@ -19,6 +19,7 @@ from ..sockets import (
     CATEGORY,
     ConceptTokens,
     Erasure,
+    keep_every_input,
     lines_of,
     list_verdict,
     memory_input,
@@ -211,14 +212,5 @@ def _progress_inputs() -> list[Any]:
             "takes a few model passes. 0 draws none.",
             **reads(off=0),
         ),
-        io.Int.Input(
-            "keep_every",
-            default=50,
-            min=0,
-            max=1000,
-            advanced=True,
-            tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
-            "inputs and the same seed continues from the last saved state. 0 saves nothing.",
-            **reads(off=0),
-        ),
+        keep_every_input(),
     ]

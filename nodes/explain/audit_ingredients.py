@@ -10,8 +10,8 @@ from ...core.explain.registry import encode
 from ...core.explain.scores import PictureScores
 from ...host.jobs.explain.audit import audit_report, audit_sheet, groups_of
 from ...host.jobs.ingredients import check_pictures, valid_for
-from ...host.schema import io, ui
-from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, picture_batch, seed_input, text_under
+from ...host.schema import io
+from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, page_under, picture_batch, seed_input
 
 
 class AuditIngredients(io.ComfyNode):
@@ -92,4 +92,4 @@ class AuditIngredients(io.ComfyNode):
         sheet = audit_sheet(found, groups, *codes, known, made)
         ratio = torch.clamp(found.ratio, max=1e6)[None]
         scores = PictureScores(ratio, bank.names, "times as much as in the reference", valid_for(bank))
-        return io.NodeOutput(sheet, scores, said, ui=ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said))
+        return io.NodeOutput(sheet, scores, said, ui=page_under(cls, sheet, said))

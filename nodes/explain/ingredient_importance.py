@@ -20,9 +20,9 @@ from ...host.jobs.explain.importance import (
     measure_importance,
 )
 from ...host.pictures.drawing import side_by_side
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, picture_batch, seed_input, text_under
+from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, page_under, picture_batch, seed_input
 
 
 class IngredientImportance(io.ComfyNode):
@@ -140,5 +140,5 @@ class IngredientImportance(io.ComfyNode):
         bars, said = importance_chart(found), importance_report(found, bank, activations)
         curves = torch.zeros(1, 1, 1, 3) if found.fidelity is None else fidelity_chart(found.fidelity)
         sheet = bars if found.fidelity is None else side_by_side([bars, curves])
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
+        shown = page_under(cls, sheet, said)
         return io.NodeOutput(bars, curves, found.scores, said, ui=shown)

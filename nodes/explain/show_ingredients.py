@@ -36,9 +36,9 @@ from ..sockets import (
     ConceptCodes,
     ConceptScores,
     lines_of,
+    page_under,
     parts_of_input,
     picture_batch,
-    text_under,
 )
 
 MOST_MASKS = 8
@@ -130,7 +130,7 @@ class ShowIngredients(io.ComfyNode):
         labels = _labels(captions, len(given)) or gallery.labels
         known = None if labels is None else meanings(codes, activations, labels)
         sheet, said = gallery_sheet(gallery, given), report(gallery, known)
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
+        shown = page_under(cls, sheet, said)
         named_bank = gallery.bank()
         scores = strengths(replace(gallery.codes, bank=named_bank), valid_for(named_bank))
         return io.NodeOutput(sheet, named_bank, said, scores, ui=shown)

@@ -5,8 +5,8 @@ from torch import Tensor
 from ...core.explain import scores as core_scores
 from ...core.explain.strategies import group_by_strategy
 from ...host.jobs.explain.strategies import group_names, strategies_report, strategies_sheet
-from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptScores, picture_batch, seed_input, text_under
+from ...host.schema import io
+from ..sockets import CATEGORY, ConceptScores, page_under, picture_batch, seed_input
 
 
 class FindStrategyClusters(io.ComfyNode):
@@ -76,6 +76,4 @@ class FindStrategyClusters(io.ComfyNode):
         sheet, said = strategies_sheet(found, given, each), strategies_report(found)
         listed = group_names(found, [line.strip() for line in names.splitlines() if line.strip()])
         chosen = given[sorted(found.members(group - 1))].movedim(1, -1)
-        return io.NodeOutput(
-            sheet, chosen, listed, said, ui=ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(said)
-        )
+        return io.NodeOutput(sheet, chosen, listed, said, ui=page_under(cls, sheet, said))

@@ -21,6 +21,7 @@ from ..sockets import (
     Concepts,
     ConceptTokens,
     first_only,
+    keep_every_input,
     memory_input,
     model_inputs,
     picture_of,
@@ -273,14 +274,5 @@ def _progress_inputs() -> list[Any]:
             "few model passes. 0 draws none.",
             **reads(off=0),
         ),
-        io.Int.Input(
-            "keep_every",
-            default=50,
-            min=0,
-            max=1000,
-            advanced=True,
-            tooltip="Number of updates between two saved states of the training. After a cancel, a run with the same "
-            "inputs and the same seed continues from the last saved state. 0 saves nothing.",
-            **reads(off=0),
-        ),
+        keep_every_input(),
     ]

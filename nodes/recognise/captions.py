@@ -25,7 +25,7 @@ from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features, window_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptHead, lines_of, picture_batch, template_verdict, text_under
+from ..sockets import CATEGORY, ConceptHead, lines_of, page_under, picture_batch, template_verdict
 from .found import names_input
 from .score_by_concepts import pair_inputs
 
@@ -159,7 +159,7 @@ class CompleteCaptions(io.ComfyNode):
         added = complete(seen, known, mentions(texts, concepts), settings, windows=parts)
         report = completion_report(added, concepts, called)
         sheet = completion_sheet(given, texts, added, concepts, called)
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(report)
+        shown = page_under(cls, sheet, report)
         return io.NodeOutput("\n".join(completed(texts, added, concepts)), sheet, report, ui=shown)
 
     @classmethod

@@ -9,8 +9,8 @@ from ...core.explain.scores import PictureScores
 from ...core.recognise.heads import head as core_head
 from ...core.recognise.pixel_check import check_pixels
 from ...host.jobs.recognise.pixel_checks import check_report, check_sheet, columns_of, masks_for, scorer_of
-from ...host.schema import io, ui
-from ..sockets import CATEGORY, ConceptBank, ConceptHead, ConceptScores, masks_of, picture_batch, text_under
+from ...host.schema import io
+from ..sockets import CATEGORY, ConceptBank, ConceptHead, ConceptScores, masks_of, page_under, picture_batch
 
 
 class CheckPixels(io.ComfyNode):
@@ -82,5 +82,5 @@ class CheckPixels(io.ComfyNode):
         columns = columns_of(found, scorer.names, by.strip())
         report, sheet = check_report(found, scorer.names, columns), check_sheet(found, given, scorer.names, columns)
         scores = PictureScores(found.fall - found.beside, scorer.names, "further fall")
-        under: dict[str, Any] = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(report)
+        under: dict[str, Any] = page_under(cls, sheet, report)
         return io.NodeOutput(scores, sheet, report, ui=under)

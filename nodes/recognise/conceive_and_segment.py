@@ -8,10 +8,10 @@ from ...core.recognise.segment.conceive import ConceiveSettings
 from ...core.recognise.segment.dense import LEAST
 from ...host.jobs.paired_texts import TEMPLATE
 from ...host.jobs.recognise.segmenting import segment, segment_lines, segment_overlays
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
 from ..explain.show_ingredients import words_for
-from ..sockets import CATEGORY, ConceptScores, lines_of, picture_batch, template_verdict, text_input, text_under
+from ..sockets import CATEGORY, ConceptScores, lines_of, page_under, picture_batch, template_verdict, text_input
 from .score_by_concepts import pair_inputs
 
 
@@ -117,7 +117,7 @@ class ConceiveAndSegment(io.ComfyNode):
         lines = segment_lines(found, threshold or LEAST)
         report = "\n".join(f"picture {number}: {line}" for number, line in enumerate(lines, 1))
         over = segment_overlays(found, given, threshold or LEAST)
-        shown = ui.PreviewImage(over, cls=cls).as_dict() | text_under(report)
+        shown = page_under(cls, over, report)
         masks = found.masks(threshold).flatten(0, 1)
         return io.NodeOutput(masks, over, "\n".join(found.words), found.scores(lines), report, ui=shown)
 

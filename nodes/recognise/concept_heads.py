@@ -1,7 +1,7 @@
 """Train Concept Head, Score by Concept Head."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ...core.explain import bank as core_bank
 from ...core.recognise.heads import head as core_head
 from ...core.recognise.heads.registry import LAYERS
 from ...core.recognise.heads.training import HeadSettings, check_labels, examine_head, fit_head
-from ...core.settings import read_settings
+from ...core.settings import with_entries
 from ...host.jobs.paired_texts import TEMPLATE
 from ...host.jobs.recognise.heads import (
     FeatureSource,
@@ -33,12 +33,12 @@ from ..sockets import (
     ConceptHead,
     ConceptScores,
     lines_of,
+    page_under,
     picture_batch,
     seed_input,
     settings_input,
     template_verdict,
     text_input,
-    text_under,
 )
 
 FEATURES = {"words": "words", "raw numbers": "raw", "ingredients": "ingredients"}
@@ -168,7 +168,7 @@ class TrainConceptHead(io.ComfyNode):
         known, classes = labels_of(len(given), 0 if disliked is None else len(disliked), labels)
         check_labels(known, classes)
         record, kind = LAYERS[layer], FEATURES[features]
-        own = replace(record.settings, **read_settings(layer, lines_of(settings), record.settings))
+        own = with_entries(layer, record.settings, lines_of(settings))
         chosen = HeadSettings(largest=largest, permutations=permutations)
         source = source_for(kind, layer, clip_vision, clip, lines_of(words), template, bank, site)  # type: ignore[arg-type]
         further = None if disliked is None else picture_batch(disliked)
@@ -186,7 +186,7 @@ class TrainConceptHead(io.ComfyNode):
             seen.kind, seen.names, classes, layer, fitted, seen.origin, seen.site, texts, source.bank, facts
         )
         said, chart = describe_training(head, report, known), weights_chart(head)
-        return io.NodeOutput(head, chart, said, ui=ui.PreviewImage(chart, cls=cls).as_dict() | text_under(said))
+        return io.NodeOutput(head, chart, said, ui=page_under(cls, chart, said))
 
     @classmethod
     def validate_inputs(cls, template: str | None = None) -> bool | str:

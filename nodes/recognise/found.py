@@ -7,8 +7,8 @@ from torch import Tensor
 from ...core.explain.bank import ConceptBank
 from ...core.recognise.parts.regions import Finding, crops_of
 from ...host.jobs.recognise.subjects import boxes_for, found_report, found_sheet, names_for, scores_of
-from ...host.schema import io, ui
-from ..sockets import BoundingBoxes, ConceptScores, text_under
+from ...host.schema import io
+from ..sockets import BoundingBoxes, ConceptScores, page_under
 
 THRESHOLD, MARGIN, CROP = 0.5, 0.1, 512
 
@@ -80,6 +80,6 @@ def give(
     report = found_report(finding, called, subject)
     crops = crops_of(pictures, finding.boxes, margin, crop_size).movedim(1, -1)
     size = (pictures.shape[-2], pictures.shape[-1])
-    shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(report)
+    shown = page_under(cls, sheet, report)
     boxes = boxes_for(finding, subject, size)
     return io.NodeOutput(finding.masks.float(), crops, sheet, boxes, scores_of(finding, bank), report, ui=shown)

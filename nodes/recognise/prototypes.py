@@ -1,7 +1,6 @@
 """Learn Prototypes, Find Prototypes, Prototype Feedback."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +12,7 @@ from ...core.messages import shown
 from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
 from ...core.recognise.subjects import Regions
-from ...core.settings import read_settings
+from ...core.settings import with_entries
 from ...host.jobs.ingredients import check_pictures
 from ...host.jobs.recognise.subjects import describe_subject
 from ...host.schema import io, ui
@@ -115,7 +114,7 @@ class LearnPrototypes(io.ComfyNode):
         settings: str = "",
     ) -> io.NodeOutput:
         learner: Any = SUBJECTS[method]
-        chosen = replace(learner.settings, **read_settings(method, lines_of(settings), learner.settings))
+        chosen = with_entries(method, learner.settings, lines_of(settings))
         bank = learner.bank(activations, masks_of(masks), name.strip() or "subject", chosen, seed)
         return io.NodeOutput(bank, ui=ui.PreviewText(describe_subject(bank)))
 

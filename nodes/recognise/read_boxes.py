@@ -10,8 +10,8 @@ from ...core.messages import listed, plain, shown
 from ...host.jobs.bounding_boxes import element_of
 from ...host.jobs.recognise.boxes_in_text import ORDERS, UNITS, ReadBox, answers_of, boxes_in, read_box
 from ...host.pictures.drawing import overlay_masks
-from ...host.schema import io, ui
-from ..sockets import CATEGORY, BoundingBoxes, picture_batch, text_input, text_under
+from ...host.schema import io
+from ..sockets import CATEGORY, BoundingBoxes, page_under, picture_batch, text_input
 
 
 class ReadBoxes(io.ComfyNode):
@@ -113,7 +113,7 @@ class ReadBoxes(io.ComfyNode):
         )
         union = torch.stack([torch.stack(one).amax(0) if one else torch.zeros(rows, columns) for one in masks])
         report = "\n".join(_line(number, one) for number, boxes in enumerate(chosen, 1) for one in boxes)
-        under: dict[str, Any] = ui.PreviewImage(overlay, cls=cls).as_dict() | text_under(report)
+        under: dict[str, Any] = page_under(cls, overlay, report)
         return io.NodeOutput(elements, union, overlay, report, ui=under)
 
 

@@ -28,10 +28,10 @@ from ..sockets import (
     ConceptScores,
     lines_of,
     list_verdict,
+    page_under,
     picture_batch,
     template_verdict,
     text_input,
-    text_under,
 )
 
 CLASSES = "cat: whiskers, pointed ears, long tail\ndog: floppy ears, long snout, collar"
@@ -211,7 +211,7 @@ class PickBestOfBatch(io.ComfyNode):
         chosen = best_of(scores, name, count)
         sheet = best_sheet(scores, given, chosen, name)
         report = "\n".join(f"picture {index + 1}: {reason_of(scores, index, name)}" for index in chosen)
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | text_under(report)
+        shown = page_under(cls, sheet, report)
         return io.NodeOutput(given[chosen].movedim(1, -1), sheet, report, ui=shown)
 
 

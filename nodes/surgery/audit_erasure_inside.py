@@ -8,8 +8,8 @@ from ...core.surgery.traces import vectors as core_vectors
 from ...core.surgery.traces.audit import audit, passes_of, typos
 from ...host.adapters import backbone_of
 from ...host.jobs.surgery.traces import audit_page, audit_said
-from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
+from ...host.schema import io
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     ConceptVectors,
@@ -18,10 +18,10 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     preset_choice,
     preset_verdict,
     text_input,
-    text_under,
 )
 
 
@@ -104,12 +104,7 @@ class AuditErasureInside(io.ComfyNode):
             backbone_of(erased_model, clip if erased_clip is None else erased_clip),
         )
         words, drawing = lines_of(others), PRESETS[preset_name(preset)]
-        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(drawing), [0]
-
-        def count(pictures: int) -> None:
-            done[0] += pictures
-            progress(min(done[0], total), total)
-
+        count = Counter(cls.hidden.unique_id, passes_of(len(words), drawing))
         found = audit(
             original,
             erased,
@@ -121,7 +116,7 @@ class AuditErasureInside(io.ComfyNode):
             on_pass=count,
         )
         page, report = audit_page(found), audit_said(found)
-        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(found, page, report, ui=page_under(cls, page, report))
 
     @classmethod
     def validate_inputs(

@@ -1,11 +1,10 @@
 """Calibrate Skill."""
 
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.calibration import LEAST_PICTURES, MOST_PICTURES, PRESETS
 from ...host.adapters import with_skill
 from ...host.jobs.surgery.calibrating import calibrated_skill, calibration_said
@@ -23,12 +22,12 @@ from ..sockets import (
     picture_batch,
     preset_choice,
     preset_verdict,
+    prompts_of,
     seed_input,
     settings_input,
     text_input,
     text_under,
 )
-from .graft_skill import prompts_of
 
 
 class CalibrateSkill(io.ComfyNode):
@@ -113,7 +112,7 @@ class CalibrateSkill(io.ComfyNode):
         settings: str = "",
     ) -> io.NodeOutput:
         how = PRESETS[preset_name(preset)]
-        how = replace(how, **read_settings("Calibrate Skill", lines_of(settings), how))
+        how = with_entries("Calibrate Skill", how, lines_of(settings))
         done = calibrated_skill(
             (model, clip, vae),
             (tuned_model, tuned_clip),

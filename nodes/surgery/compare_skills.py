@@ -2,8 +2,8 @@
 
 from ...core.surgery import skill as core_skill
 from ...host.jobs.surgery.reports import bases_note, overlap_page, skill_said
-from ...host.schema import io, ui
-from ..sockets import CATEGORY, Skill, text_under
+from ...host.schema import io
+from ..sockets import CATEGORY, Skill, page_under, text_under
 
 PARTS = ("apart", "shared")
 
@@ -56,7 +56,7 @@ class SkillOverlap(io.ComfyNode):
         called = [given[n] if n < len(given) else f"skill {n + 1}" for n in range(len(skills))]
         page, said = overlap_page(called, skills)
         report = "\n".join(filter(None, [said, bases_note(skills)]))
-        return io.NodeOutput(page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(page, report, ui=page_under(cls, page, report))
 
 
 class DifferenceOfSkills(io.ComfyNode):

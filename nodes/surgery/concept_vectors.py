@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ...core.settings import read_settings
+from ...core.settings import with_entries
 from ...core.surgery.traces import vectors as core_vectors
 from ...core.surgery.traces.reading import TEMPLATES
 from ...core.surgery.traces.vectors import TraceSettings, edited, find_vectors, passes_of, readout
 from ...core.types import Erasure as CoreErasure
 from ...host.adapters import at_work, backbone_of, with_text_erasure
 from ...host.jobs.surgery.traces import vectors_page, vectors_said
-from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
+from ...host.schema import io
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     ConceptVectors,
@@ -24,6 +23,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     seed_input,
     settings_input,
     text_input,
@@ -81,21 +81,14 @@ class FindConceptVectors(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: Any, concept: str, others: str, count: int, settings: str = "") -> io.NodeOutput:
-        how = TraceSettings(count=count)
-        how = replace(how, **read_settings("Find Concept Vectors", lines_of(settings), how))
+        how = with_entries("Find Concept Vectors", TraceSettings(count=count), lines_of(settings))
         words = lines_of(others)
-        progress, done = start_progress(cls.hidden.unique_id), [0]
-        total = passes_of(1 + len(words), len(TEMPLATES), how)
-
-        def count_texts(read: int) -> None:
-            done[0] += read
-            progress(min(done[0], total), total)
-
+        count_texts = Counter(cls.hidden.unique_id, passes_of(1 + len(words), len(TEMPLATES), how))
         with at_work(backbone_of(clip=clip)) as backbone:
             found = find_vectors(backbone, concept.strip(), words, how, count_texts)
             hints = readout(backbone, found.vectors)
         page, report = vectors_page(found, hints), vectors_said(found)
-        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(found, page, report, ui=page_under(cls, page, report))
 
     @classmethod
     def validate_inputs(cls, concept: str | None = None, others: str | None = None) -> bool | str:

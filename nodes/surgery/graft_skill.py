@@ -3,15 +3,15 @@
 from typing import Any
 
 from ...core.attack.parts.settings import PRESETS
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.localiser import wanted_by
 from ...core.surgery.methods.dataless import SCOPES, DatalessSettings
 from ...core.surgery.registry import METHODS
 from ...host.adapters import backbone_of, weights_of, with_skill
 from ...host.jobs.surgery.grafting import MAX_SHARES, graft, graft_page, graft_said, passes_of
 from ...host.jobs.surgery.reports import base_fingerprint
-from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
-from ..erase.attack_erasure import settings_of
+from ...host.schema import io
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     Skill,
@@ -20,12 +20,13 @@ from ..sockets import (
     lines_of,
     list_verdict,
     model_inputs,
+    page_under,
     preset_choice,
     preset_verdict,
+    prompts_of,
     seed_input,
     settings_input,
     text_input,
-    text_under,
 )
 
 
@@ -110,15 +111,12 @@ class GraftSkill(io.ComfyNode):
         tuned_clip: Any = None,
         settings: str = "",
     ) -> io.NodeOutput:
-        how, parts, texts = settings_of(preset, settings), shares_of(shares), prompts_of(prompts)
+        how = with_entries("Graft Skill", PRESETS[preset_name(preset)], lines_of(settings))
+        parts, texts = shares_of(shares), prompts_of(prompts)
         backbone = backbone_of(model, clip, vae)
         of_text = clip if tuned_clip is not None else None
         base, tuned = weights_of(model, of_text), weights_of(tuned_model, tuned_clip)
-        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(texts, parts, how), [0]
-
-        def count(passes: int) -> None:
-            done[0] += passes
-            progress(done[0], total)
+        count = Counter(cls.hidden.unique_id, passes_of(texts, parts, how))
 
         def localise(share: float) -> Any:
             chosen = DatalessSettings(share, scope)
@@ -128,7 +126,7 @@ class GraftSkill(io.ComfyNode):
         theirs = backbone_of(tuned_model, tuned_clip if tuned_clip is not None else clip, vae)
         found = graft((model, clip, vae), theirs, localise, parts, texts, clip_vision, how, seed, count)
         page, report = graft_page(found), graft_said(found)
-        shown = ui.PreviewImage(page, cls=cls).as_dict() | text_under(report)
+        shown = page_under(cls, page, report)
         return io.NodeOutput(found.best, *with_skill(model, clip, found.best), page, report, ui=shown)
 
     @classmethod
@@ -141,11 +139,6 @@ class GraftSkill(io.ComfyNode):
             embeddings_verdict(prompts=prompts),
             _shares_verdict(shares),
         )
-
-
-def prompts_of(text: str) -> list[str]:
-    """The prompts, one per line, which may hold commas."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def shares_of(text: str) -> list[float]:

@@ -1,9 +1,8 @@
 """Scout Heads and Apply Head Offsets."""
 
-from dataclasses import replace
 from typing import Any, get_args
 
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.begun import PRESETS
 from ...core.surgery.heads import offsets as core_offsets
 from ...core.surgery.heads.offsets import as_skill, both, passes_of, scout_denoiser, scout_text
@@ -11,8 +10,8 @@ from ...core.surgery.heads.training import Where
 from ...host.adapters import backbone_of, weights_of, with_skill
 from ...host.jobs.surgery.heads import heads_map, heads_said
 from ...host.jobs.surgery.reports import skill_said
-from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
+from ...host.schema import io
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     HeadOffsets,
@@ -21,6 +20,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     preset_choice,
     preset_verdict,
     seed_input,
@@ -89,15 +89,9 @@ class ScoutHeads(io.ComfyNode):
         settings: str = "",
         heads_of: Where = "denoiser",
     ) -> io.NodeOutput:
-        how = PRESETS[preset_name(preset)]
-        how = replace(how, **read_settings("Scout Heads", lines_of(settings), how))
+        how = with_entries("Scout Heads", PRESETS[preset_name(preset)], lines_of(settings))
         words = lines_of(others)
-        progress, total, done = start_progress(cls.hidden.unique_id), passes_of(1 + len(words), how), [0]
-
-        def count(pictures: int) -> None:
-            done[0] += pictures
-            progress(min(done[0], total), total)
-
+        count = Counter(cls.hidden.unique_id, passes_of(1 + len(words), how))
         backbone, name = backbone_of(model, clip), concept.strip()
         if heads_of == "text encoder":
             found = scout_text(backbone, name, words)
@@ -105,7 +99,7 @@ class ScoutHeads(io.ComfyNode):
             found = scout_denoiser(backbone, name, words, how, seed, count)
             found = both(found, scout_text(backbone, name, words)) if heads_of == "both" else found
         page, report = heads_map(found, COUNT), heads_said(found, COUNT)
-        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(found, page, report, ui=page_under(cls, page, report))
 
     @classmethod
     def validate_inputs(

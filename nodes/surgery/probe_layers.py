@@ -1,29 +1,28 @@
 """Probe Layers."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.probing.reading import PRESETS, passes_of, probe_denoiser, probe_text
 from ...host.adapters import backbone_of
 from ...host.jobs.surgery.probing import probe_page, probe_said
-from ...host.schema import io, ui
-from ...host.shared.progress import start_progress
+from ...host.schema import io
+from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     embeddings_verdict,
     first_fault,
     lines_of,
     list_verdict,
+    page_under,
     preset_choice,
     preset_verdict,
+    prompts_of,
     seed_input,
     settings_input,
-    text_under,
 )
-from .graft_skill import prompts_of
 
 WHERE = ("text encoder", "denoiser", "both")
 
@@ -104,24 +103,17 @@ class ProbeLayers(io.ComfyNode):
         model: Any = None,
         settings: str = "",
     ) -> io.NodeOutput:
-        how = PRESETS[preset_name(preset)]
-        how = replace(how, **read_settings("Probe Layers", lines_of(settings), how))
+        how = with_entries("Probe Layers", PRESETS[preset_name(preset)], lines_of(settings))
         if where != WHERE[0] and model is None:
             raise ValueError(f"where is {where}, which reads the denoiser; connect a MODEL, or choose {WHERE[0]}")
         own, others, name = prompts_of(with_concept), prompts_of(without_concept), concept.strip()
         prompts, present = [*own, *others], torch.tensor([True] * len(own) + [False] * len(others))
         backbone = backbone_of(model, clip)
-        progress, done = start_progress(cls.hidden.unique_id), [0]
-        total = passes_of(len(prompts), where != WHERE[0], how)
-
-        def count(read: int) -> None:
-            done[0] += read
-            progress(min(done[0], total), total)
-
+        count = Counter(cls.hidden.unique_id, passes_of(len(prompts), where != WHERE[0], how))
         text = probe_text(backbone, prompts, present, how, seed, count) if where != WHERE[1] else None
         denoiser = probe_denoiser(backbone, prompts, present, how, seed, count) if where != WHERE[0] else None
         page, report = probe_page(name, text, denoiser), probe_said(name, text, denoiser)
-        return io.NodeOutput(page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(page, report, ui=page_under(cls, page, report))
 
     @classmethod
     def validate_inputs(

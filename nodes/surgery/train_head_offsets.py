@@ -5,14 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.settings import preset_name, read_settings
+from ...core.settings import preset_name, with_entries
 from ...core.surgery.heads import offsets as core_offsets
 from ...core.surgery.heads.training import PRESETS, Captioned, Where, train_offsets
 from ...host.adapters import at_work, backbone_of
 from ...host.files.unfinished import unfinished
 from ...host.jobs.surgery.calibrating import fitted_latents
 from ...host.jobs.surgery.heads import heads_map, heads_said
-from ...host.schema import io, ui
+from ...host.schema import io
 from ...host.shared.progress import start_progress
 from ...host.shared.recomputation import Choice
 from ..sockets import (
@@ -20,21 +20,21 @@ from ..sockets import (
     HeadOffsets,
     embeddings_verdict,
     first_fault,
+    keep_every_input,
     lines_of,
     list_verdict,
     memory_input,
     model_inputs,
+    page_under,
     picture_batch,
     preset_choice,
     preset_input,
     preset_verdict,
-    reads,
+    prompts_of,
     seed_input,
     settings_input,
     text_input,
-    text_under,
 )
-from .graft_skill import prompts_of
 from .head_offsets import heads_of_input
 
 MOST_PICTURES = 64
@@ -83,16 +83,7 @@ class TrainHeadOffsets(io.ComfyNode):
                     step=1e-3,
                     round=1e-6,
                 ),
-                io.Int.Input(
-                    "keep_every",
-                    default=50,
-                    min=0,
-                    max=1000,
-                    advanced=True,
-                    tooltip="Number of updates between two saved states of the training. After a cancel, a run with "
-                    "the same inputs and the same seed continues from the last saved state. 0 saves nothing.",
-                    **reads(off=0),
-                ),
+                keep_every_input(),
                 seed_input("Random seed for training."),
                 HeadOffsets.Input(
                     "offsets",
@@ -137,7 +128,7 @@ class TrainHeadOffsets(io.ComfyNode):
         how = PRESETS[preset_name(preset)]
         given: dict[str, Any] = {"heads": heads, "steps": steps, "rate": learning_rate}
         how = replace(how, **{name: value for name, value in given.items() if value != UNSET[name]})
-        how = replace(how, **read_settings("Train Head Offsets", lines_of(settings), how))
+        how = with_entries("Train Head Offsets", how, lines_of(settings))
         batch, texts = picture_batch(pictures), prompts_of(prompts)
         _check_pictures(len(batch), len(texts))
         backbone, progress = backbone_of(model, clip, vae), start_progress(cls.hidden.unique_id)
@@ -147,7 +138,7 @@ class TrainHeadOffsets(io.ComfyNode):
             store = unfinished(keep_every)
             found = train_offsets(backbone, concept.strip(), shown, how, seed, heads_of, offsets, store, progress)
         page, report = heads_map(found, how.heads), heads_said(found, how.heads)
-        return io.NodeOutput(found, page, report, ui=ui.PreviewImage(page, cls=cls).as_dict() | text_under(report))
+        return io.NodeOutput(found, page, report, ui=page_under(cls, page, report))
 
     @classmethod
     def validate_inputs(

@@ -32,7 +32,11 @@ def test_what_is_lost_is_counted_for_both_skills_and_ranked():
     found = skills.figures(rows, Request(3))
     assert found["ranks"] == {"inside": 1.0, "conflict": -1.0, "same_inputs": None}
     assert found["lost"]["stitch"]["mean"] == pytest.approx(0.15) and found["skills"] == {}
-    assert "LoRA addition" in skills.table(found)
+    assert [rows[0][0] for rows in skills.tables(found)] == [
+        "skill",
+        "two skills in one model",
+        "predicted from the numbers",
+    ]
 
 
 def test_rank_correlation_by_hand():
@@ -96,8 +100,8 @@ def test_the_audit_counts_how_often_it_says_what_a_model_is():
     row = {name: {**figures, "depth": depth} for name, depth in inside.EXPECTED.items()}
     wrong = row | {"hirm": {**figures, "depth": "none"}}
     found = inside.audit_figures([row, wrong], Request(2))
-    assert found["uce"]["told"]["mean"] == 1 and found["hirm"]["told"]["mean"] == 0.5
-    assert "relearnt" in inside.audit_table(found)
+    assert found["uce"]["right"]["mean"] == 1 and found["hirm"]["right"]["mean"] == 0.5
+    assert [row[0] for row in inside.audit_tables(found)[0]] == ["model", *inside.EXPECTED]
 
 
 def test_offsets_and_loras_of_one_size_stand_beside_each_other():

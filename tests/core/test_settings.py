@@ -18,6 +18,7 @@ from concept_atelier.core.settings import (
     read_settings,
     setting,
     settings_of,
+    with_entries,
 )
 from concept_atelier.core.settings import (
     Settings as Ranges,
@@ -77,6 +78,7 @@ def test_written_settings_are_read_as_the_kind_that_they_are():
     found = read_settings("some", ["rounds=2", "inside = 1", "hold=True", "mode=last_subject"], Some())
     assert found == {"rounds": 2, "inside": 1.0, "hold": True, "mode": "last_subject"}
     assert [type(value) for value in found.values()] == [int, float, bool, str]
+    assert with_entries("some", Some(), ["rounds=2"]) == Some(rounds=2)
 
 
 @pytest.mark.parametrize(

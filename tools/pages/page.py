@@ -81,7 +81,7 @@ def write_cards(folder: Path = DOCS) -> None:
 
 
 def write_tables(folder: Path = DOCS) -> None:
-    """The tables of ``results.md``, ``erasure.md`` and ``compose.md`` that are made from the files of the benches."""
+    """The tables of pages (:data:`PAGES`) that are made from the files of the benches."""
     for name, parts in PAGES.items():
         write_text(folder / name, with_results((DOCS / name).read_text(encoding="utf-8"), parts=parts))
 

@@ -5,6 +5,7 @@ command. A file that is not there is said to be missing.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from ...bench.everything import FOLDER, queue
@@ -17,6 +18,7 @@ from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds,
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
+from .surgery_results import SURGERY, measured
 from .word_results import PARTS as WORD_PARTS
 
 Writer = Callable[[Path], str]
@@ -99,5 +101,13 @@ ERASURE: Mapping[str, Writer] = {
 COMPOSE: Mapping[str, Writer] = {"papers beside the lab": rankings}
 """Marked part of ``docs/compose.md`` to what writes it."""
 
-PAGES: Mapping[str, Mapping[str, Writer]] = {"results.md": PARTS, "erasure.md": ERASURE, "compose.md": COMPOSE}
+SKILLS: Mapping[str, Writer] = {part: partial(measured, part) for part in SURGERY}
+"""The same of ``docs/surgery.md``."""
+
+PAGES: Mapping[str, Mapping[str, Writer]] = {
+    "results.md": PARTS,
+    "erasure.md": ERASURE,
+    "compose.md": COMPOSE,
+    "surgery.md": SKILLS,
+}
 """Page of ``docs/`` to its marked parts and what writes each."""

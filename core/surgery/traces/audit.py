@@ -23,6 +23,8 @@ from .vectors import ValueVector
 
 OPEN, CLOSED = 0.5, 0.2
 """Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
+COMPARED = 4
+"""Matched words whose predictions the concept's are compared with, at most."""
 CHANGED = 0.2
 """How far a value vector must have moved to count as changed, in shares of its length."""
 
@@ -69,7 +71,7 @@ class InsideAudit:
         chance: how far matched words reach in the original at most.
         kept: how far the matched words still say what they said in the erased model, at the keys and values.
         predicted: how far the concept's prompt leads the erased model's predictions where it led the original's, away
-            from the empty prompt's; 1 is as far, 0 not at all, below 0 the other way.
+            from those of the empty prompt and of every matched word; 1 is as far, 0 not at all, below 0 the other way.
     """
 
     concept: str
@@ -159,7 +161,7 @@ def audit(
         said = presence(WordReader(erased, compared, on_texts).contexts(), before)
         asked = [concept, *(word for word, _ in words)]
         first, ways, kept, chance = _reaches(original, erased, compared, asked, on_texts)
-        predicted = _predicted(original, erased, concept, drawing, seed, on_pass)
+        predicted = _predicted(original, erased, compared[: 1 + COMPARED], drawing, seed, on_pass)
     kinds = ["name", *(kind for _, kind in words)]
     found = tuple(
         Way(word, kind, float(a), float(b)) for word, kind, a, b in zip(asked, kinds, first, ways, strict=True)
@@ -167,9 +169,9 @@ def audit(
     return InsideAudit(concept, moves, float(said[0]), found, chance, kept, predicted)
 
 
-def passes_of(drawing: ScoutSettings) -> int:
-    """Pictures that :func:`audit` passes through either model."""
-    return drawing.draws * drawing.steps * 5
+def passes_of(others: int, drawing: ScoutSettings) -> int:
+    """Pictures that :func:`audit` passes through either model, given the number of matched words."""
+    return drawing.draws * drawing.steps * (5 + min(COMPARED, others))
 
 
 def typos(word: str) -> list[str]:
@@ -201,30 +203,34 @@ def _moved(original: Backbone, erased: Backbone, vectors: Sequence[ValueVector])
 
 
 def _predicted(
-    original: Backbone, erased: Backbone, concept: str, settings: ScoutSettings, seed: int, on_pass: OnPass
+    original: Backbone, erased: Backbone, words: Sequence[str], settings: ScoutSettings, seed: int, on_pass: OnPass
 ) -> float:
-    """How far the erased model's predictions lead from the original's empty prompt to the concept, while the original
-    draws it: <p' - p_0, p - p_0> / |p - p_0|^2 over all steps. Matched words cannot take the empty prompt's place: they
-    draw something else, beside which even a model without the concept leads back to what has begun. Nor can the erased
-    model's own empty prompt: one that learnt the concept anew may draw it without being asked."""
-    texts = [settings.template.replace("{}", concept), ""]
-    asked, nothing = (original.encode_text([text]) for text in texts)
+    """How far the erased model's predictions for the first word lead to where they led, while the original draws it.
+
+    Of p, what the original predicts for the concept, p' of the erased model, and p_r of the original for another text:
+    the least over r of <p' - p_r, p - p_r> / |p - p_r|^2, each summed over all steps. The other texts are the empty
+    one, which a concept that was erased falls back to, and the matched words, of which one may be what it was read as:
+    seen from either alone, a model that draws the other seems to lead to the concept. The empty prompt is the
+    original's, since a model that learnt the concept anew may draw it without being asked.
+    """
+    texts = [*(settings.template.replace("{}", word) for word in words), ""]
+    encoded = [original.encode_text([text]) for text in texts]
     anew = erased.encode_text(texts[:1])
     products: list[Tensor] = []
 
     def compare(_: Backbone, latent: Tensor, time: Tensor) -> Tensor:
-        before, empty, after = (
+        before, after, *others = (
             model.predict_noise(latent, time, with_rows(text, len(latent))).float().flatten()
-            for model, text in ((original, asked), (original, nothing), (erased, anew))
+            for model, text in ((original, encoded[0]), (erased, anew), *((original, text) for text in encoded[1:]))
         )
-        on_pass(3 * len(latent))
-        way = before - empty
-        products.append(torch.stack([(after - empty) @ way, way @ way]).cpu())
+        on_pass((1 + len(texts)) * len(latent))
+        pairs = [((after - other) @ (before - other), (before - other).square().sum()) for other in others]
+        products.append(torch.stack([torch.stack(pair) for pair in pairs]).cpu())  # (R, 2)
         return latent
 
-    begin(original, asked, settings, seed, compare, on_pass)
+    begin(original, encoded[0], settings, seed, compare, on_pass)
     sums = torch.stack(products).sum(0)
-    return float(sums[0] / sums[1].clamp(min=1e-12))
+    return float((sums[:, 0] / sums[:, 1].clamp(min=1e-12)).min())
 
 
 def _reaches(

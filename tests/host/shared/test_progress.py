@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from concept_atelier.host.shared import progress
-from concept_atelier.host.shared.progress import InterruptedRun, Session, check_interrupt, start_progress, use
+from concept_atelier.host.shared.progress import Counter, InterruptedRun, Session, check_interrupt, start_progress, use
 from concept_atelier.host.workflow.graph import GraphNode
 from concept_atelier.host.workflow.terminal import TerminalBar
 
@@ -30,6 +30,20 @@ def test_a_session_receives_every_step_until_it_is_stopped():
             check_interrupt()
     assert recorded == [(1, 3, None), (2, 3, "picture")]
     check_interrupt()
+
+
+def test_a_counter_adds_up_and_never_shows_more_than_all():
+    recorded = []
+    with use(Session(report=lambda step, total, preview: recorded.append((step, total)))) as session:
+        count = Counter(None, 5)
+        count(2)
+        count.total = 6
+        count(3)
+        count(3)
+        session.stop = True
+        with pytest.raises(InterruptedRun):
+            count(1)
+    assert recorded == [(2, 5), (5, 6), (6, 6)]
 
 
 class Interrupted(Exception):

@@ -90,7 +90,7 @@ def test_a_model_that_learnt_the_concept_anew_is_seen(lab_backbone, by_projectio
 
     found = audit(lab_backbone, Relearnt(), "cat", OTHERS, drawing=QUICK, on_pass=passes.append)
     assert found.predicted == pytest.approx(1, abs=1e-4) and "back by another way" in found.verdict
-    assert sum(passes) == passes_of(QUICK)
+    assert sum(passes) == passes_of(len(OTHERS), QUICK)
 
 
 def test_too_few_matched_words_are_refused(lab_backbone):
