@@ -31,6 +31,7 @@ from ..shared.conditioning import check_rows, first_row
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
+from ..shared.layer_edits import edited_layers
 from ..shared.model_parts import ModelParts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
@@ -42,7 +43,7 @@ from .concepts import concepts_beside
 from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import find_joint_sites, find_joint_weights, tapped_jointly, velocity
-from .layers import edited_layers
+from .layers import layer_pass
 from .passes import pooled_text_and_sizes, tensors_in_force
 from .taps import Forward, find_sites, find_weights, tapped
 from .text_entry import text_entry_weights
@@ -234,7 +235,7 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
 
     def edit_layers(self, edit: LayerEdit, names: Sequence[str]) -> AbstractContextManager[None]:
         """Within the context an edit may add to what each of the layers (:func:`.layers.layers_of`) gives."""
-        return edited_layers(self.model.unet, names, edit, self._current)
+        return edited_layers(self.model.unet, names, edit, lambda: layer_pass(self._current()))
 
     def key_value_weights(self) -> tuple[KeyValueWeight, ...]:
         return text_entry_weights(self.model)

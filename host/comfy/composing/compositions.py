@@ -23,6 +23,7 @@ from ....core.messages import listed
 from ...shared.compositions import NOT_SAMPLED, Composed
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, ModelFamily
+from ...shared.layer_edits import LayerPass, edited_layers
 from ..gradients import differentiable
 from ..noise import levels_of
 from ..parts import model_family
@@ -32,7 +33,6 @@ from ..taps import with_listener
 from ..transformers import sites as transformer_sites
 from ..transformers import taps as transformer_taps
 from ..transformers.taps import TransformerListener
-from .layers import LayerPass, edited_layers
 
 WRAPPER_KEY = "concept_atelier.compose"
 
