@@ -15,6 +15,7 @@ from .cards import table
 from .cost_results import PARTS as COST_PARTS
 from .cost_results import solving
 from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds, guards
+from .explain_results import PARTS as EXPLAIN_PARTS
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
@@ -109,5 +110,6 @@ PAGES: Mapping[str, Mapping[str, Writer]] = {
     "erasure.md": ERASURE,
     "compose.md": COMPOSE,
     "surgery.md": SKILLS,
+    "explain.md": EXPLAIN_PARTS,
 }
 """Page of ``docs/`` to its marked parts and what writes each."""
