@@ -1,7 +1,7 @@
 """Writing files: whole or not at all, under names that no other run takes, with nothing left of runs that were killed.
 
 What is written goes to a temporary file beside its target first. Its name says which process writes it, so that what a
-killed process left can be told from what another one is writing at this moment.
+killed process left can be distinguished from what another one is writing at this moment.
 """
 
 import errno
@@ -268,7 +268,7 @@ def _is_alive(process: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """Eight digits that tell whether a process number is one of ours: of the machine, and of the container on it."""
+    """Eight digits by which a process number is known as one of ours: of the machine, and of the container on it."""
     with suppress(OSError):
         return _digits(f"{platform.node()} {os.stat('/proc/self/ns/pid').st_ino}")
     return _digits(platform.node())

@@ -58,10 +58,10 @@ OF_A_BATCH = "The node reads the first picture of a batch."
 """What tooltips of IMAGE inputs say; :func:`first_only` says it where there was more than one."""
 
 READS = "atelier_reads"
-"""The option of an input that tells our scripts which value reads as which word."""
+"""The option of an input from which our scripts read which word stands for which value."""
 
 OLD_CHOICES = "atelier_old_choices"
-"""The option of a list that tells our scripts what choices that workflows have saved are called now."""
+"""The option of a list from which our scripts read the present names of choices that workflows have saved."""
 
 
 def model_inputs(use: str) -> list[Any]:

@@ -106,10 +106,10 @@ def noise_of(encoders: Encoders, seen: Tensor, captions: Sequence[str]) -> Capti
     """How well captions fit pictures with the features (n, D)."""
     texts, owners = parts_of(captions)
     read = [*texts, *REFERENCE]
-    told, others = word_features(encoders.vision, encoders.clip, read, seen.shape[1], template="{}").split(
+    captioned, others = word_features(encoders.vision, encoders.clip, read, seen.shape[1], template="{}").split(
         [len(texts), len(REFERENCE)]
     )
-    return caption_noise(seen, told, owners, captions, others)
+    return caption_noise(seen, captioned, owners, captions, others)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:

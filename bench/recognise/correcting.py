@@ -103,7 +103,7 @@ def _fixed(energy: Energy, apart: Energy, said: Tensor, truth: Tensor, kinds: in
     wanted = truth[:, :kinds].float().argmax(1)
     looks = free.clone()
     looks[:, kinds:] = truth[:, kinds:].float()
-    told = infer(energy, looks, said)[:, :kinds].argmax(1)
+    corrected = infer(energy, looks, said)[:, :kinds].argmax(1)
     kept = others[wrong]
 
     def share(values: Tensor) -> float:
@@ -116,7 +116,7 @@ def _fixed(energy: Energy, apart: Energy, said: Tensor, truth: Tensor, kinds: in
         "others": share(after),
         "alone": share(alone),
         "class_before": float((before[:, :kinds].argmax(1) == wanted).float().mean()),
-        "class_after": float((told == wanted).float().mean()),
+        "class_after": float((corrected == wanted).float().mean()),
         "wrong": len(wrong) / len(truth),
     }
 

@@ -53,12 +53,12 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     words = [word for _, word in factors]
     shown = torch.stack([folder.present(factor) for factor in factors], 1)  # (P, K)
     half = len(shown) // 2
-    told = shown[:half]
+    mentioned = shown[:half]
     if options.get("shuffled"):
-        told = told[torch.randperm(half, generator=torch.Generator().manual_seed(index))]
-    captions = [", ".join(w for w, on in zip(words, row, strict=True) if on) for row in told.tolist()]
+        mentioned = mentioned[torch.randperm(half, generator=torch.Generator().manual_seed(index))]
+    captions = [", ".join(w for w, on in zip(words, row, strict=True) if on) for row in mentioned.tolist()]
     found = learn_alignment(
-        parts.vision, parts.clip, folder.pictures[:half], captions, told, words, "one vector", AlignSettings()
+        parts.vision, parts.clip, folder.pictures[:half], captions, mentioned, words, "one vector", AlignSettings()
     )
     seen = picture_features(parts.vision, folder.pictures)
     result = decompose(found, found.axes.of_pictures(seen[half:]))

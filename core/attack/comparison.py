@@ -152,7 +152,7 @@ def check(named: Sequence[tuple[str, str]], settings: AttackSettings) -> None:
     if not any(group in GONE_WITH for group, _ in named) or all(group in GONE_WITH for group, _ in named):
         raise ValueError("name at least one word that was erased, and one neighbour or other word that stays")
     if settings.draws < 2:
-        raise ValueError(f"draws must be at least 2 to tell words apart, got {settings.draws}")
+        raise ValueError(f"draws must be at least 2 to compare words, got {settings.draws}")
 
 
 def seen_as(before: Tensor, pictures: Tensor) -> Tensor:

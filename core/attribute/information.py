@@ -1,8 +1,8 @@
-"""How much words tell a model about a picture, cell by cell, in nats.
+"""How much information words give a model about a picture, cell by cell, in nats.
 
 Kong et al., "Interpretable Diffusion via Information Decomposition", ICLR 2024, arXiv 2310.07972: a denoiser that reads
 a text predicts the noise better the more the text says of the picture, and the gap, added up over all levels of noise,
-is information. What two words tell is divided as in Dewan et al., "Diffusion PID: Interpreting Diffusion via Partial
+is information. What two words give is divided as in Dewan et al., "Diffusion PID: Interpreting Diffusion via Partial
 Information Decomposition", NeurIPS 2024, arXiv 2406.05191. Only predictions are read, so every model will do.
 """
 
@@ -43,15 +43,15 @@ class InformationSettings:
 
 @dataclass(frozen=True, eq=False)
 class PairInformation:
-    """What two words tell, together and each for itself; maps (h, w) in nats a cell.
+    """What two words give, together and each for itself; maps (h, w) in nats a cell.
 
     ``first = redundancy + unique_first``, ``second = redundancy + unique_second``, and ``both`` is the sum of all four.
 
     Attributes:
-        redundancy: what either of them tells.
-        unique_first: what only the first tells.
-        unique_second: what only the second tells.
-        synergy: what only both together tell; may be negative.
+        redundancy: what either of them gives.
+        unique_first: what only the first gives.
+        unique_second: what only the second gives.
+        synergy: what only both together give; may be negative.
     """
 
     redundancy: Tensor
@@ -98,7 +98,7 @@ def information(
     placeholders: Placeholders | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """What one text tells beyond another.
+    """The information that one text gives beyond another.
 
     With the same noise e for all texts, ``1/2 integral E |e(z|a) - e(z|b)|^2`` over the logarithm of signal to noise
     (orthogonal), or ``1/2 integral E |e - e(z|b)|^2 - |e - e(z|a)|^2`` (standard); both in arXiv 2310.07972.
@@ -147,8 +147,8 @@ def word_information(
     placeholders: Placeholders | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """What each of N words tells about a picture: beyond the rest of the prompt, which is read without the word, or
-    ``alone``, beyond nothing.
+    """The information that each of N words gives about a picture: beyond the rest of the prompt, which is read without
+    the word, or ``alone``, beyond nothing.
 
     Returns (N, h, w) nats. Raises ``ValueError`` without words and for a word that is not in the prompt. For other
     arguments see :func:`information`.
@@ -177,10 +177,10 @@ def pair_information(
     placeholders: Placeholders | None = None,
     on_step: OnStep | None = None,
 ) -> PairInformation:
-    """What two words of a prompt tell beyond the rest of it, together and each for itself (arXiv 2406.05191).
+    """What two words of a prompt give beyond the rest of it, together and each for itself (arXiv 2406.05191).
 
     The words' own probabilities are taken to be equal; then the redundancy of a cell is the smaller of what the two
-    tell there. Raises as :func:`word_information` does.
+    give there. Raises as :func:`word_information` does.
     """
     first, second = words
     for word in words:
@@ -191,7 +191,7 @@ def pair_information(
 
 
 def decompose(first: Tensor, second: Tensor, both: Tensor) -> PairInformation:
-    """Redundant, unique and synergetic information (h, w) out of what the first word, the second and both tell."""
+    """Redundant, unique and synergetic information (h, w) out of what the first word, the second and both give."""
     redundancy = torch.minimum(first, second)
     return PairInformation(redundancy, first - redundancy, second - redundancy, both - first - second + redundancy)
 

@@ -70,7 +70,8 @@ class Vocabulary:
     """The words that a model's text encoders know as one token.
 
     Attributes:
-        words: V of them, lower case, unique. Endings of longer words are among them: tokenizers do not tell them apart.
+        words: V of them, lower case, unique. Endings of longer words are among them: tokenizers make no
+            difference.
         vectors: text encoder name to their rows (V, d) of its input table (copies).
     """
 

@@ -207,7 +207,7 @@ def _words_of(
 
 
 ARTICLES = frozenset({"a", "an", "the", "of", "and", ","})
-"""Words that do not tell a concept from another."""
+"""Words that do not distinguish a concept from another."""
 
 
 def _check(concept: Concept) -> None:

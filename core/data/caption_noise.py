@@ -1,13 +1,13 @@
 """Captions that do not fit their pictures (after NEVLP, Tao et al. 2024, arXiv 2409.09582, and its predecessor NLIP).
 
-The paper tells noise by how late a pair is learnt in pre-training. Without pre-training the fit itself is taken: the
-cosine of picture and caption by an encoder pair, less the mean cosine of that picture with texts of all kinds, since
-some pictures are near to every text:
+The paper recognises noise by how late a pair is learnt in pre-training. Without pre-training the fit itself is taken:
+the cosine of picture and caption by an encoder pair, less the mean cosine of that picture with texts of all kinds,
+since some pictures are near to every text:
 
     s_i = cos(x_i, y_i) - mean_r cos(x_i, y_r) ,   eps_i = P(lower group | s_i) ,   w_i = 1 - lambda eps_i
 
-The texts r are no captions of the set: where all captions name one subject, these would take away what tells a picture
-that does not show it. eps is from a mixture of two Gaussians, and zero where there is no evidence of two groups.
+The texts r are no captions of the set: where all captions name one subject, they would hide that a picture does not
+show it. eps is from a mixture of two Gaussians, and zero where there is no evidence of two groups.
 """
 
 from collections.abc import Sequence

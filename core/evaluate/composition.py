@@ -1,7 +1,7 @@
 """Whether each concept stands in its own region: similarities of the parts of pictures to what concepts look like.
 
 A region that is more like another concept than like its own has leaked. LoRA-Composer (arXiv 2403.11627) scores whole
-pictures; a score for each region tells which concept went where.
+pictures; a score for each region says which concept went where.
 """
 
 from collections.abc import Sequence

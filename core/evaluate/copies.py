@@ -1,6 +1,6 @@
 """How often each concept stands in a picture: windows over the whole of it, compared with what concepts look like.
 
-A picture encoder tells what a window shows, not where things end. So a window counts as a concept where it is more like
+A picture encoder says what a window shows, not where things end. So a window counts as a concept where it is more like
 it than like any other, and more than halfway from what windows beside the concept look like to what the concept's own
 window looks like; both are measured in the picture that the concepts come from. Of windows that overlap the likest is
 kept. A search by windows with non-maximum suppression, as detectors had before they learnt to propose boxes.

@@ -1,6 +1,6 @@
 """Whether a picture encoder and a text encoder share a space, by what both say of things that everyone knows.
 
-Equal widths tell nothing: 768 and 1024 recur. Encoders that were trained together put the text "a red picture" nearest
+Equal widths say nothing: 768 and 1024 recur. Encoders that were trained together put the text "a red picture" nearest
 to red pictures; in spaces that have nothing to do with each other, which text fits which picture is chance. So the
 similarities of the right pairs are compared with those of texts in random order.
 """

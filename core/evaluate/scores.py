@@ -63,7 +63,7 @@ class ConceptScores:
     def ranks(self) -> Tensor:
         """(N, K) long: how many other candidates are at least as similar to a picture as its own concept is.
 
-        A tie counts against the concept: features that are all alike tell nothing apart.
+        A tie counts against the concept: features that are all alike distinguish nothing.
         """
         return (self._others() >= self.own[..., None]).sum(2)  # (N, K, M) with (N, K, 1)
 
@@ -128,7 +128,7 @@ def score_concepts(
     Args:
         names: N concepts, each among the prototypes.
         drawn: (N, K, D) features of K pictures of each, drawn from its token alone.
-        prototypes: features of the concepts' masked sources, and of any others that they shall be told apart from.
+        prototypes: features of the concepts' masked sources, and of any others that they shall be distinguished from.
         joint: (J, D) features of pictures drawn from all tokens together.
         picture: (1, D) features of the whole source picture.
         average: let ACC^k classify the mean feature of a concept's pictures, and not each of them. Which of the two

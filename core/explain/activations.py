@@ -109,7 +109,7 @@ def check_memory(pictures: int, positions: int, width: int) -> None:
 
 
 def fingerprint_of(weights: list[Tensor], numbers: int = 8, values: int = 4096) -> tuple[float, ...]:
-    """Numbers that tell models apart whatever type they were loaded as.
+    """Numbers that identify a model, whatever type it was loaded as.
 
     Args:
         weights: of the model, in a fixed order; ``numbers`` of them, spread evenly, give one number each.

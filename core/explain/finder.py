@@ -28,7 +28,7 @@ CODED_ROWS = 65_536
 """Rows that are coded at once."""
 
 MAX_PICTURES = 256
-"""Pictures that tell what counts as showing a concept."""
+"""Pictures from which it is decided what counts as showing a concept."""
 
 
 Coder = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
@@ -155,7 +155,7 @@ class Finder(Generic[S]):
         if not self.centred:
             return torch.zeros_like(ones), ones
         deviation = rows.std(0)
-        # A number that never changes tells nothing: it must not be blown up.
+        # A number that never changes says nothing: it must not be blown up.
         usual = deviation.median().clamp(min=1e-8)
         return rows.mean(0), torch.where(
             deviation > 1e-4 * usual, deviation, usual

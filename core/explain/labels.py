@@ -48,7 +48,7 @@ class LabelFit:
 
     Attributes:
         name: the label.
-        concept: the number of the concept that tells it best, of all pictures.
+        concept: the number of the concept that predicts it best, of all pictures.
         auroc: of the best concept; it is chosen on other pictures than it is scored on.
         probe: of a linear probe, on held-out pictures too.
     """
@@ -72,7 +72,7 @@ class Meanings:
 
     Attributes:
         fits: one for each label.
-        separable: (K,) how well each concept tells its best label from the others, see :mod:`.separability`.
+        separable: (K,) how well each concept separates its best label from the others, see :mod:`.separability`.
         chance: (K,) what it reaches with shuffled labels.
         label: (K,) the number of that label.
         source: of the labels.

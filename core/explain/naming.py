@@ -5,7 +5,7 @@ shares by the nearest word. Directions of other spaces are named by the pictures
 space shared with text, minus the mean of all pictures; from words, the mean of all words is taken, since what pictures
 and what words have in common among themselves says nothing.
 
-The pictures that do not show an ingredient tell as much. As in CLIP-Dissect (Oikarinen & Weng 2023, arXiv 2204.10965),
+The pictures that do not show an ingredient say as much. As in CLIP-Dissect (Oikarinen & Weng 2023, arXiv 2204.10965),
 how likely each word is for each picture is therefore compared with how strongly the picture shows the ingredient, by
 their correlation over all pictures. A name's score is the mean of both measures. "No good name" is an answer.
 """
@@ -85,7 +85,7 @@ def nearest_names(
 
 def likelihoods(pictures: Tensor, texts: Tensor) -> Tensor:
     """(P, V) how likely each of V words, features (V, E), is for each picture, unit features (P, E), among all."""
-    # Pictures that are all alike tell nothing: clamped, their features stay near 0.
+    # Pictures that are all alike say nothing: clamped, their features stay near 0.
     apart = pictures - pictures.mean(0)
     apart = apart / apart.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return (SHARPNESS * apart @ _meanings(texts).T).softmax(1)

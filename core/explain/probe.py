@@ -14,7 +14,7 @@ LEAST = 2
 """Pictures of either kind that a probe needs."""
 
 Fit = Callable[[Tensor, Tensor], Tensor]
-"""Weights (D,) that tell rows (P, D) apart by which of them are present (P,)."""
+"""Weights (D,) that separate rows (P, D) by which of them are present (P,)."""
 
 
 def pooled(rows: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def ridge(rows: Tensor, present: Tensor, strength: float = RIDGE) -> Tensor:
 
 
 def single(rows: Tensor, present: Tensor) -> Tensor:
-    """(D,) weights of the one column of rows (P, D) that tells best which are present: 1 there, 0 elsewhere."""
+    """(D,) weights of the one column of rows (P, D) that predicts best which are present: 1 there, 0 elsewhere."""
     best = int(torch.stack([auroc(column, present) for column in rows.T]).argmax())
     return torch.nn.functional.one_hot(torch.tensor(best), rows.shape[1]).to(rows)
 
@@ -67,7 +67,7 @@ def held_out(rows: Tensor, present: Tensor, parts: int = 5, seed: int = 0, fit: 
         if bool(hidden.any()) and 0 < int(present[training].sum()) < int(training.sum()):
             every = rows @ fit(rows[training], present[training])
             # Probes of different parts have different sizes: their answers are compared as ranks among all pictures.
-            # Of equal answers the middle rank counts, so that what is never active tells nothing.
+            # Of equal answers the middle rank counts, so that what is never active is at chance.
             ordered, asked = every.sort().values, every[hidden].contiguous()
             low, high = (torch.searchsorted(ordered, asked, right=right) for right in (False, True))
             scores[hidden] = (low + high).float() / 2

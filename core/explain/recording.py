@@ -27,7 +27,7 @@ def default_site(backbone: Backbone) -> AttentionSite:
     """Of a UNet the last site on its way up whose grid is twice as fine as the coarsest; of a transformer the one after
     two thirds of its blocks.
 
-    On the lab model, ingredients of that site told objects apart best (docs/explain.md). On SD1.5 it is
+    On the lab model, ingredients of that site separated objects best (docs/explain.md). On SD1.5 it is
     ``up_blocks.1`` at 16x16 cells, which SAeUron (arXiv 2501.18052) reads for objects.
     """
     sites = reading_sites(backbone)

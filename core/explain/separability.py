@@ -1,4 +1,4 @@
-"""How well the strength of a concept tells one label from the others: whether it means one thing.
+"""How well the strength of a concept separates one label from the others: whether it means one thing.
 
 After the concept separability of *Evaluating Sparse Autoencoders for Monosemantic Representation* (2025, arXiv
 2508.15094): the Jensen-Shannon distance between how strong a concept is in pictures with a label and in pictures

@@ -1,8 +1,8 @@
 """The same concepts in another picture, found by what the model makes of them (ours).
 
-A concept is described by the mean query of a decoder's self-attention over its mask, which tells parts and kinds of
-things apart across pictures (that a denoiser's decoder does so at low noise: Tang et al., "Emergent Correspondence from
-Image Diffusion", NeurIPS 2023, arXiv 2306.03881). Concepts are then paired so that the sum of cosines is largest.
+A concept is described by the mean query of a decoder's self-attention over its mask, which distinguishes parts and
+kinds of things across pictures (that a denoiser's decoder does so at low noise: Tang et al., "Emergent Correspondence
+from Image Diffusion", NeurIPS 2023, arXiv 2306.03881). Concepts are then paired so that the sum of cosines is largest.
 """
 
 from collections.abc import Sequence

@@ -6,9 +6,9 @@ there,
 
     OIS = 2 / k * || A - T ||_F
 
-It is 0 where learnt values tell no more and no less than the truth. The paper predicts by a small network; here a value
-is put into bins of like counts, which takes any curve of one number. Predictions are of pictures that the bins were not
-made from.
+It is 0 where learnt values say no more and no less of each other than the truth. The paper predicts by a small network;
+here a value is put into bins of like counts, which takes any curve of one number. Predictions are of pictures that the
+bins were not made from.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Impurity:
     judged: tuple[int, ...]
 
     def leaks(self, most: int = 3) -> list[tuple[int, int, float]]:
-        """Pairs (i, j) of concepts whose learnt value of i tells more of j than the truth does, and by how much."""
+        """Pairs (i, j) of concepts whose learnt value of i says more of j than the truth does, and by how much."""
         beyond = (self.learnt - self.true).fill_diagonal_(0)
         order = beyond.flatten().argsort(descending=True, stable=True).tolist()[:most]
         pairs = [divmod(index, len(beyond)) for index in order]

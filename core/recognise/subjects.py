@@ -201,7 +201,7 @@ def _checked(activations: Activations, masks: Tensor) -> Tensor:
 
 def _scale(rows: Tensor) -> Tensor:
     deviation = rows.std(0)
-    usual = deviation.median().clamp(min=1e-8)  # a number that never changes tells nothing: it must not be blown up
+    usual = deviation.median().clamp(min=1e-8)  # a number that never changes says nothing: it must not be blown up
     return torch.where(deviation > 1e-4 * usual, deviation, usual)
 
 

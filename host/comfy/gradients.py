@@ -26,7 +26,7 @@ ChangesOf = Callable[[], Iterable[Change]]
 def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = None) -> Any:
     """A clone of a ``ModelPatcher`` that gradients can pass; none reach its weights. LoRAs and patches stay in force.
 
-    ``changes_of`` tells of weights, by ComfyUI's keys, what is to be added to them; gradients reach that.
+    ``changes_of`` gives, by ComfyUI's keys of weights, what is to be added to them; gradients reach that.
 
     A denoiser that computes in float16 computes in bfloat16 or, where the device has none, in float32: gradients of
     attention underflow in float16.

@@ -32,7 +32,7 @@ def check_part(socket: str, part: Any) -> None:
 def check_vae(family: str, vae: Any) -> None:
     """Raise ``ValueError`` for the lab's VAE with another family's model, and for another VAE with the lab's model.
 
-    VAEs of other families are of one class and cannot be told apart.
+    VAEs of other families are of one class and cannot be distinguished.
     """
     lab_vae = getattr(type(getattr(vae, "first_stage_model", None)), FAMILY_MARK, None) == "lab"
     if lab_vae != family.startswith("lab"):

@@ -1,7 +1,7 @@
 """Reading queries and keys of a ComfyUI UNet, by options that are passed to it. Its output stays bit-identical.
 
 Three attachment points are needed. The attention override sees queries and keys, but not whose they are: the block's
-own patch list, which runs just before, tells it. Blocks whose attention another pack replaces (IPAdapter and its like)
+own patch list, which runs just before, names it. Blocks whose attention another pack replaces (IPAdapter and its like)
 may not come by the override at all: there the replacement is wrapped. Whatever was there before is kept and called.
 """
 

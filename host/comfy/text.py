@@ -169,7 +169,7 @@ def _placed(chunks: list[list[tuple[Any, float]]], pieces: list[tuple[int | None
                 break
             else:
                 raise ValueError(
-                    f"the tokenizer cuts {shown(coming[1].text)} in its own way: words cannot be told apart"
+                    f"the tokenizer cuts {shown(coming[1].text)} in its own way, so that its words cannot be found"
                 )
         position += len(chunk)
     if coming is not None:

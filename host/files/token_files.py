@@ -16,7 +16,7 @@ from .model_files import file_of, save_model
 from .names import distinct, prompt_name
 
 NOTE = "# "
-"""How a line begins that tells something to people, and names no file."""
+"""How a line begins that is for people to read, and names no file."""
 
 
 @dataclass(frozen=True)

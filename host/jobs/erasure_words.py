@@ -26,7 +26,7 @@ def describe_erasure(
     """A line a concept and a remark of the method, then the relative change (0.01 is 1%) of the projections and of
     text encoder weights, by name.
 
-    It says how much was edited, not how well the concept is gone: only pictures tell that.
+    It says how much was edited, not how well the concept is gone: only pictures show that.
     """
     entries = {"concepts": "[]", "anchors": "[]", "remarks": "[]", **erasure.metadata}
     concepts, anchors, remarks = (texts_in(entries, key, "this erasure") for key in ("concepts", "anchors", "remarks"))

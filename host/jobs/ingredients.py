@@ -145,7 +145,7 @@ def report(gallery: Gallery, known: Meanings | None = None) -> str:
 
 
 def _meaning(known: Meanings | None, index: int) -> str:
-    """How well a concept tells one label from the others."""
+    """How well a concept predicts one label, and not the others."""
     if known is None:
         return ""
     word, value, chance = (
@@ -157,7 +157,7 @@ def _meaning(known: Meanings | None, index: int) -> str:
 
 
 def beside_probe(known: Meanings | None) -> list[str]:
-    """How well the best ingredient and a plain linear probe tell each label, and which is better."""
+    """How well the best ingredient and a plain linear probe predict each label, and which is better."""
     if known is None:
         return [
             "No plain probe stands beside them, since nothing says what the pictures show: connect captions, or "

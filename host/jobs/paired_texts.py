@@ -1,7 +1,7 @@
 """Words in the space that a picture encoder shares with the text encoder it was trained with.
 
 ComfyUI's objects do not say what was trained together, and no weight of one encoder stands in the other. Beside the
-width, what can be told is measured: encoders that belong together agree on which plain colour is which.
+width, one thing can be measured: encoders that belong together agree on which plain colour is which.
 """
 
 import copy
@@ -32,7 +32,7 @@ COLOURS = {
     "pink": (0.98, 0.6, 0.75),
     "purple": (0.5, 0.2, 0.65),
 }
-"""Plain pictures that every pair of encoders tells apart."""
+"""Plain pictures that every pair of encoders distinguishes."""
 COLOUR_TEMPLATE, COLOUR_SIDE = "a plain {} background", 64
 UNRELATED = 0.1
 """Encoders whose colours random orders match more often are no pair. Of unrelated encoders one in ten passes."""
@@ -73,7 +73,7 @@ def word_features(
         template: the sentence that a word is put into.
 
     Raises:
-        UnsupportedModelError: for encoders that are no pair, as far as can be told; see :func:`trusted`.
+        UnsupportedModelError: for encoders that are no pair, as far as can be measured; see :func:`trusted`.
     """
     backbone, projection = _checked(clip_vision, clip)
     pooled = _pooled(backbone, [template.format(word) for word in words], on_step)
@@ -116,8 +116,8 @@ def _checked(clip_vision: Any, clip: Any) -> tuple[Backbone, Tensor | None]:
     backbone, projection = backbone_of(clip=clip), getattr(clip_vision, "text_projection", None)
     if (projection is not None) != (backbone.family.startswith("lab")):
         raise UnsupportedModelError(
-            f"this CLIP_VISION and the text encoder of {backbone.family} were not trained together, so that names "
-            "cannot be told; connect a pair, such as Load Lab CLIP Vision and Load Lab Model"
+            f"this CLIP_VISION and the text encoder of {backbone.family} were not trained together, so that they "
+            "give no names; connect a pair, such as Load Lab CLIP Vision and Load Lab Model"
         )
     if projection is None:
         _check_projected(clip)
@@ -173,6 +173,6 @@ def _check_projected(clip: Any) -> None:
     weight = getattr(projection, "weight", None)
     if weight is None or torch.equal(weight.float().cpu(), torch.eye(weight.shape[0])):
         raise UnsupportedModelError(
-            "this text encoder's file holds no projection to the space shared with pictures, so that names cannot be "
-            "told; load a CLIP text encoder with its text_projection"
+            "this text encoder's file holds no projection to the space shared with pictures, so that it gives no "
+            "names; load a CLIP text encoder with its text_projection"
         )

@@ -95,7 +95,7 @@ def read_conditioning(
     if not any(one.mixed.text.tokens for one in read):
         raise ValueError(
             "no word of the text is found in the CONDITIONING: write the prompts that it was made of, one a line "
-            f"({len(lines)} given); where another pack mixes words with one another, they cannot be told apart"
+            f"({len(lines)} given); where another pack mixes words with one another, they cannot be found"
         )
     return read
 
@@ -105,7 +105,7 @@ def _exact(exact: SampledText, context: Tensor) -> SampledText:
     if not _same(exact.context, context):
         raise ValueError(
             "the CONDITIONING is not this text as it stands, and the text encoder of this model mixes the words of a "
-            "prompt, so that they cannot be told apart in it: give the whole prompt as text"
+            "prompt, so that they cannot be found in it: give the whole prompt as text"
         )
     return exact
 

@@ -14,7 +14,7 @@ from ..shared.progress import check_interrupt
 
 BATCH = 16
 STATES = {"penultimate": "penultimate_hidden_states", "last": "last_hidden_state"}
-"""Sites of ComfyUI's picture encoders: the states before the last block, which tell more of places, and behind it."""
+"""Sites of ComfyUI's picture encoders: the states before the last block, which hold more of places, and behind it."""
 
 WHOLE = "whole picture"
 """The site of the single vector of a picture."""
@@ -119,7 +119,7 @@ def record_encoder(clip_vision: Any, pictures: Tensor, site: str = "", on_step: 
 
 
 def encoder_origin(clip_vision: Any, width: int, site: str = WHOLE) -> Origin:
-    """What tells a picture encoder from others, for its features (P, width) of whole pictures.
+    """What identifies a picture encoder, for its features (P, width) of whole pictures.
 
     Raises :class:`UnsupportedModelError` for anything that is no CLIP_VISION.
     """

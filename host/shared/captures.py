@@ -131,7 +131,7 @@ class AttentionCapture:
     def run_of(self, samples: Tensor) -> tuple[Run, str]:
         """The run that gave ``samples`` (B, C, h, w), and what is to be said about the choice ("" if nothing).
 
-        Latents that were changed after sampling cannot be told apart: then it is the last run.
+        Latents that were changed after sampling cannot be assigned to a run: then it is the last run.
         Raises ``ValueError`` when no run has finished.
         """
         if not self.runs:

@@ -177,7 +177,7 @@ class _Flattener:
         return found
 
     def _input(self, asked: _Asked) -> _Asked | Answer:
-        """One step of the walk: what feeds an input, or the next input that tells."""
+        """One step of the walk: what feeds an input, or the next input to follow."""
         scope, key = asked.scope, asked.node.inputs[asked.position].link
         if key is None:
             return None

@@ -86,7 +86,7 @@ class FolderRun:
 
     @cached_property
     def _folder_names(self) -> dict[str, str]:
-        """Names that not every system takes become such, and two that would be one are told apart."""
+        """Names that not every system takes become such, and two that would be one stay two."""
         ordered = sorted(self.pictures(), key=lambda name: name_verdict(name) is not True)
         return dict(zip(ordered, distinct(map(made_safe, ordered)), strict=True))
 

@@ -18,7 +18,7 @@ PLAIN_DONE, PLAIN_LEFT = "#", "-"
 
 
 def show_any_letter(*streams: TextIO) -> None:
-    """Make streams escape letters that their encoding lacks, so that no run ends at the line that tells its result."""
+    """Make streams escape letters that their encoding lacks, so that no run ends at the line with its result."""
     for stream in streams:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -23,7 +23,7 @@ SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"
 
 @dataclass(frozen=True)
 class UiSlot:
-    """An input or output of a node. ``widget`` tells that an input belongs to a widget."""
+    """An input or output of a node. ``widget`` says that an input belongs to a widget."""
 
     name: str
     type: str

@@ -128,7 +128,7 @@ class ShowConceptHeatmap(io.ComfyNode):
                 io.Latent.Input(
                     "samples",
                     optional=True,
-                    tooltip="With capture: the latent that the sampler returned, which tells the run.",
+                    tooltip="With capture: the latent that the sampler returned; it identifies the run.",
                 ),
             ],
             outputs=[

@@ -26,7 +26,7 @@ from ..sockets import (
 
 
 class ShowWordInformation(io.ComfyNode):
-    """What each word tells the model about a picture, in nats (DiffusionPID)."""
+    """How much information each word gives the model about a picture, in nats (DiffusionPID)."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -36,11 +36,11 @@ class ShowWordInformation(io.ComfyNode):
             display_name="Show Word Information",
             category=f"{CATEGORY}/attribute",
             description=(
-                "Shows how much each word tells the model about a picture, and where. The model predicts the noise in "
-                "the picture with and without the word, at many levels of noise; the difference is information, in "
-                "nats. Of two words it also shows what both tell, what only one of them tells, and what only both "
-                "together tell. It works on drawn and on real pictures. Each draw is one pass for every word and one "
-                "more."
+                "Shows how much information each word gives the model about a picture, and where. The model predicts "
+                "the noise in the picture with and without the word, at many levels of noise; the difference is "
+                "information, in nats. Of two words it also shows what both give, what only one of them gives, and "
+                "what only both together give. It works on drawn and on real pictures. Each draw is one pass for every "
+                "word and one more."
             ),
             search_aliases=["DiffusionPID", "mutual information", "attribution", "ITD", "word map"],
             is_output_node=True,
@@ -58,8 +58,8 @@ class ShowWordInformation(io.ComfyNode):
                     "show",
                     options=list(SHOWS),
                     default="in the text",
-                    tooltip="in the text: what a word tells beyond the rest of the text. alone: what the word tells by "
-                    "itself. two words together: what two words tell in common, each alone, and only together.",
+                    tooltip="in the text: what a word gives beyond the rest of the text. alone: what the word gives by "
+                    "itself. two words together: what two words give in common, each alone, and only together.",
                 ),
                 io.Int.Input(
                     "draws",

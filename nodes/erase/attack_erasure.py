@@ -63,12 +63,12 @@ class AttackErasure(io.ComfyNode):
             is_output_node=True,
             hidden=[io.Hidden.unique_id],
             inputs=[
-                *erasure_inputs("The picture encoder that tells the concept from the other things"),
+                *erasure_inputs("The picture encoder that distinguishes the concept from the other things"),
                 io.String.Input("concept", default="cat", tooltip="The concept that was erased: one name."),
                 text_input(
                     "others",
                     "dog, house, car, tree",
-                    "Other things that the concept is told from, one per line or separated by commas. A "
+                    "Other things that a picture may show, one per line or separated by commas. A "
                     "picture counts as the concept where it is more like it than like each of these.",
                 ),
                 text_input(

@@ -111,8 +111,8 @@ class PurifyPicture(io.ComfyNode):
                     "anchors",
                     default="",
                     optional=True,
-                    tooltip="What the guard may draw instead: one for all or one for each concept; empty is nothing. A "
-                    "concept is also told from its anchor where it is looked for.",
+                    tooltip="What the guard may draw instead: one for all or one for each concept; empty is nothing. "
+                    "Where a concept is looked for, it is also compared with its anchor.",
                 ),
                 io.Boolean.Input(
                     "inverted",

@@ -23,7 +23,7 @@ class LoadConceptPrototypes(io.ComfyNode):
             display_name="Load Concept Prototypes",
             category=f"{CATEGORY}/evaluate",
             description=(
-                "Loads a folder with pictures of concepts, so that Score Concepts can tell whether a "
+                "Loads a folder with pictures of concepts, so that Score Concepts can say whether a "
                 "drawn picture is most similar to the right concept of all (ACC^1, ACC^3). Give each "
                 "concept one picture, folder/cat.png, or a folder of several, folder/cat/1.png."
             ),

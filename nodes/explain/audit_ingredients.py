@@ -51,14 +51,14 @@ class AuditIngredients(io.ComfyNode):
                     step=0.1,
                     tooltip="An ingredient counts as excessive from so many times as much, as missing from so little.",
                 ),
-                seed_input("Random seed of the resampling that tells differences from chance."),
+                seed_input("Random seed of the resampling, which says which differences exceed chance."),
                 io.Boolean.Input(
                     "paired",
                     default=False,
                     optional=True,
                     tooltip="Whether each drawing has the prompt and seed of the reference picture with its number, as "
-                    "when the same batch is drawn without a LoRA and with it. Smaller differences are then told "
-                    "from chance, both sides are shown, and no copies are looked for.",
+                    "when the same batch is drawn without a LoRA and with it. Smaller differences then "
+                    "exceed chance, both sides are shown, and no copies are looked for.",
                 ),
             ],
             outputs=[

@@ -36,8 +36,8 @@ class IngredientImportance(io.ComfyNode):
             category=f"{CATEGORY}/explain",
             description=(
                 "Measures how much each ingredient matters, with its sign: to how well a picture fits a text, to what "
-                "a diffusion model predicts, or to what tells these pictures from others. It also checks the order: "
-                "taking out what matters most must change the score sooner than taking out at random."
+                "a diffusion model predicts, or to what separates these pictures from others. It also checks the "
+                "order: taking out what matters most must change the score sooner than taking out at random."
             ),
             search_aliases=["CRAFT", "Sobol", "attribution", "fidelity", "insertion deletion", "what matters"],
             is_output_node=True,
@@ -78,8 +78,8 @@ class IngredientImportance(io.ComfyNode):
                 Activations.Input(
                     "others",
                     optional=True,
-                    tooltip="Of other pictures. The score is then a linear probe that tells the pictures from these, "
-                    "and the closed form is exact.",
+                    tooltip="Of other pictures. The score is then a linear probe that separates the pictures from "
+                    "these, and the closed form is exact.",
                 ),
                 io.Int.Input(
                     "points",

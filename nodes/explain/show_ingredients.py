@@ -57,7 +57,7 @@ class ShowIngredients(io.ComfyNode):
                 "Shows each ingredient by the parts of pictures that have most of it, in how many pictures it is, and "
                 "how stable it is. With a CLIP_VISION and the CLIP that was trained with it, it also says which word "
                 "is nearest, with a score, or that no name is good. With captions it says how well each ingredient "
-                "tells what they mention, beside a plain linear probe."
+                "predicts what they mention, beside a plain linear probe."
             ),
             search_aliases=["concept gallery", "top activating crops", "name concepts", "what is in my dataset"],
             is_output_node=True,

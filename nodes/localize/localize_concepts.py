@@ -56,7 +56,7 @@ class LocalizeConcepts(io.ComfyNode):
             display_name="Localize Concepts",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the concepts of a picture without being told how many there are. The node shows "
+                "Finds the concepts of a picture; you need not say how many there are. The node shows "
                 "the picture to the model, clusters its self-attention (FINCH), removes the background "
                 "and merges parts that belong together (ConceptExpress, ECCV 2024). It reads the first "
                 "picture of a batch and needs a few model passes."

@@ -46,7 +46,7 @@ FEATURES = {"words": "words", "raw numbers": "raw", "ingredients": "ingredients"
 
 
 class TrainConceptHead(io.ComfyNode):
-    """Classes told apart by few concepts."""
+    """Classes predicted from few concepts."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -127,8 +127,10 @@ class CorrectAndPropagate(io.ComfyNode):
                 if added and number not in corrected:
                     after[number, added] = True
                     lines.append(f"{called[number]}: + {', '.join(concepts[k] for k in added)}")
-        told = [caption_of(text, tags[n], after[n], concepts) for n, text in enumerate(texts)]
-        told = [text if tags[n].equal(after[n]) else told[n] for n, text in enumerate(texts)]
+        completed = [
+            text if tags[n].equal(after[n]) else caption_of(text, tags[n], after[n], concepts)
+            for n, text in enumerate(texts)
+        ]
         report = "\n".join([*lines, *dependency_lines(dependencies(energy), concepts)])
         scores = PictureScores(values.clone(), tuple(concepts), "probability")
-        return io.NodeOutput("\n".join(told), scores, report, ui=ui.PreviewText(report))
+        return io.NodeOutput("\n".join(completed), scores, report, ui=ui.PreviewText(report))

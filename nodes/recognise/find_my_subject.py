@@ -27,7 +27,7 @@ class FindMySubject(io.ComfyNode):
             category=f"{CATEGORY}/recognise",
             description=(
                 "Finds one subject, such as your own dog, in many pictures, from a few examples with masks. It never "
-                "reads the word for it: others of its kind are told apart by how they look, best with pictures of "
+                "reads the word for it: it distinguishes others of its kind by how they look, best with pictures of "
                 "them as others."
             ),
             search_aliases=[
@@ -45,7 +45,7 @@ class FindMySubject(io.ComfyNode):
                 io.Mask.Input("masks", tooltip="Where it is in each example, in the same order; 1 is inside."),
                 io.ClipVision.Input(
                     "clip_vision",
-                    tooltip="A picture encoder, from Load CLIP Vision (DINOv2 tells places best) or Load Lab CLIP "
+                    tooltip="A picture encoder, from Load CLIP Vision (DINOv2 finds places best) or Load Lab CLIP "
                     "Vision.",
                 ),
                 method_input(),

@@ -37,8 +37,8 @@ class AuditErasureInside(io.ComfyNode):
             description=(
                 "Looks for an erased concept inside the model: in what its text encoder has stored, in what that says, "
                 "in what the denoiser reads of it, and in what it predicts. It asks by other words and by typos too. "
-                "It tells erasures of the text encoder, of the denoiser's keys and values, and a model that learnt the "
-                "concept anew apart. Erasure Report puts the figures on its page."
+                "So it distinguishes erasures of the text encoder, erasures of the denoiser's keys and values, and a "
+                "model that learnt the concept anew. Erasure Report puts the figures on its page."
             ),
             search_aliases=["parametric knowledge traces", "verify erasure", "unlearning audit", "synonyms", "typos"],
             is_output_node=True,

@@ -19,7 +19,7 @@ class SkillOverlap(io.ComfyNode):
             category=f"{CATEGORY}/surgery",
             description=(
                 "Says of every two skills how many numbers both change, beside what chance would give, and how many of "
-                "them they pull in opposite directions. A page shows which blocks each skill changes. It tells whether "
+                "them they pull in opposite directions. A page shows which blocks each skill changes. It shows whether "
                 "two LoRAs will fight before you merge them."
             ),
             search_aliases=["LoRA conflict", "compare LoRAs", "Jaccard", "interference", "block density"],

@@ -38,8 +38,8 @@ class ProbeLayers(io.ComfyNode):
             category=f"{CATEGORY}/surgery",
             description=(
                 "Says at which layer of the text encoder, and at which block and noise level of the denoiser, a "
-                "concept can be told, from prompts with it and without. A linear probe at every place is judged on "
-                "held-out prompts, beside shuffled labels and a bag of tokens. It also says whether clip skip helps."
+                "concept can be recognised, from prompts with it and without. A linear probe at every place is judged "
+                "on held-out prompts, beside shuffled labels and a bag of tokens. It also says whether clip skip helps."
             ),
             search_aliases=["Concept Depth", "linear probe", "clip skip", "layer analysis", "probing classifier"],
             is_output_node=True,

@@ -95,4 +95,4 @@ def _order(worse: Mapping[str, float], better: Mapping[str, float], less: bool) 
     first, second = (better, worse) if less else (worse, better)
     if first["high"] < second["low"]:
         return "the paper's"
-    return "the other way round" if second["high"] < first["low"] else "cannot be told apart"
+    return "the other way round" if second["high"] < first["low"] else "too close to rank"

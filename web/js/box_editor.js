@@ -278,7 +278,7 @@ export class BoxEditor {
     this.buttons.unbox.disabled = !entries[this.selected]?.box;
     this.buttons.remove.disabled = !entries[this.selected];
     this.hint.textContent = entries.some((entry) => entry.box) || this.drag?.draft ? "" : say("noBoxes");
-    this.status.textContent = this.told(entries);
+    this.status.textContent = this.statusOf(entries);
     this.status.title = this.status.textContent;
     if (this.isOpen) this.paint(entries);
   }
@@ -292,7 +292,7 @@ export class BoxEditor {
     if (this.seen !== this.state()) this.refresh();
   }
 
-  told(entries) {
+  statusOf(entries) {
     if (this.notice) return this.notice;
     const instead = ["regions", "bounding_boxes"].find((name) => this.isLinked(name));
     if (instead) return say("instead", { input: instead });

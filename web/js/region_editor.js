@@ -212,7 +212,7 @@ export class RegionEditor {
     const names = this.regions ? this.looks() : new Map();
     this.paint(names);
     this.hint.textContent = this.regions ? "" : this.notice || say("empty");
-    this.status.textContent = this.regions ? this.notice || this.told(names) : "";
+    this.status.textContent = this.regions ? this.notice || this.statusOf(names) : "";
     this.status.title = this.status.textContent;
     this.buttons.merge.disabled = this.selected.length < 2;
     this.buttons.split.disabled = !this.regions || !split(this.texts, this.selected);
@@ -249,20 +249,20 @@ export class RegionEditor {
   }
 
   /** The line below: about the concept under the pointer, names that are wrong, or what comes out. */
-  told(looks) {
-    if (this.hovered) return this.toldOf(this.hovered, looks.get(this.hovered));
+  statusOf(looks) {
+    if (this.hovered) return this.describe(this.hovered, looks.get(this.hovered));
     const unknown = strangers(this.known, this.texts);
     if (unknown.length) return say("unknown", { names: unknown.join(", ") });
     const out = [...looks.values()].filter((look) => look.stays).map((look) => `<${look.label}>`);
     return say("result", { names: [...new Set(out)].join(", ") });
   }
 
-  toldOf(name, look) {
+  describe(name, look) {
     const { score, area } = this.regions.concepts.find((concept) => concept.name === name);
-    const told = [say("region", { name, score: score.toFixed(2), area: Math.round(area * 100) })];
-    if (!look.stays) told.push(say("dropped"));
-    else if (look.label !== name) told.push(say("into", { name: look.label }));
-    return told.join(", ");
+    const parts = [say("region", { name, score: score.toFixed(2), area: Math.round(area * 100) })];
+    if (!look.stays) parts.push(say("dropped"));
+    else if (look.label !== name) parts.push(say("into", { name: look.label }));
+    return parts.join(", ");
   }
 }
 

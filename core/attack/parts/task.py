@@ -28,7 +28,7 @@ class AttackTask:
         original: the model as it was.
         erased: the model from which the concept was erased.
         concept: the name of what was erased.
-        others: names of other things, which the detector tells it from; at least one.
+        others: names of other things, from which the detector distinguishes it; at least one.
         detector: says in which pictures the concept is.
         settings: see :class:`.settings.AttackSettings`.
         synonyms: other names of the concept.

@@ -1,16 +1,16 @@
-"""DoCo: train the model until a discriminator cannot tell its predictions for a concept from those for the anchor.
+"""DoCo: train the model until a discriminator cannot separate its predictions for a concept from those for the anchor.
 
 Wu et al., "Unlearning Concepts in Diffusion Model via Concept Domain Correction and Concept Preserving Gradient", AAAI
 2025, arXiv 2405.15304.
 
 At noisy pictures x_t of the anchor a, the model as it was predicts clean latents x_0*(x_t, a), the members, and the
-model under training predicts x_0(x_t, c) for the concept c. The discriminator D learns to tell them apart (members 0,
+model under training predicts x_0(x_t, c) for the concept c. The discriminator D learns to separate them (members 0,
 others 1), and the model learns ``- log(1 - D(x_0(x_t, c)))``. The concept preserving gradient takes out of every step
 what goes against the loss of denoising these pictures by their own text,
 
     || e(x_t, a) - n ||^2 ,
 
-whose direction alone counts (``surgery``). D is trained alone for the first steps, so that it can tell them apart.
+whose direction alone counts (``surgery``). D is trained alone for the first steps, so that it can separate them.
 
 Ours: the keeping loss also holds what the model predicted for preserved texts and the empty one; the last timesteps,
 where clean latents are predicted out of next to nothing, are left out; pictures are drawn by the model, which the
@@ -145,8 +145,9 @@ def _clean(student: Student, visit: Visit, predicted: Tensor) -> Tensor:
 METHOD = Eraser(
     name="doco",
     title="DoCo",
-    help="Trains a change of the attention to the text until a discriminator cannot tell what the model predicts for "
-    "each concept from what it predicts for its anchor, and takes out of every step what goes against preserved texts.",
+    help="Trains a change of the attention to the text until a discriminator cannot separate what the model predicts "
+    "for each concept from what it predicts for its anchor, and takes out of every step what goes against "
+    "preserved texts.",
     presets={
         "paper": DocoSettings(),
         "small": DocoSettings(

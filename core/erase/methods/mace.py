@@ -52,7 +52,7 @@ class MaceSettings(RidgeSettings):
             self.token_mode == "from_subject_to_end",
             "token_mode",
             self.token_mode,
-            "from_subject_to_end, which tells a concept's words from those around it",
+            "from_subject_to_end, which separates a concept's words from those around it",
         )
 
 

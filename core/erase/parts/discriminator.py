@@ -68,7 +68,7 @@ class Discriminator:
         return LoopSettings(steps, self._rate, weight_decay=0.0, clip_norm=float("inf"), betas=BETAS)
 
     def train(self, members: Tensor, others: Tensor) -> float:
-        """One update to tell latents apart; gives the loss before it."""
+        """One update to separate latents; gives the loss before it."""
         loss = self.loss(members, others)
         gradients = torch.autograd.grad(loss, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):

@@ -10,8 +10,8 @@ in which what follows from other codes costs little:
 
 The columns of M sum to at most :data:`MOST`, so that codes cannot explain each other for nothing; b, where no concept
 is, is learnt too. The theorem is about prediction of tokens; nothing promises it for pictures. On data with known
-concepts of which half depend on others, codes tell the log posteriors up to a linear map (R² of 0.96 and more, beside
-0.90 to 0.94 of TopK), and each code by itself tells one concept only where the fit is lucky.
+concepts of which half depend on others, codes give the log posteriors up to a linear map (R² of 0.96 and more, beside
+0.90 to 0.94 of TopK), and each code by itself is one concept only where the fit is lucky.
 """
 
 from collections.abc import Mapping

@@ -175,7 +175,7 @@ class Trainee:
     def after_token(self, text: str, name: str, word: str) -> tuple[int, ...]:
         """Every position of the word that follows a concept's token in a text, all its sub-tokens.
 
-        The token before it finds it, so that the same word beside two tokens is told apart.
+        The token before it finds it, so that the same word beside two tokens is two words.
         """
         read = self.backbone.tokenize(text, self.bank.placeholders())
         last = find_word(read, placeholder(name))[0][-1]

@@ -149,7 +149,7 @@ METHOD = Method(
     },
     prepare=_prepare,
     needs=("class_words",),
-    note="Class words must differ, because the method tells concepts apart by them.",
+    note="Class words must differ, because the method distinguishes concepts by them.",
     class_follows_token=True,
     changes_model=True,
 )

@@ -150,7 +150,7 @@ def compose(
 
 
 def prior_cutouts(backbone: Backbone, prior: Prior | None, words: Sequence[str], feather: int) -> list[Cutout]:
-    """The subjects of pictures that the model drew of class words in turn, where its attention tells them apart."""
+    """The subjects of pictures that the model drew of class words in turn, where its attention separates them."""
     cutouts = []
     for index, latent in enumerate(prior.latents if prior is not None else ()):
         word, settings = words[index % len(words)], by_words.PRESETS[_preset_for(latent)]

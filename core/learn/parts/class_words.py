@@ -24,7 +24,7 @@ def check_different(classes: Mapping[str, str], method: str) -> None:
     twice = sorted({word for word in words if words.count(word) > 1})
     if twice:
         raise ValueError(
-            f"two concepts are of the class {listed(twice)}: {method} cannot tell two of a kind apart; use "
+            f"two concepts are of the class {listed(twice)}: {method} cannot distinguish two of a kind; use "
             "break_a_scene or far, which go by masks"
         )
 

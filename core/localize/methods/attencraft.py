@@ -91,7 +91,7 @@ def _names(backbone: Backbone, words: Sequence[str]) -> tuple[str, ...]:
         raise ValueError("name at least one word to look for")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"{listed(twice)}: named twice; two of a kind cannot be told apart by a word")
+        raise ValueError(f"{listed(twice)}: named twice; a word cannot distinguish two of a kind")
     return names
 
 
@@ -117,7 +117,7 @@ METHOD = Localizer(
     presets=PRESETS,
     find=_find,
     needs=("words",),
-    note="The start-of-text token stands for the background; in models without one, what no word reaches. Two things "
-    "of one kind cannot be told apart by a word.",
+    note="The start-of-text token stands for the background; in models without one, what no word reaches. A word "
+    "cannot distinguish two things of one kind.",
 )
 """Presets: ``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""

@@ -2,7 +2,7 @@
 
 "ConceptExpress: Harnessing Diffusion Models for Single-image Unsupervised Concept Extraction", ECCV 2024,
 arXiv 2407.07077, section 3.2. The model denoises the picture once (or a few times with noise), its self-attention is
-clustered, and the end-of-text token's map tells objects from background: see :mod:`..parts.pipeline`.
+clustered, and the end-of-text token's map separates objects from background: see :mod:`..parts.pipeline`.
 """
 
 from ...types import Concepts
@@ -18,8 +18,8 @@ def _find(task: LocalizeTask[LocalizeSettings]) -> Concepts:
 METHOD = Localizer(
     name="conceptexpress",
     title="ConceptExpress",
-    help="Clusters self-attention, drops the background and merges parts that belong together, without being told how "
-    "many there are.",
+    help="Clusters self-attention, drops the background and merges parts that belong together; finds by "
+    "itself how many there are.",
     presets={"paper": PAPER, "small": SMALL_GRID},
     find=_find,
 )

@@ -1,4 +1,4 @@
-"""What tells objects from background: the end-of-text map, and the prior that background holds the border.
+"""What separates objects from background: the end-of-text map, and the prior that background holds the border.
 
 All maps are (h, w) float in 0..1, higher for objects.
 """

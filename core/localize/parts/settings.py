@@ -30,8 +30,8 @@ class LocalizeSettings(Settings):
         weight_power: a layer on a grid of side r weighs ``(r / R) ** weight_power``, R the clustering grid's side.
         grid_weights: weights of the grids from the finest to the coarsest instead of the power law; grids beyond the
             end of the tuple are left out. Empty: the power law.
-        saliency: what tells objects from background: the end-of-text token's map, the prior that background holds the
-            border, the mean of both, or nothing (background becomes concepts too).
+        saliency: what separates objects from background: the end-of-text token's map, the prior that background holds
+            the border, the mean of both, or nothing (background becomes concepts too).
         cross_downscale: latent cells per cell of the cross-attention grid that is read; None reads every grid of at
             least ``cross_least_side`` cells along the shorter side, which suits small latents.
         cross_least_side: see ``cross_downscale``.

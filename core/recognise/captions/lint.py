@@ -1,7 +1,7 @@
 """What a captioned folder cannot teach: concepts that always stand together (after *Can We Constrain Concept Bottleneck
 Models to Learn Semantically Meaningful Input Features?*, Schiavone et al. 2024, arXiv 2402.00912).
 
-The paper finds that concepts use the right pixels only where the pictures of a folder tell them apart. So two concepts
+The paper finds that concepts use the right pixels only where the pictures of a folder separate them. So two concepts
 that always stand together are reported, and one that always comes with another, and what goes with a trigger word. How
 strongly two go together is phi, the correlation of two yes-or-no columns; a fix is what lowers the sum of its absolute
 values most.

@@ -71,7 +71,7 @@ def align(pictures: Tensor, texts: Tensor, settings: AlignSettings | None = None
     middle = (first.mean(0), second.mean(0))
     first, second = first - middle[0], second - middle[1]
     if float(first.abs().max()) == 0 or float(second.abs().max()) == 0:
-        raise ValueError("all pictures, or all texts, are the same, so that nothing tells what belongs together")
+        raise ValueError("all pictures, or all texts, are the same, so that nothing says what belongs together")
     inner = _shrunk(first, settings.shrinkage)  # (D, D)
     white, other = _inverse_root(inner), _inverse_root(_shrunk(second, settings.shrinkage))
     across = (1 - settings.shrinkage) * first.T @ second / len(first)  # (D, E), shrunk alike: nothing exceeds 1

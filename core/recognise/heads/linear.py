@@ -28,7 +28,7 @@ class LinearSettings(Settings):
 
 
 def fit_linear(values: Tensor, labels: Tensor, classes: int, settings: LinearSettings) -> tuple[Tensor, Tensor]:
-    """Weights (C, K) and biases (C,) that tell labels (P,) long from standardised values (P, K).
+    """Weights (C, K) and biases (C,) that predict labels (P,) long from standardised values (P, K).
 
     Raises ``ValueError`` for a class without a picture.
     """

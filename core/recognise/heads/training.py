@@ -83,7 +83,7 @@ def check_labels(labels: Tensor, names: tuple[str, ...]) -> None:
     """Raises ``ValueError`` for fewer than two classes, and for one with too few pictures to hold any out."""
     counts = torch.bincount(labels, minlength=len(names)).tolist()
     if len(names) < 2:
-        raise ValueError(f"a head tells at least two classes apart, and all {len(labels)} pictures are of one")
+        raise ValueError(f"a head needs at least two classes, and all {len(labels)} pictures are of one")
     few = [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < FEWEST]
     if few:
         raise ValueError(f"every class needs at least {FEWEST} pictures, and {', '.join(few[:5])}")

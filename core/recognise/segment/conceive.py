@@ -43,7 +43,7 @@ def conceive(
     """
     settings = settings or ConceiveSettings()
     if len(words) + len(others) < 8:
-        raise ValueError(f"what stands out is told from at least 8 words in all, got {len(words) + len(others)}")
+        raise ValueError(f"what stands out is found among at least 8 words in all, got {len(words) + len(others)}")
     seen = unit(pictures)
     every = seen @ unit(torch.cat([words, others])).T  # (P, V + N)
     middle = every.median(1, keepdim=True).values

@@ -22,7 +22,7 @@ from ..sparse import difference
 
 SCOPES = ("global", "layer", "relative")
 SAMPLE = 4096
-"""Numbers of a weight that tell in which type it was saved."""
+"""Numbers of a weight from which its saved type is recognised."""
 
 
 @dataclass(frozen=True)

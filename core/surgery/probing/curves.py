@@ -1,10 +1,11 @@
 """Linear probes of what a model computes at many places, against labels that mean nothing (after Concept Depth, Jin et
 al., COLING 2025, arXiv 2404.07066).
 
-At every place (a layer, or a block at a noise level) a ridge regression is fitted to tell examples with a concept from
-others, and judged on held-out ones by AUROC. The paper gives curves of accuracy. Ours: the *onset* is the first place
-that is better than 95 % of what the best of all places reaches with shuffled labels, and the *convergence* the first
-that is within 0.02 of the best. A bag of tokens beside it tells whether the concept is only a word of the prompts.
+At every place (a layer, or a block at a noise level) a ridge regression is fitted to separate examples with a concept
+from others, and judged on held-out ones by AUROC. The paper gives curves of accuracy. Ours: the *onset* is the first
+place that is better than 95 % of what the best of all places reaches with shuffled labels, and the *convergence* the
+first that is within 0.02 of the best. A bag of tokens beside it shows whether the concept is only a word of the
+prompts.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ LEAST = 4
 
 @dataclass(frozen=True, eq=False)
 class ProbeCurve:
-    """How well a concept can be told at places, in their order.
+    """How well a concept is recognised at places, in their order.
 
     Attributes:
         places: their names.
@@ -38,7 +39,7 @@ class ProbeCurve:
 
     @property
     def best(self) -> int:
-        """The place where it is told best; of several the first."""
+        """The place where it is recognised best; of several the first."""
         return int(self.auroc.argmax())
 
     @property
@@ -48,7 +49,7 @@ class ProbeCurve:
 
     @property
     def converged(self) -> int | None:
-        """The first place from which on it is hardly told better; None where no place knows it."""
+        """The first place from which on it is hardly recognised better; None where no place knows it."""
         return None if self.onset is None else _first(self.auroc >= float(self.auroc.max()) - CLOSE)
 
 
@@ -70,7 +71,7 @@ def probe_curve(
     if min(kinds) < LEAST:
         raise ValueError(
             f"a probe needs at least {LEAST} examples with the concept and {LEAST} without, got {kinds[0]} and "
-            f"{kinds[1]}; a dozen of each tell more"
+            f"{kinds[1]}; a dozen of each say more"
         )
     generator = torch.Generator().manual_seed(seed % 2**63)
     parts = _parts(present, generator)
@@ -104,7 +105,7 @@ def _gram(rows: Tensor) -> Tensor:
     """(P, P) products of standardised rows (P, D), 1 on the diagonal on average."""
     rows = rows.double()
     spread = rows.std(0)
-    moving = spread > 1e-6 * rows.abs().mean().clamp(min=1e-12)  # what is the same everywhere tells nothing
+    moving = spread > 1e-6 * rows.abs().mean().clamp(min=1e-12)  # what is the same everywhere says nothing
     made = (rows - rows.mean(0))[:, moving] / spread[moving]
     return made @ made.T / max(1, made.shape[1])
 

@@ -80,7 +80,7 @@ def _probe_line(reference: Activations, drawn: Activations) -> str:
     """How well a plain linear probe of the same activations, fitted to labels, separates both sets."""
     rows = torch.cat([drawn.rows.mean(1), reference.rows.mean(1)])
     quality = held_out(rows, torch.arange(len(rows)) < len(drawn))
-    said = "tells them apart" if quality >= 0.75 else "hardly tells them apart"
+    said = "separates both sets" if quality >= 0.75 else "hardly separates both sets"
     return f"A plain linear probe {said} on held-out pictures: AUROC {quality:.2f} (0.5 is chance)."
 
 

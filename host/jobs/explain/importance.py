@@ -107,8 +107,8 @@ def head_of(
 ) -> tuple[Head, float | None]:
     """What is explained, and the AUROC of the probe where it is one.
 
-    With activations of other pictures it is a linear probe that tells these from those. Otherwise it is a score of the
-    model that the activations come from: for a text, or for the pictures as they are.
+    With activations of other pictures it is a linear probe that separates these from those. Otherwise it is a score of
+    the model that the activations come from: for a text, or for the pictures as they are.
 
     Raises ``ValueError`` where the model that recorded the activations is not connected.
     """
@@ -181,7 +181,7 @@ def importance_report(found: Importance, bank: ConceptBank, activations: Activat
     if len(matter) > MOST_SHOWN:
         lines.append(f"{len(matter) - MOST_SHOWN} more ingredients are not listed.")
     if found.probe is not None:
-        lines.append(f"A linear probe tells pictures that it has not seen apart with an AUROC of {found.probe:.2f}.")
+        lines.append(f"A linear probe separates pictures that it has not seen with an AUROC of {found.probe:.2f}.")
     if found.fidelity is not None:
         lines.append(verdict(found.fidelity))
     lines += learnable_line(found, bank, activations, matter[:MOST_SHOWN])
@@ -191,7 +191,7 @@ def importance_report(found: Importance, bank: ConceptBank, activations: Activat
 def learnable_line(
     found: Importance, bank: ConceptBank, activations: Activations, concepts: Sequence[int]
 ) -> list[str]:
-    """Which concepts are harder to learn than what they explain; nothing where too few pictures tell."""
+    """Which concepts are harder to learn than what they explain; nothing where there are too few pictures."""
     codes = encode(bank, activations)
     learnt = learnability(pooled(activations.rows), codes.scores()[:, list(concepts)] > ACTIVE).tolist()
     known = {index: value for index, value in zip(concepts, learnt, strict=True) if not math.isnan(value)}
@@ -201,8 +201,8 @@ def learnable_line(
     hard = ", ".join(f"{bank.names[index]} {value:.2f}" for index, value in known.items() if value < bar) or "none"
     what = "Hard to learn" if found.probe is None else "Harder to learn than what they explain"
     return [
-        f"{what} (a linear probe tells pictures with the ingredient from others by an AUROC below {bar:.2f}): {hard}, "
-        f"of the {len(known)} ingredients that could be tried."
+        f"{what} (a linear probe separates pictures with the ingredient from others by an AUROC below {bar:.2f}): "
+        f"{hard}, of the {len(known)} ingredients that could be tried."
     ]
 
 

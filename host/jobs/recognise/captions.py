@@ -83,7 +83,7 @@ def lint_report(
         trigger: the trigger word, (P,) bool the captions that have it, and (P, K) bool what each caption mentions.
         looks: what most of the trigger's pictures look like, with their share, captioned or not.
     """
-    lines = [_pair(concepts, one, "always stand together: nothing tells them apart") for one in found.together]
+    lines = [_pair(concepts, one, "always stand together: nothing separates them") for one in found.together]
     lines += [f"{shown(concepts[a])} never comes without {shown(concepts[b])}." for a, b in found.implied]
     lines = lines[:MOST_LISTED] or ["No two concepts always stand together."]
     if trigger is not None:

@@ -99,14 +99,14 @@ def caption_of(caption: str, before: Tensor, after: Tensor, concepts: Sequence[s
 
 def correction_line(name: str, one: Correction, before: Tensor, after: Tensor, concepts: Sequence[str]) -> str:
     """What a person changed and what followed, by probabilities (K,) before and after."""
-    told = [f"+{plain(concepts[k])}" for k in one.present] + [f"-{plain(concepts[k])}" for k in one.absent]
+    corrected = [f"+{plain(concepts[k])}" for k in one.present] + [f"-{plain(concepts[k])}" for k in one.absent]
     moved = [
         k
         for k in (after - before).abs().argsort(descending=True).tolist()
         if k not in {*one.present, *one.absent} and float((after[k] - before[k]).abs()) >= MOVED
     ]
     said = ", ".join(f"{plain(concepts[k])} {float(before[k]):.0%} to {float(after[k]):.0%}" for k in moved[:MOST])
-    return f"{name}: {', '.join(told)}; then {said or 'nothing else changes'}"
+    return f"{name}: {', '.join(corrected)}; then {said or 'nothing else changes'}"
 
 
 def dependency_lines(found: Tensor, concepts: Sequence[str]) -> list[str]:

@@ -35,12 +35,12 @@ def purity_said(what: str, values: Tensor, names: Sequence[str], present: Tensor
     found = impurity(values, present)
     if found is None:
         return (
-            f"How pure the {what} are cannot be told: fewer than two concepts are in at least {FEWEST} captions and "
-            f"missing in {FEWEST}."
+            f"How pure the {what} are cannot be measured: fewer than two concepts are in at least {FEWEST} captions "
+            f"and missing in {FEWEST}."
         )
     said = (
         f"Oracle Impurity Score of the {what}: {found.score:.2f} over {len(found.judged)} concepts (0 is as pure as "
         f"the captions; so few captions give {found.noise:.2f} by chance)."
     )
-    leaks = [f"{shown(names[a])} also tells {shown(names[b])}" for a, b, by in found.leaks() if by >= LEAK]
+    leaks = [f"{shown(names[a])} also gives away {shown(names[b])}" for a, b, by in found.leaks() if by >= LEAK]
     return said + (f" {'; '.join(leaks)}." if leaks else "")

@@ -23,9 +23,9 @@ def probe_page(concept: str, text: TextProbe | None, denoiser: DenoiserProbe | N
     """IMAGE (1, h, w, 3): the curves, then the map, of those that were probed."""
     parts = []
     if text is not None:
-        parts.append(_chart(f"Layers of the text encoder that tell {concept}", text))
+        parts.append(_chart(f"Where layers of the text encoder recognise {concept}", text))
     if denoiser is not None:
-        parts.append(_map(f"Blocks and noise levels of the denoiser that tell {concept}", denoiser))
+        parts.append(_map(f"Where blocks of the denoiser recognise {concept}, by noise", denoiser))
     canvas = Image.new("RGB", (WIDTH, sum(part.height for part in parts)), GROUND)
     top = 0
     for part in parts:
@@ -59,11 +59,11 @@ def probe_said(concept: str, text: TextProbe | None, denoiser: DenoiserProbe | N
 def _curve_said(concept: str, curve: ProbeCurve) -> str:
     if curve.onset is None or curve.converged is None:
         return (
-            f"no place tells {concept} better than shuffled labels ({curve.null:.2f}); the best is "
+            f"no place recognises {concept} better than shuffled labels ({curve.null:.2f}); the best is "
             f"{float(curve.auroc.max()):.2f} at {_place(curve, curve.best)}. Give more prompts, or it is not known."
         )
     return (
-        f"{concept} is told from {_place(curve, curve.onset)} on, and as well as anywhere, but for {CLOSE}, from "
+        f"{concept} is recognised from {_place(curve, curve.onset)} on, and within {CLOSE} of the best from "
         f"{_place(curve, curve.converged)} on; the best is {float(curve.auroc.max()):.2f} at "
         f"{_place(curve, curve.best)}."
     )
@@ -77,7 +77,7 @@ def _skip_said(text: TextProbe, encoder: str) -> str:
     curve, skip, read = text.curves[encoder], text.clip_skip(encoder), text.read[encoder]
     if skip is not None:
         return (
-            f"Clip skip: CLIP Set Last Layer at {skip} reads {curve.places[skip]}, which tells it better than "
+            f"Clip skip: CLIP Set Last Layer at {skip} reads {curve.places[skip]}, which recognises it better than "
             f"{curve.places[read]}, which the model reads ({float(curve.auroc[skip]):.2f} against "
             f"{float(curve.auroc[read]):.2f})."
         )

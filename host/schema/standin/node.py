@@ -15,7 +15,7 @@ from .sockets import Input, Output
 
 
 class Hidden(str, Enum):
-    """What the host tells a node that asks for it."""
+    """What the host gives a node that asks for it."""
 
     unique_id = "UNIQUE_ID"
     prompt = "PROMPT"

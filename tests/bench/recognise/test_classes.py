@@ -43,8 +43,8 @@ def test_runs_on_few_pictures():
     accuracy = found["summary"]["accuracy"]
     assert accuracy["colour"]["probe"]["mean"] > 0.4 > accuracy["colour"]["shuffled"]["mean"]
     assert "local layer" in heads.table(found)
-    told = run(words.BENCH, Request(1, options={"pictures": 48}))
-    assert told["summary"]["object"]["prompt"]["mean"] > 0.3 and "false concept" in words.table(told)
+    found = run(words.BENCH, Request(1, options={"pictures": 48}))
+    assert found["summary"]["object"]["prompt"]["mean"] > 0.3 and "false concept" in words.table(found)
     restored = run(withheld.BENCH, Request(1, options={"pictures": 40, "windows": False}))
     assert restored["summary"]["planted"] == 1 and 0.3 < restored["summary"]["near"]["mean"] <= 1
     assert "withheld words" in withheld.table(restored)

@@ -1,4 +1,4 @@
-"""Contexts made of several prompts: which words are in which columns, told from the rows alone."""
+"""Contexts made of several prompts: which words are in which columns, read from the rows alone."""
 
 import pytest
 import torch

@@ -207,12 +207,12 @@ def test_long_fits_tell_how_far_they_are_and_end_when_asked(planted, name):
     changes = {"steps": 5} if name.endswith("sae") else {"iterations": 5}
     settings = replace(method.preset("small"), **changes)
 
-    def tell(done, total):
+    def report(done, total):
         steps.append((done, total))
         if done > 130:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        method.bank(planted[0], 4, settings, seeds=2, on_step=tell)
+        method.bank(planted[0], 4, settings, seeds=2, on_step=report)
     assert steps[0] == (0, 200) and steps == sorted(steps) and len(steps) > 4
     assert (100, 200) in steps and 130 < steps[-1][0] < 200

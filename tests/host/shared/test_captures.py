@@ -1,4 +1,4 @@
-"""Runs of one capture: told apart by what they gave, by text and by place."""
+"""Runs of one capture: recognised by what they gave, by text and by place."""
 
 import pytest
 import torch

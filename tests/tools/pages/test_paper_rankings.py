@@ -30,7 +30,7 @@ def test_without_files_nothing_is_measured_and_the_commands_stand_there(tmp_path
 
 @pytest.mark.parametrize(
     ("worse", "better", "said"),
-    [(0.3, 0.6, "the paper's"), (0.6, 0.3, "the other way round"), (0.5, 0.52, "cannot be told apart")],
+    [(0.3, 0.6, "the paper's"), (0.6, 0.3, "the other way round"), (0.5, 0.52, "too close to rank")],
 )
 def test_intervals_say_whose_order_it_is(tmp_path, worse, better, said):
     for line, claim in enumerate(CLAIMS):

@@ -55,7 +55,7 @@ def edit_by_words(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: before", images=before, filename_prefix="edit_before")
     sheet.add("SaveImage", 1, "Save: after", images=after, filename_prefix="edit_after")
     studio.step(
-        "Ask what each word tells",
+        "Ask what each word gives",
         "How much each word says about the picture, and where.",
         "The node says it in nats. Choose **two words together** for what they have in common.",
     )

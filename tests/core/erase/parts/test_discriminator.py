@@ -1,4 +1,4 @@
-"""The discriminator: its optimum is known, it cannot tell what is alike, and its state is gone on from."""
+"""The discriminator: its optimum is known, it cannot separate what is alike, and its state is gone on from."""
 
 import math
 
