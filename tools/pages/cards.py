@@ -58,8 +58,9 @@ def data_card() -> str:
             "(place, size, style, ground), the others short (`complete`).",
             "## Styles",
             f"{', '.join(atlas.styles)}: made by code (`lab/world/styles.py`) from the icons, so that a person "
-            "distinguishes them at 48 pixels. *flat* is a few plain colours, *outline* pale fills within dark contours, *neon* "
-            "bright contours around a dark body, *sketch* grey hatching. The three icon sets are *hands*: the denoiser "
+            "distinguishes them at 48 pixels. *flat* is a few plain colours, *outline* pale fills within dark "
+            "contours, *neon* bright contours around a dark body, *sketch* grey hatching. The three icon sets are "
+            "*hands*: the denoiser "
             f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the others' are kept to test on. "
             "(The weights that ship began with weights of an earlier world that had seen all three, and the spare "
             "objects: see the model card.)",
