@@ -52,6 +52,20 @@ def test_links_lead_to_files(page):
     assert not [target for target in local if not (page.parent / target).exists()]
 
 
+def headings(page):
+    """The names by which a page's headings are linked to, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = (title.lower().strip() for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_into_pages_lead_to_headings(page):
+    linked = re.findall(r"\]\(((?!http)[^)\s#]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    ends = [(page.parent / file if file else page, heading) for file, heading in linked]
+    assert not [heading for file, heading in ends if heading not in headings(file)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_are_there(page):
     named = re.findall(

@@ -1,4 +1,4 @@
-"""The tables of ``docs/results.md`` and ``docs/erasure.md`` about erasing, from the files of ``bench erase``.
+"""The tables of ``docs/results.md`` and ``docs/erasure-results.md`` about erasing, from the files of ``bench erase``.
 
 A file that is not there is said to be missing.
 """

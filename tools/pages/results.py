@@ -97,7 +97,7 @@ ERASURE: Mapping[str, Writer] = {
     "guards": guards,
     "solving": solving,
 }
-"""The same of ``docs/erasure.md``."""
+"""The same of ``docs/erasure-results.md``."""
 
 COMPOSE: Mapping[str, Writer] = {"papers beside the lab": rankings}
 """Marked part of ``docs/compose.md`` to what writes it."""
@@ -107,7 +107,7 @@ SKILLS: Mapping[str, Writer] = {part: partial(measured, part) for part in SURGER
 
 PAGES: Mapping[str, Mapping[str, Writer]] = {
     "results.md": PARTS,
-    "erasure.md": ERASURE,
+    "erasure-results.md": ERASURE,
     "compose.md": COMPOSE,
     "surgery.md": SKILLS,
     "explain.md": EXPLAIN_PARTS,

@@ -2,7 +2,7 @@
 
 Words of the model's vocabulary are first ranked by the input table, which takes no pass of the encoder; the best of
 them are then encoded in a few sentences, and ranked by the state at their last token. On the lab model the states find
-0.95 of the known synonyms first and the table 0.93 (``docs/erasure.md``).
+0.95 of the known synonyms first and the table 0.93 (``docs/erasure-results.md``).
 """
 
 import re
