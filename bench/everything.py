@@ -143,6 +143,7 @@ def _explained() -> dict[str, str]:
         "explain/steer.json": "steer --split test --cases 4",
         "explain/audit.json": "audit --split test --cases 4",
         "explain/audit_drawings.json": "audit --split test --cases 4 --of drawings",
+        "explain/audit_fine_tune.json": "audit --split test --cases 4 --of fine-tune",
     }
 
 

@@ -3,9 +3,10 @@
 A case is two folders of scenes of the same eight kinds of objects. In the second, two kinds are withheld, one is in
 most of the pictures instead of a fifth, all others are as frequent as before, and one picture is a copy of one of the
 first folder. With ``--of drawings`` the second folder is drawn by the model, from prompts that say what its scenes
-show. Ingredients are found in both folders together. A finding is right where its object, the one whose pictures its
-ingredient tells best, has changed as the finding says: was withheld, is over-represented, or happens to be as much
-rarer or more frequent in these pictures.
+show; with ``--of fine-tune`` by a model that was fine-tuned on its scenes, from the one prompt of all of them, which
+names nothing. Ingredients are found in both folders together. A finding is right where its object, the one whose
+pictures its ingredient tells best, has changed as the finding says: was withheld, is over-represented, or happens to be
+as much rarer or more frequent in these pictures. What is in drawings, the judge says.
 """
 
 import argparse
@@ -20,18 +21,25 @@ from ...core.explain.audit import audit, together
 from ...core.explain.bank import ConceptCodes
 from ...core.explain.probe import auroc, enough
 from ...core.explain.registry import METHODS, encode
+from ...core.learn.parts.adapter import AdapterBank
+from ...core.sampling import ddim
+from ...lab.judge.judge import load_judge
 from ...lab.world.captions import Phrase, write_caption
 from ...lab.world.scene import Look
 from ..command import add_common_arguments, run_command
-from ..drawing import draw
+from ..drawing import SIDE, STEPS, draw, unconditional
 from ..explain import SOURCES, Parts, prepare, record
 from ..explain_cases import Folder, make_folder, skewed_folder
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
+from ..surgery.tunes import RANK, train
 
 PICTURES, COUNT, FACTOR, TOGETHER = 100, 128, 2.0, 8
 """Of a folder; ingredients; the factor of the node; pictures that are drawn at once."""
-OF = ("scenes", "drawings")
+OF = ("scenes", "drawings", "fine-tune")
+PROMPT, TUNED, RATE, GUIDANCE = "a picture", 240, 5e-3, 1.5
+"""Of fine-tunes: the caption of every scene, which is drawn then; steps and rate of training; a guidance that leaves
+the drawings as various as the scenes."""
 FIGURES = {
     "missing": "withheld objects found, of 2",
     "excess": "over-represented object found, of 1",
@@ -50,8 +58,10 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     skewed, skew, looks = skewed_folder(request.split, index, request.seed, count)
     rng = random.Random(f"audit:{request.split}:{request.seed}:{index}")
     made, copied = rng.randrange(count), rng.randrange(count)
-    drawn = _drawings(parts, looks, rng) if options.get("of") == "drawings" else skewed.pictures.clone()
+    drawn = _second(parts, skewed, looks, rng, options)
     drawn[made] = reference.pictures[copied]
+    before = _known(reference)
+    after = _known(skewed) if options.get("of", OF[0]) == OF[0] else _seen(drawn)
     first, second = (record(parts, pictures, options) for pictures in (reference.pictures, drawn))
     method = METHODS[options.get("method", "ra_sae")]
     many = int(options.get("count", COUNT))
@@ -60,10 +70,10 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     found = audit(*codes, seed=index)
     right, wrong = _judged(
         [
-            ("missing", together(codes[0], found.missing(FACTOR)), codes[0], reference),
-            ("excessive", together(codes[1], found.excessive(FACTOR)), codes[1], skewed),
+            ("missing", together(codes[0], found.missing(FACTOR)), codes[0], before),
+            ("excessive", together(codes[1], found.excessive(FACTOR)), codes[1], after),
         ],
-        _changes(reference, skewed),
+        _changes(before, after),
     )
     missing, excess = len({*skew.missing} & right["missing"]), float(skew.excess in right["excessive"])
     return {
@@ -79,26 +89,48 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     }
 
 
-def _changes(reference: Folder, skewed: Folder) -> dict[str, float]:
+def _second(
+    parts: Parts, skewed: Folder, looks: Sequence[Sequence[Look]], rng: random.Random, options: Mapping[str, Any]
+) -> Tensor:
+    """(P, 3, H, W) the second folder, as the options have it."""
+    if options.get("of") == "drawings":
+        return _drawings(parts, looks, rng)
+    if options.get("of") == "fine-tune":
+        return _tuned_drawings(parts, skewed.pictures, rng, int(options.get("steps", TUNED)))
+    return skewed.pictures.clone()
+
+
+def _known(folder: Folder) -> dict[str, Tensor]:
+    """Object to which pictures of a folder show it, (P,) bool."""
+    return {word: folder.present((kind, word)) for kind, word in folder.factors if kind == "object"}
+
+
+def _seen(pictures: Tensor) -> dict[str, Tensor]:
+    """Object to which drawings show it in the judge's eyes, (P,) bool."""
+    judge = load_judge()
+    found = judge.found(judge.look(pictures))
+    return {word: torch.tensor([word in one for one in found]) for word in sorted(frozenset().union(*found))}
+
+
+def _changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
     """Object to how many times as many pictures show it in the second folder."""
-    objects = [factor for factor in reference.factors if factor[0] == "object"]
-    return {
-        factor[1]: float(skewed.present(factor).sum()) / max(1.0, float(reference.present(factor).sum()))
-        for factor in objects
+    counts = {
+        word: tuple(int(of[word].sum()) if word in of else 0 for of in (before, after)) for word in {**before, **after}
     }
+    return {word: later / max(1, earlier) for word, (earlier, later) in counts.items()}
 
 
-Found = tuple[str, list[list[int]], ConceptCodes, Folder]
-"""A kind of finding, its groups of ingredients, and the codes and answers of the folder that has more of them."""
+Found = tuple[str, list[list[int]], ConceptCodes, Mapping[str, Tensor]]
+"""A kind of finding, its groups of ingredients, and the codes and objects of the folder that has more of them."""
 
 
 def _judged(findings: Sequence[Found], changes: Mapping[str, float]) -> tuple[dict[str, set[str]], list[str]]:
     """The objects that were rightly found, by the kind of finding, and what was found beside, for people."""
     right: dict[str, set[str]] = {"missing": set(), "excessive": set()}
     wrong = []
-    for kind, groups, codes, folder in findings:
+    for kind, groups, codes, objects in findings:
         for group in groups:
-            named = {_object_of(codes, folder, index) for index in group}
+            named = {_object_of(codes, objects, index) for index in group}
             fits = {
                 name
                 for name in named
@@ -109,12 +141,11 @@ def _judged(findings: Sequence[Found], changes: Mapping[str, float]) -> tuple[di
     return right, wrong
 
 
-def _object_of(codes: ConceptCodes, folder: Folder, index: int) -> str:
-    """The object whose pictures an ingredient tells best."""
+def _object_of(codes: ConceptCodes, objects: Mapping[str, Tensor], index: int) -> str:
+    """The object whose pictures an ingredient tells best; nothing, where too few pictures show any."""
     scores = codes.scores()[:, index]
-    known = {word: folder.present((kind, word)) for kind, word in folder.factors if kind == "object"}
-    tried = {word: float(auroc(scores, present)) for word, present in known.items() if enough(present)}
-    return max(tried, key=lambda word: tried[word])
+    tried = {word: float(auroc(scores, present)) for word, present in objects.items() if enough(present)}
+    return max(tried, key=lambda word: tried[word], default="")
 
 
 def _drawings(parts: Parts, looks: Sequence[Sequence[Look]], rng: random.Random) -> Tensor:
@@ -126,6 +157,22 @@ def _drawings(parts: Parts, looks: Sequence[Sequence[Look]], rng: random.Random)
         draw(parts.backbone, prompts[start : start + TOGETHER], seeds[start : start + TOGETHER])
         for start in range(0, len(prompts), TOGETHER)
     ]
+    return torch.cat(made)
+
+
+def _tuned_drawings(parts: Parts, scenes: Tensor, rng: random.Random, steps: int) -> Tensor:
+    """(P, 3, H, W) as many drawings as scenes, by a LoRA that was trained on the scenes."""
+    backbone = parts.backbone
+    change = train(backbone, [(scene[None], PROMPT) for scene in scenes], RANK, "all", steps, RATE)
+    cell, made = SIDE // backbone.latent_downscale, []
+    with torch.no_grad(), AdapterBank(change, {}).in_force(backbone):
+        for start in range(0, len(scenes), TOGETHER):
+            seeds = [rng.randrange(2**31) for _ in range(min(TOGETHER, len(scenes) - start))]
+            text = backbone.encode_text([PROMPT] * len(seeds))
+            latent = ddim(
+                backbone, text, unconditional(backbone), (cell, cell), steps=STEPS, guidance=GUIDANCE, seed=seeds
+            )
+            made.append(backbone.decode_latent(latent).clamp(0, 1))
     return torch.cat(made)
 
 
@@ -166,4 +213,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: summary[name]["mean"] for name in FIGURES}
 
 
-BENCH = Bench("audit", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("audit", 2, prepare, measure, figures, table, headline)

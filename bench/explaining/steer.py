@@ -2,8 +2,8 @@
 
 Ingredients are found in a folder of scenes. For one of its objects the ingredient that tells its pictures best is
 chosen, with the answers at hand. Then the object and the other objects of the folder are drawn from the same noise: as
-they are, with the ingredient replaced, with it attenuated, and by a model from which Erase Concepts took the object's
-name. The judge says what is in the pictures.
+they are, with the ingredient replaced, with the best three replaced, with it attenuated, and by a model from which Erase
+Concepts took the object's name. The judge says what is in the pictures.
 """
 
 import argparse
@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.erase.guards.guard import GuardSettings
-from ...core.explain.activations import Activations
 from ...core.explain.bank import ConceptCodes
 from ...core.explain.probe import auroc
 from ...core.explain.recording import record_denoiser
@@ -29,11 +27,12 @@ from ..explain_cases import Folder, make_folder
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
 
-PICTURES, COUNT, DRAWN = 100, 64, 4
-"""Of a folder; ingredients; pictures of the object."""
+PICTURES, COUNT, DRAWN, SEVERAL = 100, 64, 4, 3
+"""Of a folder; ingredients; pictures of the object; ingredients that are replaced together."""
 WAYS = {
     "plain": "the model as it is",
     "replace": "Steer Ingredients, replace",
+    "replace_three": "Steer Ingredients, replace three",
     "attenuate": "Steer Ingredients, attenuate",
     "erase": "Erase Concepts (uce)",
 }
@@ -51,11 +50,11 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     codes = encode(bank, activations)
     word, others = objects[0], objects[1:]
     shown = folder.present(("object", word))
-    ingredient = _best(codes, shown)
+    ingredients = _best(codes, shown)
     asked = [word] * DRAWN + others
-    found: Row = {"object": word, "ingredient": ingredient + 1}
+    found: Row = {"object": word, "ingredient": ingredients[0] + 1}
     for way in WAYS:
-        model, clip = _model(parts, request, way, codes, activations, ingredient, folder, objects)
+        model, clip = _model(parts, request, way, codes, ingredients, folder, objects)
         seen = parts.judge.found(parts.judge.look(_drawn(parts, model, clip, asked, index)))
         there = [kind in seen[row] for row, kind in enumerate(asked)]
         found[way] = {
@@ -65,9 +64,10 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     return found
 
 
-def _best(codes: ConceptCodes, shown: Tensor) -> int:
-    """The ingredient that tells best which pictures show the object."""
-    return int(torch.stack([auroc(column, shown) for column in codes.scores().T]).argmax())
+def _best(codes: ConceptCodes, shown: Tensor) -> tuple[int, ...]:
+    """The ingredients that tell best which pictures show the object, the best first."""
+    scores = torch.stack([auroc(column, shown) for column in codes.scores().T])
+    return tuple(scores.argsort(descending=True, stable=True)[:SEVERAL].tolist())
 
 
 def _model(
@@ -75,8 +75,7 @@ def _model(
     request: Request,
     way: str,
     codes: ConceptCodes,
-    activations: Activations,
-    ingredient: int,
+    ingredients: tuple[int, ...],
     folder: Folder,
     objects: Sequence[str],
 ) -> tuple[Any, Any]:
@@ -91,17 +90,14 @@ def _model(
     if way == "attenuate":
         posterior = posterior_of(codes.values[shown].flatten(0, 1), codes.values[~shown].flatten(0, 1))
     empty = parts.backbone.encode_text([""])
-    threshold = float(request.options.get("threshold", 0.5))
     steering = Steering(
         codes.bank,
-        (ingredient,),
-        way,
+        ingredients if way == "replace_three" else ingredients[:1],
+        "attenuate" if way == "attenuate" else "replace",
         empty,
         empty,
-        1.0,
-        threshold,
-        GuardSettings(),
-        posterior,  # type: ignore[arg-type]
+        threshold=float(request.options.get("threshold", 0.5)),
+        posterior=posterior,
     )
     return with_guard(parts.model, steering), parts.clip
 
@@ -154,4 +150,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {way: {name: value["mean"] for name, value in of.items()} for way, of in summary.items()}
 
 
-BENCH = Bench("steer", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("steer", 2, prepare, measure, figures, table, headline)

@@ -25,7 +25,11 @@ WHOLE = {
 }
 """Figures of all ingredients of a folder together."""
 
-AUDITS = {"explain/audit.json": "scenes", "explain/audit_drawings.json": "drawn by the model"}
+AUDITS = {
+    "explain/audit.json": "scenes",
+    "explain/audit_drawings.json": "drawn by the model",
+    "explain/audit_fine_tune.json": "drawn by a fine-tune",
+}
 """File to what the audited folder holds."""
 
 
@@ -81,7 +85,10 @@ def steering(folder: Path) -> str:
 
     def rows(summary: Mapping[str, Any]) -> list[list[str]]:
         head = ["way", *steer.FIGURES.values()]
-        return [head, *([said, *_means(summary[way], steer.FIGURES)] for way, said in steer.WAYS.items())]
+        return [
+            head,
+            *([said, *_means(summary[way], steer.FIGURES)] for way, said in steer.WAYS.items() if way in summary),
+        ]
 
     return _with_heading("explain/steer.json", folder, rows)
 

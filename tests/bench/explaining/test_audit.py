@@ -1,5 +1,7 @@
 """``bench audit`` and the folders that it compares."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -45,9 +47,20 @@ def test_masks_are_joined_only_where_that_helps():
 
 @pytest.mark.parametrize("of", audit.OF)
 def test_an_audit_runs_on_random_weights(of):
-    options = {"method": "kmeans", "count": 4, "pictures": 6, "of": of}
+    options = {"method": "kmeans", "count": 4, "pictures": 6, "of": of, "steps": 1}
     result = run(audit.BENCH, Request(1, untrained=True, options=options))
     assert "all three found" in audit.BENCH.table(result) and 0 <= result["figures"]["missing"] <= 2
+
+
+def test_a_finding_is_right_only_where_its_object_changed_so():
+    """Three pictures of each of two objects before, and of one of them afterwards."""
+    cat = torch.tensor([1, 1, 1, 0, 0, 0], dtype=torch.bool)
+    before, after = {"cat": cat, "dog": ~cat}, {"cat": cat}
+    changes = audit._changes(before, after)
+    assert changes == {"cat": 1, "dog": 0}
+    codes = SimpleNamespace(scores=lambda: torch.stack([cat.float(), 1 - cat.float()], 1))
+    right, wrong = audit._judged([("missing", [[0], [1]], codes, before)], changes)
+    assert right == {"missing": {"dog"}, "excessive": set()} and wrong == ["missing: cat"]
 
 
 @pytest.mark.parametrize("source", ["denoiser", "tower"])
