@@ -2,8 +2,8 @@
 
 Ingredients are found in a folder of scenes. For one of its objects the ingredient that tells its pictures best is
 chosen, with the answers at hand. Then the object and the other objects of the folder are drawn from the same noise: as
-they are, with the ingredient replaced, with the best three replaced, with it attenuated, and by a model from which Erase
-Concepts took the object's name. The judge says what is in the pictures.
+they are, with the ingredient replaced, with the best three replaced, with it attenuated, and by a model from which
+Erase Concepts took the object's name. The judge says what is in the pictures.
 """
 
 import argparse

@@ -52,10 +52,10 @@ def test_importances_and_steering_stand_under_their_command(tmp_path):
 
 
 def test_audits_of_scenes_and_of_drawings_stand_side_by_side(tmp_path):
-    assert audits(tmp_path).count("Not measured") == 2 and "|" not in audits(tmp_path)
+    assert audits(tmp_path).count("Not measured") == 3 and "|" not in audits(tmp_path)
     write(tmp_path, "audit", dict.fromkeys(audit.FIGURES, value(2.0)))
     alone = audits(tmp_path)
-    assert alone.count("Not measured") == 1 and "| withheld objects found, of 2 | 2.00 |" in alone
+    assert alone.count("Not measured") == 2 and "| withheld objects found, of 2 | 2.00 |" in alone
     write(tmp_path, "audit_drawings", dict.fromkeys(audit.FIGURES, value(0.5)))
     assert "| withheld objects found, of 2 | 2.00 | 0.50 |" in audits(tmp_path)
     assert "`bench audit --split test --cases 2 --of drawings`" in audits(tmp_path)
