@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...core.messages import listed, shown
 from ..shared.handles import ModelHandle
+from .guided import Guided
 from .noise_levels import level_table, model_levels
 from .runs import prepare_run
 from .samplers import FLOW_SAMPLERS, SAMPLERS
@@ -62,34 +63,48 @@ def sample(
     if sampler_name not in SAMPLERS:
         raise ValueError(f"sampler {shown(sampler_name)} is not supported headless; use {listed(SAMPLERS)}")
     start = start_samples(latent, model)
-    flow = model.flow_sigmas
     table, levels = level_table(model), model_levels(model, scheduler, steps, denoise)
     levels = _part(levels, first, last, leftover_noise)
     if len(levels) < 2:
         return dict(latent)
+    x = _begun(model, start, prepare_noise(latent, seed) if add_noise else torch.zeros_like(start), levels, table)
+    guided = prepare_run(model, positive, negative, len(x), cfg, table)
+    samples = _walked(model, guided, x, levels, sampler_name, seed, progress)
+    for capture in model.captures:
+        capture.finish(samples)
+    return {**latent, "samples": samples}
+
+
+def _begun(model: ModelHandle, start: Tensor, noise: Tensor, levels: Tensor, table: Tensor) -> Tensor:
+    """What the first step reads: the latent (B, C, h, w) in the model's scale with the noise of the first level."""
     clean = start * model.scaling_factor
-    noise = prepare_noise(latent, seed) if add_noise else torch.zeros_like(clean)
-    if flow is None:
-        x = start_latent(clean, noise, levels[0], table[-1])
-    else:
-        x = (1 - levels[0]) * clean + levels[0] * noise
+    if model.flow_sigmas is None:
+        return start_latent(clean, noise, levels[0], table[-1])
+    return (1 - levels[0]) * clean + levels[0] * noise
+
+
+def _walked(
+    model: ModelHandle,
+    guided: Guided,
+    x: Tensor,
+    levels: Tensor,
+    sampler_name: str,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    """Samples (B, C, h, w) in a LATENT's scale after all levels. Raises ``ValueError`` where they are not finite."""
+    flow = model.flow_sigmas is not None
     generator = torch.Generator().manual_seed((seed + 1) % SEEDS)  # not the start's own noise again
 
     def report(step: int) -> None:
         if progress is not None:
             progress(step, len(levels) - 1)
 
-    guided = prepare_run(model, positive, negative, len(x), cfg, table)
     with torch.no_grad():
-        result = (SAMPLERS if flow is None else FLOW_SAMPLERS)[sampler_name](guided, x, levels, generator, report)
+        result = (FLOW_SAMPLERS if flow else SAMPLERS)[sampler_name](guided, x, levels, generator, report)
     if not bool(torch.isfinite(result).all()):
         raise ValueError("the model gave values that are not finite numbers; check its weights, or run it in float32")
-    if flow is not None:
-        result = result / (1 - levels[-1])
-    samples = result / model.scaling_factor
-    for capture in model.captures:
-        capture.finish(samples)
-    return {**latent, "samples": samples}
+    return (result / (1 - levels[-1]) if flow else result) / model.scaling_factor
 
 
 def _part(levels: Tensor, first: int, last: int | None, leftover_noise: bool) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ...core import types
+from ...core.compose.composer import Composer
+from ...core.compose.composition import Composition
 from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import with_entries
@@ -184,36 +186,22 @@ class ComposeConcepts(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
-        base = composer.preset(preset)
-        values = with_entries(method, base, lines_of(settings))
-        texts = [line.strip() for line in concepts.splitlines() if line.strip()]
-        boxes = [line for line in places.splitlines() if line.strip()]
+        values = with_entries(method, composer.preset(preset), lines_of(settings))
+        texts = _lines(concepts)
         for text in (prompt, *texts):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         masks = given_regions(None if regions is None else masks_of(regions), bounding_boxes, width, height)
-        files = lines_of(loras)
-        if files and not {"texts", "branches"} & set(composer.needs):
-            raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
-        adapters = adapters_of(model, clip, files, len(texts))
-        composition = composition_of(clip, prompt, texts, boxes, masks, placeholders, composer.needs, adapters)
+        adapters = adapters_of(model, clip, _loras(loras, composer), len(texts))
+        composition = composition_of(clip, prompt, texts, _lines(places), masks, placeholders, composer.needs, adapters)
         if reference is not None:
-            if not composer.follows_reference:
-                raise ValueError(f"{composer.title} follows no reference picture; disconnect reference")
-            composition = replace(composition, reference=scaled_latent(model, reference)[:1])
-        named = sum(bool(region.words) for region in composition.regions)
-        if "words" in composer.needs and named < composer.least_named:
-            least = "a concept" if composer.least_named == 1 else "two concepts"
-            raise ValueError(f"{composer.title} needs {least} that the prompt names; {shown(prompt)} names {named}")
+            composition = _following(composition, reference, model, composer)
+        _check_named(composition, prompt, composer)
         idle = composition.idle
         composed = model if idle else with_composition(model, Composed(composition, composer, values))
         conditioning = composition.prompt if idle else composition.conditioning
-        placed = [region for region in composition.regions if region.mask is not None]
-        found = [region.mask for region in composition.regions if region.mask is not None]
-        drawn = torch.stack(found) if found else torch.zeros(1, 64, 64)
-        elements = elements_of(found, [region.text for region in placed], width, height)
-        left_out = [one.left_out for one in adapters]
-        note = text_under(described(composition, composer, values), *dict.fromkeys(left_out))
+        drawn, elements = _placed(composition, width, height)
+        note = text_under(described(composition, composer, values), *dict.fromkeys(one.left_out for one in adapters))
         return io.NodeOutput(composed, to_comfy(conditioning), drawn, elements, ui=note)
 
     @classmethod
@@ -238,3 +226,41 @@ def _files(loras: str | None) -> list[str]:
     """The files that lines of LoRAs name."""
     read = [lora_and_strength(line)[0] for line in lines_of(loras or "")]
     return [name for name in read if name is not None]
+
+
+def _lines(text: str) -> list[str]:
+    """The lines that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _loras(loras: str, composer: Composer[Any]) -> list[str]:
+    """The lines of LoRAs. Raises ``ValueError`` for a method that cannot keep them to regions."""
+    lines = lines_of(loras)
+    if lines and not {"texts", "branches"} & set(composer.needs):
+        raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
+    return lines
+
+
+def _following(
+    composition: Composition, reference: Mapping[str, Any], model: Any, composer: Composer[Any]
+) -> Composition:
+    """The composition in the layout of a picture. Raises ``ValueError`` for a method that follows none."""
+    if not composer.follows_reference:
+        raise ValueError(f"{composer.title} follows no reference picture; disconnect reference")
+    return replace(composition, reference=scaled_latent(model, reference)[:1])
+
+
+def _check_named(composition: Composition, prompt: str, composer: Composer[Any]) -> None:
+    """Raises ``ValueError`` where a method that reads the prompt's words finds too few concepts among them."""
+    named = sum(bool(region.words) for region in composition.regions)
+    if "words" in composer.needs and named < composer.least_named:
+        least = "a concept" if composer.least_named == 1 else "two concepts"
+        raise ValueError(f"{composer.title} needs {least} that the prompt names; {shown(prompt)} names {named}")
+
+
+def _placed(composition: Composition, width: int, height: int) -> tuple[Tensor, Any]:
+    """Masks (N, h, w) of the regions that have one, empty (1, 64, 64) without any, and the boxes around them."""
+    placed = [(region.text, region.mask) for region in composition.regions if region.mask is not None]
+    masks = [mask for _, mask in placed]
+    drawn = torch.stack(masks) if masks else torch.zeros(1, 64, 64)
+    return drawn, elements_of(masks, [text for text, _ in placed], width, height)

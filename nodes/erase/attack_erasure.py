@@ -1,13 +1,15 @@
 """Attack Erasure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from ...core.attack.parts.settings import PRESETS
+from ...core.attack.parts.settings import PRESETS, AttackSettings
 from ...core.attack.parts.task import AttackTask
 from ...core.attack.registry import SCENARIOS
-from ...core.attack.run import attack, chosen, cost
+from ...core.attack.run import Attack, attack, chosen, cost
+from ...core.backbone import Backbone
 from ...core.messages import listed, shown
 from ...core.settings import preset_name, with_entries
 from ...host.adapters import at_work, backbone_of
@@ -154,35 +156,28 @@ class AttackErasure(io.ComfyNode):
     ) -> io.NodeOutput:
         names = [one.name for one in chosen(lines_of(only) or CHOICES[scenarios])]
         how = with_entries("Attack Erasure", PRESETS[preset_name(preset)], lines_of(settings))
-        original, changed_clip = backbone_of(model, clip, vae), erased_clip or clip
-        erased = backbone_of(erased_model, changed_clip, vae)
         known, count = (concept.strip(), *lines_of(others)), Counter(cls.hidden.unique_id)
-
-        def features(seen: Tensor) -> Tensor:
-            return picture_features(clip_vision, seen)
-
+        changed_clip = erased_clip or clip
+        original, erased = backbone_of(model, clip, vae), backbone_of(erased_model, changed_clip, vae)
         task = AttackTask(
             original,
             erased,
-            known[0],
-            known[1:],
-            NamesByDrawing(original, features, known[0], known[1:], how, seed, count),
-            how,
-            tuple(lines_of(synonyms)),
-            tuple(lines_of(relatives)),
-            shown_pictures(None if pictures is None else picture_batch(pictures), how.side),
-            FurtherErasures(erased_model, changed_clip, vae, preset_name(preset)),
-            count,
-            seed,
-            guard_of(erased_model, erased),
+            concept=known[0],
+            others=known[1:],
+            detector=_detector(original, clip_vision, known, how, seed, count),
+            settings=how,
+            synonyms=tuple(lines_of(synonyms)),
+            relatives=tuple(lines_of(relatives)),
+            pictures=shown_pictures(None if pictures is None else picture_batch(pictures), how.side),
+            erase_more=FurtherErasures(erased_model, changed_clip, vae, preset_name(preset)),
+            on_passes=count,
+            seed=seed,
+            guard=guard_of(erased_model, erased),
         )
         count.total = cost(task, names) + learning_names(known, how)
-        say(said_before(task, names, count.total))
-        with at_work(original), at_work(erased):
-            found = attack(task, names)
+        found = _attacked(task, names, count.total)
         said, sheet = described(found), attack_sheet(found)
-        under = page_under(cls, sheet, said)
-        return io.NodeOutput(found, sheet, said, ui=under)
+        return io.NodeOutput(found, sheet, said, ui=page_under(cls, sheet, said))
 
     @classmethod
     def validate_inputs(
@@ -206,3 +201,21 @@ class AttackErasure(io.ComfyNode):
 def _known(only: str | None) -> bool | str:
     unknown = [name for name in lines_of(only or "") if name not in SCENARIOS]
     return f"only: there is no scenario {shown(unknown[0])}; there are {listed(SCENARIOS)}" if unknown else True
+
+
+def _detector(
+    original: Backbone, clip_vision: Any, known: Sequence[str], how: AttackSettings, seed: int, count: Counter
+) -> NamesByDrawing:
+    """What says in which pictures the concept is, the first of the known names."""
+
+    def features(pictures: Tensor) -> Tensor:
+        return picture_features(clip_vision, pictures)
+
+    return NamesByDrawing(original, features, known[0], known[1:], how, seed, count)
+
+
+def _attacked(task: AttackTask, names: Sequence[str], passes: int) -> Attack:
+    """The outcome of the scenarios, after their cost was said."""
+    say(said_before(task, names, passes))
+    with at_work(task.original), at_work(task.erased):
+        return attack(task, names)

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core import types
+from ...core.erase.guards.guard import Guarded
 from ...core.erase.guards.regions import REGIONS
 from ...core.erase.guards.registry import METHODS
 from ...core.inversion import Trajectory
@@ -167,34 +168,27 @@ class PurifyPicture(io.ComfyNode):
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, prompt)), tokens)
         backbone, placeholders = backbone_of(model, clip, vae), tokens.placeholders() if tokens else {}
-        base = REGIONS[preset_name(preset)]
-        finding = with_entries("Purify Picture", base, lines_of(settings))
+        finding = with_entries("Purify Picture", REGIONS[preset_name(preset)], lines_of(settings))
         named = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, 1.0)
         texts = [backbone.encode_text([text], placeholders) for text in (prompt, "")]
-        guard = None
-        if method != NONE:
-            guard = SampledGuard(METHODS[method], named, METHODS[method].preset(preset), original=original, seed=seed)
-        purified = purify_pictures(
-            Purification(
-                model,
-                Trajectory(backbone, texts[0], texts[1], guidance),
-                picture_batch(image),
-                named,
-                None if mask is None else masks_of(mask),
-                finding,
-                guard,
-                original,
-                noise,
-                steps,
-                scheduler,
-                inverted,
-                seed,
-            ),
-            start_progress(cls.hidden.unique_id),
+        asked = Purification(
+            model,
+            Trajectory(backbone, texts[0], texts[1], guidance),
+            picture_batch(image),
+            concepts=named,
+            masks=None if mask is None else masks_of(mask),
+            settings=finding,
+            guard=_guard(method, preset, named, original, seed),
+            original=original,
+            noise=noise,
+            steps=steps,
+            scheduler=scheduler,
+            inverted=inverted,
+            seed=seed,
         )
-        drawn = purified.pictures.movedim(1, -1)
-        said = [purified.said, "" if mask is None else stretched(mask, image)]
-        return io.NodeOutput(drawn, purified.masks, ui=text_under(*said))
+        purified = purify_pictures(asked, start_progress(cls.hidden.unique_id))
+        note = text_under(purified.said, "" if mask is None else stretched(mask, image))
+        return io.NodeOutput(purified.pictures.movedim(1, -1), purified.masks, ui=note)
 
     @classmethod
     def validate_inputs(
@@ -209,3 +203,10 @@ class PurifyPicture(io.ComfyNode):
             list_verdict("concepts", concepts),
             embeddings_verdict(concepts=concepts, prompt=prompt, anchors=anchors),
         )
+
+
+def _guard(method: str, preset: str, named: tuple[Guarded, ...], original: Any, seed: int) -> SampledGuard | None:
+    """What keeps the concepts out while the model draws; None without a method."""
+    if method == NONE:
+        return None
+    return SampledGuard(METHODS[method], named, METHODS[method].preset(preset), original=original, seed=seed)
