@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from ...core.backbone import AttentionWeight
+from ...core.surgery.heads.denoising_loss import Captioned
+from ...core.surgery.heads.offset_settings import PRESETS
 from ...core.surgery.heads.offsets import as_skill
-from ...core.surgery.heads.training import PRESETS, Captioned, train_offsets
+from ...core.surgery.heads.training import train_offsets
 from ...core.types import Erasure, LowRank
 from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
 from ..erasing.parts import Parts

@@ -5,8 +5,8 @@ from typing import Any, get_args
 from ...core.settings import preset_name, with_entries
 from ...core.surgery.begun import PRESETS
 from ...core.surgery.heads import offsets as core_offsets
+from ...core.surgery.heads.in_force import Where
 from ...core.surgery.heads.offsets import as_skill, both, passes_of, scout_denoiser, scout_text
-from ...core.surgery.heads.training import Where
 from ...host.adapters import backbone_of, weights_of, with_skill
 from ...host.jobs.surgery.heads import heads_map, heads_said
 from ...host.jobs.surgery.reports import skill_said

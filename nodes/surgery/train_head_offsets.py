@@ -7,7 +7,10 @@ from torch import Tensor
 
 from ...core.settings import preset_name, with_entries
 from ...core.surgery.heads import offsets as core_offsets
-from ...core.surgery.heads.training import PRESETS, Captioned, Where, train_offsets
+from ...core.surgery.heads.denoising_loss import Captioned
+from ...core.surgery.heads.in_force import Where
+from ...core.surgery.heads.offset_settings import PRESETS
+from ...core.surgery.heads.training import train_offsets
 from ...host.adapters import at_work, backbone_of
 from ...host.files.unfinished import unfinished
 from ...host.jobs.surgery.calibrating import fitted_latents

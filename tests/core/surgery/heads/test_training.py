@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from concept_atelier.core.surgery.begun import ScoutSettings
+from concept_atelier.core.surgery.heads.denoising_loss import Captioned
+from concept_atelier.core.surgery.heads.offset_settings import OffsetSettings
 from concept_atelier.core.surgery.heads.offsets import HeadOffsets, as_skill, scout_denoiser
-from concept_atelier.core.surgery.heads.training import Captioned, OffsetSettings, train_offsets
+from concept_atelier.core.surgery.heads.training import train_offsets
 from concept_atelier.core.surgery.skill import TEXT
 
 QUICK = OffsetSettings(heads=3, choosing=2, steps=2, batch=2, side=64)
