@@ -7,11 +7,18 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import command, growth, heat_maps, meters, recomputing, solving, start
+from concept_atelier.bench.cost import command, figures, growth, heat_maps, meters, parts, recomputing, solving, start
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
 from concept_atelier.bench.cost.meters import Time
+
+TWO_LEVELS = {
+    "block_out_channels": (320, 640),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}
+"""Of the four levels of a UNet of Stable Diffusion 1.5."""
 
 
 def test_runs_take_turns_and_each_goes_first():
@@ -92,12 +99,16 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     with torch.inference_mode():
         untrained = HeadlessGround(untrained=True)
     monkeypatch.setattr(command, "ground_of", lambda name: untrained)
+    monkeypatch.setattr(figures, "ERASED", (1, 4))
+    monkeypatch.setattr(parts, "ITERATIONS", 100)
     monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
-    monkeypatch.setattr(heat_maps, "SCENES", 2)
+    monkeypatch.setattr(growth, "PRESERVED", (10, 40))
+    monkeypatch.setattr(heat_maps, "SCENES", 1)
     monkeypatch.setattr(solving, "CONCEPTS", 2)
     monkeypatch.setattr(solving, "WIDTH", 64)
     monkeypatch.setattr(solving, "LAYERS", (16, 24))
-    monkeypatch.setattr(recomputing, "SHAPES", {"sd15": (128, *recomputing.SHAPES["sd15"][1:])})
+    width, how = recomputing.SHAPES["sd15"][1:]
+    monkeypatch.setattr(recomputing, "SHAPES", {"sd15": (128, width, {**how, **TWO_LEVELS})})
     monkeypatch.setattr(start, "PIPELINES", "sum(range(10**7))")
     monkeypatch.setattr(start, "FIRST_PASS", "\n")
     path = tmp_path / "cost.json"
@@ -109,7 +120,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     by_name = {one["figure"]: one for one in held}
     assert all(one["note"] == "a test" and one["torch"] == torch.__version__ for one in held)
     assert by_name["learn"]["rows"] == 1 and by_name["learn"]["kept_after_cancelling_mb"] < 0.1
-    assert list(by_name["erase"]["concepts"]) == ["1", "10", "100"]
+    assert list(by_name["erase"]["concepts"]) == ["1", "4"]
     sizes = by_name["solving"]["sizes"]
     assert sizes["sd15"]["width"] == 64 and sizes["sd15"]["projections"] == 4 and sizes["lab"]["preset"] == "small"
     assert all(list(of["methods"]) == ["uce", "rece", "speed", "mace", "realera"] for of in sizes.values())

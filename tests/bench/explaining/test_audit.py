@@ -80,7 +80,7 @@ def test_rank_correlation_of_known_answers():
 
 
 def test_steering_runs_on_random_weights(monkeypatch):
-    monkeypatch.setattr(steer, "STEPS", 2)
+    monkeypatch.setattr(steer, "STEPS", 1)
     monkeypatch.setattr(steer, "DRAWN", 1)
     options = {"find": "kmeans", "count": 3, "pictures": 16}
     result = run(steer.BENCH, Request(1, untrained=True, options=options))
