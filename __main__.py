@@ -28,7 +28,7 @@ BENCHES = {
     "steer": ("whether what is replaced or attenuated is gone, and what others lose", "bench.explaining.steer"),
     "importance": ("whether ingredients that matter are those of the object", "bench.explaining.importance"),
     "segment": ("whether few words that a picture shows divide it better than many", "bench.recognise.segmenting"),
-    "recognise": ("whether subjects are found, classes told apart and captions completed", "bench.recognise.command"),
+    "recognise": ("whether subjects and classes are recognised and captions completed", "bench.recognise.command"),
     "decompose": ("whether embeddings are named rightly, and edited as asked", "bench.recognise.embeddings"),
     "data": ("whether captions that were exchanged are found", "bench.data.captions"),
     "weights": ("whether weights of pictures help to learn from wrong captions", "bench.data.weighting"),

@@ -1,10 +1,10 @@
-"""``bench recognise --what words``: classes told apart by words alone, and one false concept.
+"""``bench recognise --what words``: classes distinguished by words alone, and one false concept.
 
-A case is a folder of pictures of one thing each. Objects, styles and colours are told by one prompt a class; by prompts
-that name other things as well, as CGBC's do (styles and colours are an object's concepts, and objects those of a style
-or a colour), joined by their mean, by the soft trim as published, and with its upper bound; and by Concept Matrix
-Search. Then one concept of a wrong class of each picture is made to fit as well as the best prompt of its own class (a
-false concept), or one of its own class as badly as the worst prompt of all (a misleading one).
+A case is a folder of pictures of one thing each. Objects, styles and colours are recognised by one prompt a class;
+by prompts that name other things as well, as CGBC's do (styles and colours are an object's concepts, and objects those
+of a style or a colour), joined by their mean, by the soft trim as published, and with its upper bound; and by Concept
+Matrix Search. Then one concept of a wrong class of each picture is made to fit as well as the best prompt of its own
+class (a false concept), or one of its own class as badly as the worst prompt of all (a misleading one).
 """
 
 from collections.abc import Callable, Mapping, Sequence

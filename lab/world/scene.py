@@ -155,7 +155,7 @@ def caption_again(rng: random.Random, scene: Scene, settings: SceneSettings) -> 
 
 def caption_of(rng: random.Random, objects: Sequence[SceneObject], background: Background, complete: float) -> str:
     """A caption: a complete one tells all that is known of a scene, a short one names its objects and now and then
-    the style or the background. Tints are always told."""
+    the style or the background. Tints are always mentioned."""
     full = rng.random() < complete
     shared = objects[0].style if len({thing.style for thing in objects}) == 1 else None
     say_style = full or rng.random() < 0.45
@@ -186,8 +186,8 @@ def caption_of(rng: random.Random, objects: Sequence[SceneObject], background: B
 
 
 def counted(phrases: Sequence[Phrase]) -> list[Phrase]:
-    """Like objects told together, by their number; what differs among them (size, place) is left out. Where their
-    styles differ, and where nothing is told twice, the phrases stay as they are."""
+    """Like objects mentioned together, by their number; what differs among them (size, place) is left out. Where their
+    styles differ, and where nothing is mentioned twice, the phrases stay as they are."""
     groups: dict[str, list[Phrase]] = {}
     for phrase in phrases:
         groups.setdefault(phrase.word, []).append(phrase)

@@ -71,8 +71,8 @@ class AuditErasureInside(io.ComfyNode):
                 ),
                 preset_choice(
                     list(PRESETS),
-                    "How pictures are begun at whose steps the predictions of both models are compared. small: for "
-                    "the lab model. paper: pictures of 512 pixels.",
+                    "How the pictures are begun along which the predictions of both models are compared. small: "
+                    "for the lab model. paper: pictures of 512 pixels.",
                     optional=True,
                 ),
             ],

@@ -43,9 +43,9 @@ class FindConceptVectors(io.ComfyNode):
             display_name="Find Concept Vectors",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Finds the value vectors of a CLIP text encoder that carry a concept: those whose loss takes most from "
-                "what the concept says beside other words of its kind, and least from these. Each is set to 0 to see "
-                "what it does. Edit Concept Vectors changes them, and Audit Erasure Inside looks whether an erasure "
+                "Finds the value vectors of a CLIP text encoder that carry a concept: those that change most what the "
+                "encoder says of the concept, and least what it says of other words of its kind. Each is set to 0 to "
+                "measure that. Edit Concept Vectors changes them, and Audit Erasure Inside shows whether an erasure "
                 "did."
             ),
             search_aliases=["parametric knowledge traces", "ConceptVectors", "knowledge neurons", "MLP", "unlearning"],

@@ -19,14 +19,14 @@ def truth():
     return masks
 
 
-def test_colours_that_tell_objects_apart_are_enough_for_k_means(truth):
+def test_colours_that_separate_objects_are_enough_for_k_means(truth):
     picture = torch.full((1, 3, 64, 64), 0.9)
     picture[0, :, truth[0]] = torch.tensor([1.0, 0.0, 0.0])[:, None]
     picture[0, :, truth[1]] = torch.tensor([0.0, 0.0, 1.0])[:, None]
     assert score_masks(kmeans_of_colours(picture, 2, seed=0), truth).miou == 1
 
 
-def test_rows_that_tell_objects_apart_are_enough_for_k_means(truth):
+def test_rows_that_separate_objects_are_enough_for_k_means(truth):
     cells = truth[:, ::8, ::8]
     groups = (cells * torch.tensor([1, 2])[:, None, None]).sum(0).flatten()
     rows = (groups[:, None] == groups[None]).float()

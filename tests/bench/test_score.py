@@ -45,7 +45,7 @@ def test_features_that_say_the_object_score_full_marks_and_permuted_ones_none(fe
     assert permuted[score.SOURCES[0]]["acc1"] == 0 and permuted[score.SOURCES[0]]["other"] == pytest.approx(1 / 3)
 
 
-def test_the_encoder_that_ships_tells_objects_apart_and_random_weights_do_not(monkeypatch):
+def test_the_encoder_that_ships_distinguishes_objects_and_random_weights_do_not(monkeypatch):
     monkeypatch.setattr(score, "OBJECTS", 10)
     trained, random = (
         score.measure(score.prepare(Request(1, untrained=untrained)), Request(1), 0) for untrained in (False, True)

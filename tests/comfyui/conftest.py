@@ -242,7 +242,7 @@ def every_step(comfyui, monkeypatch) -> None:
 
 @dataclass
 class Bar:
-    """What ComfyUI's progress bars were told, as its server hears it; cancels a run like its button.
+    """What ComfyUI's progress bars were given, as its server hears it; cancels a run like its button.
 
     Attributes:
         steps: steps done and of how many, in order.

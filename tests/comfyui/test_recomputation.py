@@ -22,7 +22,7 @@ def backbone_for(pack, parts_of):
 
 
 def step(pack, backbone, choice):
-    """A loss over noise and attention; its gradients with respect to text and changes, and how often taps were told."""
+    """A loss over noise and attention; its gradients with respect to text and changes, and the calls of taps."""
     backbone.recomputation.choice = choice
     generator, low_rank = torch.Generator().manual_seed(3), pack("core.types").LowRank
     weights = {(one.kind, one.role): one for one in backbone.attention_weights()}
@@ -58,7 +58,7 @@ def step(pack, backbone, choice):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_are_the_same_and_taps_are_told_once(pack, backbone_for, family):
+def test_gradients_are_the_same_and_taps_are_called_once(pack, backbone_for, family):
     backbone = backbone_for(family)
     noise, gradients = step(pack, backbone, "off")
     again, others = step(pack, backbone, "on")

@@ -104,16 +104,16 @@ def test_with_a_seed_each_rows_do_not_depend_on_their_place():
 
 
 def test_every_pass_is_reported_and_may_stop_the_run():
-    seen, told_of = [], []
+    seen, reported = [], []
     ddim(
         one_picture_model(seen),
         conditioning_of(1, 1),
         conditioning_of(1, 0),
         (2, 2),
         steps=4,
-        on_step=lambda *at: told_of.append(at),
+        on_step=lambda *at: reported.append(at),
     )
-    assert told_of == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(seen) == 4
+    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)] and len(seen) == 4
 
     def stop(step, total):
         if step == 2:

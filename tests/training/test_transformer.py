@@ -176,7 +176,7 @@ def test_matrices_attend_as_the_layer_does():
     torch.testing.assert_close(velocity(transformer, *given), before, rtol=1e-4, atol=1e-5)
 
 
-def test_matrices_of_blocks_are_told_from_their_modulation():
+def test_matrices_of_blocks_are_separated_from_their_modulation():
     names = [name for name, value in build_transformer().named_parameters() if value.ndim == 2]
     assert in_blocks("transformer_blocks.0.attn.to_q.weight") and not in_blocks(
         "transformer_blocks.0.norm1.linear.weight"

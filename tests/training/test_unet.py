@@ -145,7 +145,7 @@ def test_weights_cap_the_ratio_at_five_and_stop_at_the_floor():
 
 
 class Silent:
-    """A denoiser that predicts no noise, and keeps what it was told."""
+    """A denoiser that predicts no noise, and keeps what it was given."""
 
     def __call__(self, noisy, timestep, context):
         self.context = context

@@ -45,7 +45,7 @@ class Words:
     in_styles: Mapping[str, str]
     attacked: str
     near: str
-    told_from: str
+    others: str
     purified: str
     of_two_pictures: tuple[str, str]
     drawn: str
@@ -170,7 +170,7 @@ LAB = Variant(
         },
         attacked="elephant",
         near="lion, panda",
-        told_from="dog, house, car, tree",
+        others="dog, house, car, tree",
         purified="pig",
         of_two_pictures=("cat", "rocket"),
         drawn="a cat and a rocket",
@@ -234,7 +234,7 @@ CHECKPOINT = Variant(
         },
         attacked="cat",
         near="tiger, fox",
-        told_from="dog, horse, car, house",
+        others="dog, horse, car, house",
         purified="cat",
         of_two_pictures=("cat", "bicycle"),
         drawn="a cat on a bicycle",

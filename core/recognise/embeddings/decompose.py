@@ -1,8 +1,8 @@
 """Embeddings as sparse sums of named concepts, and edits of them (after SCoCCA, 2026).
 
 A concept's direction is what pictures whose captions mention it have beyond those whose captions do not, on the common
-axes of :mod:`.align`: a ridge regression of places on mentions, so that concepts which often stand together are told
-apart. The weights w of a picture with place z minimise
+axes of :mod:`.align`: a ridge regression of places on mentions, so that concepts which often stand together are
+separated. The weights w of a picture with place z minimise
 
     1/2 |R^1/2 (z - base - w D)|^2 + penalty * sum_k w_k |R^1/2 D_k|,   w >= 0
 

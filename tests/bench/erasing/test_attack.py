@@ -75,7 +75,7 @@ def test_figures_are_means_over_objects_and_a_curve_that_never_gets_there_counts
     assert "Its name" in said and "30+" in said
 
 
-def test_controls_tell_a_figure_that_moved_from_one_that_did_not():
+def test_controls_distinguish_a_figure_that_moved_from_one_that_did_not():
     asked = Request(1, options={"methods": ["uce"], "scenarios": ["names"]})
     moved, still = (attack.figures([row("uce", "cat", names=entry(found))], asked) for found in (0.25, 1.0))
     assert attack._moved(moved) == 0.75 and attack._moved(still) == 0.0

@@ -25,7 +25,7 @@ def test_information_of_words_by_themselves_is_a_kind_of_map(untrained):
     assert maps.shape == (2, 128, 128) and bool((maps >= 0).all()) and bool(torch.isfinite(maps).all())
 
 
-def test_the_table_says_which_share_a_synonym_tells_too(untrained):
+def test_the_table_says_which_share_a_synonym_gives_too(untrained):
     request = Request(1, untrained=True, options={"maps": "alone", "levels": 1, "redundancy": True})
     rows = [words.measure((untrained, None), request, index) for index in range(3)]
     summary = words.figures(rows, request)

@@ -72,7 +72,7 @@ def test_concepts_are_read_beside_the_text(joint):
     assert compare_words(joint, WORDS, KINDS).agreement.shape == (2, 4, 4)
 
 
-def test_steps_are_told_as_one_run_and_can_stop_it(reading, joint):
+def test_steps_are_reported_as_one_run_and_can_stop_it(reading, joint):
     steps = []
     word_maps(reading, WORDS, ["both"], lambda *step: steps.append(step))
     assert steps == [(number, 5) for number in range(1, 6)]

@@ -76,7 +76,7 @@ def test_timesteps_have_the_levels_that_were_asked_for():
     assert timesteps_of(levels, DiffusionSchedule(alphas)).tolist() == [3, 500, 998]
 
 
-def test_a_word_that_changes_nothing_tells_nothing(lab_backbone):
+def test_a_word_that_changes_nothing_gives_no_information(lab_backbone):
     found = information(lab_backbone, LATENT, ["a cat", "a cat", "a dog"], [(0, 1), (0, 2)], QUICK)
     assert float(found[0].abs().max()) < 1e-8 < float(found[1].max())
     assert float(found.min()) >= 0
@@ -93,7 +93,7 @@ def test_words_are_measured_in_the_prompt_or_alone_and_the_same_again(lab_backbo
     assert torch.equal(again, inside)
 
 
-def test_a_pair_adds_up_to_what_its_words_tell(lab_backbone):
+def test_a_pair_adds_up_to_what_its_words_give(lab_backbone):
     found = pair_information(lab_backbone, LATENT, "a cat and a rocket", ("cat", "rocket"), QUICK)
     texts = ["a and a", "a cat and a", "a and a rocket", "a cat and a rocket"]
     first, second, both = information(lab_backbone, LATENT, texts, [(1, 0), (2, 0), (3, 0)], QUICK)

@@ -86,7 +86,7 @@ def test_a_layer_that_no_region_changes_adds_nothing():
         ("layers.0.adaLN_modulation.0", False),
     ],
 )
-def test_layers_without_a_place_are_told(name, placed):
+def test_layers_without_a_place_are_named(name, placed):
     assert Layer(name, (4, 4)).placed is placed
 
 

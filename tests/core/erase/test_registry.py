@@ -129,7 +129,7 @@ def test_words_near_a_concept_are_kept_as_if_they_were_listed(name, lab_backbone
 
 
 @every_method
-def test_every_step_is_told_and_may_stop_it(name, lab_backbone):
+def test_every_step_is_reported_and_may_stop_it(name, lab_backbone):
     method, steps = METHODS[name], []
     given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], settings_of(name))
     method.erase(*given, on_step=lambda done, total: steps.append((done, total)))

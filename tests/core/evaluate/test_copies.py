@@ -57,7 +57,7 @@ def test_each_concept_is_counted():
     ]
 
 
-def test_a_concept_that_fills_its_picture_is_told_from_the_others():
+def test_a_concept_that_fills_its_picture_is_distinguished_from_the_others():
     windows = windows_of(SIZE)
     masks = torch.ones(2, *SIZE, dtype=torch.bool)
     alike = torch.tensor([0.9, 0.3]).repeat(len(windows), 1)

@@ -14,7 +14,7 @@ def encoders(seed, noise=0.5):
     return meaning, meaning + gap + noise * torch.randn(8, 64, generator=generator)
 
 
-def test_a_pair_is_told_whatever_lies_between_pictures_and_texts():
+def test_a_pair_is_recognised_whatever_lies_between_pictures_and_texts():
     assert all(pairing_chance(*encoders(seed)) < 0.002 for seed in range(20))
 
 

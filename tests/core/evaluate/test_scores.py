@@ -119,7 +119,7 @@ def test_the_order_of_the_candidates_does_not_matter(generator):
     assert one.seen_as() == other.seen_as()
 
 
-def test_an_encoder_that_says_the_same_of_everything_tells_nothing_apart():
+def test_an_encoder_that_says_the_same_of_everything_distinguishes_nothing():
     scores = scored(torch.ones(4, 3, 8), Prototypes(NAMES, torch.ones(4, 8)))
     assert torch.allclose(scores.sim_i, torch.ones(4))
     assert (scores.accuracy(1) == 0).all() and (scores.accuracy(3) == 0).all()

@@ -103,7 +103,7 @@ def test_names_are_the_nearest_words_and_no_name_where_none_is_near():
     assert not nothing.good and str(nothing).startswith("no good name")
 
 
-def test_a_fingerprint_survives_rounding_and_tells_models_apart():
+def test_a_fingerprint_survives_rounding_and_distinguishes_models():
     weights = [torch.randn(64, 64, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
     one = fingerprint_of(weights)
     assert all(abs(a - b) < 0.01 for a, b in zip(one, fingerprint_of([w.half() for w in weights]), strict=True))

@@ -46,7 +46,7 @@ def test_separability_does_not_depend_on_scale_and_knows_no_label_that_all_bear(
     assert separability(values, torch.ones(PICTURES, 1, dtype=torch.bool)).tolist() == [[0], [0]]
 
 
-def test_the_probe_is_called_better_where_no_single_concept_tells_a_label(shown):
+def test_the_probe_is_called_better_where_no_single_concept_predicts_a_label(shown):
     generator = torch.Generator().manual_seed(2)
     clear = shown.float() + 0.01 * torch.rand(PICTURES, 3, generator=generator)
     mixed = clear @ torch.tensor([[1.0, 1, 0], [0, 1, 1], [1, 0, 1]])  # no column means one label

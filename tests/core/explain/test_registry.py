@@ -202,7 +202,7 @@ def test_rounded_weights_are_the_same_model(banks, planted):
 
 
 @pytest.mark.parametrize("name", ["semi_nmf", "nmf", "topk_sae", "batch_topk_sae", "ra_sae", "structured_sae"])
-def test_long_fits_tell_how_far_they_are_and_end_when_asked(planted, name):
+def test_long_fits_say_how_far_they_are_and_end_when_asked(planted, name):
     method, steps = METHODS[name], []
     changes = {"steps": 5} if name.endswith("sae") else {"iterations": 5}
     settings = replace(method.preset("small"), **changes)

@@ -18,7 +18,7 @@ def test_the_truth_is_pure(present):
     assert torch.allclose(found.true.diagonal(), torch.ones(3, dtype=torch.float64))
 
 
-def test_values_that_all_tell_everything_reach_the_bound(present):
+def test_values_that_all_say_everything_reach_the_bound(present):
     """A number for each of the eight combinations: every value predicts every concept. 2/k sqrt(k (k - 1)) / 2."""
     code = (present.float() * torch.tensor([4.0, 2.0, 1.0])).sum(1, keepdim=True)
     found = impurity(code.expand(-1, 3), present)

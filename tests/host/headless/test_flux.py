@@ -182,7 +182,7 @@ def test_positions_are_rows_and_columns():
     assert picture_positions(2, 3, torch.device("cpu")).tolist()[4] == [0, 1, 1]
 
 
-def test_learning_in_less_memory_gives_the_same_gradients_and_tells_taps_once(parts, asked):
+def test_learning_in_less_memory_gives_the_same_gradients_and_calls_taps_once(parts, asked):
     latent, timestep, text = asked
     found = []
     for choice in ("off", "on"):

@@ -33,7 +33,7 @@ def changes(backbone, generator):
 
 
 def step(backbone, choice, changes):
-    """A loss over noise and attention; its gradients with respect to text and changes, and how often taps were told."""
+    """A loss over noise and attention; its gradients with respect to text and changes, and the calls of taps."""
     backbone.recomputation.choice = choice
     context = torch.randn(2, 77, 192, generator=torch.Generator().manual_seed(1)).requires_grad_()
     calls, maps = [], []
@@ -53,7 +53,7 @@ def step(backbone, choice, changes):
     return noise.detach(), gradients
 
 
-def test_gradients_are_the_same_and_taps_are_told_once(backbone, changes):
+def test_gradients_are_the_same_and_taps_are_called_once(backbone, changes):
     noise, gradients = step(backbone, "off", changes)
     again, others = step(backbone, "on", changes)
     assert again.equal(noise)
@@ -78,7 +78,7 @@ def saved(backbone, choice):
     return sum(size for pointer, size in sizes.items() if pointer not in weights)
 
 
-def test_less_is_kept_and_the_estimate_tells_how_much(backbone):
+def test_less_is_kept_and_the_estimate_says_how_much(backbone):
     kept = saved(backbone, "off")
     estimate = backbone.recomputation.kept(
         LATENT,

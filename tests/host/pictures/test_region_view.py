@@ -1,4 +1,4 @@
-"""What the page is told of regions."""
+"""What the page gets to know of regions."""
 
 import pytest
 import torch

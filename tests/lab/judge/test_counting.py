@@ -34,7 +34,7 @@ def test_objects_and_second_copies_are_counted():
     assert found.T.tolist() == [[1, 1], [2, 1], [0, 1]]
 
 
-def test_two_of_a_kind_are_told_by_their_looks():
+def test_two_of_a_kind_are_distinguished_by_their_looks():
     blue = ("cat", "blue")
     found = counts(scene(CAT, blue), scene(blue, CAT, seed=1), scene(CAT, CAT, seed=2))
     assert found.T.tolist() == [[1, 1], [2, 0]]

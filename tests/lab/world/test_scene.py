@@ -203,7 +203,7 @@ def test_covered_objects_lose_a_part_and_say_how_much_is_left():
     assert all(placed.visible == 1 for placed in apart.objects)
 
 
-def test_another_caption_tells_the_same_scene_in_other_words():
+def test_another_caption_describes_the_same_scene_in_other_words():
     scene = sample_scene("train", 3, SceneSettings(counts=(2,)))
     captions = {caption_again(random.Random(i), scene, SceneSettings()) for i in range(12)}
     assert len(captions) > 4

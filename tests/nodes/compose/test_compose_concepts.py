@@ -163,7 +163,7 @@ MANY = {
 
 @pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("kind", list(MANY))
-def test_two_to_four_concepts_of_any_kind_are_composed_and_the_cost_is_told(run, encode, tokens, kind, method):
+def test_two_to_four_concepts_of_any_kind_are_composed_and_the_cost_is_said(run, encode, tokens, kind, method):
     prompt, concepts, places = MANY[kind]
     result = run(prompt=prompt, concepts=concepts, places=places, tokens=tokens, method=method)
     model, conditioning, regions, (boxes,) = result.args

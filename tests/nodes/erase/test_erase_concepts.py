@@ -34,7 +34,7 @@ def test_strength_zero_draws_the_same_picture_to_the_bit_and_one_another(erase, 
     assert not torch.allclose(draw(erase()[0])["samples"], plain, atol=1e-4)
 
 
-def test_the_text_tells_what_was_done_and_how_much(erase):
+def test_the_text_says_what_was_done_and_how_much(erase):
     (text,) = erase(concepts="cat, kitty", anchors="dog, ", strength=0.5).ui.as_dict()["text"]
     first, *_, last = text.splitlines()
     assert first == "cat is read as dog" and last.endswith("strength 0.5") and "projections change by" in last

@@ -181,7 +181,7 @@ def test_importance_for_what_a_model_predicts(call, pictures, of, request, hooks
     assert before is None or hooks_of() == before
 
 
-def test_importance_for_what_tells_pictures_from_others(call, bank, recorded, pictures, vision):
+def test_importance_for_what_separates_pictures_from_others(call, bank, recorded, pictures, vision):
     others = call(RecordActivations, pictures=1 - pictures, clip_vision=vision)[0]
     given = {"bank": bank, "activations": recorded, "pictures": pictures}
     scores, report = call(IngredientImportance, **given, others=others)[2:]

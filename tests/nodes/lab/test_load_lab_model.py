@@ -20,7 +20,7 @@ def test_the_three_parts_fit_each_other(call, here):
     assert not any(parameter.requires_grad for parameter in model.unet.parameters())
 
 
-def test_the_text_encoder_tells_words_apart_after_training(call):
+def test_the_text_encoder_distinguishes_words_after_training(call):
     _, clip, _ = call(LoadLabModel).args
     with torch.no_grad():
         context = backbone_of(clip=clip).encode_text(["a cat", "a rocket"]).context

@@ -39,7 +39,7 @@ def test_masks_lie_where_the_localiser_drew_them_when_the_model_crops_the_pictur
     assert given.covered == (64, 96)
 
 
-def test_the_text_tells_the_result(call, concepts):
+def test_the_text_says_the_result(call, concepts):
     result = call(EditConcepts, concepts=concepts, drop="red", rename="green=leaf")
     (text,) = result.ui["text"]
     assert text.startswith("<leaf>: saliency") and "red" not in text

@@ -166,14 +166,14 @@ def attack_an_erasure(studio: Studio) -> None:
     wires = {"model": model, "erased_model": erased, "clip": clip, "vae": vae, "clip_vision": vision}
     wires |= {"erased_clip": changed}
     attack, sheet_of_attack, _ = sheet.add(
-        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.told_from, **variant.attack
+        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.others, **variant.attack
     )
     studio.step(
         "Read the report",
         "One page: what is gone, what stayed, what came back.",
         "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
     )
-    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.told_from}
+    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.others}
     page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
     sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="attacks")

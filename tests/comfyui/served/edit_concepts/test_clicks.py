@@ -60,7 +60,7 @@ def test_what_cannot_be_is_reported_and_changes_nothing(editor):
     assert editor.texts()["drop"] == "red, green" and "must stay" in editor.says()
 
 
-def test_the_pointer_tells_the_name(editor, page):
+def test_the_pointer_shows_the_name(editor, page):
     page.tab.mouse.move(*editor.point("blue"))
     page.tab.wait_for_timeout(300)
     assert editor.says().startswith("<blue>, saliency 1.00")

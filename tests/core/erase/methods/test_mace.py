@@ -65,7 +65,7 @@ def test_equals_the_three_stages_with_whole_matrices(lab_backbone, refine):
         assert (w - wanted).norm() < 1e-4 * (wanted - w0).norm()
 
 
-def test_the_concepts_own_words_must_be_told_from_those_around_them():
+def test_the_concepts_own_words_must_be_separated_from_those_around_them():
     with pytest.raises(ValueError, match="token_mode must be from_subject_to_end"):
         MaceSettings(token_mode="last_subject")
     with pytest.raises(ValueError, match="phrase_damping"):

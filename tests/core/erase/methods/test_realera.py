@@ -65,7 +65,7 @@ def test_the_neighbourhood_moves_with_the_concept_and_the_ring_holds_what_lies_b
     assert moved(neighbours=200, beyond=400, ring_scale=5.0)[1] < around[1]
 
 
-def test_words_inside_are_erased_as_the_concept_is_and_all_are_told(lab_backbone, monkeypatch):
+def test_words_inside_are_erased_as_the_concept_is_and_all_are_named(lab_backbone, monkeypatch):
     near = [RelatedWord("fox", 0.97), RelatedWord("tree", 0.96), RelatedWord("house", 0.3)]
     monkeypatch.setattr("concept_atelier.core.erase.methods.realera.WordSearch.near", lambda self, *_: near)
     settings = replace(BARE, searched=9, related=1, inside=0.9)

@@ -213,7 +213,7 @@ def test_runs_under_inference_mode_and_changes_nothing(lab_backbone):
     assert all(map(torch.equal, before, (weight.weight for weight in lab_backbone.key_value_weights())))
 
 
-def test_metadata_tells_what_was_done(lab_backbone):
+def test_metadata_says_what_was_done(lab_backbone):
     metadata = METHOD.erase(lab_backbone, ["cat "], ["dog"], ["crab"]).metadata
     assert json.loads(metadata["concepts"]) == ["cat"] and json.loads(metadata["anchors"]) == ["dog"]
     assert json.loads(metadata["preserve"]) == ["crab"] and json.loads(metadata["settings"])["damping"] == 0.5

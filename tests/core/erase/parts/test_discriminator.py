@@ -53,7 +53,7 @@ def test_latents_too_small_are_refused(generator):
         Discriminator(4, 3, 1e-3, generator)
 
 
-def test_it_learns_to_tell_two_domains_apart_and_cannot_tell_one_from_itself(generator):
+def test_it_learns_to_separate_two_domains_and_cannot_separate_one_from_itself(generator):
     apart, alike = (Discriminator(4, 8, 1e-3, torch.Generator().manual_seed(0)) for _ in range(2))
     pattern = torch.randn(1, 4, 8, 8, generator=generator)
     for _ in range(30):

@@ -44,7 +44,7 @@ def test_words_may_be_left_out_and_added(lab_backbone):
     assert plain[0] not in found and "quartz xylophone" in found and len(found) == len(set(found))
 
 
-def test_learnt_tokens_have_related_words_and_every_text_is_told(lab_backbone):
+def test_learnt_tokens_have_related_words_and_every_text_is_reported(lab_backbone):
     rows = {"clip_l": lab_backbone.word_vectors("cat")["clip_l"]}
     scored = []
     search = WordSearch(lab_backbone, {"<1>": rows}, 4, lambda: scored.append(1))

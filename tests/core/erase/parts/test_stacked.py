@@ -17,7 +17,7 @@ def test_a_stack_is_the_sum():
     torch.testing.assert_close(found["b"].dense(), one["b"].dense())
 
 
-def test_the_rank_of_what_was_trained_is_told_from_that_of_the_closed_form():
+def test_the_rank_of_what_was_trained_is_separated_from_that_of_the_closed_form():
     closed, cat, dog = {"a": change(4), "b": change(2)}, {"a": change(1)}, {"a": change(1), "b": change(1)}
     assert rank_notes(stacked(closed, cat, dog), cat, dog) == {"rank": "1", "closed_form_rank": "4"}
     assert rank_notes(stacked(cat, dog), cat, dog) == {"rank": "1"}

@@ -108,7 +108,7 @@ def test_edits_change_what_they_name_and_leave_the_rest(named):
     assert bool((twice[:, 0] == 0.5).all()) and twice[:, 1].equal(weights[:, 1])
 
 
-def test_concepts_that_captions_do_not_tell_apart_have_no_direction(named):
+def test_concepts_that_captions_do_not_separate_have_no_direction(named):
     alignment, pictures, _, on = named
     always = torch.cat([on[:, :1], torch.ones(400, 1, dtype=torch.bool)], 1)
     assert name_axes(alignment.axes, pictures, always, ("fox", "picture"), origin(width=16)).names == ("fox",)

@@ -77,7 +77,7 @@ def test_the_solution_is_where_the_gradient_of_the_loss_is_zero():
 
 
 @every_layer
-def test_every_layer_learns_what_tells_classes_apart_and_says_so(name):
+def test_every_layer_learns_what_separates_classes_and_says_so(name):
     head, given, labels = head_of(name)
     verdict = head.judge(given)
     assert balanced(verdict.probabilities.argmax(1), labels, 2) > 0.9

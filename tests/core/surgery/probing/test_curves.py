@@ -38,7 +38,7 @@ def test_nothing_is_known_where_nothing_was_planted(present):
     assert abs(sum(float(found.auroc.mean()) for found in onsets) / 8 - 0.5) < 0.06
 
 
-def test_what_is_the_same_for_all_tells_nothing_and_scale_does_not_matter(present):
+def test_what_is_the_same_for_all_says_nothing_and_scale_does_not_matter(present):
     flat = torch.full((40, 3), 7.0)
     rows = planted(present, 2.0, 5)
     found = probe_curve(PLACES[:3], [flat, rows, 1000 * rows + 5], present, 20, 0)
