@@ -120,6 +120,7 @@ RECOGNISED = {
     "recognise/captions.json": "recognise --what captions --split test --cases 8 --controls 4",
     "recognise/captions_whole.json": "recognise --what captions --split test --cases 8 --whole",
     "recognise/corrections.json": "recognise --what corrections --split test --cases 6 --controls 2",
+    "recognise/dependencies.json": "recognise --what dependencies --split test --cases 12 --controls 4",
     "recognise/decompose.json": "decompose --split test --cases 6 --controls 3",
     "recognise/decompose_3.json": "decompose --split test --cases 6 --strength 3",
 }

@@ -7,7 +7,7 @@ from typing import Any
 from ...core.recognise.registry import SUBJECTS
 from ..command import add_common_arguments, run_command
 from ..explain import SOURCES
-from . import correcting, heads, subjects, withheld, words
+from . import correcting, dependencies, heads, subjects, withheld, words
 from .subject_cases import LOOKS
 
 MEASURED: Mapping[str, Any] = {
@@ -16,6 +16,7 @@ MEASURED: Mapping[str, Any] = {
     "words": words,
     "captions": withheld,
     "corrections": correcting,
+    "dependencies": dependencies,
 }
 """What is measured, to the module that does."""
 

@@ -2,13 +2,15 @@
 
 A case is a folder of pictures of one thing each. Heads of every concept layer learn objects, styles and colours from
 one half, by similarities to the lab's words, and are judged on the other half: accuracy, beside zero-shot prompts, a
-linear probe of the encoder's raw numbers, and a head that learnt labels in random order. Of a local layer, how well its
-maps lie on the thing: the strongest position on it (pointing), IoU of the part above half of the strongest, and the
-share of the picture that the thing covers, which a map that says nothing reaches. Of every layer the Oracle Impurity
-Score of its concepts, and of the head without one the pixel check.
+linear probe of the encoder's raw numbers, and a head of each layer that learnt labels in random order. Of a local
+layer, how well its maps lie on the thing: the strongest position on it (pointing), the share of the map on it (energy),
+and IoU of the part above that share of the strongest which is best on the first half. An even map has the share of the
+picture that the thing covers, for energy and IoU alike; beside it stand maps of the classes' words, which no training
+made. Of every layer the Oracle Impurity Score of its concepts, and of the head without one the pixel check.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +24,9 @@ from ...core.recognise.heads.training import PROBE, HeadSettings, balanced, fit_
 from ...core.recognise.impurity import impurity
 from ...core.recognise.pixel_check import check_pixels
 from ...host.jobs.paired_texts import word_features
+from ...host.jobs.recognise.dense import direction_maps
 from ...host.jobs.recognise.heads import FeatureSource, source_for
+from ...host.jobs.vision import picture_features
 from ...lab.world.words import world_words
 from ..controls import Control
 from ..explain import Parts, prepare
@@ -34,7 +38,10 @@ from .class_cases import KINDS, ClassFolder, make_class_folder
 PICTURES = 240
 TEMPLATES = {"object": "a photo of a {}", "style": "a picture in {} style", "colour": "a photo of a {} thing"}
 LOCAL = "local"
-READERS = ("zero_shot", "probe", *LAYERS, "shuffled")
+READERS = ("zero_shot", "probe", *LAYERS)
+PLACES = ("pointing", "energy", "iou")
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""Shares of a map's strongest position, of which the best is chosen on the first half."""
 
 
 def measure(parts: Parts, request: Request, index: int) -> Row:
@@ -47,7 +54,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     raw = FeatureSource("raw", parts.vision)
     seen, asked = source.read(ahead.pictures), source.read(behind.pictures)
     bare = raw.read(ahead.pictures), raw.read(behind.pictures)
-    row: Row = {"accuracy": {}, "place": {}, "pixels": {}, "impurity": {}}
+    row: Row = {"accuracy": {}, "permuted": {}, "place": {}, "words": {}, "pixels": {}, "impurity": {}}
     for kind in KINDS:
         labels, classes = ahead.labels[kind], folder.classes[kind]
         if options.get("shuffled"):
@@ -61,11 +68,15 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
             "zero_shot": _accuracy(_zero_shot(parts, bare[1], kind, classes), truth, classes),
             "probe": _accuracy(_probe(bare, labels, classes), truth, classes),
             **{name: _accuracy(_answers(fitted, asked, name), truth, classes) for name, fitted in heads.items()},
-            "shuffled": _accuracy(
-                _answers(_shuffled(seen, labels, len(classes), index), asked, "none"), truth, classes
-            ),
         }
-        row["place"][kind] = _places(_head(heads[LOCAL], asked, classes, LOCAL), asked, behind, truth)
+        row["permuted"][kind] = {
+            name: _accuracy(_answers(_shuffled(seen, labels, len(classes), name, index), asked, name), truth, classes)
+            for name in LAYERS
+        }
+        local = _head(heads[LOCAL], asked, classes, LOCAL)
+        row["place"][kind] = _places(_own(local, seen, labels), ahead, _own(local, asked, truth), behind)
+        words = partial(_of_words, parts, kind, classes)
+        row["words"][kind] = _places(words(ahead, labels), ahead, words(behind, truth), behind)
         row["pixels"][kind] = _pixels(_head(heads["none"], asked, classes, "none"), source, behind, truth)
         for name in LAYERS if kind == "object" else ():
             row["impurity"][name] = _impurity(heads[name], asked, behind, name)
@@ -81,9 +92,9 @@ def _probe(bare: tuple[HeadFeatures, HeadFeatures], labels: Tensor, classes: Seq
     return _answers(fit_head(bare[0], labels, len(classes), LAYERS["none"], PROBE), bare[1], "none")
 
 
-def _shuffled(seen: HeadFeatures, labels: Tensor, classes: int, seed: int) -> Fitted:
+def _shuffled(seen: HeadFeatures, labels: Tensor, classes: int, layer: str, seed: int) -> Fitted:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed + 1))
-    return fit_head(seen, labels[order], classes, LAYERS["none"], HeadSettings(), seed=seed)
+    return fit_head(seen, labels[order], classes, LAYERS[layer], HeadSettings(), seed=seed)
 
 
 def _answers(fitted: Fitted, features: HeadFeatures, layer: str) -> Tensor:
@@ -99,20 +110,49 @@ def _head(fitted: Fitted, features: HeadFeatures, classes: Sequence[str], layer:
     return ConceptHead(features.kind, features.names, tuple(classes), layer, fitted, features.origin, site)
 
 
-def _places(head: ConceptHead, features: HeadFeatures, folder: ClassFolder, truth: Tensor) -> dict[str, float]:
-    """How well maps of the class that each picture is of lie on the thing."""
+def _own(head: ConceptHead, features: HeadFeatures, labels: Tensor) -> Tensor:
+    """(P, h, w) the head's map of the class that each picture is of."""
     maps = head.judge(features).maps
     assert maps is not None and features.grid is not None
-    own = maps[torch.arange(len(truth)), truth].unflatten(1, features.grid)  # (P, h, w)
-    size = (folder.masks.shape[-2], folder.masks.shape[-1])
-    full = interpolate(own[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    peak = full.flatten(1).amax(1)
-    hit = folder.masks.flatten(1).gather(1, full.flatten(1).argmax(1, keepdim=True))[:, 0] & (peak > 0)
-    above = full > 0.5 * peak[:, None, None]
-    ious = [float(iou_matrix(one[None], mask[None])) for one, mask in zip(above, folder.masks, strict=True)]
-    area = float(folder.masks.float().mean())
-    found = {"pointing": float(hit.float().mean()), "iou": sum(ious) / len(ious), "area": area}
+    return maps[torch.arange(len(labels)), labels].unflatten(1, features.grid)
+
+
+def _of_words(parts: Parts, kind: str, classes: Sequence[str], folder: ClassFolder, labels: Tensor) -> Tensor:
+    """(P, h, w) how well each position fits the word for the class beyond words in general, without any training."""
+    width = picture_features(parts.vision, folder.pictures[:1]).shape[1]
+    texts = word_features(parts.vision, parts.clip, classes, width, TEMPLATES[kind])
+    others = word_features(parts.vision, parts.clip, world_words(), width)
+    maps = direction_maps(parts.vision, folder.pictures, texts - others.mean(0))
+    return maps[torch.arange(len(labels)), labels].clamp(min=0)
+
+
+def _places(known: Tensor, ahead: ClassFolder, asked: Tensor, behind: ClassFolder) -> dict[str, float]:
+    """How well maps (P, h, w) of the second half lie on its things; where they are cut is chosen on the first half."""
+    share = max(SHARES, key=lambda one: _iou(_full(known, ahead.masks), ahead.masks, one))
+    full, masks = _full(asked, behind.masks), behind.masks
+    peak = full.flatten(1).argmax(1, keepdim=True)
+    hit = masks.flatten(1).gather(1, peak)[:, 0] & (full.flatten(1).amax(1) > 0)
+    energy = (full * masks).flatten(1).sum(1) / full.flatten(1).sum(1).clamp(min=1e-9)
+    found = {
+        "pointing": float(hit.float().mean()),
+        "energy": float(energy.mean()),
+        "iou": _iou(full, masks, share),
+        "area": float(masks.float().mean()),
+    }
     return {name: round(value, 4) for name, value in found.items()}
+
+
+def _full(maps: Tensor, masks: Tensor) -> Tensor:
+    """Maps (P, h, w) at the size of masks (P, H, W)."""
+    size = (masks.shape[-2], masks.shape[-1])
+    return interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _iou(full: Tensor, masks: Tensor, share: float) -> float:
+    """The mean over pictures of the IoU of what is above a share of the map's strongest position."""
+    above = full > share * full.flatten(1).amax(1)[:, None, None]
+    ious = [float(iou_matrix(one[None], mask[None])) for one, mask in zip(above, masks, strict=True)]
+    return sum(ious) / len(ious)
 
 
 def _pixels(head: ConceptHead, source: FeatureSource, folder: ClassFolder, truth: Tensor) -> float:
@@ -145,7 +185,9 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
 
     return {
         "accuracy": {kind: {reader: over("accuracy", kind, reader) for reader in READERS} for kind in KINDS},
-        "place": {kind: {name: over("place", kind, name) for name in ("pointing", "iou", "area")} for kind in KINDS},
+        "permuted": {kind: {name: over("permuted", kind, name) for name in LAYERS} for kind in KINDS},
+        "place": {kind: {name: over("place", kind, name) for name in (*PLACES, "area")} for kind in KINDS},
+        "words": {kind: {name: over("words", kind, name) for name in PLACES} for kind in KINDS},
         "pixels": {kind: over("pixels", kind) for kind in KINDS},
         "impurity": {name: {part: over("impurity", name, part) for part in ("score", "noise")} for name in LAYERS},
     }
@@ -156,9 +198,11 @@ def table(result: Mapping[str, Any]) -> str:
     held = result["summary"]
     head = f"bench recognise heads: {result['cases']} {result['split']} folders"
     accuracy = [[kind, *(with_interval(held["accuracy"][kind][one]) for one in READERS)] for kind in KINDS]
-    names = ("pointing", "iou", "area")
+    permuted = [[kind, *(with_interval(held["permuted"][kind][one]) for one in LAYERS)] for kind in KINDS]
     place = [
-        [kind, *(with_interval(held["place"][kind][name]) for name in names), with_interval(held["pixels"][kind])]
+        [kind, *(with_interval(held["place"][kind][name]) for name in (*PLACES, "area"))]
+        + [with_interval(held["words"][kind][name]) for name in PLACES]
+        + [with_interval(held["pixels"][kind])]
         for kind in KINDS
     ]
     pure = [[name, *(with_interval(held["impurity"][name][part]) for part in ("score", "noise"))] for name in LAYERS]
@@ -166,7 +210,8 @@ def table(result: Mapping[str, Any]) -> str:
         [
             head,
             aligned([["accuracy", *READERS], *accuracy]),
-            aligned([["local layer", *names, "pixel check"], *place]),
+            aligned([["labels in random order", *LAYERS], *permuted]),
+            aligned([["local layer", *PLACES, "area", *(f"words, {one}" for one in PLACES), "pixel check"], *place]),
             aligned([["impurity", "score", "by chance"], *pure]),
             "",
         ]
@@ -187,4 +232,4 @@ def _object_accuracy(summary: Mapping[str, Any]) -> float:
 CONTROLS = (
     Control("shuffled", "accuracy of objects, labels in random order", _object_accuracy, 0.25, {"shuffled": True}),
 )
-BENCH = Bench("recognise_heads", 1, prepare, measure, figures, table, headline)
+BENCH = Bench("recognise_heads", 2, prepare, measure, figures, table, headline)

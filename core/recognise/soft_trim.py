@@ -3,8 +3,9 @@ not move.
 
 Scores of one class under C concepts are weighted by how far they lie above or below their median, in units of the
 median absolute deviation. The more outliers there are, the flatter the weights. As published, a single concept far
-above the others still wins a class; the upper bound, which the paper does not have, cuts scores at so many deviations
-above.
+above the others still wins a class. Two remedies are ours: the upper bound cuts scores at so many deviations above the
+median, and where all classes were asked about the same concepts, :func:`beyond_others` takes off what a concept gives
+to every class, so that a concept which fits one class alone stands out from the other concepts of that class.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ class TrimSettings(Settings):
     """Settings of :func:`soft_trim`."""
 
     reach: float = setting(2.5, "Deviations from the median beyond which a concept counts as an outlier.", above=0)
-    upper: float = setting(3.0, "Deviations above the median at which scores are cut; 0 cuts none.", least=0)
+    upper: float = setting(1.0, "Deviations above the median at which scores are cut; 0 cuts none.", least=0)
+    beyond: bool = setting(True, "Where all classes have the same concepts, count what a class has beyond the others.")
 
 
 def soft_trim(scores: Tensor, settings: TrimSettings | None = None) -> tuple[Tensor, Tensor]:
@@ -46,3 +48,12 @@ def soft_trim(scores: Tensor, settings: TrimSettings | None = None) -> tuple[Ten
     weights = torch.sigmoid(slope * (scores - middle) / apart)
     weights = weights / weights.sum(-1, keepdim=True)
     return (weights * scores).sum(-1), weights
+
+
+def beyond_others(scores: Tensor) -> Tensor:
+    """Scores (..., K, C) of K classes under the same C concepts, less the median of the classes for each concept.
+
+    CGBC sums p(y|x, c) p(c|x) over concepts c, in which p(y|x, c) compares the classes under one concept; this is the
+    logarithm of that ratio up to a constant, with a median in place of the sum, which one false score does not move.
+    """
+    return scores - scores.quantile(0.5, -2, keepdim=True)

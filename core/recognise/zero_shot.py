@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..evaluate.similarity import unit
-from .soft_trim import TrimSettings, soft_trim
+from .soft_trim import TrimSettings, beyond_others, soft_trim
 
 SCALE = 100.0
 """Factor on cosines, which CLIP's training ends with."""
@@ -46,16 +46,28 @@ class ConceptBayes:
 
 
 def concept_bayes(
-    pictures: Tensor, prompts: Sequence[Tensor], settings: TrimSettings | None = None, scale: float = SCALE
+    pictures: Tensor,
+    prompts: Sequence[Tensor],
+    settings: TrimSettings | None = None,
+    scale: float = SCALE,
+    shared: bool = False,
 ) -> ConceptBayes:
     """Class probabilities of pictures (P, D), from K tensors (C_k, D) of each class's prompts, all of one space.
 
-    Raises ``ValueError`` without two classes, and for a class without prompts.
+    Args:
+        shared: whether the prompts of all classes name the same concepts in the same order; then ``beyond`` of the
+            settings counts.
+
+    Raises ``ValueError`` without two classes, for a class without prompts, and for shared prompts of other numbers.
     """
     if len(prompts) < 2:
         raise ValueError(f"a choice needs at least two classes, got {len(prompts)}")
-    seen = unit(pictures)
+    if shared and len({len(one) for one in prompts}) > 1:
+        raise ValueError(f"classes that share concepts need as many prompts each, got {[len(one) for one in prompts]}")
+    settings, seen = settings or TrimSettings(), unit(pictures)
     scores = tuple(scale * seen @ unit(one).T for one in prompts)  # (P, C_k) each
+    if shared and settings.beyond:
+        scores = beyond_others(torch.stack(scores, 1)).unbind(1)
     trimmed = [soft_trim(one, settings) for one in scores]
     joined = torch.stack([score for score, _ in trimmed], 1)  # (P, K)
     return ConceptBayes(joined.softmax(1), scores, tuple(weights for _, weights in trimmed))

@@ -74,7 +74,7 @@ class TrainConceptHead(io.ComfyNode):
                     "features",
                     options=list(FEATURES),
                     default="words",
-                    tooltip="What pictures are described by. words: how similar they are to each word. raw numbers: "
+                    tooltip="What describes the pictures. words: how similar they are to each word. raw numbers: "
                     "what the encoder gives, which has no names. ingredients: strengths of a CONCEPT_BANK.",
                 ),
                 text_input(

@@ -111,7 +111,8 @@ class CorrectAndPropagate(io.ComfyNode):
         evidence = None
         if pictures is not None and clip_vision is not None:
             evidence = 4 * left_out(picture_features(clip_vision, picture_batch(pictures)), tags) - 2
-        energy = fit_energy(tags, evidence, [concepts.index(kind) for kind in kinds])
+        group = [concepts.index(kind) for kind in kinds]
+        energy = fit_energy(tags, evidence, group)
         wanted = read_corrections(corrections, concepts, count)
         values, after = energy.fields(tags.float(), evidence).sigmoid(), tags.clone()
         lines = []
@@ -127,10 +128,12 @@ class CorrectAndPropagate(io.ComfyNode):
                 if added and number not in corrected:
                     after[number, added] = True
                     lines.append(f"{called[number]}: + {', '.join(concepts[k] for k in added)}")
-        completed = [
+        corrected_texts = [
             text if tags[n].equal(after[n]) else caption_of(text, tags[n], after[n], concepts)
             for n, text in enumerate(texts)
         ]
-        report = "\n".join([*lines, *dependency_lines(dependencies(energy), concepts)])
+        # what pictures show leaves less for the couplings to say, so that relations are those of the captions alone
+        related = energy if evidence is None else fit_energy(tags, None, group)
+        report = "\n".join([*lines, *dependency_lines(dependencies(related), concepts)])
         scores = PictureScores(values.clone(), tuple(concepts), "probability")
-        return io.NodeOutput("\n".join(completed), scores, report, ui=ui.PreviewText(report))
+        return io.NodeOutput("\n".join(corrected_texts), scores, report, ui=ui.PreviewText(report))

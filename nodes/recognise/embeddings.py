@@ -51,7 +51,7 @@ class AlignTextAndPictures(io.ComfyNode):
             display_name="Align Text and Pictures",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Learns from a captioned folder what of a picture's embedding is what its caption says, and which "
+                "Learns from a captioned folder which part of a picture's embedding its caption describes, and which "
                 "direction each concept has. It takes seconds, and the two encoders need not have been trained "
                 "together. "
                 "Decompose Embedding and Edit Embedding use it."
@@ -69,9 +69,8 @@ class AlignTextAndPictures(io.ComfyNode):
                     "reads",
                     options=list(READS),
                     default="one vector",
-                    tooltip="What of the embedding: one vector is what unCLIP models read. positions is what style "
-                    "models "
-                    "and FLUX Redux read, and all that SigLIP gives.",
+                    tooltip="Which part of the embedding to read. one vector: what unCLIP models read. positions: what "
+                    "style models and FLUX Redux read, and all that SigLIP gives.",
                 ),
                 io.Float.Input(
                     "shrinkage",

@@ -55,8 +55,8 @@ class ScoreByConcepts(io.ComfyNode):
             display_name="Score by Concepts",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Judges pictures by classes that you describe with concepts, without training: every class has many "
-                "prompts, one that fits by accident does not carry it, and the node says which concepts did."
+                "Judges pictures by classes that you describe with concepts, without training. Every class has many "
+                "prompts, so that one that fits by accident does not decide, and the node says which concepts did."
             ),
             search_aliases=["CGBC", "zero-shot", "classify", "CLIP score", "rate pictures", "concept bottleneck"],
             is_output_node=True,
@@ -91,14 +91,15 @@ class ScoreByConcepts(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "upper",
-                    default=3.0,
+                    default=1.0,
                     min=0.0,
                     max=100.0,
                     step=0.5,
                     optional=True,
                     advanced=True,
                     tooltip="Cuts the score of a concept at so many deviations above the others, so that one false "
-                    "concept does not carry a class. 0 cuts none, as in the paper.",
+                    "concept does not decide a class. Works best where all classes have the same concepts, which are "
+                    "then compared across classes. 0 does neither, as in the paper.",
                 ),
             ],
             outputs=[
@@ -117,11 +118,12 @@ class ScoreByConcepts(io.ComfyNode):
         template: str,
         together: int,
         prompts: int,
-        upper: float = 3.0,
+        upper: float = 1.0,
     ) -> io.NodeOutput:
         given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
         named, written = read_classes(classes), check_class_template(template)
-        judged = judge(clip_vision, clip, given, named, written, together, prompts, TrimSettings(upper=upper), progress)
+        trim = TrimSettings(upper=upper, beyond=upper > 0)
+        judged = judge(clip_vision, clip, given, named, written, together, prompts, trim, progress)
         scores = judged.scores()
         report = "\n".join(f"picture {number}: {why}" for number, why in enumerate(scores.reasons, 1))
         return io.NodeOutput(scores, report, ui=ui.PreviewText(report))

@@ -19,6 +19,7 @@ from .explain_results import PARTS as EXPLAIN_PARTS
 from .files import missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
+from .recognise_results import RECOGNISED
 from .surgery_results import SURGERY, measured
 from .word_results import PARTS as WORD_PARTS
 
@@ -111,5 +112,6 @@ PAGES: Mapping[str, Mapping[str, Writer]] = {
     "compose.md": COMPOSE,
     "surgery.md": SKILLS,
     "explain.md": EXPLAIN_PARTS,
+    "recognise.md": RECOGNISED,
 }
 """Page of ``docs/`` to its marked parts and what writes each."""

@@ -12,6 +12,7 @@ it, and the others are found by mean fields, which minimise the free energy over
 on them. Without pictures it is an energy of tags alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,13 +25,16 @@ from ...settings import Settings, setting
 FREE = -1.0
 """In place of 0 and 1, for a concept that is not fixed."""
 SWEEPS, DAMPING, TOLERANCE = 200, 0.5, 1e-5
+ROUND = 0.02
+"""Couplings below which the l1 penalty is rounded off, so that it has a gradient everywhere."""
 
 
 @dataclass(frozen=True)
 class EnergySettings(Settings):
     """Settings of :func:`fit_energy`; each field's help is in its metadata."""
 
-    ridge: float = setting(1.0, "Penalty on squared couplings, shared by all pictures.", above=0)
+    ridge: float = setting(0.1, "Penalty on squared couplings, shared by all pictures.", above=0)
+    sparsity: float = setting(0.1, "Penalty on absolute couplings, in units of sqrt(log K / P).", least=0)
     steps: int = setting(300, "Updates.", least=1)
     rate: float = setting(0.05, "Learning rate of Adam.", above=0)
 
@@ -82,12 +86,14 @@ def fit_energy(
         bias, raw = start.clone().requires_grad_(True), torch.zeros(len(start)).requires_grad_(True)
         pairs = torch.zeros(len(start), len(start)).requires_grad_(True)
         optimiser = torch.optim.Adam([bias, raw, pairs], lr=settings.rate)
+        slower = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, settings.steps)
         for _ in range(settings.steps):
             energy = Energy(bias, softplus(raw), _coupling(pairs, group), tuple(group))
-            loss = _pseudo_likelihood(energy, on, said) + settings.ridge / len(on) * energy.coupling.square().sum()
+            loss = _pseudo_likelihood(energy, on, said) + _penalty(energy.coupling, len(on), settings)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            slower.step()
         scale = softplus(raw) if evidence is not None else torch.zeros(len(start))
         return Energy(bias.detach(), scale.detach(), _coupling(pairs, group).detach(), tuple(group))
 
@@ -134,6 +140,12 @@ def _coupling(pairs: Tensor, group: Sequence[int]) -> Tensor:
     for k in group:
         keep[k, list(group)] = 0
     return (pairs + pairs.T) / 2 * keep
+
+
+def _penalty(coupling: Tensor, pictures: int, settings: EnergySettings) -> Tensor:
+    absolute = (coupling.square() + ROUND**2).sqrt() - ROUND
+    sparse = settings.sparsity * (math.log(len(coupling)) / pictures) ** 0.5
+    return settings.ridge / pictures * coupling.square().sum() + sparse * absolute.sum()
 
 
 def _pseudo_likelihood(energy: Energy, on: Tensor, said: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ....core.explain.scores import PictureScores
@@ -102,7 +103,8 @@ def judge(
     settings: TrimSettings,
     on_step: OnStep | None = None,
 ) -> Judged:
-    """Pictures (P, 3, H, W) judged by classes with concepts; of the prompts of a class the ``most`` different ones.
+    """Pictures (P, 3, H, W) judged by classes with concepts; of the prompts of a class the ``most`` different ones, or
+    of all classes the same ones where they have the same concepts.
 
     Raises as :func:`word_features` does for encoders that are no pair, and :func:`concept_bayes`.
     """
@@ -110,14 +112,14 @@ def judge(
     written = {name: prompts_of(name, concepts, template, together) for name, concepts in classes.items()}
     texts = [text for prompts in written.values() for text, _ in prompts]
     features = word_features(clip_vision, clip, texts, seen.shape[1], "{}", on_step)
-    kept, reasons = [], []
-    for prompts, rows in zip(
-        written.values(), features.split([len(prompts) for prompts in written.values()]), strict=True
-    ):
-        chosen = pick_diverse(rows, most)
-        kept.append(rows[chosen])
-        reasons.append(tuple(prompts[index][1] for index in chosen))
-    return Judged(concept_bayes(seen, kept, settings), tuple(written), tuple(reasons))
+    rows_of = features.split([len(prompts) for prompts in written.values()])
+    named = [tuple(one for _, one in prompts) for prompts in written.values()]
+    shared = len(set(named)) == 1
+    alike = pick_diverse(torch.stack(rows_of).mean(0), most) if shared else None
+    picked = [pick_diverse(rows, most) if alike is None else alike for rows in rows_of]
+    kept = [rows[chosen] for rows, chosen in zip(rows_of, picked, strict=True)]
+    reasons = tuple(tuple(of[index] for index in chosen) for of, chosen in zip(named, picked, strict=True))
+    return Judged(concept_bayes(seen, kept, settings, shared=shared), tuple(written), reasons)
 
 
 def best_of(scores: PictureScores, name: str, count: int) -> list[int]:

@@ -6,6 +6,7 @@ import torch
 from concept_atelier.bench.harness import Request, run
 from concept_atelier.bench.recognise import heads, withheld, words
 from concept_atelier.bench.recognise.class_cases import KINDS, make_class_folder
+from concept_atelier.core.recognise.heads.registry import LAYERS
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,26 @@ def test_one_false_concept_is_put_into_one_wrong_class():
     changed = words._spoiled(scores, truth, "false concept", generator) != scores
     assert changed.flatten(1).sum(1).tolist() == [1] * 6 and not bool(changed[torch.arange(6), truth].any())
     assert torch.equal(words._spoiled(scores, truth, "as it is", generator), scores)
+    far = words._spoiled(scores, truth, "far false concept", torch.Generator().manual_seed(0))
+    assert torch.equal(far != scores, changed) and float(far.amax()) > 3
     low = words._spoiled(scores, truth, "misleading concept", generator)
     assert bool((low[torch.arange(6), truth].amin(1) == scores.flatten(1).amin(1)).all())
+
+
+def test_a_perfect_map_has_every_point_and_an_even_one_the_share_of_the_thing(folder):
+    perfect, even = folder.masks.float(), torch.ones(len(folder.masks), 16, 16)
+    found = heads._places(perfect, folder, perfect, folder)
+    assert found["pointing"] == found["energy"] == found["iou"] == 1
+    found = heads._places(even, folder, even, folder)
+    assert found["energy"] == found["iou"] == found["area"] < 0.5
 
 
 def test_runs_on_few_pictures():
     found = run(heads.BENCH, Request(1, options={"pictures": 96}))
     accuracy = found["summary"]["accuracy"]
-    assert accuracy["colour"]["probe"]["mean"] > 0.4 > accuracy["colour"]["shuffled"]["mean"]
+    permuted = found["summary"]["permuted"]["colour"]
+    assert accuracy["colour"]["probe"]["mean"] > 0.4 > max(one["mean"] for one in permuted.values())
+    assert set(permuted) == set(LAYERS)
     assert "local layer" in heads.table(found)
     found = run(words.BENCH, Request(1, options={"pictures": 48}))
     assert found["summary"]["object"]["prompt"]["mean"] > 0.3 and "false concept" in words.table(found)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.recognise.diverse import EPS, pick_diverse
-from concept_atelier.core.recognise.soft_trim import TrimSettings, soft_trim
+from concept_atelier.core.recognise.soft_trim import TrimSettings, beyond_others, soft_trim
 from concept_atelier.core.recognise.zero_shot import concept_bayes, concept_matrix
 
 PUBLISHED = TrimSettings(upper=0)
@@ -44,6 +44,36 @@ def test_one_false_concept_far_above_does_not_carry_a_class_with_the_upper_bound
             found.append(float(soft_trim(planted, settings)[0] - soft_trim(scores, settings)[0]))
     published, bounded = (sum(found) / len(found) for found in rises.values())
     assert published > 0.4 and abs(bounded) < 0.2
+
+
+def test_a_false_concept_of_one_class_is_cut_where_the_classes_share_their_concepts():
+    """The first of three classes is right by 2; concepts differ by far more, so that one which fits the third class as
+    well as the best of the first stands out only beside what it gives to the other classes."""
+    noise = 0.2 * torch.rand(3, 9, generator=torch.Generator().manual_seed(0))
+    scores = torch.linspace(0, 20, 9) + torch.tensor([[2.0], [0.0], [0.0]]) + noise
+    scores[2, 3] = scores[0].max()
+    lead = {
+        name: float(one[0] - one[2])
+        for name, one in (
+            ("published", soft_trim(scores, PUBLISHED)[0]),
+            ("bounded", soft_trim(scores)[0]),
+            ("compared", soft_trim(beyond_others(scores))[0]),
+        )
+    }
+    assert lead["published"] < 1 and lead["bounded"] < 1.5 < lead["compared"] == pytest.approx(2, abs=0.3)
+    assert torch.equal(beyond_others(scores).quantile(0.5, 0), torch.zeros(9))
+
+
+def test_shared_concepts_are_compared_unless_the_paper_is_asked_for(world):
+    pictures, _ = world
+    prompts = [torch.eye(8)[6] + torch.eye(8)[:3], torch.eye(8)[7] + torch.eye(8)[:3]]
+    found = concept_bayes(pictures, prompts, scale=10, shared=True)
+    assert found.probabilities.argmax(1).tolist() == [0, 1, 1]
+    torch.testing.assert_close(found.scores[0], -found.scores[1])  # of two classes, what one has the other lacks
+    published = concept_bayes(pictures, prompts, TrimSettings(upper=0, beyond=False), scale=10, shared=True)
+    assert torch.equal(published.scores[0], concept_bayes(pictures, prompts, PUBLISHED, scale=10).scores[0])
+    with pytest.raises(ValueError, match="as many prompts"):
+        concept_bayes(pictures, [prompts[0], prompts[1][:2]], shared=True)
 
 
 def test_one_concept_is_its_own_score_and_none_is_refused():

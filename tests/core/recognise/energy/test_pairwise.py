@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from concept_atelier.core.recognise.energy.pairwise import FREE, Energy, dependencies, fit_energy, infer
+from concept_atelier.core.recognise.energy.pairwise import FREE, Energy, EnergySettings, dependencies, fit_energy, infer
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,22 @@ def test_dependencies_have_the_signs_of_what_was_planted(energy):
     found = dependencies(energy)
     assert float(found[2, 0]) > 0.5 and float(found[2, 1]) < -0.5 and float(found[3, 2].abs()) < 0.1
     assert not bool(found.diagonal().any())
+
+
+def test_concepts_that_go_with_nothing_are_hardly_coupled():
+    """Eight independent concepts in 200 captions, and a ninth that repeats the first in nine of ten."""
+    generator = torch.Generator().manual_seed(2)
+    tags = torch.rand(200, 9, generator=generator) < 0.3
+    tags[:, 8] = torch.where(torch.rand(200, generator=generator) < 0.9, tags[:, 0], tags[:, 8])
+    found = {}
+    for sparsity in (0.0, EnergySettings().sparsity):
+        couplings = fit_energy(tags, settings=EnergySettings(sparsity=sparsity)).coupling.abs()
+        planted = float(couplings[0, 8])
+        couplings[[0, 8], [8, 0]] = 0
+        assert planted > 2
+        found[sparsity] = float(couplings.mean())
+    without, with_penalty = found.values()
+    assert with_penalty < 0.5 * without and with_penalty < 0.1
 
 
 def test_one_free_concept_has_its_exact_probability():
