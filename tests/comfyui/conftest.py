@@ -299,7 +299,7 @@ def _beside(name: str) -> ModuleType:
 
 
 # Imports this package by its name, which ComfyUI's environment does not know.
-collect_ignore = ["test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []
+collect_ignore = ["compose/test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []
 
 
 VISION = {

@@ -1,4 +1,4 @@
-"""Capture Attention inside ComfyUI, as far as it can be said without ComfyUI: see ``tests/comfyui/test_capture.py``."""
+"""Capture Attention inside ComfyUI, as far as it can be said without ComfyUI; in it: ``tests/comfyui/attribute``."""
 
 import torch
 

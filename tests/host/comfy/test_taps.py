@@ -1,7 +1,7 @@
 """Listening by ComfyUI's options, on a layer that follows the protocol of its newest sources.
 
 There queries, keys and values come in containers, a layer may name an attention of its own, and an override makes
-ComfyUI leave that out. ``tests/comfyui/test_capture.py`` tests the installed version.
+ComfyUI leave that out. ``tests/comfyui/attribute/test_capture.py`` tests the installed version.
 """
 
 import pytest

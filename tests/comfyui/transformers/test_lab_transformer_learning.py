@@ -6,7 +6,7 @@ import pytest
 import torch
 
 SIZES = {"num_layers": 1, "num_single_layers": 1, "attention_head_dim": 12, "num_attention_heads": 2}
-FOLDER = Path(__file__).resolve().parents[2] / "core" / "learn" / "methods"
+FOLDER = Path(__file__).resolve().parents[3] / "core" / "learn" / "methods"
 METHODS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 

@@ -1,8 +1,6 @@
 """Erase Concepts on diffusion transformers of ComfyUI's own classes: the text entry, undone, and as a file."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,15 +15,6 @@ ENTRY = {
     "qwen_image": ["txt_in.weight"],
     "anima": [f"blocks.{block}.cross_attn.{layer}_proj.weight" for block in range(3) for layer in "kv"],
 }
-
-
-@pytest.fixture(scope="session")
-def small(comfyui):
-    path = Path(__file__).with_name("small_transformers.py")
-    spec = importlib.util.spec_from_file_location("small_transformers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

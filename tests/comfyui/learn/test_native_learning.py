@@ -7,7 +7,7 @@ import pytest
 import torch
 
 SHORT = {"steps": 2, "preview_every": 0, "keep_every": 0}
-FOLDER = Path(__file__).resolve().parents[2] / "core" / "learn" / "methods"
+FOLDER = Path(__file__).resolve().parents[3] / "core" / "learn" / "methods"
 METHODS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 """Each method has a file of its name; the registry itself is not importable before ComfyUI has loaded the pack."""
 

@@ -1,7 +1,5 @@
 """Erase Concepts as a weight patch inside ComfyUI, and its file in the stock LoRA loader and in diffusers."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -116,15 +114,9 @@ def test_it_stacks_with_loras_and_is_solved_over_them(parts_of, erase, lora, sam
     assert torch.equal(sample(parts), plain)
 
 
-def test_half_precision_weights(parts_of, erase, weights, pack, comfyui):
+def test_half_precision_weights(build, erase, weights, pack, comfyui):
     """As checkpoints are stored: the change is computed at float32 and rounded once, when weights are loaded."""
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("small_models", Path(__file__).with_name("small_models.py"))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with torch.inference_mode():
-        parts = module.build("sd15", dtype=torch.float16)._asdict()
+    parts = build("sd15", dtype=torch.float16)._asdict()
     erased, erasure, _ = erase(parts)
     base, now = weights(parts["model"]), weights(erased)
     for name, factor in erasure.factors.items():

@@ -1,22 +1,10 @@
 """Learnt tokens on diffusion transformers, text encoders and denoisers of ComfyUI's own classes at tiny width."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
 FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image")
 TEXT = "a photo of <apple> on a table, and a <2>"
-
-
-@pytest.fixture(scope="session")
-def small(comfyui):
-    path = Path(__file__).with_name("small_transformers.py")
-    spec = importlib.util.spec_from_file_location("small_transformers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
