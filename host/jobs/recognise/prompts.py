@@ -147,7 +147,7 @@ def best_sheet(scores: PictureScores, pictures: Tensor, chosen: Sequence[int], n
     for number, index in enumerate([*chosen, *left], 1):
         picked = number <= len(chosen)
         said, _, why = reason_of(scores, index, name).partition(" (")
-        head = f"{number}  picture {index + 1}, {'picked' if picked else 'left'}: {said}"
+        head = f"{number}  picture {index + 1}, {'picked' if picked else 'not picked'}: {said}"
         kind, _, by = why.removesuffix(")").rpartition(": ")
         rest = [(line, INK if picked else FAINT) for line in (kind, by and f"by {by}") if line]
         entries.append(ListEntry(pictures[index], [(head, GOOD if picked else MIDDLING), *rest]))

@@ -144,3 +144,21 @@ def test_a_correction_is_propagated(run, pictures):
     shown = {"pictures": pictures, "clip_vision": run("LoadLabClipVision")[0]}
     found = run("CorrectAndPropagate", **given, **shown)
     assert len(found[0].splitlines()) == 4 and found[1].values.shape == (4, 4) and "+cat" in found[2]
+
+
+def test_boxes_of_a_language_model_become_masks(run, pictures):
+    height, width = pictures.shape[1:3]
+    text = f"[0, 0, {width // 2}, {height}]\n<box>0,0,500,1000</box>\n[]\n[0, 0, 0.5, 1]"
+    boxes, masks, overlay, _ = run("ReadBoxes", text=text, pictures=pictures)
+    shares = masks.mean((1, 2))
+    torch.testing.assert_close(shares, torch.tensor([0.5, 0.5, 0.0, 0.5]), atol=1 / width, rtol=0)
+    assert float(masks[[0, 1, 3], :, : width // 2].min()) > 0.999
+    assert [len(of) for of in boxes] == [1, 1, 0, 1] and len(overlay) == 4
+
+
+def test_a_region_is_hidden_and_the_scores_compared(run, parts_of, pictures, masks):
+    pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
+    scores, sheet, report = run("CheckPixels", pictures=pictures, masks=masks, **pair, classes="red: flat\nblue: flat")
+    assert scores.values.shape == (4, 2) and scores.names == ("red", "blue") and sheet.shape[-1] == 3
+    torch.testing.assert_close(scores.values[:, 0], -scores.values[:, 1], atol=1e-5, rtol=0)  # of two probabilities
+    assert "of 4 pictures" in report

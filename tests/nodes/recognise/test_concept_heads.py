@@ -9,6 +9,7 @@ from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 from concept_atelier.nodes import (
     FindIngredients,
+    LearnPrototypes,
     LoadConceptHead,
     PickBestOfBatch,
     RecordActivations,
@@ -93,6 +94,21 @@ def test_ingredients_and_raw_numbers_serve_as_features(call, pair, scenes):
     assert float(raw.metadata["accuracy"]) > 0.8
     with pytest.raises(ValueError, match="need a CONCEPT_BANK and the ACTIVATIONS"):
         call(TrainConceptHead, **given, features="ingredients", bank=bank)
+
+
+def test_dictionaries_and_prototypes_serve_as_features(call, pair, scenes):
+    every = torch.cat([scenes["liked"], scenes["disliked"]])
+    recorded = call(RecordActivations, pictures=every, clip_vision=pair["clip_vision"])[0]
+    masks = torch.zeros(24, *every.shape[1:3])
+    masks[:12, 16:-16, 16:-16] = 1
+    dictionary = call(FindIngredients, activations=recorded, count=16, method="topk_sae")[0]
+    prototypes = call(LearnPrototypes, activations=recorded, masks=masks, name="liked", method="prototypes")[0]
+    labels = "\n".join(["neon"] * 12 + ["other"] * 12)
+    for bank in (dictionary, prototypes):
+        given = {"pictures": every, "labels": labels, "permutations": 0, "features": "ingredients", "bank": bank}
+        given["clip_vision"] = pair["clip_vision"]
+        head = call(TrainConceptHead, **given, activations=recorded)[0]
+        assert head.names == bank.names and float(head.metadata["accuracy"]) > 0.7
 
 
 def test_liked_and_disliked_pictures_may_be_of_other_sizes(call, pair, scenes):
