@@ -25,6 +25,8 @@ from .workflow.variants import LAB, VARIANTS
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
 LARGEST = 60_000
 GROUND, INK = (244, 239, 228), (35, 39, 58)
+EVEN = 8
+"""Of 255, by how much the colours of what is empty may differ."""
 INPUT = "input"
 """Stands for the first of the example pictures."""
 PANELS: dict[str, Sequence[tuple[str, int]]] = {
@@ -70,12 +72,7 @@ PANELS: dict[str, Sequence[tuple[str, int]]] = {
     "pick_the_best": [("Save: the sheet", 0)],
     "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
     "complete_and_lint": [("Save: the sheet", 0)],
-    "from_folder_to_checked_lora": [
-        ("Save: the captions", 0),
-        ("Save: the masks", 0),
-        ("Save: the map", 0),
-        ("Save: the pictures", 0),
-    ],
+    "from_folder_to_checked_lora": [("Save: the captions", 0), ("Save: the masks", 3), ("Save: the pictures", 0)],
     "guard_against_a_concept": [
         (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
     ],
@@ -154,18 +151,30 @@ def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
 def _sheet_above(pictures: Sequence[Image.Image]) -> Image.Image:
     """A sheet in a square, and a second one or several pictures side by side below it.
 
-    No column is cut off. Rows below the square are, and what is low stands in the sheet's own colour.
+    No column is cut off. Rows below the square are, and what is low stands in the sheet's own colour. Of a high sheet
+    above several pictures as many whole rows are shown as leave room for these.
     """
     sheet = _in_width(_without_margin(pictures[0]), SIDE)
     below = [_without_margin(each) for each in pictures[1:]] if len(pictures) == 2 else pictures[1:]
     others = [_in_width(each, SIDE // len(below)) for each in below]
     rest = max((other.height for other in others), default=0)
+    if len(others) > 1 and sheet.height + rest > SIDE:
+        sheet = _whole_rows(sheet, SIDE - rest)
     canvas = Image.new("RGB", (SIDE, SIDE), sheet.getpixel((0, 0)))
     top = max(0, (SIDE - sheet.height - rest) // 2)
     canvas.paste(sheet, (0, top))
     for number, other in enumerate(others):
         canvas.paste(other, (number * SIDE // len(others), top + sheet.height))
     return canvas
+
+
+def _whole_rows(sheet: Image.Image, height: int) -> Image.Image:
+    """The rows of a sheet that end within this height, where nothing but its colour is seen."""
+    for bottom in range(height, 0, -1):
+        low, high = zip(*sheet.crop((0, bottom - 1, sheet.width, bottom)).getextrema(), strict=True)
+        if max(top - least for least, top in zip(low, high, strict=True)) <= EVEN:
+            return sheet.crop((0, 0, sheet.width, bottom))
+    return sheet.crop((0, 0, sheet.width, height))
 
 
 def _in_width(picture: Image.Image, width: int) -> Image.Image:
@@ -177,7 +186,7 @@ def _without_margin(sheet: Image.Image) -> Image.Image:
     """A sheet without what is empty at its right; what is empty has the colour of its first pixel."""
     rgb = sheet.convert("RGB")
     empty = Image.new("RGB", rgb.size, rgb.getpixel((0, 0)))
-    box = ImageChops.difference(rgb, empty).point(lambda value: 255 * (value > 8)).getbbox()
+    box = ImageChops.difference(rgb, empty).point(lambda value: 255 * (value > EVEN)).getbbox()
     return rgb.crop((0, 0, min(rgb.width, box[2] + MARGIN), rgb.height)) if box else rgb
 
 

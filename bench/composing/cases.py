@@ -39,6 +39,7 @@ class Wanted:
         boxes: of each.
         tokens: what prompts call each, in place of colour and name; none for words.
         placeholders: of these tokens.
+        styles: of each, where one is said; none where no style is.
     """
 
     kinds: tuple[ObjectKind, ...]
@@ -46,13 +47,15 @@ class Wanted:
     boxes: tuple[Box, ...]
     tokens: tuple[str, ...] = ()
     placeholders: Placeholders = field(default_factory=dict)
+    styles: tuple[str | None, ...] = ()
 
     @property
     def texts(self) -> list[str]:
-        """Each object with its colour, or its token."""
+        """Each object with its style and colour, or its token."""
         if self.tokens:
             return list(self.tokens)
-        return [str(Phrase(kind.name, colour=colour)) for kind, colour in zip(self.kinds, self.colours, strict=True)]
+        looks = zip(self.kinds, self.styles or (None,) * len(self.kinds), self.colours, strict=True)
+        return [str(Phrase(kind.name, style, colour)) for kind, style, colour in looks]
 
     @property
     def prompt(self) -> str:
@@ -77,6 +80,15 @@ def wanted(split: str, seed: int, index: int, alike: bool = False) -> tuple[Want
     rng.shuffle(boxes)
     several = Wanted(tuple(kinds), tuple(rng.sample(COLOURS, count)), tuple(boxes))
     return several, Wanted((rng.choice(trained),), (rng.choice(COLOURS),), BOXES[1][0])
+
+
+def one_styled(split: str, seed: int, index: int) -> Wanted:
+    """Two objects, one of which is said to have a style that objects do not have by themselves."""
+    rng, atlas = random.Random(f"one styled:{split}:{seed}:{index}"), load_atlas()
+    kinds = sample_kinds(rng, split, 2, unseen=False)
+    styles = [rng.choice([style for style in atlas.styles if style != atlas.styles[0]]), None]
+    rng.shuffle(styles)
+    return Wanted(tuple(kinds), (None, None), rng.choice(BOXES[2]), styles=tuple(styles))
 
 
 def learnt(backbone: Backbone, asked: Wanted, seed: int) -> tuple[Wanted, Wanted]:

@@ -2,6 +2,10 @@
 
 Each case is a training set of scenes with their captions, of which a fifth is exchanged among one another. The lab's
 picture encoder and the text encoder that it was trained with compare them. Nothing is learnt or drawn.
+
+With ``--folders`` a case is a folder whose captions all name one thing, which a fifth of its pictures does not show; in
+the clean one all do. ``--against captions`` compares with the other captions of the set, in place of sentences of all
+kinds.
 """
 
 import argparse
@@ -27,8 +31,11 @@ from ..controls import Control
 from ..drawing import SIDE
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, means, with_interval
+from . import folders
 
 PICTURES, WRONG = 200, 0.2
+AGAINST = ("sentences", "captions")
+"""What the usual fit of a picture is taken from: sentences of all kinds, or the other captions of the set."""
 SCORES = {
     "auroc": "AUROC of the fit",
     "evident": "noise is found",
@@ -61,20 +68,34 @@ def prepare(request: Request) -> Encoders:
 def measure(encoders: Encoders, request: Request, index: int) -> Row:
     """One training set, with a fifth of its captions exchanged and as it is."""
     own_seed = request.seed * SEEDS_PER_RUN + index
+    against = request.options.get("against", AGAINST[0])
+    if request.options.get("folders"):
+        spoiled, right = folders.folder(request.split, own_seed), folders.folder(request.split, own_seed, wrong=0)
+        found, clean = (_noise_in(encoders, given, against) for given in (spoiled, right))
+        return _row(own_seed, found, torch.tensor(spoiled.wrong), clean)
     pictures, captions = training_set(request.split, own_seed)
     seen = picture_features(encoders.vision, pictures)
     spoiled, wrong = exchanged(captions, own_seed)
-    found, clean = (noise_of(encoders, seen, texts) for texts in (spoiled, captions))
-    flagged = found.noise >= CHECK
+    found, clean = (noise_of(encoders, seen, texts, against) for texts in (spoiled, captions))
     right = [captions[number] == spoiled[int(found.nearest[number])] for number in wrong.nonzero()[:, 0].tolist()]
+    return _row(own_seed, found, wrong, clean) | {"right_caption": sum(right) / len(right)}
+
+
+def _noise_in(encoders: Encoders, given: folders.Folder, against: str) -> CaptionNoise:
+    pictures = torch.cat([case.picture for case in given.cases])
+    return noise_of(encoders, picture_features(encoders.vision, pictures), given.captions, against)
+
+
+def _row(seed: int, found: CaptionNoise, wrong: Tensor, clean: CaptionNoise) -> Row:
+    """What was found of which (n,) captions are wrong, and in the set without them."""
+    flagged = found.noise >= CHECK
     hits = int((flagged & wrong).sum())
     return {
-        "seed": own_seed,
+        "seed": seed,
         "auroc": auroc(-found.fit, wrong),
         "evident": float(found.evident),
         "recall": hits / int(wrong.sum()),
         "precision": hits / int(flagged.sum()) if bool(flagged.any()) else 0.0,
-        "right_caption": sum(right) / len(right),
         "clean_alarm": float(clean.evident),
     }
 
@@ -102,37 +123,46 @@ def auroc(scores: Tensor, positive: Tensor) -> float:
     return float(((first > second).double() + 0.5 * (first == second).double()).mean())
 
 
-def noise_of(encoders: Encoders, seen: Tensor, captions: Sequence[str]) -> CaptionNoise:
-    """How well captions fit pictures with the features (n, D)."""
+def noise_of(encoders: Encoders, seen: Tensor, captions: Sequence[str], against: str = "sentences") -> CaptionNoise:
+    """How well captions fit pictures with the features (n, D), beside one of :data:`AGAINST`."""
     texts, owners = parts_of(captions)
     read = [*texts, *REFERENCE]
     captioned, others = word_features(encoders.vision, encoders.clip, read, seen.shape[1], template="{}").split(
         [len(texts), len(REFERENCE)]
     )
-    return caption_noise(seen, captioned, owners, captions, others)
+    return caption_noise(seen, captioned, owners, captions, others if against == "sentences" else None)
 
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     """Means with intervals over training sets."""
-    held = {score: interval([row[score] for row in rows], request.seed) for score in SCORES}
+    held = {score: interval([row[score] for row in rows], request.seed) for score in SCORES if score in rows[0]}
     return {"captions": {"cases": len(rows)} | held}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
-    rows = [[SCORES[score], with_interval(result["summary"]["captions"][score])] for score in SCORES]
-    head = f"bench data: {result['cases']} sets of {PICTURES} pictures, {WRONG:.0%} of the captions exchanged"
+    found = result["summary"]["captions"]
+    rows = [[said, with_interval(found[score])] for score, said in SCORES.items() if score in found]
+    sets = f"sets of {PICTURES} pictures, {WRONG:.0%} of the captions exchanged"
+    if result["options"].get("folders"):
+        sets = f"folders of {folders.PICTURES} pictures, {folders.WRONG} captions wrong"
+    head = f"bench data: {result['cases']} {sets}"
     return f"{head}, {result['split']} split, seed {result['seed']}; 95% intervals\n{aligned(rows)}\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench data``."""
     add_common_arguments(parser, cases=8)
+    parser.add_argument("--folders", action="store_true", help="folders whose captions all name one thing")
+    parser.add_argument("--against", choices=AGAINST, default=AGAINST[0], help="default: %(default)s")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
-    return run_command(BENCH, args, {}, CONTROLS)
+    options = ({"folders": True} if args.folders else {}) | (
+        {"against": args.against} if args.against != AGAINST[0] else {}
+    )
+    return run_command(BENCH, args, options, CONTROLS)
 
 
 def _auroc(summary: Mapping[str, Any]) -> float:

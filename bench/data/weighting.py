@@ -7,7 +7,6 @@ the thing, and how alike they are to it.
 """
 
 import argparse
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,20 +22,17 @@ from ...core.sample_weights import RATE
 from ...core.types import ConceptTokens, Source
 from ...host.jobs.vision import picture_features
 from ...lab.judge.judge import Judge, load_judge
-from ...lab.world.atlas import ObjectKind, load_atlas
-from ...lab.world.backgrounds import sample_background
-from ...lab.world.captions import Phrase
-from ...lab.world.scene import Look, Scene, SceneSettings, compose
-from ..cases import SEEDS_PER_RUN, Case, case_of
+from ..cases import SEEDS_PER_RUN, Case
 from ..command import add_common_arguments, backbone_for, run_command
-from ..drawing import SIDE, draw
+from ..drawing import draw
 from ..harness import Bench, Request, Row
 from ..learn import on_cells
 from ..summary import aligned, interval, means, with_interval
 from .captions import Encoders, noise_of
 from .captions import prepare as encoders_for
+from .folders import PICTURES, WRONG, Folder, folder
 
-PICTURES, WRONG, DRAWS, TEMPLATE, NAME = 24, 5, 8, "a photo of {}", "1"
+DRAWS, TEMPLATE, NAME = 8, "a photo of {}", "1"
 WAYS = {
     "all": "all pictures alike",
     "noise": "weights of Caption Noise",
@@ -57,42 +53,9 @@ class Parts:
     encoders: Encoders
 
 
-@dataclass(frozen=True, eq=False)
-class Folder:
-    """Pictures with captions that all name one thing.
-
-    Attributes:
-        kind: the thing.
-        cases: the pictures, one thing in each.
-        captions: of each.
-        wrong: of each, whether it shows another thing.
-    """
-
-    kind: ObjectKind
-    cases: tuple[Case, ...]
-    captions: tuple[str, ...]
-    wrong: tuple[bool, ...]
-
-
 def prepare(request: Request) -> Parts:
     """The model, the judge, and the encoders of Caption Noise."""
     return Parts(backbone_for(request), load_judge(), encoders_for(request))
-
-
-def folder(split: str, seed: int) -> Folder:
-    """The folder of a case."""
-    rng, atlas = random.Random(f"weights:{split}:{seed}"), load_atlas()
-    kind, *others = rng.sample(atlas.of_split("train"), 1 + WRONG)
-    wrong = set(rng.sample(range(1, PICTURES), WRONG))  # the first picture is right
-    cases, captions = [], []
-    for number in range(PICTURES):
-        background, shown = sample_background(rng, 0.5), others.pop() if number in wrong else kind
-        said = sample_background(rng, 0.5) if number in wrong else background
-        look = Look(shown.name, atlas.styles[0], None, shown.name)
-        picture, objects = compose(rng, [look], background, SceneSettings(counts=(1,), size=(SIDE, SIDE)))
-        cases.append(case_of(Scene(picture, "", objects, background), seed))
-        captions.append(f"{Phrase(kind.name)} on {said.words}")
-    return Folder(kind, tuple(cases), tuple(captions), tuple(number in wrong for number in range(PICTURES)))
 
 
 def measure(parts: Parts, request: Request, index: int) -> Row:

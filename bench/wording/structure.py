@@ -4,6 +4,9 @@ Each case asks for two, three or four objects in colours of their own, and draws
 prompt, with Attention Locality, and with one weight for each phrase of Chunk Prompt. The judge says whether exactly
 those objects are there, and in their own colours; a colour that is another's or none counts as leak. Beside that the
 phrases of captions are compared with what the captions were written from.
+
+With ``--of style`` two objects are asked for, one of them in a style: *a neon cat and a house*. Leak is then how often
+the other has that style, too, beside how often the first has it.
 """
 
 import argparse
@@ -20,18 +23,27 @@ from ...core.prompts.chunks import possible_starts
 from ...core.prompts.locality import LocalitySettings, begin
 from ...core.sampling import ddim
 from ...host.jobs.prompting.phrases import lines_of_phrases, phrases_of
-from ...lab.judge.judge import Judge, load_judge
+from ...lab.judge.judge import Judge, Reading, load_judge
+from ...lab.world.atlas import load_atlas
 from ...lab.world.scene import SceneSettings, sample_scene
 from ..cases import SEEDS_PER_RUN
 from ..command import add_common_arguments, backbone_for, run_command
-from ..composing.cases import Wanted, wanted
+from ..composing.cases import Wanted, one_styled, wanted
 from ..composing.reading import answers, exact
 from ..drawing import GUIDANCE, SIDE, STEPS, unconditional
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, means, with_interval
 
 WAYS = {"plain": "plain prompt", "local": "Attention Locality", "weighted": "phrase weights"}
-FIGURES = {"exact": "exactly those objects", "leak": "colours of objects found that are not their own"}
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    "colour": {"exact": "exactly those objects", "leak": "colours of objects found that are not their own"},
+    "style": {
+        "exact": "exactly those objects",
+        "leak": "other objects found that have its style",
+        "own": "objects found that have their style",
+    },
+}
+"""What is asked for to what is measured."""
 CAPTIONS, WHOLE = 20, 10_000
 PHRASES = {"phrases": "phrases of Chunk Prompt", "every": "a phrase at every function word"}
 
@@ -45,15 +57,36 @@ def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> R
     """One case by every way, and the phrases of some captions."""
     backbone, judge = prepared
     own_seed = request.seed * SEEDS_PER_RUN + index
-    asked = wanted(request.split, request.seed, index)[0]
+    of = request.options.get("of", "colour")
+    asked = (
+        one_styled(request.split, request.seed, index)
+        if of == "style"
+        else wanted(request.split, request.seed, index)[0]
+    )
     row: Row = {"seed": own_seed, "prompt": asked.prompt, "ways": {}}
     for way in WAYS:
         reading = judge.look(draw(backbone, asked, way, request.options, own_seed))
         (found,) = judge.found(reading)
-        seen = answers(judge, reading, asked, found)
-        colours = [bool(one["colour"]) for one in seen if one["found"] and one["colour"] is not None]
-        row["ways"][way] = {"exact": exact(judge, reading, asked, found), "colours": colours}
+        seen = _styles(judge, reading, asked, found) if of == "style" else _colours(judge, reading, asked, found)
+        row["ways"][way] = {"exact": exact(judge, reading, asked, found), **seen}
     return row | {"captions": [_phrases(backbone, request.split, own_seed * CAPTIONS + n) for n in range(CAPTIONS)]}
+
+
+def _colours(judge: Judge, reading: Reading, asked: Wanted, found: frozenset[str]) -> dict[str, list[bool]]:
+    """Of each object found, whether its colour is its own."""
+    seen = answers(judge, reading, asked, found)
+    return {"colours": [bool(one["colour"]) for one in seen if one["found"] and one["colour"] is not None]}
+
+
+def _styles(judge: Judge, reading: Reading, asked: Wanted, found: frozenset[str]) -> dict[str, list[bool]]:
+    """Whether the object with a style has it, and whether the other is without it; nothing of objects not found."""
+    styles, (said,) = load_atlas().styles, {style for style in asked.styles if style}
+    own, others = [], []
+    for kind, style in zip(asked.kinds, asked.styles, strict=True):
+        if kind.name in found:
+            shown = styles[int(reading.style_of(judge.index(kind.name))[0].argmax())]
+            (own if style else others).append((shown == said) == bool(style))
+    return {"own": own, "others": others}
 
 
 @torch.no_grad()
@@ -101,11 +134,12 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for way in WAYS:
         seen = [row["ways"][way] for row in rows]
-        leak = [float(not right) for one in seen for right in one["colours"]]
-        summary[way] = {
-            "exact": interval([float(one["exact"]) for one in seen], request.seed),
-            "leak": interval(leak, request.seed) if leak else None,
-        }
+        summary[way] = {"exact": interval([float(one["exact"]) for one in seen], request.seed)}
+        leak = [float(not right) for one in seen for right in one["others" if "others" in one else "colours"]]
+        summary[way]["leak"] = interval(leak, request.seed) if leak else None
+        if "own" in seen[0]:
+            own = [float(right) for one in seen for right in one["own"]]
+            summary[way]["own"] = interval(own, request.seed) if own else None
     counts = [caption for row in rows for caption in row["captions"]]
     for name in PHRASES:
         right, found, true = (sum(one[name][at] for one in counts) for at in range(3))
@@ -115,23 +149,25 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
-    summary = result["summary"]
-    rows = [[said, *(with_interval(summary[way][name]) for name in FIGURES)] for way, said in WAYS.items()]
+    summary, figures = result["summary"], FIGURES[result["options"].get("of", "colour")]
+    rows = [[said, *(with_interval(summary[way][name]) for name in figures)] for way, said in WAYS.items()]
     phrases = [[said, f"{summary[name]['f1']:.3f}"] for name, said in PHRASES.items()]
     head = f"bench prompts: {result['cases']} cases, {result['split']} split, seed {result['seed']}; 95% intervals"
-    return f"{head}\n{aligned([['', *FIGURES.values()], *rows])}\n{aligned([['', 'F1 of beginnings'], *phrases])}\n"
+    return f"{head}\n{aligned([['', *figures.values()], *rows])}\n{aligned([['', 'F1 of beginnings'], *phrases])}\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench prompts``."""
     add_common_arguments(parser, cases=48)
+    parser.add_argument("--of", choices=list(FIGURES), default="colour", help="what may leak (default: %(default)s)")
     parser.add_argument("--dial", type=float, default=1.0, help="of Attention Locality (default: %(default)s)")
     parser.add_argument("--weight", type=float, default=1.2, help="of phrases of objects (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
-    return run_command(BENCH, args, {"dial": args.dial, "weight": args.weight})
+    options = {"dial": args.dial, "weight": args.weight}
+    return run_command(BENCH, args, options if args.of == "colour" else {"of": args.of, **options})
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class CaptionNoise(io.ComfyNode):
                 io.String.Output(display_name="REPORT", tooltip="What was found, in words."),
                 io.Image.Output(display_name="KEPT", tooltip="The pictures whose captions seem to fit, in order."),
                 io.String.Output(display_name="KEPT_CAPTIONS", tooltip="Their captions, one per line."),
+                io.String.Output(
+                    display_name="KEPT_WEIGHTS",
+                    tooltip="Their weights, one per line: for picture_weights of Learn Concept Tokens.",
+                ),
             ],
         )
 
@@ -114,7 +118,8 @@ class CaptionNoise(io.ComfyNode):
         shown = page_under(cls, sheet, found.said)
         kept = [number for number in range(len(texts)) if found.verdict(number) == "keep"]
         left = batch[kept].movedim(1, -1), "\n".join(texts[number] for number in kept)
-        return io.NodeOutput(sheet, written, found.said, *left, ui=shown)
+        weights = "\n".join(f"{float(weight):.4f}" for weight in found.weights(strength)[kept])
+        return io.NodeOutput(sheet, written, found.said, *left, weights, ui=shown)
 
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:

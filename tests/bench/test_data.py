@@ -1,11 +1,12 @@
 """``bench data``: captions that change places, and figures of encoders that know all and nothing."""
 
+import functools
 import types
 
 import pytest
 import torch
 
-from concept_atelier.bench.data import captions, entanglement, weighting
+from concept_atelier.bench.data import captions, entanglement, folders, weighting
 from concept_atelier.bench.harness import Request
 from concept_atelier.core.types import ConceptTokens
 
@@ -38,26 +39,60 @@ def test_encoders_that_know_every_pair_find_all_that_was_exchanged(monkeypatch):
     assert row["clean_alarm"] == 0
 
 
+def test_in_folders_the_clean_set_is_one_without_wrong_captions(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(captions, "picture_features", lambda vision, pictures: len(pictures))
+
+    def noise(encoders, seen, texts, against):
+        sizes.append((seen, against))
+        bad = torch.tensor(folders.folder("development", 0).wrong)
+        fit = torch.where(bad, -1.0, 1.0) if len(sizes) == 1 else torch.ones(24)
+        return types.SimpleNamespace(fit=fit, noise=(1 - fit) / 2, evident=len(sizes) == 1)
+
+    monkeypatch.setattr(captions, "noise_of", noise)
+    options = {"folders": True, "against": "captions"}
+    row = captions.measure(captions.Encoders(None, None), Request(1, options=options), 0)
+    assert sizes == [(24, "captions")] * 2
+    assert row["auroc"] == row["evident"] == row["recall"] == row["precision"] == 1 and row["clean_alarm"] == 0
+    assert "right_caption" not in captions.figures([row], Request(1))["captions"]
+
+
 def test_entanglement_is_judged_against_the_things_own_name(lab_backbone, monkeypatch):
     shares = iter([0.5, 0.8, 0.6, 0.54])
     monkeypatch.setattr(entanglement, "outside", lambda *given: next(shares))
-    options = {"method": "conceptexpress", "mask_weight": 0.1, "set": {"steps": 1}}
+    options = {"method": "conceptexpress", "pictures": 2, "mask_weight": 0.1, "set": {"steps": 1}}
     row = entanglement.measure(lab_backbone, Request(1, options=options), 0)
     assert [row[name] for name in entanglement.SHARES] == [0.5, 0.8, 0.6, 0.54]
-    assert row["found"] == 1 and row["mended"] == 1
-    assert entanglement.figures([row], Request(1))["entangled"]["whole"]["mean"] == 0.8
+    assert row["found"] == 1 and row["mended"] == 1 and row["alone"] == 0
+    unbound = row | {"found": 0.0, "mended": 0.0}
+    found = entanglement.figures([row, unbound], Request(2))["entangled"]
+    assert found["whole"]["mean"] == 0.8 and found["found"]["mean"] == 0.5
+    assert found["mended"]["mean"] == 1 and found["alone"]["mean"] == 0  # of those found alone
+
+
+def test_planted_pictures_show_one_thing_in_other_places_on_one_background():
+    """The pattern of a background may be shifted; its colour is the same, and another case's is not."""
+
+    def colours(cases):
+        return torch.stack([case.picture[0][:, ~case.masks[0]].mean(1) for case in cases])  # (n, 3)
+
+    name, cases = entanglement.planted("development", 0, 3)
+    assert all(case.names == (name,) for case in cases) and not torch.equal(cases[0].masks, cases[1].masks)
+    found, other = colours(cases), colours(entanglement.planted("development", 1, 1)[1])
+    assert (found - found[:1]).abs().max() < 0.1 < (found - other).abs().max(1).values.min()
 
 
 def test_a_folder_shows_the_thing_in_all_but_a_fifth_of_its_pictures():
-    given = weighting.folder("development", 0)
-    assert sum(given.wrong) == weighting.WRONG and not given.wrong[0] and len(given.cases) == weighting.PICTURES
+    given = folders.folder("development", 0)
+    assert sum(given.wrong) == folders.WRONG and not given.wrong[0] and len(given.cases) == folders.PICTURES
+    assert not any(folders.folder("development", 0, wrong=0).wrong)
     for case, caption, wrong in zip(given.cases, given.captions, given.wrong, strict=True):
         assert (case.names == (given.kind.name,)) != wrong and given.kind.name in caption
 
 
 def test_every_way_of_weighing_learns_from_its_own_weights(lab_backbone, monkeypatch):
-    monkeypatch.setattr(weighting, "PICTURES", 4)
-    monkeypatch.setattr(weighting, "WRONG", 1)
+    monkeypatch.setattr(folders, "PICTURES", 4)
+    monkeypatch.setattr(weighting, "folder", functools.partial(folders.folder, wrong=1))
     seen = []
 
     def learn(backbone, given, request, weights, rate, seed):

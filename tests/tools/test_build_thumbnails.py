@@ -68,6 +68,17 @@ def test_pictures_stand_side_by_side_below_a_sheet_whose_empty_margin_is_cut():
     assert shown.getpixel((3 * SIDE // 4, SIDE - top - 9)) == (0, 0, 255)
 
 
+def test_of_a_high_sheet_above_pictures_whole_rows_are_shown():
+    sheet = Image.new("RGB", (240, 600), "black")
+    for number, colour in enumerate(["red", "lime", "blue", "yellow"]):  # rows of 50, 10 empty behind each
+        sheet.paste(colour, (0, 60 * number, 240, 60 * number + 50))
+    shown = thumbnail([sheet, Image.new("RGB", (50, 50), "cyan"), Image.new("RGB", (50, 50), "magenta")])
+    seen = {shown.getpixel((SIDE // 2, height)) for height in range(SIDE // 2 + 20)}
+    assert {(255, 0, 0), (0, 255, 0)} <= seen and not {(0, 0, 255), (255, 255, 0)} & seen
+    assert shown.getpixel((SIDE // 4, SIDE - 25)) == (0, 255, 255)
+    assert shown.getpixel((3 * SIDE // 4, SIDE - 25)) == (255, 0, 255)
+
+
 def test_a_picture_that_is_hard_to_compress_is_made_small_enough(tmp_path):
     save(thumbnail([noise(seed) for seed in range(4)]), tmp_path / "x.jpg")
     assert 0 < (tmp_path / "x.jpg").stat().st_size < LARGEST

@@ -121,6 +121,6 @@ def test_all_pictures_of_a_batch_are_learnt_from_by_their_weights(run, parts_of,
     words = {"words": "cat", "seed": 1, "margin": 0.0, "fill": True, "all_pictures": True}
     concepts, *_, more = run("LocalizeWords", **parts, image=batch, **words)
     assert len(more) == 1
-    how = {"steps": 1, "preview_every": 0, "keep_every": 0, "picture_weights": "adaptive, 1, 0.5"}
+    how = {"steps": 1, "preview_every": 0, "keep_every": 0, "picture_weights": "adaptive, 1, 0.5", "mask_weight": 0.01}
     learnt = run("LearnConceptTokens", **parts, image=batch, concepts=concepts, more=more, start_words="cat=cat", **how)
     assert "picture_weights" in learnt[0].metadata and learnt[0].metadata["pictures"] == "2"

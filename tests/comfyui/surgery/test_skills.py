@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 
 def state_of(pack, model, clip=None):
@@ -100,6 +101,11 @@ def test_skills_are_saved_and_compared(run, pack, parts_of):
     ]
     page, report = run("SkillOverlap", skill=skills[0], skill_2=skills[1])[:2]
     assert page.shape[0] == 1 and "by chance" in report
+    apart, shared = (
+        run("DifferenceOfSkills", skill=skills[0], other=skills[1], part=p)[0] for p in ("apart", "shared")
+    )
+    kept = [sum(len(change.index) for change in skill.changes.values()) for skill in (apart, shared, skills[0])]
+    assert kept[0] + kept[1] == kept[2] and 0 < kept[1] < kept[2]
     name = run("SaveSkillPatch", skill=skills[0], name="test/one", precision="exact")[0]
     assert run("LoadSkillPatch", name=name)[0].changes.keys() == skills[0].changes.keys()
 
@@ -132,6 +138,18 @@ def test_shares_are_drawn_and_captions_compared(run, pack, parts_of):
     assert found[0].share == pytest.approx(1.0) and same(state_of(pack, found[1]), state_of(pack, tuned))
     pictures = torch.rand(3, 64, 64, 3)
     given = {"pictures": pictures, "clip_vision": vision, "clip": parts["clip"]}
-    sheet, table, report, kept, _ = run("CaptionNoise", **given, captions="a cat\na dog\na car")
-    assert torch.equal(kept, pictures)
+    sheet, table, report, kept, _, weights = run("CaptionNoise", **given, captions="a cat\na dog\na car")
+    assert torch.equal(kept, pictures) and weights.count("\n") == 2
     assert sheet.shape[0] == 1 and table.count("\n") == 4 and "fewer than 20" in report
+    adapted = run("AdaptiveWeights", losses="1,3,1,1\n2,1,1,1\n3,2,1,1", noise=table)[0]
+    assert adapted.count("\n") == 4
+
+
+def test_a_folder_is_read_with_its_captions(run, comfy_base):
+    folder = comfy_base / "input" / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(2):
+        Image.new("RGB", (32, 32), (90 * number, 40, 200)).save(folder / f"{number}.png")
+    (folder / "1.txt").write_text("a dog", encoding="utf-8")
+    pictures, names, captions = run("LoadPictureFolder", folder="training", size=64)
+    assert pictures.shape == (2, 64, 64, 3) and names == "0.png\n1.png" and captions == "\na dog"

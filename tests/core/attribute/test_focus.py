@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.attention.probabilities import call_mean
+from concept_atelier.core.attribute import focus
 from concept_atelier.core.attribute.focus import audit_focus
 
 LATENT = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -36,6 +37,24 @@ def test_it_is_the_attention_of_the_layers(audit, lab_backbone):
     own = call_mean(call)[0][:, 2].view(call.grid)
     half = call.grid[1] // 2
     assert float(found.outside[0, 0]) == pytest.approx(float(own[:, half:].sum() / own.sum()), abs=1e-5)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_even_attention_lies_outside_by_area_and_attention_inside_not_at_all(audit, monkeypatch, inside):
+    """A mask of the upper left quarter; attention is the same everywhere, or the same inside and 0 outside."""
+    mask = torch.zeros(64, 64)
+    mask[:32, :32] = 1
+
+    def attention(call):
+        given = torch.ones(call.grid)
+        if inside:
+            given[call.grid[0] // 2 :] = 0
+            given[:, call.grid[1] // 2 :] = 0
+        return given.flatten()[None, :, None].expand(1, -1, call.key.shape[2])
+
+    monkeypatch.setattr(focus, "call_mean", attention)
+    outside = audit(mask, levels=1).outside
+    torch.testing.assert_close(outside, torch.full_like(outside, 0.0 if inside else 0.75))
 
 
 def test_the_mean_map_is_one_where_attention_is_even(audit):

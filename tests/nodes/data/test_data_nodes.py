@@ -1,5 +1,8 @@
 """Captions beside their pictures, over the lab's picture encoder and text encoder, and weights out of a log."""
 
+import csv
+import io
+
 import pytest
 import torch
 from PIL import Image
@@ -19,10 +22,10 @@ def test_captions_are_read_beside_their_pictures_and_compared(call, sockets, her
     pictures, names, captions = call(LoadPictureFolder, folder="set", size=64)
     assert captions.split("\n") == ["a cat on blue", "", "a dog"]
     given = {"pictures": pictures, "captions": captions, "clip_vision": load_vision(), "clip": sockets["clip"]}
-    sheet, written, report, kept, their_captions = call(CaptionNoise, **given, names=names)
+    sheet, written, report, kept, their_captions, their_weights = call(CaptionNoise, **given, names=names)
     assert sheet.ndim == 4 and written.count("\n") == 4 and "fewer than 20" in report
     assert (here.output / "reports").is_dir() and ",keep," in written
-    assert torch.equal(kept, pictures) and their_captions == captions
+    assert torch.equal(kept, pictures) and their_captions == captions and their_weights == "1.0000\n1.0000\n1.0000"
     with pytest.raises(ValueError, match="3 pictures, 1 captions"):
         call(CaptionNoise, **{**given, "captions": "a cat"})
 
@@ -38,8 +41,11 @@ def test_pictures_with_wrong_captions_are_left_out(call, sockets, monkeypatch):
     captions = "\n".join(f"thing {number}" for number in range(24))
     pair = {"clip_vision": load_vision(), "clip": sockets["clip"]}
     given = {"pictures": pictures, "captions": captions, **pair, "filename_prefix": ""}
-    *_, kept, their_captions = call(CaptionNoise, **given)
+    *_, table, _, kept, their_captions, their_weights = call(CaptionNoise, **given, strength=0.5)
     assert torch.equal(kept, pictures[:22]) and their_captions.split("\n") == captions.split("\n")[:22]
+    in_table = {row["number"]: row["weight"] for row in csv.DictReader(io.StringIO(table))}
+    assert their_weights.split("\n") == [in_table[str(number)] for number in range(1, 23)]
+    assert float(in_table["23"]) == pytest.approx(0.5, abs=0.01)  # surely wrong, at half the strength
 
 
 def test_weights_come_out_of_a_log_and_noise_lowers_them(call):

@@ -36,6 +36,13 @@ def test_margin_and_fill_reach_the_method(call, sockets, image):
     assert cells(margin=0.05) < cells(margin=0.05, fill=True)
 
 
+def test_affinity_power_reaches_the_method(call, sockets, image):
+    given = {**sockets, "image": image, "words": "cat, rocket", "seed": 1, "margin": 0.0, "fill": True}
+    preset = METHOD.preset("small").affinity_power
+    masks = [call(LocalizeWords, **given, affinity_power=power)[0].masks for power in (-1, preset, 0)]
+    assert masks[0].equal(masks[1]) and not masks[0].equal(masks[2])
+
+
 def test_all_pictures_of_a_batch_are_read_like_single_ones(call, sockets, image):
     given = {**sockets, "words": "cat, rocket", "seed": 1, "margin": 0.0, "fill": True}
     concepts, masks, overlay, _, more = call(

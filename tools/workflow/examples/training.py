@@ -6,12 +6,14 @@ from ..training_pictures import FOLDER_NAME, SUBJECT, training_words
 
 def from_folder_to_checked_lora(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
+    studio.note_height = 80  # the first step is as high as a laptop's screen
     lab, word = variant.is_lab, SUBJECT if variant.is_lab else variant.words.purified
     studio.step(
         "Check the captions",
         "Wrong captions are cheaper to find before training.",
-        "The folder comes with the pack; six captions are wrong. KEPT are the others. Lint Concepts says what the "
-        "folder cannot teach. Localize Words finds the subject in every picture."
+        "The folder comes with the pack; six captions are wrong. **KEPT** are the other pictures. Lint Concepts says "
+        "what their captions cannot teach. Localize Words finds the subject, and Audit Focus says how much of the "
+        "plain word's attention lies outside it."
         if lab
         else "Put your folder as **pictures** into ComfyUI's input folder. Both loaders take one file of CLIP "
         "ViT-L/14.",
@@ -22,31 +24,35 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
     )
     model, clip, vae = studio.load()
     given = {"pictures": pictures, **studio.pair(0, clip if lab else None), "captions": captions, "names": names}
-    noise, *_, kept, texts = sheet.add("ConceptAtelierCaptionNoise", 1, **given, filename_prefix="")
-    sheet.add("SaveImage", 1, "Save: the captions", images=noise, filename_prefix="train_captions", collapsed=True)
-    (subject,) = sheet.add("PrimitiveString", 1, "The subject", value=word)
+    noise, *_, kept, texts, weights = sheet.add("ConceptAtelierCaptionNoise", 1, **given, filename_prefix="")
+    sheet.add("SaveImage", 2, "Save: the captions", images=noise, filename_prefix="train_captions", collapsed=True)
     vocabulary = ", ".join(training_words()) if lab else ""
-    sheet.add("ConceptAtelierLintConcepts", 2, captions=texts, vocabulary=vocabulary, trigger=subject)
+    sheet.add("ConceptAtelierLintConcepts", 2, captions=texts, vocabulary=vocabulary, trigger=word)
     wires = {"model": model, "clip": clip, "vae": vae, "image": kept}
-    words = {**variant.localize_words, "words": subject, "all_pictures": True}
-    found, masks, overlay, _, more = sheet.add("ConceptAtelierLocalizeWords", 2, **wires, **words, collapsed=True)
+    words = {**variant.localize_words, "words": word, "all_pictures": True}
+    words |= {"margin": 0.0, "affinity_power": 1} if lab else {}
+    found, masks, overlay, _, more = sheet.add("ConceptAtelierLocalizeWords", 1, **wires, **words, collapsed=True)
     sheet.add("SaveImage", 2, "Save: the masks", images=overlay, filename_prefix="train_masks", collapsed=True)
+    before = {"text": f"a photo of {word}", "word": word, "mask": masks}
+    sheet.add("ConceptAtelierAuditFocus", 1, "Audit Focus: the plain word", collapsed=True, **wires, **before)
     studio.step(
         "Learn the subject",
         "Its token, and a LoRA beside it.",
-        "**mask_weight** keeps the token's attention inside the masks, so that it does not learn the background.",
+        "**picture_weights**: a doubtful caption counts less. **mask_weight** keeps the token's attention inside the "
+        "masks, so that it does not learn the background.",
     )
     how = {"method": "conceptexpress", "preset": "small_values", "steps": 100} if lab else variant.learn_lora
     learning = {"concepts": found, "more": more, "start_words": f"{word}={word}", "mask_weight": 0.01}
+    learning["picture_weights"] = weights
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, **learning, **how)
     studio.step(
         "Check what was learnt",
         "Is the token bound to its background?",
-        "Audit Focus says how much of its attention lies outside the mask. Draw it on grounds that the folder does not "
-        "have.",
+        "Audit Focus says how much of the token's attention lies outside the mask: no more than the plain word's, if "
+        "all is well. Draw it on grounds that the folder does not have.",
     )
     asked = {"text": f"a photo of <{word}>", "word": f"<{word}>", "tokens": tokens, "mask": masks}
-    _, heat = sheet.add("ConceptAtelierAuditFocus", 0, **{**wires, "model": learnt}, **asked)
+    _, heat = sheet.add("ConceptAtelierAuditFocus", 0, "Audit Focus: the token", **{**wires, "model": learnt}, **asked)
     sheet.add("SaveImage", 0, "Save: the map", images=heat, filename_prefix="train_map", collapsed=True)
     sheet.add("ConceptAtelierSaveAdapterAsLora", 0, tokens=tokens, name=f"atelier/{word}", collapsed=True)
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
