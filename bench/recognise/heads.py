@@ -6,7 +6,8 @@ linear probe of the encoder's raw numbers, and a head of each layer that learnt 
 layer, how well its maps lie on the thing: the strongest position on it (pointing), the share of the map on it (energy),
 and IoU of the part above that share of the strongest which is best on the first half. An even map has the share of the
 picture that the thing covers, for energy and IoU alike; beside it stand maps of the classes' words, which no training
-made. Of every layer the Oracle Impurity Score of its concepts, and of the head without one the pixel check.
+made. Of every layer the Oracle Impurity Score of its concepts, and how often the one that speaks most for the answer,
+of those whose truth is known, is in the picture (existence); of the head without a layer the pixel check.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     raw = FeatureSource("raw", parts.vision)
     seen, asked = source.read(ahead.pictures), source.read(behind.pictures)
     bare = raw.read(ahead.pictures), raw.read(behind.pictures)
-    row: Row = {"accuracy": {}, "permuted": {}, "place": {}, "words": {}, "pixels": {}, "impurity": {}}
+    row: Row = {"accuracy": {}, "permuted": {}, "place": {}, "words": {}, "pixels": {}, "impurity": {}, "existence": {}}
     for kind in KINDS:
         labels, classes = ahead.labels[kind], folder.classes[kind]
         if options.get("shuffled"):
@@ -78,6 +79,9 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
         words = partial(_of_words, parts, kind, classes)
         row["words"][kind] = _places(words(ahead, labels), ahead, words(behind, truth), behind)
         row["pixels"][kind] = _pixels(_head(heads["none"], asked, classes, "none"), source, behind, truth)
+        row["existence"][kind] = {
+            name: _existence(_head(fitted, asked, classes, name), asked, behind) for name, fitted in heads.items()
+        }
         for name in LAYERS if kind == "object" else ():
             row["impurity"][name] = _impurity(heads[name], asked, behind, name)
     return row
@@ -163,6 +167,19 @@ def _pixels(head: ConceptHead, source: FeatureSource, folder: ClassFolder, truth
     return round(float(found.passes[torch.arange(len(truth)), truth].float().mean()), 4)
 
 
+def _existence(head: ConceptHead, features: HeadFeatures, folder: ClassFolder) -> float:
+    """The share of pictures that have the concept, of those whose truth is known, whose presence speaks most for the
+    answer; pictures for which none speaks are left out."""
+    names, present = folder.present()
+    verdict = head.judge(features)
+    best, rows = verdict.probabilities.argmax(1), torch.arange(len(features))
+    beyond = head.fitted.weights - head.fitted.weights.mean(0)  # (C, K)
+    parts = torch.where(beyond[best] > 0, verdict.parts[rows, best], 0.0)  # (P, K)
+    strongest, concept = parts[:, [head.names.index(name) for name in names]].max(1)
+    spoken = strongest > 0
+    return round(float(present[rows, concept][spoken].float().mean()), 4) if bool(spoken.any()) else 0.0
+
+
 def _impurity(fitted: Fitted, features: HeadFeatures, folder: ClassFolder, layer: str) -> dict[str, float]:
     names, present = folder.present()
     values = fitted.concepts(features, layer).values[:, [features.names.index(name) for name in names]]
@@ -188,6 +205,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
         "permuted": {kind: {name: over("permuted", kind, name) for name in LAYERS} for kind in KINDS},
         "place": {kind: {name: over("place", kind, name) for name in (*PLACES, "area")} for kind in KINDS},
         "words": {kind: {name: over("words", kind, name) for name in PLACES} for kind in KINDS},
+        "existence": {kind: {name: over("existence", kind, name) for name in LAYERS} for kind in KINDS},
         "pixels": {kind: over("pixels", kind) for kind in KINDS},
         "impurity": {name: {part: over("impurity", name, part) for part in ("score", "noise")} for name in LAYERS},
     }
@@ -205,6 +223,7 @@ def table(result: Mapping[str, Any]) -> str:
         + [with_interval(held["pixels"][kind])]
         for kind in KINDS
     ]
+    existence = [[kind, *(with_interval(held["existence"][kind][one]) for one in LAYERS)] for kind in KINDS]
     pure = [[name, *(with_interval(held["impurity"][name][part]) for part in ("score", "noise"))] for name in LAYERS]
     return "\n".join(
         [
@@ -212,6 +231,7 @@ def table(result: Mapping[str, Any]) -> str:
             aligned([["accuracy", *READERS], *accuracy]),
             aligned([["labels in random order", *LAYERS], *permuted]),
             aligned([["local layer", *PLACES, "area", *(f"words, {one}" for one in PLACES), "pixel check"], *place]),
+            aligned([["strongest concept is there", *LAYERS], *existence]),
             aligned([["impurity", "score", "by chance"], *pure]),
             "",
         ]

@@ -76,6 +76,9 @@ def heads(found: Sequence[Found]) -> str:
     for name in LAYERS:
         said = f"labels in random order, `{name}`"
         rows.append([said, *(with_interval(held["permuted"][kind][name]) for kind in KINDS)])
+    for name in LAYERS:
+        said = f"strongest concept is in the picture, `{name}`"
+        rows.append([said, *(with_interval(held["existence"][kind][name]) for kind in KINDS)])
     for name in (*PLACES, "area"):
         said = "share of the picture that the thing covers" if name == "area" else f"maps of `local`: {PLACED[name]}"
         rows.append([said, *(with_interval(held["place"][kind][name]) for kind in KINDS)])
