@@ -49,6 +49,11 @@ def listed(entries: Iterable[Any], most: int = MAX_SHOWN, letters: int = MAX_LET
     return ", ".join(first) + (f" and {more} more" if more else "")
 
 
+def counted(number: int, thing: str) -> str:
+    """A number with its noun, which takes an s: ``1 picture``, ``3 pictures``."""
+    return f"{number} {thing}" + "s" * (number != 1)
+
+
 def first_of(lines: Sequence[str], most: int = MAX_SHOWN) -> list[str]:
     """The first lines of many, each as :func:`paragraph` gives it, and one that says how many more there are."""
     more = len(lines) - most

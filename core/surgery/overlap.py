@@ -77,7 +77,7 @@ class Overlap:
         if self.conflict < AGREE:
             return "they hardly touch"
         if self.same_inputs < SAME:
-            return "they answer to different inputs: add them (sum)"
+            return "they answer to different inputs, so add them (rule sum)"
         return "they will disturb each other" if self.conflict >= FIGHT else "they touch a little"
 
 

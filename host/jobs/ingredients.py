@@ -12,6 +12,7 @@ from ...core.explain.labels import Labels, Meanings, labels_of_words
 from ...core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
 from ...core.explain.naming import Name, likelihoods, nearest_names
 from ...core.explain.recursion import said_of
+from ...core.messages import counted
 from ..pictures.drawing import colour_of, overlay_masks
 from ..shared.progress import Progress
 from .contact_sheet import Caption, Row, contact_sheet
@@ -178,10 +179,9 @@ def beside_probe(known: Meanings | None) -> list[str]:
 def valid_for(bank: ConceptBank) -> str:
     """What a bank's findings hold for, one sentence."""
     facts = bank.metadata
+    pictures = counted(int(facts["pictures"]), "picture") if "pictures" in facts else "some pictures"
     share = f"; they explain {float(facts['explained']):.0%} of it" if "explained" in facts else ""
-    found = (
-        f"Found by {bank.kind} in {facts.get('pictures', 'some')} pictures: valid for {bank.origin.title} alone{share}."
-    )
+    found = f"Found by {bank.kind} in {pictures}: valid for {bank.origin.title} alone{share}."
     return f"{said_of(bank)} {found}".lstrip()
 
 

@@ -2,6 +2,7 @@
 
 from ...core.explain import bank as core_bank
 from ...core.explain.bank_files import bank_tensors, load_bank
+from ...core.messages import counted
 from ...host.jobs.ingredients import valid_for
 from ...host.schema import io, ui
 from ..model_files import LoadsModelFile, SavesModelFile, name_input, saved_text
@@ -36,7 +37,7 @@ class SaveIngredients(SavesModelFile):
     @classmethod
     def execute(cls, bank: core_bank.ConceptBank, name: str) -> io.NodeOutput:
         saved = cls.write(name, bank_tensors(bank))
-        return io.NodeOutput(saved.name, ui=saved_text(f"{saved.path}: {len(bank)} ingredients", saved))
+        return io.NodeOutput(saved.name, ui=saved_text(f"{saved.path}: {counted(len(bank), 'ingredient')}", saved))
 
 
 class LoadIngredients(LoadsModelFile):

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core.explain.recording import NOISE, record_denoiser
+from ...core.messages import counted
 from ...host.adapters import backbone_of
 from ...host.jobs.vision import record_encoder
 from ...host.schema import io, ui
@@ -103,7 +104,7 @@ class RecordActivations(io.ComfyNode):
             found = record_denoiser(backbone_of(**parts), given, site, noise, seed, text, progress)
         height, width = found.grid
         said = (
-            f"{len(found)} pictures, {height}x{width} positions each, {found.origin.width} numbers each: "
-            f"{found.megabytes:.0f} MB. Site: {found.origin.site}"
+            f"{counted(len(found), 'picture')}, {height}x{width} positions each, "
+            f"{found.origin.width} numbers a position: {found.megabytes:.1f} MB. Site: {found.origin.site}"
         )
         return io.NodeOutput(found, ui=ui.PreviewText(said))

@@ -12,6 +12,7 @@ from ...core.recognise.heads import head as core_head
 from ...host.jobs.paired_texts import TEMPLATE, word_features
 from ...host.jobs.recognise.captions import (
     caption_lines,
+    captions_meant,
     completed,
     completion_report,
     completion_sheet,
@@ -237,9 +238,9 @@ class LintConcepts(io.ComfyNode):
             raise ValueError("clip_vision and clip read pictures together; connect both, or neither")
         if head is not None and pictures is None:
             raise ValueError("a head is judged by what it says of pictures; connect pictures, and its clip_vision")
-        count = captions.rstrip("\n").count("\n") + 1 if pictures is None else len(pictures)
-        texts = caption_lines(captions, count)
-        called = names_for(count, [line for line in names.splitlines() if line.strip()])
+        given = [line for line in names.splitlines() if line.strip()]
+        count = captions_meant(captions, given) if pictures is None else len(pictures)
+        texts, called = caption_lines(captions, count), names_for(count, given)
         word = trigger.strip()
         concepts = [one for one in concepts_in(texts, vocabulary) if one.lower() != word.lower()]
         tags = mentions(texts, concepts)

@@ -8,7 +8,7 @@ from ...core.explain.scores import PictureScores
 from ...core.recognise.captions.evidence import left_out
 from ...core.recognise.captions.words import mentions
 from ...core.recognise.energy.pairwise import dependencies, fit_energy
-from ...host.jobs.recognise.captions import caption_lines
+from ...host.jobs.recognise.captions import caption_lines, captions_meant
 from ...host.jobs.recognise.correcting import (
     caption_of,
     completions,
@@ -102,9 +102,9 @@ class CorrectAndPropagate(io.ComfyNode):
     ) -> io.NodeOutput:
         if (pictures is None) != (clip_vision is None):
             raise ValueError("pictures and clip_vision are read together; connect both, or neither")
-        count = captions.rstrip("\n").count("\n") + 1 if pictures is None else len(pictures)
-        texts = caption_lines(captions, count)
-        called = names_for(count, [line for line in names.splitlines() if line.strip()])
+        given = [line for line in names.splitlines() if line.strip()]
+        count = captions_meant(captions, given) if pictures is None else len(pictures)
+        texts, called = caption_lines(captions, count), names_for(count, given)
         kinds = list(dict.fromkeys(lines_of(classes)))
         concepts = list(dict.fromkeys([*concepts_in(texts, vocabulary), *kinds]))
         tags = mentions(texts, concepts)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from concept_atelier.core.messages import listed, paragraph, plain, printable, shown
+from concept_atelier.core.messages import counted, listed, paragraph, plain, printable, shown
 
 
 def nested(depth):
@@ -57,3 +57,7 @@ def test_long_texts_for_a_terminal_keep_their_length_and_lines():
     text = "line\n\tone " + "x" * 10_000
     assert printable(text) == text
     assert printable("\x1b[2J\r\ud800 ok") == "\\x1b[2J\\r\\ud800 ok"
+
+
+def test_a_number_takes_its_noun():
+    assert [counted(number, "picture") for number in (0, 1, 2)] == ["0 pictures", "1 picture", "2 pictures"]

@@ -8,7 +8,7 @@ import torch
 
 from ....core.attention.words import only_reading, words_of
 from ....core.backbone import Backbone, Placeholders
-from ....core.messages import listed, shown
+from ....core.messages import counted, listed, shown
 from ....core.prompts.chunks import Chunks, chunk_words, is_closing, line_breaks
 from ....core.prompts.spans import word_spans
 from ...adapters import encode_prompt
@@ -93,7 +93,10 @@ def weights_of(phrases: Sequence[Phrase], lines: Sequence[str]) -> list[float]:
         chosen = _named(phrases, name.strip())
         if not chosen:
             there = listed(f"{count} {phrase.text}" for count, phrase in enumerate(phrases, 1))
-            raise ValueError(f"{shown(name.strip())} is in no phrase of the prompt; its phrases are: {there}")
+            raise ValueError(
+                f"{shown(name.strip())} is in no phrase of the prompt; its phrases are: "
+                f"{there or 'none, since the prompt is empty'}"
+            )
         for index in chosen:
             weights[index] = weight
     return weights
@@ -167,9 +170,10 @@ def reads_in_chunks(backbone: Backbone) -> bool:
 
 def described(phrases: Sequence[Phrase], chunks: Chunks, weights: Sequence[float], lines: int) -> str:
     """What was found, for people."""
-    said = [f"{len(phrases)} phrases, {chunks.ratio:.1f} words each; mean change between words {chunks.mean:.2f}."]
+    found = f"{counted(len(phrases), 'phrase')}, {chunks.ratio:.1f} words each"
+    said = [f"{found}; mean change from word to word {chunks.mean:.2f}."]
     for number, (phrase, weight) in enumerate(zip(phrases, weights, strict=True), 1):
-        facts = [f"change {phrase.boundary:.2f}", f"{len(phrase.positions)} tokens"]
+        facts = [f"change at its beginning {phrase.boundary:.2f}", counted(len(phrase.positions), "token")]
         facts += [] if weight == 1 else [f"weight {weight:g}"]
         said.append(f"{number}  {phrase.text}   ({', '.join(facts)})")
     if lines > 1:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ....core.messages import plain, shown
+from ....core.messages import counted, plain, shown
 from ....core.recognise.captions.complete import Addition
 from ....core.recognise.captions.lint import Fix, Lint
 from ...pictures.captioned_list import ListEntry, captioned_list
@@ -19,14 +19,25 @@ they have in common."""
 def caption_lines(text: str, count: int) -> list[str]:
     """A caption for each picture; empty lines count, except for those behind the last picture.
 
-    Raises ``ValueError`` for another number of lines than pictures.
+    Raises ``ValueError`` for another number of lines than pictures, and where all of them are empty.
     """
+    if not text.strip():
+        raise ValueError(
+            "there are no captions; put a text file beside each picture of the folder (cat.txt beside cat.png), or "
+            "write a line for each picture into captions"
+        )
     lines = [line.strip() for line in text.split("\n")]
     while len(lines) > count and not lines[-1]:
         lines.pop()
     if len(lines) != count:
         raise ValueError(f"there are {count} pictures and {len(lines)} captions; write one line for each picture")
     return lines
+
+
+def captions_meant(text: str, names: Sequence[str]) -> int:
+    """How many captions a text holds where no pictures are given: one for each name, or its lines up to the last one
+    that is not empty."""
+    return len(names) or text.rstrip("\n").count("\n") + 1
 
 
 def completed(captions: Sequence[str], additions: Sequence[Sequence[Addition]], concepts: Sequence[str]) -> list[str]:
@@ -61,12 +72,17 @@ def completion_sheet(
 def completion_report(additions: Sequence[Sequence[Addition]], concepts: Sequence[str], names: Sequence[str]) -> str:
     """How many captions were completed, and a line for each of them."""
     count = sum(map(len, additions))
-    lines = [f"{count} concepts were added to {sum(map(bool, additions))} of {len(additions)} captions."]
+    were, captions = "was" if count == 1 else "were", counted(len(additions), "caption")
+    lines = [f"{counted(count, 'concept')} {were} added to {sum(map(bool, additions))} of {captions}."]
     for number, of in enumerate(additions):
         said = ", ".join(
             f"{plain(concepts[one.concept])} ({one.probability:.0%}, as in {plain(names[one.source])})" for one in of
         )
         lines += [f"{plain(names[number])}: {said}"] if of else []
+    if count:
+        lines.append(
+            "Look at the sheet: where words are wrong, raise probability (here in brackets); lower it for more."
+        )
     return "\n".join(lines)
 
 
@@ -97,8 +113,12 @@ def lint_report(
     worst = int(found.inflation.argmax())
     if float(found.inflation[worst]) > 10:
         lines.append(f"The others foretell {shown(concepts[worst])} best (variance inflation {_size(found, worst)}).")
-    lines.append(f"Smallest singular value of the captions over the largest: {found.identified:.2f} (0: not unique).")
+    lines.append(
+        f"How well the captions tell concepts apart: {found.identified:.2f} (smallest singular value over the largest; "
+        "at 0 one concept always follows from others)."
+    )
     lines += [f"To do {number}: {_fix(fix, concepts, names)}" for number, fix in enumerate(found.fixes, 1)]
+    lines += [] if found.fixes else ["To do: nothing. No picture to drop or to add was found."]
     return "\n".join(lines)
 
 

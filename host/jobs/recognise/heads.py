@@ -184,7 +184,7 @@ def scores_for(head: ConceptHead, verdict: HeadVerdict) -> PictureScores:
         order = parts[best].argsort(descending=True, stable=True).tolist()[:REASONS]
         names = [head.names[k] if float(beyond[best, k]) > 0 else f"no {head.names[k]}" for k in order]
         spoke = ", ".join(name for name, k in zip(names, order, strict=True) if float(parts[best, k]) > 1e-6)
-        reasons.append(f"{head.classes[best]} {float(row[best]):.0%}" + (f": {spoke}" if spoke else ""))
+        reasons.append(f"{head.classes[best]} {float(row[best]):.0%}" + (f", because of {spoke}" if spoke else ""))
     valid = f"Trained on {head.metadata.get('pictures', 'some')} pictures: valid for {head.origin.title} alone."
     return PictureScores(verdict.probabilities, head.classes, "probability", valid, tuple(reasons))
 

@@ -47,7 +47,7 @@ class Judged:
         kind = int(self.found.probabilities[picture].argmax())
         share = float(self.found.probabilities[picture, kind])
         carried = ", ".join(self.reasons[kind][index] for index in self.found.carried(picture, kind, REASONS))
-        return f"{self.classes[kind]} {share:.0%}" + (f": {carried}" if carried else "")
+        return f"{self.classes[kind]} {share:.0%}" + (f", because of {carried}" if carried else "")
 
     def scores(self) -> PictureScores:
         """Probabilities, with a reason for each picture."""
@@ -135,8 +135,7 @@ def best_of(scores: PictureScores, name: str, count: int) -> list[int]:
 
 def reason_of(scores: PictureScores, index: int, name: str) -> str:
     """Why a picture was picked, for people."""
-    column = scores.names.index(name) if name else int(scores.values[index].argmax())
-    said = f"{scores.names[column]} {float(scores.values[index, column]):.2f}"
+    said = _score_of(scores, index, name)
     return f"{said} ({scores.reasons[index]})" if scores.reasons else said
 
 
@@ -146,9 +145,16 @@ def best_sheet(scores: PictureScores, pictures: Tensor, chosen: Sequence[int], n
     entries = []
     for number, index in enumerate([*chosen, *left], 1):
         picked = number <= len(chosen)
-        said, _, why = reason_of(scores, index, name).partition(" (")
-        head = f"{number}  picture {index + 1}, {'picked' if picked else 'not picked'}: {said}"
-        kind, _, by = why.removesuffix(")").rpartition(": ")
-        rest = [(line, INK if picked else FAINT) for line in (kind, by and f"by {by}") if line]
-        entries.append(ListEntry(pictures[index], [(head, GOOD if picked else MIDDLING), *rest]))
+        head = (
+            f"{number}. picture {index + 1}, {'picked' if picked else 'not picked'}: {_score_of(scores, index, name)}"
+        )
+        lines = [(head, GOOD if picked else MIDDLING)]
+        lines += [(scores.reasons[index], INK if picked else FAINT)] if scores.reasons else []
+        entries.append(ListEntry(pictures[index], lines))
     return captioned_list(entries)
+
+
+def _score_of(scores: PictureScores, index: int, name: str) -> str:
+    """The score of a picture by a name, or the best one that it has."""
+    column = scores.names.index(name) if name else int(scores.values[index].argmax())
+    return f"{scores.names[column]} {float(scores.values[index, column]):.2f}"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ....core.explain.bank import ConceptBank
 from ....core.explain.scores import PictureScores
-from ....core.messages import plain
+from ....core.messages import counted, plain
 from ....core.recognise.parts.regions import Finding
 from ...pictures.drawing import colour_of, overlay_masks
 from ..bounding_boxes import elements_of
@@ -22,9 +22,9 @@ def describe_subject(bank: ConceptBank) -> str:
     """What a subject was learnt from and how well it may be found, whole sentences."""
     facts = bank.metadata
     count, pictures = int(facts["examples"]), int(facts["pictures"])
-    seen = f"Learnt {plain(bank.names[0])} from {count} of {pictures} pictures"
+    seen = f"Learnt {plain(bank.names[0])} from {count} of {counted(pictures, 'picture')}"
     corrected = int(facts.get("corrections", "0"))
-    more = f", and {corrected} correction{'s' * (corrected > 1)}" if corrected else ""
+    more = f", and {counted(corrected, 'correction')}" if corrected else ""
     how = "each picture was left out in turn" if count > 1 else "on the picture that it was learnt from"
     return (
         f"{seen}{more}. IoU {float(facts['expected']):.2f} at the positions of the encoder ({how}).\n{valid_for(bank)}"
@@ -47,7 +47,11 @@ def found_sheet(finding: Finding, pictures: Tensor, names: Sequence[str], subjec
     rest = [index for index in range(len(pictures)) if finding.boxes[index] is None]
     rest.sort(key=lambda index: -float(finding.scores[index]))
     rows: list[Row] = []
-    for title, chosen in ((f"{subject}: found in {len(order)} of {len(pictures)}", order), ("not found", rest)):
+    titles = (
+        f"{subject}: found in {len(order)} of {len(pictures)}; framed: the surest",
+        "not found; framed: the nearest",
+    )
+    for title, chosen in zip(titles, (order, rest), strict=True):
         if not chosen:
             continue
         some = chosen[:MOST_SHOWN]
@@ -59,11 +63,15 @@ def found_sheet(finding: Finding, pictures: Tensor, names: Sequence[str], subjec
 
 
 def found_report(finding: Finding, names: Sequence[str], subject: str) -> str:
-    """A line for each picture: its name, its score and its box in percent of the sides."""
+    """A line for each picture: its name, its score and its box; then how to read that and how to find fewer or more."""
     lines = [f"{subject}: found in {len(finding.present)} of {len(names)} pictures"]
     for name, score, box in zip(names, finding.scores.tolist(), finding.boxes, strict=True):
         where = "not found" if box is None else "box " + ", ".join(f"{100 * side:.0f}%" for side in box)
         lines.append(f"{name}: {score:.2f}, {where}")
+    lines.append("Numbers: the score, then the left, top, right and bottom of the box in percent of the sides.")
+    lines.append(
+        "Where something else was found, raise threshold or mark it for Prototype Feedback; to find more, lower it."
+    )
     return "\n".join(lines)
 
 

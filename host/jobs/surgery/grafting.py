@@ -97,7 +97,8 @@ def graft(
 def graft_said(found: Graft) -> str:
     """A line for each share, and which one to take."""
     lines = [
-        f"{100 * share:g}% of the numbers ({len(skill):,}): {float(back):.0%} of the way, likeness {float(like):.3f}"
+        f"{100 * share:g}% of the numbers ({len(skill):,}): {float(back):.0%} of the way to the fine-tune, "
+        f"likeness to it {float(like):.3f}"
         for share, skill, back, like in zip(
             found.curve.shares, found.skills, found.curve.recovered, found.curve.likeness.mean(1), strict=True
         )
@@ -112,10 +113,10 @@ def graft_said(found: Graft) -> str:
 
 def graft_page(found: Graft) -> Tensor:
     """IMAGE (1, h, w, 3): pictures of the model, of each share and of the fine-tune, from the same noise."""
-    rows = [_row("the model", found.base, found.curve.base, 0)]
+    rows = [_row("the model (below: likeness to the fine-tune)", found.base, found.curve.base, 0)]
     for number, (share, pictures) in enumerate(zip(found.curve.shares, found.grafted, strict=True)):
         back = float(found.curve.recovered[number])
-        title = f"{100 * share:g}% of the numbers   {back:.0%} of the way"
+        title = f"{100 * share:g}% of the numbers: {back:.0%} of the way"
         rows.append(_row(title, pictures, found.curve.likeness[number], number + 1))
     rows.append(_row("the fine-tune", found.tuned, torch.ones(len(found.tuned)), len(rows)))
     return contact_sheet(rows, 128)

@@ -56,21 +56,23 @@ def overlap_said(found: Overlap) -> str:
     """A line about two skills."""
     one, other = found.names
     return (
-        f"{one} and {other}: {found.inside:.1%} of the smaller skill lies in the other (by chance {found.chance:.1%}), "
-        f"{found.opposite_share:.0%} of it with opposite signs; {found.conflict:.1%} of the smaller skill meets an "
-        f"opposite change, and they answer to {found.same_inputs:.0%} of the same inputs: {found.verdict}."
+        f"{one} and {other}: {found.verdict}. {found.inside:.1%} of the smaller skill lies in the other (by chance "
+        f"{found.chance:.1%}), {found.opposite_share:.0%} of it with opposite signs; {found.conflict:.1%} of the "
+        f"smaller skill meets an opposite change, and they answer to {found.same_inputs:.0%} of the same inputs."
     )
 
 
 def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor, str]:
     """IMAGE (1, h, w, 3) and a text: every pair of skills, then how much of each block every skill changes."""
     pairs, by_block = compare(names, skills), densities(skills)
-    lines = [TableLine("Pairs: dot is what they share, grey is chance", heading=True)]
+    lines = [TableLine("Pairs: the dot is what they share, the grey bar what chance would share", heading=True)]
     for found in pairs:
-        said = f"{found.inside:.0%} shared, {found.same_inputs:.0%} of inputs: {found.verdict}"
+        said = f"{found.inside:.0%} shared: {found.verdict}"
         lines.append(TableLine(" + ".join(found.names), found.inside, 0.0, found.chance, said, _colour(found)))
     peak = max((max(row) for row in by_block.values()), default=0.0) or 1.0
-    lines.append(TableLine(f"Blocks: share of numbers changed (full bar {peak:.1%})", heading=True))
+    lines.append(
+        TableLine(f"Blocks: the share of its numbers that each skill changes (full bar {peak:.1%})", heading=True)
+    )
     for block, row in by_block.items():
         for number, (name, density) in enumerate(zip(names, row, strict=True)):
             title = block if not number else ""

@@ -47,7 +47,10 @@ def test_captions_that_do_not_fit_the_pictures_are_refused(call, pair, folder):
     with pytest.raises(ValueError, match="4 pictures and 1 captions"):
         call(CompleteCaptions, **given, captions="a cat")
     with pytest.raises(ValueError, match="fewer than two concepts"):
-        call(CompleteCaptions, **given, captions="\n\n\n")
+        call(CompleteCaptions, **given, captions="cat\n\n\n")
+    for node, more in ((CompleteCaptions, given), (LintConcepts, {"names": "a\nb\nc\nd"})):
+        with pytest.raises(ValueError, match="there are no captions; put a text file beside each picture"):
+            call(node, **more, captions="\n\n\n", vocabulary="cat, dog")
     with pytest.raises(ValueError, match="at least 3"):
         call(CompleteCaptions, pictures=folder[0][:2], **pair, captions="cat\ndog", vocabulary="cat, dog")
 
@@ -65,6 +68,13 @@ def test_planted_entanglement_is_found_with_its_remedy(call):
     assert "'hat' and 'tie' always stand together" in report and "without" in report
     assert {"hat", "tie"} & {word for line in prompts.splitlines() for word in line.split(", ")}
     assert call(LintConcepts, captions=both, vocabulary="hat, tie, sofa", fixes=0)[1] == ""
+
+
+def test_a_folder_whose_last_picture_has_no_caption_is_judged(call):
+    given = {"captions": "cat, sofa\ncat, grass\ndog, grass\n", "vocabulary": "cat, dog, sofa, grass", "fixes": 0}
+    assert call(LintConcepts, **given, names="a\nb\nc\nd")[0].endswith("No picture to drop or to add was found.")
+    with pytest.raises(ValueError, match="5 pictures and 3 captions"):
+        call(LintConcepts, **given | {"captions": given["captions"].strip()}, names="a\nb\nc\nd\ne")
 
 
 def test_looks_that_no_caption_says_are_found(call, pair):
