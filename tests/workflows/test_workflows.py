@@ -36,7 +36,7 @@ PREFIX = "ConceptAtelier"
 PICTURES = {
     "See where words land": {"words_pictures": 1, "words_maps": 3},
     "Erase a concept": {f"{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
-    "Erase a style": {f"{s}_{t}": 1 for s in ("neon", "sketch", "no_style") for t in ("before", "after")},
+    "Erase a style": {f"{s}_{t}": 1 for s in ("neon", "sketch", "plain") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
     "Compose learnt things": {"unplaced": 1, "placed": 1},

@@ -166,7 +166,7 @@ LAB = Variant(
         in_styles={
             "sketch": "a cat in sketch style",
             "neon": "a cat in neon style",
-            "no style": "a photo of a cat",
+            "plain": "a photo of a cat",
         },
         attacked="elephant",
         near="lion, panda",
@@ -230,7 +230,7 @@ CHECKPOINT = Variant(
         in_styles={
             "Van Gogh": "a village street by Van Gogh",
             "Monet": "a village street by Monet",
-            "no style": "a photo of a village street",
+            "plain": "a photo of a village street",
         },
         attacked="cat",
         near="tiger, fox",
