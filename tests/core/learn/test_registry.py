@@ -187,12 +187,19 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
 
 @every_method
 def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture, concepts, other):
+    """Cancelled where the weights have left their start, and moved further behind it: to begin again, or to keep what
+    they were at the cancel, gives other weights."""
     if not METHODS[name].draws_pictures:
         return
-    settings, given = short(name, steps=4, adaptive_rate=2.0), {"more": [other], "weights": (1.0, 0.5)}
+    settings, given = short(name, steps=20, fit_steps=12, adaptive_rate=20.0), {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
     with pytest.raises(Cancelled):
-        learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(3), **given)
+        half = int(whole.metadata["updates"]) // 2
+        learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(half), **given)
+    (state,) = kept.values()
+    labelled, end = state["hidden.adaptive.weights"], json.loads(whole.metadata["picture_weights"])
+    assert not torch.equal(labelled, torch.full((2,), 0.5, dtype=torch.float64))
+    assert end != [round(float(weight), 4) for weight in labelled * torch.tensor([1.0, 0.5], dtype=torch.float64)]
     resumed = learn(name, lab_backbone, picture, concepts, settings, store=kept, **given)
     assert_same(whole, resumed)
     assert resumed.metadata["picture_weights"] == whole.metadata["picture_weights"]
