@@ -26,9 +26,9 @@ class FindMySubject(io.ComfyNode):
             display_name="Find My Subject",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Finds one subject, such as your own dog, in many pictures, from a few examples with masks. It never "
-                "reads the word for it: it distinguishes others of its kind by how they look, best with pictures of "
-                "them as others."
+                "Finds one subject, such as your own dog, in many pictures, from a few examples with masks. It goes by "
+                "how the subject looks and never reads a word for it. Connect pictures of other dogs to others, and "
+                "it keeps them apart better."
             ),
             search_aliases=[
                 "IPLoc",
