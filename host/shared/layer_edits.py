@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from ...core.compose.parts.layers import Convolution, LayerEdit, LayerInputs, RowsOfPass, place_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerPass:
     """A pass of the denoiser that is running.
 

@@ -86,7 +86,8 @@ def check_labels(labels: Tensor, names: tuple[str, ...]) -> None:
         raise ValueError(f"a head needs at least two classes, and all {len(labels)} pictures are of one")
     few = [f"{name} has {count}" for name, count in zip(names, counts, strict=True) if count < FEWEST]
     if few:
-        raise ValueError(f"every class needs at least {FEWEST} pictures, and {', '.join(few[:5])}; add some, or leave it out")
+        short = ", ".join(few[:5])
+        raise ValueError(f"every class needs at least {FEWEST} pictures, and {short}; add some, or leave it out")
 
 
 def examine_head(

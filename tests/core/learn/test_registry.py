@@ -191,11 +191,12 @@ def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture
     they were at the cancel, gives other weights."""
     if not METHODS[name].draws_pictures:
         return
-    settings, given = short(name, steps=20, fit_steps=12, adaptive_rate=20.0), {"more": [other], "weights": (1.0, 0.5)}
+    settings = short(name, steps=14, fit_steps=9, adaptive_rate=30.0, split=1, start="rare")
+    given = {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
     with pytest.raises(Cancelled):
-        half = int(whole.metadata["updates"]) // 2
-        learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(half), **given)
+        late = 2 * int(whole.metadata["updates"]) // 3
+        learn(name, lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(late), **given)
     (state,) = kept.values()
     labelled, end = state["hidden.adaptive.weights"], json.loads(whole.metadata["picture_weights"])
     assert not torch.equal(labelled, torch.full((2,), 0.5, dtype=torch.float64))
