@@ -13,12 +13,16 @@ STEPS, GUIDANCE, SIDE = 12, 3.5, 128
 
 @torch.no_grad()
 def draw(
-    backbone: Backbone, prompts: Sequence[str], seed: int | Sequence[int], placeholders: Placeholders | None = None
+    backbone: Backbone,
+    prompts: Sequence[str],
+    seed: int | Sequence[int],
+    placeholders: Placeholders | None = None,
+    guidance: float = GUIDANCE,
 ) -> Tensor:
     """One picture a prompt, (B, 3, 128, 128) in 0..1; same prompts and seed (or seeds, one each), same noise."""
     positive = backbone.encode_text(list(prompts), placeholders)
     cell = SIDE // backbone.latent_downscale
-    latent = ddim(backbone, positive, unconditional(backbone), (cell, cell), steps=STEPS, guidance=GUIDANCE, seed=seed)
+    latent = ddim(backbone, positive, unconditional(backbone), (cell, cell), steps=STEPS, guidance=guidance, seed=seed)
     return backbone.decode_latent(latent).clamp(0, 1)
 
 

@@ -21,13 +21,11 @@ from ...core.explain.audit import audit, together
 from ...core.explain.bank import ConceptCodes
 from ...core.explain.probe import auroc, enough
 from ...core.explain.registry import METHODS, encode
-from ...core.learn.parts.adapter import AdapterBank
-from ...core.sampling import ddim
 from ...lab.judge.judge import load_judge
 from ...lab.world.captions import Phrase, write_caption
 from ...lab.world.scene import Look
 from ..command import add_common_arguments, run_command
-from ..drawing import SIDE, STEPS, draw, unconditional
+from ..drawing import GUIDANCE, draw
 from ..explain import SOURCES, Parts, prepare, record
 from ..explain_cases import Folder, make_folder, skewed_folder
 from ..harness import Bench, Request, Row
@@ -37,7 +35,7 @@ from ..surgery.tunes import RANK, train
 PICTURES, COUNT, FACTOR, TOGETHER = 100, 128, 2.0, 8
 """Of a folder; ingredients; the factor of the node; pictures that are drawn at once."""
 OF = ("scenes", "drawings", "fine-tune")
-PROMPT, TUNED, RATE, GUIDANCE = "a picture", 240, 5e-3, 1.5
+PROMPT, TUNED, RATE, VARIOUS = "a picture", 240, 5e-3, 1.5
 """Of fine-tunes: the caption of every scene, which is drawn then; steps and rate of training; a guidance that leaves
 the drawings as various as the scenes."""
 FIGURES = {
@@ -151,28 +149,23 @@ def _object_of(codes: ConceptCodes, objects: Mapping[str, Tensor], index: int) -
 def _drawings(parts: Parts, looks: Sequence[Sequence[Look]], rng: random.Random) -> Tensor:
     """(P, 3, H, W) drawn by the model from what scenes show."""
     phrases = [[Phrase(look.word, look.style, look.colour) for look in of] for of in looks]
-    prompts = [write_caption(rng, of) for of in phrases]
-    seeds = [rng.randrange(2**31) for _ in prompts]
-    made = [
-        draw(parts.backbone, prompts[start : start + TOGETHER], seeds[start : start + TOGETHER])
-        for start in range(0, len(prompts), TOGETHER)
-    ]
-    return torch.cat(made)
+    return _drawn(parts, [write_caption(rng, of) for of in phrases], rng)
 
 
 def _tuned_drawings(parts: Parts, scenes: Tensor, rng: random.Random, steps: int) -> Tensor:
     """(P, 3, H, W) as many drawings as scenes, by a LoRA that was trained on the scenes."""
-    backbone = parts.backbone
-    change = train(backbone, [(scene[None], PROMPT) for scene in scenes], RANK, "all", steps, RATE)
-    cell, made = SIDE // backbone.latent_downscale, []
-    with torch.no_grad(), AdapterBank(change, {}).in_force(backbone):
-        for start in range(0, len(scenes), TOGETHER):
-            seeds = [rng.randrange(2**31) for _ in range(min(TOGETHER, len(scenes) - start))]
-            text = backbone.encode_text([PROMPT] * len(seeds))
-            latent = ddim(
-                backbone, text, unconditional(backbone), (cell, cell), steps=STEPS, guidance=GUIDANCE, seed=seeds
-            )
-            made.append(backbone.decode_latent(latent).clamp(0, 1))
+    change = train(parts.backbone, [(scene[None], PROMPT) for scene in scenes], RANK, "all", steps, RATE)
+    with parts.backbone.adapted(change):
+        return _drawn(parts, [PROMPT] * len(scenes), rng, guidance=VARIOUS)
+
+
+def _drawn(parts: Parts, prompts: Sequence[str], rng: random.Random, guidance: float = GUIDANCE) -> Tensor:
+    """(P, 3, H, W) of as many prompts, some at once."""
+    seeds = [rng.randrange(2**31) for _ in prompts]
+    made = [
+        draw(parts.backbone, prompts[start : start + TOGETHER], seeds[start : start + TOGETHER], guidance=guidance)
+        for start in range(0, len(prompts), TOGETHER)
+    ]
     return torch.cat(made)
 
 

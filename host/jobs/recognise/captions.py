@@ -114,7 +114,7 @@ def lint_report(
     if float(found.inflation[worst]) > 10:
         lines.append(f"The others foretell {shown(concepts[worst])} best (variance inflation {_size(found, worst)}).")
     lines.append(
-        f"How well the captions tell concepts apart: {found.identified:.2f} (smallest singular value over the largest; "
+        f"How well the captions separate concepts: {found.identified:.2f} (smallest singular value over the largest; "
         "at 0 one concept always follows from others)."
     )
     lines += [f"To do {number}: {_fix(fix, concepts, names)}" for number, fix in enumerate(found.fixes, 1)]
