@@ -28,22 +28,18 @@ class Graft:
 
     Attributes:
         curve: what each share brings back.
-        skills: of each share.
+        counts: how many numbers each share has.
+        best: the skill of the smallest share that is enough, else of the greatest.
         tuned, base: (K, 3, H, W) pictures.
         grafted: S of these.
     """
 
     curve: GraftCurve
-    skills: tuple[Skill, ...]
+    counts: tuple[int, ...]
+    best: Skill
     tuned: Tensor
     base: Tensor
     grafted: tuple[Tensor, ...]
-
-    @property
-    def best(self) -> Skill:
-        """Of the smallest share that is enough, else of the greatest."""
-        chosen = self.curve.chosen
-        return self.skills[-1 if chosen is None else chosen]
 
 
 def passes_of(prompts: Sequence[str], shares: Sequence[float], settings: AttackSettings) -> int:
@@ -63,6 +59,8 @@ def graft(
     on_passes: Callable[[int], None],
 ) -> Graft:
     """Draw prompts with the fine-tune, the model, and the model with each share of the fine-tune.
+
+    A share of a large model takes gigabytes, so that none outlives its pictures; the best is localised once more.
 
     Args:
         parts: MODEL, CLIP and VAE of the model that the fine-tune was made from.
@@ -84,23 +82,26 @@ def graft(
     def drawn(backbone: Backbone) -> Tensor:
         return draw(backbone, texts, seeds, settings, on_passes)
 
+    def grafted(share: float) -> tuple[int, Tensor]:
+        skill = localise(share)
+        changed, text = with_skill(model, clip, skill)
+        return len(skill), drawn(backbone_of(changed, text, vae))
+
     theirs, ours = drawn(tuned), drawn(backbone_of(model, clip, vae))
-    skills, pictures = [], []
-    for share in shares:
-        skills.append(localise(share))
-        changed, text = with_skill(model, clip, skills[-1])
-        pictures.append(drawn(backbone_of(changed, text, vae)))
+    counts, pictures = zip(*map(grafted, shares), strict=True)
     seen = [picture_features(clip_vision, of) for of in (theirs, ours, *pictures)]
-    return Graft(curve_of(shares, seen[0], seen[1], seen[2:]), tuple(skills), theirs, ours, tuple(pictures))
+    curve = curve_of(shares, seen[0], seen[1], seen[2:])
+    best = localise(shares[-1 if curve.chosen is None else curve.chosen])
+    return Graft(curve, counts, best, theirs, ours, pictures)
 
 
 def graft_said(found: Graft) -> str:
     """A line for each share, and which one to take."""
     lines = [
-        f"{100 * share:g}% of the numbers ({len(skill):,}): {float(back):.0%} of the way to the fine-tune, "
+        f"{100 * share:g}% of the numbers ({count:,}): {float(back):.0%} of the way to the fine-tune, "
         f"likeness to it {float(like):.3f}"
-        for share, skill, back, like in zip(
-            found.curve.shares, found.skills, found.curve.recovered, found.curve.likeness.mean(1), strict=True
+        for share, count, back, like in zip(
+            found.curve.shares, found.counts, found.curve.recovered, found.curve.likeness.mean(1), strict=True
         )
     ]
     chosen = found.curve.chosen

@@ -1,5 +1,7 @@
 """Skills of toy models: known answers of localising, stitching, comparing and files."""
 
+import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -75,6 +77,37 @@ def test_the_whole_change_is_the_fine_tune_bit_for_bit_and_none_of_it_the_base(b
     assert any(change.values.dtype == torch.float64 for change in whole.changes.values())
     none = LOCALISE(base, tuned, "lab", DatalessSettings(0.0, scope))
     assert not len(none) and none.share == 0
+
+
+class ReadWhenAsked(Mapping):
+    """Weights that are read anew each time, and how many of them were in memory at once at most."""
+
+    def __init__(self, weights):
+        self.weights, self.alive, self.most = weights, 0, 0
+
+    def __getitem__(self, name):
+        found = self.weights[name].clone()
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(found, self.forget)
+        return found
+
+    def forget(self):
+        self.alive -= 1
+
+    def __iter__(self):
+        return iter(self.weights)
+
+    def __len__(self):
+        return len(self.weights)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer", "relative"])
+def test_no_more_than_a_weight_and_the_one_before_it_are_in_memory(generator, scope):
+    base = {f"{number}.weight": torch.randn(10, 10, generator=generator) for number in range(12)}
+    models = [ReadWhenAsked(base), ReadWhenAsked({name: weight + 1 for name, weight in base.items()})]
+    LOCALISE(*models, "lab", DatalessSettings(0.5, scope))
+    assert all(1 <= model.most <= 2 for model in models)
 
 
 def test_a_fine_tune_in_float16_comes_back_bit_for_bit(base):

@@ -1,14 +1,18 @@
 """Shares of a fine-tune beside it, and a LoRA of smaller rank, over the lab model at random weights."""
 
 import copy
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
-from concept_atelier.core.surgery.sparse import difference
+from concept_atelier.core.attack.parts.settings import PRESETS
+from concept_atelier.core.surgery.skill import Skill
+from concept_atelier.core.surgery.sparse import SparseChange, difference
 from concept_atelier.core.types import LowRank
-from concept_atelier.host.adapters import weights_of
+from concept_atelier.host.adapters import backbone_of, weights_of, with_skill
+from concept_atelier.host.jobs.surgery.grafting import graft
 from concept_atelier.host.shared.weight_patches import WeightPatch
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import GraftSkill, SlimLora
@@ -37,6 +41,26 @@ def test_shares_are_drawn_beside_the_fine_tune(call, sockets):
     assert len(skill.changes) == 1 and skill.share == pytest.approx(1.0)
     assert torch.equal(weights_of(model)["conv_out.weight"], weight)
     assert page.ndim == 4 and "100% is the smallest share" in report and len(report.splitlines()) == 3
+
+
+def test_no_share_outlives_its_pictures(sockets):
+    """Only the best of them is kept."""
+    alive, seen = weakref.WeakSet(), []
+
+    def localise(share):
+        seen.append(len(alive))
+        change = SparseChange(torch.arange(4, dtype=torch.int32), share * torch.tensor([9.0, -9.0, 9.0, 9.0]), (4, 1))
+        skill = Skill({"conv_out.bias": change}, {"conv_out.bias": 4}, "lab")
+        alive.add(skill)
+        return skill
+
+    model, clip, vae = sockets["model"], sockets["clip"], sockets["vae"]
+    tuned = backbone_of(with_skill(model, clip, localise(1.0))[0], clip, vae)
+    how = replace(PRESETS["small"], draws=1, steps=1, side=64, batch=1)
+    shares = [0.0, 0.01, 1.0]
+    found = graft((model, clip, vae), tuned, localise, shares, ["a cat"], load_vision(), how, 0, lambda passes: None)
+    assert seen == [0, 0, 0, 0, 0] and found.counts == (4, 4, 4)
+    assert float(found.best.changes["conv_out.bias"].values[0]) == 9.0
 
 
 def test_shares_are_checked():
