@@ -14,6 +14,7 @@ from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
 from .data.adaptive_weights import AdaptiveWeights
 from .data.caption_noise import CaptionNoise
+from .data.save_captions import SaveCaptions
 from .erase.attack_erasure import AttackErasure
 from .erase.erase_concepts import EraseConcepts, SaveErasureAsLora
 from .erase.erasure_report import ErasureReport
@@ -144,6 +145,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     SlimLora,
     CaptionNoise,
     AdaptiveWeights,
+    SaveCaptions,
     ChunkPrompt,
     SentenceConcepts,
     AttentionLocality,

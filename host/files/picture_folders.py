@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from .caption_files import read_caption, text_file_of
 from .folders import PICTURE_SUFFIXES, Folders, picture_names
 from .images import read_frames
 
@@ -44,12 +45,8 @@ def list_pictures(folders: Folders, name: str) -> list[Path]:
 def captions_of(files: list[Path]) -> list[str]:
     """The caption of each picture, from the text file of its name (``cat.txt`` beside ``cat.png``), on one line; empty
     where there is none."""
-    beside = (file.with_suffix(".txt") for file in files)
-    return [" ".join(_text(one).split()) if one.is_file() else "" for one in beside]
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    beside = map(text_file_of, files)
+    return [read_caption(one) if one.is_file() else "" for one in beside]
 
 
 def read_square(path: Path, side: int, fit: Fit) -> Tensor:
@@ -80,7 +77,7 @@ def fingerprint(folders: Folders, name: str) -> str:
     """
     digest = hashlib.sha256()
     for picture in list_pictures(folders, name):
-        for path in filter(Path.is_file, (picture, picture.with_suffix(".txt"))):
+        for path in filter(Path.is_file, (picture, text_file_of(picture))):
             state = path.stat()
             digest.update(f"{path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()

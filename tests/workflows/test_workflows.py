@@ -66,6 +66,7 @@ PICTURES = {
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
     "Attack an erasure and report": {"reports/erasure_00001_.csv", "reports/erasure_00001_.json"},
+    "Complete and lint the captions of a training folder": {f"captions/{number:02}.txt" for number in range(1, 7)},
 }
 MODELS = {
     "See where words land": set(),

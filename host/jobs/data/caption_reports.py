@@ -9,14 +9,18 @@ from torch import Tensor
 
 from ....core.data.adaptive_weights import LoggedLoss
 from ....core.data.caption_noise import CaptionNoise
-from ....core.messages import listed, shown
+from ....core.messages import counted, first_of, listed, shown
 from ....core.sample_weights import RATE
+from ...files.caption_files import CaptionFile
 from ...pictures.captioned_list import ListEntry, captioned_list
 from ...pictures.figure_table import BAD, FAINT, GOOD, INK, MIDDLING
 
 WORST = 12
 """Pictures on the sheet."""
 COLUMNS = ("picture", "fit", "noise", "weight", "verdict", "caption", "nearest caption", "number")
+
+WRITTEN_COLUMNS = ("picture", "what happened", "file", "caption before", "caption", "former file")
+"""Of :func:`written_rows`."""
 
 
 def noise_rows(found: CaptionNoise, names: Sequence[str], captions: Sequence[str], strength: float) -> list[list[str]]:
@@ -37,6 +41,30 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def written_rows(files: Sequence[CaptionFile]) -> list[list[str]]:
+    """A row for each picture in its order, in the order of :data:`WRITTEN_COLUMNS`."""
+    return [
+        [one.picture, one.state, str(one.path), one.before or "", one.caption, one.backup.name if one.backup else ""]
+        for one in files
+    ]
+
+
+def written_report(files: Sequence[CaptionFile]) -> str:
+    """How many captions were written and where, and a line for each of them."""
+    written = [file for file in files if file.is_written]
+    former = sum(file.state == "replaced" for file in files)
+    states = (
+        (former, "replaced a file, which lies beside it with .bak behind its name"),
+        (sum(file.state == "unchanged" for file in files), "unchanged"),
+        (sum(file.state == "kept" for file in files), "left with another caption"),
+        (sum(file.state == "empty" for file in files), "empty, for which no file was made"),
+    )
+    lines = [f"{len(written)} of {counted(len(files), 'caption')} written to {files[0].path.parent}"]
+    lines += [f"{count} {said}" for count, said in states if count]
+    lines += first_of([f"{file.path.name}: {file.caption}" for file in written])
+    return "\n".join(lines)
 
 
 def noise_sheet(found: CaptionNoise, pictures: Tensor, names: Sequence[str], captions: Sequence[str]) -> Tensor:

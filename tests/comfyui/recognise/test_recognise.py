@@ -59,11 +59,15 @@ def test_a_head_is_trained_kept_and_used(run, parts_of, pictures, stock_vision):
         run("ScoreByConceptHead", head=raw, pictures=pictures, clip_vision=pair["clip_vision"])
 
 
-def test_captions_are_completed_and_linted(run, parts_of, pictures):
+def test_captions_are_completed_written_and_linted(run, parts_of, pictures, comfy_base):
     pair = {"clip_vision": run("LoadLabClipVision")[0], "clip": parts_of("lab")["clip"]}
     captions = "a red cat\na cat\na red dog\na dog"
     found = run("CompleteCaptions", pictures=pictures, **pair, captions=captions, vocabulary="red, cat, dog")
     assert len(found[0].splitlines()) == 4
+    written, _ = run("SaveCaptions", captions=found[0], names="a.png\nb.png\nc.png\nd.png", folder="lint/captions")
+    kept = comfy_base / "output" / "lint" / "captions"
+    lines = [(kept / f"{name}.txt").read_text().rstrip("\n") for name in "abcd"]
+    assert lines == found[0].splitlines() and written.count(",new,") == 4
     report = run("LintConcepts", captions=captions, vocabulary="red, cat, dog", pictures=pictures, **pair)[0]
     assert "No two concepts always stand together" in report
 

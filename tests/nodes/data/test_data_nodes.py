@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from concept_atelier.lab.model.vision import load_vision
-from concept_atelier.nodes import AdaptiveWeights, CaptionNoise, LoadPictureFolder
+from concept_atelier.nodes import AdaptiveWeights, CaptionNoise, LoadPictureFolder, SaveCaptions
 from concept_atelier.nodes.data import caption_noise
 
 
@@ -59,3 +59,36 @@ def test_weights_come_out_of_a_log_and_noise_lowers_them(call):
         call(AdaptiveWeights, losses="a,1,2\nb,much,2")
     with pytest.raises(ValueError, match="no table of Caption Noise"):
         call(AdaptiveWeights, losses=losses, noise="x,y\n1,2")
+
+
+def test_captions_go_beside_their_pictures_and_come_back(call, here):
+    folder = here.input[0] / "set"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (32, 32)).save(folder / f"{number}.png")
+    (folder / "0.txt").write_text("a cat")
+    _, names, captions = call(LoadPictureFolder, folder="set", size=32)
+    better = captions.split("\n")[0] + ", grass\n\na dog"
+    given = {"captions": better, "names": names}
+    where = {"place": "beside the pictures", "folder": "set"}
+    with pytest.raises(ValueError, match="another caption already"):
+        call(SaveCaptions, **given, **where)
+    written, report = call(SaveCaptions, **given, **where, existing="replace")
+    assert call(LoadPictureFolder, folder="set", size=32)[2] == better
+    rows = {row["picture"]: row for row in csv.DictReader(io.StringIO(written))}
+    assert [row["what happened"] for row in rows.values()] == ["replaced", "empty", "new"]
+    assert rows["0.png"]["caption before"] == "a cat" and rows["0.png"]["former file"] == "0.txt.bak"
+    assert report.startswith(f"2 of 3 captions written to {folder}") and "0.txt: a cat, grass" in report
+    assert call(SaveCaptions, **given)[1].startswith(f"2 of 3 captions written to {here.output / 'captions'}")
+    assert "0 of 3 captions written" in call(SaveCaptions, **given)[1]
+
+
+def test_captions_without_names_or_of_other_pictures_are_refused(call, here):
+    with pytest.raises(ValueError, match="names is empty; connect NAMES of Load Picture Folder"):
+        call(SaveCaptions, captions="a cat")
+    with pytest.raises(ValueError, match="2 pictures and 1 captions"):
+        call(SaveCaptions, captions="a cat", names="a.png\nb.png")
+    assert SaveCaptions.validate_inputs("output folder", "a/b") is True and SaveCaptions.validate_inputs() is True
+    assert "leave its folder" in SaveCaptions.validate_inputs("output folder", "../b")
+    assert "no folder named 'b'" in SaveCaptions.validate_inputs("beside the pictures", "b")
+    assert not here.output.exists()

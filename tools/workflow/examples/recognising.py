@@ -177,3 +177,10 @@ def complete_and_lint(studio: Studio) -> None:
     )
     trigger = vocabulary()[0] if lab else ""
     sheet.add("ConceptAtelierLintConcepts", 0, captions=completed, names=names, vocabulary=words, trigger=trigger)
+    studio.step(
+        "Write them",
+        "A text file for each picture.",
+        "They go into the output folder. With **place** set to *beside the pictures* they go into the training folder. "
+        "Files that they replace are kept, with **.bak** behind their names.",
+    )
+    sheet.add("ConceptAtelierSaveCaptions", 0, captions=completed, names=names, folder="captions", existing="replace")
