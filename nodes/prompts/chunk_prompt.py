@@ -70,7 +70,9 @@ class ChunkPrompt(io.ComfyNode):
                 ),
                 io.String.Output(display_name="TEXT", tooltip="The prompt with the weights in brackets, line by line."),
                 io.String.Output(
-                    display_name="PHRASES", tooltip="The phrases, one on each line: words for Show Word Heatmap."
+                    display_name="PHRASES",
+                    tooltip="The phrases, one on each line: words for Show Word Heatmap. A phrase of weight 0 is left "
+                    "out, since its own tokens no longer say anything.",
                 ),
                 io.String.Output(
                     display_name="TABLE",
@@ -97,7 +99,8 @@ class ChunkPrompt(io.ComfyNode):
         room = line_tokens if job.reads_in_chunks(backbone) else len(text) + 1  # no text has more tokens than letters
         lines = job.lines_of_phrases(text, phrases, given, room)
         conditioning = job.encode_lines(clip, lines, placeholders)
-        names = "\n".join(dict.fromkeys(phrase.text for phrase in phrases))
+        heard = [phrase.text for phrase, weight in zip(phrases, given, strict=True) if weight]
+        names = "\n".join(dict.fromkeys(heard))
         said = job.described(phrases, chunks, given, len(lines))
         rows = job.rows_of(phrases, given, room)
         return io.NodeOutput(conditioning, "\n".join(lines), names, table(COLUMNS, rows), ui=text_under(said))

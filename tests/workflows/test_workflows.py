@@ -57,7 +57,7 @@ PICTURES = {
     "Complete and lint the captions of a training folder": {"captions_sheet": 1},
     "Guard against a concept": {f"{w}_{t}": 1 for w in ("cat", "dog") for t in ("plain", "guarded")},
     "Purify a picture": {f"purify_{part}": 1 for part in ("again", "picture", "place")},
-    "Weight phrases": {"phrases_plain": 1, "phrases_with": 1, "phrases_maps": 3},
+    "Weight phrases": {"phrases_plain": 1, "phrases_with": 1, "phrases_maps": 2},
     "Attack an erasure and report": {"erasure_page": 1, "attacks": 1},
     "Will these two LoRAs fight": {f"merge_{part}": 1 for part in ("overlap", "plain", "first", "second", "both")},
     "Slim a fine-tune": {f"slim_{part}": 1 for part in ("page", "before", "after")},

@@ -174,8 +174,12 @@ def described(phrases: Sequence[Phrase], chunks: Chunks, weights: Sequence[float
     said = [f"{found}; mean change from word to word {chunks.mean:.2f}."]
     for number, (phrase, weight) in enumerate(zip(phrases, weights, strict=True), 1):
         facts = [f"change at its beginning {phrase.boundary:.2f}", counted(len(phrase.positions), "token")]
-        facts += [] if weight == 1 else [f"weight {weight:g}"]
+        facts += [] if weight == 1 else [f"weight {weight:g}" if weight else "weight 0: muted"]
         said.append(f"{number}  {phrase.text}   ({', '.join(facts)})")
+    if 0 in weights:
+        said.append(
+            "A muted phrase is encoded as if the prompt were empty there. PHRASES leaves it out: it has no map."
+        )
     if lines > 1:
         said.append(f"The prompt takes {lines} lines, each of which is encoded by itself.")
     return "\n".join(said)

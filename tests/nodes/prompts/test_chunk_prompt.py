@@ -22,6 +22,15 @@ def test_phrases_hold_the_prompt_and_take_weights(call, sockets):
     assert torch.equal(weighted[0][0][0], stock[0][0])
 
 
+def test_a_muted_phrase_has_no_map_and_the_report_says_so(call, sockets):
+    given = {"clip": sockets["clip"], "text": TEXT, "share": 0}
+    muted, plain = call(ChunkPrompt, **given, weights="hat: 0"), call(ChunkPrompt, **given, weights="hat: 0.1")
+    assert muted[1].endswith("(with a hat:0)") and "with a hat" in muted[3]
+    assert muted[2].split("\n") == ["a photo", "of a red cat", "and a dog"]
+    assert plain[2].split("\n")[-1] == "with a hat"
+    assert ["muted" in str(done.ui) for done in (muted, plain)] == [True, False]
+
+
 def test_a_long_prompt_is_broken_between_phrases(call, sockets):
     text = "a red cat, a blue dog, a small tree, a house"
     conditioning, lines, _, table = call(

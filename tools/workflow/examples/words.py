@@ -125,7 +125,7 @@ def weight_phrases(studio: Studio) -> None:
     studio.step(
         "Look at the phrases",
         "Each map is bright where its phrase landed.",
-        "The maps are those of the pictures with weights.",
+        "The maps are those of the pictures with weights. A phrase of weight 0 has none, since nothing is left of it.",
     )
     for column, (way, samples) in enumerate(zip(("without", "with"), drawn, strict=True)):
         (pictures,) = sheet.add("VAEDecode", column, samples=samples, vae=vae, collapsed=True)
