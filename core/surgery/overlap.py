@@ -72,13 +72,29 @@ class Overlap:
         return self.opposite / self.shared if self.shared else 0.0
 
     @property
+    def fights(self) -> bool:
+        """Whether they will disturb each other: much of the smaller meets an opposite change, for the same inputs."""
+        return self.conflict >= FIGHT and self.same_inputs >= SAME
+
+    @property
     def verdict(self) -> str:
-        """Whether they will disturb each other."""
+        """Whether they will disturb each other, in a few words."""
         if self.conflict < AGREE:
             return "they hardly touch"
         if self.same_inputs < SAME:
-            return "they answer to different inputs, so add them (rule sum)"
-        return "they will disturb each other" if self.conflict >= FIGHT else "they touch a little"
+            return "no fight, since they answer to different inputs"
+        return "they will fight" if self.fights else "they touch a little"
+
+    @property
+    def advice(self) -> str:
+        """What to do with both."""
+        if self.fights:
+            return (
+                "Added up, one or both will lose. Use one at a time, or choose priority in Stitch Skills: where both "
+                "change a number, the first skill keeps its own change."
+            )
+        added = "Use both as they are: one LoRA loader behind the other, or sum in Stitch Skills."
+        return f"{added} Look for what is lost." if self.verdict == "they touch a little" else added
 
 
 def compare(names: Sequence[str], skills: Sequence[Skill]) -> list[Overlap]:

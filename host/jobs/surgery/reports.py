@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ....core.backbone import Backbone
 from ....core.erase.parts.saved import fingerprint, same_base
-from ....core.surgery.overlap import Overlap, compare, densities
+from ....core.surgery.overlap import FIGHT, SAME, Overlap, compare, densities
 from ....core.surgery.skill import Skill
 from ....core.surgery.skill import same_base as one_base
 from ...adapters import UnsupportedModelError
@@ -53,12 +53,14 @@ def skill_said(skill: Skill) -> str:
 
 
 def overlap_said(found: Overlap) -> str:
-    """A line about two skills."""
+    """What is found of two skills, what to do, and on a second line the figures."""
     one, other = found.names
     return (
-        f"{one} and {other}: {found.verdict}. {found.inside:.1%} of the smaller skill lies in the other (by chance "
-        f"{found.chance:.1%}), {found.opposite_share:.0%} of it with opposite signs; {found.conflict:.1%} of the "
-        f"smaller skill meets an opposite change, and they answer to {found.same_inputs:.0%} of the same inputs."
+        f"{one} and {other}: {found.verdict}. {found.advice}\n"
+        f"Figures: {found.inside:.1%} of the numbers of the smaller skill are changed by both (by chance "
+        f"{found.chance:.1%}), {found.opposite_share:.0%} of these in opposite directions; {found.conflict:.1%} of the "
+        f"smaller skill's size meets an opposite change (a fight from {FIGHT:.0%}). They have {found.same_inputs:.0%} "
+        f"of their inputs, such as words, in common (a fight from {SAME:.0%})."
     )
 
 
@@ -67,7 +69,7 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
     pairs, by_block = compare(names, skills), densities(skills)
     lines = [TableLine("Pairs: the dot is what they share, the grey bar what chance would share", heading=True)]
     for found in pairs:
-        said = f"{found.inside:.0%} shared: {found.verdict}"
+        said = f"{found.inside:.0%}: {found.verdict}"
         lines.append(TableLine(" + ".join(found.names), found.inside, 0.0, found.chance, said, _colour(found)))
     peak = max((max(row) for row in by_block.values()), default=0.0) or 1.0
     lines.append(
@@ -80,10 +82,10 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
             lines.append(TableLine(title, density / peak, 0.0, density / peak, said, colour_of(number)))
     page = from_pil(figure_table("Overlap of skills", lines, WIDTH))[0][None]
     report = [f"{name}: {skill_said(skill)}." for name, skill in zip(names, skills, strict=True)]
-    return page, "\n".join([*report, *map(overlap_said, pairs)])
+    return page, "\n".join([*map(overlap_said, pairs), *report])
 
 
 def _colour(found: Overlap) -> tuple[int, int, int]:
-    if "will disturb" in found.verdict:
+    if found.fights:
         return BAD
     return MIDDLING if "a little" in found.verdict else GOOD

@@ -208,8 +208,10 @@ def test_overlap_of_two_skills_by_hand():
     assert found.conflict == pytest.approx(1 / 5)
     assert found.cosine == pytest.approx((8 - 1) / (42 * 17) ** 0.5)
     assert found.same_inputs == pytest.approx(7 / (42 * 17) ** 0.5)  # both lie in one row
-    assert found.verdict == "they answer to different inputs, so add them (rule sum)"
-    assert replace(found, same_inputs=0.5).verdict == "they will disturb each other"
+    assert not found.fights and "sum in Stitch Skills" in found.advice
+    fight, little = replace(found, same_inputs=0.5), replace(found, same_inputs=0.5, conflict=0.05)
+    assert fight.fights and fight.verdict == "they will fight" and "priority in Stitch Skills" in fight.advice
+    assert not little.fights and little.advice.endswith("Look for what is lost.")
 
 
 def test_changes_that_answer_to_other_inputs_can_be_added(generator):
@@ -223,7 +225,7 @@ def test_changes_that_answer_to_other_inputs_can_be_added(generator):
     (apart,) = compare(["A", "B"], [answering_to(along), answering_to(across)])
     (same,) = compare(["A", "B"], [answering_to(along), answering_to(along)])
     assert apart.same_inputs == pytest.approx(0, abs=1e-6) and apart.conflict > 0.1
-    assert apart.verdict == "they answer to different inputs, so add them (rule sum)"
+    assert apart.verdict == "no fight, since they answer to different inputs" and not apart.fights
     assert same.same_inputs == pytest.approx(1, abs=0.02) and same.verdict != apart.verdict
 
 
