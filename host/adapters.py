@@ -45,6 +45,7 @@ from .shared.weight_patches import WeightPatch
 __all__ = [
     "UnsupportedModelError",
     "at_work",
+    "attention_places",
     "backbone_of",
     "encode_prompt",
     "handle_of",
@@ -247,6 +248,12 @@ def weights_of(model: Any, clip: Any = None) -> Mapping[str, Tensor]:
     host = comfy_skills if is_patcher(model) else headless_skills
     of_model, of_text = host.model_weights(model), host.clip_weights(clip) if clip is not None else {}
     return LazyWeights({name: partial(all_of.__getitem__, name) for all_of in (of_model, of_text) for name in all_of})
+
+
+def attention_places(model: Any) -> Mapping[str, tuple[str, int]]:
+    """Attention projection to the name that skills have for its weight, and its first row there. Those that have one
+    name for both are left out: transformers in ComfyUI hold queries, keys and values as rows of one weight."""
+    return comfy_skills.attention_places(model) if is_patcher(model) else {}
 
 
 def with_skill(model: Any, clip: Any, skill: Skill, strength: float = 1.0) -> tuple[Any, Any]:

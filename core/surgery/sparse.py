@@ -1,5 +1,6 @@
 """A change of a weight at few of its positions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -85,6 +86,24 @@ def change_at(base: Tensor, tuned: Tensor, chosen: Tensor) -> SparseChange:
     if not bool(exact.all()):
         values = after.double() - before.double()
     return SparseChange(index.to(torch.int32).cpu(), values.cpu(), size_of(base))
+
+
+def rows_of(change: SparseChange, first: int, count: int) -> SparseChange:
+    """The part of a change in ``count`` rows from ``first`` on, as a change of these rows alone."""
+    width = change.size[1]
+    chosen = (change.index >= first * width) & (change.index < (first + count) * width)
+    return SparseChange(change.index[chosen] - first * width, change.values[chosen], (count, width))
+
+
+def in_rows(change: SparseChange, first: int, size: tuple[int, int]) -> SparseChange:
+    """The change of a weight of ``size`` whose rows from ``first`` on change as these rows do."""
+    return replace(change, index=change.index + first * change.size[1], size=size)
+
+
+def together(changes: Sequence[SparseChange]) -> SparseChange:
+    """Changes of one weight that share no position, as one."""
+    index, order = torch.cat([one.index for one in changes]).sort()
+    return replace(changes[0], index=index, values=torch.cat([one.values for one in changes])[order])
 
 
 def shared_positions(one: SparseChange, other: SparseChange) -> tuple[Tensor, Tensor]:

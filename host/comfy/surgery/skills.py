@@ -18,6 +18,7 @@ from ...shared.lazy_weights import LazyWeights
 from ..names import PREFIX
 from ..parts import model_family
 from ..text_weights import text_keys
+from ..transformers.attention_weights import attention_parts
 from ..weights import in_force
 
 
@@ -46,6 +47,12 @@ def clip_weights(clip: Any) -> LazyWeights:
         for (encoder, name), key in text_keys(clip).items()
     }
     return LazyWeights(readers)
+
+
+def attention_places(patcher: Any) -> dict[str, tuple[str, int]]:
+    """Name of every attention projection that is rows of a weight, to the weight's name in skills and its first row."""
+    parts = attention_parts(FAMILIES[model_family(patcher)], patcher)
+    return {name: (part.key.removeprefix(PREFIX), part.start) for name, part in parts.items()}
 
 
 def with_sparse(patcher: Any, changes: Mapping[str, SparseChange], strength: float) -> Any:

@@ -1,7 +1,8 @@
 """Localising a skill on pictures: the first choice by size, then a mask that is trained where gradients reach."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,8 +23,9 @@ from ....core.surgery.localiser import Weights
 from ....core.surgery.methods.dataless import DatalessSettings
 from ....core.surgery.registry import METHODS
 from ....core.surgery.skill import Skill
-from ....core.surgery.sparse import SparseChange
-from ...adapters import at_work, backbone_of, weights_of, with_skill
+from ....core.surgery.sparse import SparseChange, in_rows, rows_of, size_of, together
+from ...adapters import at_work, attention_places, backbone_of, weights_of, with_skill
+from ...shared.lazy_weights import LazyWeights
 from .reports import base_fingerprint
 
 Parts = tuple[Any, Any, Any]
@@ -71,7 +73,7 @@ def calibrated_skill(
     model, clip, vae = parts
     backbone = backbone_of(model, clip, vae)
     base, changed = weights_of(model, clip if tuned[1] is not None else None), weights_of(*tuned)
-    choices = _choices(backbone, base, changed, share, settings.wider)
+    choices = _choices(backbone, attention_places(model), base, changed, share, settings.wider)
     other, read = with_skill(model, clip, replace(choices.first, changes=choices.fixed))
     with at_work(backbone_of(other, read, vae)) as trained:
         examples = _examples(trained, pictures, prompts, settings.side)
@@ -79,8 +81,17 @@ def calibrated_skill(
         found = calibrate(trained, choices.start, choices.wider, choices.whole, examples, settings, seed, counted)
     facts = {"method": "calibrated", "share": str(share)} | {key: str(value) for key, value in vars(settings).items()}
     facts |= {"pictures": str(len(pictures)), "brings": f"{found.after:.4f}"}
-    skill = replace(choices.first, changes={**choices.fixed, **found.changes}, metadata=facts)
+    skill = replace(choices.first, changes=choices.with_fixed(found.changes), metadata=facts)
     return CalibratedSkill(skill, found, choices.trainable)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an attention projection lies: rows of a weight, by the name that skills have for it."""
+
+    weight: str
+    first: int
+    rows: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,47 +101,96 @@ class _Choices:
     Attributes:
         first: the skill that they make.
         fixed: its changes outside the projections of attention.
+        places: of these projections, by their names.
         start: its changes of those projections, by name.
         wider: the greater share of them that takes part in the training.
         whole: all that the fine-tune changes in them.
         trainable: how many numbers those projections hold.
+        sizes: of the weights that they lie in.
     """
 
     first: Skill
     fixed: Mapping[str, SparseChange]
+    places: Mapping[str, _Place]
     start: Mapping[str, SparseChange]
     wider: Mapping[str, SparseChange]
     whole: Mapping[str, SparseChange]
     trainable: int
+    sizes: Mapping[str, tuple[int, int]]
+
+    def with_fixed(self, chosen: Mapping[str, SparseChange]) -> dict[str, SparseChange]:
+        """The fixed changes and those that a training chose, by the names of skills."""
+        found = {name: [change] for name, change in self.fixed.items()}
+        for name, change in chosen.items():
+            place = self.places[name]
+            found.setdefault(place.weight, []).append(in_rows(change, place.first, self.sizes[place.weight]))
+        return {name: together(changes) for name, changes in found.items()}
 
 
-def _choices(backbone: Backbone, base: Weights, changed: Weights, share: float, wider: float) -> _Choices:
+def _choices(
+    backbone: Backbone,
+    elsewhere: Mapping[str, tuple[str, int]],
+    base: Weights,
+    changed: Weights,
+    share: float,
+    wider: float,
+) -> _Choices:
     """Raises ``ValueError`` where the fine-tune changes no projection of attention."""
     mark = base_fingerprint(backbone)
 
-    def chosen(part: float, wanted: Callable[[str], bool] = lambda name: True) -> Skill:
+    def chosen(part: float, before: Weights, after: Weights) -> Skill:
         how = DatalessSettings(part)
-        return METHODS["dataless"].localise(base, changed, backbone.family, how, wanted, mark)
+        return METHODS["dataless"].localise(before, after, backbone.family, how, fingerprint=mark)
 
-    first = chosen(share)
-    names = {weight.name for weight in backbone.attention_weights()} & set(first.sizes)
-    if not names:
+    first = chosen(share, base, changed)
+    places = {
+        weight.name: _Place(*elsewhere.get(weight.name, (weight.name, 0)), weight.shape[0])
+        for weight in backbone.attention_weights()
+    }
+    places = {name: place for name, place in places.items() if place.weight in first.sizes}
+    before, after = _rows(base, places), _rows(changed, places)
+    moved = [name for name in places if not torch.equal(before[name], after[name])]
+    if not moved:
         raise ValueError(
             "the fine-tune changes no projection of attention, which are what pictures can teach; use Localize Skill"
         )
-    within, trainable = names.__contains__, sum(first.sizes[name] for name in names)
-    fixed = {name: change for name, change in first.changes.items() if name not in names}
-    start = {name: change for name, change in first.changes.items() if name in names}
-    count = sum(map(len, start.values())) / trainable
-    part = max(count, 1e-6)
+    count = sum(
+        len(rows_of(first.changes[places[name].weight], places[name].first, places[name].rows))
+        for name in moved
+        if places[name].weight in first.changes
+    )
+    trainable = sum(before[name].numel() for name in moved)
+    part = max(count / trainable, 1e-6)
     return _Choices(
         first,
-        fixed,
-        dict(chosen(part, within).changes) if count else start,
-        chosen(min(1.0, part * wider), within).changes,
-        chosen(1.0, within).changes,
+        _outside(first, places.values()),
+        places,
+        chosen(part, before, after).changes if count else {},
+        chosen(min(1.0, part * wider), before, after).changes,
+        chosen(1.0, before, after).changes,
         trainable,
+        {place.weight: size_of(base[place.weight]) for place in places.values()},
     )
+
+
+def _rows(weights: Weights, places: Mapping[str, _Place]) -> Weights:
+    """Attention projections by their own names."""
+
+    def read(place: _Place) -> Tensor:
+        return weights[place.weight][place.first : place.first + place.rows]
+
+    return LazyWeights({name: partial(read, place) for name, place in places.items()})
+
+
+def _outside(skill: Skill, places: Iterable[_Place]) -> dict[str, SparseChange]:
+    """The changes of a skill that lie in no projection of attention."""
+    left = dict(skill.changes)
+    for place in places:
+        change = left.get(place.weight)
+        if change is not None:
+            row = change.index // change.size[1]
+            left[place.weight] = change.pick((row < place.first) | (row >= place.first + place.rows))
+    return {name: change for name, change in left.items() if len(change)}
 
 
 def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:

@@ -14,7 +14,7 @@ from concept_atelier.core.surgery.ranks import cut_of
 from concept_atelier.core.surgery.registry import METHODS, RULES
 from concept_atelier.core.surgery.skill import Skill, part_of
 from concept_atelier.core.surgery.skill_files import load_skill, skill_tensors
-from concept_atelier.core.surgery.sparse import SparseChange
+from concept_atelier.core.surgery.sparse import SparseChange, in_rows, rows_of, together
 from concept_atelier.core.surgery.stitcher import stitch
 
 LOCALISE = METHODS["dataless"].localise
@@ -188,6 +188,15 @@ def test_one_skill_stitched_is_itself_and_strength_0_is_not_there():
     assert torch.equal(made.changes["w"].values, one.changes["w"].values)
     with pytest.raises(ValueError, match="strength 0"):
         stitch([one], [0.0], RULES["average"])
+
+
+def test_rows_of_a_weight_are_taken_out_and_put_together_again():
+    change = skill_of([1, 5, 8, 14], [1.0, 2.0, 3.0, 4.0], (3, 5)).changes["w"]
+    middle = rows_of(change, 1, 1)
+    assert middle.dense().tolist() == change.dense()[1:2].tolist() and middle.size == (1, 5)
+    ends = [in_rows(rows_of(change, first, 1), first, (3, 5)) for first in (2, 0)]
+    whole = together([in_rows(middle, 1, (3, 5)), *ends]).checked()
+    assert whole.index.tolist() == [1, 5, 8, 14] and torch.equal(whole.dense(), change.dense())
 
 
 def test_parts_of_a_skill():
