@@ -10,10 +10,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
 from ..host.files.saving import atomic_write
+from ..host.pictures.labels import fitted
 from ..host.workflow.examples import TITLES
 from ..host.workflow.runner import RunResult, run_workflow
 from ..host.workflow.terminal import TerminalBar
@@ -23,90 +25,153 @@ from .workflow.input_pictures import PICTURES
 from .workflow.variants import LAB, VARIANTS
 
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
+LETTERS = 20
+WORDS, CHIP = 17, 23
+"""Pixels of the letters of a panel's words, and of the height of their line."""
 LARGEST = 60_000
 GROUND, INK = (244, 239, 228), (35, 39, 58)
 EVEN = 8
 """Of 255, by how much the colours of what is empty may differ."""
 INPUT = "input"
 """Stands for the first of the example pictures."""
-PANELS: dict[str, Sequence[tuple[str, int]]] = {
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+class Panel(NamedTuple):
+    """A picture of a thumbnail.
+
+    Attributes:
+        node: the title of the node that saved it, or the name of an input picture.
+        index: which of its pictures.
+        said: a few words over its upper left corner.
+        part: what is shown of it: left, top, right and bottom, as shares of its sides.
+    """
+
+    node: str
+    index: int = 0
+    said: str = ""
+    part: tuple[float, float, float, float] = WHOLE
+
+
+PANELS: dict[str, Sequence[Panel]] = {
     "take_a_picture_apart": [
-        (INPUT, 0),
-        ("Save: the overlay", 0),
-        ("Save: first thing", 1),
-        ("Save: both, new scene", 1),
+        Panel(INPUT, said="your picture"),
+        Panel("Save: the overlay", said="things found"),
+        Panel("Save: first thing", 1, "one of them, drawn"),
+        Panel("Save: both, new scene", 1, "both, drawn"),
     ],
     "see_where_words_land": [
-        ("Save: the pictures", 0),
-        ("Save: the maps", 0),
-        ("Save: the maps", 4),
-        ("Save: the maps", 8),
+        Panel("Save: the pictures", said="the picture"),
+        *(Panel("Save: the maps", index) for index in (0, 4, 8)),
     ],
-    "erase_a_concept": [(f"Save: {word} {when}", 0) for word in ("cat", "dog") for when in ("before", "after")],
-    "erase_a_style": [(f"Save: {style} {when}", 0) for style in ("sketch", "neon") for when in ("before", "after")],
+    "erase_a_concept": [
+        Panel("Save: cat before", said="cat"),
+        Panel("Save: cat after", said="cat, erased"),
+        Panel("Save: dog before", said="dog"),
+        Panel("Save: dog after", said="dog, kept"),
+    ],
+    "erase_a_style": [
+        Panel("Save: sketch before", said="sketch"),
+        Panel("Save: sketch after", said="sketch, erased"),
+        Panel("Save: neon before", said="neon"),
+        Panel("Save: neon after", said="neon, kept"),
+    ],
     "learn_from_two_pictures": [
-        ("Save: the overlay", 0),
-        ("Save: first thing", 0),
-        ("Save: both things", 0),
-        ("Save: both things", 1),
+        Panel("Save: the overlay", said="your pictures"),
+        Panel("Save: first thing", said="one thing, drawn"),
+        *(Panel("Save: both things", index, "both, drawn") for index in (0, 1)),
     ],
-    "compose_learnt_things": [(f"Save: {way}", n) for way in ("without places", "in their places") for n in (0, 2)],
+    "compose_learnt_things": [
+        *(Panel("Save: without places", index, "without places") for index in (0, 2)),
+        *(Panel("Save: in their places", index, "each in its place") for index in (0, 2)),
+    ],
     "two_loras_in_one_picture": [
-        (f"Save: {way}", n) for way in ("tokens alone", "each LoRA in its place") for n in (0, 1)
+        *(Panel("Save: tokens alone", index, "tokens alone") for index in (0, 1)),
+        *(Panel("Save: each LoRA in its place", index, "each LoRA in its place") for index in (0, 1)),
     ],
-    "edit_by_words": [("Save: before", 0), ("Save: after", 0), ("Save: the maps", 0), ("Save: the maps", 1)],
-    "which_word_did_what": [("Save: the sheet", 0)],
-    "score_concepts": [("Save: the sheet", 0)],
-    "what_is_this_folder_made_of": [("Save: the gallery", 0)],
+    "edit_by_words": [
+        Panel("Save: before", said="cat and rocket"),
+        Panel("Save: after", said="cat becomes dog"),
+        *(Panel("Save: the maps", index) for index in (0, 1)),
+    ],
+    "which_word_did_what": [Panel("Save: the sheet")],
+    "score_concepts": [Panel("Save: the sheet")],
+    "what_is_this_folder_made_of": [Panel("Save: the gallery")],
     "masks_of_an_ingredient": [
-        ("folder_masked.png", 0),
-        ("Save: the overlay", 0),
-        ("Save: the mask", 0),
-        ("Save: the picture", 0),
+        Panel("folder_masked.png", said="your picture"),
+        Panel("Save: the overlay", said="the ingredient in it"),
+        Panel("Save: the mask", said="its mask"),
+        Panel("Save: the picture", said="drawn anew inside"),
     ],
     "take_an_ingredient_out": [
-        (f"Save: {word} {way}", 0) for word in ("horse", "lemon") for way in ("with it", "without it")
+        Panel("Save: horse with it", said="horse"),
+        Panel("Save: horse without it", said="horse, taken out"),
+        Panel("Save: lemon with it", said="lemon"),
+        Panel("Save: lemon without it", said="lemon, kept"),
     ],
-    "what_did_my_lora_change": [("Save: the sheet", 0)],
-    "find_my_subject": [("Save: the sheet", 0), ("Save: the crops", 0), ("Save: the crops", 2)],
-    "pick_the_best": [("Save: the sheet", 0)],
-    "what_do_i_like": [("Save: the chart", 0), ("Save: the sheet", 0)],
-    "complete_and_lint": [("Save: the sheet", 0)],
-    "from_folder_to_checked_lora": [("Save: the captions", 0), ("Save: the masks", 3), ("Save: the pictures", 0)],
+    "what_did_my_lora_change": [Panel("Save: the sheet")],
+    "find_my_subject": [
+        Panel("subject_1.png", said="your subject"),
+        Panel("Save: the sheet", said="found in a folder", part=(0.12, 0.02, 0.34, 0.49)),
+        *(Panel("Save: the crops", index, "cropped") for index in (0, 6)),
+    ],
+    "pick_the_best": [Panel("Save: the sheet")],
+    "what_do_i_like": [Panel("Save: the chart"), Panel("Save: the sheet")],
+    "complete_and_lint": [Panel("Save: the sheet")],
+    "from_folder_to_checked_lora": [
+        Panel("Save: the captions"),
+        Panel("Save: the masks", 3, "the subject found"),
+        Panel("Save: the pictures", said="drawn with its LoRA"),
+    ],
     "guard_against_a_concept": [
-        (f"Save: {word} {when} the guard", 0) for word in ("cat", "dog") for when in ("without", "with")
+        Panel("Save: cat without the guard", said="cat"),
+        Panel("Save: cat with the guard", said="cat, guarded"),
+        Panel("Save: dog without the guard", said="dog"),
+        Panel("Save: dog with the guard", said="dog, guarded"),
     ],
     "purify_a_picture": [
-        (INPUT, 0),
-        ("Save: drawn again", 0),
-        ("Save: the place", 0),
-        ("Save: the picture", 0),
+        Panel(INPUT, said="your picture"),
+        Panel("Save: drawn again", said="erased, yet it is back"),
+        Panel("Save: the place", said="where the pig is"),
+        Panel("Save: the picture", said="purified"),
     ],
-    "weight_phrases": [(f"Save: {way} weights", n) for way in ("without", "with") for n in (0, 1)],
-    "attack_an_erasure": [("Save: the page", 0)],
-    "merge_two_loras": [(f"Save: {name}", 1) for name in ("plain", "first", "second", "both")],
-    "slim_a_fine_tune": [("Save: the page", 0)],
+    "weight_phrases": [
+        *(Panel("Save: without weights", index, "in neon style") for index in (0, 1)),
+        *(Panel("Save: with weights", index, "neon style: weight 0") for index in (0, 1)),
+    ],
+    "attack_an_erasure": [Panel("Save: the page")],
+    "merge_two_loras": [
+        Panel("Save: plain", 1, "plain model"),
+        Panel("Save: first", 1, "first: dogs for cats"),
+        Panel("Save: second", 1, "second: trees for rockets"),
+        Panel("Save: both", 1, "both"),
+    ],
+    "slim_a_fine_tune": [Panel("Save: the page")],
 }
-"""What each thumbnail shows: four pictures, or a sheet, alone or above up to two more. Each is given as the title of
-the node that saved it, and which of its pictures; or as the name of an input
-picture."""
+"""What each thumbnail shows: four pictures, or a sheet, alone or above up to two more."""
 BORROWED = "pictures of the lab model"
 
 
-def thumbnail(pictures: Sequence[Image.Image], said: str = "") -> Image.Image:
-    """Four pictures in a square, or a sheet in its whole width with what stands below it, and a line of text over its
-    foot where one is given."""
-    canvas = _quartet(pictures) if len(pictures) == 4 else _sheet_above(pictures)
+def thumbnail(pictures: Sequence[Image.Image], said: str = "", words: Sequence[str] = ()) -> Image.Image:
+    """Four pictures in a square, or a sheet in its whole width with what stands below it.
+
+    Args:
+        pictures: what is shown.
+        said: a line of text over the foot, where one is given.
+        words: a few words for each picture, empty for none.
+    """
+    said_of = [*words, *[""] * (len(pictures) - len(words))]
+    canvas = _quartet(pictures, said_of) if len(pictures) == 4 else _sheet_above(pictures, said_of)
     if said:
         draw = ImageDraw.Draw(canvas)
         draw.rectangle((0, SIDE - BAND, SIDE, SIDE), fill=INK)
-        draw.text((SIDE / 2, SIDE - BAND / 2), said, GROUND, ImageFont.load_default(20), anchor="mm")
+        draw.text((SIDE / 2, SIDE - BAND / 2), said, GROUND, ImageFont.load_default(LETTERS), anchor="mm")
     return canvas
 
 
 def panels(name: str, result: RunResult) -> list[Image.Image]:
     """The pictures of a finished run that a workflow's thumbnail shows."""
-    return [Image.open(_panel(node, index, result)) for node, index in PANELS[name]]
+    return [_part(Image.open(_file_of(panel, result)), panel.part) for panel in PANELS[name]]
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -126,11 +191,11 @@ def draw(name: str, folder: Path = FOLDER) -> None:
         result = run_workflow(
             FOLDER / f"{title}{LAB.suffix}.json", out=out, nodes=HEADLESS_NODES, reporter=TerminalBar()
         )
-        pictures = panels(name, result)
-        save(thumbnail(pictures), folder / f"{title}{LAB.suffix}.jpg")
+        pictures, words = panels(name, result), [panel.said for panel in PANELS[name]]
+        save(thumbnail(pictures, words=words), folder / f"{title}{LAB.suffix}.jpg")
         for variant in VARIANTS:
             if not variant.is_lab and variant.draws(name):
-                save(thumbnail(pictures, BORROWED), folder / f"{title}{variant.suffix}.jpg")
+                save(thumbnail(pictures, BORROWED, words), folder / f"{title}{variant.suffix}.jpg")
 
 
 def main(names: Sequence[str]) -> None:
@@ -138,17 +203,27 @@ def main(names: Sequence[str]) -> None:
         draw(name)
 
 
-def _quartet(pictures: Sequence[Image.Image]) -> Image.Image:
+def _quartet(pictures: Sequence[Image.Image], words: Sequence[str]) -> Image.Image:
     side = (SIDE - 3 * GAP) // 2
     canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
     for index, picture in enumerate(pictures):
         left, top = (GAP + (index % 2) * (side + GAP), GAP + (index // 2) * (side + GAP))
         whole = ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, GROUND)
         canvas.paste(whole, (left, top))
+        _say(canvas, words[index], (left, top), side)
     return canvas
 
 
-def _sheet_above(pictures: Sequence[Image.Image]) -> Image.Image:
+def _say(canvas: Image.Image, words: str, corner: tuple[int, int], width: int) -> None:
+    """Words in the upper left corner of a picture of this width; nothing where there are none."""
+    if words:
+        draw, font = ImageDraw.Draw(canvas), fitted(words, WORDS, width - MARGIN)
+        left, top = corner
+        draw.rectangle((left, top, left + font.getlength(words) + MARGIN, top + CHIP), fill=INK)
+        draw.text((left + MARGIN / 2, top + CHIP / 2), words, GROUND, font, anchor="lm")
+
+
+def _sheet_above(pictures: Sequence[Image.Image], words: Sequence[str]) -> Image.Image:
     """A sheet in a square, and a second one or several pictures side by side below it.
 
     No column is cut off. Rows below the square are, and what is low stands in the sheet's own colour. Of a high sheet
@@ -164,7 +239,9 @@ def _sheet_above(pictures: Sequence[Image.Image]) -> Image.Image:
     top = max(0, (SIDE - sheet.height - rest) // 2)
     canvas.paste(sheet, (0, top))
     for number, other in enumerate(others):
-        canvas.paste(other, (number * SIDE // len(others), top + sheet.height))
+        corner = (number * SIDE // len(others), top + sheet.height)
+        canvas.paste(other, corner)
+        _say(canvas, words[number + 1], corner, other.width)
     return canvas
 
 
@@ -190,11 +267,16 @@ def _without_margin(sheet: Image.Image) -> Image.Image:
     return rgb.crop((0, 0, min(rgb.width, box[2] + MARGIN), rgb.height)) if box else rgb
 
 
-def _panel(node: str, index: int, result: RunResult) -> Path:
-    if node == INPUT:
-        node = next(iter(PICTURES))
+def _part(picture: Image.Image, part: tuple[float, float, float, float]) -> Image.Image:
+    """What is shown of a picture."""
+    sides = (picture.width, picture.height) * 2
+    return picture.crop(tuple(round(share * side) for share, side in zip(part, sides, strict=True)))
+
+
+def _file_of(panel: Panel, result: RunResult) -> Path:
+    node = next(iter(PICTURES)) if panel.node == INPUT else panel.node
     given = FOLDER / "input" / node
-    return given if given.is_file() else result.files_of(node)[index]
+    return given if given.is_file() else result.files_of(node)[panel.index]
 
 
 if __name__ == "__main__":

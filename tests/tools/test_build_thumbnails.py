@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from concept_atelier.host.workflow.examples import TITLES
-from concept_atelier.tools import build_thumbnails
-from concept_atelier.tools.build_thumbnails import LARGEST, PANELS, SIDE, save, thumbnail
+from concept_atelier.tools.build_thumbnails import CHIP, GAP, INK, INPUT, LARGEST, PANELS, SIDE, save, thumbnail
 from concept_atelier.tools.build_workflows import BUILDERS, FOLDER, WORKFLOWS
 
 
@@ -34,7 +33,7 @@ def test_every_lab_workflow_says_what_to_show():
 def test_what_is_shown_is_saved_by_the_workflow():
     for name, panels in PANELS.items():
         text = (FOLDER / f"{TITLES[name]}.json").read_text(encoding="utf-8")
-        assert all(f'"{node}"' in text for node, _ in panels if node != "input")
+        assert all(f'"{panel.node}"' in text for panel in panels if panel.node != INPUT)
 
 
 def test_four_pictures_in_a_square_with_a_line_at_the_foot():
@@ -44,7 +43,7 @@ def test_four_pictures_in_a_square_with_a_line_at_the_foot():
     corners = [(30, 30), (SIDE - 30, 30), (30, SIDE - 60), (SIDE - 30, SIDE - 60)]
     for shown in (plain, marked):
         assert [shown.getpixel(at) for at in corners] == [Image.new("RGB", (1, 1), c).getpixel((0, 0)) for c in colours]
-    assert marked.getpixel((2, SIDE - 2)) == build_thumbnails.INK
+    assert marked.getpixel((2, SIDE - 2)) == INK
 
 
 @pytest.mark.parametrize("height", [100, 900])
@@ -77,6 +76,19 @@ def test_of_a_high_sheet_above_pictures_whole_rows_are_shown():
     assert {(255, 0, 0), (0, 255, 0)} <= seen and not {(0, 0, 255), (255, 255, 0)} & seen
     assert shown.getpixel((SIDE // 4, SIDE - 25)) == (0, 255, 255)
     assert shown.getpixel((3 * SIDE // 4, SIDE - 25)) == (255, 0, 255)
+
+
+def test_words_stand_in_the_corner_of_their_picture_and_nowhere_else():
+    blank = [Image.new("RGB", (9, 9), "white")] * 4
+    corners = [(x, y) for y in (GAP, (SIDE + GAP) // 2) for x in (GAP, (SIDE + GAP) // 2)]
+    shown = thumbnail(blank, words=["", "cat", "", "a line that is far too long for one of four pictures"])
+    marked = [shown.getpixel((x + 2, y + 2)) == INK for x, y in corners]
+    assert marked == [False, True, False, True]
+    assert shown.getpixel((SIDE - GAP - 2, GAP + 2)) == (255, 255, 255)  # as wide as its words
+    assert shown.getpixel((corners[1][0] + 2, GAP + CHIP + 2)) == (255, 255, 255)
+    below = thumbnail([Image.new("RGB", (90, 9), "white")] + blank[:2], words=["", "", "drawn"])
+    top = (SIDE - SIDE // 10 - SIDE // 2) // 2 + SIDE // 10
+    assert [below.getpixel((x, top + 3)) for x in (2, SIDE // 2 + 2)] == [(255, 255, 255), INK]
 
 
 def test_a_picture_that_is_hard_to_compress_is_made_small_enough(tmp_path):
