@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import concept_atelier.__main__
-from concept_atelier.__main__ import build_parser, main
+from concept_atelier.__main__ import BENCHES, build_parser, main
 from concept_atelier.host.workflow.stock import STOCK_NODES
 from concept_atelier.nodes import headless
 
@@ -63,6 +63,10 @@ def test_wrong_usage(words, capsys):
 def test_commands_of_the_lab_come_from_the_lab():
     args = build_parser(["lab"]).parse_args(["lab", "train", "vae"])
     assert (args.module, args.part) == ("commands.lab", "vae")
+
+
+def test_every_bench_is_a_file_of_its_name():
+    assert [module.rpartition(".")[2] for _, module in BENCHES.values()] == list(BENCHES)
 
 
 def test_a_run_finds_pictures_beside_the_workflow_and_says_what_it_wrote(shrink, tmp_path, capsys):

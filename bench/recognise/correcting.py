@@ -26,7 +26,7 @@ from ...lab.world.styles import STYLES
 from ..cases import SEEDS_PER_RUN
 from ..controls import Control
 from ..drawing import SIDE
-from ..explain import Parts, prepare
+from ..explain.explain import Parts, prepare
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
 

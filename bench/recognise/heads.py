@@ -30,7 +30,7 @@ from ...host.jobs.recognise.heads import FeatureSource, source_for
 from ...host.jobs.vision import picture_features
 from ...lab.world.words import world_words
 from ..controls import Control
-from ..explain import Parts, prepare
+from ..explain.explain import Parts, prepare
 from ..harness import Bench, Request, Row
 from ..metrics import iou_matrix
 from ..summary import aligned, interval, with_interval

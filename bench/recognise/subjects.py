@@ -18,7 +18,7 @@ from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
 from ...host.jobs.vision import record_encoder
 from ..controls import Control
-from ..explain import Parts, auroc, prepare
+from ..explain.explain import Parts, auroc, prepare
 from ..harness import Bench, Request, Row
 from ..metrics import iou_matrix
 from ..summary import aligned, interval, with_interval

@@ -18,8 +18,8 @@ from ...core.recognise.captions.lint import lint
 from ...host.jobs.paired_texts import word_features
 from ...host.jobs.vision import picture_features, window_features
 from ..controls import Control
-from ..explain import Parts, prepare
-from ..explain_cases import make_folder
+from ..explain.explain import Parts, prepare
+from ..explain.folders import make_folder
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
 

@@ -21,7 +21,7 @@ from ...host.jobs.paired_texts import word_features
 from ...host.jobs.vision import picture_features
 from ...lab.world.words import world_words
 from ..controls import Control
-from ..explain import Parts, prepare
+from ..explain.explain import Parts, prepare
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
 from .class_cases import KINDS, make_class_folder

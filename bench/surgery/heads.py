@@ -13,7 +13,7 @@ from ...core.surgery.heads.offsets import as_skill
 from ...core.surgery.heads.training import train_offsets
 from ...core.types import Erasure, LowRank
 from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
-from ..erasing.parts import Parts
+from ..erase.parts import Parts
 from ..harness import Request, Row
 from ..summary import Table
 from .judging import kept, score

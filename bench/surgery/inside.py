@@ -17,8 +17,8 @@ from ...host.adapters import backbone_of, with_erasure, with_text_erasure
 from ...lab.world.atlas import ObjectKind, load_atlas
 from ...lab.world.captions import Phrase, write_caption
 from ...lab.world.scene import TINTS
-from ..erasing.concepts import erased_in
-from ..erasing.parts import Parts, nearest
+from ..erase.concepts import erased_in
+from ..erase.parts import Parts, nearest
 from ..harness import Request, Row
 from ..summary import Table, interval, with_interval
 from .judging import drawn

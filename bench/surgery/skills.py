@@ -15,7 +15,7 @@ from ...core.surgery.stitcher import stitch
 from ...core.types import Erasure
 from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
 from ...host.jobs.surgery.calibrating import calibrated_skill
-from ..erasing.parts import Parts
+from ..erase.parts import Parts
 from ..harness import Request, Row
 from ..summary import Table, interval, with_interval
 from .judging import kept, score

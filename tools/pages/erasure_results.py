@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS, queue
+from ...bench.all.erasing import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS
+from ...bench.all.queue import queue
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS

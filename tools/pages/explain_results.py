@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import UNSIGNED
-from ...bench.explain import SCORES, SOURCES
-from ...bench.explain_cases import KINDS
-from ...bench.explaining import audit, importance, steer
+from ...bench.all.explaining import UNSIGNED
+from ...bench.explain import audit, importance, steer
+from ...bench.explain.explain import SCORES, SOURCES
+from ...bench.explain.folders import KINDS
 from ...core.explain.registry import METHODS
 from .cards import table
 from .files import heading, missing, read, shown_command

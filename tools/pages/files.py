@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import queue
+from ...bench.all.queue import queue
 
 
 def verdict(value: float, aim: float | None) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...bench.cases import Case
 from ...bench.drawing import draw
-from ...bench.learn import found_concepts
+from ...bench.learn.learn import found_concepts
 from ...core.attention.record import AttentionRecorder
 from ...core.attention.selection import Selection
 from ...core.attribute.heatmap import normalise, word_heatmaps

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.entries import combine
-from ...bench.entries import read as read_entry
-from ...bench.everything import LOCALIZERS, queue
-from ...bench.ranking import rows_of
+from ...bench.all.localizing import LOCALIZERS
+from ...bench.all.queue import queue
+from ...bench.learn.entries import combine
+from ...bench.learn.entries import read as read_entry
+from ...bench.learn.ranking import rows_of
 from ...bench.summary import with_interval
 from ...core.compose.registry import METHODS as COMPOSING
 from ...core.localize.registry import METHODS as LOCALIZING

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...bench.cases import Case
 from ...bench.command import load_backbone
 from ...bench.drawing import draw
-from ...bench.learn import true_concepts
+from ...bench.learn.learn import true_concepts
 from ...core.backbone import Backbone
 from ...core.learn.parts.class_words import sentence
 from ...core.learn.registry import METHODS, written

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...bench.cases import Case, case_of
 from ...bench.drawing import draw
-from ...bench.learn import true_concepts
+from ...bench.learn.learn import true_concepts
 from ...core.backbone import Backbone
 from ...core.erase.methods.uce import METHOD as ERASING
 from ...core.learn.methods.conceptexpress import METHOD as LEARNING

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...bench.everything import FOLDER, queue
+from ...bench.all.queue import FOLDER, queue
 from ...bench.summary import with_interval
 from .cards import table
 from .files import read

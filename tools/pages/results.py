@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from ...bench.everything import FOLDER, queue
+from ...bench.all.queue import FOLDER, queue
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table

@@ -5,7 +5,7 @@ A file that is not there is said to be missing.
 
 from pathlib import Path
 
-from ...bench.surgery.command import PARTS as SURGERY
+from ...bench.surgery.surgery import PARTS as SURGERY
 from .cards import table
 from .files import heading, missing, read
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...bench.summary import with_interval
-from ...bench.word_cases import KINDS
-from ...bench.words import DELETED, SCORES, SHUFFLED
+from ...bench.words.cases import KINDS
+from ...bench.words.words import DELETED, SCORES, SHUFFLED
 from .cards import table
 from .files import missing, read, shown_command
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...bench.explain_cases import make_folder
+from ...bench.explain.folders import make_folder
 
 FOLDER_NAME, COUNT, INDEX, OMITTED = "lab_captioned", 60, 5, 0.3
 """The folder, in the input folder; how many pictures; which folder of the test split of ``bench explain``; and the

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...bench.explain_cases import make_folder
+from ...bench.explain.folders import make_folder
 
 FOLDER_NAME, COUNT, INDEX = "lab_folder", 40, 0
 """The folder, in the input folder; how many pictures; which folder of the test split of ``bench explain``."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.command import load_backbone
-from concept_atelier.bench.match import scene_pair
+from concept_atelier.bench.localize.match import scene_pair
 from concept_atelier.core.localize.match import MatchSettings, describe, match
 
 

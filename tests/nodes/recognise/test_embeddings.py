@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.bench.explain_cases import make_folder
+from concept_atelier.bench.explain.folders import make_folder
 from concept_atelier.lab.model.handles import load_handles
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import AlignTextAndPictures, DecomposeEmbedding, EditEmbedding

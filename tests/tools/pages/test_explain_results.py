@@ -2,8 +2,8 @@
 
 import json
 
-from concept_atelier.bench.explain import SCORES
-from concept_atelier.bench.explaining import audit, importance, steer
+from concept_atelier.bench.explain import audit, importance, steer
+from concept_atelier.bench.explain.explain import SCORES
 from concept_atelier.tools.pages.explain_results import (
     MEASURED,
     WHOLE,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from concept_atelier.bench.learn import true_concepts
+from concept_atelier.bench.learn.learn import true_concepts
 from concept_atelier.lab.judge.judge import Judge, build_network
 from concept_atelier.lab.world.atlas import load_atlas
 from concept_atelier.tools.pages import front_picture

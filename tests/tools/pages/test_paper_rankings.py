@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from concept_atelier.bench.everything import queue
+from concept_atelier.bench.all.queue import queue
 from concept_atelier.tools.pages.paper_rankings import CLAIMS, rankings
 from concept_atelier.tools.pages.results import COMPOSE, with_results
 

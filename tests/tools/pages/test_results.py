@@ -5,7 +5,7 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
-from concept_atelier.bench.words import SCORES
+from concept_atelier.bench.words.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
 from concept_atelier.tools.pages.erasure_results import (

@@ -2,8 +2,8 @@
 
 import json
 
-from concept_atelier.bench.surgery.command import PARTS
 from concept_atelier.bench.surgery.heads import WAYS
+from concept_atelier.bench.surgery.surgery import PARTS
 from concept_atelier.tools.pages.surgery_results import SURGERY, measured
 
 

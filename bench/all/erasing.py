@@ -1,0 +1,83 @@
+"""What is run of ``bench erase`` and ``bench attack``."""
+
+from ...core.attack.registry import SCENARIOS
+from ...core.erase.guards.registry import METHODS as GUARDS
+from ...core.erase.registry import METHODS as ERASING
+from ..erase.attack import ASKED
+
+ERASERS = [name for name in ERASING if name != "uce"]
+"""Methods of erasing beside the one that a bench takes by default."""
+
+TRAINED = [name for name, eraser in ERASING.items() if eraser.trains]
+"""Methods of erasing that train."""
+
+BEST_ERASERS = ("uce", "speed", "mace", "realera")
+"""Methods of erasing that are measured with three seeds."""
+
+KEPT_WORDS = "--set kept_words=32 --set erase_scale=4"
+"""How UCE keeps words of the vocabulary beside the list; chosen on ten development objects."""
+
+LOOKS = ("style", "colour")
+"""What methods erase beside objects."""
+
+ATTACKS_BESIDE = [name for name in SCENARIOS if name not in (*ASKED, "relatives")]
+"""Scenarios beside those that ``bench attack`` runs by default; the world has no kinds above or below its objects."""
+
+CONTROLLED = "names,embedding_transferred,inversion_transferred"
+"""Scenarios of the controls of ``bench attack``, which train no erased model."""
+
+GUARDED = "names,inversion"
+"""Scenarios of erasures beside guards: its name, and the latent of the erased model, which needs no training."""
+
+
+def erased() -> dict[str, str]:
+    """One object at a time by every method of erasing, and all of :func:`_more_erased`."""
+    return {
+        "erase.json": "erase --split test --cases 44 --controls 4",
+        **{f"erase/{name}.json": f"erase --split test --cases {_cases(name)} --method {name}" for name in ERASERS},
+        **_more_erased(),
+    }
+
+
+def _cases(eraser: str) -> int:
+    """How many erasures are measured: fewer of a method that trains for each."""
+    return 4 if ERASING[eraser].trains else 16
+
+
+def _more_erased() -> dict[str, str]:
+    """Of every method of erasing: 10 objects at once, 30 where nothing is trained for each, styles, and colours."""
+    found: dict[str, str] = {}
+    for name, eraser in ERASING.items():
+        command = f"erase --split test --cases 4 --method {name}"
+        found[f"erase/{name}_10.json"] = f"{command} --concepts 10"
+        if not eraser.trains:
+            found[f"erase/{name}_30.json"] = f"{command} --concepts 30"
+        for what in LOOKS:
+            found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
+    for count in (10, 30):
+        found[f"erase/uce_kept_{count}.json"] = f"erase --split test --cases 4 --concepts {count} {KEPT_WORDS}"
+    for name in BEST_ERASERS:
+        for number in (1, 2):
+            command = f"erase --split test --cases 8 --method {name} --what object --seed {number}"
+            found[f"erase/{name}_seed{number}.json"] = command
+    return found
+
+
+def attacked() -> dict[str, str]:
+    """Every method by the scenarios that ``bench attack`` runs by default, those that train on more cases, the other
+    scenarios, guards, and the controls."""
+    return {
+        "attack.json": "attack --split test --cases 12",
+        "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
+        "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
+        **_guarded(),
+        "attack_controls.json": f"attack --split test --cases 1 --methods uce --scenarios {CONTROLLED} --controls 1",
+    }
+
+
+def _guarded() -> dict[str, str]:
+    """An erasure by UCE attacked without a guard, and with each of those for models that predict noise."""
+    plain = f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}"
+    return {"attack_guard_none.json": plain} | {
+        f"attack_guard_{name}.json": f"{plain} --guard {name}" for name in GUARDS if name != "dve"
+    }

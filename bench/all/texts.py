@@ -1,0 +1,16 @@
+"""What is run of ``bench words`` and ``bench prompts``."""
+
+PROMPTS = {
+    "prompts.json": "prompts --split test --cases 48",
+    "prompts_style.json": "prompts --split test --cases 48 --of style",
+}
+
+WORDS = {
+    "words.json": "words --split test --cases 60 --deletion --controls 8",
+    "words_short.json": "words --split test --cases 60 --caption short",
+    "words_information.json": "words --split test --cases 24 --maps information --deletion",
+    "words_alone.json": "words --split test --cases 24 --maps alone",
+    "words_redundancy.json": "words --split test --cases 60 --redundancy",
+    "words_both.json": "words --split test --cases 24 --maps both --deletion",
+    "words_sweep.json": "words --cases 24 --sweep",
+}

@@ -1,0 +1,88 @@
+"""What ``bench attack`` measures of an erasure, and how it becomes figures."""
+
+import json
+
+import pytest
+import torch
+
+from concept_atelier.bench.command import load_parts
+from concept_atelier.bench.erase import attack
+from concept_atelier.bench.harness import Request
+from concept_atelier.lab.judge.judge import Judge, build_network
+from concept_atelier.lab.world.atlas import load_atlas
+
+QUICK = {"draws": 1, "steps": 1, "side": 32, "shown": 1, "learn_steps": 1, "relearn_steps": 1, "relearn_rank": 1}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    return attack.AttackParts(*load_parts(untrained=True), judge)
+
+
+def request(*scenarios, methods=("uce", "hirm"), **options):
+    given = {"methods": list(methods), "scenarios": list(scenarios), "set": QUICK, **options}
+    return Request(4, split="test", options=given)
+
+
+def entry(found, ceiling=1.0, **more):
+    return {"found": found, "floor": 0.0, "ceiling": ceiling, "pictures": 4, "seconds": 1.0, **more}
+
+
+def row(method, erased, **scenarios):
+    return {"method": method, "erased": erased, "scenarios": scenarios, "left_out": {}}
+
+
+def test_methods_take_turns_and_share_what_the_original_model_drew(parts):
+    rows = []
+    for index in (0, 1):
+        rows.append(attack.measure(parts, request("names", methods=("uce", "rece")), index))
+        task = next(iter(parts.tasks.values()))
+        named = task.named()
+    assert [row["method"] for row in rows] == ["uce", "rece"] and rows[0]["erased"] == rows[1]["erased"]
+    assert task.named() is named and len(parts.tasks) == 1
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_another_object_is_attacked_next(parts):
+    first, last = (attack.measure(parts, request("names", methods=("uce",)), index) for index in (0, 1))
+    assert first["erased"] != last["erased"] and list(parts.tasks) == [last["erased"]]
+
+
+def test_further_erasures_and_the_curve_have_their_entries(parts):
+    made = attack.measure(parts, request("sequence", "relearning", methods=("uce",)), 0)["scenarios"]
+    assert [step for step, _ in made["relearning"]["curve"]] == [0, 1]
+    assert set(made["sequence"]) == {"found", "floor", "ceiling", "pictures", "seconds"}
+
+
+def test_figures_are_means_over_objects_and_a_curve_that_never_gets_there_counts_all_its_steps():
+    rows = [
+        row("uce", "cat", names=entry(0.0), relearning=entry(1.0, curve=[[0, 0.0], [40, 1.0]], half=20.0)),
+        row("uce", "dog", names=entry(0.5), relearning=entry(0.0, curve=[[0, 0.0], [40, 0.0]], half=None)),
+    ]
+    asked = Request(2, options={"methods": ["uce"], "scenarios": ["names", "relearning"], "set": {"relearn_steps": 40}})
+    made = attack.figures(rows, asked)
+    assert made["methods"]["uce"]["names"] == {
+        "found": 0.25,
+        "floor": 0.0,
+        "ceiling": 1.0,
+        "pictures": 8,
+        "returned": 0.25,
+    }
+    assert made["methods"]["uce"]["relearning"]["half"] == 30.0 and made["methods"]["uce"]["relearning"]["never"] == 1
+    assert attack.headline(made) == {"uce": {"names": 0.25, "relearning": 30.0}}
+    said = attack.table({"summary": made, "cases": 2, "seed": 0})
+    assert "Its name" in said and "30+" in said
+
+
+def test_controls_distinguish_a_figure_that_moved_from_one_that_did_not():
+    asked = Request(1, options={"methods": ["uce"], "scenarios": ["names"]})
+    moved, still = (attack.figures([row("uce", "cat", names=entry(found))], asked) for found in (0.25, 1.0))
+    assert attack._moved(moved) == 0.75 and attack._moved(still) == 0.0
+    blind = attack.figures([row("uce", "cat", names=entry(0.0, ceiling=0.0))], asked)
+    assert attack._found(blind) == 0.0 and attack._moved(blind) == 1.0  # nothing could be lost: it proves nothing
+
+
+def test_a_detector_asks_the_judge_for_its_object(parts):
+    detector = attack.JudgeOf(parts.judge, "cat")
+    assert detector.found(torch.rand(2, 3, 32, 32)).dtype == torch.bool
