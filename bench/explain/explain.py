@@ -23,7 +23,7 @@ from ...core.explain.recording import record_denoiser
 from ...core.explain.registry import METHODS, encode
 from ...core.explain.separability import separability
 from ...core.settings import read_settings
-from ...host.jobs.ingredients import make_gallery, named
+from ...host.jobs.explain.ingredients import make_gallery, named
 from ...host.jobs.vision import record_encoder
 from ...lab.model.vision import LabVision, load_vision
 from ...lab.world.words import world_words

@@ -9,8 +9,8 @@ from torch import Tensor
 from ..files.images import from_pil, to_pil
 from ..pictures.drawing import colour_of
 from ..pictures.labels import Colour, write_line
-from .evaluation import Evaluation
-from .score_reports import TOPS, concept_rows, mean_row
+from .evaluate.evaluation import Evaluation
+from .evaluate.score_reports import TOPS, concept_rows, mean_row
 
 GROUND, INK, WRONG = (24, 24, 24), (240, 240, 240), (255, 160, 60)
 LONGER_SIDE, ACROSS, GAP, FRAME = 160, 8, 6, 3

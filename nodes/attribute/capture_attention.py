@@ -4,8 +4,8 @@ from typing import Any
 
 from ...core.attention.selection import Selection, timestep_span
 from ...host.adapters import backbone_of, with_capture
+from ...host.jobs.attribute.concept_maps import wanted_concepts
 from ...host.jobs.blocks import sites_of_blocks
-from ...host.jobs.concept_maps import wanted_concepts
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared import captures

@@ -8,9 +8,9 @@ from ...core import types
 from ...core.attention.resize import resize_maps
 from ...core.attribute.compare import Reading, ReadingSettings, compare_words
 from ...host.adapters import backbone_of
+from ...host.jobs.attribute.word_comparison import comparison_csv, comparison_sheet, described, kinds_for
 from ...host.jobs.blocks import sites_of_blocks
 from ...host.jobs.prompts import check_marks
-from ...host.jobs.word_comparison import comparison_csv, comparison_sheet, described, kinds_for
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import (

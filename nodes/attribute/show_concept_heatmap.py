@@ -7,7 +7,7 @@ from torch import Tensor
 from ...core import types
 from ...core.attribute.concept_attention import ConceptSettings
 from ...core.attribute.heatmap import normalise as normalised
-from ...host.jobs.concept_maps import captured_concept_maps, picture_concept_maps
+from ...host.jobs.attribute.concept_maps import captured_concept_maps, picture_concept_maps
 from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet
 from ...host.schema import io

@@ -9,8 +9,7 @@ from ...core import types
 from ...core.attribute.heatmap import normalise as normalised
 from ...core.attribute.places import word_heatmaps_of_pieces
 from ...host.adapters import backbone_of
-from ...host.jobs.prompts import check_marks
-from ...host.jobs.sampled_text import (
+from ...host.jobs.attribute.sampled_text import (
     describe_columns,
     pieces_of,
     read_conditioning,
@@ -19,6 +18,7 @@ from ...host.jobs.sampled_text import (
     wanted_words,
     words_verdict,
 )
+from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet, stretch_note, target_size
 from ...host.schema import io
 from ...host.shared import captures

@@ -7,8 +7,8 @@ from torch import Tensor
 from ...core import types
 from ...core.attribute.information import InformationSettings
 from ...host.adapters import backbone_of
+from ...host.jobs.attribute.word_information import SHOWS, measured, read_by
 from ...host.jobs.prompts import check_marks
-from ...host.jobs.word_information import SHOWS, measured, read_by
 from ...host.pictures.heat_pictures import heat_grid, heat_sheet
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress

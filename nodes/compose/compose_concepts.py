@@ -17,7 +17,7 @@ from ...host.adapters import backbone_of, scaled_latent, with_composition
 from ...host.files import folders
 from ...host.files.model_files import fingerprint
 from ...host.jobs.bounding_boxes import elements_of
-from ...host.jobs.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
+from ...host.jobs.compose.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.compositions import Composed

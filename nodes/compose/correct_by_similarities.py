@@ -5,7 +5,7 @@ from typing import Any
 
 from ...core import types
 from ...core.compose.methods.t2i_zero import SimilaritySettings
-from ...host.jobs.prompt_correction import correct_conditioning
+from ...host.jobs.compose.prompt_correction import correct_conditioning
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, lines_of, text_input, text_under

@@ -8,8 +8,8 @@ from ...core.data.caption_noise import caption_noise, parts_of
 from ...core.prompts.sentences import REFERENCE
 from ...host.files import folders
 from ...host.jobs.data.caption_reports import COLUMNS, noise_rows, noise_sheet, table
+from ...host.jobs.evaluate.score_reports import save_reports
 from ...host.jobs.paired_texts import word_features
-from ...host.jobs.score_reports import save_reports
 from ...host.jobs.vision import picture_features
 from ...host.schema import io
 from ...host.shared.progress import start_progress

@@ -13,7 +13,7 @@ from ...core.backbone import Backbone
 from ...core.messages import listed, shown
 from ...core.settings import preset_name, with_entries
 from ...host.adapters import at_work, backbone_of
-from ...host.jobs.attacks.scenarios import (
+from ...host.jobs.erase.attack_scenarios import (
     CHOICES,
     FurtherErasures,
     NamesByDrawing,

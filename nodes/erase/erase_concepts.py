@@ -9,7 +9,7 @@ from ...core.erase.parts.sizes import relative_changes, relative_text_changes
 from ...core.erase.registry import METHODS
 from ...core.files import lora_tensors
 from ...host.adapters import at_work, backbone_of, with_erasure, with_text_erasure
-from ...host.jobs.erasure_words import describe_erasure, describe_file
+from ...host.jobs.erase.erasure_words import describe_erasure, describe_file
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress

@@ -13,9 +13,9 @@ from ...core.settings import preset_name, with_entries
 from ...core.surgery.traces.audit import InsideAudit
 from ...host.adapters import backbone_of
 from ...host.files import folders
-from ...host.jobs.attacks.reports import Report, report_csv, report_json, report_page, report_text
-from ...host.jobs.attacks.scenarios import guard_of
-from ...host.jobs.score_reports import save_reports
+from ...host.jobs.erase.attack_reports import Report, report_csv, report_json, report_page, report_text
+from ...host.jobs.erase.attack_scenarios import guard_of
+from ...host.jobs.evaluate.score_reports import save_reports
 from ...host.jobs.vision import picture_features
 from ...host.schema import io
 from ...host.shared.memory import peak_memory

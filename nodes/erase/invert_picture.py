@@ -8,7 +8,7 @@ from ...core import types
 from ...core.backbone import Backbone, Conditioning
 from ...core.inversion import Trajectory
 from ...host.adapters import backbone_of
-from ...host.jobs.inverting import SCHEDULERS, invert_pictures
+from ...host.jobs.erase.inverting import SCHEDULERS, invert_pictures
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.progress import start_progress

@@ -11,9 +11,9 @@ from ...core.erase.guards.registry import METHODS
 from ...core.inversion import Trajectory
 from ...core.settings import preset_name, with_entries
 from ...host.adapters import backbone_of
-from ...host.jobs.inverting import SCHEDULERS
+from ...host.jobs.erase.inverting import SCHEDULERS
+from ...host.jobs.erase.purifying import Purification, purify_pictures
 from ...host.jobs.prompts import check_marks
-from ...host.jobs.purifying import Purification, purify_pictures
 from ...host.schema import io
 from ...host.shared.guards import SampledGuard, guarded_concepts
 from ...host.shared.progress import start_progress

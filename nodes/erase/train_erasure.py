@@ -11,7 +11,7 @@ from ...core.erase.registry import METHODS
 from ...host.adapters import at_work, backbone_of, with_erasure, with_text_erasure
 from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
-from ...host.jobs.erasing import ErasureReporter
+from ...host.jobs.erase.erasing import ErasureReporter
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.recomputation import Choice

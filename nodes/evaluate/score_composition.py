@@ -7,14 +7,14 @@ from torch import Tensor
 from ...core import types
 from ...core.evaluate.sources import GROUNDS
 from ...host.files import folders
-from ...host.jobs.composition_scores import (
+from ...host.jobs.evaluate.composition_scores import (
     composition_json,
     composition_sheet,
     described,
     leaks_csv,
     score_pictures,
 )
-from ...host.jobs.score_reports import save_reports
+from ...host.jobs.evaluate.score_reports import save_reports
 from ...host.schema import io, ui
 from ..sockets import CATEGORY, OF_A_BATCH, Concepts, first_only, masks_of, picture_batch, picture_of, text_under
 

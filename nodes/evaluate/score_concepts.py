@@ -10,10 +10,10 @@ from ...core.evaluate.prototypes import Prototypes
 from ...core.evaluate.sources import GROUNDS
 from ...host.adapters import backbone_of
 from ...host.files import folders
-from ...host.jobs.concept_drawing import DrawSettings
 from ...host.jobs.contact_sheet import score_sheet
-from ...host.jobs.evaluation import SourceSettings, evaluate
-from ...host.jobs.score_reports import describe_scores, save_reports, scores_csv, scores_json
+from ...host.jobs.evaluate.concept_drawing import DrawSettings
+from ...host.jobs.evaluate.evaluation import SourceSettings, evaluate
+from ...host.jobs.evaluate.score_reports import describe_scores, save_reports, scores_csv, scores_json
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import (

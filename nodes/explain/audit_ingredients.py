@@ -9,7 +9,7 @@ from ...core.explain.audit import audit
 from ...core.explain.registry import encode
 from ...core.explain.scores import PictureScores
 from ...host.jobs.explain.audit import audit_report, audit_sheet, groups_of
-from ...host.jobs.ingredients import check_pictures, valid_for
+from ...host.jobs.explain.ingredients import check_pictures, valid_for
 from ...host.schema import io
 from ..sockets import CATEGORY, Activations, ConceptBank, ConceptScores, page_under, picture_batch, seed_input
 

@@ -7,7 +7,7 @@ from ...core.explain import bank as core_bank
 from ...core.explain.recursion import as_parts, positions_of
 from ...core.explain.registry import METHODS
 from ...core.settings import read_settings
-from ...host.jobs.ingredients import valid_for
+from ...host.jobs.explain.ingredients import valid_for
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import (

@@ -3,7 +3,7 @@
 from ...core.explain import bank as core_bank
 from ...core.explain.bank_files import bank_tensors, load_bank
 from ...core.messages import counted
-from ...host.jobs.ingredients import valid_for
+from ...host.jobs.explain.ingredients import valid_for
 from ...host.schema import io, ui
 from ..model_files import LoadsModelFile, SavesModelFile, name_input, saved_text
 from ..sockets import CATEGORY, ConceptBank, file_input

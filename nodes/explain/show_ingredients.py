@@ -15,7 +15,7 @@ from ...core.explain.recursion import inside
 from ...core.explain.registry import encode
 from ...core.explain.scores import strengths
 from ...core.recognise.captions.words import concepts_of, mentions
-from ...host.jobs.ingredients import (
+from ...host.jobs.explain.ingredients import (
     MOST_SHOWN,
     check_pictures,
     gallery_sheet,

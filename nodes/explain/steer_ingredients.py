@@ -9,7 +9,7 @@ from ...core.explain.registry import encode
 from ...core.explain.steering import HOWS, Posterior, Steering, posterior_of
 from ...core.messages import listed
 from ...host.adapters import backbone_of, with_guard
-from ...host.jobs.ingredients import valid_for
+from ...host.jobs.explain.ingredients import valid_for
 from ...host.schema import io
 from ..sockets import (
     CATEGORY,

@@ -10,7 +10,7 @@ from ...host.adapters import at_work, backbone_of, with_adapter
 from ...host.files.images import from_pil
 from ...host.files.unfinished import unfinished
 from ...host.jobs.data.caption_reports import weights_of_pictures
-from ...host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of, weights_said
+from ...host.jobs.learn.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of, weights_said
 from ...host.pictures.drawing import plot_curve
 from ...host.schema import io
 from ...host.shared.recomputation import Choice

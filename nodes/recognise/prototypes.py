@@ -13,7 +13,7 @@ from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
 from ...core.recognise.subjects import Regions
 from ...core.settings import with_entries
-from ...host.jobs.ingredients import check_pictures
+from ...host.jobs.explain.ingredients import check_pictures
 from ...host.jobs.recognise.subjects import describe_subject
 from ...host.schema import io, ui
 from ..sockets import (

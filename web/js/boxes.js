@@ -1,6 +1,6 @@
 /**
  * What the texts of Compose Concepts say of boxes, and how they are drawn, moved and stretched. Places are read as
- * host/jobs/composing.py reads them. Nothing here knows of a page. A box is [left, top, right, bottom], shares of the
+ * host/jobs/compose/composing.py reads them. Nothing here knows of a page. A box is [left, top, right, bottom], shares of the
  * picture's sides.
  */
 

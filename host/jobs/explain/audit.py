@@ -12,7 +12,7 @@ from ....core.explain.locate import best_places
 from ....core.explain.probe import held_out
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
-from ..ingredients import MOST_SHOWN, valid_for
+from .ingredients import MOST_SHOWN, valid_for
 
 EACH = 6
 

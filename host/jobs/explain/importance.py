@@ -23,10 +23,10 @@ from ....core.explain.scores import PictureScores
 from ....core.messages import shown
 from ...pictures.charts import draw_bars, draw_curves
 from ...pictures.drawing import side_by_side
-from ..ingredients import MOST_SHOWN, check_pictures, valid_for
 from ..paired_texts import word_features
 from ..vision import picture_features
 from .encoder_head import encoder_head
+from .ingredients import MOST_SHOWN, check_pictures, valid_for
 
 BEST = "best"
 """The measure that fits the score."""

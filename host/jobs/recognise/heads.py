@@ -18,7 +18,7 @@ from ....core.recognise.heads.head import ConceptHead, HeadVerdict
 from ....core.recognise.heads.registry import LAYERS
 from ....core.recognise.heads.training import HeadReport
 from ...pictures.charts import draw_bars
-from ..ingredients import check_pictures
+from ..explain.ingredients import check_pictures
 from ..paired_texts import COMMON_WORDS, word_features
 from ..vision import encoder_origin, picture_features, record_encoder
 

@@ -12,7 +12,7 @@ from ....core.recognise.parts.regions import Finding
 from ...pictures.drawing import colour_of, overlay_masks
 from ..bounding_boxes import elements_of
 from ..contact_sheet import Caption, Row, contact_sheet
-from ..ingredients import valid_for
+from ..explain.ingredients import valid_for
 
 MOST_SHOWN = 48
 """Pictures on a sheet."""

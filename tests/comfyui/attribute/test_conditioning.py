@@ -37,7 +37,7 @@ def describe(pack, parts):
     """What is said of words in a CONDITIONING."""
 
     def go(conditioning, text, *words):
-        sampled_text = pack("host.jobs.sampled_text")
+        sampled_text = pack("host.jobs.attribute.sampled_text")
         with torch.inference_mode():
             read = sampled_text.read_conditioning(parts["clip"], conditioning, text, {})
         return sampled_text.describe_columns(read, words)
@@ -113,7 +113,7 @@ def test_two_texts_for_two_encoders(comfyui, parts_of, pack):
     sizes = dict.fromkeys(("width", "height", "target_width", "target_height"), 512) | {"crop_w": 0, "crop_h": 0}
     with torch.inference_mode():
         wires = CLIPTextEncodeSDXL.execute(clip=clip, text_g=CAT, text_l=DOG, **sizes).result[0]
-        sampled_text = pack("host.jobs.sampled_text")
+        sampled_text = pack("host.jobs.attribute.sampled_text")
         read = sampled_text.read_conditioning(clip, wires, f"{CAT}\n{DOG}", {})
     said = sampled_text.describe_columns(read, ["cat", "dogs"])
     assert said.count("(weight 0.50)") == 2

@@ -240,7 +240,7 @@ def test_it_draws_the_same_as_the_headless_sampler(parts_of, compose, sample, en
     model, conditioning, *_ = compose(parts)
     here = sample(parts, model, conditioning, steps=3)
     handles = pack("lab.model.handles").load_handles()
-    composing = pack("host.jobs.composing")
+    composing = pack("host.jobs.compose.composing")
     composition = composing.composition_of(
         handles[1], PLAIN["prompt"], ["a cat", "a rocket"], ["left", "right"], None, {}
     )

@@ -42,7 +42,7 @@ def test_flows_are_drawn_from_the_latent_and_from_the_noise(pack, stock):
     import comfy.sample
     import comfy.samplers
 
-    lab, jobs = pack("lab.model.transformer"), pack("host.jobs.inverting")
+    lab, jobs = pack("lab.model.transformer"), pack("host.jobs.erase.inverting")
     small = {"num_layers": 1, "num_single_layers": 2, "attention_head_dim": 16, "num_attention_heads": 2}
     config = {**lab.TRANSFORMER_CONFIG, **small, "axes_dims_rope": (4, 6, 6)}
     with torch.random.fork_rng(devices=[]):

@@ -94,7 +94,7 @@ def test_the_bar_shows_steps_and_previews(pack, parts, learn, comfyui):
         comfy.utils.set_progress_bar_global_hook(None)
     shown = [(done, total, preview is not None) for done, total, preview in seen if total == 3]
     assert (2, 3, True) in shown and (3, 3, True) in shown
-    band = pack("host.jobs.token_previews").BAND
+    band = pack("host.jobs.learn.token_previews").BAND
     assert next(preview for _, _, preview in seen if preview is not None)[1].size == (384, 128 + 2 * band)
 
 

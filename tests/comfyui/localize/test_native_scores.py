@@ -57,14 +57,14 @@ def test_the_lab_scores_are_those_of_the_headless_backbone(pack, score, lab_visi
     concepts = run("ConceptsFromMasks", **parts_of("lab"), image=image, masks=masks, names="red, green")[0]
     vectors = {name: headless.word_vectors(word) for name, word in (("red", "cat"), ("green", "dog"))}
     with torch.inference_mode():
-        done = pack("host.jobs.evaluation").evaluate(
+        done = pack("host.jobs.evaluate.evaluation").evaluate(
             headless,
             lab_vision,
             image.movedim(-1, 1),
             concepts,
             pack("core.types").ConceptTokens(vectors, "lab"),
-            pack("host.jobs.concept_drawing").DrawSettings(draws=2, steps=2),
-            pack("host.jobs.evaluation").SourceSettings(),
+            pack("host.jobs.evaluate.concept_drawing").DrawSettings(draws=2, steps=2),
+            pack("host.jobs.evaluate.evaluation").SourceSettings(),
             None,
             lambda *at: None,
         )

@@ -140,7 +140,7 @@ def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_of, pa
     together = draw(backbone, ["cat", LONG], (8, 8), steps=2)
     assert together.shape == (2, 16, 8, 8) and torch.isfinite(together).all()
     assert torch.equal(together[1:], draw(backbone, [LONG], (8, 8), steps=2, seed=[1]))
-    reporter = pack("host.jobs.erasing").ErasureReporter(backbone, ["cat", LONG], 64, 1, None)
+    reporter = pack("host.jobs.erase.erasing").ErasureReporter(backbone, ["cat", LONG], 64, 1, None)
     reporter(1, 2, 0.5, pack("core.erase.parts.task").SoFar)
     assert reporter.preview is not None
 

@@ -8,7 +8,7 @@ import torch
 from concept_atelier.core.attention.words import find_word
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.jobs.sampled_text import pieces_of, read_text, sampled_prompt
+from concept_atelier.host.jobs.attribute.sampled_text import pieces_of, read_text, sampled_prompt
 from concept_atelier.host.workflow.stock.texts import CLIPTextEncode
 from concept_atelier.nodes import CaptureAttention, EncodeConceptPrompt, ShowWordHeatmap
 

@@ -8,7 +8,7 @@ import torch
 from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.sampling import sample
-from concept_atelier.host.jobs.composing import read_place
+from concept_atelier.host.jobs.compose.composing import read_place
 from concept_atelier.nodes import ComposeConcepts, SaveAdapterAsLora
 
 PLAIN = {"prompt": "a cat and a rocket", "concepts": "a cat\na rocket", "places": "left\nright"}

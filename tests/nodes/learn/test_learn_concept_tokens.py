@@ -10,7 +10,7 @@ from PIL import Image
 
 from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.core.types import Source
-from concept_atelier.host.jobs.token_previews import BAND
+from concept_atelier.host.jobs.learn.token_previews import BAND
 from concept_atelier.host.shared import progress
 
 

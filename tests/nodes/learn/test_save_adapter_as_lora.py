@@ -7,7 +7,7 @@ import torch
 
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.adapters import backbone_of, with_adapter
-from concept_atelier.host.jobs.token_previews import draw_tokens
+from concept_atelier.host.jobs.learn.token_previews import draw_tokens
 from concept_atelier.host.workflow.stock import LoraLoaderModelOnly
 from concept_atelier.nodes import SaveAdapterAsLora
 

@@ -5,7 +5,7 @@ What is drawn stands in the texts `concepts` and `places`, so that the API and h
 
 import pytest
 
-from concept_atelier.host.jobs.composing import PLACES
+from concept_atelier.host.jobs.compose.composing import PLACES
 from concept_atelier.host.pictures.drawing import PALETTE
 
 PACK = "concept-atelier"

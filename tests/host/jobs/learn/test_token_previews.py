@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host.jobs.token_previews import BAND, GROUND, LEAST_TILE, MAX_TOKENS, captioned, draw_tokens
+from concept_atelier.host.jobs.learn.token_previews import BAND, GROUND, LEAST_TILE, MAX_TOKENS, captioned, draw_tokens
 
 
 @pytest.fixture

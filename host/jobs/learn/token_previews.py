@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from ...core.backbone import Backbone
-from ...core.learn.parts.class_words import sentence
-from ...core.learn.registry import written
-from ...core.sampling import draw_each
-from ...core.types import ConceptTokens
-from ..files.images import to_pil
-from ..pictures.labels import write_line
+from ....core.backbone import Backbone
+from ....core.learn.parts.class_words import sentence
+from ....core.learn.registry import written
+from ....core.sampling import draw_each
+from ....core.types import ConceptTokens
+from ...files.images import to_pil
+from ...pictures.labels import write_line
 
 STEPS, MAX_TOKENS = 8, 4
 BAND, LETTERS, LEAST_TILE = 22, 15, 128

@@ -7,9 +7,9 @@ import torch
 
 from concept_atelier.core.evaluate.prototypes import Prototypes
 from concept_atelier.core.types import Concepts, ConceptTokens
-from concept_atelier.host.jobs.concept_drawing import DrawSettings
 from concept_atelier.host.jobs.contact_sheet import GROUND, Caption, Row, contact_sheet, score_sheet
-from concept_atelier.host.jobs.evaluation import Evaluation, SourceSettings, concept_sources, evaluate
+from concept_atelier.host.jobs.evaluate.concept_drawing import DrawSettings
+from concept_atelier.host.jobs.evaluate.evaluation import Evaluation, SourceSettings, concept_sources, evaluate
 
 SIZE = (32, 48)
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.attention.words import find_word, occurrences
-from ...core.backbone import Placeholders
-from ...core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
-from ..adapters import backbone_of
-from .sampled_text import SampledText, read_conditioning, wanted_words
+from ....core.attention.words import find_word, occurrences
+from ....core.backbone import Placeholders
+from ....core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
+from ...adapters import backbone_of
+from ..attribute.sampled_text import SampledText, read_conditioning, wanted_words
 
 
 def correct_conditioning(

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from ...core import settings
-from ...core.backbone import Backbone
-from ...core.learn.engine.settings import LearnSettings
-from ...core.learn.registry import METHODS
-from ...core.messages import listed, shown
-from ...core.types import ConceptTokens
-from ..shared.progress import start_progress
+from ....core import settings
+from ....core.backbone import Backbone
+from ....core.learn.engine.settings import LearnSettings
+from ....core.learn.registry import METHODS
+from ....core.messages import listed, shown
+from ....core.types import ConceptTokens
+from ...shared.progress import start_progress
 from .token_previews import MAX_TOKENS, captioned, draw_tokens
 
 

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...core.evaluate.composition import CompositionScores, score_composition
-from ...core.evaluate.copies import Window, copies_of, windows_of
-from ...core.evaluate.sources import masked_source
-from ...core.types import Concepts
-from ..pictures.concept_pictures import concept_masks, picture_for
-from ..pictures.drawing import colour_of
-from .contact_sheet import Caption, Row, contact_sheet
+from ....core.evaluate.composition import CompositionScores, score_composition
+from ....core.evaluate.copies import Window, copies_of, windows_of
+from ....core.evaluate.sources import masked_source
+from ....core.types import Concepts
+from ...pictures.concept_pictures import concept_masks, picture_for
+from ...pictures.drawing import colour_of
+from ..contact_sheet import Caption, Row, contact_sheet
+from ..vision import picture_features
 from .evaluation import SourceSettings, concept_sources
-from .vision import picture_features
 
 Count = Callable[[Tensor, Tensor, Tensor], Tensor | None]
 """A picture (1, 3, H, W), masks (K, H, W) bool of concepts in it, and drawn pictures (P, 3, h, w), to how often each

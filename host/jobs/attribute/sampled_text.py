@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.attention.words import occurrences, words_of
-from ...core.attribute.mixtures import MixedText, Prompt, unmix
-from ...core.attribute.places import Piece
-from ...core.backbone import Backbone, Placeholders, TokenizedText
-from ...core.messages import listed, shown
-from ..adapters import backbone_of
-from ..shared.captures import Run
-from ..shared.families import FAMILIES
-from ..shared.prompt_syntax import plain_words
-from .prompts import words_to_show
+from ....core.attention.words import occurrences, words_of
+from ....core.attribute.mixtures import MixedText, Prompt, unmix
+from ....core.attribute.places import Piece
+from ....core.backbone import Backbone, Placeholders, TokenizedText
+from ....core.messages import listed, shown
+from ...adapters import backbone_of
+from ...shared.captures import Run
+from ...shared.families import FAMILIES
+from ...shared.prompt_syntax import plain_words
+from ..prompts import words_to_show
 
 NOT_THE_TEXT = "this is not the text that was sampled"
 SAME_TEXT = (

@@ -19,7 +19,7 @@ from ...pictures.drawing import colour_of
 from ...pictures.figure_table import BAD, GOOD, GROUND, MIDDLING, UNKNOWN, TableLine, figure_table
 from ..contact_sheet import Caption, Row, contact_sheet
 from ..surgery.traces import LEFT, audit_rows
-from .scenarios import attack_rows, curve_said, figure_row
+from .attack_scenarios import attack_rows, curve_said, figure_row
 
 TITLES = {
     ERASED: "Erased concepts",

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from PIL.Image import Image
 
-from ...core.backbone import Backbone, Placeholders
-from ...core.erase.parts.task import SoFar
-from ...core.sampling import draw_each
-from ..files.images import to_pil
-from ..shared.progress import start_progress
-from .token_previews import STEPS, captioned, side_by_side
+from ....core.backbone import Backbone, Placeholders
+from ....core.erase.parts.task import SoFar
+from ....core.sampling import draw_each
+from ...files.images import to_pil
+from ...shared.progress import start_progress
+from ..learn.token_previews import STEPS, captioned, side_by_side
 
 
 class ErasureReporter:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.backbone import Backbone
-from ...core.learn.parts.class_words import sentence
-from ...core.learn.registry import written
-from ...core.sampling import draw_each
-from ...core.types import ConceptTokens
-from ..files.images import to_pil
-from ..shared.progress import Progress
+from ....core.backbone import Backbone
+from ....core.learn.parts.class_words import sentence
+from ....core.learn.registry import written
+from ....core.sampling import draw_each
+from ....core.types import ConceptTokens
+from ...files.images import to_pil
+from ...shared.progress import Progress
 
 SEEDS = 2**64
 

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host.jobs.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
+from concept_atelier.host.jobs.learn.learning import UNSET, TrainingReporter, parse_words, preset_names, settings_of
 from concept_atelier.host.shared import progress
 
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...core.backbone import Backbone
-from ...core.evaluate.prototypes import Prototypes
-from ...core.evaluate.scores import ConceptScores, score_concepts
-from ...core.evaluate.sources import masked_source
-from ...core.messages import listed
-from ...core.types import Concepts, ConceptTokens
-from ..pictures.concept_pictures import concept_masks, picture_for
-from ..shared.progress import Progress
+from ....core.backbone import Backbone
+from ....core.evaluate.prototypes import Prototypes
+from ....core.evaluate.scores import ConceptScores, score_concepts
+from ....core.evaluate.sources import masked_source
+from ....core.messages import listed
+from ....core.types import Concepts, ConceptTokens
+from ...pictures.concept_pictures import concept_masks, picture_for
+from ...shared.progress import Progress
+from ..vision import picture_features
 from .concept_drawing import DrawSettings, draw_prompts, prompts_of
-from .vision import picture_features
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from itertools import zip_longest
 
-from ...core.messages import plain
-from ...core.metadata import texts_in
-from ...core.types import Erasure, LowRank
+from ....core.messages import plain
+from ....core.metadata import texts_in
+from ....core.types import Erasure, LowRank
 
 NOTHING = "nothing in particular"
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import Backbone
-from ...core.erase.guards.guard import Guarded
-from ...core.erase.guards.regions import Region, RegionSettings
-from ...core.erase.purifying import PurifyTask, cells_of, purify, regions_of
-from ...core.inversion import OnStep, Trajectory
-from ...core.masks.upsample import covered_size, to_pixels
-from ..adapters import backbone_of, noise_levels_of
-from ..shared.guards import SampledGuard
+from ....core.backbone import Backbone
+from ....core.erase.guards.guard import Guarded
+from ....core.erase.guards.regions import Region, RegionSettings
+from ....core.erase.purifying import PurifyTask, cells_of, purify, regions_of
+from ....core.inversion import OnStep, Trajectory
+from ....core.masks.upsample import covered_size, to_pixels
+from ...adapters import backbone_of, noise_levels_of
+from ...shared.guards import SampledGuard
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.types import ConceptTokens
-from concept_atelier.host.jobs.concept_drawing import SEEDS, DrawSettings, draw_prompts, prompts_of
+from concept_atelier.host.jobs.evaluate.concept_drawing import SEEDS, DrawSettings, draw_prompts, prompts_of
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.explain.bank import ConceptBank, ConceptCodes
-from ...core.explain.labels import Labels, Meanings, labels_of_words
-from ...core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
-from ...core.explain.naming import Name, likelihoods, nearest_names
-from ...core.explain.recursion import said_of
-from ...core.messages import counted
-from ..pictures.drawing import colour_of, overlay_masks
-from ..shared.progress import Progress
-from .contact_sheet import Caption, Row, contact_sheet
-from .paired_texts import word_features
-from .vision import picture_features
+from ....core.explain.bank import ConceptBank, ConceptCodes
+from ....core.explain.labels import Labels, Meanings, labels_of_words
+from ....core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
+from ....core.explain.naming import Name, likelihoods, nearest_names
+from ....core.explain.recursion import said_of
+from ....core.messages import counted
+from ...pictures.drawing import colour_of, overlay_masks
+from ...shared.progress import Progress
+from ..contact_sheet import Caption, Row, contact_sheet
+from ..paired_texts import word_features
+from ..vision import picture_features
 
 MOST_SHOWN = 32
 """More concepts than people can use (Ramaswamy et al. 2023, arXiv 2207.09615) are not shown."""

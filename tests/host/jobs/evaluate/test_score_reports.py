@@ -9,7 +9,7 @@ import torch
 
 from concept_atelier.core.evaluate.scores import ConceptScores
 from concept_atelier.host.files.names import BadNameError
-from concept_atelier.host.jobs.score_reports import (
+from concept_atelier.host.jobs.evaluate.score_reports import (
     COLUMNS,
     concept_rows,
     describe_scores,

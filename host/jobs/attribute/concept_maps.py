@@ -5,16 +5,22 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ...core.attribute.concept_attention import ConceptBackbone, ConceptSettings, OnStep, concept_heatmaps, concept_rows
-from ...core.backbone import AttentionSite, Placeholders
-from ...core.masks.upsample import covered_size, to_pixels
-from ...core.messages import shown
-from ..adapters import backbone_of
-from ..pictures.heat_pictures import stretch_note
-from ..shared.captures import AttentionCapture, WantedConcepts
-from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, no_concepts
-from .blocks import sites_of_blocks
+from ....core.attribute.concept_attention import (
+    ConceptBackbone,
+    ConceptSettings,
+    OnStep,
+    concept_heatmaps,
+    concept_rows,
+)
+from ....core.backbone import AttentionSite, Placeholders
+from ....core.masks.upsample import covered_size, to_pixels
+from ....core.messages import shown
+from ...adapters import backbone_of
+from ...pictures.heat_pictures import stretch_note
+from ...shared.captures import AttentionCapture, WantedConcepts
+from ...shared.errors import UnsupportedModelError
+from ...shared.families import FAMILIES, no_concepts
+from ..blocks import sites_of_blocks
 
 
 def wanted_concepts(

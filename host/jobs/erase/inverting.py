@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ...core.inversion import Inverted, OnStep, Trajectory, invert, level_table
-from ..adapters import latent_of, noise_levels_of
-from ..shared.noise import GivenNoise
+from ....core.inversion import Inverted, OnStep, Trajectory, invert, level_table
+from ...adapters import latent_of, noise_levels_of
+from ...shared.noise import GivenNoise
 
 SCHEDULERS = ("normal", "simple", "karras")
 """Those that both hosts have."""

@@ -5,7 +5,7 @@ import json
 import torch
 
 from concept_atelier.core.types import Erasure, LowRank
-from concept_atelier.host.jobs.erasure_words import describe_erasure, describe_file
+from concept_atelier.host.jobs.erase.erasure_words import describe_erasure, describe_file
 
 
 def test_words_of_any_length_and_sign_are_shown_short_and_escaped():

@@ -8,11 +8,11 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from ...core.attribute.compare import ATTENTION, BOTH, CONCEPTS, INFORMATION, Comparison
-from ...core.backbone import Backbone
-from ..pictures.drawing import colour_of, heat_over, overlay_masks
-from ..shared.families import FAMILIES, no_concepts
-from .contact_sheet import Caption, Row, contact_sheet
+from ....core.attribute.compare import ATTENTION, BOTH, CONCEPTS, INFORMATION, Comparison
+from ....core.backbone import Backbone
+from ...pictures.drawing import colour_of, heat_over, overlay_masks
+from ...shared.families import FAMILIES, no_concepts
+from ..contact_sheet import Caption, Row, contact_sheet
 
 SIDE = 256
 """Pixels of the longer side of a picture on the sheet."""

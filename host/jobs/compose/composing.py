@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import Placeholders
-from ...core.compose.composer import Composer, ComposeSettings, Needs
-from ...core.compose.composition import Composition, Concept, compose
-from ...core.compose.parts.adapters import Adapter, read_adapter
-from ...core.files import load_tensors
-from ...core.masks.boxes import Box, box_mask
-from ...core.messages import listed, shown
-from ..adapters import backbone_of, layers_of
-from ..files import folders
-from .bounding_boxes import boxes_of
+from ....core.backbone import Placeholders
+from ....core.compose.composer import Composer, ComposeSettings, Needs
+from ....core.compose.composition import Composition, Concept, compose
+from ....core.compose.parts.adapters import Adapter, read_adapter
+from ....core.files import load_tensors
+from ....core.masks.boxes import Box, box_mask
+from ....core.messages import listed, shown
+from ...adapters import backbone_of, layers_of
+from ...files import folders
+from ..bounding_boxes import boxes_of
 
 SIDE = 64
 """Cells along a side of the masks that boxes become."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.attention.resize import resize_maps
-from ...core.attention.stretch import stretched
-from ...core.attribute.information import InformationSettings, OnStep, pair_information, word_information
-from ...core.backbone import Backbone, Placeholders
+from ....core.attention.resize import resize_maps
+from ....core.attention.stretch import stretched
+from ....core.attribute.information import InformationSettings, OnStep, pair_information, word_information
+from ....core.backbone import Backbone, Placeholders
 
 TOGETHER = "two words together"
 SHOWS = ("in the text", "alone", TOGETHER)

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...core.evaluate.scores import ConceptScores
-from ..files.filename_tokens import fill_prefix
-from ..files.names import inside
-from ..files.saving import write_numbered
+from ....core.evaluate.scores import ConceptScores
+from ...files.filename_tokens import fill_prefix
+from ...files.names import inside
+from ...files.saving import write_numbered
 
 TOPS = (1, 3)
 """The k of ACC^k, as in the paper."""
