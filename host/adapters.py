@@ -13,17 +13,17 @@ from ..core.compose.parts.layers import Layer
 from ..core.compose.registry import METHODS as COMPOSERS
 from ..core.surgery.skill import Skill
 from ..core.types import ConceptTokens, Erasure
-from .comfy import capture as comfy_capture
-from .comfy import encoding as comfy_encoding
 from .comfy import guards as comfy_guards
-from .comfy import text_weights as comfy_text
 from .comfy import weights as comfy_weights
+from .comfy.attention import capture as comfy_capture
 from .comfy.backbone import ComfyBackbone
 from .comfy.composing import compositions as comfy_compositions
 from .comfy.composing import layers as comfy_layers
 from .comfy.names import is_patcher
 from .comfy.noise import sampler_levels
 from .comfy.surgery import skills as comfy_skills
+from .comfy.text import encoding as comfy_encoding
+from .comfy.text import weights as comfy_text
 from .headless import layers as headless_layers
 from .headless import skills as headless_skills
 from .headless import text_weights as headless_text
@@ -38,9 +38,9 @@ from .shared.errors import UnsupportedModelError
 from .shared.families import FAMILIES
 from .shared.guards import SamplingGuard
 from .shared.handles import ClipHandle, ModelHandle, VaeHandle
-from .shared.lazy_weights import LazyWeights
 from .shared.recomputation import Choice
-from .shared.weight_patches import WeightPatch
+from .shared.weights.lazy_weights import LazyWeights
+from .shared.weights.weight_patches import WeightPatch
 
 __all__ = [
     "UnsupportedModelError",

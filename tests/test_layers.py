@@ -16,8 +16,8 @@ MAX_FILES = 25
 LEVELS = {
     "core": (
         ("messages",),
-        ("types", "settings", "assignment", "pictures", "writing", "json_texts"),
-        ("schedule", "registry", "files", "metadata", "encoding_checks", "weight_changes", "sample_weights"),
+        ("types", "settings", "assignment", "pictures"),
+        ("schedule", "registry", "files", "encoding_checks", "weight_changes", "sample_weights"),
         ("backbone",),
         ("attention", "clustering"),
         ("compose",),

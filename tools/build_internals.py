@@ -48,7 +48,7 @@ parameters and not return values, and because the pack puts its method on an obj
   and names the attention that its checkpoint asks for (`preferred_attention`), which ComfyUI leaves out where an
   `optimized_attention_override` is set. The pack's override gets tensors, unless the override that it was put around
   takes containers; then it passes them on. Where there is no other override it computes with the layer's preferred
-  attention, so that a captured picture stays what it was (`host/comfy/taps.py`).
+  attention, so that a captured picture stays what it was (`host/comfy/attention/taps.py`).
 - 0.33 and later, MultiGPU CFG Split: several devices compute one step at the same time. Capture Attention does not
   listen to such steps and says so.
 

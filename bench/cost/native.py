@@ -65,9 +65,9 @@ class NativeGround:
         return self.model.model.apply_model(latent, sigma, **inputs)
 
     def forward_backward(self, latent: Tensor, texts: Sequence[str], placeholders: Placeholders) -> Any:
+        from ...host.comfy.attention.taps import OVERRIDE
         from ...host.comfy.gradients import plain_attention, saving_copies
-        from ...host.comfy.taps import OVERRIDE
-        from ...host.comfy.text import read
+        from ...host.comfy.text.prompts import read
 
         with torch.inference_mode(False), torch.enable_grad():
             fresh, vectors = leaves(placeholders)

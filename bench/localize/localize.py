@@ -62,7 +62,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
 
 
 def figures(rows: Sequence[Row], request: Request) -> Summary:
-    """:func:`~.summary.summarise` of the rows."""
+    """:func:`~..summary.summarise` of the rows."""
     return summarise(rows, request.seed)
 
 

@@ -9,9 +9,9 @@ from typing import Any, cast, get_args
 from torch import Tensor
 
 from ..files import load_tensors
-from ..json_texts import a_list, a_text, a_whole
+from ..files.json_texts import a_list, a_text, a_whole
+from ..files.metadata import a_number, map_in, number_in, texts_in
 from ..messages import listed, plain, shown
-from ..metadata import a_number, map_in, number_in, texts_in
 from .activations import Kind, Origin
 from .bank import ConceptBank
 from .registry import CODERS

@@ -1,4 +1,4 @@
-"""Learnt tokens, erasures and changes of a model as files; safetensors alone."""
+"""Tensors in files (learnt tokens, erasures, changes of a model), and how any file is written and read."""
 
 from .embeddings import BUNDLE, SINGLE_KEY, embedding_tensors, load_embedding, load_embeddings, save_embedding
 from .loras import adapter_tensors, change_tensors, kohya_key, lora_tensors, save_adapter, save_lora, text_key

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..messages import listed, plain
-from ..writing import atomic_write
+from .writing import atomic_write
 
 _READABLE = frozenset(
     ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "bool", "uint8")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..json_texts import a_map, a_text, parse_text
+from ..files.json_texts import a_map, a_text, parse_text
 from ..registry import collect
 from ..types import ConceptTokens
 from .engine.method import Method

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..files import load_tensors
+from ..files.metadata import map_in
 from ..messages import plain
-from ..metadata import map_in
 from .skill import Skill
 from .sparse import SparseChange
 

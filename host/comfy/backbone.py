@@ -30,27 +30,27 @@ from ...core.backbone import (
 )
 from ...core.schedule import Schedule
 from ...core.types import Change
-from ..shared.changes_in_force import ChangesInForce
 from ..shared.conditioning import check_rows, first_row
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.model_parts import ModelParts, given
 from ..shared.progress import check_interrupt
 from ..shared.recomputation import Recomputation
-from ..shared.text_layers import text_layers
-from ..shared.text_layouts import check_text_changes
-from ..shared.weight_patches import check_changes
-from .beginnings import encode_beginnings
-from .encoding import encode, text_widths, vocabulary, word_vectors
+from ..shared.text.layers import text_layers
+from ..shared.text.layouts import check_text_changes
+from ..shared.weights.changes_in_force import ChangesInForce
+from ..shared.weights.weight_patches import check_changes
+from .attention.overrides import OVERRIDE
 from .gradients import out_of_place, plain_attention, wants_gradients
 from .latents import decode_latent, encode_picture
 from .learning import LearningClones, patchers
 from .noise import NoiseLevels
-from .overrides import OVERRIDE
 from .parts import check_part, check_vae, model_family, text_families, text_family
 from .passes import Denoiser, EditedSites, TappedSites, UNetDenoiser, call_options
-from .text import tokenized
-from .text_weights import layered_encoders, text_outputs, text_weights
+from .text.beginnings import encode_beginnings
+from .text.encoding import encode, text_widths, vocabulary, word_vectors
+from .text.prompts import tokenized
+from .text.weights import layered_encoders, text_outputs, text_weights
 from .transformers import text as transformer_text
 from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...core.types import Change
-from ..shared.weight_patches import changed
+from ..shared.weights.weight_patches import changed
 
 Wrapper = Callable[[Tensor], Tensor]
 """Gives the tensor that a layer computes with in place of the one that ComfyUI would take."""

@@ -1,7 +1,7 @@
 """Guards inside ComfyUI: every sampling run on a guarded MODEL is corrected.
 
-As with :mod:`.compositions`, the MODEL carries one wrapper around sampling; what acts lives in the run's own copy of
-the model options, and is gone with it, however the run ends.
+As with :mod:`.composing.compositions`, the MODEL carries one wrapper around sampling; what acts lives in the run's own
+copy of the model options, and is gone with it, however the run ends.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from torch import Tensor
 from ...core.backbone import AttentionInputs, EditedOutput
 from ...core.erase.guards.guard import GuardRun
 from ..shared.guards import SamplingGuard
+from .attention.sites import preferred_attention, site_table
+from .attention.taps import with_listener
 from .backbone import ComfyBackbone
 from .running import refuse_mask
-from .sites import preferred_attention, site_table
-from .taps import with_listener
 
 WRAPPER_KEY = "concept_atelier.guard"
 POST_CFG = "sampler_post_cfg_function"

@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 
 from ...core.types import Change
-from ..shared.changes_in_force import ChangesInForce
 from ..shared.families import FAMILIES
 from ..shared.recomputation import Recomputation
+from ..shared.weights.changes_in_force import ChangesInForce
 from .blocks import recompute_blocks
 from .gradients import ChangesOf, differentiable, differentiable_clip, wants_gradients
 from .names import attention_keys
-from .text_weights import text_keys
+from .text.weights import text_keys
 from .transformers.attention_weights import WeightPart, attention_parts
 
 

@@ -7,7 +7,7 @@ model (erasures, LoRA files) goes by diffusers' names (``down_blocks.0.attention
 from typing import Any
 
 from ..shared.errors import UnsupportedModelError
-from ..shared.unet_layouts import ROLES
+from ..shared.weights.unet_layouts import ROLES
 
 PREFIX = "diffusion_model."
 

@@ -21,9 +21,9 @@ from ...core.backbone import (
 from ...core.messages import listed
 from ...core.schedule import Schedule
 from ..shared.families import FAMILIES
+from .attention.sites import Preference, SiteKey, preferred_attention, site_table
+from .attention.taps import with_listener
 from .noise import NoiseLevels
-from .sites import Preference, SiteKey, preferred_attention, site_table
-from .taps import with_listener
 
 TappedSites = tuple[Tap, frozenset[str]]
 """A tap, and the names of the sites that it wants."""

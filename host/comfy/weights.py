@@ -12,7 +12,7 @@ from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, supported_erasing, supported_tuning
-from ..shared.unet_layouts import ROLES
+from ..shared.weights.unet_layouts import ROLES
 from .names import attention_keys, cross_attention_keys
 from .parts import model_family
 from .transformers.attention_weights import WeightPart, attention_parts

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+from ...core.files.writing import write_absent
 from ...core.messages import listed, shown
-from ...core.writing import write_absent
 from .folders import PICTURE_SUFFIXES, Folders
 from .names import existing, inside
 from .saving import atomic_write, note_written, sweep

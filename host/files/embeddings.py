@@ -6,7 +6,7 @@ from pathlib import Path
 from ...core.backbone import Placeholders
 from ...core.files import PICKLED, load_embedding
 from ...core.messages import listed
-from ..shared.prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_marked, read_syntax
+from ..shared.text.prompt_syntax import KEYWORD, Part, Reference, missing_embedding, named, read_marked, read_syntax
 from . import folders
 
 
@@ -25,7 +25,7 @@ def read_prompts(
         the parts, references by the names of placeholders; the placeholders given, and ``embedding:name`` of files.
 
     Raises:
-        ValueError: as :func:`~..shared.prompt_syntax.read_syntax` does, and for embeddings of another model.
+        ValueError: as :func:`~..shared.text.prompt_syntax.read_syntax` does, and for embeddings of another model.
         FileNotFoundError: for embeddings that are in none of the folders. (ComfyUI leaves them out with a line in its
             log; the picture then lacks them silently.)
     """

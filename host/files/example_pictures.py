@@ -5,7 +5,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from ...core.writing import write_absent
+from ...core.files.writing import write_absent
 from ..shared.environment import inside_comfyui
 from . import folders
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...core.json_texts import MAX_BYTES, BadJsonError, check_size, parse_text
+from ...core.files.json_texts import MAX_BYTES, BadJsonError, check_size, parse_text
 from ...core.messages import plain
 
 __all__ = ["BadJsonError", "check_size", "parse_json", "read_json", "read_limited"]
@@ -32,10 +32,10 @@ def parse_json(data: bytes, source: str, *, finite: bool = False) -> Any:
     Args:
         data: in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (Notepad and PowerShell write both).
         source: what errors call the text, a file's name for instance.
-        finite: refuse NaN and infinite numbers, as :func:`~...core.json_texts.parse_text` does.
+        finite: refuse NaN and infinite numbers, as :func:`~...core.files.json_texts.parse_text` does.
 
     Raises:
-        BadJsonError: naming ``source``, for what :func:`~...core.json_texts.parse_text` refuses and what is no text.
+        BadJsonError: naming ``source``, for what is no text, and as :func:`~...core.files.json_texts.parse_text` does.
     """
     check_size(len(data), source)
     try:

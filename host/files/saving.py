@@ -1,4 +1,4 @@
-"""Writing files (see :mod:`~...core.writing`), and keeping a list of what was written."""
+"""Writing files (see :mod:`~...core.files.writing`), and keeping a list of what was written."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from ...core import writing
-from ...core.writing import Write, sweep
+from ...core.files import writing
+from ...core.files.writing import Write, sweep
 
 __all__ = [
     "atomic_write",
@@ -43,14 +43,14 @@ def run() -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """:func:`~...core.writing.atomic_write`, noted."""
+    """:func:`~...core.files.writing.atomic_write`, noted."""
     with writing.atomic_write(path) as temporary:
         yield temporary
     note_written(path)
 
 
 def write_numbered(stem: Path, contents: Mapping[str, Write], first: int = 0) -> tuple[int, list[Path]]:
-    """:func:`~...core.writing.write_numbered`, noted; with ``first`` 0, what killed runs left in the folder goes."""
+    """:func:`~...core.files.writing.write_numbered`, noted; with ``first`` 0, what killed runs left there goes."""
     if not first:
         sweep(stem.parent)
     number, paths = writing.write_numbered(stem, contents, first)
@@ -60,7 +60,7 @@ def write_numbered(stem: Path, contents: Mapping[str, Write], first: int = 0) ->
 
 
 def write_named(path: Path, write: Write) -> Path:
-    """:func:`~...core.writing.write_named`, noted: in place of a file that was there when the run began.
+    """:func:`~...core.files.writing.write_named`, noted: in place of a file that was there when the run began.
 
     What killed runs left in the folder goes.
     """

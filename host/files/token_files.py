@@ -10,7 +10,7 @@ from ...core.files import embedding_tensors, load_embeddings
 from ...core.messages import listed, shown
 from ...core.types import ConceptTokens
 from ..shared.families import FAMILIES
-from ..shared.prompt_syntax import KEYWORD
+from ..shared.text.prompt_syntax import KEYWORD
 from .folders import Folders
 from .model_files import file_of, save_model
 from .names import distinct, prompt_name

@@ -26,18 +26,18 @@ from ...core.compose.parts.layers import LayerEdit
 from ...core.encoding_checks import check_encoded
 from ...core.schedule import DiffusionSchedule, FlowSchedule, noise_from_clean, noise_from_velocity
 from ...core.types import Change
-from ..shared.changes_in_force import ChangesInForce
 from ..shared.conditioning import check_rows, first_row
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
-from ..shared.layer_edits import edited_layers
 from ..shared.model_parts import ModelParts
 from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.recomputation import Recomputation, free_memory
-from ..shared.text_layers import text_layers
-from ..shared.weight_patches import call_with, check_changes
+from ..shared.text.layers import text_layers
+from ..shared.weights.changes_in_force import ChangesInForce
+from ..shared.weights.layer_edits import edited_layers
+from ..shared.weights.weight_patches import call_with, check_changes
 from .blocks import recomputed
 from .concepts import concepts_beside
 from .edits import edited

@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from ..shared.recomputation import Recomputation, by_module
-from ..shared.weight_patches import call_with
+from ..shared.weights.weight_patches import call_with
 
 BLOCKS = ("BasicTransformerBlock", "ResnetBlock2D", "FluxTransformerBlock", "FluxSingleTransformerBlock")
 """Their classes."""

@@ -11,10 +11,10 @@ from ...core.backbone import Conditioning, Placeholders, Vocabulary
 from ...core.messages import shown
 from ..files.embeddings import read_prompts
 from ..shared.handles import ClipHandle, TextEncoder
-from ..shared.prompt_syntax import Part, check_unweighted
-from ..shared.text_chunks import Chunk, Layout, check_alike, lay_out
-from ..shared.token_table import check_widths, joint_vocabulary, pieces_of, placeholder_sizes
-from ..shared.weight_patches import call_with, constants, patched_weights
+from ..shared.text.chunks import Chunk, Layout, check_alike, lay_out
+from ..shared.text.prompt_syntax import Part, check_unweighted
+from ..shared.text.token_table import check_widths, joint_vocabulary, pieces_of, placeholder_sizes
+from ..shared.weights.weight_patches import call_with, constants, patched_weights
 
 
 def text_widths(clip: ClipHandle) -> dict[str, int]:
@@ -50,7 +50,7 @@ def vocabulary(clip: ClipHandle) -> Vocabulary:
 def first_layout(clip: ClipHandle, text: str, placeholders: Placeholders | None) -> Layout:
     """How the first encoder reads a text (CLIP towers of one model share their vocabulary).
 
-    Raises as :func:`~..files.embeddings.read_prompts` does, and as :func:`~..shared.text_chunks.lay_out`.
+    Raises as :func:`~..files.embeddings.read_prompts` does, and as :func:`~..shared.text.chunks.lay_out`.
     """
     (parts,), given = _read(clip, [text], placeholders or {})
     encoder = next(iter(clip.encoders.values()))

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ...core.attention.selection import Role
 from ...core.backbone import AttentionCall, AttentionSite, AttentionWeight, Tap
 from ..shared.recomputation import Recomputation
-from ..shared.weight_patches import call_with
+from ..shared.weights.weight_patches import call_with
 from .taps import Forward, hooked
 
 TEXT_ENTRY = "txt_in.weight"

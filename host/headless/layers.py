@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from ...core.compose.parts.layers import Layer, RowsOfPass
-from ..shared.layer_edits import LayerPass
+from ..shared.weights.layer_edits import LayerPass
 from .lora_files import weight_names
 from .taps import Forward
 

@@ -11,8 +11,8 @@ from ...core.files import BUNDLE, load_tensors
 from ...core.messages import listed, plain
 from ...core.types import LowRank
 from ...core.weight_changes import LORA_PAIRS, Hadamard, Kronecker, WeightChange, low_rank, whole
-from ..shared.unet_layouts import original_names
-from ..shared.weight_patches import WeightPatch, check_patch
+from ..shared.weights.unet_layouts import original_names
+from ..shared.weights.weight_patches import WeightPatch, check_patch
 from .flux import ENTRY_NAMES
 
 TEXT_PREFIXES = ("lora_te", "text_encoder")
@@ -48,7 +48,7 @@ class LoraFile:
     """What a LoRA file changes.
 
     Attributes:
-        factors, magnitudes, replaced: as in :class:`~..shared.weight_patches.WeightPatch`.
+        factors, magnitudes, replaced: as in :class:`~..shared.weights.weight_patches.WeightPatch`.
         text: keys meant for text encoders.
         embeddings: names of embeddings that the file brings along.
     """

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from ...core.backbone import Conditioning
 from ...core.messages import listed
-from ..shared.changes_in_force import ChangesInForce
 from ..shared.handles import ModelHandle
-from ..shared.weight_patches import changed, constants, patched_weights
+from ..shared.weights.changes_in_force import ChangesInForce
+from ..shared.weights.weight_patches import changed, constants, patched_weights
 
 
 def tensors_in_force(model: ModelHandle, changes: ChangesInForce) -> dict[str, Tensor]:

@@ -7,9 +7,9 @@ from ...core.messages import listed
 from ...core.surgery.skill import TEXT
 from ...core.surgery.sparse import SparseChange
 from ..shared.handles import ClipHandle, ModelHandle
-from ..shared.lazy_weights import LazyWeights, Reader
-from ..shared.text_layouts import text_name
-from ..shared.weight_patches import WeightPatch, weight_in_force
+from ..shared.text.layouts import text_name
+from ..shared.weights.lazy_weights import LazyWeights, Reader
+from ..shared.weights.weight_patches import WeightPatch, weight_in_force
 
 
 def model_weights(model: ModelHandle) -> LazyWeights:

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ...core.attention.selection import Stage
 from ...core.backbone import AttentionCall, AttentionSite, AttentionWeight, Tap
 from ..shared.recomputation import Recomputation
-from ..shared.unet_layouts import ROLES
+from ..shared.weights.unet_layouts import ROLES
 
 
 @dataclass(frozen=True)

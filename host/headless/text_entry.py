@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...core.backbone import KeyValueWeight
 from ..shared.handles import ModelHandle
-from ..shared.weight_patches import patched_weights
+from ..shared.weights.weight_patches import patched_weights
 from .flux import ENTRY_NAMES, TEXT_ENTRY
 from .taps import find_sites
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...core.backbone import TextChanges, TextWeight
 from ..shared.handles import ClipHandle, TextEncoder
-from ..shared.text_layers import LAYERS
-from ..shared.text_layouts import check_modules, check_text_changes, text_name
-from ..shared.weight_patches import WeightPatch, patched_weights
+from ..shared.text.layers import LAYERS
+from ..shared.text.layouts import check_modules, check_text_changes, text_name
+from ..shared.weights.weight_patches import WeightPatch, patched_weights
 
 
 def text_weights(clip: ClipHandle) -> tuple[TextWeight, ...]:

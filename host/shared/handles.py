@@ -15,7 +15,7 @@ from ...core.backbone import Conditioning, Tap
 from ...core.messages import listed, shown
 from ...core.schedule import flow_of_alphas
 from .families import FAMILIES
-from .weight_patches import WeightPatch, check_patch
+from .weights.weight_patches import WeightPatch, check_patch
 
 if TYPE_CHECKING:
     from ...core.attention.record import AttentionRecorder
@@ -75,7 +75,7 @@ class ModelHandle:
     Attributes:
         unet: a diffusers ``UNet2DConditionModel``, or a ``FluxTransformer2DModel`` of patch size 1.
         alphas_cumprod: (T,) signal share per timestep, falling; float64 keeps the sigma table exact. Of a flow, those
-            of :func:`.schedule.alphas_of_flow`.
+            of :func:`~...core.schedule.alphas_of_flow`.
         family: ``lab``, ``sd15``, ``sd2`` or ``sdxl``.
         prediction_type: what the denoiser was trained to predict; ``flow`` is the velocity of a rectified flow.
         latent_downscale: pixels per latent cell along a side.

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ...core.json_texts import a_list, a_map, a_text
+from ...core.files.json_texts import a_list, a_map, a_text
 from ...core.messages import first_of, listed, plain
 from ..files.folders import PICTURE_SUFFIXES, picture_names
 from ..files.json_files import BadJsonError, read_json

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...core.json_texts import BadJsonError, kind_of
+from ...core.files.json_texts import BadJsonError, kind_of
 from ...core.messages import MAX_LETTERS, MAX_SHOWN, first_of, listed, plain, shown
 
 _NODE_ID = re.compile(r"\d+(:\d+)*")
@@ -158,7 +158,7 @@ def _described(nodes: Iterable[GraphNode], most: int) -> str:
 
 
 def node_id(value: Any, where: str) -> str:
-    """An id as files write it, a text or a whole number. Raises :class:`~...core.json_texts.BadJsonError`."""
+    """An id as files write it, a text or a whole number. Raises :class:`~...core.files.json_texts.BadJsonError`."""
     if not _is_id(value):
         raise BadJsonError(f"{where} names {shown(value)}, expected an id (a text or a whole number)")
     return value if isinstance(value, str) else shown(value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.json_texts import kind_of
+from ...core.files.json_texts import kind_of
 from ...core.messages import listed, plain
 from ..files.embedded_workflows import embedded, is_picture
 from ..files.json_files import BadJsonError, parse_json, read_limited

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...core.files.writing import check_folder
 from ...core.messages import listed
-from ...core.writing import check_folder
 from ..files import folders, saving
 from ..schema.standin.node import ComfyNode, Hidden
 from ..shared import progress

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ...core.json_texts import BadJsonError, a_list, a_map, a_text, a_whole
+from ...core.files.json_texts import BadJsonError, a_list, a_map, a_text, a_whole
 from ...core.messages import plain
 from .graph import WorkflowError, node_id
 from .page_nodes import SETTER_OF, drawn_links

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ...host.shared.unet_layouts import original_names
+from ...host.shared.weights.unet_layouts import original_names
 from .modules import LabModules
 from .transformer import trained_state
 

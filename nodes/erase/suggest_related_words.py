@@ -10,7 +10,7 @@ from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ...host.shared.token_table import check_widths
+from ...host.shared.text.token_table import check_widths
 from ...lab.world.atlas import synonyms_of
 from ..sockets import CATEGORY, ConceptTokens, embeddings_verdict, first_fault, lines_of, list_verdict, text_input
 

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.types import FullChange, LowRank
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 
 LATENT = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
 CONDITIONING = Conditioning(torch.randn(2, 77, 192, generator=torch.Generator().manual_seed(1)))

@@ -1,7 +1,7 @@
 /**
  * What the texts of Compose Concepts say of boxes, and how they are drawn, moved and stretched. Places are read as
- * host/jobs/compose/composing.py reads them. Nothing here knows of a page. A box is [left, top, right, bottom], shares of the
- * picture's sides.
+ * host/jobs/compose/composing.py reads them. Nothing here knows of a page. A box is [left, top, right, bottom], shares of
+ * the picture's sides.
  */
 
 export const PLACES = {

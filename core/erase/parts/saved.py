@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ...backbone import Backbone, KeyValueWeight, TextChanges, TextWeight
 from ...files import check_finite, kohya_key, load_tensors, text_key
+from ...files.metadata import a_number, map_in, number_in, numbers_in, texts_in
 from ...messages import listed, plain
-from ...metadata import a_number, map_in, number_in, numbers_in, texts_in
 from ...types import Change, Erasure
 from ...weight_changes import low_rank, whole
 

@@ -31,7 +31,8 @@ def run(task: Task[S], prepare: Callable[[Task[S], torch.Generator], Training]) 
     ones of the pictures' labels at the end.
 
     Raises what ``prepare`` and the losses raise; ``ValueError`` for input that cannot be learnt from (see
-    :func:`.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training diverges.
+    :func:`~..parts.examples.prepare`) and a class term without class words; ``FloatingPointError`` when training
+    diverges.
     """
     for source in task.sources:
         check(source.picture, source.concepts)

@@ -40,7 +40,7 @@ def attention_alignment(
         kind: ``transport``: earth mover's distance in cells between both, each summing to 1 (ConceptExpress, L_att);
             ``divergence``: the same without entropic bias; ``mse``: mean squared difference of both, each with
             maximum 1 (Break-A-Scene, arXiv 2305.16311).
-        regularisation, iterations: of the transport, see :func:`..transport.transport_cost`.
+        regularisation, iterations: of the transport, see :func:`.transport.transport_cost`.
 
     Returns:
         (K,), one loss per token.

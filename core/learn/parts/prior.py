@@ -52,7 +52,7 @@ def draw_prior(
         texts: drawn from in turn, at least one.
         count: how many pictures, at least one.
         like: a latent (1, C, h, w) of the size wanted.
-        steps, guidance: see :func:`..sampling.ddim`.
+        steps, guidance: see :func:`~...sampling.ddim`.
         seed: of the first picture.
 
     Raises ``ValueError`` for no texts or no pictures.

@@ -55,7 +55,7 @@ class LocalizeSettings(Settings):
         count: wanted number of concepts of at least ``min_area``, the background not among them; None lets the method
             decide.
         outline: how masks are drawn in the picture's size: ``smooth`` from the grid alone (as far as the paper goes),
-            ``edges`` along the picture's edges (:mod:`.guided`).
+            ``edges`` along the picture's edges (:mod:`~...masks.guided`).
     """
 
     timestep: int = 0

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...explain.bank import ConceptBank
 from ...explain.bank_files import bank_tensors, read_bank, read_origin
 from ...files import load_tensors
+from ...files.metadata import map_in, texts_in
 from ...messages import listed, plain, shown
-from ...metadata import map_in, texts_in
 from .features import FeatureKind, HeadFeatures, Scaling
 from .head import ConceptHead, Fitted
 from .registry import LAYERS

@@ -1,9 +1,9 @@
 """Compose Concepts inside ComfyUI: every sampling run on the composed MODEL edits the attention of the positive text
 that the composition encoded.
 
-As with :mod:`..capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy of the
-model options, and are gone with it, however the run ends. Methods that move the latent by gradients get a MODEL whose
-weights let them pass (:mod:`..gradients`), from the start: nothing is loaded anew while a picture is sampled.
+As with :mod:`..attention.capture`, the MODEL carries one wrapper around sampling; the edits live in the run's own copy
+of the model options, and are gone with it, however the run ends. Methods that move the latent by gradients get a MODEL
+whose weights let them pass (:mod:`..gradients`), from the start: nothing is loaded anew while a picture is sampled.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -23,13 +23,13 @@ from ....core.messages import listed
 from ...shared.compositions import NOT_SAMPLED, Composed
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, ModelFamily
-from ...shared.layer_edits import LayerPass, edited_layers
+from ...shared.weights.layer_edits import LayerPass, edited_layers
+from ..attention.sites import preferred_attention, site_table
+from ..attention.taps import with_listener
 from ..gradients import differentiable
 from ..noise import levels_of
 from ..parts import model_family
 from ..running import RunningBackbone, refuse_mask, signal_scale
-from ..sites import preferred_attention, site_table
-from ..taps import with_listener
 from ..transformers import sites as transformer_sites
 from ..transformers import taps as transformer_taps
 from ..transformers.taps import TransformerListener
@@ -40,7 +40,8 @@ WRAPPER_KEY = "concept_atelier.compose"
 def with_composition(patcher: Any, composed: Composed) -> Any:
     """A clone whose sampling runs are composed.
 
-    Raises :class:`~..shared.errors.UnsupportedModelError` where texts cannot be kept to regions and the method does so.
+    Raises :class:`~...shared.errors.UnsupportedModelError` where texts cannot be kept to regions and the method does
+    so.
     """
     import comfy.patcher_extension as extension
 

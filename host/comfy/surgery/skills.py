@@ -14,10 +14,10 @@ from ....core.messages import listed
 from ....core.surgery.skill import TEXT
 from ....core.surgery.sparse import SparseChange, size_of
 from ...shared.families import FAMILIES
-from ...shared.lazy_weights import LazyWeights
+from ...shared.weights.lazy_weights import LazyWeights
 from ..names import PREFIX
 from ..parts import model_family
-from ..text_weights import text_keys
+from ..text.weights import text_keys
 from ..transformers.attention_weights import attention_parts
 from ..weights import in_force
 

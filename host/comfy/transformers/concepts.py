@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ....core.attribute.concept_attention import ConceptCall, ConceptRows, ConceptTap, attend_beside
 from ....core.backbone import AttentionSite
-from ..overrides import OVERRIDE, Listener, override_of
+from ..attention.overrides import OVERRIDE, Listener, override_of
 from .sites import CallKey, Preference, Rows
 from .taps import TransformerListener
 
@@ -27,7 +27,7 @@ class ConceptListener(Listener[CallKey]):
         wanted: names of the sites to report.
         on_call: called beside them.
         concepts: the rows, which :meth:`extended` puts behind a context.
-        preferred: see :class:`~..overrides.Listener`.
+        preferred: see :class:`~..attention.overrides.Listener`.
         previous: the override that was there before. It sees the rows that there are without concepts.
     """
 

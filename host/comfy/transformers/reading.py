@@ -17,8 +17,8 @@ from torch import Tensor
 from ....core.backbone import Placeholders
 from ....core.messages import shown
 from ...shared.families import ModelFamily
-from ...shared.prompt_syntax import check_unweighted, read_syntax, split_at
-from ...shared.token_table import check_widths, placeholder_sizes
+from ...shared.text.prompt_syntax import check_unweighted, read_syntax, split_at
+from ...shared.text.token_table import check_widths, placeholder_sizes
 from ..parts import encoder_names, table_row, word_table
 
 FIRST_MARK = 1 << 24

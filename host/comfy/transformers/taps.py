@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ....core.backbone import AttentionCall, AttentionInputs, AttentionSite, EditedOutput
-from ..overrides import OVERRIDE, Listener, override_of
+from ..attention.overrides import OVERRIDE, Listener, override_of
 from .sites import CallKey, Preference, Rows
 
 OnCall = Callable[[AttentionCall], None]
@@ -37,7 +37,7 @@ class TransformerListener(Listener[CallKey]):
         table: every attention call of the model, see :func:`~.sites.site_table`.
         wanted: names of the sites to report.
         on_call: called for each view of them.
-        preferred: see :class:`~..overrides.Listener`.
+        preferred: see :class:`~..attention.overrides.Listener`.
         previous: the override that was there before.
         on_inputs: may edit what each of the sites gives.
         on_text: may edit what the calls before the blocks give that mix rows of the text alone.

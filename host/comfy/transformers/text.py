@@ -20,7 +20,7 @@ from ....core.backbone import Conditioning, Placeholders, Token, TokenizedText, 
 from ....core.encoding_checks import check_encoded
 from ....core.messages import listed
 from ...shared.families import FAMILIES, ModelFamily
-from ...shared.token_table import entry_bytes, word_spans
+from ...shared.text.token_table import entry_bytes, word_spans
 from ..gradients import DifferentiableOut, differentiable_kernels, saving_copies, wants_gradients
 from .reading import Mark, entry_ids, own_ids, read, reader_of
 from .sites import record_of
@@ -36,7 +36,7 @@ def encode(clip: Any, family: ModelFamily, texts: Sequence[str], placeholders: P
     """Context (B, L, D) and what else the text encoders give, as CLIP Text Encode gives it.
 
     Gradients reach the placeholders' vectors. Raises ``ValueError`` for no texts and for vectors that do not fit,
-    :class:`~...core.backbone.UnequalTextsError` for texts of unequal length.
+    :class:`~....core.backbone.UnequalTextsError` for texts of unequal length.
     """
     if isinstance(texts, str) or not texts:
         raise ValueError("encode_text takes a list of at least one text")

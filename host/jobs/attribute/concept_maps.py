@@ -85,7 +85,7 @@ def picture_concept_maps(
         background: words that take a share of each cell and are not shown.
         settings: see :class:`ConceptSettings`.
         placeholders: learnt tokens that may stand in text and concepts.
-        blocks: the blocks that are read, see :func:`.blocks.sites_of_blocks`; empty for the family's.
+        blocks: the blocks that are read, see :func:`..blocks.sites_of_blocks`; empty for the family's.
         seed: random seed of the noise.
         on_step: called with passes done and passes in all.
 

@@ -16,7 +16,7 @@ from ....core.messages import listed, shown
 from ...adapters import backbone_of
 from ...shared.captures import Run
 from ...shared.families import FAMILIES
-from ...shared.prompt_syntax import plain_words
+from ...shared.text.prompt_syntax import plain_words
 from ..prompts import words_to_show
 
 NOT_THE_TEXT = "this is not the text that was sampled"
@@ -47,7 +47,7 @@ class SampledText:
 def read_text(clip: Any, text: str, placeholders: Placeholders) -> list[SampledText]:
     """A prompt as CLIP Text Encode reads and encodes it: weights and ``embedding:name`` mean what they mean there.
 
-    Raises as ``backbone_of`` does, and as :func:`~..files.embeddings.read_prompts`.
+    Raises as ``backbone_of`` does, and as :func:`~...files.embeddings.read_prompts`.
     """
     backbone = backbone_of(clip=clip)
     return [_plain(backbone.tokenize(text, placeholders), backbone.encode_text([text], placeholders).context)]
@@ -59,7 +59,7 @@ def read_conditioning(
     """The entries of a CONDITIONING, and the columns in which the words of ``text`` are found.
 
     A CONDITIONING holds no words: ``text`` names the prompts that it was made of, one a line, or is the one prompt.
-    Found are prompts that were laid one behind another, averaged and weighted (:mod:`...core.attribute.mixtures`).
+    Found are prompts that were laid one behind another, averaged and weighted (:mod:`....core.attribute.mixtures`).
 
     Raises:
         ValueError: for an empty text, an entry with several prompts for the pictures of a batch, and prompts of which

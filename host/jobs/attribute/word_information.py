@@ -45,7 +45,7 @@ def measured(
     """Measure words of a text in a picture (1, 3, H, W); a word that is given twice is measured once.
 
     Raises ``ValueError`` for a number of words that ``show`` cannot show, and as
-    :func:`~...core.attribute.information.word_information` does.
+    :func:`~....core.attribute.information.word_information` does.
     """
     words = list(dict.fromkeys(words))
     if show == TOGETHER:

@@ -31,7 +31,8 @@ def correct_conditioning(
     Returns:
         The new CONDITIONING, and one sentence that says in which columns the concepts are.
 
-    Raises ``ValueError`` without words, for words that are not in the text, and as :func:`.read_conditioning` does.
+    Raises ``ValueError`` without words, for words that are not in the text, and as
+    :func:`~..attribute.sampled_text.read_conditioning` does.
     """
     if not words:
         raise ValueError("there are no concepts: write the words of the prompt that are concepts into words")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from itertools import zip_longest
 
+from ....core.files.metadata import texts_in
 from ....core.messages import plain
-from ....core.metadata import texts_in
 from ....core.types import Erasure, LowRank
 
 NOTHING = "nothing in particular"

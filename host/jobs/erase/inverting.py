@@ -50,10 +50,10 @@ def invert_pictures(
         scheduler: one of :data:`SCHEDULERS`.
         steps: of the sampler that will draw.
         start_at_step: the step that drawing will start at.
-        passes: see :func:`~...core.inversion.invert`.
+        passes: see :func:`~....core.inversion.invert`.
         on_step: see there.
 
-    Raises ``ValueError`` for a step that is not among the steps, and as :func:`~...core.inversion.invert` does.
+    Raises ``ValueError`` for a step that is not among the steps, and as :func:`~....core.inversion.invert` does.
     """
     if not 0 <= start_at_step < steps:
         raise ValueError(f"start_at_step must be from 0 to {steps - 1}, below the number of steps, got {start_at_step}")

@@ -48,7 +48,7 @@ class Purification:
         noise: share of the noise levels that are gone through, above 0, at most 1.
         steps: sampling steps from the highest level, of which that share is taken.
         scheduler: of the levels.
-        inverted: see :class:`~...core.erase.purifying.PurifyTask`.
+        inverted: see :class:`~....core.erase.purifying.PurifyTask`.
         seed: of all that is random.
     """
 

@@ -56,7 +56,7 @@ def score_pictures(
         regions: (K, h, w) masks in 0..1, in the order of the concepts.
         picture: (1, 3, H', W'), what the concepts were found in.
         concepts: K of them.
-        ground: what concepts and regions stand on, see :data:`~...core.evaluate.sources.GROUNDS`.
+        ground: what concepts and regions stand on, see :data:`~....core.evaluate.sources.GROUNDS`.
         counter: what counts concepts, and its name for people; without one, or where it does not know a concept, the
             picture encoder looks at windows.
 

@@ -62,7 +62,7 @@ def draw_prompts(
     """Pictures (P, K, 3, H, W) in 0..1 of every prompt, on the CPU; the sides are cut to whole latent cells.
 
     What belongs to the tokens besides their vectors (``tokens.adapter``) has to be in force already. Errors as
-    :meth:`~...core.backbone.Backbone.encode_text` raises them; ``progress`` may interrupt after any model pass.
+    :meth:`~....core.backbone.Backbone.encode_text` raises them; ``progress`` may interrupt after any model pass.
     """
     seeds = [(settings.seed + index) % SEEDS for index in range(settings.draws)]
     jobs = [(prompt, seed) for prompt in prompts for seed in seeds]

@@ -73,7 +73,7 @@ def evaluate(
 
     Args:
         backbone: the model to draw with, changes that belong to the tokens in force.
-        clip_vision: the picture encoder, see :func:`~.vision.picture_features`.
+        clip_vision: the picture encoder, see :func:`~..vision.picture_features`.
         picture: (1, 3, H, W) in 0..1, what the concepts were found in.
         concepts: of that picture. Those without a token are not drawn, but pictures may be mistaken for them.
         tokens: named as concepts are.

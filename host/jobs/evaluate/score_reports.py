@@ -89,7 +89,7 @@ def scores_json(scores: ConceptScores, settings: Mapping[str, Any]) -> str:
 def save_reports(folder: Path, prefix: str, texts: Mapping[str, str]) -> list[Path]:
     """Write texts (file ending to text) as ``<prefix>_00001_.csv`` and so on, counting on from what is there.
 
-    ``%year%`` and the like stand for the time. Raises :class:`~..files.names.BadNameError` for a prefix that would
+    ``%year%`` and the like stand for the time. Raises :class:`~...files.names.BadNameError` for a prefix that would
     leave the folder.
     """
     stem = inside(folder, fill_prefix(prefix), "filename_prefix")

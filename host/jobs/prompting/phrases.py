@@ -13,7 +13,7 @@ from ....core.prompts.chunks import Chunks, chunk_words, is_closing, line_breaks
 from ....core.prompts.spans import word_spans
 from ...adapters import encode_prompt
 from ...shared.families import FAMILIES
-from ...shared.prompt_syntax import read_marked
+from ...shared.text.prompt_syntax import read_marked
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ....core.surgery.registry import METHODS
 from ....core.surgery.skill import Skill
 from ....core.surgery.sparse import SparseChange, in_rows, rows_of, size_of, together
 from ...adapters import at_work, attention_places, backbone_of, weights_of, with_skill
-from ...shared.lazy_weights import LazyWeights
+from ...shared.weights.lazy_weights import LazyWeights
 from .reports import base_fingerprint
 
 Parts = tuple[Any, Any, Any]

@@ -92,7 +92,7 @@ def test_positions_that_a_text_does_not_have_are_refused(parts_of, backbone_of, 
 
 def test_an_encoder_of_another_kind_is_read_whole(parts_of, backbone_of, monkeypatch, pack):
     """Such as one that is not causal."""
-    monkeypatch.setattr(pack("host.comfy.beginnings"), "_is_causal", lambda clip, name: False)
+    monkeypatch.setattr(pack("host.comfy.text.beginnings"), "_is_causal", lambda clip, name: False)
     backbone = backbone_of(clip=parts_of("sd15")["clip"])
     with torch.inference_mode():
         assert backbone.encode_beginnings(["a cat"], 3).equal(backbone.encode_text(["a cat"]).context[:, :3])

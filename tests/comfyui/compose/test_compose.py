@@ -164,7 +164,7 @@ def test_a_regions_text_is_encoded_as_the_stock_loader_has_it(
     parts_of, compose, encode, stock, pack, comfy_base, family
 ):
     parts = parts_of(family)
-    weights = [one for one in pack("host.comfy.text_weights").text_weights(parts["clip"]) if one.weight.ndim == 2]
+    weights = [one for one in pack("host.comfy.text.weights").text_weights(parts["clip"]) if one.weight.ndim == 2]
     encoders, tensors = list(dict.fromkeys(one.encoder for one in weights)), {}
     draw = torch.Generator().manual_seed(4)
     for one in weights:

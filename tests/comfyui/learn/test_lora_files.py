@@ -116,11 +116,11 @@ def test_weights_are_those_of_comfyui(pack, parts_of, headless, shapes, tmp_path
     path = tmp_path / "x.safetensors"
     pack("core.files").save_tensors(path, tensors)
     lora = pack("host.headless.lora_files").read_lora(path, headless.unet, headless.family)
-    ours = pack("host.shared.weight_patches").patched_weights(headless.unet, [lora.patch(strength)])
+    ours = pack("host.shared.weights.weight_patches").patched_weights(headless.unet, [lora.patch(strength)])
 
     native = parts_of("lab")["model"]
     patched, _ = comfy.sd.load_lora_for_models(native, None, tensors, strength, 0.0)
-    names = pack("host.shared.unet_layouts").original_names(dict(headless.unet.named_parameters()))
+    names = pack("host.shared.weights.unet_layouts").original_names(dict(headless.unet.named_parameters()))
     held = {key: entry for key, entry in patched.get_key_patches().items() if len(entry) > 1}
     assert {f"diffusion_model.{names[name]}" for name in ours} == set(held) and ours
     for name, weight in ours.items():
@@ -139,7 +139,7 @@ def test_names_are_those_of_comfyui(pack, parts_of, family):
     theirs = comfy.utils.unet_to_diffusers(parts_of(family)["model"].model.model_config.unet_config)
     held = set(parts_of(family)["model"].model.state_dict())
     known = {ours: name for ours, name in theirs.items() if f"diffusion_model.{name}" in held}
-    assert pack("host.shared.unet_layouts").original_names(known) == known and known
+    assert pack("host.shared.weights.unet_layouts").original_names(known) == known and known
 
 
 BUNDLES = {

@@ -154,7 +154,7 @@ def as_headless(pack, clip, text):
     encoder = pack("host.comfy.parts").encoder_names(clip)[0]
     stock = getattr(clip.tokenizer, encoder)
     try:
-        parts = pack("host.shared.prompt_syntax").read_syntax(text)
+        parts = pack("host.shared.text.prompt_syntax").read_syntax(text)
     except ValueError:
         return None
     entries = []
@@ -165,7 +165,7 @@ def as_headless(pack, clip, text):
                 return None
             entries += [(row, part.weight) for row in found]
         else:
-            pieces = pack("host.shared.token_table").read_pieces(part.text, stock.tokenizer)
+            pieces = pack("host.shared.text.token_table").read_pieces(part.text, stock.tokenizer)
             entries += [(piece.id, part.weight) for piece in pieces]
     return entries
 

@@ -21,7 +21,7 @@ from concept_atelier.core.compose.parts.layers import (
 from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.adapters import backbone_of, layers_of
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 
 LEFT = torch.zeros(1, 8, 8)
 LEFT[..., :4] = 1

@@ -35,7 +35,7 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
 
     from concept_atelier.core.erase.methods.uce import METHOD
     from concept_atelier.host.adapters import backbone_of
-    from concept_atelier.host.shared.weight_patches import WeightPatch
+    from concept_atelier.host.shared.weights.weight_patches import WeightPatch
     from concept_atelier.lab.model.modules import build_modules
 
     erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], METHOD.preset("small"), strength)

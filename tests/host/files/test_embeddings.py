@@ -6,7 +6,7 @@ import torch
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import encode_prompt
 from concept_atelier.host.files.embeddings import read_prompts
-from concept_atelier.host.shared.prompt_syntax import Reference
+from concept_atelier.host.shared.text.prompt_syntax import Reference
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.backbone import DiffusersBackbone
 from concept_atelier.host.shared import progress
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 
 LATENT = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(0))
 CONTEXT = torch.randn(2, 77, 192, generator=torch.Generator().manual_seed(1))

@@ -11,7 +11,7 @@ from concept_atelier.host.adapters import backbone_of
 from concept_atelier.host.headless.flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, picture_positions, velocity
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.shared.conditioning import to_comfy
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 from concept_atelier.lab.model.handles import transformer_handles
 from concept_atelier.lab.model.transformer import TRANSFORMER_CONFIG, build_transformer
 

@@ -7,7 +7,7 @@ import torch
 
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.headless.lora_files import read_lora
-from concept_atelier.host.shared.weight_patches import patched_weights
+from concept_atelier.host.shared.weights.weight_patches import patched_weights
 from concept_atelier.host.workflow.stock.lora import LoraLoader, LoraLoaderModelOnly
 
 BASE = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"

@@ -10,7 +10,7 @@ from concept_atelier.host.headless import sampling
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.shared.conditioning import to_comfy
 from concept_atelier.host.shared.handles import Capture
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 
 EMPTY = {"samples": torch.zeros(2, 4, 6, 8)}
 

@@ -13,7 +13,7 @@ from concept_atelier.core.surgery.sparse import SparseChange, difference
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.adapters import backbone_of, weights_of, with_skill
 from concept_atelier.host.jobs.surgery.grafting import graft
-from concept_atelier.host.shared.weight_patches import WeightPatch
+from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import GraftSkill, SlimLora
 

@@ -128,7 +128,7 @@ def test_strength_is_a_multiplier_of_the_same_factors(lab_backbone):
 
 def test_the_patched_model_is_linear_in_strength_and_unchanged_at_zero(lab_backbone, lab_model, lab_clip):
     from concept_atelier.host.adapters import backbone_of
-    from concept_atelier.host.shared.weight_patches import WeightPatch
+    from concept_atelier.host.shared.weights.weight_patches import WeightPatch
 
     erasure = METHOD.erase(lab_backbone, ["cat"], "dog")
 

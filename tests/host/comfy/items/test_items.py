@@ -51,7 +51,7 @@ def test_the_scan_sees_imports_of_every_form():
     assert "comfy.lora.load_lora" in USED["host/comfy/weights.py"]
     assert "comfy.ldm.modules.attention.attention_pytorch" in USED["host/comfy/gradients.py"]
     assert "comfy.sd1_clip.SDTokenizer" in USED["lab/model/comfy_native.py"]
-    assert "comfy.patcher_extension.WrappersMP.OUTER_SAMPLE" in USED["host/comfy/capture.py"]
+    assert "comfy.patcher_extension.WrappersMP.OUTER_SAMPLE" in USED["host/comfy/attention/capture.py"]
 
 
 @pytest.mark.parametrize("source", USED)
