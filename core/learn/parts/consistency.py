@@ -3,10 +3,11 @@
     min_theta max_beta  mean_i [ beta_i0 l_label,i + beta_i1 l_consistency,i ] ,   beta_i0 + beta_i1 = 1
 
 The paper's consistency compares two augmentations of a picture. For tokens of a diffusion model the form is ours: what
-is predicted for one noisy picture by two sentences that name the token, one of which says nothing else, should be the
-same; ``l_consistency = 2 mean |e_sentence - e_token|^2``, with the paper's factor. The labelled loss is the method's
-own; its pictures are drawn as often as ``beta_i0`` says. Both losses that the ascent compares are taken from the same
-pass, so that they are of one noise level.
+is predicted for one noisy picture by two sentences that say the same of the token should be the same; ``l_consistency =
+2 mean |e_one - e_other|^2``, with the paper's factor. Both are sentences that a model knows: for a word that stands
+alone it predicts something else, and a token that must not would learn to say nothing. The labelled loss is the
+method's own; its pictures are drawn as often as ``beta_i0`` says. Both losses that the ascent compares are taken from
+the same pass, so that they are of one noise level.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from .draws import Draws
 from .prompts import encode_in_groups, placeholder
 from .token_pass import SENTENCE, TokenReader
 
+OTHER_SENTENCE = "a picture of {}"
+"""What stands beside :data:`.token_pass.SENTENCE`."""
 CONSISTENCY = 2.0
 """Weight of consistency beside the labelled loss, before both are weighted (the paper's)."""
 LEVELS = 4
@@ -66,8 +69,8 @@ class AdaptiveWeights:
         latent, time = reader.latents[picture], reader.draw_time().to(reader.latents[picture].device)
         noise = torch.randn(latent.shape, generator=generator).to(latent)
         schedule = reader.backbone.schedule
-        said, alone = self._predicted(list(known)[number], schedule.add_noise(latent, noise, time), time)
-        error, differs = (schedule.target(latent, noise) - said).square(), (said - alone).square().mean()
+        said, otherwise = self._predicted(list(known)[number], schedule.add_noise(latent, noise, time), time)
+        error, differs = (schedule.target(latent, noise) - said).square(), (said - otherwise).square().mean()
         mask = self.masks[picture][number % len(self.masks[picture])].to(error)  # (h, w)
         weights = self.weights
         share = float((1 - weights[picture]) / weights.mean())
@@ -79,7 +82,9 @@ class AdaptiveWeights:
         word, reader = placeholder(name), self.reader
         placeholders = {word: reader.tokens()[name]}
         rows: dict[int, Tensor] = {}
-        for members, text in encode_in_groups(reader.backbone, [SENTENCE.format(word), word], placeholders):
+        for members, text in encode_in_groups(
+            reader.backbone, [SENTENCE.format(word), OTHER_SENTENCE.format(word)], placeholders
+        ):
             many = len(members)
             with reader.in_force():
                 found = reader.backbone.predict_target(noisy.expand(many, -1, -1, -1), time.expand(many), text)

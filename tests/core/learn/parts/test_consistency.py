@@ -65,6 +65,15 @@ def test_labels_and_consistency_share_what_a_picture_weighs(lab_backbone):
     assert float(term.scales[0].seen[:, 0].sum()) == 6
 
 
+def test_both_predictions_are_by_sentences_that_say_the_same(lab_backbone):
+    term = adaptive(lab_backbone, [torch.randn(1, 4, 8, 12)], Draws((1.0,)))
+    noisy, time = torch.randn(1, 4, 8, 12), torch.tensor([500])
+    found = term._predicted("one", noisy, time)
+    for given, sentence in zip(found, ("a photo of cat", "a picture of cat"), strict=True):
+        wanted = lab_backbone.predict_target(noisy, time, lab_backbone.encode_text([sentence]))
+        torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_a_high_loss_of_the_label_draws_a_picture_to_its_label(lab_backbone):
     term = adaptive(lab_backbone, [torch.randn(1, 4, 8, 12)] * 2, Draws())
     for labelled in (1.0, 3.0):
