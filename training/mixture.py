@@ -5,7 +5,7 @@ pixels and costs a quarter; pairs on half a picture cost half.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,20 +111,33 @@ LossOf = Callable[[int, tuple[Tensor, Tensor], float], Tensor]
 """Number of the pool, latents and ids of a batch, and the share of the training that is behind, to the loss."""
 
 
+Shares = Callable[[float], Sequence[float]]
+"""The share of the training that is behind, to each pool's share of the samples."""
+
+
 def train_mixture(
-    run: Run, scenes: Scenes, settings: MixtureSettings, team: Team, loss_of: LossOf, save: Callable[[bool], None]
+    run: Run,
+    scenes: Scenes,
+    settings: MixtureSettings,
+    team: Team,
+    loss_of: LossOf,
+    save: Callable[[bool], None],
+    shares: Shares | None = None,
 ) -> None:
     """Train to the end; every step takes one pool, so that its pictures share a size.
 
     Args:
         scenes: of each pool.
         save: writes the state, and draws a sheet where that is asked for.
+        shares: of the pools, where those of the settings do not hold throughout.
     """
-    odds = torch.tensor([share / pool.batch for pool, share in settings.mixture])
+    batches = torch.tensor([float(pool.batch) for pool, _ in settings.mixture])
+    wanted = shares or (lambda done: [share for _, share in settings.mixture])
     choice = torch.Generator().manual_seed(settings.seed + run.samples)  # the same pool for all of the team
     losses: list[Tensor] = []
     done = team.agree(run.progress(settings.samples, settings.minutes))
     while done < 1:
+        odds = torch.tensor(wanted(done)) / batches
         number = int(torch.multinomial(odds, 1, generator=choice))
         batch = settings.mixture[number][0].batch
         for group in run.optimiser.param_groups:

@@ -118,9 +118,7 @@ def muon_beside_adamw(modules: list[nn.Module], orthogonal: Callable[[str], bool
     named = [entry for module in modules for entry in module.named_parameters() if entry[1].requires_grad]
     matrices = [value for name, value in named if value.ndim == 2 and orthogonal(name)]
     others = [value for name, value in named if not (value.ndim == 2 and orthogonal(name))]
-    muon = Muon(
-        [{"params": matrices, "share": 1.0}], lr=1e-3, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon([{"params": matrices, "share": 1.0}], lr=1e-3, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
     return SideBySide(
         muon, torch.optim.AdamW([{"params": others, "share": 1.0}], lr=1e-3, weight_decay=decay, fused=True)
     )

@@ -9,6 +9,7 @@ that was drawn (Luhman & Luhman 2021, arXiv 2101.02388, distil a model's drawing
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from .attention import attend_by_matrices
 from .common import Run
 from .dataset import Scenes, SceneStream, draw_ahead
 from .machine import CPU, Machine
-from .mixture import MIXTURE, Pool, draw_pools, orders_of, train_mixture
+from .mixture import CLOSE_UP, TALL, WHOLE, WIDE, Pool, draw_pools, orders_of, train_mixture
 from .optimisers import muon_beside_adamw
 from .team import Team, launch
 from .unet import empty_caption
 
 log = logging.getLogger("concept_atelier.lab")
+
+MIXTURE = ((WHOLE, 0.45), (WIDE, 0.15), (TALL, 0.15), (CLOSE_UP, 0.25))
 
 LARGE = 16
 """Batches on an accelerator, as a multiple of those on a CPU."""
@@ -50,22 +53,25 @@ class TransformerSettings:
             al. 2024, arXiv 2403.03206, sec. 3.1). Localisation reads the model at low noise, which those leave out.
         distilled: share of noise up to which the target is the UNet's prediction, and beyond which it is the velocity
             of the one picture; with 0, the UNet is not run. The UNet was not trained beyond 0.93.
-        short_text_until: share of the training up to which text ends behind the longest caption of a batch. Afterwards all
-            77 rows are read, as in use; most of them repeat the end token. A step with short text takes 0.7 of the time.
+        small_until: share of the training up to which the smallest scenes are trained on alone. There the objects are
+            learnt, at a quarter of the cost of whole scenes.
+        short_text_until: share of the training up to which text ends behind the longest caption of a batch, which
+            takes 0.7 of the time. Afterwards all 77 rows are read, as in use; most of them repeat the end token.
         averages: decays of the averages; the first is published.
         captions: of each scene.
     """
 
     mixture: tuple[tuple[Pool, float], ...] = MIXTURE
-    samples: int = 1_500_000
+    samples: int = 140_000
     minutes: float | None = None
     learning_rate: float = 1e-3
-    cool_from: float = 0.75
+    cool_from: float = 0.7
     caption_dropout: float = 0.1
     captions: int = 4
     even: float = 0.3
     distilled: float = 0.85
-    short_text_until: float = 0.7
+    small_until: float = 0.4
+    short_text_until: float = 0.85
     averages: tuple[float, ...] = (0.999, 0.9998)
     seed: int = 0
     save_every: int = 5_000
@@ -173,6 +179,14 @@ def flow_loss(
     return (predicted.float() - target).square().mean()
 
 
+def shares(settings: TransformerSettings, done: float) -> list[float]:
+    """Of each pool, its share of the samples after so much of the training."""
+    if done >= settings.small_until:
+        return [share for _, share in settings.mixture]
+    areas = [pool.scenes.size[0] * pool.scenes.size[1] for pool, _ in settings.mixture]
+    return [float(area == min(areas)) for area in areas]
+
+
 def length_of(tokens: Tensor) -> int:
     """Rows (B, L) up to the end of the longest caption, its end token included; what pads is the end token again."""
     return int((tokens == tokens.max()).int().argmax(1).max()) + 1
@@ -207,7 +221,9 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
         def loss_of(_: int, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
             return flow_loss(transformer, teacher, text, *batch, settings, done)
 
-        train_mixture(run, scenes, settings, team, loss_of, lambda sheet: checkpoint(run, settings))
+        train_mixture(
+            run, scenes, settings, team, loss_of, lambda sheet: checkpoint(run, settings), partial(shares, settings)
+        )
 
     if inputs.streams is not None:
         train_on([stream.encode_with(vae) for stream in inputs.streams])

@@ -25,7 +25,9 @@ from concept_atelier.training.transformer import (
     TransformerSettings,
     flow_loss,
     in_blocks,
+    length_of,
     noise_levels,
+    shares,
     train_transformer,
 )
 
@@ -155,6 +157,21 @@ def test_the_loss_falls_on_one_batch(lab_modules, teacher, distilled):
         loss().backward()
         optimiser.step()
     assert loss().item() < 0.9 * first
+
+
+def test_the_smallest_scenes_come_first():
+    settings = replace(TINY, small_until=0.4)
+    assert shares(settings, 0.39) == [1.0, 0.0] and shares(settings, 0.4) == [0.5, 0.5]
+
+
+def test_short_text_ends_behind_the_longest_caption(lab_modules):
+    tokens, read = tokenize(["a cat", "a blue crab on red", ""]), []
+    assert length_of(tokens) == 7  # a start, five words, an end
+    transformer = build_transformer()
+    transformer.context_embedder.register_forward_hook(lambda module, given, rows: read.append(rows.shape[1]))
+    for done in (0.2, 0.9):
+        flow_loss(transformer, None, lab_modules.text_encoder, torch.randn(3, 4, 4, 4), tokens, TINY, done)
+    assert read == [7, 77]
 
 
 def test_noise_levels_are_peaked_and_reach_both_ends():

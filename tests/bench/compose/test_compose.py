@@ -22,7 +22,8 @@ def test_a_case_asks_for_as_many_objects_colours_and_boxes(index):
 
 
 @pytest.mark.parametrize("method", [compose.PLAIN, compose.AREA, *compose.METHODS])
-def test_a_case_runs_by_every_method_and_is_the_same_again(method):
+def test_a_case_runs_by_every_method_and_is_the_same_again(method, monkeypatch):
+    monkeypatch.setattr(compose, "STEPS", 4)
     of_method = {"preset": "small", "regions": "given"} if method in compose.METHODS else {}
     options = {"method": method} | of_method
     request = Request(1, untrained=True, options=options)

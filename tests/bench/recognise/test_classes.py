@@ -50,7 +50,7 @@ def test_a_perfect_map_has_every_point_and_an_even_one_the_share_of_the_thing(fo
 
 
 def test_runs_on_few_pictures():
-    found = run(heads.BENCH, Request(1, options={"pictures": 96}))
+    found = run(heads.BENCH, Request(1, options={"pictures": 64}))
     accuracy = found["summary"]["accuracy"]
     permuted = found["summary"]["permuted"]["colour"]
     assert accuracy["colour"]["probe"]["mean"] > 0.4 > max(one["mean"] for one in permuted.values())

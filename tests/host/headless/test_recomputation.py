@@ -134,9 +134,8 @@ def test_every_method_learns_the_same_tokens(backbone, method):
     masks[0, 8:32, 8:32] = masks[1, 36:60, 30:60] = True
     concepts = concepts_from_masks(masks, (64, 64), (8, 8), names=["1", "2"])
     settings = METHODS[method].preset("small")
-    settings = replace(
-        settings, steps=2, class_weight=0.1, **({"prior": 1, "prior_steps": 1} if hasattr(settings, "prior") else {})
-    )
+    fewer = {"steps": 2, "fit_steps": 2, "class_weight": 0.1, "prior": 1, "prior_steps": 1}
+    settings = replace(settings, **{key: value for key, value in fewer.items() if hasattr(settings, key)})
     found = []
     for choice in ("off", "on"):
         backbone.recomputation.choice = choice
