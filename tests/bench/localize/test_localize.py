@@ -238,7 +238,7 @@ def test_another_hand_draws_the_same_scene_and_captions_are_as_asked():
 def test_a_caption_is_shown_to_the_model(untrained, monkeypatch):
     prompts = []
     monkeypatch.setattr(
-        "concept_atelier.bench.localize.observe",
+        "concept_atelier.bench.localize.localize.observe",
         lambda backbone, picture, settings, seed: (
             prompts.append(settings.prompt) or observe(backbone, picture, settings, seed)
         ),
