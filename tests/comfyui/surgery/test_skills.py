@@ -70,15 +70,19 @@ def test_skills_compose_with_a_lora_before_and_behind(run, pack, parts_of):
         torch.testing.assert_close(weight.float(), alone[name].float(), rtol=1e-5, atol=1e-6)
 
 
-def test_the_text_encoder_has_a_skill_too(run, pack, parts_of):
-    parts = parts_of("sd15")
+@pytest.mark.parametrize(("family", "encoders"), [("sd15", {"clip_l"}), ("sdxl", {"clip_l", "clip_g"})])
+def test_text_encoders_have_a_skill_too(run, pack, parts_of, family, encoders):
+    parts = parts_of(family)
     clip = parts["clip"].clone()
-    key = next(key for key in clip.patcher.model.state_dict() if key.endswith("mlp.fc1.weight"))
-    clip.add_patches({key: (torch.ones_like(clip.patcher.model.state_dict()[key]),)}, 0.1)
+    state = clip.patcher.model.state_dict()
+    keys = {key.partition(".")[0]: key for key in state if key.endswith("layers.0.mlp.fc1.weight")}
+    clip.add_patches({key: (torch.ones_like(state[key]),) for key in keys.values()}, 0.1)
     given = {"model": parts["model"], "clip": parts["clip"]}
     found = run("LocalizeSkill", **given, tuned_model=parts["model"], tuned_clip=clip, share=100.0)
-    assert len(found[0].changes) == 1 and found[0].text
+    assert len(found[0].changes) == len(encoders) and set(found[0].text) == encoders
     assert same(state_of(pack, *found[1:]), state_of(pack, parts["model"], clip))
+    stitched = run("StitchSkills", model=parts["model"], skill=found[0], clip=parts["clip"])
+    assert same(state_of(pack, parts["model"], stitched[2]), state_of(pack, parts["model"], clip))
 
 
 @pytest.mark.parametrize("family", ["flux", "qwen_image", "z_image"])
