@@ -167,8 +167,20 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     if pairs:
         found["lost"] = {way: interval([lost(row, way) for row in pairs], request.seed) for way in WAYS}
         found["others"] = {way: interval([row[way]["others"] for row in pairs], request.seed) for way in WAYS}
+        found["lost_of"] = lost_of(pairs)
         measured = [lost(row, "add") for row in pairs]
         found["ranks"] = {name: spearman([row["predicted"][name] for row in pairs], measured) for name in PREDICTED}
+    return found
+
+
+def lost_of(pairs: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Skill to what each way loses of it, on average over its pairs."""
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(name for row in pairs for name in row["alone"]):
+        own = [row for row in pairs if name in row["alone"]]
+        found[name] = {
+            way: round(sum(row["alone"][name] - row[way][name] for row in own) / len(own), 4) for way in WAYS
+        }
     return found
 
 
@@ -191,9 +203,11 @@ def tables(summary: Mapping[str, Any]) -> list[Table]:
     if "lost" not in summary:
         return [rows]
     ways = [[WAYS[way], with_interval(summary["lost"][way]), with_interval(summary["others"][way])] for way in WAYS]
+    of_each = [[name, *(f"{of[way]:.2f}" for way in WAYS)] for name, of in summary["lost_of"].items()]
     ranks = [[PREDICTED[name], "-" if rank is None else f"{rank:.2f}"] for name, rank in summary["ranks"].items()]
     return [
         rows,
         [["two skills in one model", "lost of each", "other objects"], *ways],
+        [["lost of", *WAYS.values()], *of_each],
         [["predicted from the numbers", "rank correlation with what addition loses"], *ranks],
     ]

@@ -32,9 +32,11 @@ def test_what_is_lost_is_counted_for_both_skills_and_ranked():
     found = skills.figures(rows, Request(3))
     assert found["ranks"] == {"inside": 1.0, "conflict": -1.0, "same_inputs": None}
     assert found["lost"]["stitch"]["mean"] == pytest.approx(0.15) and found["skills"] == {}
+    assert {name: of["task"] for name, of in found["lost_of"].items()} == {"a": 0.1, "b": 0.2}
     assert [rows[0][0] for rows in skills.tables(found)] == [
         "skill",
         "two skills in one model",
+        "lost of",
         "predicted from the numbers",
     ]
 
