@@ -1,6 +1,7 @@
 """Concept scores: one number for each picture and concept, whatever it says."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ class PictureScores:
         title: what a number says, for people: ``strength``, ``importance for "cat"``.
         valid_for: the model, layer and pictures that the numbers hold for; whole sentences, may be empty.
         reasons: why, for each picture, for people; empty where none are given.
+        pictures: P names of pictures, for people; empty where they are not known.
     """
 
     values: Tensor
@@ -26,6 +28,7 @@ class PictureScores:
     title: str
     valid_for: str = ""
     reasons: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.names) or not self.values.numel():
@@ -35,6 +38,8 @@ class PictureScores:
             )
         if self.reasons and len(self.reasons) != len(self.values):
             raise ValueError(f"{len(self.values)} pictures need as many reasons, got {len(self.reasons)}")
+        if self.pictures and len(self.pictures) != len(self.values):
+            raise ValueError(f"{len(self.values)} pictures need as many names, got {len(self.pictures)}")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"names of concepts must differ, got {listed(self.names)}")
         if not bool(torch.isfinite(self.values).all()):
@@ -49,6 +54,10 @@ class PictureScores:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def of_pictures(self, names: Sequence[str]) -> "PictureScores":
+        """The same scores, with names of the pictures."""
+        return replace(self, pictures=tuple(names))
 
     def means(self) -> Tensor:
         """(K,) the mean of each concept over the pictures."""

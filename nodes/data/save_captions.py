@@ -4,6 +4,7 @@ from ...host.files import caption_files, folders
 from ...host.jobs.data.caption_reports import WRITTEN_COLUMNS, table, written_report, written_rows
 from ...host.jobs.recognise.captions import caption_lines
 from ...host.schema import io, ui
+from ..picture_names import given_names
 from ..sockets import CATEGORY, text_input
 
 
@@ -65,7 +66,7 @@ class SaveCaptions(io.ComfyNode):
 
     @classmethod
     def execute(cls, captions: str, names: str, place: str, folder: str, existing: str) -> io.NodeOutput:
-        called = [line for line in names.splitlines() if line.strip()]
+        called = given_names(names)
         if not called:
             raise ValueError("names is empty; connect NAMES of Load Picture Folder, so that each file gets its name")
         texts = caption_lines(captions, len(called))

@@ -29,6 +29,7 @@ from ...host.jobs.paired_texts import COMMON_WORDS
 from ...host.jobs.recognise.captions import caption_lines
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..picture_names import given_names, names_of, names_socket
 from ..sockets import (
     CATEGORY,
     Activations,
@@ -93,6 +94,7 @@ class ShowIngredients(io.ComfyNode):
                     "named by.",
                 ),
                 parts_of_input("Show Ingredients"),
+                names_socket(),
             ],
             outputs=[
                 io.Image.Output(display_name="GALLERY", tooltip="A row for each ingredient."),
@@ -118,8 +120,10 @@ class ShowIngredients(io.ComfyNode):
         words: str = "",
         captions: str = "",
         parts_of: core_bank.ConceptCodes | None = None,
+        names: str = "",
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
+        called = names_of(names, len(given))
         if (clip_vision is None) != (clip is None):
             raise ValueError("names need both CLIP_VISION and CLIP; connect both, or neither")
         codes = _codes(bank, activations, parts_of)
@@ -129,10 +133,11 @@ class ShowIngredients(io.ComfyNode):
             gallery = named(gallery, given, clip_vision, clip, lines_of(words) or words_for(clip_vision), progress)
         labels = _labels(captions, len(given)) or gallery.labels
         known = None if labels is None else meanings(codes, activations, labels)
-        sheet, said = gallery_sheet(gallery, given), report(gallery, known)
+        sheet, said = gallery_sheet(gallery, given, called), report(gallery, known)
         shown = page_under(cls, sheet, said)
         named_bank = gallery.bank()
         scores = strengths(replace(gallery.codes, bank=named_bank), valid_for(named_bank))
+        scores = scores.of_pictures(given_names(names))
         return io.NodeOutput(sheet, named_bank, said, scores, ui=shown)
 
 

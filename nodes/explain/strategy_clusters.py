@@ -5,7 +5,9 @@ from torch import Tensor
 from ...core.explain import scores as core_scores
 from ...core.explain.strategies import group_by_strategy
 from ...host.jobs.explain.strategies import group_names, strategies_report, strategies_sheet
+from ...host.jobs.recognise.subjects import names_for
 from ...host.schema import io
+from ..picture_names import given_names
 from ..sockets import CATEGORY, ConceptScores, page_under, picture_batch, seed_input
 
 
@@ -73,7 +75,9 @@ class FindStrategyClusters(io.ComfyNode):
         given = picture_batch(pictures)
         scores.check_pictures(len(given))
         found = group_by_strategy(scores, groups, seed % 2**31)
-        sheet, said = strategies_sheet(found, given, each), strategies_report(found)
-        listed = group_names(found, [line.strip() for line in names.splitlines() if line.strip()])
+        called = given_names(names) or scores.pictures
+        listed = group_names(found, called)
+        sheet = strategies_sheet(found, given, each, names_for(len(given), called))
+        said = strategies_report(found)
         chosen = given[sorted(found.members(group - 1))].movedim(1, -1)
         return io.NodeOutput(sheet, chosen, listed, said, ui=page_under(cls, sheet, said))

@@ -26,8 +26,8 @@ from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features, window_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..picture_names import given_names, names_input, names_of
 from ..sockets import CATEGORY, ConceptHead, lines_of, page_under, picture_batch, template_verdict
-from .found import names_input
 from .score_by_concepts import pair_inputs
 
 LOOKS = (
@@ -151,7 +151,7 @@ class CompleteCaptions(io.ComfyNode):
     ) -> io.NodeOutput:
         given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
         texts = caption_lines(captions, len(given))
-        called = names_for(len(given), [line for line in names.splitlines() if line.strip()])
+        called = names_of(names, len(given))
         concepts = concepts_in(texts, vocabulary)
         seen = picture_features(clip_vision, given)
         known = word_features(clip_vision, clip, concepts, seen.shape[1], template, progress)
@@ -238,7 +238,7 @@ class LintConcepts(io.ComfyNode):
             raise ValueError("clip_vision and clip read pictures together; connect both, or neither")
         if head is not None and pictures is None:
             raise ValueError("a head is judged by what it says of pictures; connect pictures, and its clip_vision")
-        given = [line for line in names.splitlines() if line.strip()]
+        given = given_names(names)
         count = captions_meant(captions, given) if pictures is None else len(pictures)
         texts, called = caption_lines(captions, count), names_for(count, given)
         word = trigger.strip()

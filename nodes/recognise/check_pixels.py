@@ -10,6 +10,7 @@ from ...core.recognise.heads import head as core_head
 from ...core.recognise.pixel_check import check_pixels
 from ...host.jobs.recognise.pixel_checks import check_report, check_sheet, columns_of, masks_for, scorer_of
 from ...host.schema import io
+from ..picture_names import given_names, names_of, names_socket
 from ..sockets import CATEGORY, ConceptBank, ConceptHead, ConceptScores, masks_of, page_under, picture_batch
 
 
@@ -53,6 +54,7 @@ class CheckPixels(io.ComfyNode):
                     optional=True,
                     tooltip="The class or concept whose score must fall. Empty takes each picture's highest.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 ConceptScores.Output(
@@ -75,12 +77,15 @@ class CheckPixels(io.ComfyNode):
         classes: str = "",
         clip: Any = None,
         by: str = "",
+        names: str = "",
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
+        called = names_of(names, len(given))
         scorer = scorer_of(clip_vision, clip, head, bank, classes)
         found = check_pixels(scorer.score, given, masks_for(masks_of(masks), given))
         columns = columns_of(found, scorer.names, by.strip())
-        report, sheet = check_report(found, scorer.names, columns), check_sheet(found, given, scorer.names, columns)
+        report = check_report(found, scorer.names, columns, called)
+        sheet = check_sheet(found, given, scorer.names, columns, called)
         scores = PictureScores(found.fall - found.beside, scorer.names, "further fall")
         under: dict[str, Any] = page_under(cls, sheet, report)
-        return io.NodeOutput(scores, sheet, report, ui=under)
+        return io.NodeOutput(scores.of_pictures(given_names(names)), sheet, report, ui=under)

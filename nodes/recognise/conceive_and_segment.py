@@ -11,6 +11,7 @@ from ...host.jobs.recognise.segmenting import segment, segment_lines, segment_ov
 from ...host.schema import io
 from ...host.shared.progress import start_progress
 from ..explain.show_ingredients import words_for
+from ..picture_names import given_names, line_each, names_of, names_socket
 from ..sockets import CATEGORY, ConceptScores, lines_of, page_under, picture_batch, template_verdict, text_input
 from .score_by_concepts import pair_inputs
 
@@ -80,6 +81,7 @@ class ConceiveAndSegment(io.ComfyNode):
                     advanced=True,
                     tooltip="The sentence that words are put into.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 io.Mask.Output(
@@ -108,18 +110,20 @@ class ConceiveAndSegment(io.ComfyNode):
         threshold: float,
         share: float = 0.8,
         template: str = TEMPLATE,
+        names: str = "",
     ) -> io.NodeOutput:
         given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
+        called = names_of(names, len(given))
         general = words_for(clip_vision)
         wanted = list(dict.fromkeys(lines_of(vocabulary))) or list(general)
         settings = ConceiveSettings(surety=surety, share=share, most=most)
         found = segment(clip_vision, clip, given, wanted, general, settings, template, progress)
         lines = segment_lines(found, threshold or LEAST)
-        report = "\n".join(f"picture {number}: {line}" for number, line in enumerate(lines, 1))
+        report, scores = line_each(called, lines), found.scores(lines).of_pictures(given_names(names))
         over = segment_overlays(found, given, threshold or LEAST)
         shown = page_under(cls, over, report)
         masks = found.masks(threshold).flatten(0, 1)
-        return io.NodeOutput(masks, over, "\n".join(found.words), found.scores(lines), report, ui=shown)
+        return io.NodeOutput(masks, over, "\n".join(found.words), scores, report, ui=shown)
 
     @classmethod
     def validate_inputs(cls, template: str | None = None) -> bool | str:

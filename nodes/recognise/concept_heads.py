@@ -26,6 +26,7 @@ from ...host.jobs.recognise.heads import (
 )
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..picture_names import given_names, line_each, names_of, names_socket
 from ..sockets import (
     CATEGORY,
     Activations,
@@ -251,6 +252,7 @@ class ScoreByConceptHead(io.ComfyNode):
                     optional=True,
                     tooltip="The class that MASKS show. Empty shows each picture's most likely one.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 ConceptScores.Output(display_name="CONCEPT_SCORES", tooltip="The probability of each class."),
@@ -270,11 +272,13 @@ class ScoreByConceptHead(io.ComfyNode):
         clip_vision: Any = None,
         activations: core_activations.Activations | None = None,
         by: str = "",
+        names: str = "",
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
+        called = names_of(names, len(given))
         features = source_of(head, clip_vision).read(given, activations)
         verdict = head.judge(features)
-        scores = scores_for(head, verdict)
+        scores = scores_for(head, verdict).of_pictures(given_names(names))
         masks = class_masks(head, verdict, features, by.strip(), (given.shape[-2], given.shape[-1]))
-        report = "\n".join(f"picture {number}: {why}" for number, why in enumerate(scores.reasons, 1))
+        report = line_each(called, scores.reasons)
         return io.NodeOutput(scores, masks, report, ui=ui.PreviewText(report))

@@ -21,9 +21,9 @@ from ...host.jobs.recognise.correcting import (
 from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
+from ..picture_names import given_names, names_input
 from ..sockets import CATEGORY, ConceptScores, lines_of, picture_batch
 from .captions import captions_input, concepts_in, vocabulary_input
-from .found import names_input
 
 
 class CorrectAndPropagate(io.ComfyNode):
@@ -102,7 +102,7 @@ class CorrectAndPropagate(io.ComfyNode):
     ) -> io.NodeOutput:
         if (pictures is None) != (clip_vision is None):
             raise ValueError("pictures and clip_vision are read together; connect both, or neither")
-        given = [line for line in names.splitlines() if line.strip()]
+        given = given_names(names)
         count = captions_meant(captions, given) if pictures is None else len(pictures)
         texts, called = caption_lines(captions, count), names_for(count, given)
         kinds = list(dict.fromkeys(lines_of(classes)))

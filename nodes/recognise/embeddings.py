@@ -21,6 +21,7 @@ from ...host.jobs.recognise.embeddings import (
 )
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..picture_names import given_names, line_each, names_of, names_socket
 from ..sockets import CATEGORY, ClipVisionOutput, ConceptScores, EmbeddingAlignment, picture_batch, text_input
 from .captions import captions_input, concepts_in, vocabulary_input
 
@@ -122,8 +123,7 @@ class AlignTextAndPictures(io.ComfyNode):
         left = len(concepts) - len(found.names)
         report = (
             f"{len(shares)} common axes of {len(given)} pictures and captions; correlations from "
-            "{float(shares[0]):.2f} to "
-            f"{float(shares[-1]):.2f}. {len(found.names)} concepts have a direction"
+            f"{float(shares[0]):.2f} to {float(shares[-1]):.2f}. {len(found.names)} concepts have a direction"
             + (f"; {left} have too few pictures with or without them." if left else ".")
         )
         return io.NodeOutput(found, report, ui=ui.PreviewText(report))
@@ -155,6 +155,7 @@ class DecomposeEmbedding(io.ComfyNode):
                     "conditioning", optional=True, tooltip="Or a prompt, by the text encoder of the alignment."
                 ),
                 sparsity_input(),
+                names_socket(),
             ],
             outputs=[
                 ConceptScores.Output(display_name="CONCEPT_SCORES", tooltip="The weight of each concept."),
@@ -169,17 +170,21 @@ class DecomposeEmbedding(io.ComfyNode):
         clip_vision_output: Any = None,
         conditioning: Any = None,
         sparsity: float = SPARSITY,
+        names: str = "",
     ) -> io.NodeOutput:
         if (clip_vision_output is None) == (conditioning is None):
             both = "both are connected" if conditioning is not None else "neither is connected"
             raise ValueError(f"connect either a CLIP_VISION_OUTPUT or a CONDITIONING; {both}")
         if clip_vision_output is not None:
-            kind, found = "picture", decomposed(alignment, clip_vision_output, sparsity)
+            found = decomposed(alignment, clip_vision_output, sparsity)
+            called = names_of(names, len(found.weights))
         else:
-            kind, found = "prompt", decomposed_text(alignment, conditioning, sparsity)
+            found = decomposed_text(alignment, conditioning, sparsity)
+            called = [f"prompt {number}" for number in range(1, len(found.weights) + 1)]
         lines = weight_lines(alignment, found)
-        report = "\n".join(f"{kind} {number}: {line}" for number, line in enumerate(lines, 1))
-        scores = PictureScores(found.weights, alignment.names, "weight", reasons=tuple(lines))
+        report = line_each(called, lines)
+        known = tuple(given_names(names)) if conditioning is None else ()
+        scores = PictureScores(found.weights, alignment.names, "weight", reasons=tuple(lines), pictures=known)
         return io.NodeOutput(scores, report, ui=ui.PreviewText(report))
 
 
@@ -222,6 +227,7 @@ class EditEmbedding(io.ComfyNode):
                     "more surely than 1.",
                 ),
                 sparsity_input(),
+                names_socket(),
             ],
             outputs=[
                 ClipVisionOutput.Output(
@@ -239,9 +245,10 @@ class EditEmbedding(io.ComfyNode):
         edits: str,
         strength: float,
         sparsity: float = SPARSITY,
+        names: str = "",
     ) -> io.NodeOutput:
         wanted = read_edits(edits, alignment)
         edited, before, after = edit_output(alignment, clip_vision_output, wanted, sparsity, strength)
         lines = edit_lines(alignment, before, after)
-        report = "\n".join(f"picture {number}: {line}" for number, line in enumerate(lines, 1))
+        report = line_each(names_of(names, len(lines)), lines)
         return io.NodeOutput(edited, report, ui=ui.PreviewText(report))

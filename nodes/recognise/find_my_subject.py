@@ -11,8 +11,9 @@ from ...core.recognise.registry import SUBJECTS
 from ...host.jobs.vision import record_encoder
 from ...host.schema import io
 from ...host.shared.progress import start_progress
+from ..picture_names import names_input
 from ..sockets import CATEGORY, masks_of, picture_batch
-from .found import finding_inputs, finding_outputs, give, names_input
+from .found import finding_inputs, finding_outputs, give
 from .prototypes import method_input
 
 

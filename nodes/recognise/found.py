@@ -5,16 +5,18 @@ from typing import Any
 from torch import Tensor
 
 from ...core.explain.bank import ConceptBank
+from ...core.messages import plain
 from ...core.recognise.parts.regions import Finding, crops_of
-from ...host.jobs.recognise.subjects import boxes_for, found_report, found_sheet, names_for, scores_of
+from ...host.jobs.recognise.subjects import boxes_for, found_report, found_sheet, scores_of
 from ...host.schema import io
+from ..picture_names import given_names, names_of
 from ..sockets import BoundingBoxes, ConceptScores, page_under
 
 THRESHOLD, MARGIN, CROP = 0.5, 0.1, 512
 
 
 def finding_inputs() -> list[Any]:
-    """Threshold, margin, size of crops and names of pictures."""
+    """Threshold, margin and size of crops."""
     return [
         io.Float.Input(
             "threshold",
@@ -39,17 +41,6 @@ def finding_inputs() -> list[Any]:
     ]
 
 
-def names_input() -> Any:
-    """Names of the pictures."""
-    return io.String.Input(
-        "names",
-        default="",
-        multiline=True,
-        optional=True,
-        tooltip="Names of the pictures, one per line, such as Load Picture Folder gives; empty numbers them.",
-    )
-
-
 def finding_outputs() -> list[Any]:
     """What a subject that was found gives."""
     return [
@@ -63,23 +54,23 @@ def finding_outputs() -> list[Any]:
 
 
 def give(
-    cls: Any, finding: Finding, bank: ConceptBank, pictures: Tensor, names: str, margin: float, crop_size: int
+    cls: Any, finding: Finding, bank: ConceptBank, pictures: Tensor, given: str, margin: float, crop_size: int
 ) -> io.NodeOutput:
-    """A finding in pictures (P, 3, H, W) as the outputs of :func:`finding_outputs`.
+    """A finding in pictures (P, 3, H, W), named by the input ``names``, as the outputs of :func:`finding_outputs`.
 
     Raises ``ValueError`` where no picture shows the subject: there is nothing to crop.
     """
-    called, subject = names_for(len(pictures), [line for line in names.splitlines() if line.strip()]), bank.names[0]
+    names, subject = names_of(given, len(pictures)), bank.names[0]
     if not finding.present:
         best = int(finding.scores.argmax())
         raise ValueError(
-            f"none of the {len(pictures)} pictures shows {subject}; {called[best]} is nearest with a score of "
+            f"none of the {len(pictures)} pictures shows {subject}; {plain(names[best])} is nearest with a score of "
             f"{float(finding.scores[best]):.2f}. Lower the threshold, or give more examples"
         )
-    sheet = found_sheet(finding, pictures, called, subject)
-    report = found_report(finding, called, subject)
+    sheet = found_sheet(finding, pictures, names, subject)
+    report = found_report(finding, names, subject)
     crops = crops_of(pictures, finding.boxes, margin, crop_size).movedim(1, -1)
     size = (pictures.shape[-2], pictures.shape[-1])
     shown = page_under(cls, sheet, report)
-    boxes = boxes_for(finding, subject, size)
-    return io.NodeOutput(finding.masks.float(), crops, sheet, boxes, scores_of(finding, bank), report, ui=shown)
+    boxes, scores = boxes_for(finding, subject, size), scores_of(finding, bank).of_pictures(given_names(given))
+    return io.NodeOutput(finding.masks.float(), crops, sheet, boxes, scores, report, ui=shown)

@@ -16,6 +16,7 @@ from ...core.settings import with_entries
 from ...host.jobs.explain.ingredients import check_pictures
 from ...host.jobs.recognise.subjects import describe_subject
 from ...host.schema import io, ui
+from ..picture_names import names_input
 from ..sockets import (
     CATEGORY,
     Activations,
@@ -26,7 +27,7 @@ from ..sockets import (
     seed_input,
     settings_input,
 )
-from .found import finding_inputs, finding_outputs, give, names_input
+from .found import finding_inputs, finding_outputs, give
 
 REGIONS: Mapping[str, Regions] = {
     "show the subject": "shown",

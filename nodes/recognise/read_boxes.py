@@ -11,6 +11,7 @@ from ...host.jobs.bounding_boxes import element_of
 from ...host.jobs.recognise.boxes_in_text import ORDERS, UNITS, ReadBox, answers_of, boxes_in, read_box
 from ...host.pictures.drawing import overlay_masks
 from ...host.schema import io
+from ..picture_names import names_of, names_socket
 from ..sockets import CATEGORY, BoundingBoxes, page_under, picture_batch, text_input
 
 
@@ -78,6 +79,7 @@ class ReadBoxes(io.ComfyNode):
                     advanced=True,
                     tooltip="Height in pixels of the picture that the model saw. 0 takes that of pictures.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 BoundingBoxes.Output(display_name="BOUNDING_BOX", tooltip="A list of boxes for each picture."),
@@ -89,9 +91,18 @@ class ReadBoxes(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, text: str, pictures: Tensor, units: str, order: str, by: str = "", width: int = 0, height: int = 0
+        cls,
+        text: str,
+        pictures: Tensor,
+        units: str,
+        order: str,
+        by: str = "",
+        width: int = 0,
+        height: int = 0,
+        names: str = "",
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
+        called = names_of(names, len(given))
         rows, columns = given.shape[-2:]
         seen_size = (height or rows, width or columns)
         found = [
@@ -112,7 +123,7 @@ class ReadBoxes(io.ComfyNode):
             ]
         )
         union = torch.stack([torch.stack(one).amax(0) if one else torch.zeros(rows, columns) for one in masks])
-        report = "\n".join(_line(number, one) for number, boxes in enumerate(chosen, 1) for one in boxes)
+        report = "\n".join(_line(name, one) for name, boxes in zip(called, chosen, strict=True) for one in boxes)
         under: dict[str, Any] = page_under(cls, overlay, report)
         return io.NodeOutput(elements, union, overlay, report, ui=under)
 
@@ -128,6 +139,6 @@ def _named(found: list[list[ReadBox]], by: str) -> list[list[ReadBox]]:
     return chosen
 
 
-def _line(number: int, one: ReadBox) -> str:
+def _line(picture: str, one: ReadBox) -> str:
     where = ", ".join(f"{100 * side:.0f}%" for side in one.box)
-    return f"picture {number}: {plain(one.name) or 'box'} {where} (read as {one.units})"
+    return f"{plain(picture)}: {plain(one.name) or 'box'} {where} (read as {one.units})"

@@ -20,9 +20,11 @@ from ...host.jobs.recognise.prompts import (
     read_classes,
     reason_of,
 )
+from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
+from ..picture_names import given_names, line_each, names_of, names_socket
 from ..sockets import (
     CATEGORY,
     ConceptScores,
@@ -101,6 +103,7 @@ class ScoreByConcepts(io.ComfyNode):
                     "concept does not decide a class. Works best where all classes have the same concepts, which are "
                     "then compared across classes. 0 does neither, as in the paper.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 ConceptScores.Output(display_name="CONCEPT_SCORES", tooltip="The probability of each class."),
@@ -119,13 +122,15 @@ class ScoreByConcepts(io.ComfyNode):
         together: int,
         prompts: int,
         upper: float = 1.0,
+        names: str = "",
     ) -> io.NodeOutput:
         given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
+        called = names_of(names, len(given))
         named, written = read_classes(classes), check_class_template(template)
         trim = TrimSettings(upper=upper, beyond=upper > 0)
         judged = judge(clip_vision, clip, given, named, written, together, prompts, trim, progress)
-        scores = judged.scores()
-        report = "\n".join(f"picture {number}: {why}" for number, why in enumerate(scores.reasons, 1))
+        scores = judged.scores().of_pictures(given_names(names))
+        report = line_each(called, scores.reasons)
         return io.NodeOutput(scores, report, ui=ui.PreviewText(report))
 
     @classmethod
@@ -195,6 +200,7 @@ class PickBestOfBatch(io.ComfyNode):
                     tooltip="The class or concept to go by. Empty takes the highest score of each picture.",
                 ),
                 io.Int.Input("count", default=1, min=1, max=4096, tooltip="How many pictures to pick at most."),
+                names_socket("those of the scores are taken, or numbers"),
             ],
             outputs=[
                 io.Image.Output(display_name="BEST", tooltip="The picked pictures, the best first."),
@@ -207,12 +213,15 @@ class PickBestOfBatch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, pictures: Tensor, scores: core_scores.PictureScores, by: str, count: int) -> io.NodeOutput:
+    def execute(
+        cls, pictures: Tensor, scores: core_scores.PictureScores, by: str, count: int, names: str = ""
+    ) -> io.NodeOutput:
         given, name = picture_batch(pictures), by.strip()
         scores.check_pictures(len(given))
+        called = names_for(len(given), given_names(names) or scores.pictures)
         chosen = best_of(scores, name, count)
-        sheet = best_sheet(scores, given, chosen, name)
-        report = "\n".join(f"picture {index + 1}: {reason_of(scores, index, name)}" for index in chosen)
+        sheet = best_sheet(scores, given, chosen, name, called)
+        report = line_each([called[index] for index in chosen], [reason_of(scores, index, name) for index in chosen])
         shown = page_under(cls, sheet, report)
         return io.NodeOutput(given[chosen].movedim(1, -1), sheet, report, ui=shown)
 
@@ -255,6 +264,7 @@ class ClassifyByConceptMatrix(io.ComfyNode):
                     optional=True,
                     tooltip="Pictures whose means are taken, so that an answer does not depend on the batch.",
                 ),
+                names_socket(),
             ],
             outputs=[
                 ConceptScores.Output(display_name="CONCEPT_SCORES", tooltip="How well each class fits, -1 to 1."),
@@ -273,8 +283,10 @@ class ClassifyByConceptMatrix(io.ComfyNode):
         columns: str,
         template: str,
         reference: Tensor | None = None,
+        names: str = "",
     ) -> io.NodeOutput:
-        seen, progress = picture_features(clip_vision, picture_batch(pictures)), start_progress(cls.hidden.unique_id)
+        given, progress = picture_batch(pictures), start_progress(cls.hidden.unique_id)
+        called, seen = names_of(names, len(given)), picture_features(clip_vision, given)
         kinds, known = list(dict.fromkeys(lines_of(classes))), list(dict.fromkeys(lines_of(concepts)))
         texts = word_features(clip_vision, clip, [*kinds, *known], seen.shape[1], template, progress)
         beside = None if reference is None else picture_features(clip_vision, picture_batch(reference))
@@ -284,8 +296,8 @@ class ClassifyByConceptMatrix(io.ComfyNode):
             best = int(row.argmax())
             spoke = ", ".join(known[index] for index in part[best].topk(min(3, len(known))).indices.tolist())
             reasons.append(f"{kinds[best]} {float(row[best]):.2f}: {spoke}")
-        report = "\n".join(f"picture {number}: {why}" for number, why in enumerate(reasons, 1))
-        scores = PictureScores(values, tuple(kinds), "fit", reasons=tuple(reasons))
+        scores = PictureScores(values, tuple(kinds), "fit", reasons=tuple(reasons), pictures=tuple(given_names(names)))
+        report = line_each(called, reasons)
         return io.NodeOutput(scores, report, ui=ui.PreviewText(report))
 
     @classmethod

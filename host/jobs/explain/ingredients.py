@@ -103,8 +103,9 @@ def mean_crops(gallery: Gallery, pictures: Tensor, clip_vision: Any) -> tuple[Te
     return torch.where(same, shown + 1e-6, shown), every
 
 
-def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
-    """IMAGE (1, h, w, 3): a row for each concept, the picture that shows it most with its outline, then the squares."""
+def gallery_sheet(gallery: Gallery, pictures: Tensor, called: Sequence[str]) -> Tensor:
+    """IMAGE (1, h, w, 3): a row for each concept, the picture that shows it most with its outline and name, then the
+    squares."""
     prevalence = gallery.codes.prevalence().tolist()
     rows = []
     for index, places in enumerate(gallery.places):
@@ -115,7 +116,7 @@ def gallery_sheet(gallery: Gallery, pictures: Tensor) -> Tensor:
         cuts = torch.stack([place.cut(pictures) for place in places])
         captions = [Caption(f"{place.score:.2f}") for place in places]
         source = _outlined(gallery.codes, index, pictures[first], first)
-        rows.append(Row(title, colour_of(index), source, cuts, captions, f"picture {first + 1}"))
+        rows.append(Row(title, colour_of(index), source, cuts, captions, called[first]))
     if not rows:
         raise ValueError(NOTHING)
     return contact_sheet(rows)

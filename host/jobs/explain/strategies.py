@@ -42,14 +42,15 @@ def _leads(found: Strategies, group: int) -> str:
     return f"What matters here: {', '.join(said)}." if said else "Nothing matters more here than elsewhere."
 
 
-def strategies_sheet(found: Strategies, pictures: Tensor, each: int) -> Tensor:
-    """IMAGE (1, h, w, 3): a row for each group with its most typical pictures, of (P, 3, H, W)."""
+def strategies_sheet(found: Strategies, pictures: Tensor, each: int, called: Sequence[str]) -> Tensor:
+    """IMAGE (1, h, w, 3): a row for each group with its most typical pictures, of (P, 3, H, W), each under its
+    name."""
     rows = []
     for group in range(len(found)):
         members = found.members(group)
         leads = ", ".join(found.scores.names[lead.concept] for lead in found.leads(group))
         title = f"group {group + 1}   {len(members)} pictures" + (f"   {leads}" if leads else "")
         shown = members[:each]
-        captions = [Caption(f"picture {number + 1}") for number in shown]
+        captions = [Caption(called[number]) for number in shown]
         rows.append(Row(title, colour_of(group), None, pictures[shown], captions, "most typical"))
     return contact_sheet(rows)

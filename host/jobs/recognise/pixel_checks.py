@@ -103,18 +103,22 @@ def columns_of(found: PixelCheck, names: Sequence[str], by: str) -> Tensor:
     return torch.full((len(found.before),), names.index(by)) if by else found.before.argmax(1)
 
 
-def check_report(found: PixelCheck, names: Sequence[str], columns: Tensor) -> str:
-    """How many pictures pass, and a line for each; whole sentences."""
+def check_report(found: PixelCheck, names: Sequence[str], columns: Tensor, called: Sequence[str]) -> str:
+    """How many pictures pass, and a line for each, by what they are ``called``; whole sentences."""
     rows = torch.arange(len(columns))
     passes = found.passes[rows, columns]
     lines = [
         f"In {int(passes.sum())} of {len(passes)} pictures the score falls when the region is hidden, and further than "
         "when as many other pixels are."
     ]
-    return "\n".join(lines + [_line(found, names, number, int(column)) for number, column in enumerate(columns)])
+    each = zip(called, columns.tolist(), strict=True)
+    lines += [f"{one}, {_said(found, names, number, column)}" for number, (one, column) in enumerate(each)]
+    return "\n".join(lines)
 
 
-def check_sheet(found: PixelCheck, pictures: Tensor, names: Sequence[str], columns: Tensor) -> Tensor:
+def check_sheet(
+    found: PixelCheck, pictures: Tensor, names: Sequence[str], columns: Tensor, called: Sequence[str]
+) -> Tensor:
     """IMAGE (1, h, w, 3): a row for each picture: as it is, with the region hidden, and with other pixels hidden."""
     rows = []
     for number, column in enumerate(columns.tolist()[:MOST_SHOWN]):
@@ -124,15 +128,15 @@ def check_sheet(found: PixelCheck, pictures: Tensor, names: Sequence[str], colum
         captions = [Caption(f"hidden {after}"), Caption(f"elsewhere {beside}")]
         changed = torch.stack([found.hidden[number], found.elsewhere[number]])
         title, colour = f"{plain(names[column])} {rests} on the region", colour_of(passes)
-        rows.append(Row(title, colour, pictures[number], changed, captions, f"picture {number + 1}: {before}"))
+        rows.append(Row(title, colour, pictures[number], changed, captions, f"{called[number]}: {before}"))
     return contact_sheet(rows)
 
 
-def _line(found: PixelCheck, names: Sequence[str], number: int, column: int) -> str:
+def _said(found: PixelCheck, names: Sequence[str], number: int, column: int) -> str:
     before, after, beside = (f"{value:.3g}" for value in _scores(found, number, column))
     shared = float(found.overlap[number])
     more = f" ({shared:.0%} of the region is hidden there too)" if shared > SHARED else ""
-    return f"picture {number + 1}, {plain(names[column])}: {before}, region hidden {after}, elsewhere {beside}{more}"
+    return f"{plain(names[column])}: {before}, region hidden {after}, elsewhere {beside}{more}"
 
 
 def _scores(found: PixelCheck, number: int, column: int) -> tuple[float, float, float]:

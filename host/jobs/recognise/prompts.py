@@ -139,15 +139,17 @@ def reason_of(scores: PictureScores, index: int, name: str) -> str:
     return f"{said} ({scores.reasons[index]})" if scores.reasons else said
 
 
-def best_sheet(scores: PictureScores, pictures: Tensor, chosen: Sequence[int], name: str) -> Tensor:
-    """IMAGE (1, h, w, 3): the picked pictures, the best first, then some of the others, each with its score and why."""
+def best_sheet(
+    scores: PictureScores, pictures: Tensor, chosen: Sequence[int], name: str, called: Sequence[str]
+) -> Tensor:
+    """IMAGE (1, h, w, 3): the picked pictures, the best first, then some of the others, each with its name, score and
+    reason."""
     left = [index for index in best_of(scores, name, len(pictures)) if index not in chosen][:MOST_LEFT]
     entries = []
     for number, index in enumerate([*chosen, *left], 1):
         picked = number <= len(chosen)
-        head = (
-            f"{number}. picture {index + 1}, {'picked' if picked else 'not picked'}: {_score_of(scores, index, name)}"
-        )
+        verdict = "picked" if picked else "not picked"
+        head = f"{number}. {called[index]}, {verdict}: {_score_of(scores, index, name)}"
         lines = [(head, GOOD if picked else MIDDLING)]
         lines += [(scores.reasons[index], INK if picked else FAINT)] if scores.reasons else []
         entries.append(ListEntry(pictures[index], lines))

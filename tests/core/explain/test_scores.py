@@ -17,6 +17,14 @@ def test_strengths_are_the_largest_codes_of_each_picture():
     assert found.names == ("a", "b", "c")
 
 
+def test_pictures_may_have_names_and_then_each_has_one():
+    scores = PictureScores(torch.ones(2, 1), ("a",), "strength", reasons=("why", "why not"))
+    named = scores.of_pictures(["1.png", "2.png"])
+    assert scores.pictures == () and named.pictures == ("1.png", "2.png") and named.reasons == scores.reasons
+    with pytest.raises(ValueError, match="2 pictures need as many names, got 1"):
+        scores.of_pictures(["1.png"])
+
+
 @pytest.mark.parametrize(
     ("values", "names", "message"),
     [

@@ -73,7 +73,9 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     assert sheet.ndim == 4 and len(sheet) == 1 and len(renamed) == 4
     assert scores.values.shape == (5, 4) and scores.names == renamed.names
     assert "valid for lab image tower, site 8 alone" in report.splitlines()[-1]
-    plain = call(ShowIngredients, **given)[2]
+    gallery, _, plain, _ = call(ShowIngredients, **given)
+    named, _, _, scores = call(ShowIngredients, **given, names="a\nb\nc\nd\ne")
+    assert scores.pictures == tuple("abcde") and named.shape == gallery.shape and not torch.equal(named, gallery)
     assert len(plain.splitlines()) == 6 and "No plain probe stands beside them" in plain
     captions = "a cat\na cat and a dog\na dog\na cat\nnothing"
     beside = call(ShowIngredients, **given, captions=captions)[2]
@@ -229,6 +231,9 @@ def test_pictures_are_grouped_by_what_matters_in_them(call, pictures):
     assert torch.equal(chosen, pictures[[1, 3]])
     assert "Group 1: 3 of 5 pictures" in report and "b (1.5, elsewhere 0.0667; first in 100%)" in report
     assert call(FindStrategyClusters, **given, groups=1)[2] == "1, 2, 3, 4, 5"
+    known = {**given, "scores": given["scores"].of_pictures("abcde")}
+    named = call(FindStrategyClusters, **known, groups=1)
+    assert named[2] == "a, b, c, d, e" and not torch.equal(named[0], call(FindStrategyClusters, **given, groups=1)[0])
     with pytest.raises(ValueError, match="need as many names, got 1"):
         call(FindStrategyClusters, **given, names="1.png")
     with pytest.raises(ValueError, match="scores are of 5 pictures, and 2 are connected"):

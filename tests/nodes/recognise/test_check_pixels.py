@@ -44,6 +44,8 @@ def test_heads_and_classes_are_checked(call, pair):
     assert "picture 4, liked:" in call(CheckPixels, pictures=red, **vision, head=head, by="liked")[2]
     said = call(CheckPixels, pictures=red, **vision, clip=pair["clip"], classes="red\nblue", by="red")[2]
     assert "picture 1, red:" in said
+    named = call(CheckPixels, pictures=red, **vision, head=head, by="liked", names="a\nb\nc\nd")
+    assert "d, liked:" in named[2] and named[0].pictures == ("a", "b", "c", "d")
 
 
 def test_one_thing_is_checked_at_a_time(call, pair):

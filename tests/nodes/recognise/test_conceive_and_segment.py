@@ -26,11 +26,12 @@ def test_objects_are_named_and_found(call, pair, scenes):
     pictures, names, truth = scenes
     vocabulary = "\n".join(dict.fromkeys([*names, "cat", "rocket", "tree", "fish"]))
     given = {"pictures": pictures, **pair, "vocabulary": vocabulary, "template": "a drawing of a {}"}
+    given["names"] = "\n".join(f"{number}.png" for number in range(len(pictures)))
     masks, over, words, scores, report = call(ConceiveAndSegment, **given, surety=1.0, share=0.6)
     found = words.splitlines()
     by_word = masks.unflatten(0, (len(found), len(pictures)))
     assert over.shape[0] == len(pictures) == len(scores) and scores.names == tuple(found)
-    assert len(report.splitlines()) == len(pictures)
+    assert [line.split(": ")[0] for line in report.splitlines()] == list(scores.pictures) == given["names"].splitlines()
     right = [number for number, name in enumerate(names) if name in report.splitlines()[number]]
     assert len(right) >= 3  # by chance one
     inside = [float(by_word[found.index(names[n]), n][truth[n]].mean()) for n in right]

@@ -58,7 +58,10 @@ def test_what_one_likes_is_named_and_its_worth_is_said(taste):
 def test_new_pictures_are_scored_and_the_best_are_picked(call, pair, taste, scenes, here):
     saved = call(SaveConceptHead, head=taste[0], name="test/taste")[0]
     head = call(LoadConceptHead, name=saved)[0]
-    scores, masks, report = call(ScoreByConceptHead, head=head, pictures=scenes["new"], clip_vision=pair["clip_vision"])
+    names = "\n".join(f"{number}.png" for number in range(8))
+    given = {"head": head, "pictures": scenes["new"], "clip_vision": pair["clip_vision"], "names": names}
+    scores, masks, report = call(ScoreByConceptHead, **given)
+    assert [line.split(": ")[0] for line in report.splitlines()] == names.splitlines() == list(scores.pictures)
     right = (scores.values[:, 0] > 0.5) == (torch.arange(8) < 4)
     assert float(right.float().mean()) >= 0.75 and "neon" in report
     assert masks.shape == scenes["new"].shape[:3] and float(masks.max()) == 0

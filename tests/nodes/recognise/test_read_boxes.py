@@ -22,6 +22,9 @@ def test_masks_and_boxes_lie_where_the_text_says(call, pictures):
     expected[0, 16:48, 32:64] = 1
     assert torch.equal(masks, expected) and boxes_of(boxes, 128, 64) == [(0.25, 0.25, 0.5, 0.75)]
     assert boxes[1] == [] and len(overlay) == 2 and "picture 1: dog 25%, 25%, 50%, 75% (read as pixels)" in report
+    assert (
+        call(ReadBoxes, text=text, pictures=pictures, names="a.png\nb.png")[3].splitlines()[0].startswith("a.png: dog")
+    )
 
 
 def test_the_size_that_the_model_saw_counts(call, pictures):

@@ -52,6 +52,25 @@ def test_the_best_of_a_batch_is_picked_with_its_reason(call, scored, scenes):
         call(PickBestOfBatch, pictures=pictures[:2], scores=scores)
 
 
+def test_reports_name_the_pictures_of_a_folder(call, pair, scenes):
+    pictures, things = scenes
+    names = [f"{letter}.png" for letter in "dcba"]
+    given = {"pictures": pictures, **pair, "names": "\n".join(names)}
+    classes = "\n".join(f"{name}: flat, outline" for name in dict.fromkeys(things))
+    scores, report = call(ScoreByConcepts, **given, classes=classes, template=TEMPLATE)
+    assert [line.split(": ")[0] for line in report.splitlines()] == names and scores.pictures == tuple(names)
+    _, report = call(ClassifyByConceptMatrix, **given, classes=", ".join(set(things)), concepts="flat, neon, outline")
+    assert [line.split(": ")[0] for line in report.splitlines()] == names
+    best = int(scores.values.amax(1).argmax())
+    picked = {"pictures": pictures, "scores": scores}
+    sheet, report = call(PickBestOfBatch, **picked)[1:]
+    assert report.startswith(f"{names[best]}: ")
+    other_sheet, report = call(PickBestOfBatch, **picked, names="e\nf\ng\nh")[1:]
+    assert report.startswith(f"{'efgh'[best]}: ") and not torch.equal(sheet, other_sheet)
+    with pytest.raises(ValueError, match="3 names were given for 4 pictures; connect NAMES"):
+        call(ScoreByConcepts, **given | {"names": "a\nb\nc"}, classes=classes, template=TEMPLATE)
+
+
 def test_diverse_prompts_keep_their_words_and_leave_copies(call, pair):
     prompts = "a red cat\na red cat\na drawing of a rocket on blue\na red cat on white\n"
     picked = call(PickDiversePrompts, clip=pair["clip"], prompts=prompts, count=2)[0]

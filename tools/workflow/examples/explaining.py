@@ -12,15 +12,15 @@ def _where(studio: Studio) -> str:
     return "First put your pictures, some 50 or more, into a folder **pictures** in ComfyUI's input folder."
 
 
-def _folder(studio: Studio, column: int, wires: dict[str, Out]) -> tuple[Out, Out]:
-    """The folder's pictures and their activations."""
+def _folder(studio: Studio, column: int, wires: dict[str, Out]) -> dict[str, Out]:
+    """The folder's pictures, their names and their activations, by the names of inputs."""
     sheet, variant = studio.sheet, studio.variant
     name = FOLDER_NAME if variant.is_lab else "pictures"
-    pictures, *_ = sheet.add("ConceptAtelierLoadPictureFolder", column, folder=name, size=variant.side)
+    pictures, names, _ = sheet.add("ConceptAtelierLoadPictureFolder", column, folder=name, size=variant.side)
     (activations,) = sheet.add(
         "ConceptAtelierRecordActivations", column, "Record: the folder", **wires, pictures=pictures
     )
-    return pictures, activations
+    return {"pictures": pictures, "names": names, "activations": activations}
 
 
 def what_is_this_folder_made_of(studio: Studio) -> None:
@@ -33,7 +33,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     )
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae}
-    pictures, activations = _folder(studio, 0, wires)
+    folder = _folder(studio, 0, wires)
     studio.step(
         "Find what recurs",
         "Ingredients are what the pictures are made of.",
@@ -45,8 +45,8 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
         )
         + " Try other methods, and more or fewer ingredients.",
     )
-    (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, activations=activations, **variant.ingredients)
-    shown = {"bank": bank, "activations": activations, "pictures": pictures}
+    (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, activations=folder["activations"], **variant.ingredients)
+    shown = {"bank": bank, **folder}
     if lab:
         shown |= {"clip_vision": studio.vision(0), "clip": clip}
     gallery, named, _, _ = sheet.add("ConceptAtelierShowIngredients", 1, **shown)
@@ -67,7 +67,7 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the masks", images=shapes, filename_prefix="folder_masks", collapsed=True)
 
 
-def _gallery(studio: Studio, pictures: Out, activations: Out) -> Out:
+def _gallery(studio: Studio, folder: dict[str, Out]) -> Out:
     """A step that finds and shows what recurs in a folder."""
     sheet = studio.sheet
     studio.step(
@@ -75,9 +75,9 @@ def _gallery(studio: Studio, pictures: Out, activations: Out) -> Out:
         "Each row of the gallery is an ingredient.",
         "Its number is what you write into the next node.",
     )
-    (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, activations=activations, **studio.variant.ingredients)
-    shown = {"bank": bank, "activations": activations, "pictures": pictures}
-    gallery, named, *_ = sheet.add("ConceptAtelierShowIngredients", 0, **shown)
+    found = {"activations": folder["activations"], **studio.variant.ingredients}
+    (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, **found)
+    gallery, named, *_ = sheet.add("ConceptAtelierShowIngredients", 0, bank=bank, **folder)
     sheet.add("SaveImage", 0, "Save: the gallery", images=gallery, filename_prefix="all_rows", collapsed=True)
     return named
 
@@ -88,7 +88,7 @@ def masks_of_an_ingredient(studio: Studio) -> None:
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae}
-    named = _gallery(studio, *_folder(studio, 0, wires))
+    named = _gallery(studio, _folder(studio, 0, wires))
     studio.step(
         "Mask it",
         f"A mask of {chosen.called}, in a new picture.",
@@ -127,7 +127,7 @@ def take_an_ingredient_out(studio: Studio) -> None:
     chosen = variant.words.steered
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
-    named = _gallery(studio, *_folder(studio, 0, {"model": model, "clip": clip, "vae": vae}))
+    named = _gallery(studio, _folder(studio, 0, {"model": model, "clip": clip, "vae": vae}))
     studio.step(
         "Take it out",
         f"{chosen.called.capitalize()} is no longer drawn.",

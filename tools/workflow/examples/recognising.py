@@ -107,10 +107,10 @@ def what_do_i_like(studio: Studio) -> None:
         ),
         draws=False,
     )
-    names = {"liked": LIKED if lab else "liked", "disliked": DISLIKED if lab else "disliked"}
+    folders = {"liked": LIKED if lab else "liked", "disliked": DISLIKED if lab else "disliked"}
     given = {
         which: sheet.add("ConceptAtelierLoadPictureFolder", 0, which.capitalize(), folder=name, size=variant.side)[0]
-        for which, name in names.items()
+        for which, name in folders.items()
     }
     pair = studio.pair(1)
     studio.step(
@@ -136,9 +136,9 @@ def what_do_i_like(studio: Studio) -> None:
         + ("" if lab else " Put some into a folder **pictures**."),
     )
     folder = FOLDER_NAME if lab else "pictures"
-    new, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, "New pictures", folder=folder, size=variant.side)
+    new, names, _ = sheet.add("ConceptAtelierLoadPictureFolder", 0, "New pictures", folder=folder, size=variant.side)
     scores, *_ = sheet.add(
-        "ConceptAtelierScoreByConceptHead", 0, head=head, pictures=new, clip_vision=pair["clip_vision"]
+        "ConceptAtelierScoreByConceptHead", 0, head=head, pictures=new, clip_vision=pair["clip_vision"], names=names
     )
     _, picked, _ = sheet.add("ConceptAtelierPickBestOfBatch", 1, pictures=new, scores=scores, by="liked", count=6)
     sheet.add("SaveImage", 1, "Save: the sheet", images=picked, filename_prefix="taste_sheet", collapsed=True)
