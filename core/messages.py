@@ -54,6 +54,13 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" + "s" * (number != 1)
 
 
+def there_are(*counts: tuple[int, str]) -> str:
+    """``there is 1 picture and 3 captions``: numbers with their nouns, and the verb that goes with the first."""
+    *most, last = [counted(number, thing) for number, thing in counts]
+    verb = "is" if counts[0][0] == 1 else "are"
+    return f"there {verb} {', '.join(most)} and {last}" if most else f"there {verb} {last}"
+
+
 def first_of(lines: Sequence[str], most: int = MAX_SHOWN) -> list[str]:
     """The first lines of many, each as :func:`paragraph` gives it, and one that says how many more there are."""
     more = len(lines) - most

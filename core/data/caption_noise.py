@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..messages import there_are
 from .mixture import FEWEST, Mixture, two_groups
 
 LONG = 40
@@ -80,9 +81,8 @@ def caption_noise(
     Raises ``ValueError`` for captions of another number than pictures, and, without ``texts``, for one caption alone.
     """
     if len(captions) != len(pictures):
-        raise ValueError(
-            f"there are {len(captions)} captions for {len(pictures)} pictures; write one line for each picture"
-        )
+        counts = there_are((len(pictures), "picture"), (len(captions), "caption"))
+        raise ValueError(f"{counts}; write one line for each picture")
     known = {text: number for number, text in enumerate(dict.fromkeys(captions))}
     if texts is None and len(known) < 2:
         raise ValueError("all captions are the same, so that none fits better than another")

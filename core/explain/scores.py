@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..messages import listed
+from ..messages import counted, listed
 from .bank import ConceptCodes
 
 
@@ -48,9 +48,8 @@ class PictureScores:
     def check_pictures(self, count: int) -> None:
         """Raises ``ValueError`` where pictures that are connected are not as many as were scored."""
         if len(self) != count:
-            raise ValueError(
-                f"the scores are of {len(self)} pictures, and {count} are connected; connect the same pictures"
-            )
+            scored, are = counted(len(self), "picture"), "is" if count == 1 else "are"
+            raise ValueError(f"the scores are of {scored}, and {count} {are} connected; connect the same pictures")
 
     def __len__(self) -> int:
         return len(self.values)

@@ -106,5 +106,6 @@ def read_squares(files: Sequence[Path], side: int, fit: Fit, on_step: OnStep) ->
             problems.append(str(error))
         on_step(number, len(files))
     if not read:
-        raise ValueError(f"none of the {len(files)} pictures can be read: {problems[0]}")
+        every = f"none of {len(files)} pictures can be read: " if len(files) > 1 else ""
+        raise ValueError(every + problems[0])
     return pictures[: len(read)], read, problems

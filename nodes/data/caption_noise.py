@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from ...core.data.caption_noise import caption_noise, parts_of
+from ...core.messages import there_are
 from ...core.prompts.sentences import REFERENCE
 from ...host.files import folders
 from ...host.jobs.data.caption_reports import COLUMNS, noise_rows, noise_sheet, table
@@ -100,10 +101,8 @@ class CaptionNoise(io.ComfyNode):
         texts = _lines(captions, len(batch))
         called = _lines(names, len(batch)) if names.strip() else [str(number) for number in range(1, len(batch) + 1)]
         if len(texts) != len(batch) or len(called) != len(batch):
-            raise ValueError(
-                f"there are {len(batch)} pictures, {len(texts)} captions and {len(called)} names; write one line for "
-                "each picture"
-            )
+            counts = there_are((len(batch), "picture"), (len(texts), "caption"), (len(called), "name"))
+            raise ValueError(f"{counts}; write one line for each picture")
         seen = picture_features(clip_vision, batch)
         sentences, owners = parts_of(texts)
         progress = start_progress(cls.hidden.unique_id)

@@ -6,6 +6,7 @@ import torch
 
 from ...core.evaluate.prototypes import merge
 from ...core.evaluate.sources import GROUNDS
+from ...core.messages import counted
 from ...host.files import concept_folders, folders
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
@@ -60,7 +61,7 @@ class LoadConceptPrototypes(io.ComfyNode):
             features.append(picture_features(clip_vision, concept_folders.read_concept(file, ground)))
             progress(number, len(files))
         made = merge([file.name for file in files], torch.cat(features))
-        said = f"{len(made)} concepts of {len(files)} pictures: {', '.join(made.names)}"
+        said = f"{counted(len(made), 'concept')} of {counted(len(files), 'picture')}: {', '.join(made.names)}"
         return io.NodeOutput(made, "\n".join(made.names), ui=ui.PreviewText(said))
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...core.messages import first_of
+from ...core.messages import counted, first_of
 from ...host.files import folders, picture_folders
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -72,7 +72,7 @@ class LoadPictureFolder(io.ComfyNode):
         files, progress = picture_folders.list_pictures(folders.current(), folder), start_progress(cls.hidden.unique_id)
         pictures, read, problems = picture_folders.read_squares(files[:limit], size, fit, progress)  # type: ignore[arg-type]
         left_out = [f"{len(problems)} left out:"] if problems else []
-        said = "\n".join([f"{len(read)} of {len(files)} pictures", *left_out, *first_of(problems)])
+        said = "\n".join([f"{len(read)} of {counted(len(files), 'picture')}", *left_out, *first_of(problems)])
         names = "\n".join(file.name for file in read)
         captions = "\n".join(picture_folders.captions_of(read))
         return io.NodeOutput(pictures, names, captions, ui=ui.PreviewText(said))

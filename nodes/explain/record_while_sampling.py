@@ -5,7 +5,7 @@ from typing import Any
 from ...core.explain import sampled
 from ...core.explain.recording import NOISE
 from ...core.explain.sampled import read_recording
-from ...core.messages import shown
+from ...core.messages import counted, shown
 from ...host.adapters import backbone_of, with_guard
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
@@ -113,7 +113,8 @@ class ReadRecording(io.ComfyNode):
         progress = start_progress(cls.hidden.unique_id)
         found = read_recording(backbone, recording, noise, count, site, text, progress)
         height, width = found.grid
-        said = f"{count} pictures, {height}x{width} positions each, at noise {noise:g}. Site: {found.origin.site}"
+        where = f"{height}x{width} positions each, at noise {noise:g}. Site: {found.origin.site}"
+        said = f"{counted(count, 'picture')}, {where}"
         return io.NodeOutput(found, ui=ui.PreviewText(said))
 
 

@@ -63,10 +63,10 @@ def give(
     names, subject = names_of(given, len(pictures)), bank.names[0]
     if not finding.present:
         best = int(finding.scores.argmax())
-        raise ValueError(
-            f"none of the {len(pictures)} pictures shows {subject}; {plain(names[best])} is nearest with a score of "
-            f"{float(finding.scores[best]):.2f}. Lower the threshold, or give more examples"
-        )
+        name, score = plain(names[best]), f"{float(finding.scores[best]):.2f}"
+        nearest = f"none of {len(pictures)} pictures shows {subject}; {name} is nearest, with a score of {score}"
+        alone = f"{name} does not show {subject}: its score is {score}"
+        raise ValueError(f"{alone if len(pictures) == 1 else nearest}. Lower the threshold, or give more examples")
     sheet = found_sheet(finding, pictures, names, subject)
     report = found_report(finding, names, subject)
     crops = crops_of(pictures, finding.boxes, margin, crop_size).movedim(1, -1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from concept_atelier.core.messages import counted, listed, paragraph, plain, printable, shown
+from concept_atelier.core.messages import counted, listed, paragraph, plain, printable, shown, there_are
 
 
 def nested(depth):
@@ -61,3 +61,9 @@ def test_long_texts_for_a_terminal_keep_their_length_and_lines():
 
 def test_a_number_takes_its_noun():
     assert [counted(number, "picture") for number in (0, 1, 2)] == ["0 pictures", "1 picture", "2 pictures"]
+
+
+def test_the_verb_goes_with_the_first_number():
+    assert there_are((1, "picture"), (2, "mask")) == "there is 1 picture and 2 masks"
+    assert there_are((3, "picture"), (1, "caption"), (0, "name")) == "there are 3 pictures, 1 caption and 0 names"
+    assert there_are((2, "caption")) == "there are 2 captions"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...host.workflow.registry import Registry
+from ...host.workflow.widgets import has_widget
 from .layout import Step, arrange
 from .sizes import LABELS, SHOWN, Parts
 
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 OURS = "ConceptAtelier"
 OWN_WIDGETS = ("control_after_generate", "image_upload")
 """Options for which the classic view adds a widget of its own."""
@@ -81,7 +81,7 @@ class Sheet:
             kind_of = entry.get_io_type()
             value = given.pop(entry.id, None)
             socket: dict[str, Any] = {"name": entry.id, "type": kind_of, "link": None}
-            if kind_of in WIDGETS:
+            if has_widget(entry):
                 socket["widget"] = {"name": entry.id}
                 values += self._widget_values(entry, None if isinstance(value, Out) else value)
             socket |= {"label": LABELS[kind, entry.id]} if (kind, entry.id) in LABELS else {}
@@ -175,7 +175,7 @@ class Sheet:
 
 def _parts(schema: Any) -> Parts:
     """What a node of this kind is made of."""
-    widgets = [(entry.get_io_type(), entry.as_dict()) for entry in schema.inputs if entry.get_io_type() in WIDGETS]
+    widgets = [(entry.get_io_type(), entry.as_dict()) for entry in schema.inputs if has_widget(entry)]
     plain = [(kind, options) for kind, options in widgets if not options.get("multiline")]
     lines = [bool(options.get("advanced")) for kind, options in plain if kind == "STRING"]
     rows = [bool(options.get("advanced")) for kind, options in plain if kind != "STRING"]

@@ -83,7 +83,7 @@ SHOWN = {
     "ConceptAtelierPurifyPicture": 2 * LINE,
     "ConceptAtelierSteerIngredients": 4 * LINE,
     "ConceptAtelierAuditIngredients": PICTURE + LINES,
-    "ConceptAtelierScoreByConcepts": LINES,
+    "ConceptAtelierScoreByConcepts": 5 * LINE,
     "ConceptAtelierPickBestOfBatch": PICTURE + 2 * LINE,
     "ConceptAtelierChunkPrompt": 5 * LINE,
     "ConceptAtelierTrainConceptHead": PICTURE - 60 + 3 * LINE,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...messages import there_are
+
 
 def choose(count: int, generator: torch.Generator) -> int:
     """One of ``count`` pictures, each as likely; of a single one nothing is drawn."""
@@ -36,7 +38,8 @@ class Draws:
         if self.weights is None:
             return
         if len(self.weights) != count:
-            raise ValueError(f"there are {count} pictures and {len(self.weights)} weights; give one for each picture")
+            counts = there_are((count, "picture"), (len(self.weights), "weight"))
+            raise ValueError(f"{counts}; give one for each picture")
         fits = bool(torch.isfinite(self.weights).all()) and float(self.weights.min()) >= 0
         if not fits or not bool(self.weights.any()):
             given = ", ".join(f"{weight:g}" for weight in self.weights.tolist())

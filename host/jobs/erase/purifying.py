@@ -13,6 +13,7 @@ from ....core.erase.guards.regions import Region, RegionSettings
 from ....core.erase.purifying import PurifyTask, cells_of, purify, regions_of
 from ....core.inversion import OnStep, Trajectory
 from ....core.masks.upsample import covered_size, to_pixels
+from ....core.messages import there_are
 from ...adapters import backbone_of, noise_levels_of
 from ...shared.guards import SampledGuard
 
@@ -100,7 +101,8 @@ def _regions(asked: Purification, backbone: Backbone, original: Backbone) -> tup
         size = (pictures.shape[-2], pictures.shape[-1])
         given = cells_of(asked.masks, size, backbone.latent_downscale)
         if len(given) not in (1, len(pictures)):
-            raise ValueError(f"{len(given)} masks were given for {len(pictures)} pictures; expected 1 or as many")
+            counts = there_are((len(pictures), "picture"), (len(given), "mask"))
+            raise ValueError(f"{counts}; give one for each picture, or one for all")
         return [], given.expand(len(pictures), -1, -1)
     latents = torch.cat([backbone.encode_image(one[None]) for one in pictures])
     found = regions_of(original, latents, asked.concepts, asked.settings, asked.seed)

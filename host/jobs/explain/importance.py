@@ -20,7 +20,7 @@ from ....core.explain.labels import CLEARLY
 from ....core.explain.probe import held_out, learnability, pooled, ridge
 from ....core.explain.registry import encode
 from ....core.explain.scores import PictureScores
-from ....core.messages import shown
+from ....core.messages import counted, shown
 from ...pictures.charts import draw_bars, draw_curves
 from ...pictures.drawing import side_by_side
 from ..paired_texts import word_features
@@ -176,7 +176,7 @@ def importance_report(found: Importance, bank: ConceptBank, activations: Activat
     """
     means, scores = found.scores.means(), found.scores
     matter = [index for index in scores.ranked() if float(means[index]) != 0]
-    lines = [f"{scores.title}, the mean of {len(scores)} pictures:"]
+    lines = [f"{scores.title}, the mean of {counted(len(scores), 'picture')}:"]
     lines += [f"{index + 1}  {scores.names[index]}: {float(means[index]):+.3f}" for index in matter[:MOST_SHOWN]]
     if len(matter) > MOST_SHOWN:
         lines.append(f"{len(matter) - MOST_SHOWN} more ingredients are not listed.")

@@ -136,7 +136,7 @@ def report(gallery: Gallery, known: Meanings | None = None) -> str:
     known; and what it is valid for."""
     bank, prevalence = gallery.codes.bank, gallery.codes.prevalence().tolist()
     lines = [
-        f"{title_of(gallery, index)}: in {prevalence[index]:.0%} of {len(gallery.codes.values)} pictures"
+        f"{title_of(gallery, index)}: in {prevalence[index]:.0%} of {counted(len(gallery.codes.values), 'picture')}"
         + _stability(gallery, index)
         + _meaning(known, index)
         for index in range(len(gallery.places))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ....core.explain.strategies import Strategies
+from ....core.messages import counted, there_are
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
 
@@ -16,7 +17,7 @@ def group_names(found: Strategies, names: Sequence[str]) -> str:
     """
     count = len(found.labels)
     if names and len(names) != count:
-        raise ValueError(f"{count} pictures need as many names, got {len(names)}; connect NAMES of the same folder")
+        raise ValueError(f"{there_are((count, 'picture'), (len(names), 'name'))}; connect NAMES of the same folder")
     called = list(names) or [str(number) for number in range(1, count + 1)]
     return "\n".join(", ".join(called[n] for n in sorted(found.members(group))) for group in range(len(found)))
 
@@ -24,7 +25,7 @@ def group_names(found: Strategies, names: Sequence[str]) -> str:
 def strategies_report(found: Strategies) -> str:
     """What matters in each group, a line each."""
     lines = [
-        f"Group {group + 1}: {len(found.members(group))} of {len(found.labels)} pictures"
+        f"Group {group + 1}: {len(found.members(group))} of {counted(len(found.labels), 'picture')}"
         + (f", fit {float(found.fits[found.labels == group].mean()):.2f}" if len(found) > 1 else "")
         + f". {_leads(found, group)}"
         for group in range(len(found))
@@ -49,7 +50,7 @@ def strategies_sheet(found: Strategies, pictures: Tensor, each: int, called: Seq
     for group in range(len(found)):
         members = found.members(group)
         leads = ", ".join(found.scores.names[lead.concept] for lead in found.leads(group))
-        title = f"group {group + 1}   {len(members)} pictures" + (f"   {leads}" if leads else "")
+        title = f"group {group + 1}   {counted(len(members), 'picture')}" + (f"   {leads}" if leads else "")
         shown = members[:each]
         captions = [Caption(called[number]) for number in shown]
         rows.append(Row(title, colour_of(group), None, pictures[shown], captions, "most typical"))

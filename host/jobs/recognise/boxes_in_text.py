@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....core.masks.boxes import Box
-from ....core.messages import shown
+from ....core.messages import shown, there_are
 
 ORDERS = {
     "automatic": None,
@@ -131,8 +131,8 @@ def answers_of(text: str, count: int) -> list[str]:
         parts = [line for line in text.splitlines() if line.strip()]
     if len(parts) != count:
         raise ValueError(
-            f"there are {count} pictures and {len(parts)} answers; write one answer a line, or divide answers by lines "
-            "of ---"
+            f"{there_are((count, 'picture'), (len(parts), 'answer'))}; write one answer a line, or divide answers by "
+            "lines of ---"
         )
     return parts
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ....core.messages import counted, plain, shown
+from ....core.messages import counted, plain, shown, there_are
 from ....core.recognise.captions.complete import Addition
 from ....core.recognise.captions.lint import Fix, Lint
 from ...pictures.captioned_list import ListEntry, captioned_list
@@ -30,7 +30,7 @@ def caption_lines(text: str, count: int) -> list[str]:
     while len(lines) > count and not lines[-1]:
         lines.pop()
     if len(lines) != count:
-        raise ValueError(f"there are {count} pictures and {len(lines)} captions; write one line for each picture")
+        raise ValueError(f"{there_are((count, 'picture'), (len(lines), 'caption'))}; write one line for each picture")
     return lines
 
 

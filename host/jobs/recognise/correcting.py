@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....core.messages import plain, shown
+from ....core.messages import plain, shown, there_are
 from ....core.recognise.energy.pairwise import FREE, Energy, infer
 
 SAID, UNSAID = 2.0, -0.5
@@ -46,7 +46,7 @@ def read_corrections(text: str, concepts: Sequence[str], count: int) -> list[Cor
             )
         number = int(read[1])
         if not 1 <= number <= count:
-            raise ValueError(f"there are {count} captions, counted from 1; got a correction of picture {number}")
+            raise ValueError(f"{there_are((count, 'caption'))}, counted from 1; got a correction of picture {number}")
         for word in (word[1:].strip() for word in words):
             if word not in concepts:
                 raise ValueError(f"the vocabulary has no {shown(word)}, which picture {number} is corrected by")

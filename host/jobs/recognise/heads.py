@@ -12,7 +12,7 @@ from ....core.explain.activations import Activations
 from ....core.explain.bank import ConceptBank
 from ....core.explain.registry import encode
 from ....core.explain.scores import PictureScores
-from ....core.messages import listed, plain, shown
+from ....core.messages import listed, plain, shown, there_are
 from ....core.recognise.heads.features import FeatureKind, HeadFeatures
 from ....core.recognise.heads.head import ConceptHead, HeadVerdict
 from ....core.recognise.heads.registry import LAYERS
@@ -130,7 +130,7 @@ def labels_of(count: int, further: int, text: str) -> tuple[Tensor, tuple[str, .
     if not lines:
         raise ValueError("connect disliked pictures, or write a class for each picture, one per line, into labels")
     if len(lines) != count or not all(lines):
-        raise ValueError(f"there are {count} pictures and {len(lines)} labels; write one line for each picture")
+        raise ValueError(f"{there_are((count, 'picture'), (len(lines), 'label'))}; write one line for each picture")
     names = tuple(dict.fromkeys(lines))
     return torch.tensor([names.index(line) for line in lines]), names
 

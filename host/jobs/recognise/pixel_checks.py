@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from ....core.explain.activations import Activations, Origin
 from ....core.explain.bank import ConceptBank
 from ....core.explain.registry import encode
-from ....core.messages import listed, plain, shown
+from ....core.messages import counted, listed, plain, shown, there_are
 from ....core.recognise.heads.head import ConceptHead
 from ....core.recognise.pixel_check import PixelCheck, Score
 from ....core.recognise.soft_trim import TrimSettings
@@ -88,7 +88,8 @@ def masks_for(masks: Tensor, pictures: Tensor) -> Tensor:
     Raises ``ValueError`` for another number.
     """
     if len(masks) not in (1, len(pictures)):
-        raise ValueError(f"{len(pictures)} pictures need as many masks, or one for all, got {len(masks)}")
+        counts = there_are((len(pictures), "picture"), (len(masks), "mask"))
+        raise ValueError(f"{counts}; give one for each picture, or one for all")
     size = (int(pictures.shape[-2]), int(pictures.shape[-1]))
     return interpolate(masks[:, None], size, mode="area")[:, 0].expand(len(pictures), -1, -1)
 
@@ -108,8 +109,8 @@ def check_report(found: PixelCheck, names: Sequence[str], columns: Tensor, calle
     rows = torch.arange(len(columns))
     passes = found.passes[rows, columns]
     lines = [
-        f"In {int(passes.sum())} of {len(passes)} pictures the score falls when the region is hidden, and further than "
-        "when as many other pixels are."
+        f"In {int(passes.sum())} of {counted(len(passes), 'picture')} the score falls when the region is hidden, and "
+        "further than when as many other pixels are."
     ]
     each = zip(called, columns.tolist(), strict=True)
     lines += [f"{one}, {_said(found, names, number, column)}" for number, (one, column) in enumerate(each)]

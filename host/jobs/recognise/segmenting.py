@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ....core.explain.locate import disjoint
 from ....core.explain.scores import PictureScores
-from ....core.messages import plain
+from ....core.messages import counted, plain
 from ....core.recognise.segment.conceive import ConceiveSettings, conceive
 from ....core.recognise.segment.dense import directions_of, spread_over, word_shares
 from ...pictures.drawing import colour_of, overlay_masks
@@ -78,8 +78,8 @@ def segment(
         )
     if len(found) > MOST_FOUND:
         raise ValueError(
-            f"{len(found)} words were found in {len(pictures)} pictures, and masks are made of {MOST_FOUND} at most; "
-            "raise surety, lower most, or give fewer pictures at once"
+            f"{len(found)} words were found in {counted(len(pictures), 'picture')}, and masks are made of {MOST_FOUND} "
+            "at most; raise surety, lower most, or give fewer pictures at once"
         )
     maps = place_words(clip_vision, pictures, directions_of(words, others)[found], on_step)
     here = present[:, found]

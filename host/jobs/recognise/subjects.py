@@ -64,7 +64,7 @@ def found_sheet(finding: Finding, pictures: Tensor, names: Sequence[str], subjec
 
 def found_report(finding: Finding, names: Sequence[str], subject: str) -> str:
     """A line for each picture: its name, its score and its box; then how to read that and how to find fewer or more."""
-    lines = [f"{subject}: found in {len(finding.present)} of {len(names)} pictures"]
+    lines = [f"{subject}: found in {len(finding.present)} of {counted(len(names), 'picture')}"]
     for name, score, box in zip(names, finding.scores.tolist(), finding.boxes, strict=True):
         where = "not found" if box is None else "box " + ", ".join(f"{100 * side:.0f}%" for side in box)
         lines.append(f"{name}: {score:.2f}, {where}")
@@ -80,7 +80,8 @@ def names_for(count: int, names: Sequence[str]) -> list[str]:
     if not names:
         return [f"picture {number}" for number in range(1, count + 1)]
     if len(names) != count:
-        raise ValueError(f"{len(names)} names were given for {count} pictures; connect NAMES of Load Picture Folder")
+        given = f"{counted(len(names), 'name')} {'was' if len(names) == 1 else 'were'} given"
+        raise ValueError(f"{given} for {counted(count, 'picture')}; connect NAMES of Load Picture Folder")
     return list(names)
 
 

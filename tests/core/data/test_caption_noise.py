@@ -91,7 +91,7 @@ def test_long_captions_are_compared_sentence_by_sentence():
 
 
 def test_captions_that_cannot_be_compared_are_refused():
-    with pytest.raises(ValueError, match="3 captions for 2 pictures"):
+    with pytest.raises(ValueError, match="2 pictures and 3 captions"):
         caption_noise(torch.eye(2), torch.eye(2), torch.arange(2), ["a", "b", "c"])
     with pytest.raises(ValueError, match="all captions are the same"):
         caption_noise(torch.eye(2), torch.eye(2), torch.arange(2), ["a", "a"])

@@ -38,7 +38,7 @@ def test_the_name_of_a_picture_is_that_picture_alone(files, tmp_path):
 
 
 def test_a_folder_of_no_readable_picture_is_refused(files):
-    with pytest.raises(ValueError, match="none of the 1 pictures can be read: .*c_no_picture.png cannot be read"):
+    with pytest.raises(ValueError, match="c_no_picture.png cannot be read"):
         read_squares(files[2:3], 32, "pad", lambda *_: None)
 
 

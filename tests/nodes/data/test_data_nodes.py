@@ -26,7 +26,7 @@ def test_captions_are_read_beside_their_pictures_and_compared(call, sockets, her
     assert sheet.ndim == 4 and written.count("\n") == 4 and "fewer than 20" in report
     assert (here.output / "reports").is_dir() and ",keep," in written
     assert torch.equal(kept, pictures) and their_captions == captions and their_weights == "1.0000\n1.0000\n1.0000"
-    with pytest.raises(ValueError, match="3 pictures, 1 captions"):
+    with pytest.raises(ValueError, match="there are 3 pictures, 1 caption and 3 names"):
         call(CaptionNoise, **{**given, "captions": "a cat"})
 
 
@@ -86,7 +86,7 @@ def test_captions_go_beside_their_pictures_and_come_back(call, here):
 def test_captions_without_names_or_of_other_pictures_are_refused(call, here):
     with pytest.raises(ValueError, match="names is empty; connect NAMES of Load Picture Folder"):
         call(SaveCaptions, captions="a cat")
-    with pytest.raises(ValueError, match="2 pictures and 1 captions"):
+    with pytest.raises(ValueError, match="2 pictures and 1 caption;"):
         call(SaveCaptions, captions="a cat", names="a.png\nb.png")
     assert SaveCaptions.validate_inputs("output folder", "a/b") is True and SaveCaptions.validate_inputs() is True
     assert "leave its folder" in SaveCaptions.validate_inputs("output folder", "../b")

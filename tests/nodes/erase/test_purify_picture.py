@@ -41,7 +41,7 @@ def test_a_mask_says_where_and_is_stretched_to_the_picture(purify, image):
     assert float(out[1][..., 48:].min()) == 1 and float(out[1][..., :48].max()) == 0
     assert torch.equal(out[0][..., :44, :], image[..., :44, :]) and "found" not in out.ui["text"][0]
     two = torch.cat([image, image.flip(2)])
-    with pytest.raises(ValueError, match="3 masks were given for 2 pictures; expected 1 or as many"):
+    with pytest.raises(ValueError, match="2 pictures and 3 masks; give one for each picture, or one for all"):
         purify(image=two, mask=half.expand(3, -1, -1))
 
 

@@ -58,7 +58,7 @@ def test_weights_of_pictures_reach_the_training(learn, image, concepts):
     metadata = result[0].metadata
     assert json.loads(metadata["weights"]) == [1.0, 0.5] and json.loads(metadata["settings"])["adaptive_rate"] == 2
     assert "own loss at the end" in "".join(result.ui["text"])
-    with pytest.raises(ValueError, match="1 pictures and 2 weights"):
+    with pytest.raises(ValueError, match="there is 1 picture and 2 weights"):
         learn(picture_weights="1, 0.5")
     with pytest.raises(ValueError, match="two or more"):
         learn(picture_weights="adaptive=1")

@@ -44,7 +44,7 @@ def test_words_that_were_left_out_come_back(call, pair, folder):
 
 def test_captions_that_do_not_fit_the_pictures_are_refused(call, pair, folder):
     given = {"pictures": folder[0][:4], **pair}
-    with pytest.raises(ValueError, match="4 pictures and 1 captions"):
+    with pytest.raises(ValueError, match="4 pictures and 1 caption;"):
         call(CompleteCaptions, **given, captions="a cat")
     with pytest.raises(ValueError, match="fewer than two concepts"):
         call(CompleteCaptions, **given, captions="cat\n\n\n")

@@ -57,7 +57,7 @@ def test_one_thing_is_checked_at_a_time(call, pair):
         call(CheckPixels, **given, classes="red\nblue")
     with pytest.raises(ValueError, match="no 'green' to check"):
         call(CheckPixels, **given, classes="red\nblue", clip=pair["clip"], by="green")
-    with pytest.raises(ValueError, match="need as many masks"):
+    with pytest.raises(ValueError, match="give one for each picture, or one for all"):
         call(CheckPixels, **(given | {"masks": masks[:2]}), classes="red\nblue", clip=pair["clip"])
 
 

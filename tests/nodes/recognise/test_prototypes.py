@@ -111,8 +111,12 @@ def test_one_node_from_examples_to_crops(call, vision, folder):
 def test_what_does_not_fit_is_refused(call, subject, folder, examples, vision):
     activations, pictures, _ = folder
     empty = call(RecordActivations, pictures=pictures[1:2], clip_vision=vision, site="all")[0]
-    with pytest.raises(ValueError, match="none of the 1 pictures shows square; picture 1 is nearest"):
+    with pytest.raises(ValueError, match="^picture 1 does not show square: its score is 0"):
         call(FindPrototypes, bank=subject[0], activations=empty, pictures=pictures[1:2], threshold=0.9)
+    twice = pictures[1:2].expand(2, -1, -1, -1)
+    both = call(RecordActivations, pictures=twice, clip_vision=vision, site="all")[0]
+    with pytest.raises(ValueError, match="none of 2 pictures shows square; a.png is nearest, with a score of 0"):
+        call(FindPrototypes, bank=subject[0], activations=both, pictures=twice, threshold=0.9, names="a.png\nb.png")
     with pytest.raises(ValueError, match="2 names were given for 3 pictures"):
         call(FindPrototypes, bank=subject[0], activations=activations, pictures=pictures, names="a\nb")
     bank = call(FindIngredients, activations=activations, count=2, method="kmeans", fits=1)[0]

@@ -85,6 +85,7 @@ def _gallery(studio: Studio, folder: dict[str, Out]) -> Out:
 def masks_of_an_ingredient(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     chosen = variant.words.masked
+    studio.note_height = 80  # the second step is as high as a laptop's screen
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae}
@@ -125,6 +126,7 @@ def masks_of_an_ingredient(studio: Studio) -> None:
 def take_an_ingredient_out(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     chosen = variant.words.steered
+    studio.note_height = 80  # the second step is as high as a laptop's screen
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
     named = _gallery(studio, _folder(studio, 0, {"model": model, "clip": clip, "vae": vae}))

@@ -108,5 +108,5 @@ def test_weights_given_decide_what_is_learnt_from(lab_backbone, picture, concept
     other = METHOD.learn(lab_backbone, picture, concepts, settings, more=more, weights=(0.0, 1.0))
     assert json.loads(alone.metadata["weights"]) == [1.0, 0.0]
     assert not torch.equal(alone.vectors["apple"]["clip_l"], other.vectors["apple"]["clip_l"])
-    with pytest.raises(ValueError, match="2 pictures and 1 weights"):
+    with pytest.raises(ValueError, match="2 pictures and 1 weight;"):
         METHOD.learn(lab_backbone, picture, concepts, settings, more=more, weights=(1.0,))
