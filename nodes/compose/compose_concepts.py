@@ -17,7 +17,15 @@ from ...host.adapters import backbone_of, scaled_latent, with_composition
 from ...host.files import folders
 from ...host.files.model_files import fingerprint
 from ...host.jobs.bounding_boxes import elements_of
-from ...host.jobs.compose.composing import adapters_of, composition_of, described, given_regions, lora_and_strength
+from ...host.jobs.compose.composing import (
+    adapters_of,
+    check_one_each,
+    composition_of,
+    described,
+    given_regions,
+    lora_and_strength,
+    read_place,
+)
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
 from ...host.shared.compositions import Composed
@@ -210,16 +218,31 @@ class ComposeConcepts(io.ComfyNode):
         preset: str | None = None,
         prompt: str | None = None,
         concepts: str | None = None,
+        places: str | None = None,
         loras: str | None = None,
     ) -> bool | str:
         verdict = preset_verdict(preset, list(next(iter(METHODS.values())).presets))
         named = list_verdict("concepts", concepts)
         there = files_verdict("loras", _files(loras))
-        return first_fault(verdict, named, there, embeddings_verdict(prompt=prompt, concepts=concepts))
+        placed = _places_verdict(places, concepts)
+        return first_fault(verdict, named, placed, there, embeddings_verdict(prompt=prompt, concepts=concepts))
 
     @classmethod
     def fingerprint_inputs(cls, loras: str | None = None, **_: Any) -> str:
         return fingerprint(folders.current(), "loras", _files(loras))
+
+
+def _places_verdict(places: str | None, concepts: str | None) -> bool | str:
+    """What is wrong with the lines of places, before anything that comes earlier is learnt; None (linked) passes."""
+    lines = _lines(places or "")
+    try:
+        if concepts is not None:
+            check_one_each(lines, _lines(concepts), "lines of places")
+        for line in lines:
+            read_place(line)
+    except ValueError as error:
+        return f"places: {error}"
+    return True
 
 
 def _files(loras: str | None) -> list[str]:

@@ -4,14 +4,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ...messages import listed
+from ...messages import counted, listed
 
 
 def pair_anchors(concepts: Sequence[str], anchors: str | Sequence[str]) -> list[tuple[str, str]]:
     """Each concept with its anchor. Raises ``ValueError`` when there are neither one nor as many anchors."""
     given = [anchors] if isinstance(anchors, str) else list(anchors)
     if len(given) not in (1, len(concepts)):
-        raise ValueError(f"{len(concepts)} concepts need 1 or {len(concepts)} anchors, got {len(given)}")
+        raise ValueError(
+            f"there are {counted(len(concepts), 'concept')} and {counted(len(given), 'anchor')}; give one anchor for "
+            "all concepts, or one for each, in the same order"
+        )
     given = given * len(concepts) if len(given) == 1 else given
     return [(concept.strip(), anchor.strip()) for concept, anchor in zip(concepts, given, strict=True)]
 

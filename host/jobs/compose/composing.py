@@ -12,7 +12,7 @@ from ....core.compose.composition import Composition, Concept, compose
 from ....core.compose.parts.adapters import Adapter, read_adapter
 from ....core.files import load_tensors
 from ....core.masks.boxes import Box, box_mask
-from ....core.messages import listed, shown
+from ....core.messages import counted, listed, shown
 from ...adapters import backbone_of, layers_of
 from ...files import folders
 from ..bounding_boxes import boxes_of
@@ -78,6 +78,15 @@ def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
     return _mask(box, line), options
 
 
+def check_one_each(given: Sequence[str] | Tensor, texts: Sequence[str], called: str) -> None:
+    """Raise ``ValueError`` where something is given, but not one for each concept."""
+    if len(given) and len(given) != len(texts):
+        raise ValueError(
+            f"there are {counted(len(texts), 'concept')} and {len(given)} {called}; give one for each concept, in the "
+            "same order"
+        )
+
+
 def composition_of(
     clip: Any,
     prompt: str,
@@ -104,10 +113,7 @@ def composition_of(
     Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
     """
     for name, given in (("lines of places", places), ("masks of regions", masks)):
-        if given is not None and len(given) and len(given) != len(texts):
-            raise ValueError(
-                f"there are {len(texts)} concepts and {len(given)} {name}; give one for each concept, in the same order"
-            )
+        check_one_each(() if given is None else given, texts, name)
     read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
     regions = [mask for mask, _ in read] if masks is None else list(masks)
     changes = list(adapters) or [Adapter({})] * len(texts)

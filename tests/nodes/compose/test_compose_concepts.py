@@ -141,6 +141,21 @@ def test_what_cannot_be_composed_is_refused(run, given, message):
         run(**given)
 
 
+@pytest.mark.parametrize(
+    ("places", "concepts", "said"),
+    [
+        ("left\nsideways", "a cat\na dog", "places: 'sideways' is no place"),
+        ("left", "a cat\na dog", "places: there are 2 concepts and 1 lines"),
+        ("left", "a cat", None),
+        ("left", None, None),
+        (None, "a cat\na dog", None),
+    ],
+)
+def test_wrong_places_are_refused_before_anything_is_learnt(places, concepts, said):
+    verdict = ComposeConcepts.validate_inputs(places=places, concepts=concepts)
+    assert verdict is True if said is None else str(verdict).startswith(said)
+
+
 MANY = {
     "two of a kind": ("a red cat and a blue cat", "a red cat\na blue cat", "left\nright"),
     "a style": (

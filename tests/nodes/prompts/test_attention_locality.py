@@ -34,7 +34,7 @@ def test_what_cannot_be_meant_is_refused(made, masks, image):
         ({"words": "bird"}, "no word of"),
         ({"words": "cat: 2"}, "from -1 to 1"),
         ({"words": "cat: much"}, "a word and its dial"),
-        ({"masks": masks[:1]}, "2 words and 1 masks"),
+        ({"masks": masks[:1]}, "2 words and 1 mask;"),
         ({"image": image}, "connect both"),
     ):
         with pytest.raises(ValueError, match=said):

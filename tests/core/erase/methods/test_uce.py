@@ -224,7 +224,7 @@ def test_one_anchor_serves_all_and_a_list_is_matched():
     assert pair_anchors(["a", "b"], "x") == [("a", "x"), ("b", "x")]
     assert pair_anchors(["a", "b"], ["x"]) == [("a", "x"), ("b", "x")]
     assert pair_anchors(["a", "b"], ["x", ""]) == [("a", "x"), ("b", "")]
-    with pytest.raises(ValueError, match="3 concepts need 1 or 3 anchors, got 2"):
+    with pytest.raises(ValueError, match="3 concepts and 2 anchors; give one anchor for all concepts"):
         pair_anchors(["a", "b", "c"], ["x", "y"])
 
 
