@@ -86,9 +86,12 @@ class WordSettings:
 
 PRESETS: Mapping[str, WordSettings] = {
     "paper": WordSettings(),
-    "small": WordSettings(draws=4, cross_downscale=None, self_downscale=None, outline="edges"),
+    "small": WordSettings(draws=4, cross_downscale=None, self_downscale=None, outline="edges", affinity_power=1),
 }
-"""``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16."""
+"""``paper`` for latents of about 64x64 cells, ``small`` for the lab model's 16x16.
+
+On 16x16 cells four steps of self-attention blur one thing into another, and words lose their cells.
+"""
 
 
 @dataclass(frozen=True, eq=False)

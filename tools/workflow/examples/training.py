@@ -30,7 +30,7 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
     sheet.add("ConceptAtelierLintConcepts", 2, captions=texts, vocabulary=vocabulary, trigger=word)
     wires = {"model": model, "clip": clip, "vae": vae, "image": kept}
     words = {**variant.localize_words, "words": word, "all_pictures": True}
-    words |= {"margin": 0.0, "affinity_power": 1} if lab else {}
+    words |= {"margin": 0.0} if lab else {}
     found, masks, overlay, _, more = sheet.add("ConceptAtelierLocalizeWords", 1, **wires, **words, collapsed=True)
     sheet.add("SaveImage", 2, "Save: the masks", images=overlay, filename_prefix="train_masks", collapsed=True)
     before = {"text": f"a photo of {word}", "word": word, "mask": masks}
