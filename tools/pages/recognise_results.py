@@ -1,4 +1,4 @@
-"""The tables of ``docs/recognise.md``, from the files of ``bench recognise``, ``bench segment`` and ``bench
+"""The tables of ``docs/recognise-results.md``, from the files of ``bench recognise``, ``bench segment`` and ``bench
 decompose``.
 
 A file that is not there is said to be missing.

@@ -112,6 +112,6 @@ PAGES: Mapping[str, Mapping[str, Writer]] = {
     "compose.md": COMPOSE,
     "surgery.md": SKILLS,
     "explain.md": EXPLAIN_PARTS,
-    "recognise.md": RECOGNISED,
+    "recognise-results.md": RECOGNISED,
 }
 """Page of ``docs/`` to its marked parts and what writes each."""

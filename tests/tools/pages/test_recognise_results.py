@@ -1,4 +1,4 @@
-"""The tables of docs/recognise.md: what the files say, or that they are missing."""
+"""The tables of docs/recognise-results.md: what the files say, or that they are missing."""
 
 import json
 
