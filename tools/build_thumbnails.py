@@ -94,7 +94,7 @@ PANELS: dict[str, Sequence[Panel]] = {
         Panel("Save: after", said="cat becomes dog"),
         *(Panel("Save: the maps", index) for index in (0, 1)),
     ],
-    "which_word_did_what": [Panel("Save: the sheet")],
+    "which_word_did_what": [Panel("Save: the sheet", part=(0, 0, 0.756, 1))],
     "score_concepts": [Panel("Save: the sheet")],
     "what_is_this_folder_made_of": [Panel("Save: the gallery")],
     "masks_of_an_ingredient": [
