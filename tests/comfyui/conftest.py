@@ -12,17 +12,33 @@ Everything here is skipped where ``COMFYUI_PATH`` is not set, and in any other P
 import asyncio
 import importlib
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+
+
+def _beside(name: str) -> ModuleType:
+    """A module or package of this folder, which is no package itself."""
+    folder = Path(__file__).with_name(name)
+    path, inner = (folder / "__init__.py", [str(folder)]) if folder.is_dir() else (folder.with_suffix(".py"), None)
+    spec = importlib.util.spec_from_file_location(f"beside_{name}", path, submodule_search_locations=inner)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # a package looks there for its own files
+    spec.loader.exec_module(module)
+    return module
+
+
+sampling, progress_bars, vision_models = (_beside(name) for name in ("sampling", "progress_bars", "vision_models"))
+draw, encode = sampling.draw, sampling.encode
+sample, sample_transformer = sampling.sample, sampling.sample_transformer
+bar, every_step, uninterrupted = progress_bars.bar, progress_bars.every_step, progress_bars.uninterrupted
+stock_vision, vision_of = vision_models.stock_vision, vision_models.vision_of
 
 COMFYUI = os.environ.get("COMFYUI_PATH")
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,6 +184,38 @@ def clip_of(small) -> Callable[[str], Any]:
     return go
 
 
+@pytest.fixture(scope="session")
+def backbone_of(pack) -> Callable[..., Any]:
+    """A Backbone over MODEL, CLIP and VAE."""
+    return pack("host.adapters").backbone_of
+
+
+@pytest.fixture
+def backbone_for(backbone_of, parts_of) -> Iterator[Callable[..., Any]]:
+    """A Backbone over the parts of a family, closed when the test is over."""
+    made: list[Any] = []
+
+    def go(family: str, **parts: Any) -> Any:
+        made.append(backbone_of(**(parts_of(family) | parts)))
+        return made[-1]
+
+    yield go
+    for backbone in made:
+        backbone.close()
+
+
+@pytest.fixture
+def key_value_weights(pack) -> Callable[[Any], dict[str, torch.Tensor]]:
+    """The weights in force where text enters a MODEL, by diffusers' names, float64."""
+
+    def go(model: Any) -> dict[str, torch.Tensor]:
+        with torch.inference_mode():
+            found = pack("host.comfy.weights").key_value_weights(model)
+        return {weight.name: weight.weight.double() for weight in found}
+
+    return go
+
+
 @pytest.fixture(params=MODELS)
 def family(request) -> str:
     return request.param
@@ -177,29 +225,6 @@ def family(request) -> str:
 def parts(parts_of, family) -> dict[str, Any]:
     """MODEL, CLIP and VAE of the test's family."""
     return parts_of(family)
-
-
-@pytest.fixture(scope="session")
-def draw(stock) -> Callable[..., torch.Tensor]:
-    """A picture from a fixed seed with the stock nodes; what must stay bit-identical."""
-
-    def go(
-        parts: dict[str, Any], text: str = "a cat", size: tuple[int, int] = (64, 96), **changes: Any
-    ) -> torch.Tensor:
-        encoded = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in (text, "")]
-        latent = {"samples": torch.zeros(1, 4, size[0] // 8, size[1] // 8)}
-        settings = {"seed": 3, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        drawn = stock(
-            "KSampler",
-            model=parts["model"],
-            positive=encoded[0],
-            negative=encoded[1],
-            latent_image=latent,
-            **(settings | changes),
-        )[0]
-        return stock("VAEDecode", vae=parts["vae"], samples=drawn)[0]
-
-    return go
 
 
 @pytest.fixture(scope="session")
@@ -222,56 +247,21 @@ def masks() -> torch.Tensor:
 
 
 @pytest.fixture
-def uninterrupted(comfyui) -> Iterator[None]:
-    """Nobody has asked to stop, before and after."""
-    import comfy.model_management as management
-
-    management.interrupt_current_processing(False)
-    yield
-    management.interrupt_current_processing(False)
+def concepts(run, parts, image, masks) -> Any:
+    """CONCEPTS of the two squares."""
+    return run("ConceptsFromMasks", **parts, image=image, masks=masks, names="red, green")[0]
 
 
-@pytest.fixture
-def every_step(comfyui, monkeypatch) -> None:
-    """Progress bars report every step, also steps that come quickly (since 0.19 they leave those out)."""
-    import comfy.utils
-
-    for name in ("PROGRESS_THROTTLE_MIN_INTERVAL", "PROGRESS_THROTTLE_MIN_PERCENT"):
-        monkeypatch.setattr(comfy.utils, name, 0.0, raising=False)
+@pytest.fixture(scope="session")
+def pictures(image) -> torch.Tensor:
+    """IMAGE (4, 64, 96, 3): the picture, and three that were moved."""
+    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
 
 
-@dataclass
-class Bar:
-    """What ComfyUI's progress bars were given, as its server hears it; cancels a run like its button.
-
-    Attributes:
-        steps: steps done and of how many, in order.
-        cancel_at: from which step on to cancel, never if None. Newer bars leave out steps that come quickly.
-        cancel_total: only in bars of that length.
-    """
-
-    steps: list[tuple[int, int]] = field(default_factory=list)
-    cancel_at: int | None = None
-    cancel_total: int | None = None
-
-    def on_progress(self, done: int, total: int, *_: Any, **__: Any) -> None:
-        import comfy.model_management as management
-
-        self.steps.append((done, total))
-        if self.cancel_at is not None and done >= self.cancel_at and self.cancel_total in (None, total):
-            management.interrupt_current_processing(True)
-        management.throw_exception_if_processing_interrupted()  # as the server's own hook does
-
-
-@pytest.fixture
-def bar(uninterrupted) -> Iterator[Bar]:
-    """Listens to every progress bar while the test runs."""
-    import comfy.utils
-
-    watching = Bar()
-    comfy.utils.set_progress_bar_global_hook(watching.on_progress)
-    yield watching
-    comfy.utils.set_progress_bar_global_hook(None)
+@pytest.fixture(scope="session")
+def far() -> Callable[[torch.Tensor, torch.Tensor], float]:
+    """The largest difference, relative to the largest value of the second."""
+    return lambda one, other: float((one - other).abs().max() / other.abs().max())
 
 
 def _is_its_python(path: str) -> bool:
@@ -289,62 +279,5 @@ def _file_of(module: Any) -> str:
     return str(Path(getattr(module, "__file__", None) or "").resolve()) if getattr(module, "__file__", None) else ""
 
 
-def _beside(name: str) -> ModuleType:
-    """A module of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 # Imports this package by its name, which ComfyUI's environment does not know.
 collect_ignore = ["compose/test_layout.py"] if COMFYUI and _is_its_python(COMFYUI) else []
-
-
-VISION = {
-    "model_type": "clip_vision_model",
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 2,
-    "num_channels": 3,
-    "image_size": 56,
-    "patch_size": 14,
-    "projection_dim": 24,
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
-}
-
-
-@pytest.fixture(scope="session")
-def vision_of(comfyui, tmp_path_factory):
-    """A picture encoder of a configuration at random weights, as CLIPVisionLoader would give it."""
-    import comfy.clip_vision
-
-    def make(config):
-        path = tmp_path_factory.mktemp("vision") / "config.json"
-        path.write_text(json.dumps(config))
-        vision = comfy.clip_vision.ClipVisionModel(str(path))
-        generator = torch.Generator().manual_seed(0)
-        with torch.inference_mode():
-            state = {
-                key: torch.randn(value.shape, generator=generator).to(value.dtype) / max(1, value[0].numel()) ** 0.5
-                if value.is_floating_point() and value.ndim > 1
-                else torch.ones_like(value)
-                if ("norm" in key and key.endswith("weight")) or "lambda" in key
-                else value
-                if not value.is_floating_point()
-                else torch.zeros_like(value)
-                for key, value in vision.get_sd().items()
-            }
-            vision.model.load_state_dict(state)
-        return vision
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def stock_vision(vision_of):
-    """A small CLIP vision model at random weights, as CLIPVisionLoader would give it."""
-    return vision_of(VISION)

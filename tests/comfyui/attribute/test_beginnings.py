@@ -7,11 +7,6 @@ FAMILIES = ("lab", "sd15", "sd2", "sdxl")
 LONG = "a very (long:1.3) walk " * 20
 
 
-@pytest.fixture
-def backbone_of(pack):
-    return pack("host.adapters").backbone_of
-
-
 def learnt(backbone):
     return {"<pet>": {name: torch.full((2, width), 0.02) for name, width in backbone.text_widths.items()}}
 

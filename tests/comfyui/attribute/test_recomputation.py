@@ -8,19 +8,6 @@ TIMESTEP = torch.tensor([5, 800])
 FAMILIES = ("lab", "sd15", "sd2", "sdxl")
 
 
-@pytest.fixture
-def backbone_for(pack, parts_of):
-    made = []
-
-    def go(family, **parts):
-        made.append(pack("host.adapters").backbone_of(**(parts_of(family) | parts)))
-        return made[-1]
-
-    yield go
-    for backbone in made:
-        backbone.close()
-
-
 def step(pack, backbone, choice):
     """A loss over noise and attention; its gradients with respect to text and changes, and the calls of taps."""
     backbone.recomputation.choice = choice

@@ -1,5 +1,7 @@
 """Guard Against Concepts on ComfyUI's own samplers, with small random-weight models."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,14 +9,9 @@ STRONG = {"irece": "start=0, present=-100, against=100, threshold=0.1", "adavd":
 
 
 @pytest.fixture
-def sample(stock):
-    def go(parts, model=None, **changes):
-        texts = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
-        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        given = {"positive": texts[0], "negative": texts[1], "latent_image": {"samples": torch.zeros(2, 4, 8, 12)}}
-        return stock("KSampler", model=model or parts["model"], **(given | settings | changes))[0]["samples"]
-
-    return go
+def sample(sample):
+    """Two pictures at once."""
+    return partial(sample, batch=2)
 
 
 @pytest.fixture

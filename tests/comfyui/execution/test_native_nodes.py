@@ -7,11 +7,6 @@ import torch
 
 
 @pytest.fixture
-def concepts(run, parts, image, masks):
-    return run("ConceptsFromMasks", **parts, image=image, masks=masks, names="red, green")[0]
-
-
-@pytest.fixture
 def learn(run, parts, image, concepts):
     """Learn Concept Tokens in a few steps without previews, unless told otherwise."""
 

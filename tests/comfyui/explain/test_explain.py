@@ -4,12 +4,6 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="module")
-def pictures(image):
-    """The picture, and three that were moved."""
-    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
-
-
 def test_a_picture_encoder_of_comfyui_is_recorded_at_its_patches(run, stock_vision, pictures):
     found = run("RecordActivations", pictures=pictures, clip_vision=stock_vision)[0]
     assert found.rows.shape == (4, 16, 32) and found.grid == (4, 4) and found.origin.site == "penultimate"

@@ -92,17 +92,6 @@ def test_nothing_is_left_after_an_exception(native, parts_of, conditioning, chan
         assert native.predict_noise(LATENT, TIMESTEP, conditioning).equal(plain)
 
 
-@pytest.fixture
-def sample(stock):
-    def go(parts, model):
-        texts = [stock("CLIPTextEncode", clip=parts["clip"], text=words)[0] for words in ("a cat", "")]
-        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        given = {"model": model, "positive": texts[0], "negative": texts[1]}
-        return stock("KSampler", **given, latent_image={"samples": torch.zeros(1, 4, 8, 12)}, **settings)[0]["samples"]
-
-    return go
-
-
 @pytest.mark.parametrize("family", ["lab", "sd15", "sdxl"])
 def test_on_a_model_and_from_its_file_it_is_the_same(pack, parts_of, run, stock, sample, family):
     """Bypass is an exact undo; the file in the stock loader draws what the tuned MODEL draws, to the bit."""

@@ -13,11 +13,6 @@ METHODS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__in
 
 
 @pytest.fixture
-def concepts(run, parts, image, masks):
-    return run("ConceptsFromMasks", **parts, image=image, masks=masks, names="red, green")[0]
-
-
-@pytest.fixture
 def learn(run, parts, image, concepts):
     def go(**changes):
         given = {**parts, "image": image, "concepts": concepts, **SHORT, "class_words": "red=apple, green=fish"}

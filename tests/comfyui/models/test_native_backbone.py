@@ -12,11 +12,6 @@ EPS = 1e-5
 
 
 @pytest.fixture(scope="module")
-def backbone_of(pack):
-    return pack("host.adapters").backbone_of
-
-
-@pytest.fixture(scope="module")
 def headless(pack, backbone_of):
     """The lab model over diffusers and transformers."""
     return backbone_of(*pack("lab.model.handles").load_handles())

@@ -5,12 +5,6 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def pictures(image):
-    """The picture, and three that were moved."""
-    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
-
-
-@pytest.fixture(scope="module")
 def masks(pictures):
     """The left half of each, moved as the pictures were."""
     half = torch.zeros(1, *pictures.shape[1:3])

@@ -27,11 +27,6 @@ def vision(request, vision_of):
     return vision_of(ENCODERS[request.param])
 
 
-@pytest.fixture(scope="module")
-def pictures(image):
-    return torch.cat([image.roll(8 * number, 2) for number in range(4)])
-
-
 def test_every_patch_and_the_whole_are_read(pack, run, vision, pictures):
     recorded = run("RecordActivations", pictures=pictures, clip_vision=vision)[0]
     rows, columns = recorded.grid

@@ -24,3 +24,44 @@ def both(pack):
             "vae": native.native_vae(modules.vae),
         }
     return headless, parts
+
+
+@pytest.fixture(scope="session")
+def sample(sample_transformer):
+    """What is sampled here are transformers."""
+    return sample_transformer
+
+
+@pytest.fixture(scope="session")
+def sample_text(sample_transformer):
+    """What KSampler draws of a text, by the CLIP that a transformer is sampled with."""
+
+    def go(family, model, clip, text):
+        with torch.inference_mode():
+            texts = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (text, "")]
+        return sample_transformer(family, model, *texts)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def encoded(pack):
+    """A CONDITIONING as methods see it."""
+
+    def go(cond):
+        extras = {name: value for name, value in cond[0][1].items() if value is not None}
+        return pack("core.backbone").Conditioning(cond[0][0], extras)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def noise(small):
+    """Noise of a family's latent, without the axis of films."""
+
+    def go(family, size=(8, 12), batch=1):
+        latent = small.latent(family, size, batch)
+        shape = (latent[:, :, 0] if latent.ndim == 5 else latent).shape
+        return torch.randn(shape, generator=torch.Generator().manual_seed(8))
+
+    return go

@@ -17,20 +17,10 @@ ENTRY = {
 }
 
 
-@pytest.fixture(scope="session")
-def parts_of(small):
+@pytest.fixture
+def parts_of(model_of, clip_of):
     """MODEL and CLIP of a family; skips where this ComfyUI does not know it."""
-    made = {}
-
-    def go(family):
-        if not small.here(family):
-            pytest.skip(f"this ComfyUI has no {family}")
-        if family not in made:
-            with torch.inference_mode():
-                made[family] = {"model": small.build(family), "clip": small.clip(family)}
-        return made[family]
-
-    return go
+    return lambda family: {"model": model_of(family), "clip": clip_of(family)}
 
 
 @pytest.fixture
@@ -43,32 +33,9 @@ def erase(run):
 
 
 @pytest.fixture
-def sample(stock, small):
+def sample(sample_text):
     def go(family, parts, model=None, text="a cat"):
-        clip = parts["clip"]
-        with torch.inference_mode():
-            texts = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (text, "")]
-        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-        latent = {"samples": small.latent(family)}
-        given = {
-            "model": model or parts["model"],
-            "positive": texts[0],
-            "negative": texts[1],
-            "latent_image": latent,
-        }
-        return stock("KSampler", **given, **settings)[0]["samples"]
-
-    return go
-
-
-@pytest.fixture
-def entries(pack):
-    """The weights in force, by name, float64."""
-
-    def go(model):
-        with torch.inference_mode():
-            found = pack("host.comfy.weights").key_value_weights(model)
-        return {weight.name: weight.weight.double() for weight in found}
+        return sample_text(family, model or parts["model"], parts["clip"], text)
 
     return go
 
@@ -87,13 +54,10 @@ def read(pack):
     return go
 
 
-def far(one, other):
-    """The largest difference, relative to the largest value of the second."""
-    return float((one - other).abs().max() / other.abs().max())
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_bypass_is_an_exact_undo_and_strength_0_changes_nothing(parts_of, erase, sample, entries, family):
+def test_bypass_is_an_exact_undo_and_strength_0_changes_nothing(
+    parts_of, erase, sample, key_value_weights, family, far
+):
     parts = parts_of(family)
     state = {name: weight.clone() for name, weight in parts["model"].model.state_dict().items()}
     plain = sample(family, parts)
@@ -107,10 +71,10 @@ def test_bypass_is_an_exact_undo_and_strength_0_changes_nothing(parts_of, erase,
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_entry_reads_the_concept_as_its_anchor_and_the_preserved_word_as_before(
-    parts_of, erase, entries, read, family
+    parts_of, erase, key_value_weights, read, family, far
 ):
     parts = parts_of(family)
-    before, after = entries(parts["model"]), entries(erase(parts, preserve_scale=10.0)[0])
+    before, after = key_value_weights(parts["model"]), key_value_weights(erase(parts, preserve_scale=10.0)[0])
     cat, dog, crab = (read(parts, text) for text in ("cat", "dog", "crab"))
     for name in ENTRY[family]:
         if name.startswith("vector_in"):
@@ -136,19 +100,19 @@ def test_what_is_solved_for_is_what_arrives_at_the_layer(parts_of, sample, small
     assert float(nearest) < 1e-4 * float(rows.abs().max())
 
 
-def test_pooled_text_is_edited_as_well(parts_of, erase, entries, pack):
+def test_pooled_text_is_edited_as_well(parts_of, erase, key_value_weights, pack, far):
     parts = parts_of("flux")
     backbone = pack("host.adapters").backbone_of(**parts)
     with torch.inference_mode():
         cat, dog = (backbone.encode_pooled([text])[0].double() for text in ("cat", "dog"))
-    before, after = entries(parts["model"]), entries(erase(parts, preserve="")[0])
+    before, after = key_value_weights(parts["model"]), key_value_weights(erase(parts, preserve="")[0])
     name = "vector_in.in_layer.weight"
     assert far(after[name] @ cat, before[name] @ dog) < 0.1 * far(before[name] @ cat, before[name] @ dog)
 
 
 @pytest.mark.parametrize("method", ["rece", "speed", "mace", "realera"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_other_closed_forms(parts_of, erase, sample, run, family, method):
+def test_the_other_closed_forms(parts_of, erase, sample, run, family, method, far):
     parts = parts_of(family)
     plain = sample(family, parts)
     searched = 0 if family == "anima" else 3
@@ -171,7 +135,7 @@ def test_a_vocabulary_that_cannot_be_searched_is_said_with_what_to_do(parts_of, 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_file_in_the_stock_loader_and_in_load_erasure(parts_of, erase, run, stock, sample, family):
+def test_the_file_in_the_stock_loader_and_in_load_erasure(parts_of, erase, run, stock, sample, family, far):
     parts = parts_of(family)
     erased, erasure = erase(parts, strength=0.8)
     run("SaveErasureAsLora", erasure=erasure, name=f"atelier/{family}")
@@ -233,12 +197,14 @@ def quantised(small):
 
 
 @pytest.mark.parametrize("kind", ["int8_tensorwise", "float8_e4m3fn"])
-def test_weights_of_eight_bits_are_edited_through_the_patcher(quantised, erase, entries, read, sample, kind):
+def test_weights_of_eight_bits_are_edited_through_the_patcher(
+    quantised, erase, key_value_weights, read, sample, kind, far
+):
     parts = quantised(kind)
-    plain, before = sample("flux", parts), entries(parts["model"])["txt_in.weight"]
+    plain, before = sample("flux", parts), key_value_weights(parts["model"])["txt_in.weight"]
     assert torch.isfinite(before).all() and before.abs().max() < 5
     erased, erasure = erase(parts, preserve="")
-    after = entries(erased)["txt_in.weight"]
+    after = key_value_weights(erased)["txt_in.weight"]
     cat, dog = (read(parts, text) for text in ("cat", "dog"))
     assert far(after @ cat, before @ dog) < 0.05 < far(before @ cat, before @ dog)
     changed = sample("flux", parts, erased)
@@ -248,25 +214,10 @@ def test_weights_of_eight_bits_are_edited_through_the_patcher(quantised, erase, 
     assert far((held.dequantize() if hasattr(held, "dequantize") else held).double(), after) < 0.1
 
 
-def test_the_lab_transformer_is_erased_as_by_the_headless_runner(pack, run, stock, comfy_base):
+def test_the_lab_transformer_is_erased_as_by_the_headless_runner(both, pack, run, stock, far):
     """Same weights, same lists: the same change, and a file of one host in the stock loader of the other."""
-    lab = pack("lab.model.transformer")
-    sizes = {"num_layers": 1, "num_single_layers": 1, "attention_head_dim": 12, "num_attention_heads": 2}
-    config = {**lab.TRANSFORMER_CONFIG, **sizes, "axes_dims_rope": (4, 4, 4)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        transformer = lab.build_transformer(config).eval().requires_grad_(False)
-        for name, parameter in transformer.named_parameters():
-            if not name.startswith(lab.POOLED):
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    modules = pack("lab.model.modules").build_modules(seed=1)
-    native = pack("lab.model.comfy_native")
-    with torch.inference_mode():
-        model = native.native_transformer(
-            pack("lab.model.convert").transformer_to_flux(transformer.state_dict()), config
-        )
-        clip = native.native_clip(pack("lab.model.convert").text_to_sd15(modules.text_encoder.state_dict()))
-    headless = pack("lab.model.handles").transformer_handles(transformer, modules)
+    headless, parts = both
+    model, clip = parts["model"], parts["clip"]
     method = pack("core.erase.registry").METHODS["uce"]
     asked = (["cat"], "dog", ["crab"], method.preset("small"))
     backbone_of = pack("host.adapters").backbone_of

@@ -12,16 +12,8 @@ STRONG = {
 
 
 @pytest.fixture
-def sample(stock, small, clip_of):
-    def go(family, model):
-        clip = clip_of(family)
-        texts = [clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in ("a photo of a cat", "")]
-        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-        given = {"positive": texts[0], "negative": texts[1], "latent_image": {"samples": small.latent(family)}}
-        with torch.inference_mode():
-            return stock("KSampler", model=model, **given, **settings)[0]["samples"]
-
-    return go
+def sample(sample_text, clip_of):
+    return lambda family, model: sample_text(family, model, clip_of(family), "a photo of a cat")
 
 
 @pytest.fixture

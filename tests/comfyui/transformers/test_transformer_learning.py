@@ -27,19 +27,6 @@ def parts_of(small, comfy_base):
     return go
 
 
-@pytest.fixture
-def backbone_for(pack, parts_of):
-    made = []
-
-    def go(family):
-        made.append(pack("host.adapters").backbone_of(**parts_of(family)))
-        return made[-1]
-
-    yield go
-    for backbone in made:
-        backbone.close()
-
-
 def vectors(backbone, count=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return {

@@ -25,34 +25,10 @@ def train(run, parts_of):
     return go
 
 
-@pytest.fixture
-def sample(stock, small):
-    def go(family, model):
-        settings = {"seed": 5, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-        text = {"positive": small.conditioning(family), "negative": small.conditioning(family, 5, 2)}
-        latent = {"samples": small.latent(family)}
-        return stock("KSampler", model=model, **text, latent_image=latent, **settings)[0]["samples"]
-
-    return go
-
-
-@pytest.fixture
-def backbone_of(pack, parts_of):
-    made = []
-
-    def go(family):
-        made.append(pack("host.adapters").backbone_of(**parts_of(family)))
-        return made[-1]
-
-    yield go
-    for backbone in made:
-        backbone.close()
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_block_has_its_projections_and_a_change_of_each_moves_the_prediction(backbone_of, small, pack, family):
+def test_every_block_has_its_projections_and_a_change_of_each_moves_the_prediction(backbone_for, small, pack, family):
     """Every weight once, by its own name; zeros change no bit."""
-    backbone, low_rank = backbone_of(family), pack("core.types").LowRank
+    backbone, low_rank = backbone_for(family), pack("core.types").LowRank
     weights = backbone.attention_weights()
     streams = {"flux": 2, "flux2": 2, "chroma": 2, "qwen_image": 2}.get(family, 1)
     singles = 3 * small.DEEP if family in ("flux", "flux2", "chroma") else 0
@@ -108,10 +84,10 @@ def test_its_file_does_the_same_in_the_stock_loader_and_in_ours(train, parts_of,
 
 
 @pytest.mark.parametrize("family", ["flux", "flux2", "z_image", "qwen_image"])
-def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselves(backbone_of, pack, family):
+def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselves(backbone_for, pack, family):
     """ESD's equation on what each text alone gives, which no other text's length changes."""
     esd, task_module = pack("core.erase.methods.esd"), pack("core.erase.parts.task")
-    backbone = backbone_of(family)
+    backbone = backbone_for(family)
     quick = {"steps": 1, "batch": 2, "side": 64, "sampling_steps": 2, "templates": ("a {}",), "visits": 0}
     chosen = replace(esd.METHOD.preset("small"), **quick, retain=1.0, rank=2)
     task = task_module.EraseTask(backbone, (("cat", "dog"),), (LONG,), chosen)
@@ -134,9 +110,9 @@ def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselv
     assert float(keep.detach()) < 1e-6  # the change is still zero
 
 
-def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_of, pack):
+def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_for, pack):
     """Of texts of different length, each as if it was alone."""
-    backbone, draw = backbone_of("z_image"), pack("core.sampling").draw_each
+    backbone, draw = backbone_for("z_image"), pack("core.sampling").draw_each
     together = draw(backbone, ["cat", LONG], (8, 8), steps=2)
     assert together.shape == (2, 16, 8, 8) and torch.isfinite(together).all()
     assert torch.equal(together[1:], draw(backbone, [LONG], (8, 8), steps=2, seed=[1]))

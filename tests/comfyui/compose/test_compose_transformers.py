@@ -1,0 +1,111 @@
+"""Compose Concepts on diffusion transformers of ComfyUI's own classes, tiny and at random weights."""
+
+import pytest
+import torch
+
+TRANSFORMERS = ("flux", "flux2", "chroma", "sd3", "qwen_image", "krea2", "z_image", "lumina2")
+ONE_BLOCK = ("flux", "chroma", "qwen_image", "flux2", "krea2", "z_image", "lumina2")
+"""Families whose small models can have one block."""
+
+LEFT = (torch.arange(8) < 4).float().repeat(8, 1)  # a mask (8, 8)
+PLACED_BY_LENGTH = ("flux2", "z_image", "lumina2")
+"""Families whose rows have places that depend on how long the text is, which is longer with the texts of regions."""
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_a_transformer_draws_the_prompt_outside_the_span_and_regions_inside(
+    model_of, composed, sample_transformer, small, family
+):
+    model = model_of(family)
+    plain = sample_transformer(family, model, small.conditioning(family))
+    if family not in PLACED_BY_LENGTH:
+        off = sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], start=0.999, end=1.0))
+        torch.testing.assert_close(off, plain, rtol=1e-3, atol=1e-3)
+    on = sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT]))
+    assert not torch.allclose(on, plain, atol=1e-3) and bool(torch.isfinite(on).all())
+    assert torch.equal(sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT])), on)
+    assert torch.equal(sample_transformer(family, model, small.conditioning(family)), plain)
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_a_transformers_places_are_found_by_words(model_of, composed, sample_transformer, family):
+    drawn = sample_transformer(family, *composed(family, model_of(family), [None, None]), steps=4)
+    assert bool(torch.isfinite(drawn).all())
+
+
+@pytest.mark.parametrize("family", ONE_BLOCK)
+def test_the_text_of_a_region_reaches_its_region_alone(one_block, composed, sample_transformer, family):
+    """In one block; behind it cells of the picture read each other."""
+    model = one_block(family)
+    settings = {"steps": 1, "cfg": 1.0}
+    one, other = (
+        sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], texts=texts, of_prompt=0.2), **settings)
+        for texts in ((3, 4), (3, 9))
+    )
+    half = one.shape[-1] // 2
+    torch.testing.assert_close(one[..., :half], other[..., :half], rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(one[..., half:], other[..., half:], atol=1e-3)
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_at_weight_0_the_node_draws_the_prompt_to_the_bit(model_of, clip_of, sample_transformer, run, stock, family):
+    model, clip = model_of(family), clip_of(family)
+    given = {"prompt": "a red cat and two dogs", "concepts": "a red cat\ntwo dogs", "method": "lora_composer"}
+    composed_model, encoded, *_ = run(
+        "ComposeConcepts", model=model, clip=clip, places="left weight=0\nright weight=0", preset="paper", **given
+    )
+    plain = stock("CLIPTextEncode", clip=clip, text=given["prompt"])[0]
+    assert torch.equal(sample_transformer(family, composed_model, encoded), sample_transformer(family, model, plain))
+    placed, text, *_ = run("ComposeConcepts", model=model, clip=clip, places="left\nright", preset="paper", **given)
+    assert not torch.equal(sample_transformer(family, placed, text), sample_transformer(family, model, plain))
+
+
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_on_transformers_each_concept_is_drawn_in_a_pass_of_its_own(
+    model_of, composed, sample_transformer, small, family
+):
+    """Layouts are aligned in the first step of three, shapes refined in the second."""
+    model = model_of(family)
+    settings = {"method": "concept_conductor", "refine_from": 0.2, "refine_until": 0.6}
+    plain = sample_transformer(family, model, small.conditioning(family), steps=3)
+    one, other = (
+        sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], texts=texts, **settings), steps=3)
+        for texts in ((3, 4), (3, 9))
+    )
+    assert bool(torch.isfinite(one).all()) and not torch.allclose(one, other, atol=1e-4)
+    assert torch.equal(sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], **settings), steps=3), one)
+    if family not in PLACED_BY_LENGTH:
+        still = composed(family, model, [LEFT, 1 - LEFT], method="concept_conductor", start=0.999, end=1.0)
+        torch.testing.assert_close(sample_transformer(family, *still, steps=3), plain, rtol=1e-3, atol=1e-3)
+    assert torch.equal(sample_transformer(family, model, small.conditioning(family), steps=3), plain)
+
+
+def test_texts_of_regions_are_refused_by_name_where_an_adapter_reads_them_together(model_of, composed):
+    with pytest.raises(ValueError, match="Anima cannot keep texts to regions; that works in"):
+        composed("anima", model_of("anima"), [LEFT, 1 - LEFT])
+
+
+@pytest.mark.parametrize("family", [*TRANSFORMERS, "anima"])
+def test_words_suppress_each_other_on_transformers(model_of, composed, sample_transformer, small, family):
+    model = model_of(family)
+    plain = sample_transformer(family, model, small.conditioning(family))
+    still = sample_transformer(family, *composed(family, model, [None, None], method="t2i_zero", strength=0.0))
+    assert torch.equal(still, plain)
+    on = sample_transformer(family, *composed(family, model, [None, None], method="t2i_zero"))
+    assert bool(torch.isfinite(on).all()) and not torch.allclose(on, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["attend_and_excite", "localized_refinement"])
+@pytest.mark.parametrize("family", [*TRANSFORMERS, "anima"])
+def test_the_latent_moves_on_transformers(model_of, composed, sample_transformer, small, family, method):
+    model = model_of(family)
+    plain = sample_transformer(family, model, small.conditioning(family))
+    still = sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], method=method, scale=0.0))
+    assert torch.equal(still, plain)
+    changed = composed(family, model, [LEFT, 1 - LEFT], method=method, scale=50.0)
+    if family == "anima" and small.anima_has_no_gradient():
+        with pytest.raises(ValueError, match="gradient"):
+            sample_transformer(family, *changed)
+        return
+    on = sample_transformer(family, *changed)
+    assert bool(torch.isfinite(on).all()) and not torch.equal(on, plain)

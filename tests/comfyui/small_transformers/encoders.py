@@ -1,0 +1,83 @@
+"""CLIPs of a family's own classes, tokenizers and whole vocabularies, tiny and at random weights."""
+
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from .denoisers import random_weight
+from .tokenizers import TEXT
+
+_QWEN = {"num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size": 8}
+
+_T5 = {"d_ff": 8, "d_kv": 4, "d_model": 8, "num_heads": 2, "num_layers": 2}
+
+LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
+    "flux": (
+        {
+            "clip_l": {"hidden_size": 4, "num_attention_heads": 1, "intermediate_size": 8, "num_hidden_layers": 2},
+            "t5xxl": _T5,
+        },
+        {},
+    ),
+    "flux2": ({"qwen3_4b": _QWEN | {"hidden_size": 16, "num_hidden_layers": 28}}, {"context_in_dim": 48}),
+    "chroma": ({"t5xxl": _T5}, {}),
+    "z_image": ({"qwen3_4b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
+    "krea2": ({"qwen3vl_4b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 36}}, {"txtlayers": 12}),
+    "qwen_image": ({"qwen25_7b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 2}}, {}),
+}
+"""Families whose text encoders read learnt tokens: their encoders' sizes, and sizes of the denoiser that fit them."""
+
+
+def reading_clip(family: str, folders: Any = None) -> Any:
+    """A CLIP of the family's own classes, tokenizers and whole vocabularies, tiny and at random weights."""
+    import importlib
+
+    import comfy.sd
+    import comfy.supported_models_base as base
+
+    module, reader, model, _, _ = TEXT[family]
+    source = importlib.import_module(f"comfy.text_encoders.{module}")
+    sizes = {f"{name}_model_config": dict(config) for name, config in LEARNING[family][0].items()}
+    stock = getattr(source, model)
+    inside = {"name": "qwen3_4b", "clip_model": source.Qwen3_4BModel} if family == "flux2" else {}
+
+    class Model(stock):
+        def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
+            more = {"dtype_t5": dtype} if family == "flux" else {}
+            super().__init__(
+                device=device, dtype=dtype, model_options={**(model_options or {}), **sizes}, **more, **inside
+            )
+
+    with _no_eyes():
+        target = base.ClipTarget(getattr(source, reader), Model)
+        clip = comfy.sd.CLIP(target, embedding_directory=folders, model_options={"dtype": torch.float32})
+    generator = torch.Generator().manual_seed(11)
+    state = clip.cond_stage_model.state_dict()
+    # A third of the usual size: so many layers at so little width would tell nothing apart by finite differences.
+    drawn = {name: random_weight(name, old, generator) for name, old in state.items()}
+    small_layers = {name: one / 3 if "layers" in name and one.ndim > 1 else one for name, one in drawn.items()}
+    clip.cond_stage_model.load_state_dict(small_layers)
+    return clip
+
+
+@contextmanager
+def _no_eyes() -> Any:
+    """Text encoders that also read pictures come without the part for them, which has no small sizes."""
+    import importlib
+
+    places = (("llama", "qwen_vl", "Qwen2VLVisionTransformer"), ("qwen3vl", None, "Qwen3VLVisionModel"))
+    undo = []
+    for module, inner, name in places:
+        try:
+            owner = importlib.import_module(f"comfy.text_encoders.{module}")
+        except ImportError:
+            continue
+        owner = getattr(owner, inner) if inner else owner
+        undo.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, lambda *_, **__: torch.nn.Identity())
+    try:
+        yield
+    finally:
+        for owner, name, stock in undo:
+            setattr(owner, name, stock)
