@@ -6,12 +6,17 @@
 The paper starts S at +5 where tau is greatest and at -5 elsewhere, takes full-batch steps of rate 1e7, and its code
 pushes masks to either end (``binarise``) where its equation makes them small (``sparsify``); both are here. Ours: S
 starts nearer to 0 and Adam moves it, only the greatest changes have an S at all, and L is measured in shares of the way
-from the model's denoising loss (1) to the fine-tune's (0), so that lambda means the same on every model: a number stays
-if it brings more than lambda times what the numbers of the start bring on average.
+from the model (1) to the fine-tune (0), so that lambda means the same on every model: a number stays if it brings more
+than lambda times what the numbers of the start bring on average.
+
+The paper's L is the loss of the task, here that of denoising the pictures (``pictures``). Nearly all that a fine-tune
+gains in it lies where there is little noise, and a picture gets its layout and colours where there is much. So L may
+also be how far predictions for the noisy pictures p are from the fine-tune's (``fine-tune``, ours), each part of the
+noise levels counting alike: L = mean over parts of |p - p_tuned|^2 / |p_base - p_tuned|^2.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,6 +32,8 @@ from .sparse import SparseChange, shared_positions
 
 START = 2.0
 """Where S starts: sigmoid(2) is 0.88, sigmoid(-2) 0.12."""
+PARTS = 8
+"""Parts of the noise levels that count alike."""
 LEAST_PICTURES, MOST_PICTURES = 8, 64
 
 
@@ -36,6 +43,11 @@ class CalibrationSettings(Settings):
 
     aim: Literal["sparsify", "binarise"] = setting(
         "sparsify", "sparsify: leaves out numbers that bring little. binarise: only decides between in and out."
+    )
+    goal: Literal["pictures", "fine-tune"] = setting(
+        "pictures",
+        "What must be kept. pictures: how well they are denoised. fine-tune: what it predicts for them, with all parts "
+        "of the noise levels counting alike.",
     )
     penalty: float = setting(
         0.3, "How much a number must bring to stay, in shares of what the first choice brings on average.", least=0
@@ -75,7 +87,8 @@ class Calibrated:
 
     Attributes:
         changes: what it keeps, by weight.
-        before: share of the fine-tune's gain in denoising that the first choice brings, at noise that training saw not.
+        before: share of the way from the model to the fine-tune, as the goal measures it, that the first choice brings,
+            at noise that training saw not.
         after: what the trained choice brings.
         counts: how many numbers the first and the trained choice have.
     """
@@ -116,7 +129,8 @@ def calibrate(
         probe = _Probe(backbone, examples, settings, generator, on_pass)
         unseen = _Probe(backbone, examples, settings, generator, on_pass)
         tuned = _dense(whole, device)
-        floor, gain = probe.gain(tuned)
+        floor, gain = probe.begin(tuned)
+        probe.check()
         masks = {name: _start(change, first.get(name)).to(device).requires_grad_() for name, change in wider.items()}
         kept = max(1, sum(map(len, first.values())))
 
@@ -134,10 +148,9 @@ def calibrate(
         )
         changes = {name: change.pick((masks[name] > 0).cpu()) for name, change in wider.items()}
         changes = {name: change for name, change in changes.items() if len(change)}
-        lowest, highest, *reached = (
-            unseen.whole(one) for one in (tuned, {}, _dense(first, device), _dense(changes, device))
-        )
-        before, after = ((highest - one) / max(highest - lowest, 1e-12) for one in reached)
+        lowest, room = unseen.begin(tuned)
+        reached = (unseen.whole(_dense(one, device)) for one in (first, changes))
+        before, after = (1 - (one - lowest) / max(room, 1e-12) for one in reached)
     return Calibrated(changes, before, after, (sum(map(len, first.values())), sum(map(len, changes.values()))))
 
 
@@ -159,6 +172,7 @@ class _Probe:
     ) -> None:
         schedule, latents = backbone.schedule, examples.latents.repeat_interleave(settings.levels, 0)  # (P, C, h, w)
         self._backbone, self._batch, self._on_pass = backbone, settings.batch, on_pass
+        self._goal, self._shares = settings.goal, torch.ones(len(latents), device=latents.device)
         self._times = draw_timesteps(schedule.steps, (0.0, 1.0), len(latents), generator, even=True).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         self._noisy = schedule.add_noise(latents, noise, self._times)
@@ -171,33 +185,65 @@ class _Probe:
         """(B,) which are read at a step: all take turns."""
         return self._order[(torch.arange(min(self._batch, len(self._order))) + step * self._batch) % len(self._order)]
 
-    def loss(self, changes: Mapping[str, FullChange], rows: Tensor) -> Tensor:
-        """The denoising loss of some rows with changes in force; gradients reach them."""
-        self._on_pass(len(rows))
-        errors = []
-        with self._backbone.adapted(changes):
-            for prompt in self._prompts[rows].unique().tolist():
-                at = rows[self._prompts[rows] == prompt].to(self._noisy.device)
-                text = with_rows(self._texts[prompt], len(at))
-                predicted = self._backbone.predict_target(self._noisy[at], self._times[at], text)
-                errors.append((predicted.float() - self._target[at]).square().flatten(1).mean(1))  # (b,)
-        return torch.cat(errors).mean()
-
-    @torch.no_grad()
-    def whole(self, changes: Mapping[str, FullChange]) -> float:
-        """The denoising loss of all rows."""
-        parts = self._order.split(self._batch)
-        return sum(float(self.loss(changes, rows)) * len(rows) for rows in parts) / len(self._order)
-
-    def gain(self, tuned: Mapping[str, FullChange]) -> tuple[float, float]:
+    def begin(self, tuned: Mapping[str, FullChange]) -> tuple[float, float]:
         """The fine-tune's loss, and how far the model's lies above it."""
-        floor, ceiling = self.whole(tuned), self.whole({})
+        theirs, ours = self._predictions(tuned), self._predictions({})
+        self._losses = floor, ceiling = tuple(float(_errors(one, self._target).mean()) for one in (theirs, ours))
+        if self._goal == "pictures":
+            return floor, ceiling - floor
+        apart = _errors(ours, theirs)
+        least = max(1e-4 * float(apart.max()), 1e-30)  # where both predict the same there is nothing to keep
+        for part in self._times.argsort().chunk(PARTS):
+            self._shares[part] = 1 / apart[part].mean().clamp(min=least)
+        self._target = theirs
+        return 0.0, float((apart * self._shares).mean())
+
+    def check(self) -> None:
+        """Raise ``ValueError`` where the fine-tune denoises the pictures no better than the model."""
+        floor, ceiling = self._losses
         if ceiling - floor <= 1e-3 * ceiling:
             raise ValueError(
                 f"the fine-tune denoises these pictures no better than the model (loss {floor:.4f} and {ceiling:.4f}); "
                 "give pictures that show what it learnt, with prompts that ask for it"
             )
-        return floor, ceiling - floor
+
+    def loss(self, changes: Mapping[str, FullChange], rows: Tensor) -> Tensor:
+        """The loss of some rows with changes in force; gradients reach them."""
+        self._on_pass(len(rows))
+        errors = []
+        with self._backbone.adapted(changes):
+            for at, predicted in self._predicted(rows):
+                errors.append(_errors(predicted, self._target[at]) * self._shares[at])
+        return torch.cat(errors).mean()
+
+    @torch.no_grad()
+    def whole(self, changes: Mapping[str, FullChange]) -> float:
+        """The loss of all rows."""
+        parts = self._order.split(self._batch)
+        return sum(float(self.loss(changes, rows)) * len(rows) for rows in parts) / len(self._order)
+
+    @torch.no_grad()
+    def _predictions(self, changes: Mapping[str, FullChange]) -> Tensor:
+        """(P, C, h, w) of all rows."""
+        found = torch.zeros_like(self._target)
+        with self._backbone.adapted(changes):
+            for rows in self._order.split(self._batch):
+                self._on_pass(len(rows))
+                for at, predicted in self._predicted(rows):
+                    found[at] = predicted
+        return found
+
+    def _predicted(self, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows of one prompt each (b,), and what the model predicts for them (b, C, h, w)."""
+        for prompt in self._prompts[rows].unique().tolist():
+            at = rows[self._prompts[rows] == prompt].to(self._noisy.device)
+            text = with_rows(self._texts[prompt], len(at))
+            yield at, self._backbone.predict_target(self._noisy[at], self._times[at], text).float()
+
+
+def _errors(predicted: Tensor, target: Tensor) -> Tensor:
+    """(P,) mean squared error of each row."""
+    return (predicted - target).square().flatten(1).mean(1)
 
 
 def _start(change: SparseChange, first: SparseChange | None) -> Tensor:

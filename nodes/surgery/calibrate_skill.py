@@ -84,7 +84,8 @@ class CalibrateSkill(io.ComfyNode):
                 ),
                 settings_input(
                     "Settings as name=value, separated by commas; empty keeps the preset's: penalty=1 leaves "
-                    "out more numbers, aim=binarise leaves out none for their number, wider=4 lets more numbers in, "
+                    "out more numbers, aim=binarise leaves out none for their number, goal=fine-tune keeps what the "
+                    "fine-tune predicts for the pictures and not what denoises them, wider=4 lets more numbers in, "
                     "steps=400, side=768."
                 ),
             ],

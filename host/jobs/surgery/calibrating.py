@@ -217,8 +217,13 @@ def calibration_said(done: CalibratedSkill) -> str:
     """What the training did, in words."""
     found = done.found
     first, trained = found.counts
+    of = (
+        "what the fine-tune gains in denoising these pictures"
+        if done.skill.metadata["goal"] == "pictures"
+        else "the way from the model's predictions for these pictures to the fine-tune's"
+    )
     return (
-        f"Of what the fine-tune gains in denoising these pictures, the {first:,} numbers that moved most bring "
+        f"Of {of}, the {first:,} numbers that moved most bring "
         f"{found.before:.0%}, and the {trained:,} that the pictures chose bring {found.after:.0%} (at noise that the "
         f"training did not see; {done.trained:,} numbers lie in projections of attention, which are trained on)."
     )

@@ -1,6 +1,7 @@
 """Calibrated localising on a model of one weight, of which half the inputs are always 0."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -77,10 +78,31 @@ def test_what_the_pictures_need_is_chosen_in_place_of_what_moved_most(largest, w
 
 
 def test_numbers_that_bring_nothing_stay_where_masks_are_only_made_binary(largest, whole, examples):
-    found = calibrate(
-        OneWeight(), largest, whole, whole, examples, CalibrationSettings("binarise", steps=120, batch=4, levels=2), 0
-    )
+    found = calibrate(OneWeight(), largest, whole, whole, examples, replace(HOW, aim="binarise"), 0)
     assert found.after == pytest.approx(1, abs=1e-6) and found.counts == (12, 24)
+
+
+class ByLevel(OneWeight):
+    """Its first inputs answer where there is little noise; the others where there is much, and a tenth as loudly."""
+
+    def predict_target(self, noisy, times, text):
+        weight = self.weight + sum(one.dense() for changes in self.changes for one in changes.values())
+        quiet, halves = (times >= 5)[:, None], torch.arange(SIZE[1]) < 3
+        rows = text.context[:, 0] * torch.where(quiet, 0.1 * ~halves, 1.0 * halves)
+        return (rows @ weight.T)[..., None, None].expand_as(noisy)
+
+
+@pytest.mark.parametrize(("goal", "all_kept"), [("pictures", False), ("fine-tune", True)])
+def test_what_acts_where_there_is_much_noise_is_kept_for_the_fine_tune_alone(goal, all_kept):
+    tuned = torch.ones(SIZE)
+    inputs = torch.randn(8, SIZE[1], generator=torch.Generator().manual_seed(1))
+    rows = 8**0.5 * torch.linalg.qr(inputs)[0][:, None]  # (8, 1, 6), inputs that do not go together
+    latents = (rows[:, 0, :3] @ tuned[:, :3].T)[..., None, None].expand(-1, -1, 2, 2).clone()
+    shown = Examples(latents, [Conditioning(row[None]) for row in rows], list(range(8)))
+    every = change_at(tuned, tuned > 0)
+    found = calibrate(ByLevel(), every, every, every, shown, replace(HOW, goal=goal, levels=4), 0)
+    kept = found.changes["w"].dense()
+    assert int(kept[:, :3].sum()) == 12 and (int(kept[:, 3:].sum()) == 12) == all_kept
 
 
 def test_the_same_seed_gives_the_same_mask_under_inference_mode_too(largest, whole, examples):

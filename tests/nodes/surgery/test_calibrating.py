@@ -32,7 +32,7 @@ def any_gain(monkeypatch):
     """Random weights denoise nothing, so that what the fine-tune gains on these pictures may lie below 0."""
     from concept_atelier.core.surgery import calibration
 
-    monkeypatch.setattr(calibration._Probe, "whole", lambda self, changes: 0.5 if changes else 1.0)
+    monkeypatch.setattr(calibration._Probe, "check", lambda self: None)
 
 
 def test_attention_is_trained_and_other_weights_keep_the_first_choice(call, sockets, tuned, any_gain):
@@ -40,9 +40,16 @@ def test_attention_is_trained_and_other_weights_keep_the_first_choice(call, sock
     skill, model, clip, report = call(CalibrateSkill, **sockets, tuned_model=tuned, **given)
     assert f"{TOUCHED}.ff.net.2.weight" in skill.changes and f"{TOUCHED}.attn2.to_v.weight" in skill.changes
     assert len(skill.sizes) == 3 and "projections of attention" in report and clip is sockets["clip"]
+    assert "Of what the fine-tune gains in denoising these pictures" in report
     assert model is not sockets["model"] and skill.metadata["method"] == "calibrated"
     again = call(CalibrateSkill, **sockets, tuned_model=tuned, **given)[0]
     assert all(torch.equal(one.index, again.changes[name].index) for name, one in skill.changes.items())
+
+
+def test_the_report_says_what_the_skill_was_kept_for(call, sockets, tuned, any_gain):
+    given = {"pictures": pictures_of(8), "prompts": "a cat", "share": 10.0, "settings": f"{SMALL}, goal=fine-tune"}
+    skill, _, _, report = call(CalibrateSkill, **sockets, tuned_model=tuned, **given)
+    assert "Of the way from the model's predictions" in report and skill.metadata["goal"] == "fine-tune"
 
 
 def test_what_cannot_be_calibrated_is_refused(call, sockets, tuned):
