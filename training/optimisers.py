@@ -71,7 +71,7 @@ class Muon(torch.optim.Muon):
                 self._move(matrices, group)
         return loss
 
-    def _move(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def _move(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
         """One step of matrices of one shape (A, B), as in torch's with ``adjust_lr_fn="match_rms_adamw"``."""
         gradients = torch.stack([_gradient(matrix) for matrix in matrices])  # (n, A, B)
         buffers = [self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix)) for matrix in matrices]
@@ -97,16 +97,16 @@ def orthogonalise(matrices: Tensor, coefficients: tuple[float, float, float], st
     return wide.transpose(-1, -2) if tall else wide
 
 
-def _by_shape(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+def _by_shape(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
     """Matrices that have a gradient, in lists of one shape."""
-    found: dict[torch.Size, list[nn.Parameter]] = {}
+    found: dict[torch.Size, list[Tensor]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
             found.setdefault(parameter.shape, []).append(parameter)
     yield from found.values()
 
 
-def _gradient(parameter: nn.Parameter) -> Tensor:
+def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None  # of _by_shape
     return parameter.grad
 
