@@ -43,7 +43,7 @@ from ..shared.weights.weight_patches import check_changes
 from .attention.overrides import OVERRIDE
 from .gradients import out_of_place, plain_attention, wants_gradients
 from .latents import decode_latent, encode_picture
-from .learning import LearningClones, patchers
+from .learning import LearningClones
 from .noise import NoiseLevels
 from .parts import check_part, check_vae, model_family, text_families, text_family
 from .passes import Denoiser, EditedSites, TappedSites, UNetDenoiser, call_options
@@ -56,9 +56,6 @@ from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
 from .transformers.text import text_record
 from .weights import attention_weights, key_value_weights
-
-LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
-RECOMPUTING_MEMORY = 2  # the same where blocks are computed again
 
 
 class ComfyBackbone(ModelParts[Any, Any, Any]):
@@ -275,17 +272,7 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
 
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""
-        import comfy.model_management as management
-
-        management.throw_exception_if_processing_interrupted()  # so that every job can be cancelled at every pass
-        model, clip = self._in_force()
-        patcher = given(model, "MODEL")
-        learning = RECOMPUTING_MEMORY if self.recomputation.choice == "on" else LEARNING_MEMORY
-        wanted = patcher.memory_required(list(latent.shape)) * (learning if wants_gradients() else 1)
-        # While learning the text encoder is needed at every step: loaded together, they do not displace each other.
-        together = patchers(patcher, clip) if self._learning.in_use else [patcher]
-        management.load_models_gpu(together, memory_required=wanted)
-        return patcher
+        return self._learning.load(latent)
 
     def _sigma(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         """Noise level (B,) of each row, relative to the signal."""

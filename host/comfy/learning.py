@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from ...core.types import Change
 from ..shared.families import FAMILIES
+from ..shared.model_parts import given
 from ..shared.recomputation import Recomputation
 from ..shared.weights.changes_in_force import ChangesInForce
 from .blocks import recompute_blocks
@@ -13,6 +16,9 @@ from .gradients import ChangesOf, differentiable, differentiable_clip, wants_gra
 from .names import attention_keys
 from .text.weights import text_keys
 from .transformers.attention_weights import WeightPart, attention_parts
+
+LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
+RECOMPUTING_MEMORY = 2  # the same where blocks are computed again
 
 
 class LearningClones:
@@ -32,16 +38,25 @@ class LearningClones:
         self._changes, self._recomputation = changes, recomputation
         self._made: tuple[Any, Any] | None = None
 
-    @property
-    def in_use(self) -> bool:
-        """Whether the clones were made."""
-        return self._made is not None
-
     def in_force(self) -> tuple[Any, Any]:
         """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then the clones."""
         if self._made is None and (wants_gradients() or self._changes.weights or self._changes.texts):
             self._made = self._cloned_model(), self._cloned_clip()
         return (self._model, self._clip) if self._made is None else self._made
+
+    def load(self, latent: Tensor) -> Any:
+        """The MODEL to compute with, in memory, with room for a pass over a latent (B, C, h, w)."""
+        import comfy.model_management as management
+
+        management.throw_exception_if_processing_interrupted()  # so that every job can be cancelled at every pass
+        model, clip = self.in_force()
+        patcher = given(model, "MODEL")
+        learning = RECOMPUTING_MEMORY if self._recomputation.choice == "on" else LEARNING_MEMORY
+        wanted = patcher.memory_required(list(latent.shape)) * (learning if wants_gradients() else 1)
+        # While learning the text encoder is needed at every step: loaded together, they do not displace each other.
+        together = patchers(patcher, clip) if self._made is not None else [patcher]
+        management.load_models_gpu(together, memory_required=wanted)
+        return patcher
 
     def close(self) -> None:
         """Give back what gradients took: the user's own MODEL and CLIP take the place of the clones in memory."""
