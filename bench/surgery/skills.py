@@ -1,12 +1,13 @@
 """Skills: the share of numbers that carries each, and two of them in one model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import torch
 
-from ...core.surgery.calibration import PRESETS
+from ...core.surgery.calibration import PRESETS, CalibrationSettings
 from ...core.surgery.methods.dataless import DatalessSettings
 from ...core.surgery.overlap import compare
 from ...core.surgery.registry import METHODS, RULES
@@ -26,6 +27,11 @@ STITCHED = 0.05
 ENOUGH = 0.95
 CALIBRATED = 16
 """Pictures that choose numbers."""
+GOALS: Mapping[str, CalibrationSettings] = {
+    "chosen": PRESETS["small"],
+    "predicted": replace(PRESETS["small"], goal="fine-tune", penalty=0.1),
+}
+"""By what numbers are chosen: how well pictures are denoised, or what the fine-tune predicts for them."""
 FEW = 6
 """Pictures of each figure of a pair."""
 SKILLS = 4
@@ -93,12 +99,15 @@ def measure_calibrated(parts: Parts, request: Request, index: int) -> Row:
     model = with_erasure(parts.model, Erasure(factors, 1.0, parts.backbone.family))
     pictures, prompts = torch.cat([picture for picture, _ in scenes]), [text for _, text in scenes]
     own = parts.model, parts.clip, parts.vae
-    done = calibrated_skill(
-        own, (model, None), pictures, prompts, STITCHED, PRESETS["small"], request.seed, lambda made, total: None
-    )
-    share = done.skill.share
-    found = {"first": skill_of(parts, request, tune, share), "chosen": done.skill}
-    row: Row = {"skill": tune.name, "object": tune.kind.name, "share": share, "base": 0.0, "whole": 0.0}
+    found = {
+        name: calibrated_skill(
+            own, (model, None), pictures, prompts, STITCHED, settings, request.seed, lambda made, total: None
+        ).skill
+        for name, settings in GOALS.items()
+    }
+    shares = {name: skill.share for name, skill in found.items()}
+    found["first"] = skill_of(parts, request, tune, shares["chosen"])
+    row: Row = {"skill": tune.name, "object": tune.kind.name, "shares": shares, "base": 0.0, "whole": 0.0}
     models = {"base": parts.model, "whole": model} | {
         name: with_skill(parts.model, None, skill)[0] for name, skill in found.items()
     }
@@ -108,16 +117,17 @@ def measure_calibrated(parts: Parts, request: Request, index: int) -> Row:
 
 
 def calibrated_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
-    """Every skill: the share that pictures chose, and what it shows beside as many numbers that moved most."""
-    return {row["skill"]: {name: row[name] for name in ("share", "base", "whole", "first", "chosen")} for row in rows}
+    """Every skill: the shares that were chosen, and what they show beside as many numbers that moved most."""
+    return {row["skill"]: {name: row[name] for name in ("shares", "base", "whole", "first", *GOALS)} for row in rows}
 
 
 def calibrated_tables(summary: Mapping[str, Any]) -> list[Table]:
     """The figures as tables, each a list of rows."""
-    rows = [["skill", "base", "whole", "share", "that moved most", "that pictures chose"]]
+    rows = [["skill", "base", "whole", "share", "that moved most", "by pictures", "share", "by the fine-tune"]]
     for name, one in summary.items():
-        values = [f"{one[key]:.2f}" for key in ("base", "whole")]
-        rows.append([name, *values, f"{one['share']:.2%}", f"{one['first']:.2f}", f"{one['chosen']:.2f}"])
+        pictures, predicted = (f"{one['shares'][goal]:.2%}" for goal in GOALS)
+        values = [f"{one[key]:.2f}" for key in ("base", "whole", "first", *GOALS)]
+        rows.append([name, *values[:2], pictures, *values[2:4], predicted, values[4]])
     return [rows]
 
 

@@ -41,6 +41,14 @@ def test_what_is_lost_is_counted_for_both_skills_and_ranked():
     ]
 
 
+def test_both_goals_stand_beside_as_many_numbers_that_moved_most():
+    row = {"skill": "style", "object": "dog", "shares": {"chosen": 0.02, "predicted": 0.025}, "base": 0.1, "whole": 1.0}
+    row |= {"first": 0.4, "chosen": 0.5, "predicted": 0.75}
+    ((_, line),) = skills.calibrated_tables(skills.calibrated_figures([row], Request(1)))
+    assert line == ["style", "0.10", "1.00", "2.00%", "0.40", "0.50", "2.50%", "0.75"]
+    assert [settings.goal for settings in skills.GOALS.values()] == ["pictures", "fine-tune"]
+
+
 def test_rank_correlation_by_hand():
     assert skills.spearman([1, 2, 3, 4], [10, 20, 40, 30]) == 0.8
     assert skills.spearman([1, 1, 2], [3, 3, 5]) == 1.0
