@@ -4,21 +4,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def lab_modules(narrow_lab_modules):
-    return narrow_lab_modules
-
-
-@pytest.fixture(scope="session")
-def lab_model(narrow_lab_model):
-    return narrow_lab_model
-
-
-@pytest.fixture(scope="session")
-def lab_backbone(narrow_lab_backbone):
-    return narrow_lab_backbone
-
-
-@pytest.fixture(scope="session")
 def two_towers(lab_modules):
     """The text encoders of SDXL, small and at random weights."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
