@@ -8,16 +8,11 @@ import torch
 
 
 @pytest.fixture(scope="session")
-def whole_lab_modules():
+def lab_modules():
+    """Shared by all tests, so none may change it."""
     from concept_atelier.lab.model.modules import build_modules
 
     return build_modules(seed=0)
-
-
-@pytest.fixture(scope="session")
-def lab_modules(whole_lab_modules):
-    """Shared by all tests, so none may change it."""
-    return whole_lab_modules
 
 
 @pytest.fixture(scope="session")
@@ -48,36 +43,6 @@ def lab_backbone(lab_model, lab_clip, lab_vae):
     from concept_atelier.host.adapters import backbone_of
 
     return backbone_of(lab_model, lab_clip, lab_vae)
-
-
-@pytest.fixture(scope="session")
-def narrow_lab_modules(whole_lab_modules):
-    """The lab model with a denoiser of half the width, for tests that learn: it takes half the time."""
-    from dataclasses import replace
-
-    from diffusers import UNet2DConditionModel
-
-    from concept_atelier.lab.model.modules import UNET_CONFIG
-
-    narrow = {"block_out_channels": (32, 64, 96), "attention_head_dim": (1, 2, 3)}  # heads of 32 channels, as it has
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return replace(whole_lab_modules, unet=UNet2DConditionModel(**{**UNET_CONFIG, **narrow}).eval())
-
-
-@pytest.fixture(scope="session")
-def narrow_lab_model(narrow_lab_modules):
-    from concept_atelier.core.schedule import scaled_linear_alphas
-    from concept_atelier.host.shared.handles import ModelHandle
-
-    return ModelHandle(narrow_lab_modules.unet, scaled_linear_alphas(), "lab")
-
-
-@pytest.fixture(scope="session")
-def narrow_lab_backbone(narrow_lab_model, lab_clip, lab_vae):
-    from concept_atelier.host.adapters import backbone_of
-
-    return backbone_of(narrow_lab_model, lab_clip, lab_vae)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ from .unet import empty_caption
 
 log = logging.getLogger("concept_atelier.lab")
 
-MIXTURE = ((WHOLE, 0.45), (WIDE, 0.15), (TALL, 0.15), (CLOSE_UP, 0.25))
+MIXTURE: tuple[tuple[Pool, float], ...] = ((WHOLE, 0.45), (WIDE, 0.15), (TALL, 0.15), (CLOSE_UP, 0.25))
 
 LARGE = 16
 """Batches on an accelerator, as a multiple of those on a CPU."""
@@ -56,7 +56,7 @@ class TransformerSettings:
         small_until: share of the training up to which the smallest scenes are trained on alone. There the objects are
             learnt, at a quarter of the cost of whole scenes.
         short_text_until: share of the training up to which text ends behind the longest caption of a batch, which
-            takes 0.7 of the time. Afterwards all 77 rows are read, as in use; most of them repeat the end token.
+            takes less time. Afterwards all 77 rows are read, as in use; most of them repeat the end token.
         averages: decays of the averages; the first is published.
         captions: of each scene.
     """

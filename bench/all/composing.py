@@ -1,4 +1,4 @@
-"""What is run of ``bench compose``."""
+"""The commands of ``bench compose``."""
 
 from ...core.compose.registry import METHODS as COMPOSING
 from .seeds import SEEDS, in_name

@@ -1,4 +1,4 @@
-"""What is run of ``bench erase`` and ``bench attack``."""
+"""The commands of ``bench erase`` and ``bench attack``."""
 
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS

@@ -1,4 +1,4 @@
-"""What is run of ``bench explain``, ``bench importance``, ``bench steer`` and ``bench audit``."""
+"""The commands of ``bench explain``, ``bench importance``, ``bench steer`` and ``bench audit``."""
 
 from ...core.explain.registry import METHODS as EXPLAINING
 

@@ -1,4 +1,4 @@
-"""What is run of ``bench learn``."""
+"""The commands of ``bench learn``."""
 
 from ...core.learn.registry import METHODS as LEARNING
 from .seeds import SEEDS, in_name

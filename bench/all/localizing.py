@@ -1,4 +1,4 @@
-"""What is run of ``bench localize`` and ``bench match``."""
+"""The commands of ``bench localize`` and ``bench match``."""
 
 from ...core.localize.registry import METHODS as LOCALIZING
 from ..localize.localize import METHOD as LOCALIZER

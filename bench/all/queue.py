@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from .composing import composed
+from .data import DATA
 from .erasing import attacked, erased
 from .explaining import explained
 from .learning import learnt
 from .localizing import FIRST, LOCALIZED, MATCHED, with_seeds
 from .recognising import RECOGNISED
-from .texts import PROMPTS, WORDS
-from .tuning import TUNED
+from .surgery import SURGERY
+from .words import PROMPTS, WORDS
 
 FOLDER = Path(__file__).parents[2] / "results"
 
@@ -20,7 +21,8 @@ def queue() -> dict[str, str]:
         "lab.json": "lab --split test --cases 192 --controls 8",
         **FIRST,
         "score.json": "score --controls 4",
-        **TUNED,
+        **DATA,
+        **SURGERY,
         **PROMPTS,
         **explained(),
         **RECOGNISED,

@@ -1,4 +1,4 @@
-"""What is run of ``bench recognise``, ``bench segment`` and ``bench decompose``."""
+"""The commands of ``bench recognise``, ``bench segment`` and ``bench decompose``."""
 
 SUBJECTS = "recognise --split test --cases 12"
 RECOGNISED = {

@@ -20,7 +20,7 @@ from ..attention.sites import choose_sites
 from ..attention.stretch import stretched
 from ..attention.words import find_word
 from ..backbone import Backbone, Placeholders
-from ..messages import counted
+from ..messages import there_are
 from ..settings import setting
 from .agreement import correlations, overlaps, regions_of
 from .concept_attention import ConceptBackbone, ConceptSettings, concept_heatmaps
@@ -115,8 +115,8 @@ def compare_words(
     Raises ``ValueError`` for another number of masks, and as :func:`word_maps` does.
     """
     if masks is not None and len(masks) not in (1, len(words)):
-        there = f"{counted(len(words), 'word')} and {counted(len(masks), 'mask')}"
-        raise ValueError(f"there are {there}; give one mask for each word, in the same order, or one for all words")
+        counts = there_are((len(words), "word"), (len(masks), "mask"))
+        raise ValueError(f"{counts}; give one mask for each word, in the same order, or one for all words")
     maps = word_maps(reading, words, kinds, on_step)
     overlap = None
     if masks is not None:

@@ -131,6 +131,8 @@ def calibrate(
         tuned = _dense(whole, device)
         floor, gain = probe.begin(tuned)
         probe.check()
+        lowest, room = unseen.begin(tuned)
+        del tuned  # as large as all weights that are trained; the training makes its own
         masks = {name: _start(change, first.get(name)).to(device).requires_grad_() for name, change in wider.items()}
         kept = max(1, sum(map(len, first.values())))
 
@@ -148,7 +150,6 @@ def calibrate(
         )
         changes = {name: change.pick((masks[name] > 0).cpu()) for name, change in wider.items()}
         changes = {name: change for name, change in changes.items() if len(change)}
-        lowest, room = unseen.begin(tuned)
         reached = (unseen.whole(_dense(one, device)) for one in (first, changes))
         before, after = (1 - (one - lowest) / max(room, 1e-12) for one in reached)
     return Calibrated(changes, before, after, (sum(map(len, first.values())), sum(map(len, changes.values()))))

@@ -72,6 +72,11 @@ class Overlap:
         return self.opposite / self.shared if self.shared else 0.0
 
     @property
+    def touches(self) -> bool:
+        """Whether they meet, for the same inputs, and yet do not fight."""
+        return self.conflict >= AGREE and self.same_inputs >= SAME and not self.fights
+
+    @property
     def fights(self) -> bool:
         """Whether they will disturb each other: much of the smaller meets an opposite change, for the same inputs."""
         return self.conflict >= FIGHT and self.same_inputs >= SAME
@@ -94,7 +99,7 @@ class Overlap:
                 "change a number, the first skill keeps its own change."
             )
         added = "Use both as they are: one LoRA loader behind the other, or sum in Stitch Skills."
-        return f"{added} Look for what is lost." if self.verdict == "they touch a little" else added
+        return f"{added} Look for what is lost." if self.touches else added
 
 
 def compare(names: Sequence[str], skills: Sequence[Skill]) -> list[Overlap]:

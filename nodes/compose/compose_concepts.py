@@ -237,7 +237,7 @@ def _places_verdict(places: str | None, concepts: str | None) -> bool | str:
     lines = _lines(places or "")
     try:
         if concepts is not None:
-            check_one_each(lines, _lines(concepts), "lines of places")
+            check_one_each(lines, _lines(concepts), "place")
         for line in lines:
             read_place(line)
     except ValueError as error:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...core import types
 from ...core.compose.composition import Concept, compose
-from ...core.messages import counted
+from ...core.messages import there_are
 from ...core.prompts.locality import COMPOSER, LocalitySettings
 from ...core.prompts.locality_measures import measure
 from ...host.adapters import backbone_of, with_composition
@@ -132,8 +132,8 @@ class AttentionLocality(io.ComfyNode):
         settings = LocalitySettings(start=start, end=end, dials=dials, sharpness=sharpness)
         places = [None] * len(given) if masks is None else list(masks_of(masks))
         if len(places) != len(given):
-            there = f"{counted(len(given), 'word')} and {counted(len(places), 'mask')}"
-            raise ValueError(f"there are {there}; give one mask for each word, in order")
+            counts = there_are((len(given), "word"), (len(places), "mask"))
+            raise ValueError(f"{counts}; give one mask for each word, in order")
         backbone = backbone_of(model, clip, vae)
         concepts = [Concept(word, mask) for (word, _), mask in zip(given, places, strict=True)]
         composition = compose(backbone, text, concepts, tokens.placeholders() if tokens else {}, texts=False)

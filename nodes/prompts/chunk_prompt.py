@@ -99,8 +99,8 @@ class ChunkPrompt(io.ComfyNode):
         room = line_tokens if job.reads_in_chunks(backbone) else len(text) + 1  # no text has more tokens than letters
         lines = job.lines_of_phrases(text, phrases, given, room)
         conditioning = job.encode_lines(clip, lines, placeholders)
-        heard = [phrase.text for phrase, weight in zip(phrases, given, strict=True) if weight]
-        names = "\n".join(dict.fromkeys(heard))
+        mapped = [phrase.text for phrase, weight in zip(phrases, given, strict=True) if weight]
+        names = "\n".join(dict.fromkeys(mapped))
         said = job.described(phrases, chunks, given, len(lines))
         rows = job.rows_of(phrases, given, room)
         return io.NodeOutput(conditioning, "\n".join(lines), names, table(COLUMNS, rows), ui=text_under(said))

@@ -15,8 +15,8 @@ def copies() -> list[nn.Parameter]:
 
 def test_steps_are_those_of_torch_up_to_its_rounding():
     ours, theirs = copies(), copies()
-    options = {"lr": 0.02, "weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
-    optimisers = Muon(ours, **options), torch.optim.Muon(theirs, **options)
+    options = {"lr": 0.02, "weight_decay": 0.01}
+    optimisers = Muon(ours, **options), torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options)
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         for one, other in zip(ours, theirs, strict=True):

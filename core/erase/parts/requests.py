@@ -4,17 +4,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ...messages import counted, listed
+from ...messages import listed, there_are
 
 
 def pair_anchors(concepts: Sequence[str], anchors: str | Sequence[str]) -> list[tuple[str, str]]:
     """Each concept with its anchor. Raises ``ValueError`` when there are neither one nor as many anchors."""
     given = [anchors] if isinstance(anchors, str) else list(anchors)
     if len(given) not in (1, len(concepts)):
-        raise ValueError(
-            f"there are {counted(len(concepts), 'concept')} and {counted(len(given), 'anchor')}; give one anchor for "
-            "all concepts, or one for each, in the same order"
-        )
+        counts = there_are((len(concepts), "concept"), (len(given), "anchor"))
+        raise ValueError(f"{counts}; give one anchor for all concepts, or one for each, in the same order")
     given = given * len(concepts) if len(given) == 1 else given
     return [(concept.strip(), anchor.strip()) for concept, anchor in zip(concepts, given, strict=True)]
 

@@ -4,10 +4,10 @@
 
 The paper's consistency compares two augmentations of a picture. For tokens of a diffusion model the form is ours: what
 is predicted for one noisy picture by two sentences that say the same of the token should be the same; ``l_consistency =
-2 mean |e_one - e_other|^2``, with the paper's factor. Both are sentences that a model knows: for a word that stands
-alone it predicts something else, and a token that must not would learn to say nothing. The labelled loss is the
-method's own; its pictures are drawn as often as ``beta_i0`` says. Both losses that the ascent compares are taken from
-the same pass, so that they are of one noise level.
+2 mean |e_one - e_other|^2``, with the paper's factor. A sentence is not compared with the token alone: a model predicts
+something else for a word that stands alone, and the token would become weak to make both predictions equal. The
+labelled loss is the method's own; its pictures are drawn as often as ``beta_i0`` says. Both losses that the ascent
+compares are taken from the same pass, so that they are of one noise level.
 """
 
 from collections.abc import Mapping, Sequence

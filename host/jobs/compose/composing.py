@@ -12,7 +12,7 @@ from ....core.compose.composition import Composition, Concept, compose
 from ....core.compose.parts.adapters import Adapter, read_adapter
 from ....core.files import load_tensors
 from ....core.masks.boxes import Box, box_mask
-from ....core.messages import counted, listed, shown
+from ....core.messages import listed, shown, there_are
 from ...adapters import backbone_of, layers_of
 from ...files import folders
 from ..bounding_boxes import boxes_of
@@ -78,13 +78,11 @@ def read_place(line: str) -> tuple[Tensor | None, dict[str, float]]:
     return _mask(box, line), options
 
 
-def check_one_each(given: Sequence[str] | Tensor, texts: Sequence[str], called: str) -> None:
-    """Raise ``ValueError`` where something is given, but not one for each concept."""
+def check_one_each(given: Sequence[str] | Tensor, texts: Sequence[str], thing: str) -> None:
+    """Raise ``ValueError`` where such things are given, but not one for each concept."""
     if len(given) and len(given) != len(texts):
-        raise ValueError(
-            f"there are {counted(len(texts), 'concept')} and {len(given)} {called}; give one for each concept, in the "
-            "same order"
-        )
+        counts = there_are((len(texts), "concept"), (len(given), thing))
+        raise ValueError(f"{counts}; give one for each concept, in the same order")
 
 
 def composition_of(
@@ -112,7 +110,7 @@ def composition_of(
 
     Raises ``ValueError`` for other numbers of places or masks than of concepts, and as :func:`compose` does.
     """
-    for name, given in (("lines of places", places), ("masks of regions", masks)):
+    for name, given in (("place", places), ("mask", masks)):
         check_one_each(() if given is None else given, texts, name)
     read = [read_place(line) for line in places] or [(None, dict(OPTIONS))] * len(texts)
     regions = [mask for mask, _ in read] if masks is None else list(masks)
@@ -150,10 +148,8 @@ def adapters_of(model: Any, clip: Any, lines: Sequence[str], count: int) -> list
     if not lines:
         return []
     if len(lines) != count:
-        raise ValueError(
-            f"there are {count} concepts and {len(lines)} lines of LoRAs; give one for each concept, in the same "
-            "order, and none where a concept has no LoRA"
-        )
+        counts = there_are((count, "concept"), (len(lines), "LoRA"))
+        raise ValueError(f"{counts}; write a line for each concept, in the same order: none where it has no LoRA")
     backbone, layers = backbone_of(model, clip), layers_of(model)
     found: list[Adapter] = []
     for line in lines:

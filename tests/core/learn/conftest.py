@@ -1,25 +1,10 @@
-"""A small picture that is not square, with two concepts, and the lab model at half its width."""
+"""A small picture that is not square, with two concepts."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from concept_atelier.core.types import Concepts
-
-
-@pytest.fixture(scope="session")
-def lab_modules(narrow_lab_modules):
-    return narrow_lab_modules
-
-
-@pytest.fixture(scope="session")
-def lab_model(narrow_lab_model):
-    return narrow_lab_model
-
-
-@pytest.fixture(scope="session")
-def lab_backbone(narrow_lab_backbone):
-    return narrow_lab_backbone
 
 
 @pytest.fixture(scope="session")

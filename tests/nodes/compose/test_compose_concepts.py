@@ -117,10 +117,10 @@ def test_a_place_may_have_a_weight_and_a_span():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"places": "left"}, "2 concepts and 1 lines of places"),
+        ({"places": "left"}, "2 concepts and 1 place;"),
         ({"regions": torch.ones(3, 4, 4)}, "2 concepts and 3 masks"),
         ({"places": "left\nnowhere"}, "is no place"),
-        ({"bounding_boxes": [element(0, 0, 9, 9)]}, "2 concepts and 1 masks"),
+        ({"bounding_boxes": [element(0, 0, 9, 9)]}, "2 concepts and 1 mask;"),
         ({"bounding_boxes": [element(0, 0, 9, 9), element(600, 0, 9, 9)]}, "does not lie in a picture of 512x512"),
         ({"bounding_boxes": "0 0 1 1"}, "elements with x, y, width, height"),
         ({"bounding_boxes": [{"x": 1}]}, "elements with x, y, width, height"),
@@ -145,7 +145,7 @@ def test_what_cannot_be_composed_is_refused(run, given, message):
     ("places", "concepts", "said"),
     [
         ("left\nsideways", "a cat\na dog", "places: 'sideways' is no place"),
-        ("left", "a cat\na dog", "places: there are 2 concepts and 1 lines"),
+        ("left", "a cat\na dog", "places: there are 2 concepts and 1 place;"),
         ("left", "a cat", None),
         ("left", None, None),
         (None, "a cat\na dog", None),
@@ -218,7 +218,7 @@ def test_each_concept_has_its_own_lora_and_the_model_stays_as_it_was(run, socket
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"loras": "compose/one"}, "2 concepts and 1 lines of LoRAs"),
+        ({"loras": "compose/one"}, "2 concepts and 1 LoRA;"),
         ({"loras": "compose/one strength=much, none"}, "expected a number"),
         ({"loras": "none, none", "method": "t2i_zero"}, "reads no texts of regions"),
     ],

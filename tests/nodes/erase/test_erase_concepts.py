@@ -86,7 +86,7 @@ def test_learnt_tokens_can_be_erased(erase, tokens):
         ({"concepts": " ,\n"}, "name at least one concept"),
         ({"concepts": "cat, Cat"}, "listed twice"),
         ({"preserve": "cat"}, "both|erased and to be preserved"),
-        ({"anchors": "a, b"}, "there are 1 concept and 2 anchors"),
+        ({"anchors": "a, b"}, "there is 1 concept and 2 anchors"),
         ({"anchors": "cat"}, "anchor is the concept itself"),
         ({"strength": float("nan")}, "expected a number"),
     ],

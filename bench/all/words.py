@@ -1,4 +1,4 @@
-"""What is run of ``bench words`` and ``bench prompts``."""
+"""The commands of ``bench words`` and ``bench prompts``."""
 
 PROMPTS = {
     "prompts.json": "prompts --split test --cases 48",
