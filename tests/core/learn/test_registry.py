@@ -191,7 +191,7 @@ def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture
     they were at the cancel, gives other weights."""
     if not METHODS[name].draws_pictures:
         return
-    settings = short(name, steps=9, fit_steps=7, adaptive_rate=4.0, split=1, start="rare")
+    settings = short(name, steps=9, fit_steps=7, adaptive_rate=1.0, split=1, start="rare")
     given = {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
     with pytest.raises(Cancelled):
