@@ -77,7 +77,8 @@ def run_command(
 
     With ``--estimate`` only its duration is printed and written.
     """
-    model = str(args.model.resolve()) if args.model else ""
+    transformer = args.model == Path(TRANSFORMER)  # a name, where others are folders
+    model = TRANSFORMER if transformer else str(args.model.resolve()) if args.model else ""
     request = Request(args.cases, args.seed, args.split, model, args.untrained, options)
     if args.estimate:
         cost = estimate(bench, request, controls, args.controls)
@@ -111,12 +112,17 @@ def load_backbone(folder: Path | None = None, untrained: bool = False) -> Backbo
 
 def load_parts(folder: Path | None = None, untrained: bool = False) -> tuple[ModelHandle, ClipHandle, VaeHandle]:
     """MODEL, CLIP and VAE of :func:`load_backbone`."""
-    from ..lab.model.handles import handles, load_handles
+    from ..lab.model.handles import handles, load_handles, transformer_handles
     from ..lab.model.modules import build_modules
+    from ..lab.model.transformer import untrained_transformer
+    from ..lab.model.weights import load_lab_model
 
+    transformer = folder == Path(TRANSFORMER)
+    if untrained and transformer:
+        return transformer_handles(untrained_transformer(), load_lab_model())
     if untrained:
         return handles(build_modules(seed=0))
-    if folder == Path(TRANSFORMER):
+    if transformer:
         return load_handles(denoiser=TRANSFORMER)
     return load_handles(folder) if folder else load_handles()
 

@@ -10,6 +10,7 @@ from .learning import learnt
 from .localizing import FIRST, LOCALIZED, MATCHED, with_seeds
 from .recognising import RECOGNISED
 from .surgery import SURGERY
+from .transformers import on_the_transformer
 from .words import PROMPTS, WORDS
 
 FOLDER = Path(__file__).parents[2] / "results"
@@ -35,4 +36,5 @@ def queue() -> dict[str, str]:
         **with_seeds(),
         **learnt(),
     }
+    commands |= on_the_transformer(commands)
     return {name: " ".join(command.split()) for name, command in commands.items()}

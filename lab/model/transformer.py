@@ -7,6 +7,7 @@ reaches it by its rows alone: the pooled text that FLUX.1 adds to the noise leve
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from ...core.files import load_tensors
@@ -53,6 +54,13 @@ def build_transformer(config: dict[str, Any] | None = None) -> "FluxTransformer2
                 nn.init.zeros_(parameter)
     model.time_text_embed.text_embedder.requires_grad_(False)
     return model
+
+
+def untrained_transformer(seed: int = 0) -> "FluxTransformer2DModel":
+    """The transformer as training begins, in evaluation mode. Leaves the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_transformer().eval().requires_grad_(False)
 
 
 def load_transformer(folder: Path) -> "FluxTransformer2DModel":

@@ -1,10 +1,15 @@
 """How benches run: kept rows, interrupted runs, what a cache must not mix up."""
 
+import argparse
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from concept_atelier.bench import harness
+from concept_atelier.bench.command import add_common_arguments, load_backbone, run_command
 from concept_atelier.bench.harness import Bench, Request, RowStore, digest, run
 
 
@@ -99,3 +104,23 @@ def test_whatever_decides_a_row_has_its_own_file(tmp_path, monkeypatch):
 def test_results_are_json(tmp_path):
     result = run(Counter().bench, Request(2), cache=tmp_path)
     assert json.loads(json.dumps(result)) == result
+
+
+def test_the_lab_transformer_is_asked_for_by_its_name_and_other_models_by_their_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    bench = replace(Counter().bench, prepare=asked.append, table=lambda result: "")
+    parser = argparse.ArgumentParser()
+    add_common_arguments(parser, cases=1)
+    for model in ([], ["--model", "transformer"], ["--model", "mine"]):
+        assert run_command(bench, parser.parse_args(["--fresh", *model]), {}) == 0
+    assert [request.model for request in asked] == ["", harness.TRANSFORMER, str(tmp_path / "mine")]
+
+
+def test_an_untrained_transformer_reads_the_trained_text_encoder_and_predicts_nothing():
+    backbone = load_backbone(Path(harness.TRANSFORMER), untrained=True)
+    text = backbone.encode_text(["a photo of a cat"])
+    assert torch.equal(text.context, load_backbone().encode_text(["a photo of a cat"]).context)
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert not backbone.predict_target(noise, torch.tensor([500]), text).any()

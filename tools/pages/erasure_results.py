@@ -71,7 +71,7 @@ def erased_counts(folder: Path) -> str:
     figures = ("found_after", "others_after", "neighbours_after")
     rows = [["method", *(f"{count} at once" for count in COUNTS)]]
     for name, method in ERASING.items():
-        files = [_single(name)]
+        files = [single(name)]
         files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
         rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
     kept = [f"erase/uce_kept_{count}.json" for count in COUNTS]
@@ -85,7 +85,7 @@ def erased_seeds(folder: Path) -> str:
     figures["neighbours_after"] = "nearest names"
     rows = [["method", *figures.values()]]
     for name in BEST_ERASERS:
-        files = [_single(name), *(file for file in queue() if file.startswith(f"erase/{name}_seed"))]
+        files = [single(name), *(file for file in queue() if file.startswith(f"erase/{name}_seed"))]
         found = [one for one in (read(folder / file) for file in files) if one is not None]
         if len(found) < len(files):
             rows.append([ERASING[name].title, f"{len(found)} of {len(files)} seeds measured yet", *[""] * 3])
@@ -95,7 +95,7 @@ def erased_seeds(folder: Path) -> str:
     return table(rows)
 
 
-def _single(method: str) -> str:
+def single(method: str) -> str:
     """The file of a method's erasures of one object each."""
     return "erase.json" if method == "uce" else f"erase/{method}.json"
 
@@ -179,7 +179,7 @@ def erasers(folder: Path) -> str:
     }
     rows = [["method", "cases", *figures.values()]]
     for name, method in ERASING.items():
-        file = _single(name)
+        file = single(name)
         found = read(folder / file)
         if found is None:
             rows.append([method.title, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)])

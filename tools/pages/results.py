@@ -21,6 +21,7 @@ from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
 from .recognise_results import RECOGNISED
 from .surgery_results import SURGERY, measured
+from .transformer_results import PARTS as TRANSFORMER_PARTS
 from .word_results import PARTS as WORD_PARTS
 
 Writer = Callable[[Path], str]
@@ -113,5 +114,6 @@ PAGES: Mapping[str, Mapping[str, Writer]] = {
     "surgery.md": SKILLS,
     "explain.md": EXPLAIN_PARTS,
     "recognise-results.md": RECOGNISED,
+    "transformer-results.md": TRANSFORMER_PARTS,
 }
 """Page of ``docs/`` to its marked parts and what writes each."""

@@ -1,0 +1,36 @@
+"""The commands of the benches on the lab transformer: those of the lab UNet, by the names of its files, and its own."""
+
+from collections.abc import Mapping
+
+FOLDER, ADDED = "transformer", "--model transformer"
+
+BOTH = (
+    "lab.json",
+    "words.json",
+    "words_short.json",
+    "localize.json",
+    "localize_known_count.json",
+    "localize_attencraft.json",
+    "learn/conceptexpress_test.json",
+    "learn/cones_test.json",
+    "learn/attencraft_test.json",
+    "erase.json",
+    *(f"erase/{name}.json" for name in ("rece", "speed", "mace", "realera", "hirm")),
+    *(f"erase/{name}_10.json" for name in ("uce", "speed", "realera")),
+    *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
+    *(f"compose{name}.json" for name in ("", "/area", "/attention_couple", "/t2i_zero")),
+)
+"""Files of the UNet that the transformer has, too: the same scenes, prompts, seeds and judge."""
+
+OWN = {
+    "words_concepts.json": "words --split test --cases 60 --maps concepts --deletion",
+    "words_concepts_short.json": "words --split test --cases 60 --maps concepts --caption short",
+    "words_sweep.json": "words --cases 24 --sweep",
+    "localize_sweep.json": "localize --cases 16 --sweep",
+}
+
+
+def on_the_transformer(commands: Mapping[str, str]) -> dict[str, str]:
+    """File in ``transformer/`` to its command, from those of the UNet."""
+    both = {name: commands[name] for name in BOTH}
+    return {f"{FOLDER}/{name}": f"{command} {ADDED}" for name, command in (both | OWN).items()}

@@ -1,0 +1,174 @@
+"""The tables of ``docs/transformer-results.md``: the lab transformer beside the lab UNet.
+
+Each row is a file of a bench. Where the transformer's has fewer cases, its command says how many.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...bench.all.transformers import FOLDER
+from ...bench.lab import FIGURES
+from ...bench.summary import with_interval
+from ...bench.words.cases import KINDS
+from ...core.compose.registry import METHODS as COMPOSING
+from ...core.erase.registry import METHODS as ERASING
+from ...core.learn.registry import METHODS as LEARNING
+from .cards import table
+from .erasure_results import single
+from .files import controls, missing, read, shown_command, verdict
+from .method_results import COMPOSED
+
+AIMS = {"one_object": 0.90, "two_objects": 0.70}
+"""Of the transformer's drawings."""
+
+Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]
+"""Head of a column to its figure in a bench's summary."""
+
+
+def drawings(folder: Path) -> str:
+    """``bench lab`` of both."""
+    unet, own = read(folder / "lab.json"), read(folder / FOLDER / "lab.json")
+    if own is None:
+        return missing(f"{FOLDER}/lab.json")
+    rows = [["figure", "aim", "lab UNet", "lab transformer", "reached"]]
+    for name, (said, _) in FIGURES.items():
+        if name.startswith(("vae", "judge")):  # of parts that both share
+            continue
+        aim, value = AIMS.get(name), own["summary"][name]
+        of_unet = with_interval(unet["summary"][name]) if unet else "not measured"
+        rows.append([said, f"{aim:g}" if aim else "", of_unet, with_interval(value), verdict(value["mean"], aim)])
+    said = f"{own['cases']} cases, seed {own['seed']}: `{shown_command(own, f'{FOLDER}/lab.json')}`."
+    return "\n\n".join(part for part in (said, table(rows), controls(own)) if part)
+
+
+def beside(folder: Path, files: Mapping[str, tuple[str, str]], columns: Columns) -> str:
+    """A row for every file, which ``files`` gives two names: the model's, and what was done."""
+    rows = [["model", "what", "cases", *columns, "command"]]
+    for name, (model, said) in files.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([model, said, "not measured", *[""] * len(columns), f"`{missing_command(name)}`"])
+            continue
+        values = [of(found["summary"]) for of in columns.values()]
+        cells = [with_interval(value) if value else "" for value in values]
+        rows.append([model, said, str(found["cases"]), *cells, f"`{shown_command(found, name)}`"])
+    return table(rows)
+
+
+def missing_command(name: str) -> str:
+    """What measures a file that is not there."""
+    return missing(name).split("`")[1]
+
+
+def of_both(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Every file of the UNet, and the transformer's beside it."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, said in files.items():
+        found |= {name: ("UNet", said), f"{FOLDER}/{name}": ("transformer", said)}
+    return found
+
+
+def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float]) -> str:
+    """Layers by shares of noise."""
+    found = read(folder / FOLDER / name)
+    if found is None:
+        return missing(f"{FOLDER}/{name}")
+    cells = {tuple(setting.rsplit(" at ", 1)): score(figures) for setting, figures in found["summary"].items()}
+    layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
+    rows = [["layer", *(f"noise {noise}" for noise in noises)]]
+    for layer in layers:
+        rows.append([f"`{layer}`", *(f"{cells[layer, noise]:.3f}" for noise in noises)])
+    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, f'{FOLDER}/{name}')}`."
+    return f"{said}\n\n{table(rows)}"
+
+
+def _kind(kind: str, score: str, summary: Mapping[str, Any]) -> Any:
+    return summary["all"].get(kind, {}).get(score)
+
+
+WORDS = of_both({"words.json": "attention, complete captions", "words_short.json": "attention, names alone"}) | {
+    f"{FOLDER}/words_concepts.json": ("transformer", "concepts, complete captions"),
+    f"{FOLDER}/words_concepts_short.json": ("transformer", "concepts, names alone"),
+}
+WORD_COLUMNS: Columns = {
+    **{f"{kind}, Otsu's threshold": partial(_kind, kind, "iou_otsu") for kind in KINDS},
+    "names, above 0.4": partial(_kind, "name", "iou"),
+    "names, best threshold": partial(_kind, "name", "iou_best"),
+    "names, pointing game": partial(_kind, "name", "point"),
+    "judge loses the object": partial(_kind, "name", "gone"),
+}
+
+
+def _localized(at: str, score: str, summary: Mapping[str, Any]) -> Any:
+    return summary["all"]["scores"]["concepts"][at][score]
+
+
+LOCALIZED = of_both(
+    {
+        "localize.json": "`conceptexpress`",
+        "localize_known_count.json": "the same, told the count",
+        "localize_attencraft.json": "`attencraft`, told the names",
+    }
+)
+LOCALIZED_COLUMNS: Columns = {
+    "grid mIoU": partial(_localized, "grid", "miou"),
+    "pixel mIoU": partial(_localized, "pixel", "miou"),
+    "precision": partial(_localized, "pixel", "precision"),
+    "count off by": partial(_localized, "pixel", "count_error"),
+}
+
+
+def _learnt(group: str, score: str, summary: Mapping[str, Any]) -> Any:
+    return summary.get(group, {}).get(score)
+
+
+LEARNT = of_both(
+    {f"learn/{name}_test.json": LEARNING[name].title for name in ("conceptexpress", "cones", "attencraft")}
+)
+LEARNT_COLUMNS: Columns = {
+    f"{group}: {said}": partial(_learnt, group, score)
+    for group in ("seen", "unseen")
+    for score, said in (("sim_i", "SIM^I"), ("acc1", "ACC^1"))
+}
+
+
+def _figure(name: str, summary: Mapping[str, Any]) -> Any:
+    return summary.get(name)
+
+
+ERASED = of_both(
+    {single(name): ERASING[name].title for name in ("uce", "rece", "speed", "mace", "realera", "hirm")}
+    | {f"erase/{name}_10.json": f"{ERASING[name].title}, 10 at once" for name in ("uce", "speed", "realera")}
+    | {f"erase/{name}_styles.json": f"{ERASING[name].title}, a style" for name in ("uce", "speed")}
+)
+ERASED_COLUMNS: Columns = {
+    "erased object": partial(_figure, "found_after"),
+    "by a synonym": partial(_figure, "found_after_synonym"),
+    "other objects before": partial(_figure, "others_before"),
+    "and after": partial(_figure, "others_after"),
+    "nearest names after": partial(_figure, "neighbours_after"),
+    "erased style": partial(_figure, "style_found_after"),
+}
+COMPOSITIONS = of_both(
+    {
+        "compose.json": "the prompt alone",
+        "compose/area.json": "stock area conditioning, in boxes",
+        "compose/attention_couple.json": f"{COMPOSING['attention_couple'].title}, in boxes",
+        "compose/t2i_zero.json": COMPOSING["t2i_zero"].title,
+    }
+)
+COMPOSED_COLUMNS: Columns = {said: partial(_figure, name) for name, said in COMPOSED.items()}
+
+PARTS: Mapping[str, Callable[[Path], str]] = {
+    "drawings": drawings,
+    "words": partial(beside, files=WORDS, columns=WORD_COLUMNS),
+    "sweep of words": partial(sweep, name="words_sweep.json", score=lambda found: found["name"]["iou"]["mean"]),
+    "sweep of clustering": partial(sweep, name="localize_sweep.json", score=lambda found: found["mean"]),
+    "localising": partial(beside, files=LOCALIZED, columns=LOCALIZED_COLUMNS),
+    "learning": partial(beside, files=LEARNT, columns=LEARNT_COLUMNS),
+    "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),
+    "composing": partial(beside, files=COMPOSITIONS, columns=COMPOSED_COLUMNS),
+}
+"""Marked part of the page to what writes it."""
