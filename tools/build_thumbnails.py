@@ -22,7 +22,7 @@ from ..host.workflow.terminal import TerminalBar
 from ..nodes.headless import HEADLESS_NODES
 from .build_workflows import FOLDER
 from .workflow.input_pictures import PICTURES
-from .workflow.variants import LAB, VARIANTS
+from .workflow.variants import LAB, LAB_TRANSFORMER, VARIANTS, Parts, Variant
 
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
 LETTERS = 20
@@ -185,17 +185,24 @@ def save(picture: Image.Image, path: Path) -> None:
 
 
 def draw(name: str, folder: Path = FOLDER) -> None:
-    """Run a lab workflow, write its thumbnail and its twins'."""
+    """Run the lab workflows of a name, write their thumbnails and those of their twins: of a transformer's, what the
+    lab transformer drew."""
+    title, words = TITLES[name], [panel.said for panel in PANELS[name]]
+    drawn = {lab.denoiser: _drawn(name, lab, folder) for lab in (LAB, LAB_TRANSFORMER) if lab.draws(name)}
+    for variant in VARIANTS:
+        if not variant.is_lab and variant.draws(name):
+            pictures = drawn[LAB_TRANSFORMER.denoiser if isinstance(variant.files, Parts) else LAB.denoiser]
+            save(thumbnail(pictures, BORROWED, words), folder / f"{title}{variant.suffix}.jpg")
+
+
+def _drawn(name: str, lab: Variant, folder: Path) -> list[Image.Image]:
+    """What a workflow on the lab model shows, which its thumbnail is written of."""
+    title = f"{TITLES[name]}{lab.suffix}"
     with tempfile.TemporaryDirectory() as out:
-        title = TITLES[name]
-        result = run_workflow(
-            FOLDER / f"{title}{LAB.suffix}.json", out=out, nodes=HEADLESS_NODES, reporter=TerminalBar()
-        )
-        pictures, words = panels(name, result), [panel.said for panel in PANELS[name]]
-        save(thumbnail(pictures, words=words), folder / f"{title}{LAB.suffix}.jpg")
-        for variant in VARIANTS:
-            if not variant.is_lab and variant.draws(name):
-                save(thumbnail(pictures, BORROWED, words), folder / f"{title}{variant.suffix}.jpg")
+        result = run_workflow(FOLDER / f"{title}.json", out=out, nodes=HEADLESS_NODES, reporter=TerminalBar())
+        pictures = [picture.copy() for picture in panels(name, result)]
+    save(thumbnail(pictures, words=[panel.said for panel in PANELS[name]]), folder / f"{title}.jpg")
+    return pictures
 
 
 def main(names: Sequence[str]) -> None:

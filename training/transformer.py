@@ -8,6 +8,7 @@ that was drawn (Luhman & Luhman 2021, arXiv 2101.02388, distil a model's drawing
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..lab.model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..lab.model.transformer import build_transformer, trained_state
 from ..lab.model.vae import LabVAE
 from ..lab.model.weights import WEIGHTS, load_part
+from .alignment import Alignment
 from .attention import attend_by_matrices
 from .common import Run
 from .dataset import Scenes, SceneStream, draw_ahead
@@ -53,6 +55,8 @@ class TransformerSettings:
             al. 2024, arXiv 2403.03206, sec. 3.1). Localisation reads the model at low noise, which those leave out.
         distilled: share of noise up to which the target is the UNet's prediction, and beyond which it is the velocity
             of the one picture; with 0, the UNet is not run. The UNet was not trained beyond 0.93.
+        aligned: weight of the distance between hidden states and the UNet's features (:mod:`.alignment`) beside the
+            error of the velocity; with 0, none is measured.
         small_until: share of the training up to which the smallest scenes are trained on alone. There the objects are
             learnt, at a quarter of the cost of whole scenes.
         short_text_until: share of the training up to which text ends behind the longest caption of a batch, which
@@ -70,6 +74,7 @@ class TransformerSettings:
     captions: int = 4
     even: float = 0.3
     distilled: float = 0.85
+    aligned: float = 0.3
     small_until: float = 0.4
     short_text_until: float = 0.85
     averages: tuple[float, ...] = (0.999, 0.9998)
@@ -153,8 +158,10 @@ def flow_loss(
     tokens: Tensor,
     settings: TransformerSettings,
     done: float = 1.0,
+    alignment: Alignment | None = None,
 ) -> Tensor:
-    """Error of the velocity, by what the teacher predicts where there is one.
+    """Error of the velocity, by what the teacher predicts where there is one, and the weighted distance from its
+    features where they are aligned with.
 
     ``latent`` (B, C, h, w), ``tokens`` (B, 77) long, some replaced by the empty caption; ``done`` is the share of the
     training that is behind.
@@ -172,11 +179,15 @@ def flow_loss(
             level = level.index_copy(0, taught, teacher.shares[timestep])
         share = level[:, None, None, None]
         noisy = (1 - share) * latent + share * noise
-        if teacher is not None and len(taught):
-            target = target.index_copy(0, taught, teacher(noisy[taught], timestep, context[taught]))
         read = length_of(tokens) if done < settings.short_text_until else tokens.shape[1]
-        predicted = velocity(transformer, noisy, level, context[:, :read])
-    return (predicted.float() - target).square().mean()
+        aligns = alignment is not None and teacher is not None and len(taught) > 0
+        watching = alignment.watching(transformer, teacher.unet) if aligns else nullcontext(({}, {}))
+        with watching as (hidden, features):
+            if teacher is not None and len(taught):
+                target = target.index_copy(0, taught, teacher(noisy[taught], timestep, context[taught]))
+            predicted = velocity(transformer, noisy, level, context[:, :read])
+    error = (predicted.float() - target).square().mean()
+    return error + settings.aligned * alignment.loss(hidden, features, taught) if aligns else error
 
 
 def shares(settings: TransformerSettings, done: float) -> list[float]:
@@ -211,15 +222,17 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
     teacher = Teacher(unet.to(memory_format=torch.channels_last)).to(device) if settings.distilled > 0 else None
     torch.manual_seed(settings.seed)
     transformer = build_transformer().to(device)
+    alignment = Alignment().to(device) if teacher is not None and settings.aligned else None
     if device == "cpu" and settings.bfloat16:
         attend_by_matrices(transformer)
-    optimiser = muon_beside_adamw([transformer], in_blocks, decay=0.01)
-    run = Run(folder, {"transformer": transformer}, optimiser, asdict(settings), settings.averages, team.leads)
+    modules = {"transformer": transformer} | ({"alignment": alignment} if alignment else {})
+    optimiser = muon_beside_adamw(list(modules.values()), in_blocks, decay=0.01)
+    run = Run(folder, modules, optimiser, asdict(settings), settings.averages, team.leads)
     torch.manual_seed(settings.seed + run.samples * team.size + team.rank)
 
     def train_on(scenes: Scenes) -> None:
         def loss_of(_: int, batch: tuple[Tensor, Tensor], done: float) -> Tensor:
-            return flow_loss(transformer, teacher, text, *batch, settings, done)
+            return flow_loss(transformer, teacher, text, *batch, settings, done, alignment)
 
         train_mixture(
             run, scenes, settings, team, loss_of, lambda sheet: checkpoint(run, settings), partial(shares, settings)

@@ -79,9 +79,8 @@ def load_transformer_state(folder: Path) -> dict[str, Tensor]:
     path = folder / TRANSFORMER_FILE
     if not path.exists():
         raise FileNotFoundError(
-            f"the lab transformer's weights are not part of this version: {path} is missing; train them with "
-            "`python -m concept_atelier lab train transformer` and `lab publish --transformer`, or choose the "
-            "denoiser unet"
+            f"the lab transformer is missing: {path}. Restore the file from the repository, train one with `python -m "
+            "concept_atelier lab train transformer` and `lab publish --transformer`, or choose the denoiser unet."
         )
     return {key: value.float() for key, value in load_tensors(path)[0].items()}
 

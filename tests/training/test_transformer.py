@@ -16,6 +16,7 @@ from concept_atelier.lab.model.modules import build_unet
 from concept_atelier.lab.model.transformer import POOLED, TRANSFORMER_FILE, build_transformer, fill, load_transformer
 from concept_atelier.lab.model.weights import FILES, publish_transformer
 from concept_atelier.lab.world.scene import SceneSettings
+from concept_atelier.training.alignment import Alignment
 from concept_atelier.training.attention import attend_by_matrices
 from concept_atelier.training.dataset import tokenize
 from concept_atelier.training.mixture import Pool
@@ -89,7 +90,7 @@ def test_a_trained_transformer_is_published_and_loaded(tmp_path, inputs, lab_mod
 
 
 def test_missing_weights_say_so_and_how_to_train_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"not part of this version.*lab train transformer"):
+    with pytest.raises(FileNotFoundError, match=r"the lab transformer is missing.*lab train transformer"):
         load_transformer(tmp_path)
     with pytest.raises(FileNotFoundError, match="transformer is not trained"):
         publish_transformer(tmp_path, tmp_path / "model")
@@ -140,16 +141,17 @@ def test_a_teacher_that_knows_the_noise_gives_the_velocity_of_the_flow(teacher):
     torch.testing.assert_close(predicted, noise - clean, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("distilled", [False, True])
-def test_the_loss_falls_on_one_batch(lab_modules, teacher, distilled):
+@pytest.mark.parametrize(("distilled", "aligned"), [(False, False), (True, False), (True, True)])
+def test_the_loss_falls_on_one_batch(lab_modules, teacher, distilled, aligned):
     torch.manual_seed(0)
-    transformer = build_transformer()
+    transformer, alignment = build_transformer(), Alignment() if aligned else None
+    given = (teacher if distilled else None, lab_modules.text_encoder)
     latent, tokens = torch.randn(4, 4, 4, 4), tokenize(["a cat"] * 4)
     optimiser = torch.optim.AdamW([p for p in transformer.parameters() if p.requires_grad], lr=3e-3)
 
     def loss():
         torch.manual_seed(1)
-        return flow_loss(transformer, teacher if distilled else None, lab_modules.text_encoder, latent, tokens, TINY)
+        return flow_loss(transformer, *given, latent, tokens, TINY, alignment=alignment)
 
     first = loss().item()
     for _ in range(12):

@@ -9,7 +9,7 @@ from concept_atelier.host.workflow.graph import GraphNode, Link, WorkflowError
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.tools.build_workflows import FOLDER, WORKFLOWS
 from concept_atelier.tools.workflow.foreign import drawing_registry
-from concept_atelier.tools.workflow.variants import CHECKPOINT, Z_IMAGE
+from concept_atelier.tools.workflow.variants import CHECKPOINT, LAB, LAB_TRANSFORMER, Z_IMAGE
 
 VARIANT_OF = {name: variant for name, (_, variant) in WORKFLOWS.items()}
 TWINS = sorted(name for name, variant in VARIANT_OF.items() if not variant.is_lab)
@@ -35,11 +35,12 @@ OWN_SIZES = ("ConceptAtelierEditByWords", "ConceptAtelierLoadPictureFolder")
 
 
 def test_every_workflow_has_its_twin():
-    assert {f"{name}{CHECKPOINT.suffix}" for name in ON_LAB} <= set(TWINS)
+    assert {f"{name}{CHECKPOINT.suffix}" for name in ON_LAB if VARIANT_OF[name] is LAB} <= set(TWINS)
 
 
-def test_words_parts_and_erasing_have_a_twin_for_a_transformer():
-    shown = {name.removesuffix(Z_IMAGE.suffix) for name in TWINS if VARIANT_OF[name] is Z_IMAGE}
+@pytest.mark.parametrize("transformer", [LAB_TRANSFORMER, Z_IMAGE], ids=lambda variant: variant.suffix)
+def test_words_parts_and_erasing_have_a_twin_for_a_transformer(transformer):
+    shown = {name.removesuffix(transformer.suffix) for name in WORKFLOWS if VARIANT_OF[name] is transformer}
     assert shown == {"See where words land", "Take a picture apart", "Erase a concept"}
 
 

@@ -16,6 +16,7 @@ from concept_atelier.nodes.headless import HEADLESS_NODES
 from concept_atelier.tools import build_workflows
 from concept_atelier.tools.build_workflows import FOLDER, WORKFLOWS
 from concept_atelier.tools.workflow.input_pictures import PICTURES as SCENES
+from concept_atelier.tools.workflow.variants import LAB_TRANSFORMER
 
 ON_LAB = sorted(name for name, (_, variant) in WORKFLOWS.items() if variant.is_lab)
 
@@ -56,6 +57,10 @@ PICTURES = {
     "From folder to checked LoRA": {"train_captions": 1, "train_masks": 6, "train_map": 1, "train_pictures": 1},
 }
 
+ON_TRANSFORMER = tuple(name for name in ON_LAB if name.endswith(LAB_TRANSFORMER.suffix))
+PICTURES |= {name: PICTURES[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
+PICTURES["See where words land (lab transformer)"] |= {"words_concepts": 2}
+
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
     "Attack an erasure and report": {"reports/erasure_00001_.csv", "reports/erasure_00001_.json"},
@@ -91,6 +96,7 @@ MODELS = {
     "Slim a fine-tune": {"loras/atelier/slim.safetensors", "skills/atelier/skill.safetensors"},
     "From folder to checked LoRA": {f"{folder}/atelier/robot.safetensors" for folder in ("loras", "embeddings")},
 }
+MODELS |= {name: MODELS[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
 
 
 @pytest.fixture(scope="module")

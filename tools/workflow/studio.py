@@ -34,7 +34,7 @@ class Studio:
         """MODEL, CLIP and VAE."""
         files = self.variant.files
         if files is None:
-            return self.sheet.add("ConceptAtelierLoadLabModel", column)
+            return self.sheet.add("ConceptAtelierLoadLabModel", column, denoiser=self.variant.denoiser)
         if isinstance(files, Checkpoint):
             return self.sheet.add("CheckpointLoaderSimple", column, ckpt_name=files.name)
         return self.sheet.add_block(self.loader(files), column, f"Load {files.family}")

@@ -99,6 +99,7 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
+        denoiser: of the lab model.
         compared: pictures that are drawn of one prompt where two models are compared.
         sampling, localize, localize_words, learn, learn_lora, score, erase, compose, compose_loras, attack, report,
             ingredients, steer, repaint, guard, invert, purify, skill, graft: widget values that differ from the nodes'
@@ -133,6 +134,7 @@ class Variant:
     graft: Knobs = field(default_factory=dict)
     compared: int = 16
     names: tuple[str, ...] | None = None
+    denoiser: str = "unet"
 
     @property
     def is_lab(self) -> bool:
@@ -202,6 +204,15 @@ LAB = Variant(
     report={"settings": "draws=3, steps=10"},
     skill={"share": 50.0},
     graft={"shares": "1, 5, 20, 50"},
+)
+TRANSFORMERS = ("see_where_words_land", "take_a_picture_apart", "erase_a_concept")
+"""Workflows that there are of transformers."""
+LAB_TRANSFORMER = replace(
+    LAB,
+    suffix=" (lab transformer)",
+    denoiser="transformer",
+    note="**Load Lab Model** loads the lab's transformer, which is built as FLUX.1 is.",
+    names=TRANSFORMERS,
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
@@ -289,9 +300,9 @@ Z_IMAGE = replace(
     note="**Load Z-Image** names the files of ComfyUI's own template; open it for others.",
     sampling={"steps": 9, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"},
     learn={"method": "cones", "preset": "paper", "preview_every": 100},
-    names=("see_where_words_land", "take_a_picture_apart", "erase_a_concept"),
+    names=TRANSFORMERS,
 )
-VARIANTS = (LAB, CHECKPOINT, Z_IMAGE)
+VARIANTS = (LAB, LAB_TRANSFORMER, CHECKPOINT, Z_IMAGE)
 VISION = "clip_vision_vit_h.safetensors"
 """A file of the clip_vision folder, for checkpoints."""
 PAIR = "clip-vit-large-patch14.safetensors"

@@ -72,4 +72,5 @@ def measured(
 def read_by(found: Measured, settings: InformationSettings) -> str:
     """What was found, for people."""
     listed = ", ".join(f"{name}: {nats:.1f}" for name, nats in zip(found.names, found.nats, strict=True))
-    return f"Information in nats, over {settings.draws} levels of noise. {listed}."
+    scale = "0 is a word that tells the model nothing about this picture"
+    return f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}."

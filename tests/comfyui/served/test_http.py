@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
-ON_LAB = [name for name in NAMES if "(" not in name]
+ON_LAB = [name for name in NAMES if "(" not in name or "lab transformer" in name]
 
 
 def prompt_of(name):

@@ -5,7 +5,6 @@ import torch
 
 from concept_atelier.host.adapters import backbone_of
 from concept_atelier.lab.model import weights
-from concept_atelier.lab.model.transformer import TRANSFORMER_FILE
 from concept_atelier.nodes import LoadLabModel
 
 
@@ -32,8 +31,11 @@ def test_missing_weights_say_which_and_how_to_get_them(tmp_path):
         weights.load_lab_model(tmp_path)
 
 
-def test_the_transformer_is_a_choice_that_says_when_it_is_missing(call):
+def test_the_transformer_is_a_choice(call):
     assert call(LoadLabModel, denoiser="unet").args[0].family == "lab"
-    if not (weights.WEIGHTS / TRANSFORMER_FILE).exists():
-        with pytest.raises(FileNotFoundError, match="the lab transformer's weights are not part of this version"):
-            call(LoadLabModel, denoiser="transformer")
+    model, clip, vae = call(LoadLabModel, denoiser="transformer").args
+    backbone = backbone_of(model, clip, vae)
+    latent = backbone.encode_image(torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        noise = backbone.predict_noise(latent, torch.tensor([500]), backbone.encode_text(["a cat"]))
+    assert backbone.family == "lab_flux" and noise.shape == (1, 4, 4, 6) and torch.isfinite(noise).all()
