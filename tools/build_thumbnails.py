@@ -22,7 +22,8 @@ from ..host.workflow.terminal import TerminalBar
 from ..nodes.headless import HEADLESS_NODES
 from .build_workflows import FOLDER
 from .workflow.input_pictures import PICTURES
-from .workflow.variants import LAB, LAB_TRANSFORMER, VARIANTS, Parts, Variant
+from .workflow.variant import Parts, Variant
+from .workflow.variants import LAB, LAB_TRANSFORMER, VARIANTS
 
 SIDE, GAP, BAND, MARGIN = 480, 6, 34, 12
 LETTERS = 20

@@ -34,7 +34,8 @@ from .workflow.foreign import drawing_registry
 from .workflow.input_pictures import write_pictures
 from .workflow.sheet import Sheet
 from .workflow.studio import Studio
-from .workflow.variants import VARIANTS, Variant
+from .workflow.variant import Variant
+from .workflow.variants import VARIANTS
 
 Builder = Callable[[Studio], None]
 BUILDERS: dict[str, Builder] = {

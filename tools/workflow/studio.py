@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from .block import Block
 from .sheet import Out, Sheet
-from .variants import PAIR, VISION, Checkpoint, Parts, Variant
+from .variant import Checkpoint, Parts, Variant
+from .variants import PAIR, VISION
 
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FINE_TUNES = (("cat", "dog"), ("rocket", "tree"))
