@@ -22,8 +22,10 @@ from .verdicts import (  # noqa: F401 (likewise)
     first_fault,
     lines_of,
     list_verdict,
+    method_verdict,
     preset_verdict,
     prompts_of,
+    settings_verdict,
     template_verdict,
 )
 

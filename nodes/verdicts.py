@@ -1,10 +1,11 @@
 """What the ``validate_inputs`` of nodes says of presets, lists, prompts and files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..core.learn.parts.prompts import check_template
 from ..core.messages import listed, shown
-from ..core.settings import preset_name
+from ..core.settings import preset_name, with_entries
 from ..host.files import folders
 from ..host.files.embeddings import missing_in
 from ..host.shared.environment import inside_comfyui
@@ -14,7 +15,15 @@ def preset_verdict(preset: str | None, options: Sequence[str]) -> bool | str:
     """What a node's ``validate_inputs`` says of a preset: True, or what is wrong; None (a linked input) passes."""
     if preset is None or (isinstance(preset, str) and preset_name(preset) in options):
         return True
-    return f"preset: expected one of {listed(options)}, got {shown(preset)}"
+    return choice_verdict("preset", preset, options)
+
+
+def choice_verdict(name: str, value: str | None, options: Sequence[str]) -> bool | str:
+    """What a node's ``validate_inputs`` says of a choice that it takes (ComfyUI then does not check it): True, or what
+    is wrong; None (a linked input) passes."""
+    if value is None or value in options:
+        return True
+    return f"{name}: expected one of {listed(options)}, got {shown(value)}"
 
 
 def template_verdict(template: str | None) -> bool | str:
@@ -29,6 +38,28 @@ def template_verdict(template: str | None) -> bool | str:
 def list_verdict(name: str, text: str | None) -> bool | str:
     """What a node's ``validate_inputs`` says of a list that must not be empty; None (a linked input) passes."""
     return text is None or bool(lines_of(text)) or f"{name} is empty; name at least one, per line or with commas"
+
+
+def settings_verdict(name: str, presets: Mapping[str, Any], preset: str | None, text: str | None) -> bool | str:
+    """What a node's ``validate_inputs`` says of settings like ``steps=5`` beside a preset, whose own verdict
+    :func:`preset_verdict` gives; ``name`` is what messages say has the settings. None (a linked input) passes."""
+    if text is None or not isinstance(preset, str) or preset_name(preset) not in presets:
+        return True
+    try:
+        with_entries(name, presets[preset_name(preset)], lines_of(text))
+    except ValueError as error:
+        return f"settings: {error}"
+    return True
+
+
+def method_verdict(
+    methods: Mapping[str, Any], method: str | None, preset: str | None, settings: str | None
+) -> bool | str:
+    """What a node's ``validate_inputs`` says of a method of a registry and of settings beside one of its presets."""
+    verdict = choice_verdict("method", method, list(methods))
+    if verdict is not True or method is None:
+        return verdict
+    return settings_verdict(method, methods[method].presets, preset, settings)
 
 
 def embeddings_verdict(**texts: str | None) -> bool | str:

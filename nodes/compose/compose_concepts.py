@@ -40,6 +40,7 @@ from ..sockets import (
     lines_of,
     list_verdict,
     masks_of,
+    method_verdict,
     preset_choice,
     preset_verdict,
     settings_input,
@@ -220,12 +221,17 @@ class ComposeConcepts(io.ComfyNode):
         concepts: str | None = None,
         places: str | None = None,
         loras: str | None = None,
+        method: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
-        verdict = preset_verdict(preset, list(next(iter(METHODS.values())).presets))
-        named = list_verdict("concepts", concepts)
-        there = files_verdict("loras", _files(loras))
-        placed = _places_verdict(places, concepts)
-        return first_fault(verdict, named, placed, there, embeddings_verdict(prompt=prompt, concepts=concepts))
+        return first_fault(
+            preset_verdict(preset, list(next(iter(METHODS.values())).presets)),
+            list_verdict("concepts", concepts),
+            _places_verdict(places, concepts),
+            method_verdict(METHODS, method, preset, settings),
+            files_verdict("loras", _files(loras)),
+            embeddings_verdict(prompt=prompt, concepts=concepts),
+        )
 
     @classmethod
     def fingerprint_inputs(cls, loras: str | None = None, **_: Any) -> str:

@@ -41,6 +41,7 @@ from ..sockets import (
     preset_verdict,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
 )
 
@@ -188,9 +189,11 @@ class AttackErasure(io.ComfyNode):
         only: str | None = None,
         synonyms: str | None = None,
         relatives: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Attack Erasure", PRESETS, preset, settings),
             list_verdict("concept", concept),
             list_verdict("others", others),
             _known(only),

@@ -22,6 +22,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    method_verdict,
     preset_choice,
     preset_verdict,
     settings_input,
@@ -158,9 +159,15 @@ class EraseConcepts(io.ComfyNode):
         concepts: str | None = None,
         anchors: str | None = None,
         preserve: str | None = None,
+        method: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
-        known, named = preset_verdict(preset, preset_names()), list_verdict("concepts", concepts)
-        return first_fault(known, named, embeddings_verdict(concepts=concepts, anchors=anchors, preserve=preserve))
+        return first_fault(
+            preset_verdict(preset, preset_names()),
+            method_verdict(QUICK, method, preset, settings),
+            list_verdict("concepts", concepts),
+            embeddings_verdict(concepts=concepts, anchors=anchors, preserve=preserve),
+        )
 
 
 def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.NodeOutput:

@@ -34,6 +34,7 @@ from ..sockets import (
     preset_verdict,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
 )
 
@@ -149,10 +150,12 @@ class ErasureReport(io.ComfyNode):
         neighbours: str | None = None,
         others: str | None = None,
         filename_prefix: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         given = {"concepts": concepts, "synonyms": synonyms, "neighbours": neighbours, "others": others}
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Erasure Report", PRESETS, preset, settings),
             list_verdict("concepts", concepts),
             embeddings_verdict(**given),
             _comparable(list(given.values())),

@@ -16,6 +16,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    method_verdict,
     preset_choice,
     preset_verdict,
     seed_input,
@@ -115,9 +116,16 @@ class GuardAgainstConcepts(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, preset: str | None = None, concepts: str | None = None, anchors: str | None = None
+        cls,
+        preset: str | None = None,
+        concepts: str | None = None,
+        anchors: str | None = None,
+        method: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
-        named = list_verdict("concepts", concepts)
         return first_fault(
-            preset_verdict(preset, PRESETS), named, embeddings_verdict(concepts=concepts, anchors=anchors)
+            preset_verdict(preset, PRESETS),
+            method_verdict(METHODS, method, preset, settings),
+            list_verdict("concepts", concepts),
+            embeddings_verdict(concepts=concepts, anchors=anchors),
         )

@@ -31,6 +31,7 @@ from ..sockets import (
     preset_verdict,
     seed_input,
     settings_input,
+    settings_verdict,
     stretched,
     text_input,
     text_under,
@@ -197,9 +198,11 @@ class PurifyPicture(io.ComfyNode):
         concepts: str | None = None,
         prompt: str | None = None,
         anchors: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, PRESETS),
+            settings_verdict("Purify Picture", REGIONS, preset, settings),
             list_verdict("concepts", concepts),
             embeddings_verdict(concepts=concepts, prompt=prompt, anchors=anchors),
         )

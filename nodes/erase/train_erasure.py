@@ -19,10 +19,12 @@ from ..sockets import (
     CATEGORY,
     ConceptTokens,
     Erasure,
+    first_fault,
     keep_every_input,
     lines_of,
     list_verdict,
     memory_input,
+    method_verdict,
     model_inputs,
     picture_batch,
     pictures_under,
@@ -198,10 +200,19 @@ class TrainErasure(io.ComfyNode):
         return io.NodeOutput(with_erasure(model, erasure), erasure, with_text_erasure(clip, erasure), ui=under)
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, concepts: str | None = None) -> bool | str:
+    def validate_inputs(
+        cls,
+        preset: str | None = None,
+        concepts: str | None = None,
+        method: str | None = None,
+        settings: str | None = None,
+    ) -> bool | str:
         known = list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets))
-        verdict = preset_verdict(preset, known)
-        return list_verdict("concepts", concepts) if verdict is True else verdict
+        return first_fault(
+            preset_verdict(preset, known),
+            method_verdict(TRAINED, method, preset, settings),
+            list_verdict("concepts", concepts),
+        )
 
 
 def _progress_inputs() -> list[Any]:

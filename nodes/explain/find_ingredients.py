@@ -14,7 +14,9 @@ from ..sockets import (
     CATEGORY,
     Activations,
     ConceptBank,
+    first_fault,
     lines_of,
+    method_verdict,
     parts_of_input,
     preset_choice,
     preset_verdict,
@@ -127,5 +129,7 @@ class FindIngredients(io.ComfyNode):
         return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None) -> bool | str:
-        return preset_verdict(preset, PRESETS)
+    def validate_inputs(
+        cls, preset: str | None = None, method: str | None = None, settings: str | None = None
+    ) -> bool | str:
+        return first_fault(preset_verdict(preset, PRESETS), method_verdict(METHODS, method, preset, settings))

@@ -25,6 +25,7 @@ from ..sockets import (
     prompts_of,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
     text_under,
 )
@@ -128,9 +129,12 @@ class CalibrateSkill(io.ComfyNode):
         return io.NodeOutput(done.skill, *with_skill(model, clip, done.skill), report, ui=text_under(report))
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, prompts: str | None = None) -> bool | str:
+    def validate_inputs(
+        cls, preset: str | None = None, prompts: str | None = None, settings: str | None = None
+    ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Calibrate Skill", PRESETS, preset, settings),
             list_verdict("prompts", prompts),
             embeddings_verdict(prompts=prompts),
         )

@@ -26,6 +26,7 @@ from ..sockets import (
     prompts_of,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
 )
 
@@ -131,10 +132,15 @@ class GraftSkill(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, preset: str | None = None, prompts: str | None = None, shares: str | None = None
+        cls,
+        preset: str | None = None,
+        prompts: str | None = None,
+        shares: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Graft Skill", PRESETS, preset, settings),
             list_verdict("prompts", prompts),
             embeddings_verdict(prompts=prompts),
             _shares_verdict(shares),

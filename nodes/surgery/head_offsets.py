@@ -25,6 +25,7 @@ from ..sockets import (
     preset_verdict,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
     text_under,
 )
@@ -103,10 +104,15 @@ class ScoutHeads(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, preset: str | None = None, concept: str | None = None, others: str | None = None
+        cls,
+        preset: str | None = None,
+        concept: str | None = None,
+        others: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Scout Heads", PRESETS, preset, settings),
             list_verdict("concept", concept),
             list_verdict("others", others),
             embeddings_verdict(concept=concept, others=others),

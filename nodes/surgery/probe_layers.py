@@ -22,6 +22,7 @@ from ..sockets import (
     prompts_of,
     seed_input,
     settings_input,
+    settings_verdict,
 )
 
 WHERE = ("text encoder", "denoiser", "both")
@@ -122,9 +123,11 @@ class ProbeLayers(io.ComfyNode):
         concept: str | None = None,
         with_concept: str | None = None,
         without_concept: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Probe Layers", PRESETS, preset, settings),
             list_verdict("concept", concept),
             list_verdict("with_concept", with_concept),
             list_verdict("without_concept", without_concept),

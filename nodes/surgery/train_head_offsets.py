@@ -36,6 +36,7 @@ from ..sockets import (
     prompts_of,
     seed_input,
     settings_input,
+    settings_verdict,
     text_input,
 )
 from .head_offsets import heads_of_input
@@ -145,10 +146,15 @@ class TrainHeadOffsets(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, preset: str | None = None, prompts: str | None = None, concept: str | None = None
+        cls,
+        preset: str | None = None,
+        prompts: str | None = None,
+        concept: str | None = None,
+        settings: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, list(PRESETS)),
+            settings_verdict("Train Head Offsets", PRESETS, preset, settings),
             list_verdict("prompts", prompts),
             list_verdict("concept", concept),
             embeddings_verdict(prompts=prompts),
