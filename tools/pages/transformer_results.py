@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...bench.all.transformers import FOLDER
+from ...bench.explain.explain import SCORES as EXPLAINED
+from ...bench.explain.steer import FIGURES as STEERING
+from ...bench.explain.steer import WAYS
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
@@ -161,6 +164,22 @@ COMPOSITIONS = of_both(
 )
 COMPOSED_COLUMNS: Columns = {said: partial(_figure, name) for name, said in COMPOSED.items()}
 
+
+def _of_objects(score: str, summary: Mapping[str, Any]) -> Any:
+    return summary["object"][score]
+
+
+def _steered(way: str, figure: str, summary: Mapping[str, Any]) -> Any:
+    return summary[way][figure]
+
+
+INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in ("kmeans", "semi_nmf", "topk_sae", "ra_sae")})
+INGREDIENTS_COLUMNS: Columns = {said: partial(_of_objects, score) for score, said in EXPLAINED.items()}
+STEERED = of_both({"explain/steer.json": "an object taken out"})
+STEERED_COLUMNS: Columns = {
+    f"{said}: {shown}": partial(_steered, way, name) for way, said in WAYS.items() for name, shown in STEERING.items()
+}
+
 PARTS: Mapping[str, Callable[[Path], str]] = {
     "drawings": drawings,
     "words": partial(beside, files=WORDS, columns=WORD_COLUMNS),
@@ -169,6 +188,8 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "localising": partial(beside, files=LOCALIZED, columns=LOCALIZED_COLUMNS),
     "learning": partial(beside, files=LEARNT, columns=LEARNT_COLUMNS),
     "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),
+    "ingredients": partial(beside, files=INGREDIENTS, columns=INGREDIENTS_COLUMNS),
+    "steering": partial(beside, files=STEERED, columns=STEERED_COLUMNS),
     "composing": partial(beside, files=COMPOSITIONS, columns=COMPOSED_COLUMNS),
 }
 """Marked part of the page to what writes it."""
