@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="MODEL",
-        help="begin a new run with the weights of this model folder; the transformer: with its UNet as teacher",
+        help="begin a new run with the weights of this model folder; the transformer: with its UNet as teacher, too",
     )
     train.add_argument("--device", default="cpu", help="where to train, as torch names it (default: %(default)s)")
     train.add_argument(
@@ -117,9 +117,12 @@ def train(
 
         train_judge(runs / "judge", vae, replace(JudgeSettings(), **length), start, machine)
     elif part == "transformer":
+        from ..lab.model.transformer import TRANSFORMER_FILE
         from ..training.transformer import TransformerInputs, settings_for, train_transformer
 
-        inputs = TransformerInputs(machine=machine) if start is None else TransformerInputs(start, machine)
+        inputs = TransformerInputs(machine=machine)
+        if start is not None:
+            inputs = TransformerInputs(start, machine, goes_on=(start / TRANSFORMER_FILE).exists())
         train_transformer(runs / "transformer", inputs, replace(settings_for(machine.device), **length), workers)
     else:
         from ..training.unet import UnetInputs, UnetSettings, train_unet

@@ -21,7 +21,7 @@ from ..core.files import save_tensors
 from ..core.schedule import clean_from_noise, flow_of_alphas
 from ..host.headless.flux import velocity
 from ..lab.model.modules import alphas_cumprod, build_text_encoder, build_unet
-from ..lab.model.transformer import build_transformer, trained_state
+from ..lab.model.transformer import build_transformer, fill, load_transformer_state, trained_state
 from ..lab.model.vae import LabVAE
 from ..lab.model.weights import WEIGHTS, load_part
 from .alignment import Alignment
@@ -108,11 +108,13 @@ def settings_for(device: str) -> TransformerSettings:
 @dataclass(frozen=True)
 class TransformerInputs:
     """What the training builds on: the model folder whose autoencoder, text encoder and UNet it uses, the machine,
-    and the scenes if somebody draws them already."""
+    the scenes if somebody draws them already, and whether a new run begins with the weights of the folder's
+    transformer."""
 
     model: Path = WEIGHTS
     machine: Machine = CPU
     streams: Sequence[SceneStream] | None = None
+    goes_on: bool = False
 
 
 class Teacher(nn.Module):
@@ -222,6 +224,8 @@ def train_in_team(team: Team, folder: Path, inputs: TransformerInputs, settings:
     teacher = Teacher(unet.to(memory_format=torch.channels_last)).to(device) if settings.distilled > 0 else None
     torch.manual_seed(settings.seed)
     transformer = build_transformer().to(device)
+    if inputs.goes_on:
+        fill(transformer, load_transformer_state(inputs.model))
     alignment = Alignment().to(device) if teacher is not None and settings.aligned else None
     if device == "cpu" and settings.bfloat16:
         attend_by_matrices(transformer)

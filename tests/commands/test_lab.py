@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from concept_atelier.commands import lab as cli
+from concept_atelier.lab.model.transformer import TRANSFORMER_FILE
 from concept_atelier.training.judge import JudgeSettings
 from concept_atelier.training.machine import CPU, Machine
 from concept_atelier.training.tower import TowerSettings
@@ -63,6 +64,10 @@ def test_the_transformer_learns_from_a_model_folder_with_a_gpus_batches(tmp_path
     given, settings = calls[0][2:4]
     assert given == TransformerInputs(Path("model"), Machine("cuda", os.cpu_count()))
     assert settings.bfloat16 and settings.samples == 10**9 and settings.mixture[0][0].batch > 100
+    (tmp_path / "model" / TRANSFORMER_FILE).parent.mkdir(parents=True)
+    (tmp_path / "model" / TRANSFORMER_FILE).touch()
+    cli.main(parse("train", "transformer", "--runs", str(tmp_path), "--start", str(tmp_path / "model")))
+    assert calls[1][2] == TransformerInputs(tmp_path / "model", goes_on=True)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,20 @@ def test_a_trained_transformer_is_published_and_loaded(tmp_path, inputs, lab_mod
     assert json.loads((tmp_path / "model/training.json").read_text())["transformer"]["samples"] == 4
 
 
+def test_a_new_run_may_begin_with_a_transformer_that_is_there(tmp_path, inputs):
+    train_transformer(tmp_path / "first", inputs, TINY)
+    trained = load_tensors(tmp_path / "first/transformer.safetensors")[0]
+    folder = tmp_path / "model"
+    shutil.copytree(inputs.model, folder)
+    save_tensors(folder / TRANSFORMER_FILE, trained)
+    standing = replace(TINY, learning_rate=0.0)
+    train_transformer(tmp_path / "second", replace(inputs, model=folder, goes_on=True), standing)
+    train_transformer(tmp_path / "anew", replace(inputs, model=folder), standing)
+    second, anew = (load_tensors(tmp_path / run / "transformer.safetensors")[0] for run in ("second", "anew"))
+    assert all(torch.allclose(second[key], value) for key, value in trained.items())
+    assert not all(torch.allclose(anew[key], value) for key, value in trained.items())
+
+
 def test_missing_weights_say_so_and_how_to_train_them(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the lab transformer is missing.*lab train transformer"):
         load_transformer(tmp_path)
