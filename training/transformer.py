@@ -8,7 +8,7 @@ that was drawn (Luhman & Luhman 2021, arXiv 2101.02388, distil a model's drawing
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..lab.model.modules import alphas_cumprod, build_text_encoder, build_unet
 from ..lab.model.transformer import build_transformer, fill, load_transformer_state, trained_state
 from ..lab.model.vae import LabVAE
 from ..lab.model.weights import WEIGHTS, load_part
-from .alignment import Alignment
+from .alignment import Alignment, Watched
 from .attention import attend_by_matrices
 from .common import Run
 from .dataset import Scenes, SceneStream, draw_ahead
@@ -182,14 +182,17 @@ def flow_loss(
         share = level[:, None, None, None]
         noisy = (1 - share) * latent + share * noise
         read = length_of(tokens) if done < settings.short_text_until else tokens.shape[1]
-        aligns = alignment is not None and teacher is not None and len(taught) > 0
-        watching = alignment.watching(transformer, teacher.unet) if aligns else nullcontext(({}, {}))
+        watching: AbstractContextManager[Watched] = nullcontext(({}, {}))
+        if alignment is not None and teacher is not None:
+            watching = alignment.watching(transformer, teacher.unet)
         with watching as (hidden, features):
             if teacher is not None and len(taught):
                 target = target.index_copy(0, taught, teacher(noisy[taught], timestep, context[taught]))
             predicted = velocity(transformer, noisy, level, context[:, :read])
     error = (predicted.float() - target).square().mean()
-    return error + settings.aligned * alignment.loss(hidden, features, taught) if aligns else error
+    if alignment is None or not features:
+        return error
+    return error + settings.aligned * alignment.loss(hidden, features, taught)
 
 
 def shares(settings: TransformerSettings, done: float) -> list[float]:

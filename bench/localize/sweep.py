@@ -1,14 +1,13 @@
 """``bench localize --sweep``: which layers take a picture apart best, and at which share of noise.
 
-Every layer that reads the picture is clustered by itself, and those that are read by default together, at several
-shares of noise; the scenes, the settings and the score are those of ``bench localize``.
+Every layer that reads the picture is clustered by itself, and all of them together, at several shares of noise; the
+scenes, the settings and the score are those of ``bench localize``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from ...core.attribute.concept_attention import ConceptBackbone
 from ...core.backbone import Backbone
 from ...core.masks.guided import pixel_masks
 from ..command import backbone_for
@@ -24,8 +23,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     case, localizer = case_of_options(request, index), localizer_of(request.options)
     settings = settings_of(request.options, len(case.masks))
     sites = [site.name for site in backbone.attention_sites() if site.reads("self")]
-    default = {site.name for site in cast(ConceptBackbone, backbone).default_sites()}
-    layers = {"all": tuple(name for name in sites if name in default), **{name: (name,) for name in sites}}
+    layers = {"all": tuple(sites), **{name: (name,) for name in sites}}
     scores = {}
     for noise in NOISES:
         for name, chosen in layers.items():

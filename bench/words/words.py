@@ -25,7 +25,7 @@ from ...core.attribute.compare import ATTENTION, BOTH, INFORMATION, Reading, Rea
 from ...core.attribute.concept_attention import ConceptBackbone, ConceptSettings, concept_heatmaps
 from ...core.attribute.heatmap import word_heatmaps
 from ...core.attribute.read_picture import read_picture
-from ...core.backbone import Backbone
+from ...core.backbone import AttentionSite, Backbone
 from ...host.shared.families import FAMILIES
 from ...lab.judge.judge import Judge, load_judge
 from ..command import add_common_arguments, backbone_for, run_command
@@ -89,7 +89,8 @@ def maps_of(backbone: Backbone, case: WordCase, words: Sequence[Word], options: 
     found, kind = {}, options.get("maps", ATTENTION)
     for noise in noises:
         if kind == CONCEPTS:
-            found |= {f"all at {noise:g}": _concept_maps(backbone, case, latent, words, noise)}
+            for layer, sites in (_layers(backbone) if options.get("sweep") else {"all": None}).items():
+                found[f"{layer} at {noise:g}"] = _concept_maps(backbone, case, latent, words, noise, sites)
             continue
         if kind == ALONE:
             found |= {f"all at {noise:g}": alone_maps(backbone, case, latent, words, options.get("levels", LEVELS))}
@@ -108,15 +109,27 @@ def maps_of(backbone: Backbone, case: WordCase, words: Sequence[Word], options: 
 
 def _recorded(backbone: Backbone, case: WordCase, latent: Tensor, noise: float) -> dict[str, AttentionMaps]:
     """What each layer attends to, and ``all`` of them."""
-    sites = tuple(site.name for site in backbone.attention_sites() if site.reads("cross"))
-    names = {"all": sites} | {name: (name,) for name in sites}
-    recorders = {name: AttentionRecorder(Selection(("cross",), sites=layers)) for name, layers in names.items()}
+    layers = {name: tuple(site.name for site in sites) for name, sites in _layers(backbone).items()}
+    recorders = {name: AttentionRecorder(Selection(("cross",), sites=sites)) for name, sites in layers.items()}
     listening = list(recorders.values())
     read_picture(backbone, latent, case.caption, listening, noise=noise, draws=DRAWS, seed=case.seed)
     return {name: recorder.maps() for name, recorder in recorders.items()}
 
 
-def _concept_maps(backbone: Backbone, case: WordCase, latent: Tensor, words: Sequence[Word], noise: float) -> Tensor:
+def _layers(backbone: Backbone) -> dict[str, tuple[AttentionSite, ...]]:
+    """Each layer that reads text, and ``all`` of them."""
+    sites = tuple(site for site in backbone.attention_sites() if site.reads("cross"))
+    return {"all": sites} | {site.name: (site,) for site in sites}
+
+
+def _concept_maps(
+    backbone: Backbone,
+    case: WordCase,
+    latent: Tensor,
+    words: Sequence[Word],
+    noise: float,
+    sites: Sequence[AttentionSite] | None,
+) -> Tensor:
     """Maps of the same words as concepts; those of a kind are compared with one another and the background's words."""
     behind = [word.text for word in case.words if word.kind == "background"]
     found: dict[int, Tensor] = {}
@@ -128,7 +141,7 @@ def _concept_maps(backbone: Backbone, case: WordCase, latent: Tensor, words: Seq
             continue
         settings = ConceptSettings(noise, DRAWS)
         able = cast(ConceptBackbone, backbone)
-        maps = concept_heatmaps(able, latent, case.caption, [*asked, *rest], settings, seed=case.seed)
+        maps = concept_heatmaps(able, latent, case.caption, [*asked, *rest], settings, sites=sites, seed=case.seed)
         size = {"size": (SIDE, SIDE), "mode": "bilinear", "align_corners": False}
         sized = torch.nn.functional.interpolate(maps[None].cpu(), **size)[0]  # type: ignore[arg-type]
         found |= dict(zip(chosen, sized[: len(chosen)], strict=True))

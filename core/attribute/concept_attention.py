@@ -29,7 +29,7 @@ from ..attention.ending import PassEnded
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid
 from ..attention.words import spelling
-from ..backbone import AttentionSite, Backbone, Placeholders
+from ..backbone import AttentionKind, AttentionSite, Backbone, Placeholders
 from ..messages import shown
 from ..schedule import timestep_of_noise
 
@@ -74,8 +74,9 @@ class ConceptRows:
 class ConceptBackbone(Backbone, Protocol):
     """A backbone beside whose text concepts can run."""
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
-        """The layers that are read unless others are asked for."""
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
+        """The layers that are read unless others are asked for: for what text reaches in the picture, ``cross``, or for
+        what the picture's rows read of each other, ``self``."""
         ...
 
     def tap_concepts(

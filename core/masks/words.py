@@ -32,6 +32,7 @@ class WordSettings:
         timesteps: span that the noise level is drawn from, as shares of all (0 is clean).
         noise: share of noise in the picture, 0..1, instead of a timestep out of the span; None draws one.
         layers: names of the attention layers that are read; None reads all.
+        self_layers: those whose self-attention is followed; None for ``layers``.
         draws: noisy passes whose attention is averaged.
         template: the sentence; ``{}`` is where the words go, joined by "and".
         cross_downscale: latent cells per cell of the cross-attention grid that is read; None reads every grid of at
@@ -63,6 +64,7 @@ class WordSettings:
     outline: Outline = "smooth"
     noise: float | None = None
     layers: tuple[str, ...] | None = None
+    self_layers: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         low, high = self.timesteps
@@ -187,11 +189,12 @@ def attention_in(
         settings: grids and layers.
         background: see :class:`WordAttention`.
     """
-    layers = settings.layers
+    layers, followed = settings.layers, settings.self_layers or settings.layers
     sites = [site for site in backbone.attention_sites() if layers is None or site.name in layers]
-    grid = self_grid(sites, size, settings)
+    own = [site for site in backbone.attention_sites() if followed is None or site.name in followed]
+    grid = self_grid(own, size, settings)
     cross_recorder = AttentionRecorder(Selection(("cross",), grids=cross_grids(sites, size, settings), sites=layers))
-    self_recorder = AttentionRecorder(Selection(("self",), grids=(grid,), sites=layers))
+    self_recorder = AttentionRecorder(Selection(("self",), grids=(grid,), sites=followed))
     with cross_recorder.recording(backbone), self_recorder.recording(backbone):
         passes()
     cross = cross_recorder.maps()

@@ -16,6 +16,7 @@ from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
     AttentionCall,
     AttentionEdit,
+    AttentionKind,
     AttentionSite,
     AttentionWeight,
     Conditioning,
@@ -179,9 +180,9 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
         wanted = self.attention_sites() if sites is None else sites
         return self._listening((tap, frozenset(site.name for site in wanted)))
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
         """See :class:`~...core.attribute.concept_attention.ConceptBackbone`."""
-        return self._denoiser.default_sites()
+        return self._denoiser.default_sites(view)
 
     def tap_concepts(
         self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]

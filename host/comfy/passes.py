@@ -13,6 +13,7 @@ from ...core.backbone import (
     AttentionCall,
     AttentionEdit,
     AttentionInputs,
+    AttentionKind,
     AttentionSite,
     Conditioning,
     EditedOutput,
@@ -52,7 +53,7 @@ class Denoiser(Protocol):
         """Every attention layer, in the order they run."""
         ...
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
         """Those that are read unless others are asked for."""
         ...
 
@@ -114,7 +115,7 @@ class UNetDenoiser:
     def sites(self) -> tuple[AttentionSite, ...]:
         return tuple(self._table.values())
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
         return self.sites()
 
     def noisy(self, latent: Tensor, levels: Tensor) -> Tensor:

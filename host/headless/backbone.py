@@ -10,6 +10,7 @@ from torch import Tensor
 from ...core.attribute.concept_attention import ConceptRows, ConceptTap
 from ...core.backbone import (
     AttentionEdit,
+    AttentionKind,
     AttentionSite,
     AttentionWeight,
     Conditioning,
@@ -215,10 +216,14 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
         listen = tapped if self._flow is None else tapped_jointly
         return listen(self.model.unet, chosen, tap, self._current, self.recomputation)
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
-        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`; of a transformer the blocks with a stream
-        each for text and picture, as in ComfyUI."""
-        return tuple(site for site in self.attention_sites() if not site.name.startswith("single_"))
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
+        """See :class:`~...core.attribute.concept_attention.ConceptBackbone`; the blocks that are read in ComfyUI."""
+        sites, record = self.attention_sites(), FAMILIES[self.family].transformer
+        if record is None:
+            return sites
+        single = sum(site.name.startswith("single_") for site in sites)
+        chosen = record.read_blocks((len(sites) - single, single), view)
+        return sites[chosen.start : chosen.stop]
 
     def tap_concepts(
         self, tap: ConceptTap, concepts: ConceptRows, sites: Sequence[AttentionSite]

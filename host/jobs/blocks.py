@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from ...core.attribute.concept_attention import ConceptBackbone
-from ...core.backbone import AttentionSite, Backbone
+from ...core.backbone import AttentionKind, AttentionSite, Backbone
+from ...core.masks.words import WordSettings
 from ...core.messages import shown
 from ..shared.families import FAMILIES
 
@@ -47,10 +48,17 @@ def read_by(backbone: Backbone, settings: Reading, blocks: str = "") -> Reading:
     transformer = FAMILIES[backbone.family].transformer
     if transformer is None:
         return settings
-    if layers is None:
-        layers = tuple(site.name for site in cast(ConceptBackbone, backbone).default_sites())
     noise = transformer.noise if settings.noise is None else settings.noise
-    return cast(Reading, replace(settings, layers=layers, noise=noise))
+    if layers is not None:
+        return cast(Reading, replace(settings, layers=layers, noise=noise))
+    words, own = (_defaults(backbone, view) for view in ("cross", "self"))
+    chosen = {"layers": words, "self_layers": own} if isinstance(settings, WordSettings) else {"layers": own}
+    return cast(Reading, replace(settings, **chosen, noise=noise))
+
+
+def _defaults(backbone: Backbone, view: AttentionKind) -> tuple[str, ...]:
+    """Names of the layers that the model's family reads of a view."""
+    return tuple(site.name for site in cast(ConceptBackbone, backbone).default_sites(view))
 
 
 def _numbers(blocks: str) -> Iterator[int]:

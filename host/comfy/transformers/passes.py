@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ....core.attribute.concept_attention import ConceptRows, ConceptTap
-from ....core.backbone import AttentionCall, AttentionSite, Conditioning, Tap
+from ....core.backbone import AttentionCall, AttentionKind, AttentionSite, Conditioning, Tap
 from ....core.schedule import Schedule
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, no_concepts
@@ -90,9 +90,9 @@ class TransformerDenoiser:
         self._beside = ConceptListener(self._table, wanted, on_call, rows, self._preferred, before)
         return with_concepts(changed, self._beside)
 
-    def default_sites(self) -> tuple[AttentionSite, ...]:
+    def default_sites(self, view: AttentionKind = "cross") -> tuple[AttentionSite, ...]:
         """The sites that are read unless others are asked for."""
-        names = default_sites(self._family, self._patcher.get_model_object("diffusion_model"))
+        names = default_sites(self._family, self._patcher.get_model_object("diffusion_model"), view)
         return tuple(site for site in self.sites() if site.name in names)
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ....core.backbone import AttentionSite
+from ....core.backbone import AttentionKind, AttentionSite
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import ModelFamily, Transformer
 from ..names import PREFIX
@@ -87,14 +87,13 @@ def transformer_entries(family: ModelFamily, denoiser: Any) -> dict[str, tuple[s
     return {name: (PREFIX + name, role) for name, role in names.items() if name in weights}
 
 
-def default_sites(family: ModelFamily, denoiser: Any) -> tuple[str, ...]:
-    """Names of the sites that are recorded unless others are asked for."""
+def default_sites(family: ModelFamily, denoiser: Any, view: AttentionKind = "cross") -> tuple[str, ...]:
+    """Names of the sites that are recorded unless others are asked for; of a view, where the family's differ."""
     record = record_of(family)
-    (attribute, kind), (start, end) = record.blocks[0], record.default_blocks
-    count = len(getattr(denoiser, attribute))
-    first = min(int(start * count), count - 1)
-    chosen = range(first, max(first + 1, round(end * count)))
-    return tuple(site.name for key, site in site_table(family, denoiser).items() if key[0] == kind and key[1] in chosen)
+    counts = [len(getattr(denoiser, attribute)) for attribute, _ in record.blocks]
+    blocks = [(kind, at) for (_, kind), count in zip(record.blocks, counts, strict=True) for at in range(count)]
+    chosen = {blocks[at] for at in record.read_blocks(counts, view)}
+    return tuple(site.name for key, site in site_table(family, denoiser).items() if key[:2] in chosen)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """What distinguishes the model families: a record of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from ....core.backbone import AttentionKind
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,10 @@ class Transformer:
             FLUX's layout or in Z-Image's, where a matrix of the checkpoint holds several of them, or by their ``own``
             names; empty where no changes are learnt.
         reads_files: whether ComfyUI's own tokenizer of the family reads ``embedding:name``.
-        default_blocks: the blocks that are recorded unless others are asked for, as shares of the first list.
+        default_blocks: the blocks that are recorded unless others are asked for, as shares of the first ``lists``.
+        lists: see ``default_blocks``.
+        self_blocks: the same where rows of the picture read each other, as shares of all lists; None for those of
+            ``default_blocks``.
         noise: share of noise at which pictures are read unless another is asked for.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
         regions: whether the rows of the conditioning are rows of the text, so that several texts can be kept to
@@ -50,6 +56,14 @@ class Transformer:
     concepts: bool = False
     regions: bool = False
     text_blocks: tuple[int, str] | None = None
+    lists: int = 1
+    self_blocks: tuple[float, float] | None = None
+
+    def read_blocks(self, counts: Sequence[int], view: AttentionKind = "cross") -> range:
+        """The blocks that are read unless others are asked for, counted over all lists, which have ``counts``."""
+        if view == "self" and self.self_blocks is not None:
+            return _part(sum(counts), self.self_blocks)
+        return _part(sum(counts[: self.lists]), self.default_blocks)
 
 
 @dataclass(frozen=True)
@@ -82,3 +96,9 @@ class ModelFamily:
     pooled_text: bool = False
     transformer: Transformer | None = None
     cell: int = 8
+
+
+def _part(count: int, shares: tuple[float, float]) -> range:
+    """At least one of so many, from one share to another."""
+    first = min(int(shares[0] * count), count - 1)
+    return range(first, max(first + 1, round(shares[1] * count)))

@@ -40,6 +40,8 @@ TRANSFORMERS = (
             tunes="flux",
             concepts=True,
             regions=True,
+            lists=2,
+            self_blocks=(5 / 6, 1.0),  # docs/transformer-results.md: the last block alone takes pictures apart
         ),  # recognised by its mark
     ),
     _flow(

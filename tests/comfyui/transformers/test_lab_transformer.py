@@ -82,7 +82,8 @@ def test_both_hosts_see_the_same_concepts_beside_the_lab_transformer(both, pack)
     calls = []
     for model in both:
         backbone = backbone_of(model)
-        assert len(backbone.default_sites()) == 1
+        assert backbone.default_sites() == backbone.attention_sites()
+        assert backbone.default_sites("self") == backbone.attention_sites()[-1:]
         seen = []
         with torch.no_grad(), backbone.tap_concepts(seen.append, rows, backbone.attention_sites()):
             backbone.predict_noise(latent, torch.tensor([600]), text)

@@ -128,6 +128,8 @@ def test_the_layers_and_the_noise_asked_for_are_read(lab_transformer, settings):
     assert one.cross.shape == other.cross.shape == (3, 6, 7) and one.background
     torch.testing.assert_close(other.affinity.sum(1), torch.ones(42))
     assert not torch.equal(one.cross, other.cross) and not torch.equal(one.cross, read(noise=0.1).cross)
+    apart = read(noise=0.5, self_layers=(name,))
+    assert torch.equal(apart.cross, one.cross) and torch.equal(apart.affinity, other.affinity)
 
 
 @pytest.mark.parametrize(

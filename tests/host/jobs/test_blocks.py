@@ -48,10 +48,12 @@ def test_what_cannot_be_meant_is_refused(sites, text, message):
 
 @pytest.mark.parametrize("settings", [SMALL_GRID, PRESETS["paper"]], ids=["concepts", "words"])
 def test_a_transformer_is_read_as_its_family_says_unless_people_do(lab_transformer, settings):
+    """Words are looked for in all blocks of the lab transformer, and the picture reads itself in the last."""
     backbone = backbone_of(*lab_transformer)
-    doubles = ("transformer_blocks.0.attn", "transformer_blocks.1.attn")
+    every = tuple(site.name for site in backbone.attention_sites())
+    own = {"layers": every, "self_layers": every[-1:]} if settings is not SMALL_GRID else {"layers": every[-1:]}
     read = read_by(backbone, settings)
-    assert read == replace(settings, layers=doubles, noise=FAMILIES["lab_flux"].transformer.noise)
+    assert read == replace(settings, **own, noise=FAMILIES["lab_flux"].transformer.noise)
     asked = read_by(backbone, replace(settings, noise=0.2), "2")
     assert asked == replace(settings, layers=("single_transformer_blocks.0.attn",), noise=0.2)
 

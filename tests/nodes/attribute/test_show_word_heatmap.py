@@ -281,6 +281,6 @@ def test_on_the_lab_transformer_the_familys_blocks_are_read_unless_others_are_as
         return capture.maps().cross_layers, absolute(call, given, "cat, blue")
 
     layers, masks = maps("")
-    assert layers == {(8, 12): 2} and masks.shape == (2, 64, 96) and (masks > 0).any()
-    assert maps("all")[0] == {(8, 12): 3}
-    assert torch.equal(masks, maps("0-1")[1]) and not torch.equal(masks, maps("2")[1])
+    assert layers == {(8, 12): 3} and masks.shape == (2, 64, 96) and (masks > 0).any()
+    assert maps("0-1")[0] == {(8, 12): 2}
+    assert torch.equal(masks, maps("all")[1]) and not torch.equal(masks, maps("2")[1])
