@@ -23,6 +23,7 @@ from ...core.localize.parts.pipeline import localize
 from ...core.localize.parts.settings import SMALL_GRID
 from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens
+from ...host.jobs.blocks import read_by
 from ...lab.judge.judge import Judge, load_judge
 from ...lab.judge.network import CELL
 from ...lab.world.atlas import load_atlas
@@ -99,7 +100,8 @@ def learn_case(backbone: Backbone, case: Case, request: Request) -> Learnt:
 def true_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
     """The scene's own masks as concepts named 1, 2, 3, and the numbers of their objects."""
     names = [str(number) for number in range(1, len(case.names) + 1)]
-    concepts = localize_masks(backbone, case.picture, case.masks.float(), SMALL_GRID, case.seed, names, "attention")
+    settings = read_by(backbone, SMALL_GRID)
+    concepts = localize_masks(backbone, case.picture, case.masks.float(), settings, case.seed, names, "attention")
     return concepts, tuple(range(len(names)))
 
 
@@ -112,7 +114,7 @@ def shuffled(backbone: Backbone, case: Case) -> Concepts:
 
 def found_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
     """The concepts found that overlap an object by half, and the numbers of these objects."""
-    concepts = localize(backbone, case.picture, SMALL_GRID, case.seed)
+    concepts = localize(backbone, case.picture, read_by(backbone, SMALL_GRID), case.seed)
     ious = iou_matrix(smooth_masks(concepts.masks, concepts.picture_size), case.masks)
     pairs = [(found, true) for found, true in best_assignment(ious) if ious[found, true] >= 0.5]
     return concepts.pick([found for found, _ in pairs]), tuple(true for _, true in pairs)

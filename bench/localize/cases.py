@@ -10,6 +10,7 @@ from ...core.backbone import Backbone
 from ...core.localize.localizer import Localizer
 from ...core.localize.registry import method_and_preset
 from ...core.types import Concepts
+from ...host.jobs.blocks import read_by
 from ..cases import Case, make_case
 from ..drawing import SIDE
 from ..harness import Request
@@ -41,11 +42,16 @@ def settings_of(options: Mapping[str, Any], count: int) -> Any:
     return replace(localizer.preset(preset), **known | changes)
 
 
+def read_as(backbone: Backbone, settings: Any) -> Any:
+    """Settings by which a transformer is read as its family says, as nodes do, unless they name layers."""
+    return settings if settings.layers is not None else read_by(backbone, settings)
+
+
 def localized(backbone: Backbone, case: Case, localizer: Localizer, settings: Any) -> Concepts:
     """The concepts that a method finds, given the objects' true names if it needs words; none where it raises."""
     words = case.names if "words" in localizer.needs else ()
     try:
-        return localizer.localize(backbone, case.picture, settings, words=words, seed=case.seed)
+        return localizer.localize(backbone, case.picture, read_as(backbone, settings), words=words, seed=case.seed)
     except ValueError as error:
         size = (case.picture.shape[-2], case.picture.shape[-1])
         none = torch.zeros(0, size[0] // backbone.latent_downscale, size[1] // backbone.latent_downscale)

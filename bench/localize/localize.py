@@ -30,7 +30,7 @@ from ..harness import Bench, Request, Row
 from ..metrics import score_masks
 from ..summary import Summary, detail_table, means, miou_table, summarise
 from .baselines import ceiling, kmeans_of_colours, kmeans_of_rows, majority, random_boxes
-from .cases import METHOD, PRESET, case_of_options, localized, localizer_of, settings_of
+from .cases import METHOD, PRESET, case_of_options, localized, localizer_of, read_as, settings_of
 from .sweep import BENCH as SWEEP
 
 OBSERVING = SMALL_GRID
@@ -56,7 +56,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     observed = isinstance(settings, LocalizeSettings)
     if "caption" in options:
         settings = replace(settings, prompt=case.caption)
-    seen = observe(backbone, case.picture, settings if observed else OBSERVING, case.seed)
+    seen = observe(backbone, case.picture, read_as(backbone, settings if observed else OBSERVING), case.seed)
     found = localize_observed(seen, settings) if observed else localized(backbone, case, localizer, settings)
     return score_case(case, seen, found, other)
 

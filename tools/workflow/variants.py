@@ -72,6 +72,7 @@ LAB_TRANSFORMER = replace(
     suffix=" (lab transformer)",
     denoiser="transformer",
     note="**Load Lab Model** loads the lab's transformer, which is built as FLUX.1 is.",
+    learn={"method": "attencraft"},
     names=TRANSFORMERS,
 )
 CHECKPOINT = Variant(
