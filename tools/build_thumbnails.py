@@ -151,6 +151,8 @@ PANELS: dict[str, Sequence[Panel]] = {
 }
 """What each thumbnail shows: four pictures, or a sheet, alone or above up to two more."""
 BORROWED = "pictures of the lab model"
+SHOWN_BY_UNET = ("take_a_picture_apart",)
+"""Workflows whose twins for a transformer show what the UNet drew: the lab transformer draws learnt things badly."""
 
 
 def thumbnail(pictures: Sequence[Image.Image], said: str = "", words: Sequence[str] = ()) -> Image.Image:
@@ -192,7 +194,8 @@ def draw(name: str, folder: Path = FOLDER) -> None:
     drawn = {lab.denoiser: _drawn(name, lab, folder) for lab in (LAB, LAB_TRANSFORMER) if lab.draws(name)}
     for variant in VARIANTS:
         if not variant.is_lab and variant.draws(name):
-            pictures = drawn[LAB_TRANSFORMER.denoiser if isinstance(variant.files, Parts) else LAB.denoiser]
+            by_transformer = isinstance(variant.files, Parts) and name not in SHOWN_BY_UNET
+            pictures = drawn[LAB_TRANSFORMER.denoiser if by_transformer else LAB.denoiser]
             save(thumbnail(pictures, BORROWED, words), folder / f"{title}{variant.suffix}.jpg")
 
 

@@ -15,6 +15,7 @@ import torch
 from ...core.files import load_tensors
 from ...host.pictures.drawing import plot_curve
 from ...lab.model.modules import UNET_CONFIG, load_tokenizer
+from ...lab.model.transformer import TRANSFORMER_FILE
 from ...lab.model.weights import FILES, IMAGE_TOWER_FILE, JUDGE_FILE, MANTISSA_BITS, WEIGHTS, load_record
 from ...lab.world.atlas import OBJECTS_FILE, SPLITS, TRAINING_HAND, load_atlas
 from ...lab.world.backgrounds import COLOURS, PATTERNS
@@ -94,7 +95,8 @@ def data_card() -> str:
 def model_card(folder: Path = WEIGHTS) -> str:
     """The lab model's card, as Markdown; figures of quality stand in docs/results.md, beside their commands."""
     record = load_record(folder)
-    files = {**FILES, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE}
+    files = {**FILES, "transformer": TRANSFORMER_FILE, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE}
+    files = {part: name for part, name in files.items() if (folder / name).exists()}
     parts = [
         [
             part,
@@ -113,21 +115,22 @@ def model_card(folder: Path = WEIGHTS) -> str:
             "Stable Diffusion in miniature, trained from scratch on the lab's own scenes and nothing else "
             "([data card](data-card.md)): an autoencoder with 4 latent channels at 1/8 of the side, a causal CLIP text "
             f"encoder of 77 tokens over a vocabulary of {len(load_tokenizer())} pieces, a UNet of {widths} channels "
-            "with self- and cross-attention on three grids, epsilon prediction on SD1.5's schedule, an image tower "
+            "with self- and cross-attention on three grids, epsilon prediction on SD1.5's schedule, a transformer "
+            "built as FLUX.1 is, which reads the same text and latents and learnt from the UNet, an image tower "
             "that was trained by contrast against the text encoder, and a judge trained apart from all of them. It is "
             "for trying workflows without a download and for measuring methods against known answers. It draws "
             "emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "`python -m concept_atelier lab train vae|unet|tower|judge`, or `all`; the remarks below name the "
-            "machines. Settings and curves are in `lab/weights/training.json`.",
+            "`python -m concept_atelier lab train vae|unet|transformer|tower|judge`, or `all` but the transformer; the "
+            "remarks below name the machines. Settings and curves are in `lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",
             *[f"*{name}*: {log['remarks']}" for name, log in record.items() if "remarks" in log],
             "## Limits",
             "It was not trained to convergence. `bench lab` measures what it gets right, for single objects, pairs, "
-            "styles and colours (`docs/results.md`). Weights change with every version of the lab. The judge makes "
-            "errors of its own; they stand beside every figure that depends on it.",
+            "styles and colours (`docs/results.md`, `docs/transformer-results.md`). Weights change with every version "
+            "of the lab. The judge makes errors of its own; they stand beside every figure that depends on it.",
         ]
     )
 

@@ -23,7 +23,7 @@ def test_the_model_card_holds_every_run_and_part():
     for name, log in record.items():
         assert f"| {name} | {log['samples']:,} |" in text
         assert log.get("remarks", "") in text
-    for part in ("unet", "text_encoder", "vae", "image_tower", "judge"):
+    for part in ("unet", "text_encoder", "vae", "transformer", "image_tower", "judge"):
         assert f"| {part} | " in text
     assert f"{cards.parameters(cards.WEIGHTS / cards.FILES['unet']) / 1e6:.2f} M" in text
 
