@@ -59,7 +59,6 @@ PICTURES = {
 
 ON_TRANSFORMER = tuple(name for name in ON_LAB if name.endswith(LAB_TRANSFORMER.suffix))
 PICTURES |= {name: PICTURES[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
-PICTURES["See where words land (lab transformer)"] |= {"words_concepts": 2}
 
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},

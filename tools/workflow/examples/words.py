@@ -33,15 +33,6 @@ def see_where_words_land(studio: Studio) -> None:
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
     heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=text, words=words.looked_up)
     sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_maps")
-    if studio.variant.denoiser == "transformer":
-        studio.step(
-            "Look for other things",
-            "Concepts need not be in the prompt.",
-            "Show Concept Heatmap asks the picture for each concept. Write into it what to look for.",
-        )
-        parts = {"model": model, "clip": clip, "vae": vae, "image": pictures}
-        maps, *_ = sheet.add("ConceptAtelierShowConceptHeatmap", 0, **parts, concepts=words.things, background="blue")
-        sheet.add("SaveImage", 1, "Save: the concepts", images=maps, filename_prefix="words_concepts")
 
 
 def edit_by_words(studio: Studio) -> None:
