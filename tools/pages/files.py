@@ -14,12 +14,20 @@ def verdict(value: float, aim: float | None) -> str:
 
 
 def shown_command(found: Mapping[str, Any], name: str) -> str:
-    """The command of a file's figures; with fewer cases than the queue's where that many were measured."""
-    words: Sequence[str] = queue()[name].split()
-    if "--cases" in words:
-        at = words.index("--cases") + 1
-        words = [*words[:at], str(found["cases"]), *words[at + 1 :]]
+    """The command of a file's figures; with fewer cases than the queue's, and fewer controls, where that many were
+    measured."""
+    words = _with_number(queue()[name].split(), "--cases", found["cases"])
+    tried = (found.get("controls") or {}).values()
+    words = _with_number(words, "--controls", next((one.get("cases") for one in tried), 0))
     return f"bench {' '.join(words)}"
+
+
+def _with_number(words: Sequence[str], option: str, number: int | None) -> list[str]:
+    """A command with another number behind an option that it has; without the option for 0, and as it is for None."""
+    if option not in words or number is None:
+        return list(words)
+    at = words.index(option)
+    return [*words[:at], *([option, str(number)] if number else []), *words[at + 2 :]]
 
 
 def read(path: Path) -> dict[str, Any] | None:
