@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from ..host.headless.taps import hooked
 from ..lab.model.transformer import HEAD_WIDTH, HEADS
 
 LED_BY: Mapping[str, tuple[str, int]] = {
@@ -41,15 +43,14 @@ class Alignment(nn.Module):
         the UNet, by the transformer's block."""
         hidden: dict[str, Tensor] = {}
         features: dict[str, Tensor] = {}
-        hooks = []
-        for block, (teacher, _) in self.pairs.items():
-            hooks.append(transformer.get_submodule(block).register_forward_hook(_keeps(hidden, block)))
-            hooks.append(unet.get_submodule(teacher).register_forward_hook(_keeps(features, block)))
-        try:
+
+        def hooks() -> Iterator[list[RemovableHandle]]:
+            for block, (teacher, _) in self.pairs.items():
+                yield [transformer.get_submodule(block).register_forward_hook(_keeps(hidden, block))]
+                yield [unet.get_submodule(teacher).register_forward_hook(_keeps(features, block))]
+
+        with hooked(hooks()):
             yield hidden, features
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def loss(self, hidden: Mapping[str, Tensor], features: Mapping[str, Tensor], taught: Tensor) -> Tensor:
         """Mean squared distance of mapped hidden states from features whose channels have mean 0 and variance 1 in

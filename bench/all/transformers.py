@@ -8,6 +8,7 @@ BOTH = (
     "lab.json",
     "words.json",
     "words_short.json",
+    "words_sweep.json",
     "localize.json",
     "localize_known_count.json",
     "localize_attencraft.json",
@@ -26,7 +27,6 @@ BOTH = (
 OWN = {
     "words_concepts.json": "words --split test --cases 60 --maps concepts --deletion",
     "words_concepts_short.json": "words --split test --cases 60 --maps concepts --caption short",
-    "words_sweep.json": "words --cases 24 --sweep",
     "localize_sweep.json": "localize --cases 16 --sweep",
 }
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...bench.all.queue import queue
 from ...bench.all.transformers import FOLDER
 from ...bench.explain.explain import SCORES as EXPLAINED
 from ...bench.explain.steer import FIGURES as STEERING
@@ -20,8 +21,9 @@ from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
 from .erasure_results import single
-from .files import controls, missing, read, shown_command, verdict
+from .files import controls, heading, missing, read, shown_command, verdict
 from .method_results import COMPOSED
+from .word_results import sweep, word_sweep
 
 AIMS = {"one_object": 0.90, "two_objects": 0.70}
 """Of the transformer's drawings."""
@@ -42,7 +44,7 @@ def drawings(folder: Path) -> str:
         aim, value = AIMS.get(name), own["summary"][name]
         of_unet = with_interval(unet["summary"][name]) if unet else "not measured"
         rows.append([said, f"{aim:g}" if aim else "", of_unet, with_interval(value), verdict(value["mean"], aim)])
-    said = f"{own['cases']} cases, seed {own['seed']}: `{shown_command(own, f'{FOLDER}/lab.json')}`."
+    said = heading(own, f"{FOLDER}/lab.json")
     return "\n\n".join(part for part in (said, table(rows), controls(own)) if part)
 
 
@@ -52,7 +54,7 @@ def beside(folder: Path, files: Mapping[str, tuple[str, str]], columns: Columns)
     for name, (model, said) in files.items():
         found = read(folder / name)
         if found is None:
-            rows.append([model, said, "not measured", *[""] * len(columns), f"`{missing_command(name)}`"])
+            rows.append([model, said, "not measured", *[""] * len(columns), f"`bench {queue()[name]}`"])
             continue
         values = [of(found["summary"]) for of in columns.values()]
         cells = [with_interval(value) if value else "" for value in values]
@@ -60,9 +62,16 @@ def beside(folder: Path, files: Mapping[str, tuple[str, str]], columns: Columns)
     return table(rows)
 
 
-def missing_command(name: str) -> str:
-    """What measures a file that is not there."""
-    return missing(name).split("`")[1]
+def at(*path: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What lies at a path of a summary; None where nothing does."""
+
+    def read_at(summary: Mapping[str, Any]) -> Any:
+        found: Any = summary
+        for name in path:
+            found = (found or {}).get(name)
+        return found
+
+    return read_at
 
 
 def of_both(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -73,40 +82,17 @@ def of_both(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float]) -> str:
-    """Layers by shares of noise."""
-    found = read(folder / FOLDER / name)
-    if found is None:
-        return missing(f"{FOLDER}/{name}")
-    cells = {tuple(setting.rsplit(" at ", 1)): score(figures) for setting, figures in found["summary"].items()}
-    layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
-    rows = [["layer", *(f"noise {noise}" for noise in noises)]]
-    for layer in layers:
-        rows.append([f"`{layer}`", *(f"{cells[layer, noise]:.3f}" for noise in noises)])
-    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, f'{FOLDER}/{name}')}`."
-    return f"{said}\n\n{table(rows)}"
-
-
-def _kind(kind: str, score: str, summary: Mapping[str, Any]) -> Any:
-    return summary["all"].get(kind, {}).get(score)
-
-
 WORDS = of_both({"words.json": "attention, complete captions", "words_short.json": "attention, names alone"}) | {
     f"{FOLDER}/words_concepts.json": ("transformer", "concepts, complete captions"),
     f"{FOLDER}/words_concepts_short.json": ("transformer", "concepts, names alone"),
 }
 WORD_COLUMNS: Columns = {
-    **{f"{kind}, Otsu's threshold": partial(_kind, kind, "iou_otsu") for kind in KINDS},
-    "names, above 0.4": partial(_kind, "name", "iou"),
-    "names, best threshold": partial(_kind, "name", "iou_best"),
-    "names, pointing game": partial(_kind, "name", "point"),
-    "judge loses the object": partial(_kind, "name", "gone"),
+    **{f"{kind}, Otsu's threshold": at("all", kind, "iou_otsu") for kind in KINDS},
+    "names, above 0.4": at("all", "name", "iou"),
+    "names, best threshold": at("all", "name", "iou_best"),
+    "names, pointing game": at("all", "name", "point"),
+    "judge loses the object": at("all", "name", "gone"),
 }
-
-
-def _localized(at: str, score: str, summary: Mapping[str, Any]) -> Any:
-    return summary["all"]["scores"]["concepts"][at][score]
-
 
 LOCALIZED = of_both(
     {
@@ -116,30 +102,20 @@ LOCALIZED = of_both(
     }
 )
 LOCALIZED_COLUMNS: Columns = {
-    "grid mIoU": partial(_localized, "grid", "miou"),
-    "pixel mIoU": partial(_localized, "pixel", "miou"),
-    "precision": partial(_localized, "pixel", "precision"),
-    "count off by": partial(_localized, "pixel", "count_error"),
+    "grid mIoU": at("all", "scores", "concepts", "grid", "miou"),
+    "pixel mIoU": at("all", "scores", "concepts", "pixel", "miou"),
+    "precision": at("all", "scores", "concepts", "pixel", "precision"),
+    "count off by": at("all", "scores", "concepts", "pixel", "count_error"),
 }
-
-
-def _learnt(group: str, score: str, summary: Mapping[str, Any]) -> Any:
-    return summary.get(group, {}).get(score)
-
 
 LEARNT = of_both(
     {f"learn/{name}_test.json": LEARNING[name].title for name in ("conceptexpress", "cones", "attencraft")}
 )
 LEARNT_COLUMNS: Columns = {
-    f"{group}: {said}": partial(_learnt, group, score)
+    f"{group}: {said}": at(group, score)
     for group in ("seen", "unseen")
     for score, said in (("sim_i", "SIM^I"), ("acc1", "ACC^1"))
 }
-
-
-def _figure(name: str, summary: Mapping[str, Any]) -> Any:
-    return summary.get(name)
-
 
 ERASED = of_both(
     {single(name): ERASING[name].title for name in ("uce", "rece", "speed", "mace", "realera", "hirm")}
@@ -147,12 +123,12 @@ ERASED = of_both(
     | {f"erase/{name}_styles.json": f"{ERASING[name].title}, a style" for name in ("uce", "speed")}
 )
 ERASED_COLUMNS: Columns = {
-    "erased object": partial(_figure, "found_after"),
-    "by a synonym": partial(_figure, "found_after_synonym"),
-    "other objects before": partial(_figure, "others_before"),
-    "and after": partial(_figure, "others_after"),
-    "nearest names after": partial(_figure, "neighbours_after"),
-    "erased style": partial(_figure, "style_found_after"),
+    "erased object": at("found_after"),
+    "by a synonym": at("found_after_synonym"),
+    "other objects before": at("others_before"),
+    "and after": at("others_after"),
+    "nearest names after": at("neighbours_after"),
+    "erased style": at("style_found_after"),
 }
 COMPOSITIONS = of_both(
     {
@@ -162,29 +138,20 @@ COMPOSITIONS = of_both(
         "compose/t2i_zero.json": COMPOSING["t2i_zero"].title,
     }
 )
-COMPOSED_COLUMNS: Columns = {said: partial(_figure, name) for name, said in COMPOSED.items()}
-
-
-def _of_objects(score: str, summary: Mapping[str, Any]) -> Any:
-    return summary["object"][score]
-
-
-def _steered(way: str, figure: str, summary: Mapping[str, Any]) -> Any:
-    return summary[way][figure]
-
+COMPOSED_COLUMNS: Columns = {said: at(name) for name, said in COMPOSED.items()}
 
 INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in ("kmeans", "semi_nmf", "topk_sae", "ra_sae")})
-INGREDIENTS_COLUMNS: Columns = {said: partial(_of_objects, score) for score, said in EXPLAINED.items()}
+INGREDIENTS_COLUMNS: Columns = {said: at("object", score) for score, said in EXPLAINED.items()}
 STEERED = of_both({"explain/steer.json": "an object taken out"})
 STEERED_COLUMNS: Columns = {
-    f"{said}: {shown}": partial(_steered, way, name) for way, said in WAYS.items() for name, shown in STEERING.items()
+    f"{said}: {shown}": at(way, name) for way, said in WAYS.items() for name, shown in STEERING.items()
 }
 
 PARTS: Mapping[str, Callable[[Path], str]] = {
     "drawings": drawings,
     "words": partial(beside, files=WORDS, columns=WORD_COLUMNS),
-    "sweep of words": partial(sweep, name="words_sweep.json", score=lambda found: found["name"]["iou"]["mean"]),
-    "sweep of clustering": partial(sweep, name="localize_sweep.json", score=lambda found: found["mean"]),
+    "sweep of words": partial(word_sweep, name=f"{FOLDER}/words_sweep.json"),
+    "sweep of clustering": partial(sweep, name=f"{FOLDER}/localize_sweep.json", score=lambda found: found["mean"]),
     "localising": partial(beside, files=LOCALIZED, columns=LOCALIZED_COLUMNS),
     "learning": partial(beside, files=LEARNT, columns=LEARNT_COLUMNS),
     "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
 from ...bench.words.words import DELETED, SCORES, SHUFFLED
 from .cards import table
-from .files import missing, read, shown_command
+from .files import heading, missing, read, shown_command
 
 
 def word_maps(folder: Path) -> str:
@@ -22,19 +23,23 @@ def word_maps(folder: Path) -> str:
     return f"{said}\n\n{table(rows)}"
 
 
-def word_sweep(folder: Path) -> str:
-    """``bench words --sweep``: names, layers by shares of noise."""
-    found = read(folder / "words_sweep.json")
+def word_sweep(folder: Path, name: str = "words_sweep.json") -> str:
+    """``bench words --sweep``: names."""
+    return sweep(folder, name, lambda figures: figures["name"]["iou"]["mean"])
+
+
+def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float]) -> str:
+    """A sweep of layers by shares of noise, with a score of each setting's figures."""
+    found = read(folder / name)
     if found is None:
-        return missing("words_sweep.json")
-    cells = {tuple(setting.rsplit(" at ", 1)): figures["name"] for setting, figures in found["summary"].items()}
+        return missing(name)
+    cells = {tuple(setting.rsplit(" at ", 1)): score(figures) for setting, figures in found["summary"].items()}
     layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
     rows = [["layer", *(f"noise {noise}" for noise in noises)]]
     for layer in layers:
-        values = [f"{cells[layer, noise]['iou']['mean']:.3f}" for noise in noises]
+        values = [f"{cells[layer, noise]:.3f}" for noise in noises]
         rows.append([layer if layer == "all" else f"`{layer}`", *values])
-    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'words_sweep.json')}`."
-    return f"{said}\n\n{table(rows)}"
+    return f"{heading(found, name)}\n\n{table(rows)}"
 
 
 def word_kinds(folder: Path) -> str:

@@ -94,12 +94,14 @@ def test_rows_and_figures_on_models_that_know_nothing(untrained, transformer, op
             assert 0 <= max(kind["iou"]["mean"], kind["iou_mean"]["mean"]) <= kind["iou_best"]["mean"] <= 1
 
 
-def test_a_sweep_has_every_layer_at_every_noise(transformer, monkeypatch):
+@pytest.mark.parametrize("maps", ["attention", "concepts"])
+def test_a_sweep_has_every_layer_at_every_noise(transformer, monkeypatch, maps):
     monkeypatch.setattr(words, "NOISES", (0.2, 0.8))
-    request = Request(1, options={"sweep": True})
+    request = Request(1, options={"sweep": True, "maps": maps})
     rows = [words.measure((transformer, None), request, 0)]
     names = ["all", *(site.name for site in transformer.attention_sites())]
     assert list(rows[0]["scores"]) == [f"{name} at {noise}" for noise in ("0.2", "0.8") for name in names]
+    assert len({row["name"][0]["iou_best"] for row in rows[0]["scores"].values()}) > 2  # layers differ
     summary = words.figures(rows, request)
     result = {"cases": 1, "split": "development", "seed": 0, "options": request.options, "summary": summary}
     lines = words.table(result).splitlines()
