@@ -106,3 +106,13 @@ def sweep_table(means: Mapping[str, float | None]) -> str:
         for layer in layers
     ]
     return aligned([["layer", *(f"noise {noise}" for noise in noises)], *body])
+
+
+def sweep_figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+    """Setting to the mean of its ``scores`` in the rows of a sweep, with an interval."""
+    return {setting: interval([row["scores"][setting] for row in rows], seed) for setting in rows[0]["scores"]}
+
+
+def best_setting(summary: Mapping[str, Any]) -> str:
+    """The setting of a sweep with the largest mean."""
+    return max(summary, key=lambda setting: summary[setting]["mean"])

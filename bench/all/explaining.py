@@ -16,6 +16,7 @@ def explained() -> dict[str, str]:
         **{f"explain/tower_{name}.json": f"{command} {name} --source tower" for name in methods},
         "explain/importance.json": "importance --split test --cases 4",
         "explain/importance_tower.json": "importance --split test --cases 4 --source tower",
+        "explain/sweep.json": "explain --cases 4 --sweep",
         "explain/steer.json": "steer --split test --cases 4",
         "explain/audit.json": "audit --split test --cases 4",
         "explain/audit_drawings.json": "audit --split test --cases 4 --of drawings",

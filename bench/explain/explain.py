@@ -3,7 +3,8 @@
 A case is a folder of scenes with known objects, styles and colours. Ingredients are found in one half of it. For each
 factor the best ingredient is chosen on that half with the answers at hand, and scored on the other half: AUROC and F1
 of whether a picture has the factor (by the largest code of its positions), and IoU of where it is. Beside it stands a
-plain linear probe of the same activations, a ridge regression fitted to the answers of the first half.
+plain linear probe of the same activations, a ridge regression fitted to the answers of the first half. ``--sweep`` asks
+that probe of every layer.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from ...core.backbone import Backbone
 from ...core.explain.activations import Activations
 from ...core.explain.bank import ConceptCodes
 from ...core.explain.parts.measures import hoyer
-from ...core.explain.probe import auroc, pooled, ridge
+from ...core.explain.probe import auroc, enough, pooled, ridge
 from ...core.explain.recording import record_denoiser
 from ...core.explain.registry import METHODS, encode
 from ...core.explain.separability import separability
@@ -31,11 +32,12 @@ from ..command import add_common_arguments, load_parts, run_command
 from ..controls import Control
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, with_interval
-from .folders import KINDS, Folder, make_folder
+from .folders import KINDS, PICTURES, Folder, make_folder
 from .places import THRESHOLDS, coarse, iou, joined, places
+from .sweep import BENCH as SWEEP
 
 SOURCES = ("denoiser", "tower")
-PICTURES, COUNT = 160, 64
+COUNT = 64
 SCORES = {
     "auroc": "AUROC",
     "f1": "F1",
@@ -154,7 +156,7 @@ def _factors(
     along = [places(codes, part.pictures) for codes, part in ((learnt, answers), (tested, truth))]
     for kind, word in answers.factors:
         known, asked = answers.present((kind, word)), truth.present((kind, word))
-        if min(int(known.sum()), int((~known).sum()), int(asked.sum()), int((~asked).sum())) < 2:
+        if not (enough(known) and enough(asked)):
             continue
         scores, unseen_scores = learnt.scores(), tested.scores()
         best = int(torch.stack([auroc(column, known) for column in scores.T]).argmax())
@@ -238,10 +240,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=PICTURES, help="of a folder (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each folder (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any setting of the method")
+    parser.add_argument("--sweep", action="store_true", help="a plain probe of every layer, at several shares of noise")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
+    if args.sweep:
+        if args.source != SOURCES[0] or args.site or args.controls:
+            raise ValueError("a sweep is of all layers of the denoiser, and has no controls")
+        return run_command(SWEEP, args, {"pictures": args.pictures})
     options: dict[str, Any] = {"method": args.method, "source": args.source, "count": args.count}
     options |= {"pictures": args.pictures, "seeds": args.seeds}
     options |= {"site": args.site} if args.site else {}

@@ -17,6 +17,8 @@ from ..cases import SEEDS_PER_RUN
 from ..drawing import SIDE
 
 KINDS = ("object", "style", "colour")
+PICTURES = 160
+"""In a folder, unless others are asked for."""
 OBJECTS = 8
 """Kinds of objects in a folder."""
 TINTED, PATTERNED = 0.35, 0.3

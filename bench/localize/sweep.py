@@ -13,7 +13,7 @@ from ...core.masks.guided import pixel_masks
 from ..command import backbone_for
 from ..harness import Bench, Request, Row
 from ..metrics import score_masks
-from ..summary import interval, sweep_table
+from ..summary import best_setting, sweep_figures, sweep_table
 from ..words.words import NOISES
 from .cases import case_of_options, localized, localizer_of, settings_of
 
@@ -34,7 +34,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
 
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     """Setting to its mean over scenes with an interval."""
-    return {setting: interval([row["scores"][setting] for row in rows], request.seed) for setting in rows[0]["scores"]}
+    return sweep_figures(rows, request.seed)
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -46,7 +46,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The best setting."""
-    best = max(summary, key=lambda setting: summary[setting]["mean"])
+    best = best_setting(summary)
     return {"best": best, "miou_pixel": summary[best]["mean"]}
 
 

@@ -1,7 +1,7 @@
 """Recording what a denoiser computes at one of its attention sites while it looks at pictures."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -58,13 +58,10 @@ def find_site(backbone: Backbone, name: str) -> AttentionSite:
 class _Recorder:
     """Keeps queries and keys of one site, (B, h * w, 2 * heads * d) for each pass."""
 
-    site: AttentionSite
-    rows: list[Tensor]
+    rows: list[Tensor] = field(default_factory=list)
     grid: tuple[int, int] = (0, 0)
 
     def tap(self, call: AttentionCall) -> None:
-        if call.kind != "self":
-            return
         key = call.key if call.columns is None else call.key[:, :, call.columns]
         parts = [part.detach().transpose(1, 2).flatten(2) for part in (call.query, key)]  # (B, h*w, heads*d) each
         self.rows.append(torch.cat(parts, -1).float().cpu())
@@ -117,15 +114,27 @@ def origin_of(backbone: Backbone, site: AttentionSite, width: int, noise: float)
     return Origin("denoiser", backbone.family, fingerprint_of(weights), site.name, width, float(noise))
 
 
-@torch.no_grad()
 def read_site(
     backbone: Backbone, site: AttentionSite, noised: Tensor, timestep: Tensor, conditioning: Conditioning
 ) -> tuple[Tensor, tuple[int, int]]:
     """Queries and keys (B, h * w, D) of a site for noised latents at a timestep (1,), on the CPU, and the grid."""
-    recorder, times = _Recorder(site, []), timestep.to(noised.device).expand(len(noised))
-    with backbone.tap_attention(recorder.tap, [site]):
+    return read_sites(backbone, [site], noised, timestep, conditioning)[site.name]
+
+
+@torch.no_grad()
+def read_sites(
+    backbone: Backbone, sites: Sequence[AttentionSite], noised: Tensor, timestep: Tensor, conditioning: Conditioning
+) -> dict[str, tuple[Tensor, tuple[int, int]]]:
+    """What :func:`read_site` gives, of several sites in one pass, by their names."""
+    recorders, times = {site.name: _Recorder() for site in sites}, timestep.to(noised.device).expand(len(noised))
+
+    def tap(call: AttentionCall) -> None:
+        if call.kind == "self":
+            recorders[call.site.name].tap(call)
+
+    with backbone.tap_attention(tap, sites):
         backbone.predict_noise(noised, times, with_rows(conditioning, len(noised)))
-    return torch.cat(recorder.rows), recorder.grid
+    return {name: (torch.cat(recorder.rows), recorder.grid) for name, recorder in recorders.items()}
 
 
 def noised_latents(backbone: Backbone, latent: Tensor, timestep: Tensor, seed: int) -> Tensor:

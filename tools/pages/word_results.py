@@ -28,8 +28,8 @@ def word_sweep(folder: Path, name: str = "words_sweep.json") -> str:
     return sweep(folder, name, lambda figures: figures["name"]["iou"]["mean"])
 
 
-def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float]) -> str:
-    """A sweep of layers by shares of noise, with a score of each setting's figures."""
+def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float] = lambda found: found["mean"]) -> str:
+    """A sweep of layers by shares of noise, with a score of each setting's figures; the mean where it has one."""
     found = read(folder / name)
     if found is None:
         return missing(name)
