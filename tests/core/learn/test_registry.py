@@ -88,10 +88,11 @@ def other():
 
 
 def short(name, **changes):
-    """The method's lab preset over four updates a phase, all its parts on: a new look at masks, a merge, a prior."""
+    """The method's lab preset over four updates a phase, all its parts on: a new look at masks, a merge, a prior. No
+    word is searched for, which takes longer than all updates; the tests of the search ask for it."""
     known = {field.name for field in fields(METHODS[name].presets["small"])}
     wanted = {"steps": 4, "fit_steps": 4, "prior": 1, "prior_steps": 2, "composites": 3, "refresh": 2, "split": 2}
-    wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1, "rounds": 2} | changes
+    wanted |= {"split_share": 0.5, "updates": "prompt", "refresh_draws": 1, "rounds": 2, "start": "rare"} | changes
     return replace(METHODS[name].presets["small"], **{key: value for key, value in wanted.items() if key in known})
 
 
@@ -189,7 +190,7 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
 def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture, concepts, other):
     """Cancelled where the weights have left their start, and moved further behind it: to begin again, or to keep what
     they were at the cancel, gives other weights. A method of each engine: others train by one of these."""
-    settings = short(name, steps=9, fit_steps=7, adaptive_rate=1.0, split=1, start="rare")
+    settings = short(name, steps=9, fit_steps=7, adaptive_rate=1.0, split=1)
     given = {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
     with pytest.raises(Cancelled):
@@ -205,7 +206,7 @@ def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture
 
 
 def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
-    settings = short("cones", steps=3, fit_steps=2, start="rare")
+    settings = short("cones", steps=3, fit_steps=2)
     whole = learn("cones", lab_backbone, picture, concepts, settings)
     for update in range(1, 5):
         kept = Kept()
@@ -215,7 +216,7 @@ def test_a_search_in_rounds_goes_on_from_wherever_it_was_cancelled(lab_backbone,
 
 
 def test_a_training_after_a_search_goes_on_from_wherever_it_was_cancelled(lab_backbone, picture, concepts):
-    settings = short("conceptexpress", search=2, steps=2, start="rare", split=1, updates="step")
+    settings = short("conceptexpress", search=2, steps=2, split=1, updates="step")
     whole = learn("conceptexpress", lab_backbone, picture, concepts, settings)
     updates = int(whole.metadata["updates"])
     assert updates == 2 + 3 + 2
