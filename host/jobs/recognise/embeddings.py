@@ -49,8 +49,7 @@ def vectors_of(output: Any, reads: str) -> Tensor:
         raise UnsupportedModelError(
             f"this CLIP_VISION_OUTPUT has no {'single vector' if wanted == 2 else 'positions'} for a picture; connect "
             f"CLIP Vision Encode, and choose another of {listed(READS)} in Align Text and Pictures where the encoder "
-            "has "
-            "only that"
+            "has only that"
         )
     rows = value.detach().float().cpu()
     return rows if wanted == 2 else rows.mean(1)
@@ -97,8 +96,9 @@ def decomposed_text(alignment: Alignment, conditioning: Any, sparsity: float) ->
     """
     rows = [entry[1].get("pooled_output") for entry in conditioning]
     if not rows or any(not isinstance(row, Tensor) for row in rows):
-        raise
-        ValueError("this CONDITIONING has no single vector for its text; connect CLIP Text Encode with a CLIP model")
+        raise ValueError(
+            "this CONDITIONING has no single vector for its text; connect CLIP Text Encode with a CLIP model"
+        )
     vectors = torch.cat([row.detach().float().cpu().reshape(-1, row.shape[-1]) for row in rows])
     if vectors.shape[1] != len(alignment.axes.text_mean):
         raise ValueError(

@@ -54,6 +54,9 @@ def test_a_prompt_is_decomposed_too(call, alignment, pair):
     assert scores.names[int(scores.values[0].argmax())] == word
     with pytest.raises(ValueError, match="neither is connected"):
         call(DecomposeEmbedding, alignment=alignment[0])
+    without = [[context, {}] for context, _ in conditioning]
+    with pytest.raises(ValueError, match="this CONDITIONING has no single vector for its text; connect"):
+        call(DecomposeEmbedding, alignment=alignment[0], conditioning=without)
 
 
 def test_an_edit_moves_the_embedding_towards_what_it_names(call, alignment, pair, folder):
