@@ -32,7 +32,7 @@ class Caption:
 @dataclass(frozen=True, eq=False)
 class Row:
     """A title over a source (in a frame of its colour; ``first`` stands below it) and the pictures drawn after it, each
-    with its caption.
+    with its caption; there may be none.
 
     Without a source ``first`` stands in its place, and a row without a title lies close below the one before it.
     """
@@ -56,7 +56,7 @@ def score_sheet(evaluation: Evaluation) -> Tensor:
 def contact_sheet(rows: Sequence[Row], side: int = LONGER_SIDE) -> Tensor:
     """IMAGE (1, h, w, 3) of rows, one below another; pictures (3, H, W) keep their shape, their longer side ``side``
     pixels."""
-    lines = [-(-len(row.pictures) // ACROSS) for row in rows]
+    lines = [max(1, -(-len(row.pictures) // ACROSS)) for row in rows]  # the source takes one
     across = max(min(ACROSS, len(row.pictures)) for row in rows)
     cell = side + GAP
     heights = [_head(row) + count * (cell + _band(CAPTION)) for row, count in zip(rows, lines, strict=True)]

@@ -152,6 +152,15 @@ def test_pictures_stand_in_their_cells_and_captions_under_them():
     assert orange.any() and not orange[: sheet.shape[0] // 4].any()
 
 
+def test_a_source_without_pictures_beside_it_is_shown_whole():
+    red = torch.zeros(3, 16, 16)
+    red[0] = 1
+    row = Row("found in one", (0, 0, 255), red, torch.zeros(0, 3, 16, 16), [])
+    sheet = contact_sheet([row, row])[0]
+    seen = (sheet - torch.tensor([1.0, 0.0, 0.0])).abs().amax(-1) < 0.02
+    assert int(seen.sum()) == 2 * 154 * 154
+
+
 def test_long_captions_are_cut_to_their_picture():
     row = Row("t", (0, 0, 255), torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8), [Caption("w" * 200)] * 2)
     short = Row("t", (0, 0, 255), torch.zeros(3, 8, 8), torch.zeros(2, 3, 8, 8), [Caption("")] * 2)
