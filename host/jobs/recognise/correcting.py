@@ -1,7 +1,7 @@
 """Corrections of captions as people write them, and what follows from them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +35,12 @@ class Correction:
 
 
 def read_corrections(text: str, concepts: Sequence[str], count: int) -> list[Correction]:
-    """Corrections, one picture a line. Raises ``ValueError`` for other forms, unknown concepts and pictures."""
-    found = []
+    """Corrections, one for each picture; what several lines say of one picture counts together.
+
+    Raises ``ValueError`` for other forms, unknown concepts and pictures, and a concept that one picture shall have and
+    not have.
+    """
+    found: dict[int, dict[str, list[str]]] = {}
     for line in (line.strip() for line in text.splitlines() if line.strip()):
         read = LINE.match(line)
         words = [word.strip() for word in read[2].split(",") if word.strip()] if read else []
@@ -47,12 +51,21 @@ def read_corrections(text: str, concepts: Sequence[str], count: int) -> list[Cor
         number = int(read[1])
         if not 1 <= number <= count:
             raise ValueError(f"{there_are((count, 'caption'))}, counted from 1; got a correction of picture {number}")
-        for word in (word[1:].strip() for word in words):
+        said = found.setdefault(number, {"+": [], "-": []})
+        for sign, word in ((word[0], word[1:].strip()) for word in words):
             if word not in concepts:
                 raise ValueError(f"the vocabulary has no {shown(word)}, which picture {number} is corrected by")
-        numbers = {sign: tuple(concepts.index(w[1:].strip()) for w in words if w[0] == sign) for sign in "+-"}
-        found.append(Correction(number - 1, numbers["+"], numbers["-"]))
-    return found
+            said[sign].append(word)
+    return [_correction(number, said, concepts) for number, said in found.items()]
+
+
+def _correction(number: int, said: Mapping[str, Sequence[str]], concepts: Sequence[str]) -> Correction:
+    """What was said of the picture with a number from 1."""
+    both = [word for word in said["+"] if word in said["-"]]
+    if both:
+        raise ValueError(f"picture {number} is corrected to have {shown(both[0])} and not to have it; leave one out")
+    present, absent = (tuple(dict.fromkeys(map(concepts.index, said[sign]))) for sign in "+-")
+    return Correction(number - 1, present, absent)
 
 
 def propagate(

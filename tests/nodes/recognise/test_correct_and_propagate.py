@@ -23,6 +23,14 @@ def test_relatives_follow_a_correction(call, given):
     assert "picture 29: +king; then" in report and "king changes crown by +" in report
 
 
+def test_corrections_of_one_picture_on_two_lines_count_together(call, given):
+    apart = call(CorrectAndPropagate, **given, corrections="29: +sofa\n29: -grass")
+    together = call(CorrectAndPropagate, **given, corrections="29: +sofa, -grass")
+    last = apart[0].splitlines()[-1]
+    assert "sofa" in last and "grass" not in last
+    assert apart[0] == together[0] and apart[2] == together[2] and torch.equal(apart[1].values, together[1].values)
+
+
 def test_probable_concepts_complete_captions(call, given):
     lacking = "\n".join([*CAPTIONS, "king, throne"])
     captions, _, report = call(CorrectAndPropagate, captions=lacking, vocabulary=WORDS, complete=True)
@@ -47,6 +55,7 @@ def test_faults_are_named(call, given):
         ("99: +king", "there are 29 captions"),
         ("1: +unicorn", "the vocabulary has no 'unicorn'"),
         ("1: king", "a correction is written as"),
+        ("1: +cat\n1: -cat", "picture 1 is corrected to have 'cat' and not to have it"),
     ):
         with pytest.raises(ValueError, match=message):
             call(CorrectAndPropagate, **given, corrections=corrections)
