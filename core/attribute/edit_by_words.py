@@ -156,7 +156,7 @@ def edit_by_words(
     latent = ddim(
         backbone,
         backbone.encode_text([prompt, edited], placeholders),
-        backbone.encode_text([negative]),
+        backbone.encode_text([negative], placeholders),
         latent_size,
         steps=steps,
         guidance=guidance,

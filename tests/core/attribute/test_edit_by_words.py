@@ -52,6 +52,14 @@ def test_a_weight_of_nearly_one_changes_nearly_nothing(edit):
     assert change[0] < 1e-3 < change[1]
 
 
+def test_the_negative_text_may_name_learnt_tokens(edit, lab_backbone):
+    token = {"<1>": {encoder: torch.randn(1, width) for encoder, width in lab_backbone.text_widths.items()}}
+    given = {"guidance": 4.0, "placeholders": token}
+    plain, led = (edit("a cat", "a dog", negative=text, **given) for text in ("", "<1>"))
+    spelt = edit("a cat", "a dog", negative="<1>", guidance=4.0)
+    assert not torch.equal(led.before, plain.before) and not torch.equal(led.before, spelt.before)
+
+
 def test_the_same_seed_gives_the_same_edit_and_a_region(edit):
     first, again = (edit("a cat and a dog", "a cat and a rocket") for _ in range(2))
     assert torch.equal(first.after, again.after) and torch.equal(first.region, again.region)
