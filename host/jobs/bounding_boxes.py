@@ -60,7 +60,7 @@ def _is_element(given: Any) -> bool:
 def _shares(element: Mapping[str, Any], width: int, height: int) -> Box:
     x, y, wide, high = (float(element[side]) for side in SIDES)
     box = (x / width, y / height, (x + wide) / width, (y + high) / height)
-    if wide <= 0 or high <= 0 or min(box) < 0 or max(box) > 1:
+    if not (wide > 0 and high > 0 and all(0 <= side <= 1 for side in box)):  # nor is a side NaN
         raise ValueError(
             f"the box x={x:g}, y={y:g}, width={wide:g}, height={high:g} does not lie in a picture of {width}x{height} "
             "pixels: set width and height to the size that the boxes were drawn in"

@@ -28,3 +28,10 @@ def test_one_element_a_list_and_lists_for_pictures_are_read():
     for given in (one, [one], [[one], []]):
         assert boxes_of(given, 64, 64) == [(0, 0, 0.5, 0.25)]
     assert boxes_of([[]], 64, 64) == [] == boxes_of([], 64, 64)
+
+
+@pytest.mark.parametrize("side", ["x", "y", "width", "height"])
+def test_a_box_with_a_side_that_is_no_number_is_refused(side):
+    given = {"x": 0, "y": 0, "width": 32, "height": 16} | {side: float("nan")}
+    with pytest.raises(ValueError, match="does not lie in a picture of 64x64"):
+        boxes_of(given, 64, 64)
