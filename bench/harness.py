@@ -1,7 +1,7 @@
 """How every bench runs: cases one by one, each kept as soon as it is done, then a summary.
 
 A case is a function of the request and its number alone. Rows are kept in a file whose name says what decided them
-(request, code, weights): an interrupted run goes on where it stopped, and a longer one only adds cases.
+(request, code, data, weights): an interrupted run goes on where it stopped, and a longer one only adds cases.
 """
 
 import hashlib
@@ -23,6 +23,9 @@ Progress = Callable[[int, int], None]
 
 PACKAGE = Path(__file__).parents[1]
 CACHE = Path("~/.cache/concept-atelier/bench").expanduser()
+
+DATA, READ = ("lab/world", "lab/model"), frozenset({".json", ".png", ".txt"})
+"""Where the world's objects and icons and the tokenizer lie, and how their files end."""
 
 TRANSFORMER = "transformer"
 """In place of a model folder: the lab's model with its transformer."""
@@ -150,15 +153,17 @@ class RowStore:
 
 
 def digest(bench: Bench, request: Request) -> str:
-    """16 hexadecimal digits of all that decides a row: the bench, the request but its length, code and weights."""
+    """16 hexadecimal digits of all that decides a row: the bench, the request but its length, code, the world's icons
+    and words, the tokenizer, and weights."""
     asked = [bench.name, bench.schema, request.seed, request.split, request.untrained, dict(request.options)]
     transformer = request.model == TRANSFORMER  # whose weights lie in the same folder
     folder = WEIGHTS if transformer else Path(request.model or WEIGHTS)
     asked += [TRANSFORMER] if transformer else []
     text = json.dumps(asked, sort_keys=True)
     code = [path for room in ("core", "host", "lab", "training", "bench") for path in (PACKAGE / room).rglob("*.py")]
+    read = [path for place in DATA for path in (PACKAGE / place).rglob("*") if path.suffix in READ]
     weights = [path for place in (folder, JUDGE) for path in place.rglob("*.safetensors")]
     state = hashlib.sha256(text.encode())
-    for path in sorted(set(code + weights)):
+    for path in sorted({*code, *read, *weights}):
         state.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return state.hexdigest()[:16]

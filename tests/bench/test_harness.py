@@ -97,6 +97,11 @@ def test_whatever_decides_a_row_has_its_own_file(tmp_path, monkeypatch):
     found.append(digest(bench, requests[0]))
     (tmp_path / "core/maths.py").write_text("x = 2")
     found.append(digest(bench, requests[0]))
+    (tmp_path / "lab/world").mkdir(parents=True)
+    (tmp_path / "lab/world/objects.json").write_text("{}")
+    found.append(digest(bench, requests[0]))
+    (tmp_path / "lab/world/atlas.png").write_bytes(b"icons")
+    found.append(digest(bench, requests[0]))
     assert len(set(found)) == len(found)
     assert digest(bench, Request(1)) == digest(bench, Request(9))  # the number of cases decides no row
 
