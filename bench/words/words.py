@@ -257,8 +257,9 @@ def main(args: argparse.Namespace) -> int:
     options: dict[str, Any] = {"noise": args.noise}
     if args.sweep:
         options = {"sweep": True}
-        if args.controls:
-            raise ValueError("a sweep has no controls; run them without --sweep")
+        for name in ("controls", "deletion", "redundancy"):
+            if getattr(args, name):
+                raise ValueError(f"a sweep measures names alone, without --{name}; run that without --sweep")
     if args.maps != MAPS[0]:
         options["maps"] = args.maps
     if args.maps in (INFORMATION, BOTH, ALONE) or args.redundancy:

@@ -1,5 +1,6 @@
 """``bench words``: words with exact masks, scores of known maps, and runs on models that know nothing."""
 
+import argparse
 import json
 
 import pytest
@@ -40,6 +41,14 @@ def test_cases_say_all_of_which_they_have_masks():
         again = make_word_case("development", index, 0)
         assert torch.equal(case.picture, again.picture) and case.caption == again.caption
     assert counts == [1, 2, 3, 1, 2, 3] and backgrounds == ["plain"] * 3 + ["patterned"] * 3
+
+
+@pytest.mark.parametrize("option", ["--controls=2", "--deletion", "--redundancy"])
+def test_what_a_sweep_does_not_measure_is_refused_before_anything_is_loaded(option):
+    parser = argparse.ArgumentParser()
+    words.add_arguments(parser)
+    with pytest.raises(ValueError, match=f"a sweep measures names alone, without {option.partition('=')[0]}"):
+        words.main(parser.parse_args(["--sweep", option, "--cases", "1", "--fresh"]))
 
 
 def test_a_style_of_several_objects_belongs_to_all_of_them():
