@@ -17,7 +17,7 @@ LEVELS = {
     "core": (
         ("messages",),
         ("types", "settings", "assignment", "pictures"),
-        ("schedule", "registry", "files", "encoding_checks", "weight_changes", "sample_weights"),
+        ("schedule", "registry", "files", "encoding_checks", "weight_changes", "sample_weights", "fingerprints"),
         ("backbone",),
         ("attention", "clustering"),
         ("compose",),

@@ -6,13 +6,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..fingerprints import VALUES, alike, number_of
+
 Kind = Literal["encoder", "denoiser"]
 
 MAX_BYTES = 4 * 2**30
 """Of the activations of one recording: 500 pictures of 257 positions and 1024 numbers take 0.5 GB."""
-
-TOLERANCE = 0.02
-"""By how much two numbers of one model's fingerprint may differ (rounding to float16 moves them by some 1e-4)."""
 
 
 @dataclass(frozen=True)
@@ -108,25 +107,19 @@ def check_memory(pictures: int, positions: int, width: int) -> None:
         )
 
 
-def fingerprint_of(weights: list[Tensor], numbers: int = 8, values: int = 4096) -> tuple[float, ...]:
-    """Numbers that identify a model, whatever type it was loaded as.
+def fingerprint_of(weights: list[Tensor], numbers: int = 8, values: int = VALUES) -> tuple[float, ...]:
+    """Numbers that identify a model, whatever type it was loaded as (:mod:`..fingerprints`), to four digits.
 
     Args:
         weights: of the model, in a fixed order; ``numbers`` of them, spread evenly, give one number each.
         values: of each weight that are read.
+
+    Raises ``ValueError`` without weights.
     """
     if not weights:
         raise ValueError("a model without weights has no fingerprint")
     chosen = torch.linspace(0, len(weights) - 1, min(numbers, len(weights))).long().tolist()
-    return tuple(_number(weights[index], values) for index in chosen)
-
-
-def _number(weight: Tensor, values: int) -> float:
-    flat = weight.detach().flatten()
-    index = torch.linspace(0, len(flat) - 1, min(values, len(flat))).long().to(flat.device)
-    picked = flat[index].double().cpu()
-    signs = torch.randint(0, 2, picked.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return round(float((picked * signs).sum() / picked.norm().clamp(min=1e-12)), 4)
+    return tuple(round(number_of(weights[index], values), 4) for index in chosen)
 
 
 def mismatch(wanted: Origin, given: Origin) -> str:
@@ -135,8 +128,7 @@ def mismatch(wanted: Origin, given: Origin) -> str:
         return f"{given.width} numbers per position instead of {wanted.width}"
     if wanted.site != given.site:
         return f"site {given.site} instead of {wanted.site}"
-    pairs = zip(wanted.fingerprint, given.fingerprint, strict=False)
-    if len(wanted.fingerprint) != len(given.fingerprint) or any(abs(a - b) > TOLERANCE for a, b in pairs):
+    if not alike(given.fingerprint, wanted.fingerprint):
         return f"another model ({given.model}, with other weights than the {wanted.model} of the ingredients)"
     if wanted.noise != given.noise:
         return f"noise {given.noise} instead of {wanted.noise}"

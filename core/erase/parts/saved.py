@@ -1,34 +1,26 @@
 """Erasures in files: which model they were made on, and reading them again.
 
 A file is an ordinary LoRA file (:func:`...files.lora_tensors`); what else there is to say stands in its metadata, with
-a fingerprint of the model that the erasure was made on. It has one number for each text projection,
-
-    r = sum_i s_i w_i / ||w|| ,
-
-over values w spread evenly over the projection, with fixed random signs s. Numbers of one model agree whatever it was
-loaded as (float16 moves them by some 1e-4); those of another model, and of one that was trained further, do not.
+a fingerprint of the model that the erasure was made on. It has one number for each text projection
+(:mod:`...fingerprints`).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ...backbone import Backbone, KeyValueWeight, TextChanges, TextWeight
 from ...files import check_finite, kohya_key, load_tensors, text_key
 from ...files.metadata import a_number, map_in, number_in, numbers_in, texts_in
+from ...fingerprints import alike, number_of
 from ...messages import listed, plain
 from ...types import Change, Erasure
 from ...weight_changes import low_rank, whole
 
-VALUES = 4096
-"""Of each projection, for the fingerprint."""
 TEXT = "text_encoders."
 """How keys begin that belong to text encoders."""
-TOLERANCE = 0.02
-"""By how much two numbers of one model may differ; of two models they differ by about 1."""
 
 
 def fingerprint(weights: Sequence[KeyValueWeight]) -> str:
@@ -116,7 +108,7 @@ def _same_text(metadata: Mapping[str, str], weights: Sequence[TextWeight], named
     read = map_in(metadata, "text_base", named) if metadata.get("text_base") else {}
     wanted = {name: a_number(number, f"text_base of {named}") for name, number in read.items()}
     found = {f"{one.encoder} {one.name}": one.weight for one in weights}
-    return all(name in found and abs(_number(found[name]) - number) <= TOLERANCE for name, number in wanted.items())
+    return all(name in found and alike([number_of(found[name])], [number]) for name, number in wanted.items())
 
 
 def _bias(tensors: Mapping[str, Tensor], key: str, scale: float) -> Change | None:
@@ -140,18 +132,11 @@ def same_base(saved: str, weights: Sequence[KeyValueWeight], named: str = "the f
     if not saved:
         return True
     found, wanted = (numbers_in({"base": one}, "base", named) for one in (fingerprint(weights), saved))
-    return len(found) == len(wanted) and all(abs(a - b) <= TOLERANCE for a, b in zip(found, wanted, strict=True))
+    return alike(found, wanted)
 
 
 def _rounded(weight: Tensor) -> float:
-    return round(_number(weight), 4)
-
-
-def _number(weight: Tensor) -> float:
-    flat = weight.detach().flatten()
-    values = flat[torch.linspace(0, len(flat) - 1, min(VALUES, len(flat))).long().to(flat.device)].double().cpu()
-    signs = torch.randint(0, 2, values.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return float((values * signs).sum() / values.norm().clamp(min=1e-12))
+    return round(number_of(weight), 4)
 
 
 def _change(tensors: Mapping[str, Tensor], key: str, scale: float, named: str) -> Change | None:

@@ -1,0 +1,35 @@
+"""Numbers that identify weights, whatever type they were loaded as.
+
+Of a weight it is ``r = sum_i s_i w_i / ||w||``, over values w spread evenly over it, with fixed random signs s. Numbers
+of one weight agree (float16 moves them by some 1e-4); those of two models, and of one that was trained further, differ
+by about 1.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+VALUES = 4096
+"""Of each weight that are read."""
+TOLERANCE = 0.02
+"""By how much two numbers of one weight may differ."""
+
+
+def number_of(weight: Tensor, values: int = VALUES) -> float:
+    """The number of a weight of any shape and float type, on any device.
+
+    Args:
+        weight: not to be written to.
+        values: how many of it are read at most.
+    """
+    flat = weight.detach().flatten()
+    index = torch.linspace(0, len(flat) - 1, min(values, len(flat))).long().to(flat.device)
+    picked = flat[index].double().cpu()
+    signs = torch.randint(0, 2, picked.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return float((picked * signs).sum() / picked.norm().clamp(min=1e-12))
+
+
+def alike(found: Sequence[float], wanted: Sequence[float]) -> bool:
+    """Whether two lists of numbers are those of the same weights, in the same order."""
+    return len(found) == len(wanted) and all(abs(a - b) <= TOLERANCE for a, b in zip(found, wanted, strict=True))
