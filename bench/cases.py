@@ -75,6 +75,11 @@ def composed_case(
     return case_of(Scene(picture, "", objects, background), seed)
 
 
+def tensor_of(picture: np.ndarray) -> Tensor:
+    """A picture (H, W, 3) uint8 as (3, H, W) in 0..1."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+
+
 def case_of(scene: Scene, seed: int) -> Case:
     """A scene as a case."""
     picture = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255

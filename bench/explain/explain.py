@@ -10,6 +10,7 @@ that probe of every layer.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from ...core.explain.recording import record_denoiser
 from ...core.explain.registry import METHODS, encode
 from ...core.explain.separability import separability
 from ...core.settings import read_settings
+from ...host.adapters import backbone_of
 from ...host.jobs.explain.ingredients import make_gallery, named
 from ...host.jobs.vision import record_encoder
 from ...lab.model.vision import LabVision, load_vision
@@ -62,10 +64,6 @@ class Parts:
 
 def prepare(request: Request) -> Parts:
     """The model and the image tower."""
-    from pathlib import Path
-
-    from ...host.adapters import backbone_of
-
     handles = load_parts(Path(request.model) if request.model else None, request.untrained)
     return Parts(backbone_of(*handles), handles[1], load_vision())
 

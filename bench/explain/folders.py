@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
@@ -13,7 +12,7 @@ from ...lab.world.atlas import load_atlas
 from ...lab.world.backgrounds import paint, sample_background
 from ...lab.world.scene import TINTS, Look, SceneSettings, compose
 from ...lab.world.styles import STYLES
-from ..cases import SEEDS_PER_RUN
+from ..cases import SEEDS_PER_RUN, tensor_of
 from ..drawing import SIDE
 
 KINDS = ("object", "style", "colour")
@@ -111,19 +110,14 @@ def _drawn(rng: random.Random, kinds: Sequence[str], scenes: Iterator[list[Look]
         settings = SceneSettings(size=(SIDE, SIDE), counts=(len(looks),))
         again.setstate(rng.getstate())  # the background is painted first
         picture, objects = compose(rng, looks, background, settings)
-        drawn.append(_tensor(picture))
-        grounds.append(_tensor(paint(again, background, SIDE, SIDE)))
+        drawn.append(tensor_of(picture))
+        grounds.append(tensor_of(paint(again, background, SIDE, SIDE)))
         for thing in objects:
             mask = torch.from_numpy(thing.mask)
             for key in (("object", thing.name), ("style", thing.style), ("colour", thing.colour)):
                 if key in factors:
                     factors[key][number] |= mask
     return Folder(torch.stack(drawn), factors, torch.stack(grounds))
-
-
-def _tensor(picture: np.ndarray) -> Tensor:
-    """(3, H, W) in 0..1."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
 
 
 def _looks(rng: random.Random, kinds: Sequence[str]) -> list[Look]:

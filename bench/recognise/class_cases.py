@@ -4,7 +4,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from ...lab.world.atlas import load_atlas
 from ...lab.world.backgrounds import sample_background
 from ...lab.world.scene import TINTS, Look, SceneSettings, compose
 from ...lab.world.styles import STYLES
-from ..cases import SEEDS_PER_RUN
+from ..cases import SEEDS_PER_RUN, tensor_of
 from ..drawing import SIDE
 
 OBJECTS, PATTERNED = 8, 0.3
@@ -66,7 +65,7 @@ def make_class_folder(split: str, index: int, seed: int, pictures: int) -> Class
         )
         settings = SceneSettings(size=(SIDE, SIDE), counts=(1,))
         picture, things = compose(rng, [look], sample_background(rng, PATTERNED), settings)
-        drawn.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255)
+        drawn.append(tensor_of(picture))
         masks.append(torch.from_numpy(things[0].mask))
         for kind in KINDS:
             found[kind].append(chosen[kind])

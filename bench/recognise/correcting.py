@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from ...lab.world.atlas import load_atlas
 from ...lab.world.backgrounds import sample_background
 from ...lab.world.scene import TINTS, Look, SceneSettings, compose
 from ...lab.world.styles import STYLES
-from ..cases import SEEDS_PER_RUN
+from ..cases import SEEDS_PER_RUN, tensor_of
 from ..controls import Control
 from ..drawing import SIDE
 from ..explain.explain import Parts, prepare
@@ -58,7 +57,7 @@ def make_related(split: str, index: int, seed: int, pictures: int) -> tuple[Tens
         style, tint = own[kind] if rng.random() < OWN else (rng.choice(STYLES), rng.choice(tints))
         settings = SceneSettings(size=(SIDE, SIDE), counts=(1,))
         picture, _ = compose(rng, [Look(kind, style, tint, kind)], sample_background(rng, 0.3), settings)
-        drawn.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255)
+        drawn.append(tensor_of(picture))
         tags[number, [names.index(word) for word in (kind, style, tint)]] = True
     return torch.stack(drawn), tags, names, len(kinds)
 

@@ -11,7 +11,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +24,7 @@ from ...lab.world.backgrounds import sample_background
 from ...lab.world.scene import Look, SceneSettings, compose
 from ...lab.world.styles import STYLES
 from ...lab.world.words import world_words
-from ..cases import SEEDS_PER_RUN
+from ..cases import SEEDS_PER_RUN, tensor_of
 from ..command import add_common_arguments, run_command
 from ..controls import Control
 from ..drawing import SIDE
@@ -54,7 +53,7 @@ def make_scenes(split: str, index: int, seed: int, kinds: Sequence[str], picture
         looks = [Look(name, rng.choice(STYLES), None, name) for name in names]
         settings = SceneSettings(size=(SIDE, SIDE), counts=(len(looks),))
         picture, objects = compose(rng, looks, sample_background(rng, PATTERNED), settings)
-        drawn.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255)
+        drawn.append(tensor_of(picture))
         label = torch.full((SIDE, SIDE), -1)
         for thing in objects:
             label[torch.from_numpy(thing.mask)] = list(kinds).index(thing.name)

@@ -11,7 +11,7 @@ from ...lab.world.atlas import TRAINING_HAND, load_atlas
 from ...lab.world.backgrounds import sample_background
 from ...lab.world.scene import Look, SceneSettings, compose
 from ...lab.world.styles import STYLES
-from ..cases import SEEDS_PER_RUN
+from ..cases import SEEDS_PER_RUN, tensor_of
 from ..drawing import SIDE
 
 LOOKS = ("own", "any", "hand")
@@ -56,7 +56,7 @@ def make_subject(split: str, index: int, seed: int, examples: int, look: str, pi
         settings = SceneSettings(size=(SIDE, SIDE), counts=(count,))
         picture, objects = compose(rng, looks, sample_background(rng, PATTERNED), settings, hand)
         mask = next((thing.mask for thing in objects if thing.name == subject), np.zeros((SIDE, SIDE), dtype=bool))
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255, torch.from_numpy(mask)
+        return tensor_of(picture), torch.from_numpy(mask)
 
     learnt = [scene(True, TRAINING_HAND) for _ in range(examples)]
     asked = [scene(number % 2 == 0, second) for number in range(pictures)]

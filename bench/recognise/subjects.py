@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from ...core.explain.activations import Activations
+from ...core.explain.probe import auroc
 from ...core.explain.recording import record_denoiser
 from ...core.explain.registry import encode
 from ...core.recognise.parts.regions import find_subject
 from ...core.recognise.registry import SUBJECTS
 from ...host.jobs.vision import record_encoder
 from ..controls import Control
-from ..explain.explain import Parts, auroc, prepare
+from ..explain.explain import Parts, prepare
 from ..harness import Bench, Request, Row
 from ..metrics import iou_matrix
 from ..summary import aligned, interval, with_interval

@@ -84,6 +84,7 @@ class Finder(Generic[S]):
             settings: the method's own kind; None takes the first preset.
             seed: of the first fit; the others count on.
             seeds: how many fits; stability is measured from the second on.
+            on_step: see :data:`OnStep`.
             halves: whether to find them in either half of the pictures alone as well, two more fits, and say how well
                 each is found again.
             within: (P, h * w) bool, the positions that count; None takes all.

@@ -165,8 +165,8 @@ def _pooled(backbone: Backbone, texts: Sequence[str], on_step: OnStep | None) ->
 
 
 def _check_projected(clip: Any) -> None:
-    """Raises for a text encoder of ComfyUI whose file has no projection to the shared space: it is the identity "
-    "then."""
+    """Raises for a text encoder of ComfyUI whose file has no projection to the shared space: it is the identity
+    then."""
     stage = getattr(clip, "cond_stage_model", None)
     name = next((one for one in ("clip_g", "clip_h", "clip_l") if hasattr(stage, one)), None)
     projection = None if name is None else getattr(getattr(stage, name).transformer, "text_projection", None)

@@ -16,7 +16,7 @@ from .cost_results import PARTS as COST_PARTS
 from .cost_results import solving
 from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds, guards
 from .explain_results import PARTS as EXPLAIN_PARTS
-from .files import missing, read, shown_command, verdict, with_part
+from .files import heading, missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
 from .paper_rankings import rankings
 from .recognise_results import RECOGNISED
@@ -64,8 +64,7 @@ def lab_table(folder: Path) -> str:
         rows.append([said, "" if aim is None else f"{aim:g}", with_interval(value), verdict(value["mean"], aim)])
     gap = found["summary"]["name"]["mean"] - found["summary"]["synonym"]["mean"]
     rows.append(["a synonym's distance from its name", "0.05 or less", f"{gap:.3f}", verdict(-gap, -0.05)])
-    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'lab.json')}`."
-    return f"{said}\n\n{table(rows)}"
+    return f"{heading(found, 'lab.json')}\n\n{table(rows)}"
 
 
 def localised_table(folder: Path) -> str:

@@ -8,7 +8,7 @@ from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
 from ...bench.words.words import DELETED, SCORES, SHUFFLED
 from .cards import table
-from .files import heading, missing, read, shown_command
+from .files import heading, missing, read
 
 
 def word_maps(folder: Path) -> str:
@@ -19,8 +19,7 @@ def word_maps(folder: Path) -> str:
     rows = [["words of the caption", "number", *SCORES.values(), SHUFFLED]]
     for kind, figures in found["summary"]["all"].items():
         rows.append([kind, str(figures["words"]), *(with_interval(figures[name]) for name in (*SCORES, "shuffled"))])
-    said = f"{found['cases']} cases, seed {found['seed']}: `{shown_command(found, 'words.json')}`."
-    return f"{said}\n\n{table(rows)}"
+    return f"{heading(found, 'words.json')}\n\n{table(rows)}"
 
 
 def word_sweep(folder: Path, name: str = "words_sweep.json") -> str:

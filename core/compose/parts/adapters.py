@@ -129,11 +129,8 @@ def _pairs(tensors: Mapping[str, Tensor]) -> dict[str, _Pair]:
     for up, down in sorted(LORA_PAIRS.items(), key=lambda pair: len(pair[0])):  # the longest ending decides
         for key in tensors:
             base = key.removesuffix(up)
-            if (
-                base == key
-                or base + down not in tensors
-                or {f"{base}.dora_scale", f"{base}.reshape_weight"} & set(tensors)
-            ):
+            resized = f"{base}.dora_scale" in tensors or f"{base}.reshape_weight" in tensors
+            if base == key or base + down not in tensors or resized:
                 continue
             alpha, rank = tensors.get(f"{base}.alpha"), tensors[base + down].shape[0] or 1
             scale = 1.0 if alpha is None else float(alpha) / rank

@@ -25,7 +25,7 @@ def denoiser_head(backbone: Backbone, pictures: Tensor, origin: Origin, seed: in
     empty, asked = backbone.encode_text([""]), backbone.encode_text([text]) if text else None
     known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def plain(picture: int, conditioning: Conditioning, noised: Tensor) -> Tensor:
+    def plain(conditioning: Conditioning, noised: Tensor) -> Tensor:
         times = timestep.to(noised.device).expand(len(noised))
         return backbone.predict_noise(noised, times, with_rows(conditioning, len(noised)))
 
@@ -36,14 +36,14 @@ def denoiser_head(backbone: Backbone, pictures: Tensor, origin: Origin, seed: in
             known.clear()
             latent = backbone.encode_image(pictures[picture : picture + 1])
             noised = noised_latents(backbone, latent, timestep, seed + picture)
-            before = plain(picture, empty, noised)
-            known[picture] = (noised, before, before if asked is None else plain(picture, asked, noised) - before)
+            before = plain(empty, noised)
+            known[picture] = (noised, before, before if asked is None else plain(asked, noised) - before)
         return known[picture]
 
     def score(picture: int, changes: Tensor) -> Tensor:
         noised, before, direction = begun(picture)
         with backbone.edit_attention(lambda inputs: attend_changed(inputs, changes), [site]):
-            found = plain(picture, asked or empty, noised.expand(len(changes), -1, -1, -1))
+            found = plain(empty if asked is None else asked, noised.expand(len(changes), -1, -1, -1))
         if asked is None:
             return 1 - (found - before).flatten(1).norm(dim=1) / before.norm().clamp(min=1e-12)
         along = ((found - before) * direction).flatten(1).sum(1)

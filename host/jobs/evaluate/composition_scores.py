@@ -19,7 +19,7 @@ from ...pictures.concept_pictures import concept_masks, picture_for
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
 from ..vision import picture_features
-from .evaluation import SourceSettings, concept_sources
+from .evaluation import SourceSettings, concept_sources, squared
 
 Count = Callable[[Tensor, Tensor, Tensor], Tensor | None]
 """A picture (1, 3, H, W), masks (K, H, W) bool of concepts in it, and drawn pictures (P, 3, h, w), to how often each
@@ -72,7 +72,7 @@ def score_pictures(
     side = sources.shape[-1]
     parts = torch.stack(
         [
-            torch.cat([_squared(masked_source(one[None], mask, ground, crop=True), side) for one in pictures])
+            torch.cat([squared(masked_source(one[None], mask, ground, crop=True), side) for one in pictures])
             for mask in masks
         ]
     )  # (K, P, 3, side, side)
@@ -92,7 +92,7 @@ def _by_windows(
     """(K, P) how often each concept stands in each picture, as the encoder sees windows of them."""
 
     def seen(one: Tensor, windows: Sequence[Window]) -> Tensor:
-        parts = [_squared(one[None, :, top:bottom, left:right], side) for top, left, bottom, right in windows]
+        parts = [squared(one[None, :, top:bottom, left:right], side) for top, left, bottom, right in windows]
         return picture_features(clip_vision, torch.cat(parts))
 
     own, windows = (
@@ -179,7 +179,3 @@ def composition_sheet(scored: Scored) -> Tensor:
         title = f"{name}   similarity {scores.identity[index]:.3f}   {own}   {once}"
         rows.append(Row(title, colour_of(index), scored.sources[index], scored.regions[index], captions))
     return contact_sheet(rows)
-
-
-def _squared(picture: Tensor, side: int) -> Tensor:
-    return interpolate(picture, (side, side), mode="bilinear", antialias=True).clamp(0, 1)

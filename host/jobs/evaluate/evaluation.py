@@ -107,10 +107,11 @@ def concept_sources(picture: Tensor, concepts: Concepts, comparing: SourceSettin
     if empty:
         raise ValueError(f"the mask of {listed(empty)} is empty; drop it with Edit Concepts")
     alone = [masked_source(picture, mask, comparing.ground, comparing.crop) for mask in masks]
-    return torch.cat([_square(one, min(picture.shape[-2:])) if comparing.crop else one for one in alone]).cpu()
+    return torch.cat([squared(one, min(picture.shape[-2:])) if comparing.crop else one for one in alone]).cpu()
 
 
-def _square(picture: Tensor, side: int) -> Tensor:
+def squared(picture: Tensor, side: int) -> Tensor:
+    """Pictures (B, 3, H, W) in 0..1, squeezed into squares of ``side`` pixels."""
     return interpolate(picture, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
 
 

@@ -19,11 +19,10 @@ GROUND, INK = (24, 24, 24), (240, 240, 240)
 
 def draw_tokens(backbone: Backbone, tokens: ConceptTokens, template: str, size: tuple[int, int]) -> Image.Image:
     """One picture of (H, W) pixels per token, side by side, at most four; the same noise at every call."""
-    placeholders = {f"<{name}>": vectors for name, vectors in tokens.vectors.items()}
     prompts = [sentence([written(tokens, name)], template) for name in tokens.names[:MAX_TOKENS]]
     cells = (max(1, size[0] // backbone.latent_downscale), max(1, size[1] // backbone.latent_downscale))
     with backbone.adapted(tokens.adapter):
-        latents = draw_each(backbone, prompts, cells, placeholders, steps=STEPS)
+        latents = draw_each(backbone, prompts, cells, tokens.placeholders(), steps=STEPS)
     return side_by_side([to_pil(picture.movedim(0, -1)) for picture in backbone.decode_latent(latents)])
 
 
