@@ -52,6 +52,7 @@ from .prompts.chunk_prompt import ChunkPrompt
 from .prompts.sentence_concepts import SentenceConcepts
 from .recognise.captions import CompleteCaptions, LintConcepts
 from .recognise.check_pixels import CheckPixels
+from .recognise.classify_by_concept_matrix import ClassifyByConceptMatrix
 from .recognise.conceive_and_segment import ConceiveAndSegment
 from .recognise.concept_head_files import LoadConceptHead, SaveConceptHead
 from .recognise.concept_heads import ScoreByConceptHead, TrainConceptHead
@@ -59,14 +60,10 @@ from .recognise.correct_and_propagate import CorrectAndPropagate
 from .recognise.embeddings import AlignTextAndPictures, DecomposeEmbedding, EditEmbedding
 from .recognise.find_my_subject import FindMySubject
 from .recognise.pair_encoders import PairEncoders
+from .recognise.picking import PickBestOfBatch, PickDiversePrompts
 from .recognise.prototypes import FindPrototypes, LearnPrototypes, PrototypeFeedback
 from .recognise.read_boxes import ReadBoxes
-from .recognise.score_by_concepts import (
-    ClassifyByConceptMatrix,
-    PickBestOfBatch,
-    PickDiversePrompts,
-    ScoreByConcepts,
-)
+from .recognise.score_by_concepts import ScoreByConcepts
 from .surgery.audit_erasure_inside import AuditErasureInside
 from .surgery.calibrate_skill import CalibrateSkill
 from .surgery.compare_skills import DifferenceOfSkills, SkillOverlap
