@@ -32,13 +32,13 @@ from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, no_concepts
 from ..shared.handles import ClipHandle, ModelHandle, VaeHandle
 from ..shared.model_parts import ModelParts
-from ..shared.picture_sizes import crop_to_multiple
 from ..shared.progress import check_interrupt, interruptible
 from ..shared.recomputation import Recomputation, free_memory
 from ..shared.text.layers import text_layers
 from ..shared.weights.changes_in_force import ChangesInForce
 from ..shared.weights.layer_edits import edited_layers
 from ..shared.weights.weight_patches import call_with, check_changes
+from .autoencoder import latents_of, pictures_of
 from .blocks import recomputed
 from .concepts import concepts_beside
 from .edits import edited
@@ -107,20 +107,12 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         check_interrupt()
-        picture = crop_to_multiple(image.float(), self.vae.latent_downscale)
-        return self.vae.vae.encode(picture * 2 - 1) * self.vae.scaling_factor
+        return latents_of(self.vae, image)
 
     @torch.no_grad()
     def decode_latent(self, latent: Tensor) -> Tensor:
         check_interrupt()
-        channels = self.vae.vae.latent_channels
-        if latent.ndim != 4 or latent.shape[1] != channels or not latent.numel():
-            raise ValueError(
-                f"the latent is {tuple(latent.shape)}, this VAE reads (pictures, {channels}, h, w): it comes from "
-                "another model; connect the VAE of the model that was sampled"
-            )
-        picture = self.vae.vae.decode(latent / self.vae.scaling_factor)
-        return (picture / 2 + 0.5).clamp(0, 1)
+        return pictures_of(self.vae, latent)
 
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
         return first_layout(self.clip, text, placeholders).tokenized()
