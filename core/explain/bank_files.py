@@ -10,13 +10,15 @@ from torch import Tensor
 
 from ..files import load_tensors
 from ..files.json_texts import a_list, a_text, a_whole
-from ..files.metadata import a_number, map_in, number_in, texts_in
+from ..files.metadata import a_number, map_in, number_in, texts_in, whole_in
 from ..messages import listed, plain, shown
 from .activations import Kind, Origin
 from .bank import ConceptBank
 from .registry import CODERS
 
 FORMAT = "concept-atelier ingredients"
+_COUNTS = ("seeds", "pictures", "examples", "corrections")
+"""Whole numbers in the metadata that reports show, of finders and of what is learnt from masks."""
 _TENSORS = ("directions", "centre", "scale", "peaks", "usual", "stability")
 
 
@@ -57,9 +59,8 @@ def read_bank(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], named:
         parts = [tensors[name].float() for name in _TENSORS if name in tensors]
         if len(parts) < len(_TENSORS):
             raise ValueError(f"{named} is damaged (it lacks {listed({*_TENSORS} - {*tensors})}); save them again")
-        numbers = {
-            key: f"{number_in(metadata, key, named, 1.0):g}" for key in ("explained", "seeds") if key in metadata
-        }
+        numbers = {"explained": f"{number_in(metadata, 'explained', named, 1.0):g}"} if "explained" in metadata else {}
+        numbers |= {key: str(whole_in(metadata, key, named)) for key in _COUNTS if key in metadata}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error
     extra = {key.removeprefix("extra."): tensor for key, tensor in tensors.items() if key.startswith("extra.")}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..messages import shown
-from .json_texts import BadJsonError, a_list, a_map, a_text, parse_text
+from .json_texts import BadJsonError, a_list, a_map, a_text, a_whole, parse_text
 
 
 def json_in(metadata: Mapping[str, str], key: str, file: str) -> Any:
@@ -39,6 +39,11 @@ def numbers_in(metadata: Mapping[str, str], key: str, file: str) -> list[float]:
 def number_in(metadata: Mapping[str, str], key: str, file: str, default: float) -> float:
     """An entry that is a finite number; ``default`` where the file has none."""
     return a_number(json_in(metadata, key, file), _where(key, file)) if key in metadata else default
+
+
+def whole_in(metadata: Mapping[str, str], key: str, file: str) -> int:
+    """An entry that is a whole number."""
+    return a_whole(json_in(metadata, key, file), _where(key, file))
 
 
 def a_number(value: Any, where: str) -> float:

@@ -141,7 +141,10 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         ({"names": '["a", 5, "c"]'}, "an entry of names in the metadata of odd.safetensors is a number"),
         ({"names": "[" * 100_000}, "nests lists and maps more than 200 deep"),
         ({"explained": "much"}, "explained in the metadata of odd.safetensors"),
-        ({"seeds": "NaN"}, "seeds in the metadata of odd.safetensors is nan, expected a finite number"),
+        ({"seeds": "NaN"}, "seeds in the metadata of odd.safetensors is nan, expected a whole number"),
+        ({"pictures": "many"}, "pictures in the metadata of odd.safetensors is not a JSON file"),
+        ({"pictures": "2.5"}, "pictures in the metadata of odd.safetensors is 2.5, expected a whole number"),
+        ({"examples": "[]"}, "examples in the metadata of odd.safetensors is [], expected a whole number"),
         ({"kind": "topk_sae"}, "odd.safetensors is damaged"),
     ],
 )
