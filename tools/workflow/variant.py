@@ -6,6 +6,9 @@ from typing import Any
 
 Knobs = Mapping[str, Any]
 
+OF_TRANSFORMERS = ("see_where_concepts_are",)
+"""Workflows that no UNet runs, as builders are called."""
+
 
 @dataclass(frozen=True)
 class Ingredient:
@@ -46,6 +49,8 @@ class Words:
     others: str
     purified: str
     of_two_pictures: tuple[str, str]
+    seen: str
+    around: str
     drawn: str
     judged: str
     judged_template: str
@@ -72,17 +77,18 @@ class Parts:
 
     Attributes:
         family: of the model, as people call it.
-        model, text_encoder, vae: names of files in ``diffusion_models``, ``text_encoders`` and ``vae``.
-        kind: what Load CLIP has to read the text encoder as.
-        shift: of the noise levels while sampling.
+        model, vae: names of files in ``diffusion_models`` and ``vae``.
+        text_encoders: one name, or two, of files in ``text_encoders``.
+        kind: what the loader has to read the text encoders as.
+        shift: of the noise levels while sampling; None leaves the model's own.
     """
 
     family: str
     model: str
-    text_encoder: str
+    text_encoders: tuple[str, ...]
     kind: str
     vae: str
-    shift: float
+    shift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Variant:
     Attributes:
         suffix: of the workflow's name.
         files: what is loaded, None for the lab model.
-        names: of the workflows that there are of this variant, as builders are called; None for all.
+        names: of the workflows that there are of this variant, as builders are called; None for all that UNets run.
         side: of pictures, in pixels.
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
@@ -140,4 +146,4 @@ class Variant:
 
     def draws(self, name: str) -> bool:
         """Whether there is a workflow of this name, as its builder is called, for the variant."""
-        return self.names is None or name in self.names
+        return name not in OF_TRANSFORMERS if self.names is None else name in self.names

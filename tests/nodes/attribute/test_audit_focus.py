@@ -48,3 +48,10 @@ def test_masks_as_other_packs_write_them_are_the_same(audit, mask):
 def test_what_cannot_be_audited_is_refused(audit, given, message):
     with pytest.raises(ValueError, match=message):
         audit(**given)
+
+
+def test_a_transformers_attention_is_audited(call, transformer):
+    given = {"image": PICTURE, "text": "a cat on blue", "word": "cat", "levels": 2, "seed": 1, **transformer}
+    share, drawn = call(AuditFocus, mask=MASK, **given)
+    assert 0 < share < 1 and drawn.ndim == 4
+    assert call(AuditFocus, mask=1 - MASK, **given)[0] == pytest.approx(1 - share, abs=1e-5)

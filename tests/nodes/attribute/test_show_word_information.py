@@ -48,3 +48,10 @@ def test_a_word_that_is_given_twice_is_measured_once(show):
 def test_what_cannot_be_measured_is_refused(show, given, message):
     with pytest.raises(ValueError, match=message):
         show(**given)
+
+
+@pytest.mark.parametrize(("how", "count"), [("in the text", 2), ("alone", 2), ("two words together", 4)])
+def test_a_transformer_is_asked_as_a_unet_is(call, transformer, how, count):
+    given = {"image": PICTURE, "text": "a cat and a rocket", "words": "cat, rocket", "draws": 2, "seed": 1}
+    maps, masks = call(ShowWordInformation, **transformer, **given, show=how)
+    assert len(maps) == count and masks.shape == (count, 48, 64) and float(masks.max()) > 0
