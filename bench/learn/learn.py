@@ -23,7 +23,7 @@ from ...core.localize.parts.pipeline import localize
 from ...core.localize.parts.settings import SMALL_GRID
 from ...core.masks.upsample import smooth_masks
 from ...core.types import Concepts, ConceptTokens
-from ...host.jobs.blocks import read_by
+from ...host.jobs.blocks import preset_changes, read_by
 from ...lab.judge.judge import Judge, load_judge
 from ...lab.judge.network import CELL
 from ...lab.world.atlas import load_atlas
@@ -114,7 +114,8 @@ def shuffled(backbone: Backbone, case: Case) -> Concepts:
 
 def found_concepts(backbone: Backbone, case: Case) -> tuple[Concepts, tuple[int, ...]]:
     """The concepts found that overlap an object by half, and the numbers of these objects."""
-    concepts = localize(backbone, case.picture, read_by(backbone, SMALL_GRID), case.seed)
+    settings = read_by(backbone, replace(SMALL_GRID, **preset_changes(backbone, "conceptexpress", "small")))
+    concepts = localize(backbone, case.picture, settings, case.seed)
     ious = iou_matrix(smooth_masks(concepts.masks, concepts.picture_size), case.masks)
     pairs = [(found, true) for found, true in best_assignment(ious) if ious[found, true] >= 0.5]
     return concepts.pick([found for found, _ in pairs]), tuple(true for _, true in pairs)

@@ -10,7 +10,7 @@ from ...core.backbone import Backbone
 from ...core.localize.localizer import Localizer
 from ...core.localize.registry import method_and_preset
 from ...core.types import Concepts
-from ...host.jobs.blocks import read_by
+from ...host.jobs.blocks import preset_changes, read_by
 from ..cases import Case, make_case
 from ..drawing import SIDE
 from ..harness import Request
@@ -34,10 +34,12 @@ def localizer_of(options: Mapping[str, Any]) -> Localizer:
     return method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))[0]
 
 
-def settings_of(options: Mapping[str, Any], count: int) -> Any:
-    """The method's settings that a request asks for, for a scene of so many objects."""
+def settings_of(options: Mapping[str, Any], count: int, backbone: Backbone | None = None) -> Any:
+    """The method's settings that a request asks for, for a scene of so many objects; where they are a model's, with the
+    values that its family has in the preset, as nodes do."""
     localizer, preset = method_and_preset(options.get("method", METHOD), options.get("preset", PRESET))
-    known = {"count": count} if options.get("known_count") else {}
+    known = preset_changes(backbone, localizer.name, preset) if backbone is not None else {}
+    known |= {"count": count} if options.get("known_count") else {}
     changes = {name: tuple(v) if isinstance(v, list) else v for name, v in options.get("settings", {}).items()}
     return replace(localizer.preset(preset), **known | changes)
 

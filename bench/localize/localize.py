@@ -52,7 +52,7 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     """One scene: seed, names, number of objects, background, notes, scores by method and resolution."""
     options = request.options
     case, other = (case_of_options(request, at) for at in (index, index + 1))
-    localizer, settings = localizer_of(options), settings_of(options, len(case.masks))
+    localizer, settings = localizer_of(options), settings_of(options, len(case.masks), backbone)
     observed = isinstance(settings, LocalizeSettings)
     if "caption" in options:
         settings = replace(settings, prompt=case.caption)

@@ -21,7 +21,7 @@ from .cases import case_of_options, localized, localizer_of, settings_of
 def measure(backbone: Backbone, request: Request, index: int) -> Row:
     """One scene: the mean IoU at pixel resolution by setting, ``<layer> at <noise>``."""
     case, localizer = case_of_options(request, index), localizer_of(request.options)
-    settings = settings_of(request.options, len(case.masks))
+    settings = settings_of(request.options, len(case.masks), backbone)
     sites = [site.name for site in backbone.attention_sites() if site.reads("self")]
     layers = {"all": tuple(sites), **{name: (name,) for name in sites}}
     scores = {}

@@ -56,6 +56,14 @@ def read_by(backbone: Backbone, settings: Reading, blocks: str = "") -> Reading:
     return cast(Reading, replace(settings, **chosen, noise=noise))
 
 
+def preset_changes(backbone: Backbone, method: str, preset: str) -> dict[str, float]:
+    """What the model's family has in place of the values of a method's preset, by setting."""
+    transformer = FAMILIES[backbone.family].transformer
+    if transformer is None or (method, preset) != ("conceptexpress", "small"):
+        return {}
+    return dict(transformer.small)
+
+
 def _defaults(backbone: Backbone, view: AttentionKind) -> tuple[str, ...]:
     """Names of the layers that the model's family reads of a view."""
     return tuple(site.name for site in cast(ConceptBackbone, backbone).default_sites(view))

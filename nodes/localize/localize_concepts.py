@@ -8,7 +8,7 @@ from torch import Tensor
 from ...core.localize.registry import METHODS, method_and_preset, preset_names
 from ...core.settings import settings_of
 from ...host.adapters import backbone_of
-from ...host.jobs.blocks import read_by
+from ...host.jobs.blocks import preset_changes, read_by
 from ...host.jobs.bounding_boxes import boxes_around
 from ...host.pictures.concept_pictures import concept_masks, concept_overlay, describe_concepts
 from ...host.schema import io, ui
@@ -118,7 +118,8 @@ class LocalizeConcepts(io.ComfyNode):
     ) -> io.NodeOutput:
         backbone, picture = backbone_of(model, clip, vae), picture_of(image)
         localizer, name = method_and_preset(method, preset)
-        changes = changed({**inputs, "noise": noise, "count": count or None, "max_concepts": max_concepts or None})
+        changes = preset_changes(backbone, method, name)
+        changes |= changed({**inputs, "noise": noise, "count": count or None, "max_concepts": max_concepts or None})
         settings = read_by(backbone, settings_of(localizer, name, changes, DEFAULTS), blocks)
         found = localizer.localize(backbone, picture, settings, seed=seed, on_step=start_progress(cls.hidden.unique_id))
         overlay = concept_overlay(picture, found, scores=True)

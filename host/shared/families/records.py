@@ -32,6 +32,7 @@ class Transformer:
         self_blocks: the same where rows of the picture read each other, as shares of all lists; None for those of
             ``default_blocks``.
         noise: share of noise at which pictures are read unless another is asked for.
+        small: settings of Localize Concepts' preset ``small`` that were chosen anew on models of the family.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
         regions: whether the rows of the conditioning are rows of the text, so that several texts can be kept to
             regions.
@@ -58,6 +59,7 @@ class Transformer:
     text_blocks: tuple[int, str] | None = None
     lists: int = 1
     self_blocks: tuple[float, float] | None = None
+    small: tuple[tuple[str, float], ...] = ()
 
     def read_blocks(self, counts: Sequence[int], view: AttentionKind = "cross") -> range:
         """The blocks that are read unless others are asked for, counted over all lists, which have ``counts``."""

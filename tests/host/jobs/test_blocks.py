@@ -6,7 +6,7 @@ from concept_atelier.core.backbone import AttentionSite
 from concept_atelier.core.localize.parts.settings import SMALL_GRID
 from concept_atelier.core.masks.words import PRESETS
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.jobs.blocks import read_by, sites_of_blocks
+from concept_atelier.host.jobs.blocks import preset_changes, read_by, sites_of_blocks
 from concept_atelier.host.shared.families import FAMILIES
 
 JOINT = [AttentionSite(f"blocks.{number}", "joint", None, 2, 2) for number in range(5)]
@@ -62,3 +62,11 @@ def test_a_unet_is_read_as_the_preset_says(lab_backbone):
     assert read_by(lab_backbone, SMALL_GRID) is SMALL_GRID
     with pytest.raises(ValueError, match="this model is a UNet"):
         read_by(lab_backbone, SMALL_GRID, "all")
+
+
+def test_a_family_has_values_of_its_own_in_the_preset_small_alone(lab_transformer, lab_backbone):
+    backbone = backbone_of(*lab_transformer)
+    own = preset_changes(backbone, "conceptexpress", "small")
+    assert own["saliency_threshold"] < SMALL_GRID.saliency_threshold and replace(SMALL_GRID, **own) != SMALL_GRID
+    assert preset_changes(backbone, "conceptexpress", "paper") == preset_changes(backbone, "diffseg", "small") == {}
+    assert preset_changes(lab_backbone, "conceptexpress", "small") == {}
