@@ -65,7 +65,6 @@ PANELS: dict[str, Sequence[Panel]] = {
         Panel("Save: the pictures", said="the picture"),
         *(Panel("Save: the maps", index) for index in (0, 4, 8)),
     ],
-    "see_where_concepts_are": [Panel("Save: the maps", 0), Panel("Save: the maps", 1)],
     "erase_a_concept": [
         Panel("Save: cat before", said="cat"),
         Panel("Save: cat after", said="cat, erased"),

@@ -3,8 +3,7 @@
     python -m concept_atelier.tools.build_workflows
 
 Workflows are laid out from left to right in the format that ComfyUI's front end saves, from the nodes' own schemas.
-Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own. Some come for a transformer too,
-and what no UNet can do comes for transformers alone.
+Each comes twice: on the lab model, and as a twin for a checkpoint of the user's own. Some come for a transformer too.
 """
 
 import json
@@ -30,13 +29,7 @@ from .workflow.examples.learning import learn_from_two_pictures, score_concepts,
 from .workflow.examples.recognising import complete_and_lint, find_my_subject, pick_the_best, what_do_i_like
 from .workflow.examples.surgery import merge_two_loras, slim_a_fine_tune
 from .workflow.examples.training import from_folder_to_checked_lora
-from .workflow.examples.words import (
-    edit_by_words,
-    see_where_concepts_are,
-    see_where_words_land,
-    weight_phrases,
-    which_word_did_what,
-)
+from .workflow.examples.words import edit_by_words, see_where_words_land, weight_phrases, which_word_did_what
 from .workflow.foreign import drawing_registry
 from .workflow.input_pictures import write_pictures
 from .workflow.sheet import Sheet
@@ -49,7 +42,6 @@ BUILDERS: dict[str, Builder] = {
     f.__name__: f
     for f in (
         see_where_words_land,
-        see_where_concepts_are,
         take_a_picture_apart,
         learn_from_two_pictures,
         erase_a_concept,

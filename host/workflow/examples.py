@@ -5,7 +5,6 @@ from pathlib import Path
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 TITLES = {
     "see_where_words_land": "See where words land",
-    "see_where_concepts_are": "See where concepts are",
     "take_a_picture_apart": "Take a picture apart",
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",

@@ -9,7 +9,7 @@ from concept_atelier.host.workflow.graph import GraphNode, Link, WorkflowError
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.tools.build_workflows import FOLDER, WORKFLOWS
 from concept_atelier.tools.workflow.foreign import drawing_registry
-from concept_atelier.tools.workflow.variants import CHECKPOINT, FLUX, LAB, LAB_TRANSFORMER, Z_IMAGE
+from concept_atelier.tools.workflow.variants import CHECKPOINT, LAB, LAB_TRANSFORMER, Z_IMAGE
 
 VARIANT_OF = {name: variant for name, (_, variant) in WORKFLOWS.items()}
 TWINS = sorted(name for name, variant in VARIANT_OF.items() if not variant.is_lab)
@@ -27,12 +27,8 @@ LOADERS = {
 FINE_TUNES = {"Will these two LoRAs fight": 2, "Slim a fine-tune": 1, "What did my LoRA change": 1}
 """Workflows whose twins load LoRA files, and how many; on the lab model Erase Concepts makes the fine-tunes."""
 
-SIDES = {CHECKPOINT.suffix: 512, Z_IMAGE.suffix: 1024, FLUX.suffix: 1024}
-FIRST_LOADERS = {
-    CHECKPOINT.suffix: "CheckpointLoaderSimple",
-    Z_IMAGE.suffix: "UNETLoader",
-    FLUX.suffix: "UNETLoader",
-}
+SIDES = {CHECKPOINT.suffix: 512, Z_IMAGE.suffix: 1024}
+FIRST_LOADERS = {CHECKPOINT.suffix: "CheckpointLoaderSimple", Z_IMAGE.suffix: "UNETLoader"}
 
 OWN_SIZES = ("ConceptAtelierEditByWords", "ConceptAtelierLoadPictureFolder")
 """Nodes of ours that say how large pictures are."""
@@ -45,12 +41,7 @@ def test_every_workflow_has_its_twin():
 @pytest.mark.parametrize("transformer", [LAB_TRANSFORMER, Z_IMAGE], ids=lambda variant: variant.suffix)
 def test_words_parts_and_erasing_have_a_twin_for_a_transformer(transformer):
     shown = {name.removesuffix(transformer.suffix) for name in WORKFLOWS if VARIANT_OF[name] is transformer}
-    assert shown >= {"See where words land", "Take a picture apart", "Erase a concept"}
-
-
-def test_concepts_beside_a_prompt_are_shown_on_transformers_alone():
-    shown = {name for name in WORKFLOWS if name.startswith("See where concepts are")}
-    assert shown == {f"See where concepts are{variant.suffix}" for variant in (LAB_TRANSFORMER, FLUX)}
+    assert shown == {"See where words land", "Take a picture apart", "Erase a concept"}
 
 
 @every_twin
@@ -89,16 +80,16 @@ def test_a_twin_with_its_loader_is_sound(name, tmp_path):
 
 def with_lab_loader(graph):
     """The graph with the lab model in place of the loaders of a transformer's parts."""
-    slots = {"UNETLoader": 0, "ModelSamplingAuraFlow": 0, "CLIPLoader": 1, "DualCLIPLoader": 1, "VAELoader": 2}
+    slots = {"ModelSamplingAuraFlow": 0, "CLIPLoader": 1, "VAELoader": 2}
     parts = {key: slots[node.class_type] for key, node in graph.items() if node.class_type in slots}
     if not parts:
         return graph
-    kept = {key: node for key, node in graph.items() if key not in parts}
+    kept = {key: node for key, node in graph.items() if key not in parts and node.class_type != "UNETLoader"}
     for key, node in kept.items():
         for name, link in node.links().items():
             if link.node in parts:
                 kept[key] = kept[key].with_input(name, Link("lab", parts[link.node]))
-    return {**kept, "lab": GraphNode("lab", "ConceptAtelierLoadLabModel", "loader", {"denoiser": "transformer"})}
+    return {**kept, "lab": GraphNode("lab", "ConceptAtelierLoadLabModel", "loader", {})}
 
 
 @every_twin
@@ -112,7 +103,6 @@ def test_a_twin_does_what_its_lab_workflow_does(name):
         return ours, sorted(n.inputs["filename_prefix"] for n in graph.values() if n.class_type == "SaveImage")
 
     on_lab = name.removesuffix(VARIANT_OF[name].suffix)
-    on_lab += "" if on_lab in ON_LAB else LAB_TRANSFORMER.suffix
     (ours, files), (theirs, their_files) = outline(name), outline(on_lab)
     for _ in range(FINE_TUNES.get(on_lab, 0)):
         theirs.remove("ConceptAtelierEraseConcepts")

@@ -28,7 +28,6 @@ PREFIX = "ConceptAtelier"
 # What each leaves below its output folder: stem of a picture to how many, and model files.
 PICTURES = {
     "See where words land": {"words_pictures": 1, "words_maps": 3},
-    "See where concepts are": {"concepts_maps": 2},
     "Erase a concept": {f"{w}_{t}": 1 for w in ("cat", "dog", "rocket") for t in ("before", "after")},
     "Erase a style": {f"{s}_{t}": 1 for s in ("neon", "sketch", "plain") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
@@ -60,7 +59,6 @@ PICTURES = {
 
 ON_TRANSFORMER = tuple(name for name in ON_LAB if name.endswith(LAB_TRANSFORMER.suffix))
 PICTURES |= {name: PICTURES[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
-PICTURES = {name: PICTURES[name] for name in PICTURES if name in ON_LAB}
 
 REPORTS = {
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
@@ -70,7 +68,6 @@ REPORTS = {
 
 MODELS = {
     "See where words land": set(),
-    "See where concepts are": set(),
     "Erase a concept": {"loras/atelier/erased.safetensors"},
     "Erase a style": set(),
     "Take a picture apart": {f"embeddings/atelier/{number}.safetensors" for number in (1, 2)},
@@ -99,7 +96,6 @@ MODELS = {
     "From folder to checked LoRA": {f"{folder}/atelier/robot.safetensors" for folder in ("loras", "embeddings")},
 }
 MODELS |= {name: MODELS[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
-MODELS = {name: MODELS[name] for name in MODELS if name in ON_LAB}
 
 
 @pytest.fixture(scope="module")

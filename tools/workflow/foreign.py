@@ -72,25 +72,6 @@ class CLIPLoader(io.ComfyNode):
         )
 
 
-class DualCLIPLoader(io.ComfyNode):
-    """Two text encoders of the text_encoders folder, for a model that reads both."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="DualCLIPLoader",
-            display_name="DualCLIPLoader",
-            category="advanced/loaders",
-            inputs=[
-                io.Combo.Input("clip_name1", options=[]),
-                io.Combo.Input("clip_name2", options=[]),
-                io.Combo.Input("type", options=[]),
-                io.Combo.Input("device", options=["default"], optional=True, advanced=True),
-            ],
-            outputs=[io.Clip.Output(display_name="CLIP")],
-        )
-
-
 class VAELoader(io.ComfyNode):
     """An autoencoder of the vae folder."""
 
@@ -142,7 +123,6 @@ FOREIGN_NODES: tuple[type[io.ComfyNode], ...] = (
     CLIPVisionLoader,
     UNETLoader,
     CLIPLoader,
-    DualCLIPLoader,
     VAELoader,
     ModelSamplingAuraFlow,
     EmptySD3LatentImage,

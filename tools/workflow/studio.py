@@ -43,14 +43,9 @@ class Studio:
     def loader(self, files: Parts) -> Block:
         """From files to MODEL, CLIP and VAE of a transformer."""
         block = self.block("Load the parts")
-        (model,) = block.add("UNETLoader", 0, unet_name=files.model)
-        if files.shift is not None:
-            (model,) = block.add("ModelSamplingAuraFlow", 0, model=model, shift=files.shift)
-        if len(files.text_encoders) == 1:
-            (clip,) = block.add("CLIPLoader", 1, clip_name=files.text_encoders[0], type=files.kind)
-        else:
-            first, second = files.text_encoders
-            (clip,) = block.add("DualCLIPLoader", 1, clip_name1=first, clip_name2=second, type=files.kind)
+        (loaded,) = block.add("UNETLoader", 0, unet_name=files.model)
+        (model,) = block.add("ModelSamplingAuraFlow", 0, model=loaded, shift=files.shift)
+        (clip,) = block.add("CLIPLoader", 1, clip_name=files.text_encoder, type=files.kind)
         (vae,) = block.add("VAELoader", 1, vae_name=files.vae)
         for name, part in zip(PARTS, (model, clip, vae), strict=True):
             block.leave(name, part)

@@ -6,9 +6,6 @@ from typing import Any
 
 Knobs = Mapping[str, Any]
 
-OF_TRANSFORMERS = ("see_where_concepts_are",)
-"""Workflows that no UNet runs, as builders are called."""
-
 
 @dataclass(frozen=True)
 class Ingredient:
@@ -49,8 +46,6 @@ class Words:
     others: str
     purified: str
     of_two_pictures: tuple[str, str]
-    seen: str
-    around: str
     drawn: str
     judged: str
     judged_template: str
@@ -77,18 +72,17 @@ class Parts:
 
     Attributes:
         family: of the model, as people call it.
-        model, vae: names of files in ``diffusion_models`` and ``vae``.
-        text_encoders: one name, or two, of files in ``text_encoders``.
-        kind: what the loader has to read the text encoders as.
-        shift: of the noise levels while sampling; None leaves the model's own.
+        model, text_encoder, vae: names of files in ``diffusion_models``, ``text_encoders`` and ``vae``.
+        kind: what Load CLIP has to read the text encoder as.
+        shift: of the noise levels while sampling.
     """
 
     family: str
     model: str
-    text_encoders: tuple[str, ...]
+    text_encoder: str
     kind: str
     vae: str
-    shift: float | None = None
+    shift: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ class Variant:
     Attributes:
         suffix: of the workflow's name.
         files: what is loaded, None for the lab model.
-        names: of the workflows that there are of this variant, as builders are called; None for all that UNets run.
+        names: of the workflows that there are of this variant, as builders are called; None for all.
         side: of pictures, in pixels.
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
@@ -146,4 +140,4 @@ class Variant:
 
     def draws(self, name: str) -> bool:
         """Whether there is a workflow of this name, as its builder is called, for the variant."""
-        return name not in OF_TRANSFORMERS if self.names is None else name in self.names
+        return self.names is None or name in self.names

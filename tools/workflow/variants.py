@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ...core.localize.parts.settings import PAPER
-from .variant import OF_TRANSFORMERS, Checkpoint, Ingredient, Parts, Variant, Words
+from .variant import Checkpoint, Ingredient, Parts, Variant, Words
 
 LAB = Variant(
     suffix="",
@@ -35,8 +35,6 @@ LAB = Variant(
         others="dog, house, car, tree",
         purified="pig",
         of_two_pictures=("cat", "rocket"),
-        seen="pig, octopus",
-        around="purple",
         drawn="a cat and a rocket",
         judged="\n".join(f"{style}: cat, rocket" for style in ("neon", "flat", "outline", "sketch")),
         judged_template="a {concept} in {class} style",
@@ -68,14 +66,14 @@ LAB = Variant(
     graft={"shares": "1, 5, 20, 50"},
 )
 TRANSFORMERS = ("see_where_words_land", "take_a_picture_apart", "erase_a_concept")
-"""Workflows that there are of transformers beside those of UNets."""
+"""Workflows that there are of transformers."""
 LAB_TRANSFORMER = replace(
     LAB,
     suffix=" (lab transformer)",
     denoiser="transformer",
     note="**Load Lab Model** loads the lab's transformer, which is built as FLUX.1 is.",
     learn={"method": "attencraft"},
-    names=(*TRANSFORMERS, *OF_TRANSFORMERS),
+    names=TRANSFORMERS,
 )
 CHECKPOINT = Variant(
     suffix=" (checkpoint)",
@@ -111,8 +109,6 @@ CHECKPOINT = Variant(
         others="dog, horse, car, house",
         purified="cat",
         of_two_pictures=("cat", "bicycle"),
-        seen="cat, bicycle",
-        around="grass, sky",
         drawn="a cat on a bicycle",
         judged="\n".join(
             f"{style}: cat, bicycle" for style in ("watercolor", "photo", "pencil drawing", "oil painting")
@@ -159,9 +155,7 @@ CHECKPOINT = Variant(
 Z_IMAGE = replace(
     CHECKPOINT,
     suffix=" (Z-Image)",
-    files=Parts(
-        "Z-Image", "z_image_turbo_bf16.safetensors", ("qwen_3_4b.safetensors",), "lumina2", "ae.safetensors", 3.0
-    ),
+    files=Parts("Z-Image", "z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "lumina2", "ae.safetensors", 3.0),
     side=1024,
     batch=1,
     note="**Load Z-Image** names the files of ComfyUI's own template; open it for others.",
@@ -169,20 +163,7 @@ Z_IMAGE = replace(
     learn={"method": "cones", "preset": "paper", "preview_every": 100},
     names=TRANSFORMERS,
 )
-FLUX = replace(
-    Z_IMAGE,
-    suffix=" (FLUX)",
-    files=Parts(
-        "FLUX.1",
-        "flux1-dev.safetensors",
-        ("clip_l.safetensors", "t5xxl_fp16.safetensors"),
-        "flux",
-        "ae.safetensors",
-    ),
-    note="**Load FLUX.1** names the files of ComfyUI's own template; open it for others.",
-    names=OF_TRANSFORMERS,
-)
-VARIANTS = (LAB, LAB_TRANSFORMER, CHECKPOINT, Z_IMAGE, FLUX)
+VARIANTS = (LAB, LAB_TRANSFORMER, CHECKPOINT, Z_IMAGE)
 VISION = "clip_vision_vit_h.safetensors"
 """A file of the clip_vision folder, for checkpoints."""
 PAIR = "clip-vit-large-patch14.safetensors"

@@ -35,27 +35,6 @@ def see_where_words_land(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the maps", images=heatmaps, filename_prefix="words_maps")
 
 
-def see_where_concepts_are(studio: Studio) -> None:
-    sheet, words = studio.sheet, studio.variant.words
-    studio.step(
-        "Choose a picture",
-        "Where is what in it, if no prompt says so?",
-        "Any picture will do, drawn or loaded.",
-    )
-    model, clip, vae = studio.load()
-    image = studio.scaled(sheet, studio.picture())
-    studio.step(
-        "Look for concepts",
-        "Each map is bright where the picture shows it.",
-        "Write what to look for into **concepts**, and what the rest is into **background**: every part of the "
-        "picture goes to what is most like it.",
-    )
-    given = {"concepts": words.seen, "background": words.around}
-    wires = {"model": model, "clip": clip, "vae": vae, "image": image}
-    maps, _ = sheet.add("ConceptAtelierShowConceptHeatmap", 0, **wires, **given)
-    sheet.add("SaveImage", 1, "Save: the maps", images=maps, filename_prefix="concepts_maps")
-
-
 def edit_by_words(studio: Studio) -> None:
     sheet, words, variant = studio.sheet, studio.variant.words, studio.variant
     studio.step("Write a prompt", "Say what the picture shows.", "Change **The prompt** to draw something else.")
