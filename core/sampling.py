@@ -17,6 +17,7 @@ from .backbone import (
     EditedOutput,
     Placeholders,
     TextTooLongError,
+    UnequalTextsError,
 )
 from .compose.guiders import ClassifierFree
 from .compose.parts.steering import LatentStep
@@ -41,6 +42,22 @@ def encode_each(backbone: Backbone, texts: Sequence[str], placeholders: Placehol
         rows = [backbone.encode_text([text], placeholders) for text in texts]
     context = torch.cat(of_one_length([row.context for row in rows]))  # (B, L, D)
     return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
+
+
+def encode_for_passes(
+    backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None = None
+) -> list[tuple[list[int], Conditioning]]:
+    """Texts as they can go through a model: numbers of texts that share a pass, and their conditioning.
+
+    All share one (:func:`encode_each`), unless they differ in length and the model cannot bring them to one length:
+    then each has a pass of its own.
+    """
+    try:
+        return [(list(range(len(texts))), backbone.encode_text(list(texts), placeholders))]
+    except UnequalTextsError:
+        return [([number], backbone.encode_text([text], placeholders)) for number, text in enumerate(texts)]
+    except TextTooLongError:
+        return [(list(range(len(texts))), encode_each(backbone, texts, placeholders))]
 
 
 def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..attention.words import find_word
 from ..backbone import Backbone, Placeholders
-from ..sampling import encode_each
+from ..sampling import encode_for_passes
 from ..schedule import Schedule
 from ..settings import setting
 
@@ -114,19 +114,23 @@ def information(
         on_step: called after every level with the finished and the total number; what it raises ends the run.
 
     Returns:
-        (P, h, w) nats in each cell; channels are added up. The cost is ``draws`` passes of T rows.
+        (P, h, w) nats in each cell; channels are added up. The cost is ``draws`` passes of T rows; a
+        model that cannot read texts of different length together takes T passes of one row instead.
     """
     generator = torch.Generator().manual_seed(seed)
     levels, weights = noise_levels(settings, generator)
     timesteps = timesteps_of(levels, backbone.schedule)
-    conditioning = encode_each(backbone, texts, placeholders)
-    rows = len(texts)
+    passes = encode_for_passes(backbone, texts, placeholders)
     total = torch.zeros(len(pairs), *latent.shape[-2:])
     for number, (timestep, weight) in enumerate(zip(timesteps, weights, strict=True), 1):
         noise = torch.randn(latent.shape, generator=generator).to(latent)
-        time = timestep.repeat(rows).to(latent.device)
-        noisy = backbone.schedule.add_noise(latent, noise, time[:1]).expand(rows, *latent.shape[1:])
-        predicted = backbone.predict_noise(noisy, time, conditioning).float().cpu()  # (T, C, h, w)
+        time = timestep[None].to(latent.device)
+        noisy = backbone.schedule.add_noise(latent, noise, time)  # (1, C, h, w)
+        predicted = torch.empty(len(texts), *latent.shape[1:])  # (T, C, h, w)
+        for members, conditioning in passes:
+            rows = len(members)
+            seen = noisy.expand(rows, *latent.shape[1:])
+            predicted[members] = backbone.predict_noise(seen, time.expand(rows), conditioning).float().cpu()
         for index, (more, less) in enumerate(pairs):
             gap = _gap(predicted[more], predicted[less], noise[0].float().cpu(), settings.estimator)
             total[index] += float(weight) / 2 * gap / settings.draws

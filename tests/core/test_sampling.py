@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from concept_atelier.core.backbone import Conditioning
-from concept_atelier.core.sampling import ddim, encode_each, stack, starting_noise, with_rows
+from concept_atelier.core.backbone import Conditioning, UnequalTextsError
+from concept_atelier.core.sampling import ddim, encode_each, encode_for_passes, stack, starting_noise, with_rows
 from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, scaled_linear_alphas
 
 ALPHAS = scaled_linear_alphas().float()
@@ -73,6 +73,20 @@ def test_prompts_of_unequal_lengths_are_repeated_which_changes_no_prediction(lab
         got, expected = (lab_backbone.predict_noise(latent, time, one) for one in (repeated, short))
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
     assert torch.isfinite(ddim(lab_backbone, encoded, short, (2, 3), steps=1)).all()
+
+
+def test_texts_share_a_pass_unless_the_model_cannot_bring_them_to_one_length(lab_backbone):
+    texts = ["a cat", "a dog " * 60]
+    ((members, shared),) = encode_for_passes(lab_backbone, texts)
+    assert members == [0, 1] and shared.context.equal(encode_each(lab_backbone, texts).context)
+
+    def encode_text(texts, placeholders=None):
+        if len(texts) > 1:
+            raise UnequalTextsError("texts of 2 and 60 words")
+        return conditioning_of(1, len(texts[0]))
+
+    alone = encode_for_passes(SimpleNamespace(encode_text=encode_text), texts)
+    assert [(members, float(own.context[0, 0, 0])) for members, own in alone] == [([0], 5.0), ([1], 360.0)]
 
 
 @pytest.mark.parametrize(
