@@ -82,7 +82,7 @@ def tensor_of(picture: np.ndarray) -> Tensor:
 
 def case_of(scene: Scene, seed: int) -> Case:
     """A scene as a case."""
-    picture = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None].float() / 255
+    picture = tensor_of(scene.picture)[None]
     masks = torch.from_numpy(np.stack([thing.mask for thing in scene.objects]))
     names = tuple(thing.name for thing in scene.objects)
     return Case(seed, picture, masks, names, scene.background.kind, scene.caption)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .harness import Request
 from .metrics import bootstrap_interval
 
 Row = Mapping[str, Any]
@@ -108,9 +109,9 @@ def sweep_table(means: Mapping[str, float | None]) -> str:
     return aligned([["layer", *(f"noise {noise}" for noise in noises)], *body])
 
 
-def sweep_figures(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+def sweep_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     """Setting to the mean of its ``scores`` in the rows of a sweep, with an interval."""
-    return {setting: interval([row["scores"][setting] for row in rows], seed) for setting in rows[0]["scores"]}
+    return {setting: interval([row["scores"][setting] for row in rows], request.seed) for setting in rows[0]["scores"]}
 
 
 def best_setting(summary: Mapping[str, Any]) -> str:

@@ -214,3 +214,11 @@ def preset_choice(options: Sequence[str], tooltip: str, optional: bool = False) 
 def reads(**words: float) -> dict[str, Any]:
     """Fields of an input whose values ``words`` read as words in the page: ``reads(all=0)``."""
     return {"extra_dict": {READS: words}}
+
+
+def pair_inputs() -> list[Any]:
+    """A picture encoder and the text encoder that was trained with it."""
+    return [
+        io.ClipVision.Input("clip_vision", tooltip="A picture encoder that shares a space with a text encoder."),
+        io.Clip.Input("clip", tooltip="The text encoder that was trained with it; another one is refused."),
+    ]

@@ -4,7 +4,7 @@ The score is that of the plain probe of ``bench explain``: it says how much is t
 for it. All layers are read in one pass at each share of noise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -62,11 +62,6 @@ def probed(learnt: Tensor, tested: Tensor, answers: Folder, truth: Folder) -> fl
     return sum(scores) / len(scores)
 
 
-def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
-    """Setting to its mean over folders with an interval."""
-    return sweep_figures(rows, request.seed)
-
-
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal: layers by shares of noise."""
     read = f"{result['cases']} {result['split']} folders, seed {result['seed']}"
@@ -80,4 +75,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {"best": best, "auroc": summary[best]["mean"]}
 
 
-BENCH = Bench("explain_sweep", 1, backbone_for, measure, figures, table, headline)
+BENCH = Bench("explain_sweep", 1, backbone_for, measure, sweep_figures, table, headline)

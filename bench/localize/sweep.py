@@ -4,7 +4,7 @@ Every layer that reads the picture is clustered by itself, and all of them toget
 scenes, the settings and the score are those of ``bench localize``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,11 +32,6 @@ def measure(backbone: Backbone, request: Request, index: int) -> Row:
     return {"seed": case.seed, "names": list(case.names), "objects": len(case.masks), "scores": scores}
 
 
-def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
-    """Setting to its mean over scenes with an interval."""
-    return sweep_figures(rows, request.seed)
-
-
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal: layers by shares of noise."""
     read = f"{result['cases']} {result['split']} scenes, seed {result['seed']}"
@@ -50,4 +45,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {"best": best, "miou_pixel": summary[best]["mean"]}
 
 
-BENCH = Bench("localize_sweep", 1, backbone_for, measure, figures, table, headline)
+BENCH = Bench("localize_sweep", 1, backbone_for, measure, sweep_figures, table, headline)

@@ -27,8 +27,7 @@ from ...host.jobs.vision import picture_features, window_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..picture_names import given_names, names_input, names_of
-from ..sockets import CATEGORY, ConceptHead, lines_of, page_under, picture_batch, template_verdict
-from .score_by_concepts import pair_inputs
+from ..sockets import CATEGORY, ConceptHead, lines_of, page_under, pair_inputs, picture_batch, template_verdict
 
 LOOKS = (
     "indoors, outdoors\nclose-up, whole figure\nfront view, side view, view from behind\nbright, dark\n"

@@ -12,8 +12,16 @@ from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..picture_names import given_names, line_each, names_of, names_socket
-from ..sockets import CATEGORY, ConceptScores, lines_of, list_verdict, picture_batch, template_verdict, text_input
-from .score_by_concepts import pair_inputs
+from ..sockets import (
+    CATEGORY,
+    ConceptScores,
+    lines_of,
+    list_verdict,
+    pair_inputs,
+    picture_batch,
+    template_verdict,
+    text_input,
+)
 
 
 class ClassifyByConceptMatrix(io.ComfyNode):

@@ -12,8 +12,16 @@ from ...host.schema import io
 from ...host.shared.progress import start_progress
 from ..explain.show_ingredients import words_for
 from ..picture_names import given_names, line_each, names_of, names_socket
-from ..sockets import CATEGORY, ConceptScores, lines_of, page_under, picture_batch, template_verdict, text_input
-from .score_by_concepts import pair_inputs
+from ..sockets import (
+    CATEGORY,
+    ConceptScores,
+    lines_of,
+    page_under,
+    pair_inputs,
+    picture_batch,
+    template_verdict,
+    text_input,
+)
 
 
 class ConceiveAndSegment(io.ComfyNode):

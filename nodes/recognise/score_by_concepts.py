@@ -9,17 +9,9 @@ from ...host.jobs.recognise.prompts import TEMPLATE, check_class_template, judge
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..picture_names import given_names, line_each, names_of, names_socket
-from ..sockets import CATEGORY, ConceptScores, picture_batch, text_input
+from ..sockets import CATEGORY, ConceptScores, pair_inputs, picture_batch, text_input
 
 CLASSES = "cat: whiskers, pointed ears, long tail\ndog: floppy ears, long snout, collar"
-
-
-def pair_inputs() -> list[Any]:
-    """A picture encoder and the text encoder that was trained with it."""
-    return [
-        io.ClipVision.Input("clip_vision", tooltip="A picture encoder that shares a space with a text encoder."),
-        io.Clip.Input("clip", tooltip="The text encoder that was trained with it; another one is refused."),
-    ]
 
 
 class ScoreByConcepts(io.ComfyNode):

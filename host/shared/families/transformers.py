@@ -41,7 +41,7 @@ TRANSFORMERS = (
             concepts=True,
             regions=True,
             lists=2,
-            self_blocks=(5 / 6, 1.0),  # docs/transformer-results.md: the last block alone takes pictures apart
+            self_blocks=(5 / 6, 1.0),  # docs/transformer-results.md: the last block takes pictures apart best
             small=(("saliency_threshold", 1.2), ("min_area", 0.03)),
         ),  # recognised by its mark
     ),

@@ -27,7 +27,7 @@ def test_every_layer_is_probed_at_every_noise(transformer, monkeypatch):
     names = [site.name for site in reading_sites(transformer)]
     assert json.loads(json.dumps(rows)) == rows
     assert list(rows[0]["scores"]) == [f"{name} at {noise}" for noise in ("0.1", "0.7") for name in names]
-    summary = sweep.figures(rows, request)
+    summary = sweep.sweep_figures(rows, request)
     result = {"cases": 1, "split": "development", "seed": 0, "options": OPTIONS, "summary": summary}
     assert len(sweep.table(result).splitlines()) == 2 + len(names)
     assert sweep.headline(summary)["auroc"] == max(rows[0]["scores"].values())

@@ -25,7 +25,7 @@ def test_a_sweep_has_every_layer_at_every_noise(transformer, monkeypatch):
     names = ["all", *(site.name for site in transformer.attention_sites())]
     assert list(rows[0]["scores"]) == [f"{name} at {noise}" for noise in ("0.2", "0.8") for name in names]
     assert len(set(rows[0]["scores"].values())) > 2
-    summary = sweep.figures(rows, request)
+    summary = sweep.sweep_figures(rows, request)
     result = {"cases": 2, "split": "development", "seed": 0, "options": OPTIONS, "summary": summary}
     lines = sweep.table(result).splitlines()
     assert lines[1].split() == ["layer", "noise", "0.2", "noise", "0.8"] and len(lines) == 2 + len(names)

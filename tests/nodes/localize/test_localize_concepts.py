@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from concept_atelier.core.localize.parts.settings import SMALL_GRID
+from concept_atelier.core.localize.parts.settings import PAPER, SMALL_GRID
 from concept_atelier.host.shared import progress
+from concept_atelier.host.shared.families import FAMILIES
 from concept_atelier.nodes import ConceptsFromMasks, EditConcepts, LocalizeConcepts
+from concept_atelier.nodes.localize import localize_concepts
 from concept_atelier.nodes.localize.localize_concepts import UNSET, changed
 
 
@@ -143,3 +145,19 @@ def test_a_unet_has_no_blocks_but_may_be_read_at_any_noise(call, sockets, image)
     assert not torch.equal(
         call(LocalizeConcepts, **given, noise=0.9)[0].targets, call(LocalizeConcepts, **given)[0].targets
     )
+
+
+def test_a_familys_threshold_stands_in_the_presets_place_until_people_set_one(call, transformer, image, monkeypatch):
+    read, by_family = [], localize_concepts.read_by
+
+    def read_by(backbone, settings, blocks):
+        read.append((settings.saliency_threshold, settings.min_area))
+        return by_family(backbone, settings, blocks)
+
+    monkeypatch.setattr(localize_concepts, "read_by", read_by)
+    for given in ({}, {"saliency_threshold": SMALL_GRID.saliency_threshold}, {"preset": "paper"}):
+        call(LocalizeConcepts, **transformer, image=image, **given)
+    own = dict(FAMILIES["lab_flux"].transformer.small)
+    assert read[0] == (own["saliency_threshold"], own["min_area"])
+    assert read[1] == (SMALL_GRID.saliency_threshold, own["min_area"])
+    assert read[2] == (PAPER.saliency_threshold, PAPER.min_area)
