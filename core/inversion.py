@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .backbone import Backbone, Conditioning
 from .compose.guiders import ClassifierFree
-from .sampling import with_rows
+from .sampling import TextPasses, with_rows
 from .schedule import DiffusionSchedule, FlowSchedule, Schedule, sigmas_of, timestep_of_sigma
 
 OnStep = Callable[[int, int], None]
@@ -40,13 +40,14 @@ class Trajectory:
 
     Attributes:
         backbone: the model.
-        positive: the prompt, a row for each picture or one for all.
+        positive: the prompt, a row for each picture or one for all; or the passes that prompts of unequal length need
+            (:func:`~.sampling.encode_for_passes`).
         negative: what guidance leads away from; None for no guidance.
         guidance: classifier-free guidance; 1 is none.
     """
 
     backbone: Backbone
-    positive: Conditioning
+    positive: Conditioning | TextPasses
     negative: Conditioning | None = None
     guidance: float = 1.0
 
@@ -54,6 +55,12 @@ class Trajectory:
     def flow(self) -> bool:
         """Whether the model is a flow."""
         return isinstance(self.backbone.schedule, FlowSchedule)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the conditionings are, and latents have to be."""
+        first = self.positive if isinstance(self.positive, Conditioning) else self.positive[0][1]
+        return first.context.device
 
     def noised(self, clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """Latents (B, C, h, w) at a level (), of clean ones and unit noise."""
@@ -66,10 +73,19 @@ class Trajectory:
         time = near.expand(len(latent))  # (B,)
         seen = latent if self.flow else latent / (1 + level**2).sqrt()  # of unit variance
         guider = ClassifierFree(self.guidance)
-        positive = self.backbone.predict_target(seen, time, with_rows(self.positive, len(latent)))
+        positive = self._under_prompts(seen, time)
         if self.negative is None or not guider.needs_negative:
             return positive
         return guider.combine(self.backbone.predict_target(seen, time, with_rows(self.negative, len(latent))), positive)
+
+    def _under_prompts(self, seen: Tensor, time: Tensor) -> Tensor:
+        """The prediction for latents (B, C, h, w) of unit variance at timesteps (B,), each row under its prompt."""
+        if isinstance(self.positive, Conditioning):
+            return self.backbone.predict_target(seen, time, with_rows(self.positive, len(seen)))
+        predicted = torch.empty_like(seen)
+        for rows, text in self.positive:
+            predicted[rows] = self.backbone.predict_target(seen[rows], time[rows], text)
+        return predicted
 
     def draw(self, start: Tensor, levels: Tensor, on_step: OnStep | None = None) -> Tensor:
         """Latents at the last of falling levels (n + 1,), from latents (B, C, h, w) at the first; one pass a step."""

@@ -44,13 +44,15 @@ def encode_each(backbone: Backbone, texts: Sequence[str], placeholders: Placehol
     return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
 
 
-def encode_for_passes(
-    backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None = None
-) -> list[tuple[list[int], Conditioning]]:
-    """Texts as they can go through a model: numbers of texts that share a pass, and their conditioning.
+TextPasses = list[tuple[list[int], Conditioning]]
+"""Numbers of texts that share a pass through a model, and their conditioning, a row for each."""
 
-    All share one (:func:`encode_each`), unless they differ in length and the model cannot bring them to one length:
-    then each has a pass of its own.
+
+def encode_for_passes(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None = None) -> TextPasses:
+    """Texts as they can go through a model.
+
+    All share one pass (:func:`encode_each`), unless they differ in length and the model cannot bring them to one: then
+    each has a pass of its own.
     """
     try:
         return [(list(range(len(texts))), backbone.encode_text(list(texts), placeholders))]

@@ -8,6 +8,7 @@ those of :func:`.recording.record_denoiser`, and have the same origin.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..backbone import Backbone
 from ..erase.guards.guard import GuardRun
 from ..inversion import level_table
-from ..messages import listed
+from ..messages import counted, listed
 from ..schedule import FlowSchedule, timestep_of_noise
 from .activations import Activations, check_memory
 from .recording import BATCH, OnStep, find_site, origin_of, read_site
@@ -32,20 +33,30 @@ class SampledRun(GuardRun):
     Attributes:
         levels: share of noise to the sampler's noise level () there.
         latents: share of noise to latents (B, C, h, w) on the CPU, as the sampler holds them.
-        highest: the level that the run began at.
+        keep: called with the run once it ends well; an interrupted run leaves nothing.
+        samples: (B, C, h, w) on the CPU, what the sampler gave; None until the run ends.
     """
 
     levels: dict[float, Tensor]
     latents: dict[float, Tensor] = field(default_factory=dict)
-    highest: float | None = None
+    keep: Callable[["SampledRun"], None] = lambda run: None
+    samples: Tensor | None = None
 
     def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
         now = float(level)
-        self.highest = now if self.highest is None else max(self.highest, now)
         for share, wanted in self.levels.items():
             if now >= float(wanted) * (1 - 1e-4):
                 self.latents[share] = (latent + (float(wanted) - now) * slope).detach().float().cpu()
         return slope
+
+    def finished(self, samples: Tensor) -> None:
+        self.samples = samples.detach().float().cpu().clone()
+        self.keep(self)
+
+    def gave(self, samples: Tensor) -> bool:
+        """Whether ``samples`` (B, C, h, w) are what came out of this run."""
+        own = self.samples
+        return own is not None and own.shape == samples.shape and torch.equal(own, samples.float().cpu())
 
 
 @dataclass(eq=False)
@@ -54,7 +65,7 @@ class Recording:
 
     Attributes:
         shares: of noise, each in 0..1.
-        runs: the latest sampling runs, the last one last.
+        runs: the latest sampling runs that ended well, the last one last.
     """
 
     shares: tuple[float, ...]
@@ -74,34 +85,46 @@ class Recording:
         """What watches one sampling run of a model."""
         table = level_table(backbone.schedule)
         levels = {share: table[timestep_of_noise(backbone.schedule, share)[0]] for share in self.shares}
-        run = SampledRun(levels)
-        self.runs.append(run)
-        return run
+        return SampledRun(levels, keep=self.runs.append)
 
-    def latents(self, share: float, count: int) -> Tensor:
-        """(B, C, h, w) of the last run of so many pictures, at a share of noise.
+    def latents(self, share: float, samples: Tensor) -> tuple[Tensor, str]:
+        """(B, C, h, w) of the run that gave ``samples`` (B, C, h, w), at a share of noise, and what is to be said about
+        the choice ("" if nothing).
 
+        Latents that were changed after sampling cannot be assigned to a run: then it is the last of so many pictures.
         Raises ``ValueError`` where nothing was recorded, and says why.
         """
         if share not in self.shares:
             there = listed(f"{one:g}" for one in self.shares)
             raise ValueError(f"noise {share:g} was not recorded, only {there}; name it in Record While Sampling")
-        sampled = [run for run in self.runs if run.highest is not None]
-        if not sampled:
+        run, note = self._run_of(samples)
+        if share not in run.latents:
+            raise ValueError(
+                f"the sampler began with less noise than {share:g}; record a lower noise, or raise denoise"
+            )
+        return run.latents[share], note
+
+    def _run_of(self, samples: Tensor) -> tuple[SampledRun, str]:
+        if not self.runs:
             raise ValueError(
                 "nothing was recorded: no sampler has run on the MODEL that Record While Sampling gave; connect that "
                 "one to the sampler"
             )
-        reached = [run for run in sampled if share in run.latents]
-        if not reached:
+        found = [run for run in self.runs if run.gave(samples)]
+        if found:
+            return found[-1], ""
+        as_many = [run for run in self.runs if run.samples is not None and len(run.samples) == len(samples)]
+        if not as_many:
+            sizes = listed(str(len(run.samples)) for run in self.runs if run.samples is not None)
             raise ValueError(
-                f"the sampler began with less noise than {share:g}; record a lower noise, or raise denoise"
+                f"runs of {sizes} pictures were recorded, and {len(samples)} are connected; connect their latent"
             )
-        fitting = [run for run in reached if len(run.latents[share]) == count]
-        if not fitting:
-            sizes = listed(str(len(run.latents[share])) for run in reached)
-            raise ValueError(f"runs of {sizes} pictures were recorded, and {count} are connected; connect their latent")
-        return fitting[-1].latents[share]
+        if len(self.runs) == 1:
+            return as_many[-1], ""
+        return as_many[-1], (
+            f"This latent did not come straight out of the last {len(self.runs)} runs of the recorded MODEL; read is "
+            f"the last one of {counted(len(samples), 'picture')}."
+        )
 
 
 @torch.no_grad()
@@ -109,12 +132,13 @@ def read_recording(
     backbone: Backbone,
     recording: Recording,
     share: float,
-    count: int,
+    samples: Tensor,
     site: str = "",
     text: str = "",
     on_step: OnStep | None = None,
-) -> Activations:
-    """Activations of the last recorded run of ``count`` pictures, at a share of noise and a site.
+) -> tuple[Activations, str]:
+    """Activations of the recorded run that gave ``samples`` (B, C, h, w), at a share of noise and a site, and what is
+    to be said about the choice of the run (:meth:`Recording.latents`).
 
     Args:
         backbone: the model that was sampled, with the text encoder.
@@ -123,7 +147,7 @@ def read_recording(
 
     Raises ``ValueError`` as :meth:`Recording.latents` does, and for an unknown site.
     """
-    latents, chosen = recording.latents(share, count), find_site(backbone, site)
+    (latents, note), chosen, count = recording.latents(share, samples), find_site(backbone, site), len(samples)
     timestep = timestep_of_noise(backbone.schedule, share)
     level = level_table(backbone.schedule)[timestep[0]]
     flow = isinstance(backbone.schedule, FlowSchedule)
@@ -138,4 +162,4 @@ def read_recording(
         if on_step is not None:
             on_step(min(count, (number + 1) * BATCH), count)
     rows = torch.cat(parts)
-    return Activations(rows, grid, origin_of(backbone, chosen, rows.shape[-1], share))
+    return Activations(rows, grid, origin_of(backbone, chosen, rows.shape[-1], share)), note

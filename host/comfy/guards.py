@@ -16,7 +16,7 @@ from ..shared.guards import SamplingGuard
 from .attention.sites import preferred_attention, site_table
 from .attention.taps import with_listener
 from .backbone import ComfyBackbone
-from .running import refuse_mask
+from .running import AskedBackbone, RunningBackbone, refuse_mask
 
 WRAPPER_KEY = "concept_atelier.guard"
 POST_CFG = "sampler_post_cfg_function"
@@ -26,10 +26,9 @@ def with_guard(patcher: Any, guard: SamplingGuard) -> Any:
     """A clone whose sampling runs are guarded. Raises as the method's check does."""
     import comfy.patcher_extension as extension
 
-    plain = patcher.clone()  # what the guard asks is not guarded itself
-    guard.check(ComfyBackbone(plain))
+    guard.check(ComfyBackbone(patcher))
     clone = patcher.clone()
-    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, AroundSampling(plain, guard))
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, AroundSampling(guard))
     return clone
 
 
@@ -43,29 +42,26 @@ def guards_of(patcher: Any) -> tuple[SamplingGuard, ...]:
 
 @dataclass(frozen=True, eq=False)
 class AroundSampling:
-    """Guards one sampling run.
+    """Guards one sampling run."""
 
-    Attributes:
-        plain: the MODEL without the guard.
-        guard: what acts.
-    """
-
-    plain: Any
     guard: SamplingGuard
 
     def __call__(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider, guard = executor.class_obj, self.guard
-        backbone = ComfyBackbone(self.plain)
-        original = backbone if guard.original is None else ComfyBackbone(guard.original)
+        # What the guard asks is not guarded: what acts lies in the options of the guider, not in those of its MODEL.
+        backbone = RunningBackbone(guider.model_patcher)
+        original = backbone if guard.original is None else AskedBackbone(guard.original, guider.model_patcher)
         run = guard.begin(backbone, original)
         if run.moves:
             refuse_mask(guard.title, guard.alternative, args, kwargs)
         before = guider.model_options
-        guider.model_options = _options(self.plain, run, before)
+        guider.model_options = _options(guider.model_patcher, run, before)
         try:
-            return executor(noise, *args, **kwargs)
+            samples = executor(noise, *args, **kwargs)
         finally:
             guider.model_options = before
+        run.finished(samples)
+        return samples
 
 
 def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict[str, Any]:

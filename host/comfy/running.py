@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...core.backbone import Conditioning
 from .backbone import ComfyBackbone
 from .noise import FlowLevels, NoiseLevels
 
@@ -20,6 +21,29 @@ class RunningBackbone(ComfyBackbone):
 
     def _load(self, latent: Tensor) -> Any:
         return self.model
+
+
+class AskedBackbone(ComfyBackbone):
+    """Another MODEL that is asked while a sampler runs one.
+
+    Both may be patched copies of the same weights, of which one at a time is in memory: after every pass those of the
+    running MODEL are there again.
+    """
+
+    def __init__(self, model: Any, running: Any) -> None:
+        super().__init__(model)
+        self._running = running
+
+    def _denoised(self, latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor, Tensor]:
+        import comfy.model_management as management
+
+        self._running.unpatch_hooks()  # ComfyUI applies hooks anew where it knows that none are
+        try:
+            return super()._denoised(latent, timestep, conditioning)
+        finally:
+            rows, *rest = latent.shape
+            wanted = self._running.memory_required([2 * rows, *rest])  # with guidance
+            management.load_models_gpu([self._running], memory_required=wanted)
 
 
 def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:

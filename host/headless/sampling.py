@@ -72,6 +72,8 @@ def sample(
     samples = _walked(model, guided, x, levels, sampler_name, seed, progress)
     for capture in model.captures:
         capture.finish(samples)
+    for guard in guided.guards:
+        guard.finished(samples)
     return {**latent, "samples": samples}
 
 

@@ -66,7 +66,8 @@ class ReadRecording(io.ComfyNode):
             inputs=[
                 ActivationRecording.Input("recording", tooltip="From Record While Sampling."),
                 io.Latent.Input(
-                    "samples", tooltip="The latent that the sampler returned. It makes this node wait for the sampler."
+                    "samples",
+                    tooltip="The latent that the sampler returned. Read is the sampling run that it came out of.",
                 ),
                 io.Model.Input(
                     "model", tooltip="The model that reads it: the one that Record While Sampling was given."
@@ -109,13 +110,13 @@ class ReadRecording(io.ComfyNode):
         site: str,
         text: str = "",
     ) -> io.NodeOutput:
-        backbone, count = backbone_of(model, clip), len(samples["samples"])
+        backbone, latent = backbone_of(model, clip), samples["samples"]
         progress = start_progress(cls.hidden.unique_id)
-        found = read_recording(backbone, recording, noise, count, site, text, progress)
+        found, note = read_recording(backbone, recording, noise, latent, site, text, progress)
         height, width = found.grid
         where = f"{height}x{width} positions each, at noise {noise:g}. Site: {found.origin.site}"
-        said = f"{counted(count, 'picture')}, {where}"
-        return io.NodeOutput(found, ui=ui.PreviewText(said))
+        said = f"{counted(len(latent), 'picture')}, {where}"
+        return io.NodeOutput(found, ui=ui.PreviewText(f"{said}\n{note}".strip()))
 
 
 def _shares(text: str) -> tuple[float, ...]:

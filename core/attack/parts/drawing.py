@@ -9,7 +9,7 @@ from torch import Tensor
 from ...backbone import Backbone, Placeholders
 from ...erase.guards.guard import Guarding, GuardRun, guarded_step
 from ...inversion import Trajectory, levels_of_steps
-from ...sampling import ddim, encode_each, starting_noise
+from ...sampling import ddim, encode_for_passes, starting_noise
 from .settings import AttackSettings
 
 OnPasses = Callable[[int], None]
@@ -20,12 +20,6 @@ def latent_size(backbone: Backbone, settings: AttackSettings) -> tuple[int, int]
     """(h, w) of the latents of pictures."""
     cells = max(1, settings.side // backbone.latent_downscale)
     return cells, cells
-
-
-def channels_of(backbone: Backbone) -> int:
-    """Channels of the latents."""
-    side = backbone.latent_downscale
-    return backbone.encode_image(torch.zeros(1, 3, side, side)).shape[1]
 
 
 @torch.no_grad()
@@ -40,35 +34,40 @@ def draw(
 ) -> Tensor:
     """A picture (B, 3, H, W) in 0..1, on the CPU, of each prompt from the noise of its seed; ``guard`` corrects every
     run."""
-    negative, channels, parts = backbone.encode_text([""]), channels_of(backbone), []
+    negative, size, parts = backbone.encode_text([""]), latent_size(backbone, settings), []
     for at in range(0, len(prompts), settings.batch):
-        texts = list(prompts[at : at + settings.batch])
-        positive, own = encode_each(backbone, texts, placeholders), list(seeds[at : at + len(texts)])
-        size, counted = latent_size(backbone, settings), _counted(on_passes, 2 * len(texts))
-        if guard is None:
-            latent = ddim(
-                backbone,
-                positive,
-                negative,
-                size,
-                channels=channels,
-                steps=settings.steps,
-                guidance=settings.guidance,
-                seed=own,
-                on_step=counted,
-            )
-        else:
-            path = Trajectory(backbone, positive, negative, settings.guidance)
-            noise = starting_noise((len(texts), channels, *size), own).to(positive.context.device)
-            latent = _guarded(path, noise, settings, guard(), counted)
-        parts.append(decoded(backbone, latent))
+        texts, some = list(prompts[at : at + settings.batch]), list(seeds[at : at + settings.batch])
+        for rows, positive in encode_for_passes(backbone, texts, placeholders):
+            own, counted = [some[row] for row in rows], _counted(on_passes, 2 * len(rows))
+            if guard is None:
+                latent = ddim(
+                    backbone,
+                    positive,
+                    negative,
+                    size,
+                    channels=backbone.latent_channels,
+                    steps=settings.steps,
+                    guidance=settings.guidance,
+                    seed=own,
+                    on_step=counted,
+                )
+            else:
+                path = Trajectory(backbone, positive, negative, settings.guidance)
+                latent = _guarded(path, own, size, settings, guard(), counted)
+            parts.append(decoded(backbone, latent))
     return torch.cat(parts)
 
 
 def _guarded(
-    path: Trajectory, noise: Tensor, settings: AttackSettings, guard: GuardRun, on_step: Callable[[int, int], None]
+    path: Trajectory,
+    seeds: Sequence[int],
+    size: tuple[int, int],
+    settings: AttackSettings,
+    guard: GuardRun,
+    on_step: Callable[[int, int], None],
 ) -> Tensor:
-    """Latents (B, C, h, w) that are drawn from unit noise, every step under a guard."""
+    """Latents (B, C, h, w) that are drawn from the noise of seeds, every step under a guard."""
+    noise = starting_noise((len(seeds), path.backbone.latent_channels, *size), seeds).to(path.device)
     levels = levels_of_steps(path.backbone.schedule, settings.steps).to(noise)
     latent = path.noised(torch.zeros_like(noise), noise, levels[0])
     for step, (level, following) in enumerate(pairwise(levels), 1):

@@ -9,7 +9,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...erase.guards.guard import GuardRun, guarded_step
 from ...inversion import Trajectory, levels_of_steps
-from ...sampling import encode_each, starting_noise
+from ...sampling import encode_for_passes, starting_noise
 from .drawing import decoded
 from .task import AttackTask
 
@@ -26,7 +26,8 @@ def levels_of(task: AttackTask, backbone: Backbone) -> Tensor:
 def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Trajectory:
     """The sampler under prompts, a row each; without guidance for a guidance of 1."""
     negative = None if guidance == 1 else backbone.encode_text([""])
-    return Trajectory(backbone, encode_each(backbone, prompts), negative, guidance)
+    passes = encode_for_passes(backbone, prompts)
+    return Trajectory(backbone, passes[0][1] if len(passes) == 1 else passes, negative, guidance)
 
 
 def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
@@ -40,7 +41,7 @@ def draw_along(
     task: AttackTask, path: Trajectory, latent: Tensor, levels: Tensor, between: Between | None = None
 ) -> Tensor:
     """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
-    each, latent = len(latent) * (1 if path.negative is None else 2), latent.to(path.positive.context.device)
+    each, latent = len(latent) * (1 if path.negative is None else 2), latent.to(path.device)
     guarding = task.guard_of(path.backbone)
     guard = GuardRun() if guarding is None else guarding()
     for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
@@ -56,4 +57,4 @@ def encoded(task: AttackTask, path: Trajectory, pictures: Tensor) -> Tensor:
     prompts."""
     latents = torch.cat([path.backbone.encode_image(one[None]) for one in pictures])
     rows = torch.arange(task.settings.draws, device=latents.device) % len(pictures)
-    return latents[rows].to(path.positive.context.device)
+    return latents[rows].to(path.device)

@@ -12,7 +12,7 @@ from ...backbone import Backbone, Placeholders
 from ...erase.guards.guard import Guarding
 from ...messages import listed
 from ..detector import Detector
-from .drawing import OnPasses, channels_of, draw, latent_size
+from .drawing import OnPasses, draw, latent_size
 from .settings import AttackSettings
 
 T = TypeVar("T")
@@ -67,8 +67,8 @@ class AttackTask:
     @property
     def blank(self) -> Tensor:
         """Latents (B, C, h, w) of zeros, one for each picture of a scenario."""
-        channels = self.once("channels", lambda: channels_of(self.original))
-        return torch.zeros(self.settings.draws, channels, *latent_size(self.original, self.settings))
+        size = latent_size(self.original, self.settings)
+        return torch.zeros(self.settings.draws, self.original.latent_channels, *size)
 
     @property
     def seeds(self) -> list[int]:

@@ -110,6 +110,9 @@ class GuardRun:
         """Another output of an attention layer, see :data:`~...backbone.AttentionEdit`."""
         return None
 
+    def finished(self, samples: Tensor) -> None:
+        """Called once, when the run ends well, with what it gave (B, C, h, w)."""
+
 
 Guarding = Callable[[], GuardRun]
 """Makes what guards one run."""

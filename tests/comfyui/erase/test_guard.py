@@ -87,3 +87,24 @@ def test_the_original_of_an_erased_model_is_asked_and_both_stay_as_they_were(par
     )
     assert not torch.allclose(sample(parts, guarded), before, atol=1e-3)
     assert torch.equal(sample(parts, erased), before) and torch.equal(sample(parts), plain)
+
+
+def test_a_guard_that_finds_nothing_leaves_the_erased_model_to_draw(parts_of, guard, sample, run):
+    """The original shares its weights with the erased model, and is asked at every step."""
+    parts = parts_of("sd15")
+    erased = run("EraseConcepts", model=parts["model"], clip=parts["clip"], concepts="cat", damping=0.01)[0]
+    before = sample(parts, erased)
+    assert not torch.allclose(before, sample(parts), atol=1e-3)
+    nothing = {"settings": "start=0, present=1e9, against=100", "original": parts["model"]}
+    assert torch.equal(sample(parts, guard({**parts, "model": erased}, "irece", **nothing)), before)
+
+
+@pytest.mark.parametrize("method", ["irece", "guidance"])
+def test_what_is_done_to_the_model_behind_the_guard_stays_in_force(parts_of, guard, sample, run, method):
+    parts = parts_of("sd15")
+    weak = guard(parts, method, strength=1e-9)
+    both = run("EraseConcepts", model=weak, clip=parts["clip"], concepts="dog", damping=0.01)[0]
+    alone = run("EraseConcepts", model=parts["model"], clip=parts["clip"], concepts="dog", damping=0.01)[0]
+    expected = sample(parts, alone)
+    assert not torch.allclose(expected, sample(parts), atol=1e-3)
+    torch.testing.assert_close(sample(parts, both), expected, rtol=1e-4, atol=1e-4)

@@ -65,3 +65,23 @@ def noise(small):
         return torch.randn(shape, generator=torch.Generator().manual_seed(8))
 
     return go
+
+
+@pytest.fixture(scope="session")
+def reading_parts_of(small, comfy_base):
+    """MODEL, CLIP and VAE of a family with a text encoder of its kind; skips where this ComfyUI has none."""
+    made = {}
+
+    def go(family):
+        if not small.here(family):
+            pytest.skip(f"this ComfyUI has no {family}")
+        if family not in made:
+            with torch.inference_mode():
+                made[family] = {
+                    "model": small.build(family, **small.LEARNING[family][1]),
+                    "clip": small.reading_clip(family, [str(comfy_base / "models/embeddings")]),
+                    "vae": small.vae(small.SMALL[family].channels),
+                }
+        return made[family]
+
+    return go

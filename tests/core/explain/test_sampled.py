@@ -25,28 +25,47 @@ def test_the_last_step_above_a_level_counts():
     assert float(run.latents[0.3]) == pytest.approx((0.3 - 0.4) * 2)
 
 
-def recorded(*counts, start=1.0):
+def recorded(*samples, start=1.0):
+    """A recording of runs that gave these samples, of latents that hold the same numbers."""
     recording = Recording((0.5,))
-    for count in counts:
-        run = SampledRun(levels(0.5))
-        latent = torch.full((count, 1, 1, 1), float(count))
-        run.corrected(torch.zeros_like(latent), latent, torch.tensor(start), 1.0)
-        recording.runs.append(run)
+    for gave in samples:
+        run = SampledRun(levels(0.5), keep=recording.runs.append)
+        run.corrected(torch.zeros_like(gave), gave, torch.tensor(start), 1.0)
+        run.finished(gave)
     return recording
 
 
-def test_the_run_is_the_last_of_so_many_pictures():
-    assert float(recorded(1, 3, 2).latents(0.5, 3)[0]) == 3
+def pictures(count, value=0.0):
+    return torch.full((count, 1, 1, 1), float(value))
+
+
+def test_the_run_is_the_one_that_gave_the_samples():
+    recording = recorded(pictures(2, 1), pictures(2, 2), pictures(3, 3))
+    for value in (1, 2):
+        latents, note = recording.latents(0.5, pictures(2, value))
+        assert float(latents[0]) == value and note == ""
+
+
+def test_samples_of_no_run_are_read_from_the_last_of_as_many_pictures():
+    latents, note = recorded(pictures(2, 1), pictures(2, 2), pictures(3, 3)).latents(0.5, pictures(2, 9))
+    assert float(latents[0]) == 2 and "did not come straight out of the last 3 runs" in note
+    assert recorded(pictures(2, 1)).latents(0.5, pictures(2, 9))[1] == ""
     with pytest.raises(ValueError, match="runs of 1, 2 pictures were recorded, and 4 are connected"):
-        recorded(1, 2).latents(0.5, 4)
+        recorded(pictures(1), pictures(2)).latents(0.5, pictures(4))
+
+
+def test_a_run_that_does_not_end_leaves_nothing():
+    recording = Recording((0.5,))
+    SampledRun(levels(0.5), keep=recording.runs.append).corrected(pictures(1), pictures(1), torch.tensor(1.0), 1.0)
+    assert not recording.runs
 
 
 def test_what_was_not_recorded_is_refused():
     with pytest.raises(ValueError, match="noise 0.1 was not recorded, only 0.5"):
-        recorded(1).latents(0.1, 1)
+        recorded(pictures(1)).latents(0.1, pictures(1))
     with pytest.raises(ValueError, match="no sampler has run"):
-        Recording((0.5,)).latents(0.5, 1)
+        Recording((0.5,)).latents(0.5, pictures(1))
     with pytest.raises(ValueError, match="began with less noise than 0.5"):
-        recorded(1, start=0.2).latents(0.5, 1)
+        recorded(pictures(1), start=0.2).latents(0.5, pictures(1))
     with pytest.raises(ValueError, match="shares of 0 to 1"):
         Recording((0.1, 1.5))

@@ -13,11 +13,9 @@ from concept_atelier.host.headless.sampling import sample
 from concept_atelier.nodes import FindIngredients, ReadRecording, RecordActivations, RecordWhileSampling
 
 
-def drawn(model, parts, channels=4):
+def drawn(model, parts, seed=1):
     text = encode_prompt(parts["clip"], "cat", {})
-    side = 8 if channels == 4 else 4
-    latent = {"samples": torch.zeros(2, channels, side, side)}
-    return sample(model, text, text, latent, seed=1, steps=3, cfg=3.0)
+    return sample(model, text, text, {"samples": torch.zeros(2, 4, 8, 8)}, seed=seed, steps=3, cfg=3.0)
 
 
 @pytest.mark.parametrize("of", ["sockets", "transformer"])
@@ -32,8 +30,8 @@ def test_a_kept_latent_is_read_as_a_picture_with_that_noise_is(of, request):
     level = level_table(backbone.schedule)[step]
     held = Trajectory(backbone, backbone.encode_text([""])).noised(clean, noise, level)
     recording = Recording((share,))
-    recording.runs.append(SampledRun({share: level}, {share: held}, 1.0))
-    found = read_recording(backbone, recording, share, 2)
+    recording.runs.append(SampledRun({share: level}, {share: held}, samples=clean))
+    found, _ = read_recording(backbone, recording, share, clean)
     torch.testing.assert_close(found.rows, wanted.rows, rtol=1e-3, atol=1e-3)
     assert found.grid == wanted.grid and mismatch(wanted.origin, found.origin) == ""
 
@@ -52,6 +50,16 @@ def test_sampling_is_bit_identical_and_its_states_become_activations(call, socke
     pictures = torch.rand(3, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     joined = call(RecordActivations, pictures=pictures, **sockets)[0].joined(late)  # of one origin
     assert len(call(FindIngredients, activations=joined, count=2, method="kmeans", fits=1)[0]) == 2
+
+
+def test_of_two_samplers_the_run_is_read_that_gave_the_latent(call, sockets):
+    model, recording = call(RecordWhileSampling, model=sockets["model"])
+    first, second = drawn(model, sockets), drawn(model, sockets, seed=2)
+    parts = {"model": sockets["model"], "clip": sockets["clip"]}
+    one, other = (call(ReadRecording, recording=recording, samples=of, **parts)[0].rows for of in (first, second))
+    assert not torch.equal(one, other)
+    model, alone = call(RecordWhileSampling, model=sockets["model"])
+    assert torch.equal(call(ReadRecording, recording=alone, samples=drawn(model, sockets), **parts)[0].rows, one)
 
 
 def test_what_cannot_be_read_is_refused(call, sockets):
