@@ -3,10 +3,12 @@
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross-Attention Control", 2022, arXiv 2208.01626. The picture of a
 prompt and the edited one are drawn side by side from the same noise. The edited one takes the attention maps of the
 first: those of words that both share (refine), those of a word for the word in its place (replace), each times a factor
-(re-weight). A word whose heat map is right changes the picture where the map is, and nowhere else.
+(re-weight). A word whose heat map is right changes the picture where the map is, and nowhere else: the paper's local
+blend, which would keep the rest of the picture in any case, is left out.
 """
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -101,8 +103,8 @@ def plan_edit(first: TokenizedText, second: TokenizedText, weights: Mapping[str,
             changed |= {new for _, new in news[begin:stop]}
     if second.start is not None and first.start is not None:
         source[second.start] = first.start
-    for place in range(second.end, length):
-        source[place] = min(first.end + place - second.end, first.length - 1)
+    for place, old in _beside_tokens(first, second):
+        source[place] = old
     factors = torch.ones(length)
     for word, factor in weights.items():
         places = [place for run in find_word(second, word) for place in run]
@@ -111,6 +113,21 @@ def plan_edit(first: TokenizedText, second: TokenizedText, weights: Mapping[str,
     if not changed:
         raise ValueError("nothing changes: edit the prompt, or give a word another weight than 1")
     return Plan(source, factors, tuple(sorted(changed)))
+
+
+def _beside_tokens(first: TokenizedText, second: TokenizedText) -> Iterator[tuple[int, int]]:
+    """End tokens, padding and the start tokens of further chunks of the second text, and what goes with each in the
+    first: as far behind as many tokens."""
+    olds, news = (sorted({token.position for token in text.tokens}) for text in (first, second))
+    for place in range(second.length):
+        before = bisect_left(news, place)
+        if place in news or place == second.start:
+            continue
+        if before == len(news):
+            last, reached = (olds[-1] if olds else first.end - 1), (news[-1] if news else second.end - 1)
+            yield place, min(last + place - reached, first.length - 1)
+        elif before and before <= len(olds):
+            yield place, min(olds[before - 1] + place - news[before - 1], first.length - 1)
 
 
 @torch.no_grad()

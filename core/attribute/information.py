@@ -7,6 +7,7 @@ Information Decomposition", NeurIPS 2024, arXiv 2406.05191. Only predictions are
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ..attention.words import find_word
 from ..backbone import Backbone, Placeholders
+from ..messages import shown
 from ..sampling import encode_for_passes
 from ..schedule import Schedule
 from ..settings import setting
@@ -201,11 +203,18 @@ def decompose(first: Tensor, second: Tensor, both: Tensor) -> PairInformation:
 
 
 def without(prompt: str, words: Sequence[str]) -> str:
-    """A prompt without all occurrences of words; the rest closes up."""
-    rest = prompt
+    """A prompt without all occurrences of words; the rest closes up.
+
+    Raises ``ValueError`` for a word that is not written so in the prompt.
+    """
+    prompt = rest = unicodedata.normalize("NFC", prompt)
     for word in words:
-        written = r"\s*".join(re.escape(part) for part in word.split())
-        rest = re.sub(rf"(?<!\w){written}(?!\w)", " ", rest, flags=re.IGNORECASE)
+        parts = r"\s*".join(re.escape(part) for part in unicodedata.normalize("NFC", word).split())
+        written = re.compile(rf"(?<!\w){parts}(?!\w)", re.IGNORECASE)
+        if not written.search(prompt):
+            how = "does not stand in the prompt as a word by itself; write it as it stands there"
+            raise ValueError(f"{shown(word)} {how}")
+        rest = written.sub(" ", rest)
     return re.sub(r"\s+([,.;:])", r"\1", " ".join(rest.split()))
 
 

@@ -152,10 +152,11 @@ def kept_shares(attention: Tensor, words: Sequence[Sequence[int]], grid: Grid, s
     mean = attention.mean(1)  # (B, h*w, L)
     maps = torch.stack([mean[..., list(places)].amax(-1) for places in words], dim=1)  # (B, R, h*w)
     winner = smoothed(maps.unflatten(2, grid)).flatten(2).argmax(1)  # (B, h*w)
-    kept = torch.ones_like(mean)  # (B, h*w, L)
+    owned, won = torch.zeros_like(mean, dtype=torch.bool), torch.zeros_like(mean, dtype=torch.bool)  # (B, h*w, L)
     for number, places in enumerate(words):
-        kept[..., list(places)] -= strength * (winner != number)[..., None].to(kept)
-    return kept[:, None]
+        owned[..., list(places)] = True
+        won[..., list(places)] |= (winner == number)[..., None]  # a token of several concepts wins with any of them
+    return (1 - strength * (owned & ~won).to(mean))[:, None]
 
 
 def suppressed_jointly(

@@ -150,7 +150,7 @@ class Branches:
         if masks is None:
             return EditedOutput(output)
         for number, own in ours.items():
-            weight = self.composition.regions[number].counts(share)
+            weight = min(self.composition.regions[number].counts(share), 1.0)  # 1 is all of the concept's own pass
             inside = (weight * masks[:, number].flatten(1)[:, :, None]).to(output)  # (1 or B, N, 1)
             if call.columns is not None:  # of the picture's rows alone
                 rows = output[:, :, call.columns]

@@ -9,7 +9,7 @@ from ...attention.probabilities import head_mean
 from ...attention.resize import mask_on, resize_maps
 from ...attention.selection import Grid
 from ...attention.stretch import stretched
-from ...backbone import AttentionInputs
+from ...backbone import AttentionCall, AttentionInputs
 from ..composition import Composition, Region
 
 MAX_SIDE = 32
@@ -50,10 +50,16 @@ class Places:
         own = torch.stack(
             [maps[:, list(region.words)].mean(1) if region.words else maps[:, 0] * 0 for region in self._regions], 1
         )  # (B, R, h, w)
-        latent = tuple(side * call.site.downscale for side in call.grid)
-        shrink = max(1, -(-max(latent) // MAX_SIDE))
-        own = resize_maps(own, (latent[0] // shrink, latent[1] // shrink), "bilinear")
+        own = resize_maps(own, self._size(call), "bilinear")
         self._sums = own if self._sums is None else self._sums + own
+
+    def _size(self, call: AttentionCall) -> Grid:
+        """The grid on which places are found: that of the first layer's estimate, since coarse grids round sides up."""
+        if self._sums is not None:
+            return (self._sums.shape[-2], self._sums.shape[-1])
+        latent = [side * call.site.downscale for side in call.grid]
+        shrink = max(1, -(-max(latent) // MAX_SIDE))
+        return (latent[0] // shrink, latent[1] // shrink)
 
     def on(self, grid: Grid) -> Tensor | None:
         """(1 or B, R, h, w) in 0..1 on a grid; None while the places are not known."""
@@ -92,9 +98,9 @@ def _winners(sums: Tensor, threshold: float) -> Tensor:
     return (first.bool() & (maps >= threshold)).float()
 
 
-def smoothed(maps: Tensor) -> Tensor:
-    """Maps (B, R, h, w) under a Gaussian of three cells."""
-    kernel = torch.tensor([0.25, 0.5, 0.25], device=maps.device, dtype=maps.dtype)
+def smoothed(maps: Tensor, beside: float = 0.25) -> Tensor:
+    """Maps (B, R, h, w) under a Gaussian of three cells, of which those beside the middle have this share each."""
+    kernel = torch.tensor([beside, 1 - 2 * beside, beside], device=maps.device, dtype=maps.dtype)
     batch, count = maps.shape[:2]
     flat = F.pad(maps.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")  # (B * R, 1, h + 2, w + 2)
     flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, 3, 1)), kernel.view(1, 1, 1, 3))

@@ -2,7 +2,7 @@
 the regions' own texts.
 
 Yang et al., arXiv 2403.11627: latent re-initialisation, concept enhancement and region constraint. Maps are those of
-each region's own text, read while concepts are injected.
+each region's own text under the region's LoRA, read while concepts are injected, and smoothed.
 """
 
 from dataclasses import dataclass, field
@@ -13,13 +13,18 @@ from torch import Tensor
 
 from ...attention.probabilities import head_mean
 from ...attention.resize import mask_on
-from ...backbone import AttentionCall, AttentionEdit, Backbone
-from ..composition import Composition
+from ...backbone import AttentionCall, AttentionEdit, AttentionInputs, Backbone, EditedOutput
+from ..composition import Composition, Region
+from .adapters import added, queries
+from .places import smoothed
 from .region_losses import best_window, box_of, enhancement, filling, straying
 from .steering import gradient_of, read_attention, reading_sites
 
 LEAST_SHARE = 0.1
 """Share of denoising from which guidance ends where its loss rises, as in the paper: five steps of fifty."""
+
+BESIDE = 0.1065
+"""Share of each neighbour in maps under a Gaussian of three cells with a standard deviation of half a cell."""
 
 FIRST = 0.05
 """A run that begins before this share of denoising begins from noise, and may be renewed."""
@@ -108,16 +113,28 @@ class RegionGuidance:
         def tap(call: AttentionCall) -> None:
             if call.kind == "self":
                 pictures.append(head_mean(call.query, call.key, call.scale))
-                return
-            for found, region in zip(texts, self.composition.regions, strict=True):
-                if region.own:
-                    attention = head_mean(call.query, call.key[:, :, region.columns], call.scale)  # (B, h*w, l)
-                    places = [place - region.columns.start for place in region.own]
-                    found.append(attention[..., places].transpose(1, 2).unflatten(2, call.grid))
 
-        read_attention(backbone, latent, timestep, self.composition.conditioning, sites, tap, self.edit)
-        means = [torch.stack(found).mean(0) if found else None for found in texts]
+        def edit(inputs: AttentionInputs) -> Tensor | EditedOutput | None:
+            if inputs.call.site in cross:
+                for found, region in zip(texts, self.composition.regions, strict=True):
+                    if region.own:
+                        found.append(self._map_of(inputs, region))
+            return self.edit(inputs)
+
+        read_attention(backbone, latent, timestep, self.composition.conditioning, sites, tap, edit)
+        means = [smoothed(torch.stack(found).mean(0), BESIDE) if found else None for found in texts]
         return means, torch.stack(pictures).mean(0) if pictures else None
+
+    def _map_of(self, inputs: AttentionInputs, region: Region) -> Tensor:
+        """The attention (B, W, h, w) of one layer to the words of a region's own text, under the region's LoRA."""
+        call, place = inputs.call, (inputs.call.site.name, "key")
+        key = call.key[:, :, region.columns]
+        if place in region.adapter:
+            rows = self.composition.conditioning.context[:, region.columns]  # (1, l, D)
+            key = key + added(rows, region.adapter[place], key)
+        attention = head_mean(queries(inputs, region.adapter), key, call.scale)  # (B, h*w, l)
+        words = [word - region.columns.start for word in region.own]
+        return attention[..., words].transpose(1, 2).unflatten(2, call.grid)
 
     @torch.no_grad()
     def _renewed(self, backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
@@ -129,6 +146,8 @@ class RegionGuidance:
                 continue
             grid = (maps.shape[-2], maps.shape[-1])
             top, left, bottom, right = box_of(mask_on(region.mask, grid))
+            if (bottom - top, right - left) == grid:
+                continue  # a region of the whole picture, such as a style's, has its noise already
             scale = -(-latent.shape[-2] // grid[0])
             height, width = (bottom - top), (right - left)
             for row in range(len(latent)):

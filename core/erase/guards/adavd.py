@@ -1,13 +1,20 @@
 """AdaVD (arXiv 2412.06143, CVPR 2025): in every cross-attention, the values of the prompt's tokens lose their component
-along the concept's values, the more the nearer they are to them: ``v <- v - s(cos(v, c)) <v, c> / <c, c> c``, with
-``s(x) = 2 / (1 + exp(-slope (x - threshold)))``."""
+along the concept's value, the more the nearer they are to it: ``v <- v - s(cos(v, c)) <v, c> / <c, c> c``, with
+``s(x) = 2 / (1 + exp(-slope (x - threshold)))``.
+
+``c`` is the value of the concept's last token, at every position, as in the authors' release. Ours: the token stands in
+the sentence that all guards read ("a photo of ..."), where the release encodes the bare name; and the start tokens of
+all chunks of a long prompt are left alone, not only the first.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from ...attention.probabilities import attend
 from ...backbone import AttentionInputs, Backbone
 from ...settings import setting
 from .guard import Guard, GuardRun, GuardSettings, GuardTask, slope_of
@@ -23,8 +30,8 @@ class ValueSettings(GuardSettings):
     slope: float = setting(100.0, "How sharply the threshold divides.", least=0)
     everywhere: bool = setting(
         False,
-        "Whether a token is compared with every token of the concept's text, and loses the component along the one "
-        "that is most alike; false compares tokens at the same position, as published.",
+        "Whether a token of the prompt is compared with every token of the concept's name, and loses the component "
+        "along the one that is most alike; false compares with the last one, as published.",
     )
 
     @property
@@ -55,56 +62,58 @@ class _Run(GuardRun):
             value = self._without(value, concept.to(value))
         if torch.equal(value, inputs.value):
             return None
-        logits = call.query @ call.key.mT * call.scale  # (B, heads, N, L)
-        return logits.softmax(-1) @ value
+        return attend(call.query, call.key, value, call.scale, call.bias)
 
     @cached_property
     def _shift(self) -> tuple[float, float]:
         return self.task.settings.slope, self.task.settings.threshold
 
     def _without(self, value: Tensor, concept: Tensor) -> Tensor:
-        """Values (B, heads, L, d) without their component along those of a concept (1, heads, L', d)."""
+        """Values (B, heads, L, d) without their component along those of a concept (1, heads, n, d)."""
         rows = value.transpose(1, 2).flatten(2)  # (B, L, heads * d)
-        own = concept.transpose(1, 2).flatten(2)  # (1, L', heads * d)
-        if self.task.settings.everywhere:
-            alike = torch.nn.functional.normalize(rows, dim=-1) @ torch.nn.functional.normalize(own, dim=-1).mT
-            own = own[0][alike[..., 1:].argmax(-1) + 1]  # (B, L, heads * d), the start token aside
-        elif rows.shape[1] % own.shape[1] == 0:
-            own = own.repeat(1, rows.shape[1] // own.shape[1], 1)  # of a text that was repeated, each copy
-        else:
-            return value
-        cosine = torch.cosine_similarity(rows, own, dim=-1)  # (B, L)
+        own = concept.transpose(1, 2).flatten(2)[0]  # (n, heads * d)
+        alike = normalize(rows, dim=-1) @ normalize(own, dim=-1).mT  # (B, L, n), cosines
+        cosine, nearest = alike.max(-1)  # (B, L)
+        own = own[nearest]  # (B, L, heads * d)
         slope, threshold = self._shift
         weight = 2 * torch.sigmoid(slope * (cosine - threshold))
-        weight[:, 0] = 0  # the start token says nothing of the text
+        weight[:, self._starts] = 0
         part = (rows * own).sum(-1) / own.square().sum(-1).clamp_min(1e-12)  # (B, L)
         changed = rows - (self.task.strength * weight * part).unsqueeze(-1) * own
         return changed.unflatten(-1, (value.shape[1], -1)).transpose(1, 2)
 
+    @cached_property
+    def _starts(self) -> slice:
+        """Where start tokens stand, which say nothing of the text: one in each chunk of a long prompt."""
+        tokens = self.task.concepts[0].tokens
+        return slice(0) if tokens.start is None else slice(tokens.start, None, tokens.length)
+
     def _read(self, latent: Tensor, level: Tensor) -> dict[str, list[Tensor]]:
-        """The values of each concept's text in every layer, by site; they depend on the text alone."""
+        """The values (1, heads, n, d) of each concept's tokens in every layer, by site; they depend on the text
+        alone."""
         found: dict[str, list[Tensor]] = {}
-
-        def keep(inputs: AttentionInputs) -> None:
-            if inputs.call.site.kind == "cross":
-                found.setdefault(inputs.call.site.name, []).append(inputs.value[:1].clone())
-
         for concept in self.task.concepts:
+            places = list(concept.places if self.task.settings.everywhere else concept.places[-1:])
+
+            def keep(inputs: AttentionInputs, places: list[int] = places) -> None:
+                if inputs.call.site.kind == "cross":
+                    found.setdefault(inputs.call.site.name, []).append(inputs.value[:1, :, places].clone())
+
             with self.task.backbone.edit_attention(keep):
                 slope_of(self.task.backbone, concept.conditioning, latent, level)
         return {name: _basis(values) for name, values in found.items()}
 
 
 def _basis(values: list[Tensor]) -> list[Tensor]:
-    """Values (1, heads, L, d) of several concepts, each without its component along those before it."""
+    """Values (1, heads, n, d) of several concepts, each without its component in the span of those before it."""
     basis: list[Tensor] = []
     for value in values:
-        rows = value.transpose(1, 2).flatten(2)  # (1, L, heads * d)
-        for other in basis:
-            before = other.transpose(1, 2).flatten(2)
-            share = (rows * before).sum(-1, keepdim=True) / before.square().sum(-1, keepdim=True).clamp_min(1e-12)
-            rows = rows - share * before
-        basis.append(rows.unflatten(-1, (value.shape[1], -1)).transpose(1, 2))
+        rows = value.transpose(1, 2).flatten(2)[0]  # (n, heads * d)
+        if basis:
+            before = torch.cat([other.transpose(1, 2).flatten(2)[0] for other in basis]).float()
+            span = torch.linalg.qr(before.mT).Q  # (heads * d, m)
+            rows = rows - (rows.float() @ span @ span.mT).to(rows)
+        basis.append(rows[None].unflatten(-1, (value.shape[1], -1)).transpose(1, 2))
     return basis
 
 

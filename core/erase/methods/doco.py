@@ -14,7 +14,8 @@ whose direction alone counts (``surgery``). D is trained alone for the first ste
 
 Ours: the keeping loss also holds what the model predicted for preserved texts and the empty one; the last timesteps,
 where clean latents are predicted out of next to nothing, are left out; pictures are drawn by the model, which the
-release does beforehand; and whole weights stand as low-rank changes.
+release does beforehand; whole weights stand as low-rank changes; and these have no weight decay, where the release's
+AdamW has 0.01.
 """
 
 from dataclasses import dataclass

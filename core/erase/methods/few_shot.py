@@ -17,7 +17,8 @@ beyond its anchor's text, or beyond the empty one,
 
     (E_0(a) - E(c)) / (E_0(a) - E_0(c)) ,
 
-E being the error of denoising at a few fixed noises, E_0 that of the model as it was.
+E being the error of denoising at a few fixed noises, E_0 that of the model as it was. Of the authors' 27 sentences four
+are read.
 """
 
 import json
@@ -106,7 +107,7 @@ class FewShotSettings(EraseSettings):
 
     @property
     def loop(self) -> LoopSettings:
-        """How to optimise: the paper's Adam, without clipping."""
+        """How to optimise: the paper's Adam, without clipping. Its epsilon is 1e-6 there and 1e-8 here."""
         return LoopSettings(self.steps, self.rate, weight_decay=1e-8, clip_norm=float("inf"), betas=(0.9, 0.98))
 
 

@@ -123,15 +123,16 @@ def fuse(stage: Refined, edits: Sequence[Edit | None], settings: RidgeSettings) 
 def _before(task: EraseTask[MaceSettings]) -> Tensor:
     """``sum of x x^T`` (D, D) over what stands before a concept, in every sentence: the start, and a sentence's words.
 
-    A causal text encoder reads them alike whatever follows, so that they are mapped to themselves.
+    A causal text encoder reads them alike whatever follows, so that they are mapped to themselves. (T5, the encoder of
+    FLUX.1 and Chroma, reads in both directions: there they are held as they are where nothing follows.)
     """
-    backbone = task.backbone
+    backbone, placeholders = task.backbone, task.placeholders
     start = outer_sum(vectors(backbone, "", "last_subject"))
     total = torch.zeros_like(start)
     for template in task.settings.templates:
         words = template.partition("{}")[0].strip()
-        rows = concept_rows(backbone, words, "from_subject_to_end")[0].subject if words else None
-        total = total + start + (0 if rows is None else outer_sum(rows))
+        rows = concept_rows(backbone, words, "from_subject_to_end", placeholders=placeholders)[0] if words else None
+        total = total + start + (0 if rows is None else outer_sum(rows.subject))
     return total
 
 

@@ -38,7 +38,7 @@ from ..parts.gather import Steps
 from ..parts.noised import Noised, NoisedVisit
 from ..parts.pictures import TaskPictures, pictures_of_task
 from ..parts.projections import changes, projections_of
-from ..parts.settings import SENTENCES, require
+from ..parts.settings import SENTENCES, Projections, require
 from ..parts.stacked import rank_notes, shortest, stacked
 from ..parts.task import EraseTask, SoFar
 from ..parts.trained_settings import AdapterSettings
@@ -98,6 +98,11 @@ class MaceLoraSettings(AdapterSettings):
         return LoopSettings(self.steps, self.rate, weight_decay=1e-2, clip_norm=1.0)
 
     @property
+    def projections(self) -> Projections:
+        """What the closed forms edit: no more than is trained."""
+        return "both" if self.layers == "cross_key_value" else "value"
+
+    @property
     def closed(self) -> MaceSettings:
         """Those of the first and the third stage."""
         shared = ("templates", "damping", "preserve_scale", "preserve_unconditional", "refine")
@@ -113,7 +118,11 @@ def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
         generator = torch.Generator().manual_seed(task.training.seed)
         pictures = pictures_of_task(task, settings, settings.drawn, generator)
         masks = masks_of(task, pictures, generator)
-        base = {} if stage.edit is None else changes(projections_of(task.backbone, len(stage.kept), "both"), stage.edit)
+        base = (
+            {}
+            if stage.edit is None
+            else changes(projections_of(task.backbone, len(stage.kept), settings.projections), stage.edit)
+        )
         visits = [_visits(task, one, pictures, generator) for one in range(len(task.pairs))]
         students = [Student(task, generator, own, base) for own in visits]
 
@@ -222,8 +231,8 @@ def fuse_trained(
         stage: the first.
         trained: of each of the task's concepts its change by weight name, on top of the first stage.
     """
-    closed = task.settings.closed
-    weights = projections_of(task.backbone, len(stage.kept), "both")
+    settings, closed = task.settings, task.settings.closed
+    weights = projections_of(task.backbone, len(stage.kept), settings.projections)
     common = changes(weights, fuse(stage, [None] * len(stage.every), closed))
     inverse = torch.linalg.inv(stage.system(closed))  # (D, D), symmetric
     vectors = dict(zip(stage.concepts, stage.every, strict=True))

@@ -206,7 +206,7 @@ def _encoded(backbone: Backbone, sentences: Sequence[str], needed: int, placehol
     with torch.no_grad():
         context = backbone.encode_beginnings(sentences, needed, placeholders)
     check_encoded(context, sentences, placeholders or ())
-    return context.double()
+    return context.cpu().double()
 
 
 def _positions(read: Read, text: str, template: str) -> range:

@@ -35,7 +35,7 @@ def _vectors(task: EraseTask[Any], text: str) -> Tensor:
     """(1, D) float64, or (templates, D) where they are kept apart."""
     settings = task.settings
     sentences: Sequence[str] = [fill(template, text) for template in settings.templates]
-    rows = torch.cat([task.backbone.encode_pooled([one], task.placeholders) for one in sentences]).double()
+    rows = torch.cat([task.backbone.encode_pooled([one], task.placeholders) for one in sentences]).cpu().double()
     return rows if settings.combine == "separate" else rows.mean(0, keepdim=True)
 
 

@@ -32,6 +32,8 @@ class EraseSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(len(self.templates) > 0, "templates", self.templates, "at least one sentence")
+        for one in self.templates:
+            require("{}" in one, "templates", one, "sentences with {} where the concept goes")
 
 
 @dataclass(frozen=True)

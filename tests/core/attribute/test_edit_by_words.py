@@ -86,3 +86,18 @@ def test_what_changes_nothing_is_refused(edit, second, weights, message):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must lie"):
         WordEditSettings(**wrong)
+
+
+def test_words_of_long_prompts_keep_their_maps_in_every_chunk(lab_backbone):
+    """A prompt of two chunks, with a word put into the second one."""
+    parts = ["a cat and a dog on blue"] * 14
+    first = lab_backbone.tokenize(", ".join(parts))
+    second = lab_backbone.tokenize(", ".join([*parts[:12], "a red cat and a dog on blue", parts[13]]))
+    plan = plan_edit(first, second, {})
+    assert first.length == second.length == 154
+    said = {token.position: token.text for token in first.tokens}
+    for token in second.tokens:
+        source = int(plan.source[token.position])
+        assert source == -1 if token.text == "red" else said[source] == token.text
+    assert plan.source[76].item() == 76 and plan.source[77].item() == 77  # what ends one chunk and begins the next
+    assert plan.source[-1].item() == 152  # one padding token less

@@ -126,10 +126,17 @@ def test_a_prompt_closes_up_where_a_word_was(prompt, words, rest):
     assert without(prompt, words) == rest
 
 
-@pytest.mark.parametrize(("words", "message"), [([], "at least one"), (["whale"], "'whale' is not in the text")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "at least one"),
+        (["whale"], "'whale' is not in the text"),
+        (["teddybear"], "'teddybear' does not stand in the prompt as a word by itself"),
+    ],
+)
 def test_words_must_be_in_the_prompt(lab_backbone, words, message):
     with pytest.raises(ValueError, match=message):
-        word_information(lab_backbone, LATENT, "a cat", words, QUICK)
+        word_information(lab_backbone, LATENT, "a teddy bear", words, QUICK)
 
 
 @pytest.mark.parametrize("wrong", [{"draws": 0}, {"scale": 0.0}, {"clip": -1.0}, {"estimator": "best"}])

@@ -172,3 +172,15 @@ def test_the_best_cluster_is_that_with_the_largest_iou():
     assert torch.equal(best_cluster(clusters, mask, 0.0), clusters[1])
     assert bool(best_cluster(clusters, mask, 0.9).all())
     assert len(clusters_of(torch.eye(4), 2, 3)) == 5
+
+
+def test_a_weight_above_one_is_no_more_than_the_branch(lab_backbone):
+    latent, time = torch.randn(1, 4, 8, 8), torch.full((1,), 500)
+    outputs = []
+    for weight in (1.0, 2.0):
+        composition = composed(lab_backbone, (LEFT,), ("a cat",))
+        composition = replace(composition, regions=(replace(composition.regions[0], weight=weight),))
+        run = begun(lab_backbone, composition, STILL)
+        run.before(lab_backbone, latent, time)
+        outputs.append(layers(lab_backbone, run, composition, latent, time))
+    assert all(torch.equal(outputs[0][name], outputs[1][name]) for name in outputs[0])

@@ -7,11 +7,13 @@ import torch
 
 from concept_atelier.core.attention.record import AttentionRecorder
 from concept_atelier.core.attention.selection import Selection
-from concept_atelier.core.compose.composer import share_of
+from concept_atelier.core.compose.composer import leave, share_of
 from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.methods import attend_and_excite, localized_refinement
 from concept_atelier.core.compose.parts import region_losses, steering
+from concept_atelier.core.compose.parts.region_guidance import RegionGuidance
 from concept_atelier.core.compose.registry import METHODS
+from concept_atelier.core.types import LowRank
 
 PROMPT = "a cat and a rocket"
 LEFT = torch.zeros(8, 8)
@@ -163,3 +165,52 @@ def test_two_of_a_kind_have_words_of_their_own(lab_backbone):
     assert (red.words, red.subject) == ((1, 2, 3), (3,)) and (blue.words, blue.subject) == ((5, 6, 7), (7,))
     one, other = compose(lab_backbone, "a cat and a cat", [Concept("a cat"), Concept("a cat")], texts=False).regions
     assert one.words == (1, 2) and other.words == (4, 5)
+
+
+def guided(backbone, adapter=None, masks=MASKS, **changes):
+    """LoRA-Composer's guidance of one run, without the terms that are not named."""
+    terms = {"guidance": 1.0, "fill": 0.0, "constrain": 0.0, **changes}
+    texts = zip(("a cat", "a rocket"), masks, strict=True)
+    composition = compose(backbone, PROMPT, [Concept(*one, adapter=adapter or {}) for one in texts])
+    return RegionGuidance(composition, replace(METHODS["lora_composer"].preset("small"), **terms), leave)
+
+
+@pytest.mark.parametrize("changes", [{}, {"fill": 20.0}, {"constrain": 20.0}])
+def test_guidance_moves_the_latent_to_where_its_loss_is_less(lab_backbone, changes):
+    latent, time = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.full((2,), 900)
+    guidance, without = guided(lab_backbone, **changes), guided(lab_backbone)
+
+    def loss(moved, of=guidance):
+        return of._losses(lab_backbone, moved, time, 0.1)
+
+    gradient, before = steering.gradient_of(latent, loss)
+    torch.testing.assert_close(guidance.step(lab_backbone, latent, time, 0.1), latent - 0.95**0.5 * gradient)
+    with torch.no_grad():
+        assert not changes or not torch.allclose(before, loss(latent, without))
+        small = 0.05 / float(gradient.flatten(1).norm(dim=1).max())
+        assert bool((loss(latent - small * gradient) < before).all())
+
+
+def test_guidance_reads_the_maps_of_a_regions_own_lora(lab_backbone, generator):
+    latent, time = torch.randn(1, 4, 8, 8, generator=generator), torch.tensor([900])
+    sites = [site.name for site in lab_backbone.attention_sites() if site.kind == "cross"]
+    keys = [one for one in lab_backbone.attention_weights() if one.kind == "cross" and one.role == "key"]
+    adapter = {
+        (name, "key"): LowRank(torch.randn(one.shape[0], 1), torch.randn(1, one.shape[1]))
+        for name, one in zip(sites, keys, strict=True)
+    }
+    with torch.no_grad():
+        plain, adapted = (
+            guided(lab_backbone, own)._maps(lab_backbone, latent, time, False)[0] for own in (None, adapter)
+        )
+    assert not torch.allclose(plain[0], adapted[0], atol=1e-3)
+
+
+def test_a_region_of_the_whole_picture_leaves_the_renewed_noise_of_others(lab_backbone, generator):
+    """A style that is listed behind the things: the right half gets the noise that suits its words as without it."""
+    latent, time = torch.randn(1, 4, 8, 8, generator=generator), torch.tensor([999])
+    masks = [(1 - LEFT, other) for other in (LEFT, torch.ones(8, 8))]
+    alone, whole = (guided(lab_backbone, masks=one)._renewed(lab_backbone, latent, time)[..., 4:] for one in masks)
+    assert not torch.allclose(whole, latent[..., 4:], atol=1e-2)
+    alike = torch.corrcoef(torch.stack([alone.flatten(), whole.flatten()]))[0, 1]
+    assert float(alike) > 0.99

@@ -161,3 +161,14 @@ def test_a_mask_that_is_given_stays_where_others_are_found(generator):
     places = Places(both, until=0.5, threshold=0.4)
     places.read(inputs("cross", 15, generator))
     torch.testing.assert_close(places.on(GRID)[0, 0], LEFT)
+
+
+def test_places_of_an_odd_latent_are_added_up_over_grids_that_were_rounded_up(generator):
+    """Of a latent of 9 x 9 cells, layers have 9, 5 and 3 along a side."""
+    places = Places(composition([None, None]), until=0.5, threshold=0.4)
+    for side, downscale in ((9, 1), (5, 2), (3, 4)):
+        query = torch.randn(1, 2, side * side, 8, generator=generator)
+        key, value = torch.randn(2, 1, 2, 15, 8, generator=generator)
+        site = AttentionSite(f"layer{side}", "cross", "down", 0, downscale)
+        places.read(AttentionInputs(AttentionCall(site, query, key, 0.3, (side, side), (True,)), value))
+    assert places.on((9, 9)).shape == (1, 2, 9, 9)

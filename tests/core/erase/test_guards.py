@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from concept_atelier.bench.command import load_backbone
+from concept_atelier.core.attention.words import first_places
 from concept_atelier.core.backbone import Conditioning, TokenizedText
-from concept_atelier.core.erase.guards.guard import Guarded, GuardTask, along
+from concept_atelier.core.erase.guards.adavd import _basis
+from concept_atelier.core.erase.guards.guard import Guarded, GuardTask, along, slope_of
 from concept_atelier.core.erase.guards.registry import METHODS
 from concept_atelier.core.schedule import FlowSchedule, flow_sigmas
 
@@ -76,17 +79,70 @@ def test_the_share_along_nothing_is_nothing():
     assert float(along(torch.ones(1, 4, 2, 2), zero)) == 0
 
 
+@pytest.fixture(scope="module")
+def trained():
+    """The lab model as it ships: at random weights all words are alike."""
+    return load_backbone()
+
+
+def adavd(*concepts, **changes):
+    """A run of AdaVD on texts of 3 rows in chunks, the first row of each a start token."""
+    nothing, tokens = text(0.0, 0, 0, 0), TokenizedText((), 0, 2, 3)
+    read = tuple(Guarded(name, nothing, tokens, (1,), nothing) for name in concepts)
+    guard, model = METHODS["adavd"], vector_model()
+    settings = type(guard.preset("paper"))(**{"threshold": 0.5, "slope": 1000.0, **changes})
+    return guard.begin(GuardTask(model, model, read, settings))
+
+
+def rows(*values):
+    """Values (1, 2, L, 2) of two heads from vectors of 4 numbers."""
+    return torch.tensor(values).view(1, -1, 2, 2).transpose(1, 2)
+
+
 def test_adavd_leaves_values_at_right_angles_and_takes_those_along_the_concept():
-    run = task_of("adavd", threshold=0.5, slope=1000.0)
-    concept = torch.zeros(1, 2, 3, 2)
-    concept[..., 0] = 1  # heads 2, rows 3
-    value = torch.zeros(1, 2, 3, 2)
-    value[..., 0, :] = 1
-    value[:, :, 1] = torch.tensor([2.0, 0.0])
-    value[:, :, 2] = torch.tensor([0.0, 5.0])
-    changed = run._without(value, concept)
-    assert torch.equal(changed[:, :, 0], value[:, :, 0]) and torch.equal(changed[:, :, 2], value[:, :, 2])
-    torch.testing.assert_close(changed[:, :, 1], -value[:, :, 1])  # a weight of 2 at a cosine far above the threshold
+    concept, start, along_it, across = rows([1.0, 0, 1, 0]), [1.0, 0, 1, 0], [2.0, 0, 2, 0], [0.0, 5, 0, 5]
+    changed = adavd("cat")._without(rows(start, along_it, across, start, across, along_it), concept)
+    gone = [-2.0, 0, -2, 0]  # a weight of 2 at a cosine far above the threshold
+    torch.testing.assert_close(changed, rows(start, gone, across, start, across, gone))
+
+
+def test_adavd_may_compare_with_every_token_of_the_name():
+    concept, value = rows([1.0, 0, 0, 0], [0.0, 1, 0, 0]), rows([9.0, 9, 9, 9], [0.0, 3, 0, 0], [2.0, 0, 0, 0])
+    changed = adavd("cat", everywhere=True)._without(value, concept)
+    torch.testing.assert_close(changed, rows([9.0, 9, 9, 9], [0.0, -3, 0, 0], [-2.0, 0, 0, 0]))
+
+
+def test_adavd_finds_the_concept_anywhere_in_a_prompt_and_leaves_other_words(trained):
+    """The cosine of each word's value with what is left of it, in every layer."""
+    tokens, encoded = trained.tokenize("a photo of rocket"), trained.encode_text(["a photo of rocket"])
+    rocket, guard = Guarded("rocket", encoded, tokens, first_places(tokens, "rocket"), encoded), METHODS["adavd"]
+    run = guard.begin(GuardTask(trained, trained, (rocket,), guard.preset("paper")))
+    latent, level = torch.zeros(1, 4, 8, 8), torch.tensor(5.0)
+    run.perturbed(latent, level)
+
+    def kept(prompt, word):
+        found, place = [], first_places(trained.tokenize(prompt), word)[0]
+
+        def read(inputs):
+            if inputs.call.site.kind == "cross":
+                (concept,) = run._kept[inputs.call.site.name]
+                before, after = inputs.value, run._without(inputs.value, concept)
+                pair = before[0, :, place].flatten(), after[0, :, place].flatten()
+                found.append(float(torch.cosine_similarity(*pair, dim=0)))
+
+        with trained.edit_attention(read):
+            slope_of(trained, trained.encode_text([prompt]), latent, level)
+        return min(found), max(found)
+
+    for word in ("a", "photo", "of", "strawberry"):
+        assert kept("a photo of strawberry", word)[0] > 0.99
+    assert kept("a photo of rocket", "rocket")[1] < -0.9 and kept("a drawing of a big rocket", "rocket")[1] < 0.9
+
+
+def test_a_later_concept_of_adavd_has_no_share_of_the_earlier_ones():
+    first, second = _basis([rows([1.0, 1, 0, 0], [0.0, 1, 1, 0]), rows([1.0, 2, 3, 4])])
+    flat = second.transpose(1, 2).flatten()
+    assert all(abs(float(flat @ row)) < 1e-5 for row in first.transpose(1, 2).flatten(2)[0]) and flat.norm() > 1
 
 
 @pytest.mark.parametrize("name", METHODS)

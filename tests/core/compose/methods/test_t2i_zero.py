@@ -8,6 +8,7 @@ from concept_atelier.core.compose.methods.t2i_zero import (
     SimilaritySettings,
     SuppressionSettings,
     correct_by_similarities,
+    kept_shares,
     suppress,
     suppressed_jointly,
 )
@@ -105,3 +106,12 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_widths_must_add_up() -> None:
     with pytest.raises(ValueError, match="add up"):
         correct_by_similarities(_context(), [3], SimilaritySettings(), widths=(3, 2))
+
+
+def test_a_token_of_several_concepts_goes_where_none_of_them_wins():
+    """Two cells: the first is the first concept's, the second the third's; token 1 belongs to the first two."""
+    attention = torch.tensor([[0.2, 0.3, 0.4, 0.05, 0.05], [0.2, 0.1, 0.05, 0.05, 0.6]])[None, None]
+    far = torch.cat([attention[:, :, :1].expand(-1, -1, 3, -1), attention[:, :, 1:].expand(-1, -1, 3, -1)], 2)
+    kept = kept_shares(far, [[1, 2], [1, 3], [4]], (1, 6), 1.0)[0, 0]
+    assert kept.min() == 0 and kept.max() == 1
+    assert kept[0].tolist() == [1, 1, 1, 0, 0] and kept[-1].tolist() == [1, 0, 0, 0, 1]

@@ -116,3 +116,10 @@ def test_a_model_without_cross_attention_is_refused(lab_backbone):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MaceLoraSettings(**wrong)
+
+
+@pytest.mark.parametrize(("layers", "roles"), [("cross_value", {"value"}), ("cross_key_value", {"key", "value"})])
+def test_only_the_chosen_weights_change(lab_backbone, layers, roles):
+    changes = METHOD.erase(lab_backbone, ["cat"], "dog", (), replace(QUICK, layers=layers)).factors
+    of_name = {one.name: one.role for one in lab_backbone.key_value_weights()}
+    assert {of_name[name] for name in changes} == roles
