@@ -47,6 +47,7 @@ __all__ = [
     "at_work",
     "attention_places",
     "backbone_of",
+    "encode_one",
     "encode_prompt",
     "handle_of",
     "latent_of",
@@ -106,6 +107,21 @@ def encode_prompt(clip: Any, text: str, placeholders: Placeholders) -> Any:
     if isinstance(backbone, ComfyBackbone):
         return comfy_encoding.encode_prompt(clip, text, placeholders)
     return to_comfy(backbone.encode_text([text], placeholders))
+
+
+def encode_one(clip: Any, text: str, placeholders: Placeholders) -> tuple[Any, dict[str, Any]]:
+    """The context (1, L, D) of one prompt and what goes with it, the one entry of its CONDITIONING.
+
+    Raises ``ValueError`` for a CLIP whose hooks are scheduled, which encodes a prompt once for each span of them.
+    """
+    entries = encode_prompt(clip, text, placeholders)
+    if len(entries) != 1:
+        raise ValueError(
+            f"this CLIP has scheduled hooks, which make {len(entries)} entries of one prompt; connect a CLIP without "
+            "Set CLIP Hooks, or one whose schedule_clip is off"
+        )
+    context, extras = entries[0]
+    return context, dict(extras)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class LoadsModelFile(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None = None, **_: Any) -> str:
-        return fingerprint(folders.current(), cls.KIND, [name or ""])
+        return fingerprint(folders.current(), cls.KIND, None if name is None else [name])
 
 
 def saved_text(said: str, saved: SavedModel) -> ui.PreviewText:

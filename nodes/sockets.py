@@ -17,6 +17,7 @@ from .pictures import (  # noqa: F401 (nodes take them from here, with the socke
     text_under,
 )
 from .verdicts import (  # noqa: F401 (likewise)
+    choice_verdict,
     embeddings_verdict,
     files_verdict,
     first_fault,

@@ -1,6 +1,5 @@
 """Folders of concept pictures: ``folder/cat.png`` and ``folder/dog/*.png`` in the input folder."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from ...core.evaluate.sources import GROUNDS
 from .folders import Folders, picture_names
 from .images import read_frames
+from .states import state_below, state_of
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,9 @@ def read_concept(picture: ConceptPicture, ground: str) -> Tensor:
     return colours.movedim(-1, 0)[None]
 
 
-def fingerprint(folders: Folders, name: str) -> str:
-    """Changes when a picture of the folder is added, taken away, renamed or written anew. Raises as above."""
-    digest = hashlib.sha256()
-    for picture in list_concepts(folders, name):
-        state = picture.path.stat()
-        digest.update(f"{picture.path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def fingerprint(folders: Folders, name: str | None) -> str:
+    """Changes when a picture of the folder is added, taken away, renamed or written anew, and for None (linked) when
+    any file of the input folders is. Raises as above."""
+    if name is None:
+        return state_below(folders.input)
+    return state_of(picture.path for picture in list_concepts(folders, name))

@@ -1,6 +1,5 @@
 """Files in the folders of models: how they are named, written and recognised as changed."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from torch import Tensor
 from ...core.files import write_tensors
 from .folders import Folders
 from .saving import write_named
+from .states import state_below, state_of
 
 Content = tuple[Mapping[str, Tensor], Mapping[str, str]]
 """Tensors and metadata of a safetensors file."""
@@ -56,9 +56,11 @@ def file_of(name: str) -> str:
     return name if name.endswith(".safetensors") else f"{name}.safetensors"
 
 
-def fingerprint(folders: Folders, kind: str, names: Iterable[str]) -> str:
-    """Changes when one of the files does. Raises as :meth:`~.folders.Folders.find_model` does."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(folders.find_model(kind, file_of(name)).read_bytes())
-    return digest.hexdigest()
+def fingerprint(folders: Folders, kind: str, names: Iterable[str] | None) -> str:
+    """Changes when one of the files does, and for None (linked) when any of their kind does.
+
+    Raises as :meth:`~.folders.Folders.find_model` does.
+    """
+    if names is None:
+        return state_below(folders.models.get(kind, ()))
+    return state_of(folders.find_model(kind, file_of(name)) for name in names)

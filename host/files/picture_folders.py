@@ -1,6 +1,5 @@
 """A folder of pictures of any size as one batch of squares."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from torch.nn.functional import interpolate, pad
 from .caption_files import read_caption, text_file_of
 from .folders import PICTURE_SUFFIXES, Folders, picture_names
 from .images import read_frames
+from .states import state_below, state_of
 
 OnStep = Callable[[int, int], None]
 MAX_BYTES = 16 * 2**30
@@ -70,17 +70,16 @@ def read_square(path: Path, side: int, fit: Fit) -> Tensor:
     return interpolate(picture, (side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-def fingerprint(folders: Folders, name: str) -> str:
-    """Changes when a picture or a caption of the folder is added, taken away, renamed or written anew.
+def fingerprint(folders: Folders, name: str | None) -> str:
+    """Changes when a picture or a caption of the folder is added, taken away, renamed or written anew, and for None
+    (linked) when any file of the input folders is.
 
     Raises as above.
     """
-    digest = hashlib.sha256()
-    for picture in list_pictures(folders, name):
-        for path in filter(Path.is_file, (picture, text_file_of(picture))):
-            state = path.stat()
-            digest.update(f"{path}|{state.st_size}|{state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    if name is None:
+        return state_below(folders.input)
+    both = (path for picture in list_pictures(folders, name) for path in (picture, text_file_of(picture)))
+    return state_of(filter(Path.is_file, both))
 
 
 def read_squares(files: Sequence[Path], side: int, fit: Fit, on_step: OnStep) -> tuple[Tensor, list[Path], list[str]]:

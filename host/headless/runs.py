@@ -13,8 +13,8 @@ from ...core.compose.composer import Run as ComposingRun
 from ...core.compose.composer import leave
 from ...core.compose.guiders import ClassifierFree
 from ...core.erase.guards.guard import GuardRun
+from ...core.messages import listed
 from ...core.sampling import with_rows
-from ..shared.compositions import NOT_SAMPLED
 from ..shared.conditioning import from_comfy
 from ..shared.handles import ModelHandle
 from ..shared.timed_conditioning import Timed, timed_of
@@ -40,9 +40,10 @@ def prepare_run(
     ]
     given, ranged = timed[0].conditioning, len(timed) > 1
     if ranged and (model.captures or model.compositions):
+        nodes = listed([*(["Capture Attention"] if model.captures else []), *(one.node for one in model.compositions)])
         raise ValueError(
             "positive has entries that hold in parts of denoising, and attention is recorded or composed for one text; "
-            "sample the MODEL without Capture Attention and Compose Concepts"
+            f"sample the MODEL without {nodes}"
         )
     guider = ClassifierFree(cfg)
     other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
@@ -61,8 +62,8 @@ def _spans(timed: Sequence[Timed], rows: int, model: ModelHandle, table: Tensor)
 
 def _begun(backbone: DiffusersBackbone, positive: Conditioning) -> list[ComposingRun]:
     """The runs of the model's compositions. Raises ``ValueError`` for another conditioning than theirs."""
-    if not all(composed.reads(positive.context) for composed in backbone.model.compositions):
-        raise ValueError(NOT_SAMPLED)
+    for composed in backbone.model.compositions:
+        composed.check_sampled(composed.reads(positive.context))
     return [composed.begin(backbone.schedule.steps) for composed in backbone.model.compositions]
 
 

@@ -76,7 +76,7 @@ def word_features(
         UnsupportedModelError: for encoders that are no pair, as far as can be measured; see :func:`trusted`.
     """
     backbone, projection = _checked(clip_vision, clip)
-    pooled = _pooled(backbone, [template.format(word) for word in words], on_step)
+    pooled = _pooled(backbone, [template.replace("{}", word) for word in words], on_step)
     found = _in_space(pooled, projection, width)
     if projection is None and not getattr(clip_vision, TRUSTED, False):
         chance = colour_chance(clip_vision, backbone)

@@ -9,11 +9,6 @@ from torch import Tensor
 from ...core.compose.composer import Composer, Run, share_of
 from ...core.compose.composition import Composition
 
-NOT_SAMPLED = (
-    "the MODEL of Compose Concepts was sampled with another positive CONDITIONING: connect the CONDITIONING of the "
-    "same Compose Concepts to the positive input of the sampler"
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Composed:
@@ -23,11 +18,13 @@ class Composed:
         composition: the prompt and its regions.
         composer: the method.
         settings: the method's own kind.
+        node: the node that made it, for messages.
     """
 
     composition: Composition
     composer: Composer[Any]
     settings: Any
+    node: str = "Compose Concepts"
 
     def begin(self, steps: int) -> Run:
         """What happens in one sampling run, by a model of so many timesteps."""
@@ -39,3 +36,11 @@ class Composed:
         if context is None or context.shape[1:] != own.shape[1:]:
             return False
         return torch.equal(context[:1].to(own.device, own.dtype), own)
+
+    def check_sampled(self, reads: bool) -> None:
+        """Raise ``ValueError`` unless the positive text of a sampling run is that of the composition."""
+        if not reads:
+            raise ValueError(
+                f"the MODEL of {self.node} was sampled with another positive CONDITIONING: connect the CONDITIONING of "
+                f"the same {self.node} to the positive input of the sampler"
+            )

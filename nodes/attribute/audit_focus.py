@@ -16,7 +16,10 @@ from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
+    embeddings_verdict,
+    first_fault,
     first_only,
+    list_verdict,
     masks_of,
     model_inputs,
     page_under,
@@ -101,6 +104,10 @@ class AuditFocus(io.ComfyNode):
         )
         said = page_under(cls, drawn, described(found, word), *notes)
         return io.NodeOutput(found.share, drawn, ui=said)
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None, word: str | None = None) -> bool | str:
+        return first_fault(list_verdict("word", word), embeddings_verdict(text=text, word=word))
 
 
 def described(found: Focus, word: str) -> str:

@@ -9,7 +9,16 @@ from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
-from ..sockets import CATEGORY, ConceptTokens, lines_of, model_inputs, seed_input, text_input, text_under
+from ..sockets import (
+    CATEGORY,
+    ConceptTokens,
+    embeddings_verdict,
+    lines_of,
+    model_inputs,
+    seed_input,
+    text_input,
+    text_under,
+)
 
 
 class EditByWords(io.ComfyNode):
@@ -134,6 +143,12 @@ class EditByWords(io.ComfyNode):
             "elsewhere."
         )
         return io.NodeOutput(before, after, region, ui=shown_under)
+
+    @classmethod
+    def validate_inputs(
+        cls, prompt: str | None = None, edited_prompt: str | None = None, negative: str | None = None
+    ) -> bool | str:
+        return embeddings_verdict(prompt=prompt, edited_prompt=edited_prompt, negative=negative)
 
 
 def read_weights(text: str) -> dict[str, float]:

@@ -15,8 +15,11 @@ from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
+    embeddings_verdict,
+    first_fault,
     first_only,
     lines_of,
+    list_verdict,
     model_inputs,
     picture_of,
     seed_input,
@@ -118,3 +121,7 @@ class ShowWordInformation(io.ComfyNode):
         shown = ui.PreviewImage(heat_sheet(found.maps, found.names, picture), cls=cls).as_dict()
         shown |= text_under(read_by(found, settings), first_only(image=image))
         return io.NodeOutput(heat_grid(found.maps, found.names, picture), found.maps.flatten(0, 1), ui=shown)
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None, words: str | None = None) -> bool | str:
+        return first_fault(list_verdict("words", words), embeddings_verdict(text=text, words=words))

@@ -235,7 +235,7 @@ class ComposeConcepts(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, loras: str | None = None, **_: Any) -> str:
-        return fingerprint(folders.current(), "loras", _files(loras))
+        return fingerprint(folders.current(), "loras", None if loras is None else _files(loras))
 
 
 def _places_verdict(places: str | None, concepts: str | None) -> bool | str:

@@ -5,7 +5,7 @@ from ...host.jobs.data.caption_reports import WRITTEN_COLUMNS, table, written_re
 from ...host.jobs.recognise.captions import caption_lines
 from ...host.schema import io, ui
 from ..picture_names import given_names
-from ..sockets import CATEGORY, text_input
+from ..sockets import CATEGORY, choice_verdict, text_input
 
 
 class SaveCaptions(io.ComfyNode):
@@ -77,6 +77,9 @@ class SaveCaptions(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, place: str | None = None, folder: str | None = None) -> bool | str:
+        verdict = choice_verdict("place", place, caption_files.PLACES)
+        if verdict is not True:
+            return verdict
         if folder is None or place is None or place == "output folder":
             return folders.name_verdict(folder, "folder")
         try:

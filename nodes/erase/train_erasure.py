@@ -19,6 +19,7 @@ from ..sockets import (
     CATEGORY,
     ConceptTokens,
     Erasure,
+    embeddings_verdict,
     first_fault,
     keep_every_input,
     lines_of,
@@ -206,12 +207,15 @@ class TrainErasure(io.ComfyNode):
         concepts: str | None = None,
         method: str | None = None,
         settings: str | None = None,
+        anchors: str | None = None,
+        preserve: str | None = None,
     ) -> bool | str:
         known = list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets))
         return first_fault(
             preset_verdict(preset, known),
             method_verdict(TRAINED, method, preset, settings),
             list_verdict("concepts", concepts),
+            embeddings_verdict(concepts=concepts, anchors=anchors, preserve=preserve),
         )
 
 

@@ -76,4 +76,4 @@ class LoadConceptPrototypes(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> str:
-        return "" if folder is None else concept_folders.fingerprint(folders.current(), folder)
+        return concept_folders.fingerprint(folders.current(), folder)

@@ -89,4 +89,4 @@ class LoadPictureFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> str:
-        return "" if folder is None else picture_folders.fingerprint(folders.current(), folder)
+        return picture_folders.fingerprint(folders.current(), folder)

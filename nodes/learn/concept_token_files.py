@@ -89,4 +89,5 @@ class LoadConceptTokens(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_: Any) -> str:
-        return fingerprint(folders.current(), "embeddings", token_files.read_names(names or ""))
+        files = None if names is None else token_files.read_names(names)
+        return fingerprint(folders.current(), "embeddings", files)

@@ -20,6 +20,8 @@ from ..sockets import (
     ConceptPictures,
     Concepts,
     ConceptTokens,
+    embeddings_verdict,
+    first_fault,
     first_only,
     keep_every_input,
     memory_input,
@@ -31,6 +33,7 @@ from ..sockets import (
     preset_verdict,
     reads,
     seed_input,
+    template_verdict,
     text_under,
 )
 
@@ -159,8 +162,12 @@ class LearnConceptTokens(io.ComfyNode):
         return io.NodeOutput(tokens, plot, with_adapter(model, tokens), ui=shown)
 
     @classmethod
-    def validate_inputs(cls, preset: str | None) -> bool | str:
-        return preset_verdict(preset, preset_names())
+    def validate_inputs(cls, preset: str | None, template: str | None = None) -> bool | str:
+        return first_fault(
+            preset_verdict(preset, preset_names()),
+            template_verdict(template or None),
+            embeddings_verdict(template=template),
+        )
 
 
 def _method_inputs() -> list[Any]:

@@ -140,7 +140,7 @@ class AttentionLocality(io.ComfyNode):
         missing = [region.text for region in composition.regions if not region.words]
         if missing:
             raise ValueError(f"{missing[0]!r} is not in the prompt; a dial belongs to a word that the prompt names")
-        composed = with_composition(model, Composed(composition, COMPOSER, settings))
+        composed = with_composition(model, Composed(composition, COMPOSER, settings, "Attention Locality"))
         if not any(dials):
             composed = model
         found, written = None, ""

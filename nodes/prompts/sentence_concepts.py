@@ -5,7 +5,7 @@ from typing import Any
 from ...core import types
 from ...core.prompts.schedule import Span, spans_of
 from ...core.prompts.sentences import blended
-from ...host.adapters import backbone_of, encode_prompt
+from ...host.adapters import backbone_of, encode_one
 from ...host.jobs.data.caption_reports import table
 from ...host.jobs.prompting import sentences as job
 from ...host.jobs.prompts import check_marks
@@ -112,7 +112,7 @@ def _scheduled(clip: Any, sentences: list[str], spans: list[Span], placeholders:
     """An entry for each part of denoising; one that holds all along carries no range."""
     entries = []
     for span in spans:
-        ((context, extras),) = encode_prompt(clip, job.joined(sentences, span), placeholders)
+        context, extras = encode_one(clip, job.joined(sentences, span), placeholders)
         ranged = {} if len(spans) == 1 else {START: span.start, END: span.end}
         entries.append([context, {**extras, **ranged}])
     return entries
@@ -120,7 +120,7 @@ def _scheduled(clip: Any, sentences: list[str], spans: list[Span], placeholders:
 
 def _blend(clip: Any, backbone: Any, sentences: list[str], shares: list[float], placeholders: Any) -> list[Any]:
     """One entry between all sentences; what is pooled is that of the sentence with the largest share."""
-    encoded = [encode_prompt(clip, sentence, placeholders)[0] for sentence in sentences]
+    encoded = [encode_one(clip, sentence, placeholders) for sentence in sentences]
     chief = max(range(len(shares)), key=shares.__getitem__)
     contexts = job.of_one_shape([entry[0] for entry in encoded])
     context = blended(contexts, shares, job.row_scale(backbone))[None]

@@ -135,5 +135,5 @@ class CorrectAndPropagate(io.ComfyNode):
         # what pictures show leaves less for the couplings to say, so that relations are those of the captions alone
         related = energy if evidence is None else fit_energy(tags, None, group)
         report = "\n".join([*lines, *dependency_lines(dependencies(related), concepts)])
-        scores = PictureScores(values.clone(), tuple(concepts), "probability")
+        scores = PictureScores(values.clone(), tuple(concepts), "probability").of_pictures(given)
         return io.NodeOutput("\n".join(corrected_texts), scores, report, ui=ui.PreviewText(report))

@@ -20,7 +20,7 @@ from ....core.compose.parts.layers import RowsOfPass
 from ....core.compose.parts.regional import read_alone
 from ....core.compose.parts.steering import LatentStep
 from ....core.messages import listed
-from ...shared.compositions import NOT_SAMPLED, Composed
+from ...shared.compositions import Composed
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, ModelFamily
 from ...shared.weights.layer_edits import LayerPass, edited_layers
@@ -89,8 +89,7 @@ class _Run:
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
         self.composing = self.composed.begin(levels.schedule.steps)
-        if not self._uuids():
-            raise ValueError(NOT_SAMPLED)
+        self.composed.check_sampled(bool(self._uuids()))
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that edits."""
@@ -235,14 +234,20 @@ class _Run:
         return replace(inputs, call=part, value=inputs.value[rows, :, keys], sources=sources)
 
     def _rows(self, x: Tensor, uuids: Any) -> tuple[tuple[slice, bool], ...]:
-        """The rows of each conditioning of a call, and whether it is the composed text."""
-        batch = len(x) if self.latent is None else len(self.latent)
-        if len(x) != batch * len(uuids):
-            return ()
+        """The rows of each conditioning of a call, and whether it is the composed text.
+
+        Raises ``ValueError`` for calls that see pieces of the picture, or rows of which it is not known whose they are.
+        """
+        node, batch = self.composed.node, len(x) if self.latent is None else len(self.latent)
         if self.latent is not None and x.shape[-2:] != self.latent.shape[-2:]:
             raise ValueError(
-                "Compose Concepts cannot be sampled in areas or tiles: its regions lie in the whole picture; give the "
-                "regions to Compose Concepts, and no area to its CONDITIONING"
+                f"{node} cannot be sampled in areas or tiles: its regions lie in the whole picture; give the regions "
+                f"to {node}, and no area to its CONDITIONING"
+            )
+        if len(x) != batch * len(uuids):
+            raise ValueError(
+                f"a call of the model has {len(x)} rows for {batch} pictures and {len(uuids)} conditionings, so that "
+                f"{node} does not know which of them read its text; take out the node that calls the model so"
             )
         ours = self._uuids()
         return tuple((slice(number * batch, (number + 1) * batch), uuid in ours) for number, uuid in enumerate(uuids))

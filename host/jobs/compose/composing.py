@@ -126,10 +126,16 @@ def composition_of(
 
 def given_regions(regions: Tensor | None, boxes: Any, width: int, height: int) -> Tensor | None:
     """Masks (K, H, W) of what is connected: masks, else those of bounding boxes in a picture of ``width`` by ``height``
-    pixels, else None. Raises as :func:`..bounding_boxes.boxes_of` does."""
+    pixels, else None. Raises as :func:`..bounding_boxes.boxes_of` does, and ``ValueError`` where there is no box."""
     if regions is not None or boxes is None:
         return regions
-    return torch.stack([box_mask(box, SIDE) for box in boxes_of(boxes, width, height)] or [torch.zeros(0, 0)])
+    found = boxes_of(boxes, width, height)
+    if not found:
+        raise ValueError(
+            "bounding_boxes holds no box; lower the threshold of the node that finds them, or disconnect it and write "
+            "places"
+        )
+    return torch.stack([box_mask(box, SIDE) for box in found])
 
 
 def adapters_of(model: Any, clip: Any, lines: Sequence[str], count: int) -> list[Adapter]:

@@ -11,7 +11,7 @@ from ....core.backbone import Backbone, Placeholders
 from ....core.messages import counted, listed, shown
 from ....core.prompts.chunks import Chunks, chunk_words, is_closing, line_breaks
 from ....core.prompts.spans import word_spans
-from ...adapters import encode_prompt
+from ...adapters import encode_one
 from ...shared.families import FAMILIES
 from ...shared.text.prompt_syntax import read_marked
 
@@ -159,7 +159,7 @@ def rows_of(phrases: Sequence[Phrase], weights: Sequence[float], room: int) -> l
 def encode_lines(clip: Any, lines: Sequence[str], placeholders: Mapping[str, Any]) -> Any:
     """CONDITIONING of each line encoded by itself, their rows one behind another; other facts are those of the first
     line, as with ConditioningConcat."""
-    encoded = [encode_prompt(clip, line, placeholders)[0] for line in lines]
+    encoded = [encode_one(clip, line, placeholders) for line in lines]
     return [[torch.cat([entry[0] for entry in encoded], 1), dict(encoded[0][1])]]
 
 

@@ -141,6 +141,22 @@ def test_areas_are_refused(parts_of, compose, sample, stock):
         sample(parts, model, area)
 
 
+def test_a_call_that_stacks_pictures_otherwise_is_refused(parts_of, compose, sample):
+    """As nodes do that cut the latent into tiles and give the model all of them at once."""
+
+    def stacked(apply_model, given):
+        tensors = {name: value for name, value in given["c"].items() if torch.is_tensor(value)}
+        twice = {name: torch.cat([value, value]) for name, value in tensors.items()}
+        x, time = given["input"], given["timestep"]
+        return apply_model(torch.cat([x, x]), torch.cat([time, time]), **{**given["c"], **twice})[: len(x)]
+
+    parts = parts_of("sd15")
+    model, conditioning, *_ = compose(parts)
+    model.set_model_unet_function_wrapper(stacked)
+    with pytest.raises(ValueError, match="Compose Concepts does not know which of them read its text"):
+        sample(parts, model, conditioning)
+
+
 def test_capture_and_composition_go_together(parts_of, compose, sample, run):
     parts = parts_of("sd15")
     model, conditioning, *_ = compose(parts)

@@ -115,3 +115,21 @@ def test_a_transformer_follows_the_dial_and_0_changes_nothing(run, stock, model_
     assert bool(torch.isfinite(changed).all()) and not torch.allclose(changed, plain, rtol=1e-4, atol=1e-4)
     assert torch.equal(drawn(*run("AttentionLocality", **given, dial=0.0)[:2]), plain)
     assert torch.equal(drawn(model, positive), plain)
+
+
+def test_a_clip_with_scheduled_hooks_is_refused(run, parts_of, comfyui):
+    """It encodes every prompt once for each span of the schedule."""
+    from comfy import hooks
+
+    clip = parts_of("sd15")["clip"].clone()
+    hook, frames = hooks.WeightHook(), hooks.HookKeyframeGroup()
+    for strength, start in ((0.0, 0.0), (1.0, 0.5)):
+        frames.add(hooks.HookKeyframe(strength=strength, start_percent=start))
+    hook.hook_keyframe = frames
+    group = hooks.HookGroup()
+    group.add(hook)
+    clip.apply_hooks_to_conds, clip.use_clip_schedule = group, True
+    clip.patcher.forced_hooks = group
+    for combine in ("schedule", "blend"):
+        with pytest.raises(ValueError, match="scheduled hooks, which make 2 entries of one prompt"):
+            run("SentenceConcepts", clip=clip, text="a red cat. a dog", combine=combine)

@@ -1,5 +1,7 @@
 """Tokens and LoRAs in the folders of models: replaced from run to run, never within one."""
 
+import os
+
 import pytest
 import torch
 
@@ -38,8 +40,11 @@ def test_fingerprints_follow_the_content_and_the_list(here):
     marks = [fingerprint(here, "embeddings", names) for names in lists]
     assert len(set(marks)) == 5
     assert fingerprint(here, "embeddings", ["1.safetensors"]) == marks[0]
-    save_model(here, "embeddings", "1", content(3.0))
-    assert fingerprint(here, "embeddings", ["1"]) != marks[0]
+    every = fingerprint(here, "embeddings", None)
+    changed = save_model(here, "embeddings", "1", content(3.0)).path
+    os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))  # clocks of file systems are coarse
+    assert fingerprint(here, "embeddings", ["1"]) != marks[0] and fingerprint(here, "embeddings", None) != every
+    assert fingerprint(here, "loras", None) == fingerprint(here, "loras", [])  # no such folder yet
 
 
 def test_a_name_with_a_dot_is_found_again(here):

@@ -122,6 +122,7 @@ def test_a_place_may_have_a_weight_and_a_span():
         ({"places": "left\nnowhere"}, "is no place"),
         ({"bounding_boxes": [element(0, 0, 9, 9)]}, "2 concepts and 1 mask;"),
         ({"bounding_boxes": [element(0, 0, 9, 9), element(600, 0, 9, 9)]}, "does not lie in a picture of 512x512"),
+        ({"bounding_boxes": [[]]}, "bounding_boxes holds no box; lower the threshold"),
         ({"bounding_boxes": "0 0 1 1"}, "elements with x, y, width, height"),
         ({"bounding_boxes": [{"x": 1}]}, "elements with x, y, width, height"),
         ({"places": "left\n0 0 1"}, "is no place"),

@@ -91,4 +91,5 @@ def test_captions_without_names_or_of_other_pictures_are_refused(call, here):
     assert SaveCaptions.validate_inputs("output folder", "a/b") is True and SaveCaptions.validate_inputs() is True
     assert "leave its folder" in SaveCaptions.validate_inputs("output folder", "../b")
     assert "no folder named 'b'" in SaveCaptions.validate_inputs("beside the pictures", "b")
+    assert SaveCaptions.validate_inputs("Output Folder", "").startswith("place: expected one of output folder")
     assert not here.output.exists()

@@ -52,4 +52,10 @@ def test_a_new_picture_is_a_new_fingerprint(folder):
     before = LoadConceptPrototypes.fingerprint_inputs(folder="set")
     Image.new("RGB", (8, 8)).save(folder / "owl.png")
     assert LoadConceptPrototypes.fingerprint_inputs(folder="set") != before
-    assert LoadConceptPrototypes.fingerprint_inputs(folder=None) == ""
+
+
+def test_a_linked_folder_may_be_any_of_the_input(folder):
+    before = LoadConceptPrototypes.fingerprint_inputs(folder=None)
+    assert LoadConceptPrototypes.fingerprint_inputs(folder=None) == before
+    Image.new("RGB", (8, 8)).save(folder.parent / "owl.png")
+    assert LoadConceptPrototypes.fingerprint_inputs(folder=None) != before
