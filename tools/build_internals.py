@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..host.comfy.internals import Internal
 from ..host.comfy.items import ITEMS, VERSIONS_RUN
-from ..host.comfy.refusals import listed
+from ..host.comfy.refusals import joined_with_and
 from ..nodes import NODES
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "comfyui-internals.md"
@@ -64,7 +64,7 @@ TorchCompileModel: it compiles another graph while attention is recorded, so tha
 
 def document() -> str:
     """The page."""
-    return "\n".join([_TEXT.format(versions=listed(VERSIONS_RUN)), *_sections()])
+    return "\n".join([_TEXT.format(versions=joined_with_and(VERSIONS_RUN)), *_sections()])
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def _sections() -> Iterator[str]:
     """A table for each set of nodes, the widest first."""
     named = {node.__name__: str(node.define_schema().display_name) for node in NODES}
     for nodes in sorted({item.nodes for item in ITEMS}, key=lambda one: (-len(one), one)):
-        yield f"### {listed([named[name] for name in nodes])}\n"
+        yield f"### {joined_with_and([named[name] for name in nodes])}\n"
         yield "| what | called as, uses | by which |\n|---|---|---|"
         yield from (f"| `{one.path}` | {_expected(one)} | {one.purpose} |" for one in ITEMS if one.nodes == nodes)
         yield ""

@@ -16,6 +16,7 @@ from ..shared.guards import SamplingGuard
 from .attention.sites import preferred_attention, site_table
 from .attention.taps import with_listener
 from .backbone import ComfyBackbone
+from .latents import without_frames
 from .running import AskedBackbone, RunningBackbone, refuse_mask
 
 WRAPPER_KEY = "concept_atelier.guard"
@@ -79,7 +80,7 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
         )
 
     def around_step(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
-        latent, level = _picture(x), t.flatten()[0]
+        latent, level = without_frames(x), t.flatten()[0]
         changed = run.perturbed(latent, level)
         if changed is not latent:
             # The sampler goes on from this tensor, which it made for this run, and no hook hands it another.
@@ -88,8 +89,8 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
 
     def after_guidance(given: Mapping[str, Any]) -> Tensor:
         x, clean = given["input"], given["denoised"]
-        latent, level = _picture(x), given["sigma"].flatten()[0]
-        slope = (latent - _picture(clean)) / level
+        latent, level = without_frames(x), given["sigma"].flatten()[0]
+        slope = (latent - without_frames(clean)) / level
         corrected = run.corrected(slope, latent, level, float(given["cond_scale"]))
         return clean if corrected is slope else (latent - level * corrected).reshape(clean.shape)
 
@@ -103,8 +104,3 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
 def _edited(run: GuardRun, inputs: AttentionInputs) -> list[tuple[slice, Tensor | EditedOutput]]:
     found = run.edit(inputs)
     return [] if found is None else [(slice(None), found)]
-
-
-def _picture(latent: Tensor) -> Tensor:
-    """(B, C, h, w) of a latent, also where the model's latents are films (B, C, 1, h, w) of one picture."""
-    return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent

@@ -8,6 +8,11 @@ from ..shared.families import ModelFamily
 from ..shared.picture_sizes import crop_to_multiple
 
 
+def without_frames(latent: Tensor) -> Tensor:
+    """(B, C, h, w) of a latent, also where the model's latents are films (B, C, 1, h, w) of one picture."""
+    return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent
+
+
 def encode_picture(model: Any, vae: Any, family: ModelFamily, image: Tensor, cell: int, channels: int) -> Tensor:
     """Pictures (B, 3, H, W) in 0..1 to scaled latents (B, C, h, w) on the device of the MODEL.
 

@@ -37,8 +37,9 @@ def _sentence(item: Internal, change: str, nodes: Iterable[type[io.ComfyNode]]) 
     named = {node.__name__: str(node.define_schema().display_name) for node in nodes}
     concerned = [named[name] for name in item.nodes if name in named]
     return (
-        f"{listed(concerned)} will not work on {comfyui_version()}, because {item.path}, by which {item.purpose}, "
-        f"{change}; this pack was run on ComfyUI {listed(VERSIONS_RUN)}, and a newer one may know this version."
+        f"{joined_with_and(concerned)} will not work on {comfyui_version()}, because {item.path}, by which "
+        f"{item.purpose}, {change}; this pack was run on ComfyUI {joined_with_and(VERSIONS_RUN)}, and a newer one may "
+        "know this version."
     )
 
 
@@ -53,6 +54,6 @@ def _refusing(node: type[io.ComfyNode], reason: str) -> type[io.ComfyNode]:
     return type(node.__name__, (node,), own)
 
 
-def listed(names: Sequence[str]) -> str:
+def joined_with_and(names: Sequence[str]) -> str:
     """``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -43,6 +43,7 @@ from ..sockets import (
     method_verdict,
     preset_choice,
     preset_verdict,
+    prompts_of,
     settings_input,
     text_input,
     text_under,
@@ -196,13 +197,15 @@ class ComposeConcepts(io.ComfyNode):
         backbone_of(model, clip)  # refuses parts of two models
         composer = METHODS[method]
         values = with_entries(method, composer.preset(preset), lines_of(settings))
-        texts = _lines(concepts)
+        texts = prompts_of(concepts)
         for text in (prompt, *texts):
             check_marks(text, tokens)
         placeholders = tokens.placeholders() if tokens else {}
         masks = given_regions(None if regions is None else masks_of(regions), bounding_boxes, width, height)
         adapters = adapters_of(model, clip, _loras(loras, composer), len(texts))
-        composition = composition_of(clip, prompt, texts, _lines(places), masks, placeholders, composer.needs, adapters)
+        composition = composition_of(
+            clip, prompt, texts, prompts_of(places), masks, placeholders, composer.needs, adapters
+        )
         if reference is not None:
             composition = _following(composition, reference, model, composer)
         _check_named(composition, prompt, composer)
@@ -240,10 +243,10 @@ class ComposeConcepts(io.ComfyNode):
 
 def _places_verdict(places: str | None, concepts: str | None) -> bool | str:
     """What is wrong with the lines of places, before anything that comes earlier is learnt; None (linked) passes."""
-    lines = _lines(places or "")
+    lines = prompts_of(places or "")
     try:
         if concepts is not None:
-            check_one_each(lines, _lines(concepts), "place")
+            check_one_each(lines, prompts_of(concepts), "place")
         for line in lines:
             read_place(line)
     except ValueError as error:
@@ -255,11 +258,6 @@ def _files(loras: str | None) -> list[str]:
     """The files that lines of LoRAs name."""
     read = [lora_and_strength(line)[0] for line in lines_of(loras or "")]
     return [name for name in read if name is not None]
-
-
-def _lines(text: str) -> list[str]:
-    """The lines that are not empty."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _loras(loras: str, composer: Composer[Any]) -> list[str]:

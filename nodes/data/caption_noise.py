@@ -11,6 +11,7 @@ from ...host.files import folders
 from ...host.jobs.data.caption_reports import COLUMNS, noise_rows, noise_sheet, table
 from ...host.jobs.evaluate.score_reports import save_reports
 from ...host.jobs.paired_texts import word_features
+from ...host.jobs.recognise.captions import lines_for
 from ...host.jobs.vision import picture_features
 from ...host.schema import io
 from ...host.shared.progress import start_progress
@@ -98,8 +99,8 @@ class CaptionNoise(io.ComfyNode):
         if filename_prefix:
             folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
         batch = picture_batch(pictures)
-        texts = _lines(captions, len(batch))
-        called = _lines(names, len(batch)) if names.strip() else [str(number) for number in range(1, len(batch) + 1)]
+        texts = lines_for(captions, len(batch))
+        called = lines_for(names, len(batch)) if names.strip() else [str(number) for number in range(1, len(batch) + 1)]
         if len(texts) != len(batch) or len(called) != len(batch):
             counts = there_are((len(batch), "picture"), (len(texts), "caption"), (len(called), "name"))
             raise ValueError(f"{counts}; write one line for each picture")
@@ -123,11 +124,3 @@ class CaptionNoise(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
         return folders.name_verdict(filename_prefix or None, "filename_prefix")
-
-
-def _lines(text: str, count: int) -> list[str]:
-    """The lines; empty ones count, except for those behind the last picture."""
-    lines = [line.strip() for line in text.split("\n")]
-    while len(lines) > count and not lines[-1]:
-        lines.pop()
-    return lines

@@ -21,6 +21,7 @@ from ....core.attention.record import AttentionRecorder
 from ....core.attribute.places import Place, find_place, whole
 from ....core.backbone import AttentionCall, Conditioning
 from ...shared.captures import AttentionCapture, CapturedPart, Run, on_cpu
+from ..latents import without_frames
 from ..noise import levels_of
 from .concept_captures import ConceptPasses
 from .listeners import PassListener, pass_listener_of
@@ -115,7 +116,7 @@ class _RunListener:
             self.missed["several GPUs compute one step at the same time"] = None
             return executor(x, t, *args, **kwargs)
         self.timestep = self._timestep(t)
-        self.groups = tuple(self._groups(_picture(x), options))
+        self.groups = tuple(self._groups(without_frames(x), options))
         context = args[1] if len(args) > 1 else kwargs.get("c_crossattn")
         self.pass_listener.begin((x.shape[-2], x.shape[-1]), 0 if context is None else context.shape[1], options)
         try:
@@ -174,7 +175,7 @@ class _RunListener:
         """Which rows of ``x`` are captured, and into what. Calls stack whole batches, one for each conditioning, and
         tiles stack such stacks."""
         uuids, indices = options.get("uuids"), options.get("cond_or_uncond")
-        latent = None if self.latent is None else _picture(self.latent)
+        latent = None if self.latent is None else without_frames(self.latent)
         if uuids is None or indices is None or latent is None or latent.ndim != 4:
             self.missed["the sampler does not say which conditioning it is computing"] = None
             return []
@@ -232,11 +233,6 @@ class _RunListener:
             recorder.begin(Conditioning(self.contexts[text]))
             self.recorders[(text, place)] = recorder
         return self.recorders[(text, place)]
-
-
-def _picture(latent: Tensor) -> Tensor:
-    """(B, C, h, w) of a latent, also where the model's latents are films (B, C, 1, h, w) of one picture."""
-    return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -46,10 +46,11 @@ def preferred_attention(unet: Any) -> dict[SiteKey, Preference]:
 
     ComfyUI leaves it out where an ``optimized_attention_override`` is set. Raises as :func:`site_table` does.
     """
-    return {key: partial(_preference, layer) for key, *_, layer in _layers(unet) if hasattr(layer, "comfy_attention")}
+    return {key: partial(preference_of, layer) for key, *_, layer in _layers(unet) if hasattr(layer, "comfy_attention")}
 
 
-def _preference(layer: Any) -> Callable[..., Tensor] | None:
+def preference_of(layer: Any) -> Callable[..., Tensor] | None:
+    """The attention that a layer prefers now; None for none."""
     return getattr(layer.comfy_attention, "function", None)
 
 

@@ -27,6 +27,7 @@ from ...shared.weights.layer_edits import LayerPass, edited_layers
 from ..attention.sites import preferred_attention, site_table
 from ..attention.taps import with_listener
 from ..gradients import differentiable
+from ..latents import without_frames
 from ..noise import levels_of
 from ..parts import model_family
 from ..running import RunningBackbone, refuse_mask, signal_scale
@@ -159,7 +160,7 @@ class _Run:
         level = sigma.flatten()[:1].float()
         scale = signal_scale(levels, level).view(1, 1, 1, 1)
         time = int(min(max(round(levels.timestep(level)), 0), levels.schedule.steps - 1))
-        picture = x[:, :, 0] if x.ndim == 5 else x  # a film (B, C, 1, h, w) of one picture
+        picture = without_frames(x)
         latent = picture.float() / scale
         self.passing = LayerPass(self._rows_of_pass(picture, self.composed.composition.length), timestep=float(time))
         try:

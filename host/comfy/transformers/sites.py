@@ -11,6 +11,7 @@ from torch import Tensor
 from ....core.backbone import AttentionKind, AttentionSite
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import ModelFamily, Transformer
+from ..attention.sites import preference_of
 from ..names import PREFIX
 
 CallKey = tuple[str, int, int]
@@ -55,7 +56,7 @@ def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Pre
     for kind, number, _, block in _blocks(record_of(family), denoiser):
         choosing = [module for module in block.modules() if hasattr(module, "comfy_attention")]
         for call, module in enumerate(choosing):
-            found[kind, number, call] = partial(_preference, module)
+            found[kind, number, call] = partial(preference_of, module)
     return found
 
 
@@ -143,10 +144,6 @@ def rows_of(family: ModelFamily, denoiser: Any, latent_size: tuple[int, int], co
 
 def _padded(rows: int, multiple: int | None) -> int:
     return rows if not multiple else -(-rows // multiple) * multiple
-
-
-def _preference(layer: Any) -> Callable[..., Tensor] | None:
-    return getattr(layer.comfy_attention, "function", None)
 
 
 def _blocks(record: Transformer, denoiser: Any) -> Iterator[tuple[str, int, str, Any]]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ....core.explain.strategies import Strategies
-from ....core.messages import counted, there_are
+from ....core.messages import counted
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
+from ..recognise.subjects import names_for
 
 
 def group_names(found: Strategies, names: Sequence[str]) -> str:
@@ -15,10 +16,7 @@ def group_names(found: Strategies, names: Sequence[str]) -> str:
 
     Raises ``ValueError`` for another number of names than pictures.
     """
-    count = len(found.labels)
-    if names and len(names) != count:
-        raise ValueError(f"{there_are((count, 'picture'), (len(names), 'name'))}; connect NAMES of the same folder")
-    called = list(names) or [str(number) for number in range(1, count + 1)]
+    called = names_for(len(found.labels), names) if names else [str(n + 1) for n in range(len(found.labels))]
     return "\n".join(", ".join(called[n] for n in sorted(found.members(group))) for group in range(len(found)))
 
 

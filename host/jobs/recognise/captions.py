@@ -16,6 +16,14 @@ MOST_LISTED, MOST_SHOWN, HIGH = 12, 24, 0.9
 they have in common."""
 
 
+def lines_for(text: str, count: int) -> list[str]:
+    """The lines of a text about so many pictures: empty ones count, except for those behind the last picture."""
+    lines = [line.strip() for line in text.split("\n")]
+    while len(lines) > count and not lines[-1]:
+        lines.pop()
+    return lines
+
+
 def caption_lines(text: str, count: int) -> list[str]:
     """A caption for each picture; empty lines count, except for those behind the last picture.
 
@@ -26,9 +34,7 @@ def caption_lines(text: str, count: int) -> list[str]:
             "there are no captions; put a text file beside each picture of the folder (cat.txt beside cat.png), or "
             "write a line for each picture into captions"
         )
-    lines = [line.strip() for line in text.split("\n")]
-    while len(lines) > count and not lines[-1]:
-        lines.pop()
+    lines = lines_for(text, count)
     if len(lines) != count:
         raise ValueError(f"{there_are((count, 'picture'), (len(lines), 'caption'))}; write one line for each picture")
     return lines

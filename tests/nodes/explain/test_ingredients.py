@@ -234,7 +234,7 @@ def test_pictures_are_grouped_by_what_matters_in_them(call, pictures):
     known = {**given, "scores": given["scores"].of_pictures("abcde")}
     named = call(FindStrategyClusters, **known, groups=1)
     assert named[2] == "a, b, c, d, e" and not torch.equal(named[0], call(FindStrategyClusters, **given, groups=1)[0])
-    with pytest.raises(ValueError, match="there are 5 pictures and 1 name;"):
+    with pytest.raises(ValueError, match="1 name was given for 5 pictures"):
         call(FindStrategyClusters, **given, names="1.png")
     with pytest.raises(ValueError, match="scores are of 5 pictures, and 2 are connected"):
         call(FindStrategyClusters, scores=given["scores"], pictures=pictures[:2])
