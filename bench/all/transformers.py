@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from ...core.explain.registry import METHODS as EXPLAINING
+from .explaining import UNSIGNED
+
 FOLDER, ADDED = "transformer", "--model transformer"
 
 BOTH = (
@@ -19,7 +22,8 @@ BOTH = (
     *(f"erase/{name}.json" for name in ("rece", "speed", "mace", "realera", "hirm")),
     *(f"erase/{name}_10.json" for name in ("uce", "speed", "realera")),
     *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
-    *(f"explain/{name}.json" for name in ("kmeans", "semi_nmf", "topk_sae", "ra_sae", "steer", "sweep")),
+    *(f"explain/{name}.json" for name in EXPLAINING if name not in UNSIGNED),
+    *(f"explain/{name}.json" for name in ("importance", "sweep", "steer", "audit")),
     *(f"compose{name}.json" for name in ("", "/area", "/attention_couple", "/t2i_zero")),
 )
 """Files of the UNet that the transformer has, too: the same scenes, prompts, seeds and judge."""

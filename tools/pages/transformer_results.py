@@ -8,9 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...bench.all.explaining import UNSIGNED
 from ...bench.all.queue import queue
 from ...bench.all.transformers import FOLDER
+from ...bench.explain.audit import FIGURES as AUDITED
 from ...bench.explain.explain import SCORES as EXPLAINED
+from ...bench.explain.importance import FIGURES as IMPORTANCE
+from ...bench.explain.importance import WAYS as MEASURES
 from ...bench.explain.steer import FIGURES as STEERING
 from ...bench.explain.steer import WAYS
 from ...bench.lab import FIGURES
@@ -18,6 +22,7 @@ from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
 from ...core.compose.registry import METHODS as COMPOSING
 from ...core.erase.registry import METHODS as ERASING
+from ...core.explain.registry import METHODS as EXPLAINING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
 from .erasure_results import single
@@ -140,12 +145,38 @@ COMPOSITIONS = of_both(
 )
 COMPOSED_COLUMNS: Columns = {said: at(name) for name, said in COMPOSED.items()}
 
-INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in ("kmeans", "semi_nmf", "topk_sae", "ra_sae")})
+INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in EXPLAINING if name not in UNSIGNED})
 INGREDIENTS_COLUMNS: Columns = {said: at("object", score) for score, said in EXPLAINED.items()}
-STEERED = of_both({"explain/steer.json": "an object taken out"})
-STEERED_COLUMNS: Columns = {
-    f"{said}: {shown}": at(way, name) for way, said in WAYS.items() for name, shown in STEERING.items()
-}
+
+
+def ways(folder: Path, name: str, said_of: Mapping[str, str], figures: Mapping[str, str]) -> str:
+    """The figures of several ways of doing something, both models side by side.
+
+    Args:
+        folder: of results.
+        name: the UNet's file; the transformer's has the same name in its folder.
+        said_of: way to its name for people; the empty one for a summary without ways.
+        figures: of each way, to their names for people.
+    """
+    files = [(model, read(folder / file), file) for file, (model, _) in of_both({name: ""}).items()]
+    found = [(model, one, file) for model, one, file in files if one is not None]
+    lines = [f"{model}: {heading(one, file)}" for model, one, file in found]
+    lines += [missing(file) for _, one, file in files if one is None]
+    rows = [["", *(f"{model}: {shown}" for shown in figures.values() for model, _, _ in found)]]
+    for way, said in said_of.items():
+        read_at = [at(*([way] if way else []), figure) for figure in figures]
+        rows.append([said, *(with_interval(of(one["summary"])) for of in read_at for _, one, _ in found)])
+    return "\n\n".join([*lines, table(rows)])
+
+
+def audited(folder: Path) -> str:
+    """``bench audit`` of both: a row for each figure."""
+    files = {model: read(folder / file) for file, (model, _) in of_both({"explain/audit.json": ""}).items()}
+    found = {model: one for model, one in files.items() if one is not None}
+    rows = [["in a pair of folders, on average", *found]]
+    rows += [[said, *(with_interval(one["summary"][key]) for one in found.values())] for key, said in AUDITED.items()]
+    return table(rows)
+
 
 PARTS: Mapping[str, Callable[[Path], str]] = {
     "drawings": drawings,
@@ -157,7 +188,11 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),
     "sweep of probes": partial(sweep, name=f"{FOLDER}/explain/sweep.json"),
     "ingredients": partial(beside, files=INGREDIENTS, columns=INGREDIENTS_COLUMNS),
-    "steering": partial(beside, files=STEERED, columns=STEERED_COLUMNS),
+    "importance": partial(
+        ways, name="explain/importance.json", said_of={way: f"`{way}`" for way in MEASURES}, figures=IMPORTANCE
+    ),
+    "audits": audited,
+    "steering": partial(ways, name="explain/steer.json", said_of=WAYS, figures=STEERING),
     "composing": partial(beside, files=COMPOSITIONS, columns=COMPOSED_COLUMNS),
 }
 """Marked part of the page to what writes it."""
