@@ -14,7 +14,6 @@ from ...bench.learn.entries import combine
 from ...bench.learn.entries import read as read_entry
 from ...bench.learn.ranking import rows_of
 from ...bench.summary import with_interval
-from ...core.compose.registry import METHODS as COMPOSING
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
 from .erasure_results import erasers, erasing
@@ -153,30 +152,6 @@ def learning(folder: Path) -> str:
     return "\n\n".join(part for part in (table(rows_of(combine([read_entry(path) for path in there]))), said) if part)
 
 
-def composers(folder: Path) -> str:
-    """``bench compose`` by every method, with boxes and without."""
-    ways = {"the prompt alone": "compose.json", "stock area conditioning, in boxes": "compose/area.json"}
-    ways |= {
-        method.title + ", in boxes" * ("regions" in method.needs): f"compose/{name}.json"
-        for name, method in COMPOSING.items()
-    }
-    ways |= {
-        f"{method.title}, places found by words": f"compose/{name}_found.json"
-        for name, method in COMPOSING.items()
-        if "regions" in method.needs
-    }
-    rows = [["way", "cases", *COMPOSED.values()]]
-    for title, file in ways.items():
-        found = read(folder / file)
-        if found is None:
-            rows.append([title, f"not measured: `bench {queue()[file]}`", *[""] * len(COMPOSED)])
-            continue
-        values = [found["summary"][key] for key in COMPOSED]
-        rows.append([title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
-    plain = read(folder / "compose.json")
-    return f"{table(rows)}\n\n{controls(plain)}" if plain else table(rows)
-
-
 def scoring(folder: Path) -> str:
     """``bench score``."""
     found = read(folder / "score.json")
@@ -191,18 +166,6 @@ def scoring(folder: Path) -> str:
     return f"{heading(found, 'score.json')}\n\n{table(rows)}\n\n{controls(found)}"
 
 
-COMPOSED = {
-    "exact_2": "two objects: exactly those",
-    "exact_3": "three",
-    "exact_4": "four",
-    "found": "objects found",
-    "colours": "of them, in their colour",
-    "placed": "in their box",
-    "leak": "cells in others' boxes",
-    "one": "one object alone",
-}
-"""Figure of ``bench compose`` to the head of its column."""
-
 PARTS = {
     "localisation": localisation,
     "other ways to localise": other_ways,
@@ -211,7 +174,6 @@ PARTS = {
     "learning": learning,
     "erasing": erasing,
     "methods of erasing": erasers,
-    "composing": composers,
     "scoring": scoring,
 }
 """Marked part of the page to what writes it."""

@@ -12,6 +12,7 @@ from ...bench.all.queue import FOLDER, queue
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from .cards import table
+from .compose_results import PARTS as COMPOSE_PARTS
 from .cost_results import PARTS as COST_PARTS
 from .cost_results import solving
 from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds, guards
@@ -85,6 +86,7 @@ PARTS: Mapping[str, Writer] = {
     "lab model": lab_table,
     "localisation by hand and caption": localised_table,
     **METHOD_PARTS,
+    **COMPOSE_PARTS,
     **WORD_PARTS,
     **COST_PARTS,
 }

@@ -25,9 +25,9 @@ from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
+from .compose_results import COMPOSED
 from .erasure_results import single
 from .files import controls, heading, missing, read, shown_command, verdict
-from .method_results import COMPOSED
 from .word_results import sweep, word_sweep
 
 AIMS = {"one_object": 0.90, "two_objects": 0.70}
