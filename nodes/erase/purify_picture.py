@@ -76,7 +76,10 @@ class PurifyPicture(io.ComfyNode):
                     + "\n".join(f"{guard.title}: {guard.help}" for guard in METHODS.values()),
                 ),
                 preset_choice(
-                    PRESETS, "Of the guard. small: for the lab model. paper: as the paper of the guard has it."
+                    PRESETS,
+                    "Settings of the guard, and of how concepts are found. small: for the lab model and other small "
+                    "latents. paper: for latents of about 64x64 cells; the guard as its paper has it, and found places "
+                    "are widened by 3 cells (spread).",
                 ),
                 io.Float.Input(
                     "noise",

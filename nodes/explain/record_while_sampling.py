@@ -67,7 +67,8 @@ class ReadRecording(io.ComfyNode):
                 ActivationRecording.Input("recording", tooltip="From Record While Sampling."),
                 io.Latent.Input(
                     "samples",
-                    tooltip="The latent that the sampler returned. Read is the sampling run that it came out of.",
+                    tooltip="The latent that a sampler returned. The activations are those of the sampling run that it "
+                    "came from.",
                 ),
                 io.Model.Input(
                     "model", tooltip="The model that reads it: the one that Record While Sampling was given."

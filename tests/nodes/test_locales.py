@@ -1,6 +1,7 @@
 """Every word of every node, in every language: nothing stale, nothing missing, nothing that breaks the front end."""
 
 import json
+import re
 
 import pytest
 
@@ -27,6 +28,10 @@ from concept_atelier.tools.locales import (
 )
 
 ENGLISH = node_words()
+
+QUOTED = re.compile("„([^“]*)“|« (.*?) »")
+OTHERS_QUOTED = {"background", "CLIP Text Encode", "CLIP Vision laden", "Charger CLIP Vision"}
+"""What is quoted beside words of the pack: what a prompt says, and titles of ComfyUI's own nodes."""
 
 every_language = pytest.mark.parametrize("language", languages())
 
@@ -108,6 +113,17 @@ def test_a_text_is_stale_from_a_change_of_its_english_to_a_change_of_its_transla
 def test_no_two_nodes_have_the_same_name(language):
     names = [words["display_name"] for words in read(language).values()]
     assert len(set(names)) == len(names)
+
+
+@every_language
+def test_nodes_inputs_and_outputs_are_called_what_that_language_calls_them(language):
+    theirs = dict(leaves(read(language)))
+    names = {text for path, text in theirs.items() if path[-1] in ("display_name", "name")}
+    quoted = {found[1] or found[2] for text in theirs.values() for found in QUOTED.finditer(text)}
+    assert not quoted - names - OTHERS_QUOTED
+    titles = {words["display_name"] for words in ENGLISH.values()} - names
+    english = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(titles)))})\b")
+    assert not {found[0] for text in theirs.values() for found in english.finditer(text)}
 
 
 @every_language
