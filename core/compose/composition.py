@@ -65,6 +65,7 @@ class Composition:
         regions: at least one.
         text: where the prompt's own tokens lie, without start, end and padding; None where that is not known.
         reference: (1, C, h, w) scaled latent of a picture whose layout the composition follows; None for none.
+        starts: positions of the prompt's start tokens, one in each chunk; none where the model has none.
     """
 
     conditioning: Conditioning
@@ -72,6 +73,7 @@ class Composition:
     regions: tuple[Region, ...]
     text: slice | None = None
     reference: Tensor | None = None
+    starts: tuple[int, ...] = ()
 
     @property
     def length(self) -> int:
@@ -168,7 +170,9 @@ def compose(
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
     positions = [token.position for token in only_reading(read).tokens]
     text = slice(min(positions), max(positions) + 1) if positions else None
-    return Composition(joined, slice(0, whole.context.shape[1]), tuple(regions), text)
+    base = slice(0, whole.context.shape[1])
+    starts = () if read.start is None else tuple(range(read.start, base.stop, backbone.tokenize("").length))
+    return Composition(joined, base, tuple(regions), text, starts=starts)
 
 
 def branch_text(prompt: str, texts: Sequence[str], chosen: str) -> str:

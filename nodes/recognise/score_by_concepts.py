@@ -66,9 +66,9 @@ class ScoreByConcepts(io.ComfyNode):
                     step=0.5,
                     optional=True,
                     advanced=True,
-                    tooltip="Cuts the score of a concept at so many median absolute deviations above the others, so that "
-                    "one false concept does not decide a class. Works best where all classes have the same concepts, which are "
-                    "then compared across classes. 0 does neither, as in the paper.",
+                    tooltip="Cuts the score of a concept at so many median absolute deviations above the others, so "
+                    "that one false concept does not decide a class. Works best where all classes have the same "
+                    "concepts, which are then compared across classes. 0 does neither, as in the paper.",
                 ),
                 names_socket(),
             ],

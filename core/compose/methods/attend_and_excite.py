@@ -75,7 +75,7 @@ def _begin(composition: Composition, settings: ExciteSettings, share: Share) -> 
         present = [(places, weight) for places, weight in present if weight > 0]
         if not (settings.acts(done) and settings.scale and present):
             return latent
-        subjects = [[place - kept.start for place in places] for places, _ in present]
+        subjects = [[kept.index(place) for place in places] for places, _ in present]
         weights = torch.tensor([weight for _, weight in present], device=latent.device)
         sites = reading_sites(backbone, (latent.shape[-2], latent.shape[-1]), settings.cells)
 
@@ -109,12 +109,12 @@ def _refined(latent: Tensor, losses: LossOf, rate: float, enough: float, most: i
     return latent
 
 
-def competing(composition: Composition, own_words: bool) -> slice:
-    """The positions whose tokens compete: from the first of the prompt to its last, or to the last but one of all."""
+def competing(composition: Composition, own_words: bool) -> list[int]:
+    """The positions whose tokens compete: from the first of the prompt to its last, or to the last but one of all; start
+    tokens, which draw most of the attention, do not."""
     base, text = composition.base, composition.text
-    if text is None:
-        return base
-    return text if own_words else slice(text.start, base.stop - 1)
+    span = base if text is None else text if own_words else slice(text.start, base.stop - 1)
+    return [place for place in range(span.start, span.stop) if place not in composition.starts]
 
 
 METHOD = Composer(

@@ -47,7 +47,7 @@ def test_the_weakest_subject_gains_attention(lab_backbone):
     before, after = moved(lab_backbone, "attend_and_excite", settings)
     composition = composed(lab_backbone, "attend_and_excite")
     kept = attend_and_excite.competing(composition, False)
-    subjects = [[place - kept.start for place in region.subject] for region in composition.regions]
+    subjects = [[kept.index(place) for place in region.subject] for region in composition.regions]
     weakest, later = (
         attend_and_excite.attended(maps_of(lab_backbone, latent)[:, kept], subjects, settings.sharpness).amin(1)
         for latent in (before, after)
@@ -214,3 +214,12 @@ def test_a_region_of_the_whole_picture_leaves_the_renewed_noise_of_others(lab_ba
     assert not torch.allclose(whole, latent[..., 4:], atol=1e-2)
     alike = torch.corrcoef(torch.stack([alone.flatten(), whole.flatten()]))[0, 1]
     assert float(alike) > 0.99
+
+
+def test_start_tokens_of_long_prompts_do_not_compete(lab_backbone):
+    long = ", ".join([PROMPT] * 16)
+    composition = compose(lab_backbone, long, [Concept("a cat"), Concept("a rocket")], texts=False)
+    assert composition.starts == (0, 77) and composition.length == 154
+    for own in (False, True):
+        kept = attend_and_excite.competing(composition, own)
+        assert 0 not in kept and 77 not in kept and {1, 76, 78} <= set(kept)
