@@ -1,6 +1,7 @@
 """What a picture shall show, and where: a prompt, and concepts with texts of their own and regions."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -142,18 +143,11 @@ def compose(
     read = backbone.tokenize(prompt, placeholders)
     whole = backbone.encode_text([prompt], placeholders)
     contexts, regions, start = [whole.context], [], whole.context.shape[1]
-    asked: dict[str, int] = {}
+    asked: Counter[str] = Counter()
     everything = [concept.text for concept in concepts]
     for concept in concepts:
-        _check(concept)
-        turn = asked.get(concept.text, 0)
-        asked[concept.text] = turn + 1
-        words, subject = _words_of(backbone, concept.text, read, placeholders, turn)
-        if concept.mask is None and not words:
-            raise ValueError(
-                f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
-                "concept is found by its words; name it in the prompt, or give it a region"
-            )
+        words, subject = _places_of(backbone, concept, prompt, read, placeholders, asked[concept.text])
+        asked[concept.text] += 1
         columns = slice(0, start)
         own: tuple[int, ...] = ()
         if texts:
@@ -164,15 +158,57 @@ def compose(
             own = () if branches else _named(backbone, concept.text, placeholders, start)
             contexts.append(context)
             start = columns.stop
-        span = concept.weight, concept.start, concept.end
-        changes = concept.adapter, concept.layers
-        regions.append(Region(concept.text, columns, words, concept.mask, *span, subject, own, *changes))
+        regions.append(_region(concept, columns, words, subject, own))
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
+    return _around(joined, tuple(regions), read, whole.context.shape[1], backbone.tokenize("").length)
+
+
+def _places_of(
+    backbone: Backbone,
+    concept: Concept,
+    prompt: str,
+    read: TokenizedText,
+    placeholders: Placeholders | None,
+    turn: int,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """As :func:`_words_of`. Raises ``ValueError`` for values out of range, and without words where they are needed."""
+    _check(concept)
+    words, subject = _words_of(backbone, concept.text, read, placeholders, turn)
+    if concept.mask is None and not words:
+        raise ValueError(
+            f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
+            "concept is found by its words; name it in the prompt, or give it a region"
+        )
+    return words, subject
+
+
+def _region(
+    concept: Concept, columns: slice, words: tuple[int, ...], subject: tuple[int, ...], own: tuple[int, ...]
+) -> Region:
+    """The region of a concept whose words have been looked up."""
+    return Region(
+        concept.text,
+        columns,
+        words,
+        concept.mask,
+        concept.weight,
+        concept.start,
+        concept.end,
+        subject,
+        own,
+        concept.adapter,
+        concept.layers,
+    )
+
+
+def _around(
+    conditioning: Conditioning, regions: tuple[Region, ...], read: TokenizedText, length: int, chunk: int
+) -> Composition:
+    """The composition of a prompt that takes the first ``length`` rows, in chunks of ``chunk``."""
     positions = [token.position for token in only_reading(read).tokens]
     text = slice(min(positions), max(positions) + 1) if positions else None
-    base = slice(0, whole.context.shape[1])
-    starts = () if read.start is None else tuple(range(read.start, base.stop, backbone.tokenize("").length))
-    return Composition(joined, base, tuple(regions), text, starts=starts)
+    starts = () if read.start is None else tuple(range(read.start, length, chunk))
+    return Composition(conditioning, slice(0, length), regions, text, starts=starts)
 
 
 def branch_text(prompt: str, texts: Sequence[str], chosen: str) -> str:

@@ -110,8 +110,8 @@ def _refined(latent: Tensor, losses: LossOf, rate: float, enough: float, most: i
 
 
 def competing(composition: Composition, own_words: bool) -> list[int]:
-    """The positions whose tokens compete: from the first of the prompt to its last, or to the last but one of all; start
-    tokens, which draw most of the attention, do not."""
+    """The positions whose tokens compete: from the first of the prompt to its last, or to the last but one of all.
+    Start tokens, which draw most of the attention, do not."""
     base, text = composition.base, composition.text
     span = base if text is None else text if own_words else slice(text.start, base.stop - 1)
     return [place for place in range(span.start, span.stop) if place not in composition.starts]

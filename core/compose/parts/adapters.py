@@ -74,34 +74,24 @@ def read_adapter(
 
     Raises ``ValueError`` for a file without such changes, and for factors that do not fit.
     """
-    places, given = entries(backbone), layers or {}
-    known = {kohya_key(name, backbone.family): name for name in places}
-    known |= {base: layer.attention for base, layer in given.items() if layer.attention in places}
-    shapes = {weight.name: weight.shape for weight in backbone.attention_weights()}
-    of_text = text_entries(backbone)
-    pairs = _pairs(tensors)
+    targets, acting = _Targets.of(backbone, layers or {}), set[str]()
     found: dict[SiteRole, LowRank] = {}
     text: dict[str, dict[str, Change]] = {}
     further: dict[str, LowRank] = {}
-    acting: set[str] = set()
-    for base, pair in sorted(pairs.items()):
-        layer = given.get(base)
-        if not (base in known or base in of_text or (layer is not None and layer.placed)):
+    for base, pair in sorted(_pairs(tensors).items()):
+        meant = targets.meant(base)
+        if meant is None:
             continue
+        name, shape = meant
         change = low_rank(*pair.factors, strength * pair.scale, pair.middle)
-        if base in known:
-            name, shape = known[base], shapes[known[base]]
-            found[places[name]] = change
-        elif base in of_text:
-            name, shape = of_text[base].name, (of_text[base].weight.shape[0], of_text[base].weight.shape[1])
-            text.setdefault(of_text[base].encoder, {})[name] = change
-        else:
-            assert layer is not None
-            name, shape = layer.name, layer.size
         if change.shape != shape:
             raise ValueError(f"{named} was made for another model: {name} is {shape} here, {change.shape} there")
-        if base not in known and base not in of_text and layer is not None:
-            whole = layer.whole(change)
+        if base in targets.attention:
+            found[targets.places[name]] = change
+        elif base in targets.text:
+            text.setdefault(targets.text[base].encoder, {})[name] = change
+        else:
+            whole = targets.layers[base].whole(change)
             further[name] = together(further[name], whole) if name in further else whole
         acting.add(base)
     if not acting:
@@ -113,6 +103,44 @@ def read_adapter(
     others = {_base_of(key, acting) for key in tensors}
     left_out = _left_out(others - acting, named)
     return Adapter(found, text, further, left_out) if strength else Adapter({}, left_out=left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Targets:
+    """The weights of a model that a LoRA file may change.
+
+    Attributes:
+        places: attention weight to the layer and the projection that it is.
+        shapes: of attention weights.
+        attention: how files begin the keys of an attention weight, to its name.
+        text: likewise, to the weight of a text encoder.
+        layers: likewise, to any layer that the host knows.
+    """
+
+    places: Mapping[str, SiteRole]
+    shapes: Mapping[str, tuple[int, int]]
+    attention: Mapping[str, str]
+    text: Mapping[str, TextWeight]
+    layers: Mapping[str, Layer]
+
+    @classmethod
+    def of(cls, backbone: Backbone, layers: Mapping[str, Layer]) -> "_Targets":
+        """Those of a model."""
+        places = entries(backbone)
+        known = {kohya_key(name, backbone.family): name for name in places}
+        known |= {base: layer.attention for base, layer in layers.items() if layer.attention in places}
+        shapes = {weight.name: weight.shape for weight in backbone.attention_weights()}
+        return cls(places, shapes, known, text_entries(backbone), layers)
+
+    def meant(self, base: str) -> tuple[str, tuple[int, int]] | None:
+        """Name and shape of the weight that keys with this beginning change; None for one that no region can have."""
+        if base in self.attention:
+            return self.attention[base], self.shapes[self.attention[base]]
+        if base in self.text:
+            rows, columns = self.text[base].weight.shape
+            return self.text[base].name, (rows, columns)
+        layer = self.layers.get(base)
+        return (layer.name, layer.size) if layer is not None and layer.placed else None
 
 
 @dataclass(frozen=True, eq=False)
