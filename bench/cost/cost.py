@@ -135,34 +135,51 @@ def _title(one: Mapping[str, Any]) -> str:
     return f"{one['figure']}: {one['model']}, {one['side']} pixels, {one['host']}, repetitions {one['repetitions']}"
 
 
-def _rows(one: Mapping[str, Any]) -> list[list[str]]:
-    if one["figure"] == "heat maps":
-        names = list(next(iter(one["sides"].values())))
-        return [["side", *names]] + [
-            [side, *(f"{row[name]:g}" for name in names)] for side, row in one["sides"].items()
-        ]
-    if one["figure"] == "growth":
-        return [
-            [name, row, column, f"{value['cpu_s']:g} s", f"{value['cpu_ratio']:g} of the first"]
-            for name in ("sides", "concepts", "preserved")
-            for row, columns in one[name].items()
-            for column, value in columns.items()
-        ]
-    if one["figure"] == "erase":
-        heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
-        fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
-        return [heads] + [[count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items()]
-    if one["figure"] == "solving":
-        aim = f"aim {AIMS['solving_s']:g} s"
-        return [
-            [f"{size}, {of['projections']} projections", name, f"{spent['cpu_s']:g} s", f"{spent['seconds']:g} s", aim]
-            for size, of in one["sizes"].items()
-            for name, spent in of["methods"].items()
-        ]
-    if one["figure"] == "listening":
-        return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
+Rows = list[list[str]]
+
+
+def _rows(one: Mapping[str, Any]) -> Rows:
+    """The rows of one figure's table."""
+    return _ROWS.get(one["figure"], _of_passes)(one)
+
+
+def _of_heat_maps(one: Mapping[str, Any]) -> Rows:
+    names = list(next(iter(one["sides"].values())))
+    return [["side", *names], *([side, *(f"{row[name]:g}" for name in names)] for side, row in one["sides"].items())]
+
+
+def _of_growth(one: Mapping[str, Any]) -> Rows:
+    return [
+        [name, row, column, f"{value['cpu_s']:g} s", f"{value['cpu_ratio']:g} of the first"]
+        for name in ("sides", "concepts", "preserved")
+        for row, columns in one[name].items()
+        for column, value in columns.items()
+    ]
+
+
+def _of_erasing(one: Mapping[str, Any]) -> Rows:
+    heads = ["concepts", "seconds", "of processor time", "in the text encoder", "resident MB"]
+    fields = ("seconds", "cpu_s", "in_text_encoder_cpu_s", "resident_mb")
+    return [heads, *([count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items())]
+
+
+def _of_solving(one: Mapping[str, Any]) -> Rows:
+    aim = f"aim {AIMS['solving_s']:g} s"
+    return [
+        [f"{size}, {of['projections']} projections", name, f"{spent['cpu_s']:g} s", f"{spent['seconds']:g} s", aim]
+        for size, of in one["sizes"].items()
+        for name, spent in of["methods"].items()
+    ]
+
+
+def _of_listening(one: Mapping[str, Any]) -> Rows:
+    return [[name, f"{one[name]:g}", _aim(one, name)] for name in ("cpu_s", "in_maps_cpu_s", "cpu_ratio")]
+
+
+def _of_passes(one: Mapping[str, Any]) -> Rows:
+    """Of a figure that compares passes with ours and without."""
     low, high = one["ratio_range"]
-    rows: list[list[str]] = [
+    rows: Rows = [
         ["plain, s", f"{one['plain_s']:g}", ""],
         ["ours, s", f"{one['ours_s']:g}", ""],
         ["ratio", f"{one['ratio']:g} [{low:g} {high:g}], processor time {one['cpu_ratio']:g}", _aim(one, "ratio")],
@@ -170,21 +187,25 @@ def _rows(one: Mapping[str, Any]) -> list[list[str]]:
     for name in ("from_latent", "to_single_precision"):
         if name in one:
             rows.append([name.replace("_", " "), f"processor time {one[name]['cpu_ratio']:g}", ""])
-    rows += [
-        [f"{name}, s of processor time", f"{of['plain_cpu_s']:g}, its map {of['map_cpu_s']:g}", ""]
-        for name, of in one.get("blocks", {}).items()
-    ]
+    for name, of in one.get("blocks", {}).items():
+        rows.append([f"{name}, s of processor time", f"{of['plain_cpu_s']:g}, its map {of['map_cpu_s']:g}", ""])
     if "whole" in one:
         rows.append(["the whole model, by its number of blocks", f"processor time {one['whole']['cpu_ratio']:g}", ""])
-    rows += [
-        [f"{model}, {held['side']} px, by shapes, MB: off, on", f"{held['off_mb']:g}, {held['on_mb']:g}", ""]
-        for model, held in one.get("by_shapes", {}).items()
-    ]
-    return rows + [
-        [name, f"{value:g}", _aim(one, name)]
-        for name, value in one.items()
-        if name.endswith(("_mb", "_cpu_s")) or name == "largest_difference"
-    ]
+    for model, held in one.get("by_shapes", {}).items():
+        said = f"{model}, {held['side']} px, by shapes, MB: off, on"
+        rows.append([said, f"{held['off_mb']:g}, {held['on_mb']:g}", ""])
+    ends = ("_mb", "_cpu_s")
+    named = (name for name in one if name.endswith(ends) or name == "largest_difference")
+    return rows + [[name, f"{one[name]:g}", _aim(one, name)] for name in named]
+
+
+_ROWS = {
+    "heat maps": _of_heat_maps,
+    "growth": _of_growth,
+    "erase": _of_erasing,
+    "solving": _of_solving,
+    "listening": _of_listening,
+}
 
 
 def _aim(one: Mapping[str, Any], name: str) -> str:

@@ -5,19 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from ...core.explain.scores import PictureScores
-from ...core.recognise.captions.evidence import left_out
-from ...core.recognise.captions.words import mentions
-from ...core.recognise.energy.pairwise import dependencies, fit_energy
 from ...host.jobs.recognise.captions import caption_lines, captions_meant
-from ...host.jobs.recognise.correcting import (
-    caption_of,
-    completions,
-    correction_line,
-    dependency_lines,
-    followed,
-    propagate,
-    read_corrections,
-)
+from ...host.jobs.recognise.correcting import Folder, correct
 from ...host.jobs.recognise.subjects import names_for
 from ...host.jobs.vision import picture_features
 from ...host.schema import io, ui
@@ -107,33 +96,8 @@ class CorrectAndPropagate(io.ComfyNode):
         texts, called = caption_lines(captions, count), names_for(count, given)
         kinds = list(dict.fromkeys(lines_of(classes)))
         concepts = list(dict.fromkeys([*concepts_in(texts, vocabulary), *kinds]))
-        tags = mentions(texts, concepts)
-        evidence = None
-        if pictures is not None and clip_vision is not None:
-            evidence = 4 * left_out(picture_features(clip_vision, picture_batch(pictures)), tags) - 2
-        group = [concepts.index(kind) for kind in kinds]
-        energy = fit_energy(tags, evidence, group)
-        wanted = read_corrections(corrections, concepts, count)
-        values, after = energy.fields(tags.float(), evidence).sigmoid(), tags.clone()
-        lines = []
-        if wanted:
-            before, found = propagate(energy, tags, wanted, evidence)
-            for row, one in enumerate(wanted):
-                values[one.picture] = found[row]
-                after[one.picture] = followed(tags[one.picture], before[row], found[row], one)
-                lines.append(correction_line(called[one.picture], one, before[row], found[row], concepts))
-        if complete:
-            corrected = {one.picture for one in wanted}
-            for number, added in enumerate(completions(energy, tags, evidence, probability, 3)):
-                if added and number not in corrected:
-                    after[number, added] = True
-                    lines.append(f"{called[number]}: + {', '.join(concepts[k] for k in added)}")
-        corrected_texts = [
-            text if tags[n].equal(after[n]) else caption_of(text, tags[n], after[n], concepts)
-            for n, text in enumerate(texts)
-        ]
-        # what pictures show leaves less for the couplings to say, so that relations are those of the captions alone
-        related = energy if evidence is None else fit_energy(tags, None, group)
-        report = "\n".join([*lines, *dependency_lines(dependencies(related), concepts)])
-        scores = PictureScores(values.clone(), tuple(concepts), "probability").of_pictures(given)
-        return io.NodeOutput("\n".join(corrected_texts), scores, report, ui=ui.PreviewText(report))
+        features = None if pictures is None else picture_features(clip_vision, picture_batch(pictures))
+        folder = Folder(texts, called, concepts, kinds)
+        found = correct(folder, corrections, features, probability if complete else None)
+        scores = PictureScores(found.probabilities, tuple(concepts), "probability").of_pictures(given)
+        return io.NodeOutput("\n".join(found.texts), scores, found.report, ui=ui.PreviewText(found.report))

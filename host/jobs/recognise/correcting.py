@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ....core.messages import plain, shown, there_are
-from ....core.recognise.energy.pairwise import FREE, Energy, infer
+from ....core.recognise.captions.evidence import left_out
+from ....core.recognise.captions.words import mentions
+from ....core.recognise.energy.pairwise import FREE, Energy, dependencies, fit_energy, infer
 
 SAID, UNSAID = 2.0, -0.5
 """Log odds of a concept that a caption names, and of one that it does not, where they may follow a correction: what is
@@ -18,6 +20,8 @@ MOVED = 0.05
 LINE = re.compile(r"^(?:picture\s+)?(\d+)\s*:\s*(.+)$", re.IGNORECASE)
 FORM = "3: +crown, -cat"
 MOST = 12
+ADDED = 3
+"""Most concepts that one caption is completed by."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,77 @@ class Correction:
     picture: int
     present: tuple[int, ...]
     absent: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The captions of a folder.
+
+    Attributes:
+        texts: N captions.
+        called: the names of the pictures.
+        concepts: K concepts that may be in them.
+        kinds: concepts of which each caption names exactly one; none for no such.
+    """
+
+    texts: Sequence[str]
+    called: Sequence[str]
+    concepts: Sequence[str]
+    kinds: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """What corrections and what goes together make of a folder.
+
+    Attributes:
+        texts: N captions.
+        probabilities: (N, K) of each concept in each picture.
+        report: what changed and which concepts depend on each other, for people.
+    """
+
+    texts: list[str]
+    probabilities: Tensor
+    report: str
+
+
+def correct(folder: Folder, corrections: str, features: Tensor | None, threshold: float | None) -> Corrected:
+    """Correct the captions of a folder.
+
+    Args:
+        folder: its captions.
+        corrections: as people write them, see :func:`read_corrections`.
+        features: (N, D) of the pictures; None where there are none.
+        threshold: probability from which on captions are completed; None completes none.
+
+    Raises as :func:`read_corrections` does.
+    """
+    tags = mentions(folder.texts, folder.concepts)
+    evidence = None if features is None else 4 * left_out(features, tags) - 2
+    group = [folder.concepts.index(kind) for kind in folder.kinds]
+    energy = fit_energy(tags, evidence, group)
+    wanted = read_corrections(corrections, folder.concepts, len(folder.texts))
+    values, after, lines = energy.fields(tags.float(), evidence).sigmoid(), tags.clone(), []
+    if wanted:
+        before, found = propagate(energy, tags, wanted, evidence)
+        for row, one in enumerate(wanted):
+            values[one.picture] = found[row]
+            after[one.picture] = followed(tags[one.picture], before[row], found[row], one)
+            lines.append(correction_line(folder.called[one.picture], one, before[row], found[row], folder.concepts))
+    if threshold is not None:
+        done = {one.picture for one in wanted}
+        for number, added in enumerate(completions(energy, tags, evidence, threshold, ADDED)):
+            if added and number not in done:
+                after[number, added] = True
+                lines.append(f"{folder.called[number]}: + {', '.join(folder.concepts[k] for k in added)}")
+    texts = [
+        text if tags[n].equal(after[n]) else caption_of(text, tags[n], after[n], folder.concepts)
+        for n, text in enumerate(folder.texts)
+    ]
+    # What pictures show leaves less for the couplings to say, so that relations are those of the captions alone.
+    related = energy if evidence is None else fit_energy(tags, None, group)
+    lines += dependency_lines(dependencies(related), folder.concepts)
+    return Corrected(texts, values.clone(), "\n".join(lines))
 
 
 def read_corrections(text: str, concepts: Sequence[str], count: int) -> list[Correction]:
