@@ -11,6 +11,7 @@ import argparse
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -112,8 +113,21 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
         "erased": kind.name,
         "others": list(task.others),
         "scenarios": {outcome.scenario.name: entry_of(outcome) for outcome in found.outcomes},
+        "kept": kept_of(parts.judge, task),
         "left_out": dict(found.left_out),
     }
+
+
+def kept_of(judge: Judge, task: AttackTask) -> dict[str, Any]:
+    """In what share of pictures of other things the judge finds them, before the erasure and its guard, and after."""
+    names = list(islice(cycle(task.others), task.settings.draws))
+    drawn = {"before": task.without(), "after": task.draw(task.erased, task.sentences(task.others))}
+
+    def share(pictures: Tensor) -> float:
+        found = judge.found(judge.look(pictures))
+        return sum(name in there for name, there in zip(names, found, strict=True)) / len(names)
+
+    return {when: share(pictures) for when, pictures in drawn.items()} | {"pictures": len(names)}
 
 
 def guard_of(parts: Parts, request: Request, task: AttackTask) -> Guarding | None:
@@ -175,7 +189,13 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
             for name in request.options["scenarios"]
             if any(name in row for row in own)
         }
-    return {"methods": made, "erased": list(dict.fromkeys(row["erased"] for row in rows))}
+    kept = {method: _kept([row["kept"] for row in rows if row["method"] == method]) for method in made}
+    return {"methods": made, "kept": kept, "erased": list(dict.fromkeys(row["erased"] for row in rows))}
+
+
+def _kept(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean over objects of :func:`kept_of`."""
+    return {when: round(sum(one[when] for one in entries) / len(entries), 4) for when in ("before", "after")}
 
 
 def summary_of(entries: Sequence[Mapping[str, Any]], settings: AttackSettings) -> dict[str, Any]:

@@ -139,14 +139,17 @@ def guards(folder: Path) -> str:
     found = {name: read(folder / file) for name, file in files.items()}
     if all(one is None for one in found.values()):
         return missing(files["none"])
-    rows = [["guard", "cases", *(SCENARIOS[name].title for name in GUARDED.split(","))]]
+    rows = [["guard", "cases", *(SCENARIOS[name].title for name in GUARDED.split(",")), "other objects: before, after"]]
     for name, one in found.items():
         title = GUARDS[name].title if name in GUARDS else "none"
         if one is None:
-            rows.append([title, f"not measured: `bench {queue()[files[name]]}`", "", ""])
+            rows.append([title, f"not measured: `bench {queue()[files[name]]}`", "", "", ""])
             continue
         of = one["summary"]["methods"]["uce"]
-        rows.append([title, str(one["cases"]), *(_attacked(scenario, of[scenario]) for scenario in GUARDED.split(","))])
+        kept = one["summary"].get("kept", {}).get("uce")
+        beside = "not measured" if kept is None else f"{kept['before']:.2f}, {kept['after']:.2f}"
+        cells = [_attacked(scenario, of[scenario]) for scenario in GUARDED.split(",")]
+        rows.append([title, str(one["cases"]), *cells, beside])
     return table(rows)
 
 

@@ -21,7 +21,7 @@ def parts():
 
 
 def request(*scenarios, methods=("uce", "hirm"), **options):
-    given = {"methods": list(methods), "scenarios": list(scenarios), "set": QUICK, **options}
+    given = {"methods": list(methods), "scenarios": list(scenarios), "set": QUICK} | options
     return Request(4, split="test", options=given)
 
 
@@ -30,7 +30,8 @@ def entry(found, ceiling=1.0, **more):
 
 
 def row(method, erased, **scenarios):
-    return {"method": method, "erased": erased, "scenarios": scenarios, "left_out": {}}
+    kept = {"before": 1.0, "after": 0.5 if erased == "cat" else 0.0, "pictures": 4}
+    return {"method": method, "erased": erased, "scenarios": scenarios, "left_out": {}, "kept": kept}
 
 
 def test_methods_take_turns_and_share_what_the_original_model_drew(parts):
@@ -42,6 +43,21 @@ def test_methods_take_turns_and_share_what_the_original_model_drew(parts):
     assert [row["method"] for row in rows] == ["uce", "rece"] and rows[0]["erased"] == rows[1]["erased"]
     assert task.named() is named and len(parts.tasks) == 1
     assert json.loads(json.dumps(rows)) == rows
+
+
+def test_other_things_are_looked_for_before_and_after(parts):
+    """A judge that sees the first of the others everywhere, and nothing else."""
+
+    class Sees:
+        def look(self, pictures):
+            return pictures
+
+        def found(self, looked):
+            return [[task.others[0]] for _ in looked]
+
+    kind = load_atlas().of_split("train")[0]
+    task = attack.task_of(parts, request("names", set={**QUICK, "draws": 2}), kind)
+    assert attack.kept_of(Sees(), task) == {"before": 0.5, "after": 0.5, "pictures": 2}
 
 
 def test_another_object_is_attacked_next(parts):
