@@ -5,6 +5,7 @@ import pytest
 from concept_atelier.host.workflow.ui_format import is_ui_format
 from concept_atelier.tools.build_workflows import WORKFLOWS
 from concept_atelier.tools.workflow.layout import TITLE
+from concept_atelier.tools.workflow.sizes import width_of_note
 
 every_file = pytest.mark.parametrize("name", sorted(WORKFLOWS))
 
@@ -88,6 +89,14 @@ def test_all_of_it_can_be_read_on_a_laptop(name, data_of):
     right, bottom = (max(box[axis] + box[axis + 2] for box in boxes) for axis in (0, 1))
     scale = min(FILL * SCREEN[0] / (right - left + 20), FILL * SCREEN[1] / (bottom - top + 20))
     assert scale * LETTERS > LEAST_LETTERS
+
+
+@every_file
+def test_notes_are_read_without_scrolling(name, data_of):
+    for node in data_of(name)["nodes"]:
+        if node["type"] == "MarkdownNote":
+            width, height = node["size"]
+            assert width_of_note(*node["widgets_values"], height) <= width, node["title"]
 
 
 @every_file

@@ -1,5 +1,7 @@
 """Twins of the workflows, for a checkpoint of the user's own and for a transformer: what their lab workflows do."""
 
+import re
+
 import pytest
 from PIL import Image
 
@@ -30,7 +32,7 @@ FINE_TUNES = {"Will these two LoRAs fight": 2, "Slim a fine-tune": 1, "What did 
 SIDES = {CHECKPOINT.suffix: 512, Z_IMAGE.suffix: 1024}
 FIRST_LOADERS = {CHECKPOINT.suffix: "CheckpointLoaderSimple", Z_IMAGE.suffix: "UNETLoader"}
 
-OWN_SIZES = ("ConceptAtelierEditByWords", "ConceptAtelierLoadPictureFolder")
+OWN_SIZES = ("ConceptAtelierComposeConcepts", "ConceptAtelierEditByWords", "ConceptAtelierLoadPictureFolder")
 """Nodes of ours that say how large pictures are."""
 
 
@@ -76,6 +78,15 @@ def test_a_twin_with_its_loader_is_sound(name, tmp_path):
             if node.class_type in LOADERS:
                 graph[key] = GraphNode(key, LOADERS[node.class_type], "loader", {})
         check(with_lab_loader(graph), registry)
+
+
+@every_twin
+def test_the_note_names_places_of_the_size_that_are_there(name, data_of):
+    registry, nodes = drawing_registry(), data_of(name)["nodes"]
+    _, _, places = nodes[0]["widgets_values"][0].partition("set the size ")
+    titles = {n["title"].partition(":")[0] for n in nodes if "title" in n}
+    titles |= {registry.schema(n["type"]).display_name for n in nodes if n["type"] in registry}
+    assert set(re.findall(r"\*\*(.+?)\*\*", places)) <= titles
 
 
 def with_lab_loader(graph):

@@ -96,6 +96,9 @@ MODELS = {
     "From folder to checked LoRA": {f"{folder}/atelier/robot.safetensors" for folder in ("loras", "embeddings")},
 }
 MODELS |= {name: MODELS[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
+MODELS["Take a picture apart (lab transformer)"] = MODELS["Take a picture apart"] | {
+    "loras/atelier/adapter.safetensors"
+}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .sizes import WIDTH, WIDTHS
+from .sizes import WIDTH, WIDTHS, width_of_note
 
 GAP, TITLE = 20, 30
 """What lies between columns and between nodes, a node's title."""
@@ -29,7 +29,7 @@ class Step:
         note_height: in pixels.
         below: whether it lies below the step before it, rather than beside it.
         members: nodes with the column that each is in.
-        widths: of columns that nodes are in; as wide as the widest node needs.
+        widths: of columns that nodes are in; as wide as the widest node needs, the last one also as wide as the note.
         bottoms: of columns, below where nodes may start.
         feet: node id to how far what belongs to the node hangs out of it, below.
     """
@@ -65,6 +65,12 @@ class Step:
         """Of a column, from the step's own left."""
         return float(sum(width + GAP for before, width in self.widths.items() if before < column))
 
+    def widen(self, note_height: int) -> None:
+        """Widen the last column until the note's text fits into this height."""
+        if self.note is not None:
+            lacking = width_of_note(self.note["widgets_values"][0], note_height) - self.width
+            self.widths[max(self.widths)] += max(0, round(lacking))
+
     @property
     def width(self) -> float:
         """Of the columns that are in use."""
@@ -90,6 +96,8 @@ def arrange(steps: Sequence[Step], links: Sequence[Sequence[Any]]) -> Drawn:
     columns = _columns(beside)
     trunks = _far(links, columns)
     note = max(step.note_height for step in beside)
+    for step in beside:
+        step.widen(note)
     lanes = TITLE + note + GAP / 2 if note else 0.0
     top = lanes + LANE * (len(trunks) + 1) if trunks or note else 0.0
     left, right, bottom, edges = 0.0, 0.0, 0.0, []

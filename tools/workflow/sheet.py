@@ -1,6 +1,7 @@
 """A workflow under construction: nodes and links in the format that ComfyUI's front end saves."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ from .layout import Step, arrange
 from .sizes import LABELS, SHOWN, Parts
 
 OURS = "ConceptAtelier"
+TEXTS = "PrimitiveString"
+"""How the classes of nodes begin that hold a text."""
 OWN_WIDGETS = ("control_after_generate", "image_upload")
 """Options for which the classic view adds a widget of its own."""
 
@@ -27,6 +30,7 @@ class Subgraph(Protocol):
     """What a sheet needs of a subgraph that it holds."""
 
     name: str
+    nodes: list[dict[str, Any]]
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
 
@@ -49,6 +53,8 @@ class Sheet:
     blocks: list[Subgraph] = field(default_factory=list)
     first: int = 1
     """The id of the first node."""
+    at_the_end: Callable[[], None] | None = None
+    """What is done when all nodes are placed."""
 
     def step(self, title: str, headline: str, note: str, note_height: int, below: int | None = None) -> None:
         """Begin a step of the story, which nodes that are added from now on belong to: a group with a note, whose title
@@ -83,7 +89,7 @@ class Sheet:
             socket: dict[str, Any] = {"name": entry.id, "type": kind_of, "link": None}
             if has_widget(entry):
                 socket["widget"] = {"name": entry.id}
-                values += self._widget_values(entry, None if isinstance(value, Out) else value)
+                values += self._widget_values(entry, self._text_of(value) if isinstance(value, Out) else value)
             socket |= {"label": LABELS[kind, entry.id]} if (kind, entry.id) in LABELS else {}
             if isinstance(value, Out):
                 socket["link"] = self._link(value, number, len(sockets))
@@ -121,6 +127,8 @@ class Sheet:
 
     def body(self, name: str) -> dict[str, Any]:
         """The workflow as JSON. The same name gives the same id."""
+        if self.at_the_end is not None:
+            self.at_the_end()
         drawn = arrange(self.steps, self.links)
         extra = {"reroutes": drawn.reroutes, "linkExtensions": drawn.ends} if drawn.reroutes else {}
         last = max([self.next_id - 1, *(block.next_id - 1 for block in self.blocks)])
@@ -142,6 +150,11 @@ class Sheet:
     def next_id(self) -> int:
         """Of the node that is added next."""
         return self.first + len(self.nodes)
+
+    def _text_of(self, source: Out) -> str | None:
+        """What a node of text holds, which the classic view shows of a widget that it is linked to; None for others."""
+        texts = {node["id"]: node["widgets_values"][0] for node in self.nodes if node["type"].startswith(TEXTS)}
+        return texts.get(source.node)
 
     def _widget_values(self, entry: Any, value: Any) -> list[Any]:
         options = entry.as_dict()

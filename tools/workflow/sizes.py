@@ -1,9 +1,11 @@
-"""How much room the nodes of a drawn workflow need: their widths, and their heights from the parts they are made of.
+"""How much room the nodes of a drawn workflow need: their widths, their heights from the parts they are made of, and
+the widths of notes from their texts.
 
 Sizes are those of ComfyUI's page: the largest of the classic view and of Nodes 2.0, measured on 0.19.3 and 0.33.0.
 """
 
 from dataclasses import dataclass
+from textwrap import wrap
 
 WIDTH = 225
 """A node is not drawn narrower than this in Nodes 2.0."""
@@ -101,8 +103,19 @@ SHOWN = {
     "ConceptAtelierSaveErasureAsLora": 3 * LINE,
 }
 """Room that nodes need once they have run."""
+NOTE_LETTER, NOTE_LINE, NOTE_SIDES, NOTE_RIMS = 5, 16, 24, 16
+"""Of a note in Nodes 2.0: a letter of its text, a line, and what lies beside the text and above and below it."""
 FOOT = 40
 """How far the buttons below a node hang out of it, in the Nodes 2.0 of 0.19.3."""
+
+
+def width_of_note(text: str, height: int) -> int:
+    """The least width at which nobody has to scroll in a note of this height."""
+    lines = (height - NOTE_RIMS) // NOTE_LINE
+    letters, shown = 1, text.replace("*", "").replace("`", "")
+    while len(wrap(shown, letters)) > lines:
+        letters += 1
+    return NOTE_SIDES + NOTE_LETTER * letters
 
 
 @dataclass(frozen=True)

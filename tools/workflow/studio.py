@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from .block import Block
 from .sheet import Out, Sheet
 from .variant import Checkpoint, Parts, Variant
-from .variants import PAIR, VISION
+from .variants import OWN_LORA, PAIR, VISION
 
 PARTS = {"model": "MODEL", "clip": "CLIP", "vae": "VAE"}
 FINE_TUNES = (("cat", "dog"), ("rocket", "tree"))
 """What the fine-tunes of the lab model no longer draw, and what they draw instead."""
+SIZED = ("EmptyLatentImage", "ImageScale", "ConceptAtelierEditByWords", "ConceptAtelierLoadPictureFolder")
+"""Nodes that say how large pictures are."""
+SIZED_BY_SETTINGS = ("ConceptAtelierAttackErasure", "ConceptAtelierErasureReport", "ConceptAtelierGraftSkill")
+"""Nodes whose settings do."""
 FIRST_INSIDE = 101
 """The id of the first node inside a block, and how far the next block's is from it: all ids differ."""
 
@@ -24,12 +28,36 @@ class Studio:
     name: str
     note_height: int = 88
 
+    def __post_init__(self) -> None:
+        self.sheet.at_the_end = self._say_sizes
+
     def step(self, title: str, headline: str, note: str, below: int | None = None, draws: bool = True) -> None:
         """Begin a step as :meth:`.sheet.Sheet.step` does; the first note ends with what the variant says of its model,
         where the workflow ``draws`` with one."""
         number = len(self.sheet.steps) + 1
         text = f"{note} {self.variant.note}" if number == 1 and draws else note
         self.sheet.step(f"{number} {title}", headline, text.strip(), self.note_height, below)
+
+    def _say_sizes(self) -> None:
+        """Say in the first note where other models of the variant's kind need another size, if they do."""
+        note, places = self.sheet.nodes[0], self._places_of_size()
+        text = note["widgets_values"][0]
+        if self.variant.sizes and places and text.endswith(self.variant.note):
+            note["widgets_values"] = [f"{text} {self.variant.sizes}: set the size {places}."]
+
+    def _places_of_size(self) -> str:
+        """Where the workflow says how large pictures are, in words; empty where it does nowhere."""
+        blocks = {block.id for block in self.sheet.blocks if any(node["type"] in SIZED for node in block.nodes)}
+        places = []
+        for node in self.sheet.nodes:
+            kind, title = node["type"], node.get("title")
+            if kind in blocks:
+                places.append(f"inside **{title.partition(':')[0]}**")
+            elif kind in SIZED + SIZED_BY_SETTINGS:
+                named = f"**{title or self.sheet.registry.schema(kind).display_name}**"
+                places.append(f"in {named}" if kind in SIZED else f"in the settings of {named} (side=1024)")
+        *others, last = dict.fromkeys(places) or [""]
+        return f"{', '.join(others)} and {last}" if others else last
 
     def load(self, column: int = 0) -> list[Out]:
         """MODEL, CLIP and VAE."""
@@ -52,16 +80,26 @@ class Studio:
         return block
 
     def vision(self, column: int) -> Out:
-        """CLIP_VISION."""
+        """CLIP_VISION. A note says which file it is: :attr:`vision_file`."""
         if self.variant.is_lab:
             (vision,) = self.sheet.add("ConceptAtelierLoadLabClipVision", column)
         else:
             (vision,) = self.sheet.add("CLIPVisionLoader", column, clip_name=VISION)
         return vision
 
+    @property
+    def vision_file(self) -> str:
+        """For a note: which file :meth:`vision` loads; empty for the lab's."""
+        if self.variant.is_lab:
+            return ""
+        return (
+            " Put a CLIP vision file, such as CLIP ViT-H/14, into the folder models/clip_vision and choose it in "
+            "**Load CLIP Vision**."
+        )
+
     def pair(self, column: int, clip: Out | None = None) -> dict[str, Out]:
         """CLIP_VISION and the CLIP that was trained with it, by the names of inputs; ``clip`` is the lab's, where it is
-        loaded already."""
+        loaded already. A note says which file holds them: :attr:`pair_file`."""
         if self.variant.is_lab:
             clip = clip or self.load(column)[1]
             return {"clip_vision": self.vision(column), "clip": clip}
@@ -69,18 +107,29 @@ class Studio:
         (text,) = self.sheet.add("CLIPLoader", column, clip_name=PAIR, type="stable_diffusion")
         return {"clip_vision": vision, "clip": text}
 
-    def fine_tune(self, number: int, column: int, model: Out, clip: Out) -> tuple[Out, Out]:
-        """MODEL and CLIP of one of two fine-tunes: a LoRA file, or on the lab model, which has none, an erasure."""
-        which = ("First", "Second")[number]
+    @property
+    def pair_file(self) -> str:
+        """For a note: which file :meth:`pair` loads, and from where; empty for the lab's."""
+        if self.variant.is_lab:
+            return ""
+        return (
+            " Put CLIP ViT-L/14 (model.safetensors of openai/clip-vit-large-patch14) into both models/clip_vision and "
+            "models/text_encoders, and choose it in **Load CLIP Vision** and **Load CLIP**."
+        )
+
+    def fine_tune(self, column: int, model: Out, clip: Out, number: int | None = None) -> tuple[Out, Out]:
+        """MODEL and CLIP of a fine-tune, or of one of two: a LoRA file, or on the lab model, which has none, an
+        erasure."""
+        which = None if number is None else ("First", "Second")[number]
         if not self.variant.is_lab:
-            changed, text = self.sheet.add(
-                "LoraLoader", column, f"{which} LoRA", model=model, clip=clip, lora_name=f"{which.lower()}.safetensors"
-            )
+            title, name = (f"{which} LoRA", f"{which.lower()}.safetensors") if which else ("The LoRA", OWN_LORA)
+            changed, text = self.sheet.add("LoraLoader", column, title, model=model, clip=clip, lora_name=name)
             return changed, text
-        gone, instead = FINE_TUNES[number]
+        gone, instead = FINE_TUNES[number or 0]
         kept = ["cat", *self.variant.words.preserved.split(", ")]
         texts = {"concepts": gone, "anchors": instead, "preserve": ", ".join(word for word in kept if word != gone)}
-        wires, title = {"model": model, "clip": clip}, f"{which}: {gone}s as {instead}s"
+        wires = {"model": model, "clip": clip}
+        title = f"{which}: {gone}s as {instead}s" if which else f"{gone.capitalize()}s as {instead}s"
         changed, _, text = self.sheet.add(
             "ConceptAtelierEraseConcepts", column, title, collapsed=True, **wires, **texts, **self.variant.erase
         )
@@ -188,8 +237,8 @@ class Studio:
         self.step(
             "Draw with them",
             "Write <1> for the first thing and <2> for the second.",
-            "Change the prompts as you like. To change the seed, steps or size of both, open one of the **Draw** "
-            "blocks.",
+            "The numbers follow the order of the things, whatever they are called; use only numbers that have a "
+            "thing. To change the seed, steps or size of both, open one of the **Draw** blocks.",
         )
         block = self.drawer("model")
         for column, (prefix, (title, text)) in enumerate(prompts.items()):

@@ -97,11 +97,12 @@ class Variant:
         batch: pictures a prompt.
         picture: where the picture that is taken apart comes from, for its note.
         note: the end of every workflow's first note.
+        sizes: what other models of its kind take, for that note, which says where to set the size; empty says nothing.
         denoiser: of the lab model.
         compared: pictures that are drawn of one prompt where two models are compared.
         sampling, localize, localize_words, learn, learn_lora, score, erase, compose, compose_loras, attack, report,
-            ingredients, steer, repaint, guard, invert, purify, skill, graft: widget values that differ from the nodes'
-            own.
+            ingredients, audited, steer, repaint, guard, invert, purify, skill, graft: widget values that differ from
+            the nodes' own; ``audited`` where ingredients are compared.
     """
 
     suffix: str
@@ -123,6 +124,7 @@ class Variant:
     attack: Knobs = field(default_factory=dict)
     report: Knobs = field(default_factory=dict)
     ingredients: Knobs = field(default_factory=dict)
+    audited: Knobs = field(default_factory=dict)
     steer: Knobs = field(default_factory=dict)
     repaint: Knobs = field(default_factory=dict)
     guard: Knobs = field(default_factory=dict)
@@ -133,6 +135,7 @@ class Variant:
     compared: int = 16
     names: tuple[str, ...] | None = None
     denoiser: str = "unet"
+    sizes: str = ""
 
     @property
     def is_lab(self) -> bool:

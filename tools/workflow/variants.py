@@ -56,6 +56,7 @@ LAB = Variant(
     },
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
+    audited={"count": 24, "method": "ra_sae"},
     steer={"threshold": 0.2},
     repaint={"noise": 0.25},
     guard={"strength": 1.5},
@@ -80,8 +81,9 @@ CHECKPOINT = Variant(
     files=Checkpoint("v1-5-pruned-emaonly-fp16.safetensors"),
     side=512,
     batch=2,
-    picture="Set count to the number of things; 0 lets the node decide.",
-    note="Choose an SD 1.5 file in Load Checkpoint (SD 2 needs 768 pixels, SDXL 1024).",
+    picture="Choose a picture of two things, or set **count** to their number; 0 lets the node decide.",
+    note="Choose an SD 1.5 file in **Load Checkpoint**.",
+    sizes="SDXL takes 1024 pixels, SD 2 takes 768, and SD 2-base takes 512",
     words=Words(
         scene="a photo of a cat and a red bicycle in a garden",
         looked_up="cat, bicycle, garden",
@@ -146,6 +148,7 @@ CHECKPOINT = Variant(
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},
+    audited={"count": 128, "method": "ra_sae"},
     repaint={"preset": "paper", "noise": 1.0},
     guard={"preset": "paper"},
     purify={"preset": "paper", "noise": 0.6},
@@ -159,6 +162,7 @@ Z_IMAGE = replace(
     side=1024,
     batch=1,
     note="**Load Z-Image** names the files of ComfyUI's own template; open it for others.",
+    sizes="",
     sampling={"steps": 9, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"},
     learn={"method": "cones", "preset": "paper", "preview_every": 100},
     names=TRANSFORMERS,
@@ -169,3 +173,5 @@ VISION = "clip_vision_vit_h.safetensors"
 PAIR = "clip-vit-large-patch14.safetensors"
 """A file that holds a picture encoder and the text encoder that was trained with it, in the folders clip_vision and
 text_encoders."""
+OWN_LORA = "my_lora.safetensors"
+"""A LoRA of the user's own, for checkpoints."""

@@ -1,6 +1,10 @@
 """Workflows that put concepts together."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..lone_pictures import LONE
+from ..sheet import Out
 from ..studio import Studio
 
 
@@ -15,22 +19,30 @@ def compose_learnt_things(studio: Studio) -> None:
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     concepts, *_ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
-    studio.step("Learn them", "Each thing becomes a word.", "<1> stands for the first thing, <2> for the second.")
+    studio.step(
+        "Learn them",
+        "Each thing becomes a word.",
+        "<1> stands for the first thing, <2> for the second. Use only numbers that have a thing.",
+    )
     tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
     studio.step(
         "Put them in their places",
         "Each thing is drawn where you want it.",
-        "Write a place for each concept: left, right, top left and so on, or a box of four numbers. Beside it the same "
-        "prompt is drawn without places, from the same noise.",
+        "Write a place for each concept: left, right, top left and so on, or a box of four numbers. Beside it **The "
+        "prompt** is drawn without places, from the same noise.",
     )
     block = studio.drawer("model")
-    prompt = variant.words.together
+    (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=variant.words.together)
     texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
-    composed, conditioning, *_ = sheet.add(
-        "ConceptAtelierComposeConcepts", 0, model=learnt, clip=clip, tokens=tokens, **texts, **variant.compose
-    )
+    composed, conditioning = _composed(studio, texts, learnt, clip, tokens, variant.compose)
     (positive,) = sheet.add(
-        "ConceptAtelierEncodeConceptPrompt", 0, "Prompt: without places", clip=clip, tokens=tokens, text=prompt
+        "ConceptAtelierEncodeConceptPrompt",
+        0,
+        "Prompt: without places",
+        clip=clip,
+        tokens=tokens,
+        text=prompt,
+        collapsed=True,
     )
     ways = {"without places": (learnt, positive), "in their places": (composed, conditioning)}
     for column, (title, (way, text)) in enumerate(ways.items(), 1):
@@ -45,8 +57,9 @@ def two_loras_in_one_picture(studio: Studio) -> None:
     studio.step(
         "Choose two things",
         "A picture of each thing.",
-        "Write what it shows: Localize Words finds the thing by this word, and its files get this name. "
-        + ("The pictures come with the pack." if variant.is_lab else "Choose two pictures."),
+        "Write into **First thing** and **Second thing** what the pictures show, one word each. Localize Words finds "
+        "each thing by its word, and the files and the marks in prompts are named by the words. "
+        + ("The pictures come with the pack." if variant.is_lab else "Choose a picture of each."),
     )
     model, clip, vae = studio.load()
     words, named, shown = variant.words.of_two_pictures, [], []
@@ -71,16 +84,21 @@ def two_loras_in_one_picture(studio: Studio) -> None:
         "Put both in one picture",
         "Each LoRA acts in its own place.",
         "First the words show where each thing will stand; then its LoRA acts there alone. Beside it the same prompt "
-        "is drawn by the words alone, from the same noise.",
+        "is drawn by the words alone, from the same noise. If you changed a word in the first step, write it in place "
+        f"of *{words[0]}* or *{words[1]}* here too: in **The prompt** and in **concepts** of Compose Concepts.",
     )
     marks = [f"<{word}>" for word in words]
-    prompt = f"a photo of {marks[0]} and {marks[1]}"
+    (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=f"a photo of {marks[0]} and {marks[1]}")
     texts = {"prompt": prompt, "concepts": "\n".join(marks), "places": "", "loras": loras}
-    composed, conditioning, *_ = sheet.add(
-        "ConceptAtelierComposeConcepts", 0, model=model, clip=clip, tokens=tokens, **texts, **variant.compose_loras
-    )
+    composed, conditioning = _composed(studio, texts, model, clip, tokens, variant.compose_loras)
     (positive,) = sheet.add(
-        "ConceptAtelierEncodeConceptPrompt", 0, "Prompt: tokens alone", clip=clip, tokens=tokens, text=prompt
+        "ConceptAtelierEncodeConceptPrompt",
+        0,
+        "Prompt: tokens alone",
+        clip=clip,
+        tokens=tokens,
+        text=prompt,
+        collapsed=True,
     )
     ways = {"tokens alone": (model, positive), "each LoRA in its place": (composed, conditioning)}
     drawer = studio.drawer("model")
@@ -89,3 +107,12 @@ def two_loras_in_one_picture(studio: Studio) -> None:
         (pictures,) = sheet.add_block(drawer, column, f"Draw: {title}", **given)
         prefix = "two_tokens" if way == model else "two_loras"
         sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+
+
+def _composed(
+    studio: Studio, texts: Mapping[str, Any], model: Out, clip: Out, tokens: Out, how: Mapping[str, Any]
+) -> list[Out]:
+    """MODEL and CONDITIONING of several concepts in one picture of the variant's size."""
+    wires = {"model": model, "clip": clip, "tokens": tokens}
+    side = {"width": studio.variant.side, "height": studio.variant.side}
+    return studio.sheet.add("ConceptAtelierComposeConcepts", 0, **wires, **texts, **side, **how)[:2]

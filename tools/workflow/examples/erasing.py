@@ -19,8 +19,8 @@ def erase_a_concept(studio: Studio) -> None:
     studio.step(
         "Compare",
         f"{gone.capitalize()} are gone; {' and '.join(others)} stay.",
-        "Before and after start from the same noise. To change the seed, steps or size of all, open one of the "
-        "**Draw** blocks.",
+        "Before and after start from the same noise. If you erase something else, change the prompts too. To change "
+        "the seed, steps or size of all, open one of the **Draw** blocks.",
     )
     block = studio.drawer("model", "changed model")
     for number, (word, text) in enumerate(words.before_after.items()):
@@ -54,7 +54,11 @@ def erase_a_style(studio: Studio) -> None:
     erased, _, _ = sheet.add("ConceptAtelierEraseConcepts", 0, model=model, clip=clip, **texts, **studio.variant.erase)
     block = studio.drawer("model", "changed model")
     asked = {
-        gone: ("Ask for it", "The thing is drawn, without the style.", "Both start from the same noise."),
+        gone: (
+            "Ask for it",
+            "The thing is drawn, without the style.",
+            "Both start from the same noise. If you erase another style, ask for that one.",
+        ),
         other: (
             "Ask for another style",
             f"{other[0].upper()}{other[1:]} stays.",
@@ -94,7 +98,7 @@ def guard_against_a_concept(studio: Studio) -> None:
         gone: (
             f"Ask for {gone}s",
             "The same noise, without and with the guard.",
-            "Try other methods, and a lower or a higher strength.",
+            "Try other methods, and a lower or a higher strength. If you guard against something else, ask for that.",
         ),
         kept: (
             f"Ask for {kept}s",
@@ -118,11 +122,14 @@ def purify_a_picture(studio: Studio) -> None:
     studio.step(
         "Erase a concept",
         f"Asked by name, the model no longer draws a {words.purified}.",
-        "The picture shows one" + (". " + variant.picture if variant.is_lab else "."),
+        "The picture comes with the pack and shows one."
+        if variant.is_lab
+        else "Choose a picture that shows one, or write into **The concept** what yours shows.",
     )
     model, clip, vae = studio.load()
+    (concept,) = sheet.add("PrimitiveString", 1, "The concept", value=words.purified)
     picture = studio.scaled(sheet, studio.picture())
-    texts = {"concepts": words.purified, "anchors": "", "preserve": words.preserved}
+    texts = {"concepts": concept, "anchors": "", "preserve": words.preserved}
     erased, _, _ = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
     studio.step(
         "See it come back",
@@ -139,7 +146,7 @@ def purify_a_picture(studio: Studio) -> None:
         "a mask to choose the place yourself.",
     )
     purified, mask = sheet.add(
-        "ConceptAtelierPurifyPicture", 0, **wires, original=model, concepts=words.purified, prompt="", **variant.purify
+        "ConceptAtelierPurifyPicture", 0, **wires, original=model, concepts=concept, prompt="", **variant.purify
     )
     sheet.add("SaveImage", 1, "Save: the picture", images=purified, filename_prefix="purify_picture")
     (place,) = sheet.add("MaskToImage", 1, mask=mask, collapsed=True)
@@ -150,11 +157,12 @@ def attack_an_erasure(studio: Studio) -> None:
     sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
     studio.step(
         "Erase a concept",
-        f"Erase Concepts takes {words.attacked} out of the model.",
-        "Try other methods and lists, then compare reports.",
+        f"Erase Concepts takes {words.attacked}s out of the model.",
+        "All steps read **The concept**. Try other methods and lists, then compare reports." + studio.vision_file,
     )
     model, clip, vae = studio.load()
-    texts = {"concepts": words.attacked, "anchors": "", "preserve": words.preserved}
+    (concept,) = sheet.add("PrimitiveString", 0, "The concept", value=words.attacked)
+    texts = {"concepts": concept, "anchors": "", "preserve": words.preserved}
     erased, _, changed = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
     studio.step(
         "Attack it",
@@ -166,14 +174,14 @@ def attack_an_erasure(studio: Studio) -> None:
     wires = {"model": model, "erased_model": erased, "clip": clip, "vae": vae, "clip_vision": vision}
     wires |= {"erased_clip": changed}
     attack, sheet_of_attack, _ = sheet.add(
-        "ConceptAtelierAttackErasure", 1, **wires, concept=words.attacked, others=words.others, **variant.attack
+        "ConceptAtelierAttackErasure", 1, **wires, concept=concept, others=words.others, **variant.attack
     )
     studio.step(
         "Read the report",
         "One page: what is gone, what stayed, what came back.",
         "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
     )
-    lists = {"concepts": words.attacked, "neighbours": words.near, "others": words.others}
+    lists = {"concepts": concept, "neighbours": words.near, "others": words.others}
     page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
     sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="attacks")

@@ -26,6 +26,7 @@ def _folder(studio: Studio, column: int, wires: dict[str, Out]) -> dict[str, Out
 def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
     lab = variant.is_lab
+    studio.note_height = 96
     studio.step(
         "Read the folder",
         "The model sees every picture.",
@@ -55,8 +56,9 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     studio.step(
         "Find them in a new picture",
         "Each ingredient is a mask in any picture.",
-        "The masks serve inpainting, regional prompts and training. Write names or numbers of ingredients into the "
-        "node to choose them; empty takes those that stand out most.",
+        "The masks serve inpainting, regional prompts and training. Write names or numbers of ingredients into "
+        "Ingredient Masks to choose them; empty takes those that stand out most."
+        + ("" if lab else " Choose a picture that is not in the folder."),
     )
     picture = studio.scaled(sheet, studio.picture(NEW_PICTURE))
     (seen,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the picture", **wires, pictures=picture)
@@ -67,13 +69,13 @@ def what_is_this_folder_made_of(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the masks", images=shapes, filename_prefix="folder_masks", collapsed=True)
 
 
-def _gallery(studio: Studio, folder: dict[str, Out]) -> Out:
-    """A step that finds and shows what recurs in a folder."""
+def _gallery(studio: Studio, folder: dict[str, Out], reader: str) -> Out:
+    """A step that finds and shows what recurs in a folder, for the node that reads it."""
     sheet = studio.sheet
     studio.step(
         "Choose an ingredient",
         "Each row of the gallery is an ingredient.",
-        "Its number is what you write into the next node.",
+        f"Write its number into {reader}.",
     )
     found = {"activations": folder["activations"], **studio.variant.ingredients}
     (bank,) = sheet.add("ConceptAtelierFindIngredients", 0, **found)
@@ -89,11 +91,12 @@ def masks_of_an_ingredient(studio: Studio) -> None:
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
     wires = {"model": model, "clip": clip, "vae": vae}
-    named = _gallery(studio, _folder(studio, 0, wires))
+    named = _gallery(studio, _folder(studio, 0, wires), "Ingredient Masks")
     studio.step(
         "Mask it",
         f"A mask of {chosen.called}, in a new picture.",
-        "Several numbers give several masks; a threshold of 0 gives soft ones.",
+        "Several numbers give several masks; a threshold of 0 gives soft ones."
+        + ("" if variant.is_lab else " Choose a picture that shows the ingredient."),
     )
     picture = studio.scaled(sheet, studio.picture(MASKED_PICTURE))
     (seen,) = sheet.add("ConceptAtelierRecordActivations", 0, "Record: the picture", **wires, pictures=picture)
@@ -104,11 +107,12 @@ def masks_of_an_ingredient(studio: Studio) -> None:
     sheet.add("SaveImage", 1, "Save: the mask", images=shape, filename_prefix="one_mask", collapsed=True)
     studio.step(
         "Use it",
-        "What is inside the mask is drawn anew, and the rest stays.",
-        "With more noise something new is drawn there: write a prompt to say what. Masks serve any inpainting, too."
+        "Inside the mask the picture is drawn anew.",
+        "With more noise something new is drawn there: write a prompt to say what, and raise **guidance** to 4. Masks "
+        "serve any inpainting, too."
         if variant.is_lab
-        else "Masks serve any inpainting, regional prompts and the training of LoRAs. Write a prompt to say what to "
-        "draw.",
+        else "Write a prompt to say what to draw, and raise **guidance** to 7. Masks serve any inpainting, regional "
+        "prompts and the training of LoRAs.",
     )
     drawn, _ = sheet.add(
         "ConceptAtelierPurifyPicture",
@@ -129,7 +133,7 @@ def take_an_ingredient_out(studio: Studio) -> None:
     studio.note_height = 80  # the second step is as high as a laptop's screen
     studio.step("Read the folder", "The model sees every picture.", _where(studio))
     model, clip, vae = studio.load()
-    named = _gallery(studio, _folder(studio, 0, {"model": model, "clip": clip, "vae": vae}))
+    named = _gallery(studio, _folder(studio, 0, {"model": model, "clip": clip, "vae": vae}), "Steer Ingredients")
     studio.step(
         "Take it out",
         f"{chosen.called.capitalize()} is no longer drawn.",
@@ -140,7 +144,8 @@ def take_an_ingredient_out(studio: Studio) -> None:
     studio.step(
         "Compare",
         "The same noise, with the ingredient and without.",
-        "What does not show it stays. To change the seed, steps or size, open one of the **Draw** blocks.",
+        "What does not show it stays: ask in one prompt for what shows the ingredient, and in the other for something "
+        "else. To change the seed, steps or size, open one of the **Draw** blocks.",
     )
     block = studio.drawer("model", "steered model")
     for column, (word, text) in enumerate(chosen.asked.items(), 1):
@@ -172,14 +177,19 @@ def what_did_my_lora_change(studio: Studio) -> None:
     studio.step(
         "Find what recurs",
         "Ingredients of both sets of pictures.",
-        "The model without the LoRA reads both, so that they can be compared.",
+        "The model without the LoRA reads both, so that they can be compared."
+        + (
+            " Where a LoRA may have changed many things, ask for more ingredients, such as 128."
+            if variant.is_lab
+            else ""
+        ),
     )
     parts = {"model": model, "clip": clip, "vae": vae}
     without, having = (
         sheet.add("ConceptAtelierRecordActivations", 0, f"Record: {way} it", **parts, pictures=pictures)[0]
         for way, pictures in zip(("without", "with"), drawn, strict=True)
     )
-    (bank,) = sheet.add("ConceptAtelierFindIngredients", 1, activations=without, more=having, **variant.ingredients)
+    (bank,) = sheet.add("ConceptAtelierFindIngredients", 1, activations=without, more=having, **variant.audited)
     studio.step(
         "See what changed",
         "What the LoRA took away, and what it added.",

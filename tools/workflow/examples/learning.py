@@ -1,5 +1,6 @@
 """Workflows that take pictures apart, learn tokens, and score them."""
 
+from ....core.learn.registry import METHODS
 from ..input_pictures import AGAIN
 from ..object_pictures import PROTOTYPES
 from ..studio import Studio
@@ -7,6 +8,9 @@ from ..studio import Studio
 
 def take_a_picture_apart(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
+    tunes = METHODS[variant.learn.get("method", "conceptexpress")].changes_model
+    if tunes:
+        studio.note_height = 72  # another file is saved, and all steps are as high as a laptop's screen
     studio.step(
         "Find the things",
         "Localize Concepts finds the things in the picture by itself.",
@@ -22,7 +26,8 @@ def take_a_picture_apart(studio: Studio) -> None:
     studio.step(
         "Learn them",
         "Each thing becomes a word.",
-        "The words are saved as files too: **embedding:atelier/1** works in any prompt.",
+        "The words are saved as files too: **embedding:atelier/1** works in any prompt"
+        + (", with the LoRA **atelier/adapter** beside it." if tunes else "."),
     )
     tokens, _, learnt = sheet.add(
         "ConceptAtelierLearnConceptTokens", 0, **wires, concepts=edited, seed=2, **variant.learn
@@ -33,6 +38,8 @@ def take_a_picture_apart(studio: Studio) -> None:
         "apart_scene": ("both, new scene", variant.words.new_scene),
     }
     studio.draw_with_tokens(prompts, clip, vae, tokens, learnt)
+    if tunes:  # not beside the tokens: that step is as high as a laptop's screen
+        sheet.add("ConceptAtelierSaveAdapterAsLora", 0, tokens=tokens, collapsed=True)
 
 
 def learn_from_two_pictures(studio: Studio) -> None:
@@ -93,7 +100,8 @@ def score_concepts(studio: Studio) -> None:
             "The folder comes with the pack."
             if lab
             else "First put pictures of other things, one each, into a folder **concepts** in ComfyUI's input folder."
-        ),
+        )
+        + studio.vision_file,
     )
     vision = studio.vision(0)
     folder = PROTOTYPES if lab else "concepts"

@@ -15,8 +15,9 @@ def find_my_subject(studio: Studio) -> None:
     studio.step(
         "Show your subject",
         "Paint a mask over the subject.",
-        "Right-click a picture and open the mask editor. "
-        + ("Both pictures come with the pack." if lab else "Choose two pictures of it."),
+        ("Both pictures come with the pack, with masks. " if lab else "Choose two pictures of it. ")
+        + "To paint a mask, right-click a picture and open the mask editor."
+        + studio.vision_file,
         draws=False,
     )
     vision = studio.vision(1)
@@ -53,7 +54,7 @@ def find_my_subject(studio: Studio) -> None:
         + ("" if lab else " Put your pictures into a folder **pictures** in ComfyUI's input folder."),
     )
     name = SUBJECT_FOLDER if lab else "pictures"
-    pictures, names, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side)
+    pictures, names, *_ = sheet.add("ConceptAtelierLoadPictureFolder", 0, folder=name, size=variant.side, fit="pad")
     (folder,) = sheet.add(
         "ConceptAtelierRecordActivations", 0, "Record: the folder", clip_vision=vision, pictures=pictures, **site
     )
@@ -65,10 +66,14 @@ def find_my_subject(studio: Studio) -> None:
 
 def pick_the_best(studio: Studio) -> None:
     sheet, words = studio.sheet, studio.variant.words
-    studio.step("Draw a batch", "Which one came out in the style you meant?", "Change **The prompt** to draw others.")
+    studio.step(
+        "Draw a batch",
+        "Which of them has the style you want?",
+        "**The prompt** names no style, so each picture may have another one. Change it to draw others.",
+    )
     model, clip, vae = studio.load()
     (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.drawn)
-    latent = studio.latent(sheet, 0)
+    latent = studio.latent(sheet, 0, batch=4)
     (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
     wires = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
@@ -76,15 +81,16 @@ def pick_the_best(studio: Studio) -> None:
     studio.step(
         "Judge them",
         "Say what you want.",
-        "Write a class per line and concepts behind it. No single concept decides."
-        + ("" if studio.variant.is_lab else " Both loaders take one file of CLIP ViT-L/14."),
+        "Write a class on each line, and behind it concepts that **The prompt** names. No single concept decides."
+        + studio.pair_file,
     )
     described = {"classes": words.judged, "template": words.judged_template}
     scores, _ = sheet.add("ConceptAtelierScoreByConcepts", 0, pictures=pictures, **studio.pair(0, clip), **described)
     studio.step(
         "Pick the best",
         "The best picture, and why it is.",
-        "Raise count to keep more. The sheet names the concepts that spoke for each.",
+        "Write the class that you want into **by**, and raise **count** to keep more. The sheet names the concepts "
+        "that spoke for each.",
     )
     best, picked, _ = sheet.add(
         "ConceptAtelierPickBestOfBatch", 0, pictures=pictures, scores=scores, by=words.wanted, count=1
@@ -103,8 +109,9 @@ def what_do_i_like(studio: Studio) -> None:
         + (
             " Both folders come with the pack."
             if lab
-            else " Put them into folders **liked** and **disliked** of ComfyUI's input folder."
-        ),
+            else " Put them into folders **liked** and **disliked** in ComfyUI's input folder."
+        )
+        + studio.pair_file,
         draws=False,
     )
     folders = {"liked": LIKED if lab else "liked", "disliked": DISLIKED if lab else "disliked"}
@@ -116,8 +123,7 @@ def what_do_i_like(studio: Studio) -> None:
     studio.step(
         "Learn your taste",
         "The few words that make the difference.",
-        "List what may matter to you. The report says how far to trust it."
-        + ("" if lab else " Both loaders take one file of CLIP ViT-L/14."),
+        "List what may matter to you. The report says how far to trust it.",
     )
     head, chart, _ = sheet.add(
         "ConceptAtelierTrainConceptHead",
@@ -133,7 +139,7 @@ def what_do_i_like(studio: Studio) -> None:
         "Find more of it",
         "New pictures, ranked by your taste.",
         "Connect any pictures, such as a batch that you drew. The sheet says why each is liked."
-        + ("" if lab else " Put some into a folder **pictures**."),
+        + ("" if lab else " Put some into a folder **pictures** in ComfyUI's input folder."),
     )
     folder = FOLDER_NAME if lab else "pictures"
     new, names, _ = sheet.add("ConceptAtelierLoadPictureFolder", 0, "New pictures", folder=folder, size=variant.side)
@@ -152,8 +158,7 @@ def complete_and_lint(studio: Studio) -> None:
         "Pictures with captions.",
         "The folder comes with the pack."
         if lab
-        else "Put your training folder as **pictures** into ComfyUI's input folder. Both loaders take one file of CLIP "
-        "ViT-L/14.",
+        else "Put your training folder as **pictures** into ComfyUI's input folder." + studio.pair_file,
         draws=False,
     )
     folder = CAPTIONED if lab else "pictures"

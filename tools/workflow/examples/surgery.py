@@ -16,7 +16,7 @@ def merge_two_loras(studio: Studio) -> None:
         else "Choose your LoRA files, and write the trigger words of both into the prompt.",
     )
     model, clip, vae = studio.load()
-    tuned = [studio.fine_tune(number, 0, model, clip) for number in range(2)]
+    tuned = [studio.fine_tune(0, model, clip, number) for number in range(2)]
     studio.step(
         "Will they fight?",
         "What each changes most, and where they meet.",
@@ -54,10 +54,11 @@ def slim_a_fine_tune(studio: Studio) -> None:
         "Model and fine-tune.",
         "Here Erase Concepts made it. For a checkpoint or a LoRA of your own, put its loader in that place."
         if variant.is_lab
-        else "Choose your LoRA file; a second Load Checkpoint in its place compares two checkpoints.",
+        else "Choose your LoRA file; a second Load Checkpoint in its place compares two checkpoints."
+        + studio.vision_file,
     )
     model, clip, vae = studio.load()
-    tuned, text = studio.fine_tune(0, 0, model, clip)
+    tuned, text = studio.fine_tune(0, model, clip)
     vision = studio.vision(0)
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.tuned)
     studio.step(

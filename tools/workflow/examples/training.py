@@ -11,12 +11,14 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
     studio.step(
         "Check the captions",
         "Wrong captions are cheaper to find before training.",
-        "The folder comes with the pack; six captions are wrong. **KEPT** are the other pictures. Lint Concepts says "
-        "what their captions cannot teach. Localize Words finds the subject, and Audit Focus says how much of the "
-        "plain word's attention lies outside it."
-        if lab
-        else "Put your folder as **pictures** into ComfyUI's input folder. Both loaders take one file of CLIP "
-        "ViT-L/14.",
+        (
+            "The folder comes with the pack; six captions are wrong."
+            if lab
+            else "Put your folder as **pictures** into ComfyUI's input folder." + studio.pair_file
+        )
+        + " **KEPT** are the pictures whose captions are right. Lint Concepts says what their captions cannot teach. "
+        "Localize Words finds the subject, and Audit Focus says how much of the plain word's attention lies outside "
+        f"it. Write your subject, one word, in place of *{word}* in these three nodes.",
     )
     folder = FOLDER_NAME if lab else "pictures"
     pictures, names, captions = sheet.add(
@@ -39,7 +41,8 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
         "Learn the subject",
         "Its token, and a LoRA beside it.",
         "**picture_weights**: a doubtful caption counts less. **mask_weight** keeps the token's attention inside the "
-        "masks, so that it does not learn the background.",
+        f"masks, so that it does not learn the background. In **start_words** too, write your subject in place "
+        f"of *{word}*, twice.",
     )
     how = {"method": "conceptexpress", "preset": "small_values", "steps": 100} if lab else variant.learn_lora
     learning = {"concepts": found, "more": more, "start_words": f"{word}={word}", "mask_weight": 0.01}
@@ -49,7 +52,8 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
         "Check what was learnt",
         "Is the token bound to its background?",
         "Audit Focus says how much of the token's attention lies outside the mask: no more than the plain word's, if "
-        "all is well. Draw it on grounds that the folder does not have.",
+        f"all is well. Draw it on grounds that the folder does not have. Write your subject in place of *{word}* in "
+        "Audit Focus, in **The prompt** and in the name of the LoRA.",
     )
     asked = {"text": f"a photo of <{word}>", "word": f"<{word}>", "tokens": tokens, "mask": masks}
     _, heat = sheet.add("ConceptAtelierAuditFocus", 0, "Audit Focus: the token", **{**wires, "model": learnt}, **asked)

@@ -28,7 +28,7 @@ def see_where_words_land(studio: Studio) -> None:
     studio.step(
         "Look at the words",
         "Each map is bright where its word landed.",
-        "Show Word Heatmap gets the same prompt; write into it the words to look up.",
+        "Show Word Heatmap gets the same prompt; write into it which of its words to look up.",
     )
     wires = {"capture": capture, "clip": clip, "samples": samples, "image": pictures}
     heatmaps, _ = sheet.add("ConceptAtelierShowWordHeatmap", 0, **wires, text=text, words=words.looked_up)
@@ -43,8 +43,8 @@ def edit_by_words(studio: Studio) -> None:
     studio.step(
         "Change a word",
         "The same picture with another word.",
-        "Both pictures start from the same noise, and the second takes the first one's attention. Write the changed "
-        "prompt into the node.",
+        "Both pictures start from the same noise, and the second takes the first one's attention. Write **The prompt** "
+        "with another word into **edited_prompt**.",
     )
     wires = {"model": model, "clip": clip, "vae": vae}
     size = {"width": variant.side, "height": variant.side}
@@ -57,7 +57,8 @@ def edit_by_words(studio: Studio) -> None:
     studio.step(
         "Ask what each word gives",
         "How much each word says about the picture, and where.",
-        "The node says it in nats. Choose **two words together** for what they have in common.",
+        "Write words of **The prompt** into **words**. The node says it in nats. Choose **two words together** for "
+        "what they have in common.",
     )
     given = {"image": before, "text": text, "words": words.looked_up, "draws": 50}
     maps, _ = sheet.add("ConceptAtelierShowWordInformation", 0, **wires, **given)
@@ -66,9 +67,14 @@ def edit_by_words(studio: Studio) -> None:
 
 def which_word_did_what(studio: Studio) -> None:
     sheet, words, variant = studio.sheet, studio.variant.words, studio.variant
-    studio.step("Draw a picture", "Which part of it is due to which word?", "Change **The prompt** to draw another.")
+    studio.step(
+        "Draw a picture",
+        "Which part of the picture is due to which word?",
+        "Change **The prompt** to draw another. **The words** must be in it: the later steps ask about them.",
+    )
     model, clip, vae = studio.load()
     (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.scene)
+    (asked,) = sheet.add("PrimitiveString", 0, "The words", value=words.things)
     (latent,) = sheet.add("EmptyLatentImage", 0, width=variant.side, height=variant.side, batch_size=1)
     (positive,) = sheet.add("CLIPTextEncode", 1, "Prompt", clip=clip, text=text)
     (negative,) = sheet.add("CLIPTextEncode", 1, "Negative prompt", clip=clip, text="")
@@ -80,18 +86,14 @@ def which_word_did_what(studio: Studio) -> None:
         "Masks that you drew yourself, or no masks, will do as well.",
     )
     parts = {"model": model, "clip": clip, "vae": vae, "image": picture}
-    _, masks, overlay, *_ = sheet.add(
-        "ConceptAtelierLocalizeWords", 0, **parts, words=words.things, **variant.localize_words
-    )
+    _, masks, overlay, *_ = sheet.add("ConceptAtelierLocalizeWords", 0, **parts, words=asked, **variant.localize_words)
     sheet.add("SaveImage", 0, "Save: the masks", images=overlay, filename_prefix="which_masks", collapsed=True)
     studio.step(
         "Compare the maps",
         "Attention, information, and how far they agree.",
         "Each row is a word, each column a way to measure what it did. IoU says how well a map fits the mask.",
     )
-    sheet_of_maps, _, _ = sheet.add(
-        "ConceptAtelierCompareWords", 0, **parts, masks=masks, text=text, words=words.things
-    )
+    sheet_of_maps, _, _ = sheet.add("ConceptAtelierCompareWords", 0, **parts, masks=masks, text=text, words=asked)
     sheet.add("SaveImage", 1, "Save: the sheet", images=sheet_of_maps, filename_prefix="which_sheet")
 
 
@@ -100,7 +102,8 @@ def weight_phrases(studio: Studio) -> None:
     studio.step(
         "Find the phrases",
         "One weight for a phrase, not one for each word.",
-        "Chunk Prompt lists the phrases that the text encoder sets apart; give one a weight by any of its words.",
+        "Chunk Prompt lists the phrases that the text encoder sets apart. Give one a weight by any of its words; the "
+        "words in **weights** must be in **The prompt**.",
     )
     model, clip, vae = studio.load()
     (text,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.phrased)
@@ -110,7 +113,7 @@ def weight_phrases(studio: Studio) -> None:
     studio.step(
         "Draw with and without",
         "The same noise, without weights and with them.",
-        "A weight below 1 takes a phrase back, one above 1 brings it out.",
+        "A phrase with a weight below 1 counts less, one with a weight above 1 counts more.",
     )
     (positive,) = sheet.add("CLIPTextEncode", 0, "Prompt without weights", clip=clip, text=text, collapsed=True)
     (negative,) = sheet.add("CLIPTextEncode", 0, "Negative prompt", clip=clip, text="", collapsed=True)
