@@ -161,7 +161,10 @@ def main(args: argparse.Namespace) -> int:
     if args.alike and args.learnt:
         raise ValueError("--alike asks for colours by name, and --learnt for tokens without names; choose one of them")
     options: dict[str, Any] = {"method": args.method}
-    if args.method not in (PLAIN, AREA):
+    if args.method in (PLAIN, AREA):
+        if args.set or args.preset != "small" or args.regions != "given":
+            raise ValueError(f"{args.method} has no settings, presets or regions to choose; name a --method that has")
+    else:
         chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))
         options |= {"preset": args.preset, "regions": args.regions} | ({"set": chosen} if chosen else {})
     options |= {way: True for way in ("alike", "learnt") if getattr(args, way)}

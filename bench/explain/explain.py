@@ -68,6 +68,13 @@ def prepare(request: Request) -> Parts:
     return Parts(backbone_of(*handles), handles[1], load_vision())
 
 
+def settings_of(options: Mapping[str, Any]) -> Any:
+    """The settings of the method that options name. Raises ``ValueError`` for one that it does not have."""
+    method = METHODS[options["method"]]
+    chosen = method.preset(options.get("preset", "small"))
+    return type(chosen)(**{**vars(chosen), **read_settings(method.name, options.get("set", ()), chosen)})
+
+
 def measure(parts: Parts, request: Request, index: int) -> Row:
     """One folder: its figures by factor, what the ingredients explain, and how stable and sparse they are."""
     options = request.options
@@ -75,10 +82,8 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
     half = len(folder.pictures) // 2
     activations = record(parts, folder.pictures, options)
     first, second = activations.part(slice(half)), activations.part(slice(half, None))
-    method = METHODS[options["method"]]
-    chosen = method.preset(options.get("preset", "small"))
-    chosen = type(chosen)(**{**vars(chosen), **read_settings(method.name, options.get("set", ()), chosen)})
-    bank = method.bank(first, options.get("count", COUNT), chosen, seed=index, seeds=options.get("seeds", 3))
+    settings, count = settings_of(options), options.get("count", COUNT)
+    bank = METHODS[options["method"]].bank(first, count, settings, seed=index, seeds=options.get("seeds", 3))
     learnt, tested = encode(bank, first), encode(bank, second)
     ahead, behind = folder.part(slice(half)), folder.part(slice(half, None))
     answers = _shuffled(ahead, request.seed) if options.get("shuffled") else ahead
@@ -251,6 +256,7 @@ def main(args: argparse.Namespace) -> int:
     options |= {"pictures": args.pictures, "seeds": args.seeds}
     options |= {"site": args.site} if args.site else {}
     options |= {"set": list(args.set)} if args.set else {}
+    settings_of(options)  # refused before anything is loaded
     return run_command(BENCH, args, options, CONTROLS)
 
 

@@ -24,6 +24,7 @@ from ...host.jobs.explain.encoder_head import encoder_head
 from ...host.jobs.paired_texts import word_features
 from ..command import add_common_arguments, run_command
 from ..harness import Bench, Request, Row
+from ..ranks import spearman
 from ..summary import aligned, interval, with_interval
 from .explain import SOURCES, Parts, prepare, record
 from .folders import make_folder
@@ -87,20 +88,12 @@ def _figures(question: Question, way: str, lost: Tensor, seed: int) -> dict[str,
     fidelity = measure_fidelity(question, own, seed)
     most = set(lost.topk(min(TOP, len(lost))).indices.tolist())
     return {
-        "rank": rank_correlation(own[0, active], lost[active]),
+        "rank": spearman(own[0, active].tolist(), lost[active].tolist()) or 0.0,
         "top": float(int(own[0].argmax()) in most),
         "over_random": fidelity.better_than("random"),
         "over_strength": fidelity.better_than("strength"),
         "mu": float(fidelity.mu[0]),
     }
-
-
-def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Spearman's correlation of two rows (n,); 0 where one does not vary."""
-    ranks = torch.stack([one.argsort().argsort().double() for one in (first, second)])
-    if len(first) < 2 or min(float(first.std()), float(second.std())) == 0:
-        return 0.0
-    return float(torch.corrcoef(ranks)[0, 1])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -18,6 +18,7 @@ from ...host.adapters import backbone_of, weights_of, with_erasure, with_skill
 from ...host.jobs.surgery.calibrating import calibrated_skill
 from ..erase.parts import Parts
 from ..harness import Request, Row
+from ..ranks import spearman
 from ..summary import Table, interval, with_interval
 from .judging import kept, score
 from .tunes import Tune, tuned, tunes
@@ -192,15 +193,6 @@ def lost_of(pairs: Sequence[Row]) -> dict[str, dict[str, float]]:
             way: round(sum(row["alone"][name] - row[way][name] for row in own) / len(own), 4) for way in WAYS
         }
     return found
-
-
-def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Rank correlation, ties sharing their mean rank; None where one of both does not vary."""
-    a, b = ([sum(x < y for x in of) + (sum(x == y for x in of) - 1) / 2 for y in of] for of in (one, other))
-    middle = (len(one) - 1) / 2
-    top = sum((x - middle) * (y - middle) for x, y in zip(a, b, strict=True))
-    below = (sum((x - middle) ** 2 for x in a) * sum((y - middle) ** 2 for y in b)) ** 0.5
-    return round(top / below, 3) if below else None
 
 
 def tables(summary: Mapping[str, Any]) -> list[Table]:

@@ -1,5 +1,6 @@
 """``bench compose``: what is asked, and what is read off a picture."""
 
+import argparse
 import dataclasses
 import re
 
@@ -67,3 +68,11 @@ def test_an_area_is_predicted_by_its_own_text_and_fades_towards_inner_edges(lab_
         )
     torch.testing.assert_close(both[..., 8:], whole[..., 8:])
     torch.testing.assert_close(both[..., :7], (whole[..., :7] + left[..., :7]) / 2)
+
+
+@pytest.mark.parametrize("given", [["--set", "of_prompt=1"], ["--preset", "paper"], ["--regions", "found"]])
+def test_the_plain_prompt_has_nothing_to_set(given):
+    parser = argparse.ArgumentParser()
+    compose.add_arguments(parser)
+    with pytest.raises(ValueError, match="plain has no settings"):
+        compose.main(parser.parse_args(given))

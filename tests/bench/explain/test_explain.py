@@ -1,5 +1,7 @@
 """``bench explain``: folders with exact answers, scores of known codes, and a run on a model that knows nothing."""
 
+import argparse
+
 import pytest
 import torch
 
@@ -50,3 +52,11 @@ def test_a_run_on_random_weights(source):
     result = run(explain.BENCH, Request(1, untrained=True, options=options))
     assert "object" in explain.BENCH.table(result)
     assert 0 <= result["figures"]["auroc"] <= 1 and 0 <= result["figures"]["iou"] <= 1
+
+
+def test_an_unknown_setting_is_refused_before_anything_is_loaded(monkeypatch):
+    monkeypatch.setattr(explain, "run_command", lambda *given: pytest.fail("it ran"))
+    parser = argparse.ArgumentParser()
+    explain.add_arguments(parser)
+    with pytest.raises(ValueError, match="no setting"):
+        explain.main(parser.parse_args(["--method", "kmeans", "--set", "depth=2"]))

@@ -49,11 +49,6 @@ def test_both_goals_stand_beside_as_many_numbers_that_moved_most():
     assert [settings.goal for settings in skills.GOALS.values()] == ["pictures", "fine-tune"]
 
 
-def test_rank_correlation_by_hand():
-    assert skills.spearman([1, 2, 3, 4], [10, 20, 40, 30]) == 0.8
-    assert skills.spearman([1, 1, 2], [3, 3, 5]) == 1.0
-
-
 def test_pictures_of_a_fine_tune_say_what_is_on_them_and_never_what_is_new():
     first, second, style, colour = tunes.tunes("test")
     assert first.kind.split == second.kind.split == "test" and first.kind != second.kind
