@@ -259,11 +259,16 @@ def guards_of(model: Any) -> tuple[SamplingGuard, ...]:
 
 def weights_of(model: Any, clip: Any = None) -> Mapping[str, Tensor]:
     """Every weight of MODEL in force, and of the layers of CLIP where one is given, by the names that skills have for
-    them; each is read when it is asked for. Raises as :func:`backbone_of` does."""
+    them; each is read when it is asked for, onto the CPU: of two models one may lie elsewhere. Raises as
+    :func:`backbone_of` does."""
     backbone_of(model=model, clip=clip)
     host = comfy_skills if is_patcher(model) else headless_skills
     of_model, of_text = host.model_weights(model), host.clip_weights(clip) if clip is not None else {}
-    return LazyWeights({name: partial(all_of.__getitem__, name) for all_of in (of_model, of_text) for name in all_of})
+
+    def read(weights: Mapping[str, Tensor], name: str) -> Tensor:
+        return weights[name].cpu()
+
+    return LazyWeights({name: partial(read, all_of, name) for all_of in (of_model, of_text) for name in all_of})
 
 
 def attention_places(model: Any) -> Mapping[str, tuple[str, int]]:

@@ -83,6 +83,11 @@ def audit(reference: ConceptCodes, drawn: ConceptCodes, seed: int = 0, paired: b
             f"pairs need as many drawings as pictures of the reference, got {counts[1]} and {counts[0]}; draw the same "
             "prompts and seeds, or turn paired off"
         )
+    if reference.grid != drawn.grid:
+        raise ValueError(
+            f"the pictures of the reference have {reference.grid[0]}x{reference.grid[1]} positions and the drawings "
+            f"{drawn.grid[0]}x{drawn.grid[1]}; give both in one size"
+        )
     energies = [codes.values.sum(1) for codes in (reference, drawn)]  # (P, K), (Q, K)
     usual = energies[0].mean(0)
     least = SMALL * usual[usual > 0].median() if bool((usual > 0).any()) else torch.tensor(1.0)

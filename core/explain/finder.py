@@ -204,6 +204,8 @@ def _halves(activations: Activations, within: Tensor | None, seed: int) -> list[
 
 def _check_counts(count: int, seeds: int, rows: int) -> None:
     most = min(MAX_INGREDIENTS, rows)
+    if rows < 2:
+        raise ValueError(f"ingredients are found in two positions or more, got {rows}; give more pictures or masks")
     if not 1 <= count <= most:
         raise ValueError(f"from these activations 1 to {most} ingredients can be found, got {count}")
     if not 1 <= seeds <= 10:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
 from ..backbone import AttentionInputs, Backbone, Conditioning
-from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, slope_of
+from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
 from ..schedule import FlowSchedule, timestep_of_noise
 from .activations import Activations, mismatch
 from .bank import ConceptBank
@@ -140,7 +140,7 @@ class ReplaceRun(GuardRun):
         self.steering, self.task = steering, task
         self.found: Tensor | None = None  # (B, 1, h, w)
         self.fresh: tuple[Tensor, Tensor] | None = None  # cells (B, 1, h, w) to renew, and with what (B, C, 1, 1)
-        self.generator = torch.Generator().manual_seed(steering.seed)
+        self.generator = fresh_noise(steering.seed)
 
     def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
         if self.fresh is None:

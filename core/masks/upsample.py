@@ -16,9 +16,17 @@ def covered_size(picture_size: Size, latent_downscale: int) -> Size:
 
 
 def centre(picture: Tensor, covered: Size | None) -> Tensor:
-    """The centred part of a picture (..., H, W) that a grid stands for; all of it for None."""
+    """The centred part of a picture (..., H, W) that a grid stands for; all of it for None.
+
+    Raises ``ValueError`` for one that is smaller than that part.
+    """
     if covered is None:
         return picture
+    if picture.shape[-2] < covered[0] or picture.shape[-1] < covered[1]:
+        raise ValueError(
+            f"{picture.shape[-2]}x{picture.shape[-1]} is smaller than the part of the pictures that was read, "
+            f"{covered[0]}x{covered[1]}; give masks in the size of the pictures"
+        )
     top, left = ((side - part) // 2 for side, part in zip(picture.shape[-2:], covered, strict=True))
     return picture[..., top : top + covered[0], left : left + covered[1]]
 

@@ -85,7 +85,7 @@ class SubjectLearner(Generic[S]):
         help: what it does, one sentence.
         settings: the defaults.
         learn: examples, settings and a generator to what is learnt.
-        correct: what is learnt and further examples to what is learnt with them.
+        correct: what is learnt, further examples and settings to what is learnt with them.
         note: what people should know beside; whole sentences, may be empty.
     """
 
@@ -94,7 +94,7 @@ class SubjectLearner(Generic[S]):
     help: str
     settings: S
     learn: Callable[[Examples, S, torch.Generator], Learnt]
-    correct: Callable[[Learnt, Examples], Learnt]
+    correct: Callable[[Learnt, Examples, S], Learnt]
     note: str = ""
 
     def bank(
@@ -151,16 +151,23 @@ class SubjectLearner(Generic[S]):
         """
         check_fits(bank, activations)
         shares = _checked(activations, masks)
-        further = _examples(bank.prepared(activations.rows), shares, self.settings)
+        settings = self._settings_of(bank)
+        further = _examples(bank.prepared(activations.rows), shares, settings)
         if regions != "whole":
             rows = further.rows[further.inside]
             yes = torch.full((len(rows),), regions == "shown")
             further = Examples(rows, yes.float(), yes, ~yes)
         kept = {name: bank.extra[name] for name in ("floor", PRESENT)}
         own = {name: tensor for name, tensor in bank.extra.items() if name not in kept}
-        learnt = self.correct(Learnt(bank.directions[0], own), further)
+        learnt = self.correct(Learnt(bank.directions[0], own), further, settings)
         entries = {**bank.metadata, "corrections": str(int(bank.metadata.get("corrections", "0")) + 1)}
         return replace(bank, directions=learnt.direction[None], extra={**learnt.extra, **kept}, metadata=entries)
+
+    def _settings_of(self, bank: ConceptBank) -> S:
+        """Those that a bank was learnt with; what a file does not say has the default."""
+        said = json.loads(bank.metadata.get("settings", "{}"))
+        known = {name: said[name] for name in asdict(self.settings) if name in said}
+        return replace(self.settings, **known)
 
     def _score(self, prepared: Tensor, learnt: Learnt) -> Tensor:
         """(P, T) of prepared rows (P, T, D)."""

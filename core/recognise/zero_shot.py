@@ -38,11 +38,12 @@ class ConceptBayes:
 
     def carried(self, picture: int, kind: int, most: int = 3) -> list[int]:
         """The prompts that carried a class in a picture, the strongest first: by their weight times how far their
-        score lies above its mean over the pictures, or above the class's mean where there is one picture alone."""
+        score lies above its mean over the pictures, or above the class's mean where there is one picture alone. None
+        that lies below is among them."""
         own = self.scores[kind]
         usual = own.mean(0) if len(own) > 1 else own[picture].mean().expand(own.shape[1])
         lead = self.weights[kind][picture] * (own[picture] - usual)
-        return lead.argsort(descending=True, stable=True).tolist()[:most]
+        return [one for one in lead.argsort(descending=True, stable=True).tolist()[:most] if float(lead[one]) > 0]
 
 
 def concept_bayes(

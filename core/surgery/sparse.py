@@ -54,8 +54,9 @@ class SparseChange:
     def added_to(self, weight: Tensor, strength: float) -> Tensor:
         """A copy of the weight with the change, summed at float64, in the weight's type and shape."""
         flat, index = weight.flatten().clone(), self.index.to(weight.device).long()
-        summed = flat[index].double() + strength * self.values.to(weight.device).double()
-        flat[index] = summed.to(flat.dtype)
+        where = torch.device("cpu") if weight.device.type == "mps" else weight.device  # MPS has no float64
+        summed = flat[index].to(where).double() + strength * self.values.to(where).double()
+        flat[index] = summed.to(flat.dtype).to(weight.device)
         return flat.view(weight.shape)
 
     def pick(self, chosen: Tensor) -> "SparseChange":

@@ -135,7 +135,7 @@ class SteerIngredients(io.ComfyNode):
             seed,
         )
         names = listed([bank.names[index] for index in chosen])
-        cost = {"replace": "two to four more passes of the model a step"}.get(how, "no more passes")
+        cost = {"replace": "one to three more passes of the model a step"}.get(how, "no more passes")
         said = f"{how}: {names}, at strength {strength:g}. Cost: {cost}. {valid_for(bank)}"
         return io.NodeOutput(with_guard(model, steering), ui=text_under(said))
 

@@ -114,6 +114,11 @@ class GuardRun:
         """Called once, when the run ends well, with what it gave (B, C, h, w)."""
 
 
+def fresh_noise(seed: int) -> torch.Generator:
+    """A generator for noise that a sampler with the same seed has not drawn: nodes and samplers often share one."""
+    return torch.Generator().manual_seed((seed + 0x9E3779B9) % 2**63)
+
+
 Guarding = Callable[[], GuardRun]
 """Makes what guards one run."""
 

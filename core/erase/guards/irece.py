@@ -16,7 +16,7 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...inversion import Trajectory
 from ...settings import setting
-from .guard import Guard, GuardRun, GuardSettings, GuardTask, slope_of
+from .guard import Guard, GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
 from .regions import RegionSettings, filled, find_region
 
 
@@ -41,7 +41,7 @@ class _Run(GuardRun):
     _generator: torch.Generator = field(init=False)
 
     def __post_init__(self) -> None:
-        self._generator = torch.Generator().manual_seed(self.task.seed)
+        self._generator = fresh_noise(self.task.seed)
 
     def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
         if not self.task.acts(level):

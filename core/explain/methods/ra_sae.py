@@ -21,5 +21,5 @@ METHOD = Finder(
     },
     find=_find,
     code=top_codes,
-    note="Ask for more ingredients than of other methods: 64 on the lab, thousands on large models.",
+    note="Ask for more ingredients than of other methods: 64 on the lab, hundreds on large models.",
 )

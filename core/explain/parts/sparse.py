@@ -50,7 +50,9 @@ class SparseSettings(AutoencoderSettings):
 class MixtureSettings(SparseSettings):
     """Settings of RA-SAE; each field's help is in its metadata."""
 
-    points: int = setting(256, "Real positions that ingredients are mixtures of: centres of k-means.", least=2)
+    points: int = setting(
+        256, "Real positions that ingredients are mixtures of: centres of k-means of at most 4096.", least=2
+    )
     reach: float = setting(
         0.3, "How far an ingredient may leave the mixtures, as a share of the points' mean length.", least=0
     )
@@ -101,10 +103,12 @@ class _Mixtures(torch.nn.Module):
         self.points = points
         order = torch.randperm(len(points), generator=generator)
         chosen = order.repeat(-(-count // len(points)))[:count]
-        # Each direction begins at a point of its own; where there are more of them than points, between two.
+        # Each direction begins at a point of its own; where there are more of them than points, the others between two.
         start = torch.full((count, len(points)), 1e-3).scatter(1, chosen[:, None], 1.0)
         if count > len(points):
-            start = start + 0.5 * torch.rand(start.shape, generator=generator)
+            second = torch.randint(len(points), (count, 1), generator=generator)
+            second[: len(points)] = chosen[: len(points), None]
+            start = start.scatter_add(1, second, torch.full((count, 1), 0.5))
         self.weights = torch.nn.Parameter(start)
         self.change = torch.nn.Parameter(torch.zeros(count, points.shape[1]))
         self.most = reach * float(points.norm(dim=1).mean())

@@ -18,7 +18,7 @@ _PASSED_OVER = frozenset(" ".join(_LISTS).split())
 
 def mentions(captions: Sequence[str], concepts: Sequence[str]) -> Tensor:
     """(P, K) bool: whether each caption has each concept as whole words, in the singular or the plural."""
-    patterns = [_pattern(concept) for concept in concepts]
+    patterns = [pattern_of(concept) for concept in concepts]
     found = [[pattern.search(caption.lower()) is not None for pattern in patterns] for caption in captions]
     return torch.tensor(found, dtype=torch.bool).reshape(len(captions), len(concepts))
 
@@ -35,7 +35,8 @@ def concepts_of(captions: Sequence[str], least: int = 2) -> list[str]:
     return [word for word, count in counts.items() if count >= least]
 
 
-def _pattern(concept: str) -> re.Pattern[str]:
+def pattern_of(concept: str) -> re.Pattern[str]:
+    """What finds a concept in a caption in small letters: whole words, in the singular or the plural."""
     words = [re.escape(word) for word in concept.lower().split()]
     if not words:
         raise ValueError("a concept is empty; write at least one letter")

@@ -29,9 +29,12 @@ def _learn(examples: Examples, settings: ContrastSettings, generator: torch.Gene
     return _solved(moments + held.diag(), rows.T @ examples.shares)
 
 
-def _correct(learnt: Learnt, further: Examples) -> Learnt:
+def _correct(learnt: Learnt, further: Examples, settings: ContrastSettings) -> Learnt:
     rows = _with_one(further.rows)
-    return _solved(learnt.extra["moments"] + rows.T @ rows, learnt.extra["targets"] + rows.T @ further.shares)
+    held = torch.full((rows.shape[1],), settings.ridge * len(rows))
+    held[-1] = 0.0
+    moments = learnt.extra["moments"] + rows.T @ rows + held.diag()
+    return _solved(moments, learnt.extra["targets"] + rows.T @ further.shares)
 
 
 def _with_one(rows: Tensor) -> Tensor:

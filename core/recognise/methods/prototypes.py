@@ -36,7 +36,7 @@ def _learn(examples: Examples, settings: PrototypeSettings, generator: torch.Gen
     return Learnt(unit(prototypes.mean(0)), {"prototypes": prototypes, "negatives": negatives})
 
 
-def _correct(learnt: Learnt, further: Examples) -> Learnt:
+def _correct(learnt: Learnt, further: Examples, settings: PrototypeSettings) -> Learnt:
     more = {"prototypes": further.inside, "negatives": further.outside}
     extra = {
         kind: torch.cat([learnt.extra[kind], centres(further.rows[of], CORRECTED, 0)]) for kind, of in more.items()

@@ -237,7 +237,10 @@ def _reaches(
     original: Backbone, erased: Backbone, compared: Sequence[str], asked: Sequence[str], on_texts: OnTexts
 ) -> tuple[Tensor, Tensor, float, float]:
     """(A,) how far words reach the concept before and after, how far matched words keep their own, and chance."""
-    old, new = original.key_value_weights(), erased.key_value_weights()
+    old, new = (
+        [one for one in model.key_value_weights() if one.role != "pooled"]  # which does not read the text's rows
+        for model in (original, erased)
+    )
     if [one.weight.shape for one in old] != [one.weight.shape for one in new]:
         raise ValueError("the two models differ in more than their numbers; connect the model before and after")
     rows = WordReader(original, compared, on_texts).entering()  # (W, T, R, D)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ....core.messages import plain, shown, there_are
 from ....core.recognise.captions.evidence import left_out
-from ....core.recognise.captions.words import mentions
+from ....core.recognise.captions.words import mentions, pattern_of
 from ....core.recognise.energy.pairwise import FREE, Energy, dependencies, fit_energy, infer
 
 SAID, UNSAID = 2.0, -0.5
@@ -103,6 +103,7 @@ def correct(folder: Folder, corrections: str, features: Tensor | None, threshold
         text if tags[n].equal(after[n]) else caption_of(text, tags[n], after[n], folder.concepts)
         for n, text in enumerate(folder.texts)
     ]
+    lines += left_lines(folder, tags & ~after, texts)
     # What pictures show leaves less for the couplings to say, so that relations are those of the captions alone.
     related = energy if evidence is None else fit_energy(tags, None, group)
     lines += dependency_lines(dependencies(related), folder.concepts)
@@ -180,9 +181,18 @@ def completions(energy: Energy, tags: Tensor, evidence: Tensor | None, threshold
 
 def caption_of(caption: str, before: Tensor, after: Tensor, concepts: Sequence[str]) -> str:
     """A caption of tags with what appeared behind it and without what went; (K,) bool before and after."""
-    gone = {concepts[k].lower() for k in (before & ~after).nonzero()[:, 0].tolist()}
-    kept = [part.strip() for part in caption.split(",") if part.strip() and part.strip().lower() not in gone]
+    gone = [pattern_of(concepts[k]) for k in (before & ~after).nonzero()[:, 0].tolist()]
+    parts = [part.strip() for part in caption.split(",") if part.strip()]
+    kept = [part for part in parts if not any(one.fullmatch(part.lower()) for one in gone)]
     return ", ".join([*kept, *(concepts[k] for k in (after & ~before).nonzero()[:, 0].tolist())])
+
+
+def left_lines(folder: Folder, gone: Tensor, texts: Sequence[str]) -> list[str]:
+    """A line for each picture whose caption still has concepts inside a sentence that shall be gone, (N, K) bool."""
+    still = gone & mentions(texts, folder.concepts)
+    named = {n: [plain(folder.concepts[k]) for k in row.nonzero()[:, 0].tolist()] for n, row in enumerate(still)}
+    end = "stands inside a sentence; take it out by hand"
+    return [f"{folder.called[n]}: {', '.join(words)} {end}" for n, words in named.items() if words]
 
 
 def correction_line(name: str, one: Correction, before: Tensor, after: Tensor, concepts: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from ....core.explain.activations import Activations
 from ....core.explain.bank import ConceptBank
 from ....core.explain.registry import encode
 from ....core.explain.scores import PictureScores
-from ....core.messages import listed, plain, shown, there_are
+from ....core.messages import counted, listed, plain, shown, there_are
 from ....core.recognise.heads.features import FeatureKind, HeadFeatures
 from ....core.recognise.heads.head import ConceptHead, HeadVerdict
 from ....core.recognise.heads.registry import LAYERS
@@ -147,10 +147,11 @@ def describe_training(head: ConceptHead, report: HeadReport, labels: Tensor) -> 
         mean = sum(report.permuted) / len(report.permuted)
         said += f"; with labels in random order: {mean:.0%}"
     lines.append(f"{said}).")
-    if report.luck is not None and report.luck > LUCKY:
+    lucky = sum(one >= report.accuracy for one in report.permuted)
+    if lucky and report.luck is not None and report.luck > LUCKY:
         lines.append(
-            f"Labels in random order did as well in {report.luck:.0%} of the trainings, so that this may be chance: "
-            "give more pictures."
+            f"Labels in random order did as well in {lucky} of {counted(len(report.permuted), 'training')}, so that "
+            "this may be chance: give more pictures."
         )
     lines += weights_said(head)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Sparse-CBM's first loss: the mean of the absolute weights of the concept layer."""
+"""Sparse-CBM's first loss: the sum of the absolute weights of the concept layer."""
 
 import torch
 from torch import Tensor
