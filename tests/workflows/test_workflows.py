@@ -117,7 +117,7 @@ def walked(tmp_path_factory, overrides_of):
     return walk
 
 
-def test_there_are_the_three_workflows_and_nothing_is_forgotten_here():
+def test_every_workflow_is_named_here_with_what_it_makes():
     assert set(ON_LAB) == set(PICTURES) == set(MODELS)
     assert {path.stem for path in FOLDER.glob("*.json")} == set(WORKFLOWS)
 

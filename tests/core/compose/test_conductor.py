@@ -8,7 +8,7 @@ import torch
 from concept_atelier.core.backbone import AttentionInputs, EditedOutput
 from concept_atelier.core.compose.composer import share_of
 from concept_atelier.core.compose.composition import Concept, branch_text, compose
-from concept_atelier.core.compose.methods.concept_conductor import ConductorSettings
+from concept_atelier.core.compose.methods.concept_conductor import ConductorSettings, _Conductor
 from concept_atelier.core.compose.parts.layout import keys_of, layout_loss
 from concept_atelier.core.compose.parts.shape_masks import best_cluster, clusters_of, refined
 from concept_atelier.core.compose.registry import METHODS
@@ -184,3 +184,37 @@ def test_a_weight_above_one_is_no_more_than_the_branch(lab_backbone):
         run.before(lab_backbone, latent, time)
         outputs.append(layers(lab_backbone, run, composition, latent, time))
     assert all(torch.equal(outputs[0][name], outputs[1][name]) for name in outputs[0])
+
+
+def test_masks_take_new_shapes_in_their_span_and_as_often_as_said(lab_backbone):
+    latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
+
+    def after(*times, **changes):
+        settings = ConductorSettings(layout=0, **changes)
+        conductor = _Conductor(composed(lab_backbone), settings, share_of(lab_backbone.schedule.steps))
+        for time in times:
+            with torch.no_grad():
+                assert conductor.step(lab_backbone, latent, torch.full((1,), time)) is latent
+        return conductor
+
+    once = after(700)  # 0.3 of denoising
+    grid = tuple(once.shapes.shape[-2:])
+    assert once.shapes.shape[:2] == (1, 2) and set(once.shapes.unique().tolist()) <= {0, 1}
+    assert not torch.equal(once.shapes, once.places.on(grid)) and torch.equal(once.masks(grid), once.shapes)
+    assert after(900).shapes is after(500).shapes is None
+    often, seldom = after(700, 690, refine_every=0.005), after(700, 690, refine_every=0.05)
+    assert seldom.refined_at == once.refined_at < often.refined_at
+    assert torch.equal(seldom.shapes, once.shapes)
+
+
+def test_the_latent_moves_as_far_as_the_passes_of_the_concepts_weigh(lab_backbone):
+    """Without a reference the prompt's own pass is what the others are led to, so that without them nothing moves."""
+    composition, latent = composed(lab_backbone), torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def move(weight):
+        settings = replace(STILL, layout=1.0, most_move=1.0, of_branches=weight)
+        return begun(lab_backbone, composition, settings).before(lab_backbone, latent, torch.full((1,), 900)) - latent
+
+    none, once, twice = map(move, (0.0, 1.0, 2.0))
+    assert float(none.norm()) == 0 < float(once.norm())
+    torch.testing.assert_close(twice, 2 * once, rtol=1e-2, atol=1e-6)

@@ -30,6 +30,10 @@ def test_a_learnt_token_is_a_word(show, tokens):
     assert masks.shape == (1, 48, 64)
 
 
+def test_the_estimators_give_other_maps(show):
+    assert not torch.allclose(show(estimator="standard")[1], show(estimator="orthogonal")[1], atol=1e-2)
+
+
 def test_a_word_that_is_given_twice_is_measured_once(show):
     maps, masks = show(words="cat, cat")
     assert len(maps) == len(masks) == 1

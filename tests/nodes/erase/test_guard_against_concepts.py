@@ -65,6 +65,11 @@ def test_on_a_flow_the_velocity_loses_the_concept(call, guard, transformer):
         assert torch.isfinite(drawn).all() and not torch.allclose(drawn, plain, atol=1e-4)
 
 
+def test_an_anchor_is_drawn_instead_of_nothing(guard, draw):
+    nothing, dog = (draw(guard(anchors=anchors))["samples"] for anchors in ("", "dog"))
+    assert not torch.allclose(dog, nothing, atol=1e-3)
+
+
 def test_models_that_a_method_cannot_guard_are_refused_by_name(guard, transformer):
     with pytest.raises(ValueError, match="DVE guards flow models alone"):
         guard(method="dve")

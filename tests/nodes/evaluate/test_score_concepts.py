@@ -67,6 +67,10 @@ def test_acc_of_the_mean_picture_is_right_or_wrong(score):
         assert shares <= ({0.0, 1.0} if body["settings"]["average"] else {0.0, 0.333333, 0.666667, 1.0})
 
 
+def test_guidance_changes_what_is_drawn(score):
+    assert not torch.allclose(score(guidance=1.0)[4], score(guidance=8.0)[4], atol=1e-2)
+
+
 def test_the_same_seed_gives_the_same_table(score):
     assert score()[1] == score()[1] != score(seed=5)[1]
 

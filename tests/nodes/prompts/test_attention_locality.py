@@ -22,6 +22,17 @@ def test_a_dial_changes_pictures_and_0_does_not(made, draw, encode, sockets):
     assert model is sockets["model"] and torch.equal(draw(model=model, positive=conditioning)["samples"], plain)
 
 
+def test_sharpness_and_the_span_change_what_is_drawn(made, draw):
+    """Of two steps the first stands at 0 and the second behind the middle."""
+
+    def drawn(**changes):
+        model, conditioning, *_ = made(**changes)
+        return draw(model=model, positive=conditioning)["samples"]
+
+    ways = [drawn(), drawn(sharpness=8.0), drawn(end=0.3), drawn(start=0.3), drawn(dial=0.0)]
+    assert not any(torch.allclose(one, other, atol=1e-5) for i, one in enumerate(ways) for other in ways[:i])
+
+
 def test_a_picture_measures_the_dials(made, image, masks, sockets):
     table = made(image=image, vae=sockets["vae"], masks=masks)[2]
     rows = [line.split(",") for line in table.splitlines()[1:]]

@@ -22,6 +22,12 @@ def test_sentences_are_compared_and_scheduled(made, encode):
     assert "From 0% to 50% of denoising: 1, 2." in report
 
 
+def test_sentences_say_the_same_from_the_given_similarity_on(made):
+    text = "a cat on a hill. a rocket in the sky"
+    said = [made(text=text, redundant=least)[2] for least in (0.0, 1.0)]
+    assert ["Sentences 1 and 2 say the same" in report for report in said] == [True, False]
+
+
 def test_one_part_carries_no_range(made, encode):
     ((context, extras),) = made(text="a red cat", combine="schedule")[0]
     assert torch.equal(context, encode("a red cat")[0][0]) and "start_percent" not in extras

@@ -42,6 +42,21 @@ def test_words_that_were_left_out_come_back(call, pair, folder):
     assert call(CompleteCaptions, **given, probability=1.0)[0].splitlines() == captions
 
 
+def test_captions_get_fewer_words_where_less_is_asked_for(call, pair, folder):
+    pictures, words, captions = folder[0][:24], folder[1], folder[3][:24]
+    given = {"pictures": pictures, **pair, "captions": "\n".join(captions), "vocabulary": ", ".join(words)}
+    given |= {"windows": False, "probability": 0.2}
+
+    def added(**changes):
+        lines = call(CompleteCaptions, **given | changes)[0].splitlines()
+        return [len(new.split(",")) - len(old.split(",")) for old, new in zip(captions, lines, strict=True)]
+
+    usual = added()
+    assert max(usual) > 1 == max(added(most=1))
+    assert sum(added(neighbours=1)) < sum(usual) > sum(added(omitted=0.05))
+    assert added(windows=True) != usual
+
+
 def test_captions_that_do_not_fit_the_pictures_are_refused(call, pair, folder):
     given = {"pictures": folder[0][:4], **pair}
     with pytest.raises(ValueError, match="4 pictures and 1 caption;"):

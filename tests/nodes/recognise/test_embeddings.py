@@ -59,6 +59,33 @@ def test_a_prompt_is_decomposed_too(call, alignment, pair):
         call(DecomposeEmbedding, alignment=alignment[0], conditioning=without)
 
 
+def test_shrinkage_and_axes_change_what_is_learnt(call, pair, folder):
+    pictures, words, _, captions = folder
+    given = {"pictures": pictures[:40], **pair, "captions": "\n".join(captions[:40]), "vocabulary": ", ".join(words)}
+
+    def shares(**changes):
+        return call(AlignTextAndPictures, **given, **changes)[0].axes.correlations
+
+    few = shares(axes=3)
+    assert len(few) == 3 and torch.allclose(few, shares()[:3], atol=1e-3)
+    assert float(shares(axes=3, shrinkage=0.8).max()) < float(few.max())
+
+
+def test_higher_sparsity_names_fewer_concepts_and_edits_less(call, alignment, pair, folder):
+    output = pair["clip_vision"].encode_image(folder[0][90:96], crop=False)
+    given = {"alignment": alignment[0], "clip_vision_output": output}
+    many, few = (call(DecomposeEmbedding, **given, sparsity=sparsity)[0].values for sparsity in (0.0, 0.6))
+    assert int((few > 0).sum()) < int((many > 0).sum()) and float(few.sum()) < float(many.sum())
+    gone = f"{alignment[0].names[int(many.sum(0).argmax())]} = 0"
+    far = [
+        float(
+            (call(EditEmbedding, **given, edits=gone, sparsity=sparsity)[0].image_embeds - output.image_embeds).norm()
+        )
+        for sparsity in (0.0, 0.6)
+    ]
+    assert far[1] < far[0]
+
+
 def test_an_edit_moves_the_embedding_towards_what_it_names(call, alignment, pair, folder):
     found, vision = alignment[0], pair["clip_vision"]
     first, second = found.names[:2]

@@ -72,6 +72,17 @@ def test_a_subject_is_found_boxed_and_cropped(call, subject, folder):
     assert float(crops[0].sub(pictures[0, 16:40, 8:32].mean((0, 1))).abs().mean()) < 0.3
 
 
+def test_a_wider_margin_shows_more_of_the_surroundings(call, subject, folder, vision):
+    activations, pictures, _ = folder
+    of_bank = {"bank": subject[0], "activations": activations, "pictures": pictures}
+    examples, masks = batch([(4, 4), (30, 20), (8, 36)])
+    of_one = {"pictures": pictures, "examples": examples, "masks": masks, "clip_vision": vision, "site": "all"}
+    for node, given in ((FindPrototypes, of_bank), (FindMySubject, of_one)):
+        tight, wide = (call(node, **given, crop_size=32, margin=margin)[1][0] for margin in (0.0, 1.0))
+        red = [((crop[..., 0] - crop[..., 2]) > 0.3).float().mean() for crop in (tight, wide)]
+        assert float(red[1]) < 0.6 * float(red[0])
+
+
 def test_what_was_learnt_is_said(subject):
     assert "Learnt square from 3 of 4 pictures" in subject.ui.value
     assert "valid for lab image tower, site all alone" in subject.ui.value

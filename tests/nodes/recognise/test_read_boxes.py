@@ -32,6 +32,20 @@ def test_the_size_that_the_model_saw_counts(call, pictures):
     assert masks[0].nonzero().amin(0).tolist() == [8, 16] and float(masks.sum()) == 16 * 16
 
 
+@pytest.mark.parametrize(
+    ("how", "sides"),
+    [
+        ({}, (0.25, 0.25, 0.5, 0.75)),  # pixels of a picture of 128 by 64, the left first
+        ({"units": "0 to 1000"}, (0.032, 0.016, 0.064, 0.048)),
+        ({"order": "top, left, bottom, right"}, (0.125, 0.5, 0.375, 1)),
+        ({"order": "left, top, width, height"}, (0.25, 0.25, 0.75, 1)),
+    ],
+)
+def test_units_and_order_say_what_numbers_mean(call, pictures, how, sides):
+    boxes = call(ReadBoxes, text="[32, 16, 64, 48]", pictures=pictures[:1], **how)[0]
+    assert boxes_of(boxes, 128, 64)[0] == pytest.approx(sides, abs=0.5 / 64)  # half a pixel
+
+
 def test_what_is_not_there_is_said(call, pictures):
     with pytest.raises(ValueError, match="no box is named 'bird'; names are dog"):
         call(ReadBoxes, text='{"dog": [1, 1, 9, 9]}', pictures=pictures[:1], by="bird")

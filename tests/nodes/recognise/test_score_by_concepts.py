@@ -88,6 +88,24 @@ def test_a_concept_matrix_names_a_class_and_what_spoke_for_it(call, pair, scenes
     assert right >= 3 and len(report.splitlines()) == 4
 
 
+def test_the_bound_and_the_columns_and_the_reference_change_scores(call, pair, scenes):
+    pictures, names = scenes
+    kinds = list(dict.fromkeys(names))
+    given = {"pictures": pictures, **pair, "template": TEMPLATE}
+    classes = "\n".join(f"{name}: flat, outline, neon, sketch" for name in kinds)
+    bound, free = (call(ScoreByConcepts, **given, classes=classes, upper=upper)[0].values for upper in (1.0, 0.0))
+    assert not torch.allclose(bound.log(), free.log(), rtol=0.05)
+    given |= {"classes": ", ".join(kinds), "concepts": "red, green, neon, flat", "template": "a drawing of a {}"}
+
+    def values(**changes):
+        return call(ClassifyByConceptMatrix, **given | changes)[0].values
+
+    alone = {"pictures": pictures[:1]}
+    torch.testing.assert_close(values(**alone, reference=pictures), values()[:1], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(values(**alone), values()[:1], atol=1e-2)
+    assert not torch.allclose(values(columns="sum"), values(), atol=1e-2)
+
+
 def test_classes_are_read_and_faults_are_named(call, pair, scenes):
     assert read_classes("cat: a, b\n\ndog") == {"cat": ("a", "b"), "dog": ()}
     assert prompts_of("cat", ("a", "b", "c"), "{class} with {concept}", 2)[0] == ("cat with a or b", "a or b")

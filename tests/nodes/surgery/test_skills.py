@@ -97,6 +97,56 @@ def test_stitched_skills_draw_otherwise_and_the_model_stays(call, given, skill, 
     assert torch.equal(draw()["samples"], plain)
 
 
+@pytest.mark.parametrize("slot", ["", "_2", "_3", "_4"])
+def test_each_skill_counts_by_its_own_strength(call, given, skill, other, slot):
+    """A first skill of strength 0 counts as not there."""
+    slots = {"skill": skill, "strength": 0.0} | {f"skill{slot}": other, f"strength{slot}": 0.5}
+    joined = call(StitchSkills, **given, **slots)[1]
+    assert joined.changes.keys() == other.changes.keys()
+    for name, change in other.changes.items():
+        torch.testing.assert_close(joined.changes[name].values, 0.5 * change.values)
+
+
+@pytest.mark.parametrize(("rule", "share"), [("average", 0.75), ("largest", 1.0), ("priority", 0.5), ("sum", 1.5)])
+def test_the_rule_decides_where_skills_overlap(call, given, skill, rule, share):
+    """A skill at half its strength, and the same one at full strength."""
+    slots = {"skill": skill, "strength": 0.5, "skill_2": skill, "strength_2": 1.0}
+    joined = call(StitchSkills, **given, **slots, overlap=rule)[1]
+    for name, change in skill.changes.items():
+        torch.testing.assert_close(joined.changes[name].values, share * change.values)
+
+
+def test_half_a_subtraction_goes_half_the_way(call, given, skill):
+    def moved(strength):
+        model, clip = call(SubtractSkill, **given, skill=skill, strength=strength)
+        after = weights_of(model, clip)
+        return {name: after[name] - weight for name, weight in weights_of(**given).items() if name in skill.changes}
+
+    whole = moved(1.0)
+    for name, half in moved(0.5).items():
+        torch.testing.assert_close(2 * half, whole[name], rtol=1e-3, atol=1e-5)
+        assert float(whole[name].abs().max()) > 0
+
+
+def test_weights_to_skip_are_left_alone(call, given, tuned, skill):
+    found = call(LocalizeSkill, **given, **tuned, share=10.0, skip="to_k")[0]
+    assert {name for name in skill.changes if "to_k" not in name} == set(found.changes) != set(skill.changes)
+
+
+def test_the_rounding_of_a_file_is_no_skill_unless_asked_for(call, given):
+    """Two weights in 16 bits, of which one was trained on before."""
+    unet, names = copy.deepcopy(given["model"].unet), [f"{TOUCHED}.{layer}.weight" for layer in ("to_k", "to_v")]
+    for name, more in zip(names, (0.1, 0.0), strict=True):
+        weight = unet.get_parameter(name)
+        weight.data = (weight.data + more).half().float()
+    both = {"model": given["model"], "tuned_model": replace(given["model"], unet=unet), "share": 99.0}
+    trained, rounded = names
+    masked, every = (call(LocalizeSkill, **both, mask_noise=noise)[0] for noise in (True, False))
+    size = every.sizes[rounded]
+    assert len(masked.changes[trained]) > 0.9 * size
+    assert len(masked.changes[rounded]) < 0.01 * size < 0.9 * size < len(every.changes[rounded])
+
+
 def test_the_text_part_needs_a_clip(call, given, skill):
     made = call(StitchSkills, model=given["model"], skill=skill)
     assert "connect CLIP" in str(made.ui["text"]) and made[2] is None
@@ -105,6 +155,9 @@ def test_the_text_part_needs_a_clip(call, given, skill):
 def test_overlap_is_reported_and_differences_are_apart(call, skill, other):
     page, report = call(SkillOverlap, skill=skill, skill_2=other, names="cat, dog")[:2]
     assert page.ndim == 4 and "cat and dog" in report and "by chance" in report
+    for slot in ("skill_3", "skill_4"):
+        given = {"skill": skill, "skill_2": other, slot: other, "names": "cat, dog, fox"}
+        assert "dog and fox" in call(SkillOverlap, **given)[1]
     apart = call(DifferenceOfSkills, skill=skill, other=other)[0]
     shared = call(DifferenceOfSkills, skill=skill, other=other, part="shared")[0]
     assert len(apart) + len(shared) == len(skill)

@@ -1,5 +1,7 @@
 """Concept vectors from finding to an audit of an erasure, over the lab model at random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -50,6 +52,22 @@ def test_an_edit_is_a_patch_on_a_copy_and_a_file(call, sockets, edited, encode):
 def test_an_amount_of_one_changes_nothing(call, sockets, found, encode):
     same = call(EditConceptVectors, clip=sockets["clip"], vectors=found[0], amount=1.0)[0]
     torch.testing.assert_close(context(sockets, encode, same), context(sockets, encode, sockets["clip"]))
+
+
+def test_noise_is_another_edit_and_vectors_of_other_words_may_be_left_alone(call, sockets, found, encode):
+    first, *others = found[0].vectors
+    mixed = (replace(first, taken=1.0, spared=0.0), *(replace(one, taken=0.1, spared=1.0) for one in others))
+
+    def read(**changes):
+        given = {"clip": sockets["clip"], "amount": 0.5, "vectors": replace(found[0], vectors=mixed)} | changes
+        return context(sockets, encode, call(EditConceptVectors, **given)[0])
+
+    scaled, noisy = read(), read(edit="noise")
+    assert not torch.allclose(scaled, noisy, atol=1e-4)
+    assert not torch.allclose(noisy, read(edit="noise", seed=7), atol=1e-4)
+    torch.testing.assert_close(read(edit="noise", amount=0.0), context(sockets, encode, sockets["clip"]))
+    own = read(vectors=replace(found[0], vectors=mixed[:1]))
+    assert torch.equal(read(selective_only=True), own) and not torch.allclose(own, scaled, atol=1e-5)
 
 
 def test_an_audit_sees_which_depth_an_erasure_reaches(call, sockets, found, edited, erase):

@@ -56,11 +56,21 @@ def test_what_most_archives_hold_is_passed_over():
     assert not any(complete(pictures, concepts, mentioned, CompleteSettings(usual=1e-6)))
 
 
-def test_probabilities_are_of_other_pictures_and_odd_columns_are_zero():
+def test_what_pictures_show_is_probable_and_odd_columns_are_zero():
     pictures, concepts, truth, mentioned = folder()
     mentioned[:, 4], mentioned[:, 5] = False, True
     found = probabilities(pictures, pictures @ concepts.T, mentioned, 0.3)
     assert float(found[:, 4:].max()) == 0 and bool(torch.isfinite(found).all())
+    silent, judged, shown = ~mentioned[:, :4], found[:, :4], truth[:, :4]
+    assert float(judged[silent & shown].mean()) > 0.5 > 0.1 > float(judged[silent & ~shown].mean())
+
+
+def test_a_pictures_own_caption_does_not_count_in_its_regression():
+    pictures, _, _, mentioned = folder()
+    other = mentioned.clone()
+    other[7] = ~other[7]
+    moved = (left_out(pictures, mentioned.float()) - left_out(pictures, other.float())).abs().amax(1)
+    assert float(moved[7]) < 1e-5 and float(torch.cat([moved[:7], moved[8:]]).mean()) > 1e-2
 
 
 def test_a_picture_is_judged_by_regressions_on_the_others():
@@ -125,6 +135,30 @@ def test_planted_entanglement_is_found_and_nothing_else():
     assert found.identified < 1e-6 and float(found.inflation[0]) > 100 > float(found.inflation[4])
     free = lint(torch.rand(200, 5, generator=torch.Generator().manual_seed(1)) < 0.5)
     assert not free.together and not free.implied and not free.fixes and free.identified > 0.6
+
+
+def with_counts(*counts):
+    """Tags of 100 pictures: so many have both of two concepts, the first alone, the second alone, and a third."""
+    both, first, second, third = counts
+    tags = torch.zeros(100, 3, dtype=torch.bool)
+    tags[:both, :2] = tags[both : both + first, 0] = True
+    tags[both + first : both + first + second, 1] = tags[50 : 50 + third, 2] = True
+    return tags
+
+
+@pytest.mark.parametrize(
+    ("tags", "sharp", "loose"),
+    [
+        (with_counts(3, 0, 0, 20), {"fewest": 4}, {"fewest": 3}),  # always together, in 3 pictures
+        (with_counts(18, 2, 2, 20), {"together": 0.91}, {"together": 0.89}),  # in 9 of 10 pictures of either
+        (with_counts(18, 2, 20, 20), {"implies": 0.91}, {"implies": 0.89}),  # the first with the second in 9 of 10
+    ],
+)
+def test_what_is_reported_begins_at_the_threshold(tags, sharp, loose):
+    none, found = (lint(tags, LintSettings(**changes)) for changes in (sharp, loose))
+    assert not none.together and not none.implied
+    expected = ((), ((0, 1),)) if "implies" in loose else (((0, 1),), ())
+    assert (found.together, found.implied) == expected
 
 
 def test_fixes_lower_the_correlations_and_keep_pairs_apart():

@@ -8,7 +8,10 @@ from concept_atelier.core.files import load_tensors, save_tensors
 from concept_atelier.core.recognise.heads.features import HeadFeatures, Scaling
 from concept_atelier.core.recognise.heads.head import ConceptHead
 from concept_atelier.core.recognise.heads.head_files import head_tensors, load_head
+from concept_atelier.core.recognise.heads.layer import LayerTask
+from concept_atelier.core.recognise.heads.layers.local import PRESENT
 from concept_atelier.core.recognise.heads.linear import LinearSettings, fit_linear
+from concept_atelier.core.recognise.heads.mixing import MATRIX, matched
 from concept_atelier.core.recognise.heads.registry import LAYERS
 from concept_atelier.core.recognise.heads.training import (
     HeadSettings,
@@ -92,6 +95,42 @@ def test_maps_of_a_local_layer_show_where_a_class_is():
     maps = head.judge(given).maps
     loved = maps[labels == 1, 1]
     assert float((loved.argmax(1) == 5).float().mean()) > 0.8
+
+
+def learnt(name, **changes):
+    """A layer's parameters, and the values that it makes of the pictures that it learnt from."""
+    given, labels = pictures()
+    task, layer = LayerTask(given, labels, 2), LAYERS[name]
+    parameters = layer.fit(task, replace(layer.settings, **changes), torch.Generator().manual_seed(0))
+    return given, parameters, layer.apply(given, parameters)
+
+
+def test_the_sparse_layer_mixes_concepts_less_than_one_without_its_loss():
+    def mixed(**changes):
+        _, parameters, _ = learnt("l1", **changes)
+        return float((parameters[MATRIX] * (1 - torch.eye(12))).abs().sum())
+
+    assert mixed() < 0.8 * mixed(weight=0.0)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "gumbel"])
+def test_the_strongest_concept_of_a_picture_stands_out_more_than_without_the_loss(name):
+    def apart(**changes):
+        given, _, made = learnt(name, **changes)
+        return float(matched(made.values, given.values.argmax(1)))
+
+    assert apart() < 0.9 * apart(weight=0.0)
+
+
+def test_a_local_layer_says_which_concepts_a_picture_has_and_shows_few_at_each_position():
+    def losses(**changes):
+        given, _, made = learnt("local", **changes)
+        shares = made.maps.log_softmax(2)
+        absent = (made.values.sigmoid() - (given.values > PRESENT).float()).abs().mean()
+        return float(absent), float(-(shares.exp() * shares).sum(2).mean())
+
+    absent, entropy = losses()
+    assert absent < 0.9 * losses(presence=0.0)[0] and entropy < 0.95 * losses(locality=0.0)[1]
 
 
 @every_layer

@@ -5,7 +5,14 @@ import torch
 
 from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.core.surgery.begun import ScoutSettings
-from concept_atelier.core.surgery.heads.offsets import as_skill, both, passes_of, scout_denoiser, scout_text
+from concept_atelier.core.surgery.heads.offsets import (
+    _offsets,
+    as_skill,
+    both,
+    passes_of,
+    scout_denoiser,
+    scout_text,
+)
 
 HOW = ScoutSettings(draws=2, steps=2, side=64, guidance=4.0)
 OTHERS = ["dog", "house"]
@@ -27,6 +34,19 @@ def test_every_head_of_cross_attention_has_an_offset_and_a_score(lab_backbone, f
     scores = [float(found.scores[name][head]) for name, head in best]
     assert scores == sorted(scores, reverse=True) and scores[0] == max(float(of.max()) for of in found.scores.values())
     assert found.numbers(3) == sum(found.offsets[name].shape[1] for name, _ in best)
+
+
+def test_a_head_that_gives_more_for_one_word_leads_by_its_distance_in_standard_deviations(generator):
+    """At 40 places, in 4 heads of 5 numbers, all words give the same but for the first number: half of the matched
+    words give 0.5 more and half 0.5 less, and the concept gives 3 more in one head and 0.1 more in the others."""
+    rows = torch.randn(1, 40, 4, 5, generator=generator).repeat(9, 1, 1, 1)
+    rows[1:, ..., 0] += torch.tensor([0.5, -0.5]).repeat(4)[:, None, None]
+    more = torch.tensor([0.1, 0.1, 3.0, 0.1])
+    rows[0, ..., 0] += more
+    found = _offsets("cat", {"layer": rows}, "lab")
+    assert found.best(1) == [("layer", 2)]
+    torch.testing.assert_close(found.scores["layer"], more / 0.5, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found.offsets["layer"], more[:, None] * torch.eye(1, 5), rtol=1e-3, atol=1e-4)
 
 
 def test_an_offset_behind_the_projection_is_the_same_as_one_before_it(lab_model, lab_clip, lab_backbone, found):

@@ -1,0 +1,24 @@
+import torch
+from torch.nn.functional import normalize
+
+from concept_atelier.core.explain.parts.sparse import SparseSettings, _Directions, keep_batch, keep_top, train
+from concept_atelier.core.explain.parts.task import FindTask
+
+
+def test_a_direction_that_is_never_used_turns_to_what_the_others_leave():
+    """Rows are a long part along the first axis, which the first direction explains, and a short one along the second.
+    The other direction never has the larger code, and begins between the second axis and one that no row has."""
+    rows = torch.rand(600, 2, generator=torch.Generator().manual_seed(0)) @ torch.eye(2, 6)
+    rows[:, 0] += 2
+    start = normalize(torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 2, 0, 0, 0]]), dim=1)
+    settings = SparseSettings(steps=200, rate=2e-2, active=1, batch=64)
+    task = FindTask(rows, 2, settings, torch.Generator().manual_seed(0))
+    turned = normalize(train(task, lambda task: _Directions(start), keep_top).directions[1], dim=0)
+    assert float(start[1, 1]) < 0.5 < 0.65 < float(turned[1])
+
+
+def test_codes_are_kept_by_row_or_by_batch():
+    codes = torch.tensor([[5.0, 4.0, 3.0], [2.0, 0.5, 1.0]])
+    assert (keep_top(codes, 1)[0] > 0).sum(1).tolist() == [1, 1]
+    kept, least = keep_batch(codes, 1)
+    assert (kept > 0).sum(1).tolist() == [2, 0] and float(least) == 4
