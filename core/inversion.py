@@ -99,7 +99,8 @@ class Trajectory:
     def invert(self, clean: Tensor, levels: Tensor, passes: int = 4, on_step: OnStep | None = None) -> Tensor:
         """Latents (B, C, h, w) at the first of falling levels (n + 1,), from which :meth:`draw` gives ``clean``.
 
-        ``passes`` is how often the model may be asked for each step, at least 1: 1 is DDIM inversion.
+        ``passes`` is how often the model may be asked for each step, at least 1. With 1 it is asked where the step
+        before leads to; that is DDIM inversion but for the point, which is the step's beginning there.
         """
         latent, levels = clean, levels.to(clean)
         way: Tensor | None = None

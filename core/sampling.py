@@ -226,7 +226,7 @@ def draw_each(
             return None
         return lambda step, total: on_step((number * total + step) // len(rows), total)
 
-    seeds = [seed + number for number in range(len(rows))] if isinstance(seed, int) else seed
+    seeds = [(seed + number) % 2**64 for number in range(len(rows))] if isinstance(seed, int) else seed
     drawn = [
         ddim(backbone, row, negative, latent_size, seed=[own], on_step=at(number), **how)
         for number, (row, own) in enumerate(zip(rows, seeds, strict=True))

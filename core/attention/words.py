@@ -1,6 +1,7 @@
 """Written words in an encoded text."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..backbone import TokenizedText
@@ -53,6 +54,25 @@ def first_places(text: TokenizedText, word: str) -> tuple[int, ...]:
     readings = dict.fromkeys(token.reading for token in text.tokens)
     found = [occurrences(only_reading(text, reading), word)[:1] for reading in readings]
     return tuple(position for runs in found for run in runs for position in run)
+
+
+def places_in_order(text: TokenizedText, words: Sequence[str], before: int = 0) -> tuple[tuple[int, ...], ...]:
+    """Token positions of words that stand in a text one behind another, in the rows of every text encoder that knows
+    them: each is looked for behind the one before it, and behind the first ``before`` words of the text.
+
+    Raises as :func:`find_word` does; a word that does not stand there in order has its first place.
+    """
+    found: list[list[int]] = [[] for _ in words]
+    for reading in dict.fromkeys(token.reading for token in text.tokens):
+        own = only_reading(text, reading)
+        known = words_of(own)
+        last = known[min(before, len(known)) - 1][1][-1] if before and known else -1
+        for number, word in enumerate(words):
+            runs = [run for run in occurrences(own, word) if run[0] > last]
+            if runs:
+                found[number] += runs[0]
+                last = runs[0][-1]
+    return tuple(tuple(places) or first_places(text, word) for places, word in zip(found, words, strict=True))
 
 
 def occurrences(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:

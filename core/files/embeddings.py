@@ -4,6 +4,7 @@ A model with one text encoder gets a single tensor ``emb_params`` (n, d); SDXL g
 (n, 1280). What they are and where they come from stands in the metadata.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
                 f"{rows.shape[1]} wide, this model's {encoder} reads {expected_widths[encoder]}"
             )
     name = metadata.get("name", "")
-    name = name if _names_token(name) else Path(path).stem
+    name = name if _names_token(name) else re.sub(r"[\s<>]+", "_", Path(path).stem)[:100]
     return ConceptTokens({name: vectors}, metadata.get("family", family), metadata=_provenance(metadata))
 
 

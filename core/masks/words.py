@@ -17,8 +17,9 @@ from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
 from ..attention.stretch import minmax
-from ..attention.words import first_places, spelling
+from ..attention.words import places_in_order, spelling, words_of
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
+from ..devices import exact_device
 from ..messages import shown
 from ..schedule import timestep_of_noise
 from ..types import Outline
@@ -158,7 +159,8 @@ def read_word_attention(
     text = settings.template.replace("{}", " and ".join(words))
     read = backbone.tokenize(text, placeholders)
     spelt = [spelling(backbone.tokenize(word, placeholders)) for word in words]
-    groups = [first_places(read, word) for word in spelt]
+    before = len(words_of(backbone.tokenize(settings.template.partition("{}")[0])))
+    groups = list(places_in_order(read, spelt, before))
     if read.start is not None:
         groups.append((read.start,))
     conditioning = backbone.encode_text([text], placeholders)
@@ -219,9 +221,11 @@ def spread(cross: Tensor, affinity: Tensor, cross_power: float = 2.0, affinity_p
         (K, h, w) in 0..1.
     """
     # The largest entries of high powers leave float32, so each product is stretched anew: mm ignores scale.
+    home, where = cross.device, exact_device(cross.device)
+    affinity, cross = affinity.to(where), cross.to(where)
     reach = minmax(torch.linalg.matrix_power(minmax(affinity.double()), affinity_power))  # (h*w, h*w)
     known = torch.stack([minmax(one.double() ** cross_power) for one in cross]).flatten(1)  # (K, h*w)
-    return torch.stack([minmax(row) for row in known @ reach.T]).view(cross.shape).to(cross.dtype)  # (K, h, w)
+    return torch.stack([minmax(row) for row in known @ reach.T]).view(cross.shape).to(cross.dtype).to(home)
 
 
 def leading(relevance: Tensor, margin: float, fill: bool = False) -> Tensor:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..devices import exact_device
+
 MAX_NUMBERS = 2**31 - 1
 """Of one weight; positions are counted in 32 bits."""
 
@@ -54,7 +56,7 @@ class SparseChange:
     def added_to(self, weight: Tensor, strength: float) -> Tensor:
         """A copy of the weight with the change, summed at float64, in the weight's type and shape."""
         flat, index = weight.flatten().clone(), self.index.to(weight.device).long()
-        where = torch.device("cpu") if weight.device.type == "mps" else weight.device  # MPS has no float64
+        where = exact_device(weight.device)
         summed = flat[index].to(where).double() + strength * self.values.to(where).double()
         flat[index] = summed.to(flat.dtype).to(weight.device)
         return flat.view(weight.shape)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.devices import exact_device
 from ...core.schedule import DiffusionSchedule, FlowSchedule, timestep_of_sigma
 
 FLOW_STEPS = 1000
@@ -45,7 +46,8 @@ class NoiseLevels:
     @property
     def alphas_cumprod(self) -> Tensor:
         """(T,) float64 share of the signal per timestep."""
-        return 1 / (1 + self.sigmas.double() ** 2)
+        sigmas = self.sigmas.to(exact_device(self.sigmas.device))
+        return 1 / (1 + sigmas.double() ** 2)
 
     def timestep(self, sigma: Tensor) -> float:
         """The timestep of a noise level (1,)."""

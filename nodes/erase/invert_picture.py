@@ -88,7 +88,7 @@ class InvertPicture(io.ComfyNode):
                     max=20,
                     optional=True,
                     advanced=True,
-                    tooltip="How often the model is asked at most for each step. 1 is plain DDIM inversion; more "
+                    tooltip="How often the model is asked at most for each step. 1 is close to DDIM inversion; more "
                     "passes bring the picture back more exactly.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompts use."),

@@ -16,6 +16,7 @@ from torch import Tensor
 from ...attention.sites import choose_sites
 from ...attention.words import find_word, spelling
 from ...backbone import AttentionSite, Backbone, Conditioning
+from ...messages import shown
 from ..parts.adapter import AdapterBank, Layers, start_adapter
 from ..parts.examples import prepare
 from ..parts.nearest import nearest_words
@@ -170,7 +171,12 @@ class Trainee:
 
         Raises ``ValueError`` for a text that does not fit the model or does not name the concept.
         """
-        return find_word(self.backbone.tokenize(text, self.bank.placeholders()), placeholder(name))[0]
+        read, mark = self.backbone.tokenize(text, self.bank.placeholders()), placeholder(name)
+        own = [token for token in read.tokens if token.placeholder == mark]  # names may differ in case alone
+        if not own:
+            return find_word(read, mark)[0]
+        vectors = next(iter(self.bank.placeholders()[mark].values()))
+        return tuple(token.position for token in own if token.reading == own[0].reading)[: len(vectors)]
 
     def after_token(self, text: str, name: str, word: str) -> tuple[int, ...]:
         """Every position of the word that follows a concept's token in a text, all its sub-tokens.
@@ -178,9 +184,12 @@ class Trainee:
         The token before it finds it, so that the same word beside two tokens is two words.
         """
         read = self.backbone.tokenize(text, self.bank.placeholders())
-        last = find_word(read, placeholder(name))[0][-1]
+        last = self.token(text, name)[-1]
         spelt = spelling(self.backbone.tokenize(word))
-        return next(run for run in find_word(read, spelt) if run[0] == last + 1)
+        behind = [run for run in find_word(read, spelt) if run[0] > last]
+        if not behind:
+            raise ValueError(f"{shown(word)} does not stand behind {placeholder(name)} in {shown(text)}")
+        return behind[0]  # a chunk of the text may end between the two
 
     def prior_loss(self, prior: Prior) -> Tensor:
         """The mean squared error on one prior picture with its own text."""

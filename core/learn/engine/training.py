@@ -119,11 +119,11 @@ def _with_token_terms(task: Task[S], training: Training, generator: torch.Genera
 
 
 def _adaptive_weights(task: Task[S], training: Training, reader: TokenReader) -> AdaptiveWeights:
-    """The rate is that of the whole training, divided by the updates for each picture, so that longer ones do not push
-    further. Raises ``ValueError`` for a single picture."""
+    """The rate is that of the whole training, divided by the losses of each picture (several for an update in parts),
+    so that longer ones do not push further. Raises ``ValueError`` for a single picture."""
     if len(task.sources) < 2:
         raise ValueError("adaptive_rate weighs pictures against one another; give two or more, or set it to 0")
-    updates = sum(phase.loop.steps for phase in training.phases if phase.trains_tokens)
+    updates = sum(phase.loop.steps * phase.loop.parts for phase in training.phases if phase.trains_tokens)
     sizes = [(latent.shape[-2], latent.shape[-1]) for latent in reader.latents]
     masks = [fit(one.concepts.masks.clone().float(), size) for one, size in zip(task.sources, sizes, strict=True)]
     return AdaptiveWeights(reader, masks, task.draws, task.settings.adaptive_rate * len(masks) / updates)

@@ -8,8 +8,9 @@ anew with the tokens so far, and taken if they are much like the old ones.
 What differs from the release, beside low rank: two of its faults are not there (only the first token got a gradient;
 half of the instance loss was unmasked, which ``context`` gives back at 0.5); any number of concepts; masks are renewed
 by a look of their own at a low noise level; the softmax over cells has a temperature, since values in 0..1 hardly
-differ otherwise; attention is compared on the grid it is read from, where the release doubles it. The adaptive
-sampling of the paper's second version is not known to us.
+differ otherwise; attention is compared on the grid it is read from, where the release doubles it; new masks are
+compared with the old ones on the latent's grid, which takes more of them; pictures are not mirrored (``flip``), since
+their masks would have to be. The adaptive sampling of the paper's second version is not known to us.
 """
 
 from collections.abc import Mapping, Sequence
@@ -129,14 +130,15 @@ def instance_loss(
     text = prompt_of(names, members, settings.template).text
     start = trainee.backbone.tokenize(text, trainee.bank.placeholders()).start
     tokens = [(0, trainee.token(text, names[index])) for index in members]
-    spots = [*tokens, (0, (0 if start is None else start,))] if settings.attention_weight else []
+    background = [] if start is None else [(0, (start,))]  # a model without a start token has none for it
+    spots = [*tokens, *background] if settings.attention_weight else []
     denoised = trainee.denoise(latent, [text], spots)
     inside = masks[list(members)].amax(0)  # (h, w)
     weights = (1 - settings.context) * inside.square() + settings.context  # (h, w)
     loss = (denoised.error().sum(1) * weights).mean()  # (1, C, h, w) to (1, h, w)
     if not spots:
         return loss
-    wanted = fit(masks[[*members, len(masks) - 1]], trainee.grid)  # (K, gh, gw)
+    wanted = fit(masks[[*members, *[len(masks) - 1] * len(background)]], trainee.grid)  # (K, gh, gw)
     divergence = attention_divergence(denoised.maps, wanted, settings.temperature)  # (K,)
     return loss + settings.attention_weight * divergence.mean()
 

@@ -7,7 +7,8 @@ concepts (union sampling).
 What differs from the release: the second phase trains a low-rank change of the denoiser's attention, where the release
 trains every weight of denoiser and text encoder, so its rate is higher; the prior loss, which has no gradient in
 phase 1, is not computed there; masks come to the attention grid by averaging over areas, so that none is lost. The
-authors found tuning of keys and values alone too little: the default changes all attention.
+authors found tuning of keys and values alone too little: the default changes all attention. A word of several tokens
+starts all vectors of a token as their mean, where the release repeats the first.
 """
 
 from dataclasses import dataclass, replace

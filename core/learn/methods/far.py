@@ -36,6 +36,12 @@ from ..parts.prior import Prior
 Form = Literal["mse", "ratio"]
 
 
+LEAST_PIXELS = 16
+"""Of the latent grid that every subject of a composed picture shows."""
+TRIES = 5
+"""Composed pictures that are made in search of one that shows so much."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FarSettings(TuningSettings):
     """How to learn. None of the defaults is known to be the paper's; help is in the fields' metadata.
@@ -142,11 +148,25 @@ def compose(
     """So many composed pictures, ready for training; those in which a subject is all but hidden are composed anew."""
     scenes: list[Scene] = []
     while len(scenes) < settings.composites:
-        composite = fuse(cutouts, priors, size, settings.fusion, generator)
-        if composite.masks.sum((1, 2)).min() < 16:
-            composite = fuse(cutouts[:1], (), size, settings.fusion, generator)
+        composite = _fused(cutouts, priors, size, settings.fusion, generator)
         scenes.append(_scene(backbone, composite, names, classes, settings))
     return scenes
+
+
+def _fused(
+    cutouts: Sequence[Cutout],
+    priors: Sequence[Cutout],
+    size: tuple[int, int],
+    settings: FusionSettings,
+    generator: torch.Generator,
+) -> Composite:
+    """A composed picture in which no subject is all but hidden; after some tries one of a single subject."""
+    for _ in range(TRIES):
+        composite = fuse(cutouts, priors, size, settings, generator)
+        if composite.masks.sum((1, 2)).min() >= LEAST_PIXELS:
+            return composite
+    chosen = int(torch.randint(len(cutouts), (1,), generator=generator))
+    return fuse(cutouts[chosen : chosen + 1], (), size, settings, generator)
 
 
 def prior_cutouts(backbone: Backbone, prior: Prior | None, words: Sequence[str], feather: int) -> list[Cutout]:

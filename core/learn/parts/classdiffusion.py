@@ -8,12 +8,14 @@ no picture is looked at.
 
 from collections.abc import Callable, Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...attention.words import occurrences, spelling
 from ...backbone import Backbone, Placeholders, TextTooLongError, TokenVectors
 from ...messages import shown
+from ...sampling import encode_for_passes
 from .prompts import placeholder
 
 ClassTerm = Callable[[Mapping[str, TokenVectors]], Tensor]
@@ -57,9 +59,12 @@ def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholde
     Read at the *first* end-of-text position of what the denoiser reads: encoders with an old configuration pool at
     the largest token id, which is the added token's, where the class word has not been read yet.
     """
-    context = backbone.encode_text(texts, placeholders).context.float()  # (B, L, D)
-    ends = [backbone.tokenize(text, placeholders).end for text in texts]
-    return context[range(len(texts)), ends]  # (B, L, D) to (B, D)
+    found: dict[int, Tensor] = {}
+    for rows, encoded in encode_for_passes(backbone, texts, placeholders):
+        for place, number in enumerate(rows):
+            end = backbone.tokenize(texts[number], placeholders).end
+            found[number] = encoded.context[place, end].float()  # (D,)
+    return torch.stack([found[number] for number in range(len(texts))])
 
 
 def _check_class_is_read(

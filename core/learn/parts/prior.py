@@ -64,6 +64,6 @@ def draw_prior(
     drawn = []
     for first in range(0, count, BATCH):
         batch = prompts[first : first + BATCH]
-        seeds = [seed + first + index for index in range(len(batch))]
+        seeds = [(seed + first + index) % 2**64 for index in range(len(batch))]
         drawn.append(draw_each(backbone, batch, size, steps=steps, guidance=guidance, seed=seeds))
     return Prior(torch.cat(drawn).float().clone(), tuple(prompts))  # (M, C, h, w)

@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+from ...devices import exact_device
+
 _SMALLEST_IN_KERNEL = 0.002  # exp(-1 / 0.002) is still a float64
 _MOVED = math.exp(100)  # how far potentials move before the kernel is made anew
 _TRUSTED = math.exp(150)  # up to here, what a kernel lost to underflow (below exp(-745)) counts less than exp(-145)
@@ -43,7 +45,7 @@ def transport_cost(
         iterations: Sinkhorn iterations.
 
     Returns:
-        (K,) float64, in cells.
+        (K,) float64, in cells; float32 on a device without float64.
     """
     a, b, cost, diagonal = _prepare(moving, target, grid, regularisation)
     with torch.no_grad():
@@ -147,8 +149,9 @@ def _plan_cost(a: Tensor, b: Tensor, f: Tensor, g: Tensor, cost: Tensor, regular
 
 
 def _with_gradient(value: Tensor, slope: Tensor, moving: Tensor) -> Tensor:
-    moving = moving.double()
-    return value + (slope * (moving - moving.detach())).sum(-1)
+    own = moving.to(value.device).double()
+    found = value + (slope * (own - own.detach())).sum(-1)
+    return found if found.device == moving.device else found.float().to(moving.device)
 
 
 def _prepare(
@@ -161,7 +164,8 @@ def _prepare(
         )
     if not regularisation > 0:
         raise ValueError(f"regularisation must be above 0, got {regularisation}")
-    distances = grid_distances(grid).to(moving.device)
+    where = exact_device(moving.device)
+    distances = grid_distances(grid).to(where)
     diagonal = max(float(distances.max()), 1.0)
-    a, b = (rows.detach().double().clamp_min(_FLOOR) for rows in (moving, target))
+    a, b = (rows.detach().to(where).double().clamp_min(_FLOOR) for rows in (moving, target))
     return a / a.sum(-1, keepdim=True), b / b.sum(-1, keepdim=True), distances / diagonal, diagonal

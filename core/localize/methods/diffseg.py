@@ -23,6 +23,7 @@ METHOD = Localizer(
     presets={
         "paper": LocalizeSettings(
             timestep=300,
+            per_grid=True,
             renormalise=True,
             saliency="none",
             cluster="diffseg",

@@ -40,8 +40,8 @@ def grid_weights(layers: Mapping[Grid, int], grid: Grid, settings: LocalizeSetti
         grid: the clustering grid.
 
     Returns:
-        Number of layers times ``(r / R) ** weight_power`` (sides as square roots of cell counts), or times the
-        explicit weights, which go from the finest grid to the coarsest.
+        Number of layers (1 with ``per_grid``) times ``(r / R) ** weight_power`` (sides as square roots of cell counts),
+        or times the explicit weights, which go from the finest grid to the coarsest.
     """
     finest_first = sorted(layers, key=lambda g: (-g[0] * g[1], g))
     if settings.grid_weights:
@@ -49,7 +49,7 @@ def grid_weights(layers: Mapping[Grid, int], grid: Grid, settings: LocalizeSetti
     else:
         cells = grid[0] * grid[1]
         weights = {g: (g[0] * g[1] / cells) ** (settings.weight_power / 2) for g in finest_first}
-    return {g: layers[g] * weight for g, weight in weights.items() if weight > 0}
+    return {g: (1 if settings.per_grid else layers[g]) * weight for g, weight in weights.items() if weight > 0}
 
 
 def aggregate_self_attention(

@@ -25,6 +25,7 @@ class LocalizeSettings(Settings):
         max_cells: largest number of cells of the clustering grid; n cells need n x n distances. Larger latents are
             clustered on a half, a third, ... of their sides, and finer attention grids are left out.
         least_side: self-attention grids with fewer cells along their shorter side are left out (unless all have).
+        per_grid: weigh grids alike, however many layers each has, as DiffSeg does; else a grid counts by its layers.
         renormalise: bring resized maps back to a sum of one before they are weighted. The release does not, so that
             a grid of side r weighs 64/r in truth: coarse grids lead. With it, r/64 holds and fine grids lead.
         weight_power: a layer on a grid of side r weighs ``(r / R) ** weight_power``, R the clustering grid's side.
@@ -66,6 +67,7 @@ class LocalizeSettings(Settings):
     max_cells: int = 64 * 96
     least_side: int = 1
     renormalise: bool = False
+    per_grid: bool = False
     weight_power: float = 1.0
     grid_weights: tuple[float, ...] = ()
     saliency: Saliency = "end_of_text"

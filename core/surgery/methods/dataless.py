@@ -21,6 +21,8 @@ from ..ranks import cut_of
 from ..sparse import difference
 
 SCOPES = ("global", "layer", "relative")
+SUBNORMAL = 2.0**-25
+"""Half a step of float16 below its smallest normal number."""
 SAMPLE = 4096
 """Numbers of a weight from which its saved type is recognised."""
 
@@ -83,7 +85,8 @@ def _scores(task: SkillTask, name: str) -> Tensor:
     if settings.mask_noise and settings.share < 1:
         step = rounding_of(tuned)
         if step:
-            moved = torch.where(moved > step * base.float().flatten().abs(), moved, 0)
+            least = (step * base.float().flatten().abs()).clamp(min=SUBNORMAL)  # below it 16 bits round in even steps
+            moved = torch.where(moved > least, moved, 0)
     if settings.scope == "relative":
         moved = moved / base.float().square().mean().sqrt().clamp(min=1e-12)
     return moved
