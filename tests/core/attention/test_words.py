@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from concept_atelier.core.attention.words import find_word, first_places, spelling, words_of
+from concept_atelier.core.attention.words import find_word, first_places, places_in_order, spelling, words_of
 from concept_atelier.core.backbone import Token, TokenizedText
 
 
@@ -72,3 +72,12 @@ def test_of_several_encoders_one_spells_the_text_and_each_gives_a_words_first_pl
     assert first_places(both, "red") == (1, 5, 6) and first_places(both, "cat") == (2,)
     with pytest.raises(ValueError, match="'dog' is not in the text"):
         first_places(both, "dog")
+
+
+def test_words_are_looked_up_one_behind_another():
+    said = text_of(("a",), ("photo",), ("of",), ("hot",), ("dog",), ("and",), ("dog",), ("and",), ("photo",))
+    assert places_in_order(said, ["hot dog", "dog", "photo"], before=3) == ((4, 5), (7,), (9,))
+    assert places_in_order(said, ["photo", "dog"]) == ((2,), (5,))
+    assert places_in_order(said, ["dog", "hot"], before=3) == ((5,), (4,))  # what is not in order has its first place
+    with pytest.raises(ValueError, match="'cat' is not in the text"):
+        places_in_order(said, ["dog", "cat"])

@@ -9,7 +9,7 @@ from concept_atelier.bench.command import load_backbone
 from concept_atelier.core.attention.words import first_places
 from concept_atelier.core.backbone import Conditioning, TokenizedText
 from concept_atelier.core.erase.guards.adavd import _basis
-from concept_atelier.core.erase.guards.guard import Guarded, GuardTask, along, slope_of
+from concept_atelier.core.erase.guards.guard import Guarded, GuardTask, along, fresh_noise, slope_of
 from concept_atelier.core.erase.guards.registry import METHODS
 from concept_atelier.core.schedule import FlowSchedule, flow_sigmas
 
@@ -150,3 +150,11 @@ def test_every_guard_says_what_it_is_and_costs(name):
     guard = METHODS[name]
     assert list(guard.presets) == ["paper", "small"] and guard.help.endswith(".")
     assert all("pass" in settings.cost for settings in guard.presets.values())
+
+
+def test_fresh_noise_is_not_that_of_a_sampler_with_the_same_seed():
+    shape = (1, 4, 8, 8)
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    fresh = torch.randn(shape, generator=fresh_noise(5))
+    assert abs(float((drawn * fresh).mean())) < 0.2
+    assert torch.equal(fresh, torch.randn(shape, generator=fresh_noise(5)))

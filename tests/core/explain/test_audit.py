@@ -82,3 +82,11 @@ def test_parts_of_one_thing_stand_together():
     same = ConceptCodes(values, (3, 3), codes.bank)
     assert together(same, [9, 4, 2, 5]) == [[9, 2, 5], [4]]
     assert together(same, [4]) == [[4]] and together(same, []) == []
+
+
+def test_pictures_of_another_size_are_refused():
+    other = pictures(10, 1)
+    other = ConceptCodes(other.values.repeat(1, 4, 1), (6, 6), other.bank)
+    for paired in (False, True):
+        with pytest.raises(ValueError, match="3x3 positions and the drawings 6x6; give both in one size"):
+            audit(pictures(10, 0), other, paired=paired)

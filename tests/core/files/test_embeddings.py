@@ -171,3 +171,10 @@ def test_a_token_whose_metadata_name_no_prompt_can_say_is_named_as_its_file(tmp_
     path = tmp_path / "pear.safetensors"
     files.save_tensors(path, {"emb_params": torch.ones(1, 4)}, {"name": name})
     assert files.load_embedding(path, {"clip_l": 4}).names == ("pear",)
+
+
+@pytest.mark.parametrize("stem", ["my token", "<odd>"])
+def test_a_foreign_files_name_becomes_one_that_a_prompt_can_say(tmp_path, stem):
+    save_file({"anything": torch.ones(192)}, tmp_path / f"{stem}.safetensors")
+    (name,) = files.load_embedding(tmp_path / f"{stem}.safetensors", WIDTHS, family="lab").names
+    assert name in ("my_token", "_odd_")

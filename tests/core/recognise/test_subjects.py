@@ -138,3 +138,14 @@ def test_crops_are_squares_inside_of_the_picture():
     cut = crops_of(picture, [(0.0, 0.0, 0.25, 0.5), None], 0.0, 16)
     assert cut.shape == (1, 3, 16, 16) and float(cut.min()) > 0.9
     assert crops_of(picture, [None, None], 0.0, 16).shape == (0, 3, 16, 16)
+
+
+def test_contrast_that_is_fed_in_turn_is_as_if_all_had_been_there(examples):
+    """By the settings that the bank was learnt with."""
+    activations, masks = examples
+    method = SUBJECTS["contrast"]
+    settings = replace(method.settings, ridge=2.0)
+    first = method.bank(activations, masks, "", settings)
+    again = method.corrected(first, activations, masks, "whole")
+    torch.testing.assert_close(again.directions, first.directions, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(again.extra["length"], first.extra["length"], rtol=1e-3, atol=1e-3)

@@ -121,6 +121,7 @@ def test_pictures_go_to_their_class_and_say_by_which_concept(world):
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(3))
     assert [found.carried(0, 0)[0], found.carried(1, 1)[0], found.carried(2, 1)[0]] == [1, 0, 2]
     assert concept_bayes(pictures[:1], prompts).carried(0, 0)[0] == 1
+    assert found.carried(0, 1) == []  # what speaks against a class is no reason for it
     with pytest.raises(ValueError, match="at least two classes"):
         concept_bayes(pictures, prompts[:1])
 

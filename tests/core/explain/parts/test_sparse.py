@@ -1,7 +1,15 @@
+import pytest
 import torch
 from torch.nn.functional import normalize
 
-from concept_atelier.core.explain.parts.sparse import SparseSettings, _Directions, keep_batch, keep_top, train
+from concept_atelier.core.explain.parts.sparse import (
+    SparseSettings,
+    _Directions,
+    _Mixtures,
+    keep_batch,
+    keep_top,
+    train,
+)
 from concept_atelier.core.explain.parts.task import FindTask
 
 
@@ -22,3 +30,12 @@ def test_codes_are_kept_by_row_or_by_batch():
     assert (keep_top(codes, 1)[0] > 0).sum(1).tolist() == [1, 1]
     kept, least = keep_batch(codes, 1)
     assert (kept > 0).sum(1).tolist() == [2, 0] and float(least) == 4
+
+
+@pytest.mark.parametrize("count", [16, 17, 40])
+def test_more_mixtures_than_points_begin_between_two_points_and_apart(count, generator):
+    points = torch.randn(16, 32, generator=generator)
+    start = _Mixtures(points, count, 0.3, generator)().detach()
+    alike = start @ start.T
+    nearest = (normalize(points, dim=1) @ start.T).amax(0)
+    assert bool((nearest > 0.6).all()) and float((alike.sum() - count) / count / (count - 1)) < 0.2

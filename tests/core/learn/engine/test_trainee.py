@@ -1,5 +1,7 @@
 """The trainee that every method has, with and without changes of the model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -88,3 +90,14 @@ def test_several_tokens_of_a_concept_start_from_its_word(lab_backbone, picture, 
     rows = start_trainee(task, torch.Generator(), LATENT, ("0", "1", "2", "3")).bank.vectors["clip_l"]
     word = lab_backbone.word_vectors("photo")["clip_l"]
     assert torch.equal(rows[1], word) and torch.equal(rows[3], word) and not torch.equal(rows[0], word)
+
+
+def test_names_that_differ_in_case_have_places_of_their_own(lab_backbone, picture, concepts):
+    settings = TuningSettings(rank=2, downscale=2)
+    named = replace(concepts, names=("Cat", "cat"))
+    task = Task("x", lab_backbone, picture, named, settings)
+    trainee = start_trainee(task, torch.Generator().manual_seed(1), LATENT, reads=settings, tunes=None)
+    text = "a photo of <Cat> and <cat>"
+    assert trainee.token(text, "Cat") != trainee.token(text, "cat")
+    with pytest.raises(ValueError, match="'and' does not stand behind <cat>"):
+        trainee.after_token(text, "cat", "and")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from concept_atelier.core.backbone import TextTooLongError
+from concept_atelier.core.backbone import TextTooLongError, UnequalTextsError
 from concept_atelier.core.learn.methods.conceptexpress import METHOD
 from concept_atelier.core.learn.parts.classdiffusion import class_term, text_features
 
@@ -89,3 +89,17 @@ def test_what_is_missing_is_reported(lab_backbone, picture, concepts, classes, m
 def test_a_template_needs_one_place(lab_backbone):
     with pytest.raises(ValueError, match="exactly one"):
         class_term(lab_backbone, {"x": "cat"}, "a photo")
+
+
+def test_classes_of_unequal_length_are_encoded_one_by_one_where_the_model_asks_for_it(lab_backbone, monkeypatch):
+    texts = ["a photo of a cat", "a photo of a golden lion"]
+    together = text_features(lab_backbone, texts)
+    encode = type(lab_backbone).encode_text
+
+    def of_one_length(self, given, placeholders=None):
+        if len({len(text.split()) for text in given}) > 1:
+            raise UnequalTextsError("only texts of one length go together")
+        return encode(self, given, placeholders)
+
+    monkeypatch.setattr(type(lab_backbone), "encode_text", of_one_length)
+    torch.testing.assert_close(text_features(lab_backbone, texts), together)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
+from concept_atelier.core.localize.methods.diffseg import METHOD as DIFFSEG
 from concept_atelier.core.localize.parts.aggregate import (
     aggregate_self_attention,
     clustering_grid,
@@ -111,3 +112,10 @@ def test_broken_maps_are_refused_by_grid():
         aggregate_self_attention({(2, 2): torch.zeros(4, 4)}, (4, 4), {(2, 2): 1})
     with pytest.raises(ValueError, match="no self-attention map has a weight"):
         aggregate_self_attention(maps_on((4, 4)), (4, 4), {(8, 8): 1})
+
+
+def test_diffseg_weighs_grids_alike_however_many_layers_they_have():
+    layers = {(64, 64): 5, (32, 32): 5, (16, 16): 5, (8, 8): 1}
+    weights = grid_weights(layers, (64, 64), DIFFSEG.preset("paper"))
+    shares = [weight / sum(weights.values()) for weight in weights.values()]
+    assert shares == pytest.approx([8 / 15, 4 / 15, 2 / 15, 1 / 15])
