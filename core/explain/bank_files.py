@@ -60,6 +60,8 @@ def read_bank(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], named:
         if len(parts) < len(_TENSORS):
             raise ValueError(f"{named} is damaged (it lacks {listed({*_TENSORS} - {*tensors})}); save them again")
         numbers = {"explained": f"{number_in(metadata, 'explained', named, 1.0):g}"} if "explained" in metadata else {}
+        if "active" in metadata:
+            numbers["active"] = f"{number_in(metadata, 'active', named, float(len(names))):g}"
         numbers |= {key: str(whole_in(metadata, key, named)) for key in _COUNTS if key in metadata}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{named} is damaged ({plain(str(error), 200)}); save the ingredients again") from error

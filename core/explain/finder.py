@@ -121,6 +121,7 @@ class Finder(Generic[S]):
                 "settings": json.dumps(asdict(settings)),
                 "pictures": str(len(activations)),
                 "explained": f"{best.explained:.4f}",
+                "active": f"{float((best.codes != 0).float().sum(1).mean()):.2f}",
                 "seeds": str(seeds),
             },
             matched_cosines(best.found.directions, of_halves) if len(of_halves) == 2 else None,

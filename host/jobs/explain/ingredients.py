@@ -183,7 +183,20 @@ def valid_for(bank: ConceptBank) -> str:
     pictures = counted(int(facts["pictures"]), "picture") if "pictures" in facts else "some pictures"
     share = f"; they explain {float(facts['explained']):.0%} of it" if "explained" in facts else ""
     found = f"Found by {bank.kind} in {pictures}: valid for {bank.origin.title} alone{share}."
-    return f"{said_of(bank)} {found}".lstrip()
+    return f"{said_of(bank)} {found} {usage(bank)}".strip()
+
+
+def usage(bank: ConceptBank) -> str:
+    """How many ingredients a position uses, how many are never used, and how alike the nearest two are; nothing for a
+    bank that does not say the first."""
+    if "active" not in bank.metadata or len(bank) < 2:
+        return ""
+    alike = (bank.directions @ bank.directions.T).abs().fill_diagonal_(0).max()
+    unused = int((bank.usual <= 0).sum())
+    return (
+        f"A position uses {float(bank.metadata['active']):.1f} of the {len(bank)}, {unused or 'none'} of them "
+        f"{'is' if unused == 1 else 'are'} never used, and the two most alike agree to {float(alike):.2f}."
+    )
 
 
 def _stability(gallery: Gallery, index: int) -> str:

@@ -1,10 +1,13 @@
 """From pictures to ingredients, names, masks and files, over the lab model at random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
 
 from concept_atelier.core.explain.scores import PictureScores
+from concept_atelier.host.jobs.explain.ingredients import usage
 from concept_atelier.host.shared.errors import UnsupportedModelError
 from concept_atelier.lab.model.vision import load_vision
 from concept_atelier.nodes import (
@@ -238,3 +241,10 @@ def test_pictures_are_grouped_by_what_matters_in_them(call, pictures):
         call(FindStrategyClusters, **given, names="1.png")
     with pytest.raises(ValueError, match="scores are of 5 pictures, and 2 are connected"):
         call(FindStrategyClusters, scores=given["scores"], pictures=pictures[:2])
+
+
+def test_a_bank_says_how_many_ingredients_a_position_uses(bank):
+    assert usage(bank).startswith("A position uses 1.0 of the 4, none of them are never used, and the two most alike")
+    silent = replace(bank, usual=torch.tensor([1.0, 0, 0, 1]))
+    assert "2 of them are never used" in usage(silent)
+    assert usage(replace(bank, metadata={})) == ""
