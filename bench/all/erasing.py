@@ -76,8 +76,12 @@ def attacked() -> dict[str, str]:
 
 
 def _guarded() -> dict[str, str]:
-    """An erasure by UCE attacked without a guard, and with each of those for models that predict noise."""
-    plain = f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}"
-    return {"attack_guard_none.json": plain} | {
-        f"attack_guard_{name}.json": f"{plain} --guard {name}" for name in GUARDS if name != "dve"
+    """An erasure by UCE attacked without a guard, and with each of those for models that predict noise; and each of
+    these alone."""
+    names = [name for name in GUARDS if name != "dve"]
+    erased, alone = (f"attack --split test --cases 4 --methods {way} --scenarios {GUARDED}" for way in ("uce", "none"))
+    return {
+        "attack_guard_none.json": erased,
+        **{f"attack_guard_{name}.json": f"{erased} --guard {name}" for name in names},
+        **{f"attack_guard_{name}_alone.json": f"{alone} --guard {name}" for name in names},
     }

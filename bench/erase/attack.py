@@ -43,6 +43,8 @@ COMPARED = ("uce", "rece", "speed", "mace", "realera", "hirm")
 """Methods that cost no training."""
 ASKED = (*FIVE, "relearning")
 OTHERS, SEQUENCE = 4, 3
+NOTHING = "none"
+"""In place of a method: the model as it is, to attack a guard alone."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,7 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
     methods = request.options["methods"]
     method, kinds = methods[index % len(methods)], erased_in(request.split, request.seed)
     kind = kinds[index // len(methods) % len(kinds)]
-    erasure = erase(parts, request, method, kind)
-    task = replace(parts.task(request, kind), erased=parts.without(erasure))
-    task = replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
+    task = task_without(parts, request, method, kind)
     task = replace(task, guard=guard_of(parts, request, task))
     found = attack(task, request.options["scenarios"])
     return {
@@ -116,6 +116,18 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
         "kept": kept_of(parts.judge, task),
         "left_out": dict(found.left_out),
     }
+
+
+def task_without(parts: AttackParts, request: Request, method: str, kind: ObjectKind) -> AttackTask:
+    """The attack on an object that a method erased."""
+    task = parts.task(request, kind)
+    if method == NOTHING:
+        return replace(
+            task, erased=backbone_of(parts.model, parts.clip, parts.vae)
+        )  # a guard acts on all but `original`
+    erasure = erase(parts, request, method, kind)
+    task = replace(task, erased=parts.without(erasure))
+    return replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
 
 
 def kept_of(judge: Judge, task: AttackTask) -> dict[str, Any]:
@@ -259,9 +271,11 @@ def main(args: argparse.Namespace) -> int:
     changed = chosen_settings(args, PRESETS["small"])
     options: dict[str, Any] = {"methods": args.methods.split(","), "scenarios": args.scenarios.split(",")}
     chosen(options["scenarios"])  # refused before anything is loaded
-    unknown = [name for name in options["methods"] if name not in METHODS]
+    unknown = [name for name in options["methods"] if name not in (*METHODS, NOTHING)]
     if unknown:
-        raise ValueError(f"there is no method {unknown[0]}; there are {', '.join(METHODS)}")
+        raise ValueError(f"there is no method {unknown[0]}; there are {', '.join((*METHODS, NOTHING))}")
+    if NOTHING in options["methods"] and not args.guard:
+        raise ValueError("without an erasure there is nothing to attack but a guard; name one with --guard")
     options |= {"set": changed} if changed else {}
     options |= {"random_vector": True} if args.random_vector else {}
     options |= {"guard": args.guard} if args.guard else {}

@@ -133,23 +133,25 @@ def attacks(folder: Path) -> str:
     return "\n\n".join([*said, table(rows)] if measured else said)
 
 
+OTHERS = "other objects: before, after"
+"""Head of the column of what is drawn beside."""
+
+
 def guards(folder: Path) -> str:
-    """Scenarios with and without guards on a model from which objects were erased."""
-    files = {name: f"attack_guard_{name}.json" for name in ("none", *GUARDS) if f"attack_guard_{name}.json" in queue()}
-    found = {name: read(folder / file) for name, file in files.items()}
-    if all(one is None for one in found.values()):
-        return missing(files["none"])
-    rows = [["guard", "cases", *(SCENARIOS[name].title for name in GUARDED.split(",")), "other objects: before, after"]]
-    for name, one in found.items():
-        title = GUARDS[name].title if name in GUARDS else "none"
+    """Scenarios with and without guards on a model from which objects were erased, and with guards alone."""
+    rows = [["model", "guard", "cases", *(SCENARIOS[name].title for name in GUARDED.split(",")), OTHERS]]
+    for file in (name for name in queue() if name.startswith("attack_guard_")):
+        name = file.removeprefix("attack_guard_").removesuffix(".json").removesuffix("_alone")
+        alone = file.endswith("_alone.json")
+        title, way = GUARDS[name].title if name in GUARDS else "none", "none" if alone else "uce"
+        model, one = "as it is" if alone else "erased by UCE", read(folder / file)
         if one is None:
-            rows.append([title, f"not measured: `bench {queue()[files[name]]}`", "", "", ""])
+            rows.append([model, title, f"not measured: `bench {queue()[file]}`", *[""] * (len(rows[0]) - 3)])
             continue
-        of = one["summary"]["methods"]["uce"]
-        kept = one["summary"].get("kept", {}).get("uce")
+        of, kept = one["summary"]["methods"][way], one["summary"].get("kept", {}).get(way)
         beside = "not measured" if kept is None else f"{kept['before']:.2f}, {kept['after']:.2f}"
         cells = [_attacked(scenario, of[scenario]) for scenario in GUARDED.split(",")]
-        rows.append([title, str(one["cases"]), *cells, beside])
+        rows.append([model, title, str(one["cases"]), *cells, beside])
     return table(rows)
 
 

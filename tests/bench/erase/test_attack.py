@@ -1,5 +1,6 @@
 """What ``bench attack`` measures of an erasure, and how it becomes figures."""
 
+import argparse
 import json
 
 import pytest
@@ -102,3 +103,13 @@ def test_controls_distinguish_a_figure_that_moved_from_one_that_did_not():
 def test_a_detector_asks_the_judge_for_its_object(parts):
     detector = attack.JudgeOf(parts.judge, "cat")
     assert detector.found(torch.rand(2, 3, 32, 32)).dtype == torch.bool
+
+
+def test_a_guard_alone_is_attacked_on_the_model_as_it_is(parts):
+    asked = request("names", methods=("none",), guard="adavd")
+    made = attack.measure(parts, asked, 0)
+    assert made["method"] == "none" and set(made["scenarios"]) == {"names"}
+    parser = argparse.ArgumentParser()
+    attack.add_arguments(parser)
+    with pytest.raises(ValueError, match="nothing to attack but a guard"):
+        attack.main(parser.parse_args(["--methods", "none"]))
