@@ -1,8 +1,9 @@
-"""Numbers that identify weights, whatever type they were loaded as.
+"""Numbers that identify weights, whatever type of 16 bits or more they were loaded as.
 
 Of a weight it is ``r = sum_i s_i w_i / ||w||``, over values w spread evenly over it, with fixed random signs s. Numbers
-of one weight agree (float16 moves them by some 1e-4, 8-bit floats by 0.02 to 0.05). Those of two models, and of one
-that was trained further, differ by about 1; once in twelve they agree by chance, so that lists hold several.
+of one weight agree (float16 moves them by some 1e-4); those of two models, and of one that was trained further, differ
+by about 1. Rounding to 8 bits moves them by 0.02 to 0.05, as a little training does: a model that is loaded so counts as
+another one.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import Tensor
 
 VALUES = 4096
 """Of each weight that are read."""
-TOLERANCE = 0.15
+TOLERANCE = 0.02
 """By how much two numbers of one weight may differ."""
 
 
