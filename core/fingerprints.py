@@ -2,8 +2,8 @@
 
 Of a weight it is ``r = sum_i s_i w_i / ||w||``, over values w spread evenly over it, with fixed random signs s. Numbers
 of one weight agree (float16 moves them by some 1e-4); those of two models, and of one that was trained further, differ
-by about 1. Rounding to 8 bits moves them by 0.02 to 0.05, as a little training does: a model that is loaded so counts as
-another one.
+by about 1. Rounding to 8 bits moves them by 0.02 to 0.05, as a little training does: a model that is loaded so counts
+as another one.
 """
 
 from collections.abc import Sequence
