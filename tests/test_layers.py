@@ -15,7 +15,7 @@ MAX_FILES = 25
 
 LEVELS = {
     "core": (
-        ("messages",),
+        ("messages", "devices"),
         ("types", "settings", "assignment", "pictures"),
         ("schedule", "registry", "files", "encoding_checks", "weight_changes", "sample_weights", "fingerprints"),
         ("backbone",),

@@ -44,7 +44,7 @@ PICTURES = {
     "Take an ingredient out": {"all_rows": 1}
     | {f"{word}_{way}": 1 for word in ("horse", "lemon") for way in ("with", "without")},
     "What did my LoRA change": {"lora_without": 2, "lora_with": 2, "lora_sheet": 1},
-    "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 4},
+    "Find my subject in a folder and crop it": {"subject_sheet": 1, "subject_crops": 3},
     "Pick the best of a batch and say why": {"best_picture": 1, "best_sheet": 1},
     "What do I like": {"taste_chart": 1, "taste_sheet": 1},
     "Complete and lint the captions of a training folder": {"captions_sheet": 1},
