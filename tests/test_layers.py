@@ -55,7 +55,7 @@ LEVELS = {
     "core/explain": (
         ("activations", "parts", "probe", "separability"),
         ("bank", "recording"),
-        ("naming", "locate", "finder", "scores", "importance", "labels", "recursion"),
+        ("naming", "locate", "finder", "scores", "importance", "labels", "recursion", "map_grade"),
         ("methods", "fidelity", "audit", "strategies"),
         ("registry",),
         ("bank_files", "steering", "sampled"),

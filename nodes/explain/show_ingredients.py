@@ -19,6 +19,8 @@ from ...host.jobs.explain.ingredients import (
     MOST_SHOWN,
     check_pictures,
     gallery_sheet,
+    grade_lines,
+    known_masks,
     make_gallery,
     named,
     overlays,
@@ -37,9 +39,11 @@ from ..sockets import (
     ConceptCodes,
     ConceptScores,
     lines_of,
+    masks_of,
     page_under,
     parts_of_input,
     picture_batch,
+    text_under,
 )
 
 MOST_MASKS = 8
@@ -186,6 +190,13 @@ class IngredientMasks(io.ComfyNode):
                     "picture.",
                 ),
                 parts_of_input("Ingredient Masks"),
+                io.Mask.Input(
+                    "known",
+                    optional=True,
+                    tooltip="Where one thing really is, a mask for each picture, empty where it is not. The node then "
+                    "says how well each ingredient points to it, stays inside, overlaps it and tells the pictures "
+                    "that show it.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(
@@ -208,9 +219,11 @@ class IngredientMasks(io.ComfyNode):
         threshold: float,
         outline: str = "smooth",
         parts_of: core_bank.ConceptCodes | None = None,
+        known: Tensor | None = None,
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
         check_pictures(len(activations), given)
+        true = None if known is None else known_masks(masks_of(known), given)
         codes = _codes(bank, activations, parts_of)
         wanted = [_joined(bank, name) for name in dict.fromkeys(lines_of(ingredients))]
         wanted = wanted or [[index] for index in strongest(codes, MOST_MASKS)]
@@ -224,6 +237,8 @@ class IngredientMasks(io.ComfyNode):
         over = overlays(given, soft, names, threshold or ACTIVE)
         masks = (soft > threshold).float() if threshold else soft
         shown = ui.PreviewImage(over, cls=cls).as_dict()
+        if true is not None:
+            shown |= text_under(*grade_lines(names, soft, true))
         return io.NodeOutput(masks.flatten(0, 1), over, "\n".join(names), codes, ui=shown)
 
 

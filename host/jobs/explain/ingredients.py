@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ....core.explain.bank import ConceptBank, ConceptCodes
 from ....core.explain.labels import Labels, Meanings, labels_of_words
 from ....core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
+from ....core.explain.map_grade import grade_map
 from ....core.explain.naming import Name, likelihoods, nearest_names
 from ....core.explain.recursion import said_of
-from ....core.messages import counted
+from ....core.messages import counted, plain, there_are
 from ...pictures.drawing import colour_of, overlay_masks
 from ...shared.progress import Progress
 from ..contact_sheet import Caption, Row, contact_sheet
@@ -223,3 +225,24 @@ def overlays(pictures: Tensor, masks: Tensor, names: Sequence[str], threshold: f
         colours = [colour_of(index) for index in here]
         drawn.append(overlay_masks(picture.movedim(0, -1), parts[here, number], [names[i] for i in here], colours))
     return torch.stack(drawn)
+
+
+def known_masks(masks: Tensor, pictures: Tensor) -> Tensor:
+    """(P, H, W) bool of masks (P, h, w) in 0..1 in the size of pictures (P, 3, H, W).
+
+    Raises ``ValueError`` for another number of masks than pictures.
+    """
+    if len(masks) != len(pictures):
+        raise ValueError(f"{there_are((len(pictures), 'picture'), (len(masks), 'mask'))}; give one for each, or none")
+    return interpolate(masks[:, None].float(), pictures.shape[-2:], mode="area")[:, 0] > 0.5
+
+
+def grade_lines(names: Sequence[str], soft: Tensor, known: Tensor) -> list[str]:
+    """How each of N concepts, soft masks (N, P, H, W), agrees with masks (P, H, W) bool of one thing, a line each."""
+    grades = [grade_map(maps, known) for maps in soft]
+    exists = ["" if one.existence is None else f", tells the pictures by {one.existence:.2f}" for one in grades]
+    lines = [
+        f"{plain(name)}: points into it in {one.pointing:.0%}, {one.inside:.0%} inside, best IoU {one.iou:.2f}{tells}"
+        for name, one, tells in zip(names, grades, exists, strict=True)
+    ]
+    return [f"Beside what is known, which covers {grades[0].area:.0%} of the pictures that show it:", *lines]

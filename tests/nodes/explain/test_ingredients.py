@@ -248,3 +248,17 @@ def test_a_bank_says_how_many_ingredients_a_position_uses(bank):
     silent = replace(bank, usual=torch.tensor([1.0, 0, 0, 1]))
     assert "2 of them are never used" in usage(silent)
     assert usage(replace(bank, metadata={})) == ""
+
+
+def test_masks_of_something_known_are_a_grade_for_each_ingredient(call, bank, recorded, pictures):
+    given = {"bank": bank, "activations": recorded, "pictures": pictures, "ingredients": "1, 2"}
+    masks = call(IngredientMasks, **given, threshold=0.0)[0][:5]
+    known = (masks == masks.flatten(1).amax(1)[:, None, None]).float()  # the strongest place of the first one
+    known[0] = 0
+    made = call(IngredientMasks, **given, known=known)
+    lines = made.ui["text"][0].split("\n") if len(made.ui["text"]) == 1 else list(made.ui["text"])
+    said = "\n".join(lines)
+    assert "Beside what is known, which covers" in said and "1: points into it in 100%" in said and "2: points" in said
+    assert "tells the pictures by" in said
+    with pytest.raises(ValueError, match="there are 5 pictures and 2 masks"):
+        call(IngredientMasks, **given, known=known[:2])
