@@ -104,6 +104,12 @@ def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(shape[1:], generator=torch.Generator().manual_seed(own)) for own in seed])
 
 
+def same_samples(own: Tensor | None, samples: Tensor) -> bool:
+    """Whether what a sampler gave (kept on the CPU, None where it is not known) is these samples, of any precision and
+    on any device."""
+    return own is not None and own.shape == samples.shape and torch.equal(own.to(samples.dtype), samples.cpu())
+
+
 def unconditional(edit: AttentionEdit) -> AttentionEdit:
     """The edit in a pass that does not read the positive conditioning."""
 

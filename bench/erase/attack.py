@@ -122,9 +122,8 @@ def task_without(parts: AttackParts, request: Request, method: str, kind: Object
     """The attack on an object that a method erased."""
     task = parts.task(request, kind)
     if method == NOTHING:
-        return replace(
-            task, erased=backbone_of(parts.model, parts.clip, parts.vae)
-        )  # a guard acts on all but `original`
+        another = backbone_of(parts.model, parts.clip, parts.vae)  # a guard acts on all but the original itself
+        return replace(task, erased=another)
     erasure = erase(parts, request, method, kind)
     task = replace(task, erased=parts.without(erasure))
     return replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))

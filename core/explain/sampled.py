@@ -18,6 +18,7 @@ from ..backbone import Backbone
 from ..erase.guards.guard import GuardRun
 from ..inversion import level_table
 from ..messages import counted, listed
+from ..sampling import same_samples
 from ..schedule import FlowSchedule, timestep_of_noise
 from .activations import Activations, check_memory
 from .recording import BATCH, OnStep, find_site, origin_of, read_site
@@ -55,8 +56,7 @@ class SampledRun(GuardRun):
 
     def gave(self, samples: Tensor) -> bool:
         """Whether ``samples`` (B, C, h, w) are what came out of this run."""
-        own = self.samples
-        return own is not None and own.shape == samples.shape and torch.equal(own, samples.float().cpu())
+        return same_samples(self.samples, samples)
 
 
 @dataclass(eq=False)

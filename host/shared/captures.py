@@ -16,6 +16,7 @@ from ...core.attribute.concept_attention import ConceptBackbone, ConceptCall, Co
 from ...core.attribute.places import Place, whole
 from ...core.backbone import Conditioning
 from ...core.messages import listed, shown
+from ...core.sampling import same_samples
 from .handles import Capture
 
 KEPT_RUNS = 4
@@ -109,8 +110,7 @@ class Run:
 
     def gave(self, samples: Tensor) -> bool:
         """Whether ``samples`` (B, C, h, w) are what came out of this run."""
-        own = self.samples
-        return own is not None and own.shape == samples.shape and torch.equal(own.to(samples.dtype), samples.cpu())
+        return same_samples(self.samples, samples)
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """The tables of ``docs/results.md`` about composing, from the files of ``bench compose``."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from ...bench.all.queue import queue
 from ...bench.summary import with_interval
 from ...core.compose.registry import METHODS as COMPOSING
 from .cards import table
-from .files import controls, read
+from .files import controls, over_seeds, read
 
 COMPOSED = {
     "exact_2": "two objects: exactly those",
@@ -32,6 +33,15 @@ def titles() -> dict[str, str]:
     }
 
 
+def _row(folder: Path, said: str, file: str, figures: Sequence[str]) -> list[str]:
+    """A way's figures, or that its file is not there."""
+    found = read(folder / file)
+    if found is None:
+        return [said, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)]
+    values = [found["summary"].get(key) for key in figures]
+    return [said, str(found["cases"]), *(with_interval(value) if value else "" for value in values)]
+
+
 def composers(folder: Path) -> str:
     """``bench compose`` by every method, with boxes and without."""
     ways = {said: "compose.json" if name == "plain" else f"compose/{name}.json" for name, said in titles().items()}
@@ -41,28 +51,16 @@ def composers(folder: Path) -> str:
         if "regions" in method.needs
     }
     rows = [["way", "cases", *COMPOSED.values()]]
-    for title, file in ways.items():
-        found = read(folder / file)
-        if found is None:
-            rows.append([title, f"not measured: `bench {queue()[file]}`", *[""] * len(COMPOSED)])
-            continue
-        values = [found["summary"][key] for key in COMPOSED]
-        rows.append([title, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
+    rows += [_row(folder, title, file, list(COMPOSED)) for title, file in ways.items()]
     plain = read(folder / "compose.json")
     return f"{table(rows)}\n\n{controls(plain)}" if plain else table(rows)
 
 
 def further(folder: Path, kind: str, exact: tuple[str, ...]) -> str:
     """Every way with what ``kind`` of files have: ``alike`` or ``learnt``."""
-    rows = [["way", "cases", *(COMPOSED[key] for key in (*exact, *FURTHER))]]
-    for name, said in titles().items():
-        file = f"compose/{name}_{kind}.json"
-        found = read(folder / file)
-        if found is None:
-            rows.append([said, f"not measured: `bench {queue()[file]}`", *[""] * (len(exact) + len(FURTHER))])
-            continue
-        values = [found["summary"].get(key) for key in (*exact, *FURTHER)]
-        rows.append([said, str(found["cases"]), *(with_interval(value) if value else "" for value in values)])
+    figures = (*exact, *FURTHER)
+    rows = [["way", "cases", *(COMPOSED[key] for key in figures)]]
+    rows += [_row(folder, said, f"compose/{name}_{kind}.json", figures) for name, said in titles().items()]
     return table(rows)
 
 
@@ -77,9 +75,7 @@ def seeds(folder: Path) -> str:
             rows.append([said, f"{len(found)} of {len(files)} measured", *[""] * len(COMPOSED)])
             continue
         means = [[one["summary"][key]["mean"] for one in found if one["summary"][key]] for key in COMPOSED]
-        rows.append(
-            [said, str(len(found)), *(f"{sum(of) / len(of):.2f} [{min(of):.2f} {max(of):.2f}]" for of in means)]
-        )
+        rows.append([said, str(len(found)), *map(over_seeds, means)])
     return table(rows)
 
 

@@ -15,7 +15,7 @@ from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS as ERASING
 from ...core.messages import listed
 from .cards import table
-from .files import controls, heading, missing, read, shown_command, verdict
+from .files import controls, heading, missing, over_seeds, read, shown_command, verdict
 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
@@ -91,7 +91,7 @@ def erased_seeds(folder: Path) -> str:
             rows.append([ERASING[name].title, f"{len(found)} of {len(files)} seeds measured yet", *[""] * 3])
             continue
         means = [[one["summary"][key]["mean"] for one in found if one["summary"][key]] for key in figures]
-        rows.append([ERASING[name].title, *(f"{sum(of) / len(of):.2f} [{min(of):.2f} {max(of):.2f}]" for of in means)])
+        rows.append([ERASING[name].title, *map(over_seeds, means)])
     return table(rows)
 
 

@@ -13,6 +13,11 @@ def verdict(value: float, aim: float | None) -> str:
     return "" if aim is None else "yes" if value >= aim else "no"
 
 
+def over_seeds(means: Sequence[float]) -> str:
+    """The mean of several seeds' means, in brackets the lowest and the highest."""
+    return f"{sum(means) / len(means):.2f} [{min(means):.2f} {max(means):.2f}]"
+
+
 def shown_command(found: Mapping[str, Any], name: str) -> str:
     """The command of a file's figures; with fewer cases than the queue's, and fewer controls, where that many were
     measured."""

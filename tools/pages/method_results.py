@@ -17,7 +17,7 @@ from ...bench.summary import with_interval
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
 from .erasure_results import erasers, erasing
-from .files import controls, heading, missing, read, verdict
+from .files import controls, heading, missing, over_seeds, read, verdict
 
 Figure = Mapping[str, float]
 
@@ -108,7 +108,7 @@ def unseen_objects(folder: Path) -> str:
     rows = [["way", "seeds", "trained on: grid", "pixels", "never seen: grid", "pixels"]]
     for way in UNSEEN:
         seen, unseen = (files_of(folder, way, unseen) for unseen in (False, True))
-        cells = [over_seeds(files, at) for files in (seen, unseen) for at in ("grid", "pixel")]
+        cells = [_iou_over_seeds(files, at) for files in (seen, unseen) for at in ("grid", "pixel")]
         rows.append([f"`{way or '--preset small'}`", f"{len(seen)} and {len(unseen)}", *cells])
     return table(rows)
 
@@ -120,12 +120,10 @@ def files_of(folder: Path, way: str, unseen: bool) -> list[Mapping[str, Any]]:
     return [found for found in (read(folder / name) for name in names) if found is not None]
 
 
-def over_seeds(files: Sequence[Mapping[str, Any]], at: str) -> str:
+def _iou_over_seeds(files: Sequence[Mapping[str, Any]], at: str) -> str:
     """Mean IoU over seeds, with the lowest and the highest."""
     values = [entry["summary"]["all"]["scores"]["concepts"][at]["miou"]["mean"] for entry in files]
-    if not values:
-        return "not measured"
-    return f"{sum(values) / len(values):.2f} [{min(values):.2f} {max(values):.2f}]"
+    return over_seeds(values) if values else "not measured"
 
 
 def matching(folder: Path) -> str:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...bench.all.explaining import UNSIGNED
 from ...bench.all.queue import queue
 from ...bench.all.transformers import FOLDER
 from ...bench.explain.audit import FIGURES as AUDITED
@@ -22,11 +21,11 @@ from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
 from ...core.compose.registry import METHODS as COMPOSING
 from ...core.erase.registry import METHODS as ERASING
-from ...core.explain.registry import METHODS as EXPLAINING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
 from .compose_results import COMPOSED
 from .erasure_results import single
+from .explain_results import MEASURED
 from .files import controls, heading, missing, read, shown_command, verdict
 from .word_results import sweep, word_sweep
 
@@ -145,8 +144,16 @@ COMPOSITIONS = of_both(
 )
 COMPOSED_COLUMNS: Columns = {said: at(name) for name, said in COMPOSED.items()}
 
-INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in EXPLAINING if name not in UNSIGNED})
+INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in MEASURED})
 INGREDIENTS_COLUMNS: Columns = {said: at("object", score) for score, said in EXPLAINED.items()}
+
+
+def both(folder: Path, name: str) -> tuple[list[tuple[str, Mapping[str, Any], str]], list[str]]:
+    """Of the UNet's file and the transformer's those that are there, by model; and what commands made them."""
+    files = [(model, read(folder / file), file) for file, (model, _) in of_both({name: ""}).items()]
+    found = [(model, one, file) for model, one, file in files if one is not None]
+    lines = [f"{model}: {heading(one, file)}" for model, one, file in found]
+    return found, lines + [missing(file) for _, one, file in files if one is None]
 
 
 def ways(folder: Path, name: str, said_of: Mapping[str, str], figures: Mapping[str, str]) -> str:
@@ -155,27 +162,23 @@ def ways(folder: Path, name: str, said_of: Mapping[str, str], figures: Mapping[s
     Args:
         folder: of results.
         name: the UNet's file; the transformer's has the same name in its folder.
-        said_of: way to its name for people; the empty one for a summary without ways.
+        said_of: way to its name for people.
         figures: of each way, to their names for people.
     """
-    files = [(model, read(folder / file), file) for file, (model, _) in of_both({name: ""}).items()]
-    found = [(model, one, file) for model, one, file in files if one is not None]
-    lines = [f"{model}: {heading(one, file)}" for model, one, file in found]
-    lines += [missing(file) for _, one, file in files if one is None]
+    found, lines = both(folder, name)
     rows = [["", *(f"{model}: {shown}" for shown in figures.values() for model, _, _ in found)]]
     for way, said in said_of.items():
-        read_at = [at(*([way] if way else []), figure) for figure in figures]
+        read_at = [at(way, figure) for figure in figures]
         rows.append([said, *(with_interval(of(one["summary"])) for of in read_at for _, one, _ in found)])
     return "\n\n".join([*lines, table(rows)])
 
 
 def audited(folder: Path) -> str:
     """``bench audit`` of both: a row for each figure."""
-    files = {model: read(folder / file) for file, (model, _) in of_both({"explain/audit.json": ""}).items()}
-    found = {model: one for model, one in files.items() if one is not None}
-    rows = [["in a pair of folders, on average", *found]]
-    rows += [[said, *(with_interval(one["summary"][key]) for one in found.values())] for key, said in AUDITED.items()]
-    return table(rows)
+    found, lines = both(folder, "explain/audit.json")
+    rows = [["in a pair of folders, on average", *(model for model, _, _ in found)]]
+    rows += [[said, *(with_interval(one["summary"][key]) for _, one, _ in found)] for key, said in AUDITED.items()]
+    return "\n\n".join([*lines, table(rows)])
 
 
 PARTS: Mapping[str, Callable[[Path], str]] = {

@@ -98,6 +98,12 @@ ITEMS: tuple[Internal, ...] = (
         called="self, shape",
     ),
     Internal(
+        f"{_PATCHER}.unpatch_hooks",
+        "a guard asks the model before an erasure while the erased one is sampled",
+        nodes_that(needs.CORRECT_SAMPLING),
+        called="self",
+    ),
+    Internal(
         f"{_MEMORY}:load_models_gpu",
         "the pack loads models into memory",
         nodes_that(needs.PASSES),
