@@ -7,7 +7,8 @@ becomes that of a text without it. Patches of the prediction are replaced, not t
 source of patches is not known to us). Where nothing is found, the prediction stays bit for bit.
 
 **Attenuate** is APP (*Evaluating SAEs for monosemantic representation*, arXiv 2508.15094): a code becomes
-``a (1 - P(concept | a))``, with the posterior from histograms of codes in pictures with and without the concept.
+``a (1 - P(concept | a))``, with the posterior from histograms of codes in pictures with and without the concept. Here
+one posterior, of the noise that the bank was found at, serves all steps.
 
 **Add** moves queries and keys along the direction. It is an experiment: nothing says that a direction which is found in
 activations causes what it is found with.

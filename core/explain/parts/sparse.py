@@ -5,8 +5,8 @@
 ``keep`` leaves the largest codes of each row (TopK, Gao et al. 2024, arXiv 2406.04093) or of the whole batch
 (BatchTopK, Bussmann et al. 2024, arXiv 2412.06410), which learns a threshold for single rows. The loss is the mean
 squared error, plus 1/32 of the error with which directions that are never used reconstruct what is left (AuxK, arXiv
-2406.04093, section A.2). In RA-SAE (Fel et al. 2025, arXiv 2502.12892) directions are mixtures of real rows with a
-small change, D = W C + L, which makes them stable.
+2406.04093, section A.2; here all of them at once, where the paper takes the strongest). In RA-SAE (Fel et al. 2025,
+arXiv 2502.12892) directions are mixtures of real rows with a small change, D = W C + L, which makes them stable.
 """
 
 from collections.abc import Callable, Mapping
