@@ -189,6 +189,12 @@ def timestep_of_noise(schedule: Schedule, share: float) -> Tensor:
     return (shares - share).abs().argmin()[None]
 
 
+def noise_of_level(schedule: Schedule, level: Tensor) -> float:
+    """The share of noise in a picture, 0..1, at a sampler's noise level (): sigma, of flows their share itself."""
+    flow = isinstance(schedule, FlowSchedule)
+    return float(level if flow else level / (1 + level.square()).sqrt())
+
+
 def _shares(timestep: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """``sqrt(a)`` and ``sqrt(1 - a)`` per row, shaped to multiply ``like`` and in its dtype."""
     alphas = _rows_of(alphas_cumprod, timestep, like)  # (B, 1, ...)

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.explain.attenuation import posteriors_of
 from ...core.explain.bank import ConceptCodes
 from ...core.explain.probe import auroc
 from ...core.explain.recording import record_denoiser
 from ...core.explain.registry import METHODS, encode
-from ...core.explain.steering import Steering, posterior_of
+from ...core.explain.steering import Steering
 from ...host.adapters import backbone_of, encode_prompt, with_erasure, with_guard, with_text_erasure
 from ...host.headless.sampling import sample
 from ..command import add_common_arguments, run_command
@@ -86,9 +87,9 @@ def _model(
         erasure = erasure_of(parts.backbone, request, [objects[0]], sorted(objects[1:]))
         return with_erasure(parts.model, erasure), with_text_erasure(parts.clip, erasure)
     shown = folder.present(("object", objects[0]))
-    posterior = None
+    posteriors = None
     if way == "attenuate":
-        posterior = posterior_of(codes.values[shown].flatten(0, 1), codes.values[~shown].flatten(0, 1))
+        posteriors = posteriors_of(parts.backbone, codes.bank, folder.pictures[shown], folder.pictures[~shown])
     empty = parts.backbone.encode_text([""])
     steering = Steering(
         codes.bank,
@@ -97,7 +98,7 @@ def _model(
         empty,
         empty,
         threshold=float(request.options.get("threshold", 0.5)),
-        posterior=posterior,
+        posteriors=posteriors,
     )
     return with_guard(parts.model, steering), parts.clip
 

@@ -17,6 +17,8 @@ from .separability import by_chance, separability
 MOST_LABELS = 32
 CLEARLY = 0.01
 """By how much an AUROC must be larger to be called better."""
+FEW = 20
+"""Pictures of either kind below which what is measured of a label is rough."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +53,14 @@ class LabelFit:
         concept: the number of the concept that predicts it best, of all pictures.
         auroc: of the best concept; it is chosen on other pictures than it is scored on.
         probe: of a linear probe, on held-out pictures too.
+        pictures: how many bear the label, or lack it if those are fewer.
     """
 
     name: str
     concept: int
     auroc: float
     probe: float
+    pictures: int
 
     @property
     def better(self) -> str:
@@ -108,7 +112,8 @@ def _fit(scores: Tensor, rows: Tensor, labels: Labels, index: int) -> LabelFit:
     present = labels.present[:, index]
     concept = int(torch.stack([auroc(column, present) for column in scores.T]).argmax())
     ingredient, probe = held_out(scores, present, fit=single), held_out(rows, present)
-    return LabelFit(labels.names[index], concept, ingredient, probe)
+    fewer = min(int(present.sum()), int((~present).sum()))
+    return LabelFit(labels.names[index], concept, ingredient, probe, fewer)
 
 
 def labels_of_words(likely: Tensor, words: tuple[str, ...]) -> Labels:

@@ -6,12 +6,13 @@ is noised as the bank's pictures were and read at the bank's layer; where the in
 becomes that of a text without it. Patches of the prediction are replaced, not those of a layer (ours: the paper's
 source of patches is not known to us). Where nothing is found, the prediction stays bit for bit.
 
-**Attenuate** is APP (*Evaluating SAEs for monosemantic representation*, arXiv 2508.15094): a code becomes
-``a (1 - P(concept | a))``, with the posterior from histograms of codes in pictures with and without the concept. Here
-one posterior, of the noise that the bank was found at, serves all steps.
+**Attenuate** is APP (:mod:`.attenuation`): a code falls by the probability that it means the concept.
 
 **Add** moves queries and keys along the direction. It is an experiment: nothing says that a direction which is found in
 activations causes what it is found with.
+
+Attenuating and adding change no position by more than a share of its own length, since a layer does not know what to
+do with activations that it never sees (PER).
 """
 
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
 from ..backbone import AttentionInputs, Backbone, Conditioning
-from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
+from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, fresh_seed, slope_of
 from ..schedule import FlowSchedule, timestep_of_noise
 from .activations import Activations, mismatch
+from .attenuation import Posteriors
 from .bank import ConceptBank
 from .parts.changed_attention import attend_changed, recorded_rows
 from .recording import find_site, noised_latents, origin_of, read_site
@@ -32,43 +34,7 @@ from .registry import encode
 
 How = Literal["replace", "attenuate", "add"]
 HOWS: tuple[How, ...] = ("replace", "attenuate", "add")
-BINS = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """P(concept | code) for each of K concepts.
-
-    Attributes:
-        shares: (K, BINS + 1); the first bin is of codes of 0, the others of equal width up to ``most``.
-        most: (K,) the code at the end of the last bin.
-    """
-
-    shares: Tensor
-    most: Tensor
-
-    def of(self, codes: Tensor) -> Tensor:
-        """(..., K) of codes (..., K)."""
-        bins = _bins(codes, self.most.to(codes))  # (..., K)
-        index = torch.arange(codes.shape[-1], device=codes.device).expand(bins.shape)
-        return self.shares.to(codes)[index, bins]
-
-
-def posterior_of(with_it: Tensor, without: Tensor) -> Posterior:
-    """Of codes (n, K) at positions of pictures with a concept and codes (m, K) of pictures without; both kinds of
-    pictures count as equally likely, and one position is added to every bin of either."""
-    most = torch.maximum(with_it.amax(0), without.amax(0)).clamp(min=1e-8)
-    counts = []
-    for codes in (with_it, without):
-        counted = torch.ones(codes.shape[1], BINS + 1)
-        counted.scatter_add_(1, _bins(codes, most).T, torch.ones(codes.shape[1], len(codes)))
-        counts.append(counted / counted.sum(1, keepdim=True))
-    return Posterior(counts[0] / (counts[0] + counts[1]), most)
-
-
-def _bins(codes: Tensor, most: Tensor) -> Tensor:
-    bins = (codes / most * BINS).ceil().long().clamp(0, BINS)
-    return torch.where(codes > 0, bins.clamp(min=1), 0)
+MOST_CHANGE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +50,10 @@ class Steering:
         strength: factor; of ``add`` how many peaks are added.
         threshold: share of the peak from which a cell shows an ingredient.
         settings: the span of denoising.
-        posterior: of ``attenuate``.
+        posteriors: of ``attenuate``.
         seed: of the noise by which pictures are read.
+        most_change: by which share of its length a position's queries and keys change at most, when ingredients are
+            attenuated or added.
         original: what hosts ask of every guard; steering asks no other model.
         alternative: the way that hosts name where a latent must not move.
     """
@@ -98,8 +66,9 @@ class Steering:
     strength: float = 1.0
     threshold: float = 0.5
     settings: GuardSettings = field(default_factory=GuardSettings)
-    posterior: Posterior | None = None
+    posteriors: Posteriors | None = None
     seed: int = 0
+    most_change: float = MOST_CHANGE
     original: None = None
     alternative: str = "attenuate"
 
@@ -119,8 +88,10 @@ class Steering:
         other = mismatch(origin, origin_of(backbone, find_site(backbone, origin.site), origin.width, origin.noise or 0))
         if other:
             raise ValueError(f"these ingredients were found in {origin.title}, and the model to sample has {other}")
-        if self.how == "attenuate" and self.posterior is None:
-            raise ValueError("attenuate needs activations of pictures with the ingredients and without; connect both")
+        if self.how == "attenuate" and self.posteriors is None:
+            raise ValueError(
+                "attenuate needs pictures with the concept and without, or activations of both; connect them"
+            )
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What acts in one sampling run of a model."""
@@ -183,7 +154,7 @@ class ReplaceRun(GuardRun):
         steering, backbone = self.steering, self.task.backbone
         origin = steering.bank.origin
         timestep = timestep_of_noise(backbone.schedule, origin.noise or 0.0)
-        noised = noised_latents(backbone, clean, timestep, steering.seed)
+        noised = noised_latents(backbone, clean, timestep, fresh_seed(steering.seed, 2))
         rows, grid = read_site(backbone, find_site(backbone, origin.site), noised, timestep, steering.empty)
         codes = encode(steering.bank, Activations(rows, grid, origin))
         maps = codes.maps()[:, list(steering.concepts)].amax(1, keepdim=True)  # (B, 1, h, w)
@@ -198,25 +169,30 @@ class EditRun(GuardRun):
 
     def __init__(self, steering: Steering, task: GuardTask[GuardSettings]) -> None:
         self.steering, self.task = steering, task
-        self.acts = True
+        self.acts, self.posterior = True, None if steering.posteriors is None else steering.posteriors.each[0]
 
     def perturbed(self, latent: Tensor, level: Tensor) -> Tensor:
         self.acts = self.task.acts(level)
+        if self.steering.posteriors is not None:
+            self.posterior = self.steering.posteriors.at(self.task.backbone, level)
         return latent
 
     def edit(self, inputs: AttentionInputs) -> Tensor | None:
         steering, bank, site = self.steering, self.steering.bank, inputs.call.site
         if not self.acts or site.name != bank.origin.site or inputs.call.kind != "self":
             return None
-        moved = self._moved(recorded_rows(inputs).float().cpu(), inputs.call.grid)  # (B, h * w, n)
-        chosen = list(steering.concepts)
-        return attend_changed(inputs, moved @ (bank.directions[chosen] * bank.scale))
+        rows = recorded_rows(inputs).float().cpu()  # (B, h * w, D)
+        moved = self._moved(rows, inputs.call.grid)  # (B, h * w, n)
+        changes = moved @ (bank.directions[list(steering.concepts)] * bank.scale)  # (B, h * w, D)
+        most = steering.most_change * rows.norm(dim=-1, keepdim=True)
+        length = changes.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        return attend_changed(inputs, changes * (most / length).clamp(max=1))
 
     def _moved(self, rows: Tensor, grid: tuple[int, int]) -> Tensor:
         """By how much the codes of the chosen concepts change at each position."""
         steering, bank, chosen = self.steering, self.steering.bank, list(self.steering.concepts)
         if steering.how == "add":
             return steering.strength * bank.peaks[chosen].expand(*rows.shape[:2], -1)
-        assert steering.posterior is not None
+        assert self.posterior is not None
         codes = encode(bank, Activations(rows, grid, bank.origin)).values  # (B, h * w, K)
-        return -steering.strength * (codes * steering.posterior.of(codes))[..., chosen]
+        return -steering.strength * (codes * self.posterior.of(codes))[..., chosen]

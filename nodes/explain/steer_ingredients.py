@@ -2,15 +2,20 @@
 
 from typing import Any
 
+from torch import Tensor
+
+from ...core.backbone import Backbone
 from ...core.erase.guards.guard import GuardSettings
 from ...core.explain import activations as core_activations
 from ...core.explain import bank as core_bank
+from ...core.explain.attenuation import Posteriors, posterior_of, posteriors_of
 from ...core.explain.registry import encode
-from ...core.explain.steering import HOWS, Posterior, Steering, posterior_of
+from ...core.explain.steering import HOWS, MOST_CHANGE, Steering
 from ...core.messages import listed
 from ...host.adapters import backbone_of, with_guard
 from ...host.jobs.explain.ingredients import valid_for
 from ...host.schema import io
+from ...host.shared.progress import start_progress
 from ..sockets import (
     CATEGORY,
     Activations,
@@ -19,6 +24,7 @@ from ..sockets import (
     first_fault,
     lines_of,
     list_verdict,
+    picture_batch,
     seed_input,
     span_inputs,
     text_under,
@@ -40,6 +46,7 @@ class SteerIngredients(io.ComfyNode):
                 "something else there. At strength 0 the model is exactly as it was."
             ),
             search_aliases=["PER", "SAeUron", "APP", "steering", "SAE", "remove concept", "unlearn", "attenuate"],
+            hidden=[io.Hidden.unique_id],
             inputs=[
                 io.Model.Input("model", tooltip="The model that will be sampled."),
                 io.Clip.Input("clip", tooltip="The text encoder of that model."),
@@ -57,7 +64,7 @@ class SteerIngredients(io.ComfyNode):
                     default="replace",
                     tooltip="replace: where the ingredient is found, what instead says is drawn (after PER).\n"
                     "attenuate: its strength in the layer falls by the probability that it means the concept (APP); "
-                    "connect shows and lacks.\n"
+                    "connect pictures with the concept and without.\n"
                     "add: an experiment that moves the layer along the ingredient; nothing says that this draws it.",
                 ),
                 io.String.Input(
@@ -77,8 +84,9 @@ class SteerIngredients(io.ComfyNode):
                 Activations.Input(
                     "shows",
                     optional=True,
-                    tooltip="With attenuate: activations of pictures that show the concept, recorded as the "
-                    "ingredients' were.",
+                    tooltip="With attenuate, in place of shows_pictures: activations of pictures that show the "
+                    "concept, recorded as the ingredients' were. They serve every step, whatever its noise. Not read "
+                    "where pictures are connected.",
                 ),
                 Activations.Input(
                     "lacks", optional=True, tooltip="With attenuate: activations of pictures without the concept."
@@ -94,6 +102,27 @@ class SteerIngredients(io.ComfyNode):
                     tooltip="With replace: share of an ingredient's full strength from which a cell shows it.",
                 ),
                 *span_inputs("the node acts"),
+                io.Image.Input(
+                    "shows_pictures",
+                    optional=True,
+                    tooltip="With attenuate: pictures that show the concept, twenty or more. The model reads them at "
+                    "four noise levels; connect its VAE, too.",
+                ),
+                io.Image.Input(
+                    "lacks_pictures", optional=True, tooltip="With attenuate: pictures without the concept, as many."
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="The autoencoder of that model, to read pictures."),
+                io.Float.Input(
+                    "most_change",
+                    default=MOST_CHANGE,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="With attenuate and add: no position of the layer changes by more than this share of its "
+                    "own length. Large changes draw artefacts.",
+                ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
         )
@@ -114,12 +143,16 @@ class SteerIngredients(io.ComfyNode):
         threshold: float = 0.5,
         start: float = 0.0,
         end: float = 1.0,
+        shows_pictures: Tensor | None = None,
+        lacks_pictures: Tensor | None = None,
+        vae: Any = None,
+        most_change: float = MOST_CHANGE,
     ) -> io.NodeOutput:
         chosen = tuple(dict.fromkeys(bank.index(name) for name in lines_of(ingredients)))
         settings = GuardSettings(start, end)
         if not strength:
             return io.NodeOutput(model, ui=text_under("Strength 0: the model is as it was."))
-        backbone = backbone_of(model, clip)
+        backbone = backbone_of(model, clip, vae)
         empty = backbone.encode_text([""])
         other = backbone.encode_text([instead]) if instead.strip() else empty
         steering = Steering(
@@ -131,8 +164,11 @@ class SteerIngredients(io.ComfyNode):
             strength,
             threshold,
             settings,
-            _posterior(bank, shows, lacks),
+            _posteriors(
+                how, backbone, bank, (shows_pictures, lacks_pictures), (shows, lacks), seed, cls.hidden.unique_id
+            ),
             seed,
+            most_change,
         )
         names = listed([bank.names[index] for index in chosen])
         cost = {"replace": "one to three more passes of the model a step"}.get(how, "no more passes")
@@ -144,11 +180,25 @@ class SteerIngredients(io.ComfyNode):
         return first_fault(list_verdict("ingredients", ingredients), embeddings_verdict(instead=instead))
 
 
-def _posterior(
+def _posteriors(
+    how: str,
+    backbone: Backbone,
     bank: core_bank.ConceptBank,
-    shows: core_activations.Activations | None,
-    lacks: core_activations.Activations | None,
-) -> Posterior | None:
-    if shows is None or lacks is None:
+    pictures: tuple[Tensor | None, Tensor | None],
+    recorded: tuple[core_activations.Activations | None, core_activations.Activations | None],
+    seed: int,
+    node_id: str | None,
+) -> Posteriors | None:
+    """What attenuation goes by; None for another way, and where neither pictures nor activations of both kinds are
+    connected."""
+    shown, lacking = pictures
+    if how != "attenuate":
         return None
-    return posterior_of(*(encode(bank, one).values.flatten(0, 1) for one in (shows, lacks)))
+    if shown is not None and lacking is not None:
+        both = (picture_batch(one) for one in (shown, lacking))
+        return posteriors_of(backbone, bank, *both, seed=seed, on_step=start_progress(node_id))
+    with_it, without = recorded
+    if with_it is None or without is None:
+        return None
+    codes = [encode(bank, one).values.flatten(0, 1) for one in (with_it, without)]
+    return Posteriors((bank.origin.noise or 0.0,), (posterior_of(*codes),))

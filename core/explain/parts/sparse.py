@@ -4,9 +4,9 @@
 
 ``keep`` leaves the largest codes of each row (TopK, Gao et al. 2024, arXiv 2406.04093) or of the whole batch
 (BatchTopK, Bussmann et al. 2024, arXiv 2412.06410), which learns a threshold for single rows. The loss is the mean
-squared error, plus 1/32 of the error with which directions that are never used reconstruct what is left (AuxK, arXiv
-2406.04093, section A.2; here all of them at once, where the paper takes the strongest). In RA-SAE (Fel et al. 2025,
-arXiv 2502.12892) directions are mixtures of real rows with a small change, D = W C + L, which makes them stable.
+squared error, plus 1/32 of the error with which directions that are never used reconstruct what is left, at each row
+the D / 2 strongest of them (AuxK, arXiv 2406.04093, section A.2). In RA-SAE (Fel et al. 2025, arXiv 2502.12892)
+directions are mixtures of real rows with a small change, D = W C + L, which makes them stable.
 """
 
 from collections.abc import Callable, Mapping
@@ -198,10 +198,11 @@ def train(task: FindTask[Any], build: Build, keep: Keep, structure: Structure | 
 
 
 def _dead_loss(before: Tensor, dead: Tensor, left: Tensor, directions: Tensor) -> Tensor:
-    """How badly the directions that no batch used for long reconstruct what is left; 0 without any."""
+    """How badly the directions that no batch used for long reconstruct what is left; 0 without any. Half as many as
+    there are numbers serve each row at most: with all of many, each would be asked to do next to nothing."""
     if not bool(dead.any()):
         return left.new_zeros(())
-    codes = relu(before.masked_fill(~dead, 0))
+    codes, _ = keep_top(relu(before.masked_fill(~dead, 0)), max(1, left.shape[1] // 2))  # (B, K)
     return (left.detach() - codes @ directions).square().sum(1).mean()
 
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ....core.explain.bank import ConceptBank, ConceptCodes
-from ....core.explain.labels import Labels, Meanings, labels_of_words
+from ....core.explain.labels import FEW, Labels, Meanings, labels_of_words
 from ....core.explain.locate import Place, best_places, concept_masks, disjoint, mean_features
 from ....core.explain.map_grade import grade_map
 from ....core.explain.naming import Name, likelihoods, nearest_names
 from ....core.explain.recursion import said_of
-from ....core.messages import counted, plain, there_are
+from ....core.messages import counted, listed, plain, there_are
 from ...pictures.drawing import colour_of, overlay_masks
 from ...shared.progress import Progress
 from ..contact_sheet import Caption, Row, contact_sheet
@@ -176,7 +176,16 @@ def beside_probe(known: Meanings | None) -> list[str]:
         + (f" (the {fit.better} is better)" if fit.better else "")
         for fit in known.fits
     ]
-    return [head, *lines, verdict + advice]
+    return [head, *lines, verdict + advice, *_rough(known)]
+
+
+def _rough(known: Meanings) -> list[str]:
+    """Which labels too few pictures bear, or lack, for figures that can be relied on."""
+    rough = [fit.name for fit in known.fits if fit.pictures < FEW]
+    if not rough:
+        return []
+    which = "all labels" if len(rough) == len(known.fits) else listed(rough)
+    return [f"Rough figures: fewer than {FEW} pictures show, or lack, {which}."]
 
 
 def valid_for(bank: ConceptBank) -> str:

@@ -54,6 +54,8 @@ def test_the_probe_is_called_better_where_no_single_concept_predicts_a_label(sho
     known = meanings(coded(clear), read(mixed), labels)
     assert {fit.name: fit.concept for fit in known.fits} == {"cat": 0, "dog": 1, "sun": 2}
     assert all(fit.auroc == pytest.approx(1) for fit in known.fits)
+    fewer = torch.minimum(shown.sum(0), (~shown).sum(0)).tolist()
+    assert {fit.name: fit.pictures for fit in known.fits} == dict(zip(("cat", "dog", "sun"), fewer, strict=True))
     assert [known.names[index] for index in known.label.tolist()] == ["cat", "dog", "sun"]
     spoiled = meanings(coded(mixed), read(clear), labels)
     assert all(fit.better == "probe" for fit in spoiled.fits)

@@ -1,32 +1,18 @@
+import math
+
 import pytest
 import torch
 
 from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite
-from concept_atelier.core.erase.guards.guard import slope_of
+from concept_atelier.core.erase.guards.guard import fresh_seed, slope_of
+from concept_atelier.core.explain.attenuation import BINS, Posterior, Posteriors
 from concept_atelier.core.explain.bank import ConceptBank
+from concept_atelier.core.explain.parts.changed_attention import recorded_rows
 from concept_atelier.core.explain.recording import default_site, noised_latents, origin_of, read_site
-from concept_atelier.core.explain.steering import BINS, Posterior, ReplaceRun, Steering, posterior_of
+from concept_atelier.core.explain.steering import ReplaceRun, Steering
 from concept_atelier.core.schedule import timestep_of_noise
 from tests.core.explain.conftest import origin
-
-
-def test_a_posterior_of_one_takes_a_code_away_and_of_none_leaves_it():
-    """Codes of 3 to 4 belong to the concept, codes of 1 to 2 to anything else, codes of 0 to both alike."""
-    generator = torch.Generator().manual_seed(0)
-    own = 3 + torch.rand(5000, 1, generator=generator)
-    other = 1 + torch.rand(5000, 1, generator=generator)
-    nothing = torch.zeros(5000, 1)
-    posterior = posterior_of(torch.cat([own, nothing]), torch.cat([other, nothing]))
-    codes = torch.tensor([[0.0], [1.5], [3.5]])
-    assert posterior.of(codes)[:, 0].tolist() == pytest.approx([0.5, 0, 1], abs=0.03)
-    assert (codes * (1 - posterior.of(codes)))[:, 0].tolist() == pytest.approx([0, 1.5, 0], abs=0.12)
-
-
-def test_a_code_beyond_all_that_were_seen_counts_as_the_largest():
-    posterior = posterior_of(torch.tensor([[2.0]] * 50), torch.tensor([[1.0]] * 50))
-    assert torch.equal(posterior.of(torch.tensor([[9.0]])), posterior.of(torch.tensor([[2.0]])))
-
 
 PEAK, STRENGTH, NOISE = 2.0, 1.5, 0.1
 LEVEL, WIDTH = torch.tensor(3.0), 256
@@ -42,7 +28,7 @@ def steering(at, how, **changes):
 
 def always(share):
     """A posterior that is the same for every code."""
-    return Posterior(torch.full((1, BINS + 1), share), torch.ones(1))
+    return Posteriors((NOISE,), (Posterior(torch.full((1, BINS + 1), share), torch.ones(1)),))
 
 
 @pytest.fixture
@@ -55,7 +41,7 @@ def inputs(generator):
 
 def edited(inputs, how, **changes):
     at = origin(kind="denoiser", site="here", width=16)
-    return steering(at, how, **changes).begin(None, None).edit(inputs)
+    return steering(at, how, **({"most_change": math.inf} | changes)).begin(None, None).edit(inputs)
 
 
 def with_first(inputs, change):
@@ -67,7 +53,7 @@ def with_first(inputs, change):
 
 
 def test_attenuating_takes_all_of_a_surely_meant_code_and_nothing_of_a_surely_other(inputs):
-    surely, never, half = (edited(inputs, "attenuate", posterior=always(share)) for share in (1.0, 0.0, 0.5))
+    surely, never, half = (edited(inputs, "attenuate", posteriors=always(share)) for share in (1.0, 0.0, 0.5))
     torch.testing.assert_close(surely, with_first(inputs, lambda first: first.clamp(max=0)))  # its codes are 0
     assert torch.equal(never, with_first(inputs, lambda first: first))
     torch.testing.assert_close(half, with_first(inputs, lambda first: first - first.clamp(min=0) / 2))
@@ -76,6 +62,13 @@ def test_attenuating_takes_all_of_a_surely_meant_code_and_nothing_of_a_surely_ot
 def test_adding_raises_the_code_by_so_many_peaks(inputs):
     found = edited(inputs, "add", strength=STRENGTH)
     torch.testing.assert_close(found, with_first(inputs, lambda first: first + STRENGTH * PEAK))
+
+
+def test_no_position_changes_by_more_than_a_share_of_its_length(inputs):
+    """Far above the bound, what is added to queries is half of each position's length."""
+    found = edited(inputs, "add", strength=1e6, most_change=0.5)
+    lengths = recorded_rows(inputs).norm(dim=-1)  # (1, 16)
+    torch.testing.assert_close(found, with_first(inputs, lambda first: first + lengths / 2))
 
 
 class Told(ReplaceRun):
@@ -133,7 +126,7 @@ def test_newly_found_cells_and_no_others_begin_the_next_step_as_noise_around_the
 def test_an_ingredient_is_found_where_its_code_is_large_and_not_everywhere(lab_backbone, generator):
     clean, time = torch.randn(1, 4, 16, 16, generator=generator), timestep_of_noise(lab_backbone.schedule, NOISE)
     empty, site = lab_backbone.encode_text([""]), default_site(lab_backbone)
-    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, 1), time, empty)
+    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, fresh_seed(1, 2)), time, empty)
     codes = rows[0, :, 0]
     top, left = (2 * place for place in divmod(int(codes.argmax()), grid[1]))  # in cells of latents
     run = replacing_run(ReplaceRun, lab_backbone, threshold=0.8 * float(codes.max()) / PEAK)

@@ -84,6 +84,7 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     beside = call(ShowIngredients, **given, captions=captions)[2]
     assert "Labels by captions" in beside and "separability" in beside and "cat: ingredient" in beside
     assert "The plain linear probe is better for" in beside
+    assert "Rough figures: fewer than 20 pictures show, or lack, all labels." in beside
     with pytest.raises(ValueError, match="5 pictures and 2 captions"):
         call(ShowIngredients, **given, captions="a cat\na dog")
     masks, overlay, names, codes = call(IngredientMasks, **given, ingredients="1, 2")

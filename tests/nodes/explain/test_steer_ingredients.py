@@ -57,9 +57,21 @@ def test_a_layer_is_changed_and_only_in_the_span(call, bank, recorded, sockets, 
     assert torch.equal(drawn(between, sockets), plain) and hooks_of() == before
 
 
+def test_pictures_with_and_without_serve_attenuation_and_the_most_change_bounds_it(call, bank, sockets):
+    pictures = torch.rand(2, 4, 64, 64, 3, generator=torch.Generator().manual_seed(1))
+    given = {**sockets, "bank": bank, "how": "attenuate", "strength": 3.0, "ingredients": "1, 2, 3"}
+    given |= {"shows_pictures": pictures[0], "lacks_pictures": pictures[1]}
+    plain = drawn(sockets["model"], sockets)
+    moved, bounded = (
+        (drawn(call(SteerIngredients, **given, most_change=most)[0], sockets) - plain).abs().max()
+        for most in (0.5, 0.0)
+    )
+    assert float(moved) > 0 == float(bounded)
+
+
 def test_what_does_not_fit_is_refused(call, bank, recorded, sockets, transformer):
     given = {"clip": sockets["clip"], "bank": bank}
-    with pytest.raises(ValueError, match="attenuate needs activations"):
+    with pytest.raises(ValueError, match="attenuate needs pictures"):
         call(SteerIngredients, model=sockets["model"], **given, how="attenuate")
     with pytest.raises(ValueError, match="no layer fits|another model|instead of"):
         call(SteerIngredients, **(given | {"model": transformer["model"], "clip": transformer["clip"]}))

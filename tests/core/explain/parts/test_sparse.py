@@ -4,6 +4,7 @@ from torch.nn.functional import normalize
 
 from concept_atelier.core.explain.parts.sparse import (
     SparseSettings,
+    _dead_loss,
     _Directions,
     _Mixtures,
     keep_batch,
@@ -23,6 +24,16 @@ def test_a_direction_that_is_never_used_turns_to_what_the_others_leave():
     task = FindTask(rows, 2, settings, torch.Generator().manual_seed(0))
     turned = normalize(train(task, lambda task: _Directions(start), keep_top).directions[1], dim=0)
     assert float(start[1, 1]) < 0.5 < 0.65 < float(turned[1])
+
+
+def test_of_many_directions_that_are_never_used_the_strongest_few_learn_at_each_row(generator):
+    """Rows of four numbers: of ten unused directions two learn at a row, and used ones never."""
+    before = torch.rand(5, 12, generator=generator).requires_grad_()
+    dead, left = torch.arange(12) >= 2, torch.randn(5, 4, generator=generator)
+    _dead_loss(before, dead, left, torch.randn(12, 4, generator=generator)).backward()
+    learn = before.grad != 0
+    strongest = before.detach().masked_fill(~dead, -1).topk(2, 1).indices
+    assert torch.equal(learn, torch.zeros_like(learn).scatter(1, strongest, True))
 
 
 def test_codes_are_kept_by_row_or_by_batch():
