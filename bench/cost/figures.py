@@ -21,7 +21,7 @@ from .ground import Ground, Shape, made_up_words
 from .growth import growth_cost
 from .heat_maps import heat_maps_cost
 from .meters import Time, interleaved, megabytes, memory_of, ratios, resident_growth, timed
-from .parts import clustering_cost, maps_cost, transport_cost_of_release
+from .parts import clustering_cost, maps_cost, token_map_cost, transport_cost_of_release
 from .recomputing import recomputing_cost
 from .settings import CostSettings
 from .solving import Listening, solving_cost
@@ -132,7 +132,7 @@ FIGURES: Mapping[str, Measure] = {
 }
 """Of UNets."""
 
-TRANSFORMER_FIGURES: Mapping[str, Measure] = {"transformer blocks": blocks_cost}
+TRANSFORMER_FIGURES: Mapping[str, Measure] = {"transformer blocks": blocks_cost, "token map": token_map_cost}
 """Of transformers at real widths, with few of their blocks."""
 
 

@@ -20,6 +20,7 @@ from .meters import Job, interleaved, megabytes, memory_of, ratios
 from .settings import CostSettings
 
 HEADS, WIDTH = 8, 40  # of the finest layers of Stable Diffusion 1.5
+TEXT = 512  # rows of a prompt to FLUX
 GRID, SHARP, ITERATIONS = (16, 16), 1e-3, 200  # of ConceptExpress' transport: cells, weight in cells, iterations
 
 
@@ -31,6 +32,29 @@ def maps_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str,
         lambda: former.head_by_head(query, key, 0.2), lambda: head_mean(query, key, 0.2), settings.repetitions
     )
     return compared | {"cells": query.shape[2], "largest_difference": float((before - ours).abs().max())}
+
+
+def token_map_cost(ground: Any, shape: Shape, settings: CostSettings) -> dict[str, Any]:
+    """The attention that a layer of a transformer gives to one word, with its gradient, as losses on attention need
+    it: with the whole softmax held until the backward pass, and block by block."""
+    model = ground.width.settings
+    cells = (shape.side // (ground.width.cell * model["patch_size"])) ** 2
+    heads = model.get("num_heads") or model["n_heads"]
+    width = (model.get("hidden_size") or model["dim"]) // heads
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode(False):
+        query, key = (
+            torch.randn(1, heads, rows, width, generator=generator).requires_grad_() for rows in (cells, cells + TEXT)
+        )
+
+        def learn(chunk: int | None) -> Tensor:
+            with torch.inference_mode(False), torch.enable_grad():
+                shares = head_mean(query, key, width**-0.5, chunk, columns=slice(1, 2))
+                return torch.autograd.grad(shares.square().sum(), query)[0]
+
+        compared = before_and_now(lambda: learn(2**50), lambda: learn(None), settings.repetitions)
+        difference = float((learn(2**50) - learn(None)).abs().max())
+    return compared | {"cells": cells, "largest_difference": difference}
 
 
 def clustering_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:

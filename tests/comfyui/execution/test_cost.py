@@ -1,5 +1,7 @@
 """``bench cost`` on a real ComfyUI: its plain computations are ComfyUI's, its shapes those of real models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -98,10 +100,12 @@ def test_the_cost_of_a_transformer_is_reckoned_from_its_blocks(pack, transformer
     """By default half of Z-Image's blocks are recorded, and half of FLUX.2's double ones."""
     ground, figures = transformer(family, **lists), pack("bench.cost.figures")
     shape = pack("bench.cost.ground").Shape("z_image", 128, transformer=True)
-    assert set(figures.figures_of(shape)) == {"transformer blocks"}
+    assert set(figures.figures_of(shape)) == {"transformer blocks", "token map"}
     with torch.inference_mode():
         settings = pack("bench.cost.settings").CostSettings(repetitions=2)
         found = figures.figures_of(shape)["transformer blocks"](ground, shape, settings)
+        maps = figures.figures_of(shape)["token map"](ground, replace(shape, side=512), settings)
+    assert maps["largest_difference"] < 1e-6 and 0 < maps["ours_peak_mb"] <= maps["plain_peak_mb"]
     assert list(found["blocks"]) == list(lists) and found["whole"]["recorded"] == recorded
     assert found["whole"]["blocks"] == 6 * len(lists)
     plain = found["beside_blocks_cpu_s"] + sum(6 * of["plain_cpu_s"] for of in found["blocks"].values())

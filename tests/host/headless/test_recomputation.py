@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.core.attention.probabilities import head_mean
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.masks.from_masks import concepts_from_masks
@@ -40,7 +41,7 @@ def step(backbone, choice, changes):
 
     def tap(call):
         calls.append(call.site.name)
-        maps.append((call.query @ call.key.mT * call.scale).softmax(-1).square().mean())
+        maps.append(head_mean(call.query, call.key, call.scale, 64).square().mean())
 
     outside = []
     with backbone.tap_attention(lambda call: outside.append(call.site.name)):
