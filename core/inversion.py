@@ -7,7 +7,7 @@ point is put in for itself until it stays where it is (as Pan et al., "AIDI", IC
 Anderson's acceleration, each picture on its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,8 +18,7 @@ from .backbone import Backbone, Conditioning
 from .compose.guiders import ClassifierFree
 from .sampling import TextPasses, with_rows
 from .schedule import DiffusionSchedule, FlowSchedule, Schedule, sigmas_of, timestep_of_sigma
-
-OnStep = Callable[[int, int], None]
+from .steps import OnStep
 
 SETTLED = 1e-5
 """A step is solved where its point moves by less than this share of its length."""

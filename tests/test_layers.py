@@ -15,7 +15,7 @@ MAX_FILES = 25
 
 LEVELS = {
     "core": (
-        ("messages", "devices"),
+        ("messages", "devices", "steps"),
         ("types", "settings", "assignment", "pictures"),
         ("schedule", "registry", "files", "encoding_checks", "weight_changes", "sample_weights", "fingerprints"),
         ("backbone",),
@@ -58,7 +58,8 @@ LEVELS = {
         ("naming", "locate", "finder", "scores", "importance", "labels", "recursion", "map_grade"),
         ("methods", "fidelity", "audit", "strategies"),
         ("registry",),
-        ("bank_files", "steering", "sampled"),
+        ("attenuation", "bank_files", "sampled"),
+        ("steering",),
     ),
     "core/data": (("mixture", "adaptive_weights"), ("caption_noise",)),
     "core/surgery": (

@@ -32,8 +32,7 @@ from ..attention.words import spelling
 from ..backbone import AttentionKind, AttentionSite, Backbone, Placeholders
 from ..messages import shown
 from ..schedule import timestep_of_noise
-
-OnStep = Callable[[int, int], None]
+from ..steps import OnStep
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ Information Decomposition", NeurIPS 2024, arXiv 2406.05191. Only predictions are
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,9 +21,9 @@ from ..messages import shown
 from ..sampling import encode_for_passes
 from ..schedule import Schedule
 from ..settings import setting
+from ..steps import OnStep
 
 Estimator = Literal["orthogonal", "standard"]
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

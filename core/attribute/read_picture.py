@@ -1,6 +1,6 @@
 """The attention of a text that is read beside a picture: some noised passes, and no sampling run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import torch
@@ -9,8 +9,7 @@ from torch import Tensor
 from ..attention.record import AttentionRecorder
 from ..backbone import Backbone, Placeholders
 from ..schedule import timestep_of_noise
-
-OnStep = Callable[[int, int], None]
+from ..steps import OnStep
 
 
 @torch.no_grad()

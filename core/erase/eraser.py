@@ -91,7 +91,7 @@ class Eraser(Generic[S]):
             settings: the method's own kind; None takes the first preset.
             strength: multiplier in force: 0 changes nothing, 1 is the paper's edit, negative values amplify.
             placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
-            on_step: see :data:`OnStep`.
+            on_step: as in :class:`~.parts.task.EraseTask`.
             training: seed, reports and kept states, for methods that train.
 
         Raises ``ValueError`` for empty or repeated concepts, a wrong number of anchors, a concept that is also

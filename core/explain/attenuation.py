@@ -6,7 +6,6 @@ without the concept. Codes of one layer are larger or smaller as a picture has m
 noise levels has histograms of its own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from ..backbone import Backbone
 from ..schedule import noise_of_level
+from ..steps import OnStep
 from .bank import ConceptBank
 from .recording import record_denoiser
 from .registry import encode
 
-OnStep = Callable[[int, int], None]
 BINS = 64
 NOISES = (0.125, 0.375, 0.625, 0.875)
 """Shares of noise that have histograms of their own, unless others are asked for: the middles of four equal parts."""

@@ -7,12 +7,12 @@ correlation, over random sets of concepts, of the sum of their importances with 
 Beside the order by importance stand random orders and the order by length, ``||u_k V_k||``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..steps import OnStep
 from .importance.head import Question
 
 SHARES = 11
@@ -20,8 +20,6 @@ SHARES = 11
 RANDOM, SUBSETS = 3, 32
 """Random orders, and random sets for mu-fidelity, of each picture."""
 ORDERS = ("importance", "strength", "random")
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..settings import preset_of
+from ..steps import OnStep
 from .activations import Activations
 from .bank import ConceptBank, ConceptCodes, check_fits, peaks_of
 from .parts.measures import explained, matched_cosines
@@ -17,8 +18,6 @@ from .parts.task import FindSettings, FindTask, Found
 
 S = TypeVar("S", bound=FindSettings)
 
-OnStep = Callable[[int, int], None]
-"""Called with how many hundredths of all fits are done, of how many."""
 
 PARTS = 100
 """In which the progress of a fit is reported."""
@@ -84,7 +83,7 @@ class Finder(Generic[S]):
             settings: the method's own kind; None takes the first preset.
             seed: of the first fit; the others count on.
             seeds: how many fits; stability is measured from the second on.
-            on_step: see :data:`OnStep`.
+            on_step: called with how many hundredths of all fits are done, of how many.
             halves: whether to find them in either half of the pictures alone as well, two more fits, and say how well
                 each is found again.
             within: (P, h * w) bool, the positions that count; None takes all.

@@ -1,6 +1,6 @@
 """Recording what a denoiser computes at one of its attention sites while it looks at pictures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,9 +11,9 @@ from ..masks.upsample import covered_size
 from ..messages import listed, shown
 from ..sampling import with_rows
 from ..schedule import timestep_of_noise
+from ..steps import OnStep
 from .activations import Activations, Origin, check_memory, fingerprint_of
 
-OnStep = Callable[[int, int], None]
 NOISE = 0.1
 BATCH = 8
 

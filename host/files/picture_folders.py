@@ -1,6 +1,6 @@
 """A folder of pictures of any size as one batch of squares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from ...core.steps import OnStep
 from .caption_files import read_caption, text_file_of
 from .folders import PICTURE_SUFFIXES, Folders, picture_names
 from .images import read_frames
 from .states import state_below, state_of
 
-OnStep = Callable[[int, int], None]
 MAX_BYTES = 16 * 2**30
 """Of the pictures of one folder."""
 

@@ -5,7 +5,7 @@ width, one thing can be measured: encoders that belong together agree on which p
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from ...core.backbone import Backbone
 from ...core.evaluate.pairing import pairing_chance
 from ...core.evaluate.similarity import unit
+from ...core.steps import OnStep
 from ..adapters import backbone_of
 from ..shared.errors import UnsupportedModelError
 from ..shared.progress import check_interrupt
@@ -51,8 +52,6 @@ _LISTS = (
 )
 COMMON_WORDS: tuple[str, ...] = tuple(" ".join(_LISTS).split())
 """Words that pictures are often described by, for names where nobody lists others."""
-
-OnStep = Callable[[int, int], None]
 
 
 def word_features(

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...core.evaluate.similarity import unit
 from ...core.explain.activations import Activations, Origin, check_memory, fingerprint_of
 from ...core.messages import listed, shown
+from ...core.steps import OnStep
 from ..shared.errors import UnsupportedModelError
 from ..shared.progress import check_interrupt
 
@@ -18,8 +19,6 @@ STATES = {"penultimate": "penultimate_hidden_states", "last": "last_hidden_state
 
 WHOLE = "whole picture"
 """The site of the single vector of a picture."""
-
-OnStep = Callable[[int, int], None]
 
 
 def picture_features(clip_vision: Any, pictures: Tensor) -> Tensor:

@@ -195,10 +195,10 @@ def _posteriors(
     if how != "attenuate":
         return None
     if shown is not None and lacking is not None:
-        both = (picture_batch(one) for one in (shown, lacking))
-        return posteriors_of(backbone, bank, *both, seed=seed, on_step=start_progress(node_id))
-    with_it, without = recorded
-    if with_it is None or without is None:
+        with_it, without = picture_batch(shown), picture_batch(lacking)
+        return posteriors_of(backbone, bank, with_it, without, seed=seed, on_step=start_progress(node_id))
+    shows, lacks = recorded
+    if shows is None or lacks is None:
         return None
-    codes = [encode(bank, one).values.flatten(0, 1) for one in (with_it, without)]
+    codes = [encode(bank, one).values.flatten(0, 1) for one in (shows, lacks)]
     return Posteriors((bank.origin.noise or 0.0,), (posterior_of(*codes),))

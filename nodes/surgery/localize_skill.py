@@ -74,7 +74,8 @@ class LocalizeSkill(io.ComfyNode):
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Leave out differences that are only the rounding of a file in 16 bits.",
+                    tooltip="Leave out differences that are only the rounding of a file in 16 bits. A share of 100 "
+                    "leaves out nothing.",
                 ),
             ],
             outputs=[

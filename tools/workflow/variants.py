@@ -168,7 +168,7 @@ Z_IMAGE = replace(
     names=TRANSFORMERS,
 )
 VARIANTS = (LAB, LAB_TRANSFORMER, CHECKPOINT, Z_IMAGE)
-VISION = "clip_vision_vit_h.safetensors"
+VISION = "clip_vision_h.safetensors"
 """A file of the clip_vision folder, for checkpoints."""
 PAIR = "clip-vit-large-patch14.safetensors"
 """A file that holds a picture encoder and the text encoder that was trained with it, in the folders clip_vision and

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from ...backbone import Backbone, Placeholders, TextChanges
 from ...learn.engine.checkpoints import CheckpointStore
+from ...steps import OnStep
 from ...types import LowRank
 from .settings import EraseSettings
 
 S_co = TypeVar("S_co", bound=EraseSettings, covariant=True)
-
-OnStep = Callable[[int, int], None]
-"""Called with how many steps of how many are done: texts that are encoded, and the rest as one. May raise, to stop."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,7 @@ class EraseTask(Generic[S_co]):
         preserve: words or phrases whose encoding shall stay.
         settings: the method's own.
         placeholders: learnt tokens that the texts may name, ``"<apple>"`` to vectors.
-        on_step: see :data:`OnStep`.
+        on_step: called with how many steps are done, texts that are encoded and the rest as one, of how many.
         training: what methods that train are asked beside.
     """
 

@@ -1,18 +1,17 @@
 """Every way of measuring importance, by name, in the order that people are shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ...registry import collect
+from ...steps import OnStep
 from .head import Question
 from .method import Budget, Measure
 
 MEASURES: Mapping[str, Measure] = collect(__package__, "METHOD", "sobol", "closed_form", "gradient", "removal")
 """Name to record. To add one, write its file and add its name here."""
-
-OnStep = Callable[[int, int], None]
 
 
 def best_measure(question: Question) -> Measure:

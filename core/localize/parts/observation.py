@@ -2,7 +2,7 @@
 (ConceptExpress, arXiv 2407.07077, section 3.2)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +15,11 @@ from ...backbone import AttentionSite, Backbone
 from ...masks.upsample import covered_size
 from ...pictures import check_picture
 from ...schedule import timestep_of_noise
+from ...steps import OnStep
 from .aggregate import aggregate_self_attention, clustering_grid, grid_weights, self_grids
 from .neighbours import cell_colours
 from .saliency import combine_saliency, end_of_text_saliency
 from .settings import LocalizeSettings
-
-OnStep = Callable[[int, int], None]
-"""Called with how many steps of how many are done: model passes, and the rest as one. May raise, to stop."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,13 @@ a linear probe of the raw numbers of the encoder, and the same training with lab
 learnt something beats.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...settings import Settings, setting
+from ...steps import OnStep
 from .features import HeadFeatures, Scaling
 from .head import Fitted, scaled
 from .layer import ConceptLayer, LayerTask
@@ -21,8 +21,6 @@ from .registry import LAYERS
 FEWEST = 2
 """Pictures that every class needs."""
 PROBE = LinearSettings(largest=0, sparsity=0.0, ridge=0.05)
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ the root mean square is taken here. The loss is that of denoising.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
@@ -20,14 +20,12 @@ from ...learn.engine.loop import LoopSettings
 from ...learn.engine.task import Phase, Training
 from ...learn.engine.training_run import TrainingRun
 from ...messages import plain
+from ...steps import OnStep
 from ..skill import TEXT
 from .denoising_loss import Captioned, OffsetLoss, scores_of
 from .in_force import Where
 from .offset_settings import OffsetSettings
 from .offsets import HeadOffsets
-
-OnStep = Callable[[int, int], None]
-"""Called with how many updates are done, of how many; may raise, to stop."""
 
 SCALE = "root mean square of the trained scale"
 

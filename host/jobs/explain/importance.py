@@ -1,7 +1,7 @@
 """Importance of ingredients for people: what is asked of which model, bars, curves and words."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ....core.explain.probe import held_out, learnability, pooled, ridge
 from ....core.explain.registry import encode
 from ....core.explain.scores import PictureScores
 from ....core.messages import counted, shown
+from ....core.steps import OnStep
 from ...pictures.charts import draw_bars, draw_curves
 from ...pictures.drawing import side_by_side
 from ..paired_texts import word_features
@@ -37,8 +38,6 @@ importances of opposite signs."""
 
 HARD = 0.75
 """AUROC of a probe below which an ingredient is hard to learn, where nothing is known of what it explains."""
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Concept heads for people: features of pictures for them, labels, and what a training was worth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ....core.recognise.heads.features import FeatureKind, HeadFeatures
 from ....core.recognise.heads.head import ConceptHead, HeadVerdict
 from ....core.recognise.heads.registry import LAYERS
 from ....core.recognise.heads.training import HeadReport
+from ....core.steps import OnStep
 from ...pictures.charts import draw_bars
 from ..explain.ingredients import check_pictures
 from ..paired_texts import COMMON_WORDS, word_features
@@ -25,8 +26,6 @@ from ..vision import encoder_origin, picture_features, record_encoder
 LIKED, DISLIKED = "liked", "disliked"
 MOST_CHARTS, REASONS, LUCKY = 6, 3, 0.1
 """Classes that the chart shows, concepts of a reason, and the share of random labels from which nothing was learnt."""
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

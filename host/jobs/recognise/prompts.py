@@ -1,6 +1,6 @@
 """Prompts of classes and their concepts, as people write them, and pictures judged by them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Any
@@ -13,6 +13,7 @@ from ....core.messages import listed, shown
 from ....core.recognise.diverse import pick_diverse
 from ....core.recognise.soft_trim import TrimSettings
 from ....core.recognise.zero_shot import ConceptBayes, concept_bayes
+from ....core.steps import OnStep
 from ...pictures.captioned_list import ListEntry, captioned_list
 from ...pictures.figure_table import FAINT, GOOD, INK, MIDDLING
 from ..paired_texts import word_features
@@ -24,8 +25,6 @@ MOST_COMBINED = 500
 REASONS = 3
 MOST_LEFT = 16
 """Pictures on a sheet beside those that were picked."""
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ PACK = "concept-atelier"
 MODELS = (
     "checkpoints/v1-5-pruned-emaonly-fp16.safetensors",
     "clip_vision/clip-vit-large-patch14.safetensors",
-    "clip_vision/clip_vision_vit_h.safetensors",
+    "clip_vision/clip_vision_h.safetensors",
     "diffusion_models/z_image_turbo_bf16.safetensors",
     "loras/first.safetensors",
     "loras/my_lora.safetensors",
