@@ -10,14 +10,14 @@ WAYS = {"plain": "", "area": "--method area", **{name: f"--method {name}" for na
 def composed() -> dict[str, str]:
     """Every way of composing in regions that are given and that are found; two of a kind, learnt tokens and seeds."""
     return {
-        "compose.json": "compose --split test --cases 48 --controls 6",
-        **{f"compose/{name}.json": f"compose --split test --cases 48 --method {name}" for name in COMPOSING},
+        "compose.json": "compose --split test --cases 96 --controls 6",
+        **{f"compose/{name}.json": f"compose --split test --cases 96 --method {name}" for name in COMPOSING},
         **{
             f"compose/{name}_found.json": f"compose --split test --cases 48 --method {name} --regions found"
             for name, record in COMPOSING.items()
             if "regions" in record.needs
         },
-        "compose/area.json": "compose --split test --cases 48 --method area",
+        "compose/area.json": "compose --split test --cases 96 --method area",
         **_further(),
     }
 

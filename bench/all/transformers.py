@@ -7,6 +7,9 @@ from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
 
+COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "concept_conductor")
+"""Ways of composing that are measured there beside the plain prompt."""
+
 BOTH = (
     "lab.json",
     "words.json",
@@ -24,7 +27,8 @@ BOTH = (
     *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
     *(f"explain/{name}.json" for name in EXPLAINING if name not in UNSIGNED),
     *(f"explain/{name}.json" for name in ("importance", "sweep", "steer", "audit")),
-    *(f"compose{name}.json" for name in ("", "/area", "/attention_couple", "/t2i_zero")),
+    "compose.json",
+    *(f"compose/{name}.json" for name in COMPOSED),
 )
 """Files of the UNet that the transformer has, too: the same scenes, prompts, seeds and judge."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...bench.all.queue import queue
+from ...bench.all.transformers import COMPOSED as COMPOSED_THERE
 from ...bench.all.transformers import FOLDER
 from ...bench.explain.audit import FIGURES as AUDITED
 from ...bench.explain.explain import SCORES as EXPLAINED
@@ -19,11 +20,10 @@ from ...bench.explain.steer import WAYS
 from ...bench.lab import FIGURES
 from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
-from ...core.compose.registry import METHODS as COMPOSING
 from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
-from .compose_results import COMPOSED
+from .compose_results import COMPOSED, titles
 from .erasure_results import single
 from .explain_results import MEASURED
 from .files import controls, heading, missing, read, shown_command, verdict
@@ -135,12 +135,7 @@ ERASED_COLUMNS: Columns = {
     "erased style": at("style_found_after"),
 }
 COMPOSITIONS = of_both(
-    {
-        "compose.json": "the prompt alone",
-        "compose/area.json": "stock area conditioning, in boxes",
-        "compose/attention_couple.json": f"{COMPOSING['attention_couple'].title}, in boxes",
-        "compose/t2i_zero.json": COMPOSING["t2i_zero"].title,
-    }
+    {"compose.json": "the prompt alone"} | {f"compose/{name}.json": titles()[name] for name in COMPOSED_THERE}
 )
 COMPOSED_COLUMNS: Columns = {said: at(name) for name, said in COMPOSED.items()}
 
