@@ -67,9 +67,10 @@ class Trajectory:
 
     def slope(self, latent: Tensor, level: Tensor) -> Tensor:
         """How latents (B, C, h, w) change with the level () where they are: the noise in them, or a flow's velocity."""
-        table = level_table(self.backbone.schedule).to(latent.device)  # (T,)
-        near = (table - level).abs().argmin() if self.flow else timestep_of_sigma(level, table)
-        time = near.expand(len(latent))  # (B,)
+        table = level_table(self.backbone.schedule)  # (T,), in float64, which not every device has
+        there = level.cpu().to(table)
+        near = (table - there).abs().argmin() if self.flow else timestep_of_sigma(there, table)
+        time = near.to(latent.device).expand(len(latent))  # (B,)
         seen = latent if self.flow else latent / (1 + level**2).sqrt()  # of unit variance
         guider = ClassifierFree(self.guidance)
         positive = self._under_prompts(seen, time)

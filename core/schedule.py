@@ -102,7 +102,7 @@ class FlowSchedule:
         return noisy + (1 - self._shares(timestep, noisy)) * velocity
 
     def _shares(self, timestep: Tensor, like: Tensor) -> Tensor:
-        return _rows_of(self.sigmas.clone(), timestep, like).to(like.dtype)
+        return _rows_of(self.sigmas.clone(), timestep, like).to(like)
 
 
 def flow_sigmas(steps: int = 1000, shift: float = 1.0) -> Tensor:
@@ -198,11 +198,12 @@ def noise_of_level(schedule: Schedule, level: Tensor) -> float:
 def _shares(timestep: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """``sqrt(a)`` and ``sqrt(1 - a)`` per row, shaped to multiply ``like`` and in its dtype."""
     alphas = _rows_of(alphas_cumprod, timestep, like)  # (B, 1, ...)
-    return alphas.sqrt().to(like.dtype), (1 - alphas).sqrt().to(like.dtype)
+    return alphas.sqrt().to(like), (1 - alphas).sqrt().to(like)
 
 
 def _rows_of(table: Tensor, timestep: Tensor, like: Tensor) -> Tensor:
-    """The entries of a table (T,) at timesteps (B,), shaped (B, 1, ...) to multiply ``like`` (B, ...)."""
+    """The entries of a table (T,) at timesteps (B,), shaped (B, 1, ...) to multiply ``like`` (B, ...). They stay where
+    the table is: not every device has its float64."""
     if not 0 <= int(timestep.min()) <= int(timestep.max()) < len(table):
         raise ValueError(f"timesteps must lie in 0..{len(table) - 1}, got {timestep.tolist()}")
-    return table.to(like.device)[timestep.to(like.device)].view(-1, *[1] * (like.ndim - 1))  # (B,) to (B, 1, ...)
+    return table[timestep.to(table.device)].view(-1, *[1] * (like.ndim - 1))  # (B,) to (B, 1, ...)

@@ -108,6 +108,10 @@ class LowRank:
         """(d_out, d_in)."""
         return self.up @ self.down
 
+    def clone(self) -> "LowRank":
+        """The same of tensors of its own."""
+        return LowRank(self.up.clone(), self.down.clone())
+
 
 @dataclass(frozen=True, eq=False)
 class FullChange:

@@ -24,6 +24,17 @@ def head_by_head(query: Tensor, key: Tensor, scale: float, chunk: int = 2**22) -
     return total / heads
 
 
+def token_shares(query: Tensor, key: Tensor, scale: float, column: int, chunk: int = 2**21) -> Tensor:
+    """The mean attention (B, N) over heads to one key, in blocks of rows that all wait for the backward pass."""
+    batch, heads, n, _ = query.shape
+    step = max(1, chunk // (batch * heads * key.shape[2]))
+    mean = torch.empty(batch, n)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        mean[:, rows] = ((query[:, :, rows] * scale) @ key.mT).softmax(-1)[..., column].sum(1)  # (B, heads, n, M)
+    return mean / heads
+
+
 def divergences(rows: Tensor) -> Tensor:
     """Symmetric Kullback-Leibler divergences (n, n) of rows (n, d), a new matrix for every operation."""
     p = as_distributions(rows)

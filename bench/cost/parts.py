@@ -1,6 +1,7 @@
 """What parts of localising and learning cost, against how they were computed before (:mod:`.former`).
 
-No model takes part: queries, keys and rows are made up, in the sizes that Stable Diffusion 1.5 gives them.
+No model takes part: queries, keys and rows are made up, in the sizes that Stable Diffusion 1.5 gives them, or, for a
+word's attention while tokens are learnt, a transformer.
 """
 
 from __future__ import annotations
@@ -36,25 +37,30 @@ def maps_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str,
 
 def token_map_cost(ground: Any, shape: Shape, settings: CostSettings) -> dict[str, Any]:
     """The attention that a layer of a transformer gives to one word, with its gradient, as losses on attention need
-    it: with the whole softmax held until the backward pass, and block by block."""
+    it: before, with the softmax of the whole layer held until the backward pass, and now."""
     model = ground.width.settings
     cells = (shape.side // (ground.width.cell * model["patch_size"])) ** 2
     heads = model.get("num_heads") or model["n_heads"]
     width = (model.get("hidden_size") or model["dim"]) // heads
     generator = torch.Generator().manual_seed(0)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.enable_grad():
         query, key = (
             torch.randn(1, heads, rows, width, generator=generator).requires_grad_() for rows in (cells, cells + TEXT)
         )
 
-        def learn(chunk: int | None) -> Tensor:
-            with torch.inference_mode(False), torch.enable_grad():
-                shares = head_mean(query, key, width**-0.5, chunk, columns=slice(1, 2))
-                return torch.autograd.grad(shares.square().sum(), query)[0]
+        def before() -> Tensor:
+            return _gradient(former.token_shares(query, key, width**-0.5, 1), query)
 
-        compared = before_and_now(lambda: learn(2**50), lambda: learn(None), settings.repetitions)
-        difference = float((learn(2**50) - learn(None)).abs().max())
+        def now() -> Tensor:
+            return _gradient(head_mean(query, key, width**-0.5, columns=slice(1, 2)), query)
+
+        compared = before_and_now(before, now, settings.repetitions)
+        difference = float((before() - now()).abs().max())
     return compared | {"cells": cells, "largest_difference": difference}
+
+
+def _gradient(shares: Tensor, query: Tensor) -> Tensor:
+    return torch.autograd.grad(shares.square().sum(), query)[0]
 
 
 def clustering_cost(ground: Ground, shape: Shape, settings: CostSettings) -> dict[str, Any]:

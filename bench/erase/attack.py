@@ -11,7 +11,6 @@ import argparse
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -37,6 +36,7 @@ from ..controls import Control
 from ..harness import Bench, Request, Row
 from ..summary import aligned
 from .concepts import erased_in
+from .kept import kept_of, kept_over
 from .parts import Parts, erasure_of, prepare
 
 COMPARED = ("uce", "rece", "speed", "mace", "realera", "hirm")
@@ -129,18 +129,6 @@ def task_without(parts: AttackParts, request: Request, method: str, kind: Object
     return replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
 
 
-def kept_of(judge: Judge, task: AttackTask) -> dict[str, Any]:
-    """In what share of pictures of other things the judge finds them, before the erasure and its guard, and after."""
-    names = list(islice(cycle(task.others), task.settings.draws))
-    drawn = {"before": task.without(), "after": task.draw(task.erased, task.sentences(task.others))}
-
-    def share(pictures: Tensor) -> float:
-        found = judge.found(judge.look(pictures))
-        return sum(name in there for name, there in zip(names, found, strict=True)) / len(names)
-
-    return {when: share(pictures) for when, pictures in drawn.items()} | {"pictures": len(names)}
-
-
 def guard_of(parts: Parts, request: Request, task: AttackTask) -> Guarding | None:
     """What guards the erased model's runs against the object, if that is asked for."""
     name = request.options.get("guard")
@@ -200,13 +188,8 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
             for name in request.options["scenarios"]
             if any(name in row for row in own)
         }
-    kept = {method: _kept([row["kept"] for row in rows if row["method"] == method]) for method in made}
+    kept = {method: kept_over([row["kept"] for row in rows if row["method"] == method]) for method in made}
     return {"methods": made, "kept": kept, "erased": list(dict.fromkeys(row["erased"] for row in rows))}
-
-
-def _kept(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean over objects of :func:`kept_of`."""
-    return {when: round(sum(one[when] for one in entries) / len(entries), 4) for when in ("before", "after")}
 
 
 def summary_of(entries: Sequence[Mapping[str, Any]], settings: AttackSettings) -> dict[str, Any]:
@@ -247,6 +230,9 @@ def table(result: Mapping[str, Any]) -> str:
         if "half" in first:
             cells = [_half(of.get(name)) for of in methods.values()]
             rows.append(["  steps until half", "", "", *cells])
+    kept = [f"{summary['kept'][method]['after']:.2f}" for method in methods]
+    before = next(iter(summary["kept"].values()))["before"]
+    rows.append(["other things asked for", "", f"{before:.2f}", *kept])
     head = f"bench attack: {result['cases']} erasures of {', '.join(summary['erased'])}, seed {result['seed']}"
     return f"{head}\n{aligned(rows)}\n"
 

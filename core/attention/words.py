@@ -28,6 +28,11 @@ def spelling(text: TokenizedText) -> str:
     return "".join(token.text for token in only_reading(text).tokens)
 
 
+def count_words(text: TokenizedText) -> int:
+    """How many words a text has; each once, however many encoders read it."""
+    return len(words_of(only_reading(text)))
+
+
 def find_word(text: TokenizedText, word: str) -> tuple[tuple[int, ...], ...]:
     """Token positions of every occurrence of a word.
 

@@ -231,6 +231,7 @@ def _words_of(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Positions in the prompt of the whole text of a concept, else of its words without articles, else none; and those
     of the last word among them. A text that is asked for again (``turn``) is looked for further on."""
+    prompt = only_reading(prompt)
     spelt = spelling(backbone.tokenize(text, placeholders))
     whole = occurrences(prompt, spelt) if spelt else ()
     if whole:

@@ -15,8 +15,9 @@ from torch import Tensor
 from ..backbone import Backbone
 from ..schedule import noise_of_level
 from ..steps import OnStep
+from .activations import Activations, mismatch
 from .bank import ConceptBank
-from .recording import record_denoiser
+from .recording import find_site, origin_of, record_denoiser
 from .registry import encode
 
 BINS = 64
@@ -90,19 +91,42 @@ def posteriors_of(
         seed: of the noise.
         on_step: called with how many pictures were read, of how many.
 
-    Raises ``ValueError`` as :func:`~.recording.record_denoiser` does.
+    Raises ``ValueError`` as :func:`check_model` and :func:`~.recording.record_denoiser` do.
     """
+    check_model(backbone, bank)
     each, done, every = [], 0, len(noises) * (len(with_it) + len(without))
     for noise in noises:
-        codes = []
+        read = []
         for pictures in (with_it, without):
             report = partial(_report, on_step, done, every)
             found = record_denoiser(backbone, pictures, bank.origin.site, noise, seed, on_step=report)
             # The bank is asked about noise that it was not found at, on purpose.
-            codes.append(encode(bank, replace(found, origin=bank.origin)).values.flatten(0, 1))
+            read.append(replace(found, origin=replace(found.origin, noise=bank.origin.noise)))
             done += len(pictures)
-        each.append(posterior_of(*codes))
+        each.append(_posterior(bank, *read))
     return Posteriors(noises, tuple(each))
+
+
+def posteriors_recorded(bank: ConceptBank, with_it: Activations, without: Activations) -> Posteriors:
+    """The one posterior of activations that were recorded as the bank's were; it serves every noise."""
+    return Posteriors((bank.origin.noise or 0.0,), (_posterior(bank, with_it, without),))
+
+
+def check_model(backbone: Backbone, bank: ConceptBank) -> None:
+    """Raises ``ValueError`` for a bank that was not found in this model."""
+    origin = bank.origin
+    if origin.kind != "denoiser":
+        raise ValueError(
+            f"these ingredients were found in {origin.title}, which draws nothing; find them in the activations of "
+            "the diffusion model that is sampled"
+        )
+    other = mismatch(origin, origin_of(backbone, find_site(backbone, origin.site), origin.width, origin.noise or 0))
+    if other:
+        raise ValueError(f"these ingredients were found in {origin.title}, and the model to sample has {other}")
+
+
+def _posterior(bank: ConceptBank, with_it: Activations, without: Activations) -> Posterior:
+    return posterior_of(*(encode(bank, one).values.flatten(0, 1) for one in (with_it, without)))
 
 
 def _report(on_step: OnStep | None, before: int, every: int, done: int, of: int) -> None:

@@ -25,11 +25,11 @@ from torch.nn.functional import interpolate, max_pool2d
 from ..backbone import AttentionInputs, Backbone, Conditioning
 from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, fresh_seed, slope_of
 from ..schedule import FlowSchedule, timestep_of_noise
-from .activations import Activations, mismatch
-from .attenuation import Posteriors
+from .activations import Activations
+from .attenuation import Posteriors, check_model
 from .bank import ConceptBank
 from .parts.changed_attention import attend_changed, recorded_rows
-from .recording import find_site, noised_latents, origin_of, read_site
+from .recording import find_site, noised_latents, read_site
 from .registry import encode
 
 How = Literal["replace", "attenuate", "add"]
@@ -79,15 +79,7 @@ class Steering:
 
     def check(self, backbone: Backbone) -> None:
         """Raises ``ValueError`` for ingredients of another model, and for attenuation without a posterior."""
-        origin = self.bank.origin
-        if origin.kind != "denoiser":
-            raise ValueError(
-                f"these ingredients were found in {origin.title}, which draws nothing; find them in the activations of "
-                "the diffusion model that is sampled"
-            )
-        other = mismatch(origin, origin_of(backbone, find_site(backbone, origin.site), origin.width, origin.noise or 0))
-        if other:
-            raise ValueError(f"these ingredients were found in {origin.title}, and the model to sample has {other}")
+        check_model(backbone, self.bank)
         if self.how == "attenuate" and self.posteriors is None:
             raise ValueError(
                 "attenuate needs pictures with the concept and without, or activations of both; connect them"

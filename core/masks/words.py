@@ -17,7 +17,7 @@ from ..attention.record import AttentionRecorder
 from ..attention.resize import resize_maps
 from ..attention.selection import Grid, Selection
 from ..attention.stretch import minmax
-from ..attention.words import places_in_order, spelling, words_of
+from ..attention.words import count_words, places_in_order, spelling
 from ..backbone import AttentionSite, Backbone, Conditioning, Placeholders
 from ..devices import exact_device
 from ..messages import shown
@@ -159,7 +159,7 @@ def read_word_attention(
     text = settings.template.replace("{}", " and ".join(words))
     read = backbone.tokenize(text, placeholders)
     spelt = [spelling(backbone.tokenize(word, placeholders)) for word in words]
-    before = len(words_of(backbone.tokenize(settings.template.partition("{}")[0])))
+    before = count_words(backbone.tokenize(settings.template.partition("{}")[0]))
     groups = list(places_in_order(read, spelt, before))
     if read.start is not None:
         groups.append((read.start,))

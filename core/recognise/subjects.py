@@ -17,6 +17,8 @@ from torch.nn.functional import normalize
 from ..explain.activations import Activations
 from ..explain.bank import ACTIVE, ConceptBank, check_fits
 from ..explain.parts.subject_codes import SCORERS
+from ..files.json_texts import a_whole
+from ..files.metadata import a_number, map_in
 from ..settings import Settings, setting
 from .parts.regions import PRESENT, shares_on
 
@@ -164,9 +166,15 @@ class SubjectLearner(Generic[S]):
         return replace(bank, directions=learnt.direction[None], extra={**learnt.extra, **kept}, metadata=entries)
 
     def _settings_of(self, bank: ConceptBank) -> S:
-        """Those that a bank was learnt with; what a file does not say has the default."""
-        said = json.loads(bank.metadata.get("settings", "{}"))
-        known = {name: said[name] for name in asdict(self.settings) if name in said}
+        """Those that a bank was learnt with; what a file does not say has the default. Raises ``ValueError`` for
+        settings that are none."""
+        if "settings" not in bank.metadata:
+            return self.settings
+        said = map_in(bank.metadata, "settings", "this subject")
+        known: dict[str, float] = {}
+        for name, value in asdict(self.settings).items():
+            read = a_whole if isinstance(value, int) else a_number
+            known |= {name: read(said[name], f"{name} in this subject's settings")} if name in said else {}
         return replace(self.settings, **known)
 
     def _score(self, prepared: Tensor, learnt: Learnt) -> Tensor:

@@ -88,8 +88,8 @@ class IngredientImportance(io.ComfyNode):
                     max=4096,
                     optional=True,
                     advanced=True,
-                    tooltip="Points of the design for Sobol indices: points x (ingredients + 1) passes of the model "
-                    "for each picture; 32 are enough to rank, 128 to measure.",
+                    tooltip="Points of the design for Sobol indices: (points + 1) x (ingredients + 1) passes of the "
+                    "model for each picture; 32 are enough to rank, 128 to measure.",
                 ),
                 io.Boolean.Input(
                     "check",

@@ -1,6 +1,6 @@
 """Steer Ingredients."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -8,8 +8,7 @@ from ...core.backbone import Backbone
 from ...core.erase.guards.guard import GuardSettings
 from ...core.explain import activations as core_activations
 from ...core.explain import bank as core_bank
-from ...core.explain.attenuation import Posteriors, posterior_of, posteriors_of
-from ...core.explain.registry import encode
+from ...core.explain.attenuation import Posteriors, posteriors_of, posteriors_recorded
 from ...core.explain.steering import HOWS, MOST_CHANGE, Steering
 from ...core.messages import listed
 from ...host.adapters import backbone_of, with_guard
@@ -29,6 +28,8 @@ from ..sockets import (
     span_inputs,
     text_under,
 )
+
+T = TypeVar("T")
 
 
 class SteerIngredients(io.ComfyNode):
@@ -85,8 +86,7 @@ class SteerIngredients(io.ComfyNode):
                     "shows",
                     optional=True,
                     tooltip="With attenuate, in place of shows_pictures: activations of pictures that show the "
-                    "concept, recorded as the ingredients' were. They serve every step, whatever its noise. Not read "
-                    "where pictures are connected.",
+                    "concept, recorded as the ingredients' were. They serve every step, whatever its noise.",
                 ),
                 Activations.Input(
                     "lacks", optional=True, tooltip="With attenuate: activations of pictures without the concept."
@@ -155,6 +155,16 @@ class SteerIngredients(io.ComfyNode):
         backbone = backbone_of(model, clip, vae)
         empty = backbone.encode_text([""])
         other = backbone.encode_text([instead]) if instead.strip() else empty
+        posteriors = None
+        if how == "attenuate":
+            posteriors = _posteriors(
+                backbone,
+                bank,
+                _pair(shows_pictures=shows_pictures, lacks_pictures=lacks_pictures),
+                _pair(shows=shows, lacks=lacks),
+                seed,
+                cls.hidden.unique_id,
+            )
         steering = Steering(
             bank,
             chosen,
@@ -164,9 +174,7 @@ class SteerIngredients(io.ComfyNode):
             strength,
             threshold,
             settings,
-            _posteriors(
-                how, backbone, bank, (shows_pictures, lacks_pictures), (shows, lacks), seed, cls.hidden.unique_id
-            ),
+            posteriors,
             seed,
             most_change,
         )
@@ -181,24 +189,26 @@ class SteerIngredients(io.ComfyNode):
 
 
 def _posteriors(
-    how: str,
     backbone: Backbone,
     bank: core_bank.ConceptBank,
-    pictures: tuple[Tensor | None, Tensor | None],
-    recorded: tuple[core_activations.Activations | None, core_activations.Activations | None],
+    pictures: tuple[Tensor, Tensor] | None,
+    recorded: tuple[core_activations.Activations, core_activations.Activations] | None,
     seed: int,
     node_id: str | None,
 ) -> Posteriors | None:
-    """What attenuation goes by; None for another way, and where neither pictures nor activations of both kinds are
-    connected."""
-    shown, lacking = pictures
-    if how != "attenuate":
-        return None
-    if shown is not None and lacking is not None:
-        with_it, without = picture_batch(shown), picture_batch(lacking)
+    """What attenuation goes by; None where nothing is connected."""
+    if pictures is not None and recorded is not None:
+        raise ValueError("connect shows_pictures and lacks_pictures, or shows and lacks, not all four")
+    if pictures is not None:
+        with_it, without = map(picture_batch, pictures)
         return posteriors_of(backbone, bank, with_it, without, seed=seed, on_step=start_progress(node_id))
-    shows, lacks = recorded
-    if shows is None or lacks is None:
-        return None
-    codes = [encode(bank, one).values.flatten(0, 1) for one in (shows, lacks)]
-    return Posteriors((bank.origin.noise or 0.0,), (posterior_of(*codes),))
+    return None if recorded is None else posteriors_recorded(bank, *recorded)
+
+
+def _pair(**given: T | None) -> tuple[T, T] | None:
+    """Both of two inputs, None for neither. Raises ``ValueError`` for one alone."""
+    there = [one for one in given.values() if one is not None]
+    if len(there) == 1:
+        lacking = next(name for name, one in given.items() if one is None)
+        raise ValueError(f"attenuate needs {' and '.join(given)}, and {lacking} is not connected")
+    return (there[0], there[1]) if there else None

@@ -11,6 +11,7 @@ from concept_atelier.host.workflow.graph import GraphNode, Link, WorkflowError
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.tools.build_workflows import FOLDER, WORKFLOWS
 from concept_atelier.tools.workflow.foreign import drawing_registry
+from concept_atelier.tools.workflow.studio import SIZED, SIZED_BY_SETTINGS
 from concept_atelier.tools.workflow.variants import CHECKPOINT, LAB, LAB_TRANSFORMER, Z_IMAGE
 
 VARIANT_OF = {name: variant for name, (_, variant) in WORKFLOWS.items()}
@@ -81,12 +82,20 @@ def test_a_twin_with_its_loader_is_sound(name, tmp_path):
 
 
 @every_twin
-def test_the_note_names_places_of_the_size_that_are_there(name, data_of):
-    registry, nodes = drawing_registry(), data_of(name)["nodes"]
-    _, _, places = nodes[0]["widgets_values"][0].partition("set the size ")
-    titles = {n["title"].partition(":")[0] for n in nodes if "title" in n}
-    titles |= {registry.schema(n["type"]).display_name for n in nodes if n["type"] in registry}
-    assert set(re.findall(r"\*\*(.+?)\*\*", places)) <= titles
+def test_the_note_names_every_place_of_the_size_and_no_other(name, data_of):
+    registry, data, variant = drawing_registry(), data_of(name), VARIANT_OF[name]
+    note, *nodes = data["nodes"]
+    said, _, places = note["widgets_values"][0].partition(f"{variant.sizes}: set the size ")
+    inside = data.get("definitions", {}).get("subgraphs", [])
+    sized = {block["id"] for block in inside if any(node["type"] in SIZED for node in block["nodes"])}
+    there = set()
+    for node in nodes:
+        if node["type"] in sized:
+            there.add(node["title"].partition(":")[0])
+        elif node["type"] in (*SIZED, *SIZED_BY_SETTINGS):
+            there.add(node.get("title") or registry.schema(node["type"]).display_name)
+    wanted = there if variant.sizes and variant.note in said else set()
+    assert set(re.findall(r"\*\*(.+?)\*\*", places)) == wanted
 
 
 def with_lab_loader(graph):

@@ -15,7 +15,7 @@ MODELS = {"lab": "lab", "sd15": "SD1.5", "sdxl": "SDXL", "z_image": "Z-Image", "
 COMPARED = {
     "attention maps": "self-attention of a layer on the finest grid, mean over heads",
     "clustering": "FINCH, all levels, on the finest grid",
-    "token map": "attention of a layer to one word, with its gradient: block by block : all held",
+    "token map": "attention of a layer to one word, with its gradient",
     "transport": "transport of `faithful`, two concepts",
     "text encoding": "a text read by its last subject token, among 64",
     "recomputing": "a row forward and backward through the UNet, `save_memory` on : off",

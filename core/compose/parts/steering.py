@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from ...attention.ending import run_to
 from ...attention.selection import Grid, Kind
 from ...backbone import AttentionCall, AttentionEdit, AttentionSite, Backbone, Conditioning
-from ..composition import Composition
+from ..composition import Composition, Region
 
 LatentStep = Callable[[Backbone, Tensor, Tensor], Tensor]
 """Before a step: a model, its latent (B, C, h, w) and timesteps (B,) long to the latent to go on with. The same tensor
@@ -52,8 +51,8 @@ def read_attention(
         tap: called beside each of them.
         edit: of the attention in this pass.
     """
-    with backbone.tap_attention(tap, sites), nullcontext() if edit is None else backbone.edit_attention(edit):
-        run_to(backbone, sites[-1], latent, timestep, beside(conditioning, latent))
+    with backbone.tap_attention(tap, sites):
+        run_to(backbone, sites[-1], latent, timestep, beside(conditioning, latent), edit)
 
 
 def beside(conditioning: Conditioning, latent: Tensor) -> Conditioning:
@@ -114,9 +113,14 @@ def writable(composition: Composition) -> Composition:
     with torch.inference_mode(False):
         given = composition.conditioning
         extras = {name: value.clone() for name, value in given.extras.items()}
-        regions = tuple(
-            replace(one, mask=None if one.mask is None else one.mask.clone()) for one in composition.regions
-        )
+        regions = tuple(map(_writable_region, composition.regions))
         reference = None if composition.reference is None else composition.reference.clone()
         text = Conditioning(given.context.clone(), extras)
         return replace(composition, conditioning=text, regions=regions, reference=reference)
+
+
+def _writable_region(region: Region) -> Region:
+    mask = None if region.mask is None else region.mask.clone()
+    adapter = {place: change.clone() for place, change in region.adapter.items()}
+    layers = {name: change.clone() for name, change in region.layers.items()}
+    return replace(region, mask=mask, adapter=adapter, layers=layers)

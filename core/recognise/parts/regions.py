@@ -22,7 +22,17 @@ REACH, EPS = 0.75, 1e-3
 
 
 def shares_on(masks: Tensor, grid: tuple[int, int], covered: tuple[int, int] | None = None) -> Tensor:
-    """(P, h * w) the share of each position that masks (P, H, W) in 0..1 cover."""
+    """(P, h * w) the share of each position that masks (P, H, W) in 0..1 cover.
+
+    Raises ``ValueError`` for masks that are clearly not as large as pictures of which a centred part was read.
+    """
+    if covered is not None and any(
+        mask >= part + part // cells for mask, part, cells in zip(masks.shape[-2:], covered, grid, strict=True)
+    ):
+        raise ValueError(
+            f"masks of {masks.shape[-2]}x{masks.shape[-1]} are larger than the pictures, of which {covered[0]}x"
+            f"{covered[1]} was read; give masks in the size of the pictures"
+        )
     inside = centre(masks.float(), covered)
     return interpolate(inside[:, None], size=grid, mode="area").flatten(1)
 

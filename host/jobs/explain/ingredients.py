@@ -202,11 +202,13 @@ def usage(bank: ConceptBank) -> str:
     bank that does not say the first."""
     if "active" not in bank.metadata or len(bank) < 2:
         return ""
-    alike = (bank.directions @ bank.directions.T).abs().fill_diagonal_(0).max()
+    alike = (bank.directions @ bank.directions.T).fill_diagonal_(-1).max()
     unused = int((bank.usual <= 0).sum())
+    are = "is" if unused == 1 else "are"
+    never = f"{unused} of them {are} never used" if unused else "all of them are used somewhere"
     return (
-        f"A position uses {float(bank.metadata['active']):.1f} of the {len(bank)}, {unused or 'none'} of them "
-        f"{'is' if unused == 1 else 'are'} never used, and the two most alike agree to {float(alike):.2f}."
+        f"A position uses {float(bank.metadata['active']):.1f} of the {len(bank)}, {never}, and the two most alike "
+        f"agree to {float(alike):.2f}."
     )
 
 

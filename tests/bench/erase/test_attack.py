@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from concept_atelier.bench.command import load_parts
 from concept_atelier.bench.erase import attack
+from concept_atelier.bench.erase.kept import kept_of
 from concept_atelier.bench.harness import Request
 from concept_atelier.lab.judge.judge import Judge, build_network
 from concept_atelier.lab.world.atlas import load_atlas
@@ -47,18 +49,20 @@ def test_methods_take_turns_and_share_what_the_original_model_drew(parts):
 
 
 def test_other_things_are_looked_for_before_and_after(parts):
-    """A judge that sees the first of the others everywhere, and nothing else."""
+    """A judge that sees the first of the others in pictures of the model as it was, and nothing in any other."""
+    kind = load_atlas().of_split("train")[0]
+    asked = request("names", set={**QUICK, "draws": 2}, methods=("uce",))
+    task = attack.task_without(parts, asked, "uce", kind)
+    known = task.without()
 
     class Sees:
         def look(self, pictures):
             return pictures
 
         def found(self, looked):
-            return [[task.others[0]] for _ in looked]
+            return [[task.others[0]] * bool((known == one).flatten(1).all(1).any()) for one in looked]
 
-    kind = load_atlas().of_split("train")[0]
-    task = attack.task_of(parts, request("names", set={**QUICK, "draws": 2}), kind)
-    assert attack.kept_of(Sees(), task) == {"before": 0.5, "after": 0.5, "pictures": 2}
+    assert kept_of(Sees(), task) == {"before": 0.5, "after": 0.0, "pictures": 2}
 
 
 def test_another_object_is_attacked_next(parts):
@@ -88,8 +92,9 @@ def test_figures_are_means_over_objects_and_a_curve_that_never_gets_there_counts
     }
     assert made["methods"]["uce"]["relearning"]["half"] == 30.0 and made["methods"]["uce"]["relearning"]["never"] == 1
     assert attack.headline(made) == {"uce": {"names": 0.25, "relearning": 30.0}}
+    assert made["kept"] == {"uce": {"before": 1.0, "after": 0.25}}
     said = attack.table({"summary": made, "cases": 2, "seed": 0})
-    assert "Its name" in said and "30+" in said
+    assert "Its name" in said and "30+" in said and said.splitlines()[-1].split()[-2:] == ["1.00", "0.25"]
 
 
 def test_controls_distinguish_a_figure_that_moved_from_one_that_did_not():
@@ -105,10 +110,14 @@ def test_a_detector_asks_the_judge_for_its_object(parts):
     assert detector.found(torch.rand(2, 3, 32, 32)).dtype == torch.bool
 
 
-def test_a_guard_alone_is_attacked_on_the_model_as_it_is(parts):
+def test_a_guard_alone_is_attacked_on_the_model_as_it_is(parts, monkeypatch):
+    guard, begun = attack.GUARDS["adavd"], []
+    watched = replace(guard, begin=lambda task: begun.append(task.concepts[0].name) or guard.begin(task))
+    monkeypatch.setattr(attack, "GUARDS", {**attack.GUARDS, "adavd": watched})
     asked = request("names", methods=("none",), guard="adavd")
     made = attack.measure(parts, asked, 0)
     assert made["method"] == "none" and set(made["scenarios"]) == {"names"}
+    assert len(begun) == 2 and set(begun) == {made["erased"]}  # of its name, and of other things
     parser = argparse.ArgumentParser()
     attack.add_arguments(parser)
     with pytest.raises(ValueError, match="nothing to attack but a guard"):

@@ -44,6 +44,20 @@ def test_nothing_runs_after_it_and_nothing_stays(lab_backbone):
 
 
 @torch.no_grad()
+def test_with_an_edit_the_pass_ends_behind_it_and_the_edit_counts(lab_backbone):
+    text, sites, edited, seen = lab_backbone.encode_text(["a cat"]), lab_backbone.attention_sites(), [], []
+
+    def edit(inputs):
+        edited.append(inputs.call.site)
+        return torch.zeros_like(inputs.call.query)
+
+    for edit_of in (edit, lambda inputs: None):
+        with lab_backbone.tap_attention(lambda call: seen.append(call.query), sites[4:5]):
+            run_to(lab_backbone, sites[4], LATENT, TIME, text, edit_of)
+    assert edited == list(sites[:5]) and not seen[0].equal(seen[1])
+
+
+@torch.no_grad()
 def test_other_errors_of_a_pass_are_not_hidden(lab_backbone):
     def fail(call):
         raise InterruptedError

@@ -2,7 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from concept_atelier.core.attention.words import find_word, first_places, places_in_order, spelling, words_of
+from concept_atelier.core.attention.words import (
+    count_words,
+    find_word,
+    first_places,
+    places_in_order,
+    spelling,
+    words_of,
+)
 from concept_atelier.core.backbone import Token, TokenizedText
 
 
@@ -70,6 +77,7 @@ def test_of_several_encoders_one_spells_the_text_and_each_gives_a_words_first_pl
     both = replace(one, tokens=(*one.tokens, *other))
     assert spelling(both) == spelling(one) == "redcatred"
     assert first_places(both, "red") == (1, 5, 6) and first_places(both, "cat") == (2,)
+    assert count_words(both) == count_words(one) == 3
     with pytest.raises(ValueError, match="'dog' is not in the text"):
         first_places(both, "dog")
 

@@ -11,6 +11,7 @@ from concept_atelier.core.compose.composer import leave, share_of
 from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.methods import attend_and_excite, localized_refinement
 from concept_atelier.core.compose.parts import region_losses, steering
+from concept_atelier.core.compose.parts.adapters import entries
 from concept_atelier.core.compose.parts.region_guidance import RegionGuidance
 from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.types import LowRank
@@ -204,6 +205,31 @@ def test_guidance_reads_the_maps_of_a_regions_own_lora(lab_backbone, generator):
             guided(lab_backbone, own)._maps(lab_backbone, latent, time, False)[0] for own in (None, adapter)
         )
     assert not torch.allclose(plain[0], adapted[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("cells", [2, 4, 8])
+def test_guidance_reads_every_layer_of_its_grid(lab_backbone, generator, monkeypatch, cells):
+    read, whole = [], RegionGuidance._map_of
+    monkeypatch.setattr(RegionGuidance, "_map_of", lambda *given: read.append(given[1].call.site.name) or whole(*given))
+    latent = torch.randn(1, 4, 16, 16, generator=generator)
+    with torch.no_grad():
+        guided(lab_backbone, cells=cells, constrain=1.0)._maps(lab_backbone, latent, torch.tensor([900]), True)
+    sites = [site.name for site in steering.reading_sites(lab_backbone, (16, 16), cells)]
+    assert read == [name for name in sites for _ in MASKS]
+
+
+def test_gradients_pass_changes_that_were_read_in_inference_mode(lab_backbone):
+    """As nodes read files: every projection of every layer changes in its region."""
+    settings = replace(METHODS["lora_composer"].preset("small"), guidance=5.0)
+    with torch.inference_mode():
+        adapter = {
+            place: LowRank(torch.randn(one.shape[0], 1), torch.randn(1, one.shape[1]))
+            for one in lab_backbone.attention_weights()
+            for place in [entries(lab_backbone)[one.name]]
+        }
+        composition = composed(lab_backbone, "lora_composer", adapter=adapter)
+        latent, after = moved(lab_backbone, "lora_composer", settings, composition)
+    assert not torch.equal(latent, after)
 
 
 def test_a_region_of_the_whole_picture_leaves_the_renewed_noise_of_others(lab_backbone, generator):

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from concept_atelier.core.explain import attenuation
 from concept_atelier.core.explain.attenuation import (
     NOISES,
     Posteriors,
@@ -48,3 +51,12 @@ def test_each_noise_has_the_histograms_of_pictures_with_as_much_noise(lab_backbo
     assert torch.equal(found.each[0].shares, known.shares) and torch.equal(found.each[0].most, known.most)
     assert not torch.equal(found.each[1].most, known.most)
     assert steps[-1] == (20, 20) and steps == sorted(steps)
+
+
+@pytest.mark.parametrize("change", [{"kind": "encoder"}, {"fingerprint": (9.0,)}])
+def test_a_bank_of_another_model_is_refused_before_any_picture_is_read(lab_backbone, generator, monkeypatch, change):
+    pictures = torch.rand(2, 3, 32, 32, generator=generator)
+    bank = METHODS["kmeans"].bank(record_denoiser(lab_backbone, pictures), 2, seeds=1)
+    monkeypatch.setattr(attenuation, "record_denoiser", None)
+    with pytest.raises(ValueError, match="these ingredients were found in"):
+        posteriors_of(lab_backbone, replace(bank, origin=replace(bank.origin, **change)), pictures, pictures)

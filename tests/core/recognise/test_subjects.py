@@ -9,7 +9,7 @@ from concept_atelier.core.explain.activations import Activations
 from concept_atelier.core.explain.bank_files import bank_tensors, load_bank
 from concept_atelier.core.explain.registry import encode
 from concept_atelier.core.files import save_tensors
-from concept_atelier.core.recognise.parts.regions import crop_box, crops_of, find_subject, parts_of
+from concept_atelier.core.recognise.parts.regions import crop_box, crops_of, find_subject, parts_of, shares_on
 from concept_atelier.core.recognise.registry import SUBJECTS
 from tests.core.explain.conftest import origin
 from tests.core.recognise.conftest import scenes
@@ -149,3 +149,22 @@ def test_contrast_that_is_fed_in_turn_is_as_if_all_had_been_there(examples):
     again = method.corrected(first, activations, masks, "whole")
     torch.testing.assert_close(again.directions, first.directions, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(again.extra["length"], first.extra["length"], rtol=1e-3, atol=1e-3)
+
+
+def test_masks_of_another_size_than_pictures_with_a_crop_are_refused():
+    """Pictures of 100x100, of which 96x96 was read on 4x4 positions."""
+    inside = shares_on(torch.ones(1, 100, 100), (4, 4), (96, 96))
+    assert inside.tolist() == [[1.0] * 16]
+    for side, said in ((90, "smaller than the part"), (500, "larger than the pictures")):
+        with pytest.raises(ValueError, match=said):
+            shares_on(torch.ones(1, side, side), (4, 4), (96, 96))
+    assert shares_on(torch.ones(1, 500, 500), (4, 4)).tolist() == [[1.0] * 16]
+
+
+@every_method
+@pytest.mark.parametrize("settings", ["{bad", "5", '{"inside": "x"}'])
+def test_settings_of_a_damaged_file_are_refused_in_words(name, examples, banks, settings):
+    activations, masks = examples
+    spoiled = replace(banks[name], metadata={**banks[name].metadata, "settings": settings})
+    with pytest.raises(ValueError, match="this subject"):
+        SUBJECTS[name].corrected(spoiled, activations, masks, "whole")

@@ -245,9 +245,12 @@ def test_pictures_are_grouped_by_what_matters_in_them(call, pictures):
 
 
 def test_a_bank_says_how_many_ingredients_a_position_uses(bank):
-    assert usage(bank).startswith("A position uses 1.0 of the 4, none of them are never used, and the two most alike")
+    assert usage(bank).startswith("A position uses 1.0 of the 4, all of them are used somewhere, and the two most")
     silent = replace(bank, usual=torch.tensor([1.0, 0, 0, 1]))
     assert "2 of them are never used" in usage(silent)
+    axes = torch.eye(2, len(bank.centre))
+    opposite = replace(bank, directions=torch.cat([axes, -axes]))
+    assert usage(opposite).endswith("the two most alike agree to 0.00.")  # both ends of an axis are not alike
     assert usage(replace(bank, metadata={})) == ""
 
 

@@ -73,6 +73,9 @@ def test_what_does_not_fit_is_refused(call, bank, recorded, sockets, transformer
     given = {"clip": sockets["clip"], "bank": bank}
     with pytest.raises(ValueError, match="attenuate needs pictures"):
         call(SteerIngredients, model=sockets["model"], **given, how="attenuate")
+    for half, said in (({"shows": recorded}, "lacks is not"), ({"lacks_pictures": torch.rand(1, 64, 64, 3)}, "shows_")):
+        with pytest.raises(ValueError, match=said):
+            call(SteerIngredients, model=sockets["model"], **given, how="attenuate", **half)
     with pytest.raises(ValueError, match="no layer fits|another model|instead of"):
         call(SteerIngredients, **(given | {"model": transformer["model"], "clip": transformer["clip"]}))
     with pytest.raises(ValueError, match="there is no ingredient '9'"):
