@@ -3,6 +3,7 @@
 import argparse
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -81,6 +82,8 @@ def main(args: argparse.Namespace) -> int:
     except (WorkflowError, NodeFailedError, OSError, ModuleNotFoundError) as error:
         if args.debug:
             traceback.print_exc()
+        if isinstance(error, NodeFailedError):
+            _say_all(error.said)
         said = str(error)
         _say(said if str(args.workflow) in said else f"{args.workflow}: {said}", sys.stderr)
         return 1
@@ -143,13 +146,16 @@ def _override(text: str) -> tuple[str, str]:
 def _report(result: "RunResult") -> None:
     for warning in first_of(result.warnings):
         _note(warning)
-    for key, left in result.results.items():
-        for text in left.ui.get("text", ()):
-            _say(f"{result.graph[key].title}: {text}", sys.stdout)
+    _say_all(result.said())
     for key, reason in result.blocked.items():
         _say(f"{result.graph[key]} was not run: {reason}", sys.stderr)
     for path in result.files:
         _say(str(path), sys.stdout)
+
+
+def _say_all(texts: Sequence[str]) -> None:
+    for text in texts:
+        _say(text, sys.stdout)
 
 
 def _note(text: str) -> None:

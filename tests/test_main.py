@@ -121,6 +121,15 @@ def test_a_file_that_is_no_picture(shrink, tmp_path, capsys):
     assert "cannot be read as a picture" in said
 
 
+def test_what_finished_nodes_said_is_shown_where_a_later_one_fails(shrink, tmp_path, capsys):
+    workflow = json.loads(shrink.read_text())
+    first = {"0": {**workflow.pop("4"), "class_type": "PreviewAny"}}
+    shrink.write_text(json.dumps(first | workflow))
+    (tmp_path / "input/teal.png").write_bytes(b"not a picture")
+    assert main(["run", str(shrink), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().out == "Word: done\n"
+
+
 def test_a_workflow_that_is_missing(tmp_path, capsys):
     assert main(["run", str(tmp_path / "none.json")]) == 1
     assert capsys.readouterr().err == f"there is no file {tmp_path / 'none.json'}\n"

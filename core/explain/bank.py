@@ -80,12 +80,20 @@ class ConceptBank:
         return prepared * self.scale.to(prepared) + self.centre.to(prepared)
 
     def index(self, name: str) -> int:
-        """The number of a concept by its name, or by its number from 1. Raises ``ValueError`` for neither."""
+        """The number of a concept by its name, whatever its case, or by its number from 1. Raises ``ValueError`` for
+        neither."""
         if name in self.names:
             return self.names.index(name)
         if name.isdecimal() and 1 <= int(name) <= len(self):
             return int(name) - 1
-        raise ValueError(f"there is no ingredient {shown(name)}; there are {listed(self.names)}")
+        lower = [own.lower() for own in self.names]
+        if name.lower() in lower:
+            return lower.index(name.lower())
+        given = [own for own in self.names if not own[0].isdecimal()]
+        there = f"these have numbers, 1 to {len(self)}; Show Ingredients names them by CLIP_VISION and CLIP"
+        if given:
+            there = f"the names are {listed(given, 32)}, and the numbers 1 to {len(self)}"
+        raise ValueError(f"there is no ingredient {shown(name)}; {there}")
 
     def renamed(self, names: Mapping[int, str]) -> "ConceptBank":
         """With other names, by number from 0; a name that is taken gets a number behind it."""

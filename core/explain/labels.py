@@ -4,7 +4,7 @@
 as well as dictionaries or better wherever labels are at hand; so both are measured, on pictures that were held out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,11 +29,13 @@ class Labels:
         present: (P, L) bool.
         names: L of them.
         source: who says so, for people: ``captions``.
+        guessed: whether a model says so, and not people.
     """
 
     present: Tensor
     names: tuple[str, ...]
     source: str
+    guessed: bool = False
 
     def usable(self) -> "Labels":
         """Those that enough pictures show and enough lack, at most :data:`MOST_LABELS`, the most frequent first."""
@@ -41,7 +43,7 @@ class Labels:
         fewer = torch.minimum(counts, len(self.present) - counts)
         order = [i for i in fewer.argsort(descending=True, stable=True).tolist() if int(fewer[i]) >= LEAST]
         chosen = order[:MOST_LABELS]
-        return Labels(self.present[:, chosen], tuple(self.names[index] for index in chosen), self.source)
+        return replace(self, present=self.present[:, chosen], names=tuple(self.names[index] for index in chosen))
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Meanings:
         label: (K,) the number of that label.
         source: of the labels.
         names: of the labels.
+        guessed: as :attr:`Labels.guessed`.
     """
 
     fits: tuple[LabelFit, ...]
@@ -89,6 +92,7 @@ class Meanings:
     label: Tensor
     source: str
     names: tuple[str, ...]
+    guessed: bool = False
 
 
 def meanings(codes: ConceptCodes, activations: Activations, labels: Labels) -> Meanings | None:
@@ -105,7 +109,7 @@ def meanings(codes: ConceptCodes, activations: Activations, labels: Labels) -> M
     fits = [_fit(scores, rows, labels, index) for index in range(len(labels.names))]
     best = separability(scores, labels.present).max(1)
     chance = by_chance(scores, labels.present)
-    return Meanings(tuple(fits), best.values, chance, best.indices, labels.source, labels.names)
+    return Meanings(tuple(fits), best.values, chance, best.indices, labels.source, labels.names, labels.guessed)
 
 
 def _fit(scores: Tensor, rows: Tensor, labels: Labels, index: int) -> LabelFit:
@@ -120,4 +124,4 @@ def labels_of_words(likely: Tensor, words: tuple[str, ...]) -> Labels:
     """Labels by a picture encoder: a picture bears a word whose likelihood (P, L) lies above the value that best
     divides the pictures (Otsu)."""
     limits = torch.tensor([dividing_value(column) for column in likely.T])
-    return Labels(likely > limits, words, "the picture encoder")
+    return Labels(likely > limits, words, "the picture encoder", guessed=True)

@@ -34,12 +34,14 @@ class Name:
     Attributes:
         word: the word.
         score: how well it fits, -1..1.
-        margin: its lead over the next word.
-        good: whether both are large enough.
+        second: the next word.
+        margin: the word's lead over that.
+        good: whether score and margin are large enough.
     """
 
     word: str
     score: float
+    second: str
     margin: float
     good: bool
 
@@ -49,7 +51,8 @@ class Name:
         return f"{self.word} {self.score:.2f}" if self.good else NO_NAME
 
     def __str__(self) -> str:
-        return self.short if self.good else f"{NO_NAME} (next: {self.word} {self.score:.2f})"
+        nearest = f"{self.word} {self.score:.2f}, then {self.second} {self.score - self.margin:.2f}"
+        return self.short if self.good else f"{NO_NAME} (nearest: {nearest})"
 
 
 def nearest_names(
@@ -78,8 +81,8 @@ def nearest_names(
     fits = (near + _correlation(scores, likelihoods(pictures, texts))) / 2
     best = fits.topk(2, dim=1)
     return tuple(
-        Name(words[index], score, score - second, score >= least_score and score - second >= least_margin)
-        for (score, second), (index, _) in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        Name(words[first], score, words[next_], score - second, score >= least_score and score - second >= least_margin)
+        for (score, second), (first, next_) in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     )
 
 

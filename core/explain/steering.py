@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
 from ..backbone import AttentionInputs, Backbone, Conditioning
-from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, fresh_seed, slope_of
+from ..erase.guards.guard import GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
 from ..schedule import FlowSchedule, timestep_of_noise
 from .activations import Activations
 from .attenuation import Posteriors, check_model
@@ -146,7 +146,7 @@ class ReplaceRun(GuardRun):
         steering, backbone = self.steering, self.task.backbone
         origin = steering.bank.origin
         timestep = timestep_of_noise(backbone.schedule, origin.noise or 0.0)
-        noised = noised_latents(backbone, clean, timestep, fresh_seed(steering.seed, 2))
+        noised = noised_latents(backbone, clean, timestep, steering.seed)
         rows, grid = read_site(backbone, find_site(backbone, origin.site), noised, timestep, steering.empty)
         codes = encode(steering.bank, Activations(rows, grid, origin))
         maps = codes.maps()[:, list(steering.concepts)].amax(1, keepdim=True)  # (B, 1, h, w)

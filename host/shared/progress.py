@@ -25,6 +25,8 @@ log = logging.getLogger("concept_atelier.host")
 PREVIEW_SIDE = 512
 LONG = 60.0
 """Seconds that are worth an announcement."""
+FEW = 20
+"""Steps of which the first counts when it is said how long all take."""
 JUDGED, SETTLED = 2.0, 10.0
 """Seconds of work from which on, and up to which, it is judged whether to make one: first steps may be slow."""
 
@@ -133,19 +135,23 @@ class Counter:
 
 class Forecast:
     """Says, after the first steps, how long what was begun will take, if that is longer than a minute; again whenever
-    half of the time that was said has gone by, from the speed since then."""
+    half of the time that was said has gone by, from the speed since then. Of many steps the first does not count: it
+    often prepares what the others use."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._since: tuple[int, float] | None = None
         self._due: float | None = None
         self._short = False
+        self._prepared = False
 
     def after(self, step: int, total: int) -> str:
         """What to say when ``step`` of ``total`` are done; mostly nothing."""
         now = self._now()
         if self._since is None:
             self._since = step, now
+        if total > FEW and not self._prepared and step > self._since[0]:
+            self._prepared, self._since = True, (step, now)
         steps, seconds = step - self._since[0], now - self._since[1]
         if self._short or steps < 1 or seconds < JUDGED or (self._due is not None and now < self._due):
             return ""

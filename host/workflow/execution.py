@@ -21,11 +21,12 @@ from .signatures import Signatures
 
 
 class NodeFailedError(RuntimeError):
-    """A node raised; the cause is its exception. ``result`` holds what was finished before."""
+    """A node raised; the cause is its exception. ``result`` holds what was finished before, ``said`` what it said."""
 
     def __init__(self, node: GraphNode, error: BaseException) -> None:
         super().__init__(f"{node} failed: {_sentence(error)}")
         self.node, self.result = node, Results()
+        self.said: list[str] = []
 
 
 def _sentence(error: BaseException) -> str:

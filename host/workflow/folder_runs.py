@@ -15,7 +15,7 @@ from ...core.messages import first_of, listed, plain
 from ..files.folders import PICTURE_SUFFIXES, picture_names
 from ..files.json_files import BadJsonError, read_json
 from ..files.names import distinct, made_safe, name_verdict
-from ..files.saving import save_json, set_aside
+from ..files.saving import atomic_write, save_json, set_aside
 from ..schema.standin.node import ComfyNode
 from .fan_out import ENGINES
 from .graph import WorkflowError
@@ -26,6 +26,9 @@ log = logging.getLogger("concept_atelier.host")
 
 RECORD = "finished.json"
 """In the folder of a picture's results: what they were made from, and which files they are."""
+
+TEXTS = "texts.txt"
+"""Beside it: what nodes said of the picture."""
 
 OTHER_PICTURES = frozenset({".heic", ".heif", ".jxl", ".jp2", ".exr", ".tga", ".dng", ".psd"})
 """Kinds that some systems do not know as pictures."""
@@ -60,7 +63,10 @@ class FolderRun:
         names = picture_names(self.folder) if self.folder.is_dir() else []
         if not names:
             if not self.folder.is_dir():
-                raise FileNotFoundError(f"there is no folder {plain(str(self.folder), 300)}")
+                raise FileNotFoundError(
+                    f"there is no folder {plain(str(self.folder), 300)} here, in {plain(str(Path.cwd()), 300)}; give "
+                    "its path, such as input/pictures"
+                )
             kinds = listed(sorted(suffix.removeprefix(".") for suffix in PICTURE_SUFFIXES))
             raise FileNotFoundError(f"there are no pictures in {plain(str(self.folder), 300)}; these are read: {kinds}")
         return names
@@ -208,13 +214,22 @@ def _run_picture(job: FolderRun, names: list[str], number: int) -> PictureRun:
             nodes=job.nodes,
             prompt_seed=job.prompt_seed,
         )
-        files = tuple(str(path) for path in result.files)
+        files = tuple(str(path) for path in (*result.files, *_with_texts(results, result.said())))
         save_json(results / RECORD, {"digest": job.digest(name), "files": list(files)})
     except WorkflowError as error:
         return PictureRun(name, error="; ".join(first_of(error.problems)))
     except (NodeFailedError, OSError) as error:
         return PictureRun(name, error=str(error))
     return PictureRun(name, files)
+
+
+def _with_texts(results: Path, said: Sequence[str]) -> list[Path]:
+    """The file with what nodes said of a picture; none where they said nothing."""
+    if not said:
+        return []
+    with atomic_write(results / TEXTS) as temporary:
+        temporary.write_text("\n".join(said) + "\n", encoding="utf-8")
+    return [results / TEXTS]
 
 
 def _is_other_picture(name: str) -> bool:

@@ -56,6 +56,14 @@ class RunResult:
         keys = self.results if node is None else [self._key(node)]
         return [str(text) for key in keys for text in self.results[key].ui.get("text", ())]
 
+    def said(self) -> list[str]:
+        """Texts that nodes showed, each behind the title of its node."""
+        return [
+            f"{self.graph[key].title}: {text}"
+            for key, result in self.results.items()
+            for text in result.ui.get("text", ())
+        ]
+
     def files_of(self, node: str) -> tuple[Path, ...]:
         """Files that a node wrote."""
         return self.results[self._key(node)].files
@@ -155,7 +163,7 @@ def _run(execution: Execution, result: RunResult) -> None:
     try:
         execution.run(result.results)
     except NodeFailedError as error:
-        error.result = result.results
+        error.result, error.said = result.results, result.said()
         raise
     except progress.InterruptedRun:
         raise StoppedRunError(result) from None

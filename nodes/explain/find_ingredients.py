@@ -7,7 +7,7 @@ from ...core.explain import bank as core_bank
 from ...core.explain.recursion import as_parts, positions_of
 from ...core.explain.registry import METHODS
 from ...core.settings import read_settings
-from ...host.jobs.explain.ingredients import valid_for
+from ...host.jobs.explain.ingredients import usage, valid_for
 from ...host.schema import io, ui
 from ...host.shared.progress import start_progress
 from ..sockets import (
@@ -126,7 +126,7 @@ class FindIngredients(io.ComfyNode):
         bank = finder.bank(activations, count, settled, seed, fits, progress, halves, within)
         if parts_of is not None and concept is not None:
             bank = as_parts(bank, parts_of, concept)
-        return io.NodeOutput(bank, ui=ui.PreviewText(valid_for(bank)))
+        return io.NodeOutput(bank, ui=ui.PreviewText(f"{valid_for(bank)} {usage(bank)}".strip()))
 
     @classmethod
     def validate_inputs(

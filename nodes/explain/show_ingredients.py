@@ -17,11 +17,13 @@ from ...core.explain.scores import strengths
 from ...core.recognise.captions.words import concepts_of, mentions
 from ...host.jobs.explain.ingredients import (
     MOST_SHOWN,
+    called,
     check_pictures,
     gallery_sheet,
     grade_lines,
     known_masks,
     make_gallery,
+    mask_lines,
     named,
     overlays,
     report,
@@ -127,7 +129,7 @@ class ShowIngredients(io.ComfyNode):
         names: str = "",
     ) -> io.NodeOutput:
         given = picture_batch(pictures)
-        called = names_of(names, len(given))
+        own_names = names_of(names, len(given))
         if (clip_vision is None) != (clip is None):
             raise ValueError("names need both CLIP_VISION and CLIP; connect both, or neither")
         codes = _codes(bank, activations, parts_of)
@@ -137,7 +139,7 @@ class ShowIngredients(io.ComfyNode):
             gallery = named(gallery, given, clip_vision, clip, lines_of(words) or words_for(clip_vision), progress)
         labels = _labels(captions, len(given)) or gallery.labels
         known = None if labels is None else meanings(codes, activations, labels)
-        sheet, said = gallery_sheet(gallery, given, called), report(gallery, known)
+        sheet, said = gallery_sheet(gallery, given, own_names), report(gallery, known)
         shown = page_under(cls, sheet, said)
         named_bank = gallery.bank()
         scores = strengths(replace(gallery.codes, bank=named_bank), valid_for(named_bank))
@@ -234,11 +236,11 @@ class IngredientMasks(io.ComfyNode):
         size, guide = (given.shape[-2], given.shape[-1]), given if outline == "edges" else None
         names = [" + ".join(bank.names[index] for index in of) for of in wanted]
         soft = torch.stack([concept_masks(codes, of, size, guide=guide).amax(0) for of in wanted])  # (N, P, H, W)
-        over = overlays(given, soft, names, threshold or ACTIVE)
+        over = overlays(given, soft, [called(bank, of) for of in wanted], threshold or ACTIVE)
         masks = (soft > threshold).float() if threshold else soft
-        shown = ui.PreviewImage(over, cls=cls).as_dict()
-        if true is not None:
-            shown |= text_under(*grade_lines(names, soft, true))
+        lines = mask_lines([called(bank, of) for of in wanted], soft, threshold or ACTIVE)
+        lines += grade_lines(names, soft, true) if true is not None else []
+        shown = ui.PreviewImage(over, cls=cls).as_dict() | text_under(*lines)
         return io.NodeOutput(masks.flatten(0, 1), over, "\n".join(names), codes, ui=shown)
 
 

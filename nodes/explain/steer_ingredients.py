@@ -10,7 +10,7 @@ from ...core.explain import activations as core_activations
 from ...core.explain import bank as core_bank
 from ...core.explain.attenuation import Posteriors, posteriors_of, posteriors_recorded
 from ...core.explain.steering import HOWS, MOST_CHANGE, Steering
-from ...core.messages import listed
+from ...core.messages import listed, shown
 from ...host.adapters import backbone_of, with_guard
 from ...host.jobs.explain.ingredients import valid_for
 from ...host.schema import io
@@ -65,7 +65,7 @@ class SteerIngredients(io.ComfyNode):
                     default="replace",
                     tooltip="replace: where the ingredient is found, what instead says is drawn (after PER).\n"
                     "attenuate: its strength in the layer falls by the probability that it means the concept (APP); "
-                    "connect pictures with the concept and without.\n"
+                    "connect pictures with the concept and without. On the lab it changed next to nothing.\n"
                     "add: an experiment that moves the layer along the ingredient; nothing says that this draws it.",
                 ),
                 io.String.Input(
@@ -148,7 +148,7 @@ class SteerIngredients(io.ComfyNode):
         vae: Any = None,
         most_change: float = MOST_CHANGE,
     ) -> io.NodeOutput:
-        chosen = tuple(dict.fromkeys(bank.index(name) for name in lines_of(ingredients)))
+        chosen = tuple(dict.fromkeys(_index(bank, name) for name in lines_of(ingredients)))
         settings = GuardSettings(start, end)
         if not strength:
             return io.NodeOutput(model, ui=text_under("Strength 0: the model is as it was."))
@@ -186,6 +186,12 @@ class SteerIngredients(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, ingredients: str | None = None, instead: str | None = None) -> bool | str:
         return first_fault(list_verdict("ingredients", ingredients), embeddings_verdict(instead=instead))
+
+
+def _index(bank: core_bank.ConceptBank, name: str) -> int:
+    if "+" in name and name not in bank.names:
+        raise ValueError(f"separate ingredients by commas here, got {shown(name)}")
+    return bank.index(name)
 
 
 def _posteriors(

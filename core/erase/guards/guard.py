@@ -114,15 +114,9 @@ class GuardRun:
         """Called once, when the run ends well, with what it gave (B, C, h, w)."""
 
 
-def fresh_seed(seed: int, turn: int = 1) -> int:
-    """The seed of noise that a sampler with the same seed has not drawn: nodes and samplers often share one. ``turn``
-    numbers what one node draws, from 1."""
-    return (seed + turn * 0x9E3779B9) % 2**63
-
-
 def fresh_noise(seed: int) -> torch.Generator:
-    """A generator with a seed of its own, see :func:`fresh_seed`."""
-    return torch.Generator().manual_seed(fresh_seed(seed))
+    """A generator for noise that a sampler with the same seed has not drawn: nodes and samplers often share one."""
+    return torch.Generator().manual_seed((seed + 0x9E3779B9) % 2**63)
 
 
 Guarding = Callable[[], GuardRun]

@@ -157,7 +157,8 @@ def _meaning(known: Meanings | None, index: int) -> str:
         float(known.separable[index]),
         float(known.chance[index]),
     )
-    return f", separability {value:.2f} ({word}; chance {chance:.2f})"
+    said = f"{word}; chance {chance:.2f}" + (", so no more than by chance" if value <= chance else "")
+    return f", separability {value:.2f} ({said})"
 
 
 def beside_probe(known: Meanings | None) -> list[str]:
@@ -168,9 +169,12 @@ def beside_probe(known: Meanings | None) -> list[str]:
             "CLIP_VISION and CLIP."
         ]
     ahead = [fit for fit in known.fits if fit.better == "probe"]
-    verdict = f"The plain linear probe is better for {len(ahead) or 'none'} of {len(known.fits)} labels"
+    verdict = f"The plain linear probe is better for {len(ahead)} of {counted(len(known.fits), 'label')}"
+    verdict = verdict if ahead else "The plain linear probe is not better for any label"
     advice = ": to find what you can name, train a concept head." if ahead else "."
     head = f"Labels by {known.source}; AUROC on held-out pictures of the best ingredient and of a plain linear probe:"
+    if known.guessed:
+        head = f"These labels are guesses and may be wrong; connect captions for sure ones. {head}"
     lines = [
         f"{fit.name}: ingredient {fit.concept + 1} {fit.auroc:.2f}, probe {fit.probe:.2f}"
         + (f" (the {fit.better} is better)" if fit.better else "")
@@ -194,7 +198,7 @@ def valid_for(bank: ConceptBank) -> str:
     pictures = counted(int(facts["pictures"]), "picture") if "pictures" in facts else "some pictures"
     share = f"; they explain {float(facts['explained']):.0%} of it" if "explained" in facts else ""
     found = f"Found by {bank.kind} in {pictures}: valid for {bank.origin.title} alone{share}."
-    return f"{said_of(bank)} {found} {usage(bank)}".strip()
+    return f"{said_of(bank)} {found}".strip()
 
 
 def usage(bank: ConceptBank) -> str:
@@ -224,6 +228,26 @@ def _outlined(codes: ConceptCodes, index: int, picture: Tensor, number: int) -> 
     size = (picture.shape[-2], picture.shape[-1])
     mask = concept_masks(codes, [index], size, HALF)[0, number]
     return overlay_masks(picture.movedim(0, -1), mask[None], [""], [colour_of(index)]).movedim(-1, 0)
+
+
+def called(bank: ConceptBank, indices: Sequence[int]) -> str:
+    """What the ingredients of one mask are called beside it: their numbers, and their names where they have some."""
+    each = [str(index + 1) for index in indices]
+    names = [bank.names[index] for index in indices]
+    return " + ".join(
+        number if name == number else f"{number} {name}" for number, name in zip(each, names, strict=True)
+    )
+
+
+def mask_lines(titles: Sequence[str], soft: Tensor, threshold: float) -> list[str]:
+    """Which mask is which, of N soft masks (N, P, H, W), and in how many pictures something of it is."""
+    found = (soft > threshold).flatten(2).any(2).sum(1).tolist()  # (N,)
+    count = soft.shape[1]
+    lines = []
+    for number, (title, there) in enumerate(zip(titles, found, strict=True), 1):
+        where = f"in {there} of {counted(count, 'picture')}" if there else "nowhere"
+        lines.append(f"Mask {number} is {title}: above {threshold:g} {where}.")
+    return lines
 
 
 def overlays(pictures: Tensor, masks: Tensor, names: Sequence[str], threshold: float) -> Tensor:

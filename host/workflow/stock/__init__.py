@@ -4,7 +4,7 @@ from ...schema.standin.node import ComfyNode
 from ..given import checked
 from .latents import EmptyLatentImage, KSampler, KSamplerAdvanced, VAEDecode, VAEEncode
 from .lora import LoraLoader, LoraLoaderModelOnly
-from .pictures import ImageScale, LoadImage, MaskToImage, PreviewImage, SaveImage
+from .pictures import ImageScale, LoadImage, LoadImageMask, MaskToImage, PreviewImage, SaveImage
 from .primitives import PrimitiveBoolean, PrimitiveFloat, PrimitiveInt, PrimitiveString, PrimitiveStringMultiline
 from .texts import CLIPTextEncode, PreviewAny, StringConcatenate
 
@@ -15,6 +15,7 @@ _ALL: tuple[type[ComfyNode], ...] = (
     KSampler,
     KSamplerAdvanced,
     LoadImage,
+    LoadImageMask,
     LoraLoader,
     LoraLoaderModelOnly,
     MaskToImage,

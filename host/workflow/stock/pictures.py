@@ -51,6 +51,38 @@ class LoadImage(io.ComfyNode):
         return hashlib.sha256(folders.current().find_picture(image).read_bytes()).hexdigest()
 
 
+class LoadImageMask(io.ComfyNode):
+    """One channel of a picture file as a mask."""
+
+    CHANNELS = ("alpha", "red", "green", "blue")
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoadImageMask",
+            display_name="Load Image (as Mask)",
+            category="image",
+            inputs=[
+                io.Combo.Input("image", folders.current().list_pictures(), upload=io.UploadType.image),
+                io.Combo.Input("channel", list(cls.CHANNELS)),
+            ],
+            outputs=[io.Mask.Output(display_name="MASK")],
+        )
+
+    @classmethod
+    def execute(cls, image: str, channel: str) -> io.NodeOutput:
+        colours, mask = LoadImage.execute(image).args
+        return io.NodeOutput(mask if channel == "alpha" else colours[..., cls.CHANNELS.index(channel) - 1])
+
+    @classmethod
+    def validate_inputs(cls, image: str) -> bool | str:
+        return LoadImage.validate_inputs(image)
+
+    @classmethod
+    def fingerprint_inputs(cls, image: str, channel: str) -> str:
+        return LoadImage.fingerprint_inputs(image)
+
+
 class SaveImage(io.ComfyNode):
     """Pictures to PNG files in the output folder, with the workflow inside."""
 

@@ -44,8 +44,12 @@ def test_what_divides_pictures_that_show_a_concept_from_those_that_do_not():
 def test_names_are_found_by_name_and_number_and_stay_distinct():
     renamed = bank().renamed({0: "cat", 2: "cat"})
     assert renamed.names == ("cat", "b", "cat 2") and renamed.index("cat 2") == 2 and renamed.index("2") == 1
-    with pytest.raises(ValueError, match="there is no ingredient 'dog'"):
+    assert renamed.index("Cat") == 0
+    with pytest.raises(ValueError, match="no ingredient 'dog'; the names are cat, b, cat 2, and the numbers 1 to 3"):
         renamed.index("dog")
+    numbered = bank(names=("1", "2", "3"))
+    with pytest.raises(ValueError, match="no ingredient 'dog'; these have numbers, 1 to 3; Show Ingredients names"):
+        numbered.index("dog")
 
 
 def test_masks_lie_where_codes_are():
@@ -100,7 +104,7 @@ def test_names_are_the_nearest_words_and_no_name_where_none_is_near():
     scores = torch.tensor([[1.0, 0], [0, 0], [0, 0], [0, 1]])
     cat, nothing = nearest_names(shown, every, pictures, scores, ["cat", "dog", "fox"], texts)
     assert cat.good and cat.word == "cat" and cat.score > 0.9
-    assert not nothing.good and str(nothing).startswith("no good name")
+    assert not nothing.good and re.fullmatch(r"no good name \(nearest: (\w+) .*, then (?!\1)\w+ .*\)", str(nothing))
 
 
 def test_a_fingerprint_survives_rounding_and_distinguishes_models():

@@ -5,7 +5,7 @@ import torch
 
 from concept_atelier.core.attention.probabilities import attend
 from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite
-from concept_atelier.core.erase.guards.guard import fresh_seed, slope_of
+from concept_atelier.core.erase.guards.guard import slope_of
 from concept_atelier.core.explain.attenuation import BINS, Posterior, Posteriors
 from concept_atelier.core.explain.bank import ConceptBank
 from concept_atelier.core.explain.parts.changed_attention import recorded_rows
@@ -126,7 +126,7 @@ def test_newly_found_cells_and_no_others_begin_the_next_step_as_noise_around_the
 def test_an_ingredient_is_found_where_its_code_is_large_and_not_everywhere(lab_backbone, generator):
     clean, time = torch.randn(1, 4, 16, 16, generator=generator), timestep_of_noise(lab_backbone.schedule, NOISE)
     empty, site = lab_backbone.encode_text([""]), default_site(lab_backbone)
-    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, fresh_seed(1, 2)), time, empty)
+    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, 1), time, empty)
     codes = rows[0, :, 0]
     top, left = (2 * place for place in divmod(int(codes.argmax()), grid[1]))  # in cells of latents
     run = replacing_run(ReplaceRun, lab_backbone, threshold=0.8 * float(codes.max()) / PEAK)

@@ -129,15 +129,17 @@ def clock():
 
 def test_what_takes_over_a_minute_is_announced_after_the_first_steps(clock):
     assert clock(0, 0, 1000) == ""
-    assert clock(1.0, 2, 1000) == ""  # it may be that the first step alone is slow
-    assert clock(2.0, 10, 1000) == "990 of 1000 steps left, about 5 minutes; cancel stops it within a step"
+    assert clock(60.0, 1, 1000) == ""  # the first prepares what the others use
+    assert clock(1.0, 3, 1000) == ""
+    assert clock(2.0, 10, 1000) == "990 of 1000 steps left, about 6 minutes; cancel stops it within a step"
     assert clock(5, 12, 1000) == ""
 
 
 def test_what_is_left_is_said_again_when_half_of_the_time_is_gone_and_at_the_speed_since_then(clock):
     assert clock(0, 0, 140) == ""
-    assert clock(21.0, 3, 140).startswith("137 of 140 steps left, about 16 minutes; cancel")
-    assert [clock(14.0, step, 140) for step in range(4, 38)] == [""] * 34  # twice as slow
+    assert clock(60.0, 1, 140) == ""
+    assert clock(21.0, 4, 140).startswith("136 of 140 steps left, about 16 minutes; cancel")
+    assert [clock(14.0, step, 140) for step in range(5, 38)] == [""] * 33  # twice as slow
     assert clock(14.0, 38, 140) == "102 of 140 steps left, about 24 minutes"
     assert clock(600.0, 88, 140) == ""
     assert clock(120.0, 138, 140) == ""  # what is left is short now
@@ -164,4 +166,5 @@ def test_announcements_reach_the_session(monkeypatch):
         tell = progress.start_progress()
         tell(0, 10**9)
         tell(1, 10**9)
+        tell(2, 10**9)
     assert len(said) == 1 and "cancel stops it within a step" in said[0]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from concept_atelier.__main__ import main
-from concept_atelier.host.workflow.folder_runs import RECORD, FolderRun, run_folder
+from concept_atelier.host.workflow.folder_runs import RECORD, TEXTS, FolderRun, run_folder
 from concept_atelier.host.workflow.graph import WorkflowError
 from concept_atelier.host.workflow.stock import STOCK_NODES
 from concept_atelier.host.workflow.stock.pictures import LoadImage
@@ -48,6 +48,17 @@ def test_every_picture_gets_a_folder_and_a_broken_one_stops_no_other(job):
         assert file.startswith(str(job.out / name)) and Image.open(file).getpixel((0, 0)) == colour
         assert Image.open(file).size == (4, 2)
     assert "LoadImage" in done["broken.png"].error and not (job.out / "broken.png" / RECORD).exists()
+
+
+def test_what_nodes_say_of_a_picture_is_kept_beside_its_results(job):
+    workflow = json.loads(job.workflow.read_text())
+    workflow["4"] = {"class_type": "PreviewAny", "inputs": {"source": "two\nlines"}, "_meta": {"title": "Word"}}
+    job.workflow.write_text(json.dumps(workflow))
+    done = {run.name: run for run in run_folder(job)}
+    texts = job.out / "a.png" / TEXTS
+    assert texts.read_text() == "Word: two\nlines\n" and str(texts) in done["a.png"].files
+    texts.unlink()
+    assert not next(run for run in run_folder(job) if run.name == "a.png").kept and texts.exists()
 
 
 def test_odd_names_and_kinds_are_done_or_reported(job, capsys):

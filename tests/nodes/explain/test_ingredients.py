@@ -1,5 +1,6 @@
 """From pictures to ingredients, names, masks and files, over the lab model at random weights."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -95,6 +96,14 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     for outline in ("smooth", "edges"):
         soft = call(IngredientMasks, **given, threshold=0.0, outline=outline)[0]
         assert float(soft.min()) >= 0 and float(soft.max()) <= 1
+
+
+def test_masks_are_listed_with_their_ingredients_and_where_nothing_is(call, bank, recorded, pictures):
+    given = {"bank": bank.renamed({1: "cat"}), "activations": recorded, "pictures": pictures}
+    said = call(IngredientMasks, **given, ingredients="1 + CAT, 3", threshold=1.0).ui["text"][0]
+    assert said.splitlines() == ["Mask 1 is 1 + 2 cat: above 1 nowhere.", "Mask 2 is 3: above 1 nowhere."]
+    said = call(IngredientMasks, **given, ingredients="3", threshold=0.01).ui["text"][0]
+    assert re.fullmatch(r"Mask 1 is 3: above 0.01 in [1-5] of 5 pictures\.", said)
 
 
 def test_an_ingredient_is_taken_apart_at_an_earlier_layer(call, bank, recorded, pictures, vision):

@@ -95,7 +95,7 @@ def masks_of_an_ingredient(studio: Studio) -> None:
     studio.step(
         "Mask it",
         f"A mask of {chosen.called}, in a new picture.",
-        "Several numbers give several masks; a threshold of 0 gives soft ones."
+        "A plus sign joins ingredients, as in 9 + 12; a threshold of 0 gives a soft mask."
         + ("" if variant.is_lab else " Choose a picture that shows the ingredient."),
     )
     picture = studio.scaled(sheet, studio.picture(MASKED_PICTURE))

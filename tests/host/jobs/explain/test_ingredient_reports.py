@@ -15,3 +15,10 @@ def test_labels_that_few_pictures_bear_are_called_rough_by_name():
 
     assert said(40, 19, 3)[-1] == "Rough figures: fewer than 20 pictures show, or lack, b, c."
     assert not any("Rough" in line for line in said(20, 20, 40))
+
+
+def test_labels_that_a_model_guessed_are_called_guesses_and_those_of_people_not():
+    fit, number = LabelFit("a", 0, 0.9, 0.9, 30), torch.zeros(1)
+    for guessed in (True, False):
+        known = Meanings((fit,), number, number, number.long(), "somebody", ("a",), guessed)
+        assert ("guesses" in beside_probe(known)[0]) == guessed

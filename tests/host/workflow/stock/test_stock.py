@@ -18,7 +18,7 @@ from concept_atelier.host.workflow.graph import read_api
 from concept_atelier.host.workflow.stock import STOCK_NODES
 from concept_atelier.host.workflow.stock.latents import EmptyLatentImage, KSampler, VAEDecode, VAEEncode
 from concept_atelier.host.workflow.stock.lora import LoraLoader, LoraLoaderModelOnly
-from concept_atelier.host.workflow.stock.pictures import ImageScale, LoadImage, MaskToImage, SaveImage
+from concept_atelier.host.workflow.stock.pictures import ImageScale, LoadImage, LoadImageMask, MaskToImage, SaveImage
 from concept_atelier.host.workflow.stock.texts import CLIPTextEncode, StringConcatenate
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -43,6 +43,19 @@ def test_a_picture_and_its_mask(here):
     assert image.shape == (1, 3, 5, 3)
     assert mask.shape == (1, 3, 5)
     assert mask.nonzero().tolist() == [[0, 0, 4]]
+
+
+def test_a_channel_of_a_picture_as_a_mask(here):
+    picture = Image.new("RGBA", (5, 3), (255, 0, 51, 255))
+    picture.putpixel((4, 0), (0, 0, 0, 0))
+    name = put_picture(here, picture)
+    masks = {channel: LoadImageMask.execute(image=name, channel=channel)[0] for channel in LoadImageMask.CHANNELS}
+    assert masks["alpha"].nonzero().tolist() == [[0, 0, 4]] and masks["red"].shape == (1, 3, 5)
+    assert (masks["red"] == 0).nonzero().tolist() == [[0, 0, 4]]
+    assert not masks["green"].any() and float(masks["blue"].amax()) == pytest.approx(0.2)
+    assert (
+        LoadImageMask.validate_inputs(image=name) is True and LoadImageMask.validate_inputs(image="no.png") is not True
+    )
 
 
 def test_a_picture_without_transparency_has_an_empty_mask(here):
