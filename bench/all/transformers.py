@@ -7,7 +7,7 @@ from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
 
-COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "concept_conductor")
+COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
 """Ways of composing that are measured there beside the plain prompt."""
 
 BOTH = (
