@@ -236,10 +236,11 @@ class IngredientMasks(io.ComfyNode):
         size, guide = (given.shape[-2], given.shape[-1]), given if outline == "edges" else None
         names = [" + ".join(bank.names[index] for index in of) for of in wanted]
         soft = torch.stack([concept_masks(codes, of, size, guide=guide).amax(0) for of in wanted])  # (N, P, H, W)
-        over = overlays(given, soft, [called(bank, of) for of in wanted], threshold or ACTIVE)
+        titles = [called(bank, of) for of in wanted]
+        over = overlays(given, soft, titles, threshold or ACTIVE)
         masks = (soft > threshold).float() if threshold else soft
-        lines = mask_lines([called(bank, of) for of in wanted], soft, threshold or ACTIVE)
-        lines += grade_lines(names, soft, true) if true is not None else []
+        lines = mask_lines(titles, soft, threshold or ACTIVE)
+        lines += grade_lines(titles, soft, true) if true is not None else []
         shown = ui.PreviewImage(over, cls=cls).as_dict() | text_under(*lines)
         return io.NodeOutput(masks.flatten(0, 1), over, "\n".join(names), codes, ui=shown)
 
