@@ -43,51 +43,54 @@ def data_card() -> str:
         [
             "# Data card: the world of the lab",
             "Written by `python -m concept_atelier lab page` from `lab/world/`.",
-            f"Scenes of 1 to 4 of {len(atlas.kinds)} objects in {len(atlas.styles)} styles, drawn by code from a seed "
-            "when they are needed: the same seed gives the same picture, caption and answers on every machine. There "
-            "are no photographs, no people and no text in them. They are for training and testing methods that must "
-            "be right about masks, names, styles, synonyms and colours; they say nothing about natural pictures.",
+            f"A scene shows 1 to 4 of {len(atlas.kinds)} objects in {len(atlas.styles)} styles. Code draws it from a "
+            "seed when it is needed: the same seed gives the same picture, caption and ground truth on every machine. "
+            "The scenes contain no photographs, no people and no text. They are for training and testing methods that "
+            "must be right about masks, names, styles, synonyms and colours; they say nothing about natural pictures.",
             "## What a scene holds",
-            "Picture (any size; 128x128 by default), caption, and of each object the exact mask, name, the word that "
-            "the caption uses, style, colour, hand, size, place (`on the left`) and the share that nothing covers; of "
-            "the scene, how many of a kind there are and how one object stands to another (`left of`, `above`). "
-            f"Grounds: {len(COLOURS)} colours, plain or with one of "
-            f"{len(PATTERNS)} patterns ({', '.join(PATTERNS)}). Colours of objects: their own, or one of "
-            f"{len(TINTS)} tints ({', '.join(TINTS)}). Captions open in {len(set(OPENINGS))} ways. Objects may be made "
-            "to touch (`touching`) or to cover one another (`covered`), two of a kind to stand in one scene (`alike`), "
-            "and each to have a colour of its own (`bound`): see `SceneSettings`. Seven captions in ten are complete "
-            "(place, size, style, ground), the others short (`complete`).",
+            "A scene has a picture (any size; 128x128 by default) and a caption. For each object it has the exact "
+            "mask, the name, the word that the caption uses, the style, colour, hand, size and place (`on the left`), "
+            "and the share of the object that is not covered. For the whole scene it gives how many objects of a kind "
+            "there are and where one object is relative to another (`left of`, `above`). "
+            f"Backgrounds have one of {len(COLOURS)} colours and are plain or have one of "
+            f"{len(PATTERNS)} patterns ({', '.join(PATTERNS)}). Objects have their own colours or one of "
+            f"{len(TINTS)} tints ({', '.join(TINTS)}). Captions open in {len(set(OPENINGS))} ways. Settings of "
+            "`SceneSettings` make objects touch (`touching`) or cover one another (`covered`), put two of a kind into "
+            "one scene (`alike`), and give each object a colour of its own (`bound`). Seven captions in ten are "
+            "complete (place, size, style, background), the others short (`complete`).",
             "## Styles",
-            f"{', '.join(atlas.styles)}: made by code (`lab/world/styles.py`) from the icons, so that a person "
-            "distinguishes them at 48 pixels. *flat* is a few plain colours, *outline* pale fills within dark "
-            "contours, *neon* bright contours around a dark body, *sketch* grey hatching. The three icon sets are "
-            "*hands*: the denoiser "
-            f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the others' are kept to test on. "
-            "(The weights that ship began with weights of an earlier world that had seen all three, and the spare "
-            "objects: see the model card.)",
+            f"The styles are {', '.join(atlas.styles)}. Code (`lab/world/styles.py`) makes them from the icons, and a "
+            "person can tell them apart at 48 pixels. *flat* has a few plain colours, *outline* pale fills within dark "
+            "contours, *neon* bright contours around a dark body, and *sketch* grey hatching. The three icon sets are "
+            "called *hands*. The denoiser "
+            f"and the text encoder are trained on the drawings of {TRAINING_HAND}; the other two sets are kept for "
+            "testing. (The training of the weights that ship started from weights of an earlier world, which had seen "
+            "all three hands and the spare objects: see the model card.)",
             "## Splits",
             table([["split", "objects", "with synonyms", "which"], *rows]),
-            f"The remaining {len(atlas.kinds) - sum(int(row[1]) for row in rows)} are *spare*: they stand in no scene, "
-            "because at 16x16 cells they are easily taken for others.",
-            "By object: the denoiser and the text encoder never see objects of *development* and *test*; the "
-            "autoencoder and the judge may. By pair: of the "
+            f"The remaining {len(atlas.kinds) - sum(int(row[1]) for row in rows)} are *spare*: they appear in no "
+            "scene, because at 16x16 cells they are easily mistaken for others.",
+            "The splits differ in objects: the denoiser and the text encoder never see objects of *development* and "
+            "*test*; the autoencoder and the judge may. They differ in pairs: of the "
             f"{sum(pairs.values())} pairs of training objects, {pairs['development']} are kept for development scenes "
-            f"and {pairs['test']} for test scenes, and never stand in one training scene. By seed: splits never share "
-            "a scene. Tuning uses development, figures are reported on test.",
+            f"and {pairs['test']} for test scenes, and never appear together in a training scene. They differ in "
+            "seeds: no scene belongs to two splits. Settings are tuned on *development*, and figures are reported on "
+            "*test*.",
             "## Words",
-            f"{words} synonyms of {sum(bool(kind.synonyms) for kind in atlas.kinds)} objects come out of "
+            f"`tools/build_synonyms.py` takes {words} synonyms of "
+            f"{sum(bool(kind.synonyms) for kind in atlas.kinds)} objects from "
             "[WordNet 3.1](https://wordnet.princeton.edu/) (Princeton University; its licence allows use and "
-            "redistribution with its notice, in `lab/world/LICENSES.md`), by `tools/build_synonyms.py`: a person "
-            "chose the senses, the words are WordNet's, odd ones included (*sinker* for a donut).",
+            "redistribution with its notice, which is in `lab/world/LICENSES.md`). A person chose the senses. The "
+            "words are WordNet's, including odd ones (*sinker* for a donut).",
             "## Where the icons come from",
             table([["hand", "set", "author", "licence", "version"], *sets]),
-            "Rasterised, cropped and scaled to 128x128 by `tools/build_atlas.py`; full texts in "
-            "`lab/world/LICENSES.md`. Whoever shows Twemoji icons credits them (CC-BY 4.0).",
+            "`tools/build_atlas.py` rasterised the icons, cropped them and scaled them to 128x128. The full licence "
+            "texts are in `lab/world/LICENSES.md`. Anyone who shows Twemoji icons must credit them (CC-BY 4.0).",
             "## Limits",
-            "Objects are upright icons. Other objects cover at most their rim, unless `covered` is set, and their "
-            "sizes differ by a factor of two at most. Training sees one icon of each object, in four styles and six "
-            "tints, so a model that memorises it is right. Tints keep light and dark of the shape: colour and identity "
-            "are independent by construction, which they are not in nature.",
+            "Objects are upright icons. Unless `covered` is set, another object covers at most their rim. Their "
+            "sizes differ by a factor of two at most. Training shows one icon of each object, in four styles and six "
+            "tints, so a model succeeds by memorising it. Tints keep the light and dark areas of the shape: colour and "
+            "identity are independent by construction, which they are not in nature.",
         ]
     )
 
@@ -112,25 +115,31 @@ def model_card(folder: Path = WEIGHTS) -> str:
         [
             "# Model card: the lab model",
             "Written by `python -m concept_atelier lab page` from `lab/weights/`.",
-            "Stable Diffusion in miniature, trained from scratch on the lab's own scenes and nothing else "
-            "([data card](data-card.md)): an autoencoder with 4 latent channels at 1/8 of the side, a causal CLIP text "
-            f"encoder of 77 tokens over a vocabulary of {len(load_tokenizer())} pieces, a UNet of {widths} channels "
-            "with self- and cross-attention on three grids, epsilon prediction on SD1.5's schedule, a transformer "
-            "built as FLUX.1 is, which reads the same text and latents and learnt from the UNet, an image tower "
-            "that was trained by contrast against the text encoder, and a judge trained apart from all of them. It is "
-            "for trying workflows without a download and for measuring methods against known answers. It draws "
-            "emoji-like scenes at 128x128 pixels and nothing else.",
+            "The lab model is Stable Diffusion in miniature, trained from scratch on the lab's own scenes and nothing "
+            "else ([data card](data-card.md)). Its parts:",
+            "- an autoencoder with 4 latent channels at 1/8 of the side;\n"
+            f"- a causal CLIP text encoder for 77 tokens, with a vocabulary of {len(load_tokenizer())} pieces;\n"
+            f"- a UNet of {widths} channels with self- and cross-attention on three grids and epsilon prediction on "
+            "SD1.5's schedule;\n"
+            "- a transformer with the architecture of FLUX.1, which reads the same text and latents and learnt from "
+            "the UNet;\n"
+            "- an image tower, trained contrastively against the text encoder;\n"
+            "- a judge, trained separately from all of them.",
+            "The model is for trying workflows without a download and for measuring methods against known ground "
+            "truth. It draws emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "`python -m concept_atelier lab train vae|unet|transformer|tower|judge`, or `all` but the transformer; the "
-            "remarks below name the machines. Settings and curves are in `lab/weights/training.json`.",
+            "The commands are `python -m concept_atelier lab train vae|unet|transformer|tower|judge`; `all` trains "
+            "every part except the transformer. The remarks below name the machines. Settings and curves are in "
+            "`lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",
             *[f"*{name}*: {log['remarks']}" for name, log in record.items() if "remarks" in log],
             "## Limits",
-            "It was not trained to convergence. `bench lab` measures what it gets right, for single objects, pairs, "
-            "styles and colours (`docs/results.md`, `docs/transformer-results.md`). Weights change with every version "
-            "of the lab. The judge makes errors of its own; they stand beside every figure that depends on it.",
+            "The model was not trained to convergence. `bench lab` measures what it gets right, for single objects, "
+            "pairs, styles and colours (`docs/results.md`, `docs/transformer-results.md`). Weights change with every "
+            "version of the lab. The judge makes errors of its own; they are given beside every figure that depends on "
+            "it.",
         ]
     )
 

@@ -65,7 +65,10 @@ class Page:
 def write_page(folder: Path = DOCS, sections: Sequence[Callable[[Page], None]] | None = None) -> Path:
     """Draw the page into a folder; returns the path of ``lab.md``."""
     page = Page(folder)
-    page.text("# The lab", "Written by `python -m concept_atelier lab page`; nothing on it was picked by its result.")
+    page.text(
+        "# The lab",
+        "This page is written by `python -m concept_atelier lab page`. Nothing on it was selected by its result.",
+    )
     for section in SECTIONS if sections is None else sections:
         section(page)
     return write_text(folder / "lab.md", "\n".join(page.lines))
@@ -99,14 +102,15 @@ def show_world(page: Page) -> None:
     counts = {split: len(atlas.of_split(split)) for split in ("train", "development", "test")}
     page.text(
         "## The world",
-        f"{counts['train']} objects that the model is trained on, {counts['development']} and {counts['test']} that it "
-        f"never sees (development and test), each in {len(atlas.styles)} styles: {', '.join(atlas.styles)}. "
-        f"Three hands drew them ({', '.join(atlas.hands)}); the model is trained on {TRAINING_HAND}'s drawings.",
+        f"The model is trained on {counts['train']} objects. It never sees {counts['development']} others "
+        f"(development) and {counts['test']} more (test). Each object comes in {len(atlas.styles)} styles: "
+        f"{', '.join(atlas.styles)}. There are drawings by three hands ({', '.join(atlas.hands)}); the model is "
+        f"trained on {TRAINING_HAND}'s drawings.",
     )
     kinds = [kind.name for split in SPLITS for kind in atlas.of_split(split)]
     page.picture("objects", icons(kinds, [("flat", TRAINING_HAND)]).split(17), "Every object, in flat style")
     looks = [(style, hand) for hand in (TRAINING_HAND, "noto", "twemoji") for style in atlas.styles]
-    page.picture("styles", icons(kinds[:14], looks).split(14), "A row a style, for each of the three hands")
+    page.picture("styles", icons(kinds[:14], looks).split(14), "One style in each row, for each of the three hands")
     scenes = [sample_scene("train", seed, SceneSettings(counts=(1, 2, 3, 4))) for seed in range(6)]
     page.picture("scenes", [torch.cat([case_of(scene, 0).picture for scene in scenes])], "Training scenes")
     page.text("Their captions: " + "; ".join(f"“{scene.caption}”" for scene in scenes) + ".")
@@ -122,14 +126,18 @@ def icons(kinds: Sequence[str], looks: Sequence[tuple[str, str]], side: int = 48
 def show_prompts(page: Page) -> None:
     """What the model draws."""
     page.text(
-        "## What the model draws", "A column a prompt, a row a seed: " + "; ".join(f"“{p}”" for p in PROMPTS) + "."
+        "## What the model draws",
+        "One prompt in each column, one seed in each row: " + "; ".join(f"“{p}”" for p in PROMPTS) + ".",
     )
     page.picture("prompts", [draw(page.backbone, PROMPTS, seed) for seed in range(3)], "Pictures of fixed prompts")
 
 
 def show_masks(page: Page) -> None:
     """Scenes, their true masks, and the concepts found in them."""
-    page.text("## Pictures taken apart", "Test scenes; their exact masks; the concepts that Localize Concepts finds.")
+    page.text(
+        "## Pictures taken apart",
+        "From top to bottom: test scenes, their exact masks, and the concepts that Localize Concepts finds.",
+    )
     cases = [scene_case(seed) for seed in SCENES]
     true = [overlay_masks(case.picture[0].movedim(0, -1), case.masks, case.names)[None] for case in cases]
     found = [
@@ -144,7 +152,8 @@ def show_tokens(page: Page) -> None:
     """Scenes and what their learnt tokens draw."""
     page.text(
         "## Tokens learnt from one picture",
-        "Left the scene; then each object's token alone (`a photo of <1>`), four seeds; then all together.",
+        "The scene is on the left. Beside it, each row shows one object's token alone (`a photo of <1>`) with four "
+        "seeds; the last row shows all tokens together.",
     )
     for seed in SCENES[:2]:
         case = scene_case(seed)
@@ -160,14 +169,18 @@ def show_tokens(page: Page) -> None:
 
 def show_erasures(page: Page) -> None:
     """The same seeds before and after an object is erased, and a neighbour that is not on the preserve list."""
-    page.text("## Objects erased", "Rows in pairs, the same seeds before and after; right of the gap, a neighbour.")
+    page.text(
+        "## Objects erased",
+        "Each pair of rows shows the same seeds before and after an object is erased. The four columns on the right "
+        "show a neighbour, which was not erased.",
+    )
     rows = []
     for gone, kept in ERASED:
         prompts = [f"a photo of a {gone}"] * 4 + [f"a photo of a {kept}"] * 4
         model, clip, vae = load_handles()
         edit = ERASING.erase(page.backbone, [gone], settings=ERASING.preset("small"))
         rows += [draw(b, prompts, 0) for b in (page.backbone, backbone_of(with_erasure(model, edit), clip, vae))]
-    page.text("Erased (and neighbour): " + ", ".join(f"{gone} ({kept})" for gone, kept in ERASED) + ".")
+    page.text("Erased object (and neighbour): " + ", ".join(f"{gone} ({kept})" for gone, kept in ERASED) + ".")
     page.picture("erased", rows, "Before and after erasing")
 
 
