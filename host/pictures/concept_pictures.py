@@ -14,7 +14,7 @@ from .labels import Colour
 
 
 def concept_masks(concepts: Concepts, picture: Tensor | None = None) -> Tensor:
-    """MASK (N, H, W): each concept in the picture's size, disjoint where the masks are. With the picture (1, 3, H, W)
+    """MASK (N, H, W): each concept in the picture's size, disjoint if the masks are. With the picture (1, 3, H, W)
     outlines follow its edges, for concepts that ask for it."""
     return pixel_masks(concepts, picture, check_interrupt).float()
 
@@ -48,7 +48,7 @@ def concept_overlay(
 
 
 def inherited_colours(concepts: Concepts, origin: Concepts) -> list[Colour]:
-    """A colour per concept: that of the concept of ``origin`` it covers most of, a new one where it covers none."""
+    """A colour per concept: that of the concept of ``origin`` it covers most of, a new one if it covers none."""
     shared = concepts.masks.flatten(1).float() @ origin.masks.flatten(1).float().T
     return [colour_of(int(row.argmax()) if row.any() else len(origin)) for row in shared]
 

@@ -25,6 +25,8 @@ HEAT = np.array([[0, 0, 4], [80, 18, 123], [183, 55, 121], [252, 137, 97], [252,
 LEAST_SIDE = 320
 TINT, DIMMED = 0.3, 0.4
 """How much of its colour a mask gets, and how much of its light the rest keeps."""
+COARSE = 96
+"""Labels are placed on a grid of about this many cells a side."""
 DARK, LIGHT = (16, 16, 20), (255, 255, 255)
 
 
@@ -84,12 +86,30 @@ def colour_of(index: int) -> Colour:
 
 
 def middle(mask: Tensor) -> tuple[int, int] | None:
-    """The pixel (x, y) of a mask (H, W) nearest to its centre of mass; None where the mask is empty."""
-    where = (mask > 0.5).nonzero()
-    if not len(where):
+    """Where the label of a mask (H, W) stands: a pixel (x, y) deep inside it; None if the mask is empty.
+
+    Of the pixels that are nearly as far from the mask's edge as any, the one nearest to its centre of mass. The centre
+    of mass alone may lie outside: in the hole of a ring, or on the thing in front of a background.
+    """
+    inside = mask > 0.5
+    if not inside.any():
         return None
-    y, x = where[(where - where.float().mean(0)).square().sum(1).argmin()].tolist()
+    places = (inside & (_depth(inside) >= 0.8)).nonzero()  # (n, 2): y, x
+    y, x = places[(places - inside.nonzero().float().mean(0)).square().sum(1).argmin()].tolist()
     return x, y
+
+
+def _depth(inside: Tensor) -> Tensor:
+    """(H, W): how far each pixel of a mask is from its edge, or from that of the picture; 1 for the deepest."""
+    height, width = inside.shape
+    step = max(1, max(height, width) // COARSE)  # pixels a side of a cell
+    cells = max_pool2d(inside[None].float(), step, ceil_mode=True)  # (1, h, w)
+    depth = torch.zeros_like(cells)
+    while cells.any():
+        depth += cells
+        cells = -max_pool2d(-pad(cells, (1, 1, 1, 1)), 3, stride=1)  # one cell less on every side
+    fine = depth[0].repeat_interleave(step, 0).repeat_interleave(step, 1)[:height, :width]
+    return fine / fine.max()
 
 
 def heat_over(picture: Tensor, heat: Tensor, label: str) -> Tensor:
@@ -145,7 +165,7 @@ def _enlarged(picture: Tensor, how: Image.Resampling) -> tuple[Image.Image, int]
 
 
 def _dimmed(picture: Tensor, masks: Tensor) -> Tensor:
-    """The picture (H, W, 3) with less light where no mask (N, H, W) is; as it is where there is no mask at all."""
+    """The picture (H, W, 3) with less light where no mask (N, H, W) is; as it is if there is no mask at all."""
     if not (masks > 0.5).any():
         return picture
     covered = masks.amax(0)[..., None].clamp(0, 1)

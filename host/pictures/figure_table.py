@@ -13,7 +13,7 @@ TRACK, SPAN = (52, 52, 52), (96, 96, 110)
 GOOD, MIDDLING, BAD, UNKNOWN = (80, 190, 120), (240, 190, 70), (235, 95, 80), (150, 150, 150)
 LINE, LETTERS, GAP = 30, 16, 10
 BAR, WIDEST = 150, 420
-"""Pixels of a bar at least; of a name, and of the words behind a bar, at most."""
+"""Pixels of a bar at least; of a name, and of the words after a bar, at most."""
 LONGEST = 100
 """Letters of a name or of such words at most."""
 
@@ -27,7 +27,7 @@ class TableLine:
         value: 0..1, where the mark stands; None leaves the bar out, and ``said`` stands in its place.
         floor: where the band begins.
         ceiling: where it ends.
-        said: words behind the bar and the cells.
+        said: words after the bar and the cells.
         colour: of the mark and the words.
         heading: a heading of a part instead, of which only ``name`` and ``cells`` are read.
         cells: short texts in columns between the bar and ``said``; of a heading, what these columns are.
@@ -45,7 +45,7 @@ class TableLine:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where things begin, in pixels: bars, what follows them, each cell, the words behind; and the table's width."""
+    """Where things begin, in pixels: bars, what follows them, each cell, the last words; and the table's width."""
 
     bar: float
     after: float

@@ -25,7 +25,7 @@ def target_size(image: Tensor | None, samples: Tensor, cell: int) -> tuple[int, 
 
 
 def stretch_note(latent: tuple[int, int], size: tuple[int, int]) -> str:
-    """That maps of a latent (h, w) were stretched to pictures (H, W) of other proportions; "" where they were not.
+    """That maps of a latent (h, w) were stretched to pictures (H, W) of other proportions; "" if they were not.
 
     A latent leaves out what of a picture's sides fills no whole cell.
     """

@@ -12,7 +12,7 @@ from ...core.messages import plain
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 SHARE, LEAST, MARGIN = 0.05, 16, 3
-"""Height of letters as a share of the picture's shorter side, at least so many pixels; pixels to the edge."""
+"""Height of letters as a share of the picture's shorter side, at least this many pixels; pixels to the edge."""
 
 LONGEST = 60
 """Letters of a label that are written."""
@@ -53,7 +53,7 @@ def write_line(
     anchor: str = "la",
     longest: int = LONGEST,
 ) -> None:
-    """A text in one line, no wider than ``width`` where letters of 8 pixels allow; names may be of any kind.
+    """A text in one line, no wider than ``width`` if letters of 8 pixels allow it; names may be of any kind.
 
     Of a text of more than ``longest`` letters the middle is left out.
     """

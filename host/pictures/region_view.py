@@ -22,7 +22,7 @@ SaveFile = Callable[[Tensor], Mapping[str, str]]
 
 
 def region_view(picture: Tensor, concepts: Concepts, save: SaveFile) -> dict[str, Any]:
-    """The entry for concepts and their picture (1, 3, H, W), both made smaller where they are large.
+    """The entry for concepts and their picture (1, 3, H, W), both made smaller if they are large.
 
     In the map of labels red + 256 green is the number of a pixel's concept, counted from 1, and 0 is none.
     """

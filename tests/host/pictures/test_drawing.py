@@ -10,6 +10,7 @@ from concept_atelier.host.pictures.drawing import (
     PALETTE,
     TINT,
     heat_over,
+    middle,
     overlay_masks,
     plot_curve,
 )
@@ -54,6 +55,31 @@ def test_the_label_stands_in_the_middle_of_its_mask():
     plain, labelled = (overlay_masks(torch.zeros(40, 40, 3), mask, [text, ""]) for text in ("", "<1>"))
     changed = (plain != labelled).any(-1).nonzero().float().mean(0)
     assert torch.allclose(changed, torch.full((2,), 5.0 * plain.shape[0] / 40), atol=8)
+
+
+@pytest.mark.parametrize("side", [40, 301])
+@pytest.mark.parametrize("hole", [(0.25, 0.25, 0.8, 0.75), (0.3, 0.3, 0.7, 0.7), (0.0, 0.4, 1.0, 0.6)])
+def test_the_label_of_a_background_stays_clear_of_the_thing_in_front(side, hole):
+    mask = torch.ones(side, side)
+    top, left, bottom, right = (round(share * side) for share in hole)
+    mask[top:bottom, left:right] = 0
+    x, y = middle(mask)
+    room = round(0.08 * side)
+    assert mask[max(0, y - room) : y + room + 1, max(0, x - room) : x + room + 1].min() == 1
+
+
+def test_the_label_of_a_thin_or_tiny_mask_stands_on_it():
+    for line in (
+        torch.eye(200),
+        torch.eye(200).flip(0),
+        torch.zeros(200, 150).index_put((torch.tensor(7),), torch.ones(())),
+    ):
+        x, y = middle(line)
+        assert line[y, x] == 1
+    dot = torch.zeros(300, 500)
+    dot[299, 498] = 1
+    assert middle(dot) == (498, 299)
+    assert middle(torch.zeros(5, 5)) is None
 
 
 def test_an_empty_mask_and_no_masks_are_no_trouble():
