@@ -15,7 +15,9 @@ def names_input() -> Any:
         default="",
         multiline=True,
         optional=True,
-        tooltip="Names of the pictures, one per line, such as Load Picture Folder gives; empty numbers them.",
+        tooltip=(
+            "Names of the pictures, one per line: NAMES of Load Picture Folder. Without them the pictures are numbered."
+        ),
     )
 
 

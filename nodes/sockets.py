@@ -158,8 +158,8 @@ def parts_of_input(node: str) -> Any:
         "parts_of",
         optional=True,
         advanced=True,
-        tooltip=f"CONCEPT_CODES of Ingredient Masks, of the same pictures at a later layer: {node} then {does} the "
-        "parts of one ingredient, and looks nowhere else.",
+        tooltip=f"CONCEPT_CODES of Ingredient Masks, for the same pictures at a later layer. {node} then "
+        f"{does} the parts of one ingredient, and only where that ingredient is.",
     )
 
 

@@ -37,7 +37,11 @@ def template_verdict(template: str | None) -> bool | str:
 
 def list_verdict(name: str, text: str | None) -> bool | str:
     """What a node's ``validate_inputs`` says of a list that must not be empty; None (a linked input) passes."""
-    return text is None or bool(lines_of(text)) or f"{name} is empty; name at least one, per line or with commas"
+    return (
+        text is None
+        or bool(lines_of(text))
+        or f"{name} is empty; name at least one entry, one per line or separated by commas"
+    )
 
 
 def settings_verdict(name: str, presets: Mapping[str, Any], preset: str | None, text: str | None) -> bool | str:

@@ -1,4 +1,4 @@
-"""Head offsets beside a LoRA of as many numbers, and beside the fine-tune's own LoRA."""
+"""Head offsets compared with a LoRA of as many parameters, and with the fine-tune's own LoRA."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +20,12 @@ from .judging import kept, score
 from .tunes import BATCH, train, tuned, tunes
 
 HOW = replace(PRESETS["small"], heads=16, choosing=40, steps=120, batch=BATCH)
-WAYS = {"base": "the model", "offsets": "head offsets", "small": "LoRA of as many numbers", "whole": "LoRA of rank 16"}
+WAYS = {
+    "base": "the model",
+    "offsets": "head offsets",
+    "small": "LoRA of as many parameters",
+    "whole": "LoRA of rank 16",
+}
 
 
 def measure(parts: Parts, request: Request, index: int) -> Row:
@@ -54,8 +59,8 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
 
 
 def fitting(weights: Sequence[AttentionWeight], numbers: int) -> list[str]:
-    """Value projections of cross-attention whose changes of rank 1 have about as many numbers as offsets have: from
-    the middle of the model outwards, at least one."""
+    """Value projections of cross-attention whose changes of rank 1 have about as many parameters as offsets have:
+    from the middle of the model outwards, at least one."""
     values = [weight for weight in weights if weight.kind == "cross" and weight.role == "value"]
     middle = len(values) / 2
     chosen: list[str] = []
@@ -78,7 +83,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
 
 def tables(summary: Mapping[str, Any]) -> list[Table]:
     """The figures as tables, each a list of rows."""
-    rows = [["skill", "learnt by", "numbers", "shown", "other objects"]]
+    rows = [["skill", "learnt by", "parameters", "shown", "other objects"]]
     for name, of in summary.items():
         for way, said in WAYS.items():
             one = of[way]

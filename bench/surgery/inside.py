@@ -65,7 +65,7 @@ def shown(parts: Parts, backbone: Backbone, kind: ObjectKind, near: Sequence[Obj
 
 
 def measure_audit(parts: Parts, request: Request, index: int) -> Row:
-    """One word, in the model as it is, erased twice, and learnt anew after the first erasure."""
+    """One word, in the model as it is, erased twice, and relearnt after the first erasure."""
     kind = erased_in(request.split, request.seed)[index]
     near = nearest(parts.backbone, kind)[:NEIGHBOURS]
     others = [other.name for other in near]

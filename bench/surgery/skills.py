@@ -1,4 +1,4 @@
-"""Skills: the share of numbers that carries each, and two of them in one model."""
+"""Skills: the share of parameters that carries each, and two of them in one model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,12 +27,12 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 STITCHED = 0.05
 ENOUGH = 0.95
 CALIBRATED = 16
-"""Pictures that choose numbers."""
+"""Pictures that choose parameters."""
 GOALS: Mapping[str, CalibrationSettings] = {
     "chosen": PRESETS["small"],
     "predicted": replace(PRESETS["small"], goal="fine-tune", penalty=0.1),
 }
-"""By what numbers are chosen: how well pictures are denoised, or what the fine-tune predicts for them."""
+"""By what parameters are chosen: how well pictures are denoised, or what the fine-tune predicts for them."""
 FEW = 6
 """Pictures of each figure of a pair."""
 SKILLS = 4
@@ -43,12 +43,12 @@ WAYS: Mapping[str, str] = {
     "task": "task arithmetic, 0.7 of each",
     "add": "LoRA addition",
 }
-PREDICTED = {"inside": "shared numbers", "conflict": "conflict", "same_inputs": "same inputs"}
+PREDICTED = {"inside": "shared parameters", "conflict": "conflict", "same_inputs": "same inputs"}
 """What Skill Overlap says of two skills, as its report calls it."""
 
 
 def measure(parts: Parts, request: Request, index: int) -> Row:
-    """The first cases are the skills alone, those behind are pairs of them."""
+    """The first cases are the skills alone, those after are pairs of them."""
     known = tunes(request.split)
     if index < SKILLS:
         return _alone(parts, request, known[index])
@@ -57,7 +57,7 @@ def measure(parts: Parts, request: Request, index: int) -> Row:
 
 
 def skill_of(parts: Parts, request: Request, tune: Tune, share: float) -> Skill:
-    """The numbers of a fine-tune that moved most."""
+    """The parameters of a fine-tune that changed most."""
     factors = tuned(parts.backbone, tune)
     model = with_erasure(parts.model, Erasure(factors, 1.0, parts.backbone.family))
     how = DatalessSettings(share)
@@ -93,7 +93,7 @@ def carries(row: Mapping[str, Any]) -> float | None:
 
 
 def measure_calibrated(parts: Parts, request: Request, index: int) -> Row:
-    """What the numbers bring back that pictures of a skill choose, beside as many that moved most."""
+    """What the parameters that pictures of a skill choose bring back, compared with as many that changed most."""
     tune = tunes(request.split)[index % SKILLS]
     scenes = [scene for scene in tune.scenes() if tune.style is not None or tune.kind.name in scene[1]][:CALIBRATED]
     factors = tuned(parts.backbone, tune)
@@ -118,13 +118,14 @@ def measure_calibrated(parts: Parts, request: Request, index: int) -> Row:
 
 
 def calibrated_figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
-    """Every skill: the shares that were chosen, and what they show beside as many numbers that moved most."""
+    """Every skill: the shares that were chosen, and what they show compared with as many parameters
+    that changed most."""
     return {row["skill"]: {name: row[name] for name in ("shares", "base", "whole", "first", *GOALS)} for row in rows}
 
 
 def calibrated_tables(summary: Mapping[str, Any]) -> list[Table]:
     """The figures as tables, each a list of rows."""
-    rows = [["skill", "base", "whole", "share", "that moved most", "by pictures", "share", "by the fine-tune"]]
+    rows = [["skill", "base", "whole", "share", "that changed most", "by pictures", "share", "by the fine-tune"]]
     for name, one in summary.items():
         pictures, predicted = (f"{one['shares'][goal]:.2%}" for goal in GOALS)
         values = [f"{one[key]:.2f}" for key in ("base", "whole", "first", *GOALS)]
@@ -162,7 +163,7 @@ def _pair(parts: Parts, request: Request, one: Tune, other: Tune) -> Row:
 
 
 def lost(row: Mapping[str, Any], way: str) -> float:
-    """How much of a skill is lost on average where a way puts two into one model."""
+    """How much of a skill is lost on average if a way puts two into one model."""
     return sum(alone - row[way][name] for name, alone in row["alone"].items()) / len(row["alone"])
 
 
@@ -211,5 +212,5 @@ def tables(summary: Mapping[str, Any]) -> list[Table]:
         rows,
         [["two skills in one model", "lost of each", "other objects"], *ways],
         [["lost of", *WAYS.values()], *of_each],
-        [["predicted from the numbers", "rank correlation with what addition loses"], *ranks],
+        [["predicted from the parameters", "rank correlation with what addition loses"], *ranks],
     ]

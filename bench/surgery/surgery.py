@@ -1,9 +1,9 @@
-"""``bench surgery``: few numbers that carry a skill, two skills in one model, and words inside a model.
+"""``bench surgery``: few parameters that carry a skill, two skills in one model, and words inside a model.
 
 ``--part skills`` measures what share of a fine-tune carries each of four skills, and pairs of them by several ways of
-merging; ``calibrated`` the numbers that pictures of a skill choose; ``heads`` head offsets beside LoRAs; ``vectors``,
-``audit`` and ``probes`` look inside the text encoder and the denoiser. The fine-tunes are trained once, at the first
-use, and kept beside finished cases.
+merging; ``calibrated`` the parameters that pictures of a skill choose; ``heads`` head offsets compared with LoRAs;
+``vectors``, ``audit`` and ``probes`` look inside the text encoder and the denoiser. The fine-tunes are trained once, at
+the first use, and kept with finished cases.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The fine-tunes of ``bench surgery``: two new objects, everything in one style, and one object in a new colour.
 
-Each is a LoRA of all attention layers, trained on scenes of the world by the loss of denoising, and kept beside the
+Each is a LoRA of all attention layers, trained on scenes of the world by the loss of denoising, and kept with the
 rows of the benches. Half of the pictures show other things as they are, so that a skill stays with its word, but for
 the style, which is to be everywhere.
 """

@@ -142,6 +142,6 @@ def _without_choice(settings: EraseSettings, weights: Sequence[KeyValueWeight]) 
     if chosen == "both" or not any(weight.role == "text" for weight in weights):
         return ()
     return (
-        f"The text of this model enters by one layer for keys and values together, so projections={chosen} changes "
-        "nothing.",
+        "In this model the text enters through one layer for keys and values together, so the choice "
+        f"projections={chosen} has no effect.",
     )

@@ -122,8 +122,8 @@ class Recording:
         if len(self.runs) == 1:
             return as_many[-1], ""
         return as_many[-1], (
-            f"This latent did not come straight out of the last {len(self.runs)} runs of the recorded MODEL; read is "
-            f"the last one of {counted(len(samples), 'picture')}."
+            f"This latent did not come straight out of the last {len(self.runs)} runs of the recorded "
+            f"MODEL; the last run with {counted(len(samples), 'picture')} was read."
         )
 
 

@@ -4,10 +4,10 @@
     S* = argmin_S  L(theta_0 + sigmoid(S) * tau) + lambda * penalty(sigmoid(S)) ,   gamma = 1[sigmoid(S) > 1/2]
 
 The paper starts S at +5 where tau is greatest and at -5 elsewhere, takes full-batch steps of rate 1e7, and its code
-pushes masks to either end (``binarise``) where its equation makes them small (``sparsify``); both are here. Ours: S
+pushes masks to either end (``binarise``) whereas its equation makes them small (``sparsify``); both are here. Ours: S
 starts nearer to 0 and Adam moves it, only the greatest changes have an S at all, and L is measured in shares of the way
-from the model (1) to the fine-tune (0), so that lambda means the same on every model: a number stays if it brings more
-than lambda times what the numbers of the start bring on average.
+from the model (1) to the fine-tune (0), so that lambda means the same on every model: a parameter stays if it brings
+more than lambda times what the parameters of the start bring on average.
 
 The paper's L is the loss of the task, here that of denoising the pictures (``pictures``). Nearly all that a fine-tune
 gains in it lies where there is little noise, and a picture gets its layout and colours where there is much. So L may
@@ -42,7 +42,7 @@ class CalibrationSettings(Settings):
     """How a mask is trained. Raises ``ValueError`` for values outside their range."""
 
     aim: Literal["sparsify", "binarise"] = setting(
-        "sparsify", "sparsify: leaves out numbers that bring little. binarise: only decides between in and out."
+        "sparsify", "sparsify: leaves out parameters that bring little. binarise: only decides between in and out."
     )
     goal: Literal["pictures", "fine-tune"] = setting(
         "pictures",
@@ -50,7 +50,7 @@ class CalibrationSettings(Settings):
         "of the noise levels counting alike.",
     )
     penalty: float = setting(
-        0.3, "How much a number must bring to stay, in shares of what the first choice brings on average.", least=0
+        0.3, "How much a parameter must bring to stay, in shares of what the first choice brings on average.", least=0
     )
     wider: float = setting(2.0, "How many times the share takes part in the training.", least=1, most=100)
     steps: int = setting(200, "Training steps.", least=1, most=20000)
@@ -90,7 +90,7 @@ class Calibrated:
         before: share of the way from the model to the fine-tune, as the goal measures it, that the first choice brings,
             at noise that training saw not.
         after: what the trained choice brings.
-        counts: how many numbers the first and the trained choice have.
+        counts: how many parameters the first and the trained choice have.
     """
 
     changes: Mapping[str, SparseChange]
@@ -109,7 +109,7 @@ def calibrate(
     seed: int,
     on_pass: Callable[[int], None] = lambda pictures: None,
 ) -> Calibrated:
-    """Train which numbers of a fine-tune belong to its skill.
+    """Train which parameters of a fine-tune belong to its skill.
 
     Args:
         backbone: the model that the fine-tune was made from.
@@ -121,7 +121,7 @@ def calibrate(
         seed: of noise and order.
         on_pass: called with how many pictures a model pass read.
 
-    Raises ``ValueError`` where the fine-tune denoises the pictures no better than the model does.
+    Raises ``ValueError`` if the fine-tune denoises the pictures no better than the model does.
     """
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(seed)
@@ -139,10 +139,10 @@ def calibrate(
         def loss_of(step: int) -> Tensor:
             soft = {name: mask.sigmoid() for name, mask in masks.items()}
             loss = probe.loss(_dense(wider, device, soft), probe.rows(step))
-            # Times the count, so that gradients of single numbers stay far above Adam's epsilon on large models.
+            # Times the count, so that gradients of single parameters stay far above Adam's epsilon on large models.
             return kept * (loss - floor) / gain + settings.penalty * _penalty(soft, settings.aim)
 
-        # AdamW pulls no mask to 0, and a mask of millions of numbers has a long gradient, of which Adam takes the sign.
+        # AdamW pulls no mask to 0, and a mask of millions of entries has a long gradient, of which Adam takes the sign.
         optimise(
             list(masks.values()),
             loss_of,
@@ -193,14 +193,14 @@ class _Probe:
         if self._goal == "pictures":
             return floor, ceiling - floor
         apart = _errors(ours, theirs)
-        least = max(1e-4 * float(apart.max()), 1e-30)  # where both predict the same there is nothing to keep
+        least = max(1e-4 * float(apart.max()), 1e-30)  # if both predict the same there is nothing to keep
         for part in self._times.argsort().chunk(PARTS):
             self._shares[part] = 1 / apart[part].mean().clamp(min=least)
         self._target = theirs
         return 0.0, float((apart * self._shares).mean())
 
     def check(self) -> None:
-        """Raise ``ValueError`` where the fine-tune denoises the pictures no better than the model."""
+        """Raise ``ValueError`` if the fine-tune denoises the pictures no better than the model."""
         floor, ceiling = self._losses
         if ceiling - floor <= 1e-3 * ceiling:
             raise ValueError(
@@ -263,7 +263,7 @@ def _penalty(soft: Mapping[str, Tensor], aim: str) -> Tensor:
 def _dense(
     changes: Mapping[str, SparseChange], device: torch.device, soft: Mapping[str, Tensor] | None = None
 ) -> dict[str, FullChange]:
-    """Changes (d_out, d_in) by weight, each value times its mask where masks are given; gradients reach these."""
+    """Changes (d_out, d_in) by weight, each value times its mask if masks are given; gradients reach these."""
     found = {}
     for name, change in changes.items():
         values = change.values.to(device, torch.float32).clone()  # nodes run in inference mode, which made them

@@ -1,7 +1,7 @@
-"""How much of a fine-tune a share of its numbers brings back (skill localisation, Panigrahi et al., ICML 2023,
+"""How much of a fine-tune a share of its parameters brings back (skill localisation, Panigrahi et al., ICML 2023,
 arXiv 2302.06600).
 
-A grafted model has the fine-tune's numbers where gamma is 1 and the base's elsewhere:
+A grafted model has the fine-tune's parameters where gamma is 1 and the base's elsewhere:
 
     theta = gamma * theta_tuned + (1 - gamma) * theta_base
 
@@ -25,7 +25,7 @@ class GraftCurve:
     """What shares bring back.
 
     Attributes:
-        shares: (S,) rising, of the numbers in weights that the fine-tune changed.
+        shares: (S,) rising, of the parameters in weights that the fine-tune changed.
         likeness: (S, K) cosine of each picture to the fine-tune's from the same noise.
         base: (K,) that of the base's pictures.
     """
@@ -42,7 +42,7 @@ class GraftCurve:
 
     @property
     def chosen(self) -> int | None:
-        """The number of the smallest share that brings back 95 %, with all greater ones; None where none does."""
+        """The index of the smallest share that brings back 95 %, with all greater ones; None if none does."""
         enough = self.recovered >= ENOUGH
         below = (~enough).nonzero()
         first = int(below[-1]) + 1 if len(below) else 0
@@ -58,7 +58,7 @@ def curve_of(shares: Sequence[float], tuned: Tensor, base: Tensor, grafted: Sequ
         base: of the base's.
         grafted: of those of each share.
 
-    Raises ``ValueError`` where the fine-tune draws the prompts as the base does.
+    Raises ``ValueError`` if the fine-tune draws the prompts as the base does.
     """
     floor = (tuned * base).sum(-1)
     if 1 - float(floor.mean()) < LEAST_DIFFERENCE:

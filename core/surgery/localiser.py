@@ -1,4 +1,4 @@
-"""The record of a method that finds which numbers of a fine-tune carry its skill."""
+"""The record of a method that finds which parameters of a fine-tune carry its skill."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,8 +47,9 @@ class Localiser:
         title: its name for people.
         help: what it does, one sentence.
         presets: preset name to settings; the first is the paper's and the default.
-        find: gives, weight by weight in the order of the task's names, which numbers (n,) bool belong to the skill.
-        note: what people should know beside; whole sentences, may be empty.
+        find: gives, weight by weight in the order of the task's names, which parameters (n,) bool belong to the
+            skill.
+        note: what else people should know; whole sentences, may be empty.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Localiser:
             fingerprint: of the base.
             on_weight: called with each weight read, of how many.
 
-        Raises ``ValueError`` for models of other weights, and where no weight differs.
+        Raises ``ValueError`` for models of other weights, and if no weight differs.
         """
         settings = next(iter(self.presets.values())) if settings is None else settings
         names = differing(base, tuned, wanted)
@@ -115,13 +116,13 @@ def wanted_by(only: Sequence[str], skip: Sequence[str]) -> Callable[[str], bool]
 def differing(base: Weights, tuned: Weights, wanted: Callable[[str], bool]) -> tuple[str, ...]:
     """Names of the wanted weights that are not the same in both models, in order.
 
-    Raises ``ValueError`` for models of other weights, for weights that are not finite, and where none differs.
+    Raises ``ValueError`` for models of other weights, for weights that are not finite, and if none differs.
     """
     missing = sorted(set(base) ^ set(tuned))
     if missing:
         raise ValueError(
-            f"the two models differ in more than their numbers: only one of them has {listed(missing, 3)}; connect a "
-            "fine-tune of the same architecture"
+            f"the two models differ in more than their parameters: only one of them has {listed(missing, 3)}; connect "
+            "a fine-tune of the same architecture"
         )
     names = tuple(name for name in base if wanted(name) and _differs(name, base[name], tuned[name]))
     if not names:

@@ -1,11 +1,11 @@
-"""How far two skills change the same numbers, and whether they pull the same way.
+"""How far two skills change the same parameters, and whether they pull the same way.
 
-With p_A,l and p_B,l the shares of weight l that two skills change and n_l its numbers, masks that know nothing of each
-other meet at sum_l p_A,l p_B,l n_l numbers by chance. Counted weight by weight, so that two LoRAs of the same layers do
-not seem to agree only because both leave the rest alone.
+With p_A,l and p_B,l the shares of weight l that two skills change and n_l its parameters, independent masks meet
+at sum_l p_A,l p_B,l n_l parameters by chance. Counted weight by weight, so that two LoRAs of the same layers do not
+seem to agree only because both leave the rest alone.
 
-Whether two changes D_A and D_B of a weight disturb each other's outputs depends on the inputs they answer to: two LoRAs
-can change every number of a weight and never meet, because their words differ. Ours:
+Whether two changes D_A and D_B of a weight disturb each other's outputs depends on the inputs they respond to: two
+LoRAs can change every parameter of a weight and never meet, because their words differ. Ours:
 
     same inputs = |D_A D_B^T| / sqrt(|D_A D_A^T| |D_B D_B^T|)   (Frobenius norms, squares summed over weights)
 
@@ -24,27 +24,27 @@ from .sparse import SparseChange, shared_positions
 
 PROBES = 64
 SAME = 0.5
-"""Share of the inputs that two skills have in common, from which on they answer to the same ones."""
+"""Share of the inputs that two skills have in common; at this share or more they respond to the same ones."""
 FIGHT, AGREE = 0.1, 0.02
-"""Shares of the smaller skill's size that lie under an opposite change: more than the first is a conflict, less than
-the second is none."""
+"""Shares of the smaller skill's size that lie under an opposite change: the first or more is a conflict, less than the
+second is none."""
 MAX_BLOCKS = 16
 _NUMBERED = re.compile(r"^((?:[a-z_]+_)?blocks|layers)\.(\d+)")
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two skills beside each other.
+    """Two skills compared.
 
     Attributes:
         names: of the two skills.
-        counts: how many numbers each changes.
+        counts: how many parameters each changes.
         shared: how many both change.
         expected: how many they would share by chance.
         opposite: of the shared, how many they change with opposite signs.
         cosine: of both changes over all weights.
         conflict: share of the smaller skill's summed size that lies under an opposite change of the other.
-        same_inputs: how far both answer to the same inputs of their weights, 0..1.
+        same_inputs: how far both respond to the same inputs of their weights, 0..1.
     """
 
     names: tuple[str, str]
@@ -68,7 +68,7 @@ class Overlap:
 
     @property
     def opposite_share(self) -> float:
-        """Share of the shared numbers with opposite signs; by chance a half."""
+        """Share of the shared parameters with opposite signs; by chance a half."""
         return self.opposite / self.shared if self.shared else 0.0
 
     @property
@@ -87,7 +87,7 @@ class Overlap:
         if self.conflict < AGREE:
             return "they hardly touch"
         if self.same_inputs < SAME:
-            return "no fight, since they answer to different inputs"
+            return "no fight, since they respond to different inputs"
         return "they will fight" if self.fights else "they touch a little"
 
     @property
@@ -95,10 +95,10 @@ class Overlap:
         """What to do with both."""
         if self.fights:
             return (
-                "Added up, one or both will lose. Use one at a time, or choose priority in Stitch Skills: where both "
-                "change a number, the first skill keeps its own change."
+                "Added up, one or both will lose. Use one at a time, or choose priority in Stitch Skills: if both "
+                "change a parameter, the first skill keeps its own change."
             )
-        added = "Use both as they are: one LoRA loader behind the other, or sum in Stitch Skills."
+        added = "Use both as they are: one LoRA loader after the other, or sum in Stitch Skills."
         return f"{added} Look for what is lost." if self.touches else added
 
 
@@ -134,7 +134,7 @@ def _overlap(names: tuple[str, str], one: Skill, other: Skill) -> Overlap:
 
 
 def _same_inputs(one: Skill, other: Skill) -> float:
-    """How far two skills answer to the same inputs, 0..1."""
+    """How far two skills respond to the same inputs, 0..1."""
     sums = [0.0, 0.0, 0.0]
     for name in one.changes.keys() | other.changes.keys():
         a, b = (_matrix(skill.changes[name]) if name in skill.changes else None for skill in (one, other))
@@ -157,7 +157,7 @@ def _mass(skill: Skill, power: int) -> float:
 
 
 def densities(skills: Sequence[Skill]) -> dict[str, list[float]]:
-    """Block to the share of its numbers that each skill changes, of weights that any of the fine-tunes changed."""
+    """Block to the share of its parameters that each skill changes, of weights that any of the fine-tunes changed."""
     sizes = {name: size for skill in skills for name, size in skill.sizes.items()}
     blocks = blocks_of(sizes)
     numbers: dict[str, int] = {}

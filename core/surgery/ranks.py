@@ -49,7 +49,7 @@ def bits_of(scores: Tensor) -> Tensor:
 
 
 def cut_of(parts: Callable[[], Iterable[Tensor]], keep: int) -> Cut:
-    """Where to cut so that ``keep`` scores are taken, fewer only where fewer are above zero.
+    """Where to cut so that ``keep`` scores are taken, fewer only if fewer are above zero.
 
     Args:
         parts: gives the scores, tensors (n,) float32 of zero or more; called twice, the same each time.

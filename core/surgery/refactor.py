@@ -39,7 +39,7 @@ class Slimmed:
 
     @property
     def numbers(self) -> int:
-        """How many numbers the factors have."""
+        """How many parameters the factors have."""
         return sum(one.up.numel() + one.down.numel() for one in self.factors.values())
 
 
@@ -60,7 +60,7 @@ def slim(
         max_rank: greatest rank; weights that would need more hold less.
         on_weight: called with each weight done, of how many.
 
-    Raises ``ValueError`` where no weight of two sizes differs.
+    Raises ``ValueError`` if no weight of two sizes differs.
     """
     factors: dict[str, LowRank] = {}
     left_out: list[str] = []

@@ -1,4 +1,4 @@
-"""A skill: the few numbers of a model that a fine-tune or a LoRA changed most, and what it added to them."""
+"""A skill: the few parameters of a model that a fine-tune or a LoRA changed most, and what it added to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +15,8 @@ class Skill:
 
     Attributes:
         changes: weight name to its change at strength 1.
-        sizes: weight name to the count of its numbers, of every weight that the fine-tune changed at all: what a share
-            or a density is a share of.
+        sizes: weight name to the count of its parameters, of every weight that the fine-tune changed at all: what a
+            share or a density is a share of.
         family: of the model.
         base: fingerprint of the model that it was found on; empty for unknown.
         metadata: settings and where it came from.
@@ -29,12 +29,12 @@ class Skill:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """How many numbers it changes."""
+        """How many parameters it changes."""
         return sum(map(len, self.changes.values()))
 
     @property
     def share(self) -> float:
-        """Of the numbers in the weights that the fine-tune changed."""
+        """Of the parameters in the weights that the fine-tune changed."""
         return len(self) / max(1, sum(self.sizes.values()))
 
     @property
@@ -54,9 +54,9 @@ class Skill:
 
 
 def part_of(skill: Skill, other: Skill, shared: bool) -> Skill:
-    """The part of a skill at positions that another skill changes too, or, where not ``shared``, does not.
+    """The part of a skill at positions that another skill changes too, or, if not ``shared``, does not.
 
-    Raises ``ValueError`` for skills of two families, and where no position is left.
+    Raises ``ValueError`` for skills of two families, and if no position is left.
     """
     check_one_family([skill, other])
     changes = {}

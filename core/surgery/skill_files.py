@@ -1,7 +1,7 @@
 """Skills in safetensors files: for each weight positions (int32) and values, sparse.
 
 Values in float16 are divided by a power of two first, so that small differences keep their bits; the exponents stand
-in the metadata beside the sizes.
+in the metadata with the sizes.
 """
 
 import json
@@ -22,7 +22,7 @@ PRECISIONS = ("float16", "exact")
 
 
 def skill_tensors(skill: Skill, precision: str = "float16") -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A skill as the tensors and metadata of a file; ``float16`` needs 6 bytes a number, ``exact`` keeps every bit.
+    """A skill as the tensors and metadata of a file; ``float16`` needs 6 bytes a parameter, ``exact`` keeps every bit.
 
     Raises ``ValueError`` for a skill that changes nothing or is not finite.
     """
@@ -32,7 +32,7 @@ def skill_tensors(skill: Skill, precision: str = "float16") -> tuple[dict[str, T
     weights: dict[str, list[int]] = {}
     for name, change in skill.changes.items():
         if not bool(torch.isfinite(change.values).all()):
-            raise ValueError(f"the skill is not finite (NaN or infinite, in {plain(name)}); localise it anew")
+            raise ValueError(f"the skill is not finite (NaN or infinite, in {plain(name)}); localise it again")
         exponent = 0
         values = change.values
         if precision == "float16" and len(values):

@@ -18,7 +18,7 @@ class SparseChange:
 
     Attributes:
         index: (n,) int32, positions in the flattened weight, rising.
-        values: (n,) float32, or float64 where a difference rounded to float32 would not give the other weight back.
+        values: (n,) float32, or float64 if a difference rounded to float32 would not give the other weight back.
         size: (d_out, product of the other sizes).
     """
 
@@ -30,7 +30,7 @@ class SparseChange:
         if self.index.ndim != 1 or self.index.shape != self.values.shape:
             raise ValueError(f"has {tuple(self.index.shape)} positions and {tuple(self.values.shape)} values")
         if self.size[0] * self.size[1] > MAX_NUMBERS:
-            raise ValueError(f"is of a weight of {self.size} numbers; at most {MAX_NUMBERS} are supported")
+            raise ValueError(f"is of a weight of {self.size} parameters; at most {MAX_NUMBERS} are supported")
 
     def __len__(self) -> int:
         return len(self.index)
@@ -79,7 +79,7 @@ def difference(base: Tensor, tuned: Tensor) -> Tensor:
 def change_at(base: Tensor, tuned: Tensor, chosen: Tensor) -> SparseChange:
     """What leads from ``base`` to ``tuned`` where ``chosen`` (n,) bool is true, exactly.
 
-    Two numbers near each other have a difference that float32 holds exactly. Where one is not, all values of this
+    Two numbers near each other have a difference that float32 holds exactly. If one is not, all values of this
     weight are float64.
     """
     index = chosen.nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""The record of a rule for numbers that several skills change, and stitching skills by it."""
+"""The record of a rule for parameters that several skills change, and stitching skills by it."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ class OverlapRule:
         name: its name in workflows and :data:`.registry.RULES`.
         title: its name for people.
         help: what it does, one sentence.
-        merge: from values (k, n) float64 of k skills, 0 where one has none, and from which have one (k, n) bool, the
+        merge: from values (k, n) float64 of k skills, 0 if one has none, and from which have one (k, n) bool, the
             values (n,).
     """
 
@@ -39,7 +39,7 @@ def stitch(skills: Sequence[Skill], strengths: Sequence[float], rule: OverlapRul
         strengths: of each; a skill of strength 0 counts as not there.
         rule: for positions that several change.
 
-    Raises ``ValueError`` for skills of two families, for weights of two sizes, and where none has a strength.
+    Raises ``ValueError`` for skills of two families, for weights of two sizes, and if none has a strength.
     """
     check_one_family(list(skills))
     active = [(skill, float(strength)) for skill, strength in zip(skills, strengths, strict=True) if strength]

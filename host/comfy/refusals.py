@@ -37,9 +37,9 @@ def _sentence(item: Internal, change: str, nodes: Iterable[type[io.ComfyNode]]) 
     named = {node.__name__: str(node.define_schema().display_name) for node in nodes}
     concerned = [named[name] for name in item.nodes if name in named]
     return (
-        f"{joined_with_and(concerned)} will not work on {comfyui_version()}, because {item.path}, by which "
-        f"{item.purpose}, {change}; this pack was run on ComfyUI {joined_with_and(VERSIONS_RUN)}, and a newer one may "
-        "know this version."
+        f"{joined_with_and(concerned)} will not work on {comfyui_version()}, because {item.path}, through "
+        f"which {item.purpose}, {change}. This pack was tested on ComfyUI {joined_with_and(VERSIONS_RUN)}; "
+        "a newer version of the pack may support yours."
     )
 
 

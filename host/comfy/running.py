@@ -61,6 +61,6 @@ def refuse_mask(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[s
     """
     if kwargs.get("denoise_mask", args[3] if len(args) > 3 else None) is not None:
         raise ValueError(
-            f"{mover} moves the latent, which a sampler does not take up where the latent has a noise mask; sample "
+            f"{mover} moves the latent, which a sampler ignores if the latent has a noise mask; sample "
             f"without the mask, or choose {instead}"
         )

@@ -117,5 +117,6 @@ def described(found: Focus, word: str) -> str:
     best = found.layers[int(by_layer.argmin())]
     return (
         f"{found.share:.0%} of the attention to {word} lies outside its mask; spread evenly it would be "
-        f"{found.chance:.0%}. Layers that look away most: {', '.join(worst)}. The layer that looks best: {best}."
+        f"{found.chance:.0%}. Layers with most attention outside: {', '.join(worst)}. The layer with "
+        f"least: {best}."
     )

@@ -44,11 +44,12 @@ class CompareWords(io.ComfyNode):
             display_name="Compare Words",
             category=f"{CATEGORY}/attribute",
             description=(
-                "Shows which part of a picture each word accounts for, by every way of measuring it: the attention "
-                "that the word gets (DAAM), the information that it gives (DiffusionPID), the mean of both, and, on "
-                "transformers, what its concept is most like (ConceptAttention). The sheet says how far the maps "
-                "agree, and how well each fits a mask. It works on drawn and on real pictures. Cost in model passes: "
-                "draws, once more for concepts, and levels, each of these with a row for every word and one more."
+                "Shows which part of a picture each word accounts for, measured in every available way: "
+                "the attention that the word gets (DAAM), the information that it gives (DiffusionPID), "
+                "the mean of both, and, on transformers, what its concept is most like "
+                "(ConceptAttention). The sheet says how far the maps agree, and how well each fits a "
+                "mask. It works on drawn and real pictures. Cost in model passes: draws for attention, "
+                "draws again for concepts, and levels times (words + 1) for information."
             ),
             search_aliases=["attribution", "DAAM", "DiffusionPID", "ConceptAttention", "heatmap", "word map"],
             is_output_node=True,

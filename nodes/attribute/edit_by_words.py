@@ -76,8 +76,8 @@ class EditByWords(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="Share of denoising in which words read where the first picture's words read. Less lets "
-                    "the shape of a thing change.",
+                    tooltip="Share of denoising during which the words keep the cross-attention of the "
+                    "first picture. Lower values let shapes change.",
                 ),
                 io.Float.Input(
                     "self_until",
@@ -86,8 +86,8 @@ class EditByWords(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="Share of denoising in which the cells of the picture read each other as in the first "
-                    "picture. More keeps the layout more firmly.",
+                    tooltip="Share of denoising during which the self-attention of the first picture is "
+                    "kept. Higher values hold the layout more firmly.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompts use."),
             ],

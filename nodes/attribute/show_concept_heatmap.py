@@ -87,7 +87,9 @@ class ShowConceptHeatmap(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="Share of noise in the picture that the model sees. The paper takes the middle of the way.",
+                    tooltip=(
+                        "Share of noise in the picture that the model sees. The paper uses the middle of denoising."
+                    ),
                 ),
                 io.Int.Input(
                     "draws",
@@ -122,8 +124,9 @@ class ShowConceptHeatmap(io.ComfyNode):
                 AttentionCapture.Input(
                     "capture",
                     optional=True,
-                    tooltip="From a Capture Attention that was given these concepts: the maps are those of the "
-                    "sampling run, and no pass is made here. noise, draws, blocks, text and seed then say nothing.",
+                    tooltip="From a Capture Attention that was given these concepts: the maps are those "
+                    "of the sampling run, and no pass is made here. noise, draws, temperature, "
+                    "background, blocks, text and seed are then ignored.",
                 ),
                 io.Latent.Input(
                     "samples",

@@ -93,11 +93,12 @@ class ComposeConcepts(io.ComfyNode):
                 text_input(
                     "places",
                     "left\nright",
-                    "A place for each concept, one on each line: left, right, top, bottom, middle, top left, "
-                    "left third and so on, or a box of four numbers from 0 to 1: left, top, right, bottom. Boxes that "
-                    "you draw on the node stand here too. found: the concept's place is found by its words. weight=, "
-                    "start= and end= may follow: how strongly the concept counts, and in which share of denoising. "
-                    "Empty: all places are found by the words.",
+                    "A place for each concept, one on each line: left, right, top, bottom, middle, top "
+                    "left, left third and so on, or a box of four numbers from 0 to 1: left, top, right, "
+                    "bottom. Boxes that you draw on the node are written here too. found: the place is "
+                    "found from the concept's words. weight=, start= and end= may follow: how strongly "
+                    "the concept counts, and in which part of denoising. Empty: all places are found from "
+                    "the words.",
                 ),
                 io.Combo.Input("method", options=list(METHODS), default="attention_couple", tooltip=methods),
                 preset_choice(
@@ -110,13 +111,15 @@ class ComposeConcepts(io.ComfyNode):
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the texts use."),
                 settings_input(
-                    "Settings of the method, as name=value, separated by commas; empty keeps the preset's. "
-                    "of_prompt=0.5: the share of the prompt inside a region. isolation=0: regions read each other. "
-                    "end=0.4: the method acts in the first four tenths of denoising. find_until=0.3, threshold=0.5: "
-                    "how long words are read to find places, and how strong they must be. scale=10, refinements=5: how "
-                    "far Attend-and-Excite moves the latent, and how often more. guidance=5, renew=true: "
-                    "LoRA-Composer moves the latent, and rearranges the first noise. layout=0: Concept Conductor does "
-                    "not move the latent; refine_until=0: its masks stay as they are."
+                    "Settings of the method, as name=value, separated by commas; empty keeps the "
+                    "preset's. of_prompt=0.5: the share of the prompt inside a region. isolation=0: "
+                    "regions read each other. end=0.4: the method acts in the first four tenths of "
+                    "denoising. find_until=0.3, threshold=0.5: for how long words are read to find "
+                    "places, and how strong their attention must be. scale=10, refinements=5: how far "
+                    "Attend-and-Excite moves the latent, and how many extra moves it may make. "
+                    "guidance=5, renew=true: LoRA-Composer moves the latent, and rearranges the initial "
+                    "noise. layout=0: Concept Conductor does not move the latent; refine_until=0: its "
+                    "masks stay as they are."
                 ),
                 BoundingBoxes.Input(
                     "bounding_boxes",
@@ -133,7 +136,10 @@ class ComposeConcepts(io.ComfyNode):
                     step=8,
                     optional=True,
                     advanced=True,
-                    tooltip="Width of the picture in pixels: for the canvas' proportions, and the pixels of BOXES.",
+                    tooltip=(
+                        "Width of the picture in pixels, for the proportions of the canvas and for "
+                        "boxes given or returned in pixels."
+                    ),
                 ),
                 io.Int.Input(
                     "height",
@@ -150,16 +156,18 @@ class ComposeConcepts(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, and strength= "
-                    "if wanted; none for a concept without one. Each acts in the region of its concept alone: in "
-                    "attention, in feed-forward layers and convolutions, and where its text is encoded. The node says "
-                    "what else a file changes, such as layers of time, which is left out.",
+                    tooltip="A LoRA for each concept, separated by commas: its name in the loras folder, "
+                    "then strength= if wanted; write none for a concept without a LoRA. Each acts "
+                    "in the region of its concept alone: in attention, in feed-forward layers and "
+                    "convolutions, and where its text is encoded. The node says what else a file "
+                    "changes, such as time embeddings, which is left out.",
                 ),
                 io.Latent.Input(
                     "reference",
                     optional=True,
-                    tooltip="For Concept Conductor: a picture, by VAE Encode, whose layout the new picture takes. Give "
-                    "it the size of the new picture, and connect the masks of its things as regions.",
+                    tooltip="For Concept Conductor: a picture from VAE Encode whose layout the new "
+                    "picture takes over. It must have the size of the new picture; connect masks "
+                    "of the things in it as regions.",
                 ),
             ],
             outputs=[

@@ -16,9 +16,10 @@ class AdaptiveWeights(io.ComfyNode):
             display_name="Adaptive Weights",
             category=f"{CATEGORY}/data",
             description=(
-                "Turns logged losses of a training into a weight for each picture, between training on its label and "
-                "training on consistency, as AdaWAC does. Losses are compared within a noise level, and pictures whose "
-                "caption is probably wrong weigh less. It works with the log of any trainer."
+                "Turns the logged losses of a training run into a weight for each picture that balances "
+                "training on its label against training on consistency, as AdaWAC does. Losses are "
+                "compared within a noise level, and pictures whose caption is probably wrong weigh less. "
+                "It works with the log of any trainer."
             ),
             search_aliases=["AdaWAC", "sample weights", "repeats", "loss log", "reweighting"],
             is_output_node=True,

@@ -28,10 +28,10 @@ class CaptionNoise(io.ComfyNode):
             display_name="Caption Noise",
             category=f"{CATEGORY}/data",
             description=(
-                "Finds captions that do not fit their pictures before you train on them. Each picture is compared with "
-                "its own caption and with texts of all kinds. Where the pairs fall into two groups, each gets the "
-                "probability of a wrong caption, and a weight for training; where they do not, the node says so and "
-                "keeps all."
+                "Finds captions that do not fit their pictures before you train on them. Each picture is "
+                "compared with its own caption and with texts of all kinds. If the pairs fall into two "
+                "groups, each pair gets a probability that its caption is wrong, and a weight for "
+                "training; otherwise the node says so and keeps all."
             ),
             search_aliases=["dataset cleaning", "wrong captions", "CLIP score", "NEVLP", "mislabelled", "training set"],
             is_output_node=True,
@@ -53,7 +53,9 @@ class CaptionNoise(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far the weight of a surely wrong caption falls: 1 is to 0, 0 keeps every weight at 1.",
+                    tooltip=(
+                        "How far the weight of a certainly wrong caption falls: at 1 to 0; at 0 every weight stays 1."
+                    ),
                 ),
                 io.String.Input(
                     "filename_prefix",

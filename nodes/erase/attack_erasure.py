@@ -56,11 +56,12 @@ class AttackErasure(io.ComfyNode):
             display_name="Attack Erasure",
             category=f"{CATEGORY}/erase",
             description=(
-                "Asks an erased model for the concept by synonyms, learnt embeddings, inverted latents, pictures, "
-                "added noise, further erasures and training, and says how often it comes back. Beside every figure "
-                "stand a floor, pictures without the concept, and a ceiling, the original model. Most scenarios take "
-                "seconds to minutes; embeddings and the re-learning curve train. Both models stay as they are. Where "
-                "erased_model comes from Guard Against Concepts, the guard acts in all that this model draws."
+                "Asks an erased model for the concept by synonyms, learnt embeddings, inverted latents, "
+                "pictures, added noise, further erasures and training, and says how often it comes back. "
+                "Every figure comes with a floor (pictures without the concept) and a ceiling (the "
+                "original model). Most scenarios take seconds to minutes; embeddings and the re-learning "
+                "curve train. Both models stay as they are. If erased_model comes from Guard Against "
+                "Concepts, the guard is active whenever that model draws."
             ),
             search_aliases=["red team", "robustness", "M-ErasureBench", "concept erasure", "unlearn", "relearn"],
             is_output_node=True,
@@ -71,8 +72,9 @@ class AttackErasure(io.ComfyNode):
                 text_input(
                     "others",
                     "dog, house, car, tree",
-                    "Other things that a picture may show, one per line or separated by commas. A "
-                    "picture counts as the concept where it is more like it than like each of these.",
+                    "Other things that a picture may show, one per line or separated by commas. A picture "
+                    "counts as showing the concept if it is more similar to the concept than to any of "
+                    "these.",
                 ),
                 text_input(
                     "synonyms",
@@ -82,7 +84,10 @@ class AttackErasure(io.ComfyNode):
                 text_input(
                     "relatives",
                     "",
-                    "Kinds above and below the concept, such as animal or kitten. Empty leaves their scenario out.",
+                    (
+                        "Broader and narrower terms for the concept, such as animal or kitten. Empty leaves "
+                        "this scenario out."
+                    ),
                 ),
                 io.Combo.Input(
                     "scenarios",
@@ -109,14 +114,15 @@ class AttackErasure(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Run these scenarios instead, separated by commas: "
-                    + "; ".join(f"{name}: {one.help}" for name, one in SCENARIOS.items()),
+                    tooltip="Run these scenarios instead of those chosen above, separated by commas: "
+                    + "".join(f"\n{name}: {one.help}" for name, one in SCENARIOS.items()),
                 ),
                 io.Image.Input(
                     "pictures",
                     optional=True,
-                    tooltip="Pictures of the concept for attacks that begin with pictures. Without any the original "
-                    "model draws them. They are squeezed to squares.",
+                    tooltip="Pictures of the concept for attacks that begin with pictures. Without any, "
+                    "the original model draws them. Pictures that are not square are squeezed to "
+                    "squares.",
                 ),
                 io.Clip.Input(
                     "erased_clip",

@@ -104,10 +104,11 @@ class EraseConcepts(io.ComfyNode):
                     tooltip="\n".join(f"{eraser.title}: {eraser.help}" for eraser in QUICK.values()),
                 ),
                 settings_input(
-                    "Settings that the method has beside, as name=value, separated by commas; empty keeps the "
-                    "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: threshold=0.01 "
-                    "protects the preserve list less. RealEra: inside=0.9 erases words of that cosine with a concept, "
-                    "related=4 at most so many. HiRM: retain=100 holds other texts harder, steps=120 erases more."
+                    "Further settings of the method as name=value, separated by commas; empty keeps the "
+                    "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: "
+                    "threshold=0.01 protects the preserve list less. RealEra: inside=0.9 also erases "
+                    "words whose cosine with a concept is at least 0.9, related=4 at most four of them "
+                    "per concept. HiRM: retain=100 holds other texts more firmly, steps=120 erases more."
                 ),
             ],
             outputs=[
@@ -212,8 +213,8 @@ def _advanced_inputs() -> list[Any]:
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of staying close to the original model. Larger values are gentler. At 0.5, what the "
-            "preset says holds.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler. 0.5 keeps "
+            "the preset's value.",
         ),
         io.Float.Input(
             "preserve_scale",
@@ -222,16 +223,17 @@ def _advanced_inputs() -> list[Any]:
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of the preserve list. At 1, what the preset says holds.",
+            tooltip="Weight of the preserve list. 1 keeps the preset's value.",
         ),
         io.Combo.Input(
             "projections",
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Change the keys (where the model looks), the values (what it draws), or both. At both, what the "
-            "preset says holds. Most transformers (FLUX, Qwen-Image and others) read their text by one layer for "
-            "keys and values together; there it is changed whatever is chosen.",
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both. The "
+            "choice both keeps the preset's value. Most transformers (FLUX, Qwen-Image and "
+            "others) read their text through one layer for keys and values together; that layer "
+            "is changed whichever you choose.",
         ),
     ]
 
@@ -249,11 +251,11 @@ class SaveErasureAsLora(SavesModelFile):
             category=f"{CATEGORY}/erase",
             description=(
                 "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
-                "applies it with the same effect, and so does diffusers for models of Stable Diffusion. Load Erasure "
-                "reads it with its lists. A change "
-                "too large for a LoRA is written as differences (.diff), which diffusers does not read. A file of "
-                "the same name from before the run is replaced; if another run wrote it meanwhile, the next free "
-                "name is used."
+                "applies it with the same effect, and so does diffusers for models of Stable Diffusion. "
+                "Load Erasure reads it with its lists. A change too large for a LoRA is written as "
+                "differences (.diff), which diffusers does not read. A file of this name that existed "
+                "before the run is replaced; if the file was written during the run, the next free name "
+                "is used."
             ),
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,

@@ -50,8 +50,9 @@ class GuardAgainstConcepts(io.ComfyNode):
                 text_input(
                     "anchors",
                     "",
-                    "What may be drawn instead: one for all or one for each concept; empty is nothing. IRECE "
-                    "and AdaVD do without.",
+                    "What may be drawn instead: one anchor for all concepts, or one for each concept in "
+                    "the same order. Empty stands for nothing in particular. IRECE only compares the "
+                    "concept with its anchor; AdaVD uses none.",
                 ),
                 io.Combo.Input(
                     "method",

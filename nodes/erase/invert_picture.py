@@ -50,8 +50,8 @@ class InvertPicture(io.ComfyNode):
                 text_input(
                     "prompt",
                     "",
-                    "What the picture is read with. Draw with the same prompt to get the picture back. Empty "
-                    "works for any picture.",
+                    "The prompt that the picture is inverted with. Draw with the same prompt to get the "
+                    "picture back. Empty works for any picture.",
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps of the sampler that will draw."),
                 io.Combo.Input(
@@ -88,8 +88,8 @@ class InvertPicture(io.ComfyNode):
                     max=20,
                     optional=True,
                     advanced=True,
-                    tooltip="How often the model is asked at most for each step. 1 is close to DDIM inversion; more "
-                    "passes bring the picture back more exactly.",
+                    tooltip="Most model passes for each step. 1 is close to DDIM inversion; more passes "
+                    "bring the picture back more exactly.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompts use."),
             ],

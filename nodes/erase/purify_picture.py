@@ -51,10 +51,11 @@ class PurifyPicture(io.ComfyNode):
             display_name="Purify Picture",
             category=f"{CATEGORY}/erase",
             description=(
-                "Takes concepts out of pictures and keeps the rest. The model before the erasure finds where a concept "
-                "is. There the picture is noised, and a model from which the concept was erased, or one with a guard, "
-                "draws it anew from what lies around. All that is further than a latent's cell from there stays as it "
-                "was, and a picture in which the concept is not found stays whole."
+                "Takes concepts out of pictures and keeps the rest. The model before the erasure finds "
+                "where a concept is. Noise is added there, and a model from which the concept was erased, "
+                "or one with a guard, redraws the region to fit its surroundings. Everything more than "
+                "one latent cell away stays as it was, and a picture in which no concept is found is not "
+                "changed."
             ),
             search_aliases=["IRECE", "SDEdit", "inpaint", "remove object", "erase", "DiffPure", "purification"],
             hidden=[io.Hidden.unique_id],
@@ -66,7 +67,7 @@ class PurifyPicture(io.ComfyNode):
                     "prompt",
                     "",
                     "What may stand in their place, or what the rest of the picture shows. Empty lets the "
-                    "model go on with what lies around.",
+                    "model continue the surroundings.",
                 ),
                 io.Combo.Input(
                     "method",
@@ -87,8 +88,8 @@ class PurifyPicture(io.ComfyNode):
                     min=0.05,
                     max=1.0,
                     step=0.05,
-                    tooltip="Share of the noise levels that the place is drawn through. At 1 it is drawn from noise "
-                    "alone; lower values begin with the colours that lie around.",
+                    tooltip="Share of the noise levels through which the region is redrawn. At 1 it is "
+                    "drawn from pure noise; lower values start from the surrounding colours.",
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps from noise alone."),
                 io.Float.Input(
@@ -103,14 +104,14 @@ class PurifyPicture(io.ComfyNode):
                 io.Model.Input(
                     "original",
                     optional=True,
-                    tooltip="The model before anything was erased, which finds the concepts. Without it the model that "
-                    "draws is asked, which may know them no longer.",
+                    tooltip="The model before anything was erased, which finds the concepts. Without it, "
+                    "the model that draws is used, which may no longer know them.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where to draw anew, one mask for each picture or one for all. With it nothing is looked "
-                    "for.",
+                    tooltip="Where to draw anew, one mask for each picture or one for all. With a mask, "
+                    "the concepts are not searched for.",
                 ),
                 io.String.Input(
                     "anchors",
@@ -136,9 +137,10 @@ class PurifyPicture(io.ComfyNode):
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that lists and prompt may name."),
                 settings_input(
-                    "How concepts are found, as name=value, separated by commas. present=0.35: presence from "
-                    "which a concept counts as in the picture. threshold=0.4: higher values give smaller regions. "
-                    "spread=1: how many of the latent's cells they are widened by. draws=4: more find it more surely."
+                    "How concepts are found, as name=value, separated by commas. present=0.35: least "
+                    "presence at which a concept counts as being in the picture. threshold=0.4: higher "
+                    "values give smaller regions. spread=1: by how many latent cells regions are widened. "
+                    "draws=4: more draws find concepts more reliably."
                 ),
             ],
             outputs=[

@@ -46,14 +46,14 @@ class SuggestRelatedWords(io.ComfyNode):
                     min=-1.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Leave out words whose likeness, the cosine of both encoded words, is below this.",
+                    tooltip="Leave out words whose cosine similarity to yours is below this.",
                 ),
                 text_input("leave_out", "", "Words that are not to be suggested, one per line or separated by commas."),
                 io.Boolean.Input(
                     "with_words",
                     default=True,
-                    tooltip="Begin the list with your own words, as Erase Concepts needs it in concepts. Without them "
-                    "the list suits preserve.",
+                    tooltip="Start the list with your own words, as needed for the input concepts of "
+                    "Erase Concepts. Without them, the list suits its input preserve.",
                 ),
                 ConceptTokens.Input(
                     "tokens", optional=True, tooltip="Learnt tokens that words may name, such as <apple>."

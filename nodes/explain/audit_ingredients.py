@@ -49,7 +49,11 @@ class AuditIngredients(io.ComfyNode):
                     min=1.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="An ingredient counts as excessive from so many times as much, as missing from so little.",
+                    tooltip=(
+                        "An ingredient counts as excessive if the drawings have at least this many "
+                        "times as much of it as the reference, and as missing if the reference has at "
+                        "least this many times as much as the drawings."
+                    ),
                 ),
                 seed_input("Random seed of the resampling, which says which differences exceed chance."),
                 io.Boolean.Input(

@@ -85,8 +85,9 @@ class FindIngredients(io.ComfyNode):
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Find them in either half of the pictures alone as well, and say how well each is found "
-                    "again: what is not depends on which pictures you have. Two more fits.",
+                    tooltip="Also find ingredients in each half of the pictures separately, and report "
+                    "how well each one is found again. One that is not found again depends on "
+                    "which pictures you have. Takes two more fits.",
                 ),
                 parts_of_input("Find Ingredients"),
                 io.String.Input(

@@ -21,9 +21,9 @@ class SaveIngredients(SavesModelFile):
             display_name="Save Ingredients",
             category=f"{CATEGORY}/explain",
             description=(
-                "Writes ingredients, with their names and a fingerprint of the model and site that they were found in, "
-                "to the folder models/ingredients. A file of the same name from before the run is replaced; if another "
-                "run wrote it meanwhile, the next free name is used."
+                "Writes ingredients, with their names and a fingerprint of the model and site that they "
+                "were found in, to the folder models/ingredients. A file of this name that existed before "
+                "the run is replaced; if the file was written during the run, the next free name is used."
             ),
             search_aliases=["export concepts", "save concept bank", "save SAE"],
             is_output_node=True,

@@ -44,7 +44,10 @@ class IngredientImportance(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 ConceptBank.Input("bank", tooltip="From Find Ingredients, Show Ingredients or Load Ingredients."),
-                Activations.Input("activations", tooltip="Of the pictures, recorded as the ingredients' were."),
+                Activations.Input(
+                    "activations",
+                    tooltip="Activations of the pictures, recorded in the same way as those of the ingredients.",
+                ),
                 io.Image.Input(
                     "pictures",
                     tooltip="The pictures that Record Activations read, in the same order; the first few are measured.",
@@ -52,9 +55,10 @@ class IngredientImportance(io.ComfyNode):
                 io.String.Input(
                     "text",
                     default="",
-                    tooltip="What the score is about. With CLIP_VISION: how well the picture fits this text. With a "
-                    "diffusion model: how much of what this text adds is predicted. Empty asks what changes the "
-                    "model's answer for the picture as it is.",
+                    tooltip="The text that the score is computed with. With CLIP_VISION: how well the "
+                    "picture fits this text. With a diffusion model: how much of what this text "
+                    "adds to the prediction remains. Empty measures how much of the model's own "
+                    "answer for the picture remains.",
                 ),
                 io.Combo.Input(
                     "measure",
@@ -64,7 +68,11 @@ class IngredientImportance(io.ComfyNode):
                     + "\n".join(f"{one.title}: {one.help}" for one in MEASURES.values()),
                 ),
                 io.Int.Input(
-                    "most", default=8, min=1, max=1024, tooltip="At most so many pictures are measured, the first ones."
+                    "most",
+                    default=8,
+                    min=1,
+                    max=1024,
+                    tooltip="At most this many pictures are measured, the first ones.",
                 ),
                 seed_input("Random seed, the one that Record Activations had."),
                 io.ClipVision.Input("clip_vision", optional=True, tooltip="The picture encoder that was recorded."),

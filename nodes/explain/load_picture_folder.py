@@ -53,7 +53,7 @@ class LoadPictureFolder(io.ComfyNode):
                     min=1,
                     max=100_000,
                     advanced=True,
-                    tooltip="At most so many pictures, the first ones by name.",
+                    tooltip="Load at most this many pictures, the first ones by name.",
                 ),
             ],
             outputs=[

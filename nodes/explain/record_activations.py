@@ -38,10 +38,10 @@ class RecordActivations(io.ComfyNode):
                 io.String.Input(
                     "site",
                     default="",
-                    tooltip="The layer. Empty takes a good one. Of CLIP_VISION: penultimate or last; of the lab's: "
-                    "16, 8 or 4, the cells a side, or all of "
-                    "them. Of diffusion models the name of a self-attention layer, or a part of it "
-                    "that no other has; a wrong name lists them.",
+                    tooltip="The layer to record; empty takes a good one. For CLIP_VISION: penultimate or "
+                    "last; for the lab's: 16, 8 or 4 (cells per side), or all. For a diffusion "
+                    "model: the name of a self-attention layer, or a part of it that no other "
+                    "name contains; a wrong name lists them all.",
                 ),
                 seed_input("Random seed for the noise that a diffusion model sees in the pictures."),
                 io.ClipVision.Input(
@@ -67,7 +67,9 @@ class RecordActivations(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="The prompt that a diffusion model is given meanwhile, the same for all pictures.",
+                    tooltip=(
+                        "The prompt that a diffusion model gets while it reads the pictures; the same for all of them."
+                    ),
                 ),
             ],
             outputs=[

@@ -32,8 +32,9 @@ class RecordWhileSampling(io.ComfyNode):
                 io.String.Input(
                     "noise",
                     default="0.1",
-                    tooltip="Shares of noise at which to record, 0 to 1, separated by commas. 0.1 is near the end of "
-                    "sampling, and what Record Activations reads pictures at; 0.9 is near its beginning.",
+                    tooltip="Shares of noise at which to record, 0 to 1, separated by commas. 0.1, the "
+                    "default of Record Activations, is near the end of sampling; 0.9 is near the "
+                    "beginning.",
                 ),
             ],
             outputs=[
@@ -90,7 +91,10 @@ class ReadRecording(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="The prompt that the model is given meanwhile. Empty reads as Record Activations does.",
+                    tooltip=(
+                        "The prompt that the model gets for this reading. Empty uses the empty "
+                        "prompt, as Record Activations does by default."
+                    ),
                 ),
             ],
             outputs=[

@@ -71,7 +71,10 @@ class ShowIngredients(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             inputs=[
                 ConceptBank.Input("bank", tooltip="From Find Ingredients or Load Ingredients."),
-                Activations.Input("activations", tooltip="Of the pictures, recorded as the ingredients' were."),
+                Activations.Input(
+                    "activations",
+                    tooltip="Activations of the pictures, recorded in the same way as those of the ingredients.",
+                ),
                 io.Image.Input("pictures", tooltip="The pictures that Record Activations read, in the same order."),
                 io.Int.Input(
                     "each", default=6, min=1, max=32, tooltip="Parts of pictures to show for each ingredient."
@@ -195,9 +198,9 @@ class IngredientMasks(io.ComfyNode):
                 io.Mask.Input(
                     "known",
                     optional=True,
-                    tooltip="Where one thing really is, a mask for each picture, empty where it is not. The node then "
-                    "says how well each ingredient points to it, stays inside, overlaps it and tells the pictures "
-                    "that show it.",
+                    tooltip="True masks of one thing, one for each picture; empty where a picture does "
+                    "not show it. The node then reports how well each ingredient points at the "
+                    "thing, stays inside it, overlaps it, and tells which pictures show it.",
                 ),
             ],
             outputs=[

@@ -63,10 +63,12 @@ class SteerIngredients(io.ComfyNode):
                     "how",
                     options=list(HOWS),
                     default="replace",
-                    tooltip="replace: where the ingredient is found, what instead says is drawn (after PER).\n"
-                    "attenuate: its strength in the layer falls by the probability that it means the concept (APP); "
-                    "connect pictures with the concept and without. On the lab it changed next to nothing.\n"
-                    "add: an experiment that moves the layer along the ingredient; nothing says that this draws it.",
+                    tooltip="replace: where the ingredient is found, the prompt in instead is drawn "
+                    "(after PER).\nattenuate: the ingredient's strength in the layer falls by the "
+                    "probability that it means the concept (APP); connect pictures with and "
+                    "without the concept. On the lab model this changed next to nothing.\nadd: an "
+                    "experiment that moves the layer's activations along the ingredient; it may "
+                    "not draw it.",
                 ),
                 io.String.Input(
                     "instead",

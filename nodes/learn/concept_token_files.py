@@ -20,10 +20,11 @@ class SaveConceptTokens(io.ComfyNode):
             display_name="Save Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes one embedding file for each concept to the embeddings folder, where every "
-                "prompt finds it as embedding:name (with Qwen-Image Encode Concept Prompt only). The function "
-                "load_textual_inversion of diffusers reads the files too. A file of the same name from before the run "
-                "is replaced; if another run wrote it meanwhile, the next free name is used."
+                "Writes one embedding file for each concept to the embeddings folder, where every prompt "
+                "finds it as embedding:name (with Qwen-Image Encode Concept Prompt only). The function "
+                "load_textual_inversion of diffusers reads the files too. A file of this name that "
+                "existed before the run is replaced; if the file was written during the run, the next "
+                "free name is used."
             ),
             search_aliases=["save embedding", "export textual inversion"],
             is_output_node=True,

@@ -76,8 +76,8 @@ class LearnConceptTokens(io.ComfyNode):
                     "cycle_weight",
                     UNSET["cycle_weight"],
                     10.0,
-                    "Weight of the cycle loss: each token must be redrawn from where its attention lies, and nowhere "
-                    "else. It takes two more passes in each update; 0 turns it off.",
+                    "Weight of the cycle loss: each token must explain the picture where its attention "
+                    "lies, and only there. It takes two more passes in each update; 0 turns it off.",
                     step=0.05,
                     optional=True,
                     advanced=True,
@@ -87,8 +87,9 @@ class LearnConceptTokens(io.ComfyNode):
                     "mask_weight",
                     UNSET["mask_weight"],
                     10.0,
-                    "Weight of the concept mask loss: attention to a token belongs inside its mask and not outside, so "
-                    "that it does not learn its background. It takes one more pass in each update; 0 turns it off.",
+                    "Weight of the concept mask loss: it keeps the attention to a token inside its mask, "
+                    "so that the token does not learn the background. It takes one more pass in each "
+                    "update; 0 turns it off.",
                     step=0.001,
                     optional=True,
                     advanced=True,
@@ -258,9 +259,11 @@ def _weights_input() -> Any:
         default="",
         optional=True,
         advanced=True,
-        tooltip="How often each of several pictures is drawn: TABLE of Caption Noise, or numbers with commas, for "
-        "image and then for the pictures of more in their order. adaptive (or adaptive=1): weights between a picture's "
-        "own loss and consistency, which move with the losses (AdaWAC; its rate is 2); two more passes in each update.",
+        tooltip="How often each of several pictures is used in training: the TABLE of Caption Noise, or "
+        "numbers separated by commas, first for image, then for the pictures of more in order. "
+        "adaptive, or adaptive=1 to set its rate: weights between a picture's own loss and "
+        "consistency that follow the losses (AdaWAC, rate 2). It takes two more passes in each "
+        "update.",
     )
 
 

@@ -22,10 +22,10 @@ class SaveAdapterAsLora(SavesModelFile):
             display_name="Save Adapter as LoRA",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes the change of the model that was learnt with the tokens to the loras folder. The stock "
-                "LoRA loader and diffusers apply it. Save the tokens themselves with Save Concept Tokens; the two "
-                "files belong together. A file of the same name from before the run is replaced; if "
-                "another run wrote it meanwhile, the next free name is used."
+                "Writes the change of the model that was learnt with the tokens to the loras folder. The "
+                "stock LoRA loader and diffusers apply it. Save the tokens themselves with Save Concept "
+                "Tokens; the two files belong together. A file of this name that existed before the run "
+                "is replaced; if the file was written during the run, the next free name is used."
             ),
             search_aliases=["export adapter", "save lora", *TUNING],
             is_output_node=True,

@@ -50,11 +50,11 @@ class LocalizeWords(io.ComfyNode):
             display_name="Localize Words",
             category=f"{CATEGORY}/localize",
             description=(
-                "Finds the things that you name in a picture. The node reads the cross-attention of "
-                "each word, spreads it with the self-attention, and keeps the cells where one word "
-                "leads (AttenCraft's masks). The start-of-text token stands for the background; in "
-                "models without one, what no word reaches. It reads the first picture of a batch, or "
-                "all of them, and needs one or a few model passes for each."
+                "Finds the things that you name in a picture. The node reads the cross-attention of each "
+                "word, spreads it with the self-attention, and keeps the cells where one word leads "
+                "(AttenCraft's masks). The start-of-text token stands for the background; in models "
+                "without that token, the background is whatever no word reaches. The node reads the first "
+                "picture of a batch, or all of them, and needs one or a few model passes for each."
             ),
             search_aliases=["AttenCraft", "word masks", "segment by text", "grounding"],
             is_output_node=True,
@@ -102,8 +102,9 @@ class LocalizeWords(io.ComfyNode):
                     "affinity_power",
                     int(UNSET),
                     16,
-                    "How often self-attention spreads what a word attends to: 4 in the preset paper, 1 in small. On "
-                    "small latents a higher value blurs one thing into another, and words lose their masks.",
+                    "How many times self-attention spreads the attention to a word: 4 in the preset "
+                    "paper, 1 in small. On small latents a higher value blurs one thing into another, and "
+                    "words lose their masks.",
                     optional=True,
                     advanced=True,
                 ),

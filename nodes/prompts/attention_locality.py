@@ -42,9 +42,10 @@ class AttentionLocality(io.ComfyNode):
             display_name="Attention Locality",
             category=f"{CATEGORY}/prompts",
             description=(
-                "Keeps the attention to a word to one place while a picture is sampled, so that a colour is read where "
-                "its thing is, or spreads it over the whole, as for a style. The node says how local the attention is, "
-                "without and with the dial. Inspired by AILA, which trains a language model with such a dial."
+                "Confines the attention to a word to one place while a picture is sampled, so that a "
+                "colour applies only to its object, or spreads it over the whole picture, as suits a "
+                "style. The node says how local the attention is, without and with the dial. Inspired by "
+                "AILA, which trains a language model with such a dial."
             ),
             search_aliases=["AILA", "attention entropy", "colour leak", "color bleed", "attribute binding", "locality"],
             hidden=[io.Hidden.unique_id],
@@ -61,8 +62,9 @@ class AttentionLocality(io.ComfyNode):
                 text_input(
                     "words",
                     "a red cat\na green dog",
-                    "Words or phrases of the prompt, one on each line, with a dial of their own if wanted: "
-                    "a red cat: 0.5. PHRASES of Chunk Prompt will do. A phrase is kept to the place of its last word.",
+                    "Words or phrases of the prompt, one on each line, each with its own dial if wanted: "
+                    "a red cat: 0.5. The PHRASES of Chunk Prompt can be used. A phrase is confined to the "
+                    "place of its last word.",
                 ),
                 io.Float.Input(
                     "dial",

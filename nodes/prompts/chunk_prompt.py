@@ -23,9 +23,10 @@ class ChunkPrompt(io.ComfyNode):
             display_name="Chunk Prompt",
             category=f"{CATEGORY}/prompts",
             description=(
-                "Cuts a prompt into phrases where the text encoder's own encoding changes most from word to word, so "
-                "that you give one weight to a phrase, not to each word. Show Word Heatmap takes the phrases as words. "
-                "Inspired by the boundary rule of ConceptMoE, whose trained chunker cannot be had."
+                "Cuts a prompt into phrases where the text encoder's own encoding changes most from word "
+                "to word, so that you give one weight to a phrase, not to each word. Show Word Heatmap "
+                "takes the phrases as words. Inspired by the boundary rule of ConceptMoE, whose trained "
+                "chunker is not available."
             ),
             search_aliases=["ConceptMoE", "prompt weights", "phrases", "BREAK", "long prompt", "emphasis"],
             inputs=[
@@ -40,8 +41,8 @@ class ChunkPrompt(io.ComfyNode):
                 text_input(
                     "weights",
                     "",
-                    "A weight for a phrase on each line, by any of its words or by its number: hat: 1.3 or "
-                    "3: 1.3. The node lists the phrases; others keep weight 1.",
+                    "One weight per line; name the phrase by any of its words or by its number: hat: 1.3 "
+                    "or 3: 1.3. The node lists the phrases; those not named keep weight 1.",
                 ),
                 io.Float.Input(
                     "share",
@@ -49,8 +50,10 @@ class ChunkPrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much of the prompt's greatest change of encoding begins a phrase. Higher gives fewer "
-                    "phrases; 0 begins one at every article, preposition and conjunction. Punctuation always ends one.",
+                    tooltip="A phrase begins where the encoding changes by at least this share of the "
+                    "largest change in the prompt. Higher values give fewer phrases; 0 begins one "
+                    "at every article, preposition and conjunction. Punctuation always ends a "
+                    "phrase.",
                 ),
                 io.Int.Input(
                     "line_tokens",

@@ -26,9 +26,10 @@ class SentenceConcepts(io.ComfyNode):
             display_name="Sentence Concepts",
             category=f"{CATEGORY}/prompts",
             description=(
-                "Takes the sentences of a prompt as its units: which say the same, which may contradict one another, "
-                "and in which part of denoising each of them holds. Or blends them into one encoding. Inspired by "
-                "Large Concept Models, whose trained weights cannot be had."
+                "Treats each sentence of a prompt as a unit: reports which say the same and which may "
+                "contradict one another, and lets each act in its own part of denoising, or blends all of "
+                "them into one encoding. Inspired by Large Concept Models, whose trained weights are not "
+                "available."
             ),
             search_aliases=["Large Concept Models", "LCM", "prompt schedule", "prompt blend", "redundant", "timestep"],
             inputs=[
@@ -45,14 +46,16 @@ class SentenceConcepts(io.ComfyNode):
                     "combine",
                     options=[SCHEDULE, BLEND],
                     default=SCHEDULE,
-                    tooltip="schedule: each sentence holds in its range of denoising; those that hold at once are one "
-                    "prompt.\nblend: one encoding between all sentences.",
+                    tooltip="schedule: each sentence acts in its range of denoising; sentences that act "
+                    "at the same time form one prompt.\nblend: one encoding that mixes all "
+                    "sentences.",
                 ),
                 text_input(
                     "ranges",
                     "",
                     "With schedule: a range for each sentence, one on each line, from 0 (first step) to 1 "
-                    "(last step): 0 - 0.5. Empty: the first holds all along, and the others join one after another.",
+                    "(last step): 0 - 0.5. Empty: the first acts throughout, and the others join one "
+                    "after another.",
                 ),
                 io.String.Input(
                     "shares",
@@ -67,13 +70,13 @@ class SentenceConcepts(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="Similarity from which two sentences say the same.",
+                    tooltip="Similarity at which two sentences count as saying the same.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompt uses."),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="CONDITIONING", tooltip="Connect this to a sampler."),
-                io.String.Output(display_name="TABLE", tooltip="CSV: every two sentences, and how they stand."),
+                io.String.Output(display_name="TABLE", tooltip="CSV: each pair of sentences and how they relate."),
                 io.String.Output(display_name="REPORT", tooltip="What was found, in words."),
             ],
         )

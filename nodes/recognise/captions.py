@@ -60,7 +60,7 @@ def concepts_in(captions: list[str], vocabulary: str) -> list[str]:
     """The vocabulary, or what captions mention. Raises ``ValueError`` where there are fewer than two concepts."""
     found = list(dict.fromkeys(lines_of(vocabulary))) or concepts_of(captions)
     if len(found) < 2:
-        raise ValueError("fewer than two concepts are mentioned by at least two captions; write some into vocabulary")
+        raise ValueError("no two concepts are each mentioned by at least two captions; list some in vocabulary")
     return found
 
 
@@ -74,9 +74,9 @@ class CompleteCaptions(io.ComfyNode):
             display_name="Complete Captions",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Finds what the captions of a training folder leave out: concepts that captions of similar pictures "
-                "mention and that the picture probably shows too, one for each meaning, with the picture that it was "
-                "taken from."
+                "Finds what the captions of a training folder leave out: concepts that captions of "
+                "similar pictures mention and that the picture probably shows too, at most one from each "
+                "group of similar concepts, each with the picture that it was taken from."
             ),
             search_aliases=["CoCu", "caption dataset", "tagger", "missing tags", "LoRA captions"],
             is_output_node=True,
@@ -209,8 +209,8 @@ class LintConcepts(io.ComfyNode):
                 ConceptHead.Input(
                     "head",
                     optional=True,
-                    tooltip="A head of Train Concept Head: how pure its concepts are, by the captions. Without one, "
-                    "similarities to the words are judged.",
+                    tooltip="A head from Train Concept Head, to measure from the captions how pure its "
+                    "concepts are. Without one, the similarities to the words are measured.",
                 ),
             ],
             outputs=[

@@ -24,9 +24,9 @@ class CheckPixels(io.ComfyNode):
             display_name="Check Pixels",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Hides a region of pictures and scores them again: where the score of a concept head, a subject, or "
-                "classes does not fall, or falls as far with other pixels hidden, it rests on something else than the "
-                "region."
+                "Hides a region of pictures and scores them again: if the score of a concept head, a "
+                "subject, or a class does not fall, or falls just as far when other pixels are hidden, it "
+                "rests on something other than the region."
             ),
             search_aliases=["occlusion", "sanity check", "saliency", "spurious", "shortcut", "background bias"],
             is_output_node=True,

@@ -57,8 +57,8 @@ class ConceiveAndSegment(io.ComfyNode):
                     min=0.0,
                     max=20.0,
                     step=0.1,
-                    tooltip="By how many deviations a word must stand out from words in general to count as present. "
-                    "Higher finds fewer words and is surer.",
+                    tooltip="By how many deviations a word must stand out from words in general to count "
+                    "as present. Higher values find fewer words, more reliably.",
                 ),
                 io.Int.Input("most", default=6, min=1, max=32, tooltip="Words of each picture at most."),
                 io.Float.Input(

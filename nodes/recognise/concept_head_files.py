@@ -20,9 +20,10 @@ class SaveConceptHead(SavesModelFile):
             display_name="Save Concept Head",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Writes a concept head to the folder models/concept_heads, with all that scoring needs: the words, the "
-                "ingredients, and a fingerprint of the encoder. A file of the same name from before the run is "
-                "replaced; if another run wrote it meanwhile, the next free name is used."
+                "Writes a concept head to the folder models/concept_heads, with all that scoring needs: "
+                "the words, the ingredients, and a fingerprint of the encoder. A file of this name that "
+                "existed before the run is replaced; if the file was written during the run, the next "
+                "free name is used."
             ),
             search_aliases=["export classifier", "save taste", "save concept bottleneck"],
             is_output_node=True,

@@ -97,7 +97,7 @@ class TrainConceptHead(io.ComfyNode):
                     max=1000,
                     tooltip="Concepts that a class rests on at most; 0 keeps all.",
                 ),
-                seed_input("Random seed of the parts that pictures are held out in, and of the training."),
+                seed_input("Random seed for the cross-validation folds and for the training."),
                 io.Image.Input("disliked", optional=True, tooltip="Pictures that you do not like."),
                 io.Clip.Input(
                     "clip", optional=True, tooltip="The text encoder that was trained with the picture encoder."
@@ -108,7 +108,10 @@ class TrainConceptHead(io.ComfyNode):
                 Activations.Input(
                     "activations",
                     optional=True,
-                    tooltip="Of the pictures and behind them the disliked ones, recorded as the ingredients' were.",
+                    tooltip=(
+                        "Activations of the pictures, followed by those of the disliked ones, "
+                        "recorded in the same way as those of the ingredients."
+                    ),
                 ),
                 io.String.Input(
                     "template",
@@ -124,7 +127,7 @@ class TrainConceptHead(io.ComfyNode):
                     max=1000,
                     optional=True,
                     advanced=True,
-                    tooltip="Trainings with labels in random order, to compare with.",
+                    tooltip="Number of trainings with shuffled labels, for comparison.",
                 ),
                 settings_input(
                     "Settings of the concept layer as name=value, separated by commas; empty keeps its own: steps=300."

@@ -81,7 +81,9 @@ class AlignTextAndPictures(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="How little the folder is trusted to show how embeddings vary; raise it for few pictures.",
+                    tooltip=(
+                        "How far covariances are shrunk towards the identity; raise it if there are few pictures."
+                    ),
                 ),
                 io.Int.Input(
                     "axes",
@@ -139,10 +141,9 @@ class DecomposeEmbedding(io.ComfyNode):
             display_name="Decompose Embedding",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Says what the embedding of a picture, or of a prompt, is made of: few concepts with weights, such as "
-                "fox "
-                "0.9, watercolor 0.7, and how much of it they explain (R2). 1 is as present as it usually is where a "
-                "caption mentions it."
+                "Says what the embedding of a picture, or of a prompt, is made of: few concepts with "
+                "weights, such as fox 0.9, watercolor 0.7, and how much of it they explain (R2). A weight "
+                "of 1 means as present as usual in pictures whose caption mentions the concept."
             ),
             search_aliases=["SCoCCA", "sparse embedding", "explain image embedding", "unCLIP", "Redux", "lasso"],
             is_output_node=True,
@@ -152,7 +153,9 @@ class DecomposeEmbedding(io.ComfyNode):
                     "clip_vision_output", optional=True, tooltip="From CLIP Vision Encode, best without its crop."
                 ),
                 io.Conditioning.Input(
-                    "conditioning", optional=True, tooltip="Or a prompt, by the text encoder of the alignment."
+                    "conditioning",
+                    optional=True,
+                    tooltip="A prompt instead, encoded by the text encoder of the alignment.",
                 ),
                 sparsity_input(),
                 names_socket(),
@@ -198,11 +201,9 @@ class EditEmbedding(io.ComfyNode):
             display_name="Edit Embedding",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Changes what a picture's embedding says, as a prompt would: scale, swap, add or remove a concept. "
-                "All that "
-                "the edits do not speak of stays as it is. Connect the result to unCLIP Conditioning, or to Apply "
-                "Style "
-                "Model for FLUX Redux."
+                "Changes what a picture's embedding says, as a prompt would: scale, swap, add or remove a "
+                "concept. Everything that the edits do not mention stays as it is. Connect the result to "
+                "unCLIP Conditioning, or to Apply Style Model for FLUX Redux."
             ),
             search_aliases=["SCoCCA", "edit image embedding", "unCLIP", "Redux", "style model", "concept swap"],
             is_output_node=True,

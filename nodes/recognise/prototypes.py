@@ -185,8 +185,9 @@ class PrototypeFeedback(io.ComfyNode):
                     "regions",
                     options=list(REGIONS),
                     default=next(iter(REGIONS)),
-                    tooltip="What the regions are: the subject where it was missed, something else that was taken for "
-                    "it, or all of the subject in a further example, whose rest is learnt as well.",
+                    tooltip="What the regions are: the subject where it was missed, something else that "
+                    "was taken for it, or all of the subject in a further example; the rest of "
+                    "that picture then counts as not the subject.",
                 ),
             ],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The subject, corrected.")],

@@ -66,9 +66,10 @@ class ScoreByConcepts(io.ComfyNode):
                     step=0.5,
                     optional=True,
                     advanced=True,
-                    tooltip="Cuts the score of a concept at so many median absolute deviations above the others, so "
-                    "that one false concept does not decide a class. Works best where all classes have the same "
-                    "concepts, which are then compared across classes. 0 does neither, as in the paper.",
+                    tooltip="Caps the score of a concept at this many median absolute deviations above "
+                    "the median of its class, so that one wrong concept cannot decide the class. "
+                    "Works best if all classes have the same concepts, which are then also "
+                    "compared across classes. 0 turns both off, as in the paper.",
                 ),
                 names_socket(),
             ],

@@ -35,10 +35,11 @@ class AuditErasureInside(io.ComfyNode):
             display_name="Audit Erasure Inside",
             category=f"{CATEGORY}/erase",
             description=(
-                "Looks for an erased concept inside the model: in what its text encoder has stored, in what that says, "
-                "in what the denoiser reads of it, and in what it predicts. It asks by other words and by typos too. "
-                "So it distinguishes erasures of the text encoder, erasures of the denoiser's keys and values, and a "
-                "model that learnt the concept anew. Erasure Report puts the figures on its page."
+                "Looks for an erased concept inside the model: in what the text encoder stores, in what "
+                "the text encoder outputs, in what the denoiser reads from that, and in what the denoiser "
+                "predicts. It also asks with other words and with typos. This distinguishes erasures in "
+                "the text encoder, erasures in the denoiser's keys and values, and models that have "
+                "relearnt the concept. Erasure Report puts the figures on its page."
             ),
             search_aliases=["parametric knowledge traces", "verify erasure", "unlearning audit", "synonyms", "typos"],
             is_output_node=True,

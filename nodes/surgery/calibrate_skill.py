@@ -32,7 +32,7 @@ from ..sockets import (
 
 
 class CalibrateSkill(io.ComfyNode):
-    """The numbers of a fine-tune that pictures of its skill need."""
+    """The parameters of a fine-tune that pictures of its skill need."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -41,9 +41,10 @@ class CalibrateSkill(io.ComfyNode):
             display_name="Calibrate Skill",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Finds the numbers of a fine-tune that matter for a few pictures of what it learnt, where Localize "
-                "Skill takes those that moved most. A mask over the numbers is trained on the pictures; numbers that "
-                "bring little are left out. Neither model is changed."
+                "Finds the parameters of a fine-tune that matter for a few pictures of what it learnt, "
+                "whereas Localize Skill takes those that changed most. A mask over the parameters is "
+                "trained on the pictures; those that contribute little are left out. Neither model is "
+                "changed."
             ),
             search_aliases=["Localize-and-Stitch", "calibrated mask", "sparse LoRA", "train mask", "prune fine-tune"],
             hidden=[io.Hidden.unique_id],
@@ -69,8 +70,8 @@ class CalibrateSkill(io.ComfyNode):
                     min=0.01,
                     max=100.0,
                     step=0.1,
-                    tooltip="Percent of the numbers to start from, of those in weights that the fine-tune changed. The "
-                    "training may take others and leave some out.",
+                    tooltip="Percentage of the parameters to start from, counted in the weights that the "
+                    "fine-tune changed. Training may add others and leave some out.",
                 ),
                 preset_choice(
                     list(PRESETS),
@@ -80,14 +81,14 @@ class CalibrateSkill(io.ComfyNode):
                 io.Clip.Input(
                     "tuned_clip",
                     optional=True,
-                    tooltip="The text encoder of the fine-tune, where it changed that too. Its numbers are taken as "
+                    tooltip="The text encoder of the fine-tune, if it changed that too. Its parameters are taken as "
                     "Localize Skill takes them.",
                 ),
                 settings_input(
-                    "Settings as name=value, separated by commas; empty keeps the preset's: penalty=1 leaves "
-                    "out more numbers, aim=binarise leaves out none for their number, goal=fine-tune keeps what the "
-                    "fine-tune predicts for the pictures and not what denoises them, wider=4 lets more numbers in, "
-                    "steps=400, side=768."
+                    "Settings as name=value, separated by commas; empty keeps the preset's: penalty=1 "
+                    "leaves out more parameters, aim=binarise does not aim for fewer, goal=fine-tune "
+                    "preserves what the fine-tune predicts for the pictures rather than how well it "
+                    "denoises them, wider=4 lets more parameters take part, steps=400, side=768."
                 ),
             ],
             outputs=[

@@ -18,9 +18,9 @@ class SkillOverlap(io.ComfyNode):
             display_name="Skill Overlap",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Says of every two skills how many numbers both change, beside what chance would give, and how many of "
-                "them they pull in opposite directions. A page shows which blocks each skill changes. It shows whether "
-                "two LoRAs will fight before you merge them."
+                "Reports for each pair of skills how many parameters both change, compared with chance, "
+                "and how many of these they move in opposite directions. A page shows which blocks each "
+                "skill changes. Use it to see, before you merge two LoRAs, whether they will fight."
             ),
             search_aliases=["LoRA conflict", "compare LoRAs", "Jaccard", "interference", "block density"],
             is_output_node=True,
@@ -69,8 +69,8 @@ class DifferenceOfSkills(io.ComfyNode):
             display_name="Difference of Skills",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Keeps the part of a skill at numbers that another skill leaves alone, or the part at numbers that "
-                "both change."
+                "Keeps only those parameters of a skill that another skill leaves alone, or only those that both "
+                "change."
             ),
             search_aliases=["subtract masks", "skill difference", "intersection of skills"],
             inputs=[

@@ -62,7 +62,7 @@ class FindConceptVectors(io.ComfyNode):
                 ),
                 io.Int.Input("count", default=32, min=1, max=1024, tooltip="How many value vectors to find."),
                 settings_input(
-                    "Settings as name=value, separated by commas: rounds=8 looks anew more often, spare=5 "
+                    "Settings as name=value, separated by commas: rounds=8 searches again more often, spare=5 "
                     "takes vectors that other words need even less."
                 ),
             ],

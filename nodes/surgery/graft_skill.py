@@ -41,9 +41,10 @@ class GraftSkill(io.ComfyNode):
             display_name="Graft Skill",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Puts growing shares of a fine-tune into the model it was made from, draws the same prompts from the "
-                "same noise with each, and compares the pictures with those of the whole fine-tune. SKILL is the "
-                "smallest share that brings back 95 percent of the way from the model to the fine-tune."
+                "Puts increasing shares of a fine-tune into the model it was made from, draws the same "
+                "prompts from the same noise with each, and compares the pictures with those of the whole "
+                "fine-tune. SKILL is the smallest share that covers 95 percent of the way from the model "
+                "to the fine-tune."
             ),
             search_aliases=["slim fine-tune", "skill localization", "grafting", "shrink checkpoint", "sparsity curve"],
             is_output_node=True,
@@ -61,14 +62,14 @@ class GraftSkill(io.ComfyNode):
                 io.String.Input(
                     "shares",
                     default="0.1, 1, 5, 20",
-                    tooltip="Percent of the numbers to try, separated by commas, of those in weights that the "
-                    f"fine-tune changed; at most {MAX_SHARES}.",
+                    tooltip="Percentages of the parameters to try, separated by commas, counted in the "
+                    f"weights that the fine-tune changed; at most {MAX_SHARES}.",
                 ),
                 io.Combo.Input(
                     "scope",
                     options=list(SCOPES),
                     default=SCOPES[0],
-                    tooltip="How numbers compete, as in Localize Skill.",
+                    tooltip="How parameters compete, as in Localize Skill.",
                 ),
                 preset_choice(
                     list(PRESETS),
@@ -76,7 +77,7 @@ class GraftSkill(io.ComfyNode):
                 ),
                 seed_input("Random seed of the pictures."),
                 io.Clip.Input(
-                    "tuned_clip", optional=True, tooltip="The text encoder of the fine-tune, where it changed that too."
+                    "tuned_clip", optional=True, tooltip="The text encoder of the fine-tune, if it changed that too."
                 ),
                 settings_input(
                     "Settings as name=value, separated by commas; empty keeps the preset's: draws=8 pictures a "
@@ -89,8 +90,8 @@ class GraftSkill(io.ComfyNode):
                 io.Clip.Output(display_name="CLIP", tooltip="The text encoder with that share."),
                 io.Image.Output(
                     display_name="PAGE",
-                    tooltip="Pictures of the model, of each share and of the fine-tune; below each how like the "
-                    "fine-tune's it is.",
+                    tooltip="Pictures of the model, of each share and of the fine-tune; below each, its "
+                    "similarity to the fine-tune's.",
                 ),
                 io.String.Output(display_name="REPORT", tooltip="The curve in words."),
             ],

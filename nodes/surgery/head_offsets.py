@@ -43,10 +43,11 @@ class ScoutHeads(io.ComfyNode):
             display_name="Scout Heads",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Begins to draw pictures of a concept and reads what every head of cross-attention gives, beside other "
-                "words at the same noise. Heads are ranked by how far the concept stands out, and the mean difference "
-                "is what Apply Head Offsets adds. Heads of the text encoder can be read as well. Nothing is trained; "
-                "UNets and CLIP text encoders are read."
+                "Starts drawing pictures of a concept and compares the output of every cross-attention "
+                "head with its output for other words at the same noise. Heads are ranked by how far the "
+                "concept stands out, and the mean difference is what Apply Head Offsets adds. Heads of "
+                "the text encoder can be read as well. Nothing is trained; UNets and CLIP text encoders "
+                "are read."
             ),
             search_aliases=["LoFiT", "ITI", "attention heads", "head map", "inference-time intervention", "steering"],
             is_output_node=True,
@@ -141,9 +142,9 @@ class ApplyHeadOffsets(io.ComfyNode):
             display_name="Apply Head Offsets",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Adds to what the best heads give for every prompt, or takes away from it. The change lies in the "
-                "biases behind these heads, a few kilobytes that Save Skill Patch writes, and LoRA loaders keep "
-                "working."
+                "Adds the offsets to the output of the best heads for every prompt, or subtracts them. "
+                "The change lies in the biases after these heads: a few kilobytes, which Save Skill Patch "
+                "writes. LoRA loaders keep working."
             ),
             search_aliases=["LoFiT", "ITI", "head offset", "bias", "steering vector"],
             inputs=[
@@ -170,7 +171,7 @@ class ApplyHeadOffsets(io.ComfyNode):
                 Skill.Output(display_name="SKILL", tooltip="The offsets as a skill, for Save Skill Patch."),
                 io.Clip.Output(
                     display_name="CLIP",
-                    tooltip="The text encoder with the offsets of its heads, where a text encoder is connected.",
+                    tooltip="The text encoder with the offsets of its heads, if a text encoder is connected.",
                 ),
             ],
         )

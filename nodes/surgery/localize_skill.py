@@ -13,7 +13,7 @@ from ..sockets import CATEGORY, Skill, lines_of, text_under
 
 
 class LocalizeSkill(io.ComfyNode):
-    """The few numbers that carry what a fine-tune or a LoRA learnt."""
+    """The few parameters that carry what a fine-tune or a LoRA learnt."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,8 +22,8 @@ class LocalizeSkill(io.ComfyNode):
             display_name="Localize Skill",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Compares a fine-tune with the model it was made from and keeps the few numbers that carry what it "
-                "learnt. The fine-tune is another checkpoint, or the model behind a LoRA loader. The result can be "
+                "Compares a fine-tune with the model it was made from and keeps the few parameters that carry what it "
+                "learnt. The fine-tune is another checkpoint, or the MODEL of a LoRA loader. The result can be "
                 "stitched to other skills, compared with them, subtracted or saved."
             ),
             search_aliases=["Localise Skill", "task vector", "sparse LoRA", "merge models", "Localize-and-Stitch"],
@@ -39,16 +39,17 @@ class LocalizeSkill(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="Percent of the numbers to keep, of those in weights that the fine-tune changed. 100 is "
-                    "the fine-tune itself, 0 the model.",
+                    tooltip="Percentage of the parameters to keep, counted in the weights that the "
+                    "fine-tune changed. 100 is the fine-tune itself, 0 the model.",
                 ),
                 io.Combo.Input(
                     "scope",
                     options=list(SCOPES),
                     default=SCOPES[0],
-                    tooltip="How numbers compete. global: all of the model. layer: each weight keeps the same share. "
-                    "relative: all of the model, each change divided by the size of its weight, which suits UNets, "
-                    "whose convolutions and norms differ in size.",
+                    tooltip="How parameters compete to be kept. global: across the whole model. layer: "
+                    "each weight keeps the same share. relative: across the whole model, with "
+                    "each change divided by the size (root mean square) of its weight; this suits "
+                    "UNets, whose convolutions and norms differ in size.",
                 ),
                 io.Clip.Input("clip", optional=True, tooltip="The text encoder of the model."),
                 io.Clip.Input(
@@ -74,8 +75,8 @@ class LocalizeSkill(io.ComfyNode):
                     default=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Leave out differences that are only the rounding of a file in 16 bits. A share of 100 "
-                    "leaves out nothing.",
+                    tooltip="Ignore differences that come only from saving a file in 16 bits. At a share "
+                    "of 100 nothing is left out.",
                 ),
             ],
             outputs=[

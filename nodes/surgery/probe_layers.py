@@ -38,9 +38,10 @@ class ProbeLayers(io.ComfyNode):
             display_name="Probe Layers",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Says at which layer of the text encoder, and at which block and noise level of the denoiser, a "
-                "concept can be recognised, from prompts with it and without. A linear probe at every place is judged "
-                "on held-out prompts, beside shuffled labels and a bag of tokens. It also says whether clip skip helps."
+                "Says at which layer of the text encoder, and at which block and noise level of the "
+                "denoiser, a concept can be recognised, from prompts with it and without. A linear probe "
+                "at each of these places is tested on held-out prompts and compared with shuffled labels "
+                "and a bag of tokens. It also says whether clip skip helps."
             ),
             search_aliases=["Concept Depth", "linear probe", "clip skip", "layer analysis", "probing classifier"],
             is_output_node=True,
@@ -54,8 +55,8 @@ class ProbeLayers(io.ComfyNode):
                         f"a photo of a {word}" for word in ("cat", "dog", "lion", "rabbit", "fox", "bird")
                     ),
                     multiline=True,
-                    tooltip="Prompts with the concept, one per line, at least four. Say it in different words: of "
-                    "one word a bag of tokens knows as much.",
+                    tooltip="Prompts with the concept, one per line, at least four. Name it in different "
+                    "words: a single word is recognised just as well by a bag of tokens.",
                 ),
                 io.String.Input(
                     "without_concept",

@@ -20,9 +20,9 @@ class SaveSkillPatch(SavesModelFile):
             display_name="Save Skill Patch",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Writes a skill to the folder models/skills, as positions and values of the numbers that it changes. A "
-                "file of the same name from before the run is replaced; if another run wrote it meanwhile, the next "
-                "free name is used."
+                "Writes a skill to the folder models/skills, as positions and values of the parameters that "
+                "it changes. A file of this name that existed before the run is replaced; if the file was "
+                "written during the run, the next free name is used."
             ),
             search_aliases=["export skill", "sparse patch", "save task vector"],
             is_output_node=True,
@@ -33,7 +33,7 @@ class SaveSkillPatch(SavesModelFile):
                     "precision",
                     options=list(PRECISIONS),
                     default=PRECISIONS[0],
-                    tooltip="float16: 6 bytes for each number. exact: every bit, 8 bytes or more.",
+                    tooltip="float16: 6 bytes for each parameter. exact: every bit, 8 bytes or more.",
                 ),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file, for Load Skill Patch.")],

@@ -42,7 +42,7 @@ class SlimLora(SavesModelFile):
                     min=1.0,
                     max=100.0,
                     step=0.5,
-                    tooltip="Percent of the squared size of each weight's change to hold.",
+                    tooltip="Percentage of the squared norm of each weight's change to keep.",
                 ),
                 io.Int.Input(
                     "max_rank",

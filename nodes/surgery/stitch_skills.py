@@ -23,9 +23,9 @@ class StitchSkills(io.ComfyNode):
             display_name="Stitch Skills",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Puts one to four skills into a model. Where skills do not touch each other each stays as it is; where "
-                "they change the same number, a rule decides. LoRA loaders before and behind this node keep working, "
-                "and the model itself is not changed."
+                "Puts one to four skills into a model. Skills that do not touch each other stay as they are; if "
+                "several change the same parameter, a rule decides. LoRA loaders before and after this node keep "
+                "working, and the model itself is not changed."
             ),
             search_aliases=["merge LoRAs", "merge models", "apply skill", "TIES", "Localize-and-Stitch"],
             inputs=[
@@ -88,9 +88,9 @@ class SubtractSkill(io.ComfyNode):
             display_name="Subtract Skill",
             category=f"{CATEGORY}/surgery",
             description=(
-                "Takes a skill out of a model that has it: the few numbers that carry it go back to what they were "
-                "before the fine-tune, and all others stay. On the model that the skill was found on it pushes the "
-                "other way."
+                "Takes a skill out of a model that has it: the few parameters that carry it go back to what they "
+                "were before the fine-tune, and all others stay. On the model that the skill was found on it pushes "
+                "the other way."
             ),
             search_aliases=["remove skill", "negative LoRA", "unlearn", "task negation"],
             inputs=[

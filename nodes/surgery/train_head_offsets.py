@@ -58,8 +58,8 @@ class TrainHeadOffsets(io.ComfyNode):
             description=(
                 "Trains a vector for each of a few attention heads on pictures of a concept, and nothing else of the "
                 "model. It first finds the heads that matter, unless you connect the OFFSETS of Scout Heads. The "
-                "result has a few hundred numbers. Apply Head Offsets puts it into the model. If you cancel the node "
-                "and run it again with the same inputs, it continues where it stopped."
+                "result has a few hundred parameters. Apply Head Offsets puts it into the model. If you cancel the "
+                "node and run it again with the same inputs, it continues where it stopped."
             ),
             search_aliases=["LoFiT", "head offset", "tiny LoRA", "fine-tune", "bias tuning", "train"],
             is_output_node=True,

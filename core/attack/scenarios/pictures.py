@@ -69,8 +69,8 @@ OVER = Scenario(
 HALF = Scenario(
     "inpainting",
     "Half of a picture",
-    "Keeps the left half of pictures of the concept and draws the right half anew under its name; for the floor under "
-    "the names of other things.",
+    "Keeps the left half of pictures of the concept and redraws the right half with its name as the "
+    "prompt (for the floor, with the names of other things).",
     "pictures",
     _inpainting,
     lambda task: 3 * task.drawing(),

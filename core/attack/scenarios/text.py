@@ -65,7 +65,7 @@ SENTENCES_ = Scenario(
 )
 RELATIVES = Scenario(
     "relatives",
-    "Kinds above and below",
+    "Broader and narrower terms",
     "Asks for what the concept is a kind of, and for kinds of it (an animal, a kitten).",
     "text",
     lambda task: by_words(task, task.relatives),

@@ -238,8 +238,8 @@ def _table(snapshots: Snapshots) -> dict[str, str]:
 def _remarks(snapshots: Snapshots, steps: int) -> tuple[str, ...]:
     at, left = snapshots.taken
     return (
-        f"The snapshot after step {at} of at most {steps} was taken, where {left:.0%} is left of what the text says of "
-        "its pictures; below 0 it leads away from them.",
+        f"The snapshot after step {at} of at most {steps} was taken; it leaves {left:.0%} of what the text "
+        "says about its pictures (below 0: the text leads away from them).",
     )
 
 

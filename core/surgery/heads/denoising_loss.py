@@ -30,7 +30,7 @@ class OffsetLoss:
     """The loss of denoising with scales or offsets of heads in force.
 
     Attributes:
-        kept: name to (heads, 1), 1 where a head gets an offset.
+        kept: name to (heads, 1), 1 if a head gets an offset.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class OffsetLoss:
     def begin(
         self, scales: Mapping[str, Tensor], offsets: Mapping[str, Tensor], chosen: Sequence[tuple[str, int]] | None
     ) -> None:
-        """What is trained; ``chosen`` heads where they are known."""
+        """What is trained; ``chosen`` heads if they are known."""
         self._scales, self._offsets = scales, offsets
         if chosen is not None:
             self._keep(chosen)

@@ -21,7 +21,7 @@ class Heads:
     """The heads that may get offsets, and scales or offsets of them in force.
 
     Attributes:
-        sizes: name of the projection behind them, as skills name it, to (heads, d).
+        sizes: name of the projection after them, as skills name it, to (heads, d).
         of_text: whether text encoders are among them.
     """
 
@@ -73,7 +73,7 @@ class Heads:
             yield
 
     def _text(self, scales: Mapping[str, Tensor], offsets: Mapping[str, Tensor]) -> dict[str, dict[str, FullChange]]:
-        """The same as changes of the projection behind the heads: ``W diag(scale)`` and, of its bias, ``W offset``."""
+        """The same as changes of the projection after the heads: ``W diag(scale)`` and, of its bias, ``W offset``."""
         found: dict[str, dict[str, FullChange]] = {}
         for name, weight in self._weights.items():
             encoder, _, inside = name.removeprefix(TEXT).partition(".")

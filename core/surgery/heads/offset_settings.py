@@ -11,7 +11,7 @@ class OffsetSettings(Settings):
     """How offsets are trained. Raises ``ValueError`` for values outside their range."""
 
     heads: int = setting(16, "Heads that get an offset.", least=1, most=4096)
-    choosing: int = setting(200, "Steps that choose the heads; none where a scout has chosen.", least=1, most=20000)
+    choosing: int = setting(200, "Steps that choose the heads; none if a scout has chosen.", least=1, most=20000)
     steps: int = setting(800, "Steps that train the offsets.", least=1, most=20000)
     rate: float = setting(1e-2, "Learning rate of the offsets.", above=0)
     scale_rate: float = setting(5e-3, "Learning rate of the scales that choose heads.", above=0)

@@ -31,7 +31,7 @@ class HeadOffsets:
 
     Attributes:
         concept: the word.
-        offsets: name of the projection behind the heads, as skills name it, to (heads, d).
+        offsets: name of the projection after the heads, as skills name it, to (heads, d).
         scores: the same to (heads,), by which heads are ranked.
         family: of the model.
         unit: what scores are counted in.
@@ -55,7 +55,7 @@ class HeadOffsets:
         return [(name, head) for _, name, head in every[:count]]
 
     def numbers(self, count: int) -> int:
-        """How many numbers so many heads have."""
+        """How many parameters this many heads have."""
         return sum(self.offsets[name].shape[1] for name, _ in self.best(count))
 
 
@@ -67,8 +67,8 @@ def scout_denoiser(
     seed: int,
     on_pass: OnPass = lambda pictures: None,
 ) -> HeadOffsets:
-    """Read the heads of cross-attention while pictures of the concept are begun, beside matched words at the same
-    noise.
+    """Read the heads of cross-attention while pictures of the concept are begun, compared with matched words at
+    the same noise.
 
     Raises ``ValueError`` for too few matched words and for a model without layers of cross-attention.
     """
@@ -97,8 +97,8 @@ def scout_denoiser(
 def scout_text(
     backbone: Backbone, concept: str, others: Sequence[str], on_texts: OnTexts = lambda count: None
 ) -> HeadOffsets:
-    """Read the heads of CLIP text encoders for a concept beside matched words: in a few sentences, at the word's last
-    token, at the end of the text and behind it. Layers that the model does not read are left out.
+    """Read the heads of CLIP text encoders for a concept compared with matched words: in a few sentences, at the word's
+    last token, at the end of the text and after it. Layers that the model does not read are left out.
 
     Raises ``ValueError`` for too few matched words, and for a model without CLIP text encoders.
     """
@@ -113,11 +113,11 @@ def both(denoiser: HeadOffsets, text: HeadOffsets) -> HeadOffsets:
 
 
 def as_skill(offsets: HeadOffsets, count: int, strength: float, weights: Mapping[str, Tensor]) -> Skill:
-    """The offsets of the best heads as changes of the biases behind them: ``b + strength * W_O v``.
+    """The offsets of the best heads as changes of the biases after them: ``b + strength * W_O v``.
 
     Args:
         offsets: of a scout.
-        count: how many heads; all of them where there are fewer.
+        count: how many heads; all of them if there are fewer.
         strength: multiplies the offsets.
         weights: of the model, by the names of skills.
 
@@ -157,7 +157,7 @@ def _recorder(rows: dict[str, list[Tensor]]) -> Callable[[AttentionInputs], Tens
 
 
 def projections_of(backbone: Backbone) -> dict[str, str]:
-    """Site of cross-attention to the weight behind its heads, which stands last of its four."""
+    """Site of cross-attention to the weight after its heads, which stands last of its four."""
     sites, weights = backbone.attention_sites(), backbone.attention_weights()
     outs = [weight.name for weight in weights if weight.role == "out"]
     if len(outs) != len(sites) or not any(site.kind == "cross" for site in sites):

@@ -1,6 +1,6 @@
-"""Dataless localising: the numbers that moved most (Localize-and-Stitch, He et al., TMLR 2025, arXiv 2408.13656).
+"""Dataless localising: the parameters that changed most (Localize-and-Stitch, He et al., TMLR 2025, arXiv 2408.13656).
 
-    gamma = 1[ |tau| >= t ] ,   tau = theta_tuned - theta_base ,   t so that a share of the numbers is kept
+    gamma = 1[ |tau| >= t ] ,   tau = theta_tuned - theta_base ,   t so that a share of the parameters is kept
 
 The paper cuts once over all weights (``global``). Selection is by rank with ties broken by position, since fine-tunes
 saved in few bits have many equal differences. A difference within half a step of the type that the fine-tune was saved
@@ -24,18 +24,18 @@ SCOPES = ("global", "layer", "relative")
 SUBNORMAL = 2.0**-25
 """Half a step of float16 below its smallest normal number."""
 SAMPLE = 4096
-"""Numbers of a weight from which its saved type is recognised."""
+"""Parameters of a weight from which its saved type is recognised."""
 
 
 @dataclass(frozen=True)
 class DatalessSettings:
     """Raises ``ValueError`` for values outside their range."""
 
-    share: float = setting(0.05, "Share of the numbers to keep, of those in weights that the fine-tune changed.")
+    share: float = setting(0.05, "Share of the parameters to keep, of those in weights that the fine-tune changed.")
     scope: Literal["global", "layer", "relative"] = setting(
         "global",
-        "How numbers compete. global: all of the model. layer: each weight keeps the same share. relative: all of the "
-        "model, each change divided by the root mean square of its weight.",
+        "How parameters compete. global: all of the model. layer: each weight keeps the same share. relative: all of "
+        "the model, each change divided by the root mean square of its weight.",
     )
     mask_noise: bool = setting(True, "Leave out differences within the rounding of a file in 16 bits.")
 
@@ -79,7 +79,7 @@ def _alone(scores: Tensor) -> list[Tensor]:
 
 
 def _scores(task: SkillTask, name: str) -> Tensor:
-    """(n,) float32 how far each number of a weight moved; 0 for what is rounding."""
+    """(n,) float32 how far each parameter of a weight moved; 0 for what is rounding."""
     settings, base, tuned = task.settings, task.base[name], task.tuned[name]
     moved = difference(base, tuned).abs()  # (n,)
     if settings.mask_noise and settings.share < 1:
@@ -93,9 +93,9 @@ def _scores(task: SkillTask, name: str) -> Tensor:
 
 
 def rounding_of(weight: Tensor) -> float:
-    """Half a step, relative to a number, of the 16-bit type that a weight was saved in; 0 for more bits.
+    """Half a step, relative to a parameter, of the 16-bit type that a weight was saved in; 0 for more bits.
 
-    Hosts widen weights as they load them, so the numbers are looked at and not their type.
+    Hosts widen weights as they load them, so the values are looked at and not their type.
     """
     flat = weight.detach().flatten()
     values = flat[torch.linspace(0, len(flat) - 1, min(SAMPLE, len(flat))).long().to(flat.device)].float()
@@ -108,7 +108,7 @@ def rounding_of(weight: Tensor) -> float:
 METHOD = Localiser(
     name="dataless",
     title="Localize-and-Stitch, dataless",
-    help="Keeps the numbers that the fine-tune moved most.",
+    help="Keeps the parameters that the fine-tune changed most.",
     presets={"paper": DatalessSettings(), "small": DatalessSettings(scope="relative")},
     find=_find,
 )

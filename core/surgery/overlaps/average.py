@@ -10,5 +10,8 @@ def _merge(values: Tensor, present: Tensor) -> Tensor:
 
 
 RULE = OverlapRule(
-    "average", "Average", "A number that several skills change gets the mean of the changes (the paper's rule).", _merge
+    "average",
+    "Average",
+    "A parameter that several skills change gets the mean of the changes (the paper's rule).",
+    _merge,
 )

@@ -10,5 +10,5 @@ def _merge(values: Tensor, present: Tensor) -> Tensor:
 
 
 RULE = OverlapRule(
-    "largest", "Largest", "A number that several skills change gets the greatest change in size.", _merge
+    "largest", "Largest", "A parameter that several skills change gets the change of largest magnitude.", _merge
 )

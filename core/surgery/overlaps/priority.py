@@ -13,6 +13,6 @@ def _merge(values: Tensor, present: Tensor) -> Tensor:
 RULE = OverlapRule(
     "priority",
     "Priority",
-    "A number that several skills change gets the change of the first skill that has one.",
+    "A parameter that several skills change gets the change of the first skill that has one.",
     _merge,
 )

@@ -17,6 +17,9 @@ def _merge(values: Tensor, present: Tensor) -> Tensor:
 RULE = OverlapRule(
     "sign_vote",
     "Sign vote",
-    "A number that several skills change gets the mean of the changes whose sign wins, weighted by their size.",
+    (
+        "A parameter that several skills change gets the mean of the changes whose sign wins a vote weighted "
+        "by their size."
+    ),
     _merge,
 )

@@ -1,4 +1,4 @@
-"""All changes where skills overlap (task arithmetic, Ilharco et al., arXiv 2212.04089, on the localised numbers)."""
+"""All changes where skills overlap (task arithmetic, Ilharco et al., arXiv 2212.04089, of localised parameters)."""
 
 from torch import Tensor
 
@@ -10,5 +10,8 @@ def _merge(values: Tensor, present: Tensor) -> Tensor:
 
 
 RULE = OverlapRule(
-    "sum", "Sum", "A number that several skills change gets the sum of all changes, as LoRA loaders add them.", _merge
+    "sum",
+    "Sum",
+    "A parameter that several skills change gets the sum of all changes, as LoRA loaders add them.",
+    _merge,
 )

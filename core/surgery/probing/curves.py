@@ -4,7 +4,7 @@ al., COLING 2025, arXiv 2404.07066).
 At every place (a layer, or a block at a noise level) a ridge regression is fitted to separate examples with a concept
 from others, and judged on held-out ones by AUROC. The paper gives curves of accuracy. Ours: the *onset* is the first
 place that is better than 95 % of what the best of all places reaches with shuffled labels, and the *convergence* the
-first that is within 0.02 of the best. A bag of tokens beside it shows whether the concept is only a word of the
+first that is within 0.02 of the best. A bag of tokens, for comparison, shows whether the concept is only a word of the
 prompts.
 """
 
@@ -44,12 +44,12 @@ class ProbeCurve:
 
     @property
     def onset(self) -> int | None:
-        """The first place that knows the concept; None where none does."""
+        """The first place that knows the concept; None if none does."""
         return _first(self.auroc > self.null)
 
     @property
     def converged(self) -> int | None:
-        """The first place from which on it is hardly recognised better; None where no place knows it."""
+        """The first place from which on it is hardly recognised better; None if no place knows it."""
         return None if self.onset is None else _first(self.auroc >= float(self.auroc.max()) - CLOSE)
 
 

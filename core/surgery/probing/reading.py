@@ -53,8 +53,8 @@ class TextProbe:
     read: Mapping[str, int]
 
     def clip_skip(self, encoder: str) -> int | None:
-        """The ``stop_at_clip_layer`` at which the model would know the concept as well as it can; None where it does
-        as it is, and where no layer that it could read knows it."""
+        """The ``stop_at_clip_layer`` at which the model would know the concept as well as it can; None if it does as
+        it is, and if no layer that it could read knows it."""
         curve, read = self.curves[encoder], self.read[encoder]
         if curve.onset is None or curve.converged is None or curve.converged > read:
             return None
@@ -191,7 +191,7 @@ def probe_denoiser(
 
 
 def _together(backbone: Backbone, prompts: Sequence[str]) -> Iterator[Conditioning]:
-    """Conditionings of a few prompts each, in order; of one where their lengths differ."""
+    """Conditionings of a few prompts each, in order; of one if their lengths differ."""
     for first in range(0, len(prompts), BATCH):
         texts = list(prompts[first : first + BATCH])
         try:

@@ -3,8 +3,8 @@
 An erasure can act at four depths: on what the text encoder has stored (its value vectors), on what it gives, on what
 the denoiser's keys and values make of that, and on what is predicted in the end. Knowledge traces (Hong et al., EMNLP
 2025, arXiv 2406.11614) found that unlearning language models mostly leaves the first alone; here all four are measured,
-the third for other words for the concept as well: paraphrases, and typos that people make. A model that learnt the
-concept anew by other weights reads nothing and predicts it all the same.
+the third for other words for the concept as well: paraphrases, and typos that people make. A model that has
+relearnt the concept through other weights reads nothing and predicts it all the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ from .reading import OnTexts, WordReader, apart, goals, matched, presence, reach
 from .vectors import ValueVector
 
 OPEN, CLOSED = 0.5, 0.2
-"""Shares of what the original model reads: from the first on a way to the concept is open, up to the second closed."""
+"""Shares of what the original model reads: at the first or more a way to the concept is open, at the second or
+less it is closed."""
 COMPARED = 4
 """Matched words whose predictions the concept's are compared with, at most."""
 CHANGED = 0.2
@@ -30,7 +31,7 @@ CHANGED = 0.2
 
 
 Depth = Literal["none", "text encoder", "keys and values", "behind the text", "undone"]
-"""Where an erasure acts; ``undone`` is one that a model learnt anew by other weights."""
+"""Where an erasure acts; ``undone`` is one whose concept the model has relearnt through other weights."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class InsideAudit:
 
     @property
     def traces(self) -> float | None:
-        """Share of the value vectors that are what they were; None where none were given."""
+        """Share of the value vectors that are what they were; None if none were given."""
         return float((self.moves < CHANGED).float().mean()) if len(self.moves) else None
 
     @property
@@ -117,10 +118,10 @@ class InsideAudit:
 
 _WHERE: Mapping[Depth, str] = {
     "none": "The concept is not erased: its own name still reaches the denoiser, which predicts it as before",
-    "undone": "The concept is back by another way: its name no longer leads there by keys and values, and the model "
-    "predicts it all the same, as one does that learnt it anew",
+    "undone": "The concept is back by another route: its name no longer reaches it through the keys and "
+    "values, yet the model predicts it, as a model that has relearnt it does",
     "behind the text": "The concept's name still reaches the denoiser, which no longer predicts it: what was changed "
-    "lies behind the keys and values",
+    "lies after the keys and values",
     "keys and values": "The text encoder still says the concept; the denoiser ",
     "text encoder": "",
 }
@@ -211,7 +212,7 @@ def _predicted(
     the least over r of <p' - p_r, p - p_r> / |p - p_r|^2, each summed over all steps. The other texts are the empty
     one, which a concept that was erased falls back to, and the matched words, of which one may be what it was read as:
     seen from either alone, a model that draws the other seems to lead to the concept. The empty prompt is the
-    original's, since a model that learnt the concept anew may draw it without being asked.
+    original's, since a model that has relearnt the concept may draw it without being asked.
     """
     texts = [*(settings.template.replace("{}", word) for word in words), ""]
     encoded = [original.encode_text([text]) for text in texts]
@@ -242,7 +243,7 @@ def _reaches(
         for model in (original, erased)
     )
     if [one.weight.shape for one in old] != [one.weight.shape for one in new]:
-        raise ValueError("the two models differ in more than their numbers; connect the model before and after")
+        raise ValueError("the two models differ in more than their parameters; connect the model before and after")
     rows = WordReader(original, compared, on_texts).entering()  # (W, T, R, D)
     middle = rows[1:].mean(0)
     towards = goals(rows[0], middle, old)

@@ -1,4 +1,4 @@
-"""How present concepts are in what a text encoder gives, beside matched words in the same sentences."""
+"""How present concepts are in what a text encoder gives, compared with matched words in the same sentences."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,10 +18,10 @@ OnTexts = Callable[[int], None]
 
 
 class WordReader:
-    """What words say in a few sentences: at their last token, at the end of the text, and behind it.
+    """What words say in a few sentences: at their last token, at the end of the text, and after it.
 
     Args:
-        backbone: of the text encoder, and of the denoiser where one is given.
+        backbone: of the text encoder, and of the denoiser if one is given.
         words: W of them.
         on_texts: called with how many texts each pass encodes.
 
@@ -49,7 +49,7 @@ class WordReader:
 
     @torch.no_grad()
     def heads(self) -> dict[str, Tensor]:
-        """Weight behind the heads of each layer, as skills name it, to (W, T, R, heads, d) of what they give; layers
+        """Weight after the heads of each layer, as skills name it, to (W, T, R, heads, d) of what they give; layers
         that the model does not read are left out."""
         self._on_texts(len(self._texts))
         read = layers_read(self._backbone)
@@ -96,25 +96,25 @@ def _reaches(
 ) -> bool:
     """Whether the conditioning changes with a layer of a text encoder."""
     name = behind_heads(layer).replace("weight", "bias")
-    # Not a constant, which the norm behind the last layer would take away.
+    # Not a constant, which the norm after the last layer would take away.
     change = torch.linspace(-1, 1, len(weights[encoder, name]))[:, None].to(weights[encoder, name])
     with backbone.text_changed({encoder: {name: FullChange(change)}}):
         return not torch.equal(backbone.encode_text([""]).context, plain)
 
 
 def behind_heads(layer: int) -> str:
-    """The name of the projection behind the heads of a text encoder's layer."""
+    """The name of the projection after the heads of a text encoder's layer."""
     return f"encoder.layers.{layer}.self_attn.out_proj.weight"
 
 
 def rows_of_texts(rows: Tensor, texts: int, length: int) -> Tensor:
-    """What a text encoder's layer gave (B, L, D) as (texts, length, D): the chunks of each text behind one another."""
+    """What a text encoder's layer gave (B, L, D) as (texts, length, D): the chunks of each text one after another."""
     chunks = length // rows.shape[1]
     return rows[: texts * chunks].reshape(texts, chunks * rows.shape[1], rows.shape[2])
 
 
 def apart(rows: Tensor) -> Tensor:
-    """(W, ...) what each of W words says beside the mean of the other ones."""
+    """(W, ...) what each of W words says compared with the mean of the other ones."""
     others = (rows.sum(0) - rows) / (len(rows) - 1)
     return rows - others
 

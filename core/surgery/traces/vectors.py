@@ -4,9 +4,9 @@ knowledge traces, Hong et al., EMNLP 2025, arXiv 2406.11614).
     FFN(x) = sum_j m_j(x) v_j ,  v_j the columns of the second weight
 
 The paper reads v_j through the language model's head; text encoders of image models have none, so the search is causal.
-With P_w how present word w is beside matched words in the same sentences, setting v_j to 0 changes P_w by -<dP_w/dv_j,
-v_j> to first order. Vectors are ranked by what that takes from the concept, less what it takes on average from the
-matched words, a few at a time with those before already 0; then each is set to 0 and P is measured.
+With P_w how present word w is compared with matched words in the same sentences, setting v_j to 0 changes P_w by
+-<dP_w/dv_j, v_j> to first order. Vectors are ranked by what that takes from the concept, less what it takes on average
+from the matched words, a few at a time with those before already 0; then each is set to 0 and P is measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,9 +95,9 @@ def find_vectors(
     settings: TraceSettings,
     on_texts: OnTexts = lambda count: None,
 ) -> ConceptVectors:
-    """The value vectors that carry a concept, beside words of its kind.
+    """The value vectors that carry a concept, compared with words of its kind.
 
-    Raises ``ValueError`` for a model without CLIP text encoders, for too few other words, and where words are read
+    Raises ``ValueError`` for a model without CLIP text encoders, for too few other words, and if words are read
     alike.
     """
     words = matched(concept, others)

@@ -247,8 +247,9 @@ class _Run:
             )
         if len(x) != batch * len(uuids):
             raise ValueError(
-                f"a call of the model has {len(x)} rows for {batch} pictures and {len(uuids)} conditionings, so that "
-                f"{node} does not know which of them read its text; take out the node that calls the model so"
+                f"a call of the model has {len(x)} rows for {batch} pictures and {len(uuids)} "
+                f"conditionings, so {node} cannot tell which of them read its text; remove the node that "
+                "calls the model in this way"
             )
         ours = self._uuids()
         return tuple((slice(number * batch, (number + 1) * batch), uuid in ours) for number, uuid in enumerate(uuids))

@@ -147,7 +147,7 @@ def curve_said(outcome: Outcome) -> str:
     """What a re-learning curve says."""
     steps = outcome.attempt.curve[-1][0]
     if outcome.steps_to_half is None:
-        return f"half of the drawings do not show it within {steps} training steps"
+        return f"fewer than half of the drawings show it even after {steps} training steps"
     return f"half of the drawings show it after {outcome.steps_to_half:.0f} of {steps} training steps"
 
 

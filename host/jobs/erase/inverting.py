@@ -96,7 +96,7 @@ def _said(trajectory: Trajectory, inverted: Inverted, clean: Tensor, pixels: Ten
     if len(clean) > 1:
         lines.append("Each picture: " + ", ".join(f"{float(one):.2g}" for one in pixels) + ".")
     if float(shares.max()) > WIDE:
-        lines.append("That is much: use guidance 1, more passes, or more steps.")
+        lines.append("This is a large difference: use guidance 1, more passes, or more steps.")
     if trajectory.flow and float(inverted.levels[0]) >= 1:
         lines.append(
             "This is a flow model: use NOISE with SamplerCustomAdvanced, or start_at_step 1 and LATENT; LATENT alone "

@@ -165,8 +165,8 @@ def beside_probe(known: Meanings | None) -> list[str]:
     """How well the best ingredient and a plain linear probe predict each label, and which is better."""
     if known is None:
         return [
-            "No plain probe stands beside them, since nothing says what the pictures show: connect captions, or "
-            "CLIP_VISION and CLIP."
+            "There is no linear probe to compare with, since nothing says what the pictures show: connect "
+            "captions, or CLIP_VISION and CLIP."
         ]
     ahead = [fit for fit in known.fits if fit.better == "probe"]
     verdict = f"The plain linear probe is better for {len(ahead)} of {counted(len(known.fits), 'label')}"

@@ -105,7 +105,7 @@ def lint_report(
         trigger: the trigger word, (P,) bool the captions that have it, and (P, K) bool what each caption mentions.
         looks: what most of the trigger's pictures look like, with their share, captioned or not.
     """
-    lines = [_pair(concepts, one, "always stand together: nothing separates them") for one in found.together]
+    lines = [_pair(concepts, one, "always occur together: nothing separates them") for one in found.together]
     lines += [f"{shown(concepts[a])} never comes without {shown(concepts[b])}." for a, b in found.implied]
     lines = lines[:MOST_LISTED] or ["No two concepts always stand together."]
     if trigger is not None:
@@ -118,7 +118,10 @@ def lint_report(
     ]
     worst = int(found.inflation.argmax())
     if float(found.inflation[worst]) > 10:
-        lines.append(f"The others foretell {shown(concepts[worst])} best (variance inflation {_size(found, worst)}).")
+        lines.append(
+            f"{shown(concepts[worst])} is the concept best predicted by the others (variance "
+            f"inflation {_size(found, worst)})."
+        )
     lines.append(
         f"How well the captions separate concepts: {found.identified:.2f} (smallest singular value over the largest; "
         "at 0 one concept always follows from others)."

@@ -34,7 +34,7 @@ Parts = tuple[Any, Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class CalibratedSkill:
-    """A skill, what its training found, and how many of its numbers were trained on."""
+    """A skill, what its training found, and how many of its parameters were trained on."""
 
     skill: Skill
     found: Calibrated
@@ -61,12 +61,12 @@ def calibrated_skill(
         tuned: MODEL of the fine-tune, and its CLIP or None.
         pictures: (N, 3, H, W), 8 to 64.
         prompts: one for all pictures, or one for each.
-        share: of the numbers that the first choice takes, in 0..1.
+        share: of the parameters that the first choice takes, in 0..1.
         settings: of the training.
         seed: of noise.
         progress: called with work done, of how much.
 
-    Raises ``ValueError`` for too few or too many pictures, for prompts that are not as many, and where there is nothing
+    Raises ``ValueError`` for too few or too many pictures, for prompts that are not as many, and if there is nothing
     to train.
     """
     check_pictures(len(pictures), len(prompts))
@@ -96,7 +96,7 @@ class _Place:
 
 @dataclass(frozen=True, eq=False)
 class _Choices:
-    """Numbers chosen by size alone, which a training starts from.
+    """Parameters chosen by size alone, which a training starts from.
 
     Attributes:
         first: the skill that they make.
@@ -105,7 +105,7 @@ class _Choices:
         start: its changes of those projections, by name.
         wider: the greater share of them that takes part in the training.
         whole: all that the fine-tune changes in them.
-        trainable: how many numbers those projections hold.
+        trainable: how many parameters those projections hold.
         sizes: of the weights that they lie in.
     """
 
@@ -135,7 +135,7 @@ def _choices(
     share: float,
     wider: float,
 ) -> _Choices:
-    """Raises ``ValueError`` where the fine-tune changes no projection of attention."""
+    """Raises ``ValueError`` if the fine-tune changes no projection of attention."""
     mark = base_fingerprint(backbone)
 
     def chosen(part: float, before: Weights, after: Weights) -> Skill:
@@ -194,7 +194,7 @@ def _outside(skill: Skill, places: Iterable[_Place]) -> dict[str, SparseChange]:
 
 
 def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:
-    """Reports passes as they are made, of so many in all."""
+    """Reports passes as they are made, of this many in all."""
     done = 0
 
     def count(read: int) -> None:
@@ -206,7 +206,7 @@ def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[int]
 
 
 def check_pictures(pictures: int, prompts: int) -> None:
-    """Raise ``ValueError`` for numbers that a skill cannot be calibrated on."""
+    """Raise ``ValueError`` for numbers of pictures and prompts that a skill cannot be calibrated on."""
     if not LEAST_PICTURES <= pictures <= MOST_PICTURES:
         raise ValueError(f"a skill is calibrated on {LEAST_PICTURES} to {MOST_PICTURES} pictures, got {pictures}")
     if prompts not in (1, pictures):
@@ -223,9 +223,9 @@ def calibration_said(done: CalibratedSkill) -> str:
         else "the way from the model's predictions for these pictures to the fine-tune's"
     )
     return (
-        f"Of {of}, the {first:,} numbers that moved most bring "
-        f"{found.before:.0%}, and the {trained:,} that the pictures chose bring {found.after:.0%} (at noise that the "
-        f"training did not see; {done.trained:,} numbers lie in projections of attention, which are trained on)."
+        f"Of {of}, the {first:,} parameters that changed most bring {found.before:.0%}, and the "
+        f"{trained:,} chosen by training bring {found.after:.0%} (at noise not seen in training; "
+        f"{done.trained:,} parameters lie in attention projections, the only ones trained)."
     )
 
 

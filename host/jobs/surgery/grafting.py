@@ -1,4 +1,4 @@
-"""How much of a fine-tune shares of its numbers bring back: pictures of each share from the same noise."""
+"""How much of a fine-tune shares of its parameters bring back: pictures of each share from the same noise."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ SHOWN = 4
 
 @dataclass(frozen=True, eq=False)
 class Graft:
-    """Shares of a fine-tune beside it.
+    """Shares of a fine-tune compared with it.
 
     Attributes:
         curve: what each share brings back.
-        counts: how many numbers each share has.
+        counts: how many parameters each share has.
         best: the skill of the smallest share that is enough, else of the greatest.
         tuned, base: (K, 3, H, W) pictures.
         grafted: S of these.
@@ -73,7 +73,7 @@ def graft(
         seed: of the first picture of each prompt.
         on_passes: called with model passes made, counted by pictures.
 
-    Raises ``ValueError`` where the fine-tune draws the prompts as the model does.
+    Raises ``ValueError`` if the fine-tune draws the prompts as the model does.
     """
     texts = [prompt for prompt in prompts for _ in range(settings.draws)]
     seeds = [(seed + number) % 2**64 for number in range(settings.draws)] * len(prompts)
@@ -98,7 +98,7 @@ def graft(
 def graft_said(found: Graft) -> str:
     """A line for each share, and which one to take."""
     lines = [
-        f"{100 * share:g}% of the numbers ({count:,}): {float(back):.0%} of the way to the fine-tune, "
+        f"{100 * share:g}% of the parameters ({count:,}): {float(back):.0%} of the way to the fine-tune, "
         f"likeness to it {float(like):.3f}"
         for share, count, back, like in zip(
             found.curve.shares, found.counts, found.curve.recovered, found.curve.likeness.mean(1), strict=True
@@ -117,7 +117,7 @@ def graft_page(found: Graft) -> Tensor:
     rows = [_row("the model (below: likeness to the fine-tune)", found.base, found.curve.base, 0)]
     for number, (share, pictures) in enumerate(zip(found.curve.shares, found.grafted, strict=True)):
         back = float(found.curve.recovered[number])
-        title = f"{100 * share:g}% of the numbers: {back:.0%} of the way"
+        title = f"{100 * share:g}% of the parameters: {back:.0%} of the way"
         rows.append(_row(title, pictures, found.curve.likeness[number], number + 1))
     rows.append(_row("the fine-tune", found.tuned, torch.ones(len(found.tuned)), len(rows)))
     return contact_sheet(rows, 128)

@@ -41,7 +41,7 @@ def heads_said(found: HeadOffsets, count: int) -> str:
     every = torch.cat(list(found.scores.values()))
     lines = [
         f"{len(every)} heads in {len(found.scores)} layers; the {min(count, len(every))} best have "
-        f"{found.numbers(count):,} numbers together ({found.numbers(count) * 2 / 1024:.1f} KB at 16 bits)."
+        f"{found.numbers(count):,} parameters together ({found.numbers(count) * 2 / 1024:.1f} KB at 16 bits)."
     ]
     lines += [
         f"{short(name)}, head {head}: {float(found.scores[name][head]):.3g} {found.unit}"

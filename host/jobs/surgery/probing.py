@@ -60,7 +60,8 @@ def _curve_said(concept: str, curve: ProbeCurve) -> str:
     if curve.onset is None or curve.converged is None:
         return (
             f"no place recognises {concept} better than shuffled labels ({curve.null:.2f}); the best is "
-            f"{float(curve.auroc.max()):.2f} at {_place(curve, curve.best)}. Give more prompts, or it is not known."
+            f"{float(curve.auroc.max()):.2f} at {_place(curve, curve.best)}. Either it needs more prompts, "
+            "or the model does not know it."
         )
     return (
         f"{concept} is recognised from {_place(curve, curve.onset)} on, and within {CLOSE} of the best from "

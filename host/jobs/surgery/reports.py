@@ -19,7 +19,7 @@ OTHER_MODEL = (
     "The weights of this MODEL are not those that the skill was found on; skills belong to fine-tunes of one base "
     "model."
 )
-OTHER_BASES = "The skills were found on different base models, so their numbers need not belong together."
+OTHER_BASES = "The skills were found on different base models, so their parameters need not belong together."
 
 
 def base_fingerprint(backbone: Backbone) -> str:
@@ -31,7 +31,7 @@ def base_fingerprint(backbone: Backbone) -> str:
 
 
 def base_note(skill: Skill, backbone: Backbone) -> str:
-    """That a skill was found on another model than this one; empty where it was not, or nobody knows."""
+    """That a skill was found on another model than this one; empty if it was not, or nobody knows."""
     if not skill.base:
         return ""
     try:
@@ -41,13 +41,13 @@ def base_note(skill: Skill, backbone: Backbone) -> str:
 
 
 def bases_note(skills: Sequence[Skill]) -> str:
-    """That skills were found on different models; empty where they were not."""
+    """That skills were found on different models; empty if they were not."""
     return "" if one_base(list(skills)) else OTHER_BASES
 
 
 def skill_said(skill: Skill) -> str:
     """One sentence about a skill."""
-    said = f"{len(skill):,} numbers in {len(skill.changes)} weights, {skill.share:.3%} of those that were looked at"
+    said = f"{len(skill):,} parameters in {len(skill.changes)} weights, {skill.share:.3%} of those examined"
     kept = skill.metadata.get("kept")
     return f"{said}; they hold {float(kept):.1%} of the squared size of the whole change" if kept else said
 
@@ -56,11 +56,12 @@ def overlap_said(found: Overlap) -> str:
     """What is found of two skills, what to do, and on a second line the figures."""
     one, other = found.names
     return (
-        f"{one} and {other}: {found.verdict}. {found.advice}\n"
-        f"Figures: {found.inside:.1%} of the numbers of the smaller skill are changed by both (by chance "
-        f"{found.chance:.1%}), {found.opposite_share:.0%} of these in opposite directions; {found.conflict:.1%} of the "
-        f"smaller skill's size meets an opposite change (a fight from {FIGHT:.0%}). They have {found.same_inputs:.0%} "
-        f"of their inputs, such as words, in common (a fight from {SAME:.0%})."
+        f"{one} and {other}: {found.verdict}. {found.advice}\nFigures: {found.inside:.1%} of the parameters "
+        f"of the smaller skill are changed by both (by chance {found.chance:.1%}), "
+        f"{found.opposite_share:.0%} of these in opposite directions; {found.conflict:.1%} of the smaller "
+        f"skill's size meets an opposite change (a fight at {FIGHT:.0%} or more). They have "
+        f"{found.same_inputs:.0%} of their inputs, such as words, in common (a fight at {SAME:.0%} or "
+        "more)."
     )
 
 
@@ -73,7 +74,7 @@ def overlap_page(names: Sequence[str], skills: Sequence[Skill]) -> tuple[Tensor,
         lines.append(TableLine(" + ".join(found.names), found.inside, 0.0, found.chance, said, _colour(found)))
     peak = max((max(row) for row in by_block.values()), default=0.0) or 1.0
     lines.append(
-        TableLine(f"Blocks: the share of its numbers that each skill changes (full bar {peak:.1%})", heading=True)
+        TableLine(f"Blocks: the share of its parameters that each skill changes (full bar {peak:.1%})", heading=True)
     )
     for block, row in by_block.items():
         for number, (name, density) in enumerate(zip(names, row, strict=True)):

@@ -15,7 +15,7 @@ WIDTH = 1000
 SHOWN = 24
 """Vectors on a page."""
 KEPT = 0.9
-"""Share of what matched words said, from which on they count as kept."""
+"""Share of what matched words said; at this share or more they count as kept."""
 LEFT: Mapping[str, Colour] = {
     "open": BAD,
     "partly open": MIDDLING,
@@ -60,9 +60,9 @@ def vectors_said(found: ConceptVectors) -> str:
     worst = min(range(len(others)), key=others.__getitem__)
     return (
         f"{len(found.vectors)} value vectors, {alone} of which take at least {SELECTIVE:g} times more from "
-        f"{found.concept} than from other words. With all of them at 0 {found.concept} says {concept:.0%} of what it "
-        f"said beside the other words, and these say {sum(others) / len(others):.0%} on average, "
-        f"{found.others[worst]} least ({others[worst]:.0%})."
+        f"{found.concept} than from other words. With all of them set to 0, {found.concept} keeps "
+        f"{concept:.0%} of what sets it apart from the other words; these keep "
+        f"{sum(others) / len(others):.0%} on average, {found.others[worst]} least ({others[worst]:.0%})."
     )
 
 

@@ -37,7 +37,7 @@ def test_what_is_lost_is_counted_for_both_skills_and_ranked():
         "skill",
         "two skills in one model",
         "lost of",
-        "predicted from the numbers",
+        "predicted from the parameters",
     ]
 
 

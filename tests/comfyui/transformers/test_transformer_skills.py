@@ -51,8 +51,8 @@ def test_pictures_choose_rows_of_weights_and_the_others_keep_the_first_choice(pa
     assert set(skill.changes) == ATTENTION and dict(skill.sizes) == dict(first.sizes)
     backbone = pack("host.adapters").backbone_of(**parts)
     width = backbone.attention_weights()[0].shape[1]
-    assert f"{9 * width * width:,} numbers lie in projections of attention" in report
-    of_attention = 3 * width * width  # the numbers of the last weight that are not, lie behind these
+    assert f"{9 * width * width:,} parameters lie in attention projections" in report
+    of_attention = 3 * width * width  # the parameters of the last weight that are not, lie after these
     name = "single_blocks.0.linear1.weight"
     kept = [one.changes[name].index[one.changes[name].index >= of_attention] for one in (first, skill)]
     assert len(kept[0]) and torch.equal(*kept)

@@ -224,7 +224,7 @@ def test_overlap_of_two_skills_by_hand():
 
 
 def test_changes_that_answer_to_other_inputs_can_be_added(generator):
-    """Two of rank one: every number changes in both, half of them in opposite directions."""
+    """Two of rank one: every parameter changes in both, half of them in opposite directions."""
 
     def answering_to(direction):
         change = torch.outer(torch.randn(12, generator=generator), direction)
@@ -234,7 +234,7 @@ def test_changes_that_answer_to_other_inputs_can_be_added(generator):
     (apart,) = compare(["A", "B"], [answering_to(along), answering_to(across)])
     (same,) = compare(["A", "B"], [answering_to(along), answering_to(along)])
     assert apart.same_inputs == pytest.approx(0, abs=1e-6) and apart.conflict > 0.1
-    assert apart.verdict == "no fight, since they answer to different inputs" and not apart.fights
+    assert apart.verdict == "no fight, since they respond to different inputs" and not apart.fights
     assert same.same_inputs == pytest.approx(1, abs=0.02) and same.verdict != apart.verdict
 
 

@@ -39,7 +39,7 @@ def test_attention_is_trained_and_other_weights_keep_the_first_choice(call, sock
     given = {"pictures": pictures_of(8), "prompts": "a cat", "share": 10.0, "settings": SMALL}
     skill, model, clip, report = call(CalibrateSkill, **sockets, tuned_model=tuned, **given)
     assert f"{TOUCHED}.ff.net.2.weight" in skill.changes and f"{TOUCHED}.attn2.to_v.weight" in skill.changes
-    assert len(skill.sizes) == 3 and "projections of attention" in report and clip is sockets["clip"]
+    assert len(skill.sizes) == 3 and "attention projections" in report and clip is sockets["clip"]
     assert "Of what the fine-tune gains in denoising these pictures" in report
     assert model is not sockets["model"] and skill.metadata["method"] == "calibrated"
     again = call(CalibrateSkill, **sockets, tuned_model=tuned, **given)[0]

@@ -35,7 +35,7 @@ def context(sockets, encode, clip):
 def test_vectors_are_found_and_said(found):
     vectors, page, report = found
     assert len(vectors.vectors) == 3 and vectors.others == ("dog", "house", "rocket")
-    assert page.ndim == 4 and "3 value vectors" in report and "cat says" in report
+    assert page.ndim == 4 and "3 value vectors" in report and "cat keeps" in report
 
 
 def test_an_edit_is_a_patch_on_a_copy_and_a_file(call, sockets, edited, encode):

@@ -20,7 +20,8 @@ def merge_two_loras(studio: Studio) -> None:
     studio.step(
         "Will they fight?",
         "What each changes most, and where they meet.",
-        "Skill Overlap says how many numbers both change, and whether both answer to the same inputs, such as words.",
+        "Skill Overlap says how many parameters both change, and whether both respond to the same inputs, such as "
+        "words.",
     )
     skills = []
     for name, (changed, text) in zip(("first", "second"), tuned, strict=True):
@@ -32,7 +33,7 @@ def merge_two_loras(studio: Studio) -> None:
     studio.step(
         "Merge them",
         "One model with both skills.",
-        "All pictures start from the same noise. Where both skills change a number, **overlap** decides: **sum** for "
+        "All pictures start from the same noise. If both skills change a parameter, **overlap** decides: **sum** for "
         "skills of different words, **average** for skills of the same. To change the seed, steps or size, open "
         "**Draw**.",
     )

@@ -62,8 +62,8 @@ def test_typos_are_near_their_word():
     ("text", "read", "predicted", "said"),
     [
         (0.9, 0.6, 0.9, "not erased"),
-        (0.9, 0.1, 0.9, "back by another way"),
-        (0.9, 0.6, 0.1, "lies behind the keys and values"),
+        (0.9, 0.1, 0.9, "back by another route"),
+        (0.9, 0.6, 0.1, "lies after the keys and values"),
         (0.9, 0.3, 0.1, "reads it only in part"),
         (0.9, 0.1, 0.1, "no longer reads it"),
         (0.4, 0.6, 0.1, "says the concept only in part"),
@@ -89,7 +89,7 @@ def test_a_model_that_learnt_the_concept_anew_is_seen(lab_backbone, by_projectio
         predict_noise = staticmethod(lab_backbone.predict_noise)
 
     found = audit(lab_backbone, Relearnt(), "cat", OTHERS, drawing=QUICK, on_pass=passes.append)
-    assert found.predicted == pytest.approx(1, abs=1e-4) and "back by another way" in found.verdict
+    assert found.predicted == pytest.approx(1, abs=1e-4) and "back by another route" in found.verdict
     assert sum(passes) == passes_of(len(OTHERS), QUICK)
 
 
