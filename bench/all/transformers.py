@@ -17,6 +17,7 @@ BOTH = (
     "words_sweep.json",
     "localize.json",
     "localize_known_count.json",
+    "localize_paper.json",
     "localize_attencraft.json",
     "learn/conceptexpress_test.json",
     "learn/cones_test.json",
@@ -35,7 +36,9 @@ BOTH = (
 OWN = {
     "words_concepts.json": "words --split test --cases 60 --maps concepts --deletion",
     "words_concepts_short.json": "words --split test --cases 60 --maps concepts --caption short",
-    "localize_sweep.json": "localize --cases 16 --sweep",
+    "words_concepts_sweep.json": "words --cases 24 --sweep --maps concepts",
+    "localize_sweep.json": "localize --cases 12 --sweep",
+    "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
 }
 
 

@@ -194,8 +194,16 @@ def _of_passes(one: Mapping[str, Any]) -> Rows:
     for model, held in one.get("by_shapes", {}).items():
         said = f"{model}, {held['side']} px, by shapes, MB: off, on"
         rows.append([said, f"{held['off_mb']:g}, {held['on_mb']:g}", ""])
+    for name, of in one.get("held_mb", {}).items():
+        rows.append([f"a block of {name} holds, MB: off, on", f"{of['off']:g}, {of['on']:g}", ""])
+    if "whole_mb" in one:
+        rows.append(["the whole model, MB: off, on", "{off:g}, {on:g}".format(**one["whole_mb"]), ""])
     ends = ("_mb", "_cpu_s")
-    named = (name for name in one if name.endswith(ends) or name == "largest_difference")
+    named = (
+        name
+        for name, value in one.items()
+        if (name.endswith(ends) or name == "largest_difference") and not isinstance(value, Mapping)
+    )
     return rows + [[name, f"{one[name]:g}", _aim(one, name)] for name in named]
 
 

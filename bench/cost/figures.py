@@ -27,6 +27,7 @@ from .settings import CostSettings
 from .solving import Listening, solving_cost
 from .start import start_cost
 from .text_encoding import text_encoding_cost
+from .transformer_learning import learning_memory
 from .transformers import blocks_cost
 
 ERASED = (1, 10, 100)
@@ -132,7 +133,11 @@ FIGURES: Mapping[str, Measure] = {
 }
 """Of UNets."""
 
-TRANSFORMER_FIGURES: Mapping[str, Measure] = {"transformer blocks": blocks_cost, "token map": token_map_cost}
+TRANSFORMER_FIGURES: Mapping[str, Measure] = {
+    "transformer blocks": blocks_cost,
+    "transformer learning": learning_memory,
+    "token map": token_map_cost,
+}
 """Of transformers at real widths, with few of their blocks."""
 
 

@@ -79,6 +79,10 @@ def less_memory(folder: Path) -> str:
             [MODELS[model], f"{held['side']} px", f"{held['off_mb']:g}", f"{held['on_mb']:g}"]
             for model, held in one["by_shapes"].items()
         ]
+    rows += [
+        [MODELS[one["model"]], f"{one['side']} px", f"{one['whole_mb']['off']:g}", f"{one['whole_mb']['on']:g}"]
+        for one in _figures(folder, "transformer learning")
+    ]
     return table(rows) if len(rows) > 1 else MISSING
 
 

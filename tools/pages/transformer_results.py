@@ -102,6 +102,7 @@ LOCALIZED = of_both(
     {
         "localize.json": "`conceptexpress`",
         "localize_known_count.json": "the same, told the count",
+        "localize_paper.json": "`conceptexpress`, preset `paper`",
         "localize_attencraft.json": "`attencraft`, told the names",
     }
 )
@@ -180,7 +181,9 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "drawings": drawings,
     "words": partial(beside, files=WORDS, columns=WORD_COLUMNS),
     "sweep of words": partial(word_sweep, name=f"{FOLDER}/words_sweep.json"),
+    "sweep of concepts": partial(word_sweep, name=f"{FOLDER}/words_concepts_sweep.json"),
     "sweep of clustering": partial(sweep, name=f"{FOLDER}/localize_sweep.json"),
+    "sweep of clustering, saliency 1.7": partial(sweep, name=f"{FOLDER}/localize_sweep_17.json"),
     "localising": partial(beside, files=LOCALIZED, columns=LOCALIZED_COLUMNS),
     "learning": partial(beside, files=LEARNT, columns=LEARNT_COLUMNS),
     "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),

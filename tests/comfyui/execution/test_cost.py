@@ -100,7 +100,7 @@ def test_the_cost_of_a_transformer_is_reckoned_from_its_blocks(pack, transformer
     """By default half of Z-Image's blocks are recorded, and half of FLUX.2's double ones."""
     ground, figures = transformer(family, **lists), pack("bench.cost.figures")
     shape = pack("bench.cost.ground").Shape("z_image", 128, transformer=True)
-    assert set(figures.figures_of(shape)) == {"transformer blocks", "token map"}
+    assert set(figures.figures_of(shape)) == {"transformer blocks", "transformer learning", "token map"}
     with torch.inference_mode():
         settings = pack("bench.cost.settings").CostSettings(repetitions=2)
         found = figures.figures_of(shape)["transformer blocks"](ground, shape, settings)
@@ -113,6 +113,28 @@ def test_the_cost_of_a_transformer_is_reckoned_from_its_blocks(pack, transformer
     assert found["whole"]["cpu_ratio"] == pytest.approx(1 + more / plain, abs=2e-3)
     assert all(of["map_cpu_s"] > 0 for of in found["blocks"].values()) and found["more_mb"] < 64
     assert not any(block._forward_hooks for name in lists for block in getattr(ground.denoiser, name))
+
+
+@pytest.mark.parametrize(
+    ("family", "lists"),
+    [
+        ("z_image", {"layers": "n_layers"}),
+        ("flux2", {"double_blocks": "depth", "single_blocks": "depth_single_blocks"}),
+    ],
+)
+def test_the_memory_of_learning_grows_by_what_a_block_holds(pack, transformer, family, lists):
+    ground, figures = transformer(family, **lists), pack("bench.cost.figures")
+    shape = pack("bench.cost.ground").Shape("z_image", 256, transformer=True)
+    before = {name: list(getattr(ground.denoiser, name)) for name in lists}
+    with torch.inference_mode():
+        settings = pack("bench.cost.settings").CostSettings(repetitions=1)
+        found = figures.figures_of(shape)["transformer learning"](ground, shape, settings)
+    assert found["largest_difference"] < 1e-6 and found["ours_peak_mb"] < found["plain_peak_mb"]
+    for choice, peak in (("off", "plain_peak_mb"), ("on", "ours_peak_mb")):
+        more = sum(4 * of[choice] for of in found["held_mb"].values())  # six blocks of each kind, of which two ran
+        assert found["whole_mb"][choice] == pytest.approx(found[peak] + more, rel=0.01)
+    assert all(of["on"] < of["off"] / 2 for of in found["held_mb"].values())
+    assert {name: list(getattr(ground.denoiser, name)) for name in lists} == before
 
 
 def test_the_widths_are_those_that_comfyui_reads_from_checkpoints(pack):
