@@ -1,7 +1,5 @@
 """What a picture shall show, and where: a prompt, and concepts with texts of their own and regions."""
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -9,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..attention.words import occurrences, only_reading, spelling, words_of
+from ..attention.words import only_reading
 from ..backbone import Backbone, Conditioning, Placeholders, TextChanges, TokenizedText
 from ..messages import shown
 from ..types import LowRank
+from .wording import Named, branch_text, named_in, own_words
 
 
 def within(share: float, start: float, end: float) -> bool:
@@ -33,6 +32,8 @@ class Region:
         adapter: a change of the keys and values of its own text, by attention layer and role
             (:func:`.parts.adapters.read_adapter`).
         layers: a change of further layers, by their names in the host (:mod:`.parts.layers`).
+        singly: as in :class:`.wording.Named`; none where the prompt contains the whole text, or nothing of it.
+        extras: what the model reads beside its own text (:attr:`Conditioning.extras`); none where it is not encoded.
         mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
         weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
         start: share of denoising from which it counts, 0 is the first step.
@@ -50,6 +51,8 @@ class Region:
     own: tuple[int, ...] = ()
     adapter: Mapping[tuple[str, str], LowRank] = field(default_factory=dict)
     layers: Mapping[str, LowRank] = field(default_factory=dict)
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    singly: tuple[tuple[str, int], ...] = ()
 
     def counts(self, share: float) -> float:
         """Its weight at a share of denoising, 0 outside its span."""
@@ -67,6 +70,7 @@ class Composition:
         text: where the prompt's own tokens lie, without start, end and padding; None where that is not known.
         reference: (1, C, h, w) scaled latent of a picture whose layout the composition follows; None for none.
         starts: positions of the prompt's start tokens, one in each chunk; none where the model has none.
+        joint: whether the model that draws it reads text and picture in one softmax, as far as that is known.
     """
 
     conditioning: Conditioning
@@ -75,6 +79,7 @@ class Composition:
     text: slice | None = None
     reference: Tensor | None = None
     starts: tuple[int, ...] = ()
+    joint: bool = False
 
     @property
     def length(self) -> int:
@@ -87,6 +92,11 @@ class Composition:
         return all(region.weight == 0 for region in self.regions)
 
     @property
+    def things(self) -> tuple[int, ...]:
+        """The numbers of the regions that are not styles; see :func:`things_among`."""
+        return things_among([region.mask for region in self.regions])
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The layers beside attention that some region changes, by their names in the host."""
         return tuple(dict.fromkeys(name for region in self.regions for name in region.layers))
@@ -96,10 +106,27 @@ class Composition:
         """The conditioning of the prompt alone."""
         return replace(self.conditioning, context=self.conditioning.context[:, self.base])
 
+    def own(self, region: Region) -> Conditioning:
+        """The conditioning of a region's own text alone."""
+        return Conditioning(self.conditioning.context[:, region.columns], region.extras)
+
     @property
     def placed(self) -> bool:
         """Whether every region has a mask."""
         return all(region.mask is not None for region in self.regions)
+
+
+def whole_picture(masks: Tensor) -> Tensor:
+    """Whether each of the masks (..., h, w) takes the whole picture, as a style does: no cell is below a half."""
+    return masks.amin((-2, -1)) >= 0.5
+
+
+def things_among(masks: Sequence[Tensor | None]) -> tuple[int, ...]:
+    """The numbers of the concepts that have places of their own, by the mask (h, w) of each; None is a place that is
+    found. The others take the whole picture and are styles: they belong to every thing. Where all take it, as a single
+    concept may, all of them are things."""
+    own = [number for number, mask in enumerate(masks) if mask is None or not bool(whole_picture(mask))]
+    return tuple(own or range(len(masks)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,64 +167,71 @@ def compose(
     """
     if not concepts:
         raise ValueError("there are no concepts to place; write one on each line")
+    for concept in concepts:
+        _check(concept)
     read = backbone.tokenize(prompt, placeholders)
     whole = backbone.encode_text([prompt], placeholders)
     contexts, regions, start = [whole.context], [], whole.context.shape[1]
-    asked: Counter[str] = Counter()
-    everything = [concept.text for concept in concepts]
-    for concept in concepts:
-        words, subject = _places_of(backbone, concept, prompt, read, placeholders, asked[concept.text])
-        asked[concept.text] += 1
+    named = named_in(backbone, read, [concept.text for concept in concepts], placeholders)
+    things = things_among([concept.mask for concept in concepts])
+    things_said = [concepts[number].text for number in things]
+    styles = [concept.text for number, concept in enumerate(concepts) if number not in things]
+    for number, (concept, said) in enumerate(zip(concepts, named, strict=True)):
+        _check_named(concept, said, prompt)
         columns = slice(0, start)
         own: tuple[int, ...] = ()
-        if texts:
-            beside = branch_text(prompt, everything, concept.text) if branches else concept.text
+        extras: Mapping[str, Tensor] = {}
+        if texts and branches and number not in things:
+            _check_style(concept)
+            columns = slice(start, start)  # it stays in the text of every branch
+        elif texts:
+            beside = branch_text(prompt, things_said, concept.text, styles) if branches else concept.text
             with backbone.text_changed(concept.text_changes) if concept.text_changes else nullcontext():
-                context = backbone.encode_text([beside], placeholders).context  # (1, l, D)
+                encoded = backbone.encode_text([beside], placeholders)
+            context, extras = encoded.context, encoded.extras  # (1, l, D)
             columns = slice(start, start + context.shape[1])
-            own = () if branches else _named(backbone, concept.text, placeholders, start)
+            own = () if branches else own_words(backbone, concept.text, placeholders, start)
             contexts.append(context)
             start = columns.stop
-        regions.append(_region(concept, columns, words, subject, own))
+        regions.append(replace(_region(concept, columns, said, own), extras=extras))
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
     return _around(joined, tuple(regions), read, whole.context.shape[1], backbone.tokenize("").length)
 
 
-def _places_of(
-    backbone: Backbone,
-    concept: Concept,
-    prompt: str,
-    read: TokenizedText,
-    placeholders: Placeholders | None,
-    turn: int,
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """As :func:`_words_of`. Raises ``ValueError`` for values out of range, and without words where they are needed."""
-    _check(concept)
-    words, subject = _words_of(backbone, concept.text, read, placeholders, turn)
-    if concept.mask is None and not words:
+def _check_named(concept: Concept, said: Named, prompt: str) -> None:
+    """Raise ``ValueError`` without words where the place of a concept is found by them."""
+    if concept.mask is None and not said.words:
         raise ValueError(
             f"no word of {shown(concept.text)} is in the prompt {shown(prompt)}: without a region the place of a "
             "concept is found by its words; name it in the prompt, or give it a region"
         )
-    return words, subject
 
 
-def _region(
-    concept: Concept, columns: slice, words: tuple[int, ...], subject: tuple[int, ...], own: tuple[int, ...]
-) -> Region:
+def _check_style(concept: Concept) -> None:
+    """Raise ``ValueError`` for a LoRA of a concept that has no branch, in which alone it would act."""
+    if concept.adapter or concept.layers or concept.text_changes:
+        raise ValueError(
+            f"{shown(concept.text)} takes the whole picture, so it is part of the pass of every concept and has none "
+            "of its own, in which its LoRA could act; load that LoRA into the model before, which is the same, or give "
+            "the concept a smaller region"
+        )
+
+
+def _region(concept: Concept, columns: slice, said: Named, own: tuple[int, ...]) -> Region:
     """The region of a concept whose words have been looked up."""
     return Region(
         concept.text,
         columns,
-        words,
+        said.words,
         concept.mask,
         concept.weight,
         concept.start,
         concept.end,
-        subject,
+        said.subject,
         own,
         concept.adapter,
         concept.layers,
+        singly=said.singly,
     )
 
 
@@ -209,46 +243,6 @@ def _around(
     text = slice(min(positions), max(positions) + 1) if positions else None
     starts = () if read.start is None else tuple(range(read.start, length, chunk))
     return Composition(conditioning, slice(0, length), regions, text, starts=starts)
-
-
-def branch_text(prompt: str, texts: Sequence[str], chosen: str) -> str:
-    """The prompt in which one concept takes the place of all: wherever one of the texts stands as whole words, in any
-    case of letters, ``chosen`` does. A prompt that names none of them is ``chosen`` alone."""
-    longest_first = sorted({text.strip() for text in texts}, key=len, reverse=True)
-    any_of = "|".join(re.escape(text) for text in longest_first)
-    replaced, count = re.subn(rf"(?<!\w)(?:{any_of})(?!\w)", lambda _: chosen, prompt, flags=re.IGNORECASE)
-    return replaced if count else chosen
-
-
-def _named(backbone: Backbone, text: str, placeholders: Placeholders | None, start: int) -> tuple[int, ...]:
-    """Where the words of a text, without articles, lie in a context that it begins at ``start``."""
-    words = words_of(only_reading(backbone.tokenize(text, placeholders)))
-    return tuple(start + place for name, places in words if name not in ARTICLES for place in places)
-
-
-def _words_of(
-    backbone: Backbone, text: str, prompt: TokenizedText, placeholders: Placeholders | None, turn: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Positions in the prompt of the whole text of a concept, else of its words without articles, else none; and those
-    of the last word among them. A text that is asked for again (``turn``) is looked for further on."""
-    prompt = only_reading(prompt)
-    spelt = spelling(backbone.tokenize(text, placeholders))
-    whole = occurrences(prompt, spelt) if spelt else ()
-    if whole:
-        chosen = whole[min(turn, len(whole) - 1)]
-        last = next(places for _, places in words_of(prompt) if chosen[-1] in places)
-        return chosen, tuple(place for place in last if place in chosen)
-    found: list[tuple[int, ...]] = []
-    for word in text.split():
-        name = spelling(backbone.tokenize(word, placeholders))
-        if name and name not in ARTICLES:
-            runs = list(occurrences(prompt, name))
-            found += runs[min(turn, len(runs) - 1) :][:1]
-    return tuple(sorted({place for run in found for place in run})), found[-1] if found else ()
-
-
-ARTICLES = frozenset({"a", "an", "the", "of", "and", ","})
-"""Words that do not distinguish a concept from another."""
 
 
 def _check(concept: Concept) -> None:

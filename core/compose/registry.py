@@ -14,5 +14,7 @@ METHODS: Mapping[str, Composer] = collect(
     "methods.attend_and_excite",
     "methods.localized_refinement",
     "methods.concept_conductor",
+    "methods.area",
+    "methods.plain",
 )
 """Method name to its record. To add a method, write its file and add one line here (see docs/extend.md)."""

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Conditioning
+from ...core.compose.composer import Run
 from ...core.compose.guiders import Guider
+from ...core.compose.parts.areas import Area, in_areas
 from ...core.erase.guards.guard import GuardRun
 from ...core.schedule import timestep_of_sigma
 from ..shared.conditioning import join
 from ..shared.progress import check_interrupt
 from .backbone import DiffusersBackbone
 from .moves import Moves
-from .spans import Held, held_at
+from .spans import Held, HeldArea, areas_at, held_at
 
 Hook = Callable[[], AbstractContextManager[None]]
 """Within its context, something listens to attention or edits it."""
@@ -34,6 +36,9 @@ class Guided:
     hooks: tuple[Hook, ...] = ()
     guards: tuple[GuardRun, ...] = ()
     spans: tuple[Held, ...] = ()
+    areas: tuple[HeldArea, ...] = ()
+    against: tuple[HeldArea, ...] = ()  # of the negative text, where there are areas and it is needed
+    composing: tuple[Run, ...] = ()
 
     @property
     def _flow(self) -> bool:
@@ -62,6 +67,8 @@ class Guided:
         return clean
 
     def _guided(self, x: Tensor, sigma: Tensor) -> Tensor:
+        if self.areas:
+            return self._in_areas(x, sigma)
         if self.spans:
             held = held_at(self.spans, sigma)
             return torch.stack([replace(self, positive=one, spans=())._guided(x, sigma) for one in held]).mean(0)
@@ -74,6 +81,18 @@ class Guided:
         both = join(self.negative, self.positive)
         cleans = self._clean(torch.cat([x, x]), sigma, both, [False] * len(x) + [True] * len(x))
         return self.guider.combine(*cleans.chunk(2))
+
+    def _in_areas(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The mean is linear in clean latents as it is in noise, since all areas see the same latent."""
+
+        def side(held: tuple[HeldArea, ...], said: bool) -> Tensor:
+            def predict(part: Tensor, area: Area) -> Tensor:
+                return self._clean(part, sigma, area.text, [said] * len(part))
+
+            return in_areas(x, areas_at(held, sigma), predict)
+
+        positive = side(self.areas, True)
+        return self.guider.combine(side(self.against, False), positive) if self.against else positive
 
     def _move(self, x: Tensor, sigma: Tensor) -> None:
         """Let compositions move the latent. It changes in place: the sampler goes on from what it holds."""

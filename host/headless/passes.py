@@ -22,6 +22,13 @@ def tensors_in_force(model: ModelHandle, changes: ChangesInForce) -> dict[str, T
     return base
 
 
+def sizes_of(model: ModelHandle, size: tuple[int, int]) -> Tensor:
+    """(1, 6) what Stable Diffusion XL reads of an uncropped picture whose latent has this size (h, w): its sides in
+    pixels, where it begins, and the sides again."""
+    height, width = (side * model.latent_downscale for side in size)
+    return torch.tensor([[height, width, 0, 0, height, width]])
+
+
 def pooled_text_and_sizes(model: ModelHandle, latent: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
     """What Stable Diffusion XL reads beside the text; the sizes default to the picture's own, uncropped. None for
     models that read no more. Raises ``ValueError`` for a conditioning without pooled text."""
@@ -31,8 +38,7 @@ def pooled_text_and_sizes(model: ModelHandle, latent: Tensor, conditioning: Cond
     extras = conditioning.extras
     if "pooled_output" not in extras:
         raise ValueError(f"{model.family} needs the pooled text; its conditioning has {listed(extras) or 'no'} extras")
-    height, width = (side * model.latent_downscale for side in latent.shape[-2:])
-    sizes = torch.tensor([[height, width, 0, 0, height, width]]).expand(len(latent), -1)
+    sizes = sizes_of(model, (latent.shape[-2], latent.shape[-1])).expand(len(latent), -1)
     moved = {"device": unet.device, "dtype": unet.dtype}
     return {
         "text_embeds": extras["pooled_output"].to(**moved),

@@ -12,39 +12,41 @@ from ...core.backbone import Conditioning
 from ...core.compose.composer import Run as ComposingRun
 from ...core.compose.composer import leave
 from ...core.compose.guiders import ClassifierFree
+from ...core.compose.parts.areas import negative_areas
 from ...core.erase.guards.guard import GuardRun
 from ...core.messages import listed
 from ...core.sampling import with_rows
+from ..shared.area_conditioning import areas_of
 from ..shared.conditioning import from_comfy
 from ..shared.handles import ModelHandle
 from ..shared.timed_conditioning import Timed, timed_of
 from .backbone import DiffusersBackbone
 from .guided import Guided, Hook
 from .moves import Moves
-from .spans import Held, levels_of
+from .passes import sizes_of
+from .spans import Held, area_levels, levels_of
 
 
 def prepare_run(
     model: ModelHandle,
     positive: Sequence[Sequence[Any]],
     negative: Sequence[Sequence[Any]],
-    rows: int,
+    x: Tensor,
     cfg: float,
     table: Tensor,
 ) -> Guided:
-    """The guided model, with the captures that record and the guards that correct."""
-    backbone = DiffusersBackbone(model)
-    timed = [
-        replace(one, conditioning=_fitting(one.conditioning, model, "positive"))
-        for one in timed_of(positive, "positive")
+    """The guided model for latents like ``x`` (B, C, h, w), with the captures that record and the guards that
+    correct."""
+    backbone, rows, size = DiffusersBackbone(model), len(x), (x.shape[-2], x.shape[-1])
+    areas = [
+        replace(one, text=_of_area(_fitting(one.text, model, "positive"), model, size, rows))
+        for one in areas_of(positive, "positive")
     ]
-    given, ranged = timed[0].conditioning, len(timed) > 1
-    if ranged and (model.captures or model.compositions):
-        nodes = listed([*(["Capture Attention"] if model.captures else []), *(one.node for one in model.compositions)])
-        raise ValueError(
-            "positive has entries that hold in parts of denoising, and attention is recorded or composed for one text; "
-            f"sample the MODEL without {nodes}"
-        )
+    timed = [] if areas else timed_of(positive, "positive")
+    timed = [replace(one, conditioning=_fitting(one.conditioning, model, "positive")) for one in timed]
+    given, ranged = areas[0].text if areas else timed[0].conditioning, len(timed) > 1
+    if areas or ranged:
+        _check_unread(model, "the picture" if areas else "denoising")
     guider = ClassifierFree(cfg)
     other = _fitting(from_comfy(negative, "negative"), model, "negative") if guider.needs_negative else None
     other = None if other is None else with_rows(other, rows, "negative")
@@ -52,7 +54,29 @@ def prepare_run(
     moves = Moves(tuple(run.before for run in runs if run.before is not None))
     hooks = _hooks(backbone, given, runs, moves, guards)
     spans = _spans(timed, rows, model, table) if ranged else ()
-    return Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards, spans)
+    guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards, spans)
+    against = () if not areas or other is None else negative_areas(areas, _of_area(other, model, size, rows), size)
+    held = [area_levels(side, table, model.prediction_type == "flow") for side in (areas, against)]
+    return replace(guided, areas=held[0], against=held[1], composing=tuple(runs))
+
+
+def _check_unread(model: ModelHandle, whole: str) -> None:
+    """Raise ``ValueError`` where a MODEL reads attention and its texts hold in parts of something."""
+    if model.captures or model.compositions:
+        nodes = listed([*(["Capture Attention"] if model.captures else []), *(one.node for one in model.compositions)])
+        raise ValueError(
+            f"positive has entries that hold in parts of {whole}, and attention is recorded or composed for one text; "
+            f"sample the MODEL without {nodes}"
+        )
+
+
+def _of_area(text: Conditioning, model: ModelHandle, size: tuple[int, int], rows: int) -> Conditioning:
+    """The text of an area for each picture. Stable Diffusion XL reads the sizes of the whole picture there, too."""
+    if model.family == "sdxl" and "time_ids" not in text.extras:
+        text = Conditioning(
+            text.context, {**text.extras, "time_ids": sizes_of(model, size).expand(len(text.context), -1)}
+        )
+    return with_rows(text, rows, "positive")
 
 
 def _spans(timed: Sequence[Timed], rows: int, model: ModelHandle, table: Tensor) -> tuple[Held, ...]:

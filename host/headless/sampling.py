@@ -37,7 +37,8 @@ def sample(
 
     Args:
         model: its patches are in force, its captures record.
-        positive: CONDITIONING with one entry, or with several that each hold in a part of denoising.
+        positive: CONDITIONING with one entry, or with several that each hold in a part of denoising, or of which some
+            hold in a part of the picture.
         negative: CONDITIONING with one entry; not used at ``cfg`` 1.
         latent: what noise is added to; all zeros for a new picture.
         seed: 0..2**64 - 1; fixes the result.
@@ -68,10 +69,12 @@ def sample(
     if len(levels) < 2:
         return dict(latent)
     x = _begun(model, start, prepare_noise(latent, seed) if add_noise else torch.zeros_like(start), levels, table)
-    guided = prepare_run(model, positive, negative, len(x), cfg, table)
+    guided = prepare_run(model, positive, negative, x, cfg, table)
     samples = _walked(model, guided, x, levels, sampler_name, seed, progress)
     for capture in model.captures:
         capture.finish(samples)
+    for composed, run in zip(model.compositions, guided.composing, strict=True):
+        composed.finished(run, samples)
     for guard in guided.guards:
         guard.finished(samples)
     return {**latent, "samples": samples}

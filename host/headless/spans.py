@@ -1,4 +1,4 @@
-"""Conditionings that hold in parts of denoising, chosen by the noise level as ComfyUI chooses them."""
+"""Conditionings and areas that hold in parts of denoising, chosen by the noise level as ComfyUI chooses them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...core.backbone import Conditioning
+from ...core.compose.parts.areas import Area
 from ...core.schedule import sigma_of_timestep
 from ..shared.timed_conditioning import Timed
 
@@ -29,6 +30,26 @@ def held_at(spans: Sequence[Held], sigma: Tensor) -> list[Conditioning]:
 def levels_of(timed: Sequence[Timed], table: Tensor, flow: bool) -> tuple[Held, ...]:
     """Shares of denoising as noise levels of the model's table (T,)."""
     return tuple(Held(one.conditioning, _level(one.start, table, flow), _level(one.end, table, flow)) for one in timed)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldArea:
+    """An area and the noise levels at which it holds, both included."""
+
+    area: Area
+    most: float
+    least: float
+
+
+def area_levels(areas: Sequence[Area], table: Tensor, flow: bool) -> tuple[HeldArea, ...]:
+    """The same of areas, by their own start and end."""
+    return tuple(HeldArea(one, _level(one.start, table, flow), _level(one.end, table, flow)) for one in areas)
+
+
+def areas_at(held: Sequence[HeldArea], sigma: Tensor) -> list[Area]:
+    """Those that hold at a noise level ()."""
+    level = float(sigma)
+    return [one.area for one in held if one.least <= level <= one.most]
 
 
 def _level(share: float, table: Tensor, flow: bool) -> float:

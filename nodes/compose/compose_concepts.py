@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...core import types
@@ -13,23 +12,23 @@ from ...core.compose.composition import Composition
 from ...core.compose.registry import METHODS
 from ...core.messages import shown
 from ...core.settings import with_entries
-from ...host.adapters import backbone_of, scaled_latent, with_composition
+from ...host.adapters import backbone_of, scaled_latent
 from ...host.files import folders
 from ...host.files.model_files import fingerprint
-from ...host.jobs.bounding_boxes import elements_of
 from ...host.jobs.compose.composing import (
     adapters_of,
     check_one_each,
+    composed_parts,
     composition_of,
     described,
     given_regions,
     lora_and_strength,
     read_place,
+    reads_jointly,
 )
+from ...host.jobs.compose.regions import given_places
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ...host.shared.compositions import Composed
-from ...host.shared.conditioning import to_comfy
 from ..sockets import (
     CATEGORY,
     BoundingBoxes,
@@ -55,7 +54,7 @@ class ComposeConcepts(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        methods = "\n".join(f"{record.title}: {record.help}" for record in METHODS.values())
+        methods = "\n".join(f"{record.title}: {record.help} {record.costs}" for record in METHODS.values())
         return io.Schema(
             node_id="ConceptAtelierComposeConcepts",
             display_name="Compose Concepts",
@@ -175,7 +174,11 @@ class ComposeConcepts(io.ComfyNode):
                 io.Conditioning.Output(
                     display_name="CONDITIONING", tooltip="Connect this to the positive input of the same sampler."
                 ),
-                io.Mask.Output(display_name="REGIONS", tooltip="The regions, a mask for each concept that has one."),
+                io.Mask.Output(
+                    display_name="REGIONS",
+                    tooltip="The regions, a mask for each concept, in their order; empty for a concept whose place is "
+                    "found while sampling, which Read Found Regions gives.",
+                ),
                 BoundingBoxes.Output(
                     display_name="BOXES",
                     tooltip="The boxes around these regions, in pixels, with the concepts as their descriptions.",
@@ -214,15 +217,14 @@ class ComposeConcepts(io.ComfyNode):
         composition = composition_of(
             clip, prompt, texts, prompts_of(places), masks, placeholders, composer.needs, adapters
         )
+        composition = replace(composition, joint=reads_jointly(model))
         if reference is not None:
             composition = _following(composition, reference, model, composer)
         _check_named(composition, prompt, composer)
-        idle = composition.idle
-        composed = model if idle else with_composition(model, Composed(composition, composer, values))
-        conditioning = composition.prompt if idle else composition.conditioning
-        drawn, elements = _placed(composition, width, height)
+        composed, conditioning = composed_parts(model, composition, composer, values)
+        drawn, elements = given_places(composition, width, height)
         note = text_under(described(composition, composer, values), *dict.fromkeys(one.left_out for one in adapters))
-        return io.NodeOutput(composed, to_comfy(conditioning), drawn, elements, ui=note)
+        return io.NodeOutput(composed, conditioning, drawn, elements, ui=note)
 
     @classmethod
     def validate_inputs(
@@ -271,8 +273,8 @@ def _files(loras: str | None) -> list[str]:
 def _loras(loras: str, composer: Composer[Any]) -> list[str]:
     """The lines of LoRAs. Raises ``ValueError`` for a method that cannot keep them to regions."""
     lines = lines_of(loras)
-    if lines and not {"texts", "branches"} & set(composer.needs):
-        raise ValueError(f"{composer.title} reads no texts of regions, so it keeps no LoRA to one; empty loras")
+    if lines and (composer.areas is not None or not {"texts", "branches"} & set(composer.needs)):
+        raise ValueError(f"{composer.title} keeps no LoRA to the region of its concept; empty loras")
     return lines
 
 
@@ -287,15 +289,7 @@ def _following(
 
 def _check_named(composition: Composition, prompt: str, composer: Composer[Any]) -> None:
     """Raises ``ValueError`` where a method that reads the prompt's words finds too few concepts among them."""
-    named = sum(bool(region.words) for region in composition.regions)
+    named = sum(bool(composition.regions[number].words) for number in composition.things)
     if "words" in composer.needs and named < composer.least_named:
         least = "a concept" if composer.least_named == 1 else "two concepts"
         raise ValueError(f"{composer.title} needs {least} that the prompt names; {shown(prompt)} names {named}")
-
-
-def _placed(composition: Composition, width: int, height: int) -> tuple[Tensor, Any]:
-    """Masks (N, h, w) of the regions that have one, empty (1, 64, 64) without any, and the boxes around them."""
-    placed = [(region.text, region.mask) for region in composition.regions if region.mask is not None]
-    masks = [mask for _, mask in placed]
-    drawn = torch.stack(masks) if masks else torch.zeros(1, 64, 64)
-    return drawn, elements_of(masks, [text for text, _ in placed], width, height)

@@ -41,6 +41,8 @@ class ExciteSettings(ComposeSettings):
 
     @property
     def cost(self) -> str:
+        if not self.scale:
+            return "nothing, since the latent stays as it is"
         span = f"from {self.start:g} to {self.end:g} of denoising"
         more = f", and up to {3 * self.refinements} more in all" if self.refinements else ""
         return f"each step {span} takes one more pass, with gradients{more}"
@@ -124,5 +126,6 @@ METHOD = Composer(
     presets={"paper": ExciteSettings(), "small": ExciteSettings(refinements=3)},
     begin=_begin,
     needs=("words",),
+    costs="One more pass a step in the first half of denoising, with gradients, and up to 60 more in all.",
     note="It reads no regions: the prompt must name the concepts. Gradients take more memory than sampling does.",
 )

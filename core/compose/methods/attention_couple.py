@@ -27,4 +27,5 @@ METHOD = Composer(
     presets={"paper": CoupleSettings(), "small": CoupleSettings(of_prompt=0.5, end=0.4)},
     begin=begin_regions,
     needs=("regions", "texts"),
+    costs="No more passes of the model, but slower attention layers.",
 )

@@ -57,16 +57,41 @@ class ConductorSettings(ComposeSettings):
 
     @property
     def cost(self) -> str:
-        more = [f"each step from {self.start:g} to {self.end:g} of denoising takes one more pass for each concept"]
-        if self.layout:
-            more.append(f"up to {self.layout_until:g} most of a pass more for each and the prompt, with gradients")
-        if self.refine_until > self.refine_from:
-            more.append("shapes are clustered a few times in between")
+        led = ", and with a reference one whole pass and most of another"
+        return self._cost("each concept", self.start, led)
+
+    def _cost(self, concepts: str, begin: float, led: str) -> str:
+        """What steps take from a share of denoising; ``led`` is what a reference adds."""
+        if begin >= self.end:
+            return "nothing, since no step is left in which the method acts"
+        more = [f"each step from {begin:g} to {self.end:g} of denoising takes one more pass for {concepts}"]
+        if self.layout and begin < self.layout_until:
+            until = min(self.layout_until, self.end)
+            more.append(f"up to {until:g}, most of a pass more for each and the prompt, with gradients{led}")
+        if max(begin, self.refine_from) < min(self.refine_until, self.end):
+            more.append(
+                f"from {self.refine_from:g} to {self.refine_until:g}, most of a pass more each time that masks take "
+                "shapes, and a clustering"
+            )
         return "; ".join(more)
+
+    def _from(self, composition: Composition) -> float:
+        """The share of denoising from which this composition is drawn in branches."""
+        return self.start if composition.placed else max(self.start, self.find_until)
+
+    def cost_of(self, composition: Composition) -> str:
+        counting = [number for number in composition.things if composition.regions[number].weight]
+        if not counting:
+            return "nothing, since no concept with a place of its own has a weight"
+        led = "" if composition.reference is None else ", and one whole pass and most of another for the reference"
+        return self._cost("each concept" if len(counting) > 1 else "the concept", self._from(composition), led)
 
     @property
     def gradients(self) -> bool:
         return self.layout > 0
+
+    def takes_gradients(self, composition: Composition) -> bool:
+        return self.gradients and self._from(composition) < min(self.layout_until, self.end)
 
 
 @dataclass(eq=False)
@@ -105,7 +130,7 @@ class _Conductor:
         """Run the branches at a latent (B, C, h, w), and give the one to go on with."""
         done, size = self.share(float(timestep[0])), (latent.shape[-2], latent.shape[-1])
         self.branches.outputs = {}
-        counting = any(region.counts(done) for region in self.composition.regions)
+        counting = any(region.counts(done) for region in self.branches.regions.values())
         if not (self.settings.acts(done) and counting) or self.places.reads(done) or self.masks(size) is None:
             return latent
         first, last = decoder_sites(backbone, size, self.settings.shape_cells)
@@ -120,7 +145,7 @@ class _Conductor:
     def aligned(self, backbone: Backbone, latent: Tensor, timestep: Tensor, done: float, site: AttentionSite) -> Tensor:
         """The latent, moved so that the passes share the layout of the reference."""
         prompt = beside(self.composition.prompt, latent)
-        regions = [region for region in self.composition.regions if region.counts(done)]
+        regions = [region for region in self.branches.regions.values() if region.counts(done)]
         with self.branches.alone():
             reference = self.reference(backbone, latent, timestep, site)
 
@@ -178,16 +203,19 @@ class _Conductor:
                 prompt.append(picture_attention(call))
 
         read_attention(backbone, latent, timestep, self.composition.conditioning, (site,), tap, self.edit)
+        things = list(self.composition.things)
         for row, masks in enumerate(before.expand(len(latent), -1, -1, -1)):
-            own = [maps[number][row] if number in maps else None for number in range(len(masks))]
-            found.append(refined(masks, own, prompt[0][row], self.settings.least_iou))
+            own = [maps[number][row] if number in maps else None for number in things]
+            shapes = masks.clone()
+            shapes[things] = refined(masks[things], own, prompt[0][row], self.settings.least_iou)
+            found.append(shapes)
         self.shapes, self.refined_at = torch.stack(found), self.share(float(timestep[0]))
 
 
 def _begin(composition: Composition, settings: ConductorSettings, share: Share) -> Run:
     conductor = _Conductor(writable(composition), settings, share)
     layers = conductor.branches.layer if composition.layers else None
-    return Run(conductor.edit, steering(conductor.step), divides=True, layers=layers)
+    return Run(conductor.edit, steering(conductor.step), divides=True, layers=layers, places=conductor.masks)
 
 
 METHOD = Composer(
@@ -198,5 +226,8 @@ METHOD = Composer(
     begin=_begin,
     needs=("regions", "branches"),
     follows_reference=True,
-    note="In the pass of a concept, all concepts that the prompt names are replaced by it.",
+    costs="One more pass a step for each concept, and in the first part of denoising most of another for each, with "
+    "gradients.",
+    note="In the pass of a concept, all concepts that the prompt names are replaced by it, except those of the whole "
+    "picture, such as a style.",
 )

@@ -43,7 +43,15 @@ class RefineSettings(ComposeSettings):
 
     @property
     def cost(self) -> str:
-        return f"each step from {self.start:g} to {self.end:g} of denoising takes one more pass, with gradients"
+        return self._cost(self.start)
+
+    def _cost(self, begin: float) -> str:
+        if not self.scale or begin >= self.end:
+            return "nothing, since the latent stays as it is"
+        return f"each step from {begin:g} to {self.end:g} of denoising takes one more pass, with gradients"
+
+    def cost_of(self, composition: Composition) -> str:
+        return self._cost(self.start if composition.placed else max(self.start, self.find_until))
 
     @property
     def gradients(self) -> bool:
@@ -53,7 +61,7 @@ class RefineSettings(ComposeSettings):
 def _begin(composition: Composition, settings: RefineSettings, share: Share) -> Run:
     composition = writable(composition)
     places = Places(composition, settings.find_until, settings.threshold)
-    named = [number for number, region in enumerate(composition.regions) if region.words]
+    things = [number for number in composition.things if composition.regions[number].words]
 
     def edit(inputs: AttentionInputs) -> None:
         if inputs.conditional and inputs.call.site.kind != "self" and places.reads(share(inputs.call.timestep)):
@@ -62,9 +70,10 @@ def _begin(composition: Composition, settings: RefineSettings, share: Share) -> 
     @steering
     def before(backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
         done = share(float(timestep[0]))
-        weights = torch.tensor([composition.regions[number].counts(done) for number in named], device=latent.device)
-        if not (settings.acts(done) and settings.scale and bool(weights.any())) or places.reads(done):
+        named = [number for number in things if composition.regions[number].counts(done)]
+        if not (settings.acts(done) and settings.scale and named) or places.reads(done):
             return latent
+        weights = torch.tensor([composition.regions[number].counts(done) for number in named], device=latent.device)
         sites = reading_sites(backbone, (latent.shape[-2], latent.shape[-1]), settings.cells)
         grid = sites[0].grid((latent.shape[-2], latent.shape[-1]))
         with torch.inference_mode(False):
@@ -88,7 +97,7 @@ def _begin(composition: Composition, settings: RefineSettings, share: Share) -> 
         rate = settings.scale * (1 - done / 2) ** 0.5
         return latent - rate * gradient_of(latent, losses)[0]
 
-    return Run(edit, before)
+    return Run(edit, before, places=places.on)
 
 
 METHOD = Composer(
@@ -98,5 +107,7 @@ METHOD = Composer(
     presets={"paper": RefineSettings(), "small": RefineSettings()},
     begin=_begin,
     needs=("words", "regions"),
-    note="FaR trains with such a loss; moving the latent by it is ours. Gradients take more memory than sampling does.",
+    costs="One more pass a step in the first half of denoising, with gradients.",
+    note="FaR trains with such a loss; moving the latent by it is ours. Gradients take more memory than sampling does. "
+    "The words of a style, whose region is the whole picture, are left where they are.",
 )

@@ -7,7 +7,7 @@ re-initialisation* and the guidance of the latent by *concept enhancement* and *
 :mod:`..parts.region_guidance`; they need UNets and regions that are given.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition
 from ..parts.layers import LayerInputs, blended
 from ..parts.places import Places
-from ..parts.region_guidance import RegionGuidance
+from ..parts.region_guidance import FIRST, RegionGuidance
 from ..parts.regional import joint_bias, mix_texts, read_apart, shares
 from ..parts.steering import steering, writable
 
@@ -64,17 +64,18 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         masks = places.on(call.grid) if acts else None
         nowhere = masks is None
         masks = torch.zeros(1, len(composition.regions), *call.grid) if masks is None else masks
-        masks = masks.to(call.query.device)
+        masks, counts = masks.to(call.query.device), [region.counts(done) for region in composition.regions]
         if call.site.kind == "self" or not inputs.conditional:
             if nowhere or call.site.kind == "joint":
                 return None
             alone = shares(composition.regions, masks, done, 0.0).regions
             fits = call.site.kind == "self" and call.grid[0] * call.grid[1] <= settings.max_cells
-            return read_apart(inputs, composition.regions, masks, settings.isolation if fits else 0.0, alone)
+            strength = settings.isolation if fits else 0.0
+            return read_apart(inputs, composition.regions, masks, strength, alone, counts)
         parts = shares(composition.regions, masks, done, settings.of_prompt)
         if call.site.kind == "cross":
             return mix_texts(inputs, composition, parts)
-        bias = joint_bias(inputs, composition, parts, masks, settings.isolation)
+        bias = joint_bias(inputs, composition, parts, masks, settings.isolation, counts)
         bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
@@ -86,7 +87,7 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         alone = shares(composition.regions, masks, done, 0.0).regions
         return blended(inputs, composition.regions, alone, [region.counts(done) for region in composition.regions])
 
-    return Run(edit, divides=True, layers=edit_layer if composition.layers else None)
+    return Run(edit, divides=True, layers=edit_layer if composition.layers else None, places=places.on)
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,38 @@ class GuidedSettings(RegionSettings):
     @property
     def cost(self) -> str:
         more = [super().cost]
-        if self.renew:
+        if self.renew and self.start < FIRST:
             more.append("one more pass before the first step")
         if self.gradients:
-            more.append(f"up to {self.guide_until:g} of denoising one more pass a step, with gradients")
+            until = min(self.guide_until, self.end)
+            more.append(f"up to {until:g} of denoising one more pass a step, with gradients")
         return "; ".join(more)
 
     @property
     def gradients(self) -> bool:
-        return self.guidance > 0
+        return self.guidance > 0 and min(self.guide_until, self.end) > self.start
+
+    def guides(self, composition: Composition) -> bool:
+        """Whether the latent of this composition can move: on UNets, where every region has a mask."""
+        return composition.placed and not composition.joint and (self.guidance > 0 or self.renew)
+
+    def cost_of(self, composition: Composition) -> str:
+        return self.cost if self.guides(composition) else replace(self, guidance=0.0, renew=False).cost
+
+    def takes_gradients(self, composition: Composition) -> bool:
+        return self.gradients and self.guides(composition)
+
+    def left_out(self, composition: Composition) -> str:
+        if self.guides(composition) or not (self.guidance or self.renew):
+            return ""
+        why = "they work on UNets only" if composition.joint else "they need a region for every concept"
+        return f"guidance and renew do nothing here, since {why}."
 
 
 def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> Run:
     composition = writable(composition)
     regions = begin_regions(composition, settings, share)
-    if not composition.placed or not (settings.guidance or settings.renew):
+    if not settings.guides(composition):
         return regions
     guided = RegionGuidance(composition, settings, regions.edit)
 
@@ -133,7 +151,7 @@ def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> 
         done = share(float(timestep[0]))
         return guided.step(backbone, latent, timestep, done) if settings.acts(done) else latent
 
-    return Run(regions.edit, before, divides=True, layers=regions.layers)
+    return replace(regions, before=before)
 
 
 METHOD = Composer(
@@ -146,5 +164,7 @@ METHOD = Composer(
     },
     begin=_begin,
     needs=("regions", "texts"),
+    costs="No more passes of the model, but slower attention layers; with guidance (preset paper), one more pass a "
+    "step in the first half of denoising, with gradients.",
     note="Its guidance of the latent needs regions that are given, and works on UNets.",
 )

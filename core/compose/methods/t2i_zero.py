@@ -126,6 +126,8 @@ class SuppressionSettings(ComposeSettings):
 
     @property
     def cost(self) -> str:
+        if not self.strength:
+            return "nothing, since no word is suppressed"
         return "no more passes; a softmax that is written out in each layer that reads the text"
 
 
@@ -185,13 +187,16 @@ def suppressed_jointly(
 
 
 def _begin(composition: Composition, settings: SuppressionSettings, share: Share) -> Run:
-    words = [region.words for region in composition.regions if region.words]
+    # A style belongs to every cell, so it neither takes cells from things nor loses any to them.
+    regions = [composition.regions[number] for number in composition.things if composition.regions[number].words]
 
     def edit(inputs: AttentionInputs) -> Tensor | None:
         call = inputs.call
         if call.site.kind == "self" or not inputs.conditional:
             return None
-        if len(words) < 2 or not settings.acts(share(call.timestep)) or not settings.strength:
+        done = share(call.timestep)
+        words = [region.words for region in regions if region.counts(done)]
+        if len(words) < 2 or not settings.acts(done) or not settings.strength:
             return None
         if call.site.kind == "joint":
             return suppressed_jointly(inputs, words, settings)
@@ -211,5 +216,6 @@ METHOD = Composer(
     begin=_begin,
     needs=("words",),
     least_named=2,
+    costs="No more passes of the model, but slower attention layers.",
     note="It reads no regions: the prompt must name every concept.",
 )

@@ -89,6 +89,11 @@ class Branches:
     running: bool = False
     concept: Region | None = None
 
+    @property
+    def regions(self) -> dict[int, Region]:
+        """The concepts that have a pass of their own, by number. A style has none: it is part of the text of all."""
+        return {number: self.composition.regions[number] for number in self.composition.things}
+
     def run(
         self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float, reads: AttentionSite | None
     ) -> dict[int, Tensor]:
@@ -97,7 +102,7 @@ class Branches:
         Returns of each the self-attention (B, n, n) of the layer ``reads``; nothing where that is None.
         """
         self.outputs, maps, names = {}, {}, injected(backbone)
-        for number, region in enumerate(self.composition.regions):
+        for number, region in self.regions.items():
             if not region.counts(share):
                 continue
             outputs: dict[str, EditedOutput] = {}

@@ -70,7 +70,7 @@ class Places:
         if self._sums is None:
             return None
         if self._found is None:
-            self._found = self._with_given(_winners(self._sums, self._threshold))
+            self._found = self._with_given(self._won(self._sums))
         if grid not in self._masks:
             self._masks[grid] = resize_maps(self._found, grid, "bilinear")
         return self._masks[grid]
@@ -78,6 +78,12 @@ class Places:
     @property
     def _regions(self) -> tuple[Region, ...]:
         return self._composition.regions
+
+    def _won(self, sums: Tensor) -> Tensor:
+        """(B, R, h, w) of 0 and 1: the cells of each region that is found; those that are given compete for none."""
+        found, searched = torch.zeros_like(sums), [n for n, region in enumerate(self._regions) if region.mask is None]
+        found[:, searched] = _winners(sums[:, searched], self._threshold)
+        return found
 
     def _with_given(self, found: Tensor) -> Tensor:
         """Places found, with the masks that were given in place of theirs."""

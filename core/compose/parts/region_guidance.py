@@ -64,12 +64,17 @@ class RegionGuidance:
     _going: Tensor | None = None
     _begun: bool = field(default=False)
 
+    @property
+    def _things(self) -> list[Region]:
+        """The regions that guide the latent; a style has no place to be led to."""
+        return [self.composition.regions[number] for number in self.composition.things]
+
     def step(self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float) -> Tensor:
         """The latent (B, C, h, w) to go on with."""
         if not self._begun and self.settings.renew and share < FIRST:
             latent = self._renewed(backbone, latent, timestep)
         self._begun = True
-        regions = [region for region in self.composition.regions if region.counts(share) and region.own]
+        regions = [region for region in self._things if region.counts(share) and region.own]
         if not (self.settings.guidance and share < self.settings.guide_until and regions):
             return latent
         gradient, losses = gradient_of(latent, lambda moved: self._losses(backbone, moved, timestep, share))
@@ -84,7 +89,7 @@ class RegionGuidance:
         """(B,), over all regions."""
         texts, own = self._maps(backbone, latent, timestep, bool(self.settings.constrain))
         total = torch.zeros(len(latent), device=latent.device)
-        for region, maps in zip(self.composition.regions, texts, strict=True):
+        for region, maps in zip(self._things, texts, strict=True):
             weight = region.counts(share)
             if not weight or maps is None or region.mask is None:
                 continue
@@ -101,13 +106,13 @@ class RegionGuidance:
     def _maps(
         self, backbone: Backbone, latent: Tensor, timestep: Tensor, read_self: bool
     ) -> tuple[list[Tensor | None], Tensor | None]:
-        """Of each region the attention (B, W, h, w) to the W words of its own text; and self-attention (B, n, n)."""
+        """Of each thing the attention (B, W, h, w) to the W words of its own text; and self-attention (B, n, n)."""
         size = (latent.shape[-2], latent.shape[-1])
         cross = reading_sites(backbone, size, self.settings.cells)
         own = reading_sites(backbone, size, self.settings.cells, "self") if read_self else ()
         wanted = {site.name for site in (*cross, *own)}
         sites = tuple(site for site in backbone.attention_sites() if site.name in wanted)
-        texts: list[list[Tensor]] = [[] for _ in self.composition.regions]
+        texts: list[list[Tensor]] = [[] for _ in self._things]
         pictures: list[Tensor] = []
 
         def tap(call: AttentionCall) -> None:
@@ -116,7 +121,7 @@ class RegionGuidance:
 
         def edit(inputs: AttentionInputs) -> Tensor | EditedOutput | None:
             if inputs.call.site in cross:
-                for found, region in zip(texts, self.composition.regions, strict=True):
+                for found, region in zip(texts, self._things, strict=True):
                     if region.own:
                         found.append(self._map_of(inputs, region))
             return self.edit(inputs)
@@ -141,13 +146,13 @@ class RegionGuidance:
         """The latent with, in each region, that part of it which the region's words attend to most."""
         texts, _ = self._maps(backbone, latent, timestep, False)
         renewed = latent.clone()
-        for region, maps in zip(self.composition.regions, texts, strict=True):
-            if maps is None or region.mask is None or not region.weight:
+        for region, maps in zip(self._things, texts, strict=True):
+            if maps is None or region.mask is None or not region.counts(0.0):
                 continue
             grid = (maps.shape[-2], maps.shape[-1])
             top, left, bottom, right = box_of(mask_on(region.mask, grid))
             if (bottom - top, right - left) == grid:
-                continue  # a region of the whole picture, such as a style's, has its noise already
+                continue  # a region of the whole picture has its noise already
             scale = -(-latent.shape[-2] // grid[0])
             height, width = (bottom - top), (right - left)
             for row in range(len(latent)):

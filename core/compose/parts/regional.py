@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...attention.probabilities import attend
 from ...backbone import AttentionCall, AttentionInputs, EditedOutput
-from ..composition import Composition, Region
+from ..composition import Composition, Region, whole_picture
 from .adapters import Changes, added, added_behind, concerns, queries, under
 
 UNREAD = -1e4
@@ -107,7 +107,12 @@ def mix_adapted(
 
 
 def read_apart(
-    inputs: AttentionInputs, regions: Sequence[Region], masks: Tensor, strength: float, parts: Tensor
+    inputs: AttentionInputs,
+    regions: Sequence[Region],
+    masks: Tensor,
+    strength: float,
+    parts: Tensor,
+    counts: Sequence[float] = (),
 ) -> Tensor | EditedOutput | None:
     """The output of a self-attention layer whose cells in one region do not read those of another, and compute with the
     LoRA of their region; None where neither changes anything.
@@ -118,10 +123,11 @@ def read_apart(
         masks: (B or 1, R, h, w); where the layer has several rows for each picture, they follow one another in rounds.
         strength: 1 reads nothing of other regions, 0 changes nothing.
         parts: as ``masks``, how much each region's LoRA counts.
+        counts: as in :func:`isolation`.
     """
     call, bias = inputs.call, None
-    if strength:
-        bias = _rounds(isolation(masks, strength), call)  # (B or 1, 1, N, N)
+    if strength and (not counts or sum(count > 0 for count in counts) > 1):
+        bias = _rounds(isolation(masks, strength, counts), call)  # (B or 1, 1, N, N)
     changed = mix_adapted(inputs, regions, _rounds(parts, call), bias)
     if changed is not None or bias is None:
         return changed
@@ -134,37 +140,55 @@ def _rounds(given: Tensor, call: AttentionCall) -> Tensor:
     return given.repeat(rounds, *[1] * (given.ndim - 1)) if len(given) > 1 else given
 
 
-def isolation(masks: Tensor, strength: float) -> Tensor:
+def isolation(masks: Tensor, strength: float, counts: Sequence[float] = ()) -> Tensor:
     """(B, 1, N, N) bias between cells: ``log(1 - strength * alien)``, where a pair is alien so far as it lies in two
-    regions and shares none. Regions of the whole picture, such as a style's, do not count: all cells share them."""
-    inside = masks.flatten(2)  # (B, R, N)
-    inside = inside * (inside.amin(2, keepdim=True) < 0.5)
+    regions and shares none. Regions of the whole picture, such as a style's, do not count: all cells share them.
+
+    Args:
+        masks: (B, R, h, w) in 0..1.
+        strength: 0 to 1.
+        counts: how much each of the R regions counts, of which no more than 1 matters; default 1.
+    """
+    inside = (present(masks, counts) * ~whole_picture(masks)[..., None, None]).flatten(2)  # (B, R, N)
     anywhere = inside.amax(1)  # (B, N)
     shared = torch.einsum("brn,brm->bnm", inside, inside).clamp(max=1)
     alien = (anywhere[:, :, None] * anywhere[:, None, :] - shared).clamp(0, 1)
     return _log(1 - strength * alien)[:, None]
 
 
+def present(masks: Tensor, counts: Sequence[float]) -> Tensor:
+    """Masks (B, R, h, w) by how much each of the R regions counts, at most 1; no counts leave them as they are."""
+    if not counts:
+        return masks
+    return masks * torch.tensor(counts, device=masks.device, dtype=masks.dtype).clamp(max=1).view(1, -1, 1, 1)
+
+
 def joint_bias(
-    inputs: AttentionInputs, composition: Composition, parts: Shares, masks: Tensor, strength: float
+    inputs: AttentionInputs,
+    composition: Composition,
+    parts: Shares,
+    masks: Tensor,
+    strength: float,
+    counts: Sequence[float] = (),
 ) -> Tensor:
     """(B or 1, 1, N, N) bias of a joint layer, whose rows are texts and then picture.
 
     Cells read each text by its share and other regions' cells by :func:`isolation`; the text of a region reads itself
-    and its region, the prompt itself and the picture. Rows that pad the text belong to the prompt.
+    and its region so far as that counts (``counts``, as in :func:`isolation`), the prompt itself and the picture. Rows
+    that pad the text belong to the prompt.
     """
     call, columns = inputs.call, inputs.call.columns
     assert columns is not None and inputs.text is not None
-    batch, rows = len(masks), call.query.shape[2]
+    batch, rows, there = len(masks), call.query.shape[2], present(masks, counts)
     bias = torch.zeros(batch, 1, rows, rows, device=call.query.device)
-    bias[:, :, columns, columns] = isolation(masks, strength)
+    bias[:, :, columns, columns] = isolation(masks, strength, counts)
     texts = rows_of_texts(composition, columns.start, inputs.text.start)
     bias[:, :, : columns.start, : columns.start] = apart(texts, columns.start).to(bias)
     for number, where in enumerate(texts):
         part = parts.prompt if number == 0 else parts.regions[:, number - 1]
         bias[:, :, columns, where] = _log(part.flatten(1))[:, None, :, None]  # (B, 1, N, 1)
         if number:
-            mask = masks[:, number - 1].flatten(1)
+            mask = there[:, number - 1].flatten(1)
             bias[:, :, where, columns] = _log(mask)[:, None, None, :]  # (B, 1, 1, N)
     return bias
 

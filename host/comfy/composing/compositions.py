@@ -55,22 +55,41 @@ def with_composition(patcher: Any, composed: Composed) -> Any:
             "attend_and_excite or localized_refinement, which read the words of the prompt"
         )
 
-    def around_sampling(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
+    gradients = composed.settings.takes_gradients(composed.composition)
+    clone = differentiable(patcher) if gradients else patcher.clone()
+    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, AroundSampling(composed, patcher))
+    return clone
+
+
+def compositions_of(patcher: Any) -> tuple[Composed, ...]:
+    """What the sampling runs of a MODEL compose, the first one first."""
+    import comfy.patcher_extension as extension
+
+    wrappers = patcher.get_wrappers(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY)
+    return tuple(one.composed for one in wrappers)
+
+
+@dataclass(frozen=True, eq=False)
+class AroundSampling:
+    """Composes one sampling run, and keeps where its regions lie."""
+
+    composed: Composed
+    patcher: Any
+
+    def __call__(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        run = _Run(guider, composed, patcher)
+        run = _Run(guider, self.composed, self.patcher)
         if run.composing.before is not None:
-            refuse_mask(composed.composer.title, "attention_couple", args, kwargs)
+            refuse_mask(self.composed.composer.title, "attention_couple", args, kwargs)
         before = guider.model_options
         guider.model_options = run.options(before)
         try:
             with run.layers_edited():
-                return executor(noise, *args, **kwargs)
+                samples = executor(noise, *args, **kwargs)
         finally:
             guider.model_options = before
-
-    clone = differentiable(patcher) if composed.settings.gradients else patcher.clone()
-    clone.add_wrapper_with_key(extension.WrappersMP.OUTER_SAMPLE, WRAPPER_KEY, around_sampling)
-    return clone
+        self.composed.finished(run.composing, samples)
+        return samples
 
 
 @dataclass(eq=False)

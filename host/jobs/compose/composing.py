@@ -13,8 +13,11 @@ from ....core.compose.parts.adapters import Adapter, read_adapter
 from ....core.files import load_tensors
 from ....core.masks.boxes import Box, box_mask
 from ....core.messages import listed, shown, there_are
-from ...adapters import backbone_of, layers_of
+from ...adapters import backbone_of, has_frames, layers_of, with_composition
 from ...files import folders
+from ...shared.area_conditioning import area_entries
+from ...shared.compositions import Composed
+from ...shared.conditioning import to_comfy
 from ..bounding_boxes import boxes_of
 
 SIDE = 64
@@ -177,11 +180,29 @@ def lora_and_strength(line: str) -> tuple[str | None, float]:
     return name if name.endswith(".safetensors") else f"{name}.safetensors", _number(option, line) if option else 1.0
 
 
+def composed_parts(
+    model: Any, composition: Composition, composer: Composer[Any], settings: ComposeSettings
+) -> tuple[Any, Any]:
+    """MODEL and CONDITIONING to sample with; the MODEL that is given where no region counts, and for methods that act
+    by the CONDITIONING alone. Raises as :func:`~...adapters.with_composition` and the method do."""
+    if composition.idle:
+        return model, to_comfy(composition.prompt)
+    if composer.areas is not None:
+        areas = composer.areas(composition, settings)
+        return model, area_entries(composition.prompt, areas, has_frames(model))
+    composed = with_composition(model, Composed(composition, composer, settings))
+    return composed, to_comfy(composition.conditioning)
+
+
 def described(composition: Composition, composer: Composer[Any], settings: ComposeSettings) -> str:
     """What is composed and what it costs, for people."""
     count = len(composition.regions)
+    lines = [f"{count} concepts by {composer.title}."]
+    if composition.idle:
+        return f"{lines[0]} Cost: nothing. No concept has a weight, so the MODEL is returned as it was given."
     without = sum(region.mask is None for region in composition.regions)
-    lines = [f"{count} concepts by {composer.title}. Cost: {settings.cost}."]
+    lines.append(f"Cost: {settings.cost_of(composition)}.")
+    lines.append(settings.left_out(composition))
     adapted = sum(bool(region.adapter) for region in composition.regions)
     if adapted:
         lines.append(f"Each of {adapted} LoRAs takes one more attention in every attention layer that it changes.")
@@ -190,7 +211,31 @@ def described(composition: Composition, composer: Composer[Any], settings: Compo
         lines.append(f"In each pass {further} further layers compute their LoRAs beside the weights.")
     if "regions" in composer.needs and without:
         lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
-    return " ".join(lines)
+    lines += _said_of_words(composition, composer)
+    return " ".join(filter(None, lines))
+
+
+def _said_of_words(composition: Composition, composer: Composer[Any]) -> list[str]:
+    """Sentences about concepts that the prompt does not name as they are written, where the method reads its words."""
+    lines, needs = [], set(composer.needs)
+    for number, region in enumerate(composition.regions):
+        searched = "regions" in needs and region.mask is None
+        style, name = number not in composition.things, shown(region.text)
+        if style and not region.words and needs and not needs & {"texts", "boxes"}:
+            lines.append(f"{name} takes the whole picture and is not in the prompt, where it would act; name it there.")
+        elif region.singly and (searched or needs & {"words", "branches"}):
+            words = listed(f"{word} (word {place})" for word, place in region.singly)
+            lines.append(
+                f"The prompt does not contain {name} as a whole. Its words were looked up one by one: {words}."
+            )
+        if "branches" in needs and not style and (region.singly or not region.words):
+            lines.append(f"Write {name} in the prompt as in concepts, so that passes can replace it by other concepts.")
+    return lines
+
+
+def reads_jointly(model: Any) -> bool:
+    """Whether a MODEL reads text and picture in one softmax, as transformers do."""
+    return any(site.kind == "joint" for site in backbone_of(model=model).attention_sites())
 
 
 def _number(text: str, line: str) -> float:

@@ -7,11 +7,12 @@ import torch
 
 from concept_atelier.core.backbone import AttentionInputs, EditedOutput
 from concept_atelier.core.compose.composer import share_of
-from concept_atelier.core.compose.composition import Concept, branch_text, compose
+from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.methods.concept_conductor import ConductorSettings, _Conductor
 from concept_atelier.core.compose.parts.layout import keys_of, layout_loss
 from concept_atelier.core.compose.parts.shape_masks import best_cluster, clusters_of, refined
 from concept_atelier.core.compose.registry import METHODS
+from concept_atelier.core.compose.wording import branch_text
 from concept_atelier.core.sampling import with_rows
 
 PROMPT, TEXTS = "a cat and a rocket", ("a cat", "a rocket")

@@ -11,6 +11,7 @@ GROUPS = (
     ("t2i_zero",),
     ("attend_and_excite", "localized_refinement"),
     ("concept_conductor",),
+    ("area", "plain"),
 )
 """The methods of each column."""
 
@@ -32,6 +33,6 @@ def test_the_table_says_what_is_refused():
         for cell, group in zip(said, GROUPS, strict=True):
             for method in (METHODS[name] for name in group):
                 joint = family.transformer is not None
-                divides = {"texts", "branches"} & set(method.needs)
+                divides = method.areas is None and {"texts", "branches"} & set(method.needs)
                 refused = joint and divides and not family.transformer.regions
                 assert (cell == "no") is bool(refused), (family.title, method.title)

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from concept_atelier.core.backbone import AttentionCall, AttentionInputs, AttentionSite
+from concept_atelier.core.compose.composer import share_of
+from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.methods.t2i_zero import (
+    METHOD,
     SimilaritySettings,
     SuppressionSettings,
     correct_by_similarities,
@@ -115,3 +118,41 @@ def test_a_token_of_several_concepts_goes_where_none_of_them_wins():
     kept = kept_shares(far, [[1, 2], [1, 3], [4]], (1, 6), 1.0)[0, 0]
     assert kept.min() == 0 and kept.max() == 1
     assert kept[0].tolist() == [1, 1, 1, 0, 0] and kept[-1].tolist() == [1, 0, 0, 0, 1]
+
+
+def halves(generator):
+    """Attention (1, 2, 32, 77) of a grid of 4 x 8 cells: in the left half token 2 is the strongest of all, in the right
+    half token 5; token 3 has the same share everywhere. Its logits, too."""
+    logits = 0.1 * torch.randn(1, 2, 32, 77, generator=generator)
+    left = torch.arange(32) % 8 < 4
+    logits[..., 2] += torch.where(left, 6.0, 4.0)
+    logits[..., 5] += torch.where(left, 4.0, 6.0)
+    return logits, logits.softmax(-1), left
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_cell_reads_only_the_words_of_the_strongest_concept(generator, strength) -> None:
+    _, attention, left = halves(generator)
+    found = suppress(attention, [(1, 2), (4, 5)], (4, 8), SuppressionSettings(strength=strength))
+    expected = attention.clone()
+    for places, lost in (((1, 2), ~left), ((4, 5), left)):
+        for place in places:
+            expected[:, :, lost, place] *= 1 - strength
+    torch.testing.assert_close(found, expected)
+    scaled = suppress(attention, [(1, 2), (4, 5)], (4, 8), SuppressionSettings(strength=strength, renormalise=True))
+    torch.testing.assert_close(scaled, expected / expected.sum(-1, keepdim=True))
+
+
+def test_on_a_unet_the_words_of_a_concept_are_suppressed_where_another_is_stronger(lab_backbone, generator) -> None:
+    """A layer of cross-attention whose values are unit vectors, so that it gives its attention."""
+    logits, attention, left = halves(generator)
+    concepts = [Concept("a cat"), Concept("a rocket")]
+    composition = compose(lab_backbone, "a cat and a rocket", concepts, texts=False)
+    assert [region.words for region in composition.regions] == [(1, 2), (4, 5)]
+    run = METHOD.begin(composition, METHOD.preset("paper"), share_of(1000))
+    query = torch.eye(32).expand(1, 2, 32, 32)
+    call = AttentionCall(AttentionSite("layer", "cross", None, 2, 1), query, logits.mT, 1.0, (4, 8), (True,), 500.0)
+    found = run.edit(AttentionInputs(call, torch.eye(77).expand(1, 2, 77, 77)))
+    lost = torch.zeros_like(attention, dtype=torch.bool)
+    lost[:, :, ~left, 1:3], lost[:, :, left, 4:6] = True, True
+    torch.testing.assert_close(found, attention.masked_fill(lost, 0.0))
