@@ -1,37 +1,32 @@
-"""Scoring a composition from end to end: cut regions out of pictures, look at them, compare, and say what was found."""
+"""Scoring a composition from end to end: cut regions out of pictures, look at them, compare, and find what leaked."""
 
-import csv
-import io
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ....core.evaluate.composition import CompositionScores, score_composition
-from ....core.evaluate.copies import Window, copies_of, windows_of
+from ....core.evaluate.composition import CompositionScores, Sighting, score_composition
+from ....core.evaluate.leaks import narrowed, shares_in_regions
 from ....core.evaluate.sources import masked_source
-from ....core.types import Concepts
-from ...pictures.concept_pictures import concept_masks, picture_for
-from ...pictures.drawing import colour_of
-from ..contact_sheet import Caption, Row, contact_sheet
+from ....core.messages import listed
 from ..vision import picture_features
-from .evaluation import SourceSettings, concept_sources, squared
+from .composed_sources import ComposedSource
+from .evaluation import squared
+from .named_attributes import NamedAttributes, judge_by_words
+from .window_sighting import BY_WINDOWS, see_by_windows
 
-Count = Callable[[Tensor, Tensor, Tensor], Tensor | None]
-"""A picture (1, 3, H, W), masks (K, H, W) bool of concepts in it, and drawn pictures (P, 3, h, w), to how often each
-concept stands in each of these (K, P); None where the counter does not know a concept."""
-
-BY_WINDOWS = "windows, by CLIP_VISION"
+See = Callable[[Sequence[tuple[Tensor, Tensor]], Tensor, Tensor], Sighting | None]
+"""Pictures (1, 3, H, W) that K concepts are in, with masks (H, W) bool of them, drawn pictures (P, 3, h, w), and which
+concepts are styles (K,) bool, to what is seen; None where a concept is not known."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Scores and the pictures they are of: sources (K, 3, s, s) and regions (K, P, 3, s, s); ``counted_by`` says what
-    counted the concepts."""
+    found and counted the concepts."""
 
     scores: CompositionScores
     sources: Tensor
@@ -43,139 +38,83 @@ def score_pictures(
     clip_vision: Any,
     pictures: Tensor,
     regions: Tensor,
-    picture: Tensor,
-    concepts: Concepts,
+    sources: Sequence[ComposedSource],
     ground: str,
-    counter: tuple[str, Count] | None = None,
+    judge: tuple[str, See] | None = None,
+    named: NamedAttributes | None = None,
 ) -> Scored:
-    """Compare each region of pictures with each concept, and count the concepts in each whole picture.
+    """Compare each region of pictures with each concept, and find the concepts in each whole picture.
+
+    Of a region the box around what it shows of any concept is compared. A concept whose source and region are whole
+    pictures is a style: it has no place, is not counted, and is compared with the whole picture.
 
     Args:
         clip_vision: the picture encoder.
         pictures: (P, 3, H, W) in 0..1, drawn.
         regions: (K, h, w) masks in 0..1, in the order of the concepts.
-        picture: (1, 3, H', W'), what the concepts were found in.
-        concepts: K of them.
-        ground: what concepts and regions stand on, see :data:`~....core.evaluate.sources.GROUNDS`.
-        counter: what counts concepts, and its name for people; without one, or where it does not know a concept, the
-            picture encoder looks at windows.
+        sources: K concepts in the pictures that they come from.
+        ground: what concepts and regions are on, see :data:`~....core.evaluate.sources.GROUNDS`.
+        judge: what finds concepts and judges their attributes, and its name for people; without one, or where it does
+            not know a concept, the picture encoder looks at windows.
+        named: attributes in words, which are judged in place of the judge's.
 
-    Raises ``ValueError`` for another number of regions than of concepts, empty ones, and another picture.
+    Raises ``ValueError`` for another number of regions than of concepts, and empty ones.
     """
-    if len(regions) != len(concepts):
-        raise ValueError(
-            f"there are {len(concepts)} concepts and {len(regions)} regions; connect a mask for each concept, in order"
-        )
-    comparing = SourceSettings(ground, crop=True)
-    sources = concept_sources(picture_for(concepts, picture), concepts, comparing)
-    masks = interpolate(regions.float()[:, None], size=pictures.shape[-2:], mode="nearest")[:, 0]  # (K, H, W)
-    side = sources.shape[-1]
+    masks = _sized(regions, sources, pictures)
+    side = min(sources[0].picture.shape[-2:])
+    alone = torch.cat([_alone(one.picture, one.mask.float(), ground, side) for one in sources])
+    of_sources = picture_features(clip_vision, alone)
+    styles = torch.tensor([one.whole and bool((mask > 0.5).all()) for one, mask in zip(sources, masks, strict=True)])
+    seen_by, see = judge or ("", lambda *_: None)
+    sighting = see([(one.picture, one.mask) for one in sources], pictures, styles)
+    if sighting is None:
+        seen_by, sighting = BY_WINDOWS, see_by_windows(clip_vision, of_sources, sources, pictures, styles, side)
     parts = torch.stack(
         [
-            torch.cat([squared(masked_source(one[None], mask, ground, crop=True), side) for one in pictures])
-            for mask in masks
+            _parts(pictures, mask.expand_as(pictures[:, 0]) if style else narrowed(mask, sighting.maps), ground, side)
+            for mask, style in zip(masks, styles.tolist(), strict=True)
         ]
     )  # (K, P, 3, side, side)
-    features = picture_features(clip_vision, parts.flatten(0, 1)).unflatten(0, parts.shape[:2])
-    of_sources = picture_features(clip_vision, sources)
-    counted_by, count = counter or ("", lambda *_: None)
-    masks_there = concept_masks(concepts, picture) > 0.5
-    counts = count(picture, masks_there, pictures)
-    if counts is None:
-        counted_by, counts = BY_WINDOWS, _by_windows(clip_vision, of_sources, picture, masks_there, pictures, side)
-    return Scored(score_composition(concepts.names, features, of_sources, counts), sources, parts, counted_by)
+    features = picture_features(clip_vision, parts.flatten(0, 1)).unflatten(0, parts.shape[:2])  # (K, P, D)
+    if named is not None:
+        there = torch.where(styles[:, None], 1, sighting.counts)
+        judged = judge_by_words(clip_vision, named, features, of_sources, there)
+        sighting = replace(sighting, attributes=judged)
+    shares = shares_in_regions(sighting.maps, _placed(masks, styles))
+    names = [source.name for source in sources]
+    scores = score_composition(names, features, of_sources, sighting, shares, styles)
+    return Scored(scores, alone, parts, seen_by)
 
 
-def _by_windows(
-    clip_vision: Any, sources: Tensor, picture: Tensor, masks: Tensor, pictures: Tensor, side: int
-) -> Tensor:
-    """(K, P) how often each concept stands in each picture, as the encoder sees windows of them."""
-
-    def seen(one: Tensor, windows: Sequence[Window]) -> Tensor:
-        parts = [squared(one[None, :, top:bottom, left:right], side) for top, left, bottom, right in windows]
-        return picture_features(clip_vision, torch.cat(parts))
-
-    own, windows = (
-        windows_of((picture.shape[-2], picture.shape[-1])),
-        windows_of((pictures.shape[-2], pictures.shape[-1])),
-    )
-    drawn = torch.stack([seen(one, windows) for one in pictures])  # (P, W, D)
-    return copies_of(sources, seen(picture[0], own), own, masks, drawn, windows)
-
-
-def described(scored: Scored) -> str:
-    """A line for each concept, and of all, for people."""
-    scores, lines = scored.scores, []
-    for index, name in enumerate(scores.names):
-        others = [
-            f"{scores.leaks[index, other]:.0%} like {scores.names[other]}"
-            for other in range(len(scores.names))
-            if other != index and scores.leaks[index, other] > 0
-        ]
-        leaked = f"; {', '.join(others)}" if others else ""
-        lines.append(
-            f"{name}: its region is like it in {scores.own[index]:.0%} of the pictures "
-            f"(similarity {scores.identity[index]:.3f}){leaked}. {_counts(scores.counts[index].tolist())}"
+def _sized(regions: Tensor, sources: Sequence[ComposedSource], pictures: Tensor) -> Tensor:
+    """(K, H, W) the regions at the size of the pictures. Raises ``ValueError`` for another number than of concepts, and
+    empty ones."""
+    if len(regions) != len(sources):
+        raise ValueError(
+            f"there are {len(sources)} concepts and {len(regions)} regions; connect a mask for each concept, in order"
         )
-    lines.append(f"all in their own regions: {scores.exact:.0%} of the pictures")
-    lines.append(f"each exactly once: {scores.all_once:.0%} of the pictures (counted by {scored.counted_by})")
-    return "\n".join(lines)
+    names = [source.name for source in sources]
+    masks = interpolate(regions.float()[:, None], size=pictures.shape[-2:], mode="nearest")[:, 0]
+    empty = [name for name, mask in zip(names, masks, strict=True) if not bool((mask > 0.5).any())]
+    if empty:
+        raise ValueError(
+            f"the region of {listed(empty)} is empty: Compose Concepts does not know places before sampling that are "
+            "found by words; connect Read Found Regions, which reads them after it, or a mask of where each concept "
+            "should be"
+        )
+    return masks
 
 
-def _counts(counts: Sequence[int]) -> str:
-    """How often a concept stands in the whole pictures, in words."""
-    missing, more = sum(count == 0 for count in counts), sum(count > 1 for count in counts)
-    once = sum(count == 1 for count in counts) / max(len(counts), 1)
-    said = [f"it stands once in {once:.0%}"]
-    said += [f"nowhere in {missing / len(counts):.0%}"] if missing else []
-    said += [f"more than once in {more / len(counts):.0%} (up to {max(counts)} times)"] if more else []
-    return f"In the whole picture {', '.join(said)}"
+def _alone(picture: Tensor, mask: Tensor, ground: str, side: int) -> Tensor:
+    """(1, 3, side, side) what a mask holds of a picture (1, 3, H, W), cut out."""
+    return squared(masked_source(picture, mask, ground, crop=True), side).cpu()
 
 
-def leaks_csv(scores: CompositionScores) -> str:
-    """A line for each region: its concept, similarity, the share of pictures in which it is like each concept, and of
-    those in which the concept stands exactly once, nowhere and more than once."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["region", "similarity", "own", *(f"like {name}" for name in scores.names)]
-    writer.writerow([*head, "once", "nowhere", "more than once"])
-    for index, name in enumerate(scores.names):
-        counts = scores.counts[index]
-        shares = [(counts == 1), (counts == 0), (counts > 1)]
-        values = [scores.identity[index], scores.own[index], *scores.leaks[index], *(s.float().mean() for s in shares)]
-        writer.writerow([name, *(f"{float(value):.4f}" for value in values)])
-    return text.getvalue()
+def _parts(pictures: Tensor, masks: Tensor, ground: str, side: int) -> Tensor:
+    """(P, 3, side, side) what masks (P, H, W) hold of pictures (P, 3, H, W), one each."""
+    return torch.cat([_alone(one[None], mask, ground, side) for one, mask in zip(pictures, masks, strict=True)])
 
 
-def composition_json(scored: Scored, ground: str) -> str:
-    """All figures, with the similarity of each region in each picture to each concept, and the counts."""
-    scores = scored.scores
-    body = {
-        "settings": {"ground": ground},
-        "concepts": list(scores.names),
-        "exact": round(scores.exact, 4),
-        "similarity": [round(value, 4) for value in scores.identity.tolist()],
-        "leaks": [[round(value, 4) for value in row] for row in scores.leaks.tolist()],
-        "each": [[[round(value, 4) for value in row] for row in rows] for rows in scores.alike.tolist()],
-        "counted_by": scored.counted_by,
-        "all_once": round(scores.all_once, 4),
-        "once": [round(value, 4) for value in scores.once.tolist()],
-        "counts": scores.counts.tolist(),
-    }
-    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
-
-
-def composition_sheet(scored: Scored) -> Tensor:
-    """IMAGE (1, h, w, 3): a row for each concept, its source and its region in every picture."""
-    scores, rows = scored.scores, []
-    for index, name in enumerate(scores.names):
-        captions = []
-        for alike, count in zip(scores.alike[index], scores.counts[index].tolist(), strict=True):  # (K,)
-            nearest = scores.names[int(alike.argmax())]
-            wrong = nearest != name
-            said = f"{float(alike[index]):.2f}" + (f" {nearest}" if wrong else "")
-            captions.append(Caption(said + (f" x{count}" if count != 1 else ""), wrong or count != 1))
-        own, once = f"own {scores.own[index]:.2f}", f"once {scores.once[index]:.2f}"
-        title = f"{name}   similarity {scores.identity[index]:.3f}   {own}   {once}"
-        rows.append(Row(title, colour_of(index), scored.sources[index], scored.regions[index], captions))
-    return contact_sheet(rows)
+def _placed(masks: Tensor, styles: Tensor) -> Tensor:
+    """The regions without those of styles, which would leave nothing outside."""
+    return masks * ~styles[:, None, None]

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from concept_atelier.core.evaluate.copies import copies_of, counted, least_alike, windows_of
+from concept_atelier.core.evaluate.copies import (
+    SourceWindows,
+    bounds_of,
+    counted,
+    window_maps,
+    windows_of,
+)
+from concept_atelier.core.evaluate.leaks import shares_in_regions
+from concept_atelier.core.evaluate.similarity import similarity
 
 SIZE = (48, 64)
 RED, GREEN = (1.0, 0.0, 0.1), (0.0, 1.0, 0.1)
@@ -30,13 +38,22 @@ def seen(drawn, windows):
     return torch.stack([drawn[:, a:c, b:d].mean((1, 2)) for a, b, c, d in windows])
 
 
-def count(*pictures):
+LOOKS = torch.tensor([RED, GREEN])
+
+
+def own_windows(*names):
+    """The squares of these names in one picture."""
+    numbers = [list(SQUARES).index(name) for name in names]
+    masks = torch.stack([mask(SQUARES[name][0]) for name in names])
     windows = windows_of(SIZE)
-    own = picture(*SQUARES.values())
-    masks = torch.stack([mask(place) for place, _ in SQUARES.values()])
-    sources = torch.tensor([RED, GREEN])
+    return SourceWindows(seen(picture(*(SQUARES[name] for name in names)), windows), windows, masks, numbers)
+
+
+def count(*pictures, sources=(("red", "green"),)):
+    windows = windows_of(SIZE)
+    bounds = bounds_of(LOOKS, [own_windows(*names) for names in sources])
     drawn = torch.stack([seen(one, windows) for one in pictures])
-    return copies_of(sources, seen(own, windows), windows, masks, drawn, windows).T.tolist()
+    return [counted(alike, windows, bounds.least).tolist() for alike in similarity(drawn, LOOKS)]
 
 
 def test_windows_reach_every_edge():
@@ -57,11 +74,59 @@ def test_each_concept_is_counted():
     ]
 
 
+def test_concepts_of_different_pictures_are_counted():
+    red, green = SQUARES.values()
+    found = count(picture(red, green), picture(green), picture(), sources=(("red",), ("green",)))
+    assert found == [[1, 1], [0, 1], [0, 0]]
+
+
 def test_a_concept_that_fills_its_picture_is_distinguished_from_the_others():
-    windows = windows_of(SIZE)
-    masks = torch.ones(2, *SIZE, dtype=torch.bool)
-    alike = torch.tensor([0.9, 0.3]).repeat(len(windows), 1)
-    assert torch.isfinite(least_alike(alike, windows, masks)).all()
+    """Nothing lies beside either; what the other looks like, at 0.3 and 0.4, is then what a concept differs from."""
+    windows = windows_of(SIZE)[:3]
+    masks = torch.zeros(2, *SIZE, dtype=torch.bool)
+    for number, (top, left, bottom, right) in enumerate(windows[:2]):
+        masks[number, top:bottom, left:right] = True
+    looks = torch.eye(2)
+    own = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    alone = [SourceWindows(own[n : n + 1], windows[n : n + 1], masks[n : n + 1], [n]) for n in range(2)]
+    bounds = bounds_of(looks, alone)
+    assert bounds.own.tolist() == [1, 1] and bounds.beside.tolist() == [0, 0] and bounds.least.tolist() == [0.5, 0.5]
+
+
+def test_another_pictures_concept_is_something_to_differ_from():
+    """Red, and an orange thing of another picture, whose own window is as like red as 0.8."""
+    windows, whole = [(0, 0, 10, 10), (0, 20, 10, 30)], torch.zeros(1, 10, 30, dtype=torch.bool)
+    whole[:, :10, :10] = True
+    looks = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    seen_beside = torch.tensor([0.0, 1.0])
+    pictures = [SourceWindows(torch.stack([look, seen_beside]), windows, whole, [n]) for n, look in enumerate(looks)]
+    bounds = bounds_of(looks, pictures)
+    torch.testing.assert_close(bounds.beside, torch.tensor([0.8, 0.8]))
+    torch.testing.assert_close(bounds.own, torch.ones(2))
+
+
+def test_windows_say_where_a_concept_is():
+    """Nearly all of each square's map lies within the square and a small rim, and what is not there has no map."""
+    windows, bounds = windows_of(SIZE), bounds_of(LOOKS, [own_windows("red", "green")])
+    places = {"red": (20, 8), "green": (6, 42)}
+    alike = similarity(seen(picture(*((places[name], SQUARES[name][1]) for name in places)), windows)[None], LOOKS)[0]
+    maps = window_maps(alike, windows, bounds, SIZE)
+    left = torch.zeros(SIZE)
+    left[:, :32] = 1
+    shares, outside = shares_in_regions(maps[:, None], torch.stack([left, 1 - left]))
+    torch.testing.assert_close(shares[:, 0], torch.eye(2), atol=0.02, rtol=0)
+    assert not outside.any() and maps.shape[1:] == (48, 64)
+    one = similarity(seen(picture((places["red"], RED)), windows)[None], LOOKS)[0]
+    assert not window_maps(one, windows, bounds, SIZE)[1].any()
+
+
+def test_two_copies_share_a_map():
+    windows, bounds = windows_of(SIZE), bounds_of(LOOKS, [own_windows("red", "green")])
+    alike = similarity(seen(picture(((15, 2), RED), ((15, 44), RED)), windows)[None], LOOKS)[0]
+    left = torch.zeros(1, *SIZE)
+    left[..., :32] = 1
+    share, outside = shares_in_regions(window_maps(alike, windows, bounds, SIZE)[:1, None], left)
+    assert float(share) == pytest.approx(0.5, abs=0.02) and float(outside) == pytest.approx(0.5, abs=0.02)
 
 
 def test_of_windows_that_overlap_one_counts():

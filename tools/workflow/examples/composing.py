@@ -10,46 +10,54 @@ from ..studio import Studio
 
 def compose_learnt_things(studio: Studio) -> None:
     sheet, variant = studio.sheet, studio.variant
+    studio.note_height = 80  # the steps are as high as a laptop's screen
     studio.step(
         "Find the things",
         "Localize Concepts finds the things in the picture by itself.",
-        "It shows them after a run. " + variant.picture,
+        "It shows them after a run. " + variant.picture + studio.vision_file,
     )
     model, clip, vae = studio.load()
     picture = studio.scaled(sheet, studio.picture())
     wires = {"model": model, "clip": clip, "vae": vae, "image": picture}
     concepts, *_ = sheet.add("ConceptAtelierLocalizeConcepts", 1, **wires, **variant.localize)
+    vision = studio.vision(0)
     studio.step(
-        "Learn them",
-        "Each thing becomes a word.",
-        "<1> stands for the first thing, <2> for the second. Use only numbers that have a thing.",
+        "Learn them, and put them in their places",
+        "Each thing becomes a word, and is drawn where you want it.",
+        "<1> stands for the first thing, <2> for the second. Write a place for each: left, right, top left and so on, "
+        "or a box of four numbers. Beside it **The prompt** is drawn without places, from the same noise.",
     )
-    tokens, _, learnt = sheet.add("ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, **variant.learn)
-    studio.step(
-        "Put them in their places",
-        "Each thing is drawn where you want it.",
-        "Write a place for each concept: left, right, top left and so on, or a box of four numbers. Beside it **The "
-        "prompt** is drawn without places, from the same noise.",
+    tokens, _, learnt = sheet.add(
+        "ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, collapsed=True, **variant.learn
     )
     block = studio.drawer("model")
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=variant.words.together)
     texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
-    composed, conditioning = _composed(studio, texts, learnt, clip, tokens, variant.compose)
+    composed, conditioning, regions = _composed(studio, texts, learnt, clip, tokens, variant.compose)
     (positive,) = sheet.add(
         "ConceptAtelierEncodeConceptPrompt",
-        0,
+        1,
         "Prompt: without places",
         clip=clip,
         tokens=tokens,
         text=prompt,
         collapsed=True,
     )
+    sheet.align(1, 2)
     ways = {"without places": (learnt, positive), "in their places": (composed, conditioning)}
     for column, (title, (way, text)) in enumerate(ways.items(), 1):
         given = {"model": way, "clip": clip, "vae": vae, "positive": text}
         (pictures,) = sheet.add_block(block, column, f"Draw: {title}", **given)
         prefix = "unplaced" if way == learnt else "placed"
         sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+    studio.step(
+        "See what leaked",
+        "Is each thing once in its place?",
+        "The sheet says how much of each thing lies in which region. **order** names the things of the regions.",
+    )
+    wires = {"clip_vision": vision, "pictures": pictures, "regions": regions, "image": picture, "concepts": concepts}
+    scored, *_ = sheet.add("ConceptAtelierScoreComposition", 0, **wires, order="<1>, <2>")
+    sheet.add("SaveImage", 0, "Save: the sheet", images=scored, filename_prefix="placed_sheet", collapsed=True)
 
 
 def two_loras_in_one_picture(studio: Studio) -> None:
@@ -90,7 +98,7 @@ def two_loras_in_one_picture(studio: Studio) -> None:
     marks = [f"<{word}>" for word in words]
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=f"a photo of {marks[0]} and {marks[1]}")
     texts = {"prompt": prompt, "concepts": "\n".join(marks), "places": "", "loras": loras}
-    composed, conditioning = _composed(studio, texts, model, clip, tokens, variant.compose_loras)
+    composed, conditioning, _ = _composed(studio, texts, model, clip, tokens, variant.compose_loras)
     (positive,) = sheet.add(
         "ConceptAtelierEncodeConceptPrompt",
         0,
@@ -112,7 +120,7 @@ def two_loras_in_one_picture(studio: Studio) -> None:
 def _composed(
     studio: Studio, texts: Mapping[str, Any], model: Out, clip: Out, tokens: Out, how: Mapping[str, Any]
 ) -> list[Out]:
-    """MODEL and CONDITIONING of several concepts in one picture of the variant's size."""
+    """MODEL, CONDITIONING and REGIONS of several concepts in one picture of the variant's size."""
     wires = {"model": model, "clip": clip, "tokens": tokens}
     side = {"width": studio.variant.side, "height": studio.variant.side}
-    return studio.sheet.add("ConceptAtelierComposeConcepts", 0, **wires, **texts, **side, **how)[:2]
+    return studio.sheet.add("ConceptAtelierComposeConcepts", 0, **wires, **texts, **side, **how)[:3]

@@ -56,7 +56,8 @@ def from_folder_to_checked_lora(studio: Studio) -> None:
         "Audit Focus, in **The prompt** and in the name of the LoRA.",
     )
     asked = {"text": f"a photo of <{word}>", "word": f"<{word}>", "tokens": tokens, "mask": masks}
-    _, heat = sheet.add("ConceptAtelierAuditFocus", 0, "Audit Focus: the token", **{**wires, "model": learnt}, **asked)
+    asked |= {**wires, "model": learnt}
+    _, heat, _ = sheet.add("ConceptAtelierAuditFocus", 0, "Audit Focus: the token", **asked)
     sheet.add("SaveImage", 0, "Save: the map", images=heat, filename_prefix="train_map", collapsed=True)
     sheet.add("ConceptAtelierSaveAdapterAsLora", 0, tokens=tokens, name=f"atelier/{word}", collapsed=True)
     sheet.add("ConceptAtelierSaveConceptTokens", 0, tokens=tokens, collapsed=True)
