@@ -14,6 +14,9 @@ TRAINED = [name for name, eraser in ERASING.items() if eraser.trains]
 BEST_ERASERS = ("uce", "speed", "mace", "realera")
 """Methods of erasing that are measured with three seeds."""
 
+WITH_SYNONYMS = ("uce", "mace")
+"""Methods of erasing that are measured with synonyms erased beside the names, too."""
+
 KEPT_WORDS = "--set kept_words=32 --set erase_scale=4"
 """How UCE keeps words of the vocabulary beside the list; chosen on ten development objects."""
 
@@ -45,7 +48,8 @@ def _cases(eraser: str) -> int:
 
 
 def _more_erased() -> dict[str, str]:
-    """Of every method of erasing: 10 objects at once, 30 where nothing is trained for each, styles, and colours."""
+    """Of every method of erasing: 10 objects at once, 30 where nothing is trained for each, styles, and colours. Of
+    some: with synonyms on the list, and with further seeds."""
     found: dict[str, str] = {}
     for name, eraser in ERASING.items():
         command = f"erase --split test --cases 4 --method {name}"
@@ -56,6 +60,9 @@ def _more_erased() -> dict[str, str]:
             found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
     for count in (10, 30):
         found[f"erase/uce_kept_{count}.json"] = f"erase --split test --cases 4 --concepts {count} {KEPT_WORDS}"
+    for name in WITH_SYNONYMS:
+        command = f"erase --split test --cases 12 --method {name} --what object --synonyms listed"
+        found[f"erase/{name}_synonyms.json"] = command
     for name in BEST_ERASERS:
         for number in (1, 2):
             command = f"erase --split test --cases 8 --method {name} --what object --seed {number}"

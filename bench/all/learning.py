@@ -6,9 +6,12 @@ from .seeds import SEEDS, in_name
 METHODS = {name: "--classes" * method.class_follows_token for name, method in LEARNING.items()}
 """Method of learning to the further arguments of its bench."""
 
+MAPS = "learn --split test --cases 16 --method conceptexpress --maps"
+"""Whether tokens' heat maps fit; with and without the cycle loss."""
+
 
 def learnt() -> dict[str, str]:
-    """Every method of learning with two seeds, and the further presets of ConceptExpress."""
+    """Every method of learning with two seeds, the further presets of ConceptExpress, and its tokens' heat maps."""
     commands: dict[str, str] = {}
     for method, extra in METHODS.items():
         for seed in SEEDS[:2]:
@@ -21,4 +24,6 @@ def learnt() -> dict[str, str]:
         command = f"learn --split test --cases 8 --method conceptexpress --preset small_{preset}"
         commands[f"learn/conceptexpress_{preset}_test.json"] = command
         commands[f"learn/conceptexpress_{preset}_seed1_test.json"] = f"{command} --seed 1"
+    commands["learn/conceptexpress_maps.json"] = MAPS
+    commands["learn/conceptexpress_maps_cycle.json"] = f"{MAPS} --set cycle_weight=0.5"
     return commands

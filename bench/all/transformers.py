@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 
 from ...core.explain.registry import METHODS as EXPLAINING
+from .erasing import GUARDED
 from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
 
 COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
 """Ways of composing that are measured there beside the plain prompt."""
+
+ATTACKS = "names,embedding,inversion,relearning"
+"""Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
 
 BOTH = (
     "lab.json",
@@ -26,6 +30,8 @@ BOTH = (
     *(f"erase/{name}.json" for name in ("rece", "speed", "mace", "realera", "hirm")),
     *(f"erase/{name}_10.json" for name in ("uce", "speed", "realera")),
     *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
+    "erase/uce_colours.json",
+    "attack_guard_none.json",
     *(f"explain/{name}.json" for name in EXPLAINING if name not in UNSIGNED),
     *(f"explain/{name}.json" for name in ("importance", "sweep", "steer", "audit")),
     "compose.json",
@@ -39,6 +45,9 @@ OWN = {
     "words_concepts_sweep.json": "words --cases 24 --sweep --maps concepts",
     "localize_sweep.json": "localize --cases 12 --sweep",
     "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
+    "attack.json": f"attack --split test --cases 4 --methods uce,mace --scenarios {ATTACKS}",
+    "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
+    "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
 }
 
 

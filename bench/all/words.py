@@ -1,4 +1,4 @@
-"""The commands of ``bench words`` and ``bench prompts``."""
+"""The commands of ``bench words``, ``bench damp`` and ``bench prompts``."""
 
 PROMPTS = {
     "prompts.json": "prompts --split test --cases 48",
@@ -12,5 +12,7 @@ WORDS = {
     "words_alone.json": "words --split test --cases 24 --maps alone",
     "words_redundancy.json": "words --split test --cases 60 --redundancy",
     "words_both.json": "words --split test --cases 24 --maps both --deletion",
+    "words_damp.json": "damp --split test --cases 60 --controls 8",
+    "words_damp_short.json": "damp --split test --cases 24 --caption short",
     "words_sweep.json": "words --cases 24 --sweep",
 }

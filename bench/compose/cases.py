@@ -1,4 +1,4 @@
-"""What pictures of several concepts shall show: objects, their colours and boxes, named or as learnt tokens."""
+"""What pictures of several concepts shall show: objects, their colours, boxes and style, named or as learnt tokens."""
 
 import random
 from collections.abc import Mapping
@@ -7,15 +7,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ...core.backbone import Backbone, Placeholders
-from ...core.learn.registry import METHODS
+from ...core.backbone import Placeholders
+from ...core.types import LowRank
 from ...lab.judge.scenes import COLOURS
 from ...lab.world.atlas import ObjectKind, load_atlas
 from ...lab.world.captions import Phrase
 from ...lab.world.scene import sample_kinds
-from ..cases import composed_case
-from ..drawing import SIDE
-from ..learn.learn import true_concepts
 
 COUNTS = (2, 3, 4)
 CELLS = 16  # of the boxes, along a side
@@ -40,6 +37,8 @@ class Wanted:
         tokens: what prompts call each, in place of colour and name; none for words.
         placeholders: of these tokens.
         styles: of each, where one is said; none where no style is.
+        whole: a style of the whole picture, a concept of its own that lies everywhere; None for none.
+        adapters: a change of the model for each, by the names of weights; none where there are no such changes.
     """
 
     kinds: tuple[ObjectKind, ...]
@@ -48,6 +47,8 @@ class Wanted:
     tokens: tuple[str, ...] = ()
     placeholders: Placeholders = field(default_factory=dict)
     styles: tuple[str | None, ...] = ()
+    whole: str | None = None
+    adapters: tuple[Mapping[str, LowRank], ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -59,8 +60,14 @@ class Wanted:
 
     @property
     def prompt(self) -> str:
-        """All objects in one sentence."""
-        return f"a photo of {' and '.join(self.texts)}"
+        """All objects in one sentence, and the style of the whole picture."""
+        things = f"a photo of {' and '.join(self.texts)}"
+        return f"{things} {self.style_text}" if self.whole else things
+
+    @property
+    def style_text(self) -> str:
+        """The style of the whole picture as captions of the world say it; empty for none."""
+        return f"in {self.whole} style" if self.whole else ""
 
     @property
     def alike(self) -> bool:
@@ -68,11 +75,12 @@ class Wanted:
         return len(self.kinds) > 1 and len({kind.name for kind in self.kinds}) == 1
 
 
-def wanted(split: str, seed: int, index: int, alike: bool = False) -> tuple[Wanted, Wanted]:
-    """The objects of a case, and one object alone; ``alike``: two of one kind in two colours."""
+def wanted(split: str, seed: int, index: int, alike: bool = False, pair: bool = False) -> tuple[Wanted, Wanted]:
+    """The objects of a case, and one object alone; ``alike``: two of one kind in two colours; ``pair``: two objects in
+    every case."""
     rng = random.Random(f"compose:{split}:{seed}:{index}")
     trained = load_atlas().of_split("train")
-    count = COUNTS[index % len(COUNTS)]
+    count = 2 if pair else COUNTS[index % len(COUNTS)]
     kinds = sample_kinds(rng, split, count, unseen=False) if count < 4 else rng.sample(trained, count)
     if alike:
         count, kinds = 2, [kinds[0], kinds[0]]
@@ -91,20 +99,12 @@ def one_styled(split: str, seed: int, index: int) -> Wanted:
     return Wanted(tuple(kinds), (None, None), rng.choice(BOXES[2]), styles=tuple(styles))
 
 
-def learnt(backbone: Backbone, asked: Wanted, seed: int) -> tuple[Wanted, Wanted]:
-    """The case with a token for each object in place of its name, learnt from one picture of all of them in its own
-    colours (ConceptExpress, ``small``, true masks); and the first of them alone."""
-    rng = random.Random(f"compose learnt:{seed}")
-    styles = [load_atlas().styles[0]] * len(asked.kinds)
-    case = composed_case(rng, asked.kinds, styles, seed, (SIDE, SIDE))
-    concepts, order = true_concepts(backbone, case)
-    method = METHODS["conceptexpress"]
-    tokens = method.learn(backbone, case.picture, concepts, method.preset("small"), seed=seed)
-    by_kind = {case.names[number]: name for name, number in zip(concepts.names, order, strict=True)}
-    names = tuple(f"<{by_kind[kind.name]}>" for kind in asked.kinds)
-    nothing = (None,) * len(names)
-    several = replace(asked, colours=nothing, tokens=names, placeholders=tokens.placeholders())
-    return several, replace(several, kinds=asked.kinds[:1], colours=(None,), boxes=BOXES[1][0], tokens=names[:1])
+def in_a_style(asked: Wanted, split: str, seed: int, index: int) -> Wanted:
+    """The same objects in their own colours, and a style of the whole picture that objects do not have by
+    themselves."""
+    styles = load_atlas().styles[1:]
+    style = random.Random(f"compose styled:{split}:{seed}:{index}").choice(styles)
+    return replace(asked, colours=(None,) * len(asked.kinds), whole=style)
 
 
 def mask_of(box: Box) -> Tensor:

@@ -1,12 +1,19 @@
-"""The tables of ``docs/results.md`` about composing, from the files of ``bench compose``."""
+"""The tables of ``docs/results.md`` about composing, from the files of ``bench compose``.
 
-from collections.abc import Sequence
+A way that was measured on fewer cases than the prompt alone is followed by the prompt alone over the same cases: case n
+has the same objects, boxes and noise in every file of a seed, and the first cases may be easier than all of them.
+"""
+
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ...bench.all.composing import AS_PUBLISHED, METHODS, PAPER_WITH_LORAS, WITH_LORAS
 from ...bench.all.queue import queue
+from ...bench.compose.compose import LEAST_IOU, figures
+from ...bench.harness import Request
 from ...bench.summary import with_interval
-from ...core.compose.registry import METHODS as COMPOSING
 from .cards import table
 from .files import controls, over_seeds, read
 
@@ -18,71 +25,180 @@ COMPOSED = {
     "colours": "of them, in their colour",
     "placed": "in their box",
     "leak": "cells in others' boxes",
+    "iou": f"region IoU (aim: {LEAST_IOU:g})",
     "one": "one object alone",
+    "passes": "passes",
+    "seconds": "seconds",
 }
 """Figure of ``bench compose`` to the head of its column."""
 
-FURTHER = ("found", "colours", "placed", "leak")
-"""Figures of two of a kind and of learnt tokens, beside exact sets."""
+HEADS = COMPOSED | {
+    "exact": "all sets: exactly those",
+    "iou_found": "IoU with the place found",
+    "identity": "alike its source, of 1",
+    "style": "in the style",
+}
+"""The same with the figures of some kinds of cases alone."""
+
+PLAIN_FIGURES = {"passes": "{:.0f}", "seconds": "{:.1f}"}
+"""Figures that hardly differ between cases, to how their means are written."""
+
+SETS = ("exact_2", "exact_3", "exact_4")
+
+PLAIN = "the prompt alone"
+LEFT_OUT = {"lora_composer": " without its guidance"}
+"""Method to what its preset ``small`` leaves out of the paper."""
+
+Result = Mapping[str, Any]
 
 
 def titles() -> dict[str, str]:
     """Way of composing, as files have it, to what people call it."""
-    return {"plain": "the prompt alone", "area": "stock area conditioning, in boxes"} | {
-        name: method.title + ", in boxes" * ("regions" in method.needs) for name, method in COMPOSING.items()
+    named = {name: method.title + LEFT_OUT.get(name, "") for name, method in METHODS.items()}
+    return {"plain": PLAIN, "area": "stock area conditioning, in boxes"} | {
+        name: title + ", in boxes" * ("regions" in METHODS[name].needs) for name, title in named.items()
     }
 
 
-def _row(folder: Path, said: str, file: str, figures: Sequence[str]) -> list[str]:
-    """A way's figures, or that its file is not there."""
-    found = read(folder / file)
-    if found is None:
-        return [said, f"not measured: `bench {queue()[file]}`", *[""] * len(figures)]
-    values = [found["summary"].get(key) for key in figures]
-    return [said, str(found["cases"]), *(with_interval(value) if value else "" for value in values)]
+def same_cases(plain: Result | None, found: Result) -> Result | None:
+    """The prompt alone over the cases of another result of the same seed; None where those are all of its cases, or
+    more than it has."""
+    if plain is None or found["cases"] >= plain["cases"] or "rows" not in plain:
+        return None
+    rows = plain["rows"][: found["cases"]]
+    request = Request(len(rows), plain["seed"], plain.get("split", "test"))
+    return {"cases": len(rows), "seed": plain["seed"], "summary": figures(rows, request)}
+
+
+def same_cases_said(cases: int) -> str:
+    """What a row over the cases of another is called."""
+    return f"{PLAIN}, the same {cases} cases"
+
+
+def shown_value(key: str, value: Mapping[str, float] | None) -> str:
+    """A figure in a table; nothing where it was not measured."""
+    if not value:
+        return ""
+    return PLAIN_FIGURES[key].format(value["mean"]) if key in PLAIN_FIGURES else with_interval(value)
+
+
+def _row(said: str, found: Result, shown: Sequence[str]) -> list[str]:
+    return [said, str(found["cases"]), *(shown_value(key, found["summary"].get(key)) for key in shown)]
+
+
+def ways(folder: Path, files: Mapping[str, str], plain_file: str, shown: Sequence[str]) -> str:
+    """A table of several ways.
+
+    Args:
+        folder: of results.
+        files: of each way, to what people call it.
+        plain_file: of the prompt alone; below ways with fewer cases, it is said over the same cases.
+        shown: figures, each a column.
+    """
+    plain = read(folder / plain_file)
+    rows = [["way", "cases", *(HEADS[key] for key in shown)]]
+    pending: Result | None = None  # a row that waits until ways of as many cases end
+    for file, said in files.items():
+        found = read(folder / file)
+        of_same = None if found is None else same_cases(plain, found)
+        if pending is not None and (of_same is None or of_same["cases"] != pending["cases"]):
+            rows.append(_row(same_cases_said(pending["cases"]), pending, shown))
+        pending = of_same
+        if found is None:
+            rows.append([said, f"not measured: `bench {queue()[file]}`", *[""] * len(shown)])
+        else:
+            rows.append(_row(said, found, shown))
+    if pending is not None:
+        rows.append(_row(same_cases_said(pending["cases"]), pending, shown))
+    return table(rows)
 
 
 def composers(folder: Path) -> str:
-    """``bench compose`` by every method, with boxes and without."""
-    ways = {said: "compose.json" if name == "plain" else f"compose/{name}.json" for name, said in titles().items()}
-    ways |= {
-        f"{method.title}, places found by words": f"compose/{name}_found.json"
-        for name, method in COMPOSING.items()
+    """``bench compose`` by every way, in boxes where it takes any."""
+    files = {"compose.json" if name == "plain" else f"compose/{name}.json": said for name, said in titles().items()}
+    plain = read(folder / "compose.json")
+    written = ways(folder, files, "compose.json", list(COMPOSED))
+    return f"{written}\n\n{controls(plain)}" if plain else written
+
+
+def placed_by_words(folder: Path) -> str:
+    """Every way with regions, where the words of the objects find them."""
+    files = {
+        f"compose/{name}_found.json": method.title + LEFT_OUT.get(name, "")
+        for name, method in METHODS.items()
         if "regions" in method.needs
     }
-    rows = [["way", "cases", *COMPOSED.values()]]
-    rows += [_row(folder, title, file, list(COMPOSED)) for title, file in ways.items()]
-    plain = read(folder / "compose.json")
-    return f"{table(rows)}\n\n{controls(plain)}" if plain else table(rows)
+    return ways(folder, files, "compose.json", ("exact", *SETS, "found", "colours", "iou_found", "passes", "seconds"))
 
 
-def further(folder: Path, kind: str, exact: tuple[str, ...]) -> str:
-    """Every way with what ``kind`` of files have: ``alike`` or ``learnt``."""
-    figures = (*exact, *FURTHER)
-    rows = [["way", "cases", *(COMPOSED[key] for key in figures)]]
-    rows += [_row(folder, said, f"compose/{name}_{kind}.json", figures) for name, said in titles().items()]
-    return table(rows)
+def as_published(folder: Path) -> str:
+    """Ways whose preset for the lab leaves out parts of the paper, with all of them."""
+    files = {f"compose/{name}_paper.json": f"{METHODS[name].title}, `paper`, in boxes" for name in AS_PUBLISHED}
+    return ways(folder, files, "compose.json", ("exact", *COMPOSED))
+
+
+def further(folder: Path, kind: str, shown: tuple[str, ...], names: Sequence[str] = ()) -> str:
+    """Every way, or those with these names, with what ``kind`` of files have: ``alike``, ``learnt``, ``loras`` or
+    ``styled``."""
+    files = {f"compose/{name}_{kind}.json": said for name, said in titles().items() if name in (names or titles())}
+    if PAPER_WITH_LORAS in names:
+        files[f"compose/{PAPER_WITH_LORAS}_{kind}.json"] = f"{METHODS['lora_composer'].title}, `paper`, in boxes"
+    return ways(folder, files, f"compose/plain_{kind}.json", shown)
 
 
 def seeds(folder: Path) -> str:
     """Every way with several seeds: the mean over seeds, the lowest and the highest."""
     rows = [["way", "seeds", *COMPOSED.values()]]
+    plain = _of_seeds(folder, "plain")
     for name, said in titles().items():
-        single = "compose.json" if name == "plain" else f"compose/{name}.json"
-        files = [single, *(file for file in queue() if file.startswith(f"compose/{name}_seed"))]
-        found = [one for one in (read(folder / file) for file in files) if one is not None]
-        if len(found) < len(files):
-            rows.append([said, f"{len(found)} of {len(files)} measured", *[""] * len(COMPOSED)])
+        found = _of_seeds(folder, name)
+        there = [one for one in found if one is not None]
+        if len(there) < len(found):
+            rows.append([said, f"{len(there)} of {len(found)} measured", *[""] * len(COMPOSED)])
             continue
-        means = [[one["summary"][key]["mean"] for one in found if one["summary"][key]] for key in COMPOSED]
-        rows.append([said, str(len(found)), *map(over_seeds, means)])
+        rows.append([said, str(len(there)), *_over_seeds(there)])
+        same = [same_cases(by_prompt, one) for by_prompt, one in zip(plain, there, strict=True)]
+        if any(same) and all(plain):
+            beside = [other or by_prompt for other, by_prompt in zip(same, plain, strict=True)]
+            rows.append([f"{PLAIN}, the same cases", str(len(there)), *_over_seeds([one for one in beside if one])])
     return table(rows)
+
+
+def _of_seeds(folder: Path, name: str) -> list[Result | None]:
+    """The files of a way, one for each seed; None where there is none."""
+    single = "compose.json" if name == "plain" else f"compose/{name}.json"
+    files = [single, *(file for file in queue() if file.startswith(f"compose/{name}_seed"))]
+    return [read(folder / file) for file in files]
+
+
+def _over_seeds(found: Sequence[Result]) -> list[str]:
+    """Every figure over the results of several seeds; nothing where one of them lacks it."""
+    cells = []
+    for key in COMPOSED:
+        means = [value["mean"] for one in found if (value := one["summary"].get(key))]
+        cells.append(over_seeds(means) if len(means) == len(found) else "")
+    return cells
 
 
 PARTS = {
     "composing": composers,
     "composing, seeds": seeds,
-    "composing two of a kind": partial(further, kind="alike", exact=("exact_2",)),
-    "composing learnt tokens": partial(further, kind="learnt", exact=("exact_2", "exact_3", "exact_4")),
+    "composing, places found by words": placed_by_words,
+    "composing as published": as_published,
+    "composing two of a kind": partial(
+        further, kind="alike", shown=("exact_2", "found", "colours", "placed", "leak", "iou", "passes", "seconds")
+    ),
+    "composing learnt tokens": partial(
+        further, kind="learnt", shown=(*SETS, "found", "placed", "leak", "iou", "identity", "passes", "seconds")
+    ),
+    "composing with LoRAs": partial(
+        further,
+        kind="loras",
+        shown=("exact_2", "found", "placed", "leak", "iou", "identity", "passes", "seconds"),
+        names=(*WITH_LORAS, PAPER_WITH_LORAS),
+    ),
+    "composing in a style": partial(
+        further, kind="styled", shown=(*SETS, "found", "style", "placed", "leak", "iou", "one", "passes", "seconds")
+    ),
 }
 """Marked part of the page to what writes it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.all.erasing import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS
+from ...bench.all.erasing import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS, WITH_SYNONYMS
 from ...bench.all.queue import queue
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
@@ -20,6 +20,7 @@ from .files import controls, heading, missing, over_seeds, read, shown_command, 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
 CONTROLS = "attack_controls.json"
+NOT_YET = "not measured yet"
 COUNTS = (1, 10, 30)
 """How many objects are erased at once."""
 
@@ -58,12 +59,39 @@ def erasing(folder: Path) -> str:
         row("of those, the four with the nearest names", "", "neighbours_before", "neighbours_after"),
         row("an erased style is found (chance: 0.25)", "", "style_found_before", "style_found_after"),
     ]
+    rows[3:3] = [_listed_row(folder, name) for name in WITH_SYNONYMS]
     said = (
         f"{summary['pairs_of_others']} pairs of pictures of other objects were drawn. Afterwards, objects on the "
         f"preserve list are found in {summary['preserved_after']['mean']:.3f} of the pictures, objects not on it in "
         f"{summary['free_after']['mean']:.3f}. {controls(found)}"
     )
     return f"{heading(found, 'erase.json')}\n\n{table(rows)}\n\n{said}"
+
+
+def _listed_row(folder: Path, method: str) -> list[str]:
+    """The row of a method that erased synonyms beside the names."""
+    said = f"synonyms when listed, {ERASING[method].title}"
+    found = read(folder / f"erase/{method}_synonyms.json")
+    value = found["summary"]["found_after_synonym"] if found else None
+    if found is None or value is None:
+        return [said, f"{ERASED_AIM:g} or less", "", NOT_YET, ""]
+    before = found["summary"]["found_before_synonym"]["mean"]
+    cells = [f"{before:.3f}", f"{with_interval(value)} ({found['cases']} cases)"]
+    return [said, f"{ERASED_AIM:g} or less", *cells, verdict(-value["mean"], -ERASED_AIM)]
+
+
+def erased_kept_looks(folder: Path) -> str:
+    """Every method by whether objects that are still found have the style and the colour that they had."""
+    rows = [["method", "cases", "same style", "by chance", "same colour", "by chance"]]
+    figures = [f"kept_{look}{which}" for look in LOOKS for which in ("", "_chance")]
+    for name, method in ERASING.items():
+        found = read(folder / single(name))
+        values = [found["summary"].get(key) for key in figures] if found else []
+        if found is None or not any(values):  # older files lack them
+            rows.append([method.title, NOT_YET, *[""] * len(figures)])
+            continue
+        rows.append([method.title, str(found["cases"]), *(f"{one['mean']:.2f}" if one else "-" for one in values)])
+    return table(rows)
 
 
 def erased_counts(folder: Path) -> str:
@@ -129,7 +157,7 @@ def attacks(folder: Path) -> str:
     said.append(missing(CONTROLS) if spoiled is None else f"{controls(spoiled)} `{shown_command(spoiled, CONTROLS)}`.")
     names = [name for name, one in SCENARIOS.items() if any(name in of for of in measured.values())]
     rows = [["scenario", *(ERASING[name].title for name in measured)]]
-    rows += [[SCENARIOS[name].title, *(_attacked(name, of.get(name)) for of in measured.values())] for name in names]
+    rows += [[SCENARIOS[name].title, *(attacked(name, of.get(name)) for of in measured.values())] for name in names]
     return "\n\n".join([*said, table(rows)] if measured else said)
 
 
@@ -150,12 +178,12 @@ def guards(folder: Path) -> str:
             continue
         of, kept = one["summary"]["methods"][way], one["summary"].get("kept", {}).get(way)
         beside = "not measured" if kept is None else f"{kept['before']:.2f}, {kept['after']:.2f}"
-        cells = [_attacked(scenario, of[scenario]) for scenario in GUARDED.split(",")]
+        cells = [attacked(scenario, of[scenario]) for scenario in GUARDED.split(",")]
         rows.append([model, title, str(one["cases"]), *cells, beside])
     return table(rows)
 
 
-def _attacked(scenario: str, entry: Mapping[str, Any] | None) -> str:
+def attacked(scenario: str, entry: Mapping[str, Any] | None) -> str:
     """The share that is found with its floor and its ceiling; of the re-learning curve, the steps until half is."""
     if entry is None:
         return "-"
@@ -168,7 +196,7 @@ def _cell(folder: Path, file: str, figures: Sequence[str]) -> str:
     """The means of a file's figures and how many cases it has; of a file that is not there, that it is not measured."""
     found = read(folder / file)
     if found is None:
-        return "not measured yet" if file in queue() else "left out"
+        return NOT_YET if file in queue() else "left out"
     values = [found["summary"].get(key) for key in figures]
     return " / ".join(f"{value['mean']:.2f}" if value else "-" for value in values) + f" ({found['cases']})"
 

@@ -13,7 +13,8 @@ from ...bench.all.queue import queue
 from ...bench.learn.entries import combine
 from ...bench.learn.entries import read as read_entry
 from ...bench.learn.ranking import rows_of
-from ...bench.summary import with_interval
+from ...bench.learn.token_maps import MAP_SCORES
+from ...bench.summary import interval, with_interval
 from ...core.localize.registry import METHODS as LOCALIZING
 from .cards import table
 from .erasure_results import erasers, erasing
@@ -150,6 +151,34 @@ def learning(folder: Path) -> str:
     return "\n\n".join(part for part in (table(rows_of(combine([read_entry(path) for path in there]))), said) if part)
 
 
+def token_maps(folder: Path) -> str:
+    """``bench learn --maps``: a row for each weight of the cycle loss, and the difference over the same objects."""
+    heads = {"map_iou": "IoU of maps", "map_point": "largest on the object", "acc1": "ACC^1", "sim_i": "SIM^I"}
+    rows = [["way", "scenes", *(f"{said}, {of}" for of in ("seen", "unseen") for said in heads.values())]]
+    there: list[Mapping[str, Any]] = []
+    for name, title in MAPPED.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([f"{title}: not measured: `bench {queue()[name]}`", *[""] * (len(rows[0]) - 1)])
+            continue
+        there.append(found)
+        values = [with_interval(found["summary"][of][key]) for of in ("seen", "unseen") for key in heads]
+        rows.append([title, str(found["cases"]), *values])
+    if len(there) < len(MAPPED):
+        return table(rows)
+    plain, cycle = ([entry for row in found["rows"] for entry in row["objects"]] for found in there)
+    gaps = {key: [two[key] - one[key] for one, two in zip(plain, cycle, strict=True)] for key in MAP_SCORES}
+    said = [f"{heads[key]} {with_interval(interval(values, 0))}" for key, values in gaps.items()]
+    return f"{table(rows)}\n\nWith the cycle loss less without it, over {len(plain)} objects: {', '.join(said)}."
+
+
+MAPPED = {
+    "learn/conceptexpress_maps.json": "ConceptExpress `small`",
+    "learn/conceptexpress_maps_cycle.json": "the same, `cycle_weight=0.5`",
+}
+"""File of ``bench learn --maps`` to what it measured; the first without the cycle loss, the second with it."""
+
+
 def scoring(folder: Path) -> str:
     """``bench score``."""
     found = read(folder / "score.json")
@@ -170,6 +199,7 @@ PARTS = {
     "unseen objects": unseen_objects,
     "matching": matching,
     "learning": learning,
+    "maps of learnt tokens": token_maps,
     "erasing": erasing,
     "methods of erasing": erasers,
     "scoring": scoring,

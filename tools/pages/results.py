@@ -15,7 +15,7 @@ from .cards import table
 from .compose_results import PARTS as COMPOSE_PARTS
 from .cost_results import PARTS as COST_PARTS
 from .cost_results import solving
-from .erasure_results import attacks, erased_counts, erased_looks, erased_seeds, guards
+from .erasure_results import attacks, erased_counts, erased_kept_looks, erased_looks, erased_seeds, guards
 from .explain_results import PARTS as EXPLAIN_PARTS
 from .files import heading, missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
@@ -96,6 +96,7 @@ ERASURE: Mapping[str, Writer] = {
     "how many at once": erased_counts,
     "three seeds": erased_seeds,
     "styles and colours": erased_looks,
+    "looks of kept objects": erased_kept_looks,
     "attacks": attacks,
     "guards": guards,
     "solving": solving,

@@ -23,10 +23,11 @@ from ...bench.words.cases import KINDS
 from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
-from .compose_results import COMPOSED, titles
+from .compose_results import COMPOSED, PLAIN, same_cases, same_cases_said, shown_value, titles
 from .erasure_results import single
 from .explain_results import MEASURED
 from .files import controls, heading, missing, read, shown_command, verdict
+from .transformer_attacks import attacks
 from .word_results import sweep, word_sweep
 
 AIMS = {"one_object": 0.90, "two_objects": 0.70}
@@ -126,6 +127,7 @@ ERASED = of_both(
     {single(name): ERASING[name].title for name in ("uce", "rece", "speed", "mace", "realera", "hirm")}
     | {f"erase/{name}_10.json": f"{ERASING[name].title}, 10 at once" for name in ("uce", "speed", "realera")}
     | {f"erase/{name}_styles.json": f"{ERASING[name].title}, a style" for name in ("uce", "speed")}
+    | {"erase/uce_colours.json": f"{ERASING['uce'].title}, a colour"}
 )
 ERASED_COLUMNS: Columns = {
     "erased object": at("found_after"),
@@ -134,11 +136,9 @@ ERASED_COLUMNS: Columns = {
     "and after": at("others_after"),
     "nearest names after": at("neighbours_after"),
     "erased style": at("style_found_after"),
+    "erased colour": at("colour_found_after"),
 }
-COMPOSITIONS = of_both(
-    {"compose.json": "the prompt alone"} | {f"compose/{name}.json": titles()[name] for name in COMPOSED_THERE}
-)
-COMPOSED_COLUMNS: Columns = {said: at(name) for name, said in COMPOSED.items()}
+COMPOSITIONS = of_both({"compose.json": PLAIN} | {f"compose/{name}.json": titles()[name] for name in COMPOSED_THERE})
 
 INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in MEASURED})
 INGREDIENTS_COLUMNS: Columns = {said: at("object", score) for score, said in EXPLAINED.items()}
@@ -150,6 +150,27 @@ def both(folder: Path, name: str) -> tuple[list[tuple[str, Mapping[str, Any], st
     found = [(model, one, file) for model, one, file in files if one is not None]
     lines = [f"{model}: {heading(one, file)}" for model, one, file in found]
     return found, lines + [missing(file) for _, one, file in files if one is None]
+
+
+def compositions(folder: Path) -> str:
+    """``bench compose`` of both; a way with fewer cases is followed by the prompt alone over the same cases."""
+    rows = [["model", "what", "cases", *COMPOSED.values(), "command"]]
+
+    def row(model: str, said: str, found: Mapping[str, Any], command: str) -> list[str]:
+        cells = [shown_value(key, found["summary"].get(key)) for key in COMPOSED]
+        return [model, said, str(found["cases"]), *cells, command]
+
+    for name, (model, said) in COMPOSITIONS.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([model, said, "not measured", *[""] * len(COMPOSED), f"`bench {queue()[name]}`"])
+            continue
+        rows.append(row(model, said, found, f"`{shown_command(found, name)}`"))
+        plain = f"{FOLDER}/compose.json" if name.startswith(FOLDER) else "compose.json"
+        same = same_cases(read(folder / plain), found)
+        if same is not None:
+            rows.append(row(model, same_cases_said(same["cases"]), same, ""))
+    return table(rows)
 
 
 def ways(folder: Path, name: str, said_of: Mapping[str, str], figures: Mapping[str, str]) -> str:
@@ -187,6 +208,7 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "localising": partial(beside, files=LOCALIZED, columns=LOCALIZED_COLUMNS),
     "learning": partial(beside, files=LEARNT, columns=LEARNT_COLUMNS),
     "erasing": partial(beside, files=ERASED, columns=ERASED_COLUMNS),
+    "attacks": attacks,
     "sweep of probes": partial(sweep, name=f"{FOLDER}/explain/sweep.json"),
     "ingredients": partial(beside, files=INGREDIENTS, columns=INGREDIENTS_COLUMNS),
     "importance": partial(
@@ -194,6 +216,6 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     ),
     "audits": audited,
     "steering": partial(ways, name="explain/steer.json", said_of=WAYS, figures=STEERING),
-    "composing": partial(beside, files=COMPOSITIONS, columns=COMPOSED_COLUMNS),
+    "composing": compositions,
 }
 """Marked part of the page to what writes it."""

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...bench.all.queue import queue
 from ...bench.summary import with_interval
 from ...bench.words.cases import KINDS
+from ...bench.words.damp import FIGURES as DAMPED
 from ...bench.words.words import DELETED, SCORES, SHUFFLED
 from .cards import table
-from .files import heading, missing, read
+from .files import controls, heading, missing, read, shown_command
 
 
 def word_maps(folder: Path) -> str:
@@ -57,6 +59,26 @@ def word_kinds(folder: Path) -> str:
     return table(rows)
 
 
+def damping(folder: Path) -> str:
+    """``bench damp``: a row for each kind of maps and captions."""
+    rows = [["maps, captions", "names", *DAMPED.values(), "command"]]
+    for name, title in DAMP_FILES.items():
+        found = read(folder / name)
+        if found is None:
+            rows.append([f"{title}: not measured", *[""] * (len(rows[0]) - 2), f"`bench {queue()[name]}`"])
+            continue
+        values = [with_interval(found["summary"][key]) for key in DAMPED]
+        rows.append([title, str(found["summary"]["names"]), *values, f"`{shown_command(found, name)}`"])
+    said = controls(read(folder / "words_damp.json") or {})
+    return "\n\n".join(part for part in (table(rows), said) if part)
+
+
+DAMP_FILES = {
+    "words_damp.json": "attention, complete",
+    "words_damp_short.json": "attention, short",
+}
+"""File of ``bench damp`` to what it measured."""
+
 KIND_FILES = {
     "words": "attention, complete",
     "words_short": "attention, short",
@@ -70,5 +92,6 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "heat maps of words": word_maps,
     "kinds of maps": word_kinds,
     "sweep of words": word_sweep,
+    "damped words": damping,
 }
 """Marked part of the page to what writes it."""

@@ -5,12 +5,14 @@ import json
 import pytest
 
 from concept_atelier.bench.lab import FIGURES
+from concept_atelier.bench.words.damp import FIGURES as DAMPED
 from concept_atelier.bench.words.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
 from concept_atelier.tools.pages.erasure_results import (
     attacks,
     erased_counts,
+    erased_kept_looks,
     erased_looks,
     erased_seeds,
     erasers,
@@ -18,10 +20,10 @@ from concept_atelier.tools.pages.erasure_results import (
     guards,
 )
 from concept_atelier.tools.pages.files import verdict
-from concept_atelier.tools.pages.method_results import unseen_objects
+from concept_atelier.tools.pages.method_results import MAPPED, token_maps, unseen_objects
 from concept_atelier.tools.pages.page import DOCS
 from concept_atelier.tools.pages.results import ERASURE, PAGES, PARTS, lab_table, localised_table, with_results
-from concept_atelier.tools.pages.word_results import KIND_FILES, word_kinds, word_maps, word_sweep
+from concept_atelier.tools.pages.word_results import DAMP_FILES, KIND_FILES, damping, word_kinds, word_maps, word_sweep
 
 
 def value(mean):
@@ -77,6 +79,31 @@ def test_erasing_is_shown_with_its_aims_and_controls(tmp_path):
     assert "| the erased object is found | 0.05 or less | 0.900 | 0.040 [0.03 0.05] | yes |" in written
     assert "0.300 [0.29 0.31] | no |" in written and "yes, 0.000" in written
     assert "Controls: objects lost, 0.000 (0.15 allowed)." in written and "--cases 4 --controls 4" in written
+
+
+def test_listed_synonyms_have_an_aim_of_their_own(tmp_path):
+    keys = [f"{key}_{when}" for key in ("found", "others", "neighbours", "style_found") for when in ("before", "after")]
+    summary = dict.fromkeys([*keys, "found_before_synonym", "found_after_synonym"], value(0.5))
+    summary |= {"preserved_after": value(0.95), "free_after": value(0.9), "pairs_of_others": 96}
+    (tmp_path / "erase").mkdir()
+    for name, mean in (("erase", 0.5), ("erase/mace_synonyms", 0.04)):
+        found = {"cases": 12, "seed": 0, "summary": summary | {"found_after_synonym": value(mean)}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    written = erasing(tmp_path)
+    assert "| synonyms when listed, UCE | 0.05 or less |  | not measured yet |  |" in written
+    listed = (
+        "| synonyms when listed, MACE, its closed forms | 0.05 or less | 0.500 | 0.040 [0.03 0.05] (12 cases) | yes |"
+    )
+    assert listed in written and written.index("by a synonym") < written.index(listed) < written.index("other objects")
+
+
+def test_looks_of_kept_objects_stand_beside_chance_and_older_files_lack_them(tmp_path):
+    (tmp_path / "erase").mkdir()
+    looks = {"kept_style": value(0.9), "kept_style_chance": value(0.6), "kept_colour": None, "kept_colour_chance": None}
+    for name, summary in (("erase/doco", looks), ("erase", {"found_after": value(0.1)})):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"cases": 4, "summary": summary}))
+    written = erased_kept_looks(tmp_path)
+    assert "| DoCo | 4 | 0.90 | 0.60 | - | - |" in written and "| UCE | not measured yet |" in written
 
 
 def test_methods_of_erasing_stand_side_by_side_and_what_is_not_measured_is_said(tmp_path):
@@ -211,6 +238,31 @@ def test_heat_maps_of_words_stand_by_kind_and_a_sweep_by_layer_and_noise(tmp_pat
     (tmp_path / "words_sweep.json").write_text(json.dumps({"cases": 6, "seed": 0, "summary": swept}))
     lines = word_sweep(tmp_path).splitlines()
     assert lines[-2:] == ["| all | 0.500 | 0.700 |", "| `mid` | 0.200 | 0.300 |"]
+
+
+def test_damped_words_are_shown_by_kind_of_map(tmp_path):
+    assert damping(tmp_path).count("`bench damp --split test") == len(DAMP_FILES)
+    control = {"says": "by a model at random weights", "figure": 0.001, "at_most": 0.01}
+    summary = {"names": 5, **{key: value(0.5) for key in DAMPED}, "kept": None}
+    found = {"cases": 3, "seed": 0, "summary": summary, "controls": {"untrained": control | {"cases": 2}}}
+    (tmp_path / "words_damp.json").write_text(json.dumps(found))
+    written = damping(tmp_path)
+    assert "| attention, complete | 5 | 0.500 [0.49 0.51] |" in written and "| - | `bench damp" in written
+    assert "--cases 3 --controls 2" in written and written.endswith("random weights, 0.001 (0.01 allowed).")
+
+
+def test_maps_of_tokens_with_the_cycle_loss_are_compared_object_by_object(tmp_path):
+    (tmp_path / "learn").mkdir()
+    assert token_maps(tmp_path).count("not measured: `bench learn") == len(MAPPED)
+    for name, fit in zip(MAPPED, (0.5, 0.75), strict=True):
+        figures = {key: value(fit) for key in ("map_iou", "map_point", "acc1", "sim_i")}
+        rows = [{"objects": [{"map_iou": fit + more, "map_point": 1.0}]} for more in (0.0, 0.1)]
+        (tmp_path / name).write_text(
+            json.dumps({"cases": 2, "seed": 0, "summary": {"seen": figures, "unseen": figures}, "rows": rows})
+        )
+    written = token_maps(tmp_path)
+    assert "| ConceptExpress `small` | 2 | 0.500 [0.49 0.51] |" in written and "| 0.750 [0.74 0.76] |" in written
+    assert "over 2 objects: IoU of maps 0.250 [0.25 0.25], largest on the object 0.000 [0.00 0.00]." in written
 
 
 @pytest.mark.parametrize("name", PAGES)

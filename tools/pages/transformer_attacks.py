@@ -1,0 +1,40 @@
+"""The table of ``docs/transformer-results.md`` about attacks on erasures and about guards."""
+
+from pathlib import Path
+
+from ...bench.all.queue import queue
+from ...bench.all.transformers import ATTACKS, FOLDER
+from ...bench.erase.attack import NOTHING
+from ...core.attack.registry import SCENARIOS
+from ...core.erase.guards.registry import METHODS as GUARDS
+from ...core.erase.registry import METHODS as ERASING
+from .cards import table
+from .erasure_results import NOT_YET, OTHERS, attacked
+from .files import read, shown_command
+
+FILES = {
+    "attack.json": "none",
+    "attack_guard_none.json": "none",
+    "attack_guard_dve.json": GUARDS["dve"].title,
+    "attack_guard_dve_alone.json": GUARDS["dve"].title,
+}
+"""File of ``bench attack`` to the guard that acts while it draws."""
+
+
+def attacks(folder: Path) -> str:
+    """A row for each file and method that was attacked: scenarios, and other objects before and after."""
+    scenarios = ATTACKS.split(",")
+    rows = [["model", "guard", "cases", *(SCENARIOS[name].title for name in scenarios), OTHERS, "command"]]
+    for file, guard in FILES.items():
+        name = f"{FOLDER}/{file}"
+        found = read(folder / name)
+        if found is None:
+            rows.append([NOT_YET, guard, *[""] * (len(scenarios) + 2), f"`bench {queue()[name]}`"])
+            continue
+        for method, of in found["summary"]["methods"].items():
+            model = "as it is" if method == NOTHING else f"erased by {ERASING[method].title}"
+            kept = found["summary"]["kept"][method]
+            beside = f"{kept['before']:.2f}, {kept['after']:.2f}"
+            cells = [attacked(scenario, of.get(scenario)) for scenario in scenarios]
+            rows.append([model, guard, str(found["cases"]), *cells, beside, f"`{shown_command(found, name)}`"])
+    return table(rows)
