@@ -33,6 +33,7 @@ BENCHES = {
     "data": ("whether captions that were exchanged are found", "bench.data.data"),
     "weights": ("whether weights of pictures help to learn from wrong captions", "bench.data.weights"),
     "entangle": ("whether a token that learnt its background is found, and mended", "bench.data.entangle"),
+    "damp": ("whether a picture changes where the map of a damped word is", "bench.words.damp"),
     "prompts": ("what phrase weights and the locality of attention do for colours", "bench.prompts"),
     "surgery": ("what carries a skill, how two go into one model, and words inside", "bench.surgery.surgery"),
     "compose": (

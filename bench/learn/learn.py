@@ -2,6 +2,7 @@
 
 Each case is a scene of 1 to 4 objects; every second scene holds objects that the model has never seen. Concepts come
 with their true masks, so that learning is measured alone (``--found`` takes those that Localize Concepts finds).
+``--maps`` also scores the heat map of each token in the scene against its object's mask.
 Scores follow the evaluation of ConceptExpress (Hao et al. 2024, section 4.1), with the judge in place of CLIP.
 """
 
@@ -35,6 +36,7 @@ from ..drawing import draw
 from ..harness import Bench, Request, Row
 from ..metrics import iou_matrix
 from ..summary import aligned, interval, means, with_interval
+from .token_maps import MAP_SCORES, map_scores
 
 COUNTS, DRAWS, TEMPLATE = (1, 2, 3, 4), 8, "a photo of {}"
 SCORES = {
@@ -73,6 +75,9 @@ def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> R
     case = case_of(scene, own_seed)
     learnt = learn_case(backbone, case, request)
     answers = [judge_token(backbone, judge, case, learnt, number, unseen, request) for number in range(count)]
+    if request.options.get("maps"):
+        fits = map_scores(backbone, case, learnt.tokens, learnt.objects, TEMPLATE)
+        answers = [answer | fit for answer, fit in zip(answers, fits, strict=True)]
     joint = judge_joint(backbone, judge, case, learnt)
     cost = {"passes": learnt.passes, "seconds": learnt.seconds}
     return {"seed": own_seed, "unseen": unseen, "objects": answers, "sim_c": joint} | cost
@@ -165,9 +170,10 @@ def on_cells(masks: Tensor) -> Tensor:
 def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     """Means with intervals over scenes, for seen and unseen objects apart."""
     groups = {"seen": [row for row in rows if not row["unseen"]], "unseen": [row for row in rows if row["unseen"]]}
+    scores = (*SCORES, *(MAP_SCORES if request.options.get("maps") else ()))
     return {
         name: {"cases": len(group)}
-        | {score: interval([_score(row, score) for row in group], request.seed) for score in SCORES}
+        | {score: interval([_score(row, score) for row in group], request.seed) for score in scores}
         for name, group in groups.items()
         if group
     }
@@ -176,7 +182,8 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     summary = result["summary"]
-    rows = [[said, *(with_interval(group[score]) for group in summary.values())] for score, said in SCORES.items()]
+    measured = {key: said for key, said in (SCORES | MAP_SCORES).items() if all(key in one for one in summary.values())}
+    rows = [[said, *(with_interval(group[score]) for group in summary.values())] for score, said in measured.items()]
     head = f"bench learn: {result['cases']} scenes, {result['split']} split, seed {result['seed']}; 95% intervals"
     heading = ["", *(f"{name} ({group['cases']} scenes)" for name, group in summary.items())]
     return f"{head}\n{aligned([heading, *rows])}\n"
@@ -194,6 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--words", action="store_true", help="start from the objects' true names, which helps a lot")
     parser.add_argument("--classes", action="store_true", help="give the true names as class words")
     parser.add_argument("--found", action="store_true", help="concepts as found in the scene instead of the true masks")
+    parser.add_argument("--maps", action="store_true", help="also: do the tokens' heat maps fit their objects?")
     parser.add_argument("--shuffled-masks", action="store_true", help="the control: every object has another's mask")
     parser.add_argument(
         "--untrained-tokens", action="store_true", help="the control: rows of little-used tokens, untrained"
@@ -207,7 +215,7 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"method": args.method, "preset": args.preset}
     options |= {"settings": settings} if settings else {}
     options |= {"objects": args.objects} if args.objects else {}
-    flags = ("found", "words", "classes", "shuffled_masks", "untrained_tokens")
+    flags = ("found", "words", "classes", "maps", "shuffled_masks", "untrained_tokens")
     options |= {flag: True for flag in flags if getattr(args, flag)}
     return options | {"values": asdict(replace(preset, **settings))}
 

@@ -3,20 +3,22 @@
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross-Attention Control", 2022, arXiv 2208.01626. The picture of a
 prompt and the edited one are drawn side by side from the same noise. The edited one takes the attention maps of the
 first: those of words that both share (refine), those of a word for the word in its place (replace), each times a factor
-(re-weight). A word whose heat map is right changes the picture where the map is, and nowhere else: the paper's local
-blend, which would keep the rest of the picture in any case, is left out.
+(re-weight). If a word of other length takes a word's place, each of its k pieces takes a k-th of the map (section 3.2;
+equal shares are those of the authors' code). A word whose heat map is right changes the picture where the map is, and
+nowhere else: the paper's local blend, which would keep the rest of the picture in any case, is left out.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor
 
 from ..attention.probabilities import attend
-from ..attention.resize import resize_maps
+from ..attention.resize import mask_on, resize_maps
 from ..attention.selection import Grid
 from ..attention.stretch import stretched
 from ..attention.words import find_word
@@ -26,6 +28,9 @@ from ..compose.composition import within
 from ..messages import shown
 from ..sampling import ddim
 from ..settings import setting
+
+Places = tuple[int, ...]
+"""Positions of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -67,52 +72,87 @@ class Plan:
 
     Attributes:
         source: (L,) long: for every position of the edited prompt that of the first prompt whose map it takes, -1 for
-            its own.
+            its own and for those of ``spread``.
+        spread: positions of the first prompt, and as many as there are of the edited one: each of these takes an equal
+            share of the sum of those maps.
         factors: (L,) by which the maps are multiplied.
         changed: positions of the edited prompt that are new, or whose factor is not 1.
+        removed: positions of the first prompt that have nothing in their place.
     """
 
     source: Tensor
+    spread: tuple[tuple[Places, Places], ...]
     factors: Tensor
     changed: tuple[int, ...]
+    removed: tuple[int, ...]
+
+    def taken(self, maps: Tensor) -> Tensor:
+        """(heads, N, L): of maps (2, heads, N, L) of both prompts those that the edited picture reads by, without
+        factors."""
+        source = self.source.to(maps.device)
+        taken = torch.where(source >= 0, maps[0][..., source.clamp_min(0)], maps[1])
+        for olds, news in self.spread:
+            taken[..., list(news)] = maps[0][..., list(olds)].sum(-1, keepdim=True) / len(news)
+        return taken
 
 
 def plan_edit(first: TokenizedText, second: TokenizedText, weights: Mapping[str, float]) -> Plan:
-    """Align two prompts token by token.
+    """Align two prompts word by word.
 
-    Tokens that stand in both keep their map. Tokens that stand in the place of as many others take their maps; other
-    new tokens read for themselves. Start, end and padding go with each other.
+    Words of both prompts keep their maps. Words in the place of others take the maps of these, word by word if there
+    are as many of both, else together; pieces take them one by one if there are as many, else in equal shares (section
+    3.2). Added words read for themselves. Start, end and padding go with each other.
 
     Args:
         first: the prompt of the first picture.
         second: the edited prompt.
         weights: words of the edited prompt to factors.
 
-    Raises ``ValueError`` for a word that is not in it, and where nothing changes.
+    Raises ``ValueError`` for a word that is not in it, and if nothing changes.
     """
-    length = second.length
-    source = torch.full((length,), -1)
-    olds, news = ([(token.text, token.position) for token in text.tokens] for text in (first, second))
-    changed: set[int] = set()
-    matcher = SequenceMatcher(None, [text for text, _ in olds], [text for text, _ in news], autojunk=False)
+    source = torch.full((second.length,), -1)
+    spread: list[tuple[Places, Places]] = []
+    changed, removed = set[int](), set[int]()
+    (old_words, olds), (new_words, news) = _words(first), _words(second)
+    matcher = SequenceMatcher(None, old_words, new_words, autojunk=False)
     for kind, start, end, begin, stop in matcher.get_opcodes():
-        if kind == "equal" or (kind == "replace" and end - start == stop - begin):
-            for (_, old), (_, new) in zip(olds[start:end], news[begin:stop], strict=True):
-                source[new] = old
+        if kind in ("equal", "replace"):
+            for old, new in _in_place(olds[start:end], news[begin:stop]):
+                if len(old) == len(new):
+                    source[list(new)] = torch.tensor(old)
+                else:
+                    spread.append((old, new))
         if kind != "equal":
-            changed |= {new for _, new in news[begin:stop]}
+            changed |= set(chain(*news[begin:stop]))
+        if kind == "delete":
+            removed |= set(chain(*olds[start:end]))
     if second.start is not None and first.start is not None:
         source[second.start] = first.start
-    for place, old in _beside_tokens(first, second):
-        source[place] = old
-    factors = torch.ones(length)
+    for place, taken in _beside_tokens(first, second):
+        source[place] = taken
+    factors = torch.ones(second.length)
     for word, factor in weights.items():
         places = [place for run in find_word(second, word) for place in run]
         factors[places] = factor
         changed |= set(places) if factor != 1 else set()
-    if not changed:
+    if not changed and not removed:
         raise ValueError("nothing changes: edit the prompt, or give a word another weight than 1")
-    return Plan(source, factors, tuple(sorted(changed)))
+    return Plan(source, tuple(spread), factors, tuple(sorted(changed)), tuple(sorted(removed)))
+
+
+def _words(text: TokenizedText) -> tuple[list[str], list[Places]]:
+    """The written words of a text in order, and the positions of each."""
+    words = [list(tokens) for _, tokens in groupby(text.tokens, lambda token: (token.reading, token.word))]
+    places = [tuple(token.position for token in word) for word in words]
+    return ["".join(token.text for token in word) for word in words], places
+
+
+def _in_place(olds: Sequence[Places], news: Sequence[Places]) -> Iterator[tuple[Places, Places]]:
+    """Words and those in their place: one by one if there are as many of both, else all together."""
+    if len(olds) == len(news):
+        yield from zip(olds, news, strict=True)
+    else:
+        yield tuple(chain(*olds)), tuple(chain(*news))
 
 
 def _beside_tokens(first: TokenizedText, second: TokenizedText) -> Iterator[tuple[int, int]]:
@@ -183,9 +223,25 @@ def edit_by_words(
     )
     before, after = backbone.decode_latent(latent).clamp(0, 1).split(1)
     region = editor.region((before.shape[-2], before.shape[-1]))
+    return WordEdit(before, after, region, *change_in(before, after, region.float()))
+
+
+def change_in(before: Tensor, after: Tensor, mask: Tensor) -> tuple[float, float]:
+    """The mean change from one picture to another where a mask is, and elsewhere.
+
+    Args:
+        before: (1, 3, H, W) in 0..1.
+        after: the same.
+        mask: (h, w) in 0..1, of any size; a soft one weighs the pixels.
+
+    Returns:
+        both in 0..1; 0 for a part without pixels.
+    """
     change = (after - before).abs().mean((0, 1)).cpu()  # (H, W)
-    inside, outside = (float(change[where].mean()) if bool(where.any()) else 0.0 for where in (region, ~region))
-    return WordEdit(before, after, region, inside, outside)
+    weight = mask_on(mask.cpu(), (change.shape[-2], change.shape[-1]))
+    parts = (weight, 1 - weight)
+    inside, outside = (float((change * part).sum() / part.sum()) if float(part.sum()) > 0 else 0.0 for part in parts)
+    return inside, outside
 
 
 class _Editor:
@@ -216,16 +272,15 @@ class _Editor:
     def _cross(self, inputs: AttentionInputs, taking: bool) -> Tensor:
         call, plan = inputs.call, self._plan
         maps = (call.query.float() * call.scale @ call.key.float().mT).softmax(-1)  # (2, heads, N, L)
-        own, source = maps[1], plan.source.to(maps.device)
-        if taking:
-            own = torch.where(source >= 0, maps[0][..., source.clamp_min(0)], own)  # (heads, N, L)
-        own = own * plan.factors.to(own)
-        self._note(maps, call.grid)
+        taken = plan.taken(maps)  # (heads, N, L)
+        own = (taken if taking else maps[1]) * plan.factors.to(maps)
+        self._note(maps[0], taken, call.grid)
         return torch.stack([maps[0], own]).to(inputs.value.dtype) @ inputs.value
 
-    def _note(self, maps: Tensor, grid: Grid) -> None:
-        """Add where the changed words are read: in the first picture where they take its maps, else in the second."""
-        for place in self._plan.changed:
-            old = int(self._plan.source[place])
-            heat = (maps[0, ..., old] if old >= 0 else maps[1, ..., place]).mean(0)  # (N,)
-            self._heat += resize_maps(heat.view(1, *grid).cpu(), self._size, "bilinear")[0]
+    def _note(self, first: Tensor, taken: Tensor, grid: Grid) -> None:
+        """Add where the changed words are read: in the first picture if they take its maps, else in the second. Words
+        without one in their place are read in the first."""
+        plan = self._plan
+        read = torch.cat([taken[..., list(plan.changed)], first[..., list(plan.removed)]], -1)  # (heads, N, words)
+        heat = read.sum(-1).mean(0)  # (N,)
+        self._heat += resize_maps(heat.view(1, *grid).cpu(), self._size, "bilinear")[0]

@@ -61,6 +61,16 @@ class PairInformation:
     unique_second: Tensor
     synergy: Tensor
 
+    @property
+    def first_given_second(self) -> Tensor:
+        """(h, w) conditional information I(x; first | second): what the first adds if the second is known."""
+        return self.unique_first + self.synergy
+
+    @property
+    def second_given_first(self) -> Tensor:
+        """(h, w) conditional information I(x; second | first): what the second adds if the first is known."""
+        return self.unique_second + self.synergy
+
 
 def noise_levels(settings: InformationSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Levels of noise and their weights.

@@ -7,8 +7,9 @@ from torch import Tensor
 from ...core import types
 from ...core.attention.resize import resize_maps
 from ...core.attention.stretch import stretched
-from ...core.attribute.focus import Focus, audit_focus
+from ...core.attribute.focus import audit_focus
 from ...host.adapters import backbone_of
+from ...host.jobs.attribute.focus_reports import described, focus_csv
 from ...host.jobs.prompts import check_marks
 from ...host.pictures.heat_pictures import heat_grid
 from ...host.schema import io
@@ -42,7 +43,8 @@ class AuditFocus(io.ComfyNode):
             description=(
                 "Says which share of the attention to a word lies outside the mask of its thing: a learnt token or a "
                 "trigger word of a LoRA may have learnt the background as well. The picture is noised to several "
-                "levels and read once at each; the node lists the layers that look away most."
+                "levels and read once at each; the node gives the share for every block and level, and lists the "
+                "layers that look away most."
             ),
             search_aliases=["trigger word", "LoRA", "background", "attention", "leak"],
             is_output_node=True,
@@ -64,6 +66,9 @@ class AuditFocus(io.ComfyNode):
             outputs=[
                 io.Float.Output(display_name="OUTSIDE", tooltip="The share outside the mask, 0 to 1."),
                 io.Image.Output(display_name="MAP", tooltip="The picture with the mean attention to the word."),
+                io.String.Output(
+                    display_name="CSV", tooltip="A line for each layer with its share outside the mask at every level."
+                ),
             ],
         )
 
@@ -103,20 +108,8 @@ class AuditFocus(io.ComfyNode):
             stretched_masks(masks, image),
         )
         said = page_under(cls, drawn, described(found, word), *notes)
-        return io.NodeOutput(found.share, drawn, ui=said)
+        return io.NodeOutput(found.share, drawn, focus_csv(found), ui=said)
 
     @classmethod
     def validate_inputs(cls, text: str | None = None, word: str | None = None) -> bool | str:
         return first_fault(list_verdict("word", word), embeddings_verdict(text=text, word=word))
-
-
-def described(found: Focus, word: str) -> str:
-    """What was found, for people."""
-    by_layer = found.outside.mean(1)
-    worst = [found.layers[index] for index in by_layer.argsort(descending=True)[:3].tolist()]
-    best = found.layers[int(by_layer.argmin())]
-    return (
-        f"{found.share:.0%} of the attention to {word} lies outside its mask; spread evenly it would be "
-        f"{found.chance:.0%}. Layers with most attention outside: {', '.join(worst)}. The layer with "
-        f"least: {best}."
-    )

@@ -48,7 +48,8 @@ class CaptureAttention(io.ComfyNode):
                     max=256,
                     advanced=True,
                     tooltip="Leave out layers with more cells than this along a side. 128 keeps every layer of SD1.5 "
-                    "up to 1024 pixels; with 64, maps of such pictures are coarser and little time is saved.",
+                    "up to 1024 pixels; with 64, maps of such pictures are coarser and little time is saved. "
+                    "Transformers are recorded whatever this is: their layers all have the same grid.",
                 ),
                 io.Combo.Input(
                     "stages",

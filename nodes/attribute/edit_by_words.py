@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from ...core import types
-from ...core.attribute.edit_by_words import WordEditSettings, edit_by_words
+from ...core.attribute.edit_by_words import WordEdit, WordEditSettings, change_in, edit_by_words
 from ...core.messages import shown
 from ...host.adapters import backbone_of
 from ...host.jobs.prompts import check_marks
@@ -14,8 +16,10 @@ from ..sockets import (
     ConceptTokens,
     embeddings_verdict,
     lines_of,
+    masks_of,
     model_inputs,
     seed_input,
+    stretched,
     text_input,
     text_under,
 )
@@ -32,10 +36,11 @@ class EditByWords(io.ComfyNode):
             display_name="Edit by Words",
             category=f"{CATEGORY}/attribute",
             description=(
-                "Draws a prompt, and the same picture with other words: a word exchanged, words added, or the weight "
-                "of a word changed. The layout stays, because the second picture takes the attention of the first. The "
-                "node says how much the picture changed where the changed words are, and elsewhere: a heat map that "
-                "is right predicts where a change shows. It draws both pictures itself, by DDIM."
+                "Draws a prompt, and the same picture with other words: a word exchanged, words added or removed, or "
+                "the weight of a word changed. The layout stays, because the second picture takes the attention of the "
+                "first. The node says how much the picture changed where the changed words are, and elsewhere: a heat "
+                "map that is right predicts where a change shows. It does the same for masks that you connect. It "
+                "draws both pictures itself, by DDIM."
             ),
             search_aliases=["Prompt-to-Prompt", "P2P", "attention control", "prompt edit", "word weight"],
             is_output_node=True,
@@ -90,6 +95,12 @@ class EditByWords(io.ComfyNode):
                     "kept. Higher values hold the layout more firmly.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the prompts use."),
+                io.Mask.Input(
+                    "masks",
+                    optional=True,
+                    tooltip="Maps or masks to test, such as the heat map of the changed word. The node says for each "
+                    "how much the picture changed inside and outside. Soft masks weigh the pixels.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="BEFORE", tooltip="The picture of the prompt."),
@@ -116,6 +127,7 @@ class EditByWords(io.ComfyNode):
         cross_until: float,
         self_until: float,
         tokens: types.ConceptTokens | None = None,
+        masks: Tensor | None = None,
     ) -> io.NodeOutput:
         for text in (prompt, edited_prompt):
             check_marks(text, tokens)
@@ -140,7 +152,9 @@ class EditByWords(io.ComfyNode):
         shown_under = ui.PreviewImage(after, cls=cls).as_dict()
         shown_under |= text_under(
             f"Mean change of the picture: {found.inside:.3f} where the changed words are, {found.outside:.3f} "
-            "elsewhere."
+            "elsewhere.",
+            *([] if masks is None else described(found, masks_of(masks))),
+            "" if masks is None else stretched(masks, after),
         )
         return io.NodeOutput(before, after, region, ui=shown_under)
 
@@ -149,6 +163,15 @@ class EditByWords(io.ComfyNode):
         cls, prompt: str | None = None, edited_prompt: str | None = None, negative: str | None = None
     ) -> bool | str:
         return embeddings_verdict(prompt=prompt, edited_prompt=edited_prompt, negative=negative)
+
+
+def described(found: WordEdit, masks: Tensor) -> list[str]:
+    """How much changed inside and outside of each of N masks (N, h, w) in 0..1, for people."""
+    changes = [change_in(found.before, found.after, mask) for mask in masks]
+    return [
+        f"Mask {number}: {inside:.3f} inside, {outside:.3f} outside."
+        for number, (inside, outside) in enumerate(changes, 1)
+    ]
 
 
 def read_weights(text: str) -> dict[str, float]:

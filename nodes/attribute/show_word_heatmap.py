@@ -9,12 +9,12 @@ from ...core import types
 from ...core.attribute.heatmap import normalise as normalised
 from ...core.attribute.places import word_heatmaps_of_pieces
 from ...host.adapters import backbone_of
+from ...host.jobs.attribute.prompt_in_workflow import sampled_prompt
 from ...host.jobs.attribute.sampled_text import (
     describe_columns,
     pieces_of,
     read_conditioning,
-    read_text,
-    sampled_prompt,
+    read_run,
     wanted_words,
     words_verdict,
 )
@@ -120,7 +120,7 @@ class ShowWordHeatmap(io.ComfyNode):
         run, note = capture.run_of(samples["samples"])
         placeholders = tokens.placeholders() if tokens else {}
         if conditioning is None:
-            sampled = read_text(clip, text, placeholders)
+            sampled = read_run(clip, run, text, placeholders)
         else:
             sampled = read_conditioning(clip, conditioning, text, placeholders)
         pieces = pieces_of(run, sampled, text, sampled_prompt(cls.hidden.prompt, cls.hidden.unique_id))

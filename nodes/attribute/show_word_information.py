@@ -42,8 +42,8 @@ class ShowWordInformation(io.ComfyNode):
                 "Shows how much information each word gives the model about a picture, and where. The model predicts "
                 "the noise in the picture with and without the word, at many levels of noise; the difference is "
                 "information, in nats. Of two words it also shows what both give, what only one of them gives, and "
-                "what only both together give. It works on drawn and on real pictures. Each draw is one pass for every "
-                "word and one more."
+                "what only both together give, and says what each adds if the other is known. It works on drawn and on "
+                "real pictures. Each draw is one pass for every word and one more."
             ),
             search_aliases=["DiffusionPID", "mutual information", "attribution", "ITD", "word map"],
             is_output_node=True,

@@ -1,8 +1,8 @@
 """The prompt of a sampling run, read again: which words stood where, and what the model was given."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ from ....core.attribute.mixtures import MixedText, Prompt, unmix
 from ....core.attribute.places import Piece
 from ....core.backbone import Backbone, Placeholders, TokenizedText
 from ....core.messages import listed, shown
-from ...adapters import backbone_of
+from ...adapters import backbone_of, picture_reader
 from ...shared.captures import Run
 from ...shared.families import FAMILIES
 from ...shared.text.prompt_syntax import plain_words
 from ..prompts import words_to_show
+from .pictured_text import begun_by_pictures, counted_from_end
 
 NOT_THE_TEXT = "this is not the text that was sampled"
 SAME_TEXT = (
@@ -26,6 +27,10 @@ SAME_TEXT = (
 )
 NOT_THE_CONDITIONING = (
     "this is not the CONDITIONING that was sampled: connect the one that the sampler got as its positive one"
+)
+COUNTED = (
+    "The text encoder read pictures before the text, so the words are counted from the end. They are right if text is "
+    "exactly the prompt that was encoded with the pictures."
 )
 
 
@@ -37,11 +42,13 @@ class SampledText:
         context: (1, L, D).
         mixed: its words and their columns.
         whole: it is the text as it stands, so that nothing has to be said of columns.
+        counted: pictures stand before the text, and its words were counted from the end.
     """
 
     context: Tensor
     mixed: MixedText
     whole: bool
+    counted: bool = False
 
 
 def read_text(clip: Any, text: str, placeholders: Placeholders) -> list[SampledText]:
@@ -53,6 +60,18 @@ def read_text(clip: Any, text: str, placeholders: Placeholders) -> list[SampledT
     return [_plain(backbone.tokenize(text, placeholders), backbone.encode_text([text], placeholders).context)]
 
 
+def read_run(clip: Any, run: Run, text: str, placeholders: Placeholders) -> list[SampledText]:
+    """A prompt as a run sampled it: as :func:`read_text` reads it, or as nodes do that encode it with pictures.
+
+    Raises as :func:`read_text` does, and ``ValueError`` for a run in which nothing was captured, or several texts with
+    pictures.
+    """
+    (exact,) = read_text(clip, text, placeholders)
+    if run.parts_about(exact.context):
+        return [exact]
+    return _with_pictures(clip, exact, run.contexts, text, placeholders) or [exact]
+
+
 def read_conditioning(
     clip: Any, conditioning: Sequence[Sequence[Any]], text: str, placeholders: Placeholders
 ) -> list[SampledText]:
@@ -62,8 +81,8 @@ def read_conditioning(
     Found are prompts that were laid one behind another, averaged and weighted (:mod:`....core.attribute.mixtures`).
 
     Raises:
-        ValueError: for an empty text, an entry with several prompts for the pictures of a batch, and prompts of which
-            no word is found in any entry.
+        ValueError: for an empty text, an entry with several prompts for the pictures of a batch, prompts of which no
+            word is found in any entry, and several entries with pictures.
     """
     if not text.strip():
         raise ValueError(
@@ -74,7 +93,10 @@ def read_conditioning(
     backbone = backbone_of(clip=clip)
     exact = read_text(clip, text, placeholders)[0]
     if FAMILIES[backbone.family].transformer is not None:
-        return [_exact(exact, context) for context in contexts]
+        same = all(_same(exact.context, context) for context in contexts)
+        distinct = [one for at, one in enumerate(contexts) if not any(_same(one, other) for other in contexts[:at])]
+        pictured = [] if same else _with_pictures(clip, exact, distinct, text, placeholders)
+        return pictured or [_exact(exact, context) for context in contexts]
     lines = list(dict.fromkeys(plain_words(line) for line in text.splitlines() if line.strip()))
     prompts = [_prompt(backbone, line, placeholders) for line in lines]
     empty = backbone.encode_text([""]).context[0].float().cpu()
@@ -110,6 +132,24 @@ def _exact(exact: SampledText, context: Tensor) -> SampledText:
     return exact
 
 
+def _with_pictures(
+    clip: Any, exact: SampledText, contexts: Sequence[Tensor], text: str, placeholders: Placeholders
+) -> list[SampledText]:
+    """The text in that of some contexts which a language model made of it and pictures; none where there is none."""
+    reader = picture_reader(clip)
+    if reader is None:
+        return []
+    plain = replace(exact, context=reader.without_pictures(text, placeholders))
+    if any(_same(plain.context, context) for context in contexts):
+        return [plain]
+    read = exact.mixed.text
+    found = begun_by_pictures(reader, contexts, read.length)
+    return [
+        SampledText(context[:1], MixedText(counted_from_end(read, context.shape[1]), exact.mixed.weights), False, True)
+        for context in found
+    ]
+
+
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.allclose(one.to(other), other, rtol=1e-3, atol=1e-3)
 
@@ -122,12 +162,13 @@ def pieces_of(run: Run, sampled: Iterable[SampledText], text: str = "", got: str
     """
     texts = list(sampled)
     found = [Piece(place, maps, one.mixed.text) for one in texts for place, maps in run.parts_about(one.context)]
+    several = f" ({run.texts} texts were sampled together)" if run.texts > 1 else ""
+    both = f" (given {shown(text)}, sampled {shown(got)})" if got is not None and got != text else ""
     if not found:
         _check_width(run, texts)
-        several = f" ({run.texts} texts were sampled together)" if run.texts > 1 else ""
         if not all(one.whole for one in texts):
             raise ValueError(NOT_THE_CONDITIONING + several)
-        both = f" (given {shown(text)}, sampled {shown(got)})" if got is not None and got != text else ""
+    if not found or (both and any(one.counted for one in texts)):
         raise ValueError(f"{NOT_THE_TEXT}{several}{both}: {SAME_TEXT}")
     return found
 
@@ -140,33 +181,6 @@ def _check_width(run: Run, texts: Sequence[SampledText]) -> None:
             f"the MODEL was sampled with text {sampled[0]} wide and this CLIP encodes {min(ours)}: it belongs to "
             "another model; connect the one that encoded the prompt"
         )
-
-
-def sampled_prompt(workflow: Any, node: str | None) -> str | None:
-    """The text behind the ``positive`` input of the sampler whose ``samples`` a node gets; None where it is not plain.
-
-    Args:
-        workflow: in the API format, as it runs.
-        node: the id of the node that shows the heat maps.
-    """
-    sampler = _behind(workflow, node, "samples")
-    encoder = _behind(workflow, sampler, "positive")
-    text = _given(workflow, encoder, "text")
-    if not isinstance(text, str):
-        text = _given(workflow, _behind(workflow, encoder, "text"), "value")
-    return text if isinstance(text, str) else None
-
-
-def _given(workflow: Any, node: str | None, name: str) -> Any:
-    entry = workflow.get(node) if isinstance(workflow, Mapping) else None
-    inputs = entry.get("inputs") if isinstance(entry, Mapping) else None
-    return inputs.get(name) if isinstance(inputs, Mapping) else None
-
-
-def _behind(workflow: Any, node: str | None, name: str) -> str | None:
-    """The id of the node that an input is linked to."""
-    link = _given(workflow, node, name)
-    return str(link[0]) if isinstance(link, Sequence) and not isinstance(link, str) and len(link) == 2 else None
 
 
 def wanted_words(words: Sequence[str], sampled: Iterable[SampledText]) -> list[str]:
@@ -215,6 +229,7 @@ def describe_columns(sampled: Sequence[SampledText], words: Sequence[str]) -> st
             found = [f"{word} in {_columns(one.mixed, word)}" for word in words if occurrences(one.mixed.text, word)]
             where = f"Entry {number} of the CONDITIONING" if len(sampled) > 1 else "The CONDITIONING"
             lines.append(f"{where} has {'; '.join(found) or 'none of these words'}.")
+        lines += [COUNTED] * one.counted
     return " ".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Information of words for people: maps in the picture's size, and sentences with nats."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,11 +24,13 @@ class Measured:
         names: N names of maps.
         maps: (N, 1, H, W), each stretched to 0..1.
         nats: (N,) of the whole picture.
+        given: of two words together, names of what one adds if the other is known, to nats; else empty.
     """
 
     names: tuple[str, ...]
     maps: Tensor
     nats: tuple[float, ...]
+    given: Mapping[str, float] = field(default_factory=dict)
 
 
 def measured(
@@ -55,22 +57,33 @@ def measured(
             )
         first, second = words
     latent = backbone.encode_image(picture)
-    given = {"seed": seed, "placeholders": placeholders, "on_step": on_step}
+    how = {"seed": seed, "placeholders": placeholders, "on_step": on_step}
+    given: dict[str, float] = {}
     if show == TOGETHER:
-        pair = pair_information(backbone, latent, text, (first, second), settings, **given)  # type: ignore[arg-type]
+        pair = pair_information(backbone, latent, text, (first, second), settings, **how)  # type: ignore[arg-type]
         names: tuple[str, ...] = ("both", f"only {first}", f"only {second}", "only together")
         found = torch.stack([pair.redundancy, pair.unique_first, pair.unique_second, pair.synergy])
+        given[f"{first} if {second} is known"] = float(pair.first_given_second.sum())
+        given[f"{second} if {first} is known"] = float(pair.second_given_first.sum())
     else:
         alone = show == "alone"
         names = tuple(words)
-        found = word_information(backbone, latent, text, words, settings, alone=alone, **given)  # type: ignore[arg-type]
+        found = word_information(backbone, latent, text, words, settings, alone=alone, **how)  # type: ignore[arg-type]
     size = (picture.shape[-2], picture.shape[-1])
     maps = resize_maps(stretched(found.clamp_min(0)), size, "bilinear")[:, None]  # (N, 1, H, W)
-    return Measured(names, maps.clamp(0, 1), tuple(float(one.sum()) for one in found))
+    return Measured(names, maps.clamp(0, 1), tuple(float(one.sum()) for one in found), given)
 
 
 def read_by(found: Measured, settings: InformationSettings) -> str:
     """What was found, for people."""
-    listed = ", ".join(f"{name}: {nats:.1f}" for name, nats in zip(found.names, found.nats, strict=True))
+    listed = _listed(zip(found.names, found.nats, strict=True))
     scale = "0 is a word that tells the model nothing about this picture"
-    return f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}."
+    said = f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}."
+    if found.given:
+        how = "what only this word gives, and what only both give together"
+        said += f"\nConditional information ({how}): {_listed(found.given.items())}."
+    return said
+
+
+def _listed(entries: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name}: {nats:.1f}" for name, nats in entries)

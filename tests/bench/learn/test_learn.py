@@ -34,7 +34,8 @@ def request(**options):
 
 
 def test_a_case_scores_every_object_and_counts_its_passes(untrained, guessing):
-    row = learn.measure((untrained, guessing), request(), 3)
+    row = learn.measure((untrained, guessing), request(maps=True), 3)
+    assert all(0 <= entry["map_iou"] <= 1 for entry in row["objects"])
     assert json.loads(json.dumps(row)) == row
     assert row["unseen"] and len(row["objects"]) == 2
     assert row["passes"] == 3  # two alone and one together, one step

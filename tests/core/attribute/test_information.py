@@ -15,7 +15,7 @@ from concept_atelier.core.attribute.information import (
     without,
     word_information,
 )
-from concept_atelier.core.backbone import Conditioning
+from concept_atelier.core.backbone import Conditioning, Token, TokenizedText
 from concept_atelier.core.schedule import DiffusionSchedule, FlowSchedule, flow_sigmas, scaled_linear_alphas
 
 LATENT = torch.randn(1, 4, 6, 5, generator=torch.Generator().manual_seed(2))
@@ -60,6 +60,77 @@ def test_a_gaussians_information_is_found(estimator, schedule, generator):
         found.append(float(information(model, clean, ["", "y"], [(1, 0)], settings, seed).mean()) / 4)
     expected = 0.5 * math.log((1 + variance) / variance)
     assert sum(found) / len(found) == pytest.approx(expected, rel=0.15)
+
+
+class GaussianPair:
+    """A picture x of independent numbers. Texts of the words "one" and "two" say of every number y1, y2 or both; all of
+    these are jointly Gaussian, so that the best predictions of the noise are known."""
+
+    def __init__(self, said, covariance, schedule):
+        self.said, self.covariance, self.schedule = said, covariance, schedule
+
+    def tokenize(self, text, placeholders=None):
+        words = text.split()
+        return TokenizedText(tuple(Token(word, at, at) for at, word in enumerate(words, 1)), 0, len(words) + 1, 9)
+
+    def encode_text(self, texts, placeholders=None):
+        rows = [[float(word in text.split()) for word in ("one", "two")] for text in texts]
+        return Conditioning(torch.tensor(rows)[:, None])  # (B, 1, 2) which words are said
+
+    def predict_noise(self, latent, timestep, conditioning):
+        one, none = torch.ones(1, 1), torch.zeros(1, 1)
+        signal, spread = (self.schedule.add_noise(*pair, timestep[:1])[0, 0] for pair in ((one, none), (none, one)))
+        rows = []
+        for row, known in zip(latent, conditioning.context[:, 0].bool(), strict=True):
+            with_x, among = self.covariance[0, 1:][known], self.covariance[1:, 1:][known][:, known]
+            gains = with_x @ torch.linalg.pinv(among)  # of x's mean from what is said
+            mean = torch.einsum("k,k...->...", gains, self.said[known])
+            variance = self.covariance[0, 0] - gains @ with_x
+            rows.append(spread / (signal**2 * variance + spread**2) * (row - signal * mean))
+        return torch.stack(rows)
+
+
+def pair_of(first, second, noise, generator, same=False):
+    """What is found of x = y1 + y2 + noise, or of x = y + noise with y1 = y2 = y, in nats for each number, on average
+    over many numbers; variances of y1, y2 and the noise are given."""
+    shape = (20_000, 1, 1)
+    one, two, rest = (torch.randn(shape, generator=generator) * part**0.5 for part in (first, second, noise))
+    if same:
+        said, clean = torch.stack([one, one]), one + rest
+        covariance = torch.full((3, 3), first) + torch.diag(torch.tensor([noise, 0.0, 0.0]))
+    else:
+        said, clean = torch.stack([one, two]), one + two + rest
+        covariance = torch.tensor([[first + second + noise, first, second], [first, first, 0.0], [second, 0.0, second]])
+    model = GaussianPair(said, covariance, DiffusionSchedule(scaled_linear_alphas()))
+    settings = InformationSettings(draws=120, location=0.5, scale=1.6, clip=4.0)
+    found = pair_information(model, clean[None], "a one two", ("one", "two"), settings)
+    names = ("redundancy", "unique_first", "unique_second", "synergy", "first_given_second", "second_given_first")
+    return {name: float(getattr(found, name).mean()) / len(clean) for name in names}
+
+
+def test_a_pairs_information_is_that_of_a_gaussian(generator):
+    """x = y1 + y2 + noise: ``I(x; y1) = 1/2 ln(var x / (var x - var y1))``, and likewise for y2 and both. The weaker
+    word's is redundant, since its minimum is; what is left is y1's own, and the sum's."""
+    first, second, noise = 1.0, 0.4, 0.5
+    whole = first + second + noise
+    of_first, of_second, of_both = (0.5 * math.log(whole / left) for left in (whole - first, whole - second, noise))
+    found = pair_of(first, second, noise, generator)
+    expected = {
+        "redundancy": of_second,
+        "unique_first": of_first - of_second,
+        "unique_second": 0.0,
+        "synergy": of_both - of_first,
+        "first_given_second": of_both - of_second,
+        "second_given_first": of_both - of_first,
+    }
+    assert found == pytest.approx(expected, rel=0.06, abs=1e-6)
+
+
+def test_two_words_for_the_same_are_redundant_in_a_gaussian(generator):
+    """y1 = y2: all that is known of x, ``1/2 ln(var x / var noise)``, either word gives."""
+    found = pair_of(1.0, 1.0, 0.25, generator, same=True)
+    expected = {"redundancy": 0.5 * math.log(1.25 / 0.25)} | dict.fromkeys(list(found)[1:], 0.0)
+    assert found == pytest.approx(expected, rel=0.06, abs=1e-4)
 
 
 def test_levels_lie_within_their_span_and_weights_stand_for_the_integral(generator):

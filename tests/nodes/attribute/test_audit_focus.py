@@ -1,5 +1,8 @@
 """Audit Focus: a share, a map, and what is refused."""
 
+import csv
+import io
+
 import pytest
 import torch
 
@@ -20,10 +23,19 @@ def audit(call, sockets):
 
 
 def test_a_share_and_a_map(audit):
-    share, drawn = audit()
+    share, drawn, _ = audit()
     assert 0 < share < 1 and drawn.ndim == 4 and len(drawn) == 1
     assert audit()[0] == share
     assert audit(mask=1 - MASK)[0] == pytest.approx(1 - share, abs=1e-5)
+
+
+def test_every_layer_and_level_is_in_the_csv(audit):
+    share, _, table = audit()
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert len(rows) == 11 and list(rows[0]) == ["layer", "block", "mean", "level 0.1", "level 0.9"]
+    assert rows[-1]["layer"] == "all" and float(rows[-1]["mean"]) == pytest.approx(share, abs=1e-4)
+    layers = [float(row["level 0.9"]) for row in rows[:-1]]
+    assert float(rows[-1]["level 0.9"]) == pytest.approx(sum(layers) / len(layers), abs=1e-4)
 
 
 def test_a_learnt_token_is_audited(audit, tokens):
@@ -52,6 +64,6 @@ def test_what_cannot_be_audited_is_refused(audit, given, message):
 
 def test_a_transformers_attention_is_audited(call, transformer):
     given = {"image": PICTURE, "text": "a cat on blue", "word": "cat", "levels": 2, "seed": 1, **transformer}
-    share, drawn = call(AuditFocus, mask=MASK, **given)
+    share, drawn, _ = call(AuditFocus, mask=MASK, **given)
     assert 0 < share < 1 and drawn.ndim == 4
     assert call(AuditFocus, mask=1 - MASK, **given)[0] == pytest.approx(1 - share, abs=1e-5)

@@ -25,6 +25,12 @@ def test_grids_and_stages_are_chosen(call, sockets, draw):
     assert grids(least_grid=1, greatest_grid=6, stages="all") == {g for g in everything if max(g) <= 6}
 
 
+def test_the_one_grid_of_a_transformer_is_recorded_whatever_the_greatest(call, transformer, draw):
+    listening, capture = call(CaptureAttention, model=transformer["model"], least_grid=1, greatest_grid=8).args
+    draw(listening)
+    assert set(capture.maps().cross) == {(8, 12)}
+
+
 def test_layers_and_steps_are_counted_within_the_span(call, sockets, draw):
     def count(**given):
         listening, capture = call(CaptureAttention, model=sockets["model"], least_grid=8, **given).args

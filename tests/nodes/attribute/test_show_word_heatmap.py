@@ -8,7 +8,8 @@ import torch
 from concept_atelier.core.attention.words import find_word
 from concept_atelier.core.files import save_tensors
 from concept_atelier.host.adapters import backbone_of
-from concept_atelier.host.jobs.attribute.sampled_text import pieces_of, read_text, sampled_prompt
+from concept_atelier.host.jobs.attribute.prompt_in_workflow import sampled_prompt
+from concept_atelier.host.jobs.attribute.sampled_text import pieces_of, read_text
 from concept_atelier.host.workflow.stock.texts import CLIPTextEncode
 from concept_atelier.nodes import CaptureAttention, EncodeConceptPrompt, ShowWordHeatmap
 
@@ -246,6 +247,18 @@ def test_the_text_of_another_models_clip_is_named(sampled):
     wide = replace(ours, context=torch.zeros(1, 77, 768))
     with pytest.raises(ValueError, match="sampled with text 192 wide and this CLIP encodes 768"):
         pieces_of(run, [wide], "a cat")
+
+
+def test_the_prompt_of_nodes_that_read_pictures_is_found_behind_others():
+    workflow = {
+        "1": {"inputs": {"samples": ["2", 0]}},
+        "2": {"inputs": {"positive": ["3", 0]}},
+        "3": {"inputs": {"conditioning": ["4", 0], "reference_latents_method": "index"}},
+        "4": {"inputs": {"prompt": "make the cat red"}},
+    }
+    assert sampled_prompt(workflow, "1") == "make the cat red"
+    workflow["4"] = {"inputs": {"conditioning": ["3", 0]}}
+    assert sampled_prompt(workflow, "1") is None
 
 
 @pytest.mark.parametrize("workflow", [None, {}, {"1": 2}, {"1": {"inputs": []}}, {"1": {"inputs": {"samples": "x"}}}])

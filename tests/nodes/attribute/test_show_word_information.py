@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from concept_atelier.core.attribute.information import InformationSettings
+from concept_atelier.host.jobs.attribute.word_information import TOGETHER, measured
 from concept_atelier.nodes import ShowWordInformation
+from concept_atelier.nodes.attribute import show_word_information as module
 
 PICTURE = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(4))
 
@@ -23,6 +26,26 @@ def test_maps_have_the_pictures_size_and_are_the_same_again(show, how, count):
     assert len(maps) == count and masks.shape == (count, 48, 64)
     assert float(masks.min()) >= 0 and float(masks.max()) <= 1
     assert torch.equal(show(show=how)[1], masks)
+
+
+def test_conditional_information_is_said_of_two_words_together(show, lab_backbone, monkeypatch):
+    """``I(x; first | second)`` is what only the first gives and what only both together give."""
+    settings = InformationSettings(draws=2)
+    picture = PICTURE[:1].movedim(-1, 1)
+    found = measured(lab_backbone, picture, "a cat and a rocket", ["cat", "rocket"], TOGETHER, settings, 1, {}, None)
+    nats = dict(zip(found.names, found.nats, strict=True))
+    expected = {
+        "cat if rocket is known": nats["only cat"] + nats["only together"],
+        "rocket if cat is known": nats["only rocket"] + nats["only together"],
+    }
+    assert found.given == pytest.approx(expected, rel=1e-4)
+    said = []
+    monkeypatch.setattr(module, "text_under", lambda *lines: said.extend(lines) or {})
+    show(show=TOGETHER)
+    assert f"cat if rocket is known: {expected['cat if rocket is known']:.1f}, rocket if cat is known: " in said[0]
+    said.clear()
+    show()
+    assert "known" not in said[0]
 
 
 def test_a_learnt_token_is_a_word(show, tokens):
