@@ -105,7 +105,7 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
     method, kinds = methods[index % len(methods)], erased_in(request.split, request.seed)
     kind = kinds[index // len(methods) % len(kinds)]
     task = task_without(parts, request, method, kind)
-    task = replace(task, guard=guard_of(parts, request, task))
+    task = replace(task, guard=guard_of(parts, request, task.concept))
     found = attack(task, request.options["scenarios"])
     return {
         "seed": request.seed * SEEDS_PER_RUN + index,
@@ -129,15 +129,15 @@ def task_without(parts: AttackParts, request: Request, method: str, kind: Object
     return replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
 
 
-def guard_of(parts: Parts, request: Request, task: AttackTask) -> Guarding | None:
-    """What guards the erased model's runs against the object, if that is asked for."""
+def guard_of(parts: Parts, request: Request, concept: str) -> Guarding | None:
+    """What guards the runs of any model but the original against an object, if that is asked for."""
     name = request.options.get("guard")
     if not name:
         return None
     guard = GUARDS[name]
-    concepts = guarded_concepts(parts.backbone, [task.concept], "", {}, 1.0)
-    return lambda: guard.begin(
-        GuardTask(task.erased, parts.backbone, concepts, guard.preset("small"), seed=request.seed)
+    concepts = guarded_concepts(parts.backbone, [concept], "", {}, 1.0)
+    return lambda drawn: guard.begin(
+        GuardTask(drawn, parts.backbone, concepts, guard.preset("small"), seed=request.seed)
     )
 
 

@@ -12,7 +12,7 @@ from ...lab.world.captions import Phrase
 from ..cases import SEEDS_PER_RUN
 from ..drawing import draw
 from ..harness import Request, Row
-from .concepts import kinds_of_turn, look_of_turn, what_of
+from .concepts import LISTED, kinds_of_turn, look_of_turn, what_of
 from .parts import SEEDS, Parts, both_ways, erasure_of, nearest, noise_seed
 
 TARGETS, OTHERS, NEIGHBOURS, BESIDE = 4, 32, 4, 16
@@ -37,7 +37,7 @@ def measure_objects(parts: Parts, request: Request, rng: random.Random, seed: in
     rest = [other for other in load_atlas().of_split("train") if other not in (*kinds, *near)]
     others = [*near, *rng.sample(rest, min(len(rest), max(0, OTHERS - len(near))))]
     preserved = {other.name for other in others[::2]} | {other.name for other in rest[::2] if other not in others}
-    after = parts.without(erasure_of(parts.backbone, request, [kind.name for kind in kinds], sorted(preserved)))
+    after = parts.without(erasure_of(parts.backbone, request, words_of(request, kinds), sorted(preserved)))
     each = max(1, min(TARGETS, OF_MANY // len(kinds)))
     targets = [(Phrase(kind.name), kind) for kind in kinds for _ in range(each)]
     synonyms = [
@@ -57,6 +57,12 @@ def measure_objects(parts: Parts, request: Request, rng: random.Random, seed: in
             for other, entry in zip(others, entries[first:], strict=True)
         ],
     }
+
+
+def words_of(request: Request, kinds: Sequence[ObjectKind]) -> list[str]:
+    """The words that are erased: the names, and their synonyms if these are listed, too."""
+    listed = request.options.get("synonyms") == LISTED
+    return [word for kind in kinds for word in (kind.name, *(kind.synonyms if listed else ()))]
 
 
 def neighbours(parts: Parts, kinds: Sequence[ObjectKind]) -> list[ObjectKind]:

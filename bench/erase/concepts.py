@@ -14,6 +14,8 @@ from ..harness import Request
 What = Literal["mixed", "object", "style", "colour"]
 """What cases erase: objects, a style in every fourth (``mixed``), or one of the three alone."""
 WHAT: tuple[str, ...] = get_args(What)
+UNLISTED, LISTED = SYNONYMS = ("unlisted", "listed")
+"""Whether synonyms of the objects are erased beside their names, or only asked for afterwards."""
 STYLE_EVERY, TESTED = 4, 33
 
 

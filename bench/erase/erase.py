@@ -1,7 +1,8 @@
 """``bench erase``: is an erased concept gone, by name and by synonym, and is everything else as it was?
 
 Every picture is drawn twice from the same noise, before and after. Each case erases one object, every fourth a style;
-or as many objects as asked, a style or a colour. Half of the other objects are on the preserve list, half are not, so
+or as many objects as asked, a style or a colour. Synonyms of the objects are asked for afterwards, and are erased as
+well only where ``--synonyms listed`` says so. Half of the other objects are on the preserve list, half are not, so
 that both are measured. Which objects a split erases stands in :mod:`.concepts`.
 """
 
@@ -15,7 +16,7 @@ from ..controls import Control
 from ..harness import Bench
 from ..summary import means
 from .cases import measure
-from .concepts import WHAT, check_count
+from .concepts import LISTED, SYNONYMS, UNLISTED, WHAT, check_count
 from .figures import figures, table
 from .parts import prepare
 
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_argument(parser)
     parser.add_argument("--what", choices=WHAT, default="mixed", help="what a case erases; mixed: every fourth a style")
     parser.add_argument("--concepts", type=int, default=1, metavar="N", help="objects that a case erases at once")
+    parser.add_argument(
+        "--synonyms", choices=SYNONYMS, default=UNLISTED, help="listed: erase an object's synonyms beside its name"
+    )
     parser.add_argument("--anchor", default="", help="what to draw instead (default: the empty prompt)")
     parser.add_argument(
         "--random-vector", action="store_true", help="erase a random vector: the control, all must stay"
@@ -47,14 +51,18 @@ def main(args: argparse.Namespace) -> int:
 
 def unusual_cases(args: argparse.Namespace) -> dict[str, Any]:
     """What cases erase, where it is not the usual. Raises ``ValueError`` for several concepts that are no objects, too
-    many, and controls without objects."""
+    many, and controls or listed synonyms without objects."""
     check_count(args.concepts, args.split)
     what = "object" if args.what == "mixed" and args.concepts > 1 else args.what
     if args.concepts > 1 and what != "object":
         raise ValueError(f"--concepts counts objects, and --what {what} erases one {what} at a time")
     if args.controls and what in ("style", "colour"):
         raise ValueError(f"the controls are about objects, and --what {what} erases none; leave --controls out")
-    return ({"what": what} if what != "mixed" else {}) | ({"concepts": args.concepts} if args.concepts > 1 else {})
+    if args.synonyms == LISTED and what in ("style", "colour"):
+        raise ValueError(f"--what {what} erases no object, and only objects have synonyms; leave --synonyms out")
+    options: dict[str, Any] = {"what": what} if what != "mixed" else {}
+    options |= {"concepts": args.concepts} if args.concepts > 1 else {}
+    return options | ({"synonyms": LISTED} if args.synonyms == LISTED else {})
 
 
 def _found_before(summary: Mapping[str, Any]) -> float:

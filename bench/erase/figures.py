@@ -5,6 +5,7 @@ from typing import Any
 
 from ..harness import Request, Row
 from ..summary import aligned, interval, with_interval
+from .looks import looks_kept
 
 FIGURES = {
     "found_before": ("erased object found before", None),
@@ -17,6 +18,10 @@ FIGURES = {
     "free_after": ("of those, not on it", None),
     "neighbours_before": ("the nearest four names, before", None),
     "neighbours_after": ("the nearest four names, after", None),
+    "kept_style": ("other objects found both times: in the same style", None),
+    "kept_style_chance": ("two different objects before: in the same style", None),
+    "kept_colour": ("other objects found both times: in the same colour", None),
+    "kept_colour_chance": ("two different objects before: in the same colour", None),
     "style_found_before": ("erased style found before", None),
     "style_found_after": ("erased style found after", None),
     "style_others_before": ("objects found before, without the style", None),
@@ -51,6 +56,10 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
             found[key] = interval(values, request.seed) if values else None
     free = [_share([e for e in row["others"] if not e["preserved"]], "after") for row in objects]
     found["free_after"] = interval(free, request.seed) if free else None
+    looks = [looks_kept(row["others"]) for row in objects]
+    for name in (name for name in FIGURES if name.startswith("kept_")):
+        values = [of[name] for of in looks if name in of]
+        found[name] = interval(values, request.seed) if values else None
     pairs = sum(len(row["others"]) for row in objects)
     return {name: found[name] for name in FIGURES} | {"pairs_of_others": pairs, "per_concept": per_concept(objects)}
 
@@ -69,7 +78,7 @@ def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     summary = result["summary"]
     rows = [
-        [said, with_interval(summary[name]), "" if aim is None else f"<= {aim:g}"]
+        [said, with_interval(summary.get(name)), "" if aim is None else f"<= {aim:g}"]
         for name, (said, aim) in FIGURES.items()
     ]
     head = (

@@ -1,7 +1,7 @@
 """What every case of ``bench erase`` and ``bench attack`` needs: models, judge, erasures, pictures both ways."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from ...lab.world.captions import Phrase
 from ..command import load_parts
 from ..drawing import draw
 from ..harness import Request
+from .looks import Look, looks_in
 
 SEEDS = 4
 
@@ -34,7 +35,7 @@ class Parts:
     clip: ClipHandle
     vae: VaeHandle
     judge: Judge
-    seen: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+    seen: dict[tuple[str, int], Mapping[str, Look]] = field(default_factory=dict)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -44,13 +45,13 @@ class Parts:
         """The backbone with an erasure in force."""
         return backbone_of(with_erasure(self.model, erasure), with_text_erasure(self.clip, erasure), self.vae)
 
-    def found_before(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[frozenset[str]]:
-        """What the judge finds in the pictures of the model as it is; each is drawn once."""
+    def found_before(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Mapping[str, Look]]:
+        """What the judge finds in the pictures of the model as it is, with its look; each is drawn once."""
         wanted = list(zip(prompts, seeds, strict=True))
         fresh = [key for key in dict.fromkeys(wanted) if key not in self.seen]
         if fresh:
             pictures = draw(self.backbone, [prompt for prompt, _ in fresh], [seed for _, seed in fresh])
-            self.seen.update(zip(fresh, self.judge.found(self.judge.look(pictures)), strict=True))
+            self.seen.update(zip(fresh, looks_in(self.judge, pictures), strict=True))
         return [self.seen[key] for key in wanted]
 
 
@@ -62,12 +63,18 @@ def prepare(request: Request) -> Parts:
 def both_ways(
     parts: Parts, after: Backbone, asked: Sequence[tuple[Phrase, ObjectKind]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """For every phrase whether its object is found in the picture before and after, drawn from the same noise."""
+    """For every phrase whether its object is found in the picture before and after, drawn from the same noise, and in
+    which look; None where it is not found."""
     prompts = [f"a photo of {phrase}" for phrase, _ in asked]
     was = parts.found_before(prompts, seeds)
-    there = parts.judge.found(parts.judge.look(draw(after, prompts, seeds))) if prompts else []
+    there = looks_in(parts.judge, draw(after, prompts, seeds)) if prompts else []
     return [
-        {"asked": phrase.word, "before": kind.name in earlier, "after": kind.name in later}
+        {
+            "asked": phrase.word,
+            "before": kind.name in earlier,
+            "after": kind.name in later,
+            "looks": [earlier.get(kind.name), later.get(kind.name)],
+        }
         for (phrase, kind), earlier, later in zip(asked, was, there, strict=True)
     ]
 

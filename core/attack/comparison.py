@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..backbone import Backbone
+from ..backbone import Backbone, Placeholders
 from ..erase.guards.guard import Guarding
 from ..evaluate.prototypes import prototype_of
 from ..evaluate.similarity import unit
+from ..evaluate.styles import LEAST_SIDE, style_distance, style_spread, styles_of
 from ..messages import listed
 from .detector import Features, least_likeness
 from .figures import Figure
@@ -65,13 +66,17 @@ class Comparison:
         return torch.isin(self.seen_before[word], right), torch.isin(self.seen_after[word], right)
 
     def figure(self, group: str) -> Figure | None:
-        """The figure of a group; its floor is taken from the original's pictures of words that shall stay, and of
-        those that shall stay is 0. None for a group without words."""
+        """The figure of a group; None for one without words.
+
+        Of words that shall go, the floor is the share of the original's pictures of words that shall stay in which one
+        of them is seen. Of words that shall stay, it is the share of its pictures of other words in which each is seen,
+        on average.
+        """
         members = self.of(group)
         if not members:
             return None
         before, after = (torch.stack(found).float() for found in zip(*map(self.found, members), strict=True))
-        floor = self._false() if group in GONE_WITH else 0.0
+        floor = self._false() if group in GONE_WITH else self._mistaken(members)
         return Figure(float(after.mean()), floor, float(before.mean()), after.numel())
 
     def kept(self) -> tuple[float, float] | None:
@@ -79,6 +84,19 @@ class Comparison:
         where there are none."""
         members = [number for number in range(len(self.words)) if not self._goes(number)]
         return (float(self.likeness[members].mean()), float(self.spread[members].mean())) if members else None
+
+    def kept_style(self) -> tuple[float, float] | None:
+        """Of words that shall stay: mean :func:`..evaluate.styles.style_distance` of the pairs, and of the original's
+        pictures of one word from different noise. None where there are none, or pictures are too small for it."""
+        members = [number for number in range(len(self.words)) if not self._goes(number)]
+        if not members or min(self.before.shape[-2:]) < LEAST_SIDE:
+            return None
+        pairs, spread = [], []
+        for word in members:  # one after another: pictures of all words are large
+            before = styles_of(self.before[word])
+            pairs.append(style_distance(before, styles_of(self.after[word])).mean())
+            spread.append(style_spread(before))
+        return float(torch.stack(pairs).mean()), float(torch.stack(spread).mean())
 
     def _goes(self, word: int) -> bool:
         return self.groups[word] in GONE_WITH
@@ -88,6 +106,11 @@ class Comparison:
         gone = torch.tensor([n for n in range(len(self.words)) if self._goes(n)])
         stay = [n for n in range(len(self.words)) if not self._goes(n)]
         return float(torch.isin(self.seen_before[stay], gone).float().mean()) if stay else 0.0
+
+    def _mistaken(self, members: Sequence[int]) -> float:
+        """In which share of the original's pictures of other words a word is seen; the mean over words."""
+        others = [torch.cat([self.seen_before[:one], self.seen_before[one + 1 :]]) == one for one in members]
+        return float(torch.stack(others).float().mean())
 
 
 def comparing(words: Mapping[str, Sequence[str]], settings: AttackSettings) -> int:
@@ -104,6 +127,7 @@ def compare(
     seed: int = 0,
     on_passes: Callable[[int], None] = lambda passes: None,
     guard: Guarding | None = None,
+    placeholders: Placeholders | None = None,
 ) -> Comparison:
     """Draw words with both models and compare.
 
@@ -116,6 +140,7 @@ def compare(
         seed: of the noise.
         on_passes: see :data:`.parts.drawing.OnPasses`.
         guard: makes what guards one run of the erased model; None for nothing.
+        placeholders: learnt tokens that the words may name, ``"<apple>"`` to vectors.
 
     Raises ``ValueError`` for words that are named twice, none that shall go or none that shall stay, and one picture a
     word.
@@ -127,9 +152,10 @@ def compare(
     shape, drawn, seconds = (len(named), settings.draws), [], []
     for backbone, own in ((original, None), (erased, guard)):
         began = time.perf_counter()
-        drawn.append(draw(backbone, prompts, seeds, settings, on_passes, guard=own).unflatten(0, shape))
+        pictures = draw(backbone, prompts, seeds, settings, on_passes, placeholders, own)
+        drawn.append(pictures.unflatten(0, shape))
         seconds.append((time.perf_counter() - began) / len(prompts))
-    before, after = (unit(features(pictures.flatten(0, 1))).unflatten(0, shape) for pictures in drawn)  # (W, K, D)
+    before, after = (unit(features(own.flatten(0, 1))).unflatten(0, shape) for own in drawn)  # (W, K, D)
     return Comparison(
         tuple(word for _, word in named),
         tuple(group for group, _ in named),

@@ -127,6 +127,17 @@ class Backbone(Protocol):
         """The projections of every attention site, in order, each site's query, key, value, out."""
         ...
 
+    def attention_tensors(self) -> Mapping[str, Tensor]:
+        """The weights of :meth:`attention_weights` in force now, by name; each is read when it is asked for, and is not
+        to be written to. None for models whose attention weights are not trained."""
+        ...
+
+    def weight_numbers(self) -> Mapping[str, float]:
+        """Numbers (:func:`..fingerprints.number_of`) that together identify the denoiser: for every one of its weights
+        and what lies on it, such as a LoRA. They serve to recognise it on one host, and take seconds for large models.
+        """
+        ...
+
     def text_weights(self) -> tuple[TextWeight, ...]:
         """The projections and the feed-forward weights of every layer of the CLIP text encoders, biases too, in order;
         none for text encoders of another kind."""

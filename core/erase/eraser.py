@@ -112,7 +112,8 @@ class Eraser(Generic[S]):
         edit = self.edit(task)
         factors = {**edit.factors, **(pooled_changes(task) if solves else {})}
         said = (f"Kept beside your list: {listed(kept, SHOWN)}.",) if kept else ()
-        remarks = (*edit.remarks, *said, *_without_choice(settings, weights))
+        unkept = (settings.preserve_note,) if settings.preserve_note and any(map(str.strip, preserve)) else ()
+        remarks = (*edit.remarks, *said, *unkept, *_without_choice(settings, weights))
         metadata = {
             "method": self.name,
             "concepts": json.dumps([concept for concept, _ in pairs]),

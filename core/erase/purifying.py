@@ -110,7 +110,7 @@ def _redrawn(task: PurifyTask, clean: Tensor, region: Tensor, seed: int, on_step
     noise = starting_noise(tuple(clean.shape), seed % 2**63).to(clean)
     if task.inverted:
         noise = torch.where(region, noise, _inverted_noise(task, clean, levels))
-    guard = GuardRun() if task.guard is None else task.guard()
+    guard = GuardRun() if task.guard is None else task.guard(path.backbone)
     latent = path.noised(filled(clean, region[:, 0]), noise, levels[0])  # nothing of the concept is left to be drawn
     for step, (level, following) in enumerate(pairwise(levels), 1):
         latent, slope = guarded_step(guard, path, latent, level)

@@ -20,6 +20,8 @@ _DIFFUSERS_BLOCKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "z_image": ("lycoris_", ("layers.",)),
 }
 """Family to how keys of its blocks begin in a LoRA file, where blocks go by diffusers' names, and to those names."""
+_TEXT_ENCODERS: Mapping[str, Mapping[str, str]] = {"sdxl": {"clip_l": "lora_te1", "clip_g": "lora_te2"}}
+"""Family with several CLIP text encoders to how keys of each begin; those of a single one begin with ``lora_te``."""
 
 
 def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -27,8 +29,8 @@ def lora_tensors(erasure: Erasure, dtype: torch.dtype = torch.float32) -> tuple[
 
     Keys of the denoiser are kohya's (``lora_unet_..._to_k.lora_up.weight``, ``.lora_down.weight``, ``.alpha``); alpha
     is the rank, so that loaders scale by 1. Loads in ComfyUI's LoraLoader and in diffusers' ``load_lora_weights``. Full
-    changes are written as ``.diff``, which ComfyUI loads and diffusers does not. Keys of text encoders are ComfyUI's
-    (:func:`text_key`), the same for every model that has the encoder; a bias is ``.diff_b``.
+    changes are written as ``.diff``, which ComfyUI loads and diffusers does not. Keys of text encoders are kohya's too
+    (:func:`text_key`); a bias is ``.diff_b``.
 
     Raises ``ValueError`` for an erasure that guards sampling, which a LoRA cannot hold, that changes nothing, or that
     is not finite.
@@ -52,7 +54,7 @@ def change_tensors(
 ) -> dict[str, Tensor]:
     """Changes of a denoiser and of text encoders under the keys of a LoRA file."""
     keys = {kohya_key(name, family): change for name, change in factors.items()}
-    keys |= {text_key(encoder, name): one for encoder, of in text.items() for name, one in of.items()}
+    keys |= {text_key(encoder, name, family): one for encoder, of in text.items() for name, one in of.items()}
     return _written(keys, strength, dtype)
 
 
@@ -98,8 +100,16 @@ def kohya_key(name: str, family: str) -> str:
     return prefix + name.removesuffix(".weight").replace(".", "_")
 
 
-def text_key(encoder: str, name: str) -> str:
-    """How keys of a LoRA file begin that belong to a weight of a CLIP text encoder; a bias keeps its ``.bias``."""
+def text_key(encoder: str, name: str, family: str) -> str:
+    """How keys of a LoRA file begin that belong to a weight of a CLIP text encoder of a family, for instance
+    ``lora_te_text_model_encoder_layers_0_mlp_fc1``; a bias keeps its ``.bias``."""
+    prefix = _TEXT_ENCODERS.get(family, {}).get(encoder, "lora_te")
+    module, _, kind = name.rpartition(".")
+    return f"{prefix}_text_model_{module.replace('.', '_')}{'.bias' if kind == 'bias' else ''}"
+
+
+def old_text_key(encoder: str, name: str) -> str:
+    """What :func:`text_key` was before it was kohya's: ComfyUI's own name, which diffusers does not read."""
     return f"text_encoders.{encoder}.transformer.text_model.{name.removesuffix('.weight')}"
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ...core import types
 from ...core.attack.parts.settings import PRESETS, AttackSettings
 from ...core.attack.parts.task import AttackTask
 from ...core.attack.registry import SCENARIOS
 from ...core.attack.run import Attack, attack, chosen, cost
-from ...core.backbone import Backbone
+from ...core.backbone import Backbone, Placeholders
 from ...core.messages import listed, shown
 from ...core.settings import preset_name, with_entries
 from ...host.adapters import at_work, backbone_of
@@ -24,11 +25,13 @@ from ...host.jobs.erase.attack_scenarios import (
     said_before,
     shown_pictures,
 )
+from ...host.jobs.prompts import check_marks
 from ...host.jobs.vision import picture_features
 from ...host.schema import io
 from ...host.shared.progress import Counter, say
 from ..sockets import (
     CATEGORY,
+    ConceptTokens,
     ErasureAttack,
     embeddings_verdict,
     erasure_inputs,
@@ -129,6 +132,9 @@ class AttackErasure(io.ComfyNode):
                     optional=True,
                     tooltip="The CLIP of the erasure, for methods that change the text encoder (HiRM, few-shot).",
                 ),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
             ],
             outputs=[
                 ErasureAttack.Output(display_name="ATTACK", tooltip="All figures and pictures, for Erasure Report."),
@@ -160,7 +166,10 @@ class AttackErasure(io.ComfyNode):
         only: str = "",
         pictures: Tensor | None = None,
         erased_clip: Any = None,
+        tokens: types.ConceptTokens | None = None,
     ) -> io.NodeOutput:
+        check_marks(" ".join((concept, others, synonyms, relatives)), tokens)
+        placeholders = tokens.placeholders() if tokens else None
         names = [one.name for one in chosen(lines_of(only) or CHOICES[scenarios])]
         how = with_entries("Attack Erasure", PRESETS[preset_name(preset)], lines_of(settings))
         known, count = (concept.strip(), *lines_of(others)), Counter(cls.hidden.unique_id)
@@ -171,15 +180,16 @@ class AttackErasure(io.ComfyNode):
             erased,
             concept=known[0],
             others=known[1:],
-            detector=_detector(original, clip_vision, known, how, seed, count),
+            detector=_detector(original, clip_vision, known, how, seed, count, placeholders),
             settings=how,
             synonyms=tuple(lines_of(synonyms)),
             relatives=tuple(lines_of(relatives)),
             pictures=shown_pictures(None if pictures is None else picture_batch(pictures), how.side),
-            erase_more=FurtherErasures(erased_model, changed_clip, vae, preset_name(preset)),
+            erase_more=FurtherErasures(erased_model, changed_clip, vae, preset_name(preset), placeholders),
             on_passes=count,
             seed=seed,
-            guard=guard_of(erased_model, erased),
+            guard=guard_of(erased_model),
+            placeholders=placeholders,
         )
         count.total = cost(task, names) + learning_names(known, how)
         found = _attacked(task, names, count.total)
@@ -213,14 +223,20 @@ def _known(only: str | None) -> bool | str:
 
 
 def _detector(
-    original: Backbone, clip_vision: Any, known: Sequence[str], how: AttackSettings, seed: int, count: Counter
+    original: Backbone,
+    clip_vision: Any,
+    known: Sequence[str],
+    how: AttackSettings,
+    seed: int,
+    count: Counter,
+    placeholders: Placeholders | None,
 ) -> NamesByDrawing:
     """What says in which pictures the concept is, the first of the known names."""
 
     def features(pictures: Tensor) -> Tensor:
         return picture_features(clip_vision, pictures)
 
-    return NamesByDrawing(original, features, known[0], known[1:], how, seed, count)
+    return NamesByDrawing(original, features, known[0], known[1:], how, seed, count, placeholders)
 
 
 def _attacked(task: AttackTask, names: Sequence[str], passes: int) -> Attack:

@@ -213,8 +213,8 @@ def _advanced_inputs() -> list[Any]:
             max=1000.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of staying close to the original model. Larger values are gentler. 0.5 keeps "
-            "the preset's value.",
+            tooltip="Weight of staying close to the original model. Larger values are gentler. Left at "
+            "0.5, the preset decides.",
         ),
         io.Float.Input(
             "preserve_scale",
@@ -223,15 +223,15 @@ def _advanced_inputs() -> list[Any]:
             max=100.0,
             step=0.1,
             advanced=True,
-            tooltip="Weight of the preserve list. 1 keeps the preset's value.",
+            tooltip="Weight of the preserve list. Left at 1, the preset decides.",
         ),
         io.Combo.Input(
             "projections",
             options=["both", "key", "value"],
             default=DEFAULTS["projections"],
             advanced=True,
-            tooltip="Change the keys (where the model looks), the values (what it draws), or both. The "
-            "choice both keeps the preset's value. Most transformers (FLUX, Qwen-Image and "
+            tooltip="Change the keys (where the model looks), the values (what it draws), or both. Left "
+            "at both, the preset decides. Most transformers (FLUX, Qwen-Image and "
             "others) read their text through one layer for keys and values together; that layer "
             "is changed whichever you choose.",
         ),

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...core import types
 from ...core.attack.comparison import ERASED, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, check, compare, comparing
 from ...core.attack.parts.settings import PRESETS
 from ...core.attack.run import Attack
@@ -16,12 +17,14 @@ from ...host.files import folders
 from ...host.jobs.erase.attack_reports import Report, report_csv, report_json, report_page, report_text
 from ...host.jobs.erase.attack_scenarios import guard_of
 from ...host.jobs.evaluate.score_reports import save_reports
+from ...host.jobs.prompts import check_marks
 from ...host.jobs.vision import picture_features
 from ...host.schema import io
 from ...host.shared.memory import peak_memory
 from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
+    ConceptTokens,
     ErasureAttack,
     ErasureAudit,
     embeddings_verdict,
@@ -90,6 +93,9 @@ class ErasureReport(io.ComfyNode):
                     tooltip="The CLIP of the erasure, for methods that change the text encoder (HiRM, few-shot).",
                 ),
                 ErasureAudit.Input("inside", optional=True, tooltip="From Audit Erasure Inside, for the page."),
+                ConceptTokens.Input(
+                    "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -121,7 +127,9 @@ class ErasureReport(io.ComfyNode):
         attack: Attack | None = None,
         erased_clip: Any = None,
         inside: InsideAudit | None = None,
+        tokens: types.ConceptTokens | None = None,
     ) -> io.NodeOutput:
+        check_marks(" ".join((concepts, synonyms, neighbours, others)), tokens)
         if filename_prefix:
             folders.safe_name(filename_prefix, "filename_prefix")  # a linked one was not checked before the run
         how = with_entries("Erasure Report", PRESETS[preset_name(preset)], lines_of(settings))
@@ -132,7 +140,8 @@ class ErasureReport(io.ComfyNode):
         def features(seen: Tensor) -> Tensor:
             return picture_features(clip_vision, seen)
 
-        made = compare(original, erased, words, features, how, seed, count, guard_of(erased_model, erased))
+        guard, placeholders = guard_of(erased_model), tokens.placeholders() if tokens else None
+        made = compare(original, erased, words, features, how, seed, count, guard, placeholders)
         report = Report(made, attack, peak_memory(), inside)
         texts = {"csv": report_csv(report), "json": report_json(report, asdict(how) | {"seed": seed})}
         if filename_prefix:

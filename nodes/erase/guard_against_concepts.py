@@ -8,7 +8,7 @@ from ...core.settings import with_entries
 from ...host.adapters import backbone_of, with_guard
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ...host.shared.guards import SampledGuard, described, guarded_concepts
+from ...host.shared.guards import SampledGuard, described, guarded_concepts, preserved_concepts
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
@@ -86,6 +86,13 @@ class GuardAgainstConcepts(io.ComfyNode):
                     "end=0.5: the guard acts in the first half of denoising. IRECE: present=0.3, threshold=0.4, "
                     "noise=0.7, spread=1, draws=2. AdaVD: threshold=0.93, slope=100."
                 ),
+                text_input(
+                    "preserve",
+                    "",
+                    "Words or phrases that shall stay as they are, one per line or with commas: nothing is taken out "
+                    "along them. IRECE takes none. All but One and DVE make one more pass a step for each.",
+                    optional=True,
+                ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
         )
@@ -104,15 +111,18 @@ class GuardAgainstConcepts(io.ComfyNode):
         original: Any = None,
         tokens: types.ConceptTokens | None = None,
         settings: str = "",
+        preserve: str = "",
     ) -> io.NodeOutput:
-        check_marks(" ".join((concepts, anchors)), tokens)
+        check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model, clip)
         guard = METHODS[method]
         base = guard.preset(preset)
         values = with_entries(method, base, lines_of(settings))
         placeholders = tokens.placeholders() if tokens else {}
         read = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, strength)
-        guarded = with_guard(model, SampledGuard(guard, read, values, strength, original, seed)) if strength else model
+        kept = preserved_concepts(backbone, guard, lines_of(preserve), lines_of(concepts), placeholders)
+        asked = SampledGuard(guard, read, values, strength, original, seed, preserve=kept)
+        guarded = with_guard(model, asked) if strength else model
         return io.NodeOutput(guarded, ui=text_under(described(guard, values, read, strength)))
 
     @classmethod
@@ -123,10 +133,11 @@ class GuardAgainstConcepts(io.ComfyNode):
         anchors: str | None = None,
         method: str | None = None,
         settings: str | None = None,
+        preserve: str | None = None,
     ) -> bool | str:
         return first_fault(
             preset_verdict(preset, PRESETS),
             method_verdict(METHODS, method, preset, settings),
             list_verdict("concepts", concepts),
-            embeddings_verdict(concepts=concepts, anchors=anchors),
+            embeddings_verdict(concepts=concepts, anchors=anchors, preserve=preserve),
         )

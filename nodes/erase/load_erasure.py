@@ -62,7 +62,8 @@ class LoadErasure(LoadsModelFile):
     def execute(cls, model: Any, name: str, strength: float, clip: Any = None) -> io.NodeOutput:
         backbone = backbone_of(model=model, clip=clip)
         weights, text = backbone.key_value_weights(), None if clip is None else backbone.text_weights()
-        erasure = load_erasure(cls.path_of(name), weights, backbone.family, strength, text, _others(backbone))
+        others, held = _others(backbone), backbone.attention_tensors()
+        erasure = load_erasure(cls.path_of(name), weights, backbone.family, strength, text, others, held)
         return erased(model, clip, backbone, erasure)
 
 

@@ -53,7 +53,7 @@ def draw(
                 )
             else:
                 path = Trajectory(backbone, positive, negative, settings.guidance)
-                latent = _guarded(path, own, size, settings, guard(), counted)
+                latent = _guarded(path, own, size, settings, guard(backbone), counted)
             parts.append(decoded(backbone, latent))
     return torch.cat(parts)
 

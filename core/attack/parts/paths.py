@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone
+from ...backbone import Backbone, Placeholders
 from ...erase.guards.guard import GuardRun, guarded_step
 from ...inversion import Trajectory, levels_of_steps
 from ...sampling import encode_for_passes, starting_noise
@@ -23,10 +23,12 @@ def levels_of(task: AttackTask, backbone: Backbone) -> Tensor:
     return levels_of_steps(backbone.schedule, task.settings.steps)
 
 
-def path_of(backbone: Backbone, prompts: list[str], guidance: float) -> Trajectory:
-    """The sampler under prompts, a row each; without guidance for a guidance of 1."""
+def path_of(
+    backbone: Backbone, prompts: list[str], guidance: float, placeholders: Placeholders | None = None
+) -> Trajectory:
+    """The sampler under prompts, a row each, which may name learnt tokens; without guidance for a guidance of 1."""
     negative = None if guidance == 1 else backbone.encode_text([""])
-    passes = encode_for_passes(backbone, prompts)
+    passes = encode_for_passes(backbone, prompts, placeholders)
     return Trajectory(backbone, passes[0][1] if len(passes) == 1 else passes, negative, guidance)
 
 
@@ -43,7 +45,7 @@ def draw_along(
     """Pictures (B, 3, H, W) from latents at the first of falling levels (n + 1,), one step at a time."""
     each, latent = len(latent) * (1 if path.negative is None else 2), latent.to(path.device)
     guarding = task.guard_of(path.backbone)
-    guard = GuardRun() if guarding is None else guarding()
+    guard = GuardRun() if guarding is None else guarding(path.backbone)
     for step, (level, following) in enumerate(pairwise(levels.to(latent)), 1):
         latent, slope = guarded_step(guard, path, latent, level)  # (B, C, h, w) each
         led = latent + (following - level) * slope

@@ -34,7 +34,7 @@ def relearn(task: AttackTask) -> Relearnt:
     settings, backbone = task.settings, task.erased
     generator, shown = torch.Generator().manual_seed(task.seed), task.shown()
     with torch.inference_mode(False), torch.enable_grad():
-        text = _plain(backbone.encode_text(task.sentences([task.concept], 1)))
+        text = _plain(backbone.encode_text(task.sentences([task.concept], 1), task.placeholders))
         latents = torch.cat([backbone.encode_image(one[None].clone()) for one in shown]).clone()  # (P, C, h, w)
         bank = start_adapter(backbone, settings.relearn_rank, "cross", generator=generator, device=latents.device)
         curve: list[tuple[int, float]] = []

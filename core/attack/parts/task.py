@@ -38,7 +38,9 @@ class AttackTask:
             that cannot be done.
         on_passes: see :data:`.drawing.OnPasses`.
         seed: of all that is random.
-        guard: makes what guards one run of the erased model; None for nothing. Its own passes are not counted.
+        guard: makes what guards one run of the erased model, or of one with further erasures; None for nothing. Its own
+            passes are not counted.
+        placeholders: learnt tokens that the concept and the other words may name, ``"<apple>"`` to vectors.
     """
 
     original: Backbone
@@ -54,6 +56,7 @@ class AttackTask:
     on_passes: OnPasses = lambda passes: None
     seed: int = 0
     guard: Guarding | None = None
+    placeholders: Placeholders | None = None
     _shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,9 +101,12 @@ class AttackTask:
         placeholders: Placeholders | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Tensor:
-        """A picture (B, 3, H, W) in 0..1 on the CPU of each prompt, from the noise of :attr:`seeds`."""
-        guard = self.guard_of(backbone)
-        return draw(backbone, prompts, seeds or self.seeds, self.settings, self.on_passes, placeholders, guard)
+        """A picture (B, 3, H, W) in 0..1 on the CPU of each prompt, from the noise of :attr:`seeds`.
+
+        ``placeholders`` are further tokens that prompts may name; one of the same name takes the place of the task's.
+        """
+        guard, named = self.guard_of(backbone), {**(self.placeholders or {}), **(placeholders or {})}
+        return draw(backbone, prompts, seeds or self.seeds, self.settings, self.on_passes, named, guard)
 
     def guard_of(self, backbone: Backbone) -> Guarding | None:
         """What guards a model's runs: all but the original's have the guard."""

@@ -20,7 +20,8 @@ SPAN = (0.25, 0.75)
 
 def _drawn(task: AttackTask, backbone: Backbone) -> Tensor:
     """Pictures of the concept's name; after every step in the middle the noise in them is replaced by new noise."""
-    path, levels = path_of(backbone, task.sentences([task.concept]), task.settings.guidance), levels_of(task, backbone)
+    path = path_of(backbone, task.sentences([task.concept]), task.settings.guidance, task.placeholders)
+    levels = levels_of(task, backbone)
     start, middle = path.noised(task.blank, noise_like(task, task.blank), levels[0]), renewed(task)
 
     def renew(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:

@@ -11,14 +11,14 @@ from ..scenario import Attempt, Scenario
 
 def _over(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures noised as far as the settings say, and drawn from there under a prompt."""
-    path = path_of(backbone, task.sentences(words), task.settings.guidance)
+    path = path_of(backbone, task.sentences(words), task.settings.guidance, task.placeholders)
     clean, levels = encoded(task, path, pictures), levels_of(task, backbone)[-(over_steps(task) + 1) :]
     return draw_along(task, path, path.noised(clean, noise_like(task, clean), levels[0].to(clean)), levels)
 
 
 def _filled(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures whose right half is drawn anew under a prompt; the left half is put back at every step."""
-    path = path_of(backbone, task.sentences(words), task.settings.guidance)
+    path = path_of(backbone, task.sentences(words), task.settings.guidance, task.placeholders)
     clean, levels = encoded(task, path, pictures), levels_of(task, backbone)
     noise, keep = noise_like(task, clean), left_half(clean)
 

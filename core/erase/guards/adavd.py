@@ -36,7 +36,7 @@ class ValueSettings(GuardSettings):
 
     @property
     def cost(self) -> str:
-        return "one pass of the model for each concept, once a picture"
+        return "one pass of the model for each concept and each preserved text, once a picture"
 
 
 @dataclass(eq=False)
@@ -89,10 +89,11 @@ class _Run(GuardRun):
         return slice(0) if tokens.start is None else slice(tokens.start, None, tokens.length)
 
     def _read(self, latent: Tensor, level: Tensor) -> dict[str, list[Tensor]]:
-        """The values (1, heads, n, d) of each concept's tokens in every layer, by site; they depend on the text
-        alone."""
+        """The values (1, heads, n, d) of each concept's tokens in every layer, by site, without their component in the
+        span of those of preserved texts; they depend on the text alone."""
+        kept = len(self.task.preserve)
         found: dict[str, list[Tensor]] = {}
-        for concept in self.task.concepts:
+        for concept in (*self.task.preserve, *self.task.concepts):
             places = list(concept.places if self.task.settings.everywhere else concept.places[-1:])
 
             def keep(inputs: AttentionInputs, places: list[int] = places) -> None:
@@ -101,7 +102,7 @@ class _Run(GuardRun):
 
             with self.task.backbone.edit_attention(keep):
                 slope_of(self.task.backbone, concept.conditioning, latent, level)
-        return {name: _basis(values) for name, values in found.items()}
+        return {name: _basis(values)[kept:] for name, values in found.items()}
 
 
 def _basis(values: list[Tensor]) -> list[Tensor]:
@@ -133,4 +134,5 @@ METHOD = Guard(
     presets={"paper": ValueSettings(), "small": ValueSettings(threshold=0.7, slope=20.0, everywhere=True)},
     begin=_Run,
     check=check,
+    preserves=True,
 )

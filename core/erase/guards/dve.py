@@ -21,7 +21,7 @@ class VelocitySettings(GuardSettings):
 
     @property
     def cost(self) -> str:
-        return "two more passes of the model a step for each concept"
+        return "two more passes of the model a step for each concept, and one for each preserved text"
 
 
 class _Run(DirectionRun[VelocitySettings]):
@@ -44,5 +44,6 @@ METHOD = Guard(
     help="Takes the component along the concept out of a flow model's velocity.",
     presets={"paper": VelocitySettings(only_towards=False), "small": VelocitySettings()},
     begin=_Run,
+    preserves=True,
     check=check,
 )

@@ -1,6 +1,6 @@
 """The record of a method of erasing while a picture is sampled, and what it does in one sampling run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -66,6 +66,7 @@ class GuardTask(Generic[S]):
         settings: the method's own kind.
         strength: factor on the correction, above or below 0.
         seed: of what the guard draws.
+        preserve: what shall stay; a guard takes nothing out along these.
     """
 
     backbone: Backbone
@@ -74,6 +75,7 @@ class GuardTask(Generic[S]):
     settings: S
     strength: float = 1.0
     seed: int = 0
+    preserve: tuple[Guarded, ...] = ()
 
     def acts(self, level: Tensor) -> bool:
         """Whether the guard acts at a noise level ()."""
@@ -119,8 +121,8 @@ def fresh_noise(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed + 0x9E3779B9) % 2**63)
 
 
-Guarding = Callable[[], GuardRun]
-"""Makes what guards one run."""
+Guarding = Callable[[Backbone], GuardRun]
+"""Makes what guards one run of a model."""
 
 
 def guarded_step(guard: GuardRun, path: Trajectory, latent: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,16 +135,22 @@ def guarded_step(guard: GuardRun, path: Trajectory, latent: Tensor, level: Tenso
 
 @dataclass(frozen=True, eq=False)
 class DirectionRun(GuardRun, Generic[S]):
-    """A guard that takes a share of the direction from each concept's anchor to the concept out of the prediction."""
+    """A guard that takes a share of the direction from each concept's anchor to the concept out of the prediction.
+
+    The direction has no component in the span of those from the same anchor to what is preserved.
+    """
 
     task: GuardTask[S]
 
     def corrected(self, slope: Tensor, latent: Tensor, level: Tensor, guidance: float) -> Tensor:
         task, result = self.task, slope
-        for concept in task.concepts if task.acts(level) else ():
+        if not task.acts(level):
+            return result
+        kept = [slope_of(task.backbone, one.conditioning, latent, level) for one in task.preserve]
+        for concept in task.concepts:
             of_concept = slope_of(task.backbone, concept.conditioning, latent, level)
             of_anchor = slope_of(task.backbone, concept.anchor, latent, level)
-            direction = of_concept - of_anchor  # (B, C, h, w)
+            direction = without_span(of_concept - of_anchor, [one - of_anchor for one in kept])  # (B, C, h, w)
             share = self.taken(result, result - of_anchor, direction, guidance)
             result = result - task.strength * share * direction
         return result
@@ -171,6 +179,7 @@ class Guard(Generic[S]):
         begin: makes what acts in one sampling run.
         check: raises ``ValueError`` for a model that the method cannot guard.
         note: what people should know beside; whole sentences, may be empty.
+        preserves: whether it takes a list of what shall stay.
     """
 
     name: str
@@ -180,6 +189,7 @@ class Guard(Generic[S]):
     begin: Callable[[GuardTask[S]], GuardRun]
     check: Callable[[Backbone], None] = lambda backbone: None
     note: str = ""
+    preserves: bool = False
 
     def preset(self, name: str) -> S:
         """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""
@@ -196,3 +206,18 @@ def along(slope: Tensor, direction: Tensor) -> Tensor:
     """(B, 1, 1, 1) the share of each direction in a prediction: ``<slope, d> / <d, d>``."""
     length = direction.square().sum((1, 2, 3), keepdim=True)
     return (slope * direction).sum((1, 2, 3), keepdim=True) / length.clamp_min(torch.finfo(length.dtype).tiny)
+
+
+def without_span(direction: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """A direction (B, C, h, w) of each row without its component in the span of others, each (B, C, h, w); 0 where
+    nothing but rounding is left."""
+    if not others:
+        return direction
+    rows = torch.stack([other.flatten(1) for other in others], dim=1).float()  # (B, n, N)
+    flat = direction.flatten(1).float()[..., None]  # (B, N, 1)
+    # The inverse on the span alone: others may be alike, and one may be the anchor itself, which is no direction.
+    alike = (rows @ rows.mT).cpu().double()  # float64, which not every device has
+    inverse = torch.linalg.pinv(alike, hermitian=True, rtol=1e-6).to(rows)  # (B, n, n)
+    left = flat - rows.mT @ (inverse @ (rows @ flat))
+    left = torch.where(left.norm(dim=1, keepdim=True) > 1e-3 * flat.norm(dim=1, keepdim=True), left, 0.0)
+    return left.view_as(direction).to(direction)

@@ -21,7 +21,7 @@ class GuidanceSettings(GuardSettings):
 
     @property
     def cost(self) -> str:
-        return "two more passes of the model a step for each concept"
+        return "two more passes of the model a step for each concept, and one for each preserved text"
 
 
 class _Run(DirectionRun[GuidanceSettings]):
@@ -39,5 +39,6 @@ METHOD = Guard(
     help="Takes the guidance of a concept out of every step and puts that of its anchor in its place.",
     presets={"paper": GuidanceSettings(share=False), "small": GuidanceSettings()},
     begin=_Run,
+    preserves=True,
     note="The paper trains this into the model; the form at sampling is ours, to try anchors before a training.",
 )

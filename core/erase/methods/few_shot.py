@@ -39,7 +39,7 @@ from ..eraser import Eraser, ModelEdit
 from ..parts.noised import Noised
 from ..parts.pictures import TaskPictures, pictures_of_task, sentence
 from ..parts.retain import Retained
-from ..parts.settings import SENTENCES, EraseSettings, require
+from ..parts.settings import SENTENCES, EraseSettings, no_weight, require
 from ..parts.snapshots import Snapshots
 from ..parts.task import EraseTask, SoFar
 from ..parts.text_bank import TextBank, last_read_layers, layer_of, start_text_bank
@@ -104,6 +104,10 @@ class FewShotSettings(EraseSettings):
             f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass of the text encoder and "
             "of the denoiser, forwards and back"
         )
+
+    @property
+    def preserve_note(self) -> str:
+        return "" if self.retain else no_weight("retain")
 
     @property
     def loop(self) -> LoopSettings:

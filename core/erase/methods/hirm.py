@@ -28,7 +28,7 @@ from ...learn.engine.loop import LoopSettings, Optimisation
 from ...settings import MOST_SEED, setting
 from ..eraser import Eraser, ModelEdit
 from ..parts.retain import Retained
-from ..parts.settings import SENTENCES, EraseSettings, require
+from ..parts.settings import SENTENCES, EraseSettings, no_weight, require
 from ..parts.task import EraseTask
 from ..parts.text_bank import TextBank, last_layers, layer_of, start_text_bank
 
@@ -69,6 +69,10 @@ class HirmSettings(EraseSettings):
     def cost(self) -> str:
         """What an edit costs, for people."""
         return f"{self.steps} passes of the text encoder, forwards and back; no pass of the denoiser"
+
+    @property
+    def preserve_note(self) -> str:
+        return "" if self.retain else no_weight("retain")
 
     @property
     def loop(self) -> LoopSettings:

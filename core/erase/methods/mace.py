@@ -61,7 +61,8 @@ class Refined:
     """The first stage.
 
     Attributes:
-        edit: of every projection, ``W1 = W0 (I + shift down)``; None where it is left out.
+        edit: of every projection, ``W1 = W0 (I + shift down)``; None where it is left out, or where no word or token
+            comes after a concept (text encoders without an end token).
         kept: (D, D), ``kappa S2``: what is read as by ``W0``.
         concepts: in the order of what follows.
         words: of each its own words' vectors, and its anchor's beside them, (n, D) each.
@@ -98,7 +99,8 @@ def refine(task: EraseTask[MaceSettings], steps: Steps) -> Refined:
     read = gather(task, steps, behind, own, whole)
     _, words, every = read.moved
     kept = settings.preserve_scale * read.preserved + len(every) * _before(task)  # (D, D)
-    edit = solve(read.erased, read.anchors, kept, exact(settings, preserve_scale=1.0)) if settings.refine else None
+    refines = settings.refine and len(read.erased) > 0
+    edit = solve(read.erased, read.anchors, kept, exact(settings, preserve_scale=1.0)) if refines else None
     return Refined(edit, kept, read.concepts, words, [ours for ours, _ in every])
 
 

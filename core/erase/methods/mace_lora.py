@@ -38,7 +38,7 @@ from ..parts.gather import Steps
 from ..parts.noised import Noised, NoisedVisit
 from ..parts.pictures import TaskPictures, pictures_of_task
 from ..parts.projections import changes, projections_of
-from ..parts.settings import SENTENCES, Projections, require
+from ..parts.settings import SENTENCES, Projections, no_weight, require
 from ..parts.stacked import rank_notes, shortest, stacked
 from ..parts.task import EraseTask, SoFar
 from ..parts.trained_settings import AdapterSettings
@@ -91,6 +91,10 @@ class MaceLoraSettings(AdapterSettings):
             f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass and one "
             f"back, and {self.drawn} times {self.sampling_steps} passes to draw its pictures"
         )
+
+    @property
+    def preserve_note(self) -> str:
+        return "" if self.preserve_scale else no_weight("preserve_scale")
 
     @property
     def loop(self) -> LoopSettings:

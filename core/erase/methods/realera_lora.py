@@ -87,6 +87,15 @@ class RealeraLoraSettings(TrainedSettings):
             "before that the closed form, which takes none"
         )
 
+    @property
+    def preserve_note(self) -> str:
+        if self.retain or self.closed_form == "none":
+            return super().preserve_note
+        return (
+            "The training gave your preserve list no weight, because retain is 0: at most the closed form before it "
+            "kept these words. Set retain above 0 to keep them in the training too."
+        )
+
 
 def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
     settings, closed = task.settings, _closed_form(task)

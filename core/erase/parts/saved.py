@@ -1,8 +1,8 @@
 """Erasures in files: which model they were made on, and reading them again.
 
 A file is an ordinary LoRA file (:func:`...files.lora_tensors`); what else there is to say stands in its metadata, with
-a fingerprint of the model that the erasure was made on. It has one number for each text projection
-(:mod:`...fingerprints`).
+a fingerprint of the model that the erasure was made on. It has one number for each text projection, for each other
+weight of the denoiser that is changed, and for each weight of a text encoder that is changed (:mod:`...fingerprints`).
 """
 
 import json
@@ -12,15 +12,15 @@ from pathlib import Path
 from torch import Tensor
 
 from ...backbone import Backbone, KeyValueWeight, TextChanges, TextWeight
-from ...files import check_finite, kohya_key, load_tensors, text_key
+from ...files import check_finite, kohya_key, load_tensors, old_text_key, text_key
 from ...files.metadata import a_number, map_in, number_in, numbers_in, texts_in
 from ...fingerprints import alike, number_of
 from ...messages import listed, plain
 from ...types import Change, Erasure
 from ...weight_changes import low_rank, whole
 
-TEXT = "text_encoders."
-"""How keys begin that belong to text encoders."""
+TEXT = ("lora_te", "text_encoders.")
+"""How keys begin that belong to text encoders, in files of today and in older ones."""
 
 
 def fingerprint(weights: Sequence[KeyValueWeight]) -> str:
@@ -35,6 +35,7 @@ def load_erasure(
     strength: float = 1.0,
     text: Sequence[TextWeight] | None = None,
     others: Mapping[str, tuple[int, int]] | None = None,
+    tensors_of_others: Mapping[str, Tensor] | None = None,
 ) -> Erasure:
     """Read an erasure for a model.
 
@@ -45,6 +46,7 @@ def load_erasure(
         strength: multiplies the one that the file was saved with.
         text: the weights of its text encoders, as in force; None where no CLIP is connected.
         others: size of each further weight that an erasure may change, by name.
+        tensors_of_others: these weights as in force, each read when it is asked for; None leaves them unchecked.
 
     Raises ``FileNotFoundError``, and ``ValueError`` for a file that holds no erasure, is damaged, or was made on
     another model.
@@ -62,7 +64,8 @@ def load_erasure(
     sizes = {**(others or {}), **{one.name: tuple(one.weight.shape) for one in weights}}
     keys = {kohya_key(name, family): name for name in sizes}
     strange = sorted({key.split(".")[0] for key in tensors if key not in of_text} - set(keys))
-    if strange or not same_base(metadata.get("base", ""), weights, named):
+    same = same_base(metadata.get("base", ""), weights, named)
+    if strange or not same or not _same_others(metadata, tensors_of_others, named):
         trait = f"it changes {listed(strange, 2)}, which this model does not have" if strange else "its weights differ"
         raise ValueError(
             f"{named} was made on another model ({trait}); load the model that the erasure was made on, or make it anew"
@@ -74,20 +77,31 @@ def load_erasure(
             if change.shape != sizes[name]:
                 raise ValueError(f"{named} is damaged: its change of {name} is of the size {change.shape}")
             factors[name] = change
-    changes = _text_changes(of_text, text or (), 1 / saved if saved else 1.0, named)
+    changed = _of_encoders(metadata, text or (), named)
+    changes = _text_changes(of_text, changed, metadata.get("family", family), 1 / saved if saved else 1.0, named)
     if not _same_text(metadata, text or (), named):
         raise ValueError(f"{named} was made on another text encoder; load the one that the erasure was made on")
     return Erasure(factors, saved * strength, family, metadata, changes)
 
 
+def _of_encoders(metadata: Mapping[str, str], weights: Sequence[TextWeight], named: str) -> Sequence[TextWeight]:
+    """Those weights whose text encoder a file changes: a model of another family may have further ones, and keys do not
+    say which is meant."""
+    read = map_in(metadata, "text_base", named) if metadata.get("text_base") else {}
+    encoders = {name.partition(" ")[0] for name in read}
+    return [one for one in weights if one.encoder in encoders] if encoders else weights
+
+
 def _text_changes(
-    tensors: Mapping[str, Tensor], weights: Sequence[TextWeight], scale: float, named: str
+    tensors: Mapping[str, Tensor], weights: Sequence[TextWeight], family: str, scale: float, named: str
 ) -> dict[str, dict[str, Change]]:
-    """The changes of text encoders in a file. Raises ``ValueError`` for such as these encoders do not have."""
+    """The changes of text encoders in a file that was made on a family. Raises ``ValueError`` for such as these
+    encoders do not have."""
     found: dict[str, dict[str, Change]] = {}
     known: set[str] = set()
+    old = any(key.startswith(TEXT[1]) for key in tensors)
     for weight in weights:
-        key = text_key(weight.encoder, weight.name)
+        key = old_text_key(weight.encoder, weight.name) if old else text_key(weight.encoder, weight.name, family)
         bias = key.endswith(".bias")
         change = _bias(tensors, key, scale) if bias else _change(tensors, key, scale, named)
         if change is None:
@@ -96,7 +110,7 @@ def _text_changes(
         if change.shape != size:
             raise ValueError(f"{named} is for another text encoder: its change of {weight.name} is {change.shape}")
         found.setdefault(weight.encoder, {})[weight.name] = change
-        known |= {one for one in tensors if one.startswith(key.removesuffix(".bias"))}
+        known |= {one for one in tensors if one.startswith(f"{key.removesuffix('.bias')}.")}
     strange = sorted(set(tensors) - known)
     if strange:
         raise ValueError(f"{named} is for another text encoder: this one has no {listed(strange, 2)}")
@@ -111,6 +125,16 @@ def _same_text(metadata: Mapping[str, str], weights: Sequence[TextWeight], named
     return all(name in found and alike([number_of(found[name])], [number]) for name, number in wanted.items())
 
 
+def _same_others(metadata: Mapping[str, str], held: Mapping[str, Tensor] | None, named: str) -> bool:
+    """Whether further weights of the denoiser are those that a file's ``changed_base`` was taken of; files from before
+    it was written are taken for any model's."""
+    if held is None or not metadata.get("changed_base"):
+        return True
+    wanted = map_in(metadata, "changed_base", named)
+    numbers = {name: a_number(number, f"changed_base of {named}") for name, number in wanted.items()}
+    return all(name in held and alike([number_of(held[name])], [number]) for name, number in numbers.items())
+
+
 def _bias(tensors: Mapping[str, Tensor], key: str, scale: float) -> Change | None:
     found = tensors.get(f"{key.removesuffix('.bias')}.diff_b")
     return None if found is None else whole(found.float() * scale)
@@ -118,8 +142,16 @@ def _bias(tensors: Mapping[str, Tensor], key: str, scale: float) -> Change | Non
 
 def base_of(backbone: Backbone, factors: Mapping[str, Change], text: TextChanges) -> dict[str, str]:
     """What a file keeps of the model that an erasure was made on: ``base``, the fingerprint of the text projections
-    where the denoiser is changed, and ``text_base``, a number for each text encoder weight that is changed."""
-    found = {"base": fingerprint(backbone.key_value_weights())} if factors else {}
+    where the denoiser is changed; ``changed_base``, a number for each other weight of it that is changed; and
+    ``text_base``, a number for each text encoder weight that is changed."""
+    found: dict[str, str] = {}
+    if factors:
+        weights = backbone.key_value_weights()
+        found["base"] = fingerprint(weights)
+        others = set(factors) - {one.name for one in weights}
+        if others:
+            held = backbone.attention_tensors()  # in its order: rows of one weight are read together
+            found["changed_base"] = json.dumps({name: _rounded(held[name]) for name in held if name in others})
     if text:
         changed = [one for one in backbone.text_weights() if one.name in text.get(one.encoder, {})]
         found["text_base"] = json.dumps({f"{one.encoder} {one.name}": _rounded(one.weight) for one in changed})

@@ -12,6 +12,11 @@ SENTENCES = ("{}", "a {}", "a photo of a {}", "a picture of a {}", "a drawing of
 """In which presets for small models see a concept."""
 
 
+def no_weight(name: str) -> str:
+    """What people read of their preserve list where the setting that weighs it is 0."""
+    return f"Your preserve list had no effect, because {name} is 0; set {name} above 0 to keep these words."
+
+
 def require(holds: bool, name: str, value: object, expected: str) -> None:
     """Raise ``ValueError`` unless a condition on a setting holds."""
     if not holds:
@@ -34,6 +39,12 @@ class EraseSettings(Settings):
         require(len(self.templates) > 0, "templates", self.templates, "at least one sentence")
         for one in self.templates:
             require("{}" in one, "templates", one, "sentences with {} where the concept goes")
+
+    @property
+    def preserve_note(self) -> str:
+        """What people should know of their preserve list under these settings, a sentence; empty where the list has
+        its effect."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,10 @@ class RidgeSettings(ClosedFormSettings):
         super().__post_init__()
         require(self.erase_scale > 0, "erase_scale", self.erase_scale, "above 0")
         require(self.preserve_scale >= 0, "preserve_scale", self.preserve_scale, "0 or more")
+
+    @property
+    def preserve_note(self) -> str:
+        return "" if self.preserve_scale else no_weight("preserve_scale")
 
 
 C = TypeVar("C", bound=ClosedFormSettings)

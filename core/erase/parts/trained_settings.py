@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ...learn.engine.loop import LoopSettings
 from ...learn.parts.adapter import Layers
 from ...settings import setting
-from .settings import EraseSettings, require
+from .settings import EraseSettings, no_weight, require
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,10 @@ class TrainedSettings(AdapterSettings):
         require(self.retain >= 0, "retain", self.retain, "0 or more")
         require(0 <= self.surgery <= 1, "surgery", self.surgery, "0 to 1")
         require(not self.surgery or self.retain > 0, "retain", self.retain, "above 0 where surgery is")
+
+    @property
+    def preserve_note(self) -> str:
+        return "" if self.retain else no_weight("retain")
 
 
 @dataclass(frozen=True)

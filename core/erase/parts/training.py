@@ -150,10 +150,12 @@ def run(
 
 def _identity(method: str, task: EraseTask[Any]) -> str:
     """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, pictures, tokens, seed and
-    model."""
+    model, with all weights of its denoiser."""
     said = [method, task.pairs, task.preserve, asdict(task.settings), task.training.seed, task.backbone.family]
     digest = hashlib.sha256(json.dumps(said).encode())
     digest.update(fingerprint(task.backbone.key_value_weights()).encode())
+    numbers = sorted((name, round(number, 4)) for name, number in task.backbone.weight_numbers().items())
+    digest.update(json.dumps(numbers).encode())
     with torch.no_grad():
         read = [task.backbone.encode_text([concept], task.placeholders).context for concept, _ in task.pairs]
     pictures = () if task.training.pictures is None else (task.training.pictures,)

@@ -45,6 +45,8 @@ LEGEND = (
     "Grey band: from the floor to the ceiling. Dot: the erased model.",
 )
 COLUMNS = ("erased model", "floor", "ceiling")
+UNCOUNTED = ("kept styles", "cost")
+"""Parts of the table whose lines say something in place of a floor and a ceiling."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Report:
 
 
 def table_rows(report: Report) -> list[dict[str, Any]]:
-    """A row for each group, each word, the likeness of kept pictures, each scenario, seconds and memory."""
+    """A row for each group, each word, likeness and style of kept pictures, each scenario, seconds and memory."""
     made = report.comparison
     rows: list[dict[str, Any]] = []
     for group in GROUPS:
@@ -76,6 +78,9 @@ def table_rows(report: Report) -> list[dict[str, Any]]:
     kept = made.kept()
     if kept is not None:
         rows.append({"part": "kept pictures", **_kept_row(*kept)})
+    styles = made.kept_style()
+    if styles is not None:
+        rows.append({"part": "kept styles", **_style_row(*styles)})
     for outcome in report.attack.outcomes if report.attack else ():
         rows.append({"part": "attack", **_attack_row(outcome)})
     if report.inside is not None:
@@ -127,7 +132,7 @@ def report_text(report: Report) -> str:
         elif row["part"] in ("words", "attack"):
             shares = f"{row['erased model']:.0%} with the erased model, {row['original model']:.0%} with the original"
             lines.append(f"{row['what']}: found in {shares}; {row['verdict']}")
-        elif row["part"] in ("kept pictures", "cost"):
+        elif row["part"] in ("kept pictures", "kept styles", "cost"):
             lines.append(f"{row['what']}: {row['verdict']}")
     return "\n".join(lines)
 
@@ -148,6 +153,7 @@ def table_lines(report: Report) -> list[TableLine]:
     headings = {
         "words": "Asked for by name",
         "kept pictures": "Cosine to the original's; floor: other noise",
+        "kept styles": "Style beside the original's",
         "attack": "Asked for in other ways",
         "inside": "Inside the model, beside the original",
         "cost": "Cost",
@@ -157,7 +163,7 @@ def table_lines(report: Report) -> list[TableLine]:
             continue
         if row["part"] != part:
             part = row["part"]
-            lines.append(TableLine(headings[part], heading=True, cells=() if part == "cost" else COLUMNS))
+            lines.append(TableLine(headings[part], heading=True, cells=() if part in UNCOUNTED else COLUMNS))
         lines += _lines(row)
     return lines
 
@@ -193,6 +199,12 @@ def _kept_row(likeness: float, spread: float) -> dict[str, Any]:
     row = figure_row("Likeness to the original's pictures", Figure(likeness, spread, 1.0, 0))
     said = f"{likeness:.2f} (two of one word: {spread:.2f})"
     return row | {"verdict": said, "likeness": round(likeness, 4)}
+
+
+def _style_row(distance: float, spread: float) -> dict[str, Any]:
+    said = f"{distance:.2f} (two of one word: {spread:.2f})"
+    figures = {"style distance": round(distance, 4), "style distance of other noise": round(spread, 4)}
+    return {"what": "Distance, 0 for the same", "verdict": said, **figures}
 
 
 def _attack_row(outcome: Outcome) -> dict[str, Any]:

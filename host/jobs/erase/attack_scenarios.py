@@ -15,7 +15,7 @@ from ....core.attack.parts.settings import AttackSettings
 from ....core.attack.parts.task import AttackTask, seeds_of
 from ....core.attack.registry import FIVE, SCENARIOS
 from ....core.attack.run import Attack, Outcome
-from ....core.backbone import Backbone
+from ....core.backbone import Backbone, Placeholders
 from ....core.erase.guards.guard import Guarding
 from ....core.erase.registry import METHODS
 from ....core.messages import listed
@@ -47,23 +47,26 @@ class FurtherErasures:
         clip: the CLIP that it is used with.
         vae: its VAE.
         preset: of UCE.
+        placeholders: learnt tokens that the words may name.
     """
 
     model: Any
     clip: Any
     vae: Any
     preset: str
+    placeholders: Placeholders | None = None
 
     def __call__(self, words: Sequence[str]) -> Backbone:
         model, eraser = self.model, METHODS["uce"]
         for word in words:
-            erasure = eraser.erase(backbone_of(model, self.clip), [word], settings=eraser.preset(self.preset))
+            backbone, settings = backbone_of(model, self.clip), eraser.preset(self.preset)
+            erasure = eraser.erase(backbone, [word], settings=settings, placeholders=self.placeholders)
             model = with_erasure(model, erasure)
         return backbone_of(model, self.clip, self.vae)
 
 
-def guard_of(model: Any, backbone: Backbone) -> Guarding | None:
-    """What guards the sampling runs of an erased MODEL, of which this is the backbone; None for nothing.
+def guard_of(model: Any) -> Guarding | None:
+    """What guards the sampling runs of an erased MODEL, and of one that is erased from further; None for nothing.
 
     Raises ``ValueError`` for more than one guard.
     """
@@ -77,7 +80,7 @@ def guard_of(model: Any, backbone: Backbone) -> Guarding | None:
             "has one of them"
         )
     (guard,) = guards
-    return lambda: guard.begin(backbone, backbone if guard.original is None else backbone_of(guard.original))
+    return lambda backbone: guard.begin(backbone, backbone if guard.original is None else backbone_of(guard.original))
 
 
 def learning_names(names: Sequence[str], settings: AttackSettings) -> int:
@@ -99,6 +102,7 @@ class NamesByDrawing:
         settings: how to draw.
         seed: of the noise.
         on_passes: called with how many model passes ran.
+        placeholders: learnt tokens that the names may be.
     """
 
     original: Backbone
@@ -108,6 +112,7 @@ class NamesByDrawing:
     settings: AttackSettings
     seed: int
     on_passes: OnPasses
+    placeholders: Placeholders | None = None
 
     def found(self, pictures: Tensor) -> Tensor:
         return self._detector.found(pictures)
@@ -118,7 +123,7 @@ class NamesByDrawing:
         pictures = {}
         for name in (self.concept, *self.others):
             prompts = [self.settings.template.replace("{}", name)] * count
-            pictures[name] = draw(self.original, prompts, seeds, self.settings, self.on_passes)
+            pictures[name] = draw(self.original, prompts, seeds, self.settings, self.on_passes, self.placeholders)
         return nearest_prototype(self.features, pictures, self.concept)
 
 

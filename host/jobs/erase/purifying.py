@@ -88,7 +88,7 @@ def purify_pictures(asked: Purification, on_step: OnStep | None = None) -> Purif
         guard.guard.check(backbone)
     found, cells = _regions(asked, backbone, original)
     levels = noise_levels_of(asked.model, asked.scheduler, asked.steps)[-(asked.taken + 1) :]
-    begin = None if guard is None else lambda: guard.begin(backbone, original)
+    begin = None if guard is None else lambda drawn: guard.begin(drawn, original)
     task = PurifyTask(asked.path, asked.pictures, cells, levels, asked.seed, asked.inverted, begin)
     masks = to_pixels(cells.cpu(), size, covered=covered_size(size, cell))
     return Purified(purify(task, on_step), masks, _said(asked, found, masks))

@@ -59,3 +59,23 @@ def test_a_trained_text_encoder_is_a_patch_that_the_stock_loader_reads_too(parts
     assert torch.equal(encoded(run("TrainErasure", **given, strength=0.0)[2]), plain)
     now = parts["clip"].patcher.model.state_dict()
     assert all(torch.equal(now[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize("family", ["lab", "sd15"])
+def test_a_training_is_recognised_when_it_runs_again_and_on_its_own_model_alone(
+    parts_of, run, sample, pack, monkeypatch, family
+):
+    """Whatever was loaded and drawn in between; a model whose convolutions differ is another."""
+    training, seen = pack("core.erase.parts.training"), []
+    really = training._identity
+    monkeypatch.setattr(training, "_identity", lambda *given: seen.append(really(*given)) or seen[-1])
+    parts = parts_of(family)
+    given = {name: parts[name] for name in ("clip", "vae")} | {"concepts": "cat", "method": "esd", "preset": "paper"}
+    given |= {"steps": 1, "preview_every": 0, "keep_every": 1, "settings": "side=64, sampling_steps=2"}
+    other = parts["model"].clone()
+    key = next(key for key, one in other.model.state_dict().items() if "diffusion_model." in key and one.ndim == 4)
+    other.add_patches({key: ("diff", (0.1 * torch.ones_like(other.model.state_dict()[key]),))})
+    for model in (parts["model"], other, parts["model"], other):
+        run("TrainErasure", model=model, **given)
+        sample(parts, other)
+    assert seen[:2] == seen[2:] and seen[0] != seen[1]

@@ -1,5 +1,7 @@
 """Words before and after, on planted features."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,6 +27,28 @@ def test_figures_of_groups():
     assert made.figure("neighbours") == Figure(0.5, 0.0, 1.0, 2)
     assert made.figure("others") == Figure(1.0, 0.0, 1.0, 2)
     assert made.kept() == (pytest.approx(0.9), pytest.approx(0.4))
+
+
+def test_the_floor_of_what_stays_is_how_often_other_pictures_are_taken_for_it():
+    made = planted([0, 0], [1, 1], [2, 2], [3, 3])
+    mistaken = made.seen_before.clone()
+    mistaken[0, 0] = mistaken[3, 0] = mistaken[3, 1] = 2  # three of six pictures of other words are seen as the dog
+    made = replace(made, seen_before=mistaken)
+    assert (made.figure("neighbours").floor, made.figure("others").floor) == (0.5, 0.0)
+    assert made.figure("erased").floor == 0.0
+
+
+def test_styles_of_kept_pictures_stand_beside_those_of_other_noise():
+    made = planted([0, 0], [1, 1], [2, 2], [3, 3])
+    assert made.kept_style() is None  # too small to have one
+    before = torch.rand(4, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    after = before.clone()
+    after[0] = 0  # what was erased does not count
+    same = replace(made, before=before, after=after)
+    distance, spread = same.kept_style()
+    assert distance == 0 < spread
+    after[3] = after[3] / 2
+    assert same.kept_style()[0] > 0 and same.kept_style()[1] == spread
 
 
 def test_a_synonym_shows_what_its_concept_shows():

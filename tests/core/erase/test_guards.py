@@ -1,5 +1,6 @@
 """Guards against known answers."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -30,12 +31,13 @@ def text(*values):
     return Conditioning(torch.tensor(values).view(1, 1, 4))
 
 
-def task_of(name, strength=1.0, times=1, **changes):
+def task_of(name, strength=1.0, times=1, preserve=(), **changes):
     guard = METHODS[name]
     concept = Guarded("cat", text(1.0, 1.0, 0.0, 0.0), TokenizedText((), None, 0, 1), (0,), text(1.0, 0.0, 0.0, 0.0))
     settings = type(guard.preset("paper"))(**changes)
     model = vector_model()
-    return guard.begin(GuardTask(model, model, (concept,) * times, settings, strength))
+    kept = tuple(replace(concept, conditioning=text(*values)) for values in preserve)
+    return guard.begin(GuardTask(model, model, (concept,) * times, settings, strength, 0, kept))
 
 
 def corrected(run, slope, guidance=1.0):
@@ -68,6 +70,26 @@ def test_what_two_names_of_a_thing_share_is_taken_once(name):
     """Synonyms lead in nearly one direction; what the first took out is gone when the second comes."""
     given = [4.0, 3.0, 7.0, 0.0]
     assert corrected(task_of(name, times=3), given, 4.0) == pytest.approx(corrected(task_of(name), given, 4.0))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_nothing_is_taken_out_along_what_is_preserved(strength):
+    """Of the direction (0, 1, 0, 0) half of (0, 1, -1, 0) is left beside (0, 1, 1, 0)."""
+    run = task_of("dve", strength, preserve=[(1.0, 1.0, 1.0, 0.0)], only_towards=False)
+    wanted = [3.0, 2.0 + 1.5 * strength, 5.0 - 1.5 * strength, 0.0]
+    assert corrected(run, [3.0, 2.0, 5.0, 0.0]) == pytest.approx(wanted)
+    run = task_of("guidance", strength, preserve=[(1.0, 1.0, 1.0, 0.0)], share=False)
+    assert corrected(run, [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 4 - 2 * strength, 2 * strength, 0.0])
+
+
+@pytest.mark.parametrize("name", ["guidance", "dve"])
+def test_what_is_preserved_may_be_the_concept_itself_its_anchor_or_named_twice(name):
+    given, anchor, other = [4.0, 3.0, 7.0, 0.0], (1.0, 0.0, 0.0, 0.0), (1.0, 0.0, 1.0, 1.0)
+    itself = task_of(name, preserve=[(1.0, 5.0, 0.0, 0.0)])
+    assert corrected(itself, given, 4.0) == pytest.approx(given)
+    plain = corrected(task_of(name), given, 4.0)
+    assert corrected(task_of(name, preserve=[anchor]), given, 4.0) == pytest.approx(plain)
+    assert corrected(task_of(name, preserve=[other, other, anchor]), given, 4.0) == pytest.approx(plain)
 
 
 def test_a_guard_acts_within_its_span():
@@ -137,6 +159,26 @@ def test_adavd_finds_the_concept_anywhere_in_a_prompt_and_leaves_other_words(tra
     for word in ("a", "photo", "of", "strawberry"):
         assert kept("a photo of strawberry", word)[0] > 0.99
     assert kept("a photo of rocket", "rocket")[1] < -0.9 and kept("a drawing of a big rocket", "rocket")[1] < 0.9
+
+
+def test_adavd_takes_nothing_along_the_values_of_what_is_preserved(trained):
+    guard, latent, level = METHODS["adavd"], torch.zeros(1, 4, 8, 8), torch.tensor(5.0)
+
+    def guarded(word):
+        tokens, encoded = trained.tokenize(f"a photo of {word}"), trained.encode_text([f"a photo of {word}"])
+        return Guarded(word, encoded, tokens, first_places(tokens, word), encoded)
+
+    def values(concept, *preserve):
+        task = GuardTask(trained, trained, (guarded(concept),), guard.preset("paper"), preserve=tuple(preserve))
+        run = guard.begin(task)
+        run.perturbed(latent, level)
+        return {site: own.flatten() for site, (own,) in run._kept.items()}
+
+    rocket, kept, left = values("rocket"), values("strawberry"), values("rocket", guarded("strawberry"))
+    assert set(left) == set(rocket)
+    for site, value in left.items():
+        assert abs(float(torch.cosine_similarity(value, kept[site], dim=0))) < 1e-3
+        assert float(torch.cosine_similarity(value, rocket[site], dim=0)) > 0.5
 
 
 def test_a_later_concept_of_adavd_has_no_share_of_the_earlier_ones():

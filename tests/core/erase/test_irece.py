@@ -52,6 +52,26 @@ def test_where_nothing_is_found_or_the_guard_does_not_act_the_latent_is_itself(k
     torch.testing.assert_close(start(kind, monkeypatch, noise=0.0).perturbed(latent, level), latent)
 
 
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_the_model_before_the_erasure_is_asked_and_the_erased_one_never(kind, monkeypatch):
+    schedule, level = SCHEDULES[kind]
+    original = SimpleNamespace(
+        schedule=schedule, predict_target=lambda latent, timestep, text: torch.zeros_like(latent)
+    )
+    erased, asked = SimpleNamespace(schedule=schedule), []
+
+    def found(backbone, *given):
+        asked.append(backbone)
+        return Region(CELLS, torch.ones(1))
+
+    monkeypatch.setattr(irece, "find_region", found)
+    concept = Guarded("cat", NOTHING, TokenizedText((), 0, 1, 2), (1,), NOTHING)
+    run = irece.METHOD.begin(GuardTask(erased, original, (concept,), irece.PerturbationSettings()))
+    latent = torch.ones(1, 4, 24, 24)
+    assert not torch.equal(run.perturbed(latent, level), latent)
+    assert asked == [original]
+
+
 def test_its_settings_have_ranges():
     for wrong in ({"noise": 1.5}, {"draws": 0}, {"start": 0.9, "end": 0.1}, {"present": float("nan")}):
         with pytest.raises(ValueError):

@@ -98,7 +98,7 @@ def test_a_guard_acts_in_a_run_of_its_own_for_every_picture():
             begun[-1] += 1
             return (latent - 0.5) / level  # leads to 0.5 instead of 0
 
-    def begin():
+    def begin(backbone):
         begun.append(0)
         return Towards()
 

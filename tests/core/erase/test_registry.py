@@ -96,6 +96,37 @@ def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, pres
     assert all(float(change.norm()) > 0 for change in changes.values())
 
 
+@every_method
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_a_preserve_list_changes_the_edit_or_is_remarked_on(name, preset, lab_backbone):
+    """Exactly one of them, but for RealEra's training, whose closed form alone may read the list."""
+    words, settings = ["crab", "bell", "boat", "tree"], settings_of(name, preset)
+    without, made = (METHODS[name].erase(lab_backbone, ["cat"], "dog", listed, settings) for listed in ((), words))
+    first, second = map(changes_of, (without, made))
+    differs = any(not torch.equal(change, second[key]) for key, change in first.items())
+    said = [settings.preserve_note] if settings.preserve_note else []
+    remarks = json.loads(made.metadata.get("remarks", "[]"))
+    assert [one for one in remarks if "preserve list" in one] == said and (differs or said)
+    assert (name, preset) == ("realera_lora", "paper") or differs != bool(said)
+    assert not any("preserve list" in one for one in json.loads(without.metadata.get("remarks", "[]")))
+
+
+@every_method
+def test_a_list_of_no_weight_has_no_effect_and_is_remarked_on(name, lab_backbone):
+    settings = settings_of(name)
+    weight = next((one for one in ("retain", "preserve_scale") if hasattr(settings, one)), None)
+    if weight is None:
+        pytest.skip(f"{name} has no weight for its list")
+    off = {weight: 0.0, **({"surgery": 0.0} if hasattr(settings, "surgery") else {})}
+    if hasattr(settings, "closed_form"):
+        off["closed_form"] = "none"
+    settings = replace(settings, **off)
+    without, made = (METHODS[name].erase(lab_backbone, ["cat"], "dog", kept, settings) for kept in ((), ["crab"]))
+    second = changes_of(made)
+    assert all(torch.equal(change, second[key]) for key, change in changes_of(without).items())
+    assert f"had no effect, because {weight} is 0" in made.metadata["remarks"]
+
+
 @every_closed_form
 def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator):
     """A model may have one entry for its text instead of layers in a UNet."""

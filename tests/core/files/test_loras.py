@@ -1,5 +1,7 @@
 """Erasures as LoRA files."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -55,6 +57,50 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
         loaded = other(latent, timestep, conditioning.context).sample
     torch.testing.assert_close(loaded, expected, atol=1e-5, rtol=1e-5)
     assert (expected - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("method", ["esd", "few_shot"])
+def test_a_pipeline_of_diffusers_loads_what_was_trained(tmp_path, lab_backbone, method):
+    """All of the attention to the text, or the text encoder: the very change that the model has with it."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    from concept_atelier.core.erase.registry import METHODS
+    from concept_atelier.lab.model.modules import build_modules
+
+    preset = METHODS[method].preset("paper")
+    rank = {"rank": 2, "retain_batch": 1, "drawn": 1} if method == "few_shot" else {}
+    settings = replace(preset, steps=1, rate=0.1, side=64, sampling_steps=2, **rank)
+    erasure = METHODS[method].erase(lab_backbone, ["cat"], settings=settings)
+    files.save_lora(tmp_path / "trained.safetensors", erasure)
+    made = build_modules(seed=0)
+    pipeline = StableDiffusionPipeline(
+        vae=None,
+        text_encoder=made.text_encoder,
+        tokenizer=None,
+        unet=made.unet,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.load_lora_weights(tmp_path, weight_name="trained.safetensors")
+    changed = pipeline.unet if erasure.factors else pipeline.text_encoder
+    layers = {name: layer for name, layer in changed.named_modules() if hasattr(layer, "get_delta_weight")}
+    changes = erasure.factors or erasure.text["clip_l"]
+    assert len(layers) == len(changes)
+    for name, change in changes.items():
+        (layer,) = (one for path, one in layers.items() if path.endswith(name.removesuffix(".weight")))
+        torch.testing.assert_close(layer.get_delta_weight(*layer.active_adapters), change.dense())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "family", "start"),
+    [("clip_l", "sd15", "te"), ("clip_h", "sd2", "te"), ("clip_l", "sdxl", "te1"), ("clip_g", "sdxl", "te2")],
+)
+def test_keys_of_text_encoders_are_kohyas(encoder, family, start):
+    base = f"lora_{start}_text_model_encoder_layers_3_self_attn_out_proj"
+    assert files.text_key(encoder, "encoder.layers.3.self_attn.out_proj.weight", family) == base
+    assert files.text_key(encoder, "encoder.layers.3.self_attn.out_proj.bias", family) == f"{base}.bias"
 
 
 @pytest.mark.parametrize(("factors", "said"), [({}, "changes no weight"), ({"a.weight": torch.nan}, "not finite")])

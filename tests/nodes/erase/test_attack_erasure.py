@@ -30,7 +30,13 @@ def given(call, sockets):
 
 
 @pytest.fixture(scope="module")
-def attacked(call, given):
+def drawn_before(given, draw):
+    """What both models draw before anything is attacked."""
+    return [draw(given[name])["samples"] for name in ("model", "erased_model")]
+
+
+@pytest.fixture(scope="module")
+def attacked(call, given, drawn_before):
     """Every scenario, on pictures that are given."""
     shown = torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(0))
     return call(
@@ -49,11 +55,12 @@ def test_every_scenario_has_its_figures_and_pictures(attacked):
     assert attacked.ui["text"][0] == said
 
 
-def test_the_models_draw_as_before(attacked, given, draw):
-    """After all trainings and inversions the original model still draws what it drew."""
-    first = draw(given["model"])["samples"]
-    assert torch.equal(first, draw(given["model"])["samples"])
-    assert not torch.equal(first, draw(given["erased_model"])["samples"])
+def test_the_models_draw_as_before(drawn_before, attacked, given, draw):
+    """After all trainings and inversions both models still draw what they drew."""
+    original, erased = drawn_before
+    assert torch.equal(draw(given["model"])["samples"], original)
+    assert torch.equal(draw(given["erased_model"])["samples"], erased)
+    assert not torch.equal(original, erased)
 
 
 def test_the_page_and_its_files(call, given, attacked, files_below):
@@ -63,6 +70,8 @@ def test_the_page_and_its_files(call, given, attacked, files_below):
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["what"] for row in rows[:4]] == ["Erased concepts", "cat", "Their synonyms", "kitty"]
     assert {row["part"] for row in rows} >= {"words", "erased", "neighbours", "kept pictures", "attack", "cost"}
+    style = next(row for row in rows if row["part"] == "kept styles")
+    assert 0 <= float(style["style distance"]) < float(style["style distance of other noise"]) <= 1
     read = json.loads(body)
     assert [row["what"] for row in read["rows"]] == [row["what"] for row in rows]
     assert [step for step, _ in read["curves"]["relearning"]] == [0, 1] and read["settings"]["draws"] == 2
@@ -128,3 +137,47 @@ def test_a_guard_on_the_erased_model_acts_in_its_pictures_and_several_are_refuse
     twice = call(GuardAgainstConcepts, model=guarded, **asked)[0]
     with pytest.raises(ValueError, match="has several guards"):
         call(AttackErasure, **{**given, "erased_model": twice}, **attacked)
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Texts with a mark that a model of the headless runner reads, and whether the token came with each."""
+    from concept_atelier.host.headless.backbone import DiffusersBackbone
+
+    seen = []
+
+    def watch(name):
+        really = getattr(DiffusersBackbone, name)
+
+        def read(self, texts, *rest):
+            placeholders = rest[-1] if rest and rest[-1] else {}
+            marks = [(text, mark) for text in texts for mark in ("<red>", "<green>") if mark in text]
+            seen.extend((text, mark in placeholders) for text, mark in marks)
+            return really(self, texts, *rest)
+
+        monkeypatch.setattr(DiffusersBackbone, name, read)
+
+    watch("encode_text")
+    watch("encode_beginnings")
+    return seen
+
+
+def test_an_erased_token_is_attacked_and_reported_as_the_token(call, given, tokens, unread):
+    """By the detector, the scenarios, the further erasures and the report."""
+    call(AttackErasure, **given, concept="<red>", others="<green>, dog", only="names, sequence", tokens=tokens)
+    texts = {text for text, _ in unread}
+    assert any("<red>" in text for text in texts) and "<green>" in texts, texts
+    lists = {"concepts": "<red>", "synonyms": "", "neighbours": "<green>", "others": "car", "filename_prefix": ""}
+    before = len(unread)
+    call(ErasureReport, **given, **lists, tokens=tokens)
+    assert len(unread) > before and all(came for _, came in unread)
+
+
+def test_a_token_that_is_not_connected_is_refused_and_not_read_as_letters(call, given, tokens):
+    with pytest.raises(ValueError, match="names <red>, but the tokens are: none connected"):
+        call(AttackErasure, **given, concept="<red>", others="dog")
+    with pytest.raises(ValueError, match="names <blue>, but the tokens are"):
+        call(AttackErasure, **given, concept="<red>", others="dog", synonyms="<blue>", tokens=tokens)
+    lists = {"concepts": "cat", "synonyms": "", "neighbours": "<red>", "others": "", "filename_prefix": ""}
+    with pytest.raises(ValueError, match="names <red>"):
+        call(ErasureReport, **given, **lists)

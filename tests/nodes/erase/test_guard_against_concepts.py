@@ -70,6 +70,20 @@ def test_an_anchor_is_drawn_instead_of_nothing(guard, draw):
     assert not torch.allclose(dog, nothing, atol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["adavd", "guidance"])
+def test_what_shall_stay_changes_what_is_taken_out(guard, draw, method):
+    given = {"method": method, "settings": STRONG[method]}
+    plain, kept = (draw(guard(preserve=preserve, **given))["samples"] for preserve in ("", "dog, car"))
+    assert torch.isfinite(kept).all() and not torch.allclose(kept, plain, atol=1e-4)
+
+
+def test_lists_that_contradict_themselves_and_a_method_without_a_list_are_refused(guard):
+    with pytest.raises(ValueError, match="to be erased and to be preserved"):
+        guard(preserve="cat")
+    with pytest.raises(ValueError, match="IRECE takes no list of what to preserve"):
+        guard(method="irece", preserve="dog")
+
+
 def test_models_that_a_method_cannot_guard_are_refused_by_name(guard, transformer):
     with pytest.raises(ValueError, match="DVE guards flow models alone"):
         guard(method="dve")

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
+from concept_atelier.core.erase.methods import doco
 from concept_atelier.core.erase.methods.doco import METHOD, DocoSettings, domains
+from concept_atelier.core.erase.parts.discriminator import Discriminator
 from concept_atelier.core.erase.parts.noised import Noised
 from concept_atelier.core.erase.parts.pictures import TaskPictures
 from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
@@ -105,3 +107,30 @@ def test_a_cancelled_training_goes_on_in_either_phase(lab_backbone, at):
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         DocoSettings(**wrong)
+
+
+def test_the_discriminator_goes_on_learning_while_the_model_is_trained(lab_backbone, monkeypatch):
+    """Once a step of the model, from the domains of that step."""
+    moved = []
+
+    class Watched(Discriminator):
+        def train(self, members, others):
+            before = [weight.detach().clone() for weight in self.parameters]
+            found = super().train(members, others)
+            moved.append(max(float((w.detach() - b).abs().max()) for w, b in zip(self.parameters, before, strict=True)))
+            return found
+
+    monkeypatch.setattr(doco, "Discriminator", Watched)
+    METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], QUICK)
+    assert len(moved) == QUICK.steps and min(moved) > 1e-5
+
+
+@pytest.mark.parametrize(("surgery", "same"), [(1.0, True), (0.0, False)])
+def test_the_keeping_loss_lends_its_direction_alone_in_surgery_and_adds_to_the_loss_without(
+    lab_backbone, surgery, same
+):
+    light, heavy = (
+        METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], replace(QUICK, retain=retain, surgery=surgery)).factors
+        for retain in (0.5, 50.0)
+    )
+    assert all(torch.equal(change.dense(), heavy[name].dense()) for name, change in light.items()) == same

@@ -90,3 +90,19 @@ def test_settings_out_of_range_are_refused(wrong, message):
 def test_two_text_encoders_are_both_changed(two_towers):
     changes = METHOD.erase(two_towers, ["cat"], "dog", settings=replace(SMALL, steps=2, templates=("{}",))).text
     assert set(changes) == {"clip_l", "clip_g"} and len(changes["clip_g"]) == 12
+
+
+def test_the_states_of_every_text_encoder_are_led_to_the_anchors(two_towers):
+    layers = dict.fromkeys(("clip_l", "clip_g"), "encoder.layers.1.self_attn.out_proj")
+
+    def read(text, changes):
+        with torch.no_grad(), two_towers.text_changed(changes), two_towers.text_outputs(layers) as found:
+            two_towers.encode_text([text])
+        return {encoder: rows[0].clone() for encoder, rows in found.items()}
+
+    settings = HirmSettings(steps=60, rate=1e-2)
+    changes = METHOD.erase(two_towers, ["cat"], "dog", settings=settings).text
+    wanted, before, after = read("dog", {}), read("cat", {}), read("cat", changes)
+    for encoder in layers:
+        left = (after[encoder] - wanted[encoder]).norm() / (before[encoder] - wanted[encoder]).norm()
+        assert float(left) < 0.5

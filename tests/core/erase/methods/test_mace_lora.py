@@ -11,6 +11,7 @@ from concept_atelier.core.erase.methods.mace_lora import (
     METHOD,
     MaceLoraSettings,
     attended,
+    attention_loss,
     fuse_trained,
     importance,
     masks_of,
@@ -82,6 +83,18 @@ def test_training_takes_attention_off_the_concept(lab_backbone):
     notes = METHOD.erase(lab_backbone, ["cat"], "dog", (), settings).metadata
     assert notes["rank"] == "1" and int(notes["closed_form_rank"]) > 1
     assert float(notes["loss_last"]) < 0.95 * float(notes["loss_first"])
+
+
+def test_each_concept_is_trained_on_its_own_pictures_alone(lab_backbone, monkeypatch):
+    seen = []
+
+    def watched(student, visit, masks):
+        seen.append(visit.concepts.tolist())
+        return attention_loss(student, visit, masks)
+
+    monkeypatch.setattr("concept_atelier.core.erase.methods.mace_lora.attention_loss", watched)
+    METHOD.erase(lab_backbone, ["cat", "rocket"], "dog", (), replace(QUICK, batch=4, drawn=2, whole=True))
+    assert seen == [[0, 0]] * QUICK.steps + [[1, 1]] * QUICK.steps
 
 
 def test_a_concept_that_is_not_found_has_the_whole_picture(task, generator, monkeypatch):

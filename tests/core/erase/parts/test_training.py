@@ -9,7 +9,9 @@ from concept_atelier.core.erase.methods.esd import METHOD
 from concept_atelier.core.erase.parts.rollouts import Rollouts, Texts
 from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
 from concept_atelier.core.erase.parts.trained_settings import RolloutSettings
+from concept_atelier.core.erase.parts.training import train
 from concept_atelier.core.sampling import ddim
+from concept_atelier.core.types import FullChange
 
 QUICK = replace(METHOD.preset("small"), steps=4, batch=1, side=64, sampling_steps=3, templates=("{}",))
 
@@ -71,6 +73,29 @@ def test_another_task_starts_at_its_beginning(lab_backbone):
     assert seen == [1, 2, 3, 4] and not same(erase(lab_backbone), erase(lab_backbone, seed=1))
 
 
+def test_a_model_of_which_any_weight_differs_starts_at_the_beginning(lab_backbone, lab_model, lab_clip, lab_vae):
+    """A weight that is neither trained nor read by text: its training is another one."""
+    from concept_atelier.host.adapters import backbone_of
+    from concept_atelier.host.shared.weights.weight_patches import WeightPatch
+
+    store, size = Store(), lab_model.unet.get_parameter("conv_in.weight").shape
+    noise = 0.1 * torch.randn(size, generator=torch.Generator().manual_seed(0))
+    patch = WeightPatch({"conv_in.weight": FullChange(noise.flatten(1))})
+    other = backbone_of(lab_model.with_patch(patch), lab_clip, lab_vae)
+
+    def cancel(done, *_):
+        if done == 2:
+            raise InterruptedError
+
+    for backbone in (lab_backbone, other):
+        with pytest.raises(InterruptedError):
+            erase(backbone, report=cancel, store=store)
+    assert len(store.states) == 2
+    seen = []
+    erase(other, report=lambda done, *_: seen.append(done), store=store)
+    assert seen == [3, 4] and len(store.states) == 1
+
+
 def test_a_rollout_visits_what_the_sampler_passes(lab_backbone):
     """Every visited latent is one of the states of the sampler from the same noise."""
     settings = RolloutSettings(batch=2, side=64, sampling_steps=4, visits=0, templates=("a {}",))
@@ -114,3 +139,24 @@ def test_a_rollout_visits_what_the_sampler_passes(lab_backbone):
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         RolloutSettings(**wrong)
+
+
+@pytest.mark.parametrize(("retain", "surgery"), [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0)])
+def test_an_update_follows_both_losses_as_weight_and_surgery_say(lab_backbone, retain, surgery):
+    """Losses of the first factor alone, with the gradients (1, 1, 0) and (-1, 0, 1) of three of its numbers."""
+    settings = replace(QUICK, steps=1, retain=retain, surgery=surgery, rate=1e-3)
+    begun = []
+
+    def losses_of(student, visit):
+        factor, *others = student.bank.parameters()
+        begun.append(factor.detach().clone())
+        moved = (factor - begun[0]).flatten()
+        idle = sum(0.0 * other.sum() for other in others)
+        return moved[0] + moved[1] + 1.0 + idle, (1.0 - moved[0] + moved[2]).square() / 2 + idle
+
+    student, losses = train("esd", EraseTask(lab_backbone, (("cat", ""),), ("crab",), settings), losses_of)
+    assert float(losses[0]) == pytest.approx(1.0 + 0.5 * retain)
+    step = (student.bank.parameters()[0].detach() - begun[0]).flatten()[:3] / 1e-3
+    # Against (1, 1, 0), against the sum (-1, 1, 2), and against (0.5, 1, 0.5), of which nothing is against keeping.
+    wanted = {(0.0, 0.0): [-1, -1, 0], (2.0, 0.0): [1, -1, -1], (2.0, 1.0): [-1, -1, -1]}[retain, surgery]
+    torch.testing.assert_close(step.sign() * (step.abs() > 0.1), torch.tensor(wanted, dtype=step.dtype))
