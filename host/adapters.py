@@ -19,11 +19,14 @@ from .comfy.attention import capture as comfy_capture
 from .comfy.backbone import ComfyBackbone
 from .comfy.composing import compositions as comfy_compositions
 from .comfy.composing import layers as comfy_layers
+from .comfy.latents import reads_frames
 from .comfy.names import is_patcher
 from .comfy.noise import sampler_levels
 from .comfy.surgery import skills as comfy_skills
 from .comfy.text import encoding as comfy_encoding
 from .comfy.text import weights as comfy_text
+from .comfy.transformers.pictures import PictureReader
+from .comfy.transformers.pictures import picture_reader as comfy_picture_reader
 from .headless import layers as headless_layers
 from .headless import skills as headless_skills
 from .headless import text_weights as headless_text
@@ -45,14 +48,17 @@ from .shared.weights.weight_patches import WeightPatch
 __all__ = [
     "UnsupportedModelError",
     "at_work",
+    "compositions_of",
     "attention_places",
     "backbone_of",
     "encode_one",
     "encode_prompt",
     "handle_of",
+    "has_frames",
     "latent_of",
     "layers_of",
     "noise_levels_of",
+    "picture_reader",
     "scaled_latent",
     "weights_of",
     "with_adapter",
@@ -122,6 +128,13 @@ def encode_one(clip: Any, text: str, placeholders: Placeholders) -> tuple[Any, d
         )
     context, extras = entries[0]
     return context, dict(extras)
+
+
+def picture_reader(clip: Any) -> PictureReader | None:
+    """Reads prompts behind pictures; None for text encoders that read none. Raises as :func:`backbone_of` does."""
+    family = FAMILIES[backbone_of(clip=clip).family]
+    known = family.transformer is not None and not isinstance(clip, ClipHandle)
+    return comfy_picture_reader(clip, family) if known else None
 
 
 @contextmanager
@@ -213,6 +226,19 @@ def with_composition(model: Any, composed: Composed) -> Any:
     if is_patcher(model):
         return comfy_compositions.with_composition(model, composed)
     return model.with_composition(composed)
+
+
+def compositions_of(model: Any) -> tuple[Composed, ...]:
+    """What the sampling runs of a MODEL compose, the first one first. Raises as :func:`backbone_of` does."""
+    if is_patcher(model):
+        return comfy_compositions.compositions_of(model)
+    backbone_of(model=model)
+    return tuple(model.compositions)
+
+
+def has_frames(model: Any) -> bool:
+    """Whether the latents of MODEL are films (B, C, frames, h, w), of one picture or more."""
+    return is_patcher(model) and reads_frames(model)
 
 
 def layers_of(model: Any) -> Mapping[str, Layer]:

@@ -20,7 +20,8 @@ class Selection:
         stages: where in a UNet; layers without a stage are always kept.
         grids: these grids (h, w) only; None for all.
         min_side: least cells along a grid's shorter side.
-        max_side: most cells along its longer side; None for no limit. Self-attention takes (h*w)**2 floats.
+        max_side: most cells along its longer side; None for no limit. Self-attention takes (h*w)**2 floats. It chooses
+            among the grids of a UNet and has no effect on layers without a stage, which all have the same grid.
         timesteps: lowest and highest timestep, both included; None for all.
         positions: token positions to keep of cross-attention; None for all.
         resize_to: cross-attention is resized to this grid (bicubic, not below 0) before it is added up, so that all
@@ -54,17 +55,17 @@ class Selection:
 
     def expects(self, site: AttentionSite, latent_size: Grid) -> bool:
         """Whether a layer will contribute to a pass over a latent of (h, w) cells, at the timesteps that are kept."""
-        return self.admits_site(site) and self.admits_grid(site.grid(latent_size))
+        return self.admits_site(site) and self._admits_grid(site, site.grid(latent_size))
 
     def admits(self, call: AttentionCall) -> bool:
         """Whether to keep this call. Raises ``ValueError`` when a timestep range is asked for and none is known."""
-        wanted = self.admits_site(call.site) and call.kind in self.kinds and self.admits_grid(call.grid)
+        wanted = self.admits_site(call.site) and call.kind in self.kinds and self._admits_grid(call.site, call.grid)
         return wanted and self._admits_timestep(call.timestep)
 
-    def admits_grid(self, grid: Grid) -> bool:
-        """Whether a grid (h, w) is wanted."""
+    def _admits_grid(self, site: AttentionSite, grid: Grid) -> bool:
         listed = self.grids is None or grid in self.grids
-        return listed and min(grid) >= self.min_side and (self.max_side is None or max(grid) <= self.max_side)
+        small = self.max_side is None or site.stage is None or max(grid) <= self.max_side
+        return listed and small and min(grid) >= self.min_side
 
     def _admits_timestep(self, timestep: float | None) -> bool:
         if self.timesteps is None:

@@ -56,7 +56,8 @@ from .transformers import text as transformer_text
 from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
 from .transformers.text import text_record
-from .weights import attention_weights, key_value_weights
+from .weight_numbers import weight_numbers
+from .weights import attention_tensors, attention_weights, key_value_weights
 
 
 class ComfyBackbone(ModelParts[Any, Any, Any]):
@@ -134,8 +135,11 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
         _, clip = self._in_force()
         family = text_record(text_family(self.clip))
         if family is not None:
-            return transformer_text.encode(clip, family, texts, placeholders or {})
-        return encode(given(clip, "CLIP"), texts, placeholders or {})
+            encoded = transformer_text.encode(clip, family, texts, placeholders or {})
+        else:
+            encoded = encode(given(clip, "CLIP"), texts, placeholders or {})
+        self._learning.encoded(encoded.context)
+        return encoded
 
     @torch.no_grad()
     def encode_beginnings(self, texts: Sequence[str], length: int, placeholders: Placeholders | None = None) -> Tensor:
@@ -207,6 +211,12 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return attention_weights(self.model)
+
+    def attention_tensors(self) -> Mapping[str, Tensor]:
+        return attention_tensors(self.model)
+
+    def weight_numbers(self) -> Mapping[str, float]:
+        return weight_numbers(self.model)
 
     def text_weights(self) -> tuple[TextWeight, ...]:
         return () if text_record(text_family(self.clip)) is not None else text_weights(self.clip)

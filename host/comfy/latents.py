@@ -13,6 +13,11 @@ def without_frames(latent: Tensor) -> Tensor:
     return latent[:, :, 0] if latent.ndim == 5 and latent.shape[2] == 1 else latent
 
 
+def reads_frames(model: Any) -> bool:
+    """Whether the latents of a MODEL are films (B, C, frames, h, w)."""
+    return int(getattr(model.model.latent_format, "latent_dimensions", 2)) == 3
+
+
 def encode_picture(model: Any, vae: Any, family: ModelFamily, image: Tensor, cell: int, channels: int) -> Tensor:
     """Pictures (B, 3, H, W) in 0..1 to scaled latents (B, C, h, w) on the device of the MODEL.
 
@@ -35,8 +40,7 @@ def encode_picture(model: Any, vae: Any, family: ModelFamily, image: Tensor, cel
 
 def decode_latent(model: Any, vae: Any, latent: Tensor) -> Tensor:
     """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in 0..1."""
-    frames = int(getattr(model.model.latent_format, "latent_dimensions", 2)) == 3
-    latent = latent.unsqueeze(2) if frames else latent
+    latent = latent.unsqueeze(2) if reads_frames(model) else latent
     picture = vae.decode(model.model.process_latent_out(latent.float()))
     picture = picture[:, 0] if picture.ndim == 5 else picture
     return picture.movedim(-1, 1).clamp(0, 1).to(latent.device)

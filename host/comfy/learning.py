@@ -37,6 +37,7 @@ class LearningClones:
         self._model, self._clip, self._family = model, clip, FAMILIES.get(family)
         self._changes, self._recomputation = changes, recomputation
         self._made: tuple[Any, Any] | None = None
+        self._text_needed = False
 
     def in_force(self) -> tuple[Any, Any]:
         """MODEL and CLIP to compute with: the user's own until gradients or changes are wanted, then the clones."""
@@ -53,10 +54,19 @@ class LearningClones:
         patcher = given(model, "MODEL")
         learning = RECOMPUTING_MEMORY if self._recomputation.choice == "on" else LEARNING_MEMORY
         wanted = patcher.memory_required(list(latent.shape)) * (learning if wants_gradients() else 1)
-        # While learning the text encoder is needed at every step: loaded together, they do not displace each other.
-        together = patchers(patcher, clip) if self._made is not None else [patcher]
+        # A backward pass through both needs both: loaded together, they do not displace each other.
+        together = patchers(patcher, clip) if self._text_needed else [patcher]
         management.load_models_gpu(together, memory_required=wanted)
         return patcher
+
+    def encoded(self, context: Tensor) -> None:
+        """Note an encoded text: until its gradient has been taken, MODEL and CLIP stay in memory together.
+
+        Where nothing is learnt through the text encoder, as while ConES searches, only one of the two has to fit.
+        """
+        if context.requires_grad:
+            self._text_needed = True
+            context.register_hook(self._gradient_taken)
 
     def close(self) -> None:
         """Give back what gradients took: the user's own MODEL and CLIP take the place of the clones in memory."""
@@ -65,8 +75,11 @@ class LearningClones:
         import comfy.model_management as management
 
         management.load_models_gpu(patchers(self._model, self._clip))
-        self._made = None
+        self._made, self._text_needed = None, False
         management.soft_empty_cache()
+
+    def _gradient_taken(self, _: Tensor) -> None:
+        self._text_needed = False
 
     def _cloned_model(self) -> Any:
         if self._model is None or self._family is None:

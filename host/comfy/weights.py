@@ -1,6 +1,7 @@
 """Weights of a ComfyUI model: reading those in force, and changing them by patches. Nothing is written to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
 from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, supported_erasing, supported_tuning
+from ..shared.weights.lazy_weights import LazyWeights
 from ..shared.weights.unet_layouts import ROLES
 from .names import attention_keys, cross_attention_keys
 from .parts import model_family
@@ -76,6 +78,23 @@ def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
         )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
+
+
+def attention_tensors(patcher: Any) -> LazyWeights:
+    """The attention projections in force on this MODEL, by name; none for transformers of which no changes are learnt.
+
+    The weight that was read last is kept: queries, keys and values of a transformer are often rows of one.
+    """
+    family = FAMILIES[model_family(patcher)]
+    read = lru_cache(maxsize=1)(partial(in_force, patcher))
+    if family.transformer is None:
+        return LazyWeights({name: partial(read, key) for name, key in attention_keys(patcher).items()})
+    parts = attention_parts(family, patcher)
+    return LazyWeights({name: partial(_rows_of, read, part) for name, part in parts.items()})
+
+
+def _rows_of(read: Callable[[str], Tensor], part: WeightPart) -> Tensor:
+    return read(part.key)[part.start : part.start + part.shape[0]]
 
 
 def with_erasure(patcher: Any, erasure: Erasure) -> Any:

@@ -41,6 +41,7 @@ from ..shared.weights.weight_patches import call_with, check_changes
 from .autoencoder import latents_of, pictures_of
 from .blocks import recomputed
 from .concepts import concepts_beside
+from .denoiser_weights import attention_tensors, weight_numbers
 from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import find_joint_sites, find_joint_weights, tapped_jointly, velocity
@@ -239,6 +240,12 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return find_weights(self.model.unet) if self._flow is None else find_joint_weights(self.model.unet)
+
+    def attention_tensors(self) -> Mapping[str, Tensor]:
+        return attention_tensors(self.model, self.attention_weights())
+
+    def weight_numbers(self) -> Mapping[str, float]:
+        return weight_numbers(self.model)
 
     def text_weights(self) -> tuple[TextWeight, ...]:
         return text_weights(self.clip)

@@ -98,9 +98,14 @@ class Run:
         return [(part.place, part.maps) for part in self.parts if part.maps.reads(context)]
 
     @property
+    def contexts(self) -> list[Tensor]:
+        """The positive conditionings (1 or B, L, D) that were sampled together, each once."""
+        return _distinct(part.maps.context for part in self.parts)
+
+    @property
     def texts(self) -> int:
         """Number of positive conditionings that were sampled together."""
-        return len(_distinct(part.maps.context for part in self.parts))
+        return len(self.contexts)
 
     @property
     def text_widths(self) -> set[int]:
@@ -223,7 +228,10 @@ def on_cpu(maps: AttentionMaps) -> AttentionMaps:
 
 
 def _reasons(missed: Iterable[str]) -> str:
-    return "; ".join(missed) or "nothing ran, or no layer fits the chosen stages, grids and steps"
+    return "; ".join(missed) or (
+        "nothing ran, or no layer fits what Capture Attention was given as least_grid, greatest_grid, stages, "
+        "start_percent, end_percent and blocks"
+    )
 
 
 def _distinct(contexts: Iterable[Tensor | None]) -> list[Tensor]:

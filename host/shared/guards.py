@@ -49,6 +49,7 @@ class SampledGuard:
         original: the MODEL before anything was erased; None for the one that is sampled.
         seed: of what the guard draws.
         alternative: a method that does not move the latent.
+        preserve: what shall stay.
     """
 
     guard: Guard[Any]
@@ -58,6 +59,7 @@ class SampledGuard:
     original: Any = None
     seed: int = 0
     alternative: str = "adavd"
+    preserve: tuple[Guarded, ...] = ()
 
     @property
     def title(self) -> str:
@@ -70,7 +72,8 @@ class SampledGuard:
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What acts in one sampling run."""
-        return self.guard.begin(GuardTask(backbone, original, self.concepts, self.settings, self.strength, self.seed))
+        asked = self.concepts, self.settings, self.strength, self.seed, self.preserve
+        return self.guard.begin(GuardTask(backbone, original, *asked))
 
 
 SENTENCE = "a photo of {}"
@@ -87,7 +90,25 @@ def guarded_concepts(
     :func:`~...core.erase.parts.requests.check_texts` does, and for a model that is not asked about single texts."""
     pairs = pair_anchors(concepts, anchors)
     check_texts(pairs, (), strength)
+    return _read(backbone, pairs, placeholders)
 
+
+def preserved_concepts(
+    backbone: Backbone,
+    guard: Guard[Any],
+    preserve: Sequence[str],
+    concepts: Sequence[str],
+    placeholders: Placeholders,
+) -> tuple[Guarded, ...]:
+    """Words or phrases that shall stay, encoded. Raises ``ValueError`` for those that are to be kept out, and for a
+    method that takes no such list."""
+    if preserve and not guard.preserves:
+        raise ValueError(f"{guard.title} takes no list of what to preserve; leave preserve empty or use another method")
+    check_texts([(concept, "") for concept in concepts], preserve, 1.0)
+    return _read(backbone, [(word, "") for word in preserve], placeholders)
+
+
+def _read(backbone: Backbone, pairs: Sequence[tuple[str, str]], placeholders: Placeholders) -> tuple[Guarded, ...]:
     def read(concept: str, anchor: str) -> Guarded:
         text = SENTENCE.format(concept)
         tokens = backbone.tokenize(text, placeholders)

@@ -32,7 +32,7 @@ PICTURES = {
     "Erase a style": {f"{s}_{t}": 1 for s in ("neon", "sketch", "plain") for t in ("before", "after")},
     "Take a picture apart": {f"apart_{part}": 1 for part in ("overlay", "first", "scene")},
     "Learn from two pictures": {f"two_{part}": 1 for part in ("overlay", "first", "together")},
-    "Compose learnt things": {"unplaced": 1, "placed": 1},
+    "Compose learnt things": {"unplaced": 1, "placed": 1, "placed_sheet": 1},
     "Two LoRAs in one picture": {"two_tokens": 1, "two_loras": 1},
     "Edit by words": {"edit_before": 1, "edit_after": 1, "edit_maps": 3},
     "Which word did what": {"which_masks": 1, "which_sheet": 1},
@@ -61,6 +61,7 @@ ON_TRANSFORMER = tuple(name for name in ON_LAB if name.endswith(LAB_TRANSFORMER.
 PICTURES |= {name: PICTURES[name.removesuffix(LAB_TRANSFORMER.suffix)] for name in ON_TRANSFORMER}
 
 REPORTS = {
+    "Compose learnt things": {"scores/composition_00001_.csv", "scores/composition_00001_.json"},
     "Score concepts": {"scores/concepts_00001_.csv", "scores/concepts_00001_.json"},
     "Attack an erasure and report": {"reports/erasure_00001_.csv", "reports/erasure_00001_.json"},
     "Complete and lint the captions of a training folder": {f"captions/{number:02}.txt" for number in range(1, 7)},

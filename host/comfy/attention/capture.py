@@ -55,6 +55,7 @@ def with_capture(patcher: Any, capture: AttentionCapture) -> Any:
             samples = executor(noise, *args, **kwargs)
         finally:
             guider.model_options = before
+            listener.close()
         capture.add(listener.finished(samples))
         return samples
 
@@ -163,6 +164,14 @@ class _RunListener:
         size = (samples.shape[-2], samples.shape[-1])
         maps = None if self.concepts is None else self.concepts.tape.maps()
         return Run(parts, size, samples.detach().float().cpu().clone(), tuple(self.missed), maps)
+
+    def close(self) -> None:
+        """The run is over: let go of the sampler and its MODEL.
+
+        Listeners know each other, so the MODEL would otherwise stay until Python looks for cycles. ComfyUI makes it look
+        whenever anything is loaded, for as long as a loaded clone is gone.
+        """
+        self.guider = self.latent = None
 
     def _timestep(self, sigma: Tensor) -> float | None:
         """The timestep of a call, None when its rows differ."""

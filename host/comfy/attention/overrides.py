@@ -20,6 +20,10 @@ class Listener(Generic[Key]):
         previous: the override that was there before, which computes; None for ComfyUI's own choice.
         preferred: layers that may compute with an attention of their own: asked when they run. ComfyUI leaves that out
             where an override is set.
+
+    Attributes:
+        elsewhere: key of the call that :meth:`listen` saw last, if it named no layer for it (a refiner before the
+            blocks, for example), so that such a call keeps the attention that it prefers; None where it is not known.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Listener(Generic[Key]):
         preferred: Mapping[Key, Callable[[], Callable[..., Tensor] | None]],
     ) -> None:
         self._previous, self._preferred = previous, preferred
+        self.elsewhere: Key | None = None
 
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Key | None:
         """Report a layer's query and key, and say which layer it is; None where that is not known."""
@@ -44,10 +49,11 @@ class Listener(Generic[Key]):
         return output if layer is None else self.edited(layer, args, kwargs, output)
 
     def run(self, layer: Key | None, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """One attention of a layer, None for one that is not known, by whatever would compute it without a listener."""
+        """One attention of a layer, None for the call :attr:`elsewhere`, by whatever would compute it without us."""
         if self._previous is not None:
             return self._previous(attention, *args, **kwargs)
-        asked = None if layer is None else self._preferred.get(layer)
+        key = self.elsewhere if layer is None else layer
+        asked = None if key is None else self._preferred.get(key)
         chosen = asked() if asked is not None else None
         return (chosen or attention)(*args, **kwargs)
 
@@ -65,7 +71,7 @@ def override_of(
     if taking is not None and not edits:
 
         def with_containers(*args: Any, **kwargs: Any) -> Any:
-            listener.listen([one.peek() for one in args[:2]], kwargs)
+            listener.listen([*(one.peek() for one in args[:3]), *args[3:]], kwargs)
             return taking(*args, **kwargs)
 
         override.container_function = with_containers  # type: ignore[attr-defined]

@@ -40,6 +40,7 @@ NODES: dict[str, dict[str, Need]] = {
         "ComposeConcepts": PROMPTS | SAMPLING | GRADIENTS | KEEP_LORAS_TO_REGIONS,
         "CorrectBySimilarities": PROMPTS,
         "EncodeConceptPrompt": MAKE_CONDITIONING,
+        "ReadFoundRegions": SAMPLING,
     },
     "data": {
         "CaptionNoise": PROMPTS | PROGRESS,

@@ -64,6 +64,7 @@ class ConceptListener(Listener[CallKey]):
 
     def compute(self, attention: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         key = self._blocks.listen(args, kwargs)
+        self.elsewhere = self._blocks.elsewhere
         attend = partial(self._attend, attention, key, args[3:], kwargs)
         axis = 2 if args[0].ndim == 4 and kwargs.get("skip_reshape", False) else 1
         if key is not None:

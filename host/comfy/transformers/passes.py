@@ -14,6 +14,7 @@ from ....core.schedule import Schedule
 from ...shared.errors import UnsupportedModelError
 from ...shared.families import FAMILIES, no_concepts
 from ..gradients import differentiable_kernels, saving_copies, wants_gradients
+from ..latents import reads_frames
 from ..noise import FlowLevels
 from ..passes import EditedSites, TappedSites, as_editor, run
 from .concepts import ConceptListener, with_concepts
@@ -60,7 +61,7 @@ class TransformerDenoiser:
     def apply(
         self, patcher: Any, noisy: Tensor, sigma: Tensor, conditioning: Conditioning, options: dict[str, Any]
     ) -> Tensor:
-        frames = int(getattr(patcher.model.latent_format, "latent_dimensions", 2)) == 3
+        frames = reads_frames(patcher)
         latent = noisy.unsqueeze(2) if frames else noisy  # (B, C, 1, h, w) where a latent may be a film
         inputs = model_inputs(patcher.model, latent, conditioning)
         sizes = (noisy.shape[-2], noisy.shape[-1]), inputs["c_crossattn"].shape[1], conditioning.context.shape[1]

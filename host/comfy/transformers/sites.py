@@ -18,6 +18,9 @@ CallKey = tuple[str, int, int]
 """An attention call of a forward pass: type of the block ("" where ComfyUI gives none), its number, number of the call
 inside it."""
 
+BEFORE = "before"
+"""The type of block in the keys of calls that a model makes before its blocks, such as those of refiners."""
+
 EntryRole = Literal["key", "value", "text", "pooled"]
 
 _CROSS_LAYERS = (("self", "self_attn"), ("cross", "cross_attn"))
@@ -51,11 +54,21 @@ Preference = Callable[[], Callable[..., Tensor] | None]
 
 
 def preferred_attention(family: ModelFamily, denoiser: Any) -> dict[CallKey, Preference]:
-    """The calls that may prefer an attention of their own, since ComfyUI 0.34: their checkpoint says so, or a patch."""
+    """The calls that may prefer an attention of their own, since ComfyUI 0.34: their checkpoint says so, or a patch.
+
+    They include calls before the blocks, by :data:`BEFORE`, -1 and their number in the pass, and further calls of a
+    block after the one that is a site.
+    """
+    record = record_of(family)
     found: dict[CallKey, Preference] = {}
-    for kind, number, _, block in _blocks(record_of(family), denoiser):
-        choosing = [module for module in block.modules() if hasattr(module, "comfy_attention")]
-        for call, module in enumerate(choosing):
+    for call, module in enumerate(_before_blocks(record, denoiser)):
+        found[BEFORE, -1, call] = partial(preference_of, module)
+    for kind, number, _, block in _blocks(record, denoiser):
+        own = attrgetter(record.heads.rpartition(".")[0])(block) if "." in record.heads else block
+        choosing = _choosing(block)
+        # SD3's half for the text has an attention module that never runs: the calls begin with the picture's.
+        first = choosing.index(own) if own in choosing else 0
+        for call, module in enumerate(choosing[first:]):
             found[kind, number, call] = partial(preference_of, module)
     return found
 
@@ -106,12 +119,14 @@ class Rows:
         text: rows of the text, those that pad it included.
         context: which of them are rows of the conditioning.
         picture: rows of the picture, those that pad it included.
+        refined: whether text and picture are refined by themselves before the blocks.
     """
 
     grid: tuple[int, int]
     text: int
     context: slice
     picture: int
+    refined: bool = False
 
     @property
     def cells(self) -> int:
@@ -139,7 +154,25 @@ def rows_of(family: ModelFamily, denoiser: Any, latent_size: tuple[int, int], co
     multiple = getattr(denoiser, record.text_multiple) if record.text_multiple else None
     height, width = (-(-side // patch) for side in latent_size)
     start = max(0, context - encoded) if "joint" in family.attention else 0
-    return Rows((height, width), _padded(context, multiple), slice(start, context), _padded(height * width, multiple))
+    text, picture = _padded(context, multiple), _padded(height * width, multiple)
+    return Rows((height, width), text, slice(start, context), picture, record.text_blocks is not None)
+
+
+def _choosing(module: Any) -> list[Any]:
+    """Modules that may prefer an attention, in the order of their definition."""
+    return [inside for inside in module.modules() if hasattr(inside, "comfy_attention")]
+
+
+def _before_blocks(record: Transformer, denoiser: Any) -> list[Any]:
+    """Modules outside the blocks that may prefer an attention, in the order they run."""
+    blocks = {module for *_, block in _blocks(record, denoiser) for module in block.modules()}
+    outside = [module for module in _choosing(denoiser) if module not in blocks]
+    if record.text_blocks is None:
+        return outside
+    before, path = record.text_blocks
+    of_text = _choosing(attrgetter(path)(denoiser))
+    others = [module for module in outside if module not in of_text]
+    return [*others[:before], *of_text, *others[before:]]
 
 
 def _padded(rows: int, multiple: int | None) -> int:

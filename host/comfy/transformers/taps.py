@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ....core.backbone import AttentionCall, AttentionInputs, AttentionSite, EditedOutput
 from ..attention.overrides import OVERRIDE, Listener, override_of
-from .sites import CallKey, Preference, Rows
+from .sites import BEFORE, CallKey, Preference, Rows
 
 OnCall = Callable[[AttentionCall], None]
 """Called with every view of every site, all rows of the running call, timestep unknown."""
@@ -24,10 +24,6 @@ them, the factor before the softmax, and where rows lie; gives another output fo
 
 OnInputs = Callable[[AttentionInputs], list[tuple[slice, Tensor | EditedOutput]]]
 """Called with all rows of a site; gives another output (rows, heads, N, d) for rows that lie together."""
-
-
-TEXT = "text"
-"""Stands for the type of block in the keys of calls that mix rows of the text alone."""
 
 
 class TransformerListener(Listener[CallKey]):
@@ -84,12 +80,14 @@ class TransformerListener(Listener[CallKey]):
         self._replaced = bool((options or {}).get("patches_replace", {}).get("dit"))
 
     def listen(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallKey | None:
+        self.elsewhere = None
         if self._rows is None or len(args) < 2:
             return None
         heads: Any = args[3] if len(args) > 3 else kwargs.get("heads")
         query, keys = (_heads_apart(one, heads, kwargs.get("skip_reshape", False)) for one in args[:2])
         options = kwargs.get("transformer_options") or {}
         if not self._is_ours(query.shape[2], keys.shape[2], options):
+            self.elsewhere = self._other_key(options)
             return self._text_key(query.shape[2], keys.shape[2])
         key = self._key(options)
         site = None if key is None else self._table.get(key)
@@ -100,7 +98,7 @@ class TransformerListener(Listener[CallKey]):
 
     def edited(self, layer: CallKey, args: Sequence[Any], kwargs: Mapping[str, Any], output: Tensor) -> Tensor:
         site, rows = self._table.get(layer), self._rows
-        of_text = layer[0] == TEXT and self._on_text is not None
+        of_text = layer[0] == BEFORE and self._on_text is not None
         wanted = site is not None and self._on_inputs is not None and site.name in self._wanted
         if rows is None or not (of_text or wanted):
             return output
@@ -126,11 +124,26 @@ class TransformerListener(Listener[CallKey]):
 
     def _text_key(self, queries: int, keys: int) -> CallKey | None:
         """The key of a call before the blocks that mixes rows of the text alone; None for another."""
-        number, rows = self._before, self._rows
-        assert rows is not None
+        rows, key = self._rows, self.elsewhere
+        assert rows is not None and key is not None
+        ours = key[0] == BEFORE and key[2] in self._text_calls and queries == keys == rows.text
+        return key if ours else None
+
+    def _other_key(self, options: Mapping[str, Any]) -> CallKey:
+        """The key of a call that is not reported: its number before the blocks, or its block and the call in it."""
+        running, call = self._block[:2], self._block[2] + 1
+        if options.get("block_index") is not None:
+            named = (self._kind(options), options["block_index"])
+            return (*named, call if named == running else 0)
+        if self._count:
+            return (*running, call)
         self._before += 1
-        ours = not self._count and number in self._text_calls and queries == keys == rows.text
-        return (TEXT, -1, number) if ours else None
+        return BEFORE, -1, self._before - 1
+
+    def _kind(self, options: Mapping[str, Any]) -> str:
+        """The type of the running block."""
+        kind = str(options.get("block_type", ""))
+        return kind if kind in self._kinds else next(iter(self._kinds))
 
     def _is_ours(self, queries: int, keys: int, options: Mapping[str, Any]) -> bool:
         """Whether these are the rows of a block, and not of a refiner or of another layer."""
@@ -138,21 +151,25 @@ class TransformerListener(Listener[CallKey]):
         assert rows is not None
         if not self._joint:
             return queries == rows.cells
+        if rows.refined and options.get("block_index") is None:
+            return False  # a refiner, which may have as many rows as a block where reference pictures go through it
         references = sum(options.get("reference_image_num_tokens", ()))
         expected = rows.text + rows.picture + references
         if queries == keys and queries > expected:
-            self._missed["another node or pack puts rows into the sequence that this pack does not know"] = None
+            self._missed[
+                "the sequence has rows that this pack does not know: those of reference pictures of Z-Image, or what "
+                "another node or pack puts there"
+            ] = None
         return queries == keys == expected
 
     def _key(self, options: Mapping[str, Any]) -> CallKey | None:
-        number, kind = options.get("block_index"), str(options.get("block_type", ""))
+        number, kind = options.get("block_index"), self._kind(options)
         if number is None and self._replaced:
             self._missed["another node replaces blocks, and this model does not say which block runs"] = None
             return None
         if number is None:
             number = self._count // self._calls_per_block
         self._count += 1
-        kind = kind if kind in self._kinds else next(iter(self._kinds))
         before = self._block
         self._block = (kind, number, before[2] + 1 if before[:2] == (kind, number) else 0)
         return self._block

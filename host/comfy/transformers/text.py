@@ -77,21 +77,24 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
 
 
 def _tokens(clip: Any, key: str, ids: Sequence[int], marks: Mapping[int, Mark]) -> Iterator[Token]:
-    """The tokens of a text, positions counted from 0; vectors of an ``embedding:name`` are none."""
-    at = word = 0
-    for kind, group in groupby(ids, lambda one: "mark" if one in marks else "vector" if one < 0 else "text"):
-        run = list(group)
+    """The tokens of a text, positions counted from 0; vectors of an ``embedding:name`` are none, and neither is what
+    stands between the chunks of a long text."""
+    word, reader = 0, reader_of(clip, key)
+    between = {reader.start_token, reader.end_token, reader.pad_token}
+    own = [(at, one) for at, one in enumerate(ids) if one not in between]
+    for kind, group in groupby(own, lambda one: "mark" if one[1] in marks else "vector" if one[1] < 0 else "text"):
+        places, run = zip(*group, strict=True)
         if kind == "text":
             last = word - 1
             for token in _words(list(_pieces(clip, key, run))):
-                yield replace(token, position=at + token.position, word=word + token.word)
+                yield replace(token, position=places[token.position], word=word + token.word)
                 last = word + token.word
             word = last + 1
-        for place, one in enumerate(run if kind == "mark" else ()):
-            name, row = marks[one]
-            word += row == 0
-            yield Token("" if row else name.lower(), at + place, word - 1, name)
-        at += len(run)
+        elif kind == "mark":
+            for place, one in zip(places, run, strict=True):
+                name, row = marks[one]
+                word += row == 0
+                yield Token("" if row else name.lower(), place, word - 1, name)
 
 
 def _stripped(clip: Any, tokens: int) -> int:

@@ -22,6 +22,8 @@ class Transformer:
         tokens: keys in what ``clip.tokenize`` gives whose tokens are rows of the text, in the order they lie; those
             that a CLIP does not have are left out.
         strips_template: whether the text model leaves the template before the prompt out of the conditioning.
+        picture_template: attribute of the tokenizer with the template in which it reads pictures before the prompt, for
+            families with nodes that encode both; empty for none.
         learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
         tunes: how the attention weights are called whose changes can be learnt in ComfyUI: by diffusers' names in
             FLUX's layout or in Z-Image's, where a matrix of the checkpoint holds several of them, or by their ``own``
@@ -53,6 +55,7 @@ class Transformer:
     patch: str = "patch_size"
     text_multiple: str | None = None
     strips_template: bool = False
+    picture_template: str = ""
     noise: float = 0.5  # ConceptAttention and Seg4Diff (arXiv 2509.18096) take a middle one; nothing else is published
     concepts: bool = False
     regions: bool = False

@@ -169,6 +169,7 @@ TRANSFORMERS = (
             (_TEXT + "qwen_image:QwenImageTEModel",),
             ("qwen25_7b",),
             strips_template=True,
+            picture_template="llama_template_images",
             learns=("qwen25_7b",),
             tunes="own",
             reads_files=False,

@@ -8,15 +8,18 @@ import torch
 
 from concept_atelier.__main__ import build_parser
 from concept_atelier.bench import drawing
+from concept_atelier.bench.cases import case_of
 from concept_atelier.bench.command import load_parts
 from concept_atelier.bench.erase import cases, erase
 from concept_atelier.bench.erase import parts as shared
 from concept_atelier.bench.erase.concepts import STYLE_EVERY, erased_in, kinds_of_turn, what_of
 from concept_atelier.bench.erase.figures import FIGURES, figures, table
+from concept_atelier.bench.erase.looks import OWN_COLOUR, looks_in, looks_kept
 from concept_atelier.bench.harness import Request
-from concept_atelier.lab.judge.judge import Judge, build_network
+from concept_atelier.lab.judge.judge import Judge, build_network, load_judge
 from concept_atelier.lab.world.atlas import load_atlas
 from concept_atelier.lab.world.captions import Phrase
+from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +93,46 @@ def test_a_look_alone_is_erased_in_every_case(parts, what):
         ("--concepts 34 --split test", "1 to 33 objects"),
         ("--concepts 2 --what style", "one style at a time"),
         ("--what colour --controls 1", "leave --controls out"),
+        ("--what style --synonyms listed", "leave --synonyms out"),
     ],
 )
 def test_what_no_case_can_erase_is_refused(words, said):
     words = ["bench", "erase", *words.split()]
     with pytest.raises(ValueError, match=said):
         erase.unusual_cases(build_parser(words).parse_args(words))
+
+
+def test_listed_synonyms_are_erased_beside_the_names(parts, monkeypatch):
+    given = []
+    monkeypatch.setattr(cases, "erasure_of", lambda *a: given.append(a[2]) or shared.erasure_of(*a))
+    words = ["bench", "erase", "--what", "object", "--synonyms", "listed"]
+    options = erase.unusual_cases(build_parser(words).parse_args(words))
+    turn = next(turn for turn in range(33) if kinds_of_turn(Request(1, split="test"), turn)[0].synonyms)
+    kind = kinds_of_turn(Request(1, split="test"), turn)[0]
+    row = cases.measure(parts, Request(40, split="test", options=options), turn)
+    assert given == [[kind.name, *kind.synonyms]] and cases.words_of(Request(1), [kind]) == [kind.name]
+    assert row["erased"] == kind.name and {one["asked"] for one in row["synonyms"]} == set(kind.synonyms)
+
+
+def test_looks_are_those_of_the_scene():
+    scenes = [sample_scene("train", seed, SceneSettings(counts=(1,))) for seed in range(8)]
+    seen = looks_in(load_judge(), torch.cat([case_of(scene, 0).picture for scene in scenes]))
+    asked = [{thing.name: [thing.style, thing.colour or OWN_COLOUR] for thing in scene.objects} for scene in scenes]
+    assert seen == asked and len({str(list(one.values())) for one in seen}) > 3
+
+
+def test_looks_count_where_an_object_is_found_both_times_and_chance_is_of_different_objects():
+    flat, neon = ["flat", "own"], ["neon", "own"]
+    entries = [{"looks": both} for both in ([flat, flat], [flat, neon], [neon, neon], [flat, None], [None, None])]
+    found = looks_kept(entries)
+    assert found == {
+        "kept_style": pytest.approx(2 / 3),
+        "kept_style_chance": pytest.approx(1 / 3),
+        "kept_colour": 1,
+        "kept_colour_chance": 1,
+    }
+    assert looks_kept([{"looks": [flat, neon]}]) == {"kept_style": 0, "kept_colour": 1}
+    assert looks_kept([{"asked": "dog"}]) == {}
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -132,6 +169,9 @@ def test_both_ways_asks_every_phrase_once(parts):
     entries = shared.both_ways(parts, parts.backbone, [(Phrase("cat"), cat), (Phrase("kitty"), cat)], [0, 1])
     assert [entry["asked"] for entry in entries] == ["cat", "kitty"]
     assert all(entry["before"] == entry["after"] for entry in entries)
+    assert all(
+        was == now and (was is not None) == entry["before"] for entry in entries for was, now in [entry["looks"]]
+    )
     assert shared.both_ways(parts, parts.backbone, [], []) == []
 
 
@@ -178,7 +218,7 @@ def test_figures_are_means_over_cases_and_pairs_are_counted():
     assert (means["preserved_after"], means["free_after"], means["neighbours_after"]) == (1, 0, 0)
     assert (means["style_found_before"], means["style_found_after"]) == (1, 0)
     assert (means["style_others_before"], means["style_others_after"]) == (1, 0.5)
-    assert means["found_after_synonym"] is None
+    assert means["found_after_synonym"] is None and means["kept_style"] is None
     assert summary["pairs_of_others"] == 4
     text = table({"cases": 3, "seed": 0, "summary": summary})
     assert "4 same-seed pairs" in text and "dog lost" in text

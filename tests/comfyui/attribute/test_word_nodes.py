@@ -46,8 +46,8 @@ def test_the_focus_of_a_word_is_audited(wires, run, family):
     mask = torch.zeros(1, 64, 96)
     mask[..., :48] = 1
     given = {"image": PICTURE, "text": TEXT, "word": "cat", "levels": 2, "seed": 1}
-    outside, drawn = run("AuditFocus", **wires(family), **given, mask=mask)
-    assert 0 < outside < 1 and len(drawn) == 1
+    outside, drawn, table = run("AuditFocus", **wires(family), **given, mask=mask)
+    assert 0 < outside < 1 and len(drawn) == 1 and "input_blocks.1," in table
     other = run("AuditFocus", **wires(family), **given, mask=1 - mask)[0]
     assert outside + other == pytest.approx(1, abs=1e-4)
 

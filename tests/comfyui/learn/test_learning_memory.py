@@ -112,3 +112,29 @@ def test_no_layer_keeps_what_gradients_needed(train, parts, ending):
     train(ending, lambda done: count(during))
     count(after)
     assert min(during) > 0 and after == [0]
+
+
+def loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, method, **settings):
+    """How many of MODEL and CLIP every call of ComfyUI's memory management asks for, until previews are drawn."""
+    import comfy.model_management as management
+
+    counts, stock = [], management.load_models_gpu
+    monkeypatch.setattr(
+        management,
+        "load_models_gpu",
+        lambda models, *args, **kwargs: (counts.append(len(models)), stock(models, *args, **kwargs))[1],
+    )
+    run("LearnConceptTokens", **parts, image=image, concepts=concepts, method=method, preview_every=0, **settings)
+    return counts[:-1]  # the last call gives the user's own models back
+
+
+def test_while_cones_searches_only_one_of_the_models_is_needed(monkeypatch, run, parts, image, concepts, uninterrupted):
+    asked = loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, "cones", steps=3)
+    assert len(asked) > 6 and set(asked) == {1}
+
+
+def test_while_tokens_learn_through_both_models_both_stay_in_memory(
+    monkeypatch, run, parts, image, concepts, uninterrupted
+):
+    asked = loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, "conceptexpress", steps=3)
+    assert asked.count(2) >= 3

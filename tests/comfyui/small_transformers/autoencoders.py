@@ -1,5 +1,6 @@
 """Small autoencoders with the latents of a family."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,8 +21,12 @@ def vae(channels: int) -> Any:
     return comfy.sd.VAE(sd=scaled, metadata={"tae_latent_channels": channels})
 
 
+@cache
 def vae_of(family: str) -> Any:
-    """A small autoencoder with the latents of a family: films of one picture, or FLUX.2's cells of 16 pixels."""
+    """A small autoencoder with the latents of a family: films of one picture, or FLUX.2's cells of 16 pixels.
+
+    Made once for all tests, as the MODELs are.
+    """
     small = SMALL[family]
     if family in ("flux2", DEV):
         made = vae(small.channels // 4)

@@ -91,24 +91,24 @@ def own_parts(model_of, clip_of, small):
 
 
 def default_blocks(small, pack, family):
-    start, end = pack("host.shared.families").FAMILIES[family].transformer.default_blocks
+    start, end = pack("host.shared.families").FAMILIES[family.removesuffix("_dev")].transformer.default_blocks
     first = int(start * small.DEEP)
     return ", ".join(str(at) for at in range(first, max(first + 1, round(end * small.DEEP))))
 
 
-@pytest.mark.parametrize("family", ["flux", "flux2", "z_image", "qwen_image", "anima", "sd3"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_masks_get_targets_by_the_blocks_and_the_noise_of_the_family(own_parts, small, pack, run, image, masks, family):
     def targets(**changes):
         given = {"image": image, "masks": masks, "names": "red, green"} | changes
         return run("ConceptsFromMasks", **own_parts(family), **given)[0].targets
 
-    record, plain = pack("host.shared.families").FAMILIES[family].transformer, targets()
+    record, plain = pack("host.shared.families").FAMILIES[family.removesuffix("_dev")].transformer, targets()
     assert torch.equal(plain, targets(blocks=default_blocks(small, pack, family), noise=record.noise))
     for changes in ({"blocks": "all"}, {"noise": 0.1}):
         assert not torch.equal(targets(**changes), plain), changes
 
 
-@pytest.mark.parametrize("family", ["flux", "flux2", "z_image", "qwen_image", "anima", "sd3"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_concepts_are_matched_by_the_blocks_and_the_noise_of_the_family(
     own_parts, small, pack, run, image, masks, monkeypatch, family
 ):
@@ -117,7 +117,7 @@ def test_concepts_are_matched_by_the_blocks_and_the_noise_of_the_family(
     made, plain = [], module.match
     monkeypatch.setattr(module, "match", lambda *args: made.append(plain(*args)) or made[-1])
     given = {"image": image, "concepts": concepts, "other_image": image.flip(2), "other_concepts": concepts}
-    record = pack("host.shared.families").FAMILIES[family].transformer
+    record = pack("host.shared.families").FAMILIES[family.removesuffix("_dev")].transformer
     own = {"blocks": default_blocks(small, pack, family), "noise": record.noise}
     for changes in ({}, own, {"blocks": "all"}, {"noise": 0.1}):
         run("MatchConcepts", **parts, **given, **changes)

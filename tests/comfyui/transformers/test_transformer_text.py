@@ -54,6 +54,20 @@ def test_words_are_split_as_elsewhere_and_the_template_is_none_of_them(reading, 
     assert words == expected
 
 
+def test_chunks_of_a_long_text_are_one_text(reading, pack):
+    """CLIP reads 75 tokens at once. What ends one chunk and begins the next is no word, and may cut one in two."""
+    text = "a red cat sits on a table, " * 9 + "a naïvely red cat and a dog"
+    _, read, conditioning = reading("sd3", text)
+    only, words_of = (getattr(pack("core.attention.words"), name) for name in ("only_reading", "words_of"))
+    expected = text.replace(",", " ,").split()
+    assert [name for name, _ in words_of(only(read))] == expected
+    (_, cut), (_, rows) = (words_of(only(read))[at] for at in (-6, -1))
+    assert 75 in cut and 78 in cut
+    _, _, other = reading("sd3", text.replace("dog", "cow"))
+    changed = (conditioning.context[0, :154] != other.context[0, :154]).any(-1).nonzero().flatten().tolist()
+    assert changed == [*rows, rows[-1] + 1] and rows[0] > 77
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_empty_text_has_no_words(reading, family):
     _, read, _ = reading(family, "")

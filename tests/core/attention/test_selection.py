@@ -31,6 +31,14 @@ def test_each_condition_leaves_something_out(selection, kept, left):
     assert not selection.admits(left)
 
 
+def test_the_longest_side_chooses_among_stages_and_layers_without_one_are_kept():
+    chosen = Selection(max_side=6)
+    staged, alone = (AttentionSite("a", "joint", stage, 1, 2) for stage in ("up", None))
+    assert not chosen.expects(staged, (4, 14)) and chosen.expects(alone, (4, 14))
+    assert chosen.admits(call(stage=None, grid=(2, 7))) and not chosen.admits(call(stage="up", grid=(2, 7)))
+    assert not Selection(min_side=3).admits(call(stage=None, grid=(2, 7)))
+
+
 def test_a_timestep_range_needs_a_timestep():
     with pytest.raises(ValueError, match="different timesteps"):
         Selection(timesteps=(0, 5)).admits(call(timestep=None))

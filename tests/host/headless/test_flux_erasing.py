@@ -65,7 +65,7 @@ def test_the_entry_reads_the_concept_as_its_anchor_and_the_preserved_word_as_bef
 
 def test_a_choice_between_keys_and_values_is_answered(parts):
     erasure = erased(parts, projections="key")
-    assert "projections=key changes nothing" in erasure.metadata["remarks"]
+    assert "projections=key has no effect" in erasure.metadata["remarks"]
     torch.testing.assert_close(erasure.factors[TEXT_ENTRY].dense(), erased(parts).factors[TEXT_ENTRY].dense())
 
 
