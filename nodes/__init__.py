@@ -12,6 +12,7 @@ from .attribute.show_word_information import ShowWordInformation
 from .compose.compose_concepts import ComposeConcepts
 from .compose.correct_by_similarities import CorrectBySimilarities
 from .compose.encode_concept_prompt import EncodeConceptPrompt
+from .compose.read_found_regions import ReadFoundRegions
 from .data.adaptive_weights import AdaptiveWeights
 from .data.caption_noise import CaptionNoise
 from .data.save_captions import SaveCaptions
@@ -91,6 +92,7 @@ _ALL: tuple[type[io.ComfyNode], ...] = (
     EncodeConceptPrompt,
     ComposeConcepts,
     CorrectBySimilarities,
+    ReadFoundRegions,
     CaptureAttention,
     ShowWordHeatmap,
     ShowWordInformation,
