@@ -168,8 +168,8 @@ class _RunListener:
     def close(self) -> None:
         """The run is over: let go of the sampler and its MODEL.
 
-        Listeners know each other, so the MODEL would otherwise stay until Python looks for cycles. ComfyUI makes it look
-        whenever anything is loaded, for as long as a loaded clone is gone.
+        Listeners refer to each other, so the MODEL would otherwise stay until Python collects garbage. ComfyUI makes it
+        do so at every load for as long as a clone that it loaded is gone.
         """
         self.guider = self.latent = None
 
