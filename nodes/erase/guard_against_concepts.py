@@ -86,12 +86,13 @@ class GuardAgainstConcepts(io.ComfyNode):
                     "end=0.5: the guard acts in the first half of denoising. IRECE: present=0.3, threshold=0.4, "
                     "noise=0.7, spread=1, draws=2. AdaVD: threshold=0.93, slope=100."
                 ),
-                text_input(
+                io.String.Input(
                     "preserve",
-                    "",
-                    "Words or phrases that shall stay as they are, one per line or with commas: nothing is taken out "
-                    "along them. IRECE takes none. All but One and DVE make one more pass a step for each.",
+                    default="",
                     optional=True,
+                    advanced=True,
+                    tooltip="Words or phrases that must stay as they are, separated by commas: nothing is taken out "
+                    "along them. IRECE takes none. All but One and DVE make one more pass a step for each.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],

@@ -58,12 +58,12 @@ def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, c
     nodes = load(VECTORS)
     (said,) = [record.getMessage() for record in caplog.records if "will not work" in record.getMessage()]
     assert "Localize Concepts, Localize Words," in said and "Encode Concept Prompt" in said
-    assert f"will not work on ComfyUI {sys.modules['comfyui_version'].__version__}, because {VECTORS}, by which" in said
+    assert f"will not work on ComfyUI {sys.modules['comfyui_version'].__version__}, because {VECTORS}, through which" in said
     assert "is gone; this pack was run on ComfyUI 0." in said
     assert nodes["EncodeConceptPrompt"].validate_inputs(text="a cat") == said
     changed = pack("host.comfy.refusals").ChangedComfyUIError
     for name in ("EncodeConceptPrompt", "LearnConceptTokens"):
-        with pytest.raises(changed, match="by which the pack puts learnt tokens into prompts, is gone"):
+        with pytest.raises(changed, match="through which the pack puts learnt tokens into prompts, is gone"):
             nodes[name].PREPARE_CLASS_CLONE(None).execute()
         assert nodes[name].GET_SCHEMA().node_id == f"ConceptAtelier{name}"
     assert nodes["CaptureAttention"] is pack("nodes").CaptureAttention
@@ -82,7 +82,7 @@ def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, c
 )  # fmt: skip
 def test_only_the_nodes_that_need_it_refuse(pack, load, caplog, path, other, said, refused, works):
     nodes = load(path, other)
-    assert f"{path}, by which" in caplog.text and said in caplog.text
+    assert f"{path}, through which" in caplog.text and said in caplog.text
     assert nodes[refused] is not getattr(pack("nodes"), refused)
     assert nodes[works] is getattr(pack("nodes"), works)
 
@@ -101,7 +101,7 @@ def test_a_workflow_is_refused_before_it_starts(pack, load, comfyui, monkeypatch
     valid, error, _, of_nodes = asyncio.run(execution.validate_prompt("prompt", prompt, None))
     assert not valid
     assert any(
-        "by which the pack puts learnt tokens into prompts, is gone" in str(one) for one in of_nodes["learn"]["errors"]
+        "through which the pack puts learnt tokens into prompts, is gone" in str(one) for one in of_nodes["learn"]["errors"]
     ), (
         error,
         of_nodes,

@@ -80,7 +80,7 @@ def test_ingredients_are_shown_named_and_masked(call, bank, recorded, pictures, 
     gallery, _, plain, _ = call(ShowIngredients, **given)
     named, _, _, scores = call(ShowIngredients, **given, names="a\nb\nc\nd\ne")
     assert scores.pictures == tuple("abcde") and named.shape == gallery.shape and not torch.equal(named, gallery)
-    assert len(plain.splitlines()) == 6 and "No plain probe stands beside them" in plain
+    assert len(plain.splitlines()) == 6 and "There is no linear probe to compare with" in plain
     captions = "a cat\na cat and a dog\na dog\na cat\nnothing"
     beside = call(ShowIngredients, **given, captions=captions)[2]
     assert "Labels by captions" in beside and "separability" in beside and "cat: ingredient" in beside

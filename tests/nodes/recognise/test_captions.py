@@ -61,7 +61,7 @@ def test_captions_that_do_not_fit_the_pictures_are_refused(call, pair, folder):
     given = {"pictures": folder[0][:4], **pair}
     with pytest.raises(ValueError, match="4 pictures and 1 caption;"):
         call(CompleteCaptions, **given, captions="a cat")
-    with pytest.raises(ValueError, match="fewer than two concepts"):
+    with pytest.raises(ValueError, match="no two concepts"):
         call(CompleteCaptions, **given, captions="cat\n\n\n")
     for node, more in ((CompleteCaptions, given), (LintConcepts, {"names": "a\nb\nc\nd"})):
         with pytest.raises(ValueError, match="there are no captions; put a text file beside each picture"):
@@ -80,7 +80,7 @@ def test_planted_entanglement_is_found_with_its_remedy(call):
     assert "100% of the captions with the trigger 'sks dog' mention 'red collar', others 0%" in report
     both = "\n".join(TAGS + ["hat, tie"] * 6)
     report, prompts = call(LintConcepts, captions=both, vocabulary="hat, tie, sofa, grass", trigger="")
-    assert "'hat' and 'tie' always stand together" in report and "without" in report
+    assert "'hat' and 'tie' always occur together" in report and "without" in report
     assert {"hat", "tie"} & {word for line in prompts.splitlines() for word in line.split(", ")}
     assert call(LintConcepts, captions=both, vocabulary="hat, tie, sofa", fixes=0)[1] == ""
 

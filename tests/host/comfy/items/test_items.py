@@ -66,7 +66,7 @@ def test_everything_that_is_used_is_listed(source):
 def test_items_name_nodes_and_read_as_a_sentence(item: Internal):
     assert item.nodes and set(item.nodes) <= {node.__name__ for node in NODES}
     assert len(set(item.nodes)) == len(item.nodes)
-    assert item.purpose[0].islower() or item.purpose.startswith("Stable Diffusion"), "it follows 'by which'"
+    assert item.purpose[0].islower() or item.purpose.startswith("Stable Diffusion"), "it follows 'through which'"
     assert not item.purpose.endswith(".")
 
 
