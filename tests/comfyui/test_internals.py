@@ -58,7 +58,10 @@ def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, c
     nodes = load(VECTORS)
     (said,) = [record.getMessage() for record in caplog.records if "will not work" in record.getMessage()]
     assert "Localize Concepts, Localize Words," in said and "Encode Concept Prompt" in said
-    assert f"will not work on ComfyUI {sys.modules['comfyui_version'].__version__}, because {VECTORS}, through which" in said
+    assert (
+        f"will not work on ComfyUI {sys.modules['comfyui_version'].__version__}, because {VECTORS}, through which"
+        in said
+    )
     assert "is gone; this pack was run on ComfyUI 0." in said
     assert nodes["EncodeConceptPrompt"].validate_inputs(text="a cat") == said
     changed = pack("host.comfy.refusals").ChangedComfyUIError
@@ -101,7 +104,8 @@ def test_a_workflow_is_refused_before_it_starts(pack, load, comfyui, monkeypatch
     valid, error, _, of_nodes = asyncio.run(execution.validate_prompt("prompt", prompt, None))
     assert not valid
     assert any(
-        "through which the pack puts learnt tokens into prompts, is gone" in str(one) for one in of_nodes["learn"]["errors"]
+        "through which the pack puts learnt tokens into prompts, is gone" in str(one)
+        for one in of_nodes["learn"]["errors"]
     ), (
         error,
         of_nodes,

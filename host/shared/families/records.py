@@ -34,7 +34,9 @@ class Transformer:
         self_blocks: the same where rows of the picture read each other, as shares of all lists; None for those of
             ``default_blocks``.
         noise: share of noise at which pictures are read unless another is asked for.
-        small: settings of Localize Concepts' preset ``small`` that were chosen anew on models of the family.
+        small: values that the family has in Localize Concepts' preset ``small``. Those of the preset were chosen on the
+            lab UNet: its threshold of saliency finds nearly nothing in most blocks of the lab transformer, and that of
+            the lab transformer is the better guess for families of which nothing is measured.
         concepts: whether text runs through the blocks beside the picture, so that concepts can run beside both.
         regions: whether the rows of the conditioning are rows of the text, so that several texts can be kept to
             regions.
@@ -62,7 +64,7 @@ class Transformer:
     text_blocks: tuple[int, str] | None = None
     lists: int = 1
     self_blocks: tuple[float, float] | None = None
-    small: tuple[tuple[str, float], ...] = ()
+    small: tuple[tuple[str, float], ...] = (("saliency_threshold", 1.2),)
 
     def read_blocks(self, counts: Sequence[int], view: AttentionKind = "cross") -> range:
         """The blocks that are read unless others are asked for, counted over all lists, which have ``counts``."""

@@ -70,3 +70,9 @@ def test_a_family_has_values_of_its_own_in_the_preset_small_alone(lab_transforme
     assert own["saliency_threshold"] < SMALL_GRID.saliency_threshold and replace(SMALL_GRID, **own) != SMALL_GRID
     assert preset_changes(backbone, "conceptexpress", "paper") == preset_changes(backbone, "diffseg", "small") == {}
     assert preset_changes(lab_backbone, "conceptexpress", "small") == {}
+
+
+def test_the_threshold_of_the_lab_transformer_is_that_of_every_transformer():
+    """With the UNet's, most blocks of the lab transformer find next to nothing (docs/transformer-results.md)."""
+    transformers = [family.transformer for family in FAMILIES.values() if family.transformer is not None]
+    assert len(transformers) > 8 and all(dict(one.small)["saliency_threshold"] == 1.2 for one in transformers)
