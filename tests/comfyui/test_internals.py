@@ -54,7 +54,7 @@ def another_call(self):
     """In place of a method that is called with a text."""
 
 
-def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, caplog):
+def test_a_change_is_one_line_in_the_log_and_refuses_the_nodes(pack, load, caplog):
     nodes = load(VECTORS)
     (said,) = [record.getMessage() for record in caplog.records if "will not work" in record.getMessage()]
     assert "Localize Concepts, Localize Words," in said and "Encode Concept Prompt" in said
@@ -62,7 +62,7 @@ def test_a_change_is_one_sentence_in_the_log_and_refuses_the_nodes(pack, load, c
         f"will not work on ComfyUI {sys.modules['comfyui_version'].__version__}, because {VECTORS}, through which"
         in said
     )
-    assert "is gone; this pack was run on ComfyUI 0." in said
+    assert "is gone. This pack was tested on ComfyUI 0." in said
     assert nodes["EncodeConceptPrompt"].validate_inputs(text="a cat") == said
     changed = pack("host.comfy.refusals").ChangedComfyUIError
     for name in ("EncodeConceptPrompt", "LearnConceptTokens"):
