@@ -237,7 +237,7 @@ def compositions_of(model: Any) -> tuple[Composed, ...]:
 
 
 def has_frames(model: Any) -> bool:
-    """Whether the latents of MODEL are films (B, C, frames, h, w), of one picture or more."""
+    """Whether the latents of MODEL have frames (B, C, frames, h, w), one or more."""
     return is_patcher(model) and reads_frames(model)
 
 

@@ -30,6 +30,7 @@ def learning_memory(ground: TransformerGround, shape: Shape, settings: CostSetti
         context = torch.randn(1, TEXT_ROWS, ground.width.text, generator=torch.Generator().manual_seed(1))
         cells = shape.side // ground.width.cell
         latent = torch.randn(1, ground.width.channels, cells, cells, generator=torch.Generator().manual_seed(0))
+        # first, so that the model is loaded when memory is followed
         gradients = {choice: _gradient(ground, latent, context, choice) for choice in CHOICES}
         peaks = {
             choice: memory_of(lambda choice=choice: _gradient(ground, latent, context, choice)).peak

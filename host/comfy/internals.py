@@ -20,7 +20,7 @@ class Internal:
 
     Attributes:
         place: module and name in it, ``comfy.sd1_clip:SDTokenizer._try_get_embedding``.
-        purpose: what the pack does with it, to follow "by which" or "where": "the pack reads prompts".
+        purpose: what the pack does with it, to follow "through which" or "where": "the pack reads prompts".
         nodes: class names of the nodes that do not work without it.
         called: how the pack calls it, as in ``self, tokens, return_pooled=``: names by position, then keywords. None
             where it is not called.

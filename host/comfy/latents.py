@@ -14,7 +14,7 @@ def without_frames(latent: Tensor) -> Tensor:
 
 
 def reads_frames(model: Any) -> bool:
-    """Whether the latents of a MODEL are films (B, C, frames, h, w)."""
+    """Whether the latents of a MODEL have frames (B, C, frames, h, w), as those of video models."""
     return int(getattr(model.model.latent_format, "latent_dimensions", 2)) == 3
 
 

@@ -55,7 +55,11 @@ def prepare_run(
     hooks = _hooks(backbone, given, runs, moves, guards)
     spans = _spans(timed, rows, model, table) if ranged else ()
     guided = Guided(backbone, with_rows(given, rows, "positive"), other, guider, table, moves, hooks, guards, spans)
-    against = () if not areas or other is None else negative_areas(areas, _of_area(other, model, size, rows), size)
+    against = (
+        ()
+        if not areas or other is None
+        else negative_areas(areas, _of_area(other, model, size, rows, "negative"), size)
+    )
     held = [area_levels(side, table, model.prediction_type == "flow") for side in (areas, against)]
     return replace(guided, areas=held[0], against=held[1], composing=tuple(runs))
 
@@ -70,13 +74,15 @@ def _check_unread(model: ModelHandle, whole: str) -> None:
         )
 
 
-def _of_area(text: Conditioning, model: ModelHandle, size: tuple[int, int], rows: int) -> Conditioning:
+def _of_area(
+    text: Conditioning, model: ModelHandle, size: tuple[int, int], rows: int, name: str = "positive"
+) -> Conditioning:
     """The text of an area for each picture. Stable Diffusion XL reads the sizes of the whole picture there, too."""
     if model.family == "sdxl" and "time_ids" not in text.extras:
         text = Conditioning(
             text.context, {**text.extras, "time_ids": sizes_of(model, size).expand(len(text.context), -1)}
         )
-    return with_rows(text, rows, "positive")
+    return with_rows(text, rows, name)
 
 
 def _spans(timed: Sequence[Timed], rows: int, model: ModelHandle, table: Tensor) -> tuple[Held, ...]:

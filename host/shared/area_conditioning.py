@@ -22,7 +22,7 @@ def area_entries(prompt: Conditioning, areas: Sequence[Area], frames: bool) -> l
     Args:
         prompt: one row.
         areas: none gives the prompt alone.
-        frames: whether the model's latents are films, whose areas have a span of frames, too.
+        frames: whether the model's latents have frames, as those of video models; their areas span frames, too.
     """
     entries = to_comfy(prompt)
     for area in areas:

@@ -91,8 +91,9 @@ class GuardAgainstConcepts(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Words or phrases that must stay as they are, separated by commas: nothing is taken out "
-                    "along them. IRECE takes none. All but One and DVE make one more pass a step for each.",
+                    tooltip="Words or phrases to keep, separated by commas: the guard takes nothing out in "
+                    "their directions. IRECE takes no list. All but One and DVE make one more pass in each step for "
+                    "each entry.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],

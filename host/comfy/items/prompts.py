@@ -25,7 +25,7 @@ ITEMS: tuple[Internal, ...] = (
         "the pack copies a tokenizer and makes the lab's",
         (*nodes_that(needs.PROMPTS), *nodes_that(needs.LAB)),
         called="self, tokenizer_path=, embedding_directory=, embedding_size=, tokenizer_data=",
-        uses=("tokenizer", "embedding_directory", "end_token", "embedding:"),
+        uses=("tokenizer", "embedding_directory", "start_token", "end_token", "pad_token", "embedding:"),
     ),
     Internal(
         "comfy.sd1_clip:SD1Tokenizer.__init__",
@@ -33,6 +33,12 @@ ITEMS: tuple[Internal, ...] = (
         (*nodes_that(needs.PROMPTS), *nodes_that(needs.LAB)),
         called="self, embedding_directory, tokenizer_data, tokenizer=",
         uses=("clip_{}",),
+    ),
+    Internal(
+        "comfy.text_encoders.qwen_image:QwenImageTokenizer.__init__",
+        "the pack finds words behind the pictures of Qwen-Image-Edit",
+        ("ShowWordHeatmap",),
+        uses=("llama_template_images",),
     ),
     Internal(f"{_CLIP}.tokenize", "the pack reads prompts", nodes_that(needs.PROMPTS), called="self, text"),
     Internal(

@@ -71,7 +71,7 @@ def _composed(model: Any) -> Composed:
         return with_regions[-1]
     if there:
         methods = listed(shown(one.composer.title) for one in there)
-        raise ValueError(f"{methods} reads no regions, so there are none to read; choose another method")
+        raise ValueError(f"{methods} works without regions, so it has none to give; choose a method with regions")
     raise ValueError(
         "this MODEL composes nothing: connect the MODEL of Compose Concepts; with the methods area and plain, or with "
         "the weight 0 for every concept, it returns the MODEL as it was given, and finds no places"

@@ -26,7 +26,7 @@ NOT_JUDGED = (
 TABLE = "How much of each concept lies in which region"
 LEGEND = "Means over the pictures that show it; the mark is its own region"
 WELL, HALF = 0.8, 0.5
-"""Shares of a concept inside its own region from which the sheet calls it well placed, and middling."""
+"""At least these shares of a concept must lie in its own region for green and for yellow on the sheet."""
 
 
 def described(scored: Scored) -> str:

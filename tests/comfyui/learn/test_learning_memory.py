@@ -114,7 +114,7 @@ def test_no_layer_keeps_what_gradients_needed(train, parts, ending):
     assert min(during) > 0 and after == [0]
 
 
-def loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, method, **settings):
+def loaded_during(monkeypatch, run, **given):
     """How many of MODEL and CLIP every call of ComfyUI's memory management asks for, until previews are drawn."""
     import comfy.model_management as management
 
@@ -124,17 +124,17 @@ def loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, metho
         "load_models_gpu",
         lambda models, *args, **kwargs: (counts.append(len(models)), stock(models, *args, **kwargs))[1],
     )
-    run("LearnConceptTokens", **parts, image=image, concepts=concepts, method=method, preview_every=0, **settings)
+    run("LearnConceptTokens", preview_every=0, **given)
     return counts[:-1]  # the last call gives the user's own models back
 
 
 def test_while_cones_searches_only_one_of_the_models_is_needed(monkeypatch, run, parts, image, concepts, uninterrupted):
-    asked = loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, "cones", steps=3)
+    asked = loaded_during(monkeypatch, run, **parts, image=image, concepts=concepts, method="cones", steps=3)
     assert len(asked) > 6 and set(asked) == {1}
 
 
 def test_while_tokens_learn_through_both_models_both_stay_in_memory(
     monkeypatch, run, parts, image, concepts, uninterrupted
 ):
-    asked = loaded_during(monkeypatch, run, parts, image, concepts, uninterrupted, "conceptexpress", steps=3)
+    asked = loaded_during(monkeypatch, run, **parts, image=image, concepts=concepts, method="conceptexpress", steps=3)
     assert asked.count(2) >= 3

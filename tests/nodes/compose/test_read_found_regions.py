@@ -85,7 +85,7 @@ def test_what_no_run_found_is_refused(composed, read, encode, sockets):
     with pytest.raises(ValueError, match="this MODEL composes nothing: connect the MODEL of Compose Concepts"):
         read(sockets["model"], latent)
     words, conditioning, *_ = composed(method="t2i_zero", places="")
-    with pytest.raises(ValueError, match="reads no regions"):
+    with pytest.raises(ValueError, match="works without regions"):
         read(words, drawn(words, conditioning, encode("")))
 
 
