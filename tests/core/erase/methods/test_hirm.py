@@ -100,7 +100,7 @@ def test_the_states_of_every_text_encoder_are_led_to_the_anchors(two_towers):
             two_towers.encode_text([text])
         return {encoder: rows[0].clone() for encoder, rows in found.items()}
 
-    settings = HirmSettings(steps=60, rate=1e-2)
+    settings = HirmSettings(steps=150, rate=1e-2)
     changes = METHOD.erase(two_towers, ["cat"], "dog", settings=settings).text
     wanted, before, after = read("dog", {}), read("cat", {}), read("cat", changes)
     for encoder in layers:
