@@ -27,7 +27,7 @@ def test_a_case_asks_for_as_many_objects_colours_and_boxes(index):
 
 @pytest.mark.parametrize("method", list(compose.METHODS))
 def test_a_case_runs_by_every_method_and_is_the_same_again(method, monkeypatch):
-    monkeypatch.setattr(compose, "STEPS", 4)
+    monkeypatch.setattr(compose, "STEPS", 2)
     of_method = {"preset": "small", "regions": "given"} if method not in (compose.PLAIN, compose.AREA) else {}
     options = {"method": method} | of_method
     request = Request(1, untrained=True, options=options)
