@@ -93,6 +93,15 @@ def guarded_concepts(
     return _read(backbone, pairs, placeholders)
 
 
+def check_strength(guard: Guard[Any], strength: float) -> None:
+    """Raise ``ValueError`` for a strength below 0 where the guard does not amplify."""
+    if strength < 0 and not guard.amplifies:
+        raise ValueError(
+            f"{guard.title} cannot strengthen a concept: its strength must be 0 or more, got {strength:g}; use another "
+            "method"
+        )
+
+
 def preserved_concepts(
     backbone: Backbone,
     guard: Guard[Any],
@@ -137,4 +146,5 @@ def described(method: Any, settings: Any, concepts: Sequence[Guarded], strength:
     if strength == 0:
         return "Strength 0: the model is as it was."
     names = ", ".join(concept.name for concept in concepts)
-    return f"{method.title} keeps out {names}, at strength {strength:g}. Cost: {settings.cost}. {method.note}".strip()
+    does = "keeps out" if strength > 0 else "strengthens"
+    return f"{method.title} {does} {names}, at strength {strength:g}. Cost: {settings.cost}. {method.note}".strip()

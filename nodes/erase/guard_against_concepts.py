@@ -8,7 +8,7 @@ from ...core.settings import with_entries
 from ...host.adapters import backbone_of, with_guard
 from ...host.jobs.prompts import check_marks
 from ...host.schema import io
-from ...host.shared.guards import SampledGuard, described, guarded_concepts, preserved_concepts
+from ...host.shared.guards import SampledGuard, check_strength, described, guarded_concepts, preserved_concepts
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
@@ -68,10 +68,11 @@ class GuardAgainstConcepts(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     default=1.0,
-                    min=0.0,
+                    min=-5.0,
                     max=5.0,
                     step=0.05,
-                    tooltip="Factor on the correction. 0 changes nothing.",
+                    tooltip="Factor on the correction. 0 changes nothing. Below 0 the concept becomes stronger where "
+                    "the picture already shows it; IRECE cannot do that.",
                 ),
                 seed_input("Random seed of the noise that IRECE draws."),
                 io.Model.Input(
@@ -118,6 +119,7 @@ class GuardAgainstConcepts(io.ComfyNode):
         check_marks(" ".join((concepts, anchors, preserve)), tokens)
         backbone = backbone_of(model, clip)
         guard = METHODS[method]
+        check_strength(guard, strength)
         base = guard.preset(preset)
         values = with_entries(method, base, lines_of(settings))
         placeholders = tokens.placeholders() if tokens else {}

@@ -64,7 +64,7 @@ class GuardTask(Generic[S]):
         original: the model before anything was erased; the same where none was given.
         concepts: what to keep out, at least one.
         settings: the method's own kind.
-        strength: factor on the correction, above or below 0.
+        strength: factor on the correction. Below 0 the concept is strengthened where it is, by methods that amplify.
         seed: of what the guard draws.
         preserve: what shall stay; a guard takes nothing out along these.
     """
@@ -180,6 +180,7 @@ class Guard(Generic[S]):
         check: raises ``ValueError`` for a model that the method cannot guard.
         note: what people should know beside; whole sentences, may be empty.
         preserves: whether it takes a list of what shall stay.
+        amplifies: whether it takes a strength below 0, with which it strengthens the concept.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Guard(Generic[S]):
     check: Callable[[Backbone], None] = lambda backbone: None
     note: str = ""
     preserves: bool = False
+    amplifies: bool = True
 
     def preset(self, name: str) -> S:
         """Named settings. Raises ``ValueError`` for a name it does not have, listing those it has."""

@@ -93,5 +93,6 @@ METHOD = Guard(
     presets=PRESETS,
     begin=_Run,
     check=check,
+    amplifies=False,  # its strength is a share of noise
     note="Made for models from which the concept was erased: give the model before the erasure as original.",
 )

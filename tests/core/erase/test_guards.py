@@ -45,7 +45,7 @@ def corrected(run, slope, guidance=1.0):
     return run.corrected(given, torch.zeros(1, 4, 2, 3), LEVEL, guidance)[0, :, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("strength", [1.0, 0.5, -1.0])
 def test_dve_takes_the_share_of_the_direction(strength):
     run = task_of("dve", strength, only_towards=False)
     assert corrected(run, [3.0, 2.0, 5.0, 0.0]) == pytest.approx([3.0, 2.0 * (1 - strength), 5.0, 0.0])
@@ -63,6 +63,13 @@ def test_the_guidance_of_the_concept_becomes_that_of_its_anchor():
     assert corrected(task_of("guidance", share=False), [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 0, 0, 0])
     assert corrected(task_of("guidance", share=True), [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 0, 0, 0])
     assert corrected(task_of("guidance", share=True), [4.0, 0.0, 7.0, 0.0], 4.0) == pytest.approx([4.0, 0, 7.0, 0])
+
+
+def test_a_strength_below_0_adds_what_was_taken_out():
+    guided = task_of("guidance", -1.0, share=False), task_of("guidance", -1.0, share=True)
+    for run in guided:
+        assert corrected(run, [4.0, 4.0, 0.0, 0.0], 4.0) == pytest.approx([4.0, 8.0, 0.0, 0.0])
+    assert corrected(guided[1], [4.0, 0.0, 7.0, 0.0], 4.0) == pytest.approx([4.0, 0.0, 7.0, 0.0])  # it is not there
 
 
 @pytest.mark.parametrize("name", ["guidance", "dve"])

@@ -52,6 +52,18 @@ def test_it_works_without_guidance_and_with_noise_of_the_sampler(call, guard, en
     assert drawn.shape == (2, 4, 8, 12) and torch.isfinite(drawn).all()
 
 
+@pytest.mark.parametrize("method", ["adavd", "guidance"])
+def test_below_0_the_concept_is_led_the_other_way(guard, draw, method):
+    given = {"method": method, "settings": STRONG[method]}
+    plain, less, more = (draw(guard(strength=strength, **given))["samples"] for strength in (0.0, 0.1, -0.1))
+    assert float(((less - plain) * (more - plain)).sum()) < 0
+
+
+def test_a_guard_that_draws_noise_takes_no_strength_below_0(guard):
+    with pytest.raises(ValueError, match="IRECE cannot strengthen a concept: its strength must be 0 or more, got -1"):
+        guard(method="irece", strength=-1.0)
+
+
 def test_on_a_flow_the_velocity_loses_the_concept(call, guard, transformer):
     from concept_atelier.host.workflow.stock import CLIPTextEncode
 
