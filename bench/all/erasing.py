@@ -74,7 +74,7 @@ def attacked() -> dict[str, str]:
     """Every method by the scenarios that ``bench attack`` runs by default, those that train on more cases, the other
     scenarios, guards, and the controls."""
     return {
-        "attack.json": "attack --split test --cases 12",
+        "attack.json": "attack --split test --cases 24",
         "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
         "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
         **_guarded(),
