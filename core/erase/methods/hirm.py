@@ -14,7 +14,7 @@ concept with an anchor is led to the states of its anchor (S), one without to ra
 the size of their targets, which changes no update of Adam while there is one loss alone.
 
 Ours: position 0, the same in every text, may be left out; and a term holds what the denoiser reads of preserved texts
-and of the empty one.
+and of the empty one. Losses of several concepts are added, so that this term weighs against each as against one alone.
 """
 
 from dataclasses import dataclass
@@ -115,7 +115,7 @@ class _Misled:
         self.targets = [self._targets(template) for template in task.settings.templates]
 
     def loss(self, bank: TextBank) -> Tensor:
-        """Mean over encoders and concepts, relative to the size of the targets."""
+        """Sum over concepts and mean over encoders, relative to the size of the targets."""
         settings = self.task.settings
         which = int(torch.randint(len(settings.templates), (1,), generator=self.generator))
         texts = [settings.templates[which].replace("{}", concept) for concept, _ in self.task.pairs]
@@ -126,7 +126,7 @@ class _Misled:
         for encoder, target in self.targets[which].items():
             found, wanted = states[encoder][:, first:], target[:, first:]  # (n, T, d)
             errors = (found - wanted).square().sum(-1).mean(1)  # (n,)
-            losses.append((errors / wanted.square().sum(-1).mean(1)).mean())
+            losses.append((errors / wanted.square().sum(-1).mean(1)).sum())
         return torch.stack(losses).mean()
 
     @torch.no_grad()

@@ -61,6 +61,15 @@ def test_preserved_texts_and_the_empty_one_stay_nearer_with_the_term(lab_backbon
     assert moved(100.0) < 0.5 * moved(0.0)
 
 
+def test_each_of_several_concepts_weighs_as_much_as_one_alone(lab_backbone):
+    settings = replace(SMALL, templates=("{}",), steps=1, retain=0.0)
+
+    def loss(*concepts):
+        return float(METHOD.erase(lab_backbone, list(concepts), settings=settings).metadata["loss_first"])
+
+    assert loss("cat", "crab") == pytest.approx(loss("cat") + loss("crab"), rel=1e-4)
+
+
 def test_position_zero_is_part_of_the_loss_or_not(lab_backbone):
     """After one step of gradient its own error has fallen only where it was part of the loss."""
     drawn = torch.rand(77, 192, generator=torch.Generator().manual_seed(42))[0]
