@@ -13,21 +13,8 @@ TABLE = {("double", 0, 0): AttentionSite("blocks.0", "joint", None, HEADS, 1)}
 OPTIONS = {"block_type": "double", "block_index": 0}
 
 
-class Container:
-    def __init__(self, tensor):
-        self.tensor = tensor
-
-    def peek(self):
-        assert self.tensor is not None, "taken before"
-        return self.tensor
-
-    def take(self):
-        tensor, self.tensor = self.peek(), None
-        return tensor
-
-
 @pytest.fixture
-def calls_of():
+def calls_of(container):
     """What is reported of one call of a block, and its output; by an override that takes containers, or tensors."""
 
     def go(contained, tensor, *args, **kwargs):
@@ -40,7 +27,7 @@ def calls_of():
         listener = TransformerListener(TABLE, ("blocks.0",), calls.append, {}, previous)
         override = with_listener({OVERRIDE: previous}, listener)[OVERRIDE]
         listener.begin(Rows(GRID, TEXT, slice(0, TEXT), GRID[0] * GRID[1]))
-        given = [Container(tensor) if contained else tensor for _ in range(3)]
+        given = [container(tensor) if contained else tensor for _ in range(3)]
         attend = override.container_function if contained else lambda *args, **kwargs: override(None, *args, **kwargs)
         return calls, attend(*given, HEADS, *args, transformer_options=OPTIONS, **kwargs)
 

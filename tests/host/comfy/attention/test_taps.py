@@ -15,19 +15,6 @@ KEYS = {kind: (kind, ("input", 1, 0)) for kind in ("self", "cross")}
 SITES = {key: AttentionSite(f"unet.{kind}", kind, "down", 2, 1) for kind, key in KEYS.items()}
 
 
-class Container:
-    def __init__(self, tensor):
-        self.tensor = tensor
-
-    def peek(self):
-        assert self.tensor is not None, "taken before"
-        return self.tensor
-
-    def take(self):
-        tensor, self.tensor = self.peek(), None
-        return tensor
-
-
 def attention_of(name, made):
     """An attention that notes its name and what it was given."""
 
@@ -38,21 +25,26 @@ def attention_of(name, made):
     return attention
 
 
-def layer(options, kind, default, own=None):
+@pytest.fixture
+def layer(container):
     """What a transformer block and its attention layer do."""
-    query, key = torch.randn(1, 6, 8), torch.randn(1, 4, 8)
-    given_options = {name: value for name, value in options.items() if name not in ("patches", "patches_replace")}
-    for patch in options.get("patches", {}).get({"self": "attn1_patch", "cross": "attn2_patch"}[kind], ()):
-        query, key, _ = patch(query, key, key, given_options)
-    containers, kwargs = [Container(one) for one in (query, key, key)], {"transformer_options": options}
-    override = options.get(OVERRIDE)
-    if override is not None and hasattr(override, "container_function"):
-        override.container_function(*containers, 2, **kwargs)
-    elif override is not None:
-        override(default, *(one.take() for one in containers), 2, **kwargs)
-    else:
-        (own or default)(*(one.take() for one in containers), 2, **kwargs)
-    return query
+
+    def go(options, kind, default, own=None):
+        query, key = torch.randn(1, 6, 8), torch.randn(1, 4, 8)
+        given_options = {name: value for name, value in options.items() if name not in ("patches", "patches_replace")}
+        for patch in options.get("patches", {}).get({"self": "attn1_patch", "cross": "attn2_patch"}[kind], ()):
+            query, key, _ = patch(query, key, key, given_options)
+        containers, kwargs = [container(one) for one in (query, key, key)], {"transformer_options": options}
+        override = options.get(OVERRIDE)
+        if override is not None and hasattr(override, "container_function"):
+            override.container_function(*containers, 2, **kwargs)
+        elif override is not None:
+            override(default, *(one.take() for one in containers), 2, **kwargs)
+        else:
+            (own or default)(*(one.take() for one in containers), 2, **kwargs)
+        return query
+
+    return go
 
 
 def options_with(**more):
@@ -72,7 +64,7 @@ def record_call(recorded):
 RECORDED = {kind: (kind, (1, 2, 6, 4), (1, 2, 4, 4), (2, 3)) for kind in KEYS}
 
 
-def test_tensors_out_of_containers_are_recorded(recorded, record_call):
+def test_tensors_out_of_containers_are_recorded(recorded, record_call, layer):
     made = []
     options = with_listener(options_with(), SITES, record_call)
     for kind in KEYS:
@@ -81,7 +73,7 @@ def test_tensors_out_of_containers_are_recorded(recorded, record_call):
 
 
 @pytest.mark.parametrize("kinds", [("self", "cross"), ("cross",)])
-def test_a_layer_keeps_the_attention_of_its_own(recorded, record_call, kinds):
+def test_a_layer_keeps_the_attention_of_its_own(recorded, record_call, kinds, layer):
     """Also where only layers of the other kind are recorded."""
     made = []
     sites = {KEYS[kind]: SITES[KEYS[kind]] for kind in kinds}
@@ -92,7 +84,7 @@ def test_a_layer_keeps_the_attention_of_its_own(recorded, record_call, kinds):
     assert recorded == [RECORDED[kind] for kind in kinds]
 
 
-def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, record_call):
+def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, record_call, layer):
     made = []
     chosen = attention_of("chosen", made)
     given = options_with(**{OVERRIDE: lambda attention, *args, **kwargs: chosen(*args, **kwargs)})
@@ -101,7 +93,7 @@ def test_an_override_before_ours_comes_first_as_it_does_without_us(recorded, rec
     assert made == [("chosen", torch.Tensor)] and recorded == [RECORDED["self"]]
 
 
-def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call):
+def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call, layer, container):
     made = []
 
     def override(attention, *args, **kwargs):
@@ -110,10 +102,10 @@ def test_containers_go_on_to_an_override_that_takes_them(recorded, record_call):
     override.container_function = attention_of("containers", made)
     options = with_listener(options_with(**{OVERRIDE: override}), SITES, record_call)
     layer(options, "cross", attention_of("default", made))
-    assert made == [("containers", Container)] and recorded == [RECORDED["cross"]]
+    assert made == [("containers", container)] and recorded == [RECORDED["cross"]]
 
 
-def test_listeners_stand_around_each_other(recorded, record_call):
+def test_listeners_stand_around_each_other(recorded, record_call, layer):
     made, other = [], []
     own = {KEYS["self"]: lambda: attention_of("own", made)}
     inner = with_listener(options_with(), SITES, record_call, own)
@@ -148,7 +140,7 @@ class UNet(torch.nn.Module):
         self.middle_block, self.output_blocks = None, torch.nn.ModuleList()
 
 
-def test_what_layers_prefer_is_asked_when_they_compute(recorded, record_call):
+def test_what_layers_prefer_is_asked_when_they_compute(recorded, record_call, layer):
     """A patch may put another choice in place when the model is loaded."""
     made = []
     unet = UNet(Chooser())
