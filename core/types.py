@@ -196,6 +196,7 @@ class Erasure:
         metadata: concepts, anchors, settings.
         text: text encoder name to its changes at strength 1, by weight name.
         guards: corrections that samplers apply while a picture is drawn.
+        seconds: how long the edit took; None where that is not known, as of one that is read from a file.
     """
 
     factors: Mapping[str, Change]
@@ -204,3 +205,4 @@ class Erasure:
     metadata: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, Mapping[str, Change]] = field(default_factory=dict)
     guards: tuple[SamplingGuard, ...] = ()
+    seconds: float | None = None

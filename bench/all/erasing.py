@@ -3,7 +3,7 @@
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS as ERASING
-from ..erase.attack import ASKED
+from ..erase.attack import ASKED, LEARNT
 
 ERASERS = [name for name in ERASING if name != "uce"]
 """Methods of erasing beside the one that a bench takes by default."""
@@ -72,10 +72,11 @@ def _more_erased() -> dict[str, str]:
 
 def attacked() -> dict[str, str]:
     """Every method by the scenarios that ``bench attack`` runs by default, those that train on more cases, the other
-    scenarios, guards, and the controls."""
+    scenarios, objects that the model never saw, guards, and the controls."""
     return {
         "attack.json": "attack --split test --cases 24",
         "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
+        "attack_unknown.json": f"attack --split test --cases 4 {LEARNT} --set relearn_steps=200 --set relearn_every=20",
         "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
         **_guarded(),
         "attack_controls.json": f"attack --split test --cases 1 --methods uce --scenarios {CONTROLLED} --controls 1",

@@ -8,102 +8,35 @@ every picture that the erased model draws.
 """
 
 import argparse
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from ...core.attack.figures import LEAST_SPAN, Figure, joined
 from ...core.attack.parts.settings import PRESETS, AttackSettings
-from ...core.attack.parts.task import AttackTask
 from ...core.attack.registry import FIVE, SCENARIOS
 from ...core.attack.run import Outcome, attack, chosen
-from ...core.backbone import Backbone
-from ...core.erase.guards.guard import Guarding, GuardTask
 from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS
-from ...core.types import Erasure
-from ...host.adapters import backbone_of, with_erasure, with_text_erasure
-from ...host.shared.guards import guarded_concepts
-from ...lab.judge.judge import Judge
-from ...lab.world.atlas import ObjectKind, load_atlas
 from ..cases import SEEDS_PER_RUN
 from ..command import add_common_arguments, add_settings_argument, chosen_settings, run_command
 from ..controls import Control
 from ..harness import Bench, Request, Row
 from ..summary import aligned
-from .concepts import erased_in
+from .attacked import NOTHING, UNKNOWN, AttackParts, guard_of, kind_of, prepare_attack, settings_of, task_without
 from .kept import kept_of, kept_over
-from .parts import Parts, erasure_of, prepare
 
 COMPARED = ("uce", "rece", "speed", "mace", "realera", "hirm")
 """Methods that cost no training."""
 ASKED = (*FIVE, "relearning")
-OTHERS, SEQUENCE = 4, 3
-NOTHING = "none"
-"""In place of a method: the model as it is, to attack a guard alone."""
-
-
-@dataclass(frozen=True)
-class JudgeOf:
-    """A detector: the judge, asked for one object."""
-
-    judge: Judge
-    name: str
-
-    def found(self, pictures: Tensor) -> Tensor:
-        return torch.tensor([self.name in names for names in self.judge.found(self.judge.look(pictures))])
-
-
-@dataclass(frozen=True, eq=False)
-class AttackParts(Parts):
-    """What every case needs, and what was drawn of the object that the last case attacked."""
-
-    tasks: dict[str, AttackTask] = field(default_factory=dict)
-
-    def task(self, request: Request, kind: ObjectKind) -> AttackTask:
-        """The attack on an object, before any erasure; another object's is forgotten."""
-        if kind.name not in self.tasks:
-            self.tasks.clear()
-            self.tasks[kind.name] = task_of(self, request, kind)
-        return self.tasks[kind.name]
-
-
-def prepare_attack(request: Request) -> AttackParts:
-    """The model and the judge."""
-    parts = prepare(request)
-    return AttackParts(parts.model, parts.clip, parts.vae, parts.judge)
-
-
-def task_of(parts: Parts, request: Request, kind: ObjectKind) -> AttackTask:
-    """An attack on an object, which a few others of the world are compared with."""
-    rng = random.Random(f"attack:{request.seed}:{kind.name}")
-    others = rng.sample([other.name for other in load_atlas().of_split("train") if other != kind], OTHERS)
-    return AttackTask(
-        parts.backbone,
-        parts.backbone,
-        kind.name,
-        tuple(others),
-        JudgeOf(parts.judge, kind.name),
-        settings_of(request),
-        synonyms=kind.synonyms,
-        seed=request.seed,
-    )
-
-
-def settings_of(request: Request) -> AttackSettings:
-    """The settings that the request asks for."""
-    return replace(PRESETS["small"], **request.options.get("set", {}))
+LEARNT = f"--methods {UNKNOWN} --scenarios relearning"
+"""What asks how soon the model learns objects that it never saw."""
 
 
 def measure(parts: AttackParts, request: Request, index: int) -> Row:
     """One erasure under attack: for every scenario in how many pictures the object was found, floor and ceiling."""
-    methods = request.options["methods"]
-    method, kinds = methods[index % len(methods)], erased_in(request.split, request.seed)
-    kind = kinds[index // len(methods) % len(kinds)]
+    methods, kind = request.options["methods"], kind_of(request, index)
+    method = methods[index % len(methods)]
     task = task_without(parts, request, method, kind)
     task = replace(task, guard=guard_of(parts, request, task.concept))
     found = attack(task, request.options["scenarios"])
@@ -116,29 +49,6 @@ def measure(parts: AttackParts, request: Request, index: int) -> Row:
         "kept": kept_of(parts.judge, task),
         "left_out": dict(found.left_out),
     }
-
-
-def task_without(parts: AttackParts, request: Request, method: str, kind: ObjectKind) -> AttackTask:
-    """The attack on an object that a method erased."""
-    task = parts.task(request, kind)
-    if method == NOTHING:
-        another = backbone_of(parts.model, parts.clip, parts.vae)  # a guard acts on all but the original itself
-        return replace(task, erased=another)
-    erasure = erase(parts, request, method, kind)
-    task = replace(task, erased=parts.without(erasure))
-    return replace(task, erase_more=lambda words: erased_further(parts, request, erasure, words))
-
-
-def guard_of(parts: Parts, request: Request, concept: str) -> Guarding | None:
-    """What guards the runs of any model but the original against an object, if that is asked for."""
-    name = request.options.get("guard")
-    if not name:
-        return None
-    guard = GUARDS[name]
-    concepts = guarded_concepts(parts.backbone, [concept], "", {}, 1.0)
-    return lambda drawn: guard.begin(
-        GuardTask(drawn, parts.backbone, concepts, guard.preset("small"), seed=request.seed)
-    )
 
 
 def entry_of(outcome: Outcome) -> dict[str, Any]:
@@ -154,23 +64,6 @@ def entry_of(outcome: Outcome) -> dict[str, Any]:
     return entry | (
         {"curve": [list(point) for point in attempt.curve], "half": outcome.steps_to_half} if attempt.curve else {}
     )
-
-
-def erase(parts: Parts, request: Request, method: str, kind: ObjectKind) -> Erasure:
-    """The erasure of an object beside half of the others, as ``bench erase`` makes it."""
-    preserved = sorted(other.name for other in load_atlas().of_split("train") if other != kind)[::2]
-    options = {**request.options, "method": method, "set": {}}
-    return erasure_of(parts.backbone, replace(request, options=options), [kind.name], preserved)
-
-
-def erased_further(parts: Parts, request: Request, erasure: Erasure, words: Sequence[str]) -> Backbone:
-    """The model after an erasure and further ones of other objects by the same method, one after another."""
-    model, clip = with_erasure(parts.model, erasure), with_text_erasure(parts.clip, erasure)
-    eraser = METHODS[erasure.metadata["method"]]
-    for word in words:
-        more = eraser.erase(backbone_of(model, clip, parts.vae), [word], settings=eraser.preset("small"))
-        model, clip = with_erasure(model, more), with_text_erasure(clip, more)
-    return backbone_of(model, clip, parts.vae)
 
 
 def figure_of(entries: Sequence[Mapping[str, Any]]) -> Figure:
@@ -256,9 +149,14 @@ def main(args: argparse.Namespace) -> int:
     changed = chosen_settings(args, PRESETS["small"])
     options: dict[str, Any] = {"methods": args.methods.split(","), "scenarios": args.scenarios.split(",")}
     chosen(options["scenarios"])  # refused before anything is loaded
-    unknown = [name for name in options["methods"] if name not in (*METHODS, NOTHING)]
+    known = (*METHODS, NOTHING, UNKNOWN)
+    unknown = [name for name in options["methods"] if name not in known]
     if unknown:
-        raise ValueError(f"there is no method {unknown[0]}; there are {', '.join((*METHODS, NOTHING))}")
+        raise ValueError(f"there is no method {unknown[0]}; there are {', '.join(known)}")
+    if UNKNOWN in options["methods"] and (options["methods"] != [UNKNOWN] or options["scenarios"] != ["relearning"]):
+        raise ValueError(f"an object that the model never saw can only be learnt; ask {LEARNT} and nothing else")
+    if UNKNOWN in options["methods"] and args.split == "train":
+        raise ValueError("the model saw all objects of --split train; take development or test")
     if NOTHING in options["methods"] and not args.guard:
         raise ValueError("without an erasure there is nothing to attack but a guard; name one with --guard")
     options |= {"set": changed} if changed else {}

@@ -1,6 +1,7 @@
 """The record of a method of erasing concepts: what people are shown of it, and how it changes the model."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
@@ -97,7 +98,7 @@ class Eraser(Generic[S]):
         Raises ``ValueError`` for empty or repeated concepts, a wrong number of anchors, a concept that is also
         preserved or is its own anchor, a strength that is not finite, and a model that the method cannot edit.
         """
-        settings = settings or next(iter(self.presets.values()))
+        began, settings = time.perf_counter(), settings or next(iter(self.presets.values()))
         pairs = pair_anchors(concepts, anchors)
         check_texts(pairs, preserve, strength)
         solves = isinstance(settings, ClosedFormSettings)
@@ -124,7 +125,8 @@ class Eraser(Generic[S]):
             **({"remarks": json.dumps(remarks)} if remarks else {}),
             **edit.notes,
         }
-        return Erasure(factors, float(strength), backbone.family, metadata, edit.text, edit.guards)
+        took = time.perf_counter() - began
+        return Erasure(factors, float(strength), backbone.family, metadata, edit.text, edit.guards, took)
 
 
 def _kept_words(task: EraseTask[Any]) -> tuple[str, ...]:

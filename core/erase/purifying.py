@@ -71,7 +71,17 @@ def regions_of(
         return region
 
     rows = [[found_in(number, row) for row in range(len(latents))] for number in range(len(concepts))]
-    return [Region(torch.cat([r.cells for r in row]), torch.cat([r.presence for r in row])) for row in rows]
+    return [_joined(row) for row in rows]
+
+
+def _joined(rows: Sequence[Region]) -> Region:
+    """Regions of single pictures as one of all of them."""
+    cells, presence, score = (torch.cat(parts) for parts in zip(*map(_parts, rows), strict=True))
+    return Region(cells, presence, score)
+
+
+def _parts(region: Region) -> tuple[Tensor, Tensor, Tensor]:
+    return region.cells, region.presence, region.score
 
 
 @torch.no_grad()

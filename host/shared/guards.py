@@ -104,15 +104,11 @@ def check_strength(guard: Guard[Any], strength: float) -> None:
 
 def preserved_concepts(
     backbone: Backbone,
-    guard: Guard[Any],
     preserve: Sequence[str],
     concepts: Sequence[str],
     placeholders: Placeholders,
 ) -> tuple[Guarded, ...]:
-    """Words or phrases that shall stay, encoded. Raises ``ValueError`` for those that are to be kept out, and for a
-    method that takes no such list."""
-    if preserve and not guard.preserves:
-        raise ValueError(f"{guard.title} takes no list of what to preserve; leave preserve empty or use another method")
+    """Words or phrases that shall stay, encoded. Raises ``ValueError`` for those that are to be kept out."""
     check_texts([(concept, "") for concept in concepts], preserve, 1.0)
     return _read(backbone, [(word, "") for word in preserve], placeholders)
 

@@ -25,6 +25,7 @@ from ...host.shared.progress import Counter
 from ..sockets import (
     CATEGORY,
     ConceptTokens,
+    Erasure,
     ErasureAttack,
     ErasureAudit,
     embeddings_verdict,
@@ -96,6 +97,11 @@ class ErasureReport(io.ComfyNode):
                 ConceptTokens.Input(
                     "tokens", optional=True, tooltip="Learnt tokens that the lists may name, such as <apple>."
                 ),
+                Erasure.Input(
+                    "erasure",
+                    optional=True,
+                    tooltip="The erasure itself, so that the page says its method and how long it took.",
+                ),
             ],
             outputs=[
                 io.Image.Output(
@@ -128,6 +134,7 @@ class ErasureReport(io.ComfyNode):
         erased_clip: Any = None,
         inside: InsideAudit | None = None,
         tokens: types.ConceptTokens | None = None,
+        erasure: types.Erasure | None = None,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, synonyms, neighbours, others)), tokens)
         if filename_prefix:
@@ -142,7 +149,7 @@ class ErasureReport(io.ComfyNode):
 
         guard, placeholders = guard_of(erased_model), tokens.placeholders() if tokens else None
         made = compare(original, erased, words, features, how, seed, count, guard, placeholders)
-        report = Report(made, attack, peak_memory(), inside)
+        report = Report(made, attack, peak_memory(), inside, erasure)
         texts = {"csv": report_csv(report), "json": report_json(report, asdict(how) | {"seed": seed})}
         if filename_prefix:
             save_reports(folders.current().output, filename_prefix, texts)

@@ -92,9 +92,9 @@ class GuardAgainstConcepts(io.ComfyNode):
                     default="",
                     optional=True,
                     advanced=True,
-                    tooltip="Words or phrases to keep, separated by commas: the guard takes nothing out in "
-                    "their directions. IRECE takes no list. All but One and DVE make one more pass in each step for "
-                    "each entry.",
+                    tooltip="Words or phrases to keep, separated by commas. IRECE leaves the places of these things "
+                    "as they are. The other methods take nothing out in the directions of the words. IRECE, All but "
+                    "One and DVE make further passes in each step for each entry.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="MODEL", tooltip="Connect this MODEL to any sampler.")],
@@ -124,7 +124,7 @@ class GuardAgainstConcepts(io.ComfyNode):
         values = with_entries(method, base, lines_of(settings))
         placeholders = tokens.placeholders() if tokens else {}
         read = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, strength)
-        kept = preserved_concepts(backbone, guard, lines_of(preserve), lines_of(concepts), placeholders)
+        kept = preserved_concepts(backbone, lines_of(preserve), lines_of(concepts), placeholders)
         asked = SampledGuard(guard, read, values, strength, original, seed, preserve=kept)
         guarded = with_guard(model, asked) if strength else model
         return io.NodeOutput(guarded, ui=text_under(described(guard, values, read, strength)))

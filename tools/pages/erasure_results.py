@@ -9,6 +9,7 @@ from typing import Any
 
 from ...bench.all.erasing import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS, WITH_SYNONYMS
 from ...bench.all.queue import queue
+from ...bench.erase.attacked import UNKNOWN
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS
@@ -19,7 +20,7 @@ from .files import controls, heading, missing, over_seeds, read, shown_command, 
 
 Figure = Mapping[str, float]
 ERASED_AIM, LOSS_AIM = 0.05, 0.03
-CONTROLS = "attack_controls.json"
+CONTROLS, UNSEEN = "attack_controls.json", "attack_unknown.json"
 NOT_YET = "not measured yet"
 COUNTS = (1, 10, 30)
 """How many objects are erased at once."""
@@ -153,12 +154,25 @@ def attacks(folder: Path) -> str:
         f"{entry['cases']} erasures, {listed(entry['summary']['erased'])}: `{shown_command(entry, file)}`."
         for file, entry in there.items()
     ] + [missing(file) for file, entry in found.items() if entry is None]
+    said.append(_learnt(read(folder / UNSEEN)))
     spoiled = read(folder / CONTROLS)
     said.append(missing(CONTROLS) if spoiled is None else f"{controls(spoiled)} `{shown_command(spoiled, CONTROLS)}`.")
     names = [name for name, one in SCENARIOS.items() if any(name in of for of in measured.values())]
     rows = [["scenario", *(ERASING[name].title for name in measured)]]
     rows += [[SCENARIOS[name].title, *(attacked(name, of.get(name)) for of in measured.values())] for name in names]
     return "\n\n".join([*said, table(rows)] if measured else said)
+
+
+def _learnt(entry: Mapping[str, Any] | None) -> str:
+    """How soon the model as it is learns objects that it never saw, beside the re-learning curves."""
+    if entry is None:
+        return missing(UNSEEN)
+    steps = attacked("relearning", entry["summary"]["methods"][UNKNOWN]["relearning"])
+    return (
+        f"For comparison with the re-learning curve, until half of the drawings show objects that the model never saw "
+        f"({listed(entry['summary']['erased'])}), the model as it is trains for {steps}: "
+        f"`{shown_command(entry, UNSEEN)}`."
+    )
 
 
 OTHERS = "other objects: before, after"

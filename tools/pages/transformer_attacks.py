@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...bench.all.queue import queue
 from ...bench.all.transformers import ATTACKS, FOLDER
-from ...bench.erase.attack import NOTHING
+from ...bench.erase.attacked import NOTHING
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS
 from ...core.erase.registry import METHODS as ERASING

@@ -134,5 +134,4 @@ METHOD = Guard(
     presets={"paper": ValueSettings(), "small": ValueSettings(threshold=0.7, slope=20.0, everywhere=True)},
     begin=_Run,
     check=check,
-    preserves=True,
 )

@@ -44,6 +44,5 @@ METHOD = Guard(
     help="Takes the component along the concept out of a flow model's velocity.",
     presets={"paper": VelocitySettings(only_towards=False), "small": VelocitySettings()},
     begin=_Run,
-    preserves=True,
     check=check,
 )

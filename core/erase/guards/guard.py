@@ -66,7 +66,7 @@ class GuardTask(Generic[S]):
         settings: the method's own kind.
         strength: factor on the correction. Below 0 the concept is strengthened where it is, by methods that amplify.
         seed: of what the guard draws.
-        preserve: what shall stay; a guard takes nothing out along these.
+        preserve: what shall stay: a guard takes nothing out along these, or where they are.
     """
 
     backbone: Backbone
@@ -179,7 +179,6 @@ class Guard(Generic[S]):
         begin: makes what acts in one sampling run.
         check: raises ``ValueError`` for a model that the method cannot guard.
         note: what people should know beside; whole sentences, may be empty.
-        preserves: whether it takes a list of what shall stay.
         amplifies: whether it takes a strength below 0, with which it strengthens the concept.
     """
 
@@ -190,7 +189,6 @@ class Guard(Generic[S]):
     begin: Callable[[GuardTask[S]], GuardRun]
     check: Callable[[Backbone], None] = lambda backbone: None
     note: str = ""
-    preserves: bool = False
     amplifies: bool = True
 
     def preset(self, name: str) -> S:

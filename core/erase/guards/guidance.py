@@ -39,6 +39,5 @@ METHOD = Guard(
     help="Takes the guidance of a concept out of every step and puts that of its anchor in its place.",
     presets={"paper": GuidanceSettings(share=False), "small": GuidanceSettings()},
     begin=_Run,
-    preserves=True,
     note="The paper trains this into the model; the form at sampling is ours, to try anchors before a training.",
 )

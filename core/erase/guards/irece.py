@@ -4,7 +4,8 @@ perturbed there in early steps, so that what an inverted latent holds of it is l
 The paper reads cross-attention; its thresholds, steps and noise are not known to us. Attention alone does not say
 whether a thing is in the picture. So :mod:`.regions` finds it here, in the clean latents that the un-erased model
 predicts without the concept's text. In the region these are led towards what lies around it, and their noise is drawn
-anew, so that the latents stay such as the model knows at the noise level of the step.
+anew, so that the latents stay such as the model knows at the noise level of the step. Ours: what is preserved is
+looked for in the same way where a concept was found, and keeps the cells of which its text says more.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from torch import Tensor
 from ...backbone import Backbone
 from ...inversion import Trajectory
 from ...settings import setting
-from .guard import Guard, GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
-from .regions import RegionSettings, filled, find_region
+from .guard import Guard, Guarded, GuardRun, GuardSettings, GuardTask, fresh_noise, slope_of
+from .regions import RegionSettings, filled, find_region, without_preserved
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class PerturbationSettings(RegionSettings, GuardSettings):
 
     @property
     def cost(self) -> str:
-        return f"{1 + self.passes} passes of the original model a step for each concept, while the guard acts"
+        return (
+            f"{1 + self.passes} passes of the original model a step for each concept, while the guard acts, and "
+            f"{self.passes} for each preserved word where a concept is found"
+        )
 
 
 @dataclass(eq=False)
@@ -58,11 +62,20 @@ class _Run(GuardRun):
             path = Trajectory(task.original, concept.anchor)
             slope = slope_of(task.original, concept.anchor, latent, level)
             clean = latent - level * slope  # (1, C, h, w), also of a flow
-            region = find_region(task.original, concept, clean, task.settings, self._generator)
-            if bool(region.cells.any()):
+            cells = self._cells(concept, clean)
+            if bool(cells.any()):
                 noise = slope + clean if path.flow else slope  # a flow's velocity is the noise less the clean latent
-                latent = self._drawn(path, latent, clean, noise, region.cells, level)
+                latent = self._drawn(path, latent, clean, noise, cells, level)
         return latent
+
+    def _cells(self, concept: Guarded, clean: Tensor) -> Tensor:
+        """The cells (1, h, w) bool of a clean latent (1, C, h, w) in which a concept is and nothing preserved."""
+        task, settings = self.task, self.task.settings
+        region = find_region(task.original, concept, clean, settings, self._generator)
+        if not task.preserve or not bool(region.cells.any()):
+            return region.cells
+        kept = [find_region(task.original, one, clean, settings, self._generator) for one in task.preserve]
+        return without_preserved(region, kept)
 
     def _drawn(
         self, path: Trajectory, latent: Tensor, clean: Tensor, noise: Tensor, cells: Tensor, level: Tensor

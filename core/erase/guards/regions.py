@@ -14,7 +14,7 @@ far below 0 are left out, since another thing is there. On 16 pictures of develo
 was 0.49 and more for the things in them, and 0.24 and less for others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,10 +71,12 @@ class Region:
     Attributes:
         cells: (B, h, w) bool, all False where it is not in the picture.
         presence: (B,) how surely it is.
+        score: (B, h, w) how much the concept's text says of each cell: ``r^2 g``.
     """
 
     cells: Tensor
     presence: Tensor
+    score: Tensor
 
 
 @torch.no_grad()
@@ -96,7 +98,16 @@ def find_region(
     best = score.flatten().argmax()
     presence = score.flatten()[best] / change.flatten()[best].clamp_min(1e-12)
     cells = (relevance >= settings.threshold) & (gain >= -settings.against * change) & (presence >= settings.present)
-    return Region(widened(cells, settings.spread), presence[None])
+    return Region(widened(cells, settings.spread), presence[None], score)
+
+
+def without_preserved(region: Region, preserved: Sequence[Region]) -> Tensor:
+    """The cells (B, h, w) bool of a region that belong to nothing preserved: a cell belongs to the thing whose text
+    says most of it. Whether a preserved thing is surely in the picture is not asked."""
+    cells = region.cells
+    for other in preserved:
+        cells = cells & ~(other.score > region.score.clamp_min(0))
+    return cells
 
 
 def readings(

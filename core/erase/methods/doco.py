@@ -46,7 +46,7 @@ class DocoSettings(TrainedSettings):
     Raises ``ValueError`` for values outside their range.
     """
 
-    steps: int = setting(1000, "Training steps of the model.")
+    steps: int = setting(1000, "Training steps of the model for each concept.")
     rate: float = setting(4.8e-5, "Learning rate.")
     batch: int = setting(8, "Pictures that a step is trained on.")
     layers: Layers = setting(
@@ -61,7 +61,7 @@ class DocoSettings(TrainedSettings):
     surgery: float = setting(
         1.0, "Share of the erasing gradient that is taken out where it goes against the preserving one, 0..1."
     )
-    warm_up: int = setting(1000, "Steps of the discriminator alone, before the model is trained.")
+    warm_up: int = setting(1000, "Steps of the discriminator alone for each concept, before the model is trained.")
     discriminator_rate: float = setting(1e-4, "Learning rate of the discriminator. The paper takes 5e-4 for styles.")
     drawn: int = setting(32, "How many pictures of each anchor the model draws where you give none (paper: 1000).")
     latest: float = setting(0.9, "Share of the timesteps that are trained on, from the clean end, above 0 to 1.")
@@ -77,9 +77,9 @@ class DocoSettings(TrainedSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes of both models "
-            f"and one back; {self.warm_up} steps of 2 passes before; {self.drawn} times {self.sampling_steps} passes "
-            "to draw the pictures of each anchor"
+            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
+            f"of both models and one back; {self.warm_up} steps of 2 passes before; {self.drawn} times "
+            f"{self.sampling_steps} passes to draw the pictures of its anchor"
         )
 
 
@@ -107,9 +107,10 @@ def _edit(task: EraseTask[DocoSettings]) -> ModelEdit:
             erase = membership(discriminator.logits(others))
             return joined_loss(erase, keep, settings.retain, parameters, settings.surgery)
 
-        phases = [Phase(parameters, loss_of, settings.loop)]
-        if settings.warm_up:
-            phases.insert(0, Phase(discriminator.parameters, alone, discriminator.loop(settings.warm_up)))
+        phases = [Phase(parameters, loss_of, settings.loop(len(task.pairs)))]
+        warm_up = settings.warm_up * len(task.pairs)
+        if warm_up:
+            phases.insert(0, Phase(discriminator.parameters, alone, discriminator.loop(warm_up)))
         training = Training(
             phases,
             tokens=dict,
@@ -117,7 +118,7 @@ def _edit(task: EraseTask[DocoSettings]) -> ModelEdit:
             restore=lambda updates, state: discriminator.restore(state),
         )
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(student.bank.snapshot()))
-    notes = {"rank": str(settings.rank), **loss_notes(losses[settings.warm_up :])}
+    notes = {"rank": str(settings.rank), **loss_notes(losses[warm_up:])}
     return ModelEdit(student.bank.snapshot(), notes=notes)
 
 

@@ -17,12 +17,13 @@ beyond its anchor's text, or beyond the empty one,
 
     (E_0(a) - E(c)) / (E_0(a) - E_0(c)) ,
 
-E being the error of denoising at a few fixed noises, E_0 that of the model as it was. Of the authors' 27 sentences four
-are read.
+E being the error of denoising at a few fixed noises, E_0 that of the model as it was. Several concepts have a share
+each: the greatest chooses the snapshot, and a concept whose own is small enough is trained no further, so that its loss
+does not outgrow those of the others. Of the authors' 27 sentences four are read.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,7 +62,9 @@ class FewShotSettings(EraseSettings):
         ("a photo of a {}", "a rendering of a {}", "a picture of the {}", "a good photo of a {}"),
         "Sentences with {} where the concept goes, drawn from at random.",
     )
-    steps: int = setting(10, "Training steps. The paper makes 5 passes over 4 pictures, two at a time.")
+    steps: int = setting(
+        10, "Training steps for each concept, at most. The paper makes 5 passes over 4 pictures, two at a time."
+    )
     rate: float = setting(1e-5, "Learning rate.")
     batch: int = setting(2, "How many pictures a step sees.")
     weights: Weights = setting(
@@ -75,7 +78,7 @@ class FewShotSettings(EraseSettings):
     snapshot_every: int = setting(2, "Steps between two snapshots, of which one is taken; 0 takes the last step.")
     enough: float = setting(
         0.0,
-        "Training ends at the first snapshot that leaves at most this share of what a concept's text says of its "
+        "Training ends at the first snapshot that leaves at most this share of what each concept's text says of its "
         "pictures. At 0 it says no more than no text does; below 0 it leads away from them.",
     )
     retain: float = setting(0.0, "Weight of the loss that holds preserved texts and the empty text, 0 or more.")
@@ -101,18 +104,19 @@ class FewShotSettings(EraseSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass of the text encoder and "
-            "of the denoiser, forwards and back"
+            f"for each concept {self.steps} steps at most on {self.batch} picture{'s' * (self.batch > 1)}, each a pass "
+            "of the text encoder and of the denoiser, forwards and back"
         )
 
     @property
     def preserve_note(self) -> str:
         return "" if self.retain else no_weight("retain")
 
-    @property
-    def loop(self) -> LoopSettings:
+    def loop(self, concepts: int) -> LoopSettings:
         """How to optimise: the paper's Adam, without clipping. Its epsilon is 1e-6 there and 1e-8 here."""
-        return LoopSettings(self.steps, self.rate, weight_decay=1e-8, clip_norm=float("inf"), betas=(0.9, 0.98))
+        return LoopSettings(
+            self.steps * concepts, self.rate, weight_decay=1e-8, clip_norm=float("inf"), betas=(0.9, 0.98)
+        )
 
 
 def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
@@ -122,21 +126,29 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
         bank = start_text_bank(task.backbone, _chosen(task), settings.rank, generator)
         ascent = Ascent(task, pictures_of_task(task, settings, settings.drawn, generator), generator)
         kept = Retained.of(task, settings.retain_batch, generator) if settings.retain else None
-        parameters, every = bank.parameters(), settings.snapshot_every or settings.steps
-        snapshots = Snapshots(every, settings.steps, parameters, lambda: ascent.left(bank), settings.enough)
+        parameters, loop = bank.parameters(), settings.loop(len(task.pairs))
+        every = settings.snapshot_every or loop.steps
+        snapshots = Snapshots(every, loop.steps, parameters, lambda: ascent.look(bank), settings.enough)
 
         def loss_of(step: int) -> Tensor:
             loss = ascent.loss(bank)
             return loss if kept is None else loss + settings.retain * kept.loss(bank)
 
-        phases = [Phase(parameters, loss_of, settings.loop, ended=snapshots.take)]
-        training = Training(phases, tokens=dict, hidden=snapshots.state, restore=snapshots.restore)
+        def hidden() -> dict[str, Tensor]:
+            return {**snapshots.state(), "open": ascent.open}
+
+        def restore(updates: int, state: Mapping[str, Tensor]) -> None:
+            snapshots.restore(updates, state)
+            ascent.open = state.get("open", ascent.open)  # states from before it was kept are of one concept
+
+        phases = [Phase(parameters, loss_of, loop, ended=snapshots.take)]
+        training = Training(phases, tokens=dict, hidden=hidden, restore=restore)
         losses = run(METHOD.name, task, training, generator, lambda: SoFar(text=bank.snapshot()))
         snapshots.take(len(losses))
     return ModelEdit(
         text=bank.snapshot(snapshots.kept),
         notes={**({"rank": str(settings.rank)} if settings.rank else {}), **loss_notes(losses), **_table(snapshots)},
-        remarks=_remarks(snapshots, settings.steps),
+        remarks=_remarks(snapshots, loop.steps, len(task.pairs)),
     )
 
 
@@ -147,10 +159,14 @@ class Ascent:
         task: what to erase.
         pictures: of the concepts.
         generator: the random source.
+
+    Attributes:
+        open: (N,) bool, which of the task's concepts are trained.
     """
 
     def __init__(self, task: EraseTask[FewShotSettings], pictures: TaskPictures, generator: torch.Generator) -> None:
         self.task, self.pictures = task, pictures
+        self.open = torch.ones(len(task.pairs), dtype=torch.bool)
         self._noised = Noised(task, task.settings, pictures, task.settings.batch, generator)
         self._samples = self._draw_samples()
         with torch.no_grad():
@@ -159,7 +175,7 @@ class Ascent:
 
     def loss(self, bank: TextBank) -> Tensor:
         """Of a few pictures at random noises, in a sentence drawn at random; gradients reach the bank."""
-        visit = self._noised.visit(0)
+        visit = self._noised.visit(0, self.open.nonzero().flatten().tolist())
         pairs = [self.task.pairs[index] for index in visit.concepts.tolist()]
         texts, anchors = (self._noised.sentences(visit.template, [pair[side] for pair in pairs]) for side in (0, 1))
         with self.task.backbone.text_changed(bank.changes()):
@@ -174,13 +190,21 @@ class Ascent:
         signs = torch.tensor([1.0 if one else -1.0 for one in named], device=errors.device)
         return (signs * errors).mean()
 
+    def look(self, bank: TextBank) -> float:
+        """The greatest share of :meth:`left`; concepts that have more than enough left are trained from now on."""
+        left = self.left(bank)
+        wanted = left > self.task.settings.enough
+        self.open = wanted if wanted.any() else self.open
+        return float(left.max())
+
     @torch.no_grad()
-    def left(self, bank: TextBank) -> float:
-        """The share that is left of what the concepts' texts say of their pictures; 1 before anything is trained."""
+    def left(self, bank: TextBank) -> Tensor:
+        """(N,) the share that is left of what each concept's text says of its pictures; 1 before anything is
+        trained."""
         with self.task.backbone.text_changed(bank.changes()):
             now = self._errors(self._texts(anchors=False))
         said = self._anchored - self._erased
-        return float((self._anchored - now) / (said if abs(said) > 1e-12 else said.new_tensor(1e-12)))
+        return ((self._anchored - now) / torch.where(said.abs() > 1e-12, said, 1e-12)).cpu()
 
     def _draw_samples(self) -> list[tuple[int, Tensor, Tensor]]:
         """Picture, timestep (1,) and noise (1, C, h, w) of every sample, the same whatever is drawn beside."""
@@ -201,7 +225,7 @@ class Ascent:
         ]
 
     def _errors(self, texts: list[str]) -> Tensor:
-        """The mean error of denoising over all samples, one picture's at a time."""
+        """(N,) the mean error of denoising over all samples of each concept, one picture's at a time."""
         schedule, errors = self.task.backbone.schedule, []
         for first in range(0, len(texts), NOISES):
             rows, times, noises = zip(*self._samples[first : first + NOISES], strict=True)
@@ -209,7 +233,8 @@ class Ascent:
             latent = schedule.add_noise(clean, noise, timestep)
             predicted = self._predict(latent, timestep, texts[first : first + NOISES])
             errors.append(mse_loss(predicted, schedule.target(clean, noise)))
-        return torch.stack(errors).mean()
+        each, owners = torch.stack(errors), torch.tensor(self.pictures.concepts, device=errors[0].device)  # (P,)
+        return torch.stack([each[owners == number].mean() for number in range(len(self.task.pairs))])
 
     def _predict(self, latent: Tensor, timestep: Tensor, texts: list[str]) -> Tensor:
         backbone = self.task.backbone
@@ -239,11 +264,12 @@ def _table(snapshots: Snapshots) -> dict[str, str]:
     return {"snapshots": json.dumps(rows), "snapshot": str(snapshots.taken[0])}
 
 
-def _remarks(snapshots: Snapshots, steps: int) -> tuple[str, ...]:
+def _remarks(snapshots: Snapshots, steps: int, concepts: int) -> tuple[str, ...]:
     at, left = snapshots.taken
+    most = "" if concepts == 1 else "at most "
     return (
-        f"The snapshot after step {at} of at most {steps} was taken; it leaves {left:.0%} of what the text "
-        "says about its pictures (below 0: the text leads away from them).",
+        f"The snapshot after step {at} of at most {steps} was taken; it leaves {most}{left:.0%} of what "
+        f"{'the' if concepts == 1 else 'each'} text says about its pictures (below 0: the text leads away from them).",
     )
 
 

@@ -96,10 +96,9 @@ class MaceLoraSettings(AdapterSettings):
     def preserve_note(self) -> str:
         return "" if self.preserve_scale else no_weight("preserve_scale")
 
-    @property
-    def loop(self) -> LoopSettings:
-        """How to optimise: the paper's AdamW."""
-        return LoopSettings(self.steps, self.rate, weight_decay=1e-2, clip_norm=1.0)
+    def loop(self, concepts: int) -> LoopSettings:
+        """How to optimise for so many concepts: the paper's AdamW."""
+        return LoopSettings(self.steps * concepts, self.rate, weight_decay=1e-2, clip_norm=1.0)
 
     @property
     def projections(self) -> Projections:
@@ -134,7 +133,7 @@ def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
             def loss_of(step: int) -> Tensor:
                 return attention_loss(student, own.visit(step), masks)
 
-            return Phase(student.bank.parameters(), loss_of, settings.loop)
+            return Phase(student.bank.parameters(), loss_of, settings.loop(concepts=1))
 
         def joined() -> dict[str, LowRank]:
             return fuse_trained(task, stage, [student.bank.snapshot() for student in students])

@@ -44,7 +44,7 @@ TRIES = 8
 class RealeraLoraSettings(TrainedSettings):
     """How to erase. Raises ``ValueError`` for values outside their range."""
 
-    steps: int = setting(300, "Training steps.")
+    steps: int = setting(300, "Training steps for each concept.")
     rank: int = setting(4, "Rank of the change of each weight.")
     layers: Layers = setting(
         "cross_key_value",
@@ -82,9 +82,9 @@ class RealeraLoraSettings(TrainedSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes of both models "
-            f"and one back; {self.drawn} times {self.sampling_steps} passes to draw the pictures of each anchor; "
-            "before that the closed form, which takes none"
+            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
+            f"of both models and one back; {self.drawn} times {self.sampling_steps} passes to draw the pictures of its "
+            "anchor; before that the closed form, which takes none"
         )
 
     @property

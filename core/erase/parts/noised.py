@@ -1,6 +1,6 @@
 """Pictures at random noises, which methods train on that look at pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,11 +54,13 @@ class Noised:
         self._pictures, self._generator, self._latest = pictures, generator, latest
         self._rows = list(rows) or list(range(len(pictures.concepts)))
 
-    def visit(self, step: int) -> NoisedVisit:
-        """What to train on at an update; drawn anew at each call."""
+    def visit(self, step: int, among: Container[int] | None = None) -> NoisedVisit:
+        """What to train on at an update; drawn anew at each call. ``among`` names concepts of the task whose pictures
+        alone are visited."""
         schedule, generator = self._task.backbone.schedule, self._generator
-        turns = torch.randperm(len(self._rows), generator=generator)[: self._batch].tolist()
-        rows = [self._rows[turn] for turn in turns]
+        open_rows = [row for row in self._rows if among is None or self._pictures.concepts[row] in among]
+        turns = torch.randperm(len(open_rows), generator=generator)[: self._batch].tolist()
+        rows = [open_rows[turn] for turn in turns]
         clean = self._pictures.latents[rows]  # (B, C, h, w)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         timestep = self._timesteps(len(rows)).to(clean.device)

@@ -12,7 +12,7 @@ from .settings import EraseSettings, no_weight, require
 class AdapterSettings(EraseSettings):
     """What all these methods share; each adds its own. Raises ``ValueError`` for values outside their range."""
 
-    steps: int = setting(200, "Training steps.")
+    steps: int = setting(200, "Training steps for each concept.")
     rate: float = setting(1e-4, "Learning rate.")
     rank: int = setting(8, "Rank of the change of each weight.")
     layers: Layers = setting(
@@ -31,10 +31,9 @@ class AdapterSettings(EraseSettings):
             require(getattr(self, name) > 0, name, getattr(self, name), "1 or more")
         require(self.rate > 0, "rate", self.rate, "above 0")
 
-    @property
-    def loop(self) -> LoopSettings:
-        """How to optimise."""
-        return LoopSettings(self.steps, self.rate, weight_decay=0.0, clip_norm=1.0)
+    def loop(self, concepts: int) -> LoopSettings:
+        """How to optimise for so many concepts."""
+        return LoopSettings(self.steps * concepts, self.rate, weight_decay=0.0, clip_norm=1.0)
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,6 @@ class RolloutSettings(TrainedSettings):
         """What a training costs, for people."""
         drawn = -(-self.steps // (self.visits or self.sampling_steps))
         return (
-            f"{self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 3 to 4 passes and one back; "
-            f"{drawn} times {self.sampling_steps} passes at most to draw them"
+            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 3 to 4 passes "
+            f"and one back; {drawn} times {self.sampling_steps} passes at most to draw them"
         )

@@ -111,7 +111,7 @@ def train(
             return joined_loss(erase, keep, settings.retain, parameters, settings.surgery)
 
         training = Training(
-            [Phase(parameters, loss_of, settings.loop)],
+            [Phase(parameters, loss_of, settings.loop(len(task.pairs)))],
             tokens=dict,
             hidden=student.visits.state,
             restore=student.visits.restore,

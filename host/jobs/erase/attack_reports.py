@@ -13,7 +13,10 @@ from torch import Tensor
 from ....core.attack.comparison import ERASED, GONE_WITH, GROUPS, NEIGHBOURS, OTHERS, SYNONYMS, Comparison
 from ....core.attack.figures import Figure
 from ....core.attack.run import Attack, Outcome
+from ....core.erase.registry import METHODS
+from ....core.files.metadata import texts_in
 from ....core.surgery.traces.audit import InsideAudit
+from ....core.types import Erasure
 from ...files.images import from_pil
 from ...pictures.drawing import colour_of
 from ...pictures.figure_table import BAD, GOOD, GROUND, MIDDLING, UNKNOWN, TableLine, figure_table
@@ -58,12 +61,14 @@ class Report:
         attack: scenarios, where they were run.
         memory: peak in bytes, 0 where unknown.
         inside: what is left inside the erased model, where it was audited.
+        edit: the erasure itself, where it was given.
     """
 
     comparison: Comparison
     attack: Attack | None
     memory: int
     inside: InsideAudit | None = None
+    edit: Erasure | None = None
 
 
 def table_rows(report: Report) -> list[dict[str, Any]]:
@@ -111,11 +116,12 @@ def report_csv(report: Report) -> str:
 
 
 def report_json(report: Report, settings: Mapping[str, Any]) -> str:
-    """Settings, all rows, the re-learning curve and what was left out."""
+    """Settings, the erasure, all rows, the re-learning curve and what was left out."""
     attack = report.attack
     curves = {o.scenario.name: o.attempt.curve for o in (attack.outcomes if attack else ()) if o.attempt.curve}
     body = {
         "settings": dict(settings),
+        "erasure": {} if report.edit is None else _edit_entries(report.edit),
         "rows": table_rows(report),
         "curves": {name: [list(point) for point in curve] for name, curve in curves.items()},
         "left out": dict(attack.left_out) if attack else {},
@@ -216,7 +222,8 @@ def _attack_row(outcome: Outcome) -> dict[str, Any]:
 
 def _costs(report: Report) -> list[dict[str, Any]]:
     before, after = report.comparison.seconds
-    rows = [{"what": "Seconds for a picture", "verdict": f"{after:.2f}, with the original model {before:.2f}"}]
+    rows = [] if report.edit is None else [{"what": "The erasure", "verdict": _edit_said(report.edit)}]
+    rows += [{"what": "Seconds for a picture", "verdict": f"{after:.2f}, with the original model {before:.2f}"}]
     if report.attack:
         seconds = sum(outcome.seconds for outcome in report.attack.outcomes)
         rows.append(
@@ -225,6 +232,24 @@ def _costs(report: Report) -> list[dict[str, Any]]:
     if report.memory:
         rows.append({"what": "Memory at most", "verdict": f"{report.memory / 2**30:.2f} GiB since the start"})
     return rows
+
+
+def _edit_said(edit: Erasure) -> str:
+    """The method of an erasure and how long it took."""
+    method = edit.metadata.get("method", "")
+    name = METHODS[method].title if method in METHODS else "a method that is not known here"
+    return f"{name}, {'from a file' if edit.seconds is None else f'{edit.seconds:.1f} seconds'}"
+
+
+def _edit_entries(edit: Erasure) -> dict[str, Any]:
+    """What an erasure says of itself, and how long it took."""
+    lists = {
+        name: list(texts_in(edit.metadata, name, "this erasure"))
+        for name in ("concepts", "anchors", "preserve")
+        if name in edit.metadata
+    }
+    seconds = None if edit.seconds is None else round(edit.seconds, 3)
+    return {"method": edit.metadata.get("method"), **lists, "strength": edit.strength, "seconds": seconds}
 
 
 def _pairs(report: Report, number: int) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.command import load_parts
-from concept_atelier.bench.erase import attack
+from concept_atelier.bench.erase import attack, attacked
 from concept_atelier.bench.erase.kept import kept_of
 from concept_atelier.bench.harness import Request
 from concept_atelier.lab.judge.judge import Judge, build_network
@@ -20,7 +20,7 @@ QUICK = {"draws": 1, "steps": 1, "side": 32, "shown": 1, "learn_steps": 1, "rele
 @pytest.fixture(scope="module")
 def parts():
     judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
-    return attack.AttackParts(*load_parts(untrained=True), judge)
+    return attacked.AttackParts(*load_parts(untrained=True), judge)
 
 
 def request(*scenarios, methods=("uce", "hirm"), **options):
@@ -52,7 +52,7 @@ def test_other_things_are_looked_for_before_and_after(parts):
     """A judge that sees the first of the others in pictures of the model as it was, and nothing in any other."""
     kind = load_atlas().of_split("train")[0]
     asked = request("names", set={**QUICK, "draws": 2}, methods=("uce",))
-    task = attack.task_without(parts, asked, "uce", kind)
+    task = attacked.task_without(parts, asked, "uce", kind)
     known = task.without()
 
     class Sees:
@@ -106,19 +106,48 @@ def test_controls_distinguish_a_figure_that_moved_from_one_that_did_not():
 
 
 def test_a_detector_asks_the_judge_for_its_object(parts):
-    detector = attack.JudgeOf(parts.judge, "cat")
+    detector = attacked.JudgeOf(parts.judge, "cat")
     assert detector.found(torch.rand(2, 3, 32, 32)).dtype == torch.bool
 
 
 def test_a_guard_alone_is_attacked_on_the_model_as_it_is(parts, monkeypatch):
-    guard, begun = attack.GUARDS["adavd"], []
+    guard, begun = attacked.GUARDS["adavd"], []
     watched = replace(guard, begin=lambda task: begun.append(task.concepts[0].name) or guard.begin(task))
-    monkeypatch.setattr(attack, "GUARDS", {**attack.GUARDS, "adavd": watched})
+    monkeypatch.setattr(attacked, "GUARDS", {**attacked.GUARDS, "adavd": watched})
     asked = request("names", methods=("none",), guard="adavd")
     made = attack.measure(parts, asked, 0)
     assert made["method"] == "none" and set(made["scenarios"]) == {"names"}
     assert len(begun) == 2 and set(begun) == {made["erased"]}  # of its name, and of other things
+    with pytest.raises(ValueError, match="nothing to attack but a guard"):
+        attack.main(arguments("--methods", "none"))
+
+
+def arguments(*given):
     parser = argparse.ArgumentParser()
     attack.add_arguments(parser)
-    with pytest.raises(ValueError, match="nothing to attack but a guard"):
-        attack.main(parser.parse_args(["--methods", "none"]))
+    return parser.parse_args(given)
+
+
+def test_an_object_that_the_model_never_saw_is_learnt_from_pictures_of_the_world(parts):
+    """By the model as it is: the curve begins at what it draws of an unknown name."""
+    asked = request("relearning", methods=(attacked.UNKNOWN,), set={**QUICK, "shown": 2})
+    made = attack.measure(parts, asked, 1)
+    kind = load_atlas().of_split("test")[1]
+    assert made["erased"] == kind.name and kind not in load_atlas().of_split("train")
+    task = attacked.task_without(parts, asked, attacked.UNKNOWN, kind)
+    assert task.erased is task.original and task.shown().shape == (2, 3, 32, 32)
+    assert not torch.equal(*task.shown())  # before different backgrounds
+    assert [step for step, _ in made["scenarios"]["relearning"]["curve"]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--methods", "unknown,uce", "--scenarios", "relearning"], "can only be learnt"),
+        (["--methods", "unknown"], "can only be learnt"),
+        ([*attack.LEARNT.split(), "--split", "train"], "saw all objects of --split train"),
+    ],
+)
+def test_objects_that_the_model_never_saw_are_asked_for_alone(given, said):
+    with pytest.raises(ValueError, match=said):
+        attack.main(arguments(*given))

@@ -1,5 +1,6 @@
 """IRECE: only the region changes, to what lies around it under noise of the step's own level."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,7 @@ def start(kind, monkeypatch, cells=CELLS, strength=1.0, **settings):
     """A run on a model that predicts no noise: what it sees is clean, but for a flow's velocity of 0."""
     schedule, _ = SCHEDULES[kind]
     model = SimpleNamespace(schedule=schedule, predict_target=lambda latent, timestep, text: torch.zeros_like(latent))
-    monkeypatch.setattr(irece, "find_region", lambda *given: Region(cells, torch.ones(1)))
+    monkeypatch.setattr(irece, "find_region", lambda *given: Region(cells, torch.ones(1), cells.float()))
     concept = Guarded("cat", NOTHING, TokenizedText((), 0, 1, 2), (1,), NOTHING)
     return irece.METHOD.begin(
         GuardTask(model, model, (concept,), irece.PerturbationSettings(**settings), strength, seed=3)
@@ -62,7 +63,7 @@ def test_the_model_before_the_erasure_is_asked_and_the_erased_one_never(kind, mo
 
     def found(backbone, *given):
         asked.append(backbone)
-        return Region(CELLS, torch.ones(1))
+        return Region(CELLS, torch.ones(1), CELLS.float())
 
     monkeypatch.setattr(irece, "find_region", found)
     concept = Guarded("cat", NOTHING, TokenizedText((), 0, 1, 2), (1,), NOTHING)
@@ -70,6 +71,34 @@ def test_the_model_before_the_erasure_is_asked_and_the_erased_one_never(kind, mo
     latent = torch.ones(1, 4, 24, 24)
     assert not torch.equal(run.perturbed(latent, level), latent)
     assert asked == [original]
+
+
+def test_what_is_preserved_keeps_the_cells_of_which_its_text_says_more(monkeypatch):
+    """The concept is in 4..20 with a score of 1. Of the columns 12..24 the text of what is preserved says more above,
+    and less below."""
+    schedule, level = SCHEDULES["diffusion"]
+    model = SimpleNamespace(schedule=schedule, predict_target=lambda latent, timestep, text: torch.zeros_like(latent))
+    scores = torch.full((1, 24, 24), -1.0)
+    scores[:, :, 12:] = torch.where(torch.arange(24)[:, None] < 10, 2.0, 0.5)
+    nowhere = torch.zeros_like(CELLS)
+    regions = {"cat": Region(CELLS, torch.ones(1), CELLS.float()), "dog": Region(nowhere, torch.zeros(1), scores)}
+    asked = []
+
+    def find(backbone, concept, clean, settings, generator):
+        asked.append(concept.name)
+        return regions[concept.name]
+
+    monkeypatch.setattr(irece, "find_region", find)
+    cat = Guarded("cat", NOTHING, TokenizedText((), 0, 1, 2), (1,), NOTHING)
+    task = GuardTask(model, model, (cat,), irece.PerturbationSettings(), preserve=(replace(cat, name="dog"),))
+    latent = torch.ones(1, 4, 24, 24)
+    moved = irece.METHOD.begin(task).perturbed(latent, level) != latent
+    wanted = CELLS.clone()
+    wanted[:, :10, 12:] = False
+    assert torch.equal(moved, wanted[:, None].expand_as(moved))
+    assert asked == ["cat", "dog"]
+    regions["cat"] = Region(nowhere, torch.zeros(1), CELLS.float())
+    assert irece.METHOD.begin(task).perturbed(latent, level) is latent and len(asked) == 3  # nobody looks for the dog
 
 
 def test_its_settings_have_ranges():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,9 +24,14 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def given(call, sockets):
+def erased(call, sockets):
+    """MODEL, ERASURE and CLIP without cats."""
+    return call(EraseConcepts, model=sockets["model"], clip=sockets["clip"], concepts="cat", preset="small").args
+
+
+@pytest.fixture(scope="module")
+def given(call, sockets, erased):
     """An erased model beside the original, and a picture encoder."""
-    erased = call(EraseConcepts, model=sockets["model"], clip=sockets["clip"], concepts="cat", preset="small")
     return {**sockets, "erased_model": erased[0], "clip_vision": call(LoadLabClipVision)[0], "settings": QUICK}
 
 
@@ -76,6 +82,17 @@ def test_the_page_and_its_files(call, given, attacked, files_below):
     assert [row["what"] for row in read["rows"]] == [row["what"] for row in rows]
     assert [step for step, _ in read["curves"]["relearning"]] == [0, 1] and read["settings"]["draws"] == 2
     assert page.shape[0] == 1 and page.shape[1] > page.shape[2] / 2
+
+
+def test_the_page_says_the_method_of_the_erasure_and_how_long_it_took(call, given, erased, files_below):
+    words = {"concepts": "cat", "synonyms": "", "neighbours": "dog", "others": "car", "filename_prefix": ""}
+    lists = {"concepts": ["cat"], "anchors": [""], "preserve": [], "strength": 1.0}
+    for edit, said in ((erased[1], "UCE, "), (replace(erased[1], seconds=None), "UCE, from a file")):
+        body = json.loads(call(ErasureReport, **given, **words, erasure=edit)[2])
+        row = next(row for row in body["rows"] if row["what"] == "The erasure")
+        assert row["part"] == "cost" and row["verdict"].startswith(said)
+        assert body["erasure"] == {"method": "uce", **lists, "seconds": edit.seconds and round(edit.seconds, 3)}
+    assert 0 < erased[1].seconds < 60 and "seconds" not in erased[1].metadata  # files of one erasure are the same
 
 
 def test_a_model_beside_itself_loses_nothing(call, given):

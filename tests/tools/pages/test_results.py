@@ -140,10 +140,10 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
         "speed": {"names": None},
     }
     found = {"cases": 2, "summary": {"methods": methods, "erased": ["cat"]}}
-    assert attacks(tmp_path).count("Not measured") == 4
+    assert attacks(tmp_path).count("Not measured") == 5
     (tmp_path / "attack.json").write_text(json.dumps(found))
     written = attacks(tmp_path)
-    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 3
+    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 4
     assert "| Its name | 0.25 (0.00, 1.00) | 0.25 (0.00, 1.00) |" in written
     assert "| Re-learning curve | 20+ steps | - |" in written
     more = {"cases": 1, "summary": {"methods": {"uce": {"noise": entry}}, "erased": ["cat"]}}
@@ -152,6 +152,9 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
     (tmp_path / "attack_controls.json").write_text(json.dumps(more | {"controls": {"random_vector": control}}))
     written = attacks(tmp_path)
     assert "| Its name | 0.25 (0.00, 1.00) |" in written and "| Noise added back | 0.25 (0.00, 1.00) | - |" in written
+    learnt = {"methods": {"unknown": {"relearning": entry | {"half": 12.0, "never": 0}}}, "erased": ["snail", "bus"]}
+    (tmp_path / "attack_unknown.json").write_text(json.dumps({"cases": 2, "summary": learnt}))
+    assert "never saw (snail, bus), the model as it is trains for 12 steps: `bench attack" in attacks(tmp_path)
     assert "Controls: what erasing a random vector changes, 0.000 (0.15 allowed). `bench attack" in written
 
 

@@ -163,7 +163,8 @@ def attack_an_erasure(studio: Studio) -> None:
     model, clip, vae = studio.load()
     (concept,) = sheet.add("PrimitiveString", 0, "The concept", value=words.attacked)
     texts = {"concepts": concept, "anchors": "", "preserve": words.preserved}
-    erased, _, changed = sheet.add("ConceptAtelierEraseConcepts", 1, model=model, clip=clip, **texts, **variant.erase)
+    nodes = "ConceptAtelierEraseConcepts", 1
+    erased, edit, changed = sheet.add(*nodes, model=model, clip=clip, **texts, **variant.erase)
     studio.step(
         "Attack it",
         "Does it come back by other ways than its name?",
@@ -182,6 +183,7 @@ def attack_an_erasure(studio: Studio) -> None:
         "Pictures in one column start from the same noise. The same figures are saved as CSV and JSON.",
     )
     lists = {"concepts": concept, "neighbours": words.near, "others": words.others}
-    page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, attack=attack, **lists, **variant.report)
+    wires |= {"attack": attack, "erasure": edit}
+    page, _, _ = sheet.add("ConceptAtelierErasureReport", 0, **wires, **lists, **variant.report)
     sheet.add("SaveImage", 1, "Save: the page", images=page, filename_prefix="erasure_page")
     sheet.add("SaveImage", 1, "Save: the attacks", images=sheet_of_attack, filename_prefix="attacks")

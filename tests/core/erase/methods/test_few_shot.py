@@ -81,14 +81,47 @@ def test_concepts_with_an_anchor_and_without_share_a_step(lab_backbone, ascent_o
 
 def test_all_is_left_at_first_and_none_where_the_text_says_what_the_anchors_does(lab_backbone, ascent_of):
     ascent = ascent_of(("cat", "dog"))
-    assert ascent.left(bank_of(lab_backbone)) == pytest.approx(1.0, abs=1e-3)
+    assert ascent.left(bank_of(lab_backbone)).tolist() == pytest.approx([1.0], abs=1e-3)
 
     class AsAnchor:
         def changes(self):
             return {}
 
     ascent._texts = lambda anchors: ["a dog"] * 4
-    assert ascent.left(AsAnchor()) == pytest.approx(0.0, abs=1e-3)
+    assert ascent.left(AsAnchor()).tolist() == pytest.approx([0.0], abs=1e-3)
+
+
+def test_a_concept_of_which_enough_is_gone_is_trained_no_further_until_it_comes_back(lab_backbone, ascent_of):
+    """Of three concepts, by what is left of each: the greatest chooses the snapshot, and pictures of those with more
+    than enough left are visited."""
+    ascent = ascent_of(("cat", ""), ("rocket", ""), ("crab", ""), settings=replace(QUICK, enough=-1.0))
+    bank, visited = bank_of(lab_backbone), []
+    really = ascent._noised.visit
+
+    def watched(*given):
+        visit = really(*given)
+        visited.append(set(visit.concepts.tolist()))
+        return visit
+
+    ascent._noised.visit = watched
+    for left, wanted in (([0.5, -3.0, 0.1], {0, 2}), ([-2.0, -0.5, -1.0], {1}), ([-2.0, -3.0, -1.5], {1})):
+        ascent.left = lambda bank, left=left: torch.tensor(left)
+        assert ascent.look(bank) == max(left)
+        ascent.loss(bank)
+        assert visited[-1] == wanted
+
+
+def test_the_share_that_is_left_is_each_concepts_own(lab_backbone, ascent_of):
+    """A text encoder that reads one of two concepts as its anchor, and the other as before."""
+    ascent = ascent_of(("cat", "dog"), ("rocket", "dog"))
+    texts = ascent._texts(anchors=False)
+    ascent._texts = lambda anchors: [text.replace("cat", "dog") for text in texts]
+
+    class Unchanged:
+        def changes(self):
+            return {}
+
+    assert ascent.left(Unchanged()).tolist() == pytest.approx([0.0, 1.0], abs=1e-3)
 
 
 @pytest.mark.parametrize(

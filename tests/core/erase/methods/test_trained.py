@@ -1,6 +1,6 @@
-"""ESD and All but One: their losses are those of the equations, and which weights they train."""
+"""ESD and All but One: their losses are those of the equations, and which weights they train; steps of all methods."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import pytest
@@ -8,8 +8,9 @@ import torch
 from torch.nn.functional import mse_loss
 
 from concept_atelier.core.erase.methods import all_but_one, esd
-from concept_atelier.core.erase.parts.task import EraseTask
+from concept_atelier.core.erase.parts.task import EraseTask, TrainingRequest
 from concept_atelier.core.erase.parts.training import Student
+from concept_atelier.core.erase.registry import METHODS
 
 QUICK = {"steps": 1, "batch": 2, "side": 64, "sampling_steps": 3, "templates": ("a {}",), "visits": 0, "retain": 1.0}
 
@@ -83,6 +84,19 @@ def test_a_training_makes_the_loss_smaller(lab_backbone):
     settings = replace(esd.METHOD.preset("small"), **QUICK | {"steps": 40, "retain": 0.0}, layers="all")
     notes = esd.METHOD.erase(lab_backbone, ["cat"], "dog", (), replace(settings, eta=1.0)).metadata
     assert float(notes["loss_last"]) < float(notes["loss_first"])
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.trains])
+def test_steps_are_for_each_concept(lab_backbone, name):
+    """DoCo also has so many steps of its discriminator for each."""
+    preset, totals = METHODS[name].preset("small"), []
+    known = {entry.name for entry in fields(preset)}
+    quick = {key: value for key, value in (QUICK | {"steps": 1, "warm_up": 1, "drawn": 1}).items() if key in known}
+    for concepts in (["cat"], ["cat", "rocket", "crab"]):
+        asked = TrainingRequest(report=lambda done, total, *_: totals.append(total))
+        METHODS[name].erase(lab_backbone, concepts, "dog", settings=replace(preset, **quick), training=asked)
+    each = totals[0]
+    assert totals == [each] * each + [3 * each] * 3 * each and each == (2 if name == "doco" else 1)
 
 
 def test_the_paper_trains_all_of_cross_attention_and_small_keys_and_values(lab_backbone):
