@@ -33,6 +33,7 @@ def composed() -> dict[str, str]:
             if "regions" in record.needs
         },
         "compose/area.json": "compose --split test --cases 96 --method area",
+        "compose/world.json": "compose --split test --cases 96 --method world",
         **{
             f"compose/{name}_paper.json": f"compose --split test --cases {cases} --method {name} --preset paper"
             for name, cases in AS_PUBLISHED.items()

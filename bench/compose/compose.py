@@ -2,10 +2,11 @@
 
 Each case asks for two, three or four objects in turn, each in a colour and in a box of its own. The judge says which
 objects the picture shows, in which colours, and where. ``--method plain`` draws the prompt alone, ``area`` with stock
-area conditioning. ``--alike`` asks for two of one kind in two colours, ``--learnt`` for tokens that were learnt from a
-picture of the objects, ``--loras`` for two objects, each with a token and a change of the model from a picture of its
-own, and ``--styled`` for a style of the whole picture beside the objects. One object alone is drawn by the method and
-by the plain prompt, so that what composing costs a single concept shows.
+area conditioning. ``world`` pastes icons of the lab's world, which says what the figures are at most. ``--alike`` asks
+for two of one kind in two colours, ``--learnt`` for tokens that were learnt from a picture of the objects, ``--loras``
+for two objects, each with a token and a change of the model from a picture of its own, and ``--styled`` for a style of
+the whole picture beside the objects. One object alone is drawn by the method and by the plain prompt, so that what
+composing costs a single concept shows.
 """
 
 import argparse
@@ -37,8 +38,11 @@ from .areas import predict_in_areas
 from .cases import BOXES, COUNTS, Box, Wanted, mask_of
 from .learning import asked_for
 from .reading import answers, exact, leak_matrix
+from .world import picture_in_boxes
 
-PLAIN, AREA = "plain", "area"
+PLAIN, AREA, WORLD = "plain", "area", "world"
+BASELINES = (PLAIN, AREA, WORLD)
+"""Ways without a method, which have no settings."""
 MOST_LOST = 0.03
 """Of single-concept fidelity, that a way of composing may lose."""
 
@@ -114,6 +118,8 @@ class Drawn:
 @torch.no_grad()
 def draw(backbone: Backbone, asked: Wanted, options: Mapping[str, Any], seed: int) -> Drawn:
     """The picture by the way of composing that the options name."""
+    if options["method"] == WORLD:
+        return Drawn(picture_in_boxes(asked, seed), 0, 0.0, None)
     cell = SIDE // backbone.latent_downscale
     sizes: dict[str, Any] = {"steps": STEPS, "guidance": GUIDANCE, "seed": [seed]}
     negative, started = unconditional(backbone), time.process_time()
@@ -228,7 +234,7 @@ def _matrix(count: int, matrix: Sequence[Sequence[float | None]]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench compose``."""
     add_common_arguments(parser, cases=96)
-    parser.add_argument("--method", choices=list(METHODS), default=PLAIN, help="default: %(default)s")
+    parser.add_argument("--method", choices=[*METHODS, WORLD], default=PLAIN, help="default: %(default)s")
     parser.add_argument("--preset", default="small", help="of the method; default: %(default)s")
     parser.add_argument("--regions", choices=("given", "found"), default="given", help="default: %(default)s")
     parser.add_argument("--alike", action="store_true", help="two of one kind in two colours")
@@ -243,10 +249,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
     asked = [kind for kind in KINDS if getattr(args, kind)]
+    if args.method == WORLD and any(kind in ("learnt", "loras") for kind in asked):
+        raise ValueError(f"the world draws no learnt tokens; leave out --{asked[0]}, or name another --method")
     if len(asked) > 1:
         raise ValueError(f"--{asked[0]} and --{asked[1]} ask for different objects; choose one of them")
     options: dict[str, Any] = {"method": args.method}
-    if args.method in (PLAIN, AREA):
+    if args.method in BASELINES:
         if args.set or args.preset != "small" or args.regions != "given":
             raise ValueError(f"{args.method} has no settings, presets or regions to choose; name a --method that has")
     else:

@@ -113,7 +113,9 @@ class TrainErasure(io.ComfyNode):
                     "Settings of the method. small: for the lab model and other small latents. paper: the published "
                     "settings, for pictures of 512 pixels.",
                 ),
-                preset_input(io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps for each concept."),
+                preset_input(
+                    io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps for each concept."
+                ),
                 preset_input(
                     io.Float.Input,
                     "learning_rate",

@@ -15,7 +15,7 @@ from ...bench.compose.compose import LEAST_IOU, figures
 from ...bench.harness import Request
 from ...bench.summary import with_interval
 from .cards import table
-from .files import controls, over_seeds, read
+from .files import controls, missing, over_seeds, read, shown_command
 
 COMPOSED = {
     "exact_2": "two objects: exactly those",
@@ -45,7 +45,7 @@ PLAIN_FIGURES = {"passes": "{:.0f}", "seconds": "{:.1f}"}
 
 SETS = ("exact_2", "exact_3", "exact_4")
 
-PLAIN = "the prompt alone"
+PLAIN, WORLD = "the prompt alone", "compose/world.json"
 LEFT_OUT = {"lora_composer": " without its guidance"}
 """Method to what its preset ``small`` leaves out of the paper."""
 
@@ -117,8 +117,20 @@ def composers(folder: Path) -> str:
     """``bench compose`` by every way, in boxes where it takes any."""
     files = {"compose.json" if name == "plain" else f"compose/{name}.json": said for name, said in titles().items()}
     plain = read(folder / "compose.json")
-    written = ways(folder, files, "compose.json", list(COMPOSED))
+    written = f"{ways(folder, files, 'compose.json', list(COMPOSED))}\n\n{_at_most(read(folder / WORLD))}"
     return f"{written}\n\n{controls(plain)}" if plain else written
+
+
+def _at_most(found: Result | None) -> str:
+    """What region IoU allows where the world draws."""
+    if found is None:
+        return missing(WORLD)
+    summary, command = found["summary"], shown_command(found, WORLD)
+    return (
+        "For comparison, icons of the lab's world, each pasted into its box as large as it fits, reach a region IoU of "
+        f"{with_interval(summary['iou'])}, and are all found in {with_interval(summary['exact'])} of the scenes "
+        f"(`{command}`)."
+    )
 
 
 def placed_by_words(folder: Path) -> str:

@@ -150,6 +150,31 @@ def test_rows_of_before_these_figures_make_a_table():
     assert "region IoU" in compose.table(result)
 
 
+def test_the_world_puts_each_object_into_its_box_in_its_colour():
+    """What the judge of a checkout reads is not asked: pixels that differ from the background lie in the boxes."""
+    several, one = wanted("test", 0, 2)
+    drawn = compose.draw(None, several, {"method": compose.WORLD}, 2)
+    assert drawn.picture.shape == (1, 3, 128, 128) and (drawn.passes, drawn.places) == (0, None)
+    empty = compose.draw(None, dataclasses.replace(several, kinds=(), colours=(), boxes=()), {"method": "world"}, 2)
+    differs = (drawn.picture != empty.picture).any(1)[0]
+    for box in several.boxes:
+        top, left, bottom, right = (side * 8 for side in box)
+        inside = differs[top:bottom, left:right].nonzero()
+        extent = inside.amax(0) - inside.amin(0) + 1
+        assert int(extent.max()) >= 0.8 * min(bottom - top, right - left)
+    alone = compose.draw(None, one, {"method": compose.WORLD}, 2).picture
+    size = (alone != empty.picture).any(1)[0].nonzero()
+    assert int((size.amax(0) - size.amin(0)).max()) < 0.7 * 128  # a box of the whole picture is not filled
+
+
+@pytest.mark.parametrize("kind", ["--learnt", "--loras"])
+def test_the_world_draws_no_learnt_tokens(kind):
+    parser = argparse.ArgumentParser()
+    compose.add_arguments(parser)
+    with pytest.raises(ValueError, match=f"leave out {kind}"):
+        compose.main(parser.parse_args(["--method", "world", kind]))
+
+
 def test_one_kind_of_objects_is_asked_for_at_a_time():
     parser = argparse.ArgumentParser()
     compose.add_arguments(parser)
