@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
 from .erasing import GUARDED
 from .explaining import UNSIGNED
@@ -10,6 +11,9 @@ FOLDER, ADDED = "transformer", "--model transformer"
 
 COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
 """Ways of composing that are measured there beside the plain prompt."""
+
+ERASED = tuple(name for name in ERASING if name != "mace_lora")
+"""Methods of erasing that apply there; the other needs keys and values of cross-attention."""
 
 ATTACKS = "names,embedding,inversion,relearning"
 """Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
@@ -27,7 +31,7 @@ BOTH = (
     "learn/cones_test.json",
     "learn/attencraft_test.json",
     "erase.json",
-    *(f"erase/{name}.json" for name in ("rece", "speed", "mace", "realera", "hirm")),
+    *(f"erase/{name}.json" for name in ERASED if name != "uce"),
     *(f"erase/{name}_10.json" for name in ("uce", "speed", "realera")),
     *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
     "erase/uce_colours.json",

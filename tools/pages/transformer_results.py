@@ -10,6 +10,7 @@ from typing import Any
 
 from ...bench.all.queue import queue
 from ...bench.all.transformers import COMPOSED as COMPOSED_THERE
+from ...bench.all.transformers import ERASED as ERASED_THERE
 from ...bench.all.transformers import FOLDER
 from ...bench.explain.audit import FIGURES as AUDITED
 from ...bench.explain.explain import SCORES as EXPLAINED
@@ -124,7 +125,7 @@ LEARNT_COLUMNS: Columns = {
 }
 
 ERASED = of_both(
-    {single(name): ERASING[name].title for name in ("uce", "rece", "speed", "mace", "realera", "hirm")}
+    {single(name): ERASING[name].title for name in ERASED_THERE}
     | {f"erase/{name}_10.json": f"{ERASING[name].title}, 10 at once" for name in ("uce", "speed", "realera")}
     | {f"erase/{name}_styles.json": f"{ERASING[name].title}, a style" for name in ("uce", "speed")}
     | {"erase/uce_colours.json": f"{ERASING['uce'].title}, a colour"}

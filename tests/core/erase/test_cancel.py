@@ -10,7 +10,7 @@ from concept_atelier.core.erase.parts.task import TrainingRequest
 from concept_atelier.core.erase.registry import METHODS
 
 TRAINED = [name for name, method in METHODS.items() if method.trains]
-QUICK = {"steps": 2, "warm_up": 1, "batch": 1, "side": 64, "sampling_steps": 2, "visits": 1, "drawn": 1}
+QUICK = {"steps": 1, "warm_up": 1, "batch": 1, "side": 64, "sampling_steps": 2, "visits": 1, "drawn": 1}
 
 
 def digest(*modules):

@@ -10,7 +10,7 @@ from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.parts.settings import ClosedFormSettings
 from concept_atelier.core.erase.registry import METHODS
 
-QUICK = {"steps": 2, "warm_up": 2, "batch": 1, "side": 64, "sampling_steps": 2, "visits": 2, "drawn": 1}
+QUICK = {"batch": 1, "side": 64, "sampling_steps": 2, "visits": 2, "drawn": 1}
 
 every_method = pytest.mark.parametrize("name", METHODS)
 every_closed_form = pytest.mark.parametrize(
@@ -18,11 +18,12 @@ every_closed_form = pytest.mark.parametrize(
 )
 
 
-def settings_of(name, preset="small"):
-    """A preset, cut to two steps on small pictures where it has steps: HiRM, and methods that train."""
+def settings_of(name, preset="small", steps=2):
+    """A preset, cut to a few steps on small pictures where it has steps: HiRM, and methods that train."""
     settings = METHODS[name].preset(preset)
     known = {entry.name for entry in fields(settings)}
-    return replace(settings, **{key: value for key, value in QUICK.items() if key in known})
+    quick = QUICK | {"steps": steps, "warm_up": steps}
+    return replace(settings, **{key: value for key, value in quick.items() if key in known})
 
 
 def changes_of(erasure):
@@ -42,7 +43,8 @@ def test_a_record_says_what_it_is(name):
 def test_an_erasure_says_what_it_was_asked_and_comes_out_the_same_twice(name, lab_backbone):
     method = METHODS[name]
     before = weights_of(lab_backbone)
-    made = [method.erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name)) for _ in range(2)]
+    made = [method.erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name), strength) for strength in (1, -0.5)]
+    assert [one.strength for one in made] == [1, -0.5]  # which changes nothing else
     assert made[0].family == "lab" and made[0].metadata["method"] == name
     assert [json.loads(made[0].metadata[key]) for key in ("concepts", "anchors")] == [["cat"], ["dog"]]
     first, second = map(changes_of, made)
@@ -74,9 +76,9 @@ def erased_weights(model, clip, erasure):
 @pytest.mark.parametrize("preset", ["paper", "small"])
 def test_strength_zero_is_bit_equal_and_a_negative_one_amplifies(name, preset, lab_backbone, lab_model, lab_clip):
     given = (lab_backbone, ["cat"], "dog", ["crab"], settings_of(name, preset))
-    base = weights_of(lab_backbone)
+    base, erasure = weights_of(lab_backbone), METHODS[name].erase(*given)
     none, one, less = (
-        erased_weights(lab_model, lab_clip, METHODS[name].erase(*given, strength=s)) for s in (0.0, 1.0, -0.5)
+        erased_weights(lab_model, lab_clip, replace(erasure, strength=strength)) for strength in (0.0, 1.0, -0.5)
     )
     assert torch.equal(none, base) and not torch.equal(one, base)
     torch.testing.assert_close(less - base, (base - one) / 2, atol=1e-5, rtol=1e-2)
@@ -89,7 +91,7 @@ def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, pres
     concepts = ["cat", "neon style", "bright red", "<1>"]
     method = METHODS[name]
     given = (lab_backbone, concepts, ["dog", "", "", "cake"], ["crab", "<1> boat" if name != "speed" else "boat"])
-    erasure = method.erase(*given, settings_of(name, preset), placeholders=learnt)
+    erasure = method.erase(*given, settings_of(name, preset, steps=1), placeholders=learnt)
     assert json.loads(erasure.metadata["concepts"]) == concepts
     changes = changes_of(erasure)
     assert changes and all(bool(change.isfinite().all()) for change in changes.values())
@@ -162,7 +164,7 @@ def test_words_near_a_concept_are_kept_as_if_they_were_listed(name, lab_backbone
 @every_method
 def test_every_step_is_reported_and_may_stop_it(name, lab_backbone):
     method, steps = METHODS[name], []
-    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], settings_of(name))
+    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], settings_of(name, steps=1))
     method.erase(*given, on_step=lambda done, total: steps.append((done, total)))
     assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
 
