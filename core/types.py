@@ -196,7 +196,8 @@ class Erasure:
         metadata: concepts, anchors, settings.
         text: text encoder name to its changes at strength 1, by weight name.
         guards: corrections that samplers apply while a picture is drawn.
-        seconds: how long the edit took; None where that is not known, as of one that is read from a file.
+        seconds: how long the edit took, and of a training that was resumed, its last run; None where that is not known,
+            as of an edit that is read from a file.
     """
 
     factors: Mapping[str, Change]

@@ -2,7 +2,7 @@
 
 Each case asks for two, three or four objects in turn, each in a colour and in a box of its own. The judge says which
 objects the picture shows, in which colours, and where. ``--method plain`` draws the prompt alone, ``area`` with stock
-area conditioning. ``world`` pastes icons of the lab's world, which says what the figures are at most. ``--alike`` asks
+area conditioning. ``world`` pastes icons of the lab's world into the boxes, for comparison. ``--alike`` asks
 for two of one kind in two colours, ``--learnt`` for tokens that were learnt from a picture of the objects, ``--loras``
 for two objects, each with a token and a change of the model from a picture of its own, and ``--styled`` for a style of
 the whole picture beside the objects. One object alone is drawn by the method and by the plain prompt, so that what
@@ -249,10 +249,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its table; returns the exit status."""
     asked = [kind for kind in KINDS if getattr(args, kind)]
-    if args.method == WORLD and any(kind in ("learnt", "loras") for kind in asked):
-        raise ValueError(f"the world draws no learnt tokens; leave out --{asked[0]}, or name another --method")
     if len(asked) > 1:
         raise ValueError(f"--{asked[0]} and --{asked[1]} ask for different objects; choose one of them")
+    if args.method == WORLD and any(kind in ("learnt", "loras") for kind in asked):
+        raise ValueError(f"the world draws no learnt tokens; leave out --{asked[0]}, or name another --method")
     options: dict[str, Any] = {"method": args.method}
     if args.method in BASELINES:
         if args.set or args.preset != "small" or args.regions != "given":

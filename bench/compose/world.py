@@ -1,4 +1,4 @@
-"""What ``bench compose`` says at most: icons of the lab's world, each as large as its box allows."""
+"""Pictures that ``bench compose`` compares with: icons of the lab's world, each as large as its box allows."""
 
 import random
 

@@ -126,7 +126,8 @@ def table(result: Mapping[str, Any]) -> str:
     kept = [f"{summary['kept'][method]['after']:.2f}" for method in methods]
     before = next(iter(summary["kept"].values()))["before"]
     rows.append(["other things asked for", "", f"{before:.2f}", *kept])
-    head = f"bench attack: {result['cases']} erasures of {', '.join(summary['erased'])}, seed {result['seed']}"
+    what = "objects that the model never saw:" if UNKNOWN in methods else "erasures of"
+    head = f"bench attack: {result['cases']} {what} {', '.join(summary['erased'])}, seed {result['seed']}"
     return f"{head}\n{aligned(rows)}\n"
 
 
@@ -155,6 +156,8 @@ def main(args: argparse.Namespace) -> int:
         raise ValueError(f"there is no method {unknown[0]}; there are {', '.join(known)}")
     if UNKNOWN in options["methods"] and (options["methods"] != [UNKNOWN] or options["scenarios"] != ["relearning"]):
         raise ValueError(f"an object that the model never saw can only be learnt; ask {LEARNT} and nothing else")
+    if UNKNOWN in options["methods"] and args.guard:
+        raise ValueError("the model as it is has no guard; leave out --guard, or name a method of erasing")
     if UNKNOWN in options["methods"] and args.split == "train":
         raise ValueError("the model saw all objects of --split train; take development or test")
     if NOTHING in options["methods"] and not args.guard:

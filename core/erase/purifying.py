@@ -76,12 +76,11 @@ def regions_of(
 
 def _joined(rows: Sequence[Region]) -> Region:
     """Regions of single pictures as one of all of them."""
-    cells, presence, score = (torch.cat(parts) for parts in zip(*map(_parts, rows), strict=True))
-    return Region(cells, presence, score)
-
-
-def _parts(region: Region) -> tuple[Tensor, Tensor, Tensor]:
-    return region.cells, region.presence, region.score
+    return Region(
+        torch.cat([row.cells for row in rows]),
+        torch.cat([row.presence for row in rows]),
+        torch.cat([row.score for row in rows]),
+    )
 
 
 @torch.no_grad()

@@ -11,9 +11,11 @@ from typing import Any
 
 from ...bench.all.composing import AS_PUBLISHED, METHODS, PAPER_WITH_LORAS, WITH_LORAS
 from ...bench.all.queue import queue
+from ...bench.compose.cases import COUNTS
 from ...bench.compose.compose import LEAST_IOU, figures
 from ...bench.harness import Request
 from ...bench.summary import with_interval
+from ...core.messages import listed
 from .cards import table
 from .files import controls, missing, over_seeds, read, shown_command
 
@@ -117,20 +119,28 @@ def composers(folder: Path) -> str:
     """``bench compose`` by every way, in boxes where it takes any."""
     files = {"compose.json" if name == "plain" else f"compose/{name}.json": said for name, said in titles().items()}
     plain = read(folder / "compose.json")
-    written = f"{ways(folder, files, 'compose.json', list(COMPOSED))}\n\n{_at_most(read(folder / WORLD))}"
+    written = f"{ways(folder, files, 'compose.json', list(COMPOSED))}\n\n{_pasted(read(folder / WORLD))}"
     return f"{written}\n\n{controls(plain)}" if plain else written
 
 
-def _at_most(found: Result | None) -> str:
-    """What region IoU allows where the world draws."""
+def _pasted(found: Result | None) -> str:
+    """What figures the bench gives for icons in their boxes."""
     if found is None:
         return missing(WORLD)
-    summary, command = found["summary"], shown_command(found, WORLD)
     return (
-        "For comparison, icons of the lab's world, each pasted into its box as large as it fits, reach a region IoU of "
-        f"{with_interval(summary['iou'])}, and are all found in {with_interval(summary['exact'])} of the scenes "
-        f"(`{command}`)."
+        "For comparison, icons of the lab's world, each pasted into its box as large as it fits, have a region IoU of "
+        f"{_by_count(found, 'iou')} in scenes of two, three and four. The judge finds exactly these icons in "
+        f"{_by_count(found, 'exact')} of the scenes (`{shown_command(found, WORLD)}`)."
     )
+
+
+def _by_count(found: Result, key: str) -> str:
+    """The mean of a figure by number of objects."""
+    request, means = Request(len(found["rows"]), found["seed"], found.get("split", "test")), []
+    for count in COUNTS:
+        rows = [row for row in found["rows"] if len(row["asked"]) == count]
+        means.append(f"{figures(rows, request)[key]['mean']:.2f}")
+    return listed(means)
 
 
 def placed_by_words(folder: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.all.erasing import BEST_ERASERS, GUARDED, KEPT_WORDS, LOOKS, WITH_SYNONYMS
+from ...bench.all.erasing import BEST_ERASERS, CHANGED, GUARDED, LOOKS, WITH_SYNONYMS
 from ...bench.all.queue import queue
 from ...bench.erase.attacked import UNKNOWN
 from ...bench.summary import with_interval
@@ -103,8 +103,10 @@ def erased_counts(folder: Path) -> str:
         files = [single(name)]
         files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
         rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
-    kept = [f"erase/uce_kept_{count}.json" for count in COUNTS]
-    rows.append([f"UCE, {KEPT_WORDS.replace('--set ', '')}", *(_cell(folder, file, figures) for file in kept)])
+    for name, (of, changes) in CHANGED.items():
+        files = [f"erase/{name}_{count}.json" for count in COUNTS]
+        said = f"{ERASING[of].title}, {changes.replace('--set ', '')}"
+        rows.append([said, *(_cell(folder, file, figures) for file in files)])
     return table(rows)
 
 

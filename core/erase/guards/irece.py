@@ -9,7 +9,7 @@ looked for in the same way where a concept was found, and keeps the cells of whi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class PerturbationSettings(RegionSettings, GuardSettings):
     def cost(self) -> str:
         return (
             f"{1 + self.passes} passes of the original model a step for each concept, while the guard acts, and "
-            f"{self.passes} for each preserved word where a concept is found"
+            f"{self.passes} for each preserved word and each concept that is found"
         )
 
 
@@ -71,10 +71,15 @@ class _Run(GuardRun):
     def _cells(self, concept: Guarded, clean: Tensor) -> Tensor:
         """The cells (1, h, w) bool of a clean latent (1, C, h, w) in which a concept is and nothing preserved."""
         task, settings = self.task, self.task.settings
+        noises = self._generator.get_state()
         region = find_region(task.original, concept, clean, settings, self._generator)
         if not task.preserve or not bool(region.cells.any()):
             return region.cells
-        kept = [find_region(task.original, one, clean, settings, self._generator) for one in task.preserve]
+        kept = []
+        for one in task.preserve:  # beside the same anchor and under the same noise, so that scores can be compared
+            same = torch.Generator().set_state(noises)
+            beside = replace(one, anchor=concept.anchor)
+            kept.append(find_region(task.original, beside, clean, settings, same))
         return without_preserved(region, kept)
 
     def _drawn(

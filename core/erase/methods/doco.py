@@ -77,7 +77,7 @@ class DocoSettings(TrainedSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
+            f"for each concept: {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
             f"of both models and one back; {self.warm_up} steps of 2 passes before; {self.drawn} times "
             f"{self.sampling_steps} passes to draw the pictures of its anchor"
         )

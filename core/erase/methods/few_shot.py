@@ -75,7 +75,11 @@ class FewShotSettings(EraseSettings):
     rank: int = setting(
         0, "Rank of the change of each weight; 0 changes whole weights and biases, which takes more memory."
     )
-    snapshot_every: int = setting(2, "Steps between two snapshots, of which one is taken; 0 takes the last step.")
+    snapshot_every: int = setting(
+        2,
+        "Steps between two snapshots, of which one is taken; 0 takes the last step. Each measures all concepts, which "
+        "takes most of the time where there are many.",
+    )
     enough: float = setting(
         0.0,
         "Training ends at the first snapshot that leaves at most this share of what each concept's text says of its "
@@ -104,8 +108,8 @@ class FewShotSettings(EraseSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"for each concept {self.steps} steps at most on {self.batch} picture{'s' * (self.batch > 1)}, each a pass "
-            "of the text encoder and of the denoiser, forwards and back"
+            f"for each concept: {self.steps} steps at most on {self.batch} picture{'s' * (self.batch > 1)}, each a "
+            "pass of the text encoder and of the denoiser, forwards and back"
         )
 
     @property
@@ -135,11 +139,15 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
             return loss if kept is None else loss + settings.retain * kept.loss(bank)
 
         def hidden() -> dict[str, Tensor]:
-            return {**snapshots.state(), "open": ascent.open}
+            one = len(task.pairs) == 1  # states of one concept are as they were before several had shares of their own
+            return snapshots.state() if one else {**snapshots.state(), "open": ascent.open}
 
         def restore(updates: int, state: Mapping[str, Tensor]) -> None:
+            opened = state.get("open", ascent.open)
+            if not bool(opened.any()):
+                raise ValueError("it trains none of its concepts")
             snapshots.restore(updates, state)
-            ascent.open = state.get("open", ascent.open)  # states from before it was kept are of one concept
+            ascent.open = opened
 
         phases = [Phase(parameters, loss_of, loop, ended=snapshots.take)]
         training = Training(phases, tokens=dict, hidden=hidden, restore=restore)
@@ -266,10 +274,10 @@ def _table(snapshots: Snapshots) -> dict[str, str]:
 
 def _remarks(snapshots: Snapshots, steps: int, concepts: int) -> tuple[str, ...]:
     at, left = snapshots.taken
-    most = "" if concepts == 1 else "at most "
+    which = "the text" if concepts == 1 else "the text with most left"
     return (
-        f"The snapshot after step {at} of at most {steps} was taken; it leaves {most}{left:.0%} of what "
-        f"{'the' if concepts == 1 else 'each'} text says about its pictures (below 0: the text leads away from them).",
+        f"The snapshot after step {at} of at most {steps} was taken; it leaves {left:.0%} of what {which} says about "
+        "its pictures (below 0: the text leads away from them).",
     )
 
 

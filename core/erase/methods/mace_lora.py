@@ -88,8 +88,8 @@ class MaceLoraSettings(AdapterSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass and one "
-            f"back, and {self.drawn} times {self.sampling_steps} passes to draw its pictures"
+            f"for each concept: {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each a pass and "
+            f"one back, and {self.drawn} times {self.sampling_steps} passes to draw its pictures"
         )
 
     @property

@@ -82,7 +82,7 @@ class RealeraLoraSettings(TrainedSettings):
     def cost(self) -> str:
         """What a training costs, for people."""
         return (
-            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
+            f"for each concept: {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 2 to 4 passes "
             f"of both models and one back; {self.drawn} times {self.sampling_steps} passes to draw the pictures of its "
             "anchor; before that the closed form, which takes none"
         )

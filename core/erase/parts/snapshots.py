@@ -75,8 +75,6 @@ class Snapshots:
         done, chosen = state["taken"].tolist()
         # A state is kept before the snapshot that is due after the same update.
         due = sum(at < updates for at in self._at)
-        if len(state["left"]) != len(self._at):
-            raise ValueError(f"it is of a training of {len(state['left'])} snapshots, expected {len(self._at)}")
         if done not in (due, due + 1) or not (0 <= chosen <= done) or (done > 0 and chosen == 0):
             raise ValueError(f"it has taken {done} snapshots after {updates} updates, expected {due}")
         self._left, self._taken = state["left"].clone(), state["taken"].clone()

@@ -74,6 +74,6 @@ class RolloutSettings(TrainedSettings):
         """What a training costs, for people."""
         drawn = -(-self.steps // (self.visits or self.sampling_steps))
         return (
-            f"for each concept {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 3 to 4 passes "
+            f"for each concept: {self.steps} steps on {self.batch} picture{'s' * (self.batch > 1)}, each 3 to 4 passes "
             f"and one back; {drawn} times {self.sampling_steps} passes at most to draw them"
         )

@@ -143,15 +143,18 @@ def run(
         if asked.report is not None:
             asked.report(done, total, loss, so_far)
 
-    kept = TrainingRun(training, generator, asked.store, _identity(method, task) if asked.store else "")
+    lengths = [phase.loop.steps for phase in training.phases]
+    kept = TrainingRun(training, generator, asked.store, _identity(method, task, lengths) if asked.store else "")
     kept.resume()
     return kept.run(lambda: 0, report)
 
 
-def _identity(method: str, task: EraseTask[Any]) -> str:
+def _identity(method: str, task: EraseTask[Any], lengths: Sequence[int]) -> str:
     """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, pictures, tokens, seed and
-    model, with all weights of its denoiser."""
+    model, with all weights of its denoiser; with several concepts also the lengths of the phases, which once were those
+    of one concept."""
     said = [method, task.pairs, task.preserve, asdict(task.settings), task.training.seed, task.backbone.family]
+    said += [list(lengths)] if len(task.pairs) > 1 else []
     digest = hashlib.sha256(json.dumps(said).encode())
     digest.update(fingerprint(task.backbone.key_value_weights()).encode())
     numbers = sorted((name, round(number, 4)) for name, number in task.backbone.weight_numbers().items())

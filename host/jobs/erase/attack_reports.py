@@ -15,6 +15,7 @@ from ....core.attack.figures import Figure
 from ....core.attack.run import Attack, Outcome
 from ....core.erase.registry import METHODS
 from ....core.files.metadata import texts_in
+from ....core.messages import plain
 from ....core.surgery.traces.audit import InsideAudit
 from ....core.types import Erasure
 from ...files.images import from_pil
@@ -237,8 +238,8 @@ def _costs(report: Report) -> list[dict[str, Any]]:
 def _edit_said(edit: Erasure) -> str:
     """The method of an erasure and how long it took."""
     method = edit.metadata.get("method", "")
-    name = METHODS[method].title if method in METHODS else "a method that is not known here"
-    return f"{name}, {'from a file' if edit.seconds is None else f'{edit.seconds:.1f} seconds'}"
+    name = METHODS[method].title if method in METHODS else plain(method) or "method not known"
+    return f"{name}, {'time not known' if edit.seconds is None else f'{edit.seconds:.1f} seconds'}"
 
 
 def _edit_entries(edit: Erasure) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from concept_atelier.bench.compose import areas, compose, learning
 from concept_atelier.bench.compose.cases import in_a_style, wanted
 from concept_atelier.bench.harness import Request
+from concept_atelier.lab.world.scene import TINTS
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -151,19 +152,28 @@ def test_rows_of_before_these_figures_make_a_table():
 
 
 def test_the_world_puts_each_object_into_its_box_in_its_colour():
-    """What the judge of a checkout reads is not asked: pixels that differ from the background lie in the boxes."""
+    """Without asking the judge: where one object alone differs from the background, and in which hue."""
     several, one = wanted("test", 0, 2)
     drawn = compose.draw(None, several, {"method": compose.WORLD}, 2)
     assert drawn.picture.shape == (1, 3, 128, 128) and (drawn.passes, drawn.places) == (0, None)
-    empty = compose.draw(None, dataclasses.replace(several, kinds=(), colours=(), boxes=()), {"method": "world"}, 2)
-    differs = (drawn.picture != empty.picture).any(1)[0]
-    for box in several.boxes:
-        top, left, bottom, right = (side * 8 for side in box)
-        inside = differs[top:bottom, left:right].nonzero()
-        extent = inside.amax(0) - inside.amin(0) + 1
-        assert int(extent.max()) >= 0.8 * min(bottom - top, right - left)
+
+    def world(*numbers):
+        chosen = {name: tuple(getattr(several, name)[n] for n in numbers) for name in ("kinds", "colours", "boxes")}
+        return compose.draw(None, dataclasses.replace(several, **chosen), {"method": compose.WORLD}, 2).picture
+
+    empty, hues = world(), torch.tensor(list(TINTS.values())).float()
+    hues = hues - hues.mean(1, keepdim=True)
+    for number, ((top, left, bottom, right), colour) in enumerate(zip(several.boxes, several.colours, strict=True)):
+        differs = (world(number) != empty).any(1)[0]
+        places = differs.nonzero()
+        low, high = places.amin(0) // 8, places.amax(0) // 8
+        assert low[0] >= top and low[1] >= left and high[0] < bottom and high[1] < right
+        assert int((places.amax(0) - places.amin(0)).max()) + 1 >= 8 * 0.8 * min(bottom - top, right - left)
+        seen = drawn.picture[0][:, differs].mean(1)
+        alike = torch.nn.functional.cosine_similarity(seen - seen.mean(), hues)
+        assert list(TINTS)[int(alike.argmax())] == colour
     alone = compose.draw(None, one, {"method": compose.WORLD}, 2).picture
-    size = (alone != empty.picture).any(1)[0].nonzero()
+    size = (alone != empty).any(1)[0].nonzero()
     assert int((size.amax(0) - size.amin(0)).max()) < 0.7 * 128  # a box of the whole picture is not filled
 
 

@@ -63,6 +63,8 @@ def test_what_the_text_says_rightly_is_found_where_it_is_attended_to(found, kind
     region = found(kind, TRUE)
     assert torch.equal(region.cells, PLACE)
     assert float(region.presence) == pytest.approx(1.0, abs=0.05)
+    assert float(region.score[PLACE].min()) > 0 >= float(region.score[~PLACE].max())
+    assert float(found(kind, WRONG).score[PLACE].max()) < 0  # which keeps nothing
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)

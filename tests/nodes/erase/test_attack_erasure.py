@@ -87,7 +87,7 @@ def test_the_page_and_its_files(call, given, attacked, files_below):
 def test_the_page_says_the_method_of_the_erasure_and_how_long_it_took(call, given, erased, files_below):
     words = {"concepts": "cat", "synonyms": "", "neighbours": "dog", "others": "car", "filename_prefix": ""}
     lists = {"concepts": ["cat"], "anchors": [""], "preserve": [], "strength": 1.0}
-    for edit, said in ((erased[1], "UCE, "), (replace(erased[1], seconds=None), "UCE, from a file")):
+    for edit, said in ((erased[1], "UCE, "), (replace(erased[1], seconds=None), "UCE, time not known")):
         body = json.loads(call(ErasureReport, **given, **words, erasure=edit)[2])
         row = next(row for row in body["rows"] if row["what"] == "The erasure")
         assert row["part"] == "cost" and row["verdict"].startswith(said)

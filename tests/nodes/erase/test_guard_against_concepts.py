@@ -82,7 +82,7 @@ def test_an_anchor_is_drawn_instead_of_nothing(guard, draw):
     assert not torch.allclose(dog, nothing, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["adavd", "guidance"])
+@pytest.mark.parametrize("method", ON_UNETS)
 def test_what_shall_stay_changes_what_is_taken_out(guard, draw, method):
     given = {"method": method, "settings": STRONG[method]}
     plain, kept = (draw(guard(preserve=preserve, **given))["samples"] for preserve in ("", "dog, car"))

@@ -163,8 +163,8 @@ def attack_an_erasure(studio: Studio) -> None:
     model, clip, vae = studio.load()
     (concept,) = sheet.add("PrimitiveString", 0, "The concept", value=words.attacked)
     texts = {"concepts": concept, "anchors": "", "preserve": words.preserved}
-    nodes = "ConceptAtelierEraseConcepts", 1
-    erased, edit, changed = sheet.add(*nodes, model=model, clip=clip, **texts, **variant.erase)
+    wires = {"model": model, "clip": clip}
+    erased, edit, changed = sheet.add("ConceptAtelierEraseConcepts", 1, **wires, **texts, **variant.erase)
     studio.step(
         "Attack it",
         "Does it come back by other ways than its name?",
