@@ -47,7 +47,7 @@ def test_the_focus_of_a_word_is_audited(wires, run, family):
     mask[..., :48] = 1
     given = {"image": PICTURE, "text": TEXT, "word": "cat", "levels": 2, "seed": 1}
     outside, drawn, table = run("AuditFocus", **wires(family), **given, mask=mask)
-    assert 0 < outside < 1 and len(drawn) == 1 and "input_blocks.1," in table
+    assert 0 < outside < 1 and len(drawn) == 1 and "input_blocks." in table
     other = run("AuditFocus", **wires(family), **given, mask=1 - mask)[0]
     assert outside + other == pytest.approx(1, abs=1e-4)
 

@@ -153,7 +153,7 @@ def test_a_call_that_stacks_pictures_otherwise_is_refused(parts_of, compose, sam
     parts = parts_of("sd15")
     model, conditioning, *_ = compose(parts)
     model.set_model_unet_function_wrapper(stacked)
-    with pytest.raises(ValueError, match="Compose Concepts does not know which of them read its text"):
+    with pytest.raises(ValueError, match="Compose Concepts cannot tell which of them read its text"):
         sample(parts, model, conditioning)
 
 
