@@ -23,15 +23,13 @@ does not outgrow those of the others. Of the authors' 27 sentences four are read
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from ...backbone import TextWeight
 from ...learn.engine.loop import LoopSettings, draw_timesteps
 from ...learn.engine.task import Phase, Training
 from ...sampling import encode_each
@@ -43,10 +41,9 @@ from ..parts.retain import Retained
 from ..parts.settings import SENTENCES, EraseSettings, no_weight, require
 from ..parts.snapshots import Snapshots
 from ..parts.task import EraseTask, SoFar
-from ..parts.text_bank import TextBank, last_read_layers, layer_of, start_text_bank
+from ..parts.text_bank import WEIGHTS, TextBank, Weights, chosen_weights, start_text_bank
 from ..parts.training import loss_notes, run
 
-Weights = Literal["mlp", "attention", "mlp_and_last_attention", "all"]
 NOISES = 4
 """How many noises each picture is measured at, for the choice of a snapshot."""
 
@@ -101,8 +98,7 @@ class FewShotSettings(EraseSettings):
         for name in ("rank", "snapshot_every", "retain"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require(self.rate > 0, "rate", self.rate, "above 0")
-        known = ("mlp", "attention", "mlp_and_last_attention", "all")
-        require(self.weights in known, "weights", self.weights, ", ".join(known))
+        require(self.weights in WEIGHTS, "weights", self.weights, ", ".join(WEIGHTS))
 
     @property
     def cost(self) -> str:
@@ -127,7 +123,7 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
     settings = task.settings
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(task.training.seed)
-        bank = start_text_bank(task.backbone, _chosen(task), settings.rank, generator)
+        bank = start_text_bank(task.backbone, chosen_weights(task.backbone, settings.weights), settings.rank, generator)
         ascent = Ascent(task, pictures_of_task(task, settings, settings.drawn, generator), generator)
         kept = Retained.of(task, settings.retain_batch, generator) if settings.retain else None
         parameters, loop = bank.parameters(), settings.loop(len(task.pairs))
@@ -247,23 +243,6 @@ class Ascent:
     def _predict(self, latent: Tensor, timestep: Tensor, texts: list[str]) -> Tensor:
         backbone = self.task.backbone
         return backbone.predict_target(latent, timestep, encode_each(backbone, texts, self.task.placeholders)).float()
-
-
-def _chosen(task: EraseTask[FewShotSettings]) -> Callable[[TextWeight], bool]:
-    """Which weights are trained: those of the setting, as far as the denoiser reads what they do."""
-    last, weights = last_read_layers(task.backbone), task.settings.weights
-
-    def wanted(weight: TextWeight) -> bool:
-        layer, feeds = layer_of(weight), ".mlp." in weight.name
-        if layer > last.get(weight.encoder, -1):
-            return False
-        if feeds:
-            return weights != "attention"
-        return weights in ("attention", "all") or (
-            weights == "mlp_and_last_attention" and layer == last[weight.encoder]
-        )
-
-    return wanted
 
 
 def _table(snapshots: Snapshots) -> dict[str, str]:

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ...backbone import Backbone, TextWeight
 from ...types import Change, FullChange, LowRank
+
+Weights = Literal["mlp", "attention", "mlp_and_last_attention", "all"]
+"""Weights of text encoders: the feed-forward ones of every layer, those of attention, the former with the attention of
+the last layer that the denoiser reads, or all of both."""
+WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,3 +120,20 @@ def _zero(weight: Tensor, rank: int, generator: torch.Generator | None) -> Chang
 
 def _parts(change: Change) -> tuple[Tensor, ...]:
     return (change.up, change.down) if isinstance(change, LowRank) else (change.change,)
+
+
+def chosen_weights(backbone: Backbone, weights: Weights) -> Callable[[TextWeight], bool]:
+    """Which weights of text encoders are changed, as far as the denoiser reads what they do."""
+    last = last_read_layers(backbone)
+
+    def wanted(weight: TextWeight) -> bool:
+        layer, feeds = layer_of(weight), ".mlp." in weight.name
+        if layer > last.get(weight.encoder, -1):
+            return False
+        if feeds:
+            return weights != "attention"
+        return weights in ("attention", "all") or (
+            weights == "mlp_and_last_attention" and layer == last[weight.encoder]
+        )
+
+    return wanted
