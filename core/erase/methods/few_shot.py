@@ -74,8 +74,7 @@ class FewShotSettings(EraseSettings):
     )
     snapshot_every: int = setting(
         2,
-        "Steps between two snapshots, of which one is taken; 0 takes the last step. Each measures all concepts, which "
-        "takes most of the time where there are many.",
+        "Steps between two snapshots, of which one is taken; 0 takes the last step. Each measures all concepts.",
     )
     enough: float = setting(
         0.0,
@@ -128,7 +127,7 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
         kept = Retained.of(task, settings.retain_batch, generator) if settings.retain else None
         parameters, loop = bank.parameters(), settings.loop(len(task.pairs))
         every = settings.snapshot_every or loop.steps
-        snapshots = Snapshots(every, loop.steps, parameters, lambda: ascent.look(bank), settings.enough)
+        snapshots = Snapshots(every, loop.steps, parameters, lambda: ascent.measure(bank), settings.enough)
 
         def loss_of(step: int) -> Tensor:
             loss = ascent.loss(bank)
@@ -136,14 +135,14 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
 
         def hidden() -> dict[str, Tensor]:
             one = len(task.pairs) == 1  # states of one concept are as they were before several had shares of their own
-            return snapshots.state() if one else {**snapshots.state(), "open": ascent.open}
+            return snapshots.state() if one else {**snapshots.state(), "trained": ascent.trained}
 
         def restore(updates: int, state: Mapping[str, Tensor]) -> None:
-            opened = state.get("open", ascent.open)
-            if not bool(opened.any()):
+            trained = state.get("trained", ascent.trained)
+            if not bool(trained.any()):
                 raise ValueError("it trains none of its concepts")
             snapshots.restore(updates, state)
-            ascent.open = opened
+            ascent.trained = trained
 
         phases = [Phase(parameters, loss_of, loop, ended=snapshots.take)]
         training = Training(phases, tokens=dict, hidden=hidden, restore=restore)
@@ -165,12 +164,12 @@ class Ascent:
         generator: the random source.
 
     Attributes:
-        open: (N,) bool, which of the task's concepts are trained.
+        trained: (N,) bool, which of the task's concepts are trained now.
     """
 
     def __init__(self, task: EraseTask[FewShotSettings], pictures: TaskPictures, generator: torch.Generator) -> None:
         self.task, self.pictures = task, pictures
-        self.open = torch.ones(len(task.pairs), dtype=torch.bool)
+        self.trained = torch.ones(len(task.pairs), dtype=torch.bool)
         self._noised = Noised(task, task.settings, pictures, task.settings.batch, generator)
         self._samples = self._draw_samples()
         with torch.no_grad():
@@ -179,7 +178,7 @@ class Ascent:
 
     def loss(self, bank: TextBank) -> Tensor:
         """Of a few pictures at random noises, in a sentence drawn at random; gradients reach the bank."""
-        visit = self._noised.visit(0, self.open.nonzero().flatten().tolist())
+        visit = self._noised.visit(0, self.trained.nonzero().flatten().tolist())
         pairs = [self.task.pairs[index] for index in visit.concepts.tolist()]
         texts, anchors = (self._noised.sentences(visit.template, [pair[side] for pair in pairs]) for side in (0, 1))
         with self.task.backbone.text_changed(bank.changes()):
@@ -194,11 +193,11 @@ class Ascent:
         signs = torch.tensor([1.0 if one else -1.0 for one in named], device=errors.device)
         return (signs * errors).mean()
 
-    def look(self, bank: TextBank) -> float:
+    def measure(self, bank: TextBank) -> float:
         """The greatest share of :meth:`left`; concepts that have more than enough left are trained from now on."""
         left = self.left(bank)
         wanted = left > self.task.settings.enough
-        self.open = wanted if wanted.any() else self.open
+        self.trained = wanted if wanted.any() else self.trained
         return float(left.max())
 
     @torch.no_grad()

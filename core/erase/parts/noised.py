@@ -58,9 +58,9 @@ class Noised:
         """What to train on at an update; drawn anew at each call. ``among`` names concepts of the task whose pictures
         alone are visited."""
         schedule, generator = self._task.backbone.schedule, self._generator
-        open_rows = [row for row in self._rows if among is None or self._pictures.concepts[row] in among]
-        turns = torch.randperm(len(open_rows), generator=generator)[: self._batch].tolist()
-        rows = [open_rows[turn] for turn in turns]
+        chosen = [row for row in self._rows if among is None or self._pictures.concepts[row] in among]
+        turns = torch.randperm(len(chosen), generator=generator)[: self._batch].tolist()
+        rows = [chosen[turn] for turn in turns]
         clean = self._pictures.latents[rows]  # (B, C, h, w)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         timestep = self._timesteps(len(rows)).to(clean.device)

@@ -135,7 +135,8 @@ def run(
         generator: its random source.
         so_far: gives the change up to now.
     """
-    asked, total = task.training, sum(phase.loop.steps for phase in training.phases)
+    asked, lengths = task.training, [phase.loop.steps for phase in training.phases]
+    total = sum(lengths)
 
     def report(done: int, loss: float) -> None:
         if task.on_step is not None:
@@ -143,7 +144,6 @@ def run(
         if asked.report is not None:
             asked.report(done, total, loss, so_far)
 
-    lengths = [phase.loop.steps for phase in training.phases]
     kept = TrainingRun(training, generator, asked.store, _identity(method, task, lengths) if asked.store else "")
     kept.resume()
     return kept.run(lambda: 0, report)

@@ -86,7 +86,9 @@ def test_a_cancelled_training_goes_on_and_ends_as_if_it_had_not_been(name, lab_b
 def test_few_shot_goes_on_with_the_concepts_that_it_still_trained(lab_backbone, monkeypatch):
     """Of three concepts one is closed at the first snapshot. A training that goes on behind it, before the next one,
     leaves it closed, too; the state of one concept alone says nothing of that."""
-    monkeypatch.setattr(few_shot.Ascent, "left", lambda self, bank: torch.tensor([0.5, -30.0, 0.1])[: len(self.open)])
+    monkeypatch.setattr(
+        few_shot.Ascent, "left", lambda self, bank: torch.tensor([0.5, -30.0, 0.1])[: len(self.trained)]
+    )
     settings = replace(quick("few_shot"), steps=2, snapshot_every=3)
 
     def erase(*concepts, **asked):
@@ -101,12 +103,12 @@ def test_few_shot_goes_on_with_the_concepts_that_it_still_trained(lab_backbone, 
     with pytest.raises(InterruptedError):
         erase(*concepts, report=cancel, store=store)
     (state,) = store.states.values()
-    assert state["hidden.open"].tolist() == [True, False, True]
+    assert state["hidden.trained"].tolist() == [True, False, True]
     resumed, whole = erase(*concepts, store=store), erase(*concepts)
     assert all(torch.equal(change.dense(), resumed[key].dense()) for key, change in whole.items())
     with pytest.raises(InterruptedError):
         erase("cat", report=cancel, store=store)
-    assert "hidden.open" not in next(iter(store.states.values()))
+    assert "hidden.trained" not in next(iter(store.states.values()))
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -106,7 +106,7 @@ def test_a_concept_of_which_enough_is_gone_is_trained_no_further_until_it_comes_
     ascent._noised.visit = watched
     for left, wanted in (([0.5, -3.0, 0.1], {0, 2}), ([-2.0, -0.5, -1.0], {1}), ([-2.0, -3.0, -1.5], {1})):
         ascent.left = lambda bank, left=left: torch.tensor(left)
-        assert ascent.look(bank) == max(left)
+        assert ascent.measure(bank) == max(left)
         ascent.loss(bank)
         assert visited[-1] == wanted
 
