@@ -44,12 +44,15 @@ class TokenizedText:
         start: position of the start token, or None where the model has none.
         end: position of the *first* end-of-text token (SD1.x pads with more of them), or of what follows the text.
         length: number of positions L, template and padding included.
+        readings: of each text encoder, its first position and that of what follows the text in its rows, where rows
+            of several lie one behind another; else none.
     """
 
     tokens: tuple[Token, ...]
     start: int | None
     end: int
     length: int
+    readings: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

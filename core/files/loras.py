@@ -17,6 +17,7 @@ _DIFFUSERS_BLOCKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("flux", "flux2", "chroma", "lab_flux"),
         ("lora_transformer_", ("transformer_blocks.", "single_transformer_blocks.")),
     ),
+    "sd3": ("lora_transformer_", ("transformer_blocks.",)),
     "z_image": ("lycoris_", ("layers.",)),
 }
 """Family to how keys of its blocks begin in a LoRA file, where blocks go by diffusers' names, and to those names."""

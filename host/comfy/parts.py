@@ -131,7 +131,8 @@ def encoder_names(clip: Any) -> tuple[str, ...]:
     family = FAMILIES[text_family(clip)]
     if family.transformer is None:
         return family.text_encoders
-    there = tuple(name for name in family.text_encoders if hasattr(clip.cond_stage_model, name))
+    model = clip.cond_stage_model  # SD3 may be loaded without some of its encoders
+    there = tuple(name for name in family.text_encoders if getattr(model, name, None) is not None)
     if not there or not set(there) <= set(family.transformer.learns):
         raise UnsupportedModelError(
             f"learnt tokens cannot stand in the prompts of {family.title}"

@@ -15,7 +15,7 @@ def untrained():
     return load_backbone(untrained=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def knowing():
     """What a model that knows every object would show of a case: attention stays inside objects."""
 

@@ -134,7 +134,7 @@ def _before(task: EraseTask[MaceSettings]) -> Tensor:
     for template in task.settings.templates:
         words = template.partition("{}")[0].strip()
         rows = concept_rows(backbone, words, "from_subject_to_end", placeholders=placeholders)[0] if words else None
-        total = total + start + (0 if rows is None else outer_sum(rows.subject))
+        total = total + start + (0 if rows is None else outer_sum(rows.of_subject().joined()))
     return total
 
 

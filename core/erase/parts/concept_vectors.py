@@ -1,15 +1,15 @@
 """From words to the vectors that cross-attention reads: which rows of an encoded text stand for a concept."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from ...attention.words import words_of
+from ...attention.words import only_reading, words_of
 from ...backbone import Backbone, Placeholders, TokenizedText
 from ...encoding_checks import check_encoded
 from ...messages import shown
@@ -24,6 +24,7 @@ Combine = Literal["average", "separate"]
 
 
 Read = Callable[[str], TokenizedText]
+_Words = Sequence[tuple[str, tuple[int, ...]]]
 
 Sentence = tuple[str, str]
 """A text and the template it stands in."""
@@ -36,14 +37,30 @@ class ConceptRows:
     Attributes:
         subject: (s, D) rows of the concept's own tokens, possibly none.
         rest: (r, D) rows after them: what follows in the template, end and padding; possibly none.
+        beside: the same of the next text encoder, where rows of several lie one behind another.
     """
 
     subject: Tensor
     rest: Tensor
+    beside: "ConceptRows | None" = None
+
+    @property
+    def parts(self) -> tuple["ConceptRows", ...]:
+        """Those of each text encoder by itself."""
+        first = replace(self, beside=None)
+        return (first,) if self.beside is None else (first, *self.beside.parts)
+
+    def of_subject(self) -> "ConceptRows":
+        """Without the rows after the concept's own tokens."""
+        return replace(self, rest=self.rest[:0], beside=self.beside and self.beside.of_subject())
+
+    def of_rest(self) -> "ConceptRows":
+        """Without the concept's own tokens."""
+        return replace(self, subject=self.subject[:0], beside=self.beside and self.beside.of_rest())
 
     def joined(self) -> Tensor:
-        """(s + r, D)."""
-        return torch.cat([self.subject, self.rest])
+        """(s + r, D), those of all text encoders."""
+        return torch.cat([rows for part in self.parts for rows in (part.subject, part.rest)])
 
 
 def vectors(
@@ -69,17 +86,21 @@ def vectors(
 
 def alone(rows: Sequence[ConceptRows], combine: Combine) -> Tensor:
     """The vectors (n, D) of a text whose rows in each template are given."""
-    return _combine([block.joined() for block in rows], combine)
+    by_encoder = zip(*(block.parts for block in rows), strict=True)
+    return torch.cat([_combine([part.joined() for part in parts], combine) for parts in by_encoder])
 
 
 def paired(ours: Sequence[ConceptRows], theirs: Sequence[ConceptRows], combine: Combine) -> tuple[Tensor, Tensor]:
     """Two (n, D): a concept's vectors, and its anchor's beside them, of the rows of both in each template.
 
     The last subject tokens of both are matched (a shorter anchor repeats its first subject row in front), then what
-    follows is matched position by position; the longer text is cut.
+    follows is matched position by position; the longer text is cut. Rows of several text encoders are matched by
+    encoder.
     """
-    pairs = [_pair(a, b) for a, b in zip(ours, theirs, strict=True)]
-    return _combine([a for a, _ in pairs], combine), _combine([b for _, b in pairs], combine)
+    encoders = range(len(ours[0].parts))
+    pairs = [[_pair(a.parts[one], b.parts[one]) for a, b in zip(ours, theirs, strict=True)] for one in encoders]
+    first, second = (torch.cat([_combine([pair[side] for pair in of], combine) for of in pairs]) for side in (0, 1))
+    return first, second
 
 
 def concept_rows(
@@ -97,6 +118,7 @@ def concept_rows(
     - ``all``: all L positions, in place.
 
     The empty text has no token of its own: its start token stands in (its end token where the model has no start).
+    Where rows of several text encoders lie one behind another, each encoder's are cut by themselves.
 
     Raises ``ValueError`` for a template without exactly one ``{}`` and for conditionings that are not finite.
     """
@@ -137,19 +159,29 @@ def fill(template: str, text: str) -> str:
 def subject_positions(
     backbone: Backbone, text: str, template: str = "{}", placeholders: Placeholders | None = None
 ) -> range:
-    """The positions of a text's own tokens inside its template, all sub-tokens of all its words.
+    """The positions of a text's own tokens inside its template, all sub-tokens of all its words; those of the first
+    text encoder, where rows of several lie one behind another.
 
     Raises ``ValueError`` when the template glues letters to the text, so that no token is the text's own.
     """
-    return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)
+    return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)[0]
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A sentence that is to be encoded: where its concept stands, how many positions are read, how many it has."""
+    """A sentence that is to be encoded.
+
+    Attributes:
+        sentence: the text.
+        subject: where its concept stands, in the rows of each text encoder.
+        starts: first row of each text encoder.
+        needed: how many positions are read.
+        length: how many it has.
+    """
 
     sentence: str
-    subject: range
+    subject: tuple[range, ...]
+    starts: tuple[int, ...]
     needed: int
     length: int
 
@@ -179,8 +211,10 @@ def _sizes(mode: TokenMode) -> Iterator[int]:
 def _reading(read: Read, sentence: Sentence, mode: TokenMode) -> _Reading:
     text, template = sentence
     filled, subject = fill(template, text), _positions(read, text, template)
-    length = read(filled).length
-    return _Reading(filled, subject, subject.stop if mode == "last_subject" else length, length)
+    whole = read(filled)
+    needed = subject[-1].stop if mode == "last_subject" else whole.length
+    starts = tuple(start for start, _ in whole.readings) or (0,)
+    return _Reading(filled, subject, starts, needed, whole.length)
 
 
 def _batches(readings: Iterable[_Reading]) -> Iterator[list[_Reading]]:
@@ -198,7 +232,7 @@ def _rows_of_batch(
     sentences = dict.fromkeys(reading.sentence for reading in batch)
     once = {sentence: row for row, sentence in enumerate(sentences)}
     context = _encoded(backbone, list(once), max(reading.needed for reading in batch), placeholders)
-    return {reading: _cut(context[once[reading.sentence]], reading.subject, mode) for reading in batch}
+    return {reading: _cut(context[once[reading.sentence]], reading, mode) for reading in batch}
 
 
 def _encoded(backbone: Backbone, sentences: Sequence[str], needed: int, placeholders: Placeholders | None) -> Tensor:
@@ -209,28 +243,49 @@ def _encoded(backbone: Backbone, sentences: Sequence[str], needed: int, placehol
     return context.cpu().double()
 
 
-def _positions(read: Read, text: str, template: str) -> range:
+def _positions(read: Read, text: str, template: str) -> tuple[range, ...]:
+    """Of a text inside its template, in the rows of each text encoder."""
     sentence = read(fill(template, text))
     if not sentence.tokens:
-        stand_in = sentence.end if sentence.start is None else sentence.start
-        return range(stand_in, stand_in + 1)
-    # Words are compared, not tokens: language models cut a word in another way behind a space.
-    first, bare = len(words_of(read(template.partition("{}")[0]))), words_of(read(text))
-    own = words_of(sentence)[first : first + len(bare)]
-    if not bare or [word for word, _ in own] != [word for word, _ in bare]:
+        start = sentence.end if sentence.start is None else sentence.start
+        stand_ins = [end for _, end in sentence.readings] or [start]
+        return tuple(range(stand_in, stand_in + 1) for stand_in in stand_ins)
+    texts = (read(template.partition("{}")[0]), read(text), sentence)
+    encoders = range(len(sentence.readings) or 1)
+    found = [_place(*(words_of(only_reading(one, encoder)) for one in texts)) for encoder in encoders]
+    places = tuple(place for place in found if place is not None)
+    if len(places) < len(found):
         raise ValueError(f"{shown(text)} is no text of its own inside {shown(template)}: put a space around the {{}}")
+    return places
+
+
+def _place(before: _Words, bare: _Words, words: _Words) -> range | None:
+    """Where the words of a text stand among those of a sentence, which begins with those before; None for nowhere.
+
+    Words are compared, not tokens: language models cut a word in another way behind a space.
+    """
+    own = words[len(before) : len(before) + len(bare)]
+    if not bare or [word for word, _ in own] != [word for word, _ in bare]:
+        return None
     return range(own[0][1][0], own[-1][1][-1] + 1)
 
 
-def _cut(rows: Tensor, subject: range, mode: TokenMode) -> ConceptRows:
-    if mode == "last_subject":
-        last = rows[subject[-1] : subject[-1] + 1].clone()  # not a view that holds the batch
-        return ConceptRows(last, last[:0])
-    if mode == "from_subject_to_end":
-        return ConceptRows(rows[subject.start : subject.stop], rows[subject.stop :])
-    if mode == "all":
-        return ConceptRows(rows[:0], rows)
-    raise ValueError(f"unknown token mode {shown(mode)}, expected last_subject, from_subject_to_end or all")
+def _cut(rows: Tensor, reading: _Reading, mode: TokenMode) -> ConceptRows:
+    """The rows of each text encoder, from the last to the first."""
+    if mode not in get_args(TokenMode):
+        raise ValueError(f"unknown token mode {shown(mode)}, expected last_subject, from_subject_to_end or all")
+    found, stop = None, len(rows)
+    for subject, start in zip(reversed(reading.subject), reversed(reading.starts), strict=True):
+        if mode == "last_subject":
+            last = rows[subject[-1] : subject[-1] + 1].clone()  # not a view that holds the batch
+            found = ConceptRows(last, last[:0], found)
+        elif mode == "from_subject_to_end":
+            found = ConceptRows(rows[subject.start : subject.stop], rows[subject.stop : stop], found)
+        else:
+            found = ConceptRows(rows[:0], rows[start:stop], found)
+        stop = start
+    assert found is not None
+    return found
 
 
 def _pair(ours: ConceptRows, theirs: ConceptRows) -> tuple[Tensor, Tensor]:

@@ -90,12 +90,12 @@ def whole(rows: ConceptRows) -> ConceptRows:
 
 def own(rows: ConceptRows) -> ConceptRows:
     """The rows of a text's own tokens."""
-    return ConceptRows(rows.subject, rows.rest[:0])
+    return rows.of_subject()
 
 
 def behind(rows: ConceptRows) -> ConceptRows:
     """The rows after a text's own tokens: what other words have read of it."""
-    return ConceptRows(rows.subject[:0], rows.rest)
+    return rows.of_rest()
 
 
 def gather(task: EraseTask[ClosedFormSettings], steps: Steps, *cuts: Cut, keep_rows: bool = False) -> Gathered:

@@ -88,17 +88,21 @@ def _places(family: ModelFamily, patcher: Any) -> dict[str, Place]:
 
     record, config = record_of(family), patcher.model.model_config.unet_config
     paths = tuple(f"{path}." for path in block_paths(family, patcher.get_model_object("diffusion_model")))
+    held = {key for key in patcher.model.state_dict() if key.startswith(paths)}
     if record.tunes == "own":
-        held = (key for key in patcher.model.state_dict() if key.startswith(paths))
         table: dict[str, Any] = {key.removeprefix(PREFIX): key for key in held}
     else:
-        names_of = comfy.utils.flux_to_diffusers if record.tunes == "flux" else comfy.utils.z_image_to_diffusers
+        names_of = {
+            "flux": comfy.utils.flux_to_diffusers,
+            "z_image": comfy.utils.z_image_to_diffusers,
+            "sd3": comfy.utils.mmdit_to_diffusers,
+        }[record.tunes]
         table = names_of(config, output_prefix=PREFIX)
     places = {name: place if isinstance(place, tuple) else (place, None) for name, place in table.items()}
     return {
         name: place
         for name, place in places.items()
-        if place[0].startswith(paths) and name.endswith(".weight") and _layer(name) in ROLES
+        if place[0] in held and name.endswith(".weight") and _layer(name) in ROLES
     }
 
 

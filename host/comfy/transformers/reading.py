@@ -150,6 +150,8 @@ def _with_vectors(
 ) -> list[list[tuple[Any, ...]]]:
     names = encoder_names(clip)
     encoder = key if key in names else f"clip_{key}"
+    if encoder not in names:  # not loaded, so that nothing reads its tokens
+        return chunks
 
     def changed(entry: tuple[Any, ...]) -> tuple[Any, ...]:
         mark = marks.get(entry[0]) if isinstance(entry[0], int) else None

@@ -61,8 +61,9 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
     """Which word stands in which row."""
     reading, empty = read(clip, family, text, placeholders), clip.tokenize("")
     tokens: list[Token] = []
-    start, end = 0, 0
-    for number, key in enumerate(key for key in record_of(family).tokens if key in reading.ids):
+    start, places = 0, []
+    keys = [key for key in record_of(family).tokens if key in reading.ids and _has_rows(clip, key)]
+    for number, key in enumerate(keys):
         ids, blank = reading.ids[key], entry_ids(empty[key])
         first, last = own_ids(clip, key, ids, blank)
         stripped = _stripped(clip, len(blank)) if record_of(family).strips_template else 0
@@ -72,8 +73,10 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
             replace(token, position=offset + token.position, word=after + token.word, reading=number)
             for token in _tokens(clip, key, ids[first:last], reading.marks)
         ]
-        start, end = start + len(ids) - stripped, offset + last - first
-    return TokenizedText(tuple(tokens), None, min(end, max(start - 1, 0)), start)
+        rows = len(ids) - stripped
+        places.append((start, min(offset + last - first, max(start + rows - 1, 0))))
+        start += rows
+    return TokenizedText(tuple(tokens), None, places[-1][1], start, tuple(places) if len(places) > 1 else ())
 
 
 def _tokens(clip: Any, key: str, ids: Sequence[int], marks: Mapping[int, Mark]) -> Iterator[Token]:
@@ -95,6 +98,12 @@ def _tokens(clip: Any, key: str, ids: Sequence[int], marks: Mapping[int, Mark]) 
                 name, row = marks[one]
                 word += row == 0
                 yield Token("" if row else name.lower(), place, word - 1, name)
+
+
+def _has_rows(clip: Any, key: str) -> bool:
+    """Whether tokens that a tokenizer gives become rows: SD3's gives those of all its encoders, loaded or not."""
+    readers = ("clip_l", "clip_g") if key == "l" else (key,)
+    return any(getattr(clip.cond_stage_model, name, clip) is not None for name in readers)  # Anima's T5 has no reader
 
 
 def _stripped(clip: Any, tokens: int) -> int:

@@ -26,8 +26,8 @@ class Transformer:
             families with nodes that encode both; empty for none.
         learns: text encoders in whose tables tokens can be learnt; a CLIP with others is refused.
         tunes: how the attention weights are called whose changes can be learnt in ComfyUI: by diffusers' names in
-            FLUX's layout or in Z-Image's, where a matrix of the checkpoint holds several of them, or by their ``own``
-            names; empty where no changes are learnt.
+            FLUX's layout, Z-Image's or SD3's, where a matrix of the checkpoint holds several of them, or by their
+            ``own`` names; empty where no changes are learnt.
         reads_files: whether ComfyUI's own tokenizer of the family reads ``embedding:name``.
         default_blocks: the blocks that are recorded unless others are asked for, as shares of the first ``lists``.
         lists: see ``default_blocks``.
@@ -51,7 +51,7 @@ class Transformer:
     tokens: tuple[str, ...]
     default_blocks: tuple[float, float] = (0.25, 0.75)
     learns: tuple[str, ...] = ()
-    tunes: Literal["", "flux", "z_image", "own"] = ""
+    tunes: Literal["", "flux", "z_image", "sd3", "own"] = ""
     reads_files: bool = True
     config: str | None = None
     patch: str = "patch_size"

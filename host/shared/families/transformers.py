@@ -194,7 +194,7 @@ TRANSFORMERS = (
         "sd3",
         "Stable Diffusion 3",
         ("clip_l", "clip_g", "t5xxl"),
-        (),  # a word has rows of two encoders, and no erasing was tried on them
+        ("context_embedder",),
         Transformer(
             "SD3",
             (("joint_blocks", ""),),
@@ -204,6 +204,9 @@ TRANSFORMERS = (
             (1 / 3, 0.46),  # Seg4Diff (arXiv 2509.18096) reads block 9 of 24
             concepts=True,
             regions=True,
+            learns=("clip_l", "clip_g", "t5xxl"),
+            tunes="sd3",
         ),
+        pooled=("y_embedder.mlp.0",),
     ),
 )

@@ -12,10 +12,12 @@ _QWEN = {"num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size"
 
 _T5 = {"d_ff": 8, "d_kv": 4, "d_model": 8, "num_heads": 2, "num_layers": 2}
 
+_CLIP = {"hidden_size": 4, "num_attention_heads": 1, "intermediate_size": 8, "num_hidden_layers": 2}
+
 LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "flux": (
         {
-            "clip_l": {"hidden_size": 4, "num_attention_heads": 1, "intermediate_size": 8, "num_hidden_layers": 2},
+            "clip_l": _CLIP,
             "t5xxl": _T5,
         },
         {},
@@ -25,6 +27,14 @@ LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
     "z_image": ({"qwen3_4b": _QWEN | {"hidden_size": 6, "num_hidden_layers": 3}}, {}),
     "krea2": ({"qwen3vl_4b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 36}}, {"txtlayers": 12}),
     "qwen_image": ({"qwen25_7b": _QWEN | {"hidden_size": 8, "num_hidden_layers": 2}}, {}),
+    "sd3": (
+        {
+            "clip_l": _CLIP | {"num_hidden_layers": 3},
+            "clip_g": _CLIP | {"num_hidden_layers": 3},
+            "t5xxl": _T5 | {"d_model": 4096},
+        },
+        {"adm_in_channels": 8},
+    ),
 }
 """Families whose text encoders read learnt tokens: their encoders' sizes, and sizes of the denoiser that fit them."""
 
@@ -44,7 +54,7 @@ def reading_clip(family: str, folders: Any = None) -> Any:
 
     class Model(stock):
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
-            more = {"dtype_t5": dtype} if family == "flux" else {}
+            more = {"dtype_t5": dtype} if family in ("flux", "sd3") else {}
             super().__init__(
                 device=device, dtype=dtype, model_options={**(model_options or {}), **sizes}, **more, **inside
             )

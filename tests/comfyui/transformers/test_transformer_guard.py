@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image")
+FAMILIES = ("flux", "flux2", "chroma", "z_image", "krea2", "qwen_image", "sd3")
 STRONG = {
     "guidance": "share=false",
     "dve": "only_towards=false",

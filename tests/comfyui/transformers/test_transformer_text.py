@@ -68,6 +68,20 @@ def test_chunks_of_a_long_text_are_one_text(reading, pack):
     assert changed == [*rows, rows[-1] + 1] and rows[0] > 77
 
 
+@pytest.mark.parametrize("left_out", [("t5xxl",), ("clip_l", "clip_g"), ("clip_l",)])
+def test_text_encoders_that_were_not_loaded_have_no_rows(small, pack, left_out):
+    with torch.inference_mode():
+        clip = small.clip("sd3")
+        for name in left_out:
+            setattr(clip.cond_stage_model, name, None)
+        backbone = pack("host.adapters").backbone_of(clip=clip)
+        read, one = backbone.tokenize("a red cat"), backbone.encode_text(["a red cat"]).context[0]
+        other = backbone.encode_text(["a big cat"]).context[0]
+    assert read.length == len(one) and len(read.readings) == (2 if left_out == ("clip_l",) else 0)
+    rows = pack("core.attention.words").first_places(read, "red")
+    assert set(rows) <= set((one != other).any(-1).nonzero().flatten().tolist())
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_empty_text_has_no_words(reading, family):
     _, read, _ = reading(family, "")

@@ -120,7 +120,7 @@ def differs(one, two):
 
 @every_method
 def test_a_second_picture_is_learnt_from_by_name(name, lab_backbone, picture, concepts, other):
-    settings = short(name)
+    settings = short(name, steps=2)
     alone = learn(name, lab_backbone, picture, concepts, settings)
     both = learn(name, lab_backbone, picture, concepts, settings, more=[other])
     assert (alone.metadata["pictures"], both.metadata["pictures"]) == ("1", "2")
@@ -190,7 +190,7 @@ def test_a_cancelled_training_goes_on_to_the_same_tokens(name, lab_backbone, pic
 def test_adaptive_weights_go_on_from_where_they_were(name, lab_backbone, picture, concepts, other):
     """Cancelled where the weights have left their start, and moved further behind it: to begin again, or to keep what
     they were at the cancel, gives other weights. A method of each engine: others train by one of these."""
-    settings = short(name, steps=9, fit_steps=7, adaptive_rate=1.0, split=1)
+    settings = short(name, steps=5, fit_steps=5, adaptive_rate=3.0, split=1)
     given = {"more": [other], "weights": (1.0, 0.5)}
     whole, kept = learn(name, lab_backbone, picture, concepts, settings, **given), Kept()
     with pytest.raises(Cancelled):
@@ -220,7 +220,7 @@ def test_a_training_after_a_search_goes_on_from_wherever_it_was_cancelled(lab_ba
     whole = learn("conceptexpress", lab_backbone, picture, concepts, settings)
     updates = int(whole.metadata["updates"])
     assert updates == 2 + 3 + 2
-    for update in range(1, updates):
+    for update in (1, 2, 4, 6):  # within each phase, and between the first two
         kept = Kept()
         with pytest.raises(Cancelled):
             learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update))
@@ -298,20 +298,22 @@ def test_what_a_method_kept_beside_is_checked_too(name, lab_backbone, picture, c
 
 
 def test_what_was_kept_of_another_task_is_not_taken_up(lab_backbone, picture, concepts):
-    kept = Kept()
+    kept, settings = Kept(), short("conceptexpress", steps=2)
     with pytest.raises(Cancelled):
-        learn("conceptexpress", lab_backbone, picture, concepts, store=kept, on_step=cancel_after(2))
-    brighter = (picture + 0.1).clamp(0, 1)
-    assert "resumed_at" not in learn("conceptexpress", lab_backbone, brighter, concepts, store=kept).metadata
-    settings = short("conceptexpress", rate=1e-3)
-    assert "resumed_at" not in learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept).metadata
-    assert "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, store=kept).metadata
+        learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(2))
+
+    def goes_on(picture, settings):
+        return "resumed_at" in learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept).metadata
+
+    assert not goes_on((picture + 0.1).clamp(0, 1), settings)
+    assert not goes_on(picture, replace(settings, rate=1e-3))
+    assert goes_on(picture, settings)
 
 
 @every_method
 def test_edited_concepts_are_learnt_as_edited(name, lab_backbone, picture, concepts):
     """Renamed, grown and joined by Edit Concepts: the tokens are called so, and learnt from the new masks."""
-    settings = short(name, steps=2)
+    settings = short(name, steps=1)
     renamed = edit(concepts, renamed="apple=pear")
     first = METHODS[name].learn(
         lab_backbone, picture, renamed, settings, classes={"pear": "fruit", "crab": "fish"}, seed=3
