@@ -50,7 +50,7 @@ def _further() -> dict[str, str]:
     found: dict[str, str] = {}
     for name, way in WAYS.items():
         found[f"compose/{name}_alike.json"] = f"compose --split test --cases 24 --alike {way}"
-        found[f"compose/{name}_learnt.json"] = f"compose --split test --cases 12 --learnt {way}"
+        found[f"compose/{name}_learnt.json"] = f"compose --split test --cases 96 --learnt {way}"
         found[f"compose/{name}_styled.json"] = f"compose --split test --cases 24 --styled {way}"
         for seed in SEEDS[1:]:
             found[f"compose/{name}_{in_name(seed)}.json"] = f"compose --split test --cases 24 {way} {seed}"

@@ -126,7 +126,7 @@ def test_a_cancel_at_any_pass_leaves_the_model_as_it_was(name, lab_backbone, lab
     method.erase(lab_backbone, ["cat"], "dog", ["crab"], settings)
     assert digest(*modules) == before
     count = len(passes)
-    for at in (1, count // 2, count - 1, count):
+    for at in (1, count // 2, count):
         passes.clear()
         last[0] = at
         with pytest.raises(InterruptedError):

@@ -1,5 +1,6 @@
 """Erasures of every method in force: one after another, undone to the bit, stopped, and out of a file."""
 
+import functools
 import hashlib
 import json
 from dataclasses import fields, replace
@@ -23,6 +24,18 @@ def erase(name, backbone, concept, strength=1.0, on_step=None):
     known = {entry.name for entry in fields(preset)}
     settings = replace(preset, **{key: value for key, value in QUICK.items() if key in known})
     return METHODS[name].erase(backbone, [concept], "dog", ["crab"], settings, strength, on_step=on_step)
+
+
+@pytest.fixture(scope="module")
+def cat(lab_backbone):
+    """The erasure of a cat by a method, made once, and the steps that it reported."""
+
+    @functools.cache
+    def make(name):
+        steps = []
+        return erase(name, lab_backbone, "cat", on_step=lambda done, total: steps.append(done)), tuple(steps)
+
+    return make
 
 
 @pytest.fixture
@@ -77,11 +90,10 @@ def digest(modules):
 
 
 @every_method
-def test_one_after_another_each_is_undone_to_the_bit(name, lab_model, lab_clip, lab_vae, put, answers, unchanged):
+def test_one_after_another_each_is_undone_to_the_bit(name, lab_model, lab_clip, lab_vae, put, answers, cat, unchanged):
     from concept_atelier.host.adapters import backbone_of
 
-    base = answers(lab_model, lab_clip)
-    first = erase(name, backbone_of(lab_model, lab_clip, lab_vae), "cat")
+    base, (first, _) = answers(lab_model, lab_clip), cat(name)
     once = put(lab_model, lab_clip, first)
     with_first = answers(*once)
     second = erase(name, backbone_of(*once, lab_vae), "rocket")
@@ -93,9 +105,9 @@ def test_one_after_another_each_is_undone_to_the_bit(name, lab_model, lab_clip, 
 
 @every_method
 def test_its_file_keeps_the_model_the_lists_and_the_settings_and_does_the_same(
-    name, lab_model, lab_clip, lab_backbone, put, answers, tmp_path
+    name, lab_model, lab_clip, lab_backbone, put, answers, cat, tmp_path
 ):
-    made, path = erase(name, lab_backbone, "cat", 0.7), tmp_path / "made.safetensors"
+    made, path = replace(cat(name)[0], strength=0.7), tmp_path / "made.safetensors"
     save_lora(path, made)
     weights, text = lab_backbone.key_value_weights(), lab_backbone.text_weights()
     others = {weight.name: weight.shape for weight in lab_backbone.attention_weights()}
@@ -112,9 +124,10 @@ def test_its_file_keeps_the_model_the_lists_and_the_settings_and_does_the_same(
 
 
 @every_method
-def test_a_stop_at_any_step_leaves_the_model_as_it_was(name, lab_model, lab_clip, lab_backbone, answers, unchanged):
-    base, steps = answers(lab_model, lab_clip), []
-    erase(name, lab_backbone, "cat", on_step=lambda done, total: steps.append(done))
+def test_a_stop_at_any_step_leaves_the_model_as_it_was(
+    name, lab_model, lab_clip, lab_backbone, answers, cat, unchanged
+):
+    base, (_, steps) = answers(lab_model, lab_clip), cat(name)
 
     def stop(last, done, total):
         if done == last:
