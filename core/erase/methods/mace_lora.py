@@ -33,13 +33,13 @@ from ..eraser import Eraser, ModelEdit
 from ..guards.guard import Guarded
 from ..guards.regions import REGIONS, find_region
 from ..parts.closed_form import outer_sum
-from ..parts.concept_vectors import subject_positions
 from ..parts.gather import Steps
 from ..parts.noised import Noised, NoisedVisit
 from ..parts.pictures import TaskPictures, pictures_of_task
 from ..parts.projections import changes, projections_of
 from ..parts.settings import SENTENCES, Projections, no_weight, require
 from ..parts.stacked import rank_notes, shortest, stacked
+from ..parts.subject_places import subject_positions
 from ..parts.task import EraseTask, SoFar
 from ..parts.trained_settings import AdapterSettings
 from ..parts.training import Student, loss_notes, run

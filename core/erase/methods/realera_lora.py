@@ -24,12 +24,13 @@ from ...backbone import Conditioning
 from ...learn.parts.adapter import Layers
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
-from ..parts.concept_vectors import TokenMode, subject_positions
+from ..parts.concept_vectors import TokenMode
 from ..parts.noised import Noised
 from ..parts.pictures import pictures_of_task
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.stacked import rank_notes, shortest
+from ..parts.subject_places import subject_positions
 from ..parts.task import EraseTask
 from ..parts.trained_settings import TrainedSettings
 from ..parts.training import Student, loss_notes, train

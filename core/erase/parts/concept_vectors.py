@@ -1,6 +1,6 @@
 """From words to the vectors that cross-attention reads: which rows of an encoded text stand for a concept."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, islice
@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ...attention.words import only_reading, words_of
 from ...backbone import Backbone, Placeholders, TokenizedText
 from ...encoding_checks import check_encoded
 from ...messages import shown
+from .subject_places import Read, fill, positions
 
 BATCH = 16
 """How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
@@ -22,9 +22,6 @@ MAX_SORTED = 16 * BATCH
 TokenMode = Literal["last_subject", "from_subject_to_end", "all"]
 Combine = Literal["average", "separate"]
 
-
-Read = Callable[[str], TokenizedText]
-_Words = Sequence[tuple[str, tuple[int, ...]]]
 
 Sentence = tuple[str, str]
 """A text and the template it stands in."""
@@ -149,24 +146,6 @@ def rows_of_each(
         yield [next(rows) for _ in templates]
 
 
-def fill(template: str, text: str) -> str:
-    """The template with the text in its place; the empty text stays empty."""
-    if template.count("{}") != 1:
-        raise ValueError(f"a template needs exactly one {{}} where the concept goes, got {shown(template)}")
-    return template.replace("{}", text) if text else ""
-
-
-def subject_positions(
-    backbone: Backbone, text: str, template: str = "{}", placeholders: Placeholders | None = None
-) -> range:
-    """The positions of a text's own tokens inside its template, all sub-tokens of all its words; those of the first
-    text encoder, where rows of several lie one behind another.
-
-    Raises ``ValueError`` when the template glues letters to the text, so that no token is the text's own.
-    """
-    return _positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)[0]
-
-
 @dataclass(frozen=True)
 class _Reading:
     """A sentence that is to be encoded.
@@ -210,7 +189,7 @@ def _sizes(mode: TokenMode) -> Iterator[int]:
 
 def _reading(read: Read, sentence: Sentence, mode: TokenMode) -> _Reading:
     text, template = sentence
-    filled, subject = fill(template, text), _positions(read, text, template)
+    filled, subject = fill(template, text), positions(read, text, template)
     whole = read(filled)
     needed = subject[-1].stop if mode == "last_subject" else whole.length
     starts = tuple(start for start, _ in whole.readings) or (0,)
@@ -241,33 +220,6 @@ def _encoded(backbone: Backbone, sentences: Sequence[str], needed: int, placehol
         context = backbone.encode_beginnings(sentences, needed, placeholders)
     check_encoded(context, sentences, placeholders or ())
     return context.cpu().double()
-
-
-def _positions(read: Read, text: str, template: str) -> tuple[range, ...]:
-    """Of a text inside its template, in the rows of each text encoder."""
-    sentence = read(fill(template, text))
-    if not sentence.tokens:
-        start = sentence.end if sentence.start is None else sentence.start
-        stand_ins = [end for _, end in sentence.readings] or [start]
-        return tuple(range(stand_in, stand_in + 1) for stand_in in stand_ins)
-    texts = (read(template.partition("{}")[0]), read(text), sentence)
-    encoders = range(len(sentence.readings) or 1)
-    found = [_place(*(words_of(only_reading(one, encoder)) for one in texts)) for encoder in encoders]
-    places = tuple(place for place in found if place is not None)
-    if len(places) < len(found):
-        raise ValueError(f"{shown(text)} is no text of its own inside {shown(template)}: put a space around the {{}}")
-    return places
-
-
-def _place(before: _Words, bare: _Words, words: _Words) -> range | None:
-    """Where the words of a text stand among those of a sentence, which begins with those before; None for nowhere.
-
-    Words are compared, not tokens: language models cut a word in another way behind a space.
-    """
-    own = words[len(before) : len(before) + len(bare)]
-    if not bare or [word for word, _ in own] != [word for word, _ in bare]:
-        return None
-    return range(own[0][1][0], own[-1][1][-1] + 1)
 
 
 def _cut(rows: Tensor, reading: _Reading, mode: TokenMode) -> ConceptRows:

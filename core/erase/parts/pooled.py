@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ...types import Change
 from .closed_form import outer_sum, solve
-from .concept_vectors import fill
 from .projections import changes
 from .settings import EraseSettings, RidgeSettings
+from .subject_places import fill
 from .task import EraseTask
 
 

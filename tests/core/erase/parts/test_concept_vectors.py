@@ -6,12 +6,11 @@ import torch
 from concept_atelier.core.erase.parts.concept_vectors import (
     BATCH,
     concept_rows,
-    fill,
     paired,
     rows_of_each,
-    subject_positions,
     vectors,
 )
+from concept_atelier.core.erase.parts.subject_places import fill, subject_positions
 
 
 def close(got, expected):
@@ -39,21 +38,6 @@ def test_from_subject_to_end_takes_subject_end_and_padding(lab_backbone):
 
 def test_all_takes_every_position(lab_backbone):
     torch.testing.assert_close(vectors(lab_backbone, "cat", "all"), context(lab_backbone, "cat"))
-
-
-def test_subject_positions_cover_all_sub_tokens_wherever_the_template_puts_them(lab_backbone):
-    text = "xylophone-player quartz"
-    alone = [token.text for token in lab_backbone.tokenize(text).tokens]
-    assert len(alone) > 3
-    for template in ("{}", "a photo of {}", "a {} on blue", "{} and more"):
-        positions = subject_positions(lab_backbone, text, template)
-        tokens = lab_backbone.tokenize(fill(template, text)).tokens
-        assert [token.text for token in tokens if token.position in positions] == alone
-
-
-def test_a_template_that_glues_letters_to_the_text_is_refused(lab_backbone):
-    with pytest.raises(ValueError, match="put a space around"):
-        subject_positions(lab_backbone, "cat", "super{}")
 
 
 @pytest.mark.parametrize("template", ["a photo", "{} {}"])
