@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -44,8 +45,8 @@ class TokenizedText:
         start: position of the start token, or None where the model has none.
         end: position of the *first* end-of-text token (SD1.x pads with more of them), or of what follows the text.
         length: number of positions L, template and padding included.
-        readings: of each text encoder, its first position and that of what follows the text in its rows, where rows
-            of several lie one behind another; else none.
+        readings: (first position, position of what follows the text) of each block of rows, where the blocks of
+            several text encoders lie one behind another (SD3); else empty.
     """
 
     tokens: tuple[Token, ...]
@@ -53,6 +54,17 @@ class TokenizedText:
     end: int
     length: int
     readings: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def spans(self) -> tuple[range, ...]:
+        """The positions of each block of rows; one block for most models."""
+        starts = [start for start, _ in self.readings] or [0]
+        return tuple(range(*ends) for ends in pairwise([*starts, self.length]))
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """``end`` of each block of rows."""
+        return tuple(end for _, end in self.readings) or (self.end,)
 
 
 @dataclass(frozen=True, eq=False)

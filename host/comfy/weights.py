@@ -12,7 +12,7 @@ from ...core.backbone import AttentionWeight, KeyValueWeight
 from ...core.messages import listed
 from ...core.types import Change, Erasure, LowRank
 from ..shared.errors import UnsupportedModelError
-from ..shared.families import FAMILIES, supported_erasing, supported_tuning
+from ..shared.families import FAMILIES, supported_tuning
 from ..shared.weights.lazy_weights import LazyWeights
 from ..shared.weights.unet_layouts import ROLES
 from .names import attention_keys, cross_attention_keys
@@ -32,10 +32,10 @@ def entry_keys(patcher: Any) -> dict[str, tuple[str, EntryRole]]:
         keys = cross_attention_keys(patcher)
         return {name: (key, "key" if ".to_k." in name else "value") for name, key in keys.items()}
     found = transformer_entries(family, patcher.get_model_object("diffusion_model"))
-    if not found:
+    if all(role == "pooled" for _, role in found.values()):
         raise UnsupportedModelError(
-            f"no concept can be erased from this {family.title}, since no layer is known by which its text enters; "
-            f"{supported_erasing()}"
+            f"no concept can be erased from this {family.title}: it has no layer "
+            f"{' or '.join(family.text_entry)}, by which text enters other models of its kind; load another checkpoint"
         )
     return found
 

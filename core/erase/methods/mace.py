@@ -126,7 +126,8 @@ def _before(task: EraseTask[MaceSettings]) -> Tensor:
     """``sum of x x^T`` (D, D) over what stands before a concept, in every sentence: the start, and a sentence's words.
 
     A causal text encoder reads them alike whatever follows, so that they are mapped to themselves. (T5, the encoder of
-    FLUX.1 and Chroma, reads in both directions: there they are held as they are where nothing follows.)
+    FLUX.1 and Chroma, reads in both directions: there they are held as they are where nothing follows. On transformers
+    no start is known, and the end of the empty text is held in its place.)
     """
     backbone, placeholders = task.backbone, task.placeholders
     start = outer_sum(vectors(backbone, "", "last_subject"))

@@ -30,7 +30,7 @@ from ..parts.pictures import pictures_of_task
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.stacked import rank_notes, shortest
-from ..parts.subject_places import subject_positions
+from ..parts.subject_places import fill, positions
 from ..parts.task import EraseTask
 from ..parts.trained_settings import TrainedSettings
 from ..parts.training import Student, loss_notes, train
@@ -155,9 +155,18 @@ def drawn_around(
     task, settings = student.task, student.task.settings
     concept = task.pairs[int(visit.concepts[row])][0]
     read = student.texts.of(student.visits.sentences(visit.template, [concept])[0])
-    own = subject_positions(task.backbone, concept, settings.templates[visit.template], task.placeholders)
-    length = read.context.shape[1]
-    places = {"last_subject": own[-1:], "from_subject_to_end": range(own.start, length), "all": range(length)}
+    template = settings.templates[visit.template]
+    tokenized = task.backbone.tokenize(fill(template, concept), task.placeholders)
+    own = positions(lambda text: task.backbone.tokenize(text, task.placeholders), concept, template)
+    places = {
+        "last_subject": [subject[-1] for subject in own],
+        "from_subject_to_end": [
+            place
+            for subject, span in zip(own, tokenized.spans, strict=True)
+            for place in range(subject.start, span.stop)
+        ],
+        "all": range(read.context.shape[1]),
+    }
     context = read.context.clone()  # (1, L, D)
     for place in places[settings.token_mode]:
         centre = read.context[0, place].double().cpu()

@@ -114,7 +114,8 @@ def concept_rows(
       later position has read the concept, and on short prompts most of what is attended to is padding.
     - ``all``: all L positions, in place.
 
-    The empty text has no token of its own: its start token stands in (its end token where the model has no start).
+    The empty text has no token of its own: its start token stands in (its end token where none is known, as on
+    transformers).
     Where rows of several text encoders lie one behind another, each encoder's are cut by themselves.
 
     Raises ``ValueError`` for a template without exactly one ``{}`` and for conditionings that are not finite.
@@ -153,14 +154,14 @@ class _Reading:
     Attributes:
         sentence: the text.
         subject: where its concept stands, in the rows of each text encoder.
-        starts: first row of each text encoder.
+        spans: the rows of each text encoder.
         needed: how many positions are read.
         length: how many it has.
     """
 
     sentence: str
     subject: tuple[range, ...]
-    starts: tuple[int, ...]
+    spans: tuple[range, ...]
     needed: int
     length: int
 
@@ -192,8 +193,7 @@ def _reading(read: Read, sentence: Sentence, mode: TokenMode) -> _Reading:
     filled, subject = fill(template, text), positions(read, text, template)
     whole = read(filled)
     needed = subject[-1].stop if mode == "last_subject" else whole.length
-    starts = tuple(start for start, _ in whole.readings) or (0,)
-    return _Reading(filled, subject, starts, needed, whole.length)
+    return _Reading(filled, subject, whole.spans, needed, whole.length)
 
 
 def _batches(readings: Iterable[_Reading]) -> Iterator[list[_Reading]]:
@@ -226,16 +226,15 @@ def _cut(rows: Tensor, reading: _Reading, mode: TokenMode) -> ConceptRows:
     """The rows of each text encoder, from the last to the first."""
     if mode not in get_args(TokenMode):
         raise ValueError(f"unknown token mode {shown(mode)}, expected last_subject, from_subject_to_end or all")
-    found, stop = None, len(rows)
-    for subject, start in zip(reversed(reading.subject), reversed(reading.starts), strict=True):
+    found = None
+    for subject, span in zip(reversed(reading.subject), reversed(reading.spans), strict=True):
         if mode == "last_subject":
             last = rows[subject[-1] : subject[-1] + 1].clone()  # not a view that holds the batch
             found = ConceptRows(last, last[:0], found)
         elif mode == "from_subject_to_end":
-            found = ConceptRows(rows[subject.start : subject.stop], rows[subject.stop : stop], found)
+            found = ConceptRows(rows[subject.start : subject.stop], rows[subject.stop : span.stop], found)
         else:
-            found = ConceptRows(rows[:0], rows[start:stop], found)
-        stop = start
+            found = ConceptRows(rows[:0], rows[span.start : span.stop], found)
     assert found is not None
     return found
 

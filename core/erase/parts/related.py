@@ -67,9 +67,9 @@ class WordSearch:
         rows = rows_of_each(self.backbone, [concept, *candidates], "last_subject", SENTENCES, self.placeholders)
         states = []
         for one in rows:
-            states.append(F.normalize(alone(one, "average")[0], dim=0))
+            states.append(F.normalize(alone(one, "average"), dim=1))  # (1, D), a row for each text encoder of SD3
             self.on_text()
-        alike = torch.stack(states[1:]) @ states[0]  # (C,)
+        alike = (torch.stack(states[1:]) * states[0]).sum(-1).mean(-1)  # (C,)
         found = [RelatedWord(word, float(value)) for word, value in zip(candidates, alike, strict=True)]
         return sorted(found, key=lambda one: -one.cosine)
 

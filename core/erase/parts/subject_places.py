@@ -35,11 +35,10 @@ def positions(read: Read, text: str, template: str) -> tuple[range, ...]:
     """
     sentence = read(fill(template, text))
     if not sentence.tokens:
-        start = sentence.end if sentence.start is None else sentence.start
-        stand_ins = [end for _, end in sentence.readings] or [start]
+        stand_ins = sentence.ends if sentence.start is None else (sentence.start,)
         return tuple(range(stand_in, stand_in + 1) for stand_in in stand_ins)
     texts = (read(template.partition("{}")[0]), read(text), sentence)
-    encoders = range(len(sentence.readings) or 1)
+    encoders = range(len(sentence.spans))
     found = [_place(*(words_of(only_reading(one, encoder)) for one in texts)) for encoder in encoders]
     places = tuple(place for place in found if place is not None)
     if len(places) < len(found):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...attention.sites import choose_sites
-from ...attention.words import find_word, spelling
+from ...attention.words import find_word, first_places, spelling
 from ...backbone import AttentionSite, Backbone, Conditioning
 from ...messages import shown
 from ..parts.adapter import AdapterBank, Layers, start_adapter
@@ -167,29 +167,34 @@ class Trainee:
         ]
 
     def token(self, text: str, name: str) -> tuple[int, ...]:
-        """Every position that a concept's token takes in a text.
+        """Every position that a concept's token takes in a text, in the rows of every text encoder.
 
         Raises ``ValueError`` for a text that does not fit the model or does not name the concept.
         """
         read, mark = self.backbone.tokenize(text, self.bank.placeholders()), placeholder(name)
         own = [token for token in read.tokens if token.placeholder == mark]  # names may differ in case alone
         if not own:
-            return find_word(read, mark)[0]
-        vectors = next(iter(self.bank.placeholders()[mark].values()))
-        return tuple(token.position for token in own if token.reading == own[0].reading)[: len(vectors)]
+            return first_places(read, mark)
+        count = len(next(iter(self.bank.placeholders()[mark].values())))
+        by_encoder = [[token.position for token in own if token.position in span] for span in read.spans]
+        return tuple(position for positions in by_encoder for position in positions[:count])
 
     def after_token(self, text: str, name: str, word: str) -> tuple[int, ...]:
-        """Every position of the word that follows a concept's token in a text, all its sub-tokens.
+        """Every position of the word that follows a concept's token in a text, all its sub-tokens, in the rows of every
+        text encoder.
 
         The token before it finds it, so that the same word beside two tokens is two words.
         """
         read = self.backbone.tokenize(text, self.bank.placeholders())
-        last = self.token(text, name)[-1]
-        spelt = spelling(self.backbone.tokenize(word))
-        behind = [run for run in find_word(read, spelt) if run[0] > last]
-        if not behind:
-            raise ValueError(f"{shown(word)} does not stand behind {placeholder(name)} in {shown(text)}")
-        return behind[0]  # a chunk of the text may end between the two
+        token, runs = self.token(text, name), find_word(read, spelling(self.backbone.tokenize(word)))
+        found: list[int] = []
+        for span in read.spans:
+            last = max(position for position in token if position in span)
+            behind = [run for run in runs if last < run[0] < span.stop]
+            if not behind:
+                raise ValueError(f"{shown(word)} does not stand behind {placeholder(name)} in {shown(text)}")
+            found += behind[0]  # a chunk of the text may end between the two
+        return tuple(found)
 
     def prior_loss(self, prior: Prior) -> Tensor:
         """The mean squared error on one prior picture with its own text."""

@@ -190,10 +190,12 @@ class Search:
     def _free_rows(self) -> Tensor:
         """(N, L, 1) bool."""
         free = torch.zeros(*self.start.context.shape[:2], 1, dtype=torch.bool, device=self.start.context.device)
+        backbone, placeholders = self.trainee.backbone, self.trainee.bank.placeholders()
         for row, prompt in enumerate(self.prompts):
             ((_, positions),) = self.trainee.spots([prompt])
-            last = None if self.settings.rows == "tail" else positions[-1] + 1
-            free[row, positions[0] : last] = True
+            for span in backbone.tokenize(prompt.text, placeholders).spans:
+                own = [position for position in positions if position in span]
+                free[row, own[0] : span.stop if self.settings.rows == "tail" else own[-1] + 1] = True
         return free
 
 

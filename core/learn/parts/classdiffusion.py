@@ -42,19 +42,20 @@ def class_term(backbone: Backbone, classes: Mapping[str, str], template: str = "
     without = {name: template.replace("{}", word) for name, word in classes.items()}
     with_token = {name: template.replace("{}", f"{placeholder(name)} {word}") for name, word in classes.items()}
     _check_class_is_read(backbone, without, classes, {})
-    anchors = text_features(backbone, list(without.values())).detach()  # (K, D)
+    anchors = text_features(backbone, list(without.values())).detach()  # (K, E, D)
 
     def term(tokens: Mapping[str, TokenVectors]) -> Tensor:
         vectors = {placeholder(name): tokens[name] for name in classes}
         _check_class_is_read(backbone, with_token, classes, vectors)
-        features = text_features(backbone, list(with_token.values()), vectors)  # (K, D)
+        features = text_features(backbone, list(with_token.values()), vectors)  # (K, E, D)
         return (1 - F.cosine_similarity(features, anchors, dim=-1)).mean()
 
     return term
 
 
 def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholders | None = None) -> Tensor:
-    """What the encoder says at the end of each text: (B, D), part of the graph.
+    """What the encoder says at the end of each text: (B, E, D), part of the graph; E is the number of encoders whose
+    rows lie one behind another, 1 on most models.
 
     Read at the *first* end-of-text position of what the denoiser reads: encoders with an old configuration pool at
     the largest token id, which is the added token's, where the class word has not been read yet.
@@ -62,8 +63,8 @@ def text_features(backbone: Backbone, texts: list[str], placeholders: Placeholde
     found: dict[int, Tensor] = {}
     for rows, encoded in encode_for_passes(backbone, texts, placeholders):
         for place, number in enumerate(rows):
-            end = backbone.tokenize(texts[number], placeholders).end
-            found[number] = encoded.context[place, end].float()  # (D,)
+            ends = backbone.tokenize(texts[number], placeholders).ends
+            found[number] = encoded.context[place, list(ends)].float()  # (E, D)
     return torch.stack([found[number] for number in range(len(texts))])
 
 
@@ -74,8 +75,10 @@ def _check_class_is_read(
     read in chunks, and the first one ends without what comes later."""
     for name, phrase in phrases.items():
         read = backbone.tokenize(phrase, vectors)
-        if not any(run[-1] < read.end for run in occurrences(read, spelling(backbone.tokenize(classes[name])))):
+        last = [run[-1] for run in occurrences(read, spelling(backbone.tokenize(classes[name])))]
+        blocks = zip(read.spans, read.ends, strict=True)
+        if not all(any(span.start <= at < end for at in last) for span, end in blocks):
             raise TextTooLongError(
-                f"the class of {shown(name)} does not fit into the first {read.end} positions of its phrase, which is "
-                "all that the class term reads: give a shorter class, or use fewer vectors per token"
+                f"the class of {shown(name)} does not fit into the first {read.ends[0]} positions of its phrase, which "
+                "is all that the class term reads: give a shorter class, or use fewer vectors per token"
             )

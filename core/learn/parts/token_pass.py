@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...attention.sites import choose_sites
-from ...attention.words import find_word
+from ...attention.words import first_places
 from ...backbone import AttentionSite, Backbone, TokenVectors
 from .prompts import placeholder
 from .token_maps import common_grid, recorded_tokens
@@ -75,7 +75,7 @@ class TokenReader:
         noise = torch.randn(latent.shape, generator=self.generator).to(latent)
         noisy, target = backbone.schedule.add_noise(latent, noise, time), backbone.schedule.target(latent, noise)
         written, placeholders = SENTENCE.format(placeholder(name)), {placeholder(name): known[name]}
-        (spot, *_) = find_word(backbone.tokenize(written, placeholders), placeholder(name))
+        spot = first_places(backbone.tokenize(written, placeholders), placeholder(name))
         text = backbone.encode_text([written], placeholders)
         with self.in_force(), recorded_tokens(backbone, self.sites, [(0, spot)], self.grid) as seen:
             predicted = backbone.predict_target(noisy, time, text).float()

@@ -7,6 +7,7 @@ from ....core.attention.words import find_word, occurrences
 from ....core.backbone import Placeholders
 from ....core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
 from ...adapters import backbone_of
+from ...shared.families import FAMILIES
 from ..attribute.sampled_text import SampledText, read_conditioning, wanted_words
 
 
@@ -43,7 +44,8 @@ def correct_conditioning(
             find_word(sampled[0].mixed.text, word)  # raises, and says which words there are
     backbone = backbone_of(clip=clip)
     chunk = backbone.encode_text([""]).context.shape[1]
-    widths = tuple(backbone.text_widths.values())
+    side_by_side = FAMILIES[backbone.family].transformer is None  # SDXL joins the columns of its encoders
+    widths = tuple(backbone.text_widths.values()) if side_by_side else ()
     corrected = []
     for (context, extras), one in zip(conditioning, sampled, strict=True):
         places = _places(one, wanted)

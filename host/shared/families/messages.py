@@ -12,11 +12,6 @@ def supported() -> str:
     return f"supported are {_titles(FAMILIES.values())}"
 
 
-def supported_erasing() -> str:
-    """The same of the families whose text entry can be edited."""
-    return f"supported are {_titles(family for family in FAMILIES.values() if family.text_entry)}"
-
-
 def supported_learning() -> str:
     """The same of the families whose text encoders read learnt tokens."""
     able = [one for one in FAMILIES.values() if one.transformer is None or one.transformer.learns]

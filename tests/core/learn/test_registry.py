@@ -120,7 +120,7 @@ def differs(one, two):
 
 @every_method
 def test_a_second_picture_is_learnt_from_by_name(name, lab_backbone, picture, concepts, other):
-    settings = short(name, steps=2)
+    settings = short(name, steps=3)  # of which the last one draws the second picture
     alone = learn(name, lab_backbone, picture, concepts, settings)
     both = learn(name, lab_backbone, picture, concepts, settings, more=[other])
     assert (alone.metadata["pictures"], both.metadata["pictures"]) == ("1", "2")
@@ -220,7 +220,7 @@ def test_a_training_after_a_search_goes_on_from_wherever_it_was_cancelled(lab_ba
     whole = learn("conceptexpress", lab_backbone, picture, concepts, settings)
     updates = int(whole.metadata["updates"])
     assert updates == 2 + 3 + 2
-    for update in (1, 2, 4, 6):  # within each phase, and between the first two
+    for update in (1, 2, 5, 6):  # within the search and the training, and between the phases
         kept = Kept()
         with pytest.raises(Cancelled):
             learn("conceptexpress", lab_backbone, picture, concepts, settings, store=kept, on_step=cancel_after(update))
