@@ -31,7 +31,7 @@ LEARNING: dict[str, tuple[dict[str, dict[str, Any]], dict[str, Any]]] = {
         {
             "clip_l": _CLIP | {"num_hidden_layers": 3},
             "clip_g": _CLIP | {"num_hidden_layers": 3},
-            "t5xxl": _T5 | {"d_model": 4096},
+            "t5xxl": _T5,
         },
         {"adm_in_channels": 8},
     ),
@@ -58,6 +58,8 @@ def reading_clip(family: str, folders: Any = None) -> Any:
             super().__init__(
                 device=device, dtype=dtype, model_options={**(model_options or {}), **sizes}, **more, **inside
             )
+            if family == "sd3":
+                _widen(self.t5xxl)
 
     with _no_eyes():
         target = base.ClipTarget(getattr(source, reader), Model)
@@ -69,6 +71,18 @@ def reading_clip(family: str, folders: Any = None) -> Any:
     small_layers = {name: one / 3 if "layers" in name and one.ndim > 1 else one for name, one in drawn.items()}
     clip.cond_stage_model.load_state_dict(small_layers)
     return clip
+
+
+def _widen(encoder: Any) -> None:
+    """Bring what an encoder gives to the 4096 columns to which ComfyUI pads the rows of SD3's CLIP."""
+    narrow = encoder.encode_token_weights
+
+    def wide(pairs: Any) -> Any:
+        rows, *more = narrow(pairs)
+        wider = torch.randn(rows.shape[-1], 4096, generator=torch.Generator().manual_seed(6)) / rows.shape[-1] ** 0.5
+        return (rows @ wider.to(rows), *more)
+
+    encoder.encode_token_weights = wide
 
 
 @contextmanager
