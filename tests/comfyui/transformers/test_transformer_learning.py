@@ -228,7 +228,7 @@ def test_files_are_loaded_again_and_read_by_comfyui_itself_where_it_reads_any(ma
             assert torch.equal(torch.stack(found), tokens.vectors["red"][name])
 
 
-@pytest.mark.parametrize("family", ["flux", "chroma"])
+@pytest.mark.parametrize("family", ["flux", "chroma", "sd3"])
 def test_where_no_template_surrounds_it_comfyui_reads_the_file_as_encode_concept_prompt_does(
     made, parts_of, run, stock, family
 ):
