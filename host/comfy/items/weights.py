@@ -33,6 +33,12 @@ ITEMS: tuple[Internal, ...] = (
         called="config, output_prefix=",
     ),
     Internal(
+        "comfy.utils:mmdit_to_diffusers",
+        "the pack knows the attention weights of Stable Diffusion 3 by diffusers' names",
+        nodes_that(needs.WEIGHTS),
+        called="config, output_prefix=",
+    ),
+    Internal(
         "comfy.model_patcher:get_key_weight",
         "the pack reads the weights in force",
         nodes_that(needs.WEIGHTS),
