@@ -46,6 +46,8 @@ PLAIN_FIGURES = {"passes": "{:.0f}", "seconds": "{:.1f}"}
 """Figures that hardly differ between cases, to how their means are written."""
 
 SETS = ("exact_2", "exact_3", "exact_4")
+LEARNT = (*SETS, "found", "placed", "leak", "iou", "identity", "passes", "seconds")
+"""Figures of learnt tokens, which say nothing of colours."""
 
 PLAIN, WORLD = "the prompt alone", "compose/world.json"
 LEFT_OUT = {"lora_composer": " without its guidance"}
@@ -210,9 +212,7 @@ PARTS = {
     "composing two of a kind": partial(
         further, kind="alike", shown=("exact_2", "found", "colours", "placed", "leak", "iou", "passes", "seconds")
     ),
-    "composing learnt tokens": partial(
-        further, kind="learnt", shown=(*SETS, "found", "placed", "leak", "iou", "identity", "passes", "seconds")
-    ),
+    "composing learnt tokens": partial(further, kind="learnt", shown=LEARNT),
     "composing with LoRAs": partial(
         further,
         kind="loras",

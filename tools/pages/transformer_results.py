@@ -25,6 +25,8 @@ from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
 from .compose_results import COMPOSED, PLAIN, same_cases, same_cases_said, shown_value, titles
+from .compose_results import LEARNT as COMPOSED_LEARNT
+from .compose_results import ways as composed_ways
 from .erasure_results import single
 from .explain_results import MEASURED
 from .files import controls, heading, missing, read, shown_command, verdict
@@ -174,6 +176,12 @@ def compositions(folder: Path) -> str:
     return table(rows)
 
 
+def learnt_tokens(folder: Path) -> str:
+    """Every way with learnt tokens on the transformer."""
+    files = {f"{FOLDER}/compose/{name}_learnt.json": titles()[name] for name in ("plain", *COMPOSED_THERE)}
+    return composed_ways(folder, files, f"{FOLDER}/compose/plain_learnt.json", COMPOSED_LEARNT)
+
+
 def ways(folder: Path, name: str, said_of: Mapping[str, str], figures: Mapping[str, str]) -> str:
     """The figures of several ways of doing something, both models side by side.
 
@@ -218,5 +226,6 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "audits": audited,
     "steering": partial(ways, name="explain/steer.json", said_of=WAYS, figures=STEERING),
     "composing": compositions,
+    "composing learnt tokens": learnt_tokens,
 }
 """Marked part of the page to what writes it."""
