@@ -52,8 +52,8 @@ OWN = {
     "attack.json": f"attack --split test --cases 4 --methods uce,mace --scenarios {ATTACKS}",
     "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
-    "compose/plain_learnt.json": "compose --split test --cases 24 --learnt",
-    **{f"compose/{name}_learnt.json": f"compose --split test --cases 24 --learnt --method {name}" for name in COMPOSED},
+    "compose/plain_learnt.json": "compose --split test --cases 18 --learnt",
+    **{f"compose/{name}_learnt.json": f"compose --split test --cases 18 --learnt --method {name}" for name in COMPOSED},
 }
 
 
