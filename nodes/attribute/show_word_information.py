@@ -78,7 +78,8 @@ class ShowWordInformation(io.ComfyNode):
                     default=standard.estimator,
                     optional=True,
                     advanced=True,
-                    tooltip="orthogonal is steady and never negative. standard is unbiased and less steady.",
+                    tooltip="orthogonal is steady and, for a single word, never negative. standard is unbiased and "
+                    "less steady; choose it for two words together.",
                 ),
                 ConceptTokens.Input("tokens", optional=True, tooltip="Learnt tokens that the text uses."),
             ],

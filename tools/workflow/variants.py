@@ -49,6 +49,7 @@ LAB = Variant(
     ),
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     learn_lora={"method": "attencraft", "preset": "small", "seed": 2},
+    compose={"method": "localized_refinement"},
     compose_loras={
         "method": "lora_composer",
         "preset": "small",

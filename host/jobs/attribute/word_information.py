@@ -82,6 +82,8 @@ def read_by(found: Measured, settings: InformationSettings) -> str:
     if found.given:
         how = "what only this word gives, and what only both give together"
         said += f"\nConditional information ({how}): {_listed(found.given.items())}."
+        if settings.estimator == "orthogonal":
+            said += "\nWith the estimator orthogonal the parts of two words need not add up; standard fits them better."
     return said
 
 

@@ -211,7 +211,7 @@ def described(composition: Composition, composer: Composer[Any], settings: Compo
         lines.append(f"In each pass {further} further layers compute their LoRAs beside the weights.")
     if "regions" in composer.needs and without:
         lines.append(f"Of {count} concepts, {without} have no region: their words show where they are.")
-    lines += _said_of_words(composition, composer)
+    lines += [*_said_of_words(composition, composer), *_said_of_spans(composition, settings)]
     return " ".join(filter(None, lines))
 
 
@@ -223,6 +223,8 @@ def _said_of_words(composition: Composition, composer: Composer[Any]) -> list[st
         style, name = number not in composition.things, shown(region.text)
         if style and not region.words and needs and not needs & {"texts", "boxes"}:
             lines.append(f"{name} takes the whole picture and is not in the prompt, where it would act; name it there.")
+        elif not style and not region.words and needs & {"words", "texts"}:
+            lines.append(f"The prompt does not name {name}; write it there too, or the picture may lack it.")
         elif region.singly and (searched or needs & {"words", "branches"}):
             words = listed(f"{word} (word {place})" for word, place in region.singly)
             lines.append(
@@ -231,6 +233,17 @@ def _said_of_words(composition: Composition, composer: Composer[Any]) -> list[st
         if "branches" in needs and not style and (region.singly or not region.words):
             lines.append(f"Write {name} in the prompt as in concepts, so that passes can replace it by other concepts.")
     return lines
+
+
+def _said_of_spans(composition: Composition, settings: ComposeSettings) -> list[str]:
+    """A sentence about each concept that counts only while the method does not act."""
+    return [
+        f"{shown(region.text)} has no effect: it counts from {region.start:g} to {region.end:g} of denoising, and the "
+        f"method acts from {settings.start:g} to {settings.end:g}. Change start and end of one of them (those of the "
+        "method in settings)."
+        for region in composition.regions
+        if region.weight > 0 and (region.start >= settings.end or region.end <= settings.start)
+    ]
 
 
 def reads_jointly(model: Any) -> bool:

@@ -49,3 +49,17 @@ def test_words_that_were_looked_up_one_by_one_are_told_where_they_matter(said):
 def test_a_style_that_the_prompt_does_not_name_is_told_where_only_the_prompt_draws_it(said, method):
     text = said(concepts="a cat\na rocket\nwatercolour", places="left\nright\neverywhere", method=method)
     assert ("'watercolour' takes the whole picture and is not in the prompt" in text) is (method != "attention_couple")
+
+
+@pytest.mark.parametrize("method", ["attention_couple", "localized_refinement", "area"])
+def test_a_thing_that_the_prompt_does_not_name_is_told(said, method):
+    note = "The prompt does not name 'a dog'; write it there too"
+    assert note in said(concepts="a cat\na dog", method=method) and note not in said(method=method)
+
+
+def test_a_concept_that_counts_only_while_the_method_rests_is_told(said):
+    given = {"method": "attention_couple", "preset": "small"}
+    text = said(**given, places="left start=0.5\nright")
+    assert "'a cat' has no effect: it counts from 0.5 to 1 of denoising, and the method acts from 0 to 0.4." in text
+    assert "has no effect" not in said(**given, places="left start=0.3\nright")
+    assert "has no effect" not in said(method="attention_couple", places="left start=0.5\nright")

@@ -57,8 +57,8 @@ def edit_by_words(studio: Studio) -> None:
     studio.step(
         "Ask what each word gives",
         "How much each word says about the picture, and where.",
-        "Write words of **The prompt** into **words**. The node says it in nats. Choose **two words together** for "
-        "what they have in common.",
+        "Write words of **The prompt** into **words**. The node says it in nats. Choose **two words together**, "
+        "with `standard` as the estimator, for what they have in common.",
     )
     given = {"image": before, "text": text, "words": words.looked_up, "draws": 50}
     maps, _ = sheet.add("ConceptAtelierShowWordInformation", 0, **wires, **given)
