@@ -21,7 +21,9 @@ def check_marks(text: str, tokens: ConceptTokens | None) -> None:
     if unknown:
         named = listed(f"<{mark}>" for mark in unknown)
         there = listed(known) or "none connected"
-        raise ValueError(f"the prompt names {named}, but the tokens are: {there}; connect tokens of these names")
+        raise ValueError(
+            f"the prompt names {named}, but the tokens are: {there}; connect tokens with these names, or write words"
+        )
     unclosed = [mark for mark in dict.fromkeys(UNCLOSED.findall(text)) if f"<{mark}>" in known]
     if unclosed:
         meant = listed(f"<{mark}>" for mark in unclosed)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -22,6 +24,40 @@ def block_attention(labels, seed=0, reach=1.5, leak=0.02):
     noise = torch.rand(h * w, h * w, generator=torch.Generator().manual_seed(seed))
     rows = same * (0.3 + near + 0.1 * noise) + leak * noise
     return rows / rows.sum(1, keepdim=True)
+
+
+class Twice:
+    """A model that reads each text by two encoders whose rows lie one behind another; the second gives doubled rows."""
+
+    def __init__(self, backbone):
+        self.backbone = backbone
+
+    def tokenize(self, text, placeholders=None):
+        read = self.backbone.tokenize(text, placeholders)
+        words = 1 + max((token.word for token in read.tokens), default=-1)
+        second = [
+            replace(token, position=token.position + read.length, word=token.word + words, reading=1)
+            for token in read.tokens
+        ]
+        places = ((0, read.end), (read.length, read.length + read.end))
+        return replace(
+            read, tokens=(*read.tokens, *second), start=None, end=places[1][1], length=2 * read.length, readings=places
+        )
+
+    def __getattr__(self, name):
+        return getattr(self.backbone, name)
+
+    def encode_text(self, texts, placeholders=None):
+        found = self.backbone.encode_text(texts, placeholders)
+        return replace(found, context=torch.cat([found.context, 2 * found.context], 1))
+
+    def encode_beginnings(self, texts, length, placeholders=None):
+        return self.encode_text(texts, placeholders).context[:, :length]
+
+
+@pytest.fixture
+def twice(lab_backbone):
+    return Twice(lab_backbone)
 
 
 @pytest.fixture

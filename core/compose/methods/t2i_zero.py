@@ -56,6 +56,7 @@ def correct_by_similarities(
     settings: SimilaritySettings,
     widths: Sequence[int] = (),
     chunk: int | None = None,
+    start: bool = True,
 ) -> Tensor:
     """Correction by Similarities: rows of concepts, rebuilt from what their neighbours share with them.
 
@@ -74,6 +75,7 @@ def correct_by_similarities(
         widths: of the text encoders whose rows stand side by side in D, which are corrected apart, because their
             numbers differ in size; default one.
         chunk: length of the pieces that a long prompt was encoded in; the window does not reach beyond them. Default L.
+        start: whether each chunk begins with a start token.
 
     Returns:
         (L, D), a new tensor; rows of other tokens are those given. The start token of a chunk takes part in the
@@ -83,28 +85,29 @@ def correct_by_similarities(
     """
     length, width = context.shape
     chunk = chunk or length
-    wrong = [place for place in concepts if not 0 <= place < length or place % chunk == 0]
+    wrong = [place for place in concepts if not 0 <= place < length or (start and place % chunk == 0)]
     if wrong:
-        raise ValueError(f"concepts must stand between 1 and {length - 1} and not at a start token, got {wrong}")
+        told = f"concepts must stand between {int(start)} and {length - 1} and not at a start token"
+        raise ValueError(f"{told}, got {wrong}")
     if sum(widths or (width,)) != width:
         raise ValueError(f"widths must add up to the context's width {width}, got {list(widths)}")
     corrected = context.clone()
     for place in dict.fromkeys(concepts):
         first = place - place % chunk
         rows = context[first : first + chunk]
-        parts = [_corrected(part, place - first, settings) for part in rows.split(list(widths or (width,)), 1)]
+        parts = [_corrected(part, place - first, settings, start) for part in rows.split(list(widths or (width,)), 1)]
         corrected[place] = torch.cat(parts)
     return corrected
 
 
-def _corrected(rows: Tensor, place: int, settings: SimilaritySettings) -> Tensor:
+def _corrected(rows: Tensor, place: int, settings: SimilaritySettings, start: bool) -> Tensor:
     """The new row (d,) of the concept at a place of a chunk of rows (n, d)."""
     row = rows[place].double()
     products = row * rows.double()  # (n, d)
     kept = torch.where(products > torch.quantile(products.flatten(), settings.threshold), products, 0.0)  # (n, d)
     shares = kept / kept.amax().clamp_min(torch.finfo(kept.dtype).tiny)
     near = (torch.arange(len(rows), device=rows.device) - place).abs() <= settings.window
-    near[0] = False  # the start token is no word
+    near[0] &= not start  # the start token is no word
     gathered = (shares * rows)[near].sum(0)  # (d,)
     mixed = (1 - settings.strength) * row + settings.strength * gathered
     if settings.keep_length:

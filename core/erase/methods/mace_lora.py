@@ -18,6 +18,7 @@ segmenter. Where it is not found, as a style is not, the whole picture counts, a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -182,9 +183,9 @@ def masks_of(task: EraseTask[MaceLoraSettings], pictures: TaskPictures, generato
     for row, number in enumerate(pictures.concepts):
         name = task.pairs[number][0]
         text = template.replace("{}", name)
-        places = tuple(subject_positions(backbone, name, template, task.placeholders))
+        (places,) = subject_positions(partial(backbone.tokenize, placeholders=task.placeholders), name, template)
         read = backbone.encode_text([text], task.placeholders), backbone.tokenize(text, task.placeholders)
-        concept = Guarded(name, *read, places, nothing)
+        concept = Guarded(name, *read, tuple(places), nothing)
         cells = find_region(backbone, concept, pictures.latents[row : row + 1], how, generator).cells  # (1, h, w)
         if cells.any():
             masks[row] = cells[0]
@@ -197,7 +198,8 @@ def attention_loss(student: Student, visit: NoisedVisit, masks: Tensor) -> Tenso
     task, texts = student.task, student.concepts(visit)
     concept, template = task.pairs[int(visit.concepts[0])][0], task.settings.templates[visit.template]
     read = task.backbone.tokenize(texts[0], task.placeholders)
-    places = [*subject_positions(task.backbone, concept, template, task.placeholders), *range(read.end, read.length)]
+    (own,) = subject_positions(partial(task.backbone.tokenize, placeholders=task.placeholders), concept, template)
+    places = [*own, *range(read.end, read.length)]
     chosen, layers = masks[list(visit.rows)], list[Tensor]()
 
     def tap(call: AttentionCall) -> None:

@@ -14,6 +14,7 @@ e*(z_t, p) ||^2``.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ from ..parts.pictures import pictures_of_task
 from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.stacked import rank_notes, shortest
-from ..parts.subject_places import fill, positions
+from ..parts.subject_places import fill, subject_positions
 from ..parts.task import EraseTask
 from ..parts.trained_settings import TrainedSettings
 from ..parts.training import Student, loss_notes, train
@@ -156,14 +157,12 @@ def drawn_around(
     concept = task.pairs[int(visit.concepts[row])][0]
     read = student.texts.of(student.visits.sentences(visit.template, [concept])[0])
     template = settings.templates[visit.template]
-    tokenized = task.backbone.tokenize(fill(template, concept), task.placeholders)
-    own = positions(lambda text: task.backbone.tokenize(text, task.placeholders), concept, template)
+    tokenize = partial(task.backbone.tokenize, placeholders=task.placeholders)
+    own, spans = subject_positions(tokenize, concept, template), tokenize(fill(template, concept)).spans
     places = {
         "last_subject": [subject[-1] for subject in own],
         "from_subject_to_end": [
-            place
-            for subject, span in zip(own, tokenized.spans, strict=True)
-            for place in range(subject.start, span.stop)
+            place for subject, span in zip(own, spans, strict=True) for place in range(subject.start, span.stop)
         ],
         "all": range(read.context.shape[1]),
     }

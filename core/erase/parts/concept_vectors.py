@@ -12,7 +12,7 @@ from torch import Tensor
 from ...backbone import Backbone, Placeholders, TokenizedText
 from ...encoding_checks import check_encoded
 from ...messages import shown
-from .subject_places import Read, fill, positions
+from .subject_places import Read, fill, subject_positions
 
 BATCH = 16
 """How many sentences the text encoder reads at once: faster than one by one, and memory stays that of so many."""
@@ -115,8 +115,7 @@ def concept_rows(
     - ``all``: all L positions, in place.
 
     The empty text has no token of its own: its start token stands in (its end token where none is known, as on
-    transformers).
-    Where rows of several text encoders lie one behind another, each encoder's are cut by themselves.
+    transformers). Where rows of several text encoders lie one behind another, each encoder's are cut by themselves.
 
     Raises ``ValueError`` for a template without exactly one ``{}`` and for conditionings that are not finite.
     """
@@ -190,7 +189,7 @@ def _sizes(mode: TokenMode) -> Iterator[int]:
 
 def _reading(read: Read, sentence: Sentence, mode: TokenMode) -> _Reading:
     text, template = sentence
-    filled, subject = fill(template, text), positions(read, text, template)
+    filled, subject = fill(template, text), subject_positions(read, text, template)
     whole = read(filled)
     needed = subject[-1].stop if mode == "last_subject" else whole.length
     return _Reading(filled, subject, whole.spans, needed, whole.length)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ...attention.words import only_reading, words_of
-from ...backbone import Backbone, Placeholders, TokenizedText
+from ...backbone import TokenizedText
 from ...messages import shown
 
 Read = Callable[[str], TokenizedText]
@@ -17,21 +17,16 @@ def fill(template: str, text: str) -> str:
     return template.replace("{}", text) if text else ""
 
 
-def subject_positions(
-    backbone: Backbone, text: str, template: str = "{}", placeholders: Placeholders | None = None
-) -> range:
-    """The positions of a text's own tokens inside its template, all sub-tokens of all its words; those of the first
-    text encoder, where rows of several lie one behind another.
+def subject_positions(read: Read, text: str, template: str = "{}") -> tuple[range, ...]:
+    """The positions of a text's own tokens inside its template, all sub-tokens of all its words, in each block of rows
+    (:attr:`~...backbone.TokenizedText.spans`). The empty text has one stand-in in each.
+
+    Args:
+        read: tokenizes a sentence.
+        text: a word or phrase.
+        template: a sentence with one ``{}`` where the text goes.
 
     Raises ``ValueError`` when the template glues letters to the text, so that no token is the text's own.
-    """
-    return positions(lambda sentence: backbone.tokenize(sentence, placeholders), text, template)[0]
-
-
-def positions(read: Read, text: str, template: str) -> tuple[range, ...]:
-    """The same in the rows of each text encoder; the empty text has one stand-in in each.
-
-    Raises as :func:`subject_positions` does.
     """
     sentence = read(fill(template, text))
     if not sentence.tokens:

@@ -88,7 +88,7 @@ def _places(family: ModelFamily, patcher: Any) -> dict[str, Place]:
 
     record, config = record_of(family), patcher.model.model_config.unet_config
     paths = tuple(f"{path}." for path in block_paths(family, patcher.get_model_object("diffusion_model")))
-    held = {key for key in patcher.model.state_dict() if key.startswith(paths)}
+    held = dict.fromkeys(key for key in patcher.model.state_dict() if key.startswith(paths))  # in their order
     if record.tunes == "own":
         table: dict[str, Any] = {key.removeprefix(PREFIX): key for key in held}
     else:

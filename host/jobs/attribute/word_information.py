@@ -83,7 +83,10 @@ def read_by(found: Measured, settings: InformationSettings) -> str:
         how = "what only this word gives, and what only both give together"
         said += f"\nConditional information ({how}): {_listed(found.given.items())}."
         if settings.estimator == "orthogonal":
-            said += "\nWith the estimator orthogonal the parts of two words need not add up; standard fits them better."
+            said += (
+                "\nWith the estimator orthogonal these figures can be below 0 even if the word helps; those of "
+                "standard are right on average."
+            )
     return said
 
 

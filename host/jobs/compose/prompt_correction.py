@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ....core.attention.words import find_word, occurrences
-from ....core.backbone import Placeholders
+from ....core.backbone import Backbone, Placeholders
 from ....core.compose.methods.t2i_zero import SimilaritySettings, correct_by_similarities
 from ...adapters import backbone_of
-from ...shared.families import FAMILIES
 from ..attribute.sampled_text import SampledText, read_conditioning, wanted_words
 
 
@@ -42,16 +44,27 @@ def correct_conditioning(
     for word in wanted:
         if not any(_places(one, [word]) for one in sampled):
             find_word(sampled[0].mixed.text, word)  # raises, and says which words there are
-    backbone = backbone_of(clip=clip)
-    chunk = backbone.encode_text([""]).context.shape[1]
-    side_by_side = FAMILIES[backbone.family].transformer is None  # SDXL joins the columns of its encoders
-    widths = tuple(backbone.text_widths.values()) if side_by_side else ()
-    corrected = []
+    backbone, corrected = backbone_of(clip=clip), []
     for (context, extras), one in zip(conditioning, sampled, strict=True):
         places = _places(one, wanted)
-        rows = correct_by_similarities(context[0], places, settings, widths if len(widths) > 1 else (), chunk)
+        if one.mixed.text.start is None:
+            rows = torch.cat([_of_span(context[0], span, places, settings) for span in one.mixed.text.spans])
+        else:
+            rows = _of_chunks(backbone, context[0], places, settings)
         corrected.append([rows.expand_as(context).clone(), extras])
     return corrected, _described(sampled, wanted)
+
+
+def _of_chunks(backbone: Backbone, context: Tensor, places: Sequence[int], settings: SimilaritySettings) -> Tensor:
+    """The rows of CLIP text encoders, corrected: in chunks with a start token each, SDXL's columns by encoder."""
+    chunk, widths = backbone.encode_text([""]).context.shape[1], tuple(backbone.text_widths.values())
+    return correct_by_similarities(context, places, settings, widths if len(widths) > 1 else (), chunk)
+
+
+def _of_span(context: Tensor, span: range, places: Sequence[int], settings: SimilaritySettings) -> Tensor:
+    """The rows of one text encoder of a transformer, corrected: in one piece without a start token."""
+    own = [place - span.start for place in places if place in span]
+    return correct_by_similarities(context[span.start : span.stop], own, settings, start=False)
 
 
 def _places(sampled: SampledText, words: Sequence[str]) -> list[int]:

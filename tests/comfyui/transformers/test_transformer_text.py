@@ -82,6 +82,21 @@ def test_text_encoders_that_were_not_loaded_have_no_rows(small, pack, left_out):
     assert set(rows) <= set((one != other).any(-1).nonzero().flatten().tolist())
 
 
+@pytest.mark.parametrize("family", ["flux", "chroma", "z_image", "sd3"])
+def test_correction_by_similarities_changes_the_rows_of_its_words_alone(clip_of, stock, run, pack, family):
+    """Widths of encoders add up to the context's only where columns are joined, as on SDXL."""
+    clip, text = clip_of(family), "a red cat and a dog"
+    with torch.inference_mode():
+        before = stock("CLIPTextEncode", clip=clip, text=text)[0]
+        given = {"strength": 0.5, "window": 2, "threshold": 0.0, "keep_length": True}
+        after = run("CorrectBySimilarities", conditioning=before, clip=clip, text=text, words="cat, dog", **given)[0]
+        read = pack("host.adapters").backbone_of(clip=clip).tokenize(text)
+    words = pack("core.attention.words")
+    rows = {row for word in ("cat", "dog") for run in words.occurrences(read, word) for row in run}
+    changed = set((before[0][0] != after[0][0])[0].any(-1).nonzero().flatten().tolist())
+    assert changed and changed <= rows
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_empty_text_has_no_words(reading, family):
     _, read, _ = reading(family, "")

@@ -59,6 +59,16 @@ def test_rows_beyond_the_window_and_beyond_the_chunk_do_not_count() -> None:
     assert torch.equal(first, second)
 
 
+def test_without_a_start_token_the_first_row_is_a_word_like_others() -> None:
+    """As the same rows behind a start token of zeros, which shares nothing with any row."""
+    settings = SimilaritySettings(strength=0.5, window=1, threshold=0.0)
+    rows = torch.rand(6, 4, generator=torch.Generator().manual_seed(3))
+    behind = correct_by_similarities(torch.cat([torch.zeros(1, 4), rows]), [1, 2], settings)[1:]
+    torch.testing.assert_close(correct_by_similarities(rows, [0, 1], settings, start=False), behind)
+    with pytest.raises(ValueError, match="between 1 and 5 and not at a start token"):
+        correct_by_similarities(rows, [0, 1], settings)
+
+
 def test_encoders_side_by_side_are_corrected_apart() -> None:
     left, right = _context(seed=1), 100 * _context(seed=2)
     settings = SimilaritySettings(threshold=0.5)

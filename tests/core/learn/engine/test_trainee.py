@@ -37,6 +37,19 @@ def test_recorded_tokens_are_those_asked_for_and_gradients_reach_both_kinds(trai
     assert gradients[0].abs().sum() > 0 and all(up.abs().sum() > 0 for up in ups)
 
 
+def test_tokens_and_the_words_behind_them_are_found_in_the_rows_of_every_text_encoder(trainee_of, twice):
+    trainee, _, _ = trainee_of()
+    text, names = "a photo of <apple> cat and <crab> cat", ("apple", "crab")
+    both = replace(trainee, backbone=twice)
+    length = trainee.backbone.tokenize(text, trainee.bank.placeholders()).length
+    for name in names:
+        for once, found in (
+            (trainee.token(text, name), both.token(text, name)),
+            (trainee.after_token(text, name, "cat"), both.after_token(text, name, "cat")),
+        ):
+            assert found == (*once, *(position + length for position in once))
+
+
 def test_without_tokens_to_record_there_are_no_maps(trainee_of):
     assert trainee_of()[0].denoise(LATENT, ["a cat"]).maps.shape == (0, 4, 6)
 

@@ -59,6 +59,12 @@ def test_only_rows_of_the_token_and_after_it_are_searched(lab_backbone, picture,
     assert moved.sum() == free and moved[4]  # after the start token and "a photo of"
 
 
+@pytest.mark.parametrize("rows", ["token", "tail"])
+def test_rows_of_two_text_encoders_are_searched_each_by_themselves(lab_backbone, twice, picture, concepts, rows):
+    once, both = (searching(one, picture, concepts, replace(QUICK, rows=rows)).free for one in (lab_backbone, twice))
+    assert torch.equal(both, torch.cat([once, once], 1))
+
+
 def test_rows_stay_as_long_as_encoded_text_is(lab_backbone, picture, concepts):
     found = searching(lab_backbone, picture, concepts)
     with torch.no_grad():

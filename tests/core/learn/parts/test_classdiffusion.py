@@ -30,6 +30,14 @@ def test_features_are_read_at_the_first_end_of_text(lab_backbone):
     assert torch.equal(text_features(lab_backbone, [text]), context[None, None, end])
 
 
+def test_the_ends_of_every_text_encoder_are_read(lab_backbone, twice):
+    texts = ["a photo of a cat", "a photo of a rocket"]
+    once = text_features(lab_backbone, texts)
+    torch.testing.assert_close(text_features(twice, texts), torch.cat([once, 2 * once], 1))
+    token = {"x": leaf(lab_backbone, "lion")}
+    torch.testing.assert_close(class_term(twice, {"x": "cat"})(token), class_term(lab_backbone, {"x": "cat"})(token))
+
+
 def test_the_class_word_is_recorded(lab_backbone):
     token = {"x": leaf(lab_backbone, "lion")}
     assert class_term(lab_backbone, {"x": "cat"})(token) != class_term(lab_backbone, {"x": "rocket"})(token)
