@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..training.machine import CPU, Machine
 
-PARTS = ("vae", "unet", "transformer", "tower", "judge")
+PARTS = ("vae", "unet", "transformer", "tower", "judge", "counter")
 SHARED = ("unet", "transformer")
 DEFAULT_RUNS = Path("~/.cache/concept-atelier/lab").expanduser()
 
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start",
         type=Path,
         metavar="MODEL",
-        help="begin a new run with the weights of this model folder; the transformer: with its UNet as teacher, too",
+        help="begin a new run with the weights of this model folder; the transformer: with its UNet as teacher, too; "
+        "the counter: for this folder's judge",
     )
     train.add_argument("--device", default="cpu", help="where to train, as torch names it (default: %(default)s)")
     train.add_argument(
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     publish.add_argument("--to", type=Path, help="model folder; the default is the pack's own")
     publish.add_argument(
         "--transformer", action="store_true", help="only the transformer, into a folder with the model it learnt from"
+    )
+    publish.add_argument(
+        "--counter", action="store_true", help="only the counter, into a folder with the judge it learnt from"
     )
     page = actions.add_parser("page", help="draw docs/lab.md, the world and what methods do in it, and write the cards")
     page.add_argument("--to", type=Path, help="folder; the default is the pack's docs")
@@ -56,9 +60,10 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if args.action == "publish":
-        from ..lab.model.weights import WEIGHTS, publish, publish_transformer
+        from ..lab.model.weights import WEIGHTS, publish, publish_counter, publish_transformer
 
-        (publish_transformer if args.transformer else publish)(args.runs, args.to or WEIGHTS)
+        wanted = publish_transformer if args.transformer else publish_counter if args.counter else publish
+        wanted(args.runs, args.to or WEIGHTS)
     elif args.action == "page":
         from ..tools.pages.page import DOCS, write_cards, write_page
 
@@ -116,6 +121,14 @@ def train(
         from ..training.judge import JudgeSettings, train_judge
 
         train_judge(runs / "judge", vae, replace(JudgeSettings(), **length), start, machine)
+    elif part == "counter":
+        from ..lab.model.weights import FILES, JUDGE_FILE
+        from ..training.counter import CounterSettings, train_counter
+
+        judge = runs / JUDGE_FILE
+        if start is not None:
+            vae, judge = start / FILES["vae"], start / JUDGE_FILE
+        train_counter(runs / "counter", vae, judge, replace(CounterSettings(), **length), machine)
     elif part == "transformer":
         from ..lab.model.transformer import TRANSFORMER_FILE
         from ..training.transformer import TransformerInputs, settings_for, train_transformer

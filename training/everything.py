@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..lab.model.weights import RUN_PARTS, pack
+from .counter import CounterSettings, train_counter
 from .dataset import draw_ahead, draw_pictures
 from .judge import JudgeSettings, train_judge
 from .machine import Machine
@@ -23,13 +24,13 @@ from .vae import VaeSettings, draw_crops, in_parts, train_vae
 
 log = logging.getLogger("concept_atelier.lab")
 
-IN_TURN = {"vae": 0.08, "unet": 0.78, "tower": 0.83, "judge": 1.0}
+IN_TURN = {"vae": 0.08, "unet": 0.77, "tower": 0.82, "judge": 0.98, "counter": 1.0}
 """When the training of each part ends, as a share of the time, where one process trains them in this order."""
 
-SIDE_BY_SIDE = {"vae": 0.2, "unet": 0.94, "tower": 0.98, "judge": 0.7}
-"""The same where another process trains the judge beside the denoiser."""
+SIDE_BY_SIDE = {"vae": 0.2, "unet": 0.94, "tower": 0.98, "judge": 0.7, "counter": 0.8}
+"""The same where another process trains the judge, and then the counter, beside the denoiser."""
 
-VAE_FILE, TEXT_FILE = RUN_PARTS["vae"], RUN_PARTS["text_encoder"]
+VAE_FILE, TEXT_FILE, JUDGE_FILE = (RUN_PARTS[part] for part in ("vae", "text_encoder", "judge"))
 
 LARGE = 32
 """Batches on an accelerator, as a multiple of those on two CPU cores."""
@@ -43,6 +44,7 @@ class Recipe:
     unet: UnetSettings = field(default_factory=UnetSettings)
     tower: TowerSettings = field(default_factory=TowerSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    counter: CounterSettings = field(default_factory=CounterSettings)
 
 
 def recipe_for(device: str) -> Recipe:
@@ -76,11 +78,11 @@ def recipe_for(device: str) -> Recipe:
 def train_everything(
     runs: Path, minutes: float, machine: Machine, start: Path | None = None, recipe: Recipe | None = None
 ) -> None:
-    """Train autoencoder, denoiser with text encoder, image tower and judge in so many minutes altogether.
+    """Train autoencoder, denoiser with text encoder, image tower, judge and counter in so many minutes altogether.
 
     Every part is a run of its own under ``runs`` that goes on where it stopped; what ends each lies in
     ``packed`` in 16 bits, in files below 16 MiB, which ``lab publish --runs`` reads. Where the machine has processes
-    that draw, they begin at once with the scenes of all parts, and the judge learns beside the denoiser.
+    that draw, they begin at once with the scenes of nearly all parts, and the judge learns beside the denoiser.
 
     Args:
         start: model folder whose denoiser, text encoder and judge a new training begins with; None begins at random
@@ -102,7 +104,7 @@ def train_in_turn(runs: Path, recipe: Recipe, minutes: float, machine: Machine, 
     train_vae(runs / "vae", timed.settings("vae"), machine=machine)
     train_unet(runs / "unet", UnetInputs(vae, start, machine), timed.settings("unet"))
     train_tower(runs / "tower", runs / TEXT_FILE, timed.settings("tower"), machine)
-    train_judge(runs / "judge", vae, timed.settings("judge"), start, machine)
+    train_judge_and_counter(runs, timed, start, machine)
 
 
 def train_side_by_side(runs: Path, recipe: Recipe, minutes: float, machine: Machine, start: Path | None) -> None:
@@ -115,10 +117,16 @@ def train_side_by_side(runs: Path, recipe: Recipe, minutes: float, machine: Mach
         scenes = draw_ahead(orders_of(recipe.unet), machine.device, drawers)
         captioned = drawers.map(draw_pictures, training_order(recipe.tower).chunks())
         train_vae(runs / "vae", timed.settings("vae"), machine=own, crops=crops)
-        judge = beside.submit(train_judge, runs / "judge", vae, timed.settings("judge"), start, others)
+        judge = beside.submit(train_judge_and_counter, runs, timed, start, others)
         train_unet(runs / "unet", UnetInputs(vae, start, own, scenes), timed.settings("unet"))
         train_tower(runs / "tower", runs / TEXT_FILE, timed.settings("tower"), own, captioned)
         judge.result()
+
+
+def train_judge_and_counter(runs: Path, timed: "Timed", start: Path | None, machine: Machine) -> None:
+    """The judge, and the counter that reads its features."""
+    train_judge(runs / "judge", runs / VAE_FILE, timed.settings("judge"), start, machine)
+    train_counter(runs / "counter", runs / VAE_FILE, runs / JUDGE_FILE, timed.settings("counter"), machine)
 
 
 class Timed:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.files import load_tensors, save_tensors
 from ..host.files.saving import save_json
+from ..lab.judge.counter import CounterNet
 from ..lab.judge.judge import Judge, build_network
 from ..lab.judge.network import JudgeNet
 from ..lab.judge.scenes import IGNORED, JudgedScene, JudgedSettings, draw_judged
@@ -60,10 +61,12 @@ class JudgeSettings:
 
 @dataclass(frozen=True, eq=False)
 class JudgedPool:
-    """``pictures`` (N, 3, H, W) uint8, ``labels`` (N, 3, h, w) int16, ``present`` (N, K) bool."""
+    """``pictures`` (N, 3, H, W) uint8, ``labels`` (N, 3, h, w) int16, ``middles`` (N, 2, h, w) float32, ``present``
+    (N, K) bool."""
 
     pictures: Tensor
     labels: Tensor
+    middles: Tensor
     present: Tensor
 
 
@@ -209,14 +212,15 @@ def draw_some(task: Task) -> list[JudgedScene]:
 @torch.no_grad()
 def restore_half(vae: LabVAE, parts: Iterable[list[JudgedScene]], device: str) -> JudgedPool:
     """Scenes on the device of the autoencoder; every second one of a part as it gives it back."""
-    pictures, labels, present = [], [], []
+    pictures, labels, middles, present = [], [], [], []
     for drawn in parts:
         batch = to_tensor(np.stack([scene.picture for scene in drawn]), device)
         batch[1::2] = vae.decode(vae.encode(batch[1::2])).clamp(-1, 1)
         pictures.append(((batch + 1) * 127.5).round().byte())
         labels.append(torch.from_numpy(np.stack([scene.labels for scene in drawn])).to(device))
+        middles.append(torch.from_numpy(np.stack([scene.middles for scene in drawn])).to(device))
         present.append(torch.stack([names_to_row(scene.names) for scene in drawn]))
-    return JudgedPool(torch.cat(pictures), torch.cat(labels), torch.cat(present))
+    return JudgedPool(torch.cat(pictures), torch.cat(labels), torch.cat(middles), torch.cat(present))
 
 
 def names_to_row(names: tuple[str, ...]) -> Tensor:
@@ -229,7 +233,7 @@ def calibrate(network: JudgeNet, pool: JudgedPool) -> tuple[float, float]:
 
     Several thresholds may be equally good: the middle one is taken.
     """
-    judge = Judge(network, tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    judge = Judge(network, tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())  # nothing is counted
     presence = judge.look(pool.pictures.cpu().float() / 255).presence()
     right = [float(((presence >= t) == pool.present).all(1).float().mean()) for t in THRESHOLDS]
     best = [t for t, share in zip(THRESHOLDS, right, strict=True) if share == max(right)]

@@ -53,7 +53,7 @@ KINDS = ("alike", "learnt", "loras", "styled")
 """What may be asked for in place of objects of several kinds by name."""
 
 FIGURES = {
-    "exact": "exactly those objects",
+    "exact": "exactly those objects, each once",
     "exact_2": "of them, two objects",
     "exact_3": "three",
     "exact_4": "four",

@@ -1,5 +1,6 @@
 """What the judge sees in a picture of several concepts."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
@@ -7,13 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...lab.judge.judge import Judge, Reading, regions
+from ...lab.judge.judge import Judge, Reading
 from ...lab.judge.scenes import colour_index
 from ...lab.world.atlas import load_atlas
 from .cases import CELLS, Wanted, mask_of
-
-LEAST = 3
-"""Cells from which a region is one of a kind."""
 
 Answer = dict[str, Any]
 
@@ -52,11 +50,14 @@ def answers(
 
 
 def exact(judge: Judge, reading: Reading, asked: Wanted, found: frozenset[str]) -> bool:
-    """Whether the picture shows exactly the objects asked for; of objects of one kind, as many."""
-    names = {kind.name for kind in asked.kinds}
-    if not asked.alike:
-        return found == names
-    return found == names and reading.number_of(judge.index(asked.kinds[0].name), LEAST)[0] == len(asked.kinds)
+    """Whether the picture shows exactly the objects asked for, each once; of objects of one kind, as many."""
+    wanted = Counter(kind.name for kind in asked.kinds)
+    return found == set(wanted) and copies(judge, reading, found) == wanted
+
+
+def copies(judge: Judge, reading: Reading, found: frozenset[str]) -> Counter[str]:
+    """How often a picture shows each kind that is found in it: once at least."""
+    return Counter({name: max(1, reading.number_of(judge.index(name))[0]) for name in sorted(found)})
 
 
 Seen = tuple[Answer, Tensor | None]
@@ -75,10 +76,9 @@ def _one(judge: Judge, reading: Reading, asked: Wanted, number: int, found: froz
 
 
 def _alike(judge: Judge, reading: Reading, asked: Wanted) -> list[Seen]:
-    """Objects of one kind: its regions, the largest first, stand for the objects so that most colours, and then most
+    """Objects of one kind: its things, the largest first, stand for the objects so that most colours, and then most
     places, are right."""
-    index = judge.index(asked.kinds[0].name)
-    seen = regions(reading.objects[0].argmax(0) == index, LEAST)[: len(asked.kinds)]
+    seen = reading.things_of(judge.index(asked.kinds[0].name))[: len(asked.kinds)]
     given = [
         [_placed(asked, number, _colour(reading, cells), _middle(cells), cells) for cells in seen]
         for number in range(len(asked.kinds))

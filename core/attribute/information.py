@@ -47,29 +47,26 @@ class InformationSettings:
 class PairInformation:
     """What two words give, together and each for itself; maps (h, w) in nats a cell.
 
-    ``first = redundancy + unique_first``, ``second = redundancy + unique_second``, and ``both`` is the sum of all four.
+    ``first = redundancy + unique_first``, ``second = redundancy + unique_second``, and ``both`` is the sum of the first
+    four. The last two are measured by themselves. By the estimator ``standard`` they are ``unique + synergy`` exactly.
+    By ``orthogonal`` they are so only where all predictions are those of one density, which a trained model's are not:
+    there ``unique + synergy`` may be negative, while the measured figures never are.
 
     Attributes:
         redundancy: what either of them gives.
         unique_first: what only the first gives.
         unique_second: what only the second gives.
         synergy: what only both together give; may be negative.
+        first_given_second: I(x; first | second), what the first adds if the second is known.
+        second_given_first: I(x; second | first), what the second adds if the first is known.
     """
 
     redundancy: Tensor
     unique_first: Tensor
     unique_second: Tensor
     synergy: Tensor
-
-    @property
-    def first_given_second(self) -> Tensor:
-        """(h, w) conditional information I(x; first | second): what the first adds if the second is known."""
-        return self.unique_first + self.synergy
-
-    @property
-    def second_given_first(self) -> Tensor:
-        """(h, w) conditional information I(x; second | first): what the second adds if the first is known."""
-        return self.unique_second + self.synergy
+    first_given_second: Tensor
+    second_given_first: Tensor
 
 
 def noise_levels(settings: InformationSettings, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -202,14 +199,20 @@ def pair_information(
     for word in words:
         find_word(backbone.tokenize(prompt, placeholders), word)
     texts = [without(prompt, [first, second]), without(prompt, [second]), without(prompt, [first]), prompt]
-    pairs = [(1, 0), (2, 0), (3, 0)]
+    pairs = [(1, 0), (2, 0), (3, 0), (3, 2), (3, 1)]
     return decompose(*information(backbone, latent, texts, pairs, settings, seed, placeholders, on_step))
 
 
-def decompose(first: Tensor, second: Tensor, both: Tensor) -> PairInformation:
-    """Redundant, unique and synergetic information (h, w) out of what the first word, the second and both give."""
+def decompose(
+    first: Tensor, second: Tensor, both: Tensor, first_given_second: Tensor, second_given_first: Tensor
+) -> PairInformation:
+    """Redundant, unique and synergetic information (h, w) out of what the first word, the second and both give, beside
+    what each gives if the other is known."""
     redundancy = torch.minimum(first, second)
-    return PairInformation(redundancy, first - redundancy, second - redundancy, both - first - second + redundancy)
+    synergy = both - first - second + redundancy
+    return PairInformation(
+        redundancy, first - redundancy, second - redundancy, synergy, first_given_second, second_given_first
+    )
 
 
 def without(prompt: str, words: Sequence[str]) -> str:

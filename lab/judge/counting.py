@@ -8,11 +8,9 @@ from torch.nn.functional import avg_pool2d, interpolate, normalize
 
 from ...core.evaluate.composition import Attributes, Sighting
 from ..world.atlas import load_atlas
-from .judge import Judge, Reading, regions
+from .judge import Judge, Reading
 from .scenes import COLOURS
 
-LEAST = 3
-"""Cells from which a region is one of a kind."""
 SURE = 0.6
 """Mean probability of a kind in a concept's mask from which the judge knows the concept."""
 JUDGE = "the lab's judge"
@@ -62,9 +60,9 @@ def _places(seen: Reading, kinds: Sequence[int | None], looks: Tensor) -> tuple[
         own = [number for number, one in enumerate(kinds) if one == kind]
         alike = torch.einsum("kd,bdhw->bkhw", looks[own], normalize(seen.features, dim=1))
         nearest = avg_pool2d(alike, 3, stride=1, padding=1, count_include_pad=False).argmax(1)  # (P, h, w)
-        for row, likeliest in enumerate(seen.objects.argmax(1) == kind):
+        for row in range(pictures):
             for place, number in enumerate(own):
-                found = regions(likeliest & (nearest[row] == place), LEAST)
+                found = seen.things_of(kind, row, nearest[row] == place)
                 counts[number, row] = len(found)
                 if found:
                     cells[number, row] = torch.stack(found).any(0)

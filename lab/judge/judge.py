@@ -9,15 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...core.clustering.components import connected_components
 from ...core.files import load_tensors
-from ..model.weights import JUDGE_CONFIG, JUDGE_FILE, WEIGHTS
+from ..model.weights import COUNTER_FILE, JUDGE_CONFIG, JUDGE_FILE, WEIGHTS
 from ..world.atlas import load_atlas
+from .counter import CounterNet, things
 from .network import CELL, JudgeNet
 from .scenes import COLOURS
 
 FOLDER = WEIGHTS / "judge"
-WEIGHTS_FILE, CONFIG_FILE = Path(JUDGE_FILE).name, Path(JUDGE_CONFIG).name
+WEIGHTS_FILE, CONFIG_FILE, COUNTER = Path(JUDGE_FILE).name, Path(JUDGE_CONFIG).name, Path(COUNTER_FILE).name
+
+LEAST = 4
+"""Cells of the smallest thing that is counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +32,14 @@ class Reading:
         styles: (B, S, h, w) probabilities.
         colours: (B, C + 1, h, w) probabilities, the first being the icon's own colours.
         features: (B, D, h, w), for similarity.
+        middles: (B, 2, h, w), how many cells down and to the right the middle of each cell's thing is.
     """
 
     objects: Tensor
     styles: Tensor
     colours: Tensor
     features: Tensor
+    middles: Tensor
 
     def presence(self) -> Tensor:
         """(B, K) in 0..1: the best that any 3x3 neighbourhood says for each kind."""
@@ -61,10 +66,15 @@ class Reading:
         total = seen.sum((1, 2)).clamp_min(1e-6)
         return torch.stack([(seen.sum(2) * down).sum(1) / total, (seen.sum(1) * across).sum(1) / total], dim=1)
 
-    def number_of(self, kind: int, least: int = 3) -> list[int]:
-        """How many of a kind each picture shows: connected regions of at least so many cells on which the kind is the
-        likeliest."""
-        return [len(regions(cells, least)) for cells in self.objects.argmax(1) == kind]
+    def things_of(self, kind: int, row: int = 0, among: Tensor | None = None) -> list[Tensor]:
+        """The things of a kind in a picture, each (h, w) bool and of at least :data:`LEAST` cells on which the kind is
+        the likeliest, the largest first; ``among``: (h, w) bool, only of these cells."""
+        cells = self.objects[row].argmax(0) == kind
+        return things(cells if among is None else cells & among, self.middles[row], LEAST)
+
+    def number_of(self, kind: int) -> list[int]:
+        """How many things of a kind each picture shows."""
+        return [len(self.things_of(kind, row)) for row in range(len(self.objects))]
 
     def describe(self, weight: Tensor | None = None) -> Tensor:
         """(B, D) unit vectors: features averaged over a weight (B, h, w) on cells, by default over all known things."""
@@ -74,11 +84,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Judge:
-    """A trained network with the names of what it knows and the presence above which a thing counts as found."""
+    """A trained network with the names of what it knows, the presence above which a thing counts as found, and the
+    network that tells things of one kind apart."""
 
     network: JudgeNet
     names: tuple[str, ...]
     threshold: float
+    counter: CounterNet
 
     @torch.no_grad()
     def look(self, pictures: Tensor, batch: int = 32) -> Reading:
@@ -92,6 +104,7 @@ class Judge:
         """The mean over pictures and their mirror images (mirrored back), which lowers the variance."""
         plain = self.network(pictures)
         mirrored = self.network(pictures.flip(3))
+        other_way = mirrored.features.new_tensor([1.0, -1.0])[:, None, None]  # a mirror image points to the other side
 
         def mean(maps: Tensor, others: Tensor) -> Tensor:
             return (maps + others.flip(3)) / 2
@@ -101,6 +114,7 @@ class Judge:
             mean(plain.styles.softmax(1), mirrored.styles.softmax(1)),
             mean(plain.colours.softmax(1), mirrored.colours.softmax(1)),
             mean(plain.features, mirrored.features),
+            mean(self.counter(plain.features), self.counter(mirrored.features) * other_way),
         )
 
     def found(self, reading: Reading) -> list[frozenset[str]]:
@@ -120,7 +134,8 @@ def permuted(judge: Judge, seed: int = 0) -> Judge:
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(judge.names), generator=generator).tolist()
     after = {order[i]: order[(i + 1) % len(order)] for i in range(len(order))}  # one cycle has no fixed point
-    return Judge(judge.network, tuple(judge.names[after[i]] for i in range(len(order))), judge.threshold)
+    names = tuple(judge.names[after[i]] for i in range(len(order)))
+    return Judge(judge.network, names, judge.threshold, judge.counter)
 
 
 def build_network(names: Sequence[str] | None = None) -> JudgeNet:
@@ -136,11 +151,11 @@ def load_judge(folder: Path = FOLDER) -> Judge:
         FileNotFoundError: naming the missing file and the command that makes it.
         ValueError: when it was trained on a world with other objects.
     """
-    for name in (WEIGHTS_FILE, CONFIG_FILE):
+    for name, part in ((WEIGHTS_FILE, "judge"), (CONFIG_FILE, "judge"), (COUNTER, "counter")):
         if not (folder / name).exists():
             raise FileNotFoundError(
-                f"the judge is missing: {folder / name}. Restore the file from the repository, or train one with "
-                f"`python -m concept_atelier lab train judge` and `lab publish`."
+                f"the {part} is missing: {folder / name}. Restore the file from the repository, or train one with "
+                f"`python -m concept_atelier lab train {part}` and `lab publish`."
             )
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     known = tuple(kind.name for kind in load_atlas().kinds)
@@ -148,24 +163,11 @@ def load_judge(folder: Path = FOLDER) -> Judge:
         raise ValueError(
             f"the judge in {folder} knows {len(config['names'])} objects, the world has other {len(known)}"
         )
-    network = build_network(config["names"])
-    network.load_state_dict({key: value.float() for key, value in load_tensors(folder / WEIGHTS_FILE)[0].items()})
-    return Judge(network.eval().requires_grad_(False), known, config["threshold"])
-
-
-def regions(cells: Tensor, least: int) -> list[Tensor]:
-    """The connected regions (h, w) bool of cells that share sides and are at least so many, the largest first."""
-    places = cells.nonzero()  # (n, 2)
-    if not len(places):
-        return []
-    labels = connected_components((places[:, None] - places[None]).abs().sum(-1) <= 1)
-    found = []
-    for label in labels.unique():
-        own = places[labels == label]
-        region = torch.zeros_like(cells)
-        region[own[:, 0], own[:, 1]] = True
-        found.append(region)
-    return sorted((one for one in found if int(one.sum()) >= least), key=lambda one: -int(one.sum()))
+    network, counter = build_network(config["names"]), CounterNet()
+    for module, name in ((network, WEIGHTS_FILE), (counter, COUNTER)):
+        module.load_state_dict({key: value.float() for key, value in load_tensors(folder / name)[0].items()})
+        module.eval().requires_grad_(False)
+    return Judge(network, known, config["threshold"], counter)
 
 
 def _averaged(maps: Tensor, weight: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from PIL import Image, ImageFilter
 
 from ..world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from ..world.backgrounds import sample_background
-from ..world.scene import TINTS, Look, SceneObject, SceneSettings, compose
+from ..world.scene import TINTS, Look, SceneObject, compose
+from ..world.settings import SceneSettings, chance
 from .network import CELL
 
 IGNORED = -100
@@ -26,7 +27,8 @@ HANDS = ((TRAINING_HAND, 0.5), ("noto", 0.25), ("twemoji", 0.25))
 
 @dataclass(frozen=True)
 class JudgedSettings:
-    """``broken``: share of objects that are spoiled; the others as in the world's own scenes."""
+    """``broken``: share of objects that are spoiled; ``alike``: chance that all objects are of one kind; the others as
+    in the world's own scenes."""
 
     size: tuple[int, int] = (128, 128)
     counts: tuple[int, ...] = (1, 1, 2, 2, 3, 4)
@@ -35,15 +37,18 @@ class JudgedSettings:
     patterned: float = 0.25
     touching: float = 0.15
     sides: tuple[float, float] | None = None
+    alike: float = 0.0
 
 
 @dataclass(frozen=True)
 class JudgedScene:
-    """``picture`` (H, W, 3) uint8; ``labels`` (3, h, w) int16: kind, style and colour of every cell; ``names`` of the
+    """``picture`` (H, W, 3) uint8; ``labels`` (3, h, w) int16: kind, style and colour of every cell; ``middles``
+    (2, h, w) float32: how many cells down and to the right the middle of each cell's object is; ``names`` of the
     objects that are whole."""
 
     picture: np.ndarray
     labels: np.ndarray
+    middles: np.ndarray
     names: tuple[str, ...]
 
 
@@ -52,6 +57,7 @@ def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScen
     settings = settings or JudgedSettings()
     rng = random.Random(f"judge:{seed}")
     kinds = rng.sample([kind for kind in load_atlas().kinds if kind.split in SPLITS], rng.choice(settings.counts))
+    kinds = [kinds[0]] * len(kinds) if chance(rng, settings.alike) else kinds
     looks = [
         Look(
             kind.name,
@@ -71,7 +77,7 @@ def draw_judged(seed: int, settings: JudgedSettings | None = None) -> JudgedScen
         if bad:
             spoil(rng, picture, thing.box)
     whole = tuple(thing.name for thing, bad in zip(objects, spoiled, strict=True) if not bad)
-    return JudgedScene(picture, label_cells(objects, spoiled), whole)
+    return JudgedScene(picture, label_cells(objects, spoiled), middles_of(objects), whole)
 
 
 def spoil(rng: random.Random, picture: np.ndarray, box: tuple[int, int, int, int]) -> None:
@@ -106,6 +112,16 @@ def label_cells(objects: tuple[SceneObject, ...], spoiled: list[bool]) -> np.nda
     style = np.where(owned, np.array(styles)[owner], IGNORED)
     colour = np.where(owned, np.array(colours)[owner], IGNORED)
     return np.stack([kind, style, colour]).astype(np.int16)
+
+
+def middles_of(objects: tuple[SceneObject, ...]) -> np.ndarray:
+    """(2, h, w) float32: how many cells down and to the right of a cell's own middle lies that of the box of the object
+    that covers most of it."""
+    owner = np.stack([cover_of(thing.mask) for thing in objects]).argmax(0)
+    corners = np.array([thing.box for thing in objects], dtype=np.float32)  # (K, 4)
+    middles = (corners[:, :2] + corners[:, 2:] / 2) / CELL - 0.5  # (K, 2), in cells from the first one's middle
+    places = np.stack(np.meshgrid(*(np.arange(side) for side in owner.shape), indexing="ij"))  # (2, h, w)
+    return np.moveaxis(middles[owner], -1, 0) - places.astype(np.float32)
 
 
 def colour_index(colour: str | None) -> int:

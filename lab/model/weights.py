@@ -31,12 +31,13 @@ FILES = {
 }
 
 
-MANTISSA_BITS = {"unet": 4, "transformer": 4, "text_encoder": 6, "image_tower": 5, "judge": 5}
+MANTISSA_BITS = {"unet": 4, "transformer": 4, "text_encoder": 6, "image_tower": 5, "judge": 5, "counter": 5}
 """Bits of the mantissa that ship, in bfloat16, of parts that are not kept in float16. Every version stays in the
 repository for ever, where bits that are zero take no room: four of seven make the denoiser a quarter smaller once
 packed. :func:`with_mantissa` bounds the error of each number."""
 
 JUDGE_FILE, JUDGE_CONFIG = "judge/judge.safetensors", "judge/config.json"
+COUNTER_FILE = "judge/counter.safetensors"
 
 IMAGE_TOWER_FILE = "image_tower/model.safetensors"
 
@@ -46,10 +47,11 @@ RUN_PARTS = {
     "text_encoder": "unet/text_encoder.safetensors",
     "image_tower": "tower/image_tower.safetensors",
     "judge": "judge/judge.safetensors",
+    "counter": "counter/counter.safetensors",
 }
 """Part to the file that its training run ends with, the folder being the run's."""
 
-RUNS = ("vae", "unet", "tower", "judge")
+RUNS = ("vae", "unet", "tower", "judge", "counter")
 RUN_RECORDS = (*(f"{run}/log.json" for run in RUNS), "judge/config.json")
 """What else runs leave that ships."""
 
@@ -105,7 +107,7 @@ def publish(runs: Path, folder: Path = WEIGHTS) -> None:
     trained = {part: rounded(load_run(runs, place), MANTISSA_BITS.get(part)) for part, place in RUN_PARTS.items()}
     for record in RUN_RECORDS:
         _check_run(runs / record, runs, record.split("/")[0])
-    targets = {**FILES, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE}
+    targets = {**FILES, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE, "counter": COUNTER_FILE}
     for part, state in trained.items():
         save_tensors(folder / targets[part], state)
     save_json(folder / JUDGE_CONFIG, json.loads((runs / "judge/config.json").read_text(encoding="utf-8")))
@@ -130,6 +132,19 @@ def publish_transformer(runs: Path, folder: Path = WEIGHTS) -> None:
     save_tensors(folder / TRANSFORMER_FILE, state)
     build_transformer().save_config(folder / "transformer")
     save_json(folder / "training.json", {**load_record(folder), "transformer": thin(record_of(run))})
+
+
+def publish_counter(runs: Path, folder: Path = WEIGHTS) -> None:
+    """Put the average of the counter's run under ``runs`` into a model folder, beside the judge that it was trained
+    with, and its record into the folder's.
+
+    Raises:
+        FileNotFoundError: before anything is written, naming the run's missing file and the command that makes it.
+    """
+    state = rounded(load_run(runs, RUN_PARTS["counter"]), MANTISSA_BITS["counter"])
+    _check_run(runs / "counter/log.json", runs, "counter")
+    save_tensors(folder / COUNTER_FILE, state)
+    save_json(folder / "training.json", {**load_record(folder), "counter": thin(record_of(runs / "counter"))})
 
 
 def load_run(runs: Path, place: str) -> dict[str, Tensor]:

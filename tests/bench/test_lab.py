@@ -7,6 +7,7 @@ import torch
 
 from concept_atelier.bench import drawing, lab
 from concept_atelier.bench.harness import Request
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, Reading, build_network
 from concept_atelier.lab.judge.scenes import colour_index
 from concept_atelier.lab.world.atlas import load_atlas
@@ -17,7 +18,7 @@ from concept_atelier.lab.world.scene import pair_split
 @pytest.fixture(scope="module")
 def guessing():
     """A judge at random weights."""
-    return Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    return Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())
 
 
 def questions(split="test", count=64):
@@ -79,14 +80,18 @@ def seen(**where):
     styles, colours = torch.zeros(1, 4, 8, 8), torch.zeros(1, 7, 8, 8)
     styles[:, load_atlas().styles.index("neon")] = 1
     colours[:, colour_index("red")] = 1
+    middles = torch.zeros(1, 2, 8, 8)
     for name, cells in where.items():
         for rows, columns in cells:
+            down, across = torch.arange(rows.start, rows.stop), torch.arange(columns.start, columns.stop)
+            middles[0, 0, rows, columns] = (down.float().mean() - down)[:, None]
+            middles[0, 1, rows, columns] = across.float().mean() - across
             objects[0, :, rows, columns] = 0
             objects[0, kinds.index(name), rows, columns] = 1
             if name == "dog":
                 colours[0, :, rows, columns] = 0
                 colours[0, colour_index("blue"), rows, columns] = 1
-    return Reading(objects, styles, colours, objects)
+    return Reading(objects, styles, colours, objects, middles)
 
 
 CAT_LEFT, DOG_RIGHT = (slice(2, 5), slice(0, 3)), (slice(2, 5), slice(5, 8))

@@ -8,6 +8,8 @@ import pytest
 
 from concept_atelier.commands import lab as cli
 from concept_atelier.lab.model.transformer import TRANSFORMER_FILE
+from concept_atelier.lab.model.weights import FILES, JUDGE_FILE
+from concept_atelier.training.counter import CounterSettings
 from concept_atelier.training.judge import JudgeSettings
 from concept_atelier.training.machine import CPU, Machine
 from concept_atelier.training.tower import TowerSettings
@@ -42,6 +44,7 @@ def test_without_figures_the_recipe_is_used(tmp_path, calls):
         ("transformer", tmp_path / "transformer", TransformerInputs(), TransformerSettings(), 1),
         ("tower", tmp_path / "tower", text, TowerSettings(), CPU),
         ("judge", tmp_path / "judge", vae, JudgeSettings(), None, CPU),
+        ("counter", tmp_path / "counter", vae, tmp_path / "judge/judge.safetensors", CounterSettings(), CPU),
     ]
 
 
@@ -52,6 +55,8 @@ def test_a_start_workers_and_a_device_are_passed_on(tmp_path, calls):
     assert calls[1][2].machine == Machine("cuda", os.cpu_count())
     cli.main(parse("train", "judge", "--runs", str(tmp_path), "--device", "cuda", "--drawers", "3"))
     assert calls[2][-1] == Machine("cuda", 3)
+    cli.main(parse("train", "counter", "--runs", str(tmp_path), "--start", "model"))
+    assert calls[3][1:4] == (tmp_path / "counter", Path("model") / FILES["vae"], Path("model") / JUDGE_FILE)
 
 
 def test_every_part_is_trained_in_a_given_time(tmp_path, calls):
@@ -83,7 +88,7 @@ def test_a_length_replaces_the_recipes(tmp_path, calls):
     for part in cli.PARTS:
         cli.main(parse("train", part, "--samples", "300000", "--minutes", "2.5", "--runs", str(tmp_path)))
     settings = [next(given for given in call if hasattr(given, "samples")) for call in calls]
-    assert [(recipe.samples, recipe.minutes) for recipe in settings] == [(300_000, 2.5)] * 5
+    assert [(recipe.samples, recipe.minutes) for recipe in settings] == [(300_000, 2.5)] * len(cli.PARTS)
 
 
 def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):
@@ -91,14 +96,17 @@ def test_publish_goes_to_the_packs_own_folder_or_another(monkeypatch, tmp_path):
 
     seen = []
     monkeypatch.setattr(weights, "publish", lambda *given: seen.append(given))
-    monkeypatch.setattr(weights, "publish_transformer", lambda *given: seen.append(("transformer", *given)))
+    for part in ("transformer", "counter"):
+        monkeypatch.setattr(weights, f"publish_{part}", lambda *given, part=part: seen.append((part, *given)))
     cli.main(parse("publish", "--runs", str(tmp_path)))
     cli.main(parse("publish", "--runs", str(tmp_path), "--to", "elsewhere"))
     cli.main(parse("publish", "--transformer", "--runs", str(tmp_path)))
+    cli.main(parse("publish", "--counter", "--runs", str(tmp_path)))
     assert seen == [
         (tmp_path, weights.WEIGHTS),
         (tmp_path, Path("elsewhere")),
         ("transformer", tmp_path, weights.WEIGHTS),
+        ("counter", tmp_path, weights.WEIGHTS),
     ]
 
 

@@ -6,6 +6,7 @@ from concept_atelier.lab.judge.judge import load_judge
 from concept_atelier.lab.judge.scenes import JudgedSettings
 from concept_atelier.lab.model.weights import load_lab_model, publish
 from concept_atelier.lab.world.scene import SceneSettings
+from concept_atelier.training.counter import CounterSettings
 from concept_atelier.training.everything import (
     IN_TURN,
     LARGE,
@@ -28,6 +29,7 @@ TINY = Recipe(
     UnetSettings(mixture=((POOL, 1.0),), samples=2, captions=1, prompts=("a cat",)),
     TowerSettings(samples=4, batch=4, side=32, pool=4, judged=4),
     JudgeSettings(samples=2, judged=4, scenes=(JudgedShare(JudgedSettings(size=(64, 64), counts=(1,)), 4, 2, 1.0),)),
+    CounterSettings(samples=2, batch=2, pool=2, judged=2, scenes=(JudgedSettings(size=(64, 64), counts=(2,)),)),
 )
 
 
@@ -58,11 +60,12 @@ def test_a_part_gets_the_time_until_its_end(monkeypatch):
     timed = Timed(TINY, IN_TURN, 10)
     assert timed.settings("vae").minutes == pytest.approx(0.8)
     now += 60  # the autoencoder took longer than its share: the denoiser pays
-    assert timed.settings("unet").minutes == pytest.approx(6.8)
+    assert timed.settings("unet").minutes == pytest.approx(6.7)
     now += 600
     assert timed.settings("judge").minutes == pytest.approx(1 / 60)
 
 
 def test_parts_end_in_the_order_in_which_they_are_trained():
-    assert list(IN_TURN.values()) == sorted(IN_TURN.values()) and IN_TURN["judge"] == 1
-    assert SIDE_BY_SIDE["vae"] < SIDE_BY_SIDE["judge"] < SIDE_BY_SIDE["unet"] < SIDE_BY_SIDE["tower"] < 1
+    assert list(IN_TURN.values()) == sorted(IN_TURN.values()) and IN_TURN["counter"] == 1
+    ends = [SIDE_BY_SIDE[part] for part in ("vae", "judge", "counter", "unet", "tower")]
+    assert ends == sorted(ends) and ends[-1] < 1

@@ -129,5 +129,5 @@ def test_the_threshold_parts_what_is_there_from_what_is_not(monkeypatch):
     present = torch.stack([names_to_row(("cat",)), names_to_row(())])
     presence = torch.where(present, 0.7, 0.35)
     monkeypatch.setattr("concept_atelier.training.judge.Judge.look", lambda *_: Told(presence))
-    threshold, share = calibrate(None, JudgedPool(torch.zeros(2, 3, 8, 8), torch.zeros(0), present))
+    threshold, share = calibrate(None, JudgedPool(torch.zeros(2, 3, 8, 8), torch.zeros(0), torch.zeros(0), present))
     assert share == 1 and 0.45 < threshold < 0.6  # the middle of those that part them

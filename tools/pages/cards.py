@@ -16,7 +16,15 @@ from ...core.files import load_tensors
 from ...host.pictures.drawing import plot_curve
 from ...lab.model.modules import UNET_CONFIG, load_tokenizer
 from ...lab.model.transformer import TRANSFORMER_FILE
-from ...lab.model.weights import FILES, IMAGE_TOWER_FILE, JUDGE_FILE, MANTISSA_BITS, WEIGHTS, load_record
+from ...lab.model.weights import (
+    COUNTER_FILE,
+    FILES,
+    IMAGE_TOWER_FILE,
+    JUDGE_FILE,
+    MANTISSA_BITS,
+    WEIGHTS,
+    load_record,
+)
 from ...lab.world.atlas import OBJECTS_FILE, SPLITS, TRAINING_HAND, load_atlas
 from ...lab.world.backgrounds import COLOURS, PATTERNS
 from ...lab.world.captions import OPENINGS
@@ -98,7 +106,13 @@ def data_card() -> str:
 def model_card(folder: Path = WEIGHTS) -> str:
     """The lab model's card, as Markdown; figures of quality stand in docs/results.md, beside their commands."""
     record = load_record(folder)
-    files = {**FILES, "transformer": TRANSFORMER_FILE, "image_tower": IMAGE_TOWER_FILE, "judge": JUDGE_FILE}
+    files = {
+        **FILES,
+        "transformer": TRANSFORMER_FILE,
+        "image_tower": IMAGE_TOWER_FILE,
+        "judge": JUDGE_FILE,
+        "counter": COUNTER_FILE,
+    }
     files = {part: name for part, name in files.items() if (folder / name).exists()}
     parts = [
         [
@@ -124,13 +138,14 @@ def model_card(folder: Path = WEIGHTS) -> str:
             "- a transformer with the architecture of FLUX.1, which reads the same text and latents and learnt from "
             "the UNet;\n"
             "- an image tower, trained contrastively against the text encoder;\n"
-            "- a judge, trained separately from all of them.",
+            "- a judge, trained separately from all of them;\n"
+            "- a counter, which tells things of one kind apart by the judge's features.",
             "The model is for trying workflows without a download and for measuring methods against known ground "
             "truth. It draws emoji-like scenes at 128x128 pixels and nothing else.",
             table([["part", "parameters", "file", "kept in"], *parts]),
             "## Training",
-            "The commands are `python -m concept_atelier lab train vae|unet|transformer|tower|judge`; `all` trains "
-            "every part except the transformer. The remarks below name the machines. Settings and curves are in "
+            "The commands are `python -m concept_atelier lab train vae|unet|transformer|tower|judge|counter`; `all` "
+            "trains every part except the transformer. The remarks below name the machines. Settings and curves are in "
             "`lab/weights/training.json`.",
             table([["run", "samples", "hours", "last loss", "last evaluation"], *runs]),
             "![How the losses fell](lab/curves.jpg)",

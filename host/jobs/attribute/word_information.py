@@ -80,12 +80,13 @@ def read_by(found: Measured, settings: InformationSettings) -> str:
     scale = "0 is a word that tells the model nothing about this picture"
     said = f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}."
     if found.given:
-        how = "what only this word gives, and what only both give together"
+        how = "what a word adds if the other is known"
         said += f"\nConditional information ({how}): {_listed(found.given.items())}."
         if settings.estimator == "orthogonal":
             said += (
-                "\nWith the estimator orthogonal these figures can be below 0 even if the word helps; those of "
-                "standard are right on average."
+                "\nWith the estimator orthogonal, what the words give only together can be below 0, and its map can "
+                "lie on other things; the parts of standard are right on average. Conditional information is measured "
+                "by itself with either."
             )
     return said
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.compose.cases import COLOURS, Wanted, wanted
-from concept_atelier.bench.compose.reading import answers, exact, leak_matrix
+from concept_atelier.bench.compose.reading import answers, copies, exact, leak_matrix
 from concept_atelier.lab.judge.judge import Reading, load_judge
 from concept_atelier.lab.world.atlas import load_atlas
 
@@ -23,7 +23,36 @@ def reading_of(judge, places):
         objects[:, index, rows, columns] = 1
     colours = torch.zeros(1, 8, 8, 8)
     colours[:, 1] = 1
-    return Reading(objects, torch.ones(1, 4, 8, 8), colours, torch.ones(1, 4, 8, 8))
+    middles = torch.zeros(1, 2, 8, 8)
+    for where in places.values():
+        point_to_middle(middles, *where)
+    return Reading(objects, torch.ones(1, 4, 8, 8), colours, torch.ones(1, 4, 8, 8), middles)
+
+
+def point_to_middle(middles, rows, columns):
+    """In middles (1, 2, h, w), let cells in these rows and columns be one thing."""
+    down, across = torch.arange(rows.start, rows.stop), torch.arange(columns.start, columns.stop)
+    middles[0, 0, rows, columns] = (down.float().mean() - down)[:, None]
+    middles[0, 1, rows, columns] = across.float().mean() - across
+
+
+def copy_to_the_right(reading):
+    """The object in columns 0 to 3 a second time, in another colour."""
+    reading.objects[:, :, 2:6, 5:8] = reading.objects[:, :, 2:6, :3]
+    reading.colours[:, 1, :, 4:], reading.colours[:, 2, :, 4:] = 0, 1
+    point_to_middle(reading.middles, slice(2, 6), slice(5, 8))
+
+
+def test_a_second_copy_is_not_exactly_what_was_asked(judge):
+    several, _ = wanted("test", 0, 0)
+    names = frozenset(kind.name for kind in several.kinds)
+    first, second = (judge.index(kind.name) for kind in several.kinds)
+    reading = reading_of(judge, {first: (slice(2, 6), slice(0, 3)), second: (slice(6, 8), slice(3, 7))})
+    assert exact(judge, reading, several, names)
+    assert copies(judge, reading, names) == dict.fromkeys(names, 1)
+    copy_to_the_right(reading)
+    assert copies(judge, reading, names)[several.kinds[0].name] == 2
+    assert not exact(judge, reading, several, names)
 
 
 def test_place_colour_and_leak_are_read_off(judge):
@@ -47,8 +76,7 @@ def test_of_two_of_a_kind_each_is_the_one_of_its_colour(judge):
     index, names = judge.index(kinds[0].name), frozenset({kinds[0].name})
     reading = reading_of(judge, {index: (slice(2, 6), slice(0, 3))})
     assert not exact(judge, reading, asked, names)
-    reading.objects[:, :, 2:6, 5:8] = reading.objects[:, :, 2:6, :3]
-    reading.colours[:, 1, :, 4:], reading.colours[:, 2, :, 4:] = 0, 1
+    copy_to_the_right(reading)
     assert exact(judge, reading, asked, names)
     first, second = answers(judge, reading, asked, names)
     assert first["colour"] and second["colour"] and not first["placed"] and not second["placed"]
@@ -106,8 +134,7 @@ def test_places_of_two_of_a_kind_stand_by_their_own_objects(judge):
     asked = Wanted(kinds, (COLOURS[1], COLOURS[0]), ((0, 0, 16, 8), (0, 8, 16, 16)))
     index = judge.index(kinds[0].name)
     reading = reading_of(judge, {index: (slice(2, 6), slice(0, 3))})
-    reading.objects[:, :, 2:6, 5:8] = reading.objects[:, :, 2:6, :3]
-    reading.colours[:, 1, :, 4:], reading.colours[:, 2, :, 4:] = 0, 1
+    copy_to_the_right(reading)
     places = torch.zeros(2, 8, 8)
     places[0, 2:6, 5:8], places[1, 2:6, :3] = 1, 1
     assert [one["iou_found"] for one in answers(judge, reading, asked, frozenset({kinds[0].name}), places)] == [1, 1]

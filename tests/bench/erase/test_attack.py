@@ -11,6 +11,7 @@ from concept_atelier.bench.command import load_parts
 from concept_atelier.bench.erase import attack, attacked
 from concept_atelier.bench.erase.kept import kept_of
 from concept_atelier.bench.harness import Request
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, build_network
 from concept_atelier.lab.world.atlas import load_atlas
 
@@ -19,7 +20,7 @@ QUICK = {"draws": 1, "steps": 1, "side": 32, "shown": 1, "learn_steps": 1, "rele
 
 @pytest.fixture(scope="module")
 def parts():
-    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())
     return attacked.AttackParts(*load_parts(untrained=True), judge)
 
 

@@ -16,6 +16,7 @@ from concept_atelier.bench.erase.concepts import STYLE_EVERY, erased_in, kinds_o
 from concept_atelier.bench.erase.figures import FIGURES, figures, table
 from concept_atelier.bench.erase.looks import OWN_COLOUR, looks_in, looks_kept
 from concept_atelier.bench.harness import Request
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, build_network, load_judge
 from concept_atelier.lab.world.atlas import load_atlas
 from concept_atelier.lab.world.captions import Phrase
@@ -24,7 +25,7 @@ from concept_atelier.lab.world.scene import SceneSettings, sample_scene
 
 @pytest.fixture(scope="module")
 def parts():
-    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())
     return shared.Parts(*load_parts(untrained=True), judge)
 
 

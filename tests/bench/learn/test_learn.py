@@ -11,6 +11,7 @@ from concept_atelier.bench.cases import case_of
 from concept_atelier.bench.harness import Request
 from concept_atelier.bench.learn import learn
 from concept_atelier.core.types import ConceptTokens
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, Reading, build_network
 from concept_atelier.lab.world.atlas import load_atlas
 from concept_atelier.lab.world.scene import SceneSettings, sample_scene
@@ -20,7 +21,7 @@ NAMES = tuple(kind.name for kind in load_atlas().kinds)
 
 @pytest.fixture(scope="module")
 def guessing():
-    return Judge(build_network().eval(), NAMES, 0.5)
+    return Judge(build_network().eval(), NAMES, 0.5, CounterNet())
 
 
 @pytest.fixture(autouse=True)

@@ -173,12 +173,32 @@ def test_a_pair_adds_up_to_what_its_words_give(lab_backbone):
     torch.testing.assert_close(
         found.redundancy + found.unique_first + found.unique_second + found.synergy, both, rtol=1e-4, atol=1e-6
     )
-    assert min(float(part.min()) for part in (found.redundancy, found.unique_first, found.unique_second)) >= 0
+    parts = (found.redundancy, found.unique_first, found.unique_second)
+    assert min(float(part.min()) for part in (*parts, found.first_given_second, found.second_given_first)) >= 0
+
+
+def test_what_a_word_adds_to_the_other_is_the_rest_of_both_by_the_standard_estimator(lab_backbone):
+    settings = InformationSettings(draws=3, estimator="standard")
+    found = pair_information(lab_backbone, LATENT, "a cat and a rocket", ("cat", "rocket"), settings)
+    for given, unique in (
+        (found.first_given_second, found.unique_first),
+        (found.second_given_first, found.unique_second),
+    ):
+        torch.testing.assert_close(given, unique + found.synergy, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_word_adds_is_what_it_gives_in_the_text(lab_backbone):
+    """Beside the rest of the prompt and the other word: the figure that the word has by itself in the text."""
+    words = ("cat", "rocket")
+    found = pair_information(lab_backbone, LATENT, "a cat and a rocket", words, QUICK)
+    inside = word_information(lab_backbone, LATENT, "a cat and a rocket", list(words), QUICK)
+    for given, own in zip((found.first_given_second, found.second_given_first), inside, strict=True):
+        torch.testing.assert_close(given, own, rtol=1e-4, atol=1e-6)
 
 
 def test_two_words_that_say_the_same_are_redundant():
     amount = torch.rand(3, 3)
-    found = decompose(amount, amount, amount)
+    found = decompose(amount, amount, amount, torch.zeros(3, 3), torch.zeros(3, 3))
     torch.testing.assert_close(found.redundancy, amount)
     for part in (found.unique_first, found.unique_second, found.synergy):
         assert not part.any()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.files import save_tensors
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, Reading, build_network, load_judge, permuted
 from concept_atelier.lab.judge.network import JudgeNet
 from concept_atelier.lab.world.atlas import load_atlas
@@ -25,7 +26,7 @@ class Painted(torch.nn.Module):
 
 @pytest.fixture
 def judge():
-    return Judge(Painted(), ("cat", "dog", "fox"), 0.6)
+    return Judge(Painted(), ("cat", "dog", "fox"), 0.6, CounterNet(features=4))
 
 
 @pytest.fixture
@@ -38,12 +39,14 @@ def pictures():
 
 
 def test_a_mirrored_picture_is_read_the_same_way_round():
-    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())
     picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     plain, mirrored = judge.look(picture), judge.look(picture.flip(3))
     for name in ("objects", "styles", "colours", "features"):
         torch.testing.assert_close(getattr(mirrored, name).flip(3), getattr(plain, name), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(plain.objects.sum(1), torch.ones(1, 8, 12))
+    other_way = torch.tensor([1.0, -1.0])[:, None, None]
+    torch.testing.assert_close(mirrored.middles.flip(3) * other_way, plain.middles, atol=1e-5, rtol=1e-4)
 
 
 def test_what_fills_a_neighbourhood_is_found_and_a_lone_cell_is_not(judge, pictures):
@@ -64,7 +67,7 @@ def test_style_and_colour_are_read_where_the_object_is():
     objects[0, 0, 0, 0] = objects[0, 1, 1, 1] = 1
     styles = torch.zeros(1, 2, 2, 2)
     styles[0, 0], styles[0, 0, 1, 1], styles[0, 1, 1, 1] = 1, 0, 1
-    reading = Reading(objects, styles, styles, objects)
+    reading = Reading(objects, styles, styles, objects, torch.zeros(1, 2, 2, 2))
     assert reading.style_of(0).tolist() == [[1, 0]] and reading.style_of(1).tolist() == [[0, 1]]
     assert reading.colour_of(1).tolist() == [[0, 1]]
 
@@ -100,6 +103,7 @@ def test_the_network_keeps_shape_on_any_sides_of_multiples_of_16():
 @pytest.fixture
 def folder(tmp_path):
     save_tensors(tmp_path / "judge.safetensors", build_network().state_dict())
+    save_tensors(tmp_path / "counter.safetensors", CounterNet().state_dict())
     names = [kind.name for kind in load_atlas().kinds]
     (tmp_path / "config.json").write_text(json.dumps({"names": names, "threshold": 0.3}))
     return tmp_path
@@ -112,8 +116,10 @@ def test_a_judge_of_another_world_is_refused(folder):
         load_judge(folder)
 
 
-@pytest.mark.parametrize("name", ["judge.safetensors", "config.json"])
-def test_a_missing_file_is_named(folder, name):
+@pytest.mark.parametrize(
+    ("name", "part"), [("judge.safetensors", "judge"), ("config.json", "judge"), ("counter.safetensors", "counter")]
+)
+def test_a_missing_file_is_named(folder, name, part):
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"the judge is missing: .*{name}.*lab train judge"):
+    with pytest.raises(FileNotFoundError, match=rf"the {part} is missing: .*{name}.*lab train {part}"):
         load_judge(folder)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from concept_atelier.core.files import save_tensors
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import build_network, load_judge
 from concept_atelier.lab.model.image_tower import ContrastivePair, load_contrastive_pair
 from concept_atelier.lab.model.weights import (
@@ -16,6 +17,7 @@ from concept_atelier.lab.model.weights import (
     load_lab_model,
     pack,
     publish,
+    publish_counter,
     rounded,
     split,
     thin,
@@ -32,6 +34,7 @@ def runs(tmp_path, lab_modules):
         "unet": lab_modules.unet,
         "text_encoder": lab_modules.text_encoder,
         "judge": build_network(),
+        "counter": CounterNet(),
     }
     states = {part: module.state_dict() for part, module in ends.items()}
     states["image_tower"] = ContrastivePair(text=lab_modules.text_encoder).tower_state()
@@ -83,7 +86,21 @@ def test_the_image_tower_is_published_with_its_projection(runs, tmp_path):
 def test_the_judge_is_published_with_its_threshold(runs, tmp_path):
     publish(runs, tmp_path / "model")
     judge = load_judge(tmp_path / "model/judge")
-    assert judge.threshold == 0.4 and not judge.network.training
+    assert judge.threshold == 0.4 and not judge.network.training and not judge.counter.training
+
+
+def test_a_counter_is_published_alone_beside_its_judge(runs, tmp_path):
+    publish(runs, tmp_path / "model")
+    before = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*.safetensors")}
+    torch.manual_seed(1)
+    newer = CounterNet().state_dict()
+    save_tensors(runs / RUN_PARTS["counter"], newer)
+    publish_counter(runs, tmp_path / "model")
+    changed = [path.name for path, content in before.items() if path.read_bytes() != content]
+    assert changed == ["counter.safetensors"]
+    loaded = load_judge(tmp_path / "model/judge").counter.state_dict()
+    kept = rounded(newer, MANTISSA_BITS["counter"])
+    assert all(torch.equal(loaded[key], kept[key].float()) for key in newer)
 
 
 def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path):
@@ -91,7 +108,7 @@ def test_the_record_of_training_is_published_with_its_evaluations(runs, tmp_path
     publish(runs, tmp_path / "model")
     record = json.loads((tmp_path / "model/training.json").read_text())
     assert record["unet"]["remarks"] == "batches of 8 at first" and "remarks" not in record["vae"]
-    assert record.keys() == {"vae", "unet", "tower", "judge"}
+    assert record.keys() == {"vae", "unet", "tower", "judge", "counter"}
     assert record["unet"]["curve"][-1] == {"samples": 500, "psnr": 20.0}
     assert len(record["unet"]["curve"]) < 70
 

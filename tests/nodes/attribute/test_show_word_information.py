@@ -29,15 +29,13 @@ def test_maps_have_the_pictures_size_and_are_the_same_again(show, how, count):
 
 
 def test_conditional_information_is_said_of_two_words_together(show, lab_backbone, monkeypatch):
-    """``I(x; first | second)`` is what only the first gives and what only both together give."""
+    """``I(x; first | second)`` is what a word gives in the text, where the other is."""
     settings = InformationSettings(draws=2)
     picture = PICTURE[:1].movedim(-1, 1)
-    found = measured(lab_backbone, picture, "a cat and a rocket", ["cat", "rocket"], TOGETHER, settings, 1, {}, None)
-    nats = dict(zip(found.names, found.nats, strict=True))
-    expected = {
-        "cat if rocket is known": nats["only cat"] + nats["only together"],
-        "rocket if cat is known": nats["only rocket"] + nats["only together"],
-    }
+    asked = (lab_backbone, picture, "a cat and a rocket", ["cat", "rocket"])
+    found = measured(*asked, TOGETHER, settings, 1, {}, None)
+    cat, rocket = measured(*asked, "in the text", settings, 1, {}, None).nats
+    expected = {"cat if rocket is known": cat, "rocket if cat is known": rocket}
     assert found.given == pytest.approx(expected, rel=1e-4)
     said = []
     monkeypatch.setattr(module, "text_under", lambda *lines: said.extend(lines) or {})

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from concept_atelier.bench.learn.learn import true_concepts
+from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, build_network
 from concept_atelier.lab.world.atlas import load_atlas
 from concept_atelier.tools.pages import front_picture
@@ -43,7 +44,7 @@ def hurried(monkeypatch):
 
 
 def test_every_cell_is_drawn(hurried, lab_model, lab_clip, lab_vae):
-    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5)
+    judge = Judge(build_network().eval(), tuple(kind.name for kind in load_atlas().kinds), 0.5, CounterNet())
     picture, _ = front_picture.front_picture((lab_model, lab_clip, lab_vae), judge)
     cells = [(EDGE + x * (CELL + GAP), EDGE + LINE + y * (2 * LINE + CELL + GAP)) for y in (0, 1) for x in range(6)]
     for left, top in cells:
