@@ -4,9 +4,13 @@ that point to one middle are one thing. Two of a kind are so told apart where th
 import torch
 from torch import Tensor, nn
 
-REACH = 2.75
+REACH = 2.5
 """Cells, at most, between what two cells of one thing point to; chosen on development scenes, where shorter ones split
 things and longer ones join neighbours. A thing of the world is at least four cells wide."""
+
+SMALLEST = 0.15
+"""Of the cells of the largest thing, that another of its kind has at least. A few cells of something else that look like
+this kind have less; copies in the world that nothing covers have half."""
 
 
 class CounterNet(nn.Module):
@@ -37,7 +41,7 @@ def things(cells: Tensor, middles: Tensor, least: int) -> list[Tensor]:
 
     The cell that most others agree with, to within :data:`REACH`, begins a thing, and those that agree with the mean of
     these belong to it; then the next among the rest, while at least ``least`` agree. Cells that point elsewhere belong
-    to nothing.
+    to nothing, and neither do things below :data:`SMALLEST`.
 
     Args:
         cells: (h, w) bool, those of one kind.
@@ -60,4 +64,5 @@ def things(cells: Tensor, middles: Tensor, least: int) -> list[Tensor]:
         thing[places[near, 0], places[near, 1]] = True
         found.append(thing)
         left &= ~near
-    return sorted(found, key=lambda one: -int(one.sum()))
+    found.sort(key=lambda one: -int(one.sum()))
+    return [one for one in found if one.sum() >= SMALLEST * found[0].sum()]

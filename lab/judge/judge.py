@@ -68,7 +68,7 @@ class Reading:
 
     def things_of(self, kind: int, row: int = 0, among: Tensor | None = None) -> list[Tensor]:
         """The things of a kind in a picture, each (h, w) bool and of at least :data:`LEAST` cells on which the kind is
-        the likeliest, the largest first; ``among``: (h, w) bool, only of these cells."""
+        the likeliest, the largest first; ``among``: (h, w) bool, only of these cells. See :func:`.counter.things`."""
         cells = self.objects[row].argmax(0) == kind
         return things(cells if among is None else cells & among, self.middles[row], LEAST)
 

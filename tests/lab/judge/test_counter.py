@@ -52,6 +52,15 @@ def test_few_cells_are_no_thing_and_nothing_has_none(pair):
     assert len(found) == 2 and not any(thing[0, 0] for thing in found)
 
 
+def test_a_thing_much_smaller_than_the_largest_is_a_part_of_something_else():
+    cells = torch.zeros(8, 16, dtype=torch.long)
+    cells[0:6, 0:6], cells[0:2, 12:14] = 1, 2
+    middles = pointing(cells, (2.5, 2.5), (0.5, 12.5))
+    assert len(things(cells > 0, middles, 3)) == 1  # 4 of 36 cells
+    cells[0:2, 14], middles[:, 0:2, 14] = 2, torch.tensor([[0.5, -0.5], [-1.5, -1.5]])
+    assert len(things(cells > 0, middles, 3)) == 2
+
+
 def copies(number, gap, seed, other=None):
     """A picture (3, 128, 128) of so many copies of one kind, so far apart, and perhaps another object."""
     rng = random.Random(seed)
