@@ -12,25 +12,27 @@ def shares_in_regions(maps: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         maps: (K, P, h, w) how much of each of K concepts lies in each cell of P pictures; zero or more, in any unit.
-        regions: (R, H, W) masks in 0..1, on any grid over the same picture.
+        regions: (R, H, W) masks in 0..1, on any grid over the same picture; or (R, P, H, W), others in each picture.
 
     Returns:
         (K, P, R) and (K, P) in 0..1; NaN for a picture in which the map of a concept is zero everywhere.
 
     Raises:
-        ValueError: for maps that are not (K, P, h, w) or have negative values, and regions that are not (R, H, W).
+        ValueError: for maps that are not (K, P, h, w) or have negative values, and for regions of another shape.
     """
-    if maps.ndim != 4 or regions.ndim != 3:
+    regions = regions[:, None].expand(-1, maps.shape[1], -1, -1) if regions.ndim == 3 and maps.ndim == 4 else regions
+    if maps.ndim != 4 or regions.ndim != 4 or regions.shape[1] != maps.shape[1]:
         raise ValueError(
-            f"maps must be (K, P, h, w) and regions (R, H, W), got {tuple(maps.shape)} and {tuple(regions.shape)}"
+            f"maps must be (K, P, h, w), and regions (R, H, W) or (R, P, H, W), got {tuple(maps.shape)} and "
+            f"{tuple(regions.shape)}"
         )
     maps = maps.float()
     if bool((maps < 0).any()):
         raise ValueError("a map has negative values; expected how much of a concept lies in each cell, zero or more")
-    every = torch.cat([regions.float(), 1 - regions.float().amax(0, keepdim=True)])  # (R + 1, H, W)
-    cells = interpolate(every[:, None], size=maps.shape[-2:], mode="area")[:, 0]  # (R + 1, h, w)
+    every = torch.cat([regions.float(), 1 - regions.float().amax(0, keepdim=True)])  # (R + 1, P, H, W)
+    cells = interpolate(every, size=maps.shape[-2:], mode="area")  # (R + 1, P, h, w)
     total = maps.sum((2, 3))[..., None]  # (K, P, 1)
-    shares = torch.einsum("kphw,rhw->kpr", maps, cells) / total  # 0 / 0 is NaN
+    shares = torch.einsum("kphw,rphw->kpr", maps, cells) / total  # 0 / 0 is NaN
     return shares[..., :-1], shares[..., -1]
 
 
@@ -40,13 +42,13 @@ def narrowed(region: Tensor, maps: Tensor) -> Tensor:
     A thing that fills a part of its region is compared with its source more fairly without the ground around it.
 
     Args:
-        region: (H, W) in 0..1.
+        region: (H, W) in 0..1, or (P, H, W), another in each picture.
         maps: (K, P, h, w) of :func:`shares_in_regions`.
 
     Returns:
         (P, H, W) in 0..1; the whole region for a picture that shows no concept in it.
     """
-    shown = interpolate((maps > 0).any(0)[:, None].float(), size=region.shape, mode="nearest")[:, 0]  # (P, H, W)
+    shown = interpolate((maps > 0).any(0)[:, None].float(), size=region.shape[-2:], mode="nearest")[:, 0]  # (P, H, W)
     held = (shown > 0) & (region > 0.5)
     down, across = _between_ends(held.any(2)), _between_ends(held.any(1))  # (P, H), (P, W)
     box = (down[:, :, None] & across[:, None, :]) | ~held.any(2).any(1)[:, None, None]

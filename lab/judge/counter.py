@@ -9,8 +9,8 @@ REACH = 2.5
 things and longer ones join neighbours. A thing of the world is at least four cells wide."""
 
 SMALLEST = 0.15
-"""Of the cells of the largest thing, that another of its kind has at least. A few cells of something else that look like
-this kind have less; copies in the world that nothing covers have half."""
+"""Of the cells of the largest thing, that another of its kind has at least. A few cells of something else that look
+like this kind have less; copies in the world that nothing covers have half."""
 
 
 class CounterNet(nn.Module):

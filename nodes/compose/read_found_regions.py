@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...host.jobs.compose.regions import found_places
+from ...host.jobs.compose.regions import EVERY, found_places
 from ...host.schema import io, ui
 from ..sockets import CATEGORY, BoundingBoxes
 
@@ -32,9 +32,10 @@ class ReadFoundRegions(io.ComfyNode):
                 io.Int.Input(
                     "picture",
                     default=0,
-                    min=0,
+                    min=EVERY,
                     max=4095,
-                    tooltip="Which picture of a batch, counted from 0: each has regions of its own.",
+                    tooltip="Which picture of a batch, counted from 0: each has regions of its own. -1: all of them, "
+                    "those of the first picture before those of the second.",
                 ),
             ],
             outputs=[

@@ -67,7 +67,8 @@ class ScoreComposition(io.ComfyNode):
                 io.Mask.Input(
                     "regions",
                     tooltip="A mask for each concept, in their order: the REGIONS of Compose Concepts, or those of "
-                    "Read Found Regions where places were found while sampling.",
+                    "Read Found Regions where places were found while sampling; with its picture -1, each picture of "
+                    "a batch is scored by its own.",
                 ),
                 io.Image.Input("image", tooltip=f"The picture that the concepts were found in. {OF_A_BATCH}"),
                 Concepts.Input("concepts", tooltip="The concepts that were composed, in the order of the regions."),

@@ -1,5 +1,6 @@
 """The regions of a composition as masks and boxes: those that are given, and those that sampling found."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from ...shared.families import FAMILIES
 from ..bounding_boxes import boxes_around, elements_of
 from .composing import SIDE
 
+EVERY = -1
+"""In place of the number of a picture: all pictures of a batch."""
+
 
 def given_places(composition: Composition, width: int, height: int) -> tuple[Tensor, Any]:
     """Masks (K, h, w) of K regions, empty where the place is not known before sampling; and the boxes around the
@@ -26,16 +30,17 @@ def given_places(composition: Composition, width: int, height: int) -> tuple[Ten
 
 
 def found_places(model: Any, samples: Tensor, picture: int) -> tuple[Tensor, Any, str]:
-    """Where the regions lie of a picture that was sampled.
+    """Where the regions lie of a picture that was sampled, or of all.
 
     Args:
         model: the MODEL of Compose Concepts.
         samples: (B, C, h, w), or (B, C, 1, h, w), what a sampler made of it.
-        picture: which of these, counted from 0.
+        picture: which of these, counted from 0; :data:`EVERY` for all of them.
 
     Returns:
-        Masks (K, H, W) in 0..1 of K regions at the size of the picture, empty where nothing was found; the boxes around
-        the others; and what was found, for people.
+        Masks (K, H, W) in 0..1 of K regions at the size of the picture, empty where nothing was found, or (P * K, H, W)
+        of all P pictures, those of the first before those of the second; the boxes around the others, by picture; and
+        what was found, for people.
 
     Raises ``ValueError`` for a MODEL that does not compose, one whose method has no regions, before sampling, where no
     region was found, and for a picture that there is not.
@@ -47,20 +52,28 @@ def found_places(model: Any, samples: Tensor, picture: int) -> tuple[Tensor, Any
             "that run found no region: places are known once find_until of denoising is done; let the sampler go on "
             "for longer, or lower find_until in the settings of Compose Concepts"
         )
-    if not 0 <= picture < len(run.samples):
+    if picture != EVERY and not 0 <= picture < len(run.samples):
         raise ValueError(
             f"the latent holds {counted(len(run.samples), 'picture')}, and picture is {picture}; count from 0 to "
-            f"{len(run.samples) - 1}"
+            f"{len(run.samples) - 1}, or take {EVERY} for all"
         )
-    masks = run.masks[picture if len(run.masks) > 1 else 0]  # (K, h, w)
     size = target_size(None, samples, FAMILIES[backbone_of(model=model).family].cell)
-    masks = resize_maps(masks, size, "bilinear").clamp(0, 1)
     names = [region.text for region in composed.composition.regions]
+    every: list[Tensor] = []
+    boxes, lines = [], []
+    for number in range(len(run.samples)) if picture == EVERY else [picture]:
+        masks = run.masks[number if len(run.masks) > 1 else 0]  # (K, h, w)
+        every.append(resize_maps(masks, size, "bilinear").clamp(0, 1))
+        boxes += boxes_around(every[-1], names)
+        lines += [f"Picture {number}:"] if picture == EVERY else []
+        lines += _said(names, every[-1])
+    return torch.cat(every), boxes, "\n".join([*lines, *filter(None, [note])])
+
+
+def _said(names: Sequence[str], masks: Tensor) -> list[str]:
+    """A line for each region (K, H, W): how much of the picture it is."""
     shares = zip(names, masks.mean((1, 2)).tolist(), masks.amax((1, 2)).tolist(), strict=True)
-    lines = [
-        f"{name}: {share:.0%} of the picture" if most else f"{name}: found nowhere" for name, share, most in shares
-    ]
-    return masks, boxes_around(masks, names), "\n".join([*lines, *filter(None, [note])])
+    return [f"{name}: {share:.0%} of the picture" if most else f"{name}: found nowhere" for name, share, most in shares]
 
 
 def _composed(model: Any) -> Composed:

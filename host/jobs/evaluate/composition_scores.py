@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from ....core.evaluate.composition import CompositionScores, Sighting, score_composition
 from ....core.evaluate.leaks import narrowed, shares_in_regions
 from ....core.evaluate.sources import masked_source
-from ....core.messages import listed
+from ....core.messages import listed, there_are
 from ..vision import picture_features
 from .composed_sources import ComposedSource
 from .evaluation import squared
@@ -51,7 +51,8 @@ def score_pictures(
     Args:
         clip_vision: the picture encoder.
         pictures: (P, 3, H, W) in 0..1, drawn.
-        regions: (K, h, w) masks in 0..1, in the order of the concepts.
+        regions: (K, h, w) masks in 0..1, in the order of the concepts; or (P * K, h, w), those of the first picture,
+            then those of the second, and so on.
         sources: K concepts in the pictures that they come from.
         ground: what concepts and regions are on, see :data:`~....core.evaluate.sources.GROUNDS`.
         judge: what finds concepts and judges their attributes, and its name for people; without one, or where it does
@@ -64,14 +65,15 @@ def score_pictures(
     side = min(sources[0].picture.shape[-2:])
     alone = torch.cat([_alone(one.picture, one.mask.float(), ground, side) for one in sources])
     of_sources = picture_features(clip_vision, alone)
-    styles = torch.tensor([one.whole and bool((mask > 0.5).all()) for one, mask in zip(sources, masks, strict=True)])
+    whole = (masks > 0.5).flatten(1).all(1).tolist()
+    styles = torch.tensor([one.whole and everywhere for one, everywhere in zip(sources, whole, strict=True)])
     seen_by, see = judge or ("", lambda *_: None)
     sighting = see([(one.picture, one.mask) for one in sources], pictures, styles)
     if sighting is None:
         seen_by, sighting = BY_WINDOWS, see_by_windows(clip_vision, of_sources, sources, pictures, styles, side)
     parts = torch.stack(
         [
-            _parts(pictures, mask.expand_as(pictures[:, 0]) if style else narrowed(mask, sighting.maps), ground, side)
+            _parts(pictures, mask if style else narrowed(mask, sighting.maps), ground, side)
             for mask, style in zip(masks, styles.tolist(), strict=True)
         ]
     )  # (K, P, 3, side, side)
@@ -87,15 +89,19 @@ def score_pictures(
 
 
 def _sized(regions: Tensor, sources: Sequence[ComposedSource], pictures: Tensor) -> Tensor:
-    """(K, H, W) the regions at the size of the pictures. Raises ``ValueError`` for another number than of concepts, and
-    empty ones."""
-    if len(regions) != len(sources):
+    """(K, P, H, W) the regions in each picture, at the size of the pictures. Raises ``ValueError`` for another number
+    than of concepts, or of concepts in all pictures, and empty ones."""
+    count = len(sources)
+    if len(regions) not in (count, count * len(pictures)):
+        given = there_are((count, "concept"), (len(pictures), "picture"), (len(regions), "region"))
         raise ValueError(
-            f"there are {len(sources)} concepts and {len(regions)} regions; connect a mask for each concept, in order"
+            f"{given}; connect a mask for each concept, in order, or the regions of all pictures from Read Found "
+            "Regions with picture -1"
         )
     names = [source.name for source in sources]
     masks = interpolate(regions.float()[:, None], size=pictures.shape[-2:], mode="nearest")[:, 0]
-    empty = [name for name, mask in zip(names, masks, strict=True) if not bool((mask > 0.5).any())]
+    masks = masks.unflatten(0, (-1, count)).transpose(0, 1).expand(-1, len(pictures), -1, -1)  # (K, P, H, W)
+    empty = [name for name, mask in zip(names, masks, strict=True) if not bool((mask > 0.5).flatten(1).any(1).all())]
     if empty:
         raise ValueError(
             f"the region of {listed(empty)} is empty: Compose Concepts does not know places before sampling that are "
@@ -117,4 +123,4 @@ def _parts(pictures: Tensor, masks: Tensor, ground: str, side: int) -> Tensor:
 
 def _placed(masks: Tensor, styles: Tensor) -> Tensor:
     """The regions without those of styles, which would leave nothing outside."""
-    return masks * ~styles[:, None, None]
+    return masks * ~styles[:, None, None, None]

@@ -31,6 +31,19 @@ def test_cells_may_be_coarser_than_regions():
     assert shares_in_regions(maps, third)[0].tolist() == [[[0.375]]]
 
 
+def test_each_picture_may_have_its_own_regions():
+    maps = torch.zeros(1, 2, 8, 8)
+    maps[..., 2:6, :4] = 1
+    each = torch.stack([torch.stack([LEFT, 1 - LEFT]), torch.stack([TOP_RIGHT, LEFT])])  # (R, P, H, W)
+    shares, outside = shares_in_regions(maps, each)
+    assert shares.tolist() == [[[1.0, 0.0], [0.0, 1.0]]] and outside.tolist() == [[0.0, 0.0]]
+    for picture in range(2):
+        one = shares_in_regions(maps[:, [picture]], each[:, picture])
+        assert torch.equal(one[0], shares[:, [picture]]) and torch.equal(one[1], outside[:, [picture]])
+    with pytest.raises(ValueError, match="must be"):
+        shares_in_regions(maps[:, :1], each)
+
+
 def test_a_concept_that_is_not_found_has_no_shares():
     shares, outside = shares_in_regions(torch.zeros(1, 1, 4, 4), REGIONS)
     assert shares.isnan().all() and outside.isnan().all()
@@ -64,3 +77,6 @@ def test_a_region_is_cut_down_to_the_box_around_what_it_shows():
     wanted[1, 6, 2:4] = 1
     wanted[2] = LEFT
     assert torch.equal(found, wanted)
+    other = torch.stack([LEFT, 1 - LEFT, LEFT])
+    each = narrowed(other, maps)
+    assert torch.equal(each[[0, 2]], wanted[[0, 2]]) and each[1].nonzero().tolist() == [[6, 4], [6, 5], [6, 6]]

@@ -66,6 +66,17 @@ def test_each_picture_and_each_run_has_its_own_places(composed, read, encode):
     assert "did not come straight out of the last 2 runs" in said(changed)
 
 
+def test_all_pictures_of_a_batch_are_read_at_once(composed, read, encode):
+    model, conditioning, *_ = composed(places="")
+    latent = drawn(model, conditioning, encode(""))
+    each = [read(model, latent, picture) for picture in (0, 1)]
+    every = read(model, latent, -1)
+    assert torch.equal(every[0], torch.cat([one[0] for one in each]))
+    assert every[1] == [*each[0][1], *each[1][1]] and len(every[1]) == 2
+    lines = said(every).splitlines()
+    assert lines == ["Picture 0:", *said(each[0]).splitlines(), "Picture 1:", *said(each[1]).splitlines()]
+
+
 def test_the_shapes_of_concept_conductor_are_what_it_found(composed, read, encode):
     given = {"method": "concept_conductor", "preset": "paper", "places": "left third\nmiddle third\nright third"}
     model, conditioning, places, _ = composed(**given, settings="refine_from=0.2, refine_until=0.9")
@@ -80,7 +91,7 @@ def test_what_no_run_found_is_refused(composed, read, encode, sockets):
     with pytest.raises(ValueError, match="no sampler has finished on the MODEL"):
         read(model, latent)
     latent = drawn(model, conditioning, encode(""))
-    with pytest.raises(ValueError, match="2 pictures, and picture is 2; count from 0 to 1"):
+    with pytest.raises(ValueError, match="2 pictures, and picture is 2; count from 0 to 1, or take -1 for all"):
         read(model, latent, 2)
     with pytest.raises(ValueError, match="this MODEL composes nothing: connect the MODEL of Compose Concepts"):
         read(sockets["model"], latent)

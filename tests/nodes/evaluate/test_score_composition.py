@@ -62,6 +62,18 @@ def test_exchanged_regions_leak(score, masks):
     assert min(read["leak_matrix"][0][1], read["leak_matrix"][1][0]) > 0.75
 
 
+def test_each_picture_of_a_batch_is_scored_by_its_own_regions(score, image, masks):
+    """The second picture is mirrored. By its own regions it is as good as the first; by those of the first, each colour
+    lies in the region of the other."""
+    pictures = torch.cat([image, image.flip(2)])
+    alone = json.loads(score(pictures=image)[2])
+    own = json.loads(score(pictures=pictures, regions=torch.cat([masks, masks.flip(2)]))[2])
+    assert own["exact"] == own["all_placed"] == 1
+    assert own["outside"] == pytest.approx(alone["outside"], abs=0.03)
+    shared = json.loads(score(pictures=pictures)[2])
+    assert shared["exact"] == shared["all_placed"] == 0.5
+
+
 def test_how_much_lies_outside_shows(score):
     """The left half of the red square is in no region: half of red lies outside; green is in its own region."""
     regions = torch.zeros(2, 64, 96)
@@ -159,7 +171,7 @@ def test_files_are_written(score, files_below):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"regions": torch.ones(3, 8, 8)}, "2 concepts and 3 regions"),
+        ({"regions": torch.ones(3, 8, 8)}, "2 concepts, 2 pictures and 3 regions.*with picture -1"),
         ({"regions": torch.zeros(2, 8, 8)}, "empty"),
         ({"pictures": torch.zeros(0, 8, 8, 3)}, "at least one picture"),
         ({"attributes": "red\ngreen"}, "connect the CLIP"),
