@@ -32,6 +32,7 @@ FIGURES = {
     "vae_psnr": ("autoencoder, dB", 27.0),
     "judge_clean": ("judge: exact set, scenes as drawn", 0.97),
     "judge_vae": ("judge: exact set, through the autoencoder", 0.96),
+    "judge_count": ("judge: every number right, scenes with several of a kind", 0.95),
     "one_object": ("one object: exactly that", 0.95),
     "two_objects": ("two objects: exactly those", 0.8),
     "three_objects": ("three objects: exactly those", 0.5),
@@ -159,17 +160,22 @@ def answer(judge: Judge, reading: Reading, row: int, asked: Question, found: fro
 
 
 def judge_scene(backbone: Backbone, judge: Judge, split: str, seed: int) -> Row:
-    """The judge on a scene of 1 to 3 objects, and the autoencoder's share in it; every second scene of objects that
-    only the judge has seen, by all hands."""
+    """The judge on a scene of 1 to 3 objects, the autoencoder's share in it, and the judge on a scene with two to four
+    of a kind; every second scene of objects that only the judge has seen, by all hands."""
     unseen = split != "train" and seed % 2 == 1
-    scene = sample_scene(split, seed, SceneSettings(counts=(1, 2, 3), unseen=unseen, hands=load_atlas().hands))
+    settings = SceneSettings(counts=(1, 2, 3), unseen=unseen, hands=load_atlas().hands)
+    scene = sample_scene(split, seed, settings)
+    alike = sample_scene(split, seed, replace(settings, counts=(2, 3, 4), alike=1.0))
     clean = case_of(scene, seed).picture
     restored = backbone.decode_latent(backbone.encode_image(clean)).clamp(0, 1)
     truth = frozenset(thing.name for thing in scene.objects)
     seen = judge.found(judge.look(torch.cat([clean, restored])))
+    counted = judge.look(case_of(alike, seed).picture)
+    names = {thing.name for thing in alike.objects}
     return {
         "judge_clean": seen[0] == truth,
         "judge_vae": seen[1] == truth,
+        "judge_count": all(counted.number_of(judge.index(name)) == [alike.count(name)] for name in names),
         "vae_psnr": psnr(restored * 2 - 1, clean * 2 - 1),
     }
 
@@ -230,4 +236,4 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"judge_accuracy": round((found["judge_clean"] + found["judge_vae"]) / 2, 4)}
 
 
-BENCH = Bench("lab", 2, prepare, measure, figures, table, headline)
+BENCH = Bench("lab", 3, prepare, measure, figures, table, headline)

@@ -41,7 +41,7 @@ def test_every_figure_is_asked_for_and_prompts_name_what_they_ask():
         if question.number:
             assert f"{NUMBERS[question.number]} {plural(question.kinds[0].name)}" in question.prompt
     drawn = {question.figure for question in questions()}
-    assert drawn == set(lab.FIGURES) - {"vae_psnr", "judge_clean", "judge_vae"}
+    assert drawn == set(lab.FIGURES) - {"vae_psnr", "judge_clean", "judge_vae", "judge_count"}
 
 
 def test_objects_take_turns_and_pairs_are_the_splits():
@@ -142,11 +142,12 @@ def test_figures_are_means_and_the_table_names_what_fails():
     for number in range(4):
         row = {name: answer(number < 3) for name in lab.FIGURES}
         row |= {"one_object": answer(number < 3, "dog" if number == 3 else "cat"), "seed": number}
-        rows.append(row | {"vae_psnr": 20.0 + number, "judge_clean": True, "judge_vae": number == 0})
+        rows.append(row | {"vae_psnr": 20.0 + number, "judge_clean": True, "judge_vae": number == 0, "judge_count": number > 0})
     summary = lab.figures(rows, Request(4))
     assert summary["two_objects"]["mean"] == 0.75
     assert summary["vae_psnr"]["mean"] == 21.5
-    assert (summary["judge_clean"]["mean"], summary["judge_vae"]["mean"]) == (1, 0.25)
+    judged = [summary[name]["mean"] for name in ("judge_clean", "judge_vae", "judge_count")]
+    assert judged == [1, 0.25, 0.75]
     assert summary["per_object"] == {"cat": 1.0, "dog": 0.0}
     figures = lab.headline(summary)
     assert figures["two_objects"] == 0.75 and figures["judge_accuracy"] == (1 + 0.25) / 2
