@@ -142,7 +142,9 @@ def test_figures_are_means_and_the_table_names_what_fails():
     for number in range(4):
         row = {name: answer(number < 3) for name in lab.FIGURES}
         row |= {"one_object": answer(number < 3, "dog" if number == 3 else "cat"), "seed": number}
-        rows.append(row | {"vae_psnr": 20.0 + number, "judge_clean": True, "judge_vae": number == 0, "judge_count": number > 0})
+        rows.append(
+            row | {"vae_psnr": 20.0 + number, "judge_clean": True, "judge_vae": number == 0, "judge_count": number > 0}
+        )
     summary = lab.figures(rows, Request(4))
     assert summary["two_objects"]["mean"] == 0.75
     assert summary["vae_psnr"]["mean"] == 21.5

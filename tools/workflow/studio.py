@@ -196,7 +196,7 @@ class Studio:
         block.leave("token", token)
         return block
 
-    def drawer(self, *models: str, batch: int | None = None) -> Block:
+    def drawer(self, *models: str, batch: int | None = None, seed: int = 7) -> Block:
         """From a prompt's conditioning to pictures, with each of these models from the same noise; ``batch`` as
         :meth:`latent` has it."""
         alone = len(models) == 1
@@ -208,7 +208,7 @@ class Studio:
         latent = self.latent(block, 0, batch)
         wires = {"positive": positive, "negative": negative, "latent_image": latent}
         drawn = [
-            self.sample(block, 1, vae, None if alone else f"With the {name}", model=m, **wires)[1]
+            self.sample(block, 1, vae, None if alone else f"With the {name}", seed, model=m, **wires)[1]
             for name, m in zip(models, inputs, strict=True)
         ]
         for name, pictures in zip(("pictures",) if alone else ("before", "after"), drawn, strict=True):

@@ -46,6 +46,7 @@ class Words:
     others: str
     purified: str
     of_two_pictures: tuple[str, str]
+    ground: str
     drawn: str
     judged: str
     judged_template: str

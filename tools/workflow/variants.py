@@ -35,6 +35,7 @@ LAB = Variant(
         others="dog, house, car, tree",
         purified="pig",
         of_two_pictures=("cat", "rocket"),
+        ground="red",
         drawn="a cat and a rocket",
         judged="\n".join(f"{style}: cat, rocket" for style in ("neon", "flat", "outline", "sketch")),
         judged_template="a {concept} in {class} style",
@@ -50,11 +51,7 @@ LAB = Variant(
     sampling={"steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal"},
     learn_lora={"method": "attencraft", "preset": "small", "seed": 2},
     compose={"method": "localized_refinement"},
-    compose_loras={
-        "method": "lora_composer",
-        "preset": "small",
-        "settings": "end=1, of_prompt=0, find_until=0.35, threshold=0.2",
-    },
+    compose_loras={"method": "concept_conductor", "preset": "small"},
     score={"steps": 12, "guidance": 3.5},
     ingredients={"count": 24, "method": "ra_sae"},
     audited={"count": 24, "method": "ra_sae"},
@@ -112,6 +109,7 @@ CHECKPOINT = Variant(
         others="dog, horse, car, house",
         purified="cat",
         of_two_pictures=("cat", "bicycle"),
+        ground="a meadow",
         drawn="a cat on a bicycle",
         judged="\n".join(
             f"{style}: cat, bicycle" for style in ("watercolor", "photo", "pencil drawing", "oil painting")
@@ -145,7 +143,7 @@ CHECKPOINT = Variant(
     erase={"preset": "paper"},
     learn_lora={"method": "attencraft", "preset": "paper", "preview_every": 100},
     compose={"preset": "paper"},
-    compose_loras={"method": "lora_composer", "preset": "paper", "settings": "guidance=0, renew=false"},
+    compose_loras={"method": "concept_conductor", "preset": "paper"},
     attack={"preset": "paper"},
     report={"preset": "paper", "settings": "draws=4"},
     ingredients={"count": 24},

@@ -91,13 +91,15 @@ def two_loras_in_one_picture(studio: Studio) -> None:
     studio.step(
         "Put both in one picture",
         "Each LoRA acts in its own place.",
-        "First the words show where each thing will stand; then its LoRA acts there alone. Beside it the same prompt "
-        "is drawn by the words alone, from the same noise. If you changed a word in the first step, write it in place "
-        f"of *{words[0]}* or *{words[1]}* here too: in **The prompt** and in **concepts** of Compose Concepts.",
+        "Concept Conductor draws each thing in a pass of its own, with its own LoRA, and joins the passes in the "
+        "places that **places** names. Beside it the same prompt is drawn by the words alone, from the same noise. If "
+        f"you changed a word in the first step, write it in place of *{words[0]}* or *{words[1]}* here too: in **The "
+        "prompt** and in **concepts** of Compose Concepts.",
     )
     marks = [f"<{word}>" for word in words]
-    (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=f"a photo of {marks[0]} and {marks[1]}")
-    texts = {"prompt": prompt, "concepts": "\n".join(marks), "places": "", "loras": loras}
+    scene = f"a photo of {marks[0]} and {marks[1]} on {variant.words.ground}"
+    (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=scene)
+    texts = {"prompt": prompt, "concepts": "\n".join(marks), "places": "left\nright", "loras": loras}
     composed, conditioning, _ = _composed(studio, texts, model, clip, tokens, variant.compose_loras)
     (positive,) = sheet.add(
         "ConceptAtelierEncodeConceptPrompt",
@@ -109,7 +111,7 @@ def two_loras_in_one_picture(studio: Studio) -> None:
         collapsed=True,
     )
     ways = {"tokens alone": (model, positive), "each LoRA in its place": (composed, conditioning)}
-    drawer = studio.drawer("model")
+    drawer = studio.drawer("model", seed=2)
     for column, (title, (way, text)) in enumerate(ways.items(), 1):
         given = {"model": way, "clip": clip, "vae": vae, "positive": text}
         (pictures,) = sheet.add_block(drawer, column, f"Draw: {title}", **given)
