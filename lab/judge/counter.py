@@ -51,7 +51,7 @@ def things(cells: Tensor, middles: Tensor, least: int) -> list[Tensor]:
     places = cells.nonzero()  # (n, 2)
     pointed = places + middles[:, cells].T  # (n, 2)
     agree = torch.cdist(pointed, pointed) <= REACH  # (n, n)
-    left = torch.ones(len(places), dtype=torch.bool)
+    left = torch.ones(len(places), dtype=torch.bool, device=cells.device)
     found = []
     while left.any():
         numbers = (agree & left).sum(1) * left  # (n,)
