@@ -76,7 +76,8 @@ class Sees:
         objects[:, NAMES.index(self.name), :4, :4] = 1.0
         if self.second:
             objects[:, NAMES.index(self.second), :4, :4] = 0.5
-        return Reading(objects, objects, objects, torch.ones(len(pictures), 4, 16, 16))
+        cells = torch.ones(len(pictures), 4, 16, 16)
+        return Reading(objects, objects, objects, cells, cells[:, :2])
 
 
 @pytest.fixture
