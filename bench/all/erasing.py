@@ -34,8 +34,8 @@ ATTACKS_BESIDE = [name for name in SCENARIOS if name not in (*ASKED, "relatives"
 CONTROLLED = "names,embedding_transferred,inversion_transferred"
 """Scenarios of the controls of ``bench attack``, which train no erased model."""
 
-GUARDED = "names,inversion"
-"""Scenarios of erasures beside guards: its name, and the latent of the erased model, which needs no training."""
+GUARDED = "names,embedding,inversion"
+"""Scenarios of erasures beside guards: its name, and a token and a latent of the erased model."""
 
 
 def erased() -> dict[str, str]:

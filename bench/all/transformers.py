@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
-from .erasing import GUARDED
 from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
@@ -17,6 +16,9 @@ ERASED = tuple(name for name in ERASING if name != "mace_lora")
 
 ATTACKS = "names,embedding,inversion,relearning"
 """Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
+
+GUARDED = "names,inversion"
+"""Scenarios beside guards there: those that train nothing."""
 
 BOTH = (
     "lab.json",
@@ -35,7 +37,6 @@ BOTH = (
     *(f"erase/{name}_10.json" for name in ("uce", "speed", "realera")),
     *(f"erase/{name}_styles.json" for name in ("uce", "speed")),
     "erase/uce_colours.json",
-    "attack_guard_none.json",
     *(f"explain/{name}.json" for name in EXPLAINING if name not in UNSIGNED),
     *(f"explain/{name}.json" for name in ("importance", "sweep", "steer", "audit")),
     "compose.json",
@@ -50,6 +51,7 @@ OWN = {
     "localize_sweep.json": "localize --cases 12 --sweep",
     "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
     "attack.json": f"attack --split test --cases 4 --methods uce,mace --scenarios {ATTACKS}",
+    "attack_guard_none.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}",
     "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
     "compose/plain_learnt.json": "compose --split test --cases 18 --learnt",

@@ -194,7 +194,7 @@ def guards(folder: Path) -> str:
             continue
         of, kept = one["summary"]["methods"][way], one["summary"].get("kept", {}).get(way)
         beside = "not measured" if kept is None else f"{kept['before']:.2f}, {kept['after']:.2f}"
-        cells = [attacked(scenario, of[scenario]) for scenario in GUARDED.split(",")]
+        cells = [attacked(scenario, of.get(scenario)) for scenario in GUARDED.split(",")]
         rows.append([model, title, str(one["cases"]), *cells, beside])
     return table(rows)
 

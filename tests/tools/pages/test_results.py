@@ -161,13 +161,19 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
 def test_guards_stand_beside_no_guard(tmp_path):
     entry = {"found": 1.0, "floor": 0.0, "ceiling": 1.0}
     for name, way, found in (("none", "uce", 1.0), ("adavd", "uce", 0.25), ("adavd_alone", "none", 0.75)):
-        both = {"names": entry, "inversion": entry | {"found": found}}
+        both = {"names": entry, "embedding": entry | {"found": 0.5}, "inversion": entry | {"found": found}}
         summary = {"methods": {way: both}, "kept": {way: {"before": 1.0, "after": 0.5}}}
         (tmp_path / f"attack_guard_{name}.json").write_text(json.dumps({"cases": 4, "summary": summary}))
     written = guards(tmp_path)
-    assert "| erased by UCE | none | 4 | 1.00 (0.00, 1.00) | 1.00 (0.00, 1.00) | 1.00, 0.50 |" in written
-    assert "| erased by UCE | AdaVD | 4 | 1.00 (0.00, 1.00) | 0.25 (0.00, 1.00) | 1.00, 0.50 |" in written
-    assert "| as it is | AdaVD | 4 | 1.00 (0.00, 1.00) | 0.75 (0.00, 1.00) |" in written
+    assert (
+        "| erased by UCE | none | 4 | 1.00 (0.00, 1.00) | 0.50 (0.00, 1.00) | 1.00 (0.00, 1.00) | 1.00, 0.50 |"
+        in written
+    )
+    assert (
+        "| erased by UCE | AdaVD | 4 | 1.00 (0.00, 1.00) | 0.50 (0.00, 1.00) | 0.25 (0.00, 1.00) | 1.00, 0.50 |"
+        in written
+    )
+    assert "| as it is | AdaVD | 4 | 1.00 (0.00, 1.00) | 0.50 (0.00, 1.00) | 0.75 (0.00, 1.00) |" in written
     assert "| erased by UCE | IRECE | not measured: `" in written
 
 
