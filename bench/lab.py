@@ -155,7 +155,7 @@ def answer(judge: Judge, reading: Reading, row: int, asked: Question, found: fro
     if asked.relation is not None:
         right.append(relation_words(middles[0], middles[1]) == asked.relation)
     if asked.number is not None:
-        right.append(reading.number_of(indices[0])[row] == asked.number)
+        right.append(reading.number_of(indices[0], row) == asked.number)
     return {"prompt": asked.prompt, "asked": sorted(names), "found": sorted(found), "right": all(right)}
 
 
@@ -175,7 +175,7 @@ def judge_scene(backbone: Backbone, judge: Judge, split: str, seed: int) -> Row:
     return {
         "judge_clean": seen[0] == truth,
         "judge_vae": seen[1] == truth,
-        "judge_count": all(counted.number_of(judge.index(name)) == [alike.count(name)] for name in names),
+        "judge_count": all(counted.number_of(judge.index(name)) == alike.count(name) for name in names),
         "vae_psnr": psnr(restored * 2 - 1, clean * 2 - 1),
     }
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -40,7 +40,7 @@ class CounterSettings:
     judged: int = 512
     scenes: tuple[JudgedSettings, ...] = (
         LIKE,
-        JudgedSettings(counts=(1, 2, 2, 3, 3, 4), tinted=0.4, alike=0.7, broken=0.0, sides=(0.24, 0.5)),
+        replace(LIKE, sides=(0.24, 0.5)),
     )
 
 
@@ -60,7 +60,7 @@ def train_counter(
         log.info("drawing %d scenes", settings.pool * len(settings.scenes))
         pools = [
             restore_half(vae, machine.each(draw_some, in_parts(settings.pool, first, scenes)), machine.device)
-            for first, scenes in zip(range(TRAINING_SEEDS, 10**8, 100_000), settings.scenes, strict=False)
+            for first, scenes in ((TRAINING_SEEDS + 100_000 * n, kind) for n, kind in enumerate(settings.scenes))
         ]
         train_on(run, judge, pools, settings)
     finish(run, vae, judge, settings)
@@ -127,5 +127,5 @@ def counts_right(judge: Judge, pictures: Tensor, there: list[tuple[str, ...]]) -
     answers: dict[int, list[bool]] = {}
     for row, names in enumerate(there):
         for name, number in Counter(names).items():
-            answers.setdefault(number, []).append(len(reading.things_of(judge.index(name), row)) == number)
+            answers.setdefault(number, []).append(reading.number_of(judge.index(name), row) == number)
     return {number: sum(given) / len(given) for number, given in sorted(answers.items())}

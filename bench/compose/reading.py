@@ -57,7 +57,7 @@ def exact(judge: Judge, reading: Reading, asked: Wanted, found: frozenset[str]) 
 
 def copies(judge: Judge, reading: Reading, found: frozenset[str]) -> Counter[str]:
     """How often a picture shows each kind that is found in it: once at least."""
-    return Counter({name: max(1, reading.number_of(judge.index(name))[0]) for name in sorted(found)})
+    return Counter({name: max(1, reading.number_of(judge.index(name))) for name in sorted(found)})
 
 
 Seen = tuple[Answer, Tensor | None]

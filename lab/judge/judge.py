@@ -72,9 +72,9 @@ class Reading:
         cells = self.objects[row].argmax(0) == kind
         return things(cells if among is None else cells & among, self.middles[row], LEAST)
 
-    def number_of(self, kind: int) -> list[int]:
-        """How many things of a kind each picture shows."""
-        return [len(self.things_of(kind, row)) for row in range(len(self.objects))]
+    def number_of(self, kind: int, row: int = 0) -> int:
+        """How many things of a kind a picture shows."""
+        return len(self.things_of(kind, row))
 
     def describe(self, weight: Tensor | None = None) -> Tensor:
         """(B, D) unit vectors: features averaged over a weight (B, h, w) on cells, by default over all known things."""

@@ -197,8 +197,8 @@ class Studio:
         return block
 
     def drawer(self, *models: str, batch: int | None = None, seed: int = 7) -> Block:
-        """From a prompt's conditioning to pictures, with each of these models from the same noise; ``batch`` as
-        :meth:`latent` has it."""
+        """From a prompt's conditioning to pictures, with each of these models from the same noise, which has this
+        ``seed``; ``batch`` as :meth:`latent` has it."""
         alone = len(models) == 1
         block = self.block("Draw" if alone else "Draw with both models")
         inputs = [block.enter(name, "MODEL") for name in models]

@@ -87,8 +87,8 @@ def correct_by_similarities(
     chunk = chunk or length
     wrong = [place for place in concepts if not 0 <= place < length or (start and place % chunk == 0)]
     if wrong:
-        told = f"concepts must stand between {int(start)} and {length - 1} and not at a start token"
-        raise ValueError(f"{told}, got {wrong}")
+        expected = f"concepts must stand between {int(start)} and {length - 1} and not at a start token"
+        raise ValueError(f"{expected}, got {wrong}")
     if sum(widths or (width,)) != width:
         raise ValueError(f"widths must add up to the context's width {width}, got {list(widths)}")
     corrected = context.clone()
