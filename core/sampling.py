@@ -92,7 +92,8 @@ def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING")
             raise ValueError(f"{name} has {len(tensor)} rows for {rows} latents; expected 1 or {rows}")
         return tensor.expand(rows, *tensor.shape[1:])
 
-    return Conditioning(repeat(conditioning.context), {key: repeat(t) for key, t in conditioning.extras.items()})
+    extras = {key: t if t.ndim == 1 else repeat(t) for key, t in conditioning.extras.items()}
+    return Conditioning(repeat(conditioning.context), extras)
 
 
 def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
@@ -129,7 +130,8 @@ def _guided(backbone: Backbone, positive: Conditioning, negative: Conditioning, 
 
     A transformer's softmax runs over text and picture together: there a text that is repeated counts for more.
     """
-    if edit is None and positive.context.shape[1:] == negative.context.shape[1:]:
+    one_pass = edit is None and not positive.one_text
+    if one_pass and positive.context.shape[1:] == negative.context.shape[1:]:
         both = stack(positive, negative)
 
         def at_once(latent: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ from .headless import layers as headless_layers
 from .headless import skills as headless_skills
 from .headless import text_weights as headless_text
 from .headless.backbone import DiffusersBackbone
-from .headless.flux import ENTRY_NAMES
+from .headless.denoiser_weights import of_parameters
 from .headless.noise_levels import model_levels
 from .shared.captures import AttentionCapture, headless_capture
 from .shared.compositions import Composed
@@ -168,10 +168,7 @@ def with_erasure(model: Any, erasure: Erasure) -> Any:
     if is_patcher(model):
         return comfy_weights.with_erasure(model, erasure)
     backbone_of(model=model)
-    own = ENTRY_NAMES if model.prediction_type == "flow" else {}
-    return model.with_patch(
-        WeightPatch({own.get(name, name): change for name, change in erasure.factors.items()}, erasure.strength)
-    )
+    return model.with_patch(WeightPatch(of_parameters(model, erasure.factors), erasure.strength))
 
 
 def with_text_erasure(clip: Any, erasure: Erasure) -> Any:

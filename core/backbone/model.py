@@ -186,6 +186,7 @@ class Backbone(Protocol):
         (where the model computes at float32). Contexts nest, their changes add up; all is undone on any exit. The
         answers of :meth:`key_value_weights` stay those of the model itself.
 
-        Raises ``ValueError`` for names that are not among :meth:`attention_weights` and factors that do not fit.
+        Raises ``ValueError`` for names that are neither among :meth:`attention_weights` nor :meth:`key_value_weights`,
+        and for factors that do not fit.
         """
         ...

@@ -73,11 +73,28 @@ class Conditioning:
 
     Attributes:
         context: (B, L, D), read by cross-attention, or put before the picture's rows.
-        extras: further tensors by the host's name, first dimension B (pooled text, sizes, masks over the text).
+        extras: further tensors by the host's name, first dimension B (pooled text, sizes, masks over the text); or of
+            one dimension, where a model reads one text for all pictures of a pass (numbers of tokens, by which Anima
+            reads its text).
     """
 
     context: Tensor
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def one_text(self) -> bool:
+        """Whether all pictures of a pass read the same text, so that texts cannot be joined to a batch."""
+        return any(extra.ndim == 1 for extra in self.extras.values())
+
+    def of_rows(self, rows: int) -> "Conditioning":
+        """A single row, repeated for each of ``rows`` pictures. Raises ``RuntimeError`` for several rows that are not
+        as many."""
+
+        def repeated(tensor: Tensor) -> Tensor:
+            return tensor.expand(rows, *tensor.shape[1:])
+
+        extras = {name: extra if extra.ndim == 1 else repeated(extra) for name, extra in self.extras.items()}
+        return Conditioning(repeated(self.context), extras)
 
 
 @dataclass(frozen=True, eq=False)

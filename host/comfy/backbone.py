@@ -57,7 +57,7 @@ from .transformers.entry import EntryRows, read_entry, small_latent
 from .transformers.passes import TransformerDenoiser
 from .transformers.text import text_record
 from .weight_numbers import weight_numbers
-from .weights import attention_tensors, attention_weights, key_value_weights
+from .weights import attention_tensors, attention_weights, changeable_shapes, key_value_weights
 
 
 class ComfyBackbone(ModelParts[Any, Any, Any]):
@@ -212,6 +212,10 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
         return attention_weights(self.model)
 
+    @cached_property
+    def _changeable(self) -> Mapping[str, tuple[int, int]]:
+        return changeable_shapes(self.model)
+
     def attention_tensors(self) -> Mapping[str, Tensor]:
         return attention_tensors(self.model)
 
@@ -232,7 +236,7 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
         return text_layers({} if text_record(text_family(self.clip)) is not None else layered_encoders(self.clip))
 
     def adapted(self, changes: Mapping[str, Change]) -> AbstractContextManager[None]:
-        check_changes(changes, self.attention_weights())
+        check_changes(changes, self._changeable)
         return self._changes.adapted(changes)
 
     def close(self) -> None:

@@ -91,6 +91,29 @@ class DifferentiableOut(TorchFunctionMode):
         return out.copy_(func(*args, **given))
 
 
+class EagerKernels(TorchFunctionMode):
+    """Within the context kernels of comfy-kitchen are computed by its functions of plain PyTorch, which have gradients.
+
+    Some models take a kernel also in training, such as Anima for its queries and keys. Versions of ComfyUI without
+    comfy-kitchen have no such kernels.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _eager(func)(*args, **(kwargs or {}))
+
+
+def _eager(func: Any) -> Any:
+    """A function, or what computes the same with a gradient if it is a kernel."""
+    if not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+        return func
+    space, _, name = str(func).removeprefix("torch.ops.").partition(".")
+    if space != "comfy_kitchen":
+        return func
+    from comfy_kitchen.backends import eager
+
+    return getattr(eager, name.partition(".")[0], func)
+
+
 @contextmanager
 def differentiable_kernels() -> Iterator[None]:
     """Within the context ComfyUI takes kernels that have gradients, as in its own trainer."""
@@ -99,7 +122,8 @@ def differentiable_kernels() -> Iterator[None]:
     before = management.in_training
     management.in_training = True
     try:
-        yield
+        with EagerKernels():
+            yield
     finally:
         management.in_training = before
 

@@ -16,6 +16,7 @@ from .gradients import ChangesOf, differentiable, differentiable_clip, wants_gra
 from .names import attention_keys
 from .text.weights import text_keys
 from .transformers.attention_weights import WeightPart, attention_parts
+from .transformers.sites import transformer_entries
 
 LEARNING_MEMORY = 4  # a pass that gradients are taken through, against one that only samples
 RECOMPUTING_MEMORY = 2  # the same where blocks are computed again
@@ -101,7 +102,9 @@ class LearningClones:
         of_key: dict[str, dict[str, WeightPart]] = {}
         for name, part in attention_parts(self._family, self._model).items():
             of_key.setdefault(part.key, {})[name] = part
-        return {key: partial(self._changes_of_parts, parts) for key, parts in of_key.items()}
+        entries = transformer_entries(self._family, self._model.get_model_object("diffusion_model"))
+        whole = {key: partial(self._changes.of_weight, name) for name, (key, _) in entries.items()}
+        return whole | {key: partial(self._changes_of_parts, parts) for key, parts in of_key.items()}
 
     def _changes_of_parts(self, parts: Mapping[str, WeightPart]) -> list[Change]:
         return [part.placed(change) for name, part in parts.items() for change in self._changes.of_weight(name)]

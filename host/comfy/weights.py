@@ -49,6 +49,18 @@ def changeable_keys(patcher: Any) -> dict[str, str]:
     return {name: key for name, (key, _) in entry_keys(patcher).items()} | of_parts
 
 
+def changeable_shapes(patcher: Any) -> dict[str, tuple[int, int]]:
+    """Name to shape of every weight that an erasure or an adapter may change."""
+    import comfy.utils
+
+    parts, shapes = attention_parts(FAMILIES[model_family(patcher)], patcher), {}
+    for name, key in changeable_keys(patcher).items():
+        # Of the weights themselves: a state dict holds quantised ones in pieces, packed.
+        rows, columns = parts[name].shape if name in parts else comfy.utils.get_attr(patcher.model, key).shape
+        shapes[name] = rows, columns
+    return shapes
+
+
 def key_value_weights(patcher: Any) -> tuple[KeyValueWeight, ...]:
     """The weights in force on this MODEL by which text enters, in the order they run.
 
@@ -72,9 +84,9 @@ def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
         return tuple(AttentionWeight(name, "joint", part.role, part.shape) for name, part in parts.items())
     if family.transformer is not None:
         raise UnsupportedModelError(
-            f"changes of attention weights cannot be learnt on {family.title} in ComfyUI; choose a method that learns "
-            "tokens alone (conceptexpress or cones) or erases in closed form, or connect another model; "
-            f"{supported_tuning()}"
+            f"changes of all attention weights cannot be learnt on {family.title} in ComfyUI; set layers=text to train "
+            "only the weights by which its text enters, choose a method that learns tokens alone (conceptexpress or "
+            f"cones) or erases in closed form, or connect another model; {supported_tuning()}"
         )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())
@@ -113,7 +125,7 @@ def with_changes(patcher: Any, factors: Mapping[str, Change], strength: float, f
     import comfy.lora
 
     keys, parts = changeable_keys(patcher), attention_parts(FAMILIES[model_family(patcher)], patcher)
-    _check(factors, keys, parts, patcher, foreign)
+    _check(factors, changeable_shapes(patcher), foreign)
     clone = patcher.clone()
     if strength == 0:
         return clone
@@ -161,24 +173,11 @@ def _halves(factor: Change) -> dict[str, Tensor]:
     return {"lora_up.weight": factor.up.detach().cpu(), "lora_down.weight": factor.down.detach().cpu()}
 
 
-def _check(
-    factors: Mapping[str, Change],
-    keys: Mapping[str, str],
-    parts: Mapping[str, WeightPart],
-    patcher: Any,
-    foreign: str,
-) -> None:
+def _check(factors: Mapping[str, Change], shapes: Mapping[str, tuple[int, int]], foreign: str) -> None:
     """ComfyUI only logs a change that does not fit, and leaves it out: so it is looked at here."""
-    import comfy.utils
-
-    unknown = [name for name in factors if name not in keys]
+    unknown = [name for name in factors if name not in shapes]
     if unknown:
         raise ValueError(f"{foreign}: this one has no {listed(unknown[:3])}")
-    # Of the weights themselves: a state dict holds quantised ones in pieces, packed.
-    shapes = {
-        name: parts[name].shape if name in parts else tuple(comfy.utils.get_attr(patcher.model, keys[name]).shape)
-        for name in factors
-    }
     for name, factor in factors.items():
         if factor.shape != shapes[name]:
             raise ValueError(f"{foreign}: {name} is {shapes[name]} here and {factor.shape} there")

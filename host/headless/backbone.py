@@ -41,7 +41,7 @@ from ..shared.weights.weight_patches import call_with, check_changes
 from .autoencoder import latents_of, pictures_of
 from .blocks import recomputed
 from .concepts import concepts_beside
-from .denoiser_weights import attention_tensors, weight_numbers
+from .denoiser_weights import attention_tensors, changeable_shapes, weight_numbers
 from .edits import edited
 from .encoding import encode, encode_beginnings, first_layout, text_widths, vocabulary, word_vectors
 from .flux import find_joint_sites, find_joint_weights, tapped_jointly, velocity
@@ -202,6 +202,10 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
         return output.to(latent.device, latent.dtype)
 
     def attention_sites(self) -> tuple[AttentionSite, ...]:
+        return self._sites
+
+    @cached_property
+    def _sites(self) -> tuple[AttentionSite, ...]:
         return find_sites(self.model.unet) if self._flow is None else find_joint_sites(self.model.unet)
 
     def tap_attention(self, tap: Tap, sites: Sequence[AttentionSite] | None = None) -> AbstractContextManager[None]:
@@ -239,7 +243,15 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
         return text_entry_weights(self.model)
 
     def attention_weights(self) -> tuple[AttentionWeight, ...]:
+        return self._weights
+
+    @cached_property
+    def _weights(self) -> tuple[AttentionWeight, ...]:
         return find_weights(self.model.unet) if self._flow is None else find_joint_weights(self.model.unet)
+
+    @cached_property
+    def _changeable(self) -> Mapping[str, tuple[int, int]]:
+        return changeable_shapes(self.model, self._weights)
 
     def attention_tensors(self) -> Mapping[str, Tensor]:
         return attention_tensors(self.model, self.attention_weights())
@@ -261,7 +273,7 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
         return text_layers(layered_encoders(self.clip))
 
     def adapted(self, changes: Mapping[str, Change]) -> AbstractContextManager[None]:
-        check_changes(changes, self.attention_weights())
+        check_changes(changes, self._changeable)
         return self._changes.adapted(changes)
 
     def _changed_clip(self) -> ClipHandle:

@@ -8,6 +8,7 @@ from ...core.messages import listed
 from ..shared.handles import ModelHandle
 from ..shared.weights.changes_in_force import ChangesInForce
 from ..shared.weights.weight_patches import changed, constants, patched_weights
+from .denoiser_weights import of_parameters
 
 
 def tensors_in_force(model: ModelHandle, changes: ChangesInForce) -> dict[str, Tensor]:
@@ -16,7 +17,7 @@ def tensors_in_force(model: ModelHandle, changes: ChangesInForce) -> dict[str, T
     base = constants(unet) if torch.is_grad_enabled() else {}
     base |= patched_weights(unet, model.patches)
     for named in changes.weights:
-        for name, factor in named.items():
+        for name, factor in of_parameters(model, named).items():
             weight = base[name] if name in base else unet.get_parameter(name).detach()
             base[name] = changed(weight, [factor])
     return base

@@ -50,7 +50,8 @@ def join(first: Conditioning, second: Conditioning) -> Conditioning:
 
 def first_row(conditioning: Conditioning) -> Conditioning:
     """Its first row alone, for a pass that only measures."""
-    return Conditioning(conditioning.context[:1], {name: rows[:1] for name, rows in conditioning.extras.items()})
+    extras = {name: rows if rows.ndim == 1 else rows[:1] for name, rows in conditioning.extras.items()}
+    return Conditioning(conditioning.context[:1], extras)
 
 
 def check_rows(latent: Tensor, timestep: Tensor, conditioning: Conditioning) -> None:

@@ -129,7 +129,7 @@ def _by_itself(backbone: Backbone, text: str, placeholders: Placeholders) -> Con
     """A text as the model is asked about it. Raises ``ValueError`` for a model whose texts have parts beside their rows
     that belong to no picture (Anima), which it is not asked about one by one."""
     read = backbone.encode_text([text], placeholders)
-    if any(len(extra) != len(read.context) for extra in read.extras.values()):
+    if read.one_text:
         raise ValueError(
             f"guards ask the model about single texts, which this one ({backbone.family}) does not take; use Erase "
             "Concepts"

@@ -57,13 +57,8 @@ def read_attention(
 
 def beside(conditioning: Conditioning, latent: Tensor) -> Conditioning:
     """One row of text, repeated for each of the latents (B, C, h, w) and where they are."""
-    rows = len(latent)
-    context = conditioning.context.to(latent.device).expand(rows, -1, -1)  # (B, L, D)
     moved = {name: value.to(latent.device) for name, value in conditioning.extras.items()}
-    # Numbers of tokens, by which Anima reads its text, are not one row for each text.
-    of_rows = {name for name, value in moved.items() if len(value) == len(conditioning.context)}
-    extras = {name: v.expand(rows, *v.shape[1:]) if name in of_rows else v for name, v in moved.items()}
-    return Conditioning(context, extras)
+    return Conditioning(conditioning.context.to(latent.device), moved).of_rows(len(latent))
 
 
 NO_GRADIENTS = (

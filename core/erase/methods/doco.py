@@ -50,9 +50,10 @@ class DocoSettings(TrainedSettings):
     rate: float = setting(4.8e-5, "Learning rate.")
     batch: int = setting(8, "Pictures that a step is trained on.")
     layers: Layers = setting(
-        "cross_key_value",
-        "Weights to change: cross_value or cross_key_value (values, or keys and values, of the text), cross (all of "
-        "cross-attention) or all attention.",
+        "text",
+        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
+        "cross_value or cross_key_value (values, or keys and values, of the text), cross (all of cross-attention) or "
+        "all attention.",
     )
     guidance: float = setting(7.5, "Guidance by which pictures are drawn.")
     retain: float = setting(

@@ -69,7 +69,7 @@ METHOD = Eraser(
             retain=1.0,
             retain_batch=1,
             guidance=3.5,
-            layers="cross_key_value",
+            layers="text",
         ),
     },
     edit=_edit,

@@ -49,9 +49,10 @@ class RealeraLoraSettings(TrainedSettings):
     steps: int = setting(300, "Training steps for each concept.")
     rank: int = setting(4, "Rank of the change of each weight.")
     layers: Layers = setting(
-        "cross_key_value",
-        "Weights to change: cross_value or cross_key_value (values, or keys and values, of the text), cross (all of "
-        "cross-attention) or all attention.",
+        "text",
+        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
+        "cross_value or cross_key_value (values, or keys and values, of the text), cross (all of cross-attention) or "
+        "all attention.",
     )
     guidance: float = setting(7.5, "Guidance by which pictures are drawn.")
     closed_form: Literal["paper", "small", "none"] = setting(
@@ -100,6 +101,11 @@ class RealeraLoraSettings(TrainedSettings):
 
 
 def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
+    if task.backbone.encode_text([""]).one_text:
+        raise ValueError(
+            f"the training draws rows of the encoded text anew, and this model ({task.backbone.family}) reads more of a "
+            "text than these; choose another method"
+        )
     settings, closed = task.settings, _closed_form(task)
 
     def start(task: EraseTask[RealeraLoraSettings], generator: torch.Generator) -> Student:
@@ -115,12 +121,9 @@ def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
 
 def _closed_form(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
     """The edit that the training begins from, with this training's radii."""
-    settings, trained = task.settings, {weight.name for weight in task.backbone.attention_weights()}
+    settings = task.settings
     if settings.closed_form == "none":
         return ModelEdit()
-    if not all(weight.name in trained for weight in task.backbone.key_value_weights()):
-        said = "The text of this model enters outside of attention, so the training began from the model as it was."
-        return ModelEdit(remarks=(said,))
     radii = {name: getattr(settings, name) for name in ("inside", "nearest", "radius", "ring")}
     preset = replace(CLOSED_FORM.preset(settings.closed_form), seed=task.training.seed, **radii)
     return CLOSED_FORM.edit(EraseTask(task.backbone, task.pairs, task.preserve, preset, task.placeholders))

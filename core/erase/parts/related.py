@@ -83,7 +83,8 @@ class WordSearch:
         except ValueError as error:
             raise ValueError(
                 f"the vocabulary of this model ({self.backbone.family}) cannot be searched for words near a concept; "
-                "set searched=0 (RealEra) and kept_words=0, so that none are compared"
+                "set searched=0 (RealEra), closed_form=none (RealEra with its LoRA) and kept_words=0, so that none are "
+                "compared"
             ) from error
         alike = torch.stack([_cosines(vectors[name], rows) for name, rows in self._vocabulary.vectors.items()]).mean(0)
         return [self._vocabulary.words[i] for i in alike.argsort(descending=True).tolist()]

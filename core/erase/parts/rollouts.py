@@ -6,7 +6,7 @@ passes every step before that; with more visits, several of them are trained on.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -48,20 +48,22 @@ class Texts:
         """What ``call`` predicts of N latents (N, C, h, w) at (N,) timesteps for N texts, in order.
 
         Texts of one length share a pass. Others have their own: a transformer reads a text that is repeated to a common
-        length as another one.
+        length as another one. So has every text of a model that reads one text for all pictures of a pass.
         """
         rows = [self.of(text) for text in texts]
-        lengths = [row.context.shape[1] for row in rows]
-        if len(set(lengths)) == 1:
+        passes: list[Any] = list(texts) if rows[0].one_text else [row.context.shape[1] for row in rows]
+        if len(set(passes)) == 1:
             return call(latent, timestep, joined(rows))
-        groups = [[at for at, one in enumerate(lengths) if one == length] for length in dict.fromkeys(lengths)]
+        groups = [[at for at, one in enumerate(passes) if one == of] for of in dict.fromkeys(passes)]
         found = [call(latent[own], timestep[own], joined([rows[at] for at in own])) for own in groups]
         order = torch.tensor([at for own in groups for at in own], device=latent.device).argsort()
         return torch.cat(found)[order]
 
 
 def joined(rows: Sequence[Conditioning]) -> Conditioning:
-    """Conditionings of one length, one below the other."""
+    """Conditionings of one length, one below the other; of one and the same text where texts cannot be joined."""
+    if rows[0].one_text:
+        return rows[0].of_rows(len(rows))
     context = torch.cat([row.context for row in rows])  # (B, L, D)
     return Conditioning(context, {key: torch.cat([row.extras[key] for row in rows]) for key in rows[0].extras})
 

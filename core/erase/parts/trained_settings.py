@@ -17,7 +17,8 @@ class AdapterSettings(EraseSettings):
     rank: int = setting(8, "Rank of the change of each weight.")
     layers: Layers = setting(
         "cross",
-        "Weights to change: cross_key_value (keys and values of the text), cross (all of cross-attention) or "
+        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
+        "cross_key_value (on transformers: keys and values of text and picture), cross (all of cross-attention) or "
         "all attention.",
     )
     batch: int = setting(1, "Pictures that a step is trained on.")

@@ -9,7 +9,7 @@ says; it is still trained along other paths.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -18,9 +18,18 @@ from ...backbone import AttentionWeight, Backbone
 from ...messages import listed, shown
 from ...types import LowRank
 
-Layers = Literal["cross_value", "cross_key_value", "cross", "all"]
+Layers = Literal["cross_value", "cross_key_value", "cross", "all", "text"]
 """Which weights are changed: values of the text alone, which leaves attention as it is for a given token; its keys and
-values (Custom Diffusion); all of cross-attention; all attention."""
+values (Custom Diffusion); all of cross-attention; all attention. ``text``: the weights by which text enters, which are
+the keys and values of cross-attention, and the text entry of models whose text and picture share their attention."""
+
+
+class _Target(NamedTuple):
+    """A weight that is to be changed; ``reads_text``: its input are encoded texts."""
+
+    name: str
+    shape: tuple[int, int]
+    reads_text: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +99,22 @@ def start_adapter(
     """
     if rank < 0:
         raise ValueError(f"the rank of a change is 0 (none) or more, got {rank}")
-    chosen = choose_weights(backbone.attention_weights(), layers) if rank else []
-    factors = {weight.name: _zero(weight, rank, generator, device) for weight in chosen}
+    chosen = _targets(backbone, layers) if rank else []
+    factors = {target.name: _zero(target.shape, rank, generator, device) for target in chosen}
     start = start_direction(backbone) if keep_start and rank else None
     if start is None:
         return AdapterBank(factors, {})
-    reads = [w.name for w in chosen if w.kind == "cross" and w.role in ("key", "value") and w.shape[1] == len(start)]
+    reads = [target.name for target in chosen if target.reads_text and target.shape[1] == len(start)]
     return AdapterBank(factors, {name: start.to(device) for name in reads})
+
+
+def _targets(backbone: Backbone, layers: Layers) -> list[_Target]:
+    """The weights to change, in the order they run."""
+    if layers == "text":
+        entries = [(one.name, tuple(one.weight.shape), one.role) for one in backbone.key_value_weights()]
+        return [_Target(name, (shape[0], shape[1]), role != "pooled") for name, shape, role in entries]
+    chosen = choose_weights(backbone.attention_weights(), layers)
+    return [_Target(one.name, one.shape, one.kind == "cross" and one.role in ("key", "value")) for one in chosen]
 
 
 def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[AttentionWeight]:
@@ -123,8 +141,8 @@ def start_direction(backbone: Backbone) -> Tensor | None:
     return (encoded / encoded.norm()).clone()
 
 
-def _zero(weight: AttentionWeight, rank: int, generator: torch.Generator, device: torch.device | str) -> LowRank:
-    rows, columns = weight.shape
+def _zero(shape: tuple[int, int], rank: int, generator: torch.Generator, device: torch.device | str) -> LowRank:
+    rows, columns = shape
     rank = min(rank, rows, columns)
     down = torch.randn(rank, columns, generator=generator) / columns**0.5  # (r, d_in)
     return LowRank(torch.zeros(rows, rank, device=device).requires_grad_(), down.to(device).requires_grad_())

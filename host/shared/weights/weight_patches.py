@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....core.backbone import AttentionWeight
 from ....core.messages import listed
 from ....core.types import Change, FullChange, LowRank
 from ....core.weight_changes import WeightChange, decomposed
@@ -68,13 +67,13 @@ def check_patch(module: nn.Module, patch: WeightPatch) -> None:
             )
 
 
-def check_changes(changes: Mapping[str, Change], weights: Iterable[AttentionWeight]) -> None:
+def check_changes(changes: Mapping[str, Change], shapes: Mapping[str, tuple[int, int]]) -> None:
     """Raise ``ValueError`` unless every change names one of the weights and fits its shape."""
-    shapes = {weight.name: weight.shape for weight in weights}
     unknown = [name for name in changes if name not in shapes]
     if unknown:
         raise ValueError(
-            f"the model has no attention weights {listed(unknown[:3])}; what was trained belongs to another model"
+            f"the model has no weights {listed(unknown[:3])} that can be changed; what was trained belongs to another "
+            "model"
         )
     for name, factor in changes.items():
         if not isinstance(factor, LowRank):

@@ -103,9 +103,5 @@ def test_the_latent_moves_on_transformers(model_of, composed, sample_transformer
     still = sample_transformer(family, *composed(family, model, [LEFT, 1 - LEFT], method=method, scale=0.0))
     assert torch.equal(still, plain)
     changed = composed(family, model, [LEFT, 1 - LEFT], method=method, scale=50.0)
-    if family == "anima" and small.anima_has_no_gradient():
-        with pytest.raises(ValueError, match="gradient"):
-            sample_transformer(family, *changed)
-        return
     on = sample_transformer(family, *changed)
     assert bool(torch.isfinite(on).all()) and not torch.equal(on, plain)

@@ -4,7 +4,7 @@ For tests inside ComfyUI: everything of ``comfy`` is imported when a model is bu
 """
 
 from .autoencoders import vae, vae_of
-from .denoisers import anima_has_no_gradient, build, conditioning, here, latent, query_weight
+from .denoisers import build, conditioning, here, latent, query_weight
 from .encoders import LEARNING, reading_clip
 from .sizes import DEEP, DEV, SMALL
 from .tokenizers import clip, mistral_here
@@ -14,7 +14,6 @@ __all__ = [
     "DEV",
     "LEARNING",
     "SMALL",
-    "anima_has_no_gradient",
     "build",
     "clip",
     "conditioning",

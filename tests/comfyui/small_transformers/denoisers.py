@@ -16,15 +16,6 @@ def here(family: str) -> bool:
     return hasattr(comfy.supported_models, SMALL[family].config)
 
 
-def anima_has_no_gradient() -> bool:
-    """Whether this ComfyUI computes Anima's queries and keys by a fused kernel also in training."""
-    import inspect
-
-    import comfy.ldm.cosmos.predict2 as cosmos
-
-    return "rms_rope" in inspect.getsource(cosmos.Attention.compute_qkv)
-
-
 def build(family: str, seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
     """A small MODEL of a family; ``changes`` are other sizes of its denoiser."""
     import comfy.model_management as mm

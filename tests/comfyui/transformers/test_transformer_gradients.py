@@ -10,8 +10,6 @@ FAMILIES = ("flux", "flux2", "chroma", "z_image", "lumina2", "krea2", "qwen_imag
 def test_gradients_agree_with_finite_differences(model_of, small, pack, backbone_of, family, encoded, noise):
     if not small.here(family):
         pytest.skip(f"this ComfyUI has no {family}")
-    if family == "anima" and small.anima_has_no_gradient():
-        pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
     backbone = backbone_of(model_of(family))
     plain = encoded(small.conditioning(family))
     latent, weight = noise(family, (4, 6)), noise(family, (4, 6))
@@ -47,8 +45,6 @@ def test_noise_velocity_and_clean_latent_belong_together(model_of, pack, backbon
 @pytest.mark.parametrize("family", FAMILIES)
 def test_learning_in_less_memory_gives_the_same_gradients(model_of, small, pack, backbone_of, family, encoded, noise):
     """Blocks that are computed again: the same gradients of prediction and attention, told once, less memory kept."""
-    if family == "anima" and model_of(family) and small.anima_has_no_gradient():
-        pytest.skip("this ComfyUI computes Anima's queries and keys by a kernel without a gradient")
     plain = encoded(small.conditioning(family))
     latent, weight = noise(family, (4, 6)), noise(family, (4, 6))
     found, kept, counts = [], [], []

@@ -137,6 +137,10 @@ def test_weights_are_adapted_for_a_while_and_zeros_change_nothing(backbone, aske
     with backbone.adapted({weight.name: LowRank(torch.ones(rows, 1), torch.ones(1, columns))}):
         assert not torch.allclose(backbone.predict_noise(*asked), before)
     assert torch.equal(backbone.predict_noise(*asked), before)
+    with backbone.adapted({TEXT_ENTRY: LowRank(torch.zeros(24, 1), torch.ones(1, 192))}):
+        assert torch.equal(backbone.predict_noise(*asked), before)
+    with backbone.adapted({TEXT_ENTRY: LowRank(torch.arange(24.0)[:, None], torch.ones(1, 192))}):
+        assert not torch.allclose(backbone.predict_noise(*asked), before)
 
 
 def test_the_text_entry_is_one_weight_that_a_patch_changes(parts, backbone):

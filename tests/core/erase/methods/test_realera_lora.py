@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, mse_loss
 
-from concept_atelier.core.backbone import KeyValueWeight
 from concept_atelier.core.erase.methods.realera import METHOD as CLOSED_FORM
 from concept_atelier.core.erase.methods.realera_lora import METHOD, RealeraLoraSettings, drawn_around, losses_of
 from concept_atelier.core.erase.parts.noised import Noised
 from concept_atelier.core.erase.parts.pictures import TaskPictures
 from concept_atelier.core.erase.parts.task import EraseTask
 from concept_atelier.core.erase.parts.training import Student
+from concept_atelier.host.adapters import backbone_of
 
 QUICK = replace(
     METHOD.preset("small"), templates=("a {}",), steps=2, batch=2, side=64, sampling_steps=2, drawn=2, retain=0.0
@@ -97,17 +97,14 @@ def test_what_is_given_is_the_closed_form_and_a_change_of_the_rank(lab_backbone)
     assert alone["rank"] == str(QUICK.rank) and "closed_form_rank" not in alone
 
 
-def test_a_model_whose_text_enters_elsewhere_begins_as_it_was(lab_backbone):
-    class OneEntry:
-        def __getattr__(self, attribute):
-            return getattr(lab_backbone, attribute)
-
-        def key_value_weights(self):
-            return (KeyValueWeight("context_embedder.weight", "text", torch.ones(300, 192)),)
-
-    erasure = METHOD.erase(OneEntry(), ["cat"], "dog", (), QUICK)
-    assert "began from the model as it was" in erasure.metadata["remarks"]
-    assert "context_embedder.weight" not in erasure.factors
+def test_on_a_transformer_it_changes_the_layer_by_which_text_enters(lab_transformer):
+    given = (backbone_of(*lab_transformer), ["cat"], "dog", ["crab"])
+    both = METHOD.erase(*given, QUICK)
+    closed = CLOSED_FORM.erase(*given, replace(CLOSED_FORM.preset("small"), inside=QUICK.inside, nearest=QUICK.nearest))
+    assert list(both.factors) == list(closed.factors) == ["txt_in.weight"]
+    trained = both.factors["txt_in.weight"].dense() - closed.factors["txt_in.weight"].dense()
+    values = torch.linalg.svdvals(trained.double())
+    assert float(values[0]) > 0 and float(values[QUICK.rank :].norm()) < 1e-3 * float(values.norm())
 
 
 @pytest.mark.parametrize("wrong", [{"inside": 0.999}, {"radius": 2.0}, {"around": 1.5}, {"closed_form": "x"}], ids=str)

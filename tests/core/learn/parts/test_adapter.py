@@ -3,6 +3,7 @@ import torch
 
 from concept_atelier.core.backbone import AttentionWeight
 from concept_atelier.core.learn.parts.adapter import choose_weights, start_adapter, start_direction
+from concept_atelier.host.adapters import backbone_of
 
 WEIGHTS = [
     AttentionWeight(f"{kind}.{role}", kind, role, (8, 6))
@@ -25,7 +26,7 @@ def test_layers_choose_weights(layers, names):
 
 
 def test_other_layers_and_models_without_any_are_refused():
-    with pytest.raises(ValueError, match="expected cross_value, cross_key_value, cross, all"):
+    with pytest.raises(ValueError, match="expected cross_value, cross_key_value, cross, all, text"):
         choose_weights(WEIGHTS, "values")
     with pytest.raises(ValueError, match="no attention weights"):
         choose_weights(WEIGHTS[:4], "cross")
@@ -64,6 +65,30 @@ def test_the_start_token_is_the_same_in_every_text_and_stays_untouched(lab_backb
         assert change.dense().abs().max() > 0.1
     free = start_adapter(lab_backbone, 3, keep_start=False, generator=generator)
     assert free.untouched == {}
+
+
+def test_the_weights_by_which_text_enters_are_keys_and_values_of_a_unet(lab_backbone):
+    starts = [
+        start_adapter(lab_backbone, 3, layers, generator=torch.Generator().manual_seed(4))
+        for layers in ("text", "cross_key_value")
+    ]
+    assert list(starts[0].factors) == list(starts[1].factors) == list(starts[0].untouched)
+    assert all(torch.equal(one.down, starts[1].factors[name].down) for name, one in starts[0].factors.items())
+
+
+def test_they_are_the_text_entry_of_a_transformer(lab_transformer, generator):
+    backbone = backbone_of(*lab_transformer)
+    bank = start_adapter(backbone, 3, "text", generator=generator)
+    with torch.no_grad():
+        bank.factors["txt_in.weight"].up.normal_(generator=generator)
+    direction = start_direction(backbone)
+    (change,) = bank.snapshot().values()
+    assert (change.dense() @ direction).abs().max() < 1e-5 and change.dense().abs().max() > 0.1
+    given = torch.ones(1, 4, 8, 8), torch.tensor([9]), backbone.encode_text(["a cat"])
+    with bank.in_force(backbone):
+        changed = backbone.predict_target(*given)
+    gradients = torch.autograd.grad(changed.sum(), bank.parameters())
+    assert all(one.abs().sum() > 0 for one in gradients)
 
 
 def test_a_snapshot_is_a_copy(lab_backbone, generator):
