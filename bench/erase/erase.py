@@ -18,7 +18,7 @@ from ..summary import means
 from .cases import measure
 from .concepts import LISTED, SYNONYMS, UNLISTED, WHAT, check_count
 from .figures import figures, table
-from .parts import prepare
+from .parts import default_preset, prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser, cases=44)
     presets = ", ".join(f"{name}: {' '.join(eraser.presets)}" for name, eraser in METHODS.items())
     parser.add_argument("--method", choices=METHODS, default="uce", help="default: %(default)s")
-    parser.add_argument("--preset", default="small", help=f"of the method ({presets}); default: %(default)s")
+    said = f"of the method ({presets}); default: small_transformer on the transformer where it has one, else small"
+    parser.add_argument("--preset", help=said)
     add_settings_argument(parser)
     parser.add_argument("--what", choices=WHAT, default="mixed", help="what a case erases; mixed: every fourth a style")
     parser.add_argument("--concepts", type=int, default=1, metavar="N", help="objects that a case erases at once")
@@ -41,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command and print its tables; returns the exit status."""
-    chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))  # refused before anything is loaded
-    options = {"preset": args.preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
+    preset = args.preset or default_preset(args.method, str(args.model))
+    chosen = chosen_settings(args, METHODS[args.method].preset(preset))  # refused before anything is loaded
+    options = {"preset": preset, "anchor": args.anchor} | ({"random_vector": True} if args.random_vector else {})
     options |= unusual_cases(args)
     options |= {"method": args.method} if args.method != "uce" else {}  # as rows on disk have it
     options |= {"set": chosen} if chosen else {}

@@ -21,7 +21,7 @@ from ...lab.world.atlas import ObjectKind, load_atlas
 from ...lab.world.captions import Phrase
 from ..command import load_parts
 from ..drawing import draw
-from ..harness import Request
+from ..harness import TRANSFORMER, Request
 from .looks import Look, looks_in
 
 SEEDS = 4
@@ -84,10 +84,17 @@ def noise_seed(request: Request, phrase: Phrase, turn: int) -> int:
     return zlib.crc32(f"{request.seed}:{phrase}:{turn % SEEDS}".encode())
 
 
+def default_preset(method: str, model: str) -> str:
+    """The preset of a method for the lab model that is measured: its own for the transformer where it has one."""
+    own = "small_transformer"
+    return own if model == TRANSFORMER and own in METHODS[method].presets else "small"
+
+
 def erasure_of(backbone: Backbone, request: Request, concepts: Sequence[str], preserve: Sequence[str]) -> Erasure:
     """The erasure that is asked for; for the control, of a random vector instead of the concepts."""
     eraser = METHODS[request.options.get("method", "uce")]
-    settings = replace(eraser.preset(request.options.get("preset", "small")), **request.options.get("set", {}))
+    preset = request.options.get("preset") or default_preset(eraser.name, request.model)
+    settings = replace(eraser.preset(preset), **request.options.get("set", {}))
     anchor = request.options.get("anchor", "")
     if not request.options.get("random_vector"):
         return eraser.erase(backbone, concepts, anchor, preserve, settings)

@@ -110,8 +110,9 @@ class TrainErasure(io.ComfyNode):
                 ),
                 preset_choice(
                     list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets)),
-                    "Settings of the method. small: for the lab model and other small latents. paper: the published "
-                    "settings, for pictures of 512 pixels.",
+                    "Settings of the method. small: for the lab model and other small latents. small_transformer: for "
+                    "the lab transformer, where most methods need a greater weight on what stays. paper: the "
+                    "published settings, for pictures of 512 pixels.",
                 ),
                 preset_input(
                     io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps for each concept."
@@ -132,8 +133,9 @@ class TrainErasure(io.ComfyNode):
                 ),
                 settings_input(
                     "Further settings as name=value, separated by commas; empty keeps the preset's. rank=16 "
-                    "trains a larger change, layers=all changes self-attention too, surgery=1 takes out of every step "
-                    "what goes against the preserve list."
+                    "trains a larger change. layers=text changes only the weights by which the text enters, which is "
+                    "the better choice on transformers; layers=all changes self-attention too. surgery=1 takes out of "
+                    "every step what goes against the preserve list."
                 ),
                 memory_input(),
                 io.Image.Input(

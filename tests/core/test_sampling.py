@@ -57,6 +57,22 @@ def test_each_step_is_one_pass_with_negatives_first_from_noise_to_clean():
     assert times[0] == 999 and times == sorted(times, reverse=True) and len(set(times)) == 5
 
 
+def test_a_model_that_reads_one_text_for_all_pictures_gets_each_in_a_pass_of_its_own():
+    """Numbers of tokens have one dimension, and are neither joined nor repeated."""
+    seen, model = [], one_picture_model([])
+
+    def predict(latent, timestep, conditioning):
+        seen.append((conditioning.context[0, 0, 0].item(), conditioning.extras["ids"].tolist(), len(latent)))
+        return model.predict_noise(latent, timestep, conditioning)
+
+    positive, negative = (Conditioning(conditioning_of(1, n).context, {"ids": torch.arange(n)}) for n in (5, 2))
+    ddim(SimpleNamespace(schedule=model.schedule, predict_noise=predict), positive, negative, (2, 2), steps=1)
+    assert seen == [(2.0, [0, 1], 1), (5.0, [0, 1, 2, 3, 4], 1)]
+    assert positive.one_text and not conditioning_of(1, 1, extras=("pooled",)).one_text
+    for twice in (positive.of_rows(2), with_rows(positive, 2)):
+        assert twice.context.shape == (2, 5, 6) and twice.extras["ids"].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_stacking_keeps_extras_and_repeats_one_negative():
     both = stack(conditioning_of(3, 1, extras=["pooled_output"]), conditioning_of(1, 0, extras=["pooled_output"]))
     assert both.context.shape == (6, 5, 6) and both.extras["pooled_output"].shape == (6, 2)

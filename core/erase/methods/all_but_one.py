@@ -14,7 +14,7 @@ numbers. Without an alternative the target is no guidance, or ``-away g*(c)``. P
 ``|| g(p) - g*(p) ||^2``, which is ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -67,6 +67,22 @@ def _named(anchors: list[str], like: Tensor) -> Tensor:
     return torch.tensor([bool(anchor) for anchor in anchors], device=like.device)[:, None, None, None]
 
 
+_SMALL = AllButOneSettings(
+    templates=SENTENCES,
+    steps=100,
+    rate=3e-3,
+    layers="text",
+    batch=2,
+    side=128,
+    sampling_steps=12,
+    guidance=3.5,
+    visits=0,
+    keep=0.3,
+    away=1.0,
+    retain=0.3,
+    retain_batch=1,
+)
+
 METHOD = Eraser(
     name="all_but_one",
     title="All but One",
@@ -74,21 +90,8 @@ METHOD = Eraser(
     "the unconditional prediction where it is.",
     presets={
         "paper": AllButOneSettings(steps=500, sampling_steps=50, visits=0, guidance=7.5, retain=1.0),
-        "small": AllButOneSettings(
-            templates=SENTENCES,
-            steps=100,
-            rate=3e-3,
-            layers="text",
-            batch=2,
-            side=128,
-            sampling_steps=12,
-            guidance=3.5,
-            visits=0,
-            keep=0.3,
-            away=1.0,
-            retain=0.3,
-            retain_batch=1,
-        ),
+        "small": _SMALL,
+        "small_transformer": replace(_SMALL, retain=3.0, retain_batch=4),
     },
     edit=_edit,
     trains=True,

@@ -145,6 +145,20 @@ def _clean(student: Student, visit: Visit, predicted: Tensor) -> Tensor:
     return student.task.backbone.schedule.clean_from_target(predicted, visit.latent, visit.timestep)
 
 
+_SMALL = DocoSettings(
+    templates=SENTENCES,
+    steps=100,
+    warm_up=40,
+    rate=1e-3,
+    batch=4,
+    side=128,
+    sampling_steps=12,
+    guidance=3.5,
+    discriminator_rate=1e-3,
+    drawn=12,
+    retain_batch=1,
+)
+
 METHOD = Eraser(
     name="doco",
     title="DoCo",
@@ -153,19 +167,8 @@ METHOD = Eraser(
     "preserved texts.",
     presets={
         "paper": DocoSettings(),
-        "small": DocoSettings(
-            templates=SENTENCES,
-            steps=100,
-            warm_up=40,
-            rate=1e-3,
-            batch=4,
-            side=128,
-            sampling_steps=12,
-            guidance=3.5,
-            discriminator_rate=1e-3,
-            drawn=12,
-            retain_batch=1,
-        ),
+        "small": _SMALL,
+        "small_transformer": _SMALL,
     },
     edit=_edit,
     trains=True,

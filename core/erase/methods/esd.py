@@ -11,7 +11,7 @@ less 1, in the counting of the authors' release. An anchor as the place to go is
 preserved texts p and the empty one, ``|| e(x_t, p) - e*(x_t, p) ||^2``. Whole weights stand as low-rank changes here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,25 +52,28 @@ def _losses(student: Student, visit: Visit) -> tuple[Tensor, Tensor]:
     return erase, mse_loss(torch.cat(now), torch.cat(held)) if kept else torch.zeros_like(erase)
 
 
+_SMALL = EsdSettings(
+    templates=SENTENCES,
+    steps=60,
+    rate=3e-3,
+    batch=2,
+    side=128,
+    sampling_steps=12,
+    visits=0,
+    retain=1.0,
+    retain_batch=1,
+    guidance=3.5,
+    layers="text",
+)
+
 METHOD = Eraser(
     name="esd",
     title="ESD",
     help="Trains a change of the attention to the text, so that for each concept the model predicts away from it.",
     presets={
         "paper": EsdSettings(),
-        "small": EsdSettings(
-            templates=SENTENCES,
-            steps=60,
-            rate=3e-3,
-            batch=2,
-            side=128,
-            sampling_steps=12,
-            visits=0,
-            retain=1.0,
-            retain_batch=1,
-            guidance=3.5,
-            layers="text",
-        ),
+        "small": _SMALL,
+        "small_transformer": replace(_SMALL, retain=10.0, retain_batch=4),
     },
     edit=_edit,
     trains=True,

@@ -24,7 +24,7 @@ does not outgrow those of the others. Of the authors' 27 sentences four are read
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -259,6 +259,20 @@ def _remarks(snapshots: Snapshots, steps: int, concepts: int) -> tuple[str, ...]
     )
 
 
+_SMALL = FewShotSettings(
+    templates=SENTENCES,
+    steps=150,
+    rate=1e-3,
+    batch=4,
+    snapshot_every=10,
+    enough=-8.0,
+    retain=10.0,
+    retain_batch=8,
+    side=128,
+    sampling_steps=12,
+    guidance=3.5,
+)
+
 METHOD = Eraser(
     name="few_shot",
     title="Few-shot unlearning",
@@ -266,19 +280,8 @@ METHOD = Eraser(
     "seconds.",
     presets={
         "paper": FewShotSettings(),
-        "small": FewShotSettings(
-            templates=SENTENCES,
-            steps=150,
-            rate=1e-3,
-            batch=4,
-            snapshot_every=10,
-            enough=-8.0,
-            retain=10.0,
-            retain_batch=8,
-            side=128,
-            sampling_steps=12,
-            guidance=3.5,
-        ),
+        "small": _SMALL,
+        "small_transformer": replace(_SMALL, retain=100.0),
     },
     edit=_edit,
     trains=True,

@@ -103,8 +103,8 @@ class RealeraLoraSettings(TrainedSettings):
 def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
     if task.backbone.encode_text([""]).one_text:
         raise ValueError(
-            f"the training draws rows of the encoded text anew, and this model ({task.backbone.family}) reads more of a "
-            "text than these; choose another method"
+            f"the training draws rows of the encoded text anew, and this model ({task.backbone.family}) reads more "
+            "of a text than these; choose another method"
         )
     settings, closed = task.settings, _closed_form(task)
 
@@ -178,6 +178,22 @@ def drawn_around(
     return Conditioning(context, read.extras)
 
 
+_SMALL = RealeraLoraSettings(
+    templates=SENTENCES,
+    steps=60,
+    rate=1e-3,
+    batch=2,
+    side=128,
+    sampling_steps=12,
+    guidance=3.5,
+    closed_form="small",
+    token_mode="from_subject_to_end",
+    inside=0.95,
+    nearest=0.999,
+    retain=1.0,
+    retain_batch=1,
+)
+
 METHOD = Eraser(
     name="realera_lora",
     title="RealEra with its LoRA",
@@ -185,21 +201,8 @@ METHOD = Eraser(
     "for texts around it, the model predicts what it predicted for the anchor.",
     presets={
         "paper": RealeraLoraSettings(templates=("{}", "a photo of the {}")),
-        "small": RealeraLoraSettings(
-            templates=SENTENCES,
-            steps=60,
-            rate=1e-3,
-            batch=2,
-            side=128,
-            sampling_steps=12,
-            guidance=3.5,
-            closed_form="small",
-            token_mode="from_subject_to_end",
-            inside=0.95,
-            nearest=0.999,
-            retain=1.0,
-            retain_batch=1,
-        ),
+        "small": _SMALL,
+        "small_transformer": replace(_SMALL, retain=10.0, retain_batch=4),
     },
     edit=_edit,
     trains=True,

@@ -116,12 +116,16 @@ def weight_in_force(module: nn.Module, patches: Iterable[WeightPatch], name: str
 
 
 def constants(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers as constants that autograd may save: a backward pass never fills the model's ``.grad``.
-
-    Tensors made under inference mode cannot be saved for a backward pass, so those are copied.
+    """What takes the place of a module's tensors where gradients pass it, so that a backward pass never fills the
+    model's ``.grad``: constants for parameters that take gradients, and copies of tensors made under inference mode,
+    which autograd cannot save. Others may stay where they are.
     """
     named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    return {name: t.clone() if t.is_inference() else t.detach() for name, t in named.items()}
+    return {
+        name: tensor.clone() if tensor.is_inference() else tensor.detach()
+        for name, tensor in named.items()
+        if tensor.is_inference() or tensor.requires_grad
+    }
 
 
 def call_with(module: nn.Module, tensors: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> Any:

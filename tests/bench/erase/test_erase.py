@@ -50,6 +50,19 @@ def test_a_case_erases_an_object_and_every_fourth_a_style(parts):
     assert len({entry["asked"] for entry in rows[1]["others"]}) == 3
 
 
+@pytest.mark.parametrize(
+    ("method", "model", "preset"),
+    [("esd", "transformer", "small_transformer"), ("esd", "", "small"), ("uce", "transformer", "small")],
+)
+def test_a_method_is_measured_with_the_preset_for_the_model(monkeypatch, method, model, preset):
+    asked = []
+    monkeypatch.setattr(erase, "run_command", lambda bench, args, options, controls: asked.append(options) or 0)
+    given = ["bench", "erase", "--method", method, *(["--model", model] if model else [])]
+    for more, wanted in ([], preset), (["--preset", "paper"], "paper"):
+        argv = [*given, *more]
+        assert erase.main(build_parser(argv).parse_args(argv)) == 0 and asked.pop()["preset"] == wanted
+
+
 def test_objects_take_turns_around_the_styles():
     trained = load_atlas().of_split("train")
 
