@@ -77,6 +77,12 @@ PANELS: dict[str, Sequence[Panel]] = {
         Panel("Save: neon before", said="neon"),
         Panel("Save: neon after", said="neon, kept"),
     ],
+    "train_an_erasure": [
+        Panel("Save: cat before", said="cat"),
+        Panel("Save: cat after", said="cat, trained away"),
+        Panel("Save: dog before", said="dog"),
+        Panel("Save: dog after", said="dog, kept"),
+    ],
     "learn_from_two_pictures": [
         Panel("Save: the overlay", said="your pictures"),
         Panel("Save: first thing", said="one thing, drawn"),

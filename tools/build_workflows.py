@@ -18,6 +18,7 @@ from .workflow.examples.erasing import (
     erase_a_style,
     guard_against_a_concept,
     purify_a_picture,
+    train_an_erasure,
 )
 from .workflow.examples.explaining import (
     masks_of_an_ingredient,
@@ -46,6 +47,7 @@ BUILDERS: dict[str, Builder] = {
         learn_from_two_pictures,
         erase_a_concept,
         erase_a_style,
+        train_an_erasure,
         compose_learnt_things,
         two_loras_in_one_picture,
         edit_by_words,

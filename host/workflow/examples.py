@@ -9,6 +9,7 @@ TITLES = {
     "learn_from_two_pictures": "Learn from two pictures",
     "erase_a_concept": "Erase a concept",
     "erase_a_style": "Erase a style",
+    "train_an_erasure": "Train an erasure",
     "compose_learnt_things": "Compose learnt things",
     "two_loras_in_one_picture": "Two LoRAs in one picture",
     "edit_by_words": "Edit by words",

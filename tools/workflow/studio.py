@@ -248,3 +248,10 @@ class Studio:
             wires = {"model": model, "clip": clip, "vae": vae, "positive": positive}
             (pictures,) = self.sheet.add_block(block, column, f"Draw: {title}", **wires)
             self.sheet.add("SaveImage", column, f"Save: {title}", images=pictures, filename_prefix=prefix)
+
+
+def wires_of(parts: Mapping[str, tuple[Out, Out]]) -> dict[str, Out]:
+    """MODEL and CLIP by name, for :meth:`Studio.comparer`'s block."""
+    return {
+        f"{kind} {name}": out for name, both in parts.items() for kind, out in zip(("model", "clip"), both, strict=True)
+    }

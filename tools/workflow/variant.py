@@ -101,9 +101,9 @@ class Variant:
         sizes: what other models of its kind take, for that note, which says where to set the size; empty says nothing.
         denoiser: of the lab model.
         compared: pictures that are drawn of one prompt where two models are compared.
-        sampling, localize, localize_words, learn, learn_lora, score, erase, compose, compose_loras, attack, report,
-            ingredients, audited, steer, repaint, guard, invert, purify, skill, graft: widget values that differ from
-            the nodes' own; ``audited`` where ingredients are compared.
+        sampling, localize, localize_words, learn, learn_lora, score, erase, train_erasure, compose, compose_loras,
+            attack, report, ingredients, audited, steer, repaint, guard, invert, purify, skill, graft: widget values
+            that differ from the nodes' own; ``audited`` where ingredients are compared.
     """
 
     suffix: str
@@ -120,6 +120,7 @@ class Variant:
     learn_lora: Knobs = field(default_factory=dict)
     score: Knobs = field(default_factory=dict)
     erase: Knobs = field(default_factory=dict)
+    train_erasure: Knobs = field(default_factory=dict)
     compose: Knobs = field(default_factory=dict)
     compose_loras: Knobs = field(default_factory=dict)
     attack: Knobs = field(default_factory=dict)

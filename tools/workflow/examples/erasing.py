@@ -1,6 +1,6 @@
 """Workflows that erase concepts, guard against them, and attack the erasure."""
 
-from ..studio import Studio
+from ..studio import Studio, wires_of
 
 
 def erase_a_concept(studio: Studio) -> None:
@@ -39,6 +39,49 @@ def erase_a_concept(studio: Studio) -> None:
         below=1,
     )
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, collapsed=True)
+
+
+def train_an_erasure(studio: Studio) -> None:
+    sheet, variant, words = studio.sheet, studio.variant, studio.variant.words
+    gone, kept, *_ = words.before_after
+    studio.step(
+        f"Train {gone}s away",
+        "The node shows how far it is, and what the model draws meanwhile.",
+        "List what must stay in **preserve**. If you cancel and queue again, the training goes on. **Erase Concepts** "
+        "needs seconds instead of minutes: try both.",
+    )
+    model, clip, vae = studio.load()
+    texts = {"concepts": gone, "anchors": "", "preserve": words.preserved}
+    wires = {"model": model, "clip": clip, "vae": vae}
+    erased, erasure, text = sheet.add("ConceptAtelierTrainErasure", 1, **wires, **texts, **variant.train_erasure)
+    parts = {"before": (model, clip), "after": (erased, text)}
+    block = studio.comparer(*parts)
+    asked = {
+        gone: (
+            f"Ask for {gone}s",
+            "The same noise, before and after.",
+            "Some methods change MODEL and some change CLIP, so both are used. If you erase something else, ask for "
+            "that.",
+        ),
+        kept: (
+            f"Ask for {kept}s",
+            "What you listed stays.",
+            "To change the seed, steps or size, open one of the **Draw** blocks.",
+        ),
+    }
+    for word, step in asked.items():
+        studio.step(*step)
+        (prompt,) = sheet.add("PrimitiveString", 0, f"Prompt: {word}", value=words.before_after[word])
+        drawn = sheet.add_block(block, 0, f"Draw: {word}", text=prompt, vae=vae, **wires_of(parts))
+        for when, pictures in zip(parts, drawn, strict=True):
+            prefix = f"trained_{word}_{when}"
+            sheet.add("SaveImage", 1, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
+    studio.step(
+        "Save the change",
+        "The change is a small file.",
+        "Any LoRA loader applies it. **Attack Erasure** tells whether the concept returns by other ways.",
+    )
+    sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, name="atelier/trained", collapsed=True)
 
 
 def erase_a_style(studio: Studio) -> None:

@@ -1,9 +1,6 @@
 """Workflows about fine-tunes and training data."""
 
-from collections.abc import Mapping
-
-from ..sheet import Out
-from ..studio import Studio
+from ..studio import Studio, wires_of
 
 
 def merge_two_loras(studio: Studio) -> None:
@@ -41,7 +38,7 @@ def merge_two_loras(studio: Studio) -> None:
     merged, _, joined = sheet.add("ConceptAtelierStitchSkills", 0, **given, overlap="sum")
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=words.scene)
     parts = {"plain": (model, clip), "first": tuned[0], "second": tuned[1], "both": (merged, joined)}
-    drawn = sheet.add_block(studio.comparer(*parts), 1, "Draw", text=prompt, vae=vae, **_wires(parts))
+    drawn = sheet.add_block(studio.comparer(*parts), 1, "Draw", text=prompt, vae=vae, **wires_of(parts))
     for name, pictures in zip(parts, drawn, strict=True):
         alone = name in ("first", "second")
         place = {"column": 1 if alone else 2, "collapsed": alone}
@@ -79,16 +76,9 @@ def slim_a_fine_tune(studio: Studio) -> None:
         "change, for any loader.",
     )
     parts = {"fine-tune": (tuned, text), "slim model": (slimmed, slim_text)}
-    drawn = sheet.add_block(studio.comparer(*parts), 0, "Draw", text=prompt, vae=vae, **_wires(parts))
+    drawn = sheet.add_block(studio.comparer(*parts), 0, "Draw", text=prompt, vae=vae, **wires_of(parts))
     sheet.add("ConceptAtelierSaveSkillPatch", 0, skill=skill, collapsed=True)
     pair = {"model": model, "tuned_model": tuned, "clip": clip, "tuned_clip": text}
     sheet.add("ConceptAtelierSlimLora", 0, **pair, collapsed=True)
     for name, prefix, pictures in zip(parts, ("slim_before", "slim_after"), drawn, strict=True):
         sheet.add("SaveImage", 1, f"Save: the {name}", images=pictures, filename_prefix=prefix)
-
-
-def _wires(parts: Mapping[str, tuple[Out, Out]]) -> dict[str, Out]:
-    """MODEL and CLIP by name, for a block that compares them."""
-    return {
-        f"{kind} {name}": out for name, both in parts.items() for kind, out in zip(("model", "clip"), both, strict=True)
-    }
