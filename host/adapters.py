@@ -196,7 +196,7 @@ def with_adapter(model: Any, tokens: ConceptTokens, strength: float = 1.0) -> An
         foreign = f"these tokens were learnt on another model ({tokens.family})"
         return comfy_weights.with_changes(model, tokens.adapter, strength, foreign)
     backbone_of(model=model)
-    return model.with_patch(WeightPatch(tokens.adapter, strength))
+    return model.with_patch(WeightPatch(of_parameters(model, tokens.adapter), strength))
 
 
 def with_capture(model: Any, capture: AttentionCapture) -> Any:

@@ -26,7 +26,7 @@ from ...lab.world.atlas import ObjectKind, load_atlas
 from ..cases import composed_case
 from ..harness import Request
 from .concepts import erased_in
-from .parts import Parts, erasure_of, prepare
+from .parts import Parts, default_preset, erasure_of, prepare
 
 OTHERS = 4
 NOTHING = "none"
@@ -137,7 +137,8 @@ def erased_further(parts: Parts, request: Request, erasure: Erasure, words: Sequ
     """The model after an erasure and further ones of other objects by the same method, one after another."""
     model, clip = with_erasure(parts.model, erasure), with_text_erasure(parts.clip, erasure)
     eraser = METHODS[erasure.metadata["method"]]
+    settings = eraser.preset(default_preset(eraser.name, request.model))
     for word in words:
-        more = eraser.erase(backbone_of(model, clip, parts.vae), [word], settings=eraser.preset("small"))
+        more = eraser.erase(backbone_of(model, clip, parts.vae), [word], settings=settings)
         model, clip = with_erasure(model, more), with_text_erasure(clip, more)
     return backbone_of(model, clip, parts.vae)

@@ -74,8 +74,8 @@ class Conditioning:
     Attributes:
         context: (B, L, D), read by cross-attention, or put before the picture's rows.
         extras: further tensors by the host's name, first dimension B (pooled text, sizes, masks over the text); or of
-            one dimension, where a model reads one text for all pictures of a pass (numbers of tokens, by which Anima
-            reads its text).
+            one dimension, where a model reads one text for all pictures of a pass (the token ids that Anima reads
+            beside the encoded text).
     """
 
     context: Tensor
@@ -87,8 +87,8 @@ class Conditioning:
         return any(extra.ndim == 1 for extra in self.extras.values())
 
     def of_rows(self, rows: int) -> "Conditioning":
-        """A single row, repeated for each of ``rows`` pictures. Raises ``RuntimeError`` for several rows that are not
-        as many."""
+        """One row, repeated for ``rows`` pictures. Raises ``RuntimeError`` for another number of rows than one or
+        ``rows``."""
 
         def repeated(tensor: Tensor) -> Tensor:
             return tensor.expand(rows, *tensor.shape[1:])

@@ -91,11 +91,12 @@ class DifferentiableOut(TorchFunctionMode):
         return out.copy_(func(*args, **given))
 
 
-class EagerKernels(TorchFunctionMode):
-    """Within the context kernels of comfy-kitchen are computed by its functions of plain PyTorch, which have gradients.
+class EagerRotations(TorchFunctionMode):
+    """Within the context comfy-kitchen's kernels that rotate queries and keys are replaced by its functions of plain
+    PyTorch, which have gradients.
 
-    Some models take a kernel also in training, such as Anima for its queries and keys. Versions of ComfyUI without
-    comfy-kitchen have no such kernels.
+    Anima takes such a kernel in training, too. Versions of ComfyUI without comfy-kitchen have none. Its other kernels,
+    which read quantised weights, stay: no gradient has to pass them.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -103,15 +104,15 @@ class EagerKernels(TorchFunctionMode):
 
 
 def _eager(func: Any) -> Any:
-    """A function, or what computes the same with a gradient if it is a kernel."""
+    """A function, or what computes the same with a gradient if it is a kernel that rotates."""
     if not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return func
-    space, _, name = str(func).removeprefix("torch.ops.").partition(".")
-    if space != "comfy_kitchen":
+    space, name, *_ = f"{func}.".split(".")  # such as comfy_kitchen.rms_rope.default
+    if space != "comfy_kitchen" or "rope" not in name:
         return func
     from comfy_kitchen.backends import eager
 
-    return getattr(eager, name.partition(".")[0], func)
+    return getattr(eager, name, func)
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def differentiable_kernels() -> Iterator[None]:
     before = management.in_training
     management.in_training = True
     try:
-        with EagerKernels():
+        with EagerRotations():
             yield
     finally:
         management.in_training = before

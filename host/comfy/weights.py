@@ -42,11 +42,12 @@ def entry_keys(patcher: Any) -> dict[str, tuple[str, EntryRole]]:
 
 def changeable_keys(patcher: Any) -> dict[str, str]:
     """Name to ComfyUI's key of every weight that an erasure or an adapter may change."""
-    if FAMILIES[model_family(patcher)].transformer is None:
+    family = FAMILIES[model_family(patcher)]
+    if family.transformer is None:
         return attention_keys(patcher)
-    parts = attention_parts(FAMILIES[model_family(patcher)], patcher)
-    of_parts = {name: part.key for name, part in parts.items()}
-    return {name: key for name, (key, _) in entry_keys(patcher).items()} | of_parts
+    entries = transformer_entries(family, patcher.get_model_object("diffusion_model"))
+    of_parts = {name: part.key for name, part in attention_parts(family, patcher).items()}
+    return {name: key for name, (key, _) in entries.items()} | of_parts
 
 
 def changeable_shapes(patcher: Any) -> dict[str, tuple[int, int]]:
@@ -84,9 +85,9 @@ def attention_weights(patcher: Any) -> tuple[AttentionWeight, ...]:
         return tuple(AttentionWeight(name, "joint", part.role, part.shape) for name, part in parts.items())
     if family.transformer is not None:
         raise UnsupportedModelError(
-            f"changes of all attention weights cannot be learnt on {family.title} in ComfyUI; set layers=text to train "
-            "only the weights by which its text enters, choose a method that learns tokens alone (conceptexpress or "
-            f"cones) or erases in closed form, or connect another model; {supported_tuning()}"
+            f"attention weights cannot be trained on {family.title} in ComfyUI; train the weights by which its text "
+            "enters (layers=text in the settings of Train Erasure), choose a method that erases in closed form, or "
+            f"connect another model; {supported_tuning()}"
         )
     state = patcher.model.state_dict()
     return tuple(_described(name, tuple(state[key].shape)) for name, key in attention_keys(patcher).items())

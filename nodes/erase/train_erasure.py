@@ -111,7 +111,7 @@ class TrainErasure(io.ComfyNode):
                 preset_choice(
                     list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets)),
                     "Settings of the method. small: for the lab model and other small latents. small_transformer: for "
-                    "the lab transformer, where most methods need a greater weight on what stays. paper: the "
+                    "the lab transformer, where most methods must give more weight to what you preserve. paper: the "
                     "published settings, for pictures of 512 pixels.",
                 ),
                 preset_input(

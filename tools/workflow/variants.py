@@ -73,7 +73,7 @@ LAB_TRANSFORMER = replace(
     denoiser="transformer",
     note="**Load Lab Model** loads the lab's transformer, which is built as FLUX.1 is.",
     learn={"method": "attencraft"},
-    train_erasure={"method": "few_shot", "preset": "small_transformer", "preview_every": 50},
+    train_erasure={"method": "esd", "preset": "small_transformer", "preview_every": 20},
     names=TRANSFORMERS,
 )
 CHECKPOINT = Variant(

@@ -146,10 +146,7 @@ def noise_in_areas(
     """
 
     def noise(part: Tensor, area: Area) -> Tensor:
-        rows = len(part)
-        extras = {name: value.expand(rows, *value.shape[1:]) for name, value in area.text.extras.items()}
-        text = Conditioning(area.text.context.expand(rows, -1, -1), extras)
-        return backbone.predict_noise(part, timestep, text)
+        return backbone.predict_noise(part, timestep, area.text.of_rows(len(part)))
 
     size = (latent.shape[-2], latent.shape[-1])
     sides = negative_areas(positive, negative, size), positive

@@ -86,7 +86,7 @@ _SMALL = AllButOneSettings(
 METHOD = Eraser(
     name="all_but_one",
     title="All but One",
-    help="Trains a change of the attention to the text that gives each concept the guidance of its anchor, and leaves "
+    help="Trains a change of how the model reads text that gives each concept the guidance of its anchor, and leaves "
     "the unconditional prediction where it is.",
     presets={
         "paper": AllButOneSettings(steps=500, sampling_steps=50, visits=0, guidance=7.5, retain=1.0),

@@ -35,7 +35,7 @@ from ..parts.rollouts import Visit
 from ..parts.settings import SENTENCES, require
 from ..parts.surgery import joined_loss
 from ..parts.task import EraseTask, SoFar
-from ..parts.trained_settings import TrainedSettings
+from ..parts.trained_settings import LAYERS, TrainedSettings
 from ..parts.training import Student, loss_notes, run
 
 
@@ -49,12 +49,7 @@ class DocoSettings(TrainedSettings):
     steps: int = setting(1000, "Training steps of the model for each concept.")
     rate: float = setting(4.8e-5, "Learning rate.")
     batch: int = setting(8, "Pictures that a step is trained on.")
-    layers: Layers = setting(
-        "text",
-        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
-        "cross_value or cross_key_value (values, or keys and values, of the text), cross (all of cross-attention) or "
-        "all attention.",
-    )
+    layers: Layers = setting("text", LAYERS)
     guidance: float = setting(7.5, "Guidance by which pictures are drawn.")
     retain: float = setting(
         1.0, "Weight of the loss that holds the anchor, preserved texts and the empty text, 0 or more."
@@ -162,7 +157,7 @@ _SMALL = DocoSettings(
 METHOD = Eraser(
     name="doco",
     title="DoCo",
-    help="Trains a change of the attention to the text until a discriminator cannot separate what the model predicts "
+    help="Trains a change of how the model reads text until a discriminator cannot separate what the model predicts "
     "for each concept from what it predicts for its anchor, and takes out of every step what goes against "
     "preserved texts.",
     presets={

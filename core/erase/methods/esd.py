@@ -69,7 +69,7 @@ _SMALL = EsdSettings(
 METHOD = Eraser(
     name="esd",
     title="ESD",
-    help="Trains a change of the attention to the text, so that for each concept the model predicts away from it.",
+    help="Trains a change of how the model reads text, so that for each concept it predicts away from it.",
     presets={
         "paper": EsdSettings(),
         "small": _SMALL,
@@ -77,6 +77,6 @@ METHOD = Eraser(
     },
     edit=_edit,
     trains=True,
-    note="The paper trains whole weights of cross-attention, for objects also all others; here low-rank changes of "
-    "attention alone.",
+    note="The paper trains whole weights of cross-attention, for objects also all others; here low-rank changes "
+    "of the weights that layers names.",
 )

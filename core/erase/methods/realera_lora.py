@@ -33,7 +33,7 @@ from ..parts.settings import SENTENCES, require
 from ..parts.stacked import rank_notes, shortest
 from ..parts.subject_places import fill, subject_positions
 from ..parts.task import EraseTask
-from ..parts.trained_settings import TrainedSettings
+from ..parts.trained_settings import LAYERS, TrainedSettings
 from ..parts.training import Student, loss_notes, train
 from .realera import METHOD as CLOSED_FORM
 from .realera import mine
@@ -48,12 +48,7 @@ class RealeraLoraSettings(TrainedSettings):
 
     steps: int = setting(300, "Training steps for each concept.")
     rank: int = setting(4, "Rank of the change of each weight.")
-    layers: Layers = setting(
-        "text",
-        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
-        "cross_value or cross_key_value (values, or keys and values, of the text), cross (all of cross-attention) or "
-        "all attention.",
-    )
+    layers: Layers = setting("text", LAYERS)
     guidance: float = setting(7.5, "Guidance by which pictures are drawn.")
     closed_form: Literal["paper", "small", "none"] = setting(
         "paper", "Preset of RealEra's closed form that the training begins from; none begins from the model as it was."
@@ -103,8 +98,8 @@ class RealeraLoraSettings(TrainedSettings):
 def _edit(task: EraseTask[RealeraLoraSettings]) -> ModelEdit:
     if task.backbone.encode_text([""]).one_text:
         raise ValueError(
-            f"the training draws rows of the encoded text anew, and this model ({task.backbone.family}) reads more "
-            "of a text than these; choose another method"
+            f"RealEra's training changes rows of the encoded text, and this model ({task.backbone.family}) also reads "
+            "token ids, which cannot be changed; choose another method"
         )
     settings, closed = task.settings, _closed_form(task)
 
@@ -197,7 +192,7 @@ _SMALL = RealeraLoraSettings(
 METHOD = Eraser(
     name="realera_lora",
     title="RealEra with its LoRA",
-    help="After RealEra's closed form it trains a change of the attention to the text, so that for each concept, and "
+    help="After RealEra's closed form it trains a change of how the model reads text, so that for each concept, and "
     "for texts around it, the model predicts what it predicted for the anchor.",
     presets={
         "paper": RealeraLoraSettings(templates=("{}", "a photo of the {}")),

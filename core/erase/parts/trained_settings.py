@@ -7,6 +7,13 @@ from ...learn.parts.adapter import Layers
 from ...settings import setting
 from .settings import EraseSettings, no_weight, require
 
+LAYERS = (
+    "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), cross_value "
+    "or cross_key_value (values, or keys and values, of cross-attention), cross (all of it) or all attention. On "
+    "transformers these three read text and picture together."
+)
+"""What is said of the weights that a training changes."""
+
 
 @dataclass(frozen=True)
 class AdapterSettings(EraseSettings):
@@ -17,9 +24,7 @@ class AdapterSettings(EraseSettings):
     rank: int = setting(8, "Rank of the change of each weight.")
     layers: Layers = setting(
         "cross",
-        "Weights to change: text (keys and values of the text; on transformers the layer by which it enters), "
-        "cross_key_value (on transformers: keys and values of text and picture), cross (all of cross-attention) or "
-        "all attention.",
+        LAYERS,
     )
     batch: int = setting(1, "Pictures that a step is trained on.")
     side: int = setting(512, "Side of these pictures in pixels: the model's own.")

@@ -103,7 +103,8 @@ class TuningSettings(LearnSettings):
     layers: Layers = setting(
         "cross_key_value",
         "Weights to change: cross_value or cross_key_value (values, or keys and values, of cross-attention), cross "
-        "(all of it) or all attention.",
+        "(all of it), all attention, or text (keys and values of the text; on transformers the layer by which it "
+        "enters).",
     )
     keep_start: bool = setting(True, "Keep the keys and values of the start-of-text token as they are.")
     attention_weight: float = setting(0.01, "Weight of the attention loss.")

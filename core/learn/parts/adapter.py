@@ -1,4 +1,4 @@
-"""Low-rank changes of attention weights under training (LoRA, Hu et al., ICLR 2022, arXiv 2106.09685, section 4.1).
+"""Low-rank changes of weights under training (LoRA, Hu et al., ICLR 2022, arXiv 2106.09685, section 4.1).
 
 Methods that tune a model (Break-A-Scene, DisenDiff, AttenCraft) train whole matrices ``W``. Here each becomes
 ``W + up @ down`` with ``up`` starting at zero, so that training starts at the model itself and what is learnt can be
@@ -95,7 +95,7 @@ def start_adapter(
         generator: the random source, on the CPU.
         device: where the factors shall live.
 
-    Raises ``ValueError`` for a negative rank, and for a model without such weights.
+    Raises ``ValueError`` for a negative rank, and for a model without such weights of attention.
     """
     if rank < 0:
         raise ValueError(f"the rank of a change is 0 (none) or more, got {rank}")
@@ -118,9 +118,15 @@ def _targets(backbone: Backbone, layers: Layers) -> list[_Target]:
 
 
 def choose_weights(weights: Sequence[AttentionWeight], layers: Layers) -> list[AttentionWeight]:
-    """The weights that ``layers`` names. Raises ``ValueError`` for another word and when there are none."""
+    """The weights of attention that ``layers`` names.
+
+    Raises ``ValueError`` for another word, for ``text``, whose weights may lie outside of attention, and when there are
+    none.
+    """
     if layers not in get_args(Layers):
         raise ValueError(f"unknown layers {shown(layers)}, expected {listed(get_args(Layers))}")
+    if layers == "text":
+        raise ValueError("layers=text names the weights by which text enters, which may lie outside of attention")
     read = {"cross_value": ("value",), "cross_key_value": ("key", "value")}.get(
         layers, ("query", "key", "value", "out")
     )

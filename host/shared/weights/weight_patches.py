@@ -116,9 +116,9 @@ def weight_in_force(module: nn.Module, patches: Iterable[WeightPatch], name: str
 
 
 def constants(module: nn.Module) -> dict[str, Tensor]:
-    """What takes the place of a module's tensors where gradients pass it, so that a backward pass never fills the
-    model's ``.grad``: constants for parameters that take gradients, and copies of tensors made under inference mode,
-    which autograd cannot save. Others may stay where they are.
+    """Constants in place of the tensors that a backward pass through a module must not touch: of parameters that take
+    gradients, so that it never fills the model's ``.grad``, and copies of tensors made under inference mode, which
+    autograd cannot save. All others are left out.
     """
     named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {

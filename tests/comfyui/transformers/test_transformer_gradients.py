@@ -30,6 +30,24 @@ def test_gradients_agree_with_finite_differences(model_of, small, pack, backbone
     backbone.close()
 
 
+def test_kernels_that_rotate_are_replaced_and_those_of_quantised_weights_stay(pack):
+    """What reads eight or four bits takes other arguments than the function of its name."""
+    kernels = pytest.importorskip("comfy_kitchen")
+    gradients, ops = pack("host.comfy.gradients"), torch.ops.comfy_kitchen
+    generator = torch.Generator().manual_seed(3)
+    query, key = (torch.randn(1, 4, 2, 8, generator=generator).requires_grad_() for _ in range(2))
+    angles = torch.randn(1, 4, 1, 4, 2, 2, generator=generator)
+    given = (query, key, angles, torch.ones(8), torch.ones(8))
+    with torch.no_grad():
+        plain = kernels.rms_rope_split_half(*given)
+    with gradients.EagerRotations():
+        turned = kernels.rms_rope_split_half(*given)
+    assert all(torch.equal(one, two) and one.requires_grad for one, two in zip(turned, plain, strict=True))
+    for name in ("dequantize_nvfp4", "dequantize_mxfp8"):
+        if hasattr(ops, name):
+            assert gradients._eager(getattr(ops, name)) is getattr(ops, name)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_noise_velocity_and_clean_latent_belong_together(model_of, pack, backbone_of, small, family, encoded, noise):
     backbone = backbone_of(model_of(family))

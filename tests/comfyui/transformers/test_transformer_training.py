@@ -69,7 +69,7 @@ def test_a_change_is_trained_and_the_model_stays_as_it_was(train, parts_of, samp
     unsearched = ", closed_form=none" if method == "realera_lora" and family in UNSEARCHED else ""
     given = {"method": method, "settings": QUICK + OF_METHOD[method] + unsearched}
     if (method, family) == ("realera_lora", "anima"):
-        with pytest.raises(ValueError, match=r"this model \(anima\) reads more of a text"):
+        with pytest.raises(ValueError, match=r"this model \(anima\) also reads token ids"):
             train(family, **given)
         return
     erased, erasure, *_ = train(family, **given)
@@ -121,6 +121,17 @@ def test_the_loss_is_that_of_the_velocity_and_texts_of_any_length_go_by_themselv
     assert float(keep.detach()) < 1e-6  # the change is still zero
 
 
+def test_texts_of_a_model_that_reads_one_at_a_time_are_drawn_as_if_each_was_alone(backbone_for, pack):
+    """Also those of one length in the text encoder, which differ in what Anima reads beside it."""
+    backbone, draw = backbone_for("anima"), pack("core.sampling").draw_each
+    texts = ["cat", "dog"]
+    with pytest.raises(pack("core.backbone").UnequalTextsError, match="one text for all pictures"):
+        backbone.encode_text(texts)
+    together = draw(backbone, texts, (8, 8), steps=2)
+    alone = [draw(backbone, [text], (8, 8), steps=2, seed=[number]) for number, text in enumerate(texts)]
+    assert torch.equal(together, torch.cat(alone)) and not torch.equal(*alone)
+
+
 @pytest.mark.parametrize("family", ["z_image", "anima"])
 def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_for, pack, family):
     """Of texts of different length, each as if it was alone."""
@@ -138,7 +149,7 @@ def test_previews_are_drawn_of_latents_of_any_number_of_channels(backbone_for, p
 def test_changes_of_all_attention_are_refused_of_other_transformers_by_name(train, pack, family):
     title = pack("host.shared.families").FAMILIES[family].title
     refused = pack("host.adapters").UnsupportedModelError
-    with pytest.raises(refused, match=rf"learnt on {title} in ComfyUI; set layers=text"):
+    with pytest.raises(refused, match=rf"trained on {title} in ComfyUI; train the weights"):
         train(family, settings=f"{QUICK}, layers=all")
 
 

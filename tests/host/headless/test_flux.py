@@ -6,8 +6,8 @@ import torch
 from concept_atelier.core.attention.probabilities import call_mean
 from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.sampling import ddim
-from concept_atelier.core.types import LowRank
-from concept_atelier.host.adapters import backbone_of
+from concept_atelier.core.types import ConceptTokens, Erasure, LowRank
+from concept_atelier.host.adapters import backbone_of, with_adapter, with_erasure
 from concept_atelier.host.headless.flux import ENTRY_NAMES, TEXT_ENTRY, find_joint_sites, picture_positions, velocity
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.shared.conditioning import to_comfy
@@ -150,6 +150,11 @@ def test_the_text_entry_is_one_weight_that_a_patch_changes(parts, backbone):
     ones = LowRank(torch.ones(24, 1), torch.ones(1, 192))
     patched = backbone_of(model.with_patch(WeightPatch({ENTRY_NAMES[TEXT_ENTRY]: ones}, 1.0)), clip, vae)
     torch.testing.assert_close(patched.key_value_weights()[0].weight, entry.weight + 1)
+    for changed in (
+        with_adapter(model, ConceptTokens({}, model.family, adapter={TEXT_ENTRY: ones})),
+        with_erasure(model, Erasure({TEXT_ENTRY: ones}, 1.0, model.family)),
+    ):
+        torch.testing.assert_close(backbone_of(changed).key_value_weights()[0].weight, entry.weight + 1)
 
 
 def test_both_samplers_walk_the_same_way(parts, backbone):

@@ -46,7 +46,7 @@ def train_an_erasure(studio: Studio) -> None:
     gone, kept, *_ = words.before_after
     studio.step(
         f"Train {gone}s away",
-        "The node shows how far it is, and what the model draws meanwhile.",
+        "The node shows its progress, and what the model draws meanwhile.",
         "List what must stay in **preserve**. If you cancel and queue again, the training goes on. **Erase Concepts** "
         "needs seconds instead of minutes: try both.",
     )
@@ -60,8 +60,8 @@ def train_an_erasure(studio: Studio) -> None:
         gone: (
             f"Ask for {gone}s",
             "The same noise, before and after.",
-            "Some methods change MODEL and some change CLIP, so both are used. If you erase something else, ask for "
-            "that.",
+            "Some methods change MODEL and some change CLIP, so both are used. If you erase something else, change "
+            "these prompts too.",
         ),
         kept: (
             f"Ask for {kept}s",
@@ -79,7 +79,7 @@ def train_an_erasure(studio: Studio) -> None:
     studio.step(
         "Save the change",
         "The change is a small file.",
-        "Any LoRA loader applies it. **Attack Erasure** tells whether the concept returns by other ways.",
+        "Any LoRA loader applies it. **Attack Erasure** tells whether the concept can still be drawn by other means.",
     )
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, name="atelier/trained", collapsed=True)
 

@@ -28,6 +28,8 @@ def test_layers_choose_weights(layers, names):
 def test_other_layers_and_models_without_any_are_refused():
     with pytest.raises(ValueError, match="expected cross_value, cross_key_value, cross, all, text"):
         choose_weights(WEIGHTS, "values")
+    with pytest.raises(ValueError, match="by which text enters"):
+        choose_weights(WEIGHTS, "text")
     with pytest.raises(ValueError, match="no attention weights"):
         choose_weights(WEIGHTS[:4], "cross")
 

@@ -69,3 +69,13 @@ def test_a_backward_pass_through_constants_leaves_the_weights_without_gradient(m
     x = torch.ones(1, 5, requires_grad=True)
     call_with(module, constants(module), x).sum().backward()
     assert x.grad is not None and module[0].weight.grad is None
+
+
+def test_only_what_a_backward_pass_must_not_touch_becomes_a_constant(module):
+    assert set(constants(module)) == {name for name, _ in module.named_parameters()}
+    module.requires_grad_(False)
+    assert constants(module) == {}
+    with torch.inference_mode():
+        module.register_buffer("made", torch.ones(2))
+    (copy,) = constants(module).values()
+    assert not copy.is_inference() and torch.equal(copy, torch.ones(2))
