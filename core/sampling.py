@@ -86,14 +86,10 @@ def stack(positive: Conditioning, negative: Conditioning) -> Conditioning:
 
 def with_rows(conditioning: Conditioning, rows: int, name: str = "CONDITIONING") -> Conditioning:
     """One row for each of ``rows`` latents: a single row is repeated, as many stay as they are."""
-
-    def repeat(tensor: Tensor) -> Tensor:
-        if len(tensor) not in (1, rows):
+    for tensor in (conditioning.context, *conditioning.extras.values()):
+        if tensor.ndim > 1 and len(tensor) not in (1, rows):
             raise ValueError(f"{name} has {len(tensor)} rows for {rows} latents; expected 1 or {rows}")
-        return tensor.expand(rows, *tensor.shape[1:])
-
-    extras = {key: t if t.ndim == 1 else repeat(t) for key, t in conditioning.extras.items()}
-    return Conditioning(repeat(conditioning.context), extras)
+    return conditioning.of_rows(rows)
 
 
 def starting_noise(shape: tuple[int, ...], seed: int | Sequence[int]) -> Tensor:
