@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
-from .erasing import GUARDED
 from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
@@ -17,6 +16,9 @@ ERASED = tuple(name for name in ERASING if name != "mace_lora")
 
 ATTACKS = "names,embedding,inversion,relearning"
 """Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
+
+GUARDED = "names,inversion"
+"""Scenarios beside guards there: those that train nothing."""
 
 BOTH = (
     "lab.json",

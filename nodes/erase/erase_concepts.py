@@ -250,8 +250,8 @@ class SaveErasureAsLora(SavesModelFile):
             display_name="Save Erasure as LoRA",
             category=f"{CATEGORY}/erase",
             description=(
-                "Writes the change that Erase Concepts made to the loras folder. The stock LoRA loader "
-                "applies it with the same effect, and so does diffusers for models of Stable Diffusion. "
+                "Writes the change that Erase Concepts or Train Erasure made to the loras folder. The stock LoRA "
+                "loader applies it with the same effect, and so does diffusers for models of Stable Diffusion. "
                 "Load Erasure reads it with its lists. A change too large for a LoRA is written as "
                 "differences (.diff), which diffusers does not read. A file of this name that existed "
                 "before the run is replaced; if the file was written during the run, the next free name "
@@ -260,7 +260,7 @@ class SaveErasureAsLora(SavesModelFile):
             search_aliases=["export erasure", "save lora"],
             is_output_node=True,
             inputs=[
-                Erasure.Input("erasure", tooltip="The erasure from Erase Concepts. The file includes its strength."),
+                Erasure.Input("erasure", tooltip="The erasure of either node. The file includes its strength."),
                 name_input("atelier/erased"),
             ],
             outputs=[io.String.Output(display_name="NAME", tooltip="The name of the file for a LoRA loader.")],

@@ -45,7 +45,8 @@ UNSET = {"steps": 0, "rate": 0.0}
 """Input to the value that keeps the preset's."""
 FIRST = (
     "For an object try few_shot first, and encode prompts with the CLIP output: on the lab model it left nothing of "
-    "three objects, where esd left a third. Where only MODEL may change, try doco."
+    "three objects, where esd left a third. Where only MODEL may change, try doco. FLUX, Z-Image and other "
+    "transformers refuse few_shot and mace_lora: choose esd there."
 )
 """What to choose. ``esd`` stays the default: a graph that takes only MODEL would erase nothing with ``few_shot``."""
 
@@ -64,7 +65,7 @@ class TrainErasure(io.ComfyNode):
                 "of its text encoder (few-shot unlearning), which takes minutes where Erase Concepts takes seconds. "
                 "The model draws the pictures that it needs, unless you connect some. The model and text encoder "
                 "that you connect are not changed. If you cancel the node and run it again with the same inputs, it "
-                "continues where it stopped."
+                "continues from the last state that keep_every saved."
             ),
             search_aliases=[
                 "ESD",
@@ -92,7 +93,9 @@ class TrainErasure(io.ComfyNode):
                 text_input(
                     "preserve",
                     "",
-                    "What must stay as it is, one per line or separated by commas. Name what is like the concepts.",
+                    "What must stay as it is, one per line or separated by commas. Name what is like the concepts. It "
+                    "has no effect where retain is 0, as in the preset paper of few_shot and esd: set retain=1 in "
+                    "settings.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -111,8 +114,8 @@ class TrainErasure(io.ComfyNode):
                 preset_choice(
                     list(dict.fromkeys(name for eraser in TRAINED.values() for name in eraser.presets)),
                     "Settings of the method. small: for the lab model and other small latents. small_transformer: for "
-                    "the lab transformer, where most methods must give more weight to what you preserve. paper: the "
-                    "published settings, for pictures of 512 pixels.",
+                    "the lab transformer alone, where most methods must give more weight to what you preserve. paper: "
+                    "the published settings, for pictures of 512 pixels, also on other transformers.",
                 ),
                 preset_input(
                     io.Int.Input, "steps", UNSET["steps"], 20000, "Number of training steps for each concept."
@@ -133,9 +136,9 @@ class TrainErasure(io.ComfyNode):
                 ),
                 settings_input(
                     "Further settings as name=value, separated by commas; empty keeps the preset's. rank=16 "
-                    "trains a larger change. layers=text changes only the weights by which the text enters, which is "
-                    "the better choice on transformers; layers=all changes self-attention too. surgery=1 takes out of "
-                    "every step what goes against the preserve list."
+                    "trains a larger change. layers=text changes only the weights by which the text enters; the preset "
+                    "paper of esd and all_but_one has layers=cross, so set layers=text on transformers. layers=all "
+                    "changes self-attention too. surgery=1 takes out of every step what goes against the preserve list."
                 ),
                 memory_input(),
                 io.Image.Input(

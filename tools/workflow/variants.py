@@ -53,7 +53,7 @@ LAB = Variant(
     compose={"method": "localized_refinement"},
     compose_loras={"method": "concept_conductor", "preset": "small"},
     score={"steps": 12, "guidance": 3.5},
-    train_erasure={"method": "few_shot", "preview_every": 50},
+    train_erasure={"method": "few_shot", "preview_every": 10, "keep_every": 10},
     ingredients={"count": 24, "method": "ra_sae"},
     audited={"count": 24, "method": "ra_sae"},
     steer={"threshold": 0.2},
@@ -73,7 +73,7 @@ LAB_TRANSFORMER = replace(
     denoiser="transformer",
     note="**Load Lab Model** loads the lab's transformer, which is built as FLUX.1 is.",
     learn={"method": "attencraft"},
-    train_erasure={"method": "esd", "preset": "small_transformer", "preview_every": 20},
+    train_erasure={"method": "esd", "preset": "small_transformer", "preview_every": 20, "keep_every": 10},
     names=TRANSFORMERS,
 )
 CHECKPOINT = Variant(
@@ -143,7 +143,13 @@ CHECKPOINT = Variant(
     },
     score={"steps": 50, "guidance": 7.5},
     erase={"preset": "paper"},
-    train_erasure={"method": "few_shot", "preset": "paper", "settings": "retain=10", "preview_every": 50},
+    train_erasure={
+        "method": "few_shot",
+        "preset": "paper",
+        "settings": "retain=10",
+        "preview_every": 2,
+        "keep_every": 2,
+    },
     learn_lora={"method": "attencraft", "preset": "paper", "preview_every": 100},
     compose={"preset": "paper"},
     compose_loras={"method": "concept_conductor", "preset": "paper"},
@@ -167,7 +173,12 @@ Z_IMAGE = replace(
     sizes="",
     sampling={"steps": 9, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple"},
     learn={"method": "cones", "preset": "paper", "preview_every": 100},
-    train_erasure={"method": "esd", "preset": "paper", "settings": "layers=text, retain=1", "preview_every": 100},
+    train_erasure={
+        "method": "esd",
+        "preset": "paper",
+        "settings": "layers=text, retain=1, guidance=1, sampling_steps=9",
+        "preview_every": 50,
+    },
     names=TRANSFORMERS,
 )
 VARIANTS = (LAB, LAB_TRANSFORMER, CHECKPOINT, Z_IMAGE)

@@ -91,7 +91,7 @@ METHOD = Eraser(
     presets={
         "paper": AllButOneSettings(steps=500, sampling_steps=50, visits=0, guidance=7.5, retain=1.0),
         "small": _SMALL,
-        "small_transformer": replace(_SMALL, retain=3.0, retain_batch=4),
+        "small_transformer": replace(_SMALL, away=0.5, retain=10.0, retain_batch=4),
     },
     edit=_edit,
     trains=True,

@@ -253,9 +253,10 @@ def _table(snapshots: Snapshots) -> dict[str, str]:
 def _remarks(snapshots: Snapshots, steps: int, concepts: int) -> tuple[str, ...]:
     at, left = snapshots.taken
     which = "the text" if concepts == 1 else "the text with most left"
+    says = f"still says {left:.0%} of what it said about" if left > 0 else "no longer leads to"
     return (
-        f"The snapshot after step {at} of at most {steps} was taken; it leaves {left:.0%} of what {which} says about "
-        "its pictures (below 0: the text leads away from them).",
+        f"The snapshot after step {at} of at most {steps} was taken: {which} {says} its pictures (measure "
+        f"{left:.2f}; 1 at first, below 0 it leads away from them).",
     )
 
 

@@ -47,8 +47,8 @@ def train_an_erasure(studio: Studio) -> None:
     studio.step(
         f"Train {gone}s away",
         "The node shows its progress, and what the model draws meanwhile.",
-        "List what must stay in **preserve**. If you cancel and queue again, the training goes on. **Erase Concepts** "
-        "needs seconds instead of minutes: try both.",
+        "List what must stay in **preserve**. If you cancel and queue again, the training continues from the last "
+        "state that **keep_every** saved. **Erase Concepts** solves in seconds what this trains.",
     )
     model, clip, vae = studio.load()
     texts = {"concepts": gone, "anchors": "", "preserve": words.preserved}
@@ -60,12 +60,12 @@ def train_an_erasure(studio: Studio) -> None:
         gone: (
             f"Ask for {gone}s",
             "The same noise, before and after.",
-            "Some methods change MODEL and some change CLIP, so both are used. If you erase something else, change "
-            "these prompts too.",
+            "Some methods change MODEL and some change CLIP, so the drawings after the training take both. If you "
+            "erase something else, change the prompts too.",
         ),
         kept: (
             f"Ask for {kept}s",
-            "What you listed stays.",
+            "On your list, so it should look the same.",
             "To change the seed, steps or size, open one of the **Draw** blocks.",
         ),
     }
@@ -78,8 +78,9 @@ def train_an_erasure(studio: Studio) -> None:
             sheet.add("SaveImage", 1, f"Save: {word} {when}", images=pictures, filename_prefix=prefix)
     studio.step(
         "Save the change",
-        "The change is a small file.",
-        "Any LoRA loader applies it. **Attack Erasure** tells whether the concept can still be drawn by other means.",
+        "The change becomes a file among your LoRAs.",
+        "**Load LoRA** applies it; connect CLIP as well. **Attack Erasure** tells whether the concept can still be "
+        "drawn by other means.",
     )
     sheet.add("ConceptAtelierSaveErasureAsLora", 0, erasure=erasure, name="atelier/trained", collapsed=True)
 
