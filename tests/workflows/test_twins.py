@@ -44,7 +44,7 @@ def test_every_workflow_has_its_twin():
 @pytest.mark.parametrize("transformer", [LAB_TRANSFORMER, Z_IMAGE], ids=lambda variant: variant.suffix)
 def test_words_parts_and_erasing_have_a_twin_for_a_transformer(transformer):
     shown = {name.removesuffix(transformer.suffix) for name in WORKFLOWS if VARIANT_OF[name] is transformer}
-    assert shown == {"See where words land", "Take a picture apart", "Erase a concept"}
+    assert shown == {"See where words land", "Take a picture apart", "Erase a concept", "Train an erasure"}
 
 
 @every_twin
