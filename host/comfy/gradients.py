@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...core.types import Change
+from ..shared.errors import UnsupportedModelError
 from ..shared.weights.weight_patches import changed
 
 Wrapper = Callable[[Tensor], Tensor]
@@ -104,7 +105,10 @@ class EagerRotations(TorchFunctionMode):
 
 
 def _eager(func: Any) -> Any:
-    """A function, or what computes the same with a gradient if it is a kernel that rotates."""
+    """A function, or what computes the same with a gradient if it is a kernel that rotates.
+
+    Raises :class:`~..shared.errors.UnsupportedModelError` where the installed comfy-kitchen has no such function.
+    """
     if not isinstance(func, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return func
     space, name, *_ = f"{func}.".split(".")  # such as comfy_kitchen.rms_rope.default
@@ -112,7 +116,12 @@ def _eager(func: Any) -> Any:
         return func
     from comfy_kitchen.backends import eager
 
-    return getattr(eager, name, func)
+    if not hasattr(eager, name):
+        raise UnsupportedModelError(
+            f"no gradients pass {name} of the installed comfy-kitchen, by which this model rotates queries and keys; "
+            "install the version that ComfyUI's requirements.txt names, or choose a method that needs no gradients"
+        )
+    return getattr(eager, name)
 
 
 @contextmanager

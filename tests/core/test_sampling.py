@@ -58,7 +58,7 @@ def test_each_step_is_one_pass_with_negatives_first_from_noise_to_clean():
 
 
 def test_a_model_that_reads_one_text_for_all_pictures_gets_each_in_a_pass_of_its_own():
-    """Numbers of tokens have one dimension, and are neither joined nor repeated."""
+    """Token ids have one dimension, and are neither joined nor repeated."""
     seen, model = [], one_picture_model([])
 
     def predict(latent, timestep, conditioning):

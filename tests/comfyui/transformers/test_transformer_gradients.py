@@ -30,7 +30,7 @@ def test_gradients_agree_with_finite_differences(model_of, small, pack, backbone
     backbone.close()
 
 
-def test_kernels_that_rotate_are_replaced_and_those_of_quantised_weights_stay(pack):
+def test_kernels_that_rotate_are_replaced_and_those_of_quantised_weights_stay(pack, monkeypatch):
     """What reads eight or four bits takes other arguments than the function of its name."""
     kernels = pytest.importorskip("comfy_kitchen")
     gradients, ops = pack("host.comfy.gradients"), torch.ops.comfy_kitchen
@@ -46,6 +46,10 @@ def test_kernels_that_rotate_are_replaced_and_those_of_quantised_weights_stay(pa
     for name in ("dequantize_nvfp4", "dequantize_mxfp8"):
         if hasattr(ops, name):
             assert gradients._eager(getattr(ops, name)) is getattr(ops, name)
+    monkeypatch.delattr("comfy_kitchen.backends.eager.rms_rope_split_half")
+    refused = pack("host.adapters").UnsupportedModelError
+    with gradients.EagerRotations(), pytest.raises(refused, match="no gradients pass rms_rope_split_half"):
+        kernels.rms_rope_split_half(*given)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
