@@ -17,6 +17,10 @@ WITH_LORAS = (PLAIN, "attention_couple", "concept_conductor")
 """Ways of composing that are measured with a LoRA for each object; the plain prompt is drawn with both in force for the
 whole picture."""
 
+WORLD = "world"
+IN_BOXES = (AREA, *(name for name, record in METHODS.items() if "regions" in record.needs), WORLD)
+"""Ways that put objects into boxes, and icons of the lab's world there."""
+
 PAPER_WITH_LORAS = "lora_composer_paper"
 """In the names of files: LoRA-Composer as published, with LoRAs."""
 
@@ -38,11 +42,23 @@ def composed() -> dict[str, str]:
             f"compose/{name}_paper.json": f"compose --split test --cases {cases} --method {name} --preset paper"
             for name, cases in AS_PUBLISHED.items()
         },
+        **_squares(),
         **_further(),
         **{f"compose/{name}_loras.json": f"compose --split test --cases 8 --loras {WAYS[name]}" for name in WITH_LORAS},
         f"compose/{PAPER_WITH_LORAS}_loras.json": "compose --split test --cases 8 --loras --method lora_composer "
         "--preset paper",
     }
+
+
+def _squares() -> dict[str, str]:
+    """Ways that take boxes, with squares; learnt tokens in them, too."""
+    found: dict[str, str] = {}
+    for name in IN_BOXES:
+        command = f"compose --split test --cases 96 --boxes squares --method {name}"
+        found[f"compose/{name}_squares.json"] = command
+        if name != WORLD:
+            found[f"compose/{name}_learnt_squares.json"] = f"{command} --learnt"
+    return found
 
 
 def _further() -> dict[str, str]:

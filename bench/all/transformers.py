@@ -11,6 +11,9 @@ FOLDER, ADDED = "transformer", "--model transformer"
 COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
 """Ways of composing that are measured there beside the plain prompt."""
 
+BOXED = ("area", "attention_couple", "localized_refinement", "concept_conductor")
+"""Those that take boxes."""
+
 ERASED = tuple(name for name in ERASING if name != "mace_lora")
 """Methods of erasing that apply there; the other needs keys and values of cross-attention."""
 
@@ -54,6 +57,10 @@ OWN = {
     "attack_guard_none.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}",
     "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
+    **{
+        f"compose/{name}_squares.json": f"compose --split test --cases 96 --boxes squares --method {name}"
+        for name in BOXED
+    },
     "compose/plain_learnt.json": "compose --split test --cases 18 --learnt",
     **{f"compose/{name}_learnt.json": f"compose --split test --cases 18 --learnt --method {name}" for name in COMPOSED},
 }

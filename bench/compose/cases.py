@@ -24,6 +24,9 @@ BOXES: Mapping[int, tuple[tuple[Box, ...], ...]] = {
     4: (((0, 0, 8, 8), (0, 8, 8, 16), (8, 0, 16, 8), (8, 8, 16, 16)),),
 }
 """Number of concepts to layouts, each a box (top, left, bottom, right) for every concept."""
+TILES, SQUARES = "tiles", "squares"
+SHAPES = (TILES, SQUARES)
+"""Of boxes: as in :data:`BOXES`, which fill the picture, or the square in the middle of each."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,11 @@ class Wanted:
         return len(self.kinds) > 1 and len({kind.name for kind in self.kinds}) == 1
 
 
-def wanted(split: str, seed: int, index: int, alike: bool = False, pair: bool = False) -> tuple[Wanted, Wanted]:
+def wanted(
+    split: str, seed: int, index: int, alike: bool = False, pair: bool = False, shape: str = TILES
+) -> tuple[Wanted, Wanted]:
     """The objects of a case, and one object alone; ``alike``: two of one kind in two colours; ``pair``: two objects in
-    every case."""
+    every case; ``shape``: of the boxes, of :data:`SHAPES`."""
     rng = random.Random(f"compose:{split}:{seed}:{index}")
     trained = load_atlas().of_split("train")
     count = 2 if pair else COUNTS[index % len(COUNTS)]
@@ -86,8 +91,17 @@ def wanted(split: str, seed: int, index: int, alike: bool = False, pair: bool = 
         count, kinds = 2, [kinds[0], kinds[0]]
     boxes = list(rng.choice(BOXES[count]))
     rng.shuffle(boxes)
+    boxes = [square_in(box) for box in boxes] if shape == SQUARES else boxes
     several = Wanted(tuple(kinds), tuple(rng.sample(COLOURS, count)), tuple(boxes))
     return several, Wanted((rng.choice(trained),), (rng.choice(COLOURS),), BOXES[1][0])
+
+
+def square_in(box: Box) -> Box:
+    """The largest square in the middle of a box."""
+    top, left, bottom, right = box
+    side = min(bottom - top, right - left)
+    top, left = (top + bottom - side) // 2, (left + right - side) // 2
+    return top, left, top + side, left + side
 
 
 def one_styled(split: str, seed: int, index: int) -> Wanted:

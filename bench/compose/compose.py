@@ -5,7 +5,8 @@ objects the picture shows, in which colours, and where. ``--method plain`` draws
 area conditioning. ``world`` pastes icons of the lab's world into the boxes, for comparison. ``--alike`` asks
 for two of one kind in two colours, ``--learnt`` for tokens that were learnt from a picture of the objects, ``--loras``
 for two objects, each with a token and a change of the model from a picture of its own, and ``--styled`` for a style of
-the whole picture beside the objects. One object alone is drawn by the method and by the plain prompt, so that what
+the whole picture beside the objects. ``--boxes squares`` gives each object a square, half as wide and high as the
+picture, in place of half a picture. One object alone is drawn by the method and by the plain prompt, so that what
 composing costs a single concept shows.
 """
 
@@ -35,7 +36,7 @@ from ..drawing import GUIDANCE, SIDE, STEPS, unconditional
 from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, means, with_interval
 from .areas import predict_in_areas
-from .cases import BOXES, COUNTS, Box, Wanted, mask_of
+from .cases import BOXES, COUNTS, SHAPES, TILES, Box, Wanted, mask_of
 from .learning import asked_for
 from .reading import answers, exact, leak_matrix
 from .world import picture_in_boxes
@@ -216,10 +217,15 @@ def table(result: Mapping[str, Any]) -> str:
     """The figures as text for a terminal."""
     summary, options = result["summary"], result["options"]
     rows = [[said, with_interval(summary[name])] for name, said in FIGURES.items()]
-    ways = [options["method"], *(kind for kind in KINDS if options.get(kind))]
+    ways = [options["method"], *(kind for kind in KINDS if options.get(kind)), *_shape(options)]
     head = f"bench compose: {' '.join(ways)}, {result['cases']} cases, {result['split']} split, seed {result['seed']}"
     leaks = "".join(_matrix(int(count), matrix) for count, matrix in summary["leak_matrix"].items())
     return f"{head}; 95% intervals\n{aligned([['', 'found'], *rows])}\n{leaks}"
+
+
+def _shape(options: Mapping[str, Any]) -> list[str]:
+    """The shape of the boxes, where it is not the usual one."""
+    return [f"boxes {options['boxes']}"] if "boxes" in options else []
 
 
 def _matrix(count: int, matrix: Sequence[Sequence[float | None]]) -> str:
@@ -237,6 +243,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=[*METHODS, WORLD], default=PLAIN, help="default: %(default)s")
     parser.add_argument("--preset", default="small", help="of the method; default: %(default)s")
     parser.add_argument("--regions", choices=("given", "found"), default="given", help="default: %(default)s")
+    parser.add_argument(
+        "--boxes", choices=SHAPES, default=TILES, help="squares: the square in the middle of each half or quarter"
+    )
     parser.add_argument("--alike", action="store_true", help="two of one kind in two colours")
     parser.add_argument("--learnt", action="store_true", help="tokens learnt from a picture, in place of names")
     parser.add_argument(
@@ -261,6 +270,7 @@ def main(args: argparse.Namespace) -> int:
         chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))
         options |= {"preset": args.preset, "regions": args.regions} | ({"set": chosen} if chosen else {})
     options |= {kind: True for kind in asked}
+    options |= {"boxes": args.boxes} if args.boxes != TILES else {}
     return run_command(BENCH, args, options, CONTROLS)
 
 

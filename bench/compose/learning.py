@@ -14,7 +14,7 @@ from ..cases import Case, composed_case
 from ..drawing import SIDE
 from ..harness import Request
 from ..learn.learn import on_cells, true_concepts
-from .cases import BOXES, Wanted, in_a_style, wanted
+from .cases import BOXES, TILES, Wanted, in_a_style, wanted
 
 TOGETHER, APART = "conceptexpress", "attencraft"
 """How the objects of one picture are learnt, and each object with a change of the model from a picture of its own."""
@@ -45,7 +45,8 @@ def asked_for(backbone: Backbone, request: Request, index: int, seed: int) -> As
     """The index-th case of a request; ``seed`` is the case's own, of what is learnt."""
     options = request.options
     alike, loras = bool(options.get("alike")), bool(options.get("loras"))
-    several, one = wanted(request.split, request.seed, index, alike, pair=loras)
+    shape = options.get("boxes", TILES)
+    several, one = wanted(request.split, request.seed, index, alike, pair=loras, shape=shape)
     if options.get("learnt"):
         return learnt(backbone, several, seed)
     if loras:

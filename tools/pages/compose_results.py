@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...bench.all.composing import AS_PUBLISHED, METHODS, PAPER_WITH_LORAS, WITH_LORAS
+from ...bench.all.composing import AS_PUBLISHED, IN_BOXES, METHODS, PAPER_WITH_LORAS, WITH_LORAS
 from ...bench.all.queue import queue
-from ...bench.compose.cases import COUNTS
+from ...bench.compose.cases import COUNTS, SQUARES, TILES
 from ...bench.compose.compose import LEAST_IOU, figures
 from ...bench.harness import Request
 from ...bench.summary import with_interval
@@ -46,6 +46,7 @@ PLAIN_FIGURES = {"passes": "{:.0f}", "seconds": "{:.1f}"}
 """Figures that hardly differ between cases, to how their means are written."""
 
 SETS = ("exact_2", "exact_3", "exact_4")
+NAMED = (*SETS, "found", "colours", "placed", "leak", "iou")
 LEARNT = (*SETS, "found", "placed", "leak", "iou", "identity", "passes", "seconds")
 """Figures of learnt tokens, which say nothing of colours."""
 
@@ -170,6 +171,29 @@ def further(folder: Path, kind: str, shown: tuple[str, ...], names: Sequence[str
     return ways(folder, files, f"compose/plain_{kind}.json", shown)
 
 
+def squares(folder: Path, shown: Sequence[str] = NAMED, kind: str = "", model: str = "") -> str:
+    """Every way that takes boxes, with boxes that fill the picture and with squares, over the same cases.
+
+    Args:
+        kind: of files, ``_learnt`` for learnt tokens.
+        model: the folder of a model's files and a slash; empty for the UNet.
+    """
+    rows = [["way", "boxes", "cases", *(HEADS[key] for key in shown)]]
+    said = titles() | {"world": "icons of the world, pasted"}
+    for name in IN_BOXES:
+        tiles, own = (f"{model}compose/{name}{kind}{ending}.json" for ending in ("", "_squares"))
+        if own not in queue():
+            continue
+        found, before = read(folder / own), read(folder / tiles)
+        if found is None or before is None:
+            rows.append([said[name], f"not measured: `bench {queue()[own]}`", *[""] * (len(shown) + 1)])
+            continue
+        for shape, one in ((TILES, same_cases(before, found) or before), (SQUARES, found)):
+            _, *cells = _row("", one, shown)
+            rows.append([said[name], shape, *cells])
+    return table(rows)
+
+
 def seeds(folder: Path) -> str:
     """Every way with several seeds: the mean over seeds, the lowest and the highest."""
     rows = [["way", "seeds", *COMPOSED.values()]]
@@ -207,6 +231,10 @@ def _over_seeds(found: Sequence[Result]) -> list[str]:
 PARTS = {
     "composing": composers,
     "composing, seeds": seeds,
+    "composing in squares": squares,
+    "composing learnt tokens in squares": partial(
+        squares, shown=(*SETS, "found", "placed", "leak", "iou", "identity"), kind="_learnt"
+    ),
     "composing, places found by words": placed_by_words,
     "composing as published": as_published,
     "composing two of a kind": partial(

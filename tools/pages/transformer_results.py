@@ -24,7 +24,7 @@ from ...bench.words.cases import KINDS
 from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
-from .compose_results import COMPOSED, PLAIN, same_cases, same_cases_said, shown_value, titles
+from .compose_results import COMPOSED, PLAIN, same_cases, same_cases_said, shown_value, squares, titles
 from .compose_results import LEARNT as COMPOSED_LEARNT
 from .compose_results import ways as composed_ways
 from .erasure_results import single
@@ -226,6 +226,7 @@ PARTS: Mapping[str, Callable[[Path], str]] = {
     "audits": audited,
     "steering": partial(ways, name="explain/steer.json", said_of=WAYS, figures=STEERING),
     "composing": compositions,
+    "composing in squares": partial(squares, model=f"{FOLDER}/"),
     "composing learnt tokens": learnt_tokens,
 }
 """Marked part of the page to what writes it."""

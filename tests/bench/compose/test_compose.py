@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from concept_atelier.bench.compose import areas, compose, learning
-from concept_atelier.bench.compose.cases import in_a_style, wanted
+from concept_atelier.bench.compose.cases import SQUARES, in_a_style, wanted
 from concept_atelier.bench.harness import Request
 from concept_atelier.lab.world.scene import TINTS
 
@@ -24,6 +24,17 @@ def test_a_case_asks_for_as_many_objects_colours_and_boxes(index):
     assert torch.equal(covered, torch.ones(16, 16))
     assert all(kind.name in several.prompt for kind in several.kinds) and len(one.kinds) == 1
     assert wanted("test", 0, index) == (several, one)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_squares_lie_in_the_middle_of_the_boxes_that_fill_the_picture(index):
+    tiles, _ = wanted("test", 0, index)
+    squares, one = wanted("test", 0, index, shape=SQUARES)
+    assert (squares.kinds, squares.colours, one) == (tiles.kinds, tiles.colours, wanted("test", 0, index)[1])
+    for square, tile in zip(squares.boxes, tiles.boxes, strict=True):
+        assert square[2] - square[0] == square[3] - square[1] == 8
+        assert square[0] + square[2] == tile[0] + tile[2] and square[1] + square[3] == tile[1] + tile[3]
+        assert torch.equal(compose.mask_of(square) * compose.mask_of(tile), compose.mask_of(square))
 
 
 @pytest.mark.parametrize("method", list(compose.METHODS))

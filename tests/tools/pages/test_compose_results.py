@@ -77,6 +77,15 @@ def test_ways_of_as_many_cases_share_one_such_row(tmp_path):
     assert "not measured: `bench " + queue()["compose/localized_refinement_found.json"] in table
 
 
+def test_squares_stand_below_boxes_that_fill_the_picture_over_the_same_cases(tmp_path):
+    write(tmp_path, "compose/area.json", "++------")
+    write(tmp_path, "compose/area_squares.json", "+-")
+    table = PARTS["composing in squares"](tmp_path)
+    tiles, squares = cells(table, "stock area conditioning, in boxes")
+    assert tiles[1:4] == ["tiles", "2", "1.000 [1.00 1.00]"] and squares[1:3] == ["squares", "2"]
+    assert "not measured: `bench " + queue()["compose/world_squares.json"] in table
+
+
 def test_so_it_is_over_seeds_and_on_the_transformer(tmp_path):
     for name in ("compose.json", "compose/plain_seed1.json", "compose/plain_seed2.json"):
         write(tmp_path, name, "++--")
