@@ -25,10 +25,15 @@ def number_of(weight: Tensor, values: int = VALUES) -> float:
         values: how many of it are read at most.
     """
     flat = weight.detach().flatten()
-    index = torch.linspace(0, len(flat) - 1, min(values, len(flat))).long().to(flat.device)
-    picked = flat[index].cpu().double()  # some devices have no float64
+    picked = flat[spread(len(flat), values).to(flat.device)].cpu().double()  # some devices have no float64
     signs = torch.randint(0, 2, picked.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     return float((picked * signs).sum() / picked.norm().clamp(min=1e-12))
+
+
+def spread(length: int, values: int) -> Tensor:
+    """(m,) indices of a list of a length, from its first entry to its last, at most so many ``values``."""
+    index = torch.linspace(0, length - 1, min(values, length)).long()
+    return index.clamp_(max=length - 1)  # linspace is in float32, which above 2^24 rounds up to the length
 
 
 def alike(found: Sequence[float], wanted: Sequence[float]) -> bool:

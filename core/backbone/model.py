@@ -41,6 +41,11 @@ class Backbone(Protocol):
         """C of its latents (B, C, h, w)."""
         ...
 
+    @property
+    def reads_pooled(self) -> bool:
+        """Whether the denoiser reads the pooled text, ``pooled_output`` of a conditioning's extras, if there is one."""
+        ...
+
     def encode_image(self, image: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1 to scaled latents (B, C, h, w), the posterior's mean: same in, same out.
 

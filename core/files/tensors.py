@@ -36,7 +36,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
     Not by ``save_file``, whose files only their owner can read.
     """
-    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    held: set[int] = set()
+    for key, tensor in tensors.items():
+        one = tensor.detach().cpu().contiguous()
+        place = one.untyped_storage().data_ptr()
+        whole[key] = one.clone() if place in held else one  # files of this format share no memory between tensors
+        held.add(place)
     texts = {key: text.encode("utf-8", "replace").decode() for key, text in (metadata or {}).items()}
     path.write_bytes(save(whole, metadata=texts or None))
 

@@ -115,6 +115,10 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
     def latent_channels(self) -> int:
         return FAMILIES[self.family].latent_channels or int(self.model.model.latent_format.latent_channels)
 
+    @property
+    def reads_pooled(self) -> bool:
+        return FAMILIES[self.family].reads_pooled
+
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         cell, channels = self.latent_downscale, self.latent_channels

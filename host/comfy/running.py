@@ -51,8 +51,13 @@ def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:
     return sigma * 0 + 1 if isinstance(levels, FlowLevels) else (1 + sigma**2).sqrt()
 
 
-def refuse_mask(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` for a sampling run in a noise mask: the sampler would not see that the latent moves.
+UNSEEING = ("sample_unipc", "sample_unipc_bh2")
+"""Functions of samplers that hand the model a tensor of its own at every step."""
+
+
+def refuse_unseen_moves(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a sampling run in a noise mask, and for samplers that do not go on from the tensor that
+    the model is given: they would not see that the latent moves.
 
     Args:
         mover: the method that moves it, for people.
@@ -63,4 +68,10 @@ def refuse_mask(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[s
         raise ValueError(
             f"{mover} moves the latent, which a sampler ignores if the latent has a noise mask; sample "
             f"without the mask, or choose {instead}"
+        )
+    sampler = kwargs.get("sampler", args[1] if len(args) > 1 else None)
+    if getattr(getattr(sampler, "sampler_function", None), "__name__", "") in UNSEEING:
+        raise ValueError(
+            f"{mover} moves the latent, which the samplers uni_pc and uni_pc_bh2 do not see; sample with another one "
+            f"(euler, dpmpp_2m), or choose {instead}"
         )

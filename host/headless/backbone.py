@@ -105,6 +105,10 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
     def latent_channels(self) -> int:
         return FAMILIES[self.family].latent_channels
 
+    @property
+    def reads_pooled(self) -> bool:
+        return FAMILIES[self.family].reads_pooled
+
     @torch.no_grad()
     def encode_image(self, image: Tensor) -> Tensor:
         check_interrupt()

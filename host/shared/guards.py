@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from ...core.attention.words import first_places
 from ...core.backbone import Backbone, Conditioning, Placeholders
 from ...core.erase.guards.guard import Guard, Guarded, GuardRun, GuardTask
@@ -30,6 +32,10 @@ class SamplingGuard(Protocol):
 
     def check(self, backbone: Backbone) -> None:
         """Raises ``ValueError`` for a model that it does not fit."""
+        ...
+
+    def acts(self, backbone: Backbone, level: Tensor) -> bool:
+        """Whether it acts at a noise level () of a model."""
         ...
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
@@ -72,8 +78,15 @@ class SampledGuard:
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What acts in one sampling run."""
+        return self.guard.begin(self._task(backbone, original))
+
+    def acts(self, backbone: Backbone, level: Tensor) -> bool:
+        """Whether it acts at a noise level () of a model."""
+        return self._task(backbone, backbone).acts(level)
+
+    def _task(self, backbone: Backbone, original: Backbone) -> GuardTask[Any]:
         asked = self.concepts, self.settings, self.strength, self.seed, self.preserve
-        return self.guard.begin(GuardTask(backbone, original, *asked))
+        return GuardTask(backbone, original, *asked)
 
 
 SENTENCE = "a photo of {}"

@@ -106,9 +106,10 @@ class EraseConcepts(io.ComfyNode):
                 settings_input(
                     "Further settings of the method as name=value, separated by commas; empty keeps the "
                     "preset's. RECE: rounds=2 looks twice for what still evokes a concept. SPEED: "
-                    "threshold=0.01 protects the preserve list less. RealEra: inside=0.9 also erases "
-                    "words whose cosine with a concept is at least 0.9, related=4 at most four of them "
-                    "per concept. HiRM: retain=100 holds other texts more firmly, steps=120 erases more."
+                    "a higher threshold protects the preserve list less (small has 0.003, paper 0.1). "
+                    "RealEra: inside=0.9 also erases words whose cosine with a concept is at least 0.9, "
+                    "related=4 at most four of them per concept. HiRM: retain=100 holds other texts more "
+                    "firmly, steps=120 erases more."
                 ),
             ],
             outputs=[
@@ -179,7 +180,7 @@ def erased(model: Any, clip: Any, backbone: Any, erasure: types.Erasure) -> io.N
 
 def said_of(backbone: Any, erasure: types.Erasure) -> str:
     """What an erasure does, and how far it moves the weights of its model."""
-    changes = relative_changes(erasure, backbone.key_value_weights()) if erasure.factors else {}
+    changes = relative_changes(erasure, backbone) if erasure.factors else {}
     text_changes = relative_text_changes(erasure, backbone.text_weights()) if erasure.text else {}
     return describe_erasure(erasure, changes, text_changes)
 

@@ -1,5 +1,6 @@
 """Purify Picture."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -60,7 +61,10 @@ class PurifyPicture(io.ComfyNode):
             search_aliases=["IRECE", "SDEdit", "inpaint", "remove object", "erase", "DiffPure", "purification"],
             hidden=[io.Hidden.unique_id],
             inputs=[
-                *model_inputs("The model that draws: one from which the concepts were erased, or any with a guard."),
+                *model_inputs(
+                    "The model that draws: one from which the concepts were erased, or any with a guard (of Guard "
+                    "Against Concepts, with method none here)."
+                ),
                 io.Image.Input("image", tooltip="Pictures to purify; a batch is purified picture by picture."),
                 text_input("concepts", "cat", "Words or phrases to take out, one per line or with commas."),
                 text_input(
@@ -73,8 +77,13 @@ class PurifyPicture(io.ComfyNode):
                     "method",
                     options=[NONE, *METHODS],
                     default=NONE,
-                    tooltip="Guard that keeps the concepts out while the model draws.\nnone: the model alone.\n"
-                    + "\n".join(f"{guard.title}: {guard.help}" for guard in METHODS.values()),
+                    tooltip="\n".join(
+                        (
+                            "Guard that keeps the concepts out while the model draws.",
+                            "none: the model alone, with its own guard if it has one.",
+                            *(f"{guard.title}: {guard.help}" for guard in METHODS.values()),
+                        )
+                    ),
                 ),
                 preset_choice(
                     PRESETS,
@@ -142,6 +151,12 @@ class PurifyPicture(io.ComfyNode):
                     "values give smaller regions. spread=1: by how many latent cells regions are widened. "
                     "draws=4: more draws find concepts more reliably."
                 ),
+                io.Clip.Input(
+                    "original_clip",
+                    optional=True,
+                    tooltip="The text encoder before anything was erased, by which concepts are found and kept out. "
+                    "Connect it where clip was changed (HiRM, few-shot unlearning), which no longer names them.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="IMAGE", tooltip="The purified pictures."),
@@ -171,11 +186,13 @@ class PurifyPicture(io.ComfyNode):
         scheduler: str = "normal",
         tokens: types.ConceptTokens | None = None,
         settings: str = "",
+        original_clip: Any = None,
     ) -> io.NodeOutput:
         check_marks(" ".join((concepts, anchors, prompt)), tokens)
         backbone, placeholders = backbone_of(model, clip, vae), tokens.placeholders() if tokens else {}
         finding = with_entries("Purify Picture", REGIONS[preset_name(preset)], lines_of(settings))
-        named = guarded_concepts(backbone, lines_of(concepts), lines_of(anchors) or "", placeholders, 1.0)
+        asking = backbone if original_clip is None else backbone_of(model, original_clip, vae)
+        named = guarded_concepts(asking, lines_of(concepts), lines_of(anchors) or "", placeholders, 1.0)
         texts = [backbone.encode_text([text], placeholders) for text in (prompt, "")]
         asked = Purification(
             model,
@@ -184,7 +201,7 @@ class PurifyPicture(io.ComfyNode):
             concepts=named,
             masks=None if mask is None else masks_of(mask),
             settings=finding,
-            guard=_guard(method, preset, named, original, seed),
+            guard=_guard(method, preset, named, original, seed, noise),
             original=original,
             noise=noise,
             steps=steps,
@@ -213,8 +230,13 @@ class PurifyPicture(io.ComfyNode):
         )
 
 
-def _guard(method: str, preset: str, named: tuple[Guarded, ...], original: Any, seed: int) -> SampledGuard | None:
-    """What keeps the concepts out while the model draws; None without a method."""
+def _guard(
+    method: str, preset: str, named: tuple[Guarded, ...], original: Any, seed: int, noise: float
+) -> SampledGuard | None:
+    """What keeps the concepts out while the model draws; None without a method. A guard that ends at a share of
+    denoising ends at that share of the steps that are taken, since all of these may lie behind it."""
     if method == NONE:
         return None
-    return SampledGuard(METHODS[method], named, METHODS[method].preset(preset), original=original, seed=seed)
+    settings = METHODS[method].preset(preset)
+    settings = replace(settings, end=1 - noise * (1 - settings.end))
+    return SampledGuard(METHODS[method], named, settings, original=original, seed=seed)

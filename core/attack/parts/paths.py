@@ -32,9 +32,16 @@ def path_of(
     return Trajectory(backbone, passes[0][1] if len(passes) == 1 else passes, negative, guidance)
 
 
-def noise_like(task: AttackTask, latent: Tensor, turn: int = 0) -> Tensor:
-    """Unit noise for latents (B, C, h, w), by the task's seeds and a turn; a turn of its own for each step."""
-    seeds = [(seed + 7919 * turn) % 2**63 for seed in task.seeds[: len(latent)]]
+def in_parts(task: AttackTask, make: Callable[[range], Tensor]) -> Tensor:
+    """Rows (B, ...) of all pictures of a scenario, made of as many pictures at once as the settings say."""
+    count, batch = task.settings.draws, task.settings.batch
+    return torch.cat([make(range(at, min(at + batch, count))) for at in range(0, count, batch)])
+
+
+def noise_like(task: AttackTask, latent: Tensor, rows: range, turn: int = 0) -> Tensor:
+    """Unit noise for latents (B, C, h, w) of some rows of a scenario's pictures, by their seeds and a turn: each step
+    has its own."""
+    seeds = [(task.seeds[row] + 7919 * turn) % 2**63 for row in rows]
     return starting_noise(tuple(latent.shape), seeds).to(latent)
 
 
@@ -54,9 +61,7 @@ def draw_along(
     return decoded(path.backbone, latent)
 
 
-def encoded(task: AttackTask, path: Trajectory, pictures: Tensor) -> Tensor:
-    """Latents (B, C, h, w) of pictures, cut to the task's number of drawings or repeated to it, where the path has its
-    prompts."""
-    latents = torch.cat([path.backbone.encode_image(one[None]) for one in pictures])
-    rows = torch.arange(task.settings.draws, device=latents.device) % len(pictures)
-    return latents[rows].to(path.device)
+def encoded(path: Trajectory, pictures: Tensor, rows: range) -> Tensor:
+    """Latents (B, C, h, w) of some rows of pictures, which repeat from the first, where the path has its prompts."""
+    latents = [path.backbone.encode_image(pictures[row % len(pictures)][None]) for row in rows]
+    return torch.cat(latents).to(path.device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ..parts.paths import draw_along, encoded, levels_of, path_of
+from ..parts.paths import draw_along, encoded, in_parts, levels_of, path_of
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
 
@@ -16,13 +16,22 @@ from ..scenario import Attempt, Scenario
 @torch.no_grad()
 def _inverted(task: AttackTask, backbone: Backbone, pictures: Tensor) -> Tensor:
     """The latents (B, C, h, w) of the noisiest level that a model draws these pictures from."""
-    path, passes = path_of(backbone, [""] * task.settings.draws, 1.0), task.settings.inversion_passes
-    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)
-    return path.invert(clean, levels, passes, lambda step, total: task.on_passes(len(clean) * passes))
+    levels, passes = levels_of(task, backbone), task.settings.inversion_passes
+
+    def invert(rows: range) -> Tensor:
+        path = path_of(backbone, [""] * len(rows), 1.0)
+        clean = encoded(path, pictures, rows)
+        return path.invert(clean, levels, passes, lambda step, total: task.on_passes(len(rows) * passes))
+
+    return in_parts(task, invert)
 
 
 def _drawn(task: AttackTask, backbone: Backbone, start: Tensor) -> Tensor:
-    return draw_along(task, path_of(backbone, [""] * len(start), 1.0), start, levels_of(task, backbone))
+    def draw(rows: range) -> Tensor:
+        path = path_of(backbone, [""] * len(rows), 1.0)
+        return draw_along(task, path, start[rows.start : rows.stop], levels_of(task, backbone))
+
+    return in_parts(task, draw)
 
 
 def _of_original(task: AttackTask) -> Tensor:

@@ -10,7 +10,7 @@ model look at latents that its own trajectory would not have passed.
 from torch import Tensor
 
 from ...backbone import Backbone
-from ..parts.paths import draw_along, levels_of, noise_like, path_of
+from ..parts.paths import draw_along, in_parts, levels_of, noise_like, path_of
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
 
@@ -20,14 +20,19 @@ SPAN = (0.25, 0.75)
 
 def _drawn(task: AttackTask, backbone: Backbone) -> Tensor:
     """Pictures of the concept's name; after every step in the middle the noise in them is replaced by new noise."""
-    path = path_of(backbone, task.sentences([task.concept]), task.settings.guidance, task.placeholders)
-    levels = levels_of(task, backbone)
-    start, middle = path.noised(task.blank, noise_like(task, task.blank), levels[0]), renewed(task)
+    sentences, levels, middle = task.sentences([task.concept]), levels_of(task, backbone), renewed(task)
 
-    def renew(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
-        return path.noised(towards, noise_like(task, latent, step), level) if step in middle else latent
+    def draw(rows: range) -> Tensor:
+        path = path_of(backbone, [sentences[row] for row in rows], task.settings.guidance, task.placeholders)
+        blank = task.blank[: len(rows)]
 
-    return draw_along(task, path, start, levels, renew)
+        def renew(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
+            return path.noised(towards, noise_like(task, latent, rows, step), level) if step in middle else latent
+
+        start = path.noised(blank, noise_like(task, blank, rows), levels[0])
+        return draw_along(task, path, start, levels, renew)
+
+    return in_parts(task, draw)
 
 
 def renewed(task: AttackTask) -> range:

@@ -4,28 +4,39 @@ import torch
 from torch import Tensor
 
 from ...backbone import Backbone
-from ..parts.paths import draw_along, encoded, levels_of, noise_like, path_of
+from ..parts.paths import draw_along, encoded, in_parts, levels_of, noise_like, path_of
 from ..parts.task import AttackTask
 from ..scenario import Attempt, Scenario
 
 
 def _over(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures noised as far as the settings say, and drawn from there under a prompt."""
-    path = path_of(backbone, task.sentences(words), task.settings.guidance, task.placeholders)
-    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)[-(over_steps(task) + 1) :]
-    return draw_along(task, path, path.noised(clean, noise_like(task, clean), levels[0].to(clean)), levels)
+    sentences, levels = task.sentences(words), levels_of(task, backbone)[-(over_steps(task) + 1) :]
+
+    def draw(rows: range) -> Tensor:
+        path = path_of(backbone, [sentences[row] for row in rows], task.settings.guidance, task.placeholders)
+        clean = encoded(path, pictures, rows)
+        start = path.noised(clean, noise_like(task, clean, rows), levels[0].to(clean))
+        return draw_along(task, path, start, levels)
+
+    return in_parts(task, draw)
 
 
 def _filled(task: AttackTask, backbone: Backbone, pictures: Tensor, words: list[str]) -> Tensor:
     """Pictures whose right half is drawn anew under a prompt; the left half is put back at every step."""
-    path = path_of(backbone, task.sentences(words), task.settings.guidance, task.placeholders)
-    clean, levels = encoded(task, path, pictures), levels_of(task, backbone)
-    noise, keep = noise_like(task, clean), left_half(clean)
+    sentences, levels = task.sentences(words), levels_of(task, backbone)
 
-    def put_back(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
-        return torch.where(keep, path.noised(clean, noise, level), latent)
+    def draw(rows: range) -> Tensor:
+        path = path_of(backbone, [sentences[row] for row in rows], task.settings.guidance, task.placeholders)
+        clean = encoded(path, pictures, rows)
+        noise, keep = noise_like(task, clean, rows), left_half(clean)
 
-    return draw_along(task, path, path.noised(torch.zeros_like(clean), noise, levels[0]), levels, put_back)
+        def put_back(latent: Tensor, towards: Tensor, level: Tensor, step: int) -> Tensor:
+            return torch.where(keep, path.noised(clean, noise, level), latent)
+
+        return draw_along(task, path, path.noised(torch.zeros_like(clean), noise, levels[0]), levels, put_back)
+
+    return in_parts(task, draw)
 
 
 def left_half(latent: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ from ..parts.training import Student, loss_notes, train
 
 @dataclass(frozen=True)
 class EsdSettings(RolloutSettings):
-    """How to erase. Defaults are the release's for Stable Diffusion 1.x (esd-x)."""
+    """How to erase. Defaults are the release's for Stable Diffusion 1.x (esd-x). Rate and rank are ours: it
+    trains whole weights."""
 
     eta: float = setting(
         2.0, "How far the prediction is led away: 1 is to the anchor or the empty text, more is beyond."

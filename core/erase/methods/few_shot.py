@@ -32,6 +32,7 @@ from torch.nn.functional import mse_loss
 
 from ...learn.engine.loop import LoopSettings, draw_timesteps
 from ...learn.engine.task import Phase, Training
+from ...messages import plain
 from ...sampling import encode_each
 from ...settings import setting
 from ..eraser import Eraser, ModelEdit
@@ -151,7 +152,7 @@ def _edit(task: EraseTask[FewShotSettings]) -> ModelEdit:
     return ModelEdit(
         text=bank.snapshot(snapshots.kept),
         notes={**({"rank": str(settings.rank)} if settings.rank else {}), **loss_notes(losses), **_table(snapshots)},
-        remarks=_remarks(snapshots, loop.steps, len(task.pairs)),
+        remarks=(*_remarks(snapshots, loop.steps, len(task.pairs)), *ascent.unsaid()),
     )
 
 
@@ -206,8 +207,20 @@ class Ascent:
         trained."""
         with self.task.backbone.text_changed(bank.changes()):
             now = self._errors(self._texts(anchors=False))
-        said = self._anchored - self._erased
-        return ((self._anchored - now) / torch.where(said.abs() > 1e-12, said, 1e-12)).cpu()
+        # With the size of what was said: it grows less as the error grows, also where the text said less than nothing.
+        said = (self._anchored - self._erased).abs().clamp_min(1e-12)
+        return (1 - (now - self._erased) / said).cpu()
+
+    def unsaid(self) -> list[str]:
+        """A remark on every concept whose text says no more of its pictures than its anchor's does."""
+        said = (self._anchored - self._erased).tolist()
+        return [
+            f"The text of {plain(concept)} says no more of its pictures than {beside} does, so the measure says "
+            "little of it: look at the pictures, or connect some that show it."
+            for (concept, anchor), share in zip(self.task.pairs, said, strict=True)
+            for beside in [f"that of {plain(anchor)}" if anchor else "no text"]
+            if share <= 0
+        ]
 
     def _draw_samples(self) -> list[tuple[int, Tensor, Tensor]]:
         """Picture, timestep (1,) and noise (1, C, h, w) of every sample, the same whatever is drawn beside."""

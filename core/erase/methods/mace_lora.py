@@ -140,7 +140,7 @@ def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
             return fuse_trained(task, stage, [student.bank.snapshot() for student in students])
 
         training = Training(list(map(phase, students, visits)), tokens=dict)
-        losses = run(METHOD.name, task, training, generator, lambda: SoFar(joined()))
+        losses = run(METHOD.name, task, training, generator, lambda: SoFar(joined()), base)
     found = joined()
     notes = {**rank_notes(found, *(student.bank.factors for student in students)), **loss_notes(losses)}
     return ModelEdit(shortest(found), notes=notes)
@@ -148,10 +148,11 @@ def _edit(task: EraseTask[MaceLoraSettings]) -> ModelEdit:
 
 def check(task: EraseTask[MaceLoraSettings]) -> None:
     """Raise ``ValueError`` for a model whose text enters otherwise than by keys and values of cross-attention."""
-    if not any(weight.role == "key" for weight in task.backbone.key_value_weights()):
+    names = [weight.name for weight in task.backbone.key_value_weights() if weight.role == "key"]
+    if not names or not set(names) <= set(task.backbone.attention_tensors()):
         raise ValueError(
-            f"MACE trains keys and values of cross-attention, which this model ({task.backbone.family}) does not have; "
-            "choose another method"
+            f"MACE trains keys and values of cross-attention, which this model ({task.backbone.family}) does not have, "
+            "or which are not trained there; choose another method"
         )
 
 

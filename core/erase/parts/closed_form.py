@@ -13,11 +13,13 @@ alone: it is summed up as they come (:class:`OuterSum`), and they need not be he
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ...devices import exact_device
 from ...types import LowRank
 
 
@@ -50,6 +52,11 @@ class Edit:
     down: Tensor
     relative_error: float
 
+    @cached_property
+    def _down(self) -> Tensor:
+        """``down`` as all changes hold it: once, in float32, on the CPU."""
+        return self.down.float().cpu()
+
     @property
     def rank(self) -> int:
         """Number of columns r, at least 1."""
@@ -61,9 +68,10 @@ class Edit:
         return self.down.shape[1]
 
     def of(self, weight: Tensor) -> LowRank:
-        """The change of one projection (d_out, D) of any float type, as float32 factors on its device."""
-        shift, down = self.shift.to(weight.device), self.down.to(weight.device)
-        return LowRank(up=(weight.double() @ shift).float(), down=down.float())
+        """The change of one projection (d_out, D) of any float type, as float32 factors on the CPU."""
+        device = exact_device(weight.device)
+        up = weight.to(device).double() @ self.shift.to(device)  # (d_out, r)
+        return LowRank(up=up.float().cpu(), down=self._down)
 
 
 def outer_sum(rows: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def gram(weights: Sequence[KeyValueWeight]) -> Tensor:
     width = weights[0].weight.shape[1]
     total = torch.zeros(width, width, dtype=torch.float64)
     for weight in weights:
-        dense = weight.weight.double().cpu()
+        dense = weight.weight.cpu().double()
         total += dense.T @ dense
     return total
 

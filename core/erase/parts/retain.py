@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...backbone import Backbone, Placeholders
 from .task import EraseTask
-from .text_bank import TextBank
+from .text_bank import TextBank, read_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,8 @@ class Retained:
 
 
 def _read(backbone: Backbone, texts: Sequence[str], placeholders: Placeholders | None) -> list[Tensor]:
-    """What the denoiser reads of texts: (P, L, D), and the pooled text (P, D) where there is one."""
-    encoded = backbone.encode_text(texts, placeholders)
-    pooled = encoded.extras.get("pooled_output")
-    return [encoded.context] if pooled is None else [encoded.context, pooled]
+    """What the denoiser reads of texts, see :func:`.text_bank.read_of`."""
+    return read_of(backbone, backbone.encode_text(texts, placeholders))
 
 
 def _moved(now: Tensor, was: Tensor) -> Tensor:

@@ -3,16 +3,23 @@
 import math
 from collections.abc import Sequence
 
-from ...backbone import KeyValueWeight, TextWeight
+from ...backbone import Backbone, TextWeight
 from ...types import Change, Erasure, LowRank
 
 
-def relative_changes(erasure: Erasure, weights: Sequence[KeyValueWeight]) -> dict[str, float]:
-    """How far each edited projection moves at the strength in force: ``||W - W0|| / ||W0||``, by name.
+def relative_changes(erasure: Erasure, backbone: Backbone) -> dict[str, float]:
+    """How far each projection of the denoiser moves that an erasure changes, at the strength in force:
+    ``||W - W0|| / ||W0||``, by name.
 
     Norms are Frobenius norms; that of a low-rank change is computed from its factors, without making it dense.
     """
-    norms = {weight.name: float(weight.weight.float().norm()) for weight in weights if weight.name in erasure.factors}
+    read = {weight.name: weight.weight for weight in backbone.key_value_weights() if weight.name in erasure.factors}
+    others = backbone.attention_tensors() if len(read) < len(erasure.factors) else {}
+    norms = {
+        name: float((read[name] if name in read else others[name]).float().norm())
+        for name in erasure.factors
+        if name in read or name in others
+    }
     moved = {name: abs(erasure.strength) * _norm(erasure.factors[name]) for name in norms}
     return {name: moved[name] / norm if norm > 0 else math.inf for name, norm in norms.items()}
 
@@ -31,6 +38,6 @@ def relative_text_changes(erasure: Erasure, weights: Sequence[TextWeight]) -> di
 
 def _norm(change: Change) -> float:
     if not isinstance(change, LowRank):
-        return float(change.dense().double().norm())
-    up, down = change.up.double(), change.down.double()
+        return float(change.dense().cpu().double().norm())
+    up, down = change.up.cpu().double(), change.down.cpu().double()  # float64, which not every device has
     return math.sqrt(max(float(((up.T @ up) * (down @ down.T)).sum()), 0.0))

@@ -32,8 +32,9 @@ def joined_loss(erase: Tensor, keep: Tensor, weight: float, parameters: Sequence
     total = erase + weight * keep
     if share == 0 or not keep.requires_grad:
         return total
-    a = torch.autograd.grad(erase, parameters, retain_graph=True)
-    b = torch.autograd.grad(keep, parameters)
+    # Some parameters may not be used: a last block's, which change the text's rows alone.
+    a = torch.autograd.grad(erase, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    b = torch.autograd.grad(keep, parameters, allow_unused=True, materialize_grads=True)
     # A sum whose gradient is what was worked out.
     steered = torch.stack([(g * p).sum() for g, p in zip(corrected(a, b, share), parameters, strict=True)]).sum()
     return steered + (total - steered).detach()

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from ...backbone import Backbone, TextWeight
+from ...backbone import Backbone, Conditioning, TextWeight
 from ...types import Change, FullChange, LowRank
 
 Weights = Literal["mlp", "attention", "mlp_and_last_attention", "all"]
@@ -65,7 +65,8 @@ def last_layers(backbone: Backbone) -> dict[str, int]:
 def last_read_layers(backbone: Backbone) -> dict[str, int]:
     """Text encoder to the number of the last layer that the denoiser reads anything of.
 
-    SD2 and SDXL read the states before the last layer. What reaches the conditioning is found by its gradients.
+    SD2 and SDXL read the states before the last layer, and SDXL alone the pooled text beside them. What reaches the
+    conditioning is found by its gradients.
 
     Raises as :func:`last_layers` does.
     """
@@ -74,7 +75,7 @@ def last_read_layers(backbone: Backbone) -> dict[str, int]:
         bank = start_text_bank(backbone, lambda weight: weight.name.endswith("mlp.fc2.bias"))
         with backbone.text_changed(bank.changes()):
             encoded = backbone.encode_text([""])
-        read = [encoded.context, *(extra for extra in encoded.extras.values() if extra.requires_grad)]
+        read = [tensor for tensor in read_of(backbone, encoded) if tensor.requires_grad]
         total = torch.stack([tensor.float().sum() for tensor in read]).sum()
         gradients = iter(torch.autograd.grad(total, bank.parameters(), allow_unused=True))
     found: dict[str, int] = {}
@@ -83,6 +84,12 @@ def last_read_layers(backbone: Backbone) -> dict[str, int]:
             if next(gradients) is not None:
                 found[encoder] = max(found.get(encoder, 0), int(name.split(".")[2]))
     return found
+
+
+def read_of(backbone: Backbone, encoded: Conditioning) -> list[Tensor]:
+    """What the denoiser reads of encoded texts: (B, L, D), and the pooled texts (B, d) if it reads these."""
+    pooled = encoded.extras.get("pooled_output") if backbone.reads_pooled else None
+    return [encoded.context] if pooled is None else [encoded.context, pooled]
 
 
 def start_text_bank(

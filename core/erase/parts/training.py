@@ -43,8 +43,11 @@ class Student:
         visits: Visits | None = None,
         base: Mapping[str, Change] | None = None,
     ) -> None:
-        self.task, self.generator, self.texts, self.base = task, generator, Texts(task), stacked(base or {})
+        self.task, self.generator, self.texts = task, generator, Texts(task)
         settings, device = task.settings, self.texts.device
+        self.base = {
+            name: LowRank(change.up.to(device), change.down.to(device)) for name, change in stacked(base or {}).items()
+        }
         self.bank: AdapterBank = start_adapter(
             task.backbone, settings.rank, settings.layers, generator=generator, device=device
         )
@@ -116,7 +119,7 @@ def train(
             hidden=student.visits.state,
             restore=student.visits.restore,
         )
-        return student, run(method, task, training, generator, lambda: SoFar(student.changes()))
+        return student, run(method, task, training, generator, lambda: SoFar(student.changes()), student.base)
 
 
 def run(
@@ -125,6 +128,7 @@ def run(
     training: Training,
     generator: torch.Generator,
     so_far: Callable[[], SoFar],
+    base: Mapping[str, Change] | None = None,
 ) -> Tensor:
     """Make the updates of a training, the kept ones left out, and give the loss of each.
 
@@ -134,6 +138,7 @@ def run(
         training: how.
         generator: its random source.
         so_far: gives the change up to now.
+        base: changes by weight name that are in force beside what is trained.
     """
     asked, lengths = task.training, [phase.loop.steps for phase in training.phases]
     total = sum(lengths)
@@ -144,15 +149,15 @@ def run(
         if asked.report is not None:
             asked.report(done, total, loss, so_far)
 
-    kept = TrainingRun(training, generator, asked.store, _identity(method, task, lengths) if asked.store else "")
+    kept = TrainingRun(training, generator, asked.store, _identity(method, task, lengths, base) if asked.store else "")
     kept.resume()
     return kept.run(lambda: 0, report)
 
 
-def _identity(method: str, task: EraseTask[Any], lengths: Sequence[int]) -> str:
-    """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, pictures, tokens, seed and
-    model, with all weights of its denoiser; with several concepts also the lengths of the phases, which once were those
-    of one concept."""
+def _identity(method: str, task: EraseTask[Any], lengths: Sequence[int], base: Mapping[str, Change] | None) -> str:
+    """Identifies what a state belongs to, 32 hexadecimal digits: method, lists, settings, pictures as the autoencoder
+    encodes them, tokens, seed and model, with all weights of its denoiser; with several concepts also the lengths of
+    the phases, which once were those of one concept; and changes in force beside what is trained."""
     said = [method, task.pairs, task.preserve, asdict(task.settings), task.training.seed, task.backbone.family]
     said += [list(lengths)] if len(task.pairs) > 1 else []
     digest = hashlib.sha256(json.dumps(said).encode())
@@ -161,8 +166,10 @@ def _identity(method: str, task: EraseTask[Any], lengths: Sequence[int]) -> str:
     digest.update(json.dumps(numbers).encode())
     with torch.no_grad():
         read = [task.backbone.encode_text([concept], task.placeholders).context for concept, _ in task.pairs]
-    pictures = () if task.training.pictures is None else (task.training.pictures,)
-    for tensor in (*read, *pictures):
+        given = task.training.pictures
+        pictures = [] if given is None else [given, task.backbone.encode_image(given[:1])]
+        beside = [change.dense().sum(0) for _, change in sorted((base or {}).items())]
+    for tensor in (*read, *pictures, *beside):
         digest.update(f"{tuple(tensor.shape)}".encode() + tensor.detach().float().cpu().numpy().tobytes())
     for name, of in sorted((task.placeholders or {}).items()):
         for encoder, rows in sorted(of.items()):

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...fingerprints import spread
 from ...settings import setting
 from ..localiser import Localiser, SkillTask
 from ..ranks import cut_of
@@ -98,7 +99,7 @@ def rounding_of(weight: Tensor) -> float:
     Hosts widen weights as they load them, so the values are looked at and not their type.
     """
     flat = weight.detach().flatten()
-    values = flat[torch.linspace(0, len(flat) - 1, min(SAMPLE, len(flat))).long().to(flat.device)].float()
+    values = flat[spread(len(flat), SAMPLE).to(flat.device)].float()
     for narrow in (torch.float16, torch.bfloat16):
         if torch.equal(values.to(narrow).float(), values):
             return torch.finfo(narrow).eps / 2

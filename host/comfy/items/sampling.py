@@ -14,6 +14,20 @@ ITEMS: tuple[Internal, ...] = (
         uses=("sampler_post_cfg_function", "denoised", "input", "sigma", "cond_scale"),
     ),
     Internal(
+        "comfy.samplers:KSAMPLER.__init__",
+        "the pack refuses samplers that do not see a latent move",
+        nodes_that(needs.SAMPLING),
+        uses=("sampler_function",),
+    ),
+    *(
+        Internal(
+            f"comfy.extra_samplers.uni_pc:{name}",
+            "the pack refuses samplers that do not see a latent move",
+            nodes_that(needs.SAMPLING),
+        )
+        for name in ("sample_unipc", "sample_unipc_bh2")
+    ),
+    Internal(
         "comfy.samplers:calculate_sigmas",
         "the pack knows the noise levels that samplers visit",
         nodes_that(needs.NOISE_LEVELS_OF_SAMPLERS),

@@ -18,10 +18,10 @@ from ....core.attack.run import Attack, Outcome
 from ....core.backbone import Backbone, Placeholders
 from ....core.erase.guards.guard import Guarding
 from ....core.erase.registry import METHODS
-from ....core.messages import listed
-from ...adapters import backbone_of, guards_of, with_erasure
+from ...adapters import backbone_of, with_erasure
 from ...pictures.drawing import colour_of
 from ..contact_sheet import Caption, Row, contact_sheet
+from .sole_guard import sole_guard
 
 CHOICES: Mapping[str, Sequence[str]] = {
     "text": ("names", "synonyms", "sentences", "relatives"),
@@ -70,16 +70,9 @@ def guard_of(model: Any) -> Guarding | None:
 
     Raises ``ValueError`` for more than one guard.
     """
-    guards = guards_of(model)
-    if not guards:
+    guard = sole_guard(model, "erased_model")
+    if guard is None:
         return None
-    if len(guards) > 1:
-        names = listed([guard.title for guard in guards])
-        raise ValueError(
-            f"erased_model has several guards ({names}), and pictures are drawn with one here; connect the MODEL that "
-            "has one of them"
-        )
-    (guard,) = guards
     return lambda backbone: guard.begin(backbone, backbone if guard.original is None else backbone_of(guard.original))
 
 

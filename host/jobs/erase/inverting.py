@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ....core.inversion import Inverted, OnStep, Trajectory, invert, level_table
@@ -58,15 +59,26 @@ def invert_pictures(
     if not 0 <= start_at_step < steps:
         raise ValueError(f"start_at_step must be from 0 to {steps - 1}, below the number of steps, got {start_at_step}")
     levels = noise_levels_of(model, scheduler, steps)[start_at_step:]
-    clean = trajectory.backbone.encode_image(pictures)
-    inverted = invert(trajectory, clean, levels, passes=passes, on_step=on_step)
-    before, after = (trajectory.backbone.decode_latent(latent) for latent in (clean, inverted.returned))
+    backbone, parts = trajectory.backbone, []
+    clean = torch.cat([backbone.encode_image(one[None]) for one in pictures])
+    for row, one in enumerate(clean.split(1)):  # each by itself: memory for one, and passes that it alone needs
+        parts.append(invert(trajectory, one, levels, passes=passes, on_step=_counted(on_step, row, len(clean))))
+    start, returned = torch.cat([one.start for one in parts]), torch.cat([one.returned for one in parts])
+    inverted = Inverted(start, returned, levels)
+    before, after = (
+        torch.cat([backbone.decode_latent(one) for one in latents.split(1)]) for latents in (clean, inverted.returned)
+    )
     return InvertedPictures(
         latent_of(model, _held(trajectory, inverted)),
         GivenNoise(_noise(trajectory, inverted).float().cpu()),
         after,
         _said(trajectory, inverted, clean, (after - before).abs().mean((1, 2, 3))),
     )
+
+
+def _counted(on_step: OnStep | None, row: int, rows: int) -> OnStep | None:
+    """A listener of one picture's steps that counts those of all pictures."""
+    return None if on_step is None else lambda step, total: on_step(row * total + step, rows * total)
 
 
 def _held(trajectory: Trajectory, inverted: Inverted) -> Tensor:

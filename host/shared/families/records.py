@@ -104,6 +104,11 @@ class ModelFamily:
     transformer: Transformer | None = None
     cell: int = 8
 
+    @property
+    def reads_pooled(self) -> bool:
+        """Whether the denoiser reads a pooled text."""
+        return self.pooled_text or bool(self.pooled_entry)
+
 
 def _part(count: int, shares: tuple[float, float]) -> range:
     """At least one of so many, from one share to another."""

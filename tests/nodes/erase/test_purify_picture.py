@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from concept_atelier.nodes import PurifyPicture
+from concept_atelier.nodes import GuardAgainstConcepts, PurifyPicture
 
 EVERYWHERE = "present=-100, against=100, threshold=0.6, draws=1"
 
@@ -72,3 +72,30 @@ def test_what_cannot_be_is_refused(purify, sockets):
     with pytest.raises(ValueError, match="has no setting 'wrong'"):
         purify(settings="wrong=1")
     assert PurifyPicture.validate_inputs(concepts=" ") is not True
+
+
+def test_the_guard_of_a_model_acts_and_a_second_one_is_refused(call, purify, sockets):
+    given = {"clip": sockets["clip"], "concepts": "cat", "preset": "small"}
+    guarded = call(GuardAgainstConcepts, model=sockets["model"], method="adavd", **given)[0]
+    parts = {**sockets, "model": guarded}
+    assert torch.equal(purify(parts)[0], purify(method="adavd")[0])
+    assert not torch.equal(purify(parts)[0], purify()[0])
+    with pytest.raises(ValueError, match="model has a guard .*; set method to none"):
+        purify(parts, method="guidance")
+    early = call(GuardAgainstConcepts, model=sockets["model"], method="irece", settings="start=0, end=0.1", **given)[0]
+    with pytest.raises(ValueError, match="IRECE acts at none of the noise levels"):
+        purify({**sockets, "model": early})
+
+
+def test_a_guard_that_ends_in_the_middle_of_denoising_acts_in_the_first_half_of_the_steps(purify):
+    """The preset paper of IRECE ends at half, and a picture that gets less noise is drawn from behind it."""
+    of_paper = {"preset": "paper", "steps": 8}
+    assert not torch.equal(purify(method="irece", **of_paper)[0], purify(**of_paper)[0])
+
+
+def test_concepts_are_read_by_the_text_encoder_before_the_erasure(purify, sockets, erase):
+    """A text encoder from which a concept was erased says no more where it is."""
+    changed = erase(method="hirm", damping=0.5, settings="steps=30, rate=0.1")[2]
+    parts = {**sockets, "clip": changed}
+    assert torch.equal(purify(parts, original_clip=sockets["clip"])[1], purify()[1])
+    assert not torch.equal(purify(parts)[1], purify()[1])

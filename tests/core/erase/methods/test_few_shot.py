@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
+from concept_atelier.core.backbone import Conditioning
 from concept_atelier.core.erase.methods.few_shot import METHOD, Ascent, FewShotSettings
 from concept_atelier.core.erase.parts.pictures import TaskPictures
 from concept_atelier.core.erase.parts.task import EraseTask
-from concept_atelier.core.erase.parts.text_bank import last_read_layers, start_text_bank
+from concept_atelier.core.erase.parts.text_bank import last_read_layers, read_of, start_text_bank
 from concept_atelier.core.types import LowRank
 
 QUICK = FewShotSettings(
@@ -122,6 +123,36 @@ def test_the_share_that_is_left_is_each_concepts_own(lab_backbone, ascent_of):
             return {}
 
     assert ascent.left(Unchanged()).tolist() == pytest.approx([0.0, 1.0], abs=1e-3)
+
+
+@pytest.mark.parametrize("said", [0.5, -0.5])
+def test_less_is_left_the_worse_a_text_fits_its_pictures_also_where_it_fitted_less_than_its_anchor(
+    lab_backbone, ascent_of, said
+):
+    ascent = ascent_of(("cat", "dog"))
+    ascent._anchored = ascent._erased + said
+    left = []
+    for worse in (0.0, 0.25, 1.0):
+        ascent._errors = lambda texts, worse=worse: ascent._erased + worse
+        left.append(float(ascent.left(bank_of(lab_backbone))))
+    assert left == pytest.approx([1.0, 0.5, -1.0])
+    assert bool(ascent.unsaid()) == (said < 0) and all("that of dog does" in line for line in ascent.unsaid())
+
+
+def test_a_pooled_text_counts_only_where_the_denoiser_reads_it(lab_backbone):
+    class Pooling:
+        """The lab model, whose texts have a pooled one beside them."""
+
+        reads_pooled = False
+
+        def __getattr__(self, name):
+            return getattr(lab_backbone, name)
+
+    backbone = Pooling()
+    encoded = Conditioning(torch.zeros(1, 3, 4), {"pooled_output": torch.ones(1, 4)})
+    assert [tensor.ndim for tensor in read_of(backbone, encoded)] == [3]
+    backbone.reads_pooled = True
+    assert [tensor.ndim for tensor in read_of(backbone, encoded)] == [3, 2]
 
 
 @pytest.mark.parametrize(

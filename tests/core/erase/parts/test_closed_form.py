@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from concept_atelier.core.erase.parts.closed_form import OuterSum, compress, outer_sum, solve
+from concept_atelier.core.files.tensors import load_tensors, save_tensors
 
 
 def scales(**given):
@@ -160,3 +161,14 @@ def test_compression_is_exact_without_tolerance(generator):
     edit = compress(left, right)
     assert edit.rank == 7
     torch.testing.assert_close(edit.shift @ edit.down, left @ right)
+
+
+def test_changes_of_all_projections_hold_what_they_share_once_and_are_saved_each_by_itself(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(2, 8, generator=generator) for _ in range(2)]
+    edit = solve(*rows, torch.zeros(8, 8), scales())
+    first, second = (edit.of(torch.randn(size, 8, generator=generator)) for size in (4, 6))
+    assert first.down.data_ptr() == second.down.data_ptr() and first.up.dtype == torch.float32
+    save_tensors(tmp_path / "file.safetensors", {"a": first.down, "b": second.down})
+    loaded, _ = load_tensors(tmp_path / "file.safetensors")
+    assert torch.equal(loaded["a"], first.down) and torch.equal(loaded["b"], first.down)

@@ -31,3 +31,11 @@ def test_nothing_to_keep_leaves_the_erasing_loss():
     x = torch.ones(2, requires_grad=True)
     (gradient,) = torch.autograd.grad(joined_loss(x.sum(), torch.zeros(()), 1.0, [x], 1.0), [x])
     assert torch.equal(gradient, torch.ones(2))
+
+
+def test_a_parameter_that_the_losses_do_not_read_has_no_gradient():
+    """A last block may change the text's rows alone, which nothing reads any more."""
+    x, unread = torch.ones(2, requires_grad=True), torch.ones(3, requires_grad=True)
+    loss = joined_loss(x.sum(), x.square().sum(), 1.0, [x, unread], 1.0)
+    of_x, of_unread = torch.autograd.grad(loss, [x, unread], allow_unused=True, materialize_grads=True)
+    assert torch.equal(of_x, torch.ones(2)) and not of_unread.any()
