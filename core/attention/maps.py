@@ -64,7 +64,11 @@ class AttentionMaps:
             raise ValueError("this is not the text that was sampled: give the same text and tokens as the sampler got")
 
     def combined_cross(
-        self, size: Grid | None = None, weights: Mapping[Grid, float] | None = None, mode: Mode = "bicubic"
+        self,
+        size: Grid | None = None,
+        weights: Mapping[Grid, float] | None = None,
+        mode: Mode = "bicubic",
+        positions: Sequence[int] | None = None,
     ) -> Tensor:
         """All grids of cross-attention on one.
 
@@ -73,12 +77,13 @@ class AttentionMaps:
             weights: grid to weight >= 0, missing ones are left out; default the number of maps, so that all layers
                 and timesteps count alike.
             mode: see :func:`resize_maps`.
+            positions: of the tokens that are wanted, in this order; None for all. Few of them take less memory.
 
         Returns:
-            (B, L, H, W), the weighted mean.
+            (B, L, H, W), the weighted mean, L as many as there are positions.
 
         Raises:
-            ValueError: when no cross-attention was recorded, or no grid has a weight.
+            ValueError: when no cross-attention was recorded, no grid has a weight, or a position was not kept.
         """
         cross = self._need_cross()
         shares = dict(self.cross_counts if weights is None else weights)
@@ -86,9 +91,13 @@ class AttentionMaps:
         if not chosen:
             raise ValueError(f"no recorded grid has a weight: recorded {list(cross)}, weights for {list(shares)}")
         target = next(iter(cross)) if size is None else size
-        total = sum(chosen.values())
-        parts = [resize_maps(cross[grid], target, mode) * (share / total) for grid, share in chosen.items()]
-        return torch.stack(parts).sum(0)
+        total, joined = sum(chosen.values()), None
+        columns = slice(None) if positions is None else self.columns(positions)
+        for grid, share in chosen.items():
+            part = resize_maps(cross[grid][:, columns], target, mode) * (share / total)  # (B, L, H, W)
+            joined = part if joined is None else joined.add_(part)
+        assert joined is not None
+        return joined
 
     def _need_cross(self) -> Mapping[Grid, Tensor]:
         if not self.cross:

@@ -61,6 +61,22 @@ def first_places(text: TokenizedText, word: str) -> tuple[int, ...]:
     return tuple(position for runs in found for run in runs for position in run)
 
 
+def in_every_reading(text: TokenizedText, positions: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the first reading, and those of the same words in the rows of every other text encoder."""
+    first = words_of(only_reading(text))
+    wanted = [
+        (name, sum(other == name for other, _ in first[:number]))
+        for number, (name, places) in enumerate(first)
+        if set(places).intersection(positions)
+    ]
+    found = list(positions)
+    for reading in sorted({token.reading for token in text.tokens} - {0}):
+        there = words_of(only_reading(text, reading))
+        for name, turn in wanted:
+            found.extend(([places for other, places in there if other == name][turn : turn + 1] or [()])[0])
+    return tuple(found)
+
+
 def places_in_order(text: TokenizedText, words: Sequence[str], before: int = 0) -> tuple[tuple[int, ...], ...]:
     """Token positions of words that stand in a text one behind another, in the rows of every text encoder that knows
     them: each is looked for behind the one before it, and behind the first ``before`` words of the text.

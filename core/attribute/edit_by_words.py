@@ -204,8 +204,11 @@ def edit_by_words(
 
     Raises ``ValueError`` for a model without cross-attention, and as :func:`plan_edit` does.
     """
-    if not any(site.kind == "cross" for site in backbone.attention_sites()):
-        raise ValueError("words edit pictures of models with cross-attention, such as Stable Diffusion; this has none")
+    if not any(site.kind == "cross" and site.stage is not None for site in backbone.attention_sites()):
+        raise ValueError(
+            "words edit pictures of UNets with cross-attention, such as Stable Diffusion; this model "
+            f"({backbone.family}) is none"
+        )
     first, second = (backbone.tokenize(text, placeholders) for text in (prompt, edited))
     if first.length != second.length:
         raise ValueError(f"{shown(prompt)} and {shown(edited)} are encoded to different lengths; shorten the longer")
@@ -215,6 +218,7 @@ def edit_by_words(
         backbone.encode_text([prompt, edited], placeholders),
         backbone.encode_text([negative], placeholders),
         latent_size,
+        channels=backbone.latent_channels,
         steps=steps,
         guidance=guidance,
         seed=[seed, seed],
@@ -273,14 +277,15 @@ class _Editor:
         call, plan = inputs.call, self._plan
         maps = (call.query.float() * call.scale @ call.key.float().mT).softmax(-1)  # (2, heads, N, L)
         taken = plan.taken(maps)  # (heads, N, L)
-        own = (taken if taking else maps[1]) * plan.factors.to(maps)
-        self._note(maps[0], taken, call.grid)
+        read = taken if taking else maps[1]
+        own = read * plan.factors.to(maps)
+        self._note(maps[0], read, call.grid)
         return torch.stack([maps[0], own]).to(inputs.value.dtype) @ inputs.value
 
-    def _note(self, first: Tensor, taken: Tensor, grid: Grid) -> None:
-        """Add where the changed words are read: in the first picture if they take its maps, else in the second. Words
-        without one in their place are read in the first."""
+    def _note(self, first: Tensor, second: Tensor, grid: Grid) -> None:
+        """Add where the changed words are read, by the maps (heads, N, L) that the second picture has. Words without
+        one in their place are read in the first."""
         plan = self._plan
-        read = torch.cat([taken[..., list(plan.changed)], first[..., list(plan.removed)]], -1)  # (heads, N, words)
+        read = torch.cat([second[..., list(plan.changed)], first[..., list(plan.removed)]], -1)  # (heads, N, words)
         heat = read.sum(-1).mean(0)  # (N,)
         self._heat += resize_maps(heat.view(1, *grid).cpu(), self._size, "bilinear")[0]

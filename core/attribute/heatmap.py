@@ -47,12 +47,18 @@ def word_heatmaps(
     """
     if not words:
         raise ValueError("give at least one word")
-    attention = maps.combined_cross(size, weights, mode)  # (B, L, h, w)
     places = [list(dict.fromkeys(at for run in find_word(text, word) for at in run)) for word in words]
-    heat = torch.stack([attention[:, maps.columns(place)].mean(1) for place in places])  # (N, B, h, w)
+    every = list(dict.fromkeys(token.position for token in text.tokens)) if per_cell else []
+    read = list(dict.fromkeys(at for place in (*places, every) for at in place))
+    attention = maps.combined_cross(size, weights, mode, read)  # (B, L, h, w)
+
+    def of(positions: Sequence[int]) -> Tensor:
+        return attention[:, [read.index(position) for position in positions]]
+
+    heat = torch.stack([of(place).mean(1) for place in places])  # (N, B, h, w)
     if not per_cell:
         return heat
-    own = attention[:, maps.columns(list(dict.fromkeys(token.position for token in text.tokens)))].sum(1)
+    own = of(every).sum(1)
     return heat / own.clamp_min(torch.finfo(own.dtype).tiny)
 
 

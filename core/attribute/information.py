@@ -25,6 +25,9 @@ from ..steps import OnStep
 
 Estimator = Literal["orthogonal", "standard"]
 
+_EMPTY_GROUP = re.compile(r"(?<!\\)\(\s*(?::\s*[\d.]+\s*)?\)")
+"""Brackets that give a weight to nothing: ``()``, ``(:1.2)``; escaped ones are text."""
+
 
 @dataclass(frozen=True)
 class InformationSettings:
@@ -216,7 +219,7 @@ def decompose(
 
 
 def without(prompt: str, words: Sequence[str]) -> str:
-    """A prompt without all occurrences of words; the rest closes up.
+    """A prompt without all occurrences of words; the rest closes up, and brackets that held nothing else go with them.
 
     Raises ``ValueError`` for a word that is not written so in the prompt.
     """
@@ -228,6 +231,8 @@ def without(prompt: str, words: Sequence[str]) -> str:
             how = "does not stand in the prompt as a word by itself; write it as it stands there"
             raise ValueError(f"{shown(word)} {how}")
         rest = written.sub(" ", rest)
+    while (closed := _EMPTY_GROUP.sub(" ", rest)) != rest:  # a weight of nothing is no text either
+        rest = closed
     return re.sub(r"\s+([,.;:])", r"\1", " ".join(rest.split()))
 
 

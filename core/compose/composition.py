@@ -11,7 +11,7 @@ from ..attention.words import only_reading
 from ..backbone import Backbone, Conditioning, Placeholders, TextChanges, TokenizedText
 from ..messages import shown
 from ..types import LowRank
-from .wording import Named, branch_text, named_in, own_words
+from .wording import Named, branch_text, contains, named_in, own_words
 
 
 def within(share: float, start: float, end: float) -> bool:
@@ -34,6 +34,7 @@ class Region:
         layers: a change of further layers, by their names in the host (:mod:`.parts.layers`).
         singly: as in :class:`.wording.Named`; none where the prompt contains the whole text, or nothing of it.
         extras: what the model reads beside its own text (:attr:`Conditioning.extras`); none where it is not encoded.
+        written: whether the prompt contains the text as it is written, so that another can take its place there.
         mask: (h, w) in 0..1 on any grid; None where the place is to be found while the picture is sampled.
         weight: how strongly its text counts inside its region, 0 and more; 1 is all of it.
         start: share of denoising from which it counts, 0 is the first step.
@@ -53,6 +54,7 @@ class Region:
     layers: Mapping[str, LowRank] = field(default_factory=dict)
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     singly: tuple[tuple[str, int], ...] = ()
+    written: bool = True
 
     def counts(self, share: float) -> float:
         """Its weight at a share of denoising, 0 outside its span."""
@@ -193,7 +195,9 @@ def compose(
             own = () if branches else own_words(backbone, concept.text, placeholders, start)
             contexts.append(context)
             start = columns.stop
-        regions.append(replace(_region(concept, columns, said, own), extras=extras))
+        regions.append(
+            replace(_region(concept, columns, said, own), extras=extras, written=contains(prompt, concept.text))
+        )
     joined = replace(whole, context=torch.cat(contexts, dim=1))  # (1, L + sum of l, D)
     return _around(joined, tuple(regions), read, whole.context.shape[1], backbone.tokenize("").length)
 

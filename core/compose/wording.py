@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..attention.words import occurrences, only_reading, spelling, words_of
+from ..attention.words import in_every_reading, occurrences, only_reading, spelling, words_of
 from ..backbone import Backbone, Placeholders, TokenizedText
 
 ARTICLES = frozenset({"a", "an", "the", "of", "and", ","})
@@ -42,7 +42,7 @@ def named_in(
         texts: of the concepts.
         placeholders: learnt tokens that they name.
     """
-    prompt = only_reading(prompt)
+    every, prompt = prompt, only_reading(prompt)
 
     def spelt(text: str) -> str:
         return spelling(backbone.tokenize(text, placeholders))
@@ -61,7 +61,10 @@ def named_in(
         if number not in found:
             found[number] = _by_words(prompt, [spelt(word) for word in text.split()], taken)
             taken.update(found[number].words)
-    return [found[number] for number in range(len(texts))]
+    return [
+        replace(one, words=in_every_reading(every, one.words), subject=in_every_reading(every, one.subject))
+        for one in (found[number] for number in range(len(texts)))
+    ]
 
 
 def _by_words(prompt: TokenizedText, names: Sequence[str], taken: set[int]) -> Named:
@@ -92,8 +95,8 @@ def own_words(backbone: Backbone, text: str, placeholders: Placeholders | None, 
 
 def branch_text(prompt: str, texts: Sequence[str], chosen: str, styles: Sequence[str] = ()) -> str:
     """The prompt in which one concept takes the place of all: ``chosen`` replaces each of the texts where they are
-    whole words, in any case of letters. A prompt that contains none of them becomes ``chosen``, and the styles behind
-    it."""
+    whole words, in any case of letters and with any white space between words. A prompt that contains none of them
+    becomes ``chosen``, and the styles behind it."""
     replaced, count = _replaced(prompt, texts, chosen)
     return replaced if count else ", ".join([chosen, *styles])
 
@@ -105,5 +108,5 @@ def contains(prompt: str, text: str) -> bool:
 
 def _replaced(prompt: str, texts: Sequence[str], chosen: str) -> tuple[str, int]:
     longest_first = sorted({text.strip() for text in texts}, key=len, reverse=True)
-    any_of = "|".join(re.escape(text) for text in longest_first)
+    any_of = "|".join(r"\s+".join(re.escape(part) for part in text.split()) for text in longest_first)
     return re.subn(rf"(?<!\w)(?:{any_of})(?!\w)", lambda _: chosen, prompt, flags=re.IGNORECASE)

@@ -66,12 +66,17 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
     The first pass with gradients or changed weights takes clones of MODEL and CLIP made for it; :meth:`close` gives the
     memory back and puts the user's own in their place.
 
+    ``beside`` are options of a CONDITIONING that transformers read beside the text, such as the guidance of FLUX.
+
     Raises :class:`~..shared.errors.UnsupportedModelError` for families that it does not read, ``ValueError`` for MODEL
     and CLIP of different families; a method that needs a part that was not given raises ``ValueError`` naming it.
     """
 
-    def __init__(self, model: Any = None, clip: Any = None, vae: Any = None) -> None:
+    def __init__(
+        self, model: Any = None, clip: Any = None, vae: Any = None, beside: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(model, clip, vae)
+        self._beside = beside or {}
         self._taps: list[TappedSites] = []
         self._edits: list[EditedSites] = []
         self._changes = ChangesInForce()
@@ -250,7 +255,7 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
     @cached_property
     def _denoiser(self) -> Denoiser:
         if FAMILIES[self.family].transformer is not None:
-            return TransformerDenoiser(self.model, self.family)
+            return TransformerDenoiser(self.model, self.family, self._beside)
         return UNetDenoiser(self.model, self.family, self.latent_downscale)
 
     @contextmanager

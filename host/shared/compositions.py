@@ -82,8 +82,14 @@ class Composed:
             return False
         return torch.equal(context[:1].to(own.device, own.dtype), own)
 
-    def check_sampled(self, reads: bool) -> None:
-        """Raise ``ValueError`` unless the positive text of a sampling run is that of the composition."""
+    def check_sampled(self, reads: bool, twice: bool = False) -> None:
+        """Raise ``ValueError`` unless the positive text of a sampling run is that of the composition; ``twice``: of
+        one of several on the same MODEL."""
+        if not reads and twice:
+            raise ValueError(
+                f"this MODEL went through {self.node} more than once, and each wants its own CONDITIONING: write all "
+                f"concepts into one {self.node}"
+            )
         if not reads:
             raise ValueError(
                 f"the MODEL of {self.node} was sampled with another positive CONDITIONING: connect the CONDITIONING of "

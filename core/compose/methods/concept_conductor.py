@@ -19,7 +19,7 @@ from ...backbone import AttentionCall, AttentionInputs, AttentionSite, Backbone,
 from ...settings import setting
 from ..composer import Composer, ComposeSettings, Run, Share
 from ..composition import Composition, Region
-from ..parts.branches import Branches, branch_edit, decoder_sites, picture_attention, text_of
+from ..parts.branches import Branches, branch_edit, coarse_grid, decoder_sites, picture_attention, text_of
 from ..parts.layout import keys_of, layout_loss
 from ..parts.places import Places
 from ..parts.shape_masks import refined
@@ -38,7 +38,7 @@ class ConductorSettings(ComposeSettings):
     refine_until: float = setting(0.4, "Share of denoising to which they do; refine_from or less: never.")
     refine_every: float = setting(0.025, "Share of denoising between two such refinements.")
     least_iou: float = setting(0.0, "A shape that covers the mask less than this (IoU) gives way to its rectangle.")
-    shape_cells: int = setting(1024, "Most cells of the layer that shapes are read from.")
+    shape_cells: int = setting(1024, "Most cells that shapes are read from; of a larger layer, patches of cells are.")
     find_until: float = setting(0.2, "Without regions: share of denoising in which the words' attention is read.")
     threshold: float = setting(0.4, "Without regions: share of a word's strongest attention that belongs to it.")
 
@@ -137,7 +137,7 @@ class _Conductor:
         if self.settings.layout and done < self.settings.layout_until:
             latent = self.aligned(backbone, latent, timestep, done, first)
         due = self.refines(done)
-        maps = self.branches.run(backbone, latent, timestep, done, last if due else None)
+        maps = self.branches.run(backbone, latent, timestep, done, last if due else None, self.settings.shape_cells)
         if due:
             self.refine(backbone, latent, timestep, last, maps)
         return latent
@@ -193,14 +193,14 @@ class _Conductor:
         self, backbone: Backbone, latent: Tensor, timestep: Tensor, site: AttentionSite, maps: dict[int, Tensor]
     ) -> None:
         """Let masks take the shapes that the self-attention of a layer shows; ``maps`` are those of the branches."""
-        grid = site.grid((latent.shape[-2], latent.shape[-1]))
+        grid = coarse_grid(site.grid((latent.shape[-2], latent.shape[-1])), self.settings.shape_cells)
         before, found = self.masks(grid), []
         assert before is not None
         prompt: list[Tensor] = []
 
         def tap(call: AttentionCall) -> None:
             if call.kind == "self":
-                prompt.append(picture_attention(call))
+                prompt.append(picture_attention(call, self.settings.shape_cells))
 
         read_attention(backbone, latent, timestep, self.composition.conditioning, (site,), tap, self.edit)
         things = list(self.composition.things)

@@ -32,7 +32,7 @@ class RegionSettings(ComposeSettings):
     isolation: float = setting(1.0, "How far regions are kept from reading each other, 0 to 1.")
     max_cells: int = setting(
         6144,
-        "Most cells of the self-attention layers in which regions are kept apart; n cells need n x n numbers.",
+        "Most cells of the layers in which regions are kept from reading each other; n cells need n x n numbers.",
         least=0,
     )
     find_until: float = setting(0.2, "Without regions: share of denoising in which the words' attention is read.")
@@ -44,6 +44,21 @@ class RegionSettings(ComposeSettings):
             raise ValueError("of_prompt and isolation must lie in 0 to 1, threshold above 0 and up to 1")
         if not 0 < self.find_until < 1:
             raise ValueError(f"find_until must lie between 0 and 1, got {self.find_until:g}")
+
+    def cost_of(self, composition: Composition) -> str:
+        return self.cost if self._found_in_time(composition) else "no more passes, and nothing else"
+
+    def left_out(self, composition: Composition) -> str:
+        if self._found_in_time(composition):
+            return ""
+        return (
+            f"Regions do nothing here: their words are read until find_until ({self.find_until:g}), and the method "
+            f"acts until end ({self.end:g}). Lower find_until, raise end, or give every concept a region."
+        )
+
+    def _found_in_time(self, composition: Composition) -> bool:
+        """Whether places that are found by words are known before the method ends."""
+        return composition.placed or self.find_until < self.end
 
     @property
     def cost(self) -> str:
@@ -65,17 +80,18 @@ def begin_regions(composition: Composition, settings: RegionSettings, share: Sha
         nowhere = masks is None
         masks = torch.zeros(1, len(composition.regions), *call.grid) if masks is None else masks
         masks, counts = masks.to(call.query.device), [region.counts(done) for region in composition.regions]
+        fits = call.grid[0] * call.grid[1] <= settings.max_cells
+        strength = settings.isolation if fits else 0.0
         if call.site.kind == "self" or not inputs.conditional:
             if nowhere or call.site.kind == "joint":
                 return None
             alone = shares(composition.regions, masks, done, 0.0).regions
-            fits = call.site.kind == "self" and call.grid[0] * call.grid[1] <= settings.max_cells
-            strength = settings.isolation if fits else 0.0
-            return read_apart(inputs, composition.regions, masks, strength, alone, counts)
+            apart = strength if call.site.kind == "self" else 0.0
+            return read_apart(inputs, composition.regions, masks, apart, alone, counts)
         parts = shares(composition.regions, masks, done, settings.of_prompt)
         if call.site.kind == "cross":
             return mix_texts(inputs, composition, parts)
-        bias = joint_bias(inputs, composition, parts, masks, settings.isolation, counts)
+        bias = joint_bias(inputs, composition, parts, masks, strength, counts)
         bias = bias if call.bias is None else bias + call.bias
         return attend(call.query, call.key, inputs.value, call.scale, bias)
 
@@ -125,16 +141,19 @@ class GuidedSettings(RegionSettings):
         return composition.placed and not composition.joint and (self.guidance > 0 or self.renew)
 
     def cost_of(self, composition: Composition) -> str:
+        if not self._found_in_time(composition):
+            return super().cost_of(composition)
         return self.cost if self.guides(composition) else replace(self, guidance=0.0, renew=False).cost
 
     def takes_gradients(self, composition: Composition) -> bool:
         return self.gradients and self.guides(composition)
 
     def left_out(self, composition: Composition) -> str:
+        regions = super().left_out(composition)
         if self.guides(composition) or not (self.guidance or self.renew):
-            return ""
+            return regions
         why = "they work on UNets only" if composition.joint else "they need a region for every concept"
-        return f"guidance and renew do nothing here, since {why}."
+        return f"{regions} guidance and renew do nothing here, since {why}.".strip()
 
 
 def _begin(composition: Composition, settings: GuidedSettings, share: Share) -> Run:

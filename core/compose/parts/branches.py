@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...attention.probabilities import attend, head_mean
+from ...attention.selection import Grid
 from ...backbone import (
     AttentionCall,
     AttentionEdit,
@@ -37,8 +39,8 @@ from .steering import beside
 
 def text_of(composition: Composition, region: Region, like: Tensor) -> Conditioning:
     """The conditioning of a region's text alone, a row for each of the latents ``like`` (B, C, h, w)."""
-    given = composition.conditioning
-    return beside(replace(given, context=given.context[:, region.columns]), like)
+    own = composition.own(region)
+    return beside(replace(own, extras={**composition.conditioning.extras, **own.extras}), like)
 
 
 def injected(backbone: Backbone) -> frozenset[str]:
@@ -95,11 +97,18 @@ class Branches:
         return {number: self.composition.regions[number] for number in self.composition.things}
 
     def run(
-        self, backbone: Backbone, latent: Tensor, timestep: Tensor, share: float, reads: AttentionSite | None
+        self,
+        backbone: Backbone,
+        latent: Tensor,
+        timestep: Tensor,
+        share: float,
+        reads: AttentionSite | None,
+        cells: int,
     ) -> dict[int, Tensor]:
         """Run the branch of every concept that counts at a share of denoising, and keep its outputs.
 
-        Returns of each the self-attention (B, n, n) of the layer ``reads``; nothing where that is None.
+        Returns of each the self-attention (B, n, n) of the layer ``reads``, of at most so many cells
+        (:func:`picture_attention`); nothing where that is None.
         """
         self.outputs, maps, names = {}, {}, injected(backbone)
         for number, region in self.regions.items():
@@ -112,7 +121,7 @@ class Branches:
                 inputs: AttentionInputs, number: int = number, kept: AttentionEdit = kept
             ) -> Tensor | EditedOutput | None:
                 if reads is not None and inputs.call.site.name == reads.name:
-                    maps[number] = picture_attention(inputs.call)
+                    maps[number] = picture_attention(inputs.call, cells)
                 return kept(inputs)
 
             with self.alone(region), backbone.edit_attention(edit):
@@ -176,8 +185,31 @@ class Branches:
         return bias if inputs.call.bias is None else bias + inputs.call.bias
 
 
-def picture_attention(call: AttentionCall) -> Tensor:
-    """(B, n, n) attention of the picture's cells to each other, of rows that sum to one."""
+def picture_attention(call: AttentionCall, cells: int) -> Tensor:
+    """(B, n, n) attention of the picture's cells to each other, of rows that sum to one; of patches of cells where
+    there would be more than ``cells`` (:func:`coarse_grid`)."""
+    return pooled(_picture_attention(call), call.grid, coarse_grid(call.grid, cells))
+
+
+def coarse_grid(grid: Grid, cells: int) -> Grid:
+    """A grid over the same picture with at most so many cells, whose sides are a whole part of the given one's."""
+    part = 1
+    while -(-grid[0] // part) * -(-grid[1] // part) > max(cells, 1):
+        part += 1
+    return -(-grid[0] // part), -(-grid[1] // part)
+
+
+def pooled(maps: Tensor, grid: Grid, coarse: Grid) -> Tensor:
+    """Attention (B, n, n) between the cells of a grid as that between patches, (B, m, m): the mean over the cells that
+    read, and the sum over those that are read."""
+    if coarse == grid:
+        return maps
+    read = F.adaptive_avg_pool2d(maps.mT.unflatten(2, grid), coarse).flatten(2).mT  # (B, m, n)
+    found = F.adaptive_avg_pool2d(read.unflatten(2, grid), coarse).flatten(2)  # (B, m, m)
+    return found / found.sum(-1, keepdim=True).clamp_min(1e-12)
+
+
+def _picture_attention(call: AttentionCall) -> Tensor:
     if call.columns is None:
         return head_mean(call.query, call.key, call.scale)
     of_text = call.query.shape[2] > call.grid[0] * call.grid[1]

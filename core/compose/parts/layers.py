@@ -39,7 +39,7 @@ _UNPLACED = (
 )
 """Parts of the names of layers whose output has no place: they read the time, pooled text, or scale whole channels."""
 
-_OF_TEXT = ("txt_", "add_", "context", "cap_embedder")
+_OF_TEXT = ("txt_", "txtmlp", "txtfusion", "add_", "context", "cap_embedder")
 """Parts of the names of a transformer's layers that read rows of the text."""
 
 

@@ -77,6 +77,8 @@ class RegionGuidance:
         regions = [region for region in self._things if region.counts(share) and region.own]
         if not (self.settings.guidance and share < self.settings.guide_until and regions):
             return latent
+        if self._going is not None and not bool(self._going.any()):
+            return latent  # it has ended, and begins no more
         gradient, losses = gradient_of(latent, lambda moved: self._losses(backbone, moved, timestep, share))
         going = torch.ones_like(losses, dtype=torch.bool) if self._going is None else self._going
         if self._last is not None and share >= LEAST_SHARE:

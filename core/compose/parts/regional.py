@@ -181,7 +181,8 @@ def joint_bias(
     assert columns is not None and inputs.text is not None
     batch, rows, there = len(masks), call.query.shape[2], present(masks, counts)
     bias = torch.zeros(batch, 1, rows, rows, device=call.query.device)
-    bias[:, :, columns, columns] = isolation(masks, strength, counts)
+    if strength:
+        bias[:, :, columns, columns] = isolation(masks, strength, counts)
     texts = rows_of_texts(composition, columns.start, inputs.text.start)
     bias[:, :, : columns.start, : columns.start] = apart(texts, columns.start).to(bias)
     for number, where in enumerate(texts):

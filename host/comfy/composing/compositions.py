@@ -36,6 +36,8 @@ from ..transformers import taps as transformer_taps
 from ..transformers.taps import TransformerListener
 
 WRAPPER_KEY = "concept_atelier.compose"
+BESIDE = ("guidance",)
+"""Options of a CONDITIONING that passes of a method's own read: FLUX's guidance."""
 
 
 def with_composition(patcher: Any, composed: Composed) -> Any:
@@ -78,7 +80,8 @@ class AroundSampling:
 
     def __call__(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Any:
         guider = executor.class_obj
-        run = _Run(guider, self.composed, self.patcher)
+        twice = len(compositions_of(guider.model_patcher)) > 1
+        run = _Run(guider, self.composed, self.patcher, twice)
         if run.composing.before is not None:
             refuse_unseen_moves(self.composed.composer.title, "attention_couple", args, kwargs)
         before = guider.model_options
@@ -86,9 +89,10 @@ class AroundSampling:
         try:
             with run.layers_edited():
                 samples = executor(noise, *args, **kwargs)
+            self.composed.finished(run.composing, samples)
         finally:
             guider.model_options = before
-        self.composed.finished(run.composing, samples)
+            run.close()
         return samples
 
 
@@ -99,6 +103,7 @@ class _Run:
     guider: Any
     composed: Composed
     patcher: Any
+    twice: bool = False
     latent: Tensor | None = None
     timestep: float | None = None
     rows: tuple[tuple[slice, bool], ...] = ()
@@ -109,7 +114,11 @@ class _Run:
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
         self.composing = self.composed.begin(levels.schedule.steps)
-        self.composed.check_sampled(bool(self._uuids()))
+        self.composed.check_sampled(bool(self._uuids()), self.twice)
+
+    def close(self) -> None:
+        """Let go of what the run held: listener and run hold each other, until Python looks for such cycles."""
+        self.listener = self.latent = None
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that edits."""
@@ -191,12 +200,18 @@ class _Run:
 
     @cached_property
     def backbone(self) -> RunningBackbone:
-        """The model of this run."""
-        return RunningBackbone(self.guider.model_patcher)
+        """The model of this run, whose own passes read what the composed text's CONDITIONING says beside the text."""
+        ours = [cond for cond in self.guider.conds.get("positive", ()) if self.composed.reads(_context(cond))]
+        beside = {name: cond[name] for cond in ours for name in BESIDE if name in cond}
+        return RunningBackbone(self.guider.model_patcher, beside=beside)
 
     def around_model(self, executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Around one call of the model: finds the rows of the composed text."""
         options = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
+        if "multigpu_thread_device" in options:  # calls of one step overlap, and a run keeps one call's rows
+            raise ValueError(
+                f"{self.composed.node} does not work while several GPUs compute one step; sample on one GPU"
+            )
         sigma = t.flatten()[:1]
         self.timestep = levels_of(self.guider.inner_model.model_sampling).timestep(sigma)
         self.rows = self._rows(x, options.get("uuids") or ())

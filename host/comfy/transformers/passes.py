@@ -25,8 +25,8 @@ from .taps import OVERRIDE, TransformerListener, with_listener
 class TransformerDenoiser:
     """A diffusion transformer of one of the families."""
 
-    def __init__(self, patcher: Any, family: str) -> None:
-        self._patcher, self._family = patcher, FAMILIES[family]
+    def __init__(self, patcher: Any, family: str, beside: Mapping[str, Any] | None = None) -> None:
+        self._patcher, self._family, self._given = patcher, FAMILIES[family], beside or {}
         self._listeners: list[TransformerListener] = []
         self._editing: list[TransformerListener] = []
         self.measured = False
@@ -63,7 +63,7 @@ class TransformerDenoiser:
     ) -> Tensor:
         frames = reads_frames(patcher)
         latent = noisy.unsqueeze(2) if frames else noisy  # (B, C, 1, h, w) where a latent may be a film
-        inputs = model_inputs(patcher.model, latent, conditioning)
+        inputs = model_inputs(patcher.model, latent, conditioning, self._given)
         sizes = (noisy.shape[-2], noisy.shape[-1]), inputs["c_crossattn"].shape[1], conditioning.context.shape[1]
         rows = rows_of(self._family, self._patcher.get_model_object("diffusion_model"), *sizes)
         for listener in (*self._listeners, *self._editing):
@@ -131,14 +131,17 @@ class TransformerDenoiser:
         return preferred_attention(self._family, self._patcher.get_model_object("diffusion_model"))
 
 
-def model_inputs(model: Any, noisy: Tensor, conditioning: Conditioning) -> dict[str, Any]:
-    """What ``apply_model`` is given, as the model's own ``extra_conds`` makes it of a conditioning."""
+def model_inputs(
+    model: Any, noisy: Tensor, conditioning: Conditioning, beside: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What ``apply_model`` is given, as the model's own ``extra_conds`` makes it of a conditioning and of options
+    beside its text."""
     conds = model.extra_conds(
         cross_attn=conditioning.context.to(noisy.device),
         noise=noisy,
         device=noisy.device,
         prompt_type="positive",
-        **{"pooled_output": None, **conditioning.extras},
+        **{"pooled_output": None, **(beside or {}), **conditioning.extras},
     )
     return {name: cond.process_cond(batch_size=len(noisy)).cond for name, cond in conds.items()}
 

@@ -230,7 +230,7 @@ def _said_of_words(composition: Composition, composer: Composer[Any]) -> list[st
             lines.append(
                 f"The prompt does not contain {name} as a whole. Its words were looked up one by one: {words}."
             )
-        if "branches" in needs and not style and (region.singly or not region.words):
+        if "branches" in needs and not style and not region.written:
             lines.append(f"Write {name} in the prompt as in concepts, so that passes can replace it by other concepts.")
     return lines
 

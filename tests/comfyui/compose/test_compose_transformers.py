@@ -1,5 +1,8 @@
 """Compose Concepts on diffusion transformers of ComfyUI's own classes, tiny and at random weights."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -105,3 +108,54 @@ def test_the_latent_moves_on_transformers(model_of, composed, sample_transformer
     changed = composed(family, model, [LEFT, 1 - LEFT], method=method, scale=50.0)
     on = sample_transformer(family, *changed)
     assert bool(torch.isfinite(on).all()) and not torch.equal(on, plain)
+
+
+@pytest.mark.parametrize("method", ["attend_and_excite", "concept_conductor"])
+def test_passes_of_a_methods_own_have_the_guidance_that_the_text_has(
+    model_of, composed, sample_transformer, monkeypatch, method
+):
+    model, read = model_of("flux"), []
+    denoiser = model.get_model_object("diffusion_model")
+    forward = type(denoiser).forward
+
+    def watched(self, *args, **kwargs):
+        guidance = args[4] if len(args) > 4 else kwargs.get("guidance")
+        read.append(None if guidance is None else guidance.flatten().tolist())
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(denoiser), "forward", watched)
+    drawn, encoded = composed("flux", model, [LEFT, 1 - LEFT], method=method)
+    text = [[context, extras | {"guidance": 2.0}] for context, extras in encoded]
+    negative = [[context, extras | {"guidance": 2.0}] for context, extras in encoded[:1]]
+    negative[0][0] = torch.zeros_like(negative[0][0])
+    sample_transformer("flux", drawn, text, negative, steps=2)
+    assert read and {value for values in read if values for value in values} == {2.0}
+
+
+def test_a_finished_run_is_freed_at_once(model_of, composed, sample_transformer, pack):
+    """It holds outputs of attention, which would take memory until Python looks for cycles."""
+    compositions = pack("host.comfy.composing.compositions")
+    drawn, encoded = composed("flux", model_of("flux"), [LEFT, 1 - LEFT], method="concept_conductor")
+    kept, begin = [], compositions._Run.__post_init__
+
+    def watched(self):
+        begin(self)
+        kept.append(weakref.ref(self))
+
+    compositions._Run.__post_init__ = watched
+    gc.disable()
+    try:
+        sample_transformer("flux", drawn, encoded)
+        assert len(kept) == 1 and kept[0]() is None
+    finally:
+        gc.enable()
+        compositions._Run.__post_init__ = begin
+
+
+def test_a_model_that_composes_twice_says_so(model_of, clip_of, sample_transformer, run):
+    given = {"clip": clip_of("flux"), "prompt": "a red cat and two dogs", "method": "t2i_zero"}
+    model, *_ = run("ComposeConcepts", model=model_of("flux"), concepts="a red cat\ntwo dogs", **given)
+    given |= {"prompt": "a cat and a dog"}
+    model, text, *_ = run("ComposeConcepts", model=model, concepts="a cat\na dog", **given)
+    with pytest.raises(ValueError, match="more than once, .* write all concepts into one Compose Concepts"):
+        sample_transformer("flux", model, text)

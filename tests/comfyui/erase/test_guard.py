@@ -108,3 +108,11 @@ def test_what_is_done_to_the_model_behind_the_guard_stays_in_force(parts_of, gua
     expected = sample(parts, alone)
     assert not torch.allclose(expected, sample(parts), atol=1e-3)
     torch.testing.assert_close(sample(parts, both), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["uni_pc", "uni_pc_bh2"])
+def test_samplers_that_do_not_see_a_move_are_refused_where_the_latent_moves(parts_of, guard, sample, sampler):
+    parts = parts_of("sd15")
+    with pytest.raises(ValueError, match="sample with another one .*, or choose adavd"):
+        sample(parts, guard(parts, "irece", settings=STRONG["irece"]), sampler_name=sampler)
+    assert torch.isfinite(sample(parts, guard(parts, "adavd"), sampler_name=sampler)).all()

@@ -50,3 +50,11 @@ def test_the_sampled_text_is_distinguished_from_another(generator):
 def test_an_unknown_text_is_reported_as_unknown():
     with pytest.raises(ValueError, match="not known"):
         maps_of({(4, 6): FINE}).check_text(torch.zeros(1, 2, 3))
+
+
+def test_some_positions_are_those_of_all(generator):
+    maps = maps_of({grid: torch.rand(1, 5, *grid, generator=generator) for grid in ((4, 4), (2, 2))})
+    every = maps.combined_cross((8, 8))
+    torch.testing.assert_close(maps.combined_cross((8, 8), positions=[3, 1]), every[:, [3, 1]])
+    with pytest.raises(ValueError, match="were not recorded"):
+        maps.combined_cross(positions=[7])

@@ -166,6 +166,13 @@ def attending(backbone, prompts, columns, grid=(4, 4)):
     return AttentionInputs(call, torch.zeros(2, 1, length, 5))
 
 
+def test_an_edited_picture_that_takes_no_maps_has_its_region_where_it_reads_the_word(lab_backbone):
+    settings = WordEditSettings(cross_until=0.0)
+    editor = _Editor(planned(lab_backbone, "a cat", "a dog"), settings, 1000, (4, 4))
+    editor(attending(lab_backbone, ("a cat", "a dog"), ({1: 0, 2: 3}, {1: 0, 2: 1})))
+    assert editor.region((4, 4)).any(0).tolist() == [False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "weights", "columns", "expected"),
     [

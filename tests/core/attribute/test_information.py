@@ -211,6 +211,9 @@ def test_two_words_that_say_the_same_are_redundant():
         ("A Cat and a cats", ["cat"], "A and a cats"),
         ("<1> and <2> on white", ["<1>"], "and <2> on white"),
         ("a teddy bear", ["teddy bear"], "a"),
+        ("a (cat:1.2) on grass", ["cat"], "a on grass"),
+        ("a ((red cat):1.3), (a dog)", ["red", "cat"], "a, (a dog)"),
+        ("a cat \\(\\)", ["cat"], "a \\(\\)"),
     ],
 )
 def test_a_prompt_closes_up_where_a_word_was(prompt, words, rest):

@@ -93,3 +93,13 @@ def test_a_style_has_no_pass(lab_backbone):
     assert "one more pass for the concept" in CONDUCTOR.preset("paper").cost_of(style)
     nothing = replace(style, regions=(replace(style.regions[0], weight=0.0), style.regions[1]))
     assert CONDUCTOR.preset("paper").cost_of(nothing).startswith("nothing")
+
+
+@pytest.mark.parametrize("name", ["attention_couple", "lora_composer"])
+def test_places_that_are_found_after_the_method_ends_are_said_to_do_nothing(lab_backbone, name):
+    settings = replace(METHODS[name].preset("small"), end=0.4, find_until=0.5)
+    found, given = composed(lab_backbone, (None, None)), composed(lab_backbone)
+    assert "nothing else" in settings.cost_of(found) and "Lower find_until, raise end" in settings.left_out(found)
+    assert settings.left_out(given) == "" and "one more reading" in settings.cost_of(given)
+    sooner = replace(settings, find_until=0.3)
+    assert sooner.left_out(found) == "" and "one more reading" in sooner.cost_of(found)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from concept_atelier.core.attention.words import words_of
+from concept_atelier.core.attention.words import in_every_reading, words_of
+from concept_atelier.core.backbone import Token, TokenizedText
 from concept_atelier.core.compose.composition import Concept, compose
 from concept_atelier.core.compose.wording import branch_text, contains, named_in
 
@@ -59,3 +60,25 @@ def test_a_style_stays_in_the_text_of_a_branch(prompt, expected):
 
 def test_a_prompt_contains_whole_words_only():
     assert contains("A red Cat, there", "a red cat") and not contains("a red caterpillar", "a red cat")
+
+
+@pytest.mark.parametrize("prompt", ["a red\ncat and a dog", "a red  cat and a dog"])
+def test_white_space_between_words_does_not_keep_a_concept_from_being_replaced(lab_backbone, prompt):
+    assert branch_text(prompt, ["a red cat", "a dog"], "a dog") == "a dog and a dog"
+    regions = compose(lab_backbone, prompt, [Concept("a red cat"), Concept("a dog")]).regions
+    assert all(region.written for region in regions)
+
+
+def test_a_concept_that_the_prompt_says_otherwise_is_known_to_be_left_in_place(lab_backbone):
+    concepts = [Concept("a red cat"), Concept("a dog")]
+    assert [one.written for one in compose(lab_backbone, "a cat in red and a dog", concepts).regions] == [False, True]
+
+
+def test_words_have_positions_in_the_rows_of_every_text_encoder():
+    """Of a second reading behind the first one, whose words are the same."""
+    words = list(enumerate(APART.split()))
+    tokens = [
+        Token(word, 10 * reading + number, number, reading=reading) for reading in (0, 1) for number, word in words
+    ]
+    read = TokenizedText(tuple(tokens), None, 9, 20)
+    assert in_every_reading(read, (1, 6)) == (1, 6, 11, 16) and in_every_reading(read, ()) == ()

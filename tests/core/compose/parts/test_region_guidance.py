@@ -57,3 +57,18 @@ def test_a_picture_no_longer_moves_once_its_loss_has_risen(lab_backbone, monkeyp
         assert all(torch.equal(one, latent[0]) or torch.allclose(one, wanted) for one in after)
         moved.append((after != latent).flatten(1).any(1).tolist())
     assert torch.tensor(moved).T.tolist() == expected
+
+
+def test_where_all_pictures_have_ended_no_pass_is_made(lab_backbone, monkeypatch):
+    guidance, made = guided(lab_backbone, guidance=1.0), []
+
+    def rising(backbone, moved, time, share):
+        made.append(share)
+        return moved.flatten(1).sum(1) + 10.0 * len(made)
+
+    monkeypatch.setattr(guidance, "_losses", rising)
+    latent = torch.zeros(1, 4, 8, 8)
+    moved = [
+        not torch.equal(guidance.step(lab_backbone, latent, torch.tensor([500]), at), latent) for at in (0.2, 0.3, 0.4)
+    ]
+    assert moved == [True, False, False] and made == [0.2, 0.3]
