@@ -71,24 +71,37 @@ def _methods(node_id: str) -> list[str]:
     if node_id not in METHODS_OF:
         return []
     methods, needs = METHODS_OF[node_id]
-    return ["## Methods", "", PASS, "", *(_method(one, needs) for one in methods), ""]
+    return [
+        "## Methods",
+        "",
+        f"{PASS} Below each method stand its presets, and what they cost.",
+        "",
+        *(_method(one, needs) for one in methods),
+        "",
+    ]
 
 
 def _method(record: Any, nothing_else: str) -> str:
     needs = ", ".join(need.replace("_", " ") for need in getattr(record, "needs", ())) or nothing_else
-    costs = "; ".join(f"{name}: {settings.cost}" for name, settings in record.presets.items())
     shown = getattr(record, "pictures_of", "")
     parts = [
         f"- **{record.title}** (`{record.name}`): {record.help}",
         f"Needs {needs}.",
         f"Looks at pictures of the {shown}, its own where you connect none." if shown else "",
-        f"Presets, and what they cost: {costs}.",
         "A change of the model belongs to the tokens: use the MODEL output, or save it as a LoRA."
         if getattr(record, "changes_model", False)
         else "",
         record.note,
     ]
-    return " ".join(part for part in parts if part)
+    return "\n".join([" ".join(part for part in parts if part), *_costs(record)])
+
+
+def _costs(record: Any) -> list[str]:
+    """A line for every cost that presets have, with the names of those."""
+    by_cost: dict[str, list[str]] = {}
+    for name, settings in record.presets.items():
+        by_cost.setdefault(settings.cost, []).append(f"`{name}`")
+    return [f"  - {', '.join(names)}: {cost}." for cost, names in by_cost.items()]
 
 
 def pages() -> dict[str, str]:

@@ -42,10 +42,10 @@ class EraseConcepts(io.ComfyNode):
             display_name="Erase Concepts",
             category=f"{CATEGORY}/erase",
             description=(
-                "Makes the model read each concept as its anchor, by a closed-form change of its text "
-                "projections (UCE, WACV 2024, and others), on UNets and on diffusion transformers, or by a change of "
-                "the text encoder (HiRM). It takes seconds. The change is a patch on a copy: bypass the node, and the "
-                "model is as it was."
+                "Makes the model read each concept as something else (its anchor), or as nothing. It takes seconds and "
+                "needs no training: most methods change the text projections of a UNet or diffusion transformer in "
+                "closed form (UCE, WACV 2024, and others); HiRM changes the text encoder. The "
+                "change is a patch on a copy: bypass the node, and the model is as it was."
             ),
             search_aliases=[
                 "UCE",

@@ -28,7 +28,8 @@ class LoadPictureFolder(io.ComfyNode):
                 io.String.Input(
                     "folder",
                     default="pictures",
-                    tooltip="Name of a folder in the input folder, or of one picture, as run --over gives.",
+                    tooltip="Name of a folder or of a single picture in the input folder. run --over fills in "
+                    "one picture after another.",
                 ),
                 io.Int.Input(
                     "size",
@@ -61,8 +62,8 @@ class LoadPictureFolder(io.ComfyNode):
                 io.String.Output(display_name="NAMES", tooltip="The files' names, one per line."),
                 io.String.Output(
                     display_name="CAPTIONS",
-                    tooltip="The text file of each picture's name (cat.txt beside cat.png), one per line; empty lines "
-                    "where there is none.",
+                    tooltip="The caption of each picture, one per line, from the text file beside it (cat.txt for "
+                    "cat.png). The line is empty where there is no file.",
                 ),
             ],
         )

@@ -20,8 +20,8 @@ class SaveConceptTokens(io.ComfyNode):
             display_name="Save Concept Tokens",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes one embedding file for each concept to the embeddings folder, where every prompt "
-                "finds it as embedding:name (with Qwen-Image Encode Concept Prompt only). The function "
+                "Writes one embedding file for each concept to the embeddings folder. Every prompt can then use "
+                "it as embedding:name; for Qwen-Image only Encode Concept Prompt can. The function "
                 "load_textual_inversion of diffusers reads the files too. A file of this name that "
                 "existed before the run is replaced; if the file was written during the run, the next "
                 "free name is used."

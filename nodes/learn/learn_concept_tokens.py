@@ -259,11 +259,10 @@ def _weights_input() -> Any:
         default="",
         optional=True,
         advanced=True,
-        tooltip="How often each of several pictures is used in training: the TABLE of Caption Noise, or "
-        "numbers separated by commas, first for image, then for the pictures of more in order. "
-        "adaptive, or adaptive=1 to set its rate: weights between a picture's own loss and "
-        "consistency that follow the losses (AdaWAC, rate 2). It takes two more passes in each "
-        "update.",
+        tooltip="How often each picture is used in training, if there are several. Give the TABLE of Caption "
+        "Noise, or one number for each picture, separated by commas: image first, then those of more. "
+        "adaptive: the losses set each picture's balance between its own loss and consistency (AdaWAC, "
+        "rate 2; adaptive=1 sets the rate to 1), with two more passes in each update.",
     )
 
 

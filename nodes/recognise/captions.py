@@ -97,7 +97,7 @@ class CompleteCaptions(io.ComfyNode):
                     step=0.05,
                     tooltip="How probable it must be that the picture shows a concept. Higher adds less and is surer.",
                 ),
-                io.Int.Input("most", default=3, min=1, max=100, tooltip="Concepts that a caption gets at most."),
+                io.Int.Input("most", default=3, min=1, max=100, tooltip="Add at most this many concepts to a caption."),
                 names_input(),
                 io.Float.Input(
                     "omitted",
@@ -107,7 +107,7 @@ class CompleteCaptions(io.ComfyNode):
                     step=0.05,
                     optional=True,
                     advanced=True,
-                    tooltip="The share of what pictures show that captions leave out, as far as you know.",
+                    tooltip="Your estimate: of the concepts that a picture shows, the share that captions leave out.",
                 ),
                 io.String.Input(
                     "template",
@@ -193,7 +193,11 @@ class LintConcepts(io.ComfyNode):
                     tooltip="The word that stands for your subject in the captions; may be empty.",
                 ),
                 io.Int.Input(
-                    "fixes", default=5, min=0, max=50, tooltip="Pictures to add or drop that are named at most."
+                    "fixes",
+                    default=5,
+                    min=0,
+                    max=50,
+                    tooltip="The report names at most this many pictures to add or drop.",
                 ),
                 io.Image.Input("pictures", optional=True, tooltip="The pictures of the captions, in the same order."),
                 io.ClipVision.Input("clip_vision", optional=True, tooltip="A picture encoder, to see how they look."),

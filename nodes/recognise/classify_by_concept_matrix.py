@@ -35,7 +35,7 @@ class ClassifyByConceptMatrix(io.ComfyNode):
             category=f"{CATEGORY}/recognise",
             description=(
                 "Compares what each picture has of many concepts with what each class has of them, by words alone and "
-                "without training, and says which concepts spoke for the class."
+                "without training, and says which concepts decided the class."
             ),
             search_aliases=["CMS", "concept matrix search", "zero-shot", "interpretable classifier"],
             is_output_node=True,

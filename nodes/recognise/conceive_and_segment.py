@@ -60,7 +60,7 @@ class ConceiveAndSegment(io.ComfyNode):
                     tooltip="By how many deviations a word must stand out from words in general to count "
                     "as present. Higher values find fewer words, more reliably.",
                 ),
-                io.Int.Input("most", default=6, min=1, max=32, tooltip="Words of each picture at most."),
+                io.Int.Input("most", default=6, min=1, max=32, tooltip="Find at most this many words in each picture."),
                 io.Float.Input(
                     "threshold",
                     default=LEAST,

@@ -95,7 +95,7 @@ class TrainConceptHead(io.ComfyNode):
                     default=5,
                     min=0,
                     max=1000,
-                    tooltip="Concepts that a class rests on at most; 0 keeps all.",
+                    tooltip="Keep at most this many concepts for each class; 0 keeps all.",
                 ),
                 seed_input("Random seed for the cross-validation folds and for the training."),
                 io.Image.Input("disliked", optional=True, tooltip="Pictures that you do not like."),
@@ -234,7 +234,7 @@ class ScoreByConceptHead(io.ComfyNode):
             category=f"{CATEGORY}/recognise",
             description=(
                 "Scores pictures by what Train Concept Head learnt, such as how well you will like them, and names the "
-                "concepts that spoke for each. Pick Best of Batch picks by the scores."
+                "concepts that decided each score. Pick Best of Batch picks by the scores."
             ),
             search_aliases=["taste score", "aesthetic score", "classify", "rate pictures", "apply concept bottleneck"],
             is_output_node=True,

@@ -66,8 +66,8 @@ class LearnPrototypes(io.ComfyNode):
             display_name="Learn Prototypes",
             category=f"{CATEGORY}/recognise",
             description=(
-                "Learns a subject from one to twenty pictures with masks, within seconds: what the positions inside "
-                "of the masks have, and those outside do not. Find Prototypes then finds it in any picture."
+                "Learns a subject within seconds, from one to twenty pictures with masks: what distinguishes the "
+                "inside of the masks from the outside. Find Prototypes then finds it in any picture."
             ),
             search_aliases=[
                 "few-shot",
@@ -83,7 +83,7 @@ class LearnPrototypes(io.ComfyNode):
                 io.Mask.Input(
                     "masks",
                     tooltip="Where the subject is, one mask for each picture in the same order; 1 is inside. An empty "
-                    "mask says that a picture does not show it, which teaches as much.",
+                    "mask means that the picture does not show the subject, which is just as useful.",
                 ),
                 io.String.Input(
                     "name", default="subject", tooltip="What to call it. The word decides nothing; masks alone do."
@@ -185,9 +185,9 @@ class PrototypeFeedback(io.ComfyNode):
                     "regions",
                     options=list(REGIONS),
                     default=next(iter(REGIONS)),
-                    tooltip="What the regions are: the subject where it was missed, something else that "
-                    "was taken for it, or all of the subject in a further example; the rest of "
-                    "that picture then counts as not the subject.",
+                    tooltip="What the masks mark. show the subject: places where it was missed. do not show it: "
+                    "places that were taken for it. are all of the subject: the whole subject in a further "
+                    "example; the rest of that picture then counts as not the subject.",
                 ),
             ],
             outputs=[ConceptBank.Output(display_name="CONCEPT_BANK", tooltip="The subject, corrected.")],

@@ -56,7 +56,7 @@ class ScoreByConcepts(io.ComfyNode):
                     default=16,
                     min=1,
                     max=500,
-                    tooltip="Prompts of a class at most: those that differ most from one another are kept.",
+                    tooltip="Keep at most this many prompts for each class: those that differ most from one another.",
                 ),
                 io.Float.Input(
                     "upper",

@@ -25,10 +25,15 @@ def test_pages_show_texts_and_not_messages():
 
 def test_methods_say_what_they_need_and_cost():
     learning, finding = (pages()[f"ConceptAtelier{name}.md"] for name in ("LearnConceptTokens", "LocalizeConcepts"))
-    (attencraft,) = [line for line in learning.splitlines() if line.startswith("- **AttenCraft**")]
+    attencraft = learning[learning.index("- **AttenCraft**") :].split("\n- ")[0]
     settings = LEARNING["attencraft"].preset("small")
-    assert "Needs masks." in attencraft and f"small: {settings.cost}." in attencraft
-    assert "small: 8 passes and clustering" in finding and "paper: 1 pass and clustering" in finding
+    assert "Needs masks." in attencraft and f"  - `small`: {settings.cost}." in attencraft.splitlines()
+    assert "`small`: 8 passes and clustering" in finding and "`paper`: 1 pass and clustering" in finding
+
+
+def test_presets_of_one_cost_share_a_line():
+    training = pages()["ConceptAtelierTrainErasure.md"]
+    assert "  - `small`, `small_transformer`: for each concept: 60 steps on 2 pictures" in training
 
 
 def test_the_table_of_methods_is_up_to_date():

@@ -51,10 +51,11 @@ def data_card() -> str:
         [
             "# Data card: the world of the lab",
             "Written by `python -m concept_atelier lab page` from `lab/world/`.",
-            f"A scene shows 1 to 4 of {len(atlas.kinds)} objects in {len(atlas.styles)} styles. Code draws it from a "
-            "seed when it is needed: the same seed gives the same picture, caption and ground truth on every machine. "
-            "The scenes contain no photographs, no people and no text. They are for training and testing methods that "
-            "must be right about masks, names, styles, synonyms and colours; they say nothing about natural pictures.",
+            f"A scene shows 1 to 4 of {sum(int(row[1]) for row in rows)} objects in {len(atlas.styles)} styles. Code "
+            "draws it from a seed when it is needed: the same seed gives the same picture, caption and ground truth on "
+            "every machine. The scenes contain no photographs, no people and no text. They are for training and "
+            "testing methods that must be right about masks, names, styles, synonyms and colours; they say nothing "
+            "about natural pictures.",
             "## What a scene holds",
             "A scene has a picture (any size; 128x128 by default) and a caption. For each object it has the exact "
             "mask, the name, the word that the caption uses, the style, colour, hand, size and place (`on the left`), "

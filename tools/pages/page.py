@@ -30,7 +30,7 @@ from ...host.pictures.drawing import overlay_masks
 from ...lab.model.handles import load_handles
 from ...lab.world.atlas import SPLITS, TRAINING_HAND, load_atlas
 from ...lab.world.scene import SceneSettings, sample_scene
-from ...training.mixture import PROMPTS
+from ...training.mixture import MIXTURE, PROMPTS
 from .cards import curves, data_card, model_card
 from .results import PAGES, with_results
 
@@ -102,18 +102,25 @@ def show_world(page: Page) -> None:
     counts = {split: len(atlas.of_split(split)) for split in ("train", "development", "test")}
     page.text(
         "## The world",
-        f"The model is trained on {counts['train']} objects. It never sees {counts['development']} others "
-        f"(development) and {counts['test']} more (test). Each object comes in {len(atlas.styles)} styles: "
-        f"{', '.join(atlas.styles)}. There are drawings by three hands ({', '.join(atlas.hands)}); the model is "
-        f"trained on {TRAINING_HAND}'s drawings.",
+        f"The model is trained on {counts['train']} objects. Another {counts['development']} are kept for development "
+        f"and {counts['test']} for tests; it never sees these. Each object comes in {len(atlas.styles)} styles "
+        f"({', '.join(atlas.styles)}) and from {len(atlas.hands)} icon sets, called *hands* "
+        f"({', '.join(atlas.hands)}). The model is trained on {TRAINING_HAND}; the weights that it started from had "
+        "seen all of them ([data card](data-card.md)).",
     )
     kinds = [kind.name for split in SPLITS for kind in atlas.of_split(split)]
     page.picture("objects", icons(kinds, [("flat", TRAINING_HAND)]).split(17), "Every object, in flat style")
     looks = [(style, hand) for hand in (TRAINING_HAND, "noto", "twemoji") for style in atlas.styles]
     page.picture("styles", icons(kinds[:14], looks).split(14), "One style in each row, for each of the three hands")
     scenes = [sample_scene("train", seed, SceneSettings(counts=(1, 2, 3, 4))) for seed in range(6)]
-    page.picture("scenes", [torch.cat([case_of(scene, 0).picture for scene in scenes])], "Training scenes")
-    page.text("Their captions: " + "; ".join(f"“{scene.caption}”" for scene in scenes) + ".")
+    page.picture("scenes", [torch.cat([case_of(scene, 0).picture for scene in scenes])], "Scenes")
+    most = max(count for pool, _ in MIXTURE for count in pool.scenes.counts)
+    page.text(
+        f"Scenes of the training split, with up to four objects; the model was trained on up to {most}. Their "
+        "captions, some of them with synonyms from WordNet: "
+        + "; ".join(f"“{scene.caption}”" for scene in scenes)
+        + "."
+    )
 
 
 def icons(kinds: Sequence[str], looks: Sequence[tuple[str, str]], side: int = 48) -> Tensor:

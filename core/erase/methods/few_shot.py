@@ -291,7 +291,7 @@ METHOD = Eraser(
     name="few_shot",
     title="Few-shot unlearning",
     help="Trains the text encoder on a few pictures of each concept, so that its text no longer leads to them; takes "
-    "seconds.",
+    "under a minute for each concept on the lab model.",
     presets={
         "paper": FewShotSettings(),
         "small": _SMALL,

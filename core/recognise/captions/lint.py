@@ -23,7 +23,7 @@ class LintSettings(Settings):
     together: float = setting(0.95, "Share of pictures of either concept that have the other one.", above=0.5, most=1)
     implies: float = setting(0.98, "Share of a concept's pictures that have another one.", above=0.5, most=1)
     fewest: int = setting(5, "Pictures that a concept needs to be judged.", least=2)
-    fixes: int = setting(5, "Pictures to drop or to add that are named at most.", least=0)
+    fixes: int = setting(5, "The report names at most this many pictures to add or drop.", least=0)
 
 
 @dataclass(frozen=True)

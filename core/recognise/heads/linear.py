@@ -20,7 +20,7 @@ ITERATIONS, TOLERANCE = 400, 1e-6
 class LinearSettings(Settings):
     """Settings of :func:`fit_linear`."""
 
-    largest: int = setting(5, "Concepts that a class rests on at most; 0 keeps all.", least=0)
+    largest: int = setting(5, "Keep at most this many concepts for each class; 0 keeps all.", least=0)
     sparsity: float = setting(
         0.1, "The l1 penalty as a share of the one at which every weight is 0.", least=0, most=0.99
     )

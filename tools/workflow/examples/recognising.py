@@ -90,7 +90,7 @@ def pick_the_best(studio: Studio) -> None:
         "Pick the best",
         "The best picture, and why it is.",
         "Write the class that you want into **by**, and raise **count** to keep more. The sheet names the concepts "
-        "that spoke for each.",
+        "that decided each score.",
     )
     best, picked, _ = sheet.add(
         "ConceptAtelierPickBestOfBatch", 0, pictures=pictures, scores=scores, by=words.wanted, count=1
