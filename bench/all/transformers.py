@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
+from .erasing import GUARDED
 from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
@@ -20,8 +21,8 @@ ERASED = tuple(name for name in ERASING if name != "mace_lora")
 ATTACKS = "names,embedding,inversion,relearning"
 """Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
 
-GUARDED = "names,inversion"
-"""Scenarios beside guards there: those that train nothing."""
+TRAINED = ("few_shot", "realera_lora", "esd", "all_but_one", "doco")
+"""Methods of erasing that train there."""
 
 BOTH = (
     "lab.json",
@@ -54,6 +55,8 @@ OWN = {
     "localize_sweep.json": "localize --cases 12 --sweep",
     "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
     "attack.json": f"attack --split test --cases 4 --methods uce,mace --scenarios {ATTACKS}",
+    "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)} "
+    f"--scenarios {ATTACKS}",
     "attack_guard_none.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}",
     "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",

@@ -17,7 +17,7 @@ from .attention.sites import preferred_attention, site_table
 from .attention.taps import with_listener
 from .backbone import ComfyBackbone
 from .latents import without_frames
-from .running import AskedBackbone, RunningBackbone, refuse_unseen_moves
+from .running import AskedBackbone, RunningBackbone, refuse_mask, refuse_own_tensors
 
 WRAPPER_KEY = "concept_atelier.guard"
 POST_CFG = "sampler_post_cfg_function"
@@ -54,7 +54,8 @@ class AroundSampling:
         original = backbone if guard.original is None else AskedBackbone(guard.original, guider.model_patcher)
         run = guard.begin(backbone, original)
         if run.moves:
-            refuse_unseen_moves(guard.title, guard.alternative, args, kwargs)
+            refuse_mask(guard.title, guard.alternative, args, kwargs)
+            refuse_own_tensors(guard.title, guard.alternative, args, kwargs)
         before = guider.model_options
         guider.model_options = _options(guider.model_patcher, run, before)
         try:

@@ -51,13 +51,12 @@ def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:
     return sigma * 0 + 1 if isinstance(levels, FlowLevels) else (1 + sigma**2).sqrt()
 
 
-UNSEEING = ("sample_unipc", "sample_unipc_bh2")
-"""Functions of samplers that hand the model a tensor of its own at every step."""
+OWN_TENSORS = ("sample_unipc", "sample_unipc_bh2")
+"""Functions of samplers that hand the model a tensor of their own at every step, and do not go on from it."""
 
 
-def refuse_unseen_moves(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` for a sampling run in a noise mask, and for samplers that do not go on from the tensor that
-    the model is given: they would not see that the latent moves.
+def refuse_mask(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a sampling run in a noise mask: the sampler would not see that the latent moves.
 
     Args:
         mover: the method that moves it, for people.
@@ -69,8 +68,15 @@ def refuse_unseen_moves(mover: str, instead: str, args: Sequence[Any], kwargs: M
             f"{mover} moves the latent, which a sampler ignores if the latent has a noise mask; sample "
             f"without the mask, or choose {instead}"
         )
+
+
+def refuse_own_tensors(mover: str, instead: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for samplers that keep a latent of their own, beside which a long move is taken for noise.
+
+    Arguments as in :func:`refuse_mask`.
+    """
     sampler = kwargs.get("sampler", args[1] if len(args) > 1 else None)
-    if getattr(getattr(sampler, "sampler_function", None), "__name__", "") in UNSEEING:
+    if getattr(getattr(sampler, "sampler_function", None), "__name__", "") in OWN_TENSORS:
         raise ValueError(
             f"{mover} moves the latent, which the samplers uni_pc and uni_pc_bh2 do not see; sample with another one "
             f"(euler, dpmpp_2m), or choose {instead}"

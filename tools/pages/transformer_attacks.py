@@ -14,6 +14,7 @@ from .files import read, shown_command
 
 FILES = {
     "attack.json": "none",
+    "attack_trained.json": "none",
     "attack_guard_none.json": "none",
     "attack_guard_dve.json": GUARDS["dve"].title,
     "attack_guard_dve_alone.json": GUARDS["dve"].title,
@@ -24,7 +25,7 @@ FILES = {
 def attacks(folder: Path) -> str:
     """A row for each file and method that was attacked: scenarios, and other objects before and after."""
     scenarios = ATTACKS.split(",")
-    rows = [["model", "guard", "cases", *(SCENARIOS[name].title for name in scenarios), OTHERS, "command"]]
+    rows = [["model", "guard", "objects", *(SCENARIOS[name].title for name in scenarios), OTHERS, "command"]]
     for file, guard in FILES.items():
         name = f"{FOLDER}/{file}"
         found = read(folder / name)
@@ -35,6 +36,7 @@ def attacks(folder: Path) -> str:
             model = "as it is" if method == NOTHING else f"erased by {ERASING[method].title}"
             kept = found["summary"]["kept"][method]
             beside = f"{kept['before']:.2f}, {kept['after']:.2f}"
+            objects = sum(row["method"] == method for row in found["rows"])
             cells = [attacked(scenario, of.get(scenario)) for scenario in scenarios]
-            rows.append([model, guard, str(found["cases"]), *cells, beside, f"`{shown_command(found, name)}`"])
+            rows.append([model, guard, str(objects), *cells, beside, f"`{shown_command(found, name)}`"])
     return table(rows)

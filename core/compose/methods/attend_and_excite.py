@@ -74,7 +74,7 @@ def _begin(composition: Composition, settings: ExciteSettings, share: Share) -> 
     def before(backbone: Backbone, latent: Tensor, timestep: Tensor) -> Tensor:
         done = share(float(timestep[0]))
         present = [(region.subject, region.counts(done)) for region in composition.regions if region.subject]
-        present = [([place for place in places if place in kept], weight) for places, weight in present]
+        present = [(tuple(place for place in places if place in kept), weight) for places, weight in present]
         present = [(places, weight) for places, weight in present if places and weight > 0]
         if not (settings.acts(done) and settings.scale and present):
             return latent

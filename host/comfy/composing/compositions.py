@@ -30,7 +30,7 @@ from ..gradients import differentiable
 from ..latents import without_frames
 from ..noise import levels_of
 from ..parts import model_family
-from ..running import RunningBackbone, refuse_unseen_moves, signal_scale
+from ..running import RunningBackbone, refuse_mask, signal_scale
 from ..transformers import sites as transformer_sites
 from ..transformers import taps as transformer_taps
 from ..transformers.taps import TransformerListener
@@ -83,7 +83,7 @@ class AroundSampling:
         twice = len(compositions_of(guider.model_patcher)) > 1
         run = _Run(guider, self.composed, self.patcher, twice)
         if run.composing.before is not None:
-            refuse_unseen_moves(self.composed.composer.title, "attention_couple", args, kwargs)
+            refuse_mask(self.composed.composer.title, "attention_couple", args, kwargs)
         before = guider.model_options
         guider.model_options = run.options(before)
         try:

@@ -16,14 +16,14 @@ ITEMS: tuple[Internal, ...] = (
     Internal(
         "comfy.samplers:KSAMPLER.__init__",
         "the pack refuses samplers that do not see a latent move",
-        nodes_that(needs.SAMPLING),
+        nodes_that(needs.CORRECT_SAMPLING),
         uses=("sampler_function",),
     ),
     *(
         Internal(
             f"comfy.extra_samplers.uni_pc:{name}",
             "the pack refuses samplers that do not see a latent move",
-            nodes_that(needs.SAMPLING),
+            nodes_that(needs.CORRECT_SAMPLING),
         )
         for name in ("sample_unipc", "sample_unipc_bh2")
     ),

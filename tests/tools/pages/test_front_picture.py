@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from concept_atelier.bench import drawing
 from concept_atelier.bench.learn.learn import true_concepts
 from concept_atelier.lab.judge.counter import CounterNet
 from concept_atelier.lab.judge.judge import Judge, build_network
@@ -34,9 +35,10 @@ def test_cells_stand_in_rows_below_their_titles():
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """One seed a cell, two steps of learning, and exact masks, since a model at random weights finds none."""
+    """One seed a cell, two steps of drawing and of learning, and exact masks, since a model at random weights finds none."""
     method = front_picture.METHODS[front_picture.METHOD]
     settings = replace(method.preset("small"), steps=2, prior=1, prior_steps=1)
+    monkeypatch.setattr(drawing, "STEPS", 2)
     monkeypatch.setattr(front_picture, "SEEDS", 1)
     monkeypatch.setattr(front_picture, "BATCH", 1)
     monkeypatch.setattr(front_picture, "METHODS", {method.name: replace(method, presets={"small": settings})})

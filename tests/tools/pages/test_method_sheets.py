@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from concept_atelier.bench import drawing
 from concept_atelier.bench.command import load_backbone
 from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.types import ConceptTokens
@@ -19,6 +20,7 @@ def test_every_method_has_a_sheet_and_every_preset_is_there():
 def test_a_sheet_has_a_row_a_token_and_one_of_all(tmp_path, monkeypatch):
     backbone, case = load_backbone(untrained=True), scene_case(3)
     tokens = ConceptTokens({str(i + 1): backbone.word_vectors(word) for i, word in enumerate("ab")}, "lab")
+    monkeypatch.setattr(drawing, "STEPS", 2)
     monkeypatch.setattr(method_sheets, "DRAWS", 2)
     monkeypatch.setattr(method_sheets, "learn_scene", lambda *_: tokens)
     method_sheets.write_sheets(tmp_path, ["cones"], backbone)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from concept_atelier.bench import drawing
 from concept_atelier.tools.pages import page
 from concept_atelier.tools.pages.page import (
     Page,
@@ -40,6 +41,7 @@ def test_the_page_names_pictures_that_are_there(tmp_path):
 
 
 def test_the_models_parts_of_the_page(tmp_path, untrained, monkeypatch):
+    monkeypatch.setattr(drawing, "STEPS", 2)
     monkeypatch.setattr(page, "PROMPTS", ("a cat", "a dog"))
     monkeypatch.setattr(page, "SCENES", (3,))
     shown = Page(tmp_path)
