@@ -189,7 +189,7 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
     objects = [entry for row in rows for entry in row["objects"]]
     there = [entry for entry in objects if entry["found"]]
 
-    def told(name: str) -> list[float]:
+    def given(name: str) -> list[float]:
         """Of objects found, what not every kind of case says of them."""
         return [float(entry[name]) for entry in there if entry.get(name) is not None]
 
@@ -197,10 +197,10 @@ def figures(rows: Sequence[Row], request: Request) -> dict[str, Any]:
         "exact": [float(row["exact"]) for row in rows],
         **{f"exact_{count}": [float(row["exact"]) for row in rows if len(row["asked"]) == count] for count in COUNTS},
         "found": [float(entry["found"]) for entry in objects],
-        "colours": told("colour"),
-        "placed": told("placed"),
-        "leak": told("leak"),
-        **{name: told(name) for name in ("iou", "iou_found", "identity", "style")},
+        "colours": given("colour"),
+        "placed": given("placed"),
+        "leak": given("leak"),
+        **{name: given(name) for name in ("iou", "iou_found", "identity", "style")},
         "one": [float(row["one"]) for row in rows],
         "lost": [float(row["lost"]) for row in rows],
         **{name: [float(row[name]) for row in rows if name in row] for name in ("passes", "seconds")},

@@ -105,9 +105,9 @@ WORD_COLUMNS: Columns = {
 LOCALIZED = of_both(
     {
         "localize.json": "`conceptexpress`",
-        "localize_known_count.json": "the same, told the count",
+        "localize_known_count.json": "the same, with the true count",
         "localize_paper.json": "`conceptexpress`, preset `paper`",
-        "localize_attencraft.json": "`attencraft`, told the names",
+        "localize_attencraft.json": "`attencraft`, given the names",
     }
 )
 LOCALIZED_COLUMNS: Columns = {
