@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_override,
         metavar="NODE.INPUT=FOLDER",
         help="run once for every picture of a folder, each into a folder of its own below --out; "
-        "pictures that are finished already are not done again",
+        "pictures that are finished already are not done again, also where a file that the workflow reads, such as a "
+        "LoRA, was changed: choose another --out then",
     )
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="with --over: ray works over a Ray cluster"

@@ -29,7 +29,7 @@ def picture_batch(image: Tensor) -> Tensor:
             "connect the output of Load Image"
         )
     check_range(image)
-    picture = image[..., :3].movedim(-1, 1).float()
+    picture = image[..., :3].movedim(-1, 1).float().cpu()  # where ComfyUI keeps pictures on a GPU, too
     return picture.expand(-1, 3, -1, -1).clone()
 
 
@@ -39,7 +39,7 @@ def masks_of(mask: Tensor) -> Tensor:
     They are decimal numbers in 0..1, whatever a pack wrote: ticks, whole numbers, or values that go beyond.
     Raises ``ValueError`` for values that are not finite.
     """
-    masks = mask.reshape(-1, *mask.shape[-2:]).float()
+    masks = mask.reshape(-1, *mask.shape[-2:]).float().cpu()
     if not bool(torch.isfinite(masks).all()):
         raise ValueError("the mask holds NaN or infinite values; expected 0..1")
     return masks.clamp(0, 1)

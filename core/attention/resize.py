@@ -15,6 +15,12 @@ def mask_on(mask: Tensor, grid: Grid) -> Tensor:
     return F.interpolate(mask.float()[None, None], size=grid, mode="area")[0, 0]
 
 
+def area_mean(maps: Tensor, size: Grid) -> Tensor:
+    """Maps (..., h, w) on a grid (..., H, W), by the mean of what each cell covers."""
+    there = maps.cpu() if maps.device.type == "mps" else maps  # it averages only where sizes are whole multiples
+    return F.adaptive_avg_pool2d(there, size).to(maps.device)
+
+
 def resize_maps(maps: Tensor, size: Grid, mode: Mode = "bicubic") -> Tensor:
     """Maps (..., h, w) >= 0 resized to (..., H, W), still >= 0.
 
@@ -25,5 +31,7 @@ def resize_maps(maps: Tensor, size: Grid, mode: Mode = "bicubic") -> Tensor:
         return maps
     shrinks = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
     flat = maps.reshape(1, -1, *maps.shape[-2:])
+    if shrinks and maps.device.type == "mps":  # which has no gradient of an antialiased resize
+        flat = flat.cpu()
     resized = F.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=shrinks)
-    return resized.clamp_min(0).reshape(*maps.shape[:-2], *size)
+    return resized.to(maps.device).clamp_min(0).reshape(*maps.shape[:-2], *size)

@@ -134,7 +134,7 @@ class Finder(Generic[S]):
         for number, learnt in enumerate(sets):
             report = partial(_report, on_step, number, len(sets))
             report(0.0)
-            generator = torch.Generator().manual_seed(seed + number % seeds)
+            generator = torch.Generator().manual_seed((seed + number % seeds) % 2**63)
             fits.append(self._fit(FindTask(learnt, count, settings, generator, report)))
             report(1.0)
         return fits

@@ -19,6 +19,8 @@ from torch import Tensor
 from ..explain.probe import auroc
 
 BINS = 8
+MOST = 64
+"""Concepts that are judged, the most frequent ones: the time grows as the square of their number."""
 FEWEST = 4
 """Pictures with a concept, and without it, below which it is not judged."""
 
@@ -51,7 +53,7 @@ class Impurity:
 
 def impurity(values: Tensor, present: Tensor, seed: int = 0) -> Impurity | None:
     """The score of learnt values (P, K) against which pictures have which concept, (P, K) bool; None where fewer than
-    two concepts are in, and absent from, at least :data:`FEWEST` pictures.
+    two concepts are in, and absent from, at least :data:`FEWEST` pictures. At most :data:`MOST` concepts are judged.
 
     Raises ``ValueError`` for unlike shapes.
     """
@@ -59,6 +61,7 @@ def impurity(values: Tensor, present: Tensor, seed: int = 0) -> Impurity | None:
         raise ValueError(f"values and labels must have one shape, got {tuple(values.shape)} and {tuple(present.shape)}")
     counts = present.sum(0)
     judged = ((counts >= FEWEST) & (len(present) - counts >= FEWEST)).nonzero()[:, 0]
+    judged = judged[counts[judged].argsort(descending=True, stable=True)[:MOST]].sort().values
     if len(judged) < 2:
         return None
     seen, on = values[:, judged].double(), present[:, judged]

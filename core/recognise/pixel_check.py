@@ -84,6 +84,10 @@ def away_from(masks: Tensor) -> Tensor:
     """(P, H, W) each mask moved, around the rim where it must, to where it overlaps itself least."""
     height, width = masks.shape[-2:]
     moves = [(row * height // 4, column * width // 4) for row in range(4) for column in range(4)][1:]
-    moved = torch.stack([masks.roll(move, (1, 2)) for move in moves])  # (15, P, H, W)
-    overlap = torch.minimum(moved, masks[None]).flatten(2).sum(2)  # (15, P)
-    return moved[overlap.argmin(0), torch.arange(len(masks))]
+    best, least = masks, torch.full((len(masks),), torch.inf).to(masks)
+    for move in moves:  # one at a time: fifteen copies of all masks would take gigabytes
+        moved = masks.roll(move, (1, 2))  # (P, H, W)
+        overlap = torch.minimum(moved, masks).flatten(1).sum(1)  # (P,)
+        best = torch.where((overlap < least)[:, None, None], moved, best)
+        least = torch.minimum(overlap, least)
+    return best

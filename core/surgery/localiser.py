@@ -126,7 +126,10 @@ def differing(base: Weights, tuned: Weights, wanted: Callable[[str], bool]) -> t
         )
     names = tuple(name for name in base if wanted(name) and _differs(name, base[name], tuned[name]))
     if not names:
-        raise ValueError("the two models have the same weights, as far as they are looked at; connect the fine-tune")
+        raise ValueError(
+            "the two models have the same weights, as far as they are looked at (those stored in 8 bits are not); "
+            "connect the fine-tune, and load both in 16 bits"
+        )
     return names
 
 

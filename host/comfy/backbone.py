@@ -136,8 +136,13 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
     def tokenize(self, text: str, placeholders: Placeholders | None = None) -> TokenizedText:
         family = text_record(text_family(self.clip))
         if family is not None:
-            return transformer_text.tokenized(self.clip, family, text, placeholders or {})
+            return transformer_text.tokenized(self.clip, family, text, placeholders or {}, self._template_rows)
         return tokenized(self.clip, text, placeholders or {})
+
+    @cached_property
+    def _template_rows(self) -> int:
+        """Asked once, and of the CLIP that is in memory."""
+        return transformer_text.template_rows(self._in_force()[1], FAMILIES[text_family(self.clip)])
 
     def encode_text(self, texts: Sequence[str], placeholders: Placeholders | None = None) -> Conditioning:
         check_interrupt()
@@ -292,7 +297,8 @@ class ComfyBackbone(ModelParts[Any, Any, Any]):
             finally:
                 self._denoiser.measured = False
 
-        return self.recomputation.wanted(latent, probe, lambda: management.get_free_memory(patcher.load_device))
+        free, weights = partial(management.get_free_memory, patcher.load_device), patcher.model.parameters()
+        return self.recomputation.wanted(latent, probe, free, weights)
 
     def _load(self, latent: Tensor) -> Any:
         """The patcher to compute with, in memory."""

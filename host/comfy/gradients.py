@@ -17,6 +17,8 @@ from ...core.types import Change
 from ..shared.errors import UnsupportedModelError
 from ..shared.weights.weight_patches import changed
 
+GGUF = "the model is a GGUF file, whose weights can be neither read nor changed here; load it in 16 bits or fp8"
+
 Wrapper = Callable[[Tensor], Tensor]
 """Gives the tensor that a layer computes with in place of the one that ComfyUI would take."""
 
@@ -42,13 +44,54 @@ def differentiable(patcher: Any, changes_of: Mapping[str, ChangesOf] | None = No
             if not hasattr(module, f"{key}_function"):  # a layer that computes with what it holds, and asks no wrapper
                 own = clone.get_model_object(full)  # and not what a clone in memory put in its place
                 if own.is_inference():
-                    clone.add_object_patch(full, nn.Parameter(own.detach().clone(), requires_grad=False))
+                    clone.add_object_patch(full, _plain(own))
                 continue
+            _check_readable(getattr(module, key))
             # Under dynamic memory a resident weight may be evicted before the backward pass needs it.
             fresh = _always_copy if dynamic else _constant(module, key)
             clone.add_weight_wrapper(full, _adding(fresh, added[full]) if full in added else fresh)
     _widen(clone)
     return clone
+
+
+@contextmanager
+def plain_weights(denoiser: nn.Module) -> Iterator[None]:
+    """Within the context autograd takes every weight of a denoiser that is in memory.
+
+    Under dynamic memory ComfyUI loads small modules by themselves, without the wrappers of :func:`differentiable`, and
+    under the inference mode of a sampler. Other weights are left alone.
+    """
+    before: list[tuple[nn.Module, str, Any]] = []
+    for module in denoiser.modules():
+        for key, held in list(module.named_parameters(recurse=False)):
+            functions = getattr(module, f"{key}_function", None)
+            if not held.is_inference() or functions:
+                continue
+            if functions is None:
+                before.append((module, key, held))
+                module._parameters[key] = _plain(held)
+            else:
+                before.append((module, f"{key}_function", functions))
+                setattr(module, f"{key}_function", [_always_copy])
+    try:
+        yield
+    finally:
+        for module, key, value in before:
+            if isinstance(value, Tensor):
+                module._parameters[key] = nn.Parameter(value, False) if not isinstance(value, nn.Parameter) else value
+            else:
+                setattr(module, key, value)
+
+
+def _plain(weight: Tensor) -> nn.Parameter:
+    with torch.inference_mode(False):
+        return nn.Parameter(weight.detach().clone(), requires_grad=False)
+
+
+def _check_readable(weight: Tensor) -> None:
+    """Raise :class:`~..shared.errors.UnsupportedModelError` for a weight of a GGUF file: its layers ask no wrapper."""
+    if hasattr(weight, "tensor_type"):
+        raise UnsupportedModelError(GGUF)
 
 
 def differentiable_clip(clip: Any, changes_of: Mapping[str, ChangesOf] | None = None) -> Any:
@@ -192,7 +235,9 @@ def _constant(module: nn.Module, key: str) -> Wrapper:
         same = type(held) is Tensor and (held.device, held.dtype) == (weight.device, weight.dtype)
         if alone and same:
             return torch.from_dlpack(held)
-        return weight.clone() if weight.is_inference() else weight.detach()
+        # What is moved without being converted may lie in a buffer that the next layers are moved into.
+        moved = type(held) is Tensor and held.dtype == weight.dtype and held.device != weight.device
+        return weight.clone() if moved or weight.is_inference() else weight.detach()
 
     return constant
 

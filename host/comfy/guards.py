@@ -95,6 +95,18 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
         corrected = run.corrected(slope, latent, level, float(given["cond_scale"]))
         return clean if corrected is slope else (latent - level * corrected).reshape(clean.shape)
 
+    def around_model(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
+        given = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
+        if "multigpu_thread_device" in given:  # calls of one step overlap, and a run keeps one call's layer
+            raise ValueError(
+                "a guard that edits attention does not work while several GPUs compute one step; sample on one"
+            )
+        return executor(x, t, *args, **kwargs)
+
+    if run.edits:
+        extension.add_wrapper_with_key(
+            extension.WrappersMP.APPLY_MODEL, WRAPPER_KEY, around_model, options, is_model_options=True
+        )
     extension.add_wrapper_with_key(
         extension.WrappersMP.PREDICT_NOISE, WRAPPER_KEY, around_step, options, is_model_options=True
     )

@@ -15,6 +15,7 @@ from ..shared.errors import UnsupportedModelError
 from ..shared.families import FAMILIES, supported_tuning
 from ..shared.weights.lazy_weights import LazyWeights
 from ..shared.weights.unet_layouts import ROLES
+from .gradients import GGUF
 from .names import attention_keys, cross_attention_keys
 from .parts import model_family
 from .transformers.attention_weights import WeightPart, attention_parts
@@ -154,6 +155,8 @@ def in_force(patcher: Any, key: str) -> Tensor:
         held = patcher.backup[key].weight
     if key in patcher.hook_backup:
         held = patcher.hook_backup[key][0]
+    if hasattr(held, "tensor_type"):
+        raise UnsupportedModelError(GGUF)
     patches = patcher.patches.get(key, ())
     if not patches:
         return (held if convert is None else convert(held, inplace=False)).detach()

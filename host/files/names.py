@@ -93,7 +93,8 @@ def existing(folder: Path, name: str, what: str = "file name") -> Path | None:
     Raises:
         BadNameError: for a name that is empty, absolute or leaves the folder.
     """
-    for spelt in dict.fromkeys((name, name.replace("\\", "/"))):
+    slashes = name.replace("\\", "/")  # on Windows alone both are separators
+    for spelt in (slashes,) if os.name == "nt" else dict.fromkeys((name, slashes)):
         parts = spelt.split("/")
         if any(part in ("", ".", "..") or _is_drive(part) for part in parts):
             raise BadNameError(f"{what} {shown(name)} is empty, absolute or would leave its folder")
@@ -114,7 +115,7 @@ def is_file(path: Path) -> bool:
 
 
 def _is_drive(part: str) -> bool:
-    return os.name == "nt" and (":" in part or "\\" in part and ".." in part.split("\\"))
+    return os.name == "nt" and ":" in part
 
 
 def _problem_of(part: str) -> str | None:

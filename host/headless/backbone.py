@@ -293,7 +293,8 @@ class DiffusersBackbone(ModelParts[ModelHandle, ClipHandle, VaeHandle]):
         def probe(small: Tensor) -> Tensor:
             return self.predict(small, timestep[:1], first_row(conditioning))
 
-        return self.recomputation.wanted(latent, probe, lambda: free_memory(self.model.unet.device))
+        unet = self.model.unet
+        return self.recomputation.wanted(latent, probe, lambda: free_memory(unet.device), unet.parameters())
 
     def _current(self) -> Forward:
         if self._forward is None:

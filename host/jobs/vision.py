@@ -77,11 +77,16 @@ def check_vision(clip_vision: Any) -> None:
 
 @torch.no_grad()
 def _embeds(clip_vision: Any, pictures: Tensor) -> Tensor:
-    output = clip_vision.encode_image(pictures.movedim(1, -1).contiguous(), crop=False)
+    return embeds_of(clip_vision.encode_image(pictures.movedim(1, -1).contiguous(), crop=False), len(pictures))
+
+
+def embeds_of(output: Any, count: int) -> Tensor:
+    """The vectors (B, E) that a picture encoder gives for so many pictures, on the CPU. Raises
+    :class:`UnsupportedModelError` for one that gives none."""
     embeds = getattr(output, "image_embeds", None)
     if isinstance(embeds, Tensor) and embeds.ndim == 3:  # SigLIP: ComfyUI leaves out the head that pools its patches
         embeds = embeds.mean(1)
-    if not isinstance(embeds, Tensor) or embeds.ndim != 2 or len(embeds) != len(pictures):
+    if not isinstance(embeds, Tensor) or embeds.ndim != 2 or len(embeds) != count:
         raise UnsupportedModelError(
             "this CLIP_VISION gives no single vector for a picture; use a CLIP, SigLIP or DINOv2 vision model"
         )

@@ -176,7 +176,8 @@ def _rim(mask: Tensor, size: tuple[int, int], width: int) -> Image.Image:
     """The inner edge of a mask (H, W) in a picture of size (w, h); the picture's own edge is none."""
     inside = Image.fromarray(((mask > 0.5) * 255).byte().cpu().numpy()).resize(size, Image.Resampling.NEAREST)
     outside = torch.from_numpy(np.asarray(inside) == 0).float()[None, None]
-    near = max_pool2d(outside, 2 * width + 1, stride=1, padding=width)[0, 0] > 0
+    rows = max_pool2d(outside, (2 * width + 1, 1), stride=1, padding=(width, 0))
+    near = max_pool2d(rows, (1, 2 * width + 1), stride=1, padding=(0, width))[0, 0] > 0
     return Image.fromarray(((near & (outside[0, 0] == 0)) * 255).byte().numpy())
 
 

@@ -63,7 +63,7 @@ def _pictures(heat: Tensor, image: Tensor | None) -> Tensor:
     if len(image) != heat.shape[1]:
         raise ValueError(f"{heat.shape[1]} latents were sampled, but {len(image)} pictures are connected")
     check_range(image)
-    return image
+    return image.cpu()
 
 
 def _over(heat: Tensor, words: Sequence[str], pictures: Tensor) -> Tensor:

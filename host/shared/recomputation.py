@@ -5,12 +5,13 @@ what the first saw: hosts say how, since by then the weights of a training are n
 attention is called once, after the block, so that the listener's own work is not part of what is computed again.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.checkpoint import checkpoint
 
 from .progress import say
@@ -39,7 +40,7 @@ class Recomputation:
         self._inside = False
         self._silent = False
         self._waiting: list[Callable[[], None]] = []
-        self._kept: dict[int, float] = {}
+        self._kept: dict[int, tuple[float, float]] = {}
         self._said = False
 
     @property
@@ -85,20 +86,27 @@ class Recomputation:
         finally:
             self._active = before
 
-    def wanted(self, latent: Tensor, probe: Callable[[Tensor], Tensor], free: Callable[[], float | None]) -> bool:
+    def wanted(
+        self,
+        latent: Tensor,
+        probe: Callable[[Tensor], Tensor],
+        free: Callable[[], float | None],
+        weights: Iterable[Tensor],
+    ) -> bool:
         """Whether the pass over a latent (B, C, h, w) is to recompute its blocks.
 
         Args:
             latent: that is to be denoised.
             probe: one pass over another latent (1, C, h, w), with gradients.
             free: bytes of memory that are free; None where that is not known.
+            weights: of the model, which take no memory more where a pass reads them as they are.
         """
         if not _takes_gradients() or self._silent or self.choice == "off":
             return False
         if self.choice == "on":
             return True
         available = free()
-        needed = MARGIN * self.kept(latent, probe)
+        needed = MARGIN * self.kept(latent, probe, weights)
         if available is None or needed <= available:
             return False
         if not self._said:
@@ -107,23 +115,28 @@ class Recomputation:
             say(f"a training step needs about {gib}: to save memory, parts of each step are computed twice")
         return True
 
-    def kept(self, latent: Tensor, probe: Callable[[Tensor], Tensor]) -> float:
+    def kept(self, latent: Tensor, probe: Callable[[Tensor], Tensor], weights: Iterable[Tensor]) -> float:
         """Bytes that autograd keeps of a pass over a latent (B, C, h, w), estimated by passes over small ones.
 
-        What grows with the latent does so as its cells do, since attention keeps no maps.
+        What grows with the latent does so as its cells do, since attention keeps no maps. Beside it stand copies of
+        weights: converted ones, and those of a model that is loaded layer by layer.
         """
         rows, channels, *size = latent.shape
         if channels not in self._kept:
-            small, large = (self._measured(latent.new_zeros(1, channels, side, side), probe) for side in PROBES)
-            self._kept[channels] = (large - small) / (PROBES[1] ** 2 - PROBES[0] ** 2)
-        return rows * size[0] * size[1] * self._kept[channels]
+            own = {one.untyped_storage().data_ptr() for one in weights if type(one) in (Tensor, Parameter)}
+            small, large = (self._measured(latent.new_zeros(1, channels, side, side), probe, own) for side in PROBES)
+            cell = (large - small) / (PROBES[1] ** 2 - PROBES[0] ** 2)
+            self._kept[channels] = cell, max(small - cell * PROBES[0] ** 2, 0.0)
+        cell, constant = self._kept[channels]
+        return rows * size[0] * size[1] * cell + constant
 
-    def _measured(self, latent: Tensor, probe: Callable[[Tensor], Tensor]) -> float:
+    def _measured(self, latent: Tensor, probe: Callable[[Tensor], Tensor], own: Set[int]) -> float:
         sizes: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
+            if storage.data_ptr() not in own:
+                sizes[storage.data_ptr()] = storage.nbytes()
             return tensor.detach()  # the tensor itself may hold the graph that would hold it
 
         with self._without_listeners(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):

@@ -97,7 +97,8 @@ class FolderRun:
         return dict(zip(ordered, distinct(map(made_safe, ordered)), strict=True))
 
     def digest(self, name: str) -> str:
-        """16 hexadecimal digits of all that decides a picture's results but our own code."""
+        """16 hexadecimal digits of the workflow, what is set in it, and the picture. Other files that the workflow
+        reads, such as LoRAs, do not count."""
         asked = json.dumps([self.target, name, {key: str(value) for key, value in self.overrides.items()}])
         asked += f" {self.prompt_seed}" if self.prompt_seed else ""  # records from before there was one stay valid
         state = hashlib.sha256(asked.encode())

@@ -51,7 +51,7 @@ class LearnConceptTokens(io.ComfyNode):
                 "Learns one token for each concept, so that a prompt can say <apple> and mean that very "
                 "apple. The model that you connect is not changed. Choose a method and one of its "
                 "presets; the inputs below override the preset only when changed. If you cancel the "
-                "node and run it again with the same inputs, it continues where it stopped."
+                "node and run it again with the same inputs, it continues from its last saved state."
             ),
             search_aliases=["textual inversion", "train embedding", "ConceptExpress", "personalize"],
             is_output_node=True,
@@ -213,7 +213,7 @@ def _method_inputs() -> list[Any]:
             UNSET["flip"],
             1.0,
             "Share of the steps that use the mirrored picture. Use 0 for lettering and other things that must not be "
-            "mirrored.",
+            "mirrored. AttenCraft mirrors none.",
             step=0.05,
             advanced=True,
         ),

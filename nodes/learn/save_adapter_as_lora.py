@@ -22,10 +22,11 @@ class SaveAdapterAsLora(SavesModelFile):
             display_name="Save Adapter as LoRA",
             category=f"{CATEGORY}/learn",
             description=(
-                "Writes the change of the model that was learnt with the tokens to the loras folder. The "
-                "stock LoRA loader and diffusers apply it. Save the tokens themselves with Save Concept "
-                "Tokens; the two files belong together. A file of this name that existed before the run "
-                "is replaced; if the file was written during the run, the next free name is used."
+                "Writes the change of the model that was learnt with the tokens to the loras folder. The stock LoRA "
+                "loader applies it, and so does diffusers for Stable Diffusion 1.x, 2.x and XL, FLUX.1 and Qwen-Image. "
+                "Save the tokens themselves with Save Concept Tokens; the two files belong together. A file of this "
+                "name that existed before the run is replaced; if the file was written during the run, the next free "
+                "name is used."
             ),
             search_aliases=["export adapter", "save lora", *TUNING],
             is_output_node=True,

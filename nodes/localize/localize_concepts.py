@@ -80,7 +80,7 @@ class LocalizeConcepts(io.ComfyNode):
                 ),
                 *_piece_inputs(),
                 *_count_inputs(),
-                seed_input("Random seed for the noise that the preset small adds. The other presets add none."),
+                seed_input("Random seed for the noise that the preset small adds, and every preset on transformers."),
                 *_outline_inputs(),
                 io.Combo.Input(
                     "method",

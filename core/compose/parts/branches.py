@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...attention.probabilities import attend, head_mean
+from ...attention.resize import area_mean
 from ...attention.selection import Grid
 from ...backbone import (
     AttentionCall,
@@ -204,8 +204,8 @@ def pooled(maps: Tensor, grid: Grid, coarse: Grid) -> Tensor:
     read, and the sum over those that are read."""
     if coarse == grid:
         return maps
-    read = F.adaptive_avg_pool2d(maps.mT.unflatten(2, grid), coarse).flatten(2).mT  # (B, m, n)
-    found = F.adaptive_avg_pool2d(read.unflatten(2, grid), coarse).flatten(2)  # (B, m, m)
+    read = area_mean(maps.mT.unflatten(2, grid), coarse).flatten(2).mT  # (B, m, n)
+    found = area_mean(read.unflatten(2, grid), coarse).flatten(2)  # (B, m, m)
     return found / found.sum(-1, keepdim=True).clamp_min(1e-12)
 
 

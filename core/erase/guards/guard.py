@@ -85,7 +85,7 @@ class GuardTask(Generic[S]):
         """The share of denoising that is done at a noise level ()."""
         schedule = self.backbone.schedule
         table = level_table(schedule)
-        level = level.to(table)
+        level = level.cpu().to(table)  # in float64, which not every device has
         flow = isinstance(schedule, FlowSchedule)
         step = (table - level).abs().argmin() if flow else timestep_of_sigma(level, table)
         return share_of(len(table))(float(step))

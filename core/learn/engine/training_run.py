@@ -22,8 +22,8 @@ from .task import Task, Training
 def fingerprint(task: Task[Any]) -> str:
     """Identifies what a state belongs to, 32 hexadecimal digits: method, settings, words, seed, pictures, masks, model.
 
-    Of the model it reads the cross-attention projections and the encoding of the training sentence, with the patches
-    that are in force.
+    Of the model it reads the layers by which text enters, numbers of all other weights, the noise levels, and how the
+    training sentence and the pictures are encoded, with the patches that are in force.
     """
     digest = hashlib.sha256(f"{task.backbone.family} {task.concepts.names}".encode())
     for name, value in sorted(task.metadata().items()):
@@ -158,8 +158,14 @@ def _of_model(backbone: Backbone, template: str) -> Iterable[Tensor]:
         yield backbone.encode_text([template.replace("{}", "")]).context
     for weight in backbone.key_value_weights():
         yield weight.weight
+    numbers = sorted(backbone.weight_numbers().items())
+    yield torch.tensor([round(number, 4) for _, number in numbers])
+    every = torch.arange(backbone.schedule.steps)
+    yield backbone.schedule.add_noise(torch.ones(len(every), 1), torch.zeros(len(every), 1), every)
 
 
 def _of_pictures(task: Task[Any]) -> Iterable[Tensor]:
     for source in task.sources:
         yield from (source.picture, source.concepts.masks, source.concepts.targets)
+        with torch.no_grad():
+            yield task.backbone.encode_image(source.picture.clone())

@@ -36,8 +36,8 @@ from ..parts.prior import Prior
 Form = Literal["mse", "ratio"]
 
 
-LEAST_PIXELS = 16
-"""Of the latent grid that every subject of a composed picture shows."""
+LEAST_CELLS = 16
+"""Cells of the latent that every subject of a composed picture shows, at least."""
 TRIES = 5
 """Composed pictures that are made in search of one that shows so much."""
 
@@ -148,7 +148,7 @@ def compose(
     """So many composed pictures, ready for training; those in which a subject is all but hidden are composed anew."""
     scenes: list[Scene] = []
     while len(scenes) < settings.composites:
-        composite = _fused(cutouts, priors, size, settings.fusion, generator)
+        composite = _fused(cutouts, priors, size, settings.fusion, generator, backbone.latent_downscale**2)
         scenes.append(_scene(backbone, composite, names, classes, settings))
     return scenes
 
@@ -159,11 +159,13 @@ def _fused(
     size: tuple[int, int],
     settings: FusionSettings,
     generator: torch.Generator,
+    cell: int,
 ) -> Composite:
-    """A composed picture in which no subject is all but hidden; after some tries one of a single subject."""
+    """A composed picture in which no subject is all but hidden; after some tries one of a single subject. ``cell``:
+    pixels of a cell of the latent."""
     for _ in range(TRIES):
         composite = fuse(cutouts, priors, size, settings, generator)
-        if composite.masks.sum((1, 2)).min() >= LEAST_PIXELS:
+        if composite.masks.sum((1, 2)).min() >= LEAST_CELLS * cell:
             return composite
     chosen = int(torch.randint(len(cutouts), (1,), generator=generator))
     return fuse(cutouts[chosen : chosen + 1], (), size, settings, generator)

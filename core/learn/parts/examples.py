@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ...attention.resize import area_mean
 from ...backbone import Backbone
 from ...messages import listed
 from ...types import Concepts, Source
@@ -114,7 +114,7 @@ def aligned(source: Source, names: Sequence[str]) -> Source:
 
 def fit(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (N, h, w) to another size by averaging over areas, so that no mask is lost: (N, *size) in 0..1."""
-    return F.adaptive_avg_pool2d(masks, size)
+    return area_mean(masks, size)
 
 
 def fit_targets(targets: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -18,7 +18,8 @@ from .losses import masked_denoising
 from .nouns import NOUNS
 from .prompts import placeholder, prompt_of
 
-BATCH = 16  # texts that go through the model together
+BATCH, CELLS = 16, 16 * 64 * 64
+"""Texts that go through the model together at most, and cells of all their latents."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def _errors(
     time = torch.tensor([int(share * (backbone.schedule.steps - 1))], device=latent.device)
     noise = torch.randn(latent.shape, generator=generator).to(latent)  # (1, C, h, w)
     noised = backbone.schedule.add_noise(latent, noise, time)
-    losses = []
-    for at in range(0, len(texts), BATCH):
-        conditioning = backbone.encode_text(texts[at : at + BATCH], placeholders)
+    losses, batch = [], max(min(BATCH, CELLS // latent[0, 0].numel()), 1)
+    for at in range(0, len(texts), batch):
+        conditioning = backbone.encode_text(texts[at : at + batch], placeholders)
         rows = len(conditioning.context)
         predicted = backbone.predict_noise(noised.expand(rows, -1, -1, -1), time.expand(rows), conditioning)
         wanted = noise.expand_as(predicted)

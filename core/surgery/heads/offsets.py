@@ -130,7 +130,10 @@ def as_skill(offsets: HeadOffsets, count: int, strength: float, weights: Mapping
     for projection, heads in chosen.items():
         bias = f"{projection.removesuffix('.weight')}.bias"
         if projection not in weights or bias not in weights:
-            raise ValueError(f"the heads of {shown(projection)} are not in this model; scout the heads of this one")
+            raise ValueError(
+                f"the heads of {shown(projection)} are not in this model, or stored in 8 bits; scout the heads of this "
+                "model, loaded in 16 bits"
+            )
         kept = torch.zeros_like(offsets.offsets[projection])  # (heads, d)
         kept[heads] = offsets.offsets[projection][heads]
         moved = strength * weights[projection].detach().float().cpu() @ kept.flatten()  # (d_out,)

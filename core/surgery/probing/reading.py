@@ -86,8 +86,9 @@ def probe_text(
     found: dict[str, list[list[Tensor]]] = {}
     for first in range(0, len(prompts), BATCH):
         texts = list(prompts[first : first + BATCH])
-        for encoder, states in _states(backbone, texts, settings.pool).items():
-            found.setdefault(encoder, []).append(states)
+        for group in _of_one_length(backbone, texts):
+            for encoder, states in _states(backbone, group, settings.pool).items():
+                found.setdefault(encoder, []).append(states)
         on_texts(len(texts))
     curves = {}
     for encoder, parts in found.items():
@@ -96,6 +97,12 @@ def probe_text(
         curves[encoder] = probe_curve(places, features, present, settings.shuffles, seed)
     words = probe_curve(["words"], [bag_of_tokens(backbone, prompts)], present, 0, seed)
     return TextProbe(curves, float(words.auroc[0]), layers_read(backbone))
+
+
+def _of_one_length(backbone: Backbone, texts: list[str]) -> list[list[str]]:
+    """Texts that the text encoder reads in one pass, in order: all, or each where they differ in length."""
+    lengths = {backbone.tokenize(text).length for text in texts}
+    return [texts] if len(lengths) == 1 else [[text] for text in texts]
 
 
 @torch.no_grad()
@@ -184,7 +191,10 @@ def probe_denoiser(
         first += count
     features = [torch.cat(of_place) for of_place in zip(*read, strict=True)]  # (P, heads * d) each
     steps = torch.linspace(backbone.schedule.steps - 1, 0, settings.steps + 1)[:-1]
-    noise = tuple((steps / (backbone.schedule.steps - 1)).tolist())
+    times = steps.round().long()
+    noise = tuple(
+        backbone.schedule.add_noise(torch.zeros(len(times), 1), torch.ones(len(times), 1), times)[:, 0].tolist()
+    )
     places = [f"{site.name} at noise {level:.2f}" for level in noise for site in sites]
     curve = probe_curve(places, features, present, settings.shuffles, seed)
     return DenoiserProbe(tuple(site.name for site in sites), noise, curve)

@@ -6,7 +6,7 @@ of the model options, and are gone with it, however the run ends. Methods that m
 whose weights let them pass (:mod:`..gradients`), from the start: nothing is loaded anew while a picture is sampled.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,7 @@ from ...shared.families import FAMILIES, ModelFamily
 from ...shared.weights.layer_edits import LayerPass, edited_layers
 from ..attention.sites import preferred_attention, site_table
 from ..attention.taps import with_listener
-from ..gradients import differentiable
+from ..gradients import differentiable, plain_weights
 from ..latents import without_frames
 from ..noise import levels_of
 from ..parts import model_family
@@ -110,6 +110,7 @@ class _Run:
     composing: Run = field(init=False)
     listener: TransformerListener | None = None
     passing: LayerPass | None = None
+    loosened: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         levels = levels_of(self.patcher.get_model_object("model_sampling"))
@@ -119,6 +120,7 @@ class _Run:
     def close(self) -> None:
         """Let go of what the run held: listener and run hold each other, until Python looks for such cycles."""
         self.listener = self.latent = None
+        self.loosened.close()
 
     def options(self, model_options: dict[str, Any]) -> dict[str, Any]:
         """A copy of the run's model options that edits."""
@@ -143,7 +145,7 @@ class _Run:
 
     @property
     def _denoiser(self) -> Any:
-        return self.patcher.get_model_object("diffusion_model")
+        return self.guider.model_patcher.get_model_object("diffusion_model")  # hooks may have put another in its place
 
     def _rows_of_pass(self, x: Tensor, length: int) -> RowsOfPass:
         """Where rows lie in a pass at ``x`` that reads so many rows of text."""
@@ -156,7 +158,7 @@ class _Run:
 
     def _editing(self, given: dict[str, Any]) -> dict[str, Any]:
         """``transformer_options`` by which attention is edited."""
-        denoiser = self.patcher.get_model_object("diffusion_model")
+        denoiser = self._denoiser
         if self._family.transformer is None:
             preferred = preferred_attention(denoiser)
             return with_listener(given, site_table(denoiser), preferred=preferred, on_inputs=self.on_inputs)
@@ -178,6 +180,8 @@ class _Run:
         """Around one guided prediction: lets the method move the latent, and keeps the whole of it, of which calls may
         see pieces."""
         if self.composing.before is not None:
+            if self.latent is None and self.composed.settings.takes_gradients(self.composed.composition):
+                self.loosened.enter_context(plain_weights(self._denoiser))  # all are in memory by now
             self._move(self.composing.before, x, args[0] if args else kwargs["timestep"])
         self.latent = x
         return executor(x, *args, **kwargs)

@@ -61,8 +61,8 @@ def encode(clip: Any, family: ModelFamily, texts: Sequence[str], placeholders: P
     return conditioning
 
 
-def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placeholders) -> TokenizedText:
-    """Which word stands in which row."""
+def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placeholders, stripped: int) -> TokenizedText:
+    """Which word stands in which row; ``stripped``: what :func:`template_rows` gives for this CLIP."""
     reading, empty = read(clip, family, text, placeholders), clip.tokenize("")
     tokens: list[Token] = []
     start, places = 0, []
@@ -70,7 +70,6 @@ def tokenized(clip: Any, family: ModelFamily, text: str, placeholders: Placehold
     for number, key in enumerate(keys):
         ids, blank = reading.ids[key], entry_ids(empty[key])
         first, last = own_ids(clip, key, ids, blank)
-        stripped = _stripped(clip, len(blank)) if record_of(family).strips_template else 0
         after = 1 + max((token.word for token in tokens), default=-1)
         offset = start + first - stripped
         tokens += [
@@ -110,10 +109,15 @@ def _has_rows(clip: Any, key: str) -> bool:
     return any(getattr(clip.cond_stage_model, name, clip) is not None for name in readers)  # Anima's T5 has no reader
 
 
-def _stripped(clip: Any, tokens: int) -> int:
-    """Rows that the text model leaves out of the conditioning: those of its template before the text."""
+def template_rows(clip: Any, family: ModelFamily) -> int:
+    """Rows that the text model leaves out of the conditioning: those of its template before the text, the same for
+    every text. Finding them takes a pass of the text model."""
+    if not record_of(family).strips_template:
+        return 0
+    empty = clip.tokenize("")
+    (key,) = [key for key in record_of(family).tokens if key in empty]
     with torch.no_grad():
-        return tokens - clip.encode_from_tokens(clip.tokenize("")).shape[1]
+        return len(entry_ids(empty[key])) - clip.encode_from_tokens(empty).shape[1]
 
 
 def _pieces(clip: Any, key: str, ids: Sequence[int]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from ....core.evaluate.similarity import unit
 from ....core.explain.activations import Activations
 from ....core.explain.importance.head import Head
 from ...shared.errors import UnsupportedModelError
-from ..vision import check_vision, picture_features
+from ..vision import check_vision, embeds_of, picture_features
 
 Features = Callable[[int, Tensor], Tensor]
 """A picture's number and changes (n, h * w, D) of its activations, to unit features (n, E)."""
@@ -63,7 +63,7 @@ def _changed_features(clip_vision: Any, activations: Activations, pictures: Tens
     def of_comfyui(picture: int, changes: Tensor) -> Tensor:
         image = pictures[picture : picture + 1].movedim(1, -1).expand(len(changes), -1, -1, -1).contiguous()
         with _added(block, changes):
-            return unit(clip_vision.encode_image(image, crop=False).image_embeds.detach().float().cpu())
+            return unit(embeds_of(clip_vision.encode_image(image, crop=False), len(image)))
 
     return of_comfyui, "Gradients do not pass through this CLIP_VISION."
 

@@ -159,3 +159,37 @@ def test_a_model_that_composes_twice_says_so(model_of, clip_of, sample_transform
     model, text, *_ = run("ComposeConcepts", model=model, concepts="a cat\na dog", **given)
     with pytest.raises(ValueError, match="more than once, .* write all concepts into one Compose Concepts"):
         sample_transformer("flux", model, text)
+
+
+@pytest.mark.parametrize("family", ["flux", "z_image"])
+def test_small_modules_that_are_loaded_without_wrappers_pass_gradients(
+    model_of, composed, sample_transformer, family, monkeypatch
+):
+    """As under dynamic memory: their weights are tensors of inference mode, which autograd does not take."""
+    model, skipped = model_of(family), []
+    add = type(model).add_weight_wrapper
+
+    def adding(self, name, function):
+        if "norm" in name:
+            skipped.append(name.rpartition(".")[::2])
+        else:
+            add(self, name, function)
+
+    given = (family, model, [LEFT, 1 - LEFT], "attend_and_excite")
+    expected = sample_transformer(family, *composed(*given))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model), "add_weight_wrapper", adding)
+        bare, encoded = composed(*given)
+    modules = dict(bare.model.named_modules())
+    held = {place: modules[place[0]]._parameters[place[1]] for place in skipped}
+    try:
+        with torch.inference_mode():
+            for (module, name), weight in held.items():
+                modules[module]._parameters[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
+        torch.testing.assert_close(sample_transformer(family, bare, encoded), expected, rtol=1e-4, atol=1e-4)
+        for module, name in held:
+            assert modules[module]._parameters[name].is_inference() and not getattr(modules[module], f"{name}_function")
+    finally:
+        for (module, name), weight in held.items():
+            modules[module]._parameters[name] = weight
+    assert held

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from concept_atelier.core.attention.resize import resize_maps
+from concept_atelier.core.attention.resize import area_mean, resize_maps
 
 MODES = ("bilinear", "bicubic")
 
@@ -35,3 +35,10 @@ def test_a_map_stays_where_it_is():
     maps[..., 1, 6] = 1
     row, column = divmod(int(resize_maps(maps, (16, 32)).argmax()), 32)
     assert 4 <= row < 8 and 24 <= column < 28
+
+
+def test_an_area_is_the_mean_of_what_a_cell_covers(generator):
+    maps = torch.rand(2, 3, 6, 9, generator=generator)
+    found = area_mean(maps, (2, 3))
+    torch.testing.assert_close(found[1, 2, 1, 2], maps[1, 2, 3:, 6:].mean())
+    assert area_mean(maps, (4, 5)).shape == (2, 3, 4, 5)

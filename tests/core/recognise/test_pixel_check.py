@@ -55,3 +55,13 @@ def test_hiding_fills_with_the_rest_and_moving_keeps_the_area(pictures):
 def test_masks_that_hide_nothing_all_or_others_are_refused(pictures, masks, said):
     with pytest.raises(ValueError, match=said):
         check_pixels(left_and_right, pictures, masks)
+
+
+def test_a_mask_is_moved_to_where_it_overlaps_itself_least():
+    """Of the quarter steps in both directions, written out."""
+    masks = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(2))
+    moved = away_from(masks)
+    for mask, found in zip(masks, moved, strict=True):
+        places = [mask.roll((4 * row, 4 * column), (0, 1)) for row in range(4) for column in range(4)][1:]
+        overlaps = torch.stack([torch.minimum(place, mask).sum() for place in places])
+        assert torch.equal(found, places[int(overlaps.argmin())])

@@ -4,6 +4,7 @@ import errno
 import json
 import sys
 from datetime import date
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from concept_atelier.core.files import save_tensors
-from concept_atelier.host.files import folders
+from concept_atelier.host.files import folders, names
 from concept_atelier.host.files.folders import BadNameError, atomic_write, inside, record_written, safe_name
 from concept_atelier.host.files.images import from_pil, save_batch, to_pil
 from concept_atelier.host.files.names import distinct, made_safe, prompt_name
@@ -241,3 +242,10 @@ def test_pictures_are_numbered_and_named_by_the_tokens_of_their_prefix(tmp_path)
         assert names == [f"6x4/a0_{first:05}_.png", f"6x4/a1_{first + 1:05}_.png"]
     (path,) = save_batch(pictures[:1], tmp_path, "%year%-%month%-%day%", {})
     assert path.name == f"{date.today().isoformat()}_00001_.png"
+
+
+@pytest.mark.parametrize("name", ["\\Users\\anna\\secret.png", "\\\\host\\share\\x.png", "C:\\x.png", "a\\..\\x.png"])
+def test_on_windows_no_spelling_of_a_name_leaves_its_folder(monkeypatch, name):
+    monkeypatch.setattr(names, "os", SimpleNamespace(name="nt"))
+    with pytest.raises(names.BadNameError, match="empty, absolute or would leave its folder"):
+        names.existing(Path("input"), name)

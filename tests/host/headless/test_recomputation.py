@@ -11,6 +11,7 @@ from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.core.masks.from_masks import concepts_from_masks
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.backbone import DiffusersBackbone
+from concept_atelier.host.shared.recomputation import Recomputation
 
 LATENT = torch.randn(2, 4, 8, 12, generator=torch.Generator().manual_seed(0))
 TIMESTEP = torch.tensor([5, 800])
@@ -86,6 +87,7 @@ def test_less_is_kept_and_the_estimate_says_how_much(backbone):
         lambda small: backbone.predict_noise(
             small, TIMESTEP[:1], Conditioning(torch.zeros(1, 77, 192).requires_grad_())
         ),
+        backbone.model.unet.parameters(),
     )
     assert 0.7 * kept < estimate < 1.3 * kept
 
@@ -106,10 +108,24 @@ def test_automatic_goes_by_the_memory_that_is_free(backbone, monkeypatch, free, 
     assert calls == [2] * len(backbone.attention_sites())  # of probes that no tap sees
 
 
+def test_copies_of_weights_count_and_weights_that_are_read_as_they_are_do_not():
+    weight = torch.randn(512, 512)
+
+    def probe(small, convert):
+        rows = small.flatten(1).mean() + torch.zeros(1, 512, requires_grad=True)
+        return rows @ (weight.double().float() if convert else weight)
+
+    kept = [
+        Recomputation().kept(torch.zeros(1, 4, 8, 8), lambda small, how=how: probe(small, how), [weight])
+        for how in (True, False)
+    ]
+    assert kept[0] == pytest.approx(4 * 512 * 512, rel=0.05) and kept[1] < 0.01 * kept[0]
+
+
 def test_without_gradients_nothing_is_computed_twice(backbone):
     backbone.recomputation.choice = "on"
     with torch.no_grad():
-        assert not backbone.recomputation.wanted(LATENT, lambda small: small, lambda: 0.0)
+        assert not backbone.recomputation.wanted(LATENT, lambda small: small, lambda: 0.0, ())
 
 
 def test_an_error_inside_a_block_leaves_nothing_behind(backbone):

@@ -93,3 +93,13 @@ def test_captions_without_names_or_of_other_pictures_are_refused(call, here):
     assert "no folder named 'b'" in SaveCaptions.validate_inputs("beside the pictures", "b")
     assert SaveCaptions.validate_inputs("Output Folder", "").startswith("place: expected one of output folder")
     assert not here.output.exists()
+
+
+def test_captions_of_very_unequal_length_are_compared(call, sockets):
+    """One needs several passes of the text encoder."""
+    tags = ", ".join(f"a {word} cat on {word} ground" for word in ("red", "blue", "green", "pink", "grey") * 4)
+    captions = ["a cat", tags, "a dog"]
+    pictures = torch.rand(3, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    given = {"pictures": pictures, "clip_vision": load_vision(), "clip": sockets["clip"]}
+    written = call(CaptionNoise, **given, captions="\n".join(captions))[1]
+    assert written.count("\n") == 4

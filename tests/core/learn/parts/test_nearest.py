@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from concept_atelier.core.learn.parts import nearest
 from concept_atelier.core.learn.parts.examples import prepare
 from concept_atelier.core.learn.parts.losses import masked_denoising
 from concept_atelier.core.learn.parts.nearest import WordSearch, known_words, nearest_words
@@ -52,3 +53,12 @@ def test_words_of_several_tokens_are_passed_over(lab_backbone):
 def test_without_any_word_it_says_what_to_do(lab_backbone, example, generator):
     with pytest.raises(ValueError, match="give start words"):
         nearest_words(lab_backbone, example, TEMPLATE, generator, WordSearch(("guitar",)))
+
+
+def test_large_latents_go_through_the_model_a_few_at_a_time_and_give_the_same_words(lab_backbone, example, monkeypatch):
+    search, rows = WordSearch(WORDS, (0.5,)), []
+    found = [nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), search)]
+    monkeypatch.setattr(nearest, "CELLS", 2 * example.latent[0, 0].numel())
+    with lab_backbone.tap_attention(lambda call: rows.append(len(call.query))):
+        found.append(nearest_words(lab_backbone, example, TEMPLATE, torch.Generator().manual_seed(3), search))
+    assert found[0] == found[1] and set(rows) == {1, 2}

@@ -1,5 +1,7 @@
 """What is probed of the lab model at random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_every_block_is_probed_at_every_noise_level(lab_backbone):
     passes = []
     found = probe_denoiser(lab_backbone, [*WITH, *WITHOUT], PRESENT, HOW, 0, passes.append)
     blocks = [site for site in lab_backbone.attention_sites() if site.kind == "self"]
-    assert found.grid.shape == (2, len(blocks)) and found.noise[0] == 1.0
+    assert found.grid.shape == (2, len(blocks)) and found.noise[0] == pytest.approx(1.0, abs=0.01)
     assert sum(passes) == passes_of(9, True, HOW) - 9
     assert found.curve.places[len(blocks)].startswith(blocks[0].name)
 
@@ -68,3 +70,17 @@ def test_clip_skip_is_advised_where_an_earlier_layer_knows_more(auroc, read, ski
     places = ("tokens", "layer 1", "layer 2", "layer 3")
     probe = TextProbe({"clip_l": ProbeCurve(places, torch.tensor(auroc), 0.6)}, 0.5, {"clip_l": read})
     assert probe.clip_skip("clip_l") == skip
+
+
+def test_prompts_of_unequal_length_are_probed_together(lab_backbone):
+    """One needs two passes of the text encoder."""
+    long = "a cat and " + " and ".join(["a dog"] * 40)
+    found = probe_text(lab_backbone, [*WITH[:-1], long, *WITHOUT], PRESENT, ProbeSettings(shuffles=20, pool="end"), 0)
+    assert bool(torch.isfinite(found.curves["clip_l"].auroc).all())
+
+
+def test_shares_of_noise_are_those_of_the_schedule(lab_backbone):
+    found = probe_denoiser(lab_backbone, [*WITH, *WITHOUT], PRESENT, replace(HOW, steps=4), 0)
+    alphas = lab_backbone.schedule.alphas_cumprod
+    wanted = [float((1 - alphas[step]) ** 0.5) for step in (999, 749, 500, 250)]
+    assert found.noise == pytest.approx(wanted, abs=0.01)
