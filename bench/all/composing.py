@@ -21,6 +21,9 @@ WORLD = "world"
 IN_BOXES = (AREA, *(name for name, record in METHODS.items() if "regions" in record.needs), WORLD)
 """Ways that put objects into boxes, and icons of the lab's world there."""
 
+BEST_IN_SQUARES = (AREA, "localized_refinement")
+"""Those of them that are measured with further seeds in squares."""
+
 PAPER_WITH_LORAS = "lora_composer_paper"
 """In the names of files: LoRA-Composer as published, with LoRAs."""
 
@@ -58,6 +61,10 @@ def _squares() -> dict[str, str]:
         found[f"compose/{name}_squares.json"] = command
         if name != WORLD:
             found[f"compose/{name}_learnt_squares.json"] = f"{command} --learnt"
+    for name in BEST_IN_SQUARES:
+        for seed in SEEDS[1:]:
+            command = f"compose --split test --cases 24 --boxes squares --method {name} {seed}"
+            found[f"compose/{name}_squares_{in_name(seed)}.json"] = command
     return found
 
 

@@ -188,7 +188,10 @@ def squares(folder: Path, shown: Sequence[str] = NAMED, kind: str = "", model: s
         if found is None or before is None:
             rows.append([said[name], f"not measured: `bench {queue()[own]}`", *[""] * (len(shown) + 1)])
             continue
-        for shape, one in ((TILES, same_cases(before, found) or before), (SQUARES, found)):
+        further = [read(folder / file) for file in queue() if file.startswith(f"{own.removesuffix('.json')}_seed")]
+        shapes = [(TILES, same_cases(before, found) or before), (SQUARES, found)]
+        shapes += [(f"{SQUARES}, seed {one['seed']}", one) for one in further if one is not None]
+        for shape, one in shapes:
             _, *cells = _row("", one, shown)
             rows.append([said[name], shape, *cells])
     return table(rows)
