@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..fingerprints import VALUES, alike, number_of
+from ..messages import shown
 
 Kind = Literal["encoder", "denoiser"]
 
@@ -25,6 +26,7 @@ class Origin:
         site: the layer, by the host's name.
         width: numbers per position.
         noise: share of noise in the picture that a denoiser saw; None for encoders.
+        text: the prompt that a denoiser read meanwhile.
     """
 
     kind: Kind
@@ -33,11 +35,13 @@ class Origin:
     site: str
     width: int
     noise: float | None = None
+    text: str = ""
 
     @property
     def title(self) -> str:
         """For people, such as ``lab image tower, site 4``."""
         seen = "" if self.noise is None else f", noise {self.noise:g}"
+        seen += f", under {shown(self.text)}" if self.text else ""
         return f"{self.model}, site {self.site}{seen}"
 
 
@@ -123,7 +127,8 @@ def fingerprint_of(weights: list[Tensor], numbers: int = 8, values: int = VALUES
 
 
 def mismatch(wanted: Origin, given: Origin) -> str:
-    """How activations differ from those that a bank was found in, in words; "" where the bank fits them."""
+    """How activations differ from those that a bank was found in, in words; "" where the bank fits them. The text
+    may be another one: ingredients are looked for under it on purpose."""
     if wanted.width != given.width:
         return f"{given.width} numbers per position instead of {wanted.width}"
     if wanted.site != given.site:

@@ -99,7 +99,7 @@ def posteriors_of(
         read = []
         for pictures in (with_it, without):
             report = partial(_report, on_step, done, every)
-            found = record_denoiser(backbone, pictures, bank.origin.site, noise, seed, on_step=report)
+            found = record_denoiser(backbone, pictures, bank.origin.site, noise, seed, bank.origin.text, report)
             # The bank is asked about noise that it was not found at, on purpose.
             read.append(replace(found, origin=replace(found.origin, noise=bank.origin.noise)))
             done += len(pictures)

@@ -86,7 +86,8 @@ def read_origin(fields: Mapping[str, Any], where: str) -> Origin:
     fingerprint = tuple(a_number(one, where) for one in a_list(fields["fingerprint"], where))
     noise = fields.get("noise")
     level = None if noise is None else a_number(noise, where)
-    return Origin(cast(Kind, kind), model, fingerprint, site, a_whole(fields["width"], where), level)
+    text = a_text(fields.get("text", ""), where)
+    return Origin(cast(Kind, kind), model, fingerprint, site, a_whole(fields["width"], where), level, text)
 
 
 def _check_codes(bank: ConceptBank, named: str) -> None:

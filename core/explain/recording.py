@@ -102,16 +102,16 @@ def record_denoiser(
         if on_step is not None:
             on_step(min(len(pictures), (number + 1) * BATCH), len(pictures))
     rows = torch.cat(parts)
-    origin = origin_of(backbone, chosen, rows.shape[-1], noise)
+    origin = origin_of(backbone, chosen, rows.shape[-1], noise, text)
     size = (pictures.shape[-2], pictures.shape[-1])
     covered = covered_size(size, backbone.latent_downscale)
     return Activations(rows, grid, origin, None if covered == size else covered)
 
 
-def origin_of(backbone: Backbone, site: AttentionSite, width: int, noise: float) -> Origin:
+def origin_of(backbone: Backbone, site: AttentionSite, width: int, noise: float, text: str = "") -> Origin:
     """Where activations of a site come from."""
     weights = [one.weight for one in sorted(backbone.key_value_weights(), key=lambda one: one.name)]
-    return Origin("denoiser", backbone.family, fingerprint_of(weights), site.name, width, float(noise))
+    return Origin("denoiser", backbone.family, fingerprint_of(weights), site.name, width, float(noise), text)
 
 
 def read_site(

@@ -162,4 +162,4 @@ def read_recording(
         if on_step is not None:
             on_step(min(count, (number + 1) * BATCH), count)
     rows = torch.cat(parts)
-    return Activations(rows, grid, origin_of(backbone, chosen, rows.shape[-1], share)), note
+    return Activations(rows, grid, origin_of(backbone, chosen, rows.shape[-1], share, text)), note

@@ -45,7 +45,7 @@ class Steering:
         bank: the ingredients, found in a denoiser.
         concepts: numbers of those that are meant, from 0.
         how: one of :data:`HOWS`.
-        empty: (1, L, D) the empty text, under which the bank's pictures were recorded.
+        empty: (1, L, D) the empty text.
         instead: (1, L, D) a text without the ingredients, for ``replace``; the empty one draws anything.
         strength: factor; of ``add`` how many peaks are added.
         threshold: share of the peak from which a cell shows an ingredient.
@@ -54,6 +54,7 @@ class Steering:
         seed: of the noise by which pictures are read.
         most_change: by which share of its length a position's queries and keys change at most, when ingredients are
             attenuated or added.
+        recorded: (1, L, D) the text under which the bank's pictures were recorded; None for the empty one.
         original: what hosts ask of every guard; steering asks no other model.
         alternative: the way that hosts name where a latent must not move.
     """
@@ -69,6 +70,7 @@ class Steering:
     posteriors: Posteriors | None = None
     seed: int = 0
     most_change: float = MOST_CHANGE
+    recorded: Conditioning | None = None
     original: None = None
     alternative: str = "attenuate"
 
@@ -144,10 +146,10 @@ class ReplaceRun(GuardRun):
     def _cells(self, clean: Tensor) -> Tensor:
         """(B, 1, h, w) 1 at cells of clean latents that show an ingredient, and at their neighbours."""
         steering, backbone = self.steering, self.task.backbone
-        origin = steering.bank.origin
+        origin, text = steering.bank.origin, steering.recorded or steering.empty
         timestep = timestep_of_noise(backbone.schedule, origin.noise or 0.0)
         noised = noised_latents(backbone, clean, timestep, steering.seed)
-        rows, grid = read_site(backbone, find_site(backbone, origin.site), noised, timestep, steering.empty)
+        rows, grid = read_site(backbone, find_site(backbone, origin.site), noised, timestep, text)
         codes = encode(steering.bank, Activations(rows, grid, origin))
         maps = codes.maps()[:, list(steering.concepts)].amax(1, keepdim=True)  # (B, 1, h, w)
         sized = interpolate(maps, clean.shape[-2:], mode="bilinear")

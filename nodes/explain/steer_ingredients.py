@@ -179,6 +179,7 @@ class SteerIngredients(io.ComfyNode):
             posteriors,
             seed,
             most_change,
+            backbone.encode_text([bank.origin.text]),
         )
         names = listed([bank.names[index] for index in chosen])
         cost = {"replace": "one to three more passes of the model a step"}.get(how, "no more passes")

@@ -16,13 +16,14 @@ def denoiser_head(backbone: Backbone, pictures: Tensor, origin: Origin, seed: in
     """How much of a denoiser's prediction stays, for pictures (P, 3, H, W) that were recorded with the same seed.
 
     Without a text it is one minus the change of the prediction as a share of its length. With a text it is the share
-    of what the text adds to the prediction: the part of ``e(text) - e("")`` that the changed model still predicts.
+    of what the text adds to the prediction: the part of ``e(text) - e(0)`` that the changed model still predicts, 0
+    being the text under which the activations were recorded, mostly the empty one.
 
     Args:
-        origin: of the activations; its site and noise are read again.
+        origin: of the activations; its site, noise and text are read again.
     """
     site, timestep = find_site(backbone, origin.site), timestep_of_noise(backbone.schedule, origin.noise or 0.0)
-    empty, asked = backbone.encode_text([""]), backbone.encode_text([text]) if text else None
+    empty, asked = backbone.encode_text([origin.text]), backbone.encode_text([text]) if text else None
     known: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def plain(conditioning: Conditioning, noised: Tensor) -> Tensor:

@@ -142,8 +142,10 @@ def test_what_every_half_of_the_pictures_shows_is_found_in_either_half(planted, 
     method = METHODS["nmf"]
     bank = method.bank(planted[0], FACTORS, method.preset("small"), seed=1, seeds=1, halves=True)
     assert bank.halves is not None and float(bank.halves.min()) > 0.9
+    bank = replace(bank, origin=replace(bank.origin, text="a cat"))
     save_tensors(tmp_path / "bank.safetensors", *bank_tensors(bank))
     again = load_bank(tmp_path / "bank.safetensors")
+    assert again.origin == bank.origin and "under 'a cat'" in again.origin.title
     assert again.halves is not None and torch.equal(again.halves, bank.halves)
 
 

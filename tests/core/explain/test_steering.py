@@ -15,7 +15,7 @@ from concept_atelier.core.schedule import timestep_of_noise
 from tests.core.explain.conftest import origin
 
 PEAK, STRENGTH, NOISE = 2.0, 1.5, 0.1
-LEVEL, WIDTH = torch.tensor(3.0), 256
+LEVEL, WIDTH = torch.tensor(3.0), 128
 
 
 def steering(at, how, **changes):
@@ -123,12 +123,15 @@ def test_newly_found_cells_and_no_others_begin_the_next_step_as_noise_around_the
     assert torch.equal(run.perturbed(latent, LEVEL), latent)  # nothing new
 
 
-def test_an_ingredient_is_found_where_its_code_is_large_and_not_everywhere(lab_backbone, generator):
+@pytest.mark.parametrize("text", ["", "a cat"])
+def test_an_ingredient_is_found_where_its_code_is_large_and_not_everywhere(lab_backbone, generator, text):
+    """Read under the text under which the bank's pictures were recorded."""
     clean, time = torch.randn(1, 4, 16, 16, generator=generator), timestep_of_noise(lab_backbone.schedule, NOISE)
-    empty, site = lab_backbone.encode_text([""]), default_site(lab_backbone)
-    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, 1), time, empty)
+    recorded, site = lab_backbone.encode_text([text]), default_site(lab_backbone)
+    rows, grid = read_site(lab_backbone, site, noised_latents(lab_backbone, clean, time, 1), time, recorded)
     codes = rows[0, :, 0]
     top, left = (2 * place for place in divmod(int(codes.argmax()), grid[1]))  # in cells of latents
-    run = replacing_run(ReplaceRun, lab_backbone, threshold=0.8 * float(codes.max()) / PEAK)
+    threshold = 0.8 * float(codes.max()) / PEAK
+    run = replacing_run(ReplaceRun, lab_backbone, threshold=threshold, recorded=recorded if text else None)
     found = run._cells(clean)[0, 0]
     assert bool((found[top : top + 2, left : left + 2] == 1).all()) and 0 < float(found.mean()) < 0.3
