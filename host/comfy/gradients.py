@@ -61,26 +61,26 @@ def plain_weights(denoiser: nn.Module) -> Iterator[None]:
     Under dynamic memory ComfyUI loads small modules by themselves, without the wrappers of :func:`differentiable`, and
     under the inference mode of a sampler. Other weights are left alone.
     """
-    before: list[tuple[nn.Module, str, Any]] = []
+    held: list[tuple[nn.Module, str, nn.Parameter]] = []
+    bare: list[tuple[nn.Module, str]] = []
     for module in denoiser.modules():
-        for key, held in list(module.named_parameters(recurse=False)):
+        for key, weight in list(module.named_parameters(recurse=False)):
             functions = getattr(module, f"{key}_function", None)
-            if not held.is_inference() or functions:
+            if not weight.is_inference() or functions:
                 continue
             if functions is None:
-                before.append((module, key, held))
-                module._parameters[key] = _plain(held)
+                held.append((module, key, weight))
+                module._parameters[key] = _plain(weight)
             else:
-                before.append((module, f"{key}_function", functions))
+                bare.append((module, f"{key}_function"))
                 setattr(module, f"{key}_function", [_always_copy])
     try:
         yield
     finally:
-        for module, key, value in before:
-            if isinstance(value, Tensor):
-                module._parameters[key] = nn.Parameter(value, False) if not isinstance(value, nn.Parameter) else value
-            else:
-                setattr(module, key, value)
+        for module, key, weight in held:
+            module._parameters[key] = weight
+        for module, name in bare:
+            setattr(module, name, [])
 
 
 def _plain(weight: Tensor) -> nn.Parameter:

@@ -55,6 +55,24 @@ class Twice:
         return self.encode_text(texts, placeholders).context[:, :length]
 
 
+@pytest.fixture(scope="session")
+def lab_modules(lab_modules, narrow_unet):
+    """The lab model with a denoiser of half the width."""
+    return replace(lab_modules, unet=narrow_unet)
+
+
+@pytest.fixture(scope="session")
+def lab_model(lab_modules, lab_model):
+    return replace(lab_model, unet=lab_modules.unet)
+
+
+@pytest.fixture(scope="session")
+def lab_backbone(lab_model, lab_clip, lab_vae):
+    from concept_atelier.host.adapters import backbone_of
+
+    return backbone_of(lab_model, lab_clip, lab_vae)
+
+
 @pytest.fixture
 def twice(lab_backbone):
     return Twice(lab_backbone)

@@ -1,6 +1,7 @@
 """Nodes run as hosts run them, over the lab model at random weights, with small pictures and few steps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,24 @@ def run_node(node: type[io.ComfyNode], **given: Any) -> io.NodeOutput:
 @pytest.fixture(scope="session")
 def call() -> Callable[..., io.NodeOutput]:
     return run_node
+
+
+@pytest.fixture(scope="session")
+def lab_modules(lab_modules, narrow_unet):
+    """The lab model with a denoiser of half the width."""
+    return replace(lab_modules, unet=narrow_unet)
+
+
+@pytest.fixture(scope="session")
+def lab_model(lab_modules, lab_model):
+    return replace(lab_model, unet=lab_modules.unet)
+
+
+@pytest.fixture(scope="session")
+def lab_backbone(lab_model, lab_clip, lab_vae):
+    from concept_atelier.host.adapters import backbone_of
+
+    return backbone_of(lab_model, lab_clip, lab_vae)
 
 
 @pytest.fixture(scope="session")

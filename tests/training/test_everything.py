@@ -26,7 +26,7 @@ from concept_atelier.training.vae import VaeSettings
 POOL = Pool("tiny", SceneSettings(size=(32, 32), counts=(1,)), 4, 2, 1)
 TINY = Recipe(
     VaeSettings(samples=4, batch=4, crop=32, pool=6, judged=16),
-    UnetSettings(mixture=((POOL, 1.0),), samples=2, captions=1, prompts=("a cat",)),
+    UnetSettings(mixture=((POOL, 1.0),), samples=2, captions=1, sheet_every=0),
     TowerSettings(samples=4, batch=4, side=32, pool=4, judged=4),
     JudgeSettings(samples=2, judged=4, scenes=(JudgedShare(JudgedSettings(size=(64, 64), counts=(1,)), 4, 2, 1.0),)),
     CounterSettings(samples=2, batch=2, pool=2, judged=2, scenes=(JudgedSettings(size=(64, 64), counts=(2,)),)),

@@ -1,9 +1,11 @@
 """Workflows as files, and made small."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from concept_atelier.core.learn.registry import METHODS
 from concept_atelier.host.files import folders
 from concept_atelier.host.workflow.reading import load_workflow
 from concept_atelier.host.workflow.registry import Registry
@@ -51,6 +53,16 @@ SMALL_TOO = {
     "Masks of an ingredient in a new picture": {("ConceptAtelierIngredientMasks", "ingredients"): "1"},
 }
 """What single workflows need beside, or instead."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_learning():
+    """Learning without what no widget shortens: the search for start words, and many pictures of its own."""
+    quick = {"conceptexpress": {"start": "rare"}, "attencraft": {"prior": 2, "prior_steps": 2}}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, changes in quick.items():
+            patch.setitem(METHODS[name].presets, "small", replace(METHODS[name].preset("small"), **changes))
+        yield
 
 
 @pytest.fixture

@@ -37,13 +37,18 @@ def test_squares_lie_in_the_middle_of_the_boxes_that_fill_the_picture(index):
         assert torch.equal(compose.mask_of(square) * compose.mask_of(tile), compose.mask_of(square))
 
 
+@pytest.fixture(scope="module")
+def prepared():
+    """The lab model at random weights, and the judge."""
+    return compose.prepare(Request(1, untrained=True))
+
+
 @pytest.mark.parametrize("method", list(compose.METHODS))
-def test_a_case_runs_by_every_method_and_is_the_same_again(method, monkeypatch):
-    monkeypatch.setattr(compose, "STEPS", 2)
+def test_a_case_runs_by_every_method_and_is_the_same_again(method, prepared, monkeypatch):
+    monkeypatch.setattr(compose, "STEPS", 1)
     of_method = {"preset": "small", "regions": "given"} if method not in (compose.PLAIN, compose.AREA) else {}
     options = {"method": method} | of_method
     request = Request(1, untrained=True, options=options)
-    prepared = compose.prepare(request)
     row = compose.measure(prepared, request, 0)
     assert compose.measure(prepared, request, 0) | {"seconds": row["seconds"]} == row
     assert row["passes"] >= 2 * compose.STEPS and row["seconds"] > 0
@@ -66,11 +71,11 @@ def of_one_step(monkeypatch, name, **changes):
     monkeypatch.setattr(learning, "METHODS", {name: dataclasses.replace(method, presets={"small": settings})})
 
 
-def test_learnt_tokens_stand_in_place_of_names(monkeypatch):
+def test_learnt_tokens_stand_in_place_of_names(prepared, monkeypatch):
     """Each for its own object; the prompt says nothing else of it."""
     of_one_step(monkeypatch, "conceptexpress")
     request = Request(1, untrained=True, options={"method": "plain", "learnt": True})
-    row = compose.measure(compose.prepare(request), request, 0)
+    row = compose.measure(prepared, request, 0)
     assert re.fullmatch("a photo of <[12]> and <[12]>", row["prompt"]) and len(row["objects"]) == 2
     assert compose.figures([row], request)["colours"] is None
 

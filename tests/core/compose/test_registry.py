@@ -36,8 +36,7 @@ def plain(lab_backbone):
 
 
 @pytest.mark.parametrize("name", ACTING)
-@pytest.mark.parametrize("preset", ["paper", "small"])
-@pytest.mark.parametrize("placed", [True, False])
+@pytest.mark.parametrize(("preset", "placed"), [("paper", True), ("small", True), ("small", False)])
 def test_a_composer_changes_the_picture_and_gives_the_same_one_again(lab_backbone, plain, name, preset, placed):
     composer = METHODS[name]
     composition = composed(lab_backbone, (LEFT, 1 - LEFT) if placed else (None, None), composer.needs)

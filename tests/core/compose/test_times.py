@@ -24,7 +24,7 @@ def predicted(backbone, name, **cat):
     composition = compose(backbone, PROMPT, concepts, **needs)
     settings = replace(method.preset("paper"), **({"refinements": 0} if name == "attend_and_excite" else {}))
     run = method.begin(composition, settings, share_of(backbone.schedule.steps))
-    latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    latent = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     time = torch.tensor([round(0.9 * (backbone.schedule.steps - 1))])
     if run.before is not None:
         latent = run.before(backbone, latent, time)

@@ -12,18 +12,22 @@ from concept_atelier.core.erase.parts.settings import ClosedFormSettings
 from concept_atelier.core.erase.registry import METHODS
 
 QUICK = {"batch": 1, "side": 64, "sampling_steps": 2, "visits": 2, "drawn": 1}
+QUICK |= {"templates": ("{}", "a photo of a {}"), "neighbours": 8, "beyond": 32, "searched": 4, "related": 2}
+
+CLOSED_FORMS = [name for name, method in METHODS.items() if isinstance(method.preset("small"), ClosedFormSettings)]
 
 every_method = pytest.mark.parametrize("name", METHODS)
-every_closed_form = pytest.mark.parametrize(
-    "name", [name for name, method in METHODS.items() if isinstance(method.preset("small"), ClosedFormSettings)]
-)
+every_closed_form = pytest.mark.parametrize("name", CLOSED_FORMS)
+
+TOGETHER = ["cat", "neon style", "bright red", "<1>"]
 
 
 def settings_of(name, preset="small", steps=2):
-    """A preset, cut to a few steps on small pictures where it has steps: HiRM, and methods that train."""
+    """A preset, cut to a few sentences and random vectors, and to a few steps on small pictures where it has steps:
+    HiRM, and methods that train."""
     settings = METHODS[name].preset(preset)
     known = {entry.name for entry in fields(settings)}
-    quick = QUICK | {"steps": steps, "warm_up": steps}
+    quick = QUICK | {"steps": steps, "warm_up": steps, "closed_form": "paper"}
     return replace(settings, **{key: value for key, value in quick.items() if key in known})
 
 
@@ -32,8 +36,24 @@ def made(lab_backbone):
     """The erasure of a cat by a method and a preset, made once for all tests that read it."""
 
     @functools.cache
-    def make(name, preset="small"):
+    def make(name, preset):
         return METHODS[name].erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name, preset))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def together(lab_backbone):
+    """Several things erased together by a method and a preset, once for all tests that read it: the erasure, and the
+    steps that it reported."""
+    rows = torch.randn(2, lab_backbone.text_widths["clip_l"], generator=torch.Generator().manual_seed(0))
+
+    @functools.cache
+    def make(name, preset):
+        steps, kept = [], ["crab", "<1> boat" if name != "speed" else "boat"]
+        given = (lab_backbone, TOGETHER, ["dog", "", "", "cake"], kept, settings_of(name, preset, steps=1))
+        asked = {"placeholders": {"<1>": {"clip_l": rows}}, "on_step": lambda done, total: steps.append((done, total))}
+        return METHODS[name].erase(*given, **asked), steps
 
     return make
 
@@ -53,7 +73,7 @@ def test_a_record_says_what_it_is(name):
 
 @every_method
 def test_an_erasure_says_what_it_was_asked_and_comes_out_the_same_twice(name, lab_backbone, made):
-    before, one = weights_of(lab_backbone), made(name)
+    before, one = weights_of(lab_backbone), made(name, "small")
     again = METHODS[name].erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name), -0.5)
     assert (one.strength, again.strength) == (1, -0.5)  # which changes nothing else
     assert again.family == "lab" and again.metadata["method"] == name
@@ -94,15 +114,12 @@ def test_strength_zero_is_bit_equal_and_a_negative_one_amplifies(name, preset, l
     torch.testing.assert_close(less - base, (base - one) / 2, atol=1e-5, rtol=1e-2)
 
 
-@every_method
-@pytest.mark.parametrize("preset", ["paper", "small"])
-def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, preset, lab_backbone, generator):
-    learnt = {"<1>": {"clip_l": torch.randn(2, lab_backbone.text_widths["clip_l"], generator=generator)}}
-    concepts = ["cat", "neon style", "bright red", "<1>"]
-    method = METHODS[name]
-    given = (lab_backbone, concepts, ["dog", "", "", "cake"], ["crab", "<1> boat" if name != "speed" else "boat"])
-    erasure = method.erase(*given, settings_of(name, preset, steps=1), placeholders=learnt)
-    assert json.loads(erasure.metadata["concepts"]) == concepts
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, "small") for name in METHODS] + [(name, "paper") for name in CLOSED_FORMS]
+)
+def test_objects_styles_colours_and_learnt_tokens_are_erased_together(name, preset, together):
+    erasure, _ = together(name, preset)
+    assert json.loads(erasure.metadata["concepts"]) == TOGETHER
     changes = changes_of(erasure)
     assert changes and all(bool(change.isfinite().all()) for change in changes.values())
     assert all(float(change.norm()) > 0 for change in changes.values())
@@ -152,14 +169,14 @@ def test_any_weights_that_read_the_text_are_edited(name, lab_backbone, generator
             return (KeyValueWeight("context_embedder.weight", "value", entry),)
 
     method = METHODS[name]
-    erasure = method.erase(OneEntry(), ["cat"], "dog", ["crab"], method.preset("small"))
+    erasure = method.erase(OneEntry(), ["cat"], "dog", ["crab"], settings_of(name))
     assert list(erasure.factors) == ["context_embedder.weight"]
     assert erasure.factors["context_embedder.weight"].shape == (300, 192)
 
 
 @every_closed_form
 def test_words_near_a_concept_are_kept_as_if_they_were_listed(name, lab_backbone):
-    method, preset = METHODS[name], METHODS[name].preset("small")
+    method, preset = METHODS[name], settings_of(name)
     given = lab_backbone, ["cat"], "dog"
     made = method.erase(*given, ["crab"], replace(preset, kept_words=3, kept_below=1.0))
     (said,) = (one for one in json.loads(made.metadata["remarks"]) if one.startswith("Kept beside your list: "))
@@ -172,14 +189,12 @@ def test_words_near_a_concept_are_kept_as_if_they_were_listed(name, lab_backbone
 
 
 @every_method
-def test_every_step_is_reported_and_may_stop_it(name, lab_backbone):
-    method, steps = METHODS[name], []
-    given = (lab_backbone, ["cat", "rocket"], "dog", ["crab", "bell"], settings_of(name, steps=1))
-    method.erase(*given, on_step=lambda done, total: steps.append((done, total)))
+def test_every_step_is_reported_and_may_stop_it(name, lab_backbone, together):
+    _, steps = together(name, "small")
     assert [done for done, _ in steps] == list(range(1, steps[-1][1] + 1))
 
     def stop(done, total):
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        method.erase(*given, on_step=stop)
+        METHODS[name].erase(lab_backbone, ["cat"], "dog", ["crab"], settings_of(name, steps=1), on_step=stop)

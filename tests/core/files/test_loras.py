@@ -1,5 +1,6 @@
 """Erasures as LoRA files."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -31,18 +32,17 @@ def test_a_lora_file_has_kohyas_names_and_the_strength_inside(tmp_path):
 
 @pytest.mark.parametrize("strength", [1.0, -0.7])
 def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
-    tmp_path, lab_backbone, lab_model, lab_clip, strength
+    tmp_path, lab_backbone, lab_model, lab_clip, lab_modules, strength
 ):
     from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
     from concept_atelier.core.erase.methods.uce import METHOD
     from concept_atelier.host.adapters import backbone_of
     from concept_atelier.host.shared.weights.weight_patches import WeightPatch
-    from concept_atelier.lab.model.modules import build_modules
 
     erasure = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], METHOD.preset("small"), strength)
     files.save_lora(tmp_path / "no_cat.safetensors", erasure)
-    other = build_modules(seed=0).unet
+    other = deepcopy(lab_modules.unet)
     loader = StableDiffusionLoraLoaderMixin
     state, alphas = loader.lora_state_dict(tmp_path, weight_name="no_cat.safetensors")
     loader.load_lora_into_unet(state, alphas, other)
@@ -60,24 +60,22 @@ def test_diffusers_loads_the_lora_and_predicts_what_the_patched_model_predicts(
 
 
 @pytest.mark.parametrize("method", ["esd", "few_shot"])
-def test_a_pipeline_of_diffusers_loads_what_was_trained(tmp_path, lab_backbone, method):
+def test_a_pipeline_of_diffusers_loads_what_was_trained(tmp_path, lab_backbone, lab_modules, method):
     """All of the attention to the text, or the text encoder: the very change that the model has with it."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     from concept_atelier.core.erase.registry import METHODS
-    from concept_atelier.lab.model.modules import build_modules
 
     preset = METHODS[method].preset("paper")
     rank = {"rank": 2, "retain_batch": 1, "drawn": 1} if method == "few_shot" else {}
     settings = replace(preset, steps=1, rate=0.1, side=64, sampling_steps=2, **rank)
     erasure = METHODS[method].erase(lab_backbone, ["cat"], settings=settings)
     files.save_lora(tmp_path / "trained.safetensors", erasure)
-    made = build_modules(seed=0)
     pipeline = StableDiffusionPipeline(
         vae=None,
-        text_encoder=made.text_encoder,
+        text_encoder=deepcopy(lab_modules.text_encoder),
         tokenizer=None,
-        unet=made.unet,
+        unet=deepcopy(lab_modules.unet),
         scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
         safety_checker=None,
         feature_extractor=None,

@@ -18,7 +18,7 @@ from concept_atelier.nodes import (
 )
 
 QUICK = (
-    "draws=2, steps=2, side=64, batch=8, shown=2, learn_steps=1, inversion_passes=1, relearn_steps=1, relearn_every=1, "
+    "draws=2, steps=1, side=64, batch=8, shown=2, learn_steps=1, inversion_passes=1, relearn_steps=1, relearn_every=1, "
     "relearn_rank=1"
 )
 

@@ -57,7 +57,7 @@ def test_an_encoder_is_recorded(recorded):
 def test_a_denoiser_is_recorded_and_stays_as_it_is(call, pictures, sockets, hooks_of):
     before = hooks_of()
     found = call(RecordActivations, pictures=pictures, **sockets)[0]
-    assert found.grid == (4, 6) and found.rows.shape == (5, 24, 256) and hooks_of() == before
+    assert found.grid == (4, 6) and found.rows.shape == (5, 24, 128) and hooks_of() == before
     assert found.origin.site == "up_blocks.1.attentions.1.transformer_blocks.0.attn1" and found.origin.noise == 0.1
     alone = call(RecordActivations, pictures=pictures[:2], **sockets)[0]
     torch.testing.assert_close(alone.rows, found.rows[:2], rtol=1e-3, atol=1e-4)

@@ -45,7 +45,7 @@ def test_sampling_is_bit_identical_and_its_states_become_activations(call, socke
     late, early = (
         call(ReadRecording, recording=recording, samples=latent, **parts, noise=noise)[0] for noise in (0.1, 0.8)
     )
-    assert late.rows.shape == early.rows.shape == (2, 16, 256) and not torch.equal(late.rows, early.rows)
+    assert late.rows.shape == early.rows.shape == (2, 16, 128) and not torch.equal(late.rows, early.rows)
     assert late.origin.noise == 0.1 and early.origin.noise == 0.8
     pictures = torch.rand(3, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     joined = call(RecordActivations, pictures=pictures, **sockets)[0].joined(late)  # of one origin

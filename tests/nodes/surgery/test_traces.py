@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from concept_atelier.core.surgery.begun import PRESETS
 from concept_atelier.nodes import (
     AuditErasureInside,
     EditConceptVectors,
@@ -70,7 +71,8 @@ def test_noise_is_another_edit_and_vectors_of_other_words_may_be_left_alone(call
     assert torch.equal(read(selective_only=True), own) and not torch.allclose(own, scaled, atol=1e-5)
 
 
-def test_an_audit_sees_which_depth_an_erasure_reaches(call, sockets, found, edited, erase):
+def test_an_audit_sees_which_depth_an_erasure_reaches(call, sockets, found, edited, erase, monkeypatch):
+    monkeypatch.setitem(PRESETS, "small", replace(PRESETS["small"], draws=2, steps=3, side=64))
     erased = erase(anchors="dog", preserve="house, rocket")[0]
     given = {"model": sockets["model"], "clip": sockets["clip"], "others": OTHERS, "other_words": "kitty"}
     audit, page, report = call(AuditErasureInside, **given, erased_model=erased, vectors=found[0])

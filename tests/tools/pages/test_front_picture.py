@@ -35,7 +35,7 @@ def test_cells_stand_in_rows_below_their_titles():
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """One seed a cell, two steps of drawing and of learning, and exact masks, since a model at random weights finds none."""
+    """One seed a cell, two steps to draw and to learn, and exact masks, since a model at random weights finds none."""
     method = front_picture.METHODS[front_picture.METHOD]
     settings = replace(method.preset("small"), steps=2, prior=1, prior_steps=1)
     monkeypatch.setattr(drawing, "STEPS", 2)

@@ -36,7 +36,7 @@ def test_the_page_names_pictures_that_are_there(tmp_path):
     assert named == ["lab/objects.jpg", "lab/styles.jpg", "lab/scenes.jpg"]
     for name in named:
         assert Image.open(tmp_path / name).width > 200
-    assert "Their captions: “" in text
+    assert "some of them with synonyms from WordNet: “" in text
     assert {file.name for file in (tmp_path / "lab").iterdir()} == {"objects.jpg", "styles.jpg", "scenes.jpg"}
 
 

@@ -51,7 +51,7 @@ def test_the_empty_text_may_be_the_target_instead(lab_backbone):
 
 
 def test_preserved_texts_and_the_empty_one_stay_nearer_with_the_term(lab_backbone):
-    settings = replace(SMALL, templates=("{}",), steps=60)
+    settings = replace(SMALL, templates=("{}",), steps=20)
 
     def moved(retain):
         changes = METHOD.erase(lab_backbone, ["cat"], "dog", ["crab"], replace(settings, retain=retain)).text
@@ -71,11 +71,11 @@ def test_each_of_several_concepts_weighs_as_much_as_one_alone(lab_backbone):
 
 
 def test_position_zero_is_part_of_the_loss_or_not(lab_backbone):
-    """After one step of gradient its own error has fallen only where it was part of the loss."""
+    """After a few steps its own error has fallen further where it was part of the loss."""
     drawn = torch.rand(77, 192, generator=torch.Generator().manual_seed(42))[0]
 
     def error(skip):
-        settings = HirmSettings(steps=120, rate=3e-3, norm=2.0, skip_start=skip)
+        settings = HirmSettings(steps=30, rate=3e-3, norm=2.0, skip_start=skip)
         changes = METHOD.erase(lab_backbone, ["cat"], settings=settings).text
         return float((states(lab_backbone, "cat", changes)[0][0] - 2.0 * drawn / drawn.norm()).norm())
 
@@ -109,7 +109,7 @@ def test_the_states_of_every_text_encoder_are_led_to_the_anchors(two_towers):
             two_towers.encode_text([text])
         return {encoder: rows[0].clone() for encoder, rows in found.items()}
 
-    settings = HirmSettings(steps=150, rate=1e-2)
+    settings = HirmSettings(steps=80, rate=1e-2)
     changes = METHOD.erase(two_towers, ["cat"], "dog", settings=settings).text
     wanted, before, after = read("dog", {}), read("cat", {}), read("cat", changes)
     for encoder in layers:

@@ -59,6 +59,12 @@ def plain(learn):
     return {method: learn(method) for method in QUICK}
 
 
+@pytest.fixture(scope="module")
+def first(learn):
+    """What their first step gives, by method; made once."""
+    return {method: learn(method, replace(settings, steps=1)) for method, settings in QUICK.items()}
+
+
 def same(one, other):
     vectors = all(one.vectors[n]["clip_l"].equal(other.vectors[n]["clip_l"]) for n in one.vectors)
     return vectors and all(
@@ -89,8 +95,10 @@ def test_same_seed_same_result_and_the_global_generator_plays_no_part(learn, pla
 
 
 @pytest.mark.parametrize(("method", "change"), PARTS, ids=lambda given: given if isinstance(given, str) else str(given))
-def test_every_part_matters(learn, plain, method, change):
-    assert not same(plain[method], learn(method, replace(QUICK[method], **change)))
+def test_every_part_matters(learn, first, plain, method, change):
+    """In the first step, but for the share of steps that train tokens alone."""
+    steps, before = (2, plain) if "token_share" in change else (1, first)
+    assert not same(before[method], learn(method, replace(QUICK[method], steps=steps, **change)))
 
 
 @pytest.mark.parametrize("method", QUICK)
