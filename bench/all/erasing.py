@@ -82,7 +82,7 @@ def attacked() -> dict[str, str]:
     scenarios, objects that the model never saw, guards, and the controls."""
     return {
         "attack.json": "attack --split test --cases 24",
-        "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
+        "attack_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {','.join(TRAINED)}",
         "attack_unknown.json": f"attack --split test --cases 4 {LEARNT} --set relearn_steps=200 --set relearn_every=20",
         "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
         **_guarded(),

@@ -49,8 +49,12 @@ def lab_modules(lab_modules, narrow_unet):
 
 
 @pytest.fixture(scope="session")
-def lab_model(lab_modules, lab_model):
-    return replace(lab_model, unet=lab_modules.unet)
+def lab_model(lab_modules):
+    """Made here and not of the fixture that it takes the place of, which other folders share."""
+    from concept_atelier.core.schedule import scaled_linear_alphas
+    from concept_atelier.host.shared.handles import ModelHandle
+
+    return ModelHandle(lab_modules.unet, scaled_linear_alphas(), "lab")
 
 
 @pytest.fixture(scope="session")
