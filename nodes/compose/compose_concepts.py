@@ -94,7 +94,8 @@ class ComposeConcepts(io.ComfyNode):
                     "left\nright",
                     "A place for each concept, one on each line: left, right, top, bottom, middle, top "
                     "left, left third and so on, or a box of four numbers from 0 to 1: left, top, right, "
-                    "bottom. Boxes that you draw on the node are written here too. found: the place is "
+                    "bottom. A box of about the thing's own size draws it best; in a larger one it may stand "
+                    "twice. Boxes that you draw on the node are written here too. found: the place is "
                     "found from the concept's words. weight=, start= and end= may follow: how strongly "
                     "the concept counts, and in which part of denoising. Empty: all places are found from "
                     "the words.",
