@@ -56,25 +56,18 @@ class Twice:
 
 
 @pytest.fixture(scope="session")
-def lab_modules(lab_modules, narrow_unet):
-    """The lab model with a denoiser of half the width."""
-    return replace(lab_modules, unet=narrow_unet)
+def lab_modules(narrow_modules):
+    return narrow_modules
 
 
 @pytest.fixture(scope="session")
-def lab_model(lab_modules):
-    """Made here and not of the fixture that it takes the place of, which other folders share."""
-    from concept_atelier.core.schedule import scaled_linear_alphas
-    from concept_atelier.host.shared.handles import ModelHandle
-
-    return ModelHandle(lab_modules.unet, scaled_linear_alphas(), "lab")
+def lab_model(narrow_model):
+    return narrow_model
 
 
 @pytest.fixture(scope="session")
-def lab_backbone(lab_model, lab_clip, lab_vae):
-    from concept_atelier.host.adapters import backbone_of
-
-    return backbone_of(lab_model, lab_clip, lab_vae)
+def lab_backbone(narrow_backbone):
+    return narrow_backbone
 
 
 @pytest.fixture
