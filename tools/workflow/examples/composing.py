@@ -24,15 +24,16 @@ def compose_learnt_things(studio: Studio) -> None:
     studio.step(
         "Learn them, and put them in their places",
         "Each thing becomes a word, and is drawn where you want it.",
-        "<1> stands for the first thing, <2> for the second. Write a place for each: left, right, top left and so on, "
-        "or a box of four numbers. Beside it **The prompt** is drawn without places, from the same noise.",
+        "<1> stands for the first thing, <2> for the second. Write a place for each: middle left, top right and so on, "
+        "or a box of four numbers, about as large as the thing. Beside it **The prompt** is drawn without places, from "
+        "the same noise.",
     )
     tokens, _, learnt = sheet.add(
         "ConceptAtelierLearnConceptTokens", 0, **wires, concepts=concepts, collapsed=True, **variant.learn
     )
     block = studio.drawer("model")
     (prompt,) = sheet.add("PrimitiveStringMultiline", 0, "The prompt", value=variant.words.together)
-    texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "right\nleft"}
+    texts = {"prompt": prompt, "concepts": "<1>\n<2>", "places": "middle right\nmiddle left"}
     composed, conditioning, regions = _composed(studio, texts, learnt, clip, tokens, variant.compose)
     (positive,) = sheet.add(
         "ConceptAtelierEncodeConceptPrompt",
