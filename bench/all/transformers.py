@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
+from .composing import IN_BOXES
 from .erasing import GUARDED
 from .explaining import UNSIGNED
 
@@ -12,9 +13,6 @@ FOLDER, ADDED = "transformer", "--model transformer"
 COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
 """Ways of composing that are measured there beside the plain prompt."""
 
-BOXED = ("area", "attention_couple", "localized_refinement", "concept_conductor")
-"""Those that take boxes."""
-
 ERASED = tuple(name for name in ERASING if name != "mace_lora")
 """Methods of erasing that apply there; the other needs keys and values of cross-attention."""
 
@@ -22,7 +20,7 @@ ATTACKS = "names,embedding,inversion,relearning"
 """Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
 
 TRAINED = ("few_shot", "realera_lora", "esd", "all_but_one", "doco")
-"""Methods of erasing that train there."""
+"""Methods of erasing that train there, in the order in which their cases are numbered."""
 
 BOTH = (
     "lab.json",
@@ -62,7 +60,8 @@ OWN = {
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",
     **{
         f"compose/{name}_squares.json": f"compose --split test --cases 96 --boxes squares --method {name}"
-        for name in BOXED
+        for name in IN_BOXES
+        if name in COMPOSED
     },
     "compose/plain_learnt.json": "compose --split test --cases 18 --learnt",
     **{f"compose/{name}_learnt.json": f"compose --split test --cases 18 --learnt --method {name}" for name in COMPOSED},

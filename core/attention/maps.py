@@ -91,12 +91,14 @@ class AttentionMaps:
         if not chosen:
             raise ValueError(f"no recorded grid has a weight: recorded {list(cross)}, weights for {list(shares)}")
         target = next(iter(cross)) if size is None else size
-        total, joined = sum(chosen.values()), None
-        columns = slice(None) if positions is None else self.columns(positions)
-        for grid, share in chosen.items():
-            part = resize_maps(cross[grid][:, columns], target, mode) * (share / total)  # (B, L, H, W)
-            joined = part if joined is None else joined.add_(part)
-        assert joined is not None
+        total, columns = sum(chosen.values()), slice(None) if positions is None else self.columns(positions)
+        parts = (
+            resize_maps(cross[grid][:, columns], target, mode) * (share / total)  # (B, L, H, W)
+            for grid, share in chosen.items()
+        )
+        joined = next(parts)
+        for part in parts:  # one at a time: all tokens of a large picture take gigabytes
+            joined = joined + part
         return joined
 
     def _need_cross(self) -> Mapping[Grid, Tensor]:

@@ -73,7 +73,8 @@ def in_every_reading(text: TokenizedText, positions: Sequence[int]) -> tuple[int
     for reading in sorted({token.reading for token in text.tokens} - {0}):
         there = words_of(only_reading(text, reading))
         for name, turn in wanted:
-            found.extend(([places for other, places in there if other == name][turn : turn + 1] or [()])[0])
+            runs = [places for other, places in there if other == name]
+            found.extend(runs[turn] if turn < len(runs) else ())
     return tuple(found)
 
 

@@ -20,6 +20,7 @@ from ..backbone import Backbone
 from ..inversion import OnStep, Trajectory
 from ..masks.upsample import centre, covered_size, to_pixels
 from ..sampling import starting_noise
+from ..steps import of_part
 from .guards.guard import Guarded, Guarding, GuardRun, guarded_step
 from .guards.regions import Region, RegionSettings, filled, find_region
 
@@ -97,7 +98,7 @@ def purify(task: PurifyTask, on_step: OnStep | None = None) -> Tensor:
     purified = task.pictures.float().cpu().clone()
     rows = task.regions.flatten(1).any(1).nonzero().flatten().tolist()
     for number, row in enumerate(rows):
-        purified[row] = _one(task, row, _counted(on_step, number, len(rows)))
+        purified[row] = _one(task, row, of_part(on_step, number, len(rows)))
     return purified
 
 
@@ -156,9 +157,3 @@ def _inverted_noise(task: PurifyTask, clean: Tensor, levels: Tensor) -> Tensor:
     path = Trajectory(task.path.backbone, task.path.positive)
     start = path.invert(clean, levels, task.passes)
     return (start - (1 - levels[0]) * clean if path.flow else start - clean) / levels[0]
-
-
-def _counted(on_step: OnStep | None, number: int, pictures: int) -> OnStep | None:
-    if on_step is None:
-        return None
-    return lambda step, total: on_step(number * total + step, pictures * total)

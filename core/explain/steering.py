@@ -89,8 +89,15 @@ class Steering:
 
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What acts in one sampling run of a model."""
-        task = GuardTask(backbone, backbone, (), self.settings, self.strength, self.seed)
+        task = self._task(backbone)
         return ReplaceRun(self, task) if self.how == "replace" else EditRun(self, task)
+
+    def acts(self, backbone: Backbone, level: Tensor) -> bool:
+        """Whether it acts at a noise level () of a model."""
+        return self._task(backbone).acts(level)
+
+    def _task(self, backbone: Backbone) -> GuardTask[GuardSettings]:
+        return GuardTask(backbone, backbone, (), self.settings, self.strength, self.seed)
 
 
 class ReplaceRun(GuardRun):

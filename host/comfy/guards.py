@@ -17,7 +17,7 @@ from .attention.sites import preferred_attention, site_table
 from .attention.taps import with_listener
 from .backbone import ComfyBackbone
 from .latents import without_frames
-from .running import AskedBackbone, RunningBackbone, refuse_mask, refuse_own_tensors
+from .running import AskedBackbone, RunningBackbone, refuse_mask, refuse_own_tensors, refuse_several_gpus
 
 WRAPPER_KEY = "concept_atelier.guard"
 POST_CFG = "sampler_post_cfg_function"
@@ -97,10 +97,7 @@ def _options(patcher: Any, run: GuardRun, model_options: dict[str, Any]) -> dict
 
     def around_model(executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         given = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
-        if "multigpu_thread_device" in given:  # calls of one step overlap, and a run keeps one call's layer
-            raise ValueError(
-                "a guard that edits attention does not work while several GPUs compute one step; sample on one"
-            )
+        refuse_several_gpus("a guard that edits attention", given)
         return executor(x, t, *args, **kwargs)
 
     if run.edits:

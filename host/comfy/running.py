@@ -51,6 +51,13 @@ def signal_scale(levels: NoiseLevels | FlowLevels, sigma: Tensor) -> Tensor:
     return sigma * 0 + 1 if isinstance(levels, FlowLevels) else (1 + sigma**2).sqrt()
 
 
+def refuse_several_gpus(who: str, options: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a call of a model that is one of several at the same time, by its transformer options:
+    what is kept of a call is kept once. ``who`` says for people what does not work then."""
+    if "multigpu_thread_device" in options:
+        raise ValueError(f"{who} does not work while several GPUs compute one step; sample on one GPU")
+
+
 OWN_TENSORS = ("sample_unipc", "sample_unipc_bh2")
 """Functions of samplers that hand the model a tensor of their own at every step, and do not go on from it."""
 

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core.backbone import Backbone, Conditioning, TextTooLongError
+from ...core.backbone import Backbone
 from ...core.evaluate.pairing import pairing_chance
 from ...core.evaluate.similarity import unit
+from ...core.sampling import encode_for_passes
 from ...core.steps import OnStep
 from ..adapters import backbone_of
 from ..shared.errors import UnsupportedModelError
@@ -154,7 +155,7 @@ def _pooled(backbone: Backbone, texts: Sequence[str], on_step: OnStep | None) ->
     parts = []
     for start in range(0, len(texts), BATCH):
         check_interrupt()
-        for encoded in _encoded(backbone, list(texts[start : start + BATCH])):
+        for _, encoded in encode_for_passes(backbone, texts[start : start + BATCH]):
             pooled = encoded.extras.get("pooled_output")
             if pooled is None:
                 raise UnsupportedModelError(f"the text encoder of {backbone.family} gives no single vector for a text")
@@ -162,14 +163,6 @@ def _pooled(backbone: Backbone, texts: Sequence[str], on_step: OnStep | None) ->
         if on_step is not None:
             on_step(min(len(texts), start + BATCH), len(texts))
     return torch.cat(parts)
-
-
-def _encoded(backbone: Backbone, texts: list[str]) -> list[Conditioning]:
-    """Texts in one pass of the text encoder, or one by one where they differ in how many it needs."""
-    try:
-        return [backbone.encode_text(texts)]
-    except TextTooLongError:
-        return [backbone.encode_text([text]) for text in texts]
 
 
 def _check_projected(clip: Any) -> None:

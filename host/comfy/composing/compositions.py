@@ -30,7 +30,7 @@ from ..gradients import differentiable, plain_weights
 from ..latents import without_frames
 from ..noise import levels_of
 from ..parts import model_family
-from ..running import RunningBackbone, refuse_mask, signal_scale
+from ..running import RunningBackbone, refuse_mask, refuse_several_gpus, signal_scale
 from ..transformers import sites as transformer_sites
 from ..transformers import taps as transformer_taps
 from ..transformers.taps import TransformerListener
@@ -212,10 +212,7 @@ class _Run:
     def around_model(self, executor: Any, x: Tensor, t: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Around one call of the model: finds the rows of the composed text."""
         options = args[3] if len(args) > 3 else kwargs.get("transformer_options", {})
-        if "multigpu_thread_device" in options:  # calls of one step overlap, and a run keeps one call's rows
-            raise ValueError(
-                f"{self.composed.node} does not work while several GPUs compute one step; sample on one GPU"
-            )
+        refuse_several_gpus(self.composed.node, options)
         sigma = t.flatten()[:1]
         self.timestep = levels_of(self.guider.inner_model.model_sampling).timestep(sigma)
         self.rows = self._rows(x, options.get("uuids") or ())

@@ -45,6 +45,12 @@ ITEMS: tuple[Internal, ...] = (
         called="self, cross_attn=, noise=, device=, prompt_type=, pooled_output=",
     ),
     Internal(
+        "comfy.model_base:Flux.extra_conds",
+        "the pack gives FLUX the guidance of a conditioning",
+        nodes_that(needs.PASSES),
+        uses=("guidance",),
+    ),
+    Internal(
         "comfy.conds:CONDRegular.process_cond",
         "the pack gives transformers what their conditioning holds",
         nodes_that(needs.PASSES),

@@ -33,7 +33,7 @@ def describe_erasure(
     pairs = zip_longest(concepts, anchors[: len(concepts)], fillvalue="")
     lines = [f"{plain(concept)} is read as {plain(anchor) or NOTHING}" for concept, anchor in pairs]
     sizes = [_sizes("projections", changes), _sizes("weights of the text encoder", text_changes or {})]
-    strength = f"{_ranks(erasure.metadata)}strength {erasure.strength:g}"
+    strength = ", ".join(filter(None, [_ranks(erasure.metadata), f"strength {erasure.strength:g}"]))
     return "\n".join([*lines, *remarks, "; ".join([*filter(None, sizes), strength])])
 
 
@@ -42,7 +42,7 @@ def _ranks(metadata: Mapping[str, str]) -> str:
     if "rank" not in metadata:
         return ""
     closed = metadata.get("closed_form_rank")
-    return f"rank {plain(metadata['rank'])}" + (f" on a closed form of rank {plain(closed)}" if closed else "") + ", "
+    return f"rank {plain(metadata['rank'])}" + (f" on a closed form of rank {plain(closed)}" if closed else "")
 
 
 def _sizes(what: str, changes: Mapping[str, float]) -> str:

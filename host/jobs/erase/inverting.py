@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ....core.inversion import Inverted, OnStep, Trajectory, invert, level_table
+from ....core.steps import of_part
 from ...adapters import latent_of, noise_levels_of
 from ...shared.noise import GivenNoise
 
@@ -62,7 +63,7 @@ def invert_pictures(
     backbone, parts = trajectory.backbone, []
     clean = torch.cat([backbone.encode_image(one[None]) for one in pictures])
     for row, one in enumerate(clean.split(1)):  # each by itself: memory for one, and passes that it alone needs
-        parts.append(invert(trajectory, one, levels, passes=passes, on_step=_counted(on_step, row, len(clean))))
+        parts.append(invert(trajectory, one, levels, passes=passes, on_step=of_part(on_step, row, len(clean))))
     start, returned = torch.cat([one.start for one in parts]), torch.cat([one.returned for one in parts])
     inverted = Inverted(start, returned, levels)
     before, after = (
@@ -74,11 +75,6 @@ def invert_pictures(
         after,
         _said(trajectory, inverted, clean, (after - before).abs().mean((1, 2, 3))),
     )
-
-
-def _counted(on_step: OnStep | None, row: int, rows: int) -> OnStep | None:
-    """A listener of one picture's steps that counts those of all pictures."""
-    return None if on_step is None else lambda step, total: on_step(row * total + step, rows * total)
 
 
 def _held(trajectory: Trajectory, inverted: Inverted) -> Tensor:

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from concept_atelier.core.erase.guards.guard import GuardRun
+from concept_atelier.core.explain.steering import Steering
+from concept_atelier.host.adapters import with_guard
 from concept_atelier.nodes import GuardAgainstConcepts, PurifyPicture
 
 EVERYWHERE = "present=-100, against=100, threshold=0.6, draws=1"
@@ -99,3 +102,13 @@ def test_concepts_are_read_by_the_text_encoder_before_the_erasure(purify, socket
     parts = {**sockets, "clip": changed}
     assert torch.equal(purify(parts, original_clip=sockets["clip"])[1], purify()[1])
     assert not torch.equal(purify(parts)[1], purify()[1])
+
+
+def test_steering_that_goes_with_the_model_acts_as_any_guard_does(purify, sockets, monkeypatch):
+    """Steer Ingredients puts its run into the MODEL in the same way."""
+    begun = []
+    guard = Steering(None, (0,), "add", None, None)
+    monkeypatch.setattr(Steering, "check", lambda self, backbone: None)
+    monkeypatch.setattr(Steering, "begin", lambda self, *models: begun.append(models) or GuardRun())
+    purify({**sockets, "model": with_guard(sockets["model"], guard)})
+    assert len(begun) == 1
