@@ -128,6 +128,7 @@ def _redrawn(task: PurifyTask, clean: Tensor, region: Tensor, seed: int, on_step
         latent = torch.where(region, latent, path.noised(clean, noise, following))
         if on_step is not None:
             on_step(step, len(levels) - 1)
+    guard.finished(latent)
     return latent
 
 

@@ -81,6 +81,10 @@ class Recording:
     def check(self, backbone: Backbone) -> None:
         """Every model can be recorded."""
 
+    def acts(self, backbone: Backbone, level: Tensor) -> bool:
+        """Every noise level is watched."""
+        return True
+
     def begin(self, backbone: Backbone, original: Backbone) -> GuardRun:
         """What watches one sampling run of a model."""
         table = level_table(backbone.schedule)

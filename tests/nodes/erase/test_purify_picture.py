@@ -6,7 +6,7 @@ import torch
 from concept_atelier.core.erase.guards.guard import GuardRun
 from concept_atelier.core.explain.steering import Steering
 from concept_atelier.host.adapters import with_guard
-from concept_atelier.nodes import GuardAgainstConcepts, PurifyPicture
+from concept_atelier.nodes import GuardAgainstConcepts, PurifyPicture, RecordWhileSampling
 
 EVERYWHERE = "present=-100, against=100, threshold=0.6, draws=1"
 
@@ -112,3 +112,9 @@ def test_steering_that_goes_with_the_model_acts_as_any_guard_does(purify, socket
     monkeypatch.setattr(Steering, "begin", lambda self, *models: begun.append(models) or GuardRun())
     purify({**sockets, "model": with_guard(sockets["model"], guard)})
     assert len(begun) == 1
+
+
+def test_a_model_that_records_is_purified_as_any_other(call, purify, sockets):
+    model, recording = call(RecordWhileSampling, model=sockets["model"], noise="0.1")
+    assert torch.equal(purify({**sockets, "model": model})[0], purify()[0])
+    assert len(recording.runs) == 1
