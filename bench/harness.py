@@ -153,13 +153,18 @@ class RowStore:
 
 
 def digest(bench: Bench, request: Request) -> str:
-    """16 hexadecimal digits of all that decides a row: the bench, the request but its length, code, the world's icons
-    and words, the tokenizer, and weights."""
-    asked = [bench.name, bench.schema, request.seed, request.split, request.untrained, dict(request.options)]
+    """16 hexadecimal digits of all that decides a row: the bench, the request but its length, and what
+    :func:`digest_of` takes."""
+    return digest_of([bench.name, bench.schema, request.seed, dict(request.options)], request)
+
+
+def digest_of(asked: Sequence[Any], request: Request) -> str:
+    """16 hexadecimal digits of what JSON can hold, of the request's split and model, and of code, the world's icons and
+    words, the tokenizer, and weights."""
     transformer = request.model == TRANSFORMER  # whose weights lie in the same folder
     folder = WEIGHTS if transformer else Path(request.model or WEIGHTS)
-    asked += [TRANSFORMER] if transformer else []
-    text = json.dumps(asked, sort_keys=True)
+    model = [TRANSFORMER] if transformer else []
+    text = json.dumps([*asked, request.split, request.untrained, *model], sort_keys=True)
     code = [path for room in ("core", "host", "lab", "training", "bench") for path in (PACKAGE / room).rglob("*.py")]
     read = [path for place in DATA for path in (PACKAGE / place).rglob("*") if path.suffix in READ]
     weights = [path for place in (folder, JUDGE) for path in place.rglob("*.safetensors")]

@@ -1,6 +1,7 @@
 """The commands of ``bench compose``."""
 
 from ...core.compose.registry import METHODS as COMPOSING
+from ..compose.compose import SIMILARITIES
 from .seeds import SEEDS, in_name
 
 PLAIN, AREA = "plain", "area"
@@ -40,6 +41,7 @@ def composed() -> dict[str, str]:
             if "regions" in record.needs
         },
         "compose/area.json": "compose --split test --cases 96 --method area",
+        f"compose/{SIMILARITIES}.json": f"compose --split test --cases 96 --method {SIMILARITIES}",
         "compose/world.json": "compose --split test --cases 96 --method world",
         **{
             f"compose/{name}_paper.json": f"compose --split test --cases {cases} --method {name} --preset paper"

@@ -4,13 +4,22 @@ from collections.abc import Mapping
 
 from ...core.erase.registry import METHODS as ERASING
 from ...core.explain.registry import METHODS as EXPLAINING
+from ..compose.compose import SIMILARITIES
 from .composing import IN_BOXES
 from .erasing import GUARDED
 from .explaining import UNSIGNED
 
 FOLDER, ADDED = "transformer", "--model transformer"
 
-COMPOSED = ("area", "attention_couple", "t2i_zero", "attend_and_excite", "localized_refinement", "concept_conductor")
+COMPOSED = (
+    "area",
+    "attention_couple",
+    "lora_composer",
+    "t2i_zero",
+    "attend_and_excite",
+    "localized_refinement",
+    "concept_conductor",
+)
 """Ways of composing that are measured there beside the plain prompt."""
 
 ERASED = tuple(name for name in ERASING if name != "mace_lora")
@@ -42,7 +51,7 @@ BOTH = (
     *(f"explain/{name}.json" for name in EXPLAINING if name not in UNSIGNED),
     *(f"explain/{name}.json" for name in ("importance", "sweep", "steer", "audit")),
     "compose.json",
-    *(f"compose/{name}.json" for name in COMPOSED),
+    *(f"compose/{name}.json" for name in (*COMPOSED, SIMILARITIES)),
 )
 """Files of the UNet that the transformer has, too: the same scenes, prompts, seeds and judge."""
 

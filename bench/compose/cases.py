@@ -35,7 +35,7 @@ class Wanted:
 
     Attributes:
         kinds: the objects.
-        colours: of each; None where the picture that it was learnt from decides.
+        colours: of each; None where none is said. Objects with a token were learnt in the drawing's own colours.
         boxes: of each.
         tokens: what prompts call each, in place of colour and name; none for words.
         placeholders: of these tokens.

@@ -7,7 +7,7 @@ for two of one kind in two colours, ``--learnt`` for tokens that were learnt fro
 for two objects, each with a token and a change of the model from a picture of its own, and ``--styled`` for a style of
 the whole picture beside the objects. ``--boxes squares`` gives each object a square, half as wide and high as the
 picture, in place of half a picture. One object alone is drawn by the method and by the plain prompt, so that what
-composing costs a single concept shows.
+composing costs a single concept shows. ``similarities`` draws the prompt after Correction by Similarities.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor
 from ...core.backbone import Backbone
 from ...core.compose.composer import Run, leave, share_of
 from ...core.compose.composition import Composition, Concept, compose
+from ...core.compose.methods.t2i_zero import SimilaritySettings
 from ...core.compose.parts.adapters import SiteRole, entries
 from ...core.compose.registry import METHODS
 from ...core.learn.engine.passes import counted_passes
@@ -37,11 +40,12 @@ from ..harness import Bench, Request, Row
 from ..summary import aligned, interval, means, with_interval
 from .areas import predict_in_areas
 from .cases import BOXES, COUNTS, SHAPES, TILES, Box, Wanted, mask_of
+from .corrected import corrected
 from .learning import asked_for
 from .reading import answers, exact, leak_matrix
 from .world import picture_in_boxes
 
-PLAIN, AREA, WORLD = "plain", "area", "world"
+PLAIN, AREA, WORLD, SIMILARITIES = "plain", "area", "world", "similarities"
 BASELINES = (PLAIN, AREA, WORLD)
 """Ways without a method, which have no settings."""
 MOST_LOST = 0.03
@@ -73,16 +77,20 @@ FIGURES = {
 }
 
 
-def prepare(request: Request) -> tuple[Backbone, Judge]:
-    """The model and the judge."""
-    return backbone_for(request), load_judge()
+Prepared = tuple[Backbone, Judge, Path | None]
+"""What every case needs: the model, the judge, and the folder of the tokens that ways of composing share, if any."""
 
 
-def measure(prepared: tuple[Backbone, Judge], request: Request, index: int) -> Row:
+def prepare(request: Request, kept: Path | None = None) -> Prepared:
+    """The model, the judge, and the folder."""
+    return backbone_for(request), load_judge(), kept
+
+
+def measure(prepared: Prepared, request: Request, index: int) -> Row:
     """One case: what was asked, what the judge sees, and what drawing it took."""
-    backbone, judge = prepared
+    backbone, judge, kept = prepared
     own_seed, options = request.seed * SEEDS_PER_RUN + index, request.options
-    asked = asked_for(backbone, request, index, own_seed)
+    asked = asked_for(backbone, request, index, own_seed, kept)
     several, one = asked.several, asked.one
     row: Row = {"seed": own_seed, "prompt": several.prompt}
     alone = draw(backbone, one, options, own_seed).picture
@@ -126,11 +134,13 @@ def draw(backbone: Backbone, asked: Wanted, options: Mapping[str, Any], seed: in
     negative, started = unconditional(backbone), time.process_time()
     run: Run | None = None
     with counted_passes(backbone) as passes, ExitStack() as changed:
-        if options["method"] in (PLAIN, AREA):
+        if options["method"] in (PLAIN, AREA, SIMILARITIES):
             for adapter in asked.adapters:  # of the whole picture, as LoRA loaders put them in force
                 changed.enter_context(backbone.adapted(adapter))
             texts, boxes = _texts_and_boxes(asked)
             positive, *others = (backbone.encode_text([text], asked.placeholders) for text in (asked.prompt, *texts))
+            if options["method"] == SIMILARITIES:
+                positive = corrected(backbone, asked, SimilaritySettings(**options.get("set", {})))
             if options["method"] == AREA:
                 sizes["predict"] = predict_in_areas(backbone, positive, others, boxes, negative)
         else:
@@ -240,7 +250,7 @@ def _matrix(count: int, matrix: Sequence[Sequence[float | None]]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``bench compose``."""
     add_common_arguments(parser, cases=96)
-    parser.add_argument("--method", choices=[*METHODS, WORLD], default=PLAIN, help="default: %(default)s")
+    parser.add_argument("--method", choices=[*METHODS, WORLD, SIMILARITIES], default=PLAIN, help="default: %(default)s")
     parser.add_argument("--preset", default="small", help="of the method; default: %(default)s")
     parser.add_argument("--regions", choices=("given", "found"), default="given", help="default: %(default)s")
     parser.add_argument(
@@ -263,15 +273,19 @@ def main(args: argparse.Namespace) -> int:
     if args.method == WORLD and any(kind in ("learnt", "loras") for kind in asked):
         raise ValueError(f"the world draws no learnt tokens; leave out --{asked[0]}, or name another --method")
     options: dict[str, Any] = {"method": args.method}
-    if args.method in BASELINES:
-        if args.set or args.preset != "small" or args.regions != "given":
-            raise ValueError(f"{args.method} has no settings, presets or regions to choose; name a --method that has")
+    if args.method in (*BASELINES, SIMILARITIES):
+        settings = args.method not in BASELINES
+        if (args.set and not settings) or args.preset != "small" or args.regions != "given":
+            has = "presets or regions" if settings else "settings, presets or regions"
+            raise ValueError(f"{args.method} has no {has} to choose; name a --method that has")
+        options |= {"set": chosen_settings(args, SimilaritySettings())} if args.set else {}
     else:
         chosen = chosen_settings(args, METHODS[args.method].preset(args.preset))
         options |= {"preset": args.preset, "regions": args.regions} | ({"set": chosen} if chosen else {})
     options |= {kind: True for kind in asked}
     options |= {"boxes": args.boxes} if args.boxes != TILES else {}
-    return run_command(BENCH, args, options, CONTROLS)
+    bench = BENCH if args.fresh else replace(BENCH, prepare=partial(prepare, kept=args.cache / "tokens"))
+    return run_command(bench, args, options, CONTROLS)
 
 
 def _found(summary: Mapping[str, Any]) -> float:

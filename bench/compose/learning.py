@@ -3,16 +3,19 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Tensor
 
 from ...core.backbone import Backbone
+from ...core.files import load_embeddings, save_embedding
 from ...core.learn.registry import METHODS
+from ...core.types import ConceptTokens
 from ...lab.judge.judge import Judge
 from ...lab.world.atlas import load_atlas
 from ..cases import Case, composed_case
 from ..drawing import SIDE
-from ..harness import Request
+from ..harness import Request, digest_of
 from ..learn.learn import on_cells, true_concepts
 from .cases import BOXES, TILES, Wanted, in_a_style, wanted
 
@@ -41,14 +44,16 @@ class Asked:
     sources: tuple[Source, ...] = ()
 
 
-def asked_for(backbone: Backbone, request: Request, index: int, seed: int) -> Asked:
-    """The index-th case of a request; ``seed`` is the case's own, of what is learnt."""
+def asked_for(backbone: Backbone, request: Request, index: int, seed: int, kept: Path | None = None) -> Asked:
+    """The index-th case of a request; ``seed`` is the case's own, of what is learnt. Tokens that ways of composing
+    share are kept in a folder, if one is given."""
     options = request.options
     alike, loras = bool(options.get("alike")), bool(options.get("loras"))
     shape = options.get("boxes", TILES)
     several, one = wanted(request.split, request.seed, index, alike, pair=loras, shape=shape)
     if options.get("learnt"):
-        return learnt(backbone, several, seed)
+        folder = None if kept is None else kept / digest_of([[kind.name for kind in several.kinds], seed], request)
+        return learnt(backbone, several, seed, folder)
     if loras:
         return learnt_apart(backbone, several, seed)
     if options.get("styled"):
@@ -57,18 +62,37 @@ def asked_for(backbone: Backbone, request: Request, index: int, seed: int) -> As
     return Asked(several, one)
 
 
-def learnt(backbone: Backbone, asked: Wanted, seed: int) -> Asked:
+def learnt(backbone: Backbone, asked: Wanted, seed: int, folder: Path | None = None) -> Asked:
     """The case with a token for each object in place of its name, learnt from one picture of all of them in its own
-    colours (ConceptExpress, ``small``, true masks); and the first of them alone."""
+    colours (ConceptExpress, ``small``, true masks), or read from a folder; and the first of them alone."""
     rng = random.Random(f"compose learnt:{seed}")
     case = composed_case(rng, asked.kinds, _plain_style(len(asked.kinds)), seed, (SIDE, SIDE))
     concepts, order = true_concepts(backbone, case)
-    method = METHODS[TOGETHER]
-    tokens = method.learn(backbone, case.picture, concepts, method.preset("small"), seed=seed)
+    tokens = _read(folder, concepts.names, backbone)
+    if tokens is None:
+        method = METHODS[TOGETHER]
+        tokens = method.learn(backbone, case.picture, concepts, method.preset("small"), seed=seed)
+        _keep(folder, tokens)
     by_kind = {case.names[number]: name for name, number in zip(concepts.names, order, strict=True)}
     names = tuple(f"<{by_kind[kind.name]}>" for kind in asked.kinds)
     sources = tuple(_source(case, kind.name) for kind in asked.kinds)
     return _by_tokens(replace(asked, tokens=names, placeholders=tokens.placeholders()), sources)
+
+
+def _read(folder: Path | None, names: Sequence[str], backbone: Backbone) -> ConceptTokens | None:
+    """Tokens of a folder, one file for each name; None unless all are there."""
+    paths = [] if folder is None else [folder / f"{name}.safetensors" for name in names]
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    return load_embeddings(paths, backbone.text_widths, backbone.family)
+
+
+def _keep(folder: Path | None, tokens: ConceptTokens) -> None:
+    """Write tokens as one file each, for :func:`_read`."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in tokens.names:
+            save_embedding(folder / f"{name}.safetensors", tokens, name)
 
 
 def learnt_apart(backbone: Backbone, asked: Wanted, seed: int) -> Asked:

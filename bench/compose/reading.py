@@ -100,9 +100,10 @@ def _placed(asked: Wanted, number: int, colour: int, middle: tuple[float, float]
     boxes = _on(torch.stack([mask_of(box) for box in asked.boxes]), cells)  # (R, h, w)
     inside = (boxes * cells.float()).sum((1, 2)) / max(float(cells.sum()), 1.0)  # (R,)
     said = asked.colours[number]
+    learnt = bool(asked.tokens)  # in the drawing's own colours, for which no word stands
     return {
         "found": True,
-        "colour": None if said is None else colour == colour_index(said),
+        "colour": colour == colour_index(said) if said is not None or learnt else None,
         "placed": top <= middle[0] <= bottom and left <= middle[1] <= right,
         "inside": [round(float(share), 4) for share in inside],
         "leak": round(float(inside.sum() - inside[number]), 4),

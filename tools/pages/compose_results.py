@@ -12,7 +12,7 @@ from typing import Any
 from ...bench.all.composing import AS_PUBLISHED, IN_BOXES, METHODS, PAPER_WITH_LORAS, WITH_LORAS
 from ...bench.all.queue import queue
 from ...bench.compose.cases import COUNTS, SQUARES, TILES
-from ...bench.compose.compose import LEAST_IOU, figures
+from ...bench.compose.compose import LEAST_IOU, SIMILARITIES, figures
 from ...bench.harness import Request
 from ...bench.summary import with_interval
 from ...core.messages import listed
@@ -47,10 +47,11 @@ PLAIN_FIGURES = {"passes": "{:.0f}", "seconds": "{:.1f}"}
 
 SETS = ("exact_2", "exact_3", "exact_4")
 NAMED = (*SETS, "found", "colours", "placed", "leak", "iou")
-LEARNT = (*SETS, "found", "placed", "leak", "iou", "identity", "passes", "seconds")
-"""Figures of learnt tokens, which say nothing of colours."""
+LEARNT = (*SETS, "found", "colours", "placed", "leak", "iou", "identity", "one", "passes", "seconds")
+"""Figures of learnt tokens, whose colours are those of the drawing."""
 
 PLAIN, WORLD = "the prompt alone", "compose/world.json"
+CORRECTED = "Correction by Similarities (T2I-Zero)"
 LEFT_OUT = {"lora_composer": " without its guidance"}
 """Method to what its preset ``small`` leaves out of the paper."""
 
@@ -121,6 +122,7 @@ def ways(folder: Path, files: Mapping[str, str], plain_file: str, shown: Sequenc
 def composers(folder: Path) -> str:
     """``bench compose`` by every way, in boxes where it takes any."""
     files = {"compose.json" if name == "plain" else f"compose/{name}.json": said for name, said in titles().items()}
+    files[f"compose/{SIMILARITIES}.json"] = CORRECTED
     plain = read(folder / "compose.json")
     written = f"{ways(folder, files, 'compose.json', list(COMPOSED))}\n\n{_pasted(read(folder / WORLD))}"
     return f"{written}\n\n{controls(plain)}" if plain else written
@@ -236,7 +238,7 @@ PARTS = {
     "composing, seeds": seeds,
     "composing in squares": squares,
     "composing learnt tokens in squares": partial(
-        squares, shown=(*SETS, "found", "placed", "leak", "iou", "identity"), kind="_learnt"
+        squares, shown=(*SETS, "found", "colours", "placed", "leak", "iou", "identity", "one"), kind="_learnt"
     ),
     "composing, places found by words": placed_by_words,
     "composing as published": as_published,
@@ -247,7 +249,7 @@ PARTS = {
     "composing with LoRAs": partial(
         further,
         kind="loras",
-        shown=("exact_2", "found", "placed", "leak", "iou", "identity", "passes", "seconds"),
+        shown=("exact_2", "found", "colours", "placed", "leak", "iou", "identity", "one", "passes", "seconds"),
         names=(*WITH_LORAS, PAPER_WITH_LORAS),
     ),
     "composing in a style": partial(

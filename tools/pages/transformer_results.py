@@ -12,6 +12,7 @@ from ...bench.all.queue import queue
 from ...bench.all.transformers import COMPOSED as COMPOSED_THERE
 from ...bench.all.transformers import ERASED as ERASED_THERE
 from ...bench.all.transformers import FOLDER
+from ...bench.compose.compose import SIMILARITIES
 from ...bench.explain.audit import FIGURES as AUDITED
 from ...bench.explain.explain import SCORES as EXPLAINED
 from ...bench.explain.importance import FIGURES as IMPORTANCE
@@ -24,7 +25,7 @@ from ...bench.words.cases import KINDS
 from ...core.erase.registry import METHODS as ERASING
 from ...core.learn.registry import METHODS as LEARNING
 from .cards import table
-from .compose_results import COMPOSED, PLAIN, same_cases, same_cases_said, shown_value, squares, titles
+from .compose_results import COMPOSED, CORRECTED, PLAIN, same_cases, same_cases_said, shown_value, squares, titles
 from .compose_results import LEARNT as COMPOSED_LEARNT
 from .compose_results import ways as composed_ways
 from .erasure_results import single
@@ -141,7 +142,11 @@ ERASED_COLUMNS: Columns = {
     "erased style": at("style_found_after"),
     "erased colour": at("colour_found_after"),
 }
-COMPOSITIONS = of_both({"compose.json": PLAIN} | {f"compose/{name}.json": titles()[name] for name in COMPOSED_THERE})
+COMPOSITIONS = of_both(
+    {"compose.json": PLAIN}
+    | {f"compose/{name}.json": titles()[name] for name in COMPOSED_THERE}
+    | {f"compose/{SIMILARITIES}.json": CORRECTED}
+)
 
 INGREDIENTS = of_both({f"explain/{name}.json": f"`{name}`" for name in MEASURED})
 INGREDIENTS_COLUMNS: Columns = {said: at("object", score) for score, said in EXPLAINED.items()}

@@ -11,7 +11,10 @@ import torch
 
 from concept_atelier.bench.compose import areas, compose, learning
 from concept_atelier.bench.compose.cases import SQUARES, in_a_style, wanted
+from concept_atelier.bench.compose.corrected import corrected
 from concept_atelier.bench.harness import Request
+from concept_atelier.core.attention.words import occurrences
+from concept_atelier.core.compose.methods.t2i_zero import SimilaritySettings
 from concept_atelier.lab.world.scene import TINTS
 
 
@@ -43,10 +46,11 @@ def prepared():
     return compose.prepare(Request(1, untrained=True))
 
 
-@pytest.mark.parametrize("method", list(compose.METHODS))
+@pytest.mark.parametrize("method", [*compose.METHODS, compose.SIMILARITIES])
 def test_a_case_runs_by_every_method_and_is_the_same_again(method, prepared, monkeypatch):
     monkeypatch.setattr(compose, "STEPS", 1)
-    of_method = {"preset": "small", "regions": "given"} if method not in (compose.PLAIN, compose.AREA) else {}
+    named = method not in (compose.PLAIN, compose.AREA, compose.SIMILARITIES)
+    of_method = {"preset": "small", "regions": "given"} if named else {}
     options = {"method": method} | of_method
     request = Request(1, untrained=True, options=options)
     row = compose.measure(prepared, request, 0)
@@ -77,7 +81,31 @@ def test_learnt_tokens_stand_in_place_of_names(prepared, monkeypatch):
     request = Request(1, untrained=True, options={"method": "plain", "learnt": True})
     row = compose.measure(prepared, request, 0)
     assert re.fullmatch("a photo of <[12]> and <[12]>", row["prompt"]) and len(row["objects"]) == 2
-    assert compose.figures([row], request)["colours"] is None
+
+
+def test_tokens_are_learnt_once_and_kept_for_other_ways_of_composing(monkeypatch, untrained, tmp_path):
+    """Those of another case or seed are others."""
+    of_one_step(monkeypatch, "conceptexpress")
+    request = Request(1, untrained=True, options={"learnt": True})
+    first = learning.asked_for(untrained, request, 0, 0, tmp_path)
+    monkeypatch.setattr(learning, "METHODS", {})  # nothing can be learnt any more
+    again = learning.asked_for(untrained, request, 0, 0, tmp_path)
+    assert again.several.tokens == first.several.tokens
+    for name, of_encoders in first.several.placeholders.items():
+        for encoder, rows in of_encoders.items():
+            assert torch.equal(again.several.placeholders[name][encoder], rows)
+    with pytest.raises(KeyError):
+        learning.asked_for(untrained, request, 0, 1, tmp_path)
+
+
+def test_correction_changes_the_rows_of_the_objects_alone(untrained):
+    asked = wanted("test", 0, 0)[0]
+    prompt = untrained.encode_text([asked.prompt]).context
+    changed = corrected(untrained, asked, SimilaritySettings(strength=0.5)).context
+    tokens = untrained.tokenize(asked.prompt)
+    places = {place for text in asked.texts for run in occurrences(tokens, text) for place in run}
+    assert {int(place) for place in (changed != prompt)[0].any(1).nonzero()} == places
+    assert torch.equal(corrected(untrained, asked, SimilaritySettings(strength=0)).context, prompt)
 
 
 def test_stock_areas_lie_in_the_boxes_of_a_case(lab_backbone):

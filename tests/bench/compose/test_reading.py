@@ -1,5 +1,7 @@
 """What the judge's reading says of a picture of several concepts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -66,6 +68,12 @@ def test_place_colour_and_leak_are_read_off(judge):
     assert left["found"] and left["placed"] and left["leak"] == 0
     assert right["placed"] and right["leak"] == pytest.approx(0.25)
     assert left["colour"] and not right["colour"]
+    uncoloured = replace(asked, colours=(None, None))
+    assert [one["colour"] for one in answers(judge, reading, uncoloured, names)] == [None, None]
+    by_tokens = replace(
+        uncoloured, tokens=("<1>", "<2>")
+    )  # learnt in the drawing's own colours, which is none of these
+    assert [one["colour"] for one in answers(judge, reading, by_tokens, names)] == [False, False]
     assert answers(judge, reading, asked, frozenset()) == [{"found": False}] * 2
     assert leak_matrix([[left, right], [left, {"found": False}]], 2) == [[1.0, 0.0], [0.25, 0.75]]
 
