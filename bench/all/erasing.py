@@ -29,10 +29,13 @@ LOOKS = ("style", "colour")
 """What methods erase beside objects."""
 
 ATTACKS_BESIDE = [name for name in SCENARIOS if name not in (*ASKED, "relatives")]
-"""Scenarios beside those that ``bench attack`` runs by default; the world has no kinds above or below its objects."""
+"""Scenarios beside those that ``bench attack`` runs by default, but for narrower terms, which few objects have."""
 
 CONTROLLED = "names,embedding_transferred,inversion_transferred"
 """Scenarios of the controls of ``bench attack``, which train no erased model."""
+
+WITHSTAND = ("few_shot", "esd", "all_but_one")
+"""Methods after which a token that the erased model learns for 120 steps draws nothing; it learns for longer, too."""
 
 GUARDED = "names,embedding,inversion"
 """Scenarios of erasures beside guards: its name, and a token and a latent of the erased model."""
@@ -78,13 +81,24 @@ def _more_erased() -> dict[str, str]:
 
 
 def attacked() -> dict[str, str]:
-    """Every method by the scenarios that ``bench attack`` runs by default, those that train on more cases, the other
-    scenarios, objects that the model never saw, guards, and the controls."""
+    """Every method by the scenarios that ``bench attack`` runs by default and by the others, the best ones with further
+    seeds, tokens that are learnt for longer, objects that the model never saw, guards, and the controls."""
+    trained, beside = ",".join(TRAINED), ",".join(ATTACKS_BESIDE)
     return {
         "attack.json": "attack --split test --cases 24",
-        "attack_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {','.join(TRAINED)}",
+        **{
+            f"attack_seed{number}.json": f"attack --split test --cases {4 * len(BEST_ERASERS)} "
+            f"--methods {','.join(BEST_ERASERS)} --seed {number}"
+            for number in (1, 2)
+        },
+        "attack_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {trained}",
+        "attack_longer.json": f"attack --split test --cases {2 * len(WITHSTAND)} --methods {','.join(WITHSTAND)} "
+        "--scenarios embedding --set learn_steps=480",
         "attack_unknown.json": f"attack --split test --cases 4 {LEARNT} --set relearn_steps=200 --set relearn_every=20",
-        "attack_more.json": f"attack --split test --cases 6 --scenarios {','.join(ATTACKS_BESIDE)}",
+        "attack_more.json": f"attack --split test --cases 24 --scenarios {beside}",
+        "attack_more_trained.json": f"attack --split test --cases {2 * len(TRAINED)} --methods {trained} "
+        f"--scenarios {beside}",
+        "attack_relatives.json": "attack --split test --cases 24 --scenarios relatives",
         **_guarded(),
         "attack_controls.json": f"attack --split test --cases 1 --methods uce --scenarios {CONTROLLED} --controls 1",
     }

@@ -25,8 +25,8 @@ COMPOSED = (
 ERASED = tuple(name for name in ERASING if name != "mace_lora")
 """Methods of erasing that apply there; the other needs keys and values of cross-attention."""
 
-ATTACKS = "names,embedding,inversion,relearning"
-"""Scenarios that attack erasures there: those in which the erased model itself is attacked, and its name."""
+QUICK = ("uce", "rece", "speed", "mace", "realera", "hirm")
+"""Methods of erasing without training that are attacked there, in the order in which their cases are numbered."""
 
 TRAINED = ("few_shot", "realera_lora", "esd", "all_but_one", "doco")
 """Methods of erasing that train there, in the order in which their cases are numbered."""
@@ -61,9 +61,8 @@ OWN = {
     "words_concepts_sweep.json": "words --cases 24 --sweep --maps concepts",
     "localize_sweep.json": "localize --cases 12 --sweep",
     "localize_sweep_17.json": "localize --cases 12 --sweep --set saliency_threshold=1.7",
-    "attack.json": f"attack --split test --cases 4 --methods uce,mace --scenarios {ATTACKS}",
-    "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)} "
-    f"--scenarios {ATTACKS}",
+    "attack.json": f"attack --split test --cases {2 * len(QUICK)} --methods {','.join(QUICK)}",
+    "attack_trained.json": f"attack --split test --cases {len(TRAINED)} --methods {','.join(TRAINED)}",
     "attack_guard_none.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED}",
     "attack_guard_dve.json": f"attack --split test --cases 4 --methods uce --scenarios {GUARDED} --guard dve",
     "attack_guard_dve_alone.json": f"attack --split test --cases 4 --methods none --scenarios {GUARDED} --guard dve",

@@ -31,6 +31,18 @@ from .parts import Parts, default_preset, erasure_of, prepare
 OTHERS = 4
 NOTHING = "none"
 """In place of a method: the model as it is, to attack a guard alone."""
+NARROWER = {
+    "airplane": ("jet",),
+    "dog": ("puppy",),
+    "fox": ("vixen",),
+    "house": ("bungalow",),
+    "rabbit": ("bunny",),
+    "robot": ("android",),
+    "tree": ("pine",),
+    "turtle": ("tortoise",),
+}
+"""Erased objects to the word that WordNet 3.1 has below them, of the world's synonyms. The lab's text encoder has seen
+no word for anything above its objects, such as "animal"."""
 UNKNOWN = "unknown"
 """In place of a method: the model as it is, and an object that it never saw."""
 
@@ -67,10 +79,13 @@ def prepare_attack(request: Request) -> AttackParts:
 
 
 def kind_of(request: Request, index: int) -> ObjectKind:
-    """The object of a case: methods take turns on one, then on the next."""
+    """The object of a case: methods take turns on one, then on the next. If narrower terms alone are asked for, objects
+    without any are passed over."""
     methods = request.options["methods"]
     unknown = methods[index % len(methods)] == UNKNOWN
     kinds = load_atlas().of_split(request.split) if unknown else erased_in(request.split, request.seed)
+    if request.options["scenarios"] == ["relatives"]:
+        kinds = [kind for kind in kinds if kind.name in NARROWER]
     return kinds[index // len(methods) % len(kinds)]
 
 
@@ -86,6 +101,7 @@ def task_of(parts: Parts, request: Request, kind: ObjectKind) -> AttackTask:
         JudgeOf(parts.judge, kind.name),
         settings_of(request),
         synonyms=kind.synonyms,
+        relatives=NARROWER.get(kind.name, ()),
         seed=request.seed,
     )
 

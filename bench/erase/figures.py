@@ -9,9 +9,9 @@ from .looks import looks_kept
 
 FIGURES = {
     "found_before": ("erased object found before", None),
-    "found_after": ("erased object found after", 0.05),
+    "found_after": ("erased object found after", 0.02),
     "found_before_synonym": ("asked for by a synonym, before", None),
-    "found_after_synonym": ("asked for by a synonym, after", 0.05),
+    "found_after_synonym": ("asked for by a synonym, after", 0.1),
     "others_before": ("other objects found before", None),
     "others_after": ("other objects found after", None),
     "preserved_after": ("of those, on the preserve list", None),

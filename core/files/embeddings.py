@@ -5,7 +5,8 @@ A model with one text encoder gets a single tensor ``emb_params`` (n, d); SDXL g
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -66,15 +67,16 @@ def load_embedding(path: Path, expected_widths: Mapping[str, int], family: str =
                 f"{rows.shape[1]} wide, this model's {encoder} reads {expected_widths[encoder]}"
             )
     name = metadata.get("name", "")
-    name = name if _names_token(name) else re.sub(r"[\s<>]+", "_", Path(path).stem)[:100]
+    name = name if _names_token(name) else _as_name(Path(path).stem)
     return ConceptTokens({name: vectors}, metadata.get("family", family), metadata=_provenance(metadata))
 
 
 def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], family: str = "") -> ConceptTokens:
     """Read several files into one set of tokens, in this order.
 
-    Metadata is that of the first. Raises what :func:`load_embedding` raises, and ``ValueError`` for no files and for
-    two concepts of one name.
+    If an earlier file holds a concept of the same name, the concept gets the name of its file, with the folder in front
+    of it if that is taken as well, and else a number. Metadata is that of the first. Raises what
+    :func:`load_embedding` raises, and ``ValueError`` for no files.
     """
     if not paths:
         raise ValueError("name at least one token file")
@@ -82,10 +84,20 @@ def load_embeddings(paths: list[Path], expected_widths: Mapping[str, int], famil
     vectors: dict[str, Mapping[str, Tensor]] = {}
     for path, tokens in zip(paths, loaded, strict=True):
         name = tokens.names[0]
-        if name in vectors:
-            raise ValueError(f"{plain(str(path), 300)} holds another token called {shown(name)}; load them apart")
-        vectors[name] = tokens.vectors[name]
+        vectors[_free_name(name, path, vectors)] = tokens.vectors[name]
     return ConceptTokens(vectors, loaded[0].family, metadata=loaded[0].metadata)
+
+
+def _free_name(name: str, path: Path, taken: Collection[str]) -> str:
+    """What a concept of a file is called beside others."""
+    stem, folder = _as_name(path.stem), _as_name(path.parent.name)
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(one for one in chain((name, stem, f"{folder}_{stem}"), numbered) if one not in taken)
+
+
+def _as_name(text: str) -> str:
+    """A text as prompts can say it in brackets."""
+    return re.sub(r"[\s<>]+", "_", text)[:100]
 
 
 def _bundled(tensors: Mapping[str, Tensor], widths: Mapping[str, int]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...core.backbone import Backbone
 from ...core.files import embedding_tensors, load_embeddings
-from ...core.messages import listed, shown
+from ...core.messages import listed, plain, shown
 from ...core.types import ConceptTokens
 from ..shared.families import FAMILIES
 from ..shared.text.prompt_syntax import KEYWORD
@@ -66,7 +66,7 @@ def _of_family(name: str) -> tuple[str, ...]:
 
 
 def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptTokens:
-    """Read files by name, one that is named twice once.
+    """Read files by name, one that is named twice once. A second token of one name gets the name of its file.
 
     Raises as :func:`~...core.files.load_embeddings` does, and ``ValueError`` for no names.
     """
@@ -74,6 +74,12 @@ def load(names: Sequence[str], backbone: Backbone, folders: Folders) -> ConceptT
         raise ValueError("name at least one embedding; Save Concept Tokens shows the names it wrote")
     paths = list(dict.fromkeys(folders.find_model("embeddings", file_of(name)) for name in names))
     return load_embeddings(paths, backbone.text_widths, backbone.family)
+
+
+def described(tokens: ConceptTokens, files: Sequence[str]) -> str:
+    """Which token stands for which file, a line each; ``files`` are those that :func:`load` was given."""
+    pairs = zip(tokens.names, dict.fromkeys(map(file_of, files)), strict=True)
+    return "\n".join(f"<{name}> from {plain(file)}" for name, file in pairs)
 
 
 def read_names(text: str) -> list[str]:

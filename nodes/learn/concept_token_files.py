@@ -63,7 +63,8 @@ class LoadConceptTokens(io.ComfyNode):
             category=f"{CATEGORY}/learn",
             description=(
                 "Loads embedding files (safetensors) from this pack or another tool as tokens for "
-                "Encode Concept Prompt. They must fit the width of the text encoder."
+                "Encode Concept Prompt. They must fit the width of the text encoder. If two files hold tokens of the "
+                "same name, the second token gets the name of its file. The node shows the name of each token."
             ),
             search_aliases=["load embedding", "textual inversion"],
             inputs=[
@@ -80,8 +81,9 @@ class LoadConceptTokens(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: Any, names: str) -> io.NodeOutput:
-        backbone = backbone_of(clip=clip)
-        return io.NodeOutput(token_files.load(token_files.read_names(names), backbone, folders.current()))
+        files = token_files.read_names(names)
+        tokens = token_files.load(files, backbone_of(clip=clip), folders.current())
+        return io.NodeOutput(tokens, ui=ui.PreviewText(token_files.described(tokens, files)))
 
     @classmethod
     def validate_inputs(cls, names: str | None = None) -> bool | str:

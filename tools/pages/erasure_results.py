@@ -9,6 +9,7 @@ from typing import Any
 
 from ...bench.all.erasing import BEST_ERASERS, CHANGED, GUARDED, LOOKS, WITH_SYNONYMS
 from ...bench.all.queue import queue
+from ...bench.erase.attack import ASKED
 from ...bench.erase.attacked import UNKNOWN
 from ...bench.summary import with_interval
 from ...core.attack.registry import SCENARIOS
@@ -19,8 +20,18 @@ from .cards import table
 from .files import controls, heading, missing, over_seeds, read, shown_command, verdict
 
 Figure = Mapping[str, float]
-ERASED_AIM, LOSS_AIM = 0.05, 0.03
+ERASED_AIM, SYNONYM_AIM, LISTED_AIM, LOSS_AIM = 0.02, 0.1, 0.05, 0.03
+"""Shares of pictures: the most in which an erased object is found by its name, by a synonym, and by one that was erased
+with it; and the most that other objects lose."""
 CONTROLS, UNSEEN = "attack_controls.json", "attack_unknown.json"
+ATTACKED = (
+    "attack.json",
+    "attack_more.json",
+    "attack_relatives.json",
+    "attack_trained.json",
+    "attack_more_trained.json",
+)
+"""Files of ``bench attack`` whose scenarios make one table."""
 NOT_YET = "not measured yet"
 COUNTS = (1, 10, 30)
 """How many objects are erased at once."""
@@ -37,18 +48,24 @@ def erasing(folder: Path) -> str:
     def row(said: str, aim: str, before: str, after: str, reached: str = "") -> list[str]:
         return [said, aim, f"{summary[before]['mean']:.3f}", with_interval(summary[after]), reached]
 
-    def erased(key: str) -> str:
-        return verdict(-summary[key]["mean"], -ERASED_AIM)
+    def erased(key: str, aim: float) -> str:
+        return verdict(-summary[key]["mean"], -aim)
 
     rows = [
         ["figure", "aim", "before", "after", "reached"],
-        row("the erased object is found", "0.05 or less", "found_before", "found_after", erased("found_after")),
+        row(
+            "the erased object is found",
+            f"{ERASED_AIM} or less",
+            "found_before",
+            "found_after",
+            erased("found_after", ERASED_AIM),
+        ),
         row(
             "the same, asked for by a synonym",
-            "0.05 or less",
+            f"{SYNONYM_AIM} or less",
             "found_before_synonym",
             "found_after_synonym",
-            erased("found_after_synonym"),
+            erased("found_after_synonym", SYNONYM_AIM),
         ),
         row(
             "other objects are found",
@@ -75,10 +92,10 @@ def _listed_row(folder: Path, method: str) -> list[str]:
     found = read(folder / f"erase/{method}_synonyms.json")
     value = found["summary"]["found_after_synonym"] if found else None
     if found is None or value is None:
-        return [said, f"{ERASED_AIM:g} or less", "", NOT_YET, ""]
+        return [said, f"{LISTED_AIM} or less", "", NOT_YET, ""]
     before = found["summary"]["found_before_synonym"]["mean"]
     cells = [f"{before:.3f}", f"{with_interval(value)} ({found['cases']} cases)"]
-    return [said, f"{ERASED_AIM:g} or less", *cells, verdict(-value["mean"], -ERASED_AIM)]
+    return [said, f"{LISTED_AIM} or less", *cells, verdict(-value["mean"], -LISTED_AIM)]
 
 
 def erased_kept_looks(folder: Path) -> str:
@@ -145,13 +162,13 @@ def erased_looks(folder: Path) -> str:
 
 def attacks(folder: Path) -> str:
     """Every scenario by the methods that were attacked."""
-    found = {file: read(folder / file) for file in ("attack.json", "attack_more.json", "attack_trained.json")}
+    found = {file: read(folder / file) for file in ATTACKED}
     there = {file: entry for file, entry in found.items() if entry is not None}
     measured: dict[str, dict[str, Any]] = {}
     for entry in there.values():
         for name, of in entry["summary"]["methods"].items():
             if any(of.values()):
-                measured[name] = measured.get(name, {}) | of
+                measured[name] = measured.get(name, {}) | {scenario: one for scenario, one in of.items() if one}
     said = [
         f"{entry['cases']} erasures, {listed(entry['summary']['erased'])}: `{shown_command(entry, file)}`."
         for file, entry in there.items()
@@ -175,6 +192,25 @@ def _learnt(entry: Mapping[str, Any] | None) -> str:
         f"({listed(entry['summary']['erased'])}), the model as it is trains for {steps}: "
         f"`{shown_command(entry, UNSEEN)}`."
     )
+
+
+def attack_seeds(folder: Path) -> str:
+    """The best methods under attack with three seeds, which attack other objects: the mean over seeds, the lowest and
+    the highest."""
+    files = ["attack.json", *(file for file in queue() if file.startswith("attack_seed"))]
+    there = [one for one in (read(folder / file) for file in files) if one is not None]
+    if len(there) < len(files):
+        return missing(files[len(there)])
+    rows = [["scenario", *(ERASING[name].title for name in BEST_ERASERS)]]
+    for scenario in ASKED:
+        of_methods = [[one["summary"]["methods"][name][scenario] for one in there] for name in BEST_ERASERS]
+        key = "half" if scenario == "relearning" else "found"
+        rows.append([SCENARIOS[scenario].title, *(over_seeds([one[key] for one in of]) for of in of_methods)])
+    said = [
+        f"{listed(one['summary']['erased'])}: `{shown_command(one, file)}`"
+        for one, file in zip(there, files, strict=True)
+    ]
+    return f"{'; '.join(said)}.\n\n{table(rows)}"
 
 
 OTHERS = "other objects: before, after"

@@ -15,7 +15,7 @@ from .cards import table
 from .compose_results import PARTS as COMPOSE_PARTS
 from .cost_results import PARTS as COST_PARTS
 from .cost_results import solving
-from .erasure_results import attacks, erased_counts, erased_kept_looks, erased_looks, erased_seeds, guards
+from .erasure_results import attack_seeds, attacks, erased_counts, erased_kept_looks, erased_looks, erased_seeds, guards
 from .explain_results import PARTS as EXPLAIN_PARTS
 from .files import heading, missing, read, shown_command, verdict, with_part
 from .method_results import PARTS as METHOD_PARTS
@@ -98,6 +98,7 @@ ERASURE: Mapping[str, Writer] = {
     "styles and colours": erased_looks,
     "looks of kept objects": erased_kept_looks,
     "attacks": attacks,
+    "attacks, three seeds": attack_seeds,
     "guards": guards,
     "solving": solving,
 }

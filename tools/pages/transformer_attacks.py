@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ...bench.all.queue import queue
-from ...bench.all.transformers import ATTACKS, FOLDER
+from ...bench.all.transformers import FOLDER
+from ...bench.erase.attack import ASKED
 from ...bench.erase.attacked import NOTHING
 from ...core.attack.registry import SCENARIOS
 from ...core.erase.guards.registry import METHODS as GUARDS
@@ -24,7 +25,7 @@ FILES = {
 
 def attacks(folder: Path) -> str:
     """A row for each file and method that was attacked: scenarios, and other objects before and after."""
-    scenarios = ATTACKS.split(",")
+    scenarios = ASKED
     rows = [["model", "guard", "objects", *(SCENARIOS[name].title for name in scenarios), OTHERS, "command"]]
     for file, guard in FILES.items():
         name = f"{FOLDER}/{file}"

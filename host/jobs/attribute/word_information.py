@@ -24,12 +24,14 @@ class Measured:
         names: N names of maps.
         maps: (N, 1, H, W), each stretched to 0..1.
         nats: (N,) of the whole picture.
+        texts: how many texts the model read at each level of noise.
         given: of two words together, names of what one adds if the other is known, to nats; else empty.
     """
 
     names: tuple[str, ...]
     maps: Tensor
     nats: tuple[float, ...]
+    texts: int
     given: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -61,24 +63,26 @@ def measured(
     given: dict[str, float] = {}
     if show == TOGETHER:
         pair = pair_information(backbone, latent, text, (first, second), settings, **how)  # type: ignore[arg-type]
+        texts = 4  # with both words, with either, with none
         names: tuple[str, ...] = ("both", f"only {first}", f"only {second}", "only together")
         found = torch.stack([pair.redundancy, pair.unique_first, pair.unique_second, pair.synergy])
         given[f"{first} if {second} is known"] = float(pair.first_given_second.sum())
         given[f"{second} if {first} is known"] = float(pair.second_given_first.sum())
     else:
         alone = show == "alone"
-        names = tuple(words)
+        names, texts = tuple(words), len(words) + 1
         found = word_information(backbone, latent, text, words, settings, alone=alone, **how)  # type: ignore[arg-type]
     size = (picture.shape[-2], picture.shape[-1])
     maps = resize_maps(stretched(found.clamp_min(0)), size, "bilinear")[:, None]  # (N, 1, H, W)
-    return Measured(names, maps.clamp(0, 1), tuple(float(one.sum()) for one in found), given)
+    return Measured(names, maps.clamp(0, 1), tuple(float(one.sum()) for one in found), texts, given)
 
 
 def read_by(found: Measured, settings: InformationSettings) -> str:
     """What was found, for people."""
     listed = _listed(zip(found.names, found.nats, strict=True))
     scale = "0 is a word that tells the model nothing about this picture"
-    said = f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}."
+    cost = f"{found.texts * settings.draws} predictions: {settings.draws} levels of noise, {found.texts} texts at each"
+    said = f"Information in nats, over {settings.draws} levels of noise; {scale}. {listed}.\nCost: {cost}."
     if found.given:
         how = "what a word adds if the other is known"
         said += f"\nConditional information ({how}): {_listed(found.given.items())}."

@@ -71,6 +71,22 @@ def test_another_object_is_attacked_next(parts):
     assert first["erased"] != last["erased"] and list(parts.tasks) == [last["erased"]]
 
 
+def test_narrower_terms_are_asked_of_objects_that_have_some(parts):
+    asked = request("relatives", methods=("uce",))
+    names = [attacked.kind_of(asked, index).name for index in range(4)]
+    assert len(set(names)) == 4 and set(names) <= set(attacked.NARROWER)
+    task = attacked.task_of(parts, asked, attacked.kind_of(asked, 0))
+    assert task.relatives == attacked.NARROWER[names[0]]
+    assert attack.measure(parts, asked, 0)["scenarios"]["relatives"]["pictures"] == 1
+    both = request("names", "relatives", methods=("uce",))
+    assert attack.measure(parts, both, 0)["left_out"] == {"relatives": "no kinds above or below it were named"}
+
+
+def test_narrower_terms_are_other_names_of_their_objects():
+    kinds = {kind.name: kind for kind in load_atlas().kinds}
+    assert all(set(words) <= set(kinds[name].synonyms) for name, words in attacked.NARROWER.items())
+
+
 def test_further_erasures_and_the_curve_have_their_entries(parts):
     made = attack.measure(parts, request("sequence", "relearning", methods=("uce",)), 0)["scenarios"]
     assert [step for step, _ in made["relearning"]["curve"]] == [0, 1]

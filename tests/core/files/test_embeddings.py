@@ -127,11 +127,18 @@ def test_a_missing_file_is_named(tmp_path):
         files.load_embedding(tmp_path / "nowhere.safetensors", WIDTHS)
 
 
-def test_two_tokens_of_one_name_are_refused(tmp_path, tokens):
-    for folder in ("a", "b"):
+def test_a_second_token_of_one_name_is_called_as_its_file(tmp_path, tokens):
+    for folder in ("a", "b", "c/b"):
         save_all(tmp_path / folder, tokens)
-    with pytest.raises(ValueError, match="another token called 'apple'"):
-        files.load_embeddings([tmp_path / "a/apple.safetensors", tmp_path / "b/apple.safetensors"], WIDTHS)
+    paths = [tmp_path / f"{folder}/apple.safetensors" for folder in ("a", "b", "c/b")]
+    renamed = tmp_path / "green one.safetensors"
+    renamed.write_bytes(paths[0].read_bytes())
+    loaded = files.load_embeddings([*paths, renamed], WIDTHS)
+    assert loaded.names == ("apple", "b_apple", "apple_2", "green_one")
+    assert all(torch.equal(one["clip_l"], tokens.vectors["apple"]["clip_l"]) for one in loaded.vectors.values())
+
+
+def test_no_files_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         files.load_embeddings([], WIDTHS)
 

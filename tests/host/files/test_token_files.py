@@ -54,11 +54,13 @@ def test_names_are_read_as_people_write_them(text, names):
     assert token_files.read_names(text) == names
 
 
-def test_two_files_with_one_name_inside_are_refused(here, tokens, lab_backbone):
+def test_two_files_with_one_name_inside_are_two_tokens(here, tokens, lab_backbone):
     for prefix in ("a/", "b/"):
         token_files.save(tokens, prefix, here)
-    with pytest.raises(ValueError, match="another token called '1'"):
-        token_files.load(["a/1", "b/1"], lab_backbone, here)
+    asked = ["a/1", "b/1", "a/1.safetensors"]
+    loaded = token_files.load(asked, lab_backbone, here)
+    assert loaded.names == ("1", "b_1")
+    assert token_files.described(loaded, asked) == "<1> from a/1.safetensors\n<b_1> from b/1.safetensors"
 
 
 def test_a_file_that_is_named_twice_is_loaded_once(here, tokens, lab_backbone):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from concept_atelier.core.attribute.information import InformationSettings
-from concept_atelier.host.jobs.attribute.word_information import TOGETHER, measured
+from concept_atelier.core.learn.engine.passes import counted_passes
+from concept_atelier.host.jobs.attribute.word_information import TOGETHER, measured, read_by
 from concept_atelier.nodes import ShowWordInformation
 from concept_atelier.nodes.attribute import show_word_information as module
 
@@ -44,6 +45,17 @@ def test_conditional_information_is_said_of_two_words_together(show, lab_backbon
     said.clear()
     show()
     assert "known" not in said[0]
+
+
+@pytest.mark.parametrize(("how", "words", "texts"), [("alone", ["cat"], 2), (TOGETHER, ["cat", "rocket"], 4)])
+def test_the_cost_that_is_said_is_what_the_model_predicts(lab_backbone, how, words, texts):
+    settings = InformationSettings(draws=2)
+    with counted_passes(lab_backbone) as passes:
+        found = measured(
+            lab_backbone, PICTURE[:1].movedim(-1, 1), "a cat and a rocket", words, how, settings, 1, {}, None
+        )
+    assert passes.count == 2 * texts
+    assert f"Cost: {2 * texts} predictions: 2 levels of noise, {texts} texts at each." in read_by(found, settings)
 
 
 def test_a_learnt_token_is_a_word(show, tokens):

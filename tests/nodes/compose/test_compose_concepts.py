@@ -9,7 +9,7 @@ from concept_atelier.core.compose.registry import METHODS
 from concept_atelier.core.types import LowRank
 from concept_atelier.host.headless.sampling import sample
 from concept_atelier.host.jobs.compose.composing import read_place
-from concept_atelier.nodes import ComposeConcepts, SaveAdapterAsLora
+from concept_atelier.nodes import ComposeConcepts, LoadConceptTokens, SaveAdapterAsLora, SaveConceptTokens
 
 PLAIN = {"prompt": "a cat and a rocket", "concepts": "a cat\na rocket", "places": "left\nright"}
 
@@ -219,6 +219,26 @@ def test_each_concept_has_its_own_lora_and_the_model_stays_as_it_was(run, socket
     without, one, nothing, both = pictures
     assert torch.equal(without, nothing)
     assert not torch.allclose(without, one) and not torch.allclose(one, both)
+
+
+@pytest.mark.parametrize("method", ["lora_composer", "concept_conductor"])
+def test_things_that_two_methods_learnt_from_two_pictures_are_composed(call, run, learn, sockets, encode, method):
+    """ConceptExpress gives a token alone, Break-A-Scene a token and a LoRA, which acts where its own thing is."""
+    other = torch.rand(1, 64, 96, 3, generator=torch.Generator().manual_seed(9))
+    first = learn()[0]
+    second = learn(image=other, method="break_a_scene")[0]
+    assert second.adapter and not first.adapter
+    names = [call(SaveConceptTokens, tokens=one, prefix=name)[0] for one, name in ((first, "one_"), (second, "two_"))]
+    lora = call(SaveAdapterAsLora, tokens=second, name="compose/second")[0]
+    tokens = call(LoadConceptTokens, clip=sockets["clip"], names="\n".join(name.split("\n")[0] for name in names))[0]
+    assert len(tokens.names) == 2
+    of_first, of_second = (f"<{name}>" for name in tokens.names)
+    given = {"prompt": f"a photo of {of_first} and {of_second}", "concepts": f"{of_first}\n{of_second}"}
+    pictures = []
+    for loras in ("", f"none, {lora}"):
+        model, conditioning, *_ = run(**given, tokens=tokens, method=method, loras=loras)
+        pictures.append(drawn(model, conditioning, encode("")))
+    assert all(bool(torch.isfinite(one).all()) for one in pictures) and not torch.allclose(*pictures)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,14 @@ def test_tokens_come_back_as_they_were(call, load, tokens, files_below):
     assert back.metadata["settings"] == tokens.metadata["settings"]
 
 
+def test_two_tokens_of_one_name_get_names_that_are_shown(call, sockets, tokens, encode):
+    saved = [call(SaveConceptTokens, tokens=tokens, prefix=f"{folder}/")[0].split("\n")[0] for folder in ("a", "b")]
+    result = call(LoadConceptTokens, clip=sockets["clip"], names="\n".join(saved))
+    assert result.ui.as_dict()["text"] == ("<red> from a/red.safetensors\n<b_red> from b/red.safetensors",)
+    both = call(EncodeConceptPrompt, clip=sockets["clip"], tokens=result[0], text="<red> and <b_red>")[0]
+    assert torch.equal(both[0][0], encode("embedding:a/red and embedding:b/red")[0][0])
+
+
 def test_the_stock_prompt_finds_the_files(call, sockets, tokens, encode):
     numbered = ConceptTokens({"1": tokens.vectors["red"], "2": tokens.vectors["green"]}, tokens.family)
     call(SaveConceptTokens, tokens=numbered)

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from concept_atelier.bench.all.erasing import BEST_ERASERS
+from concept_atelier.bench.erase.attack import ASKED
 from concept_atelier.bench.lab import FIGURES
 from concept_atelier.bench.words.damp import FIGURES as DAMPED
 from concept_atelier.bench.words.words import SCORES
 from concept_atelier.core.erase.registry import METHODS
 from concept_atelier.tools.pages.cost_results import before_and_now, growth, heat_maps, transformers
 from concept_atelier.tools.pages.erasure_results import (
+    attack_seeds,
     attacks,
     erased_counts,
     erased_kept_looks,
@@ -76,7 +79,8 @@ def test_erasing_is_shown_with_its_aims_and_controls(tmp_path):
     found = {"cases": 4, "seed": 0, "summary": summary, "controls": {"random_vector": control}}
     (tmp_path / "erase.json").write_text(json.dumps(found))
     written = erasing(tmp_path)
-    assert "| the erased object is found | 0.05 or less | 0.900 | 0.040 [0.03 0.05] | yes |" in written
+    assert "| the erased object is found | 0.02 or less | 0.900 | 0.040 [0.03 0.05] | no |" in written
+    assert "asked for by a synonym | 0.1 or less | " in written
     assert "0.300 [0.29 0.31] | no |" in written and "yes, 0.000" in written
     assert "Controls: objects lost, 0.000 (0.15 allowed)." in written and "--cases 4 --controls 4" in written
 
@@ -140,10 +144,10 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
         "speed": {"names": None},
     }
     found = {"cases": 2, "summary": {"methods": methods, "erased": ["cat"]}}
-    assert attacks(tmp_path).count("Not measured") == 5
+    assert attacks(tmp_path).count("Not measured") == 7
     (tmp_path / "attack.json").write_text(json.dumps(found))
     written = attacks(tmp_path)
-    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 4
+    assert "2 erasures, cat: `bench attack --split test --cases 2" in written and written.count("Not measured") == 6
     assert "| Its name | 0.25 (0.00, 1.00) | 0.25 (0.00, 1.00) |" in written
     assert "| Re-learning curve | 20+ steps | - |" in written
     more = {"cases": 1, "summary": {"methods": {"uce": {"noise": entry}}, "erased": ["cat"]}}
@@ -156,6 +160,18 @@ def test_attacks_are_shown_with_floor_and_ceiling(tmp_path):
     (tmp_path / "attack_unknown.json").write_text(json.dumps({"cases": 2, "summary": learnt}))
     assert "never saw (snail, bus), the model as it is trains for 12 steps: `bench attack" in attacks(tmp_path)
     assert "Controls: what erasing a random vector changes, 0.000 (0.15 allowed). `bench attack" in written
+
+
+def test_seeds_of_attacks_are_joined(tmp_path):
+    assert "Not measured" in attack_seeds(tmp_path)
+    for number, found in enumerate((0.0, 0.25, 0.5)):
+        of = {name: {"found": found} for name in ASKED} | {"relearning": {"found": 1.0, "half": 20.0 + number}}
+        summary = {"methods": dict.fromkeys(BEST_ERASERS, of), "erased": [f"cat {number}"]}
+        file = f"attack_seed{number}.json" if number else "attack.json"
+        (tmp_path / file).write_text(json.dumps({"cases": 2, "summary": summary}))
+    written = attack_seeds(tmp_path)
+    assert "cat 0: `bench attack" in written and "--seed 2" in written
+    assert "| Its name | 0.25 [0.00 0.50] |" in written and "| Re-learning curve | 21.00 [20.00 22.00] |" in written
 
 
 def test_guards_stand_beside_no_guard(tmp_path):
