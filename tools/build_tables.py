@@ -1,4 +1,5 @@
-"""Writes the tables of ``docs/`` that are made from the files of the benches, as `lab page` does, and draws nothing:
+"""Writes the tables of ``docs/`` that are made from the files of the benches, as `lab page` does, and no picture
+but that of the sweeps:
 
 ``python -m concept_atelier.tools.build_tables``
 """

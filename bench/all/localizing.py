@@ -28,9 +28,10 @@ LOCALIZED = {
     "localize_twemoji.json": f"{LOCALIZE} 32 --hand twemoji",
     "localize_short.json": f"{LOCALIZE} 32 --caption short",
     "localize_complete.json": f"{LOCALIZE} 32 --caption complete",
+    "localize_sweep.json": "localize --cases 12 --sweep",
 }
-"""Objects that touch or are alike, a given count, every method, the published preset, the icons of other hands, and
-captions that are given."""
+"""Objects that touch or are alike, a given count, every method, the published preset, the icons of other hands,
+captions that are given, and a sweep of layers by shares of noise."""
 
 
 def with_seeds() -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ...bench.all.queue import FOLDER as RESULTS
 from ...bench.cases import Case, case_of
 from ...bench.drawing import draw
 from ...bench.learn.learn import true_concepts
@@ -33,6 +34,7 @@ from ...lab.world.scene import SceneSettings, sample_scene
 from ...training.mixture import MIXTURE, PROMPTS
 from .cards import curves, data_card, model_card
 from .results import PAGES, with_results
+from .sweep_pictures import write_sweeps
 
 DOCS = Path(__file__).parents[2] / "docs"
 ERASED = (("cat", "dog"), ("rocket", "airplane"), ("apple", "lemon"))
@@ -84,7 +86,8 @@ def write_cards(folder: Path = DOCS) -> None:
 
 
 def write_tables(folder: Path = DOCS) -> None:
-    """The tables of pages (:data:`PAGES`) that are made from the files of the benches."""
+    """The tables of pages (:data:`PAGES`) that are made from the files of the benches, and the picture of sweeps."""
+    write_sweeps(folder, RESULTS)
     for name, parts in PAGES.items():
         write_text(folder / name, with_results((DOCS / name).read_text(encoding="utf-8"), parts=parts))
 

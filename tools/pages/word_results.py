@@ -26,15 +26,33 @@ def word_maps(folder: Path) -> str:
 
 def word_sweep(folder: Path, name: str = "words_sweep.json") -> str:
     """``bench words --sweep``: names."""
-    return sweep(folder, name, lambda figures: figures["name"]["iou"]["mean"])
+    return sweep(folder, name)
 
 
-def sweep(folder: Path, name: str, score: Callable[[Mapping[str, Any]], float] = lambda found: found["mean"]) -> str:
-    """A sweep of layers by shares of noise, with a score of each setting's figures; the mean where it has one."""
+Cells = Mapping[tuple[str, str], float]
+"""Of a sweep: layer and share of noise to a score."""
+
+
+def of_names(figures: Mapping[str, Any]) -> float:
+    """A setting's score: the IoU of names, where there are figures by kinds of words; else the mean."""
+    return float((figures["name"]["iou"] if "name" in figures else figures)["mean"])
+
+
+def swept(found: Mapping[str, Any], score: Callable[[Mapping[str, Any]], float] = of_names) -> Cells:
+    """The scores of a sweep's file."""
+    return {
+        (layer, noise): score(figures)
+        for setting, figures in found["summary"].items()
+        for layer, noise in [setting.rsplit(" at ", 1)]
+    }
+
+
+def sweep(folder: Path, name: str) -> str:
+    """A sweep of layers by shares of noise."""
     found = read(folder / name)
     if found is None:
         return missing(name)
-    cells = {tuple(setting.rsplit(" at ", 1)): score(figures) for setting, figures in found["summary"].items()}
+    cells = swept(found)
     layers, noises = (list(dict.fromkeys(key[axis] for key in cells)) for axis in (0, 1))
     rows = [["layer", *(f"noise {noise}" for noise in noises)]]
     for layer in layers:

@@ -22,7 +22,9 @@ def test_methods_and_guards_have_rows_and_files_that_are_missing_their_commands(
         (tmp_path / f"transformer/{name}.json").write_text(json.dumps(found))
     rows = attacks(tmp_path).splitlines()[2:]
     cell = "0.25 (0.00, 1.00)"
-    assert rows[0].startswith(f"| erased by UCE | none | 2 | {cell} | - | - | - | - | 20 steps | 1.00, 0.75 | `bench attack")
+    assert rows[0].startswith(
+        f"| erased by UCE | none | 2 | {cell} | - | - | - | - | 20 steps | 1.00, 0.75 | `bench attack"
+    )
     assert "--cases 4 " in rows[0] and rows[1].startswith("| erased by MACE, its closed forms | none | 2 |")
     for row, name in ((rows[2], "attack_trained"), (rows[3], "attack_guard_none")):
         assert row.startswith("| not measured yet | none |") and queue()[f"transformer/{name}.json"] in row
