@@ -25,6 +25,13 @@ def test_words_are_measured(wires, run, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_concepts_beside_the_prompt_are_refused_by_name(wires, run, pack, family):
+    """There is no joint attention for them to take part in."""
+    with pytest.raises(pack("host.adapters").UnsupportedModelError, match="supported are the lab transformer"):
+        run("ShowConceptHeatmap", **wires(family), image=PICTURE, text=TEXT, concepts="dog")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_words_are_compared(wires, run, family):
     given = {"image": PICTURE, "text": TEXT, "words": "cat, rocket", "levels": 1, "draws": 1, "seed": 1}
     sheet, maps, table = run("CompareWords", **wires(family), **given, masks=torch.ones(2, 32, 48))

@@ -246,14 +246,31 @@ def test_tokens_of_another_family_are_refused(made, parts_of, run):
         run("EncodeConceptPrompt", clip=parts_of("z_image")["clip"], tokens=made("flux"), text="a <red>")
 
 
-def test_a_family_whose_prompts_read_no_learnt_tokens_is_refused_by_name(small, pack, run, made):
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [
+        ("anima", "in the prompts of Anima"),
+        ("lumina2", "in the prompts of Lumina 2"),
+        ("flux2_dev", "FLUX.2 with the text encoder mistral3_24b"),
+    ],
+)
+def test_a_family_whose_prompts_read_no_learnt_tokens_is_refused_by_name(
+    small, model_of, pack, run, made, image, concepts, family, said
+):
+    """Where a prompt would say the tokens, and before anything is learnt."""
+    if family == small.DEV and not small.mistral_here():
+        pytest.skip("this ComfyUI has no text encoder of FLUX.2 dev")
     with torch.inference_mode():
-        clip = small.clip("anima")
+        clip = small.clip(family)
     refused = pack("host.adapters").UnsupportedModelError
-    tokens = made("flux")
-    for node, given in (("EncodeConceptPrompt", {"tokens": tokens, "text": "a <red>"}),):
-        with pytest.raises(refused, match=r"in the prompts of Anima; supported are .*the lab transformer.*Qwen-Image"):
-            run(node, clip=clip, **given)
+    parts = {"model": model_of(family), "clip": clip, "vae": small.vae_of(family)}
+    learning = {"image": image, "concepts": concepts("flux"), "preset": "small", "preview_every": 0, "keep_every": 0}
+    for node, given in (
+        ("EncodeConceptPrompt", {"clip": clip, "tokens": made("flux"), "text": "a <red>"}),
+        ("LearnConceptTokens", {**parts, **learning, "method": "cones"}),
+    ):
+        with pytest.raises(refused, match=rf"{said}.*supported are .*the lab transformer.*Qwen-Image"):
+            run(node, **given)
 
 
 def test_a_text_encoder_whose_table_was_never_tried_is_refused_by_name(small, pack, parts_of):
