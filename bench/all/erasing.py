@@ -25,6 +25,9 @@ CHANGED = {
 words of the vocabulary beside the list, by values that were chosen on ten development objects; SPEED has two parts of
 the paper that the preset leaves out."""
 
+KEPT = "uce_kept"
+"""One of them, which is measured on one object, styles and colours as well."""
+
 LOOKS = ("style", "colour")
 """What methods erase beside objects."""
 
@@ -66,6 +69,10 @@ def _more_erased() -> dict[str, str]:
             found[f"erase/{name}_30.json"] = f"{command} --concepts 30"
         for what in LOOKS:
             found[f"erase/{name}_{what}s.json"] = f"{command} --what {what}"
+    method, changes = CHANGED[KEPT]
+    found[f"erase/{KEPT}.json"] = f"erase --split test --cases 16 --method {method} {changes}"
+    for what in LOOKS:
+        found[f"erase/{KEPT}_{what}s.json"] = f"erase --split test --cases 4 --method {method} --what {what} {changes}"
     for count in (10, 30):
         for name, (method, changes) in CHANGED.items():
             command = f"erase --split test --cases 4 --method {method} --concepts {count} {changes}"

@@ -35,6 +35,8 @@ BOTH = (
     "lab.json",
     "words.json",
     "words_short.json",
+    "words_information.json",
+    "words_both.json",
     "words_sweep.json",
     "localize.json",
     "localize_known_count.json",

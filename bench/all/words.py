@@ -7,11 +7,13 @@ PROMPTS = {
 
 WORDS = {
     "words.json": "words --split test --cases 60 --deletion --controls 8",
-    "words_short.json": "words --split test --cases 60 --caption short",
+    "words_short.json": "words --split test --cases 60 --caption short --deletion",
     "words_information.json": "words --split test --cases 24 --maps information --deletion",
-    "words_alone.json": "words --split test --cases 24 --maps alone",
+    "words_information_short.json": "words --split test --cases 24 --maps information --caption short --deletion",
+    "words_alone.json": "words --split test --cases 24 --maps alone --deletion",
     "words_redundancy.json": "words --split test --cases 60 --redundancy",
     "words_both.json": "words --split test --cases 24 --maps both --deletion",
+    "words_both_short.json": "words --split test --cases 24 --maps both --caption short --deletion",
     "words_damp.json": "damp --split test --cases 60 --controls 8",
     "words_damp_short.json": "damp --split test --cases 24 --caption short",
     "words_sweep.json": "words --cases 24 --sweep",

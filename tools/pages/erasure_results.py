@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...bench.all.erasing import BEST_ERASERS, CHANGED, GUARDED, LOOKS, WITH_SYNONYMS
+from ...bench.all.erasing import BEST_ERASERS, CHANGED, GUARDED, KEPT, LOOKS, WITH_SYNONYMS
 from ...bench.all.queue import queue
 from ...bench.erase.attack import ASKED
 from ...bench.erase.attacked import UNKNOWN
@@ -121,7 +121,7 @@ def erased_counts(folder: Path) -> str:
         files += [f"erase/{name}_{count}.json" for count in COUNTS[1:]]
         rows.append([method.title, *(_cell(folder, file, figures) for file in files)])
     for name, (of, changes) in CHANGED.items():
-        files = [f"erase/{name}_{count}.json" for count in COUNTS]
+        files = [f"erase/{name}.json", *(f"erase/{name}_{count}.json" for count in COUNTS[1:])]
         said = f"{ERASING[of].title}, {changes.replace('--set ', '')}"
         rows.append([said, *(_cell(folder, file, figures) for file in files)])
     return table(rows)
@@ -151,12 +151,15 @@ def single(method: str) -> str:
 def erased_looks(folder: Path) -> str:
     """Every method on styles and on colours."""
     rows = [["method", *(f"a {look}" for look in LOOKS)]]
-    for name, method in ERASING.items():
+    of, changes = CHANGED[KEPT]
+    titles = {name: method.title for name, method in ERASING.items()}
+    titles[KEPT] = f"{ERASING[of].title}, {changes.replace('--set ', '')}"
+    for name, title in titles.items():
         cells = []
         for look in LOOKS:
             figures = [f"{look}_{which}_{when}" for which in ("found", "others") for when in ("before", "after")]
             cells.append(_cell(folder, f"erase/{name}_{look}s.json", figures))
-        rows.append([method.title, *cells])
+        rows.append([title, *cells])
     return table(rows)
 
 

@@ -91,7 +91,14 @@ def of_both(files: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-WORDS = of_both({"words.json": "attention, complete captions", "words_short.json": "attention, names alone"}) | {
+WORDS = of_both(
+    {
+        "words.json": "attention, complete captions",
+        "words_short.json": "attention, names alone",
+        "words_information.json": "information, complete captions",
+        "words_both.json": "mean of attention and information, complete captions",
+    }
+) | {
     f"{FOLDER}/words_concepts.json": ("transformer", "concepts, complete captions"),
     f"{FOLDER}/words_concepts_short.json": ("transformer", "concepts, names alone"),
 }

@@ -101,8 +101,10 @@ KIND_FILES = {
     "words": "attention, complete",
     "words_short": "attention, short",
     "words_information": "information, complete",
+    "words_information_short": "information, short",
     "words_alone": "information of the word without the caption",
     "words_both": "mean of both, complete",
+    "words_both_short": "mean of both, short",
 }
 """File to what it measured."""
 

@@ -130,7 +130,7 @@ def test_the_page_of_erasing_says_what_was_measured_at_once_and_of_looks(tmp_pat
     counts, shown = erased_counts(tmp_path), erased_looks(tmp_path)
     assert "| UCE | not measured yet | 0.20 / 0.90 / 0.80 (4) | not measured yet |" in counts
     assert "| ESD | not measured yet | not measured yet | left out |" in counts
-    assert "| UCE, kept_words=32 erase_scale=4 | left out | not measured yet | not measured yet |" in counts
+    assert "| UCE, kept_words=32 erase_scale=4 | not measured yet | not measured yet | not measured yet |" in counts
     assert "| HiRM | not measured yet | 0.50 / 0.50 / 0.50 / 0.50 (4) |" in shown
     marks = "".join(f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ERASURE)
     assert counts in with_results(marks, tmp_path, ERASURE)
