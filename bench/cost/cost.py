@@ -163,6 +163,12 @@ def _of_erasing(one: Mapping[str, Any]) -> Rows:
     return [heads, *([count, *(str(row[field]) for field in fields)] for count, row in one["concepts"].items())]
 
 
+def _of_methods(one: Mapping[str, Any]) -> Rows:
+    heads = ["method", "seconds", "of processor time", "resident MB"]
+    fields = ("seconds", "cpu_s", "resident_mb")
+    return [heads, *([name, *(str(row[field]) for field in fields)] for name, row in one["methods"].items())]
+
+
 def _of_solving(one: Mapping[str, Any]) -> Rows:
     aim = f"aim {AIMS['solving_s']:g} s"
     return [
@@ -211,6 +217,7 @@ _ROWS = {
     "heat maps": _of_heat_maps,
     "growth": _of_growth,
     "erase": _of_erasing,
+    "erase by method": _of_methods,
     "solving": _of_solving,
     "listening": _of_listening,
 }

@@ -17,6 +17,7 @@ from ...core.masks import from_masks
 from ...core.types import Concepts, ConceptTokens
 from ...host.adapters import at_work, backbone_of, with_erasure
 from .capturing import capture_cost, listening_cost
+from .erasing import methods_cost
 from .ground import Ground, Shape, made_up_words
 from .growth import growth_cost
 from .heat_maps import heat_maps_cost
@@ -121,6 +122,7 @@ FIGURES: Mapping[str, Measure] = {
     "localize": localize_cost,
     "learn": learn_cost,
     "erase": erase_cost,
+    "erase by method": methods_cost,
     "solving": solving_cost,
     "text encoding": text_encoding_cost,
     "attention maps": maps_cost,

@@ -101,6 +101,24 @@ def solving(folder: Path) -> str:
     )
 
 
+def erasing_methods(folder: Path) -> str:
+    """Seconds and memory that every method takes for one object."""
+    rows = [["method", "trains", "seconds of processor time", "by the clock", "MB that the process grew"]]
+    for one in _figures(folder, "erase by method"):
+        rows += [
+            [
+                ERASING[name].title,
+                "yes" if spent["trains"] else "no",
+                f"{spent['cpu_s']:g}",
+                f"{spent['seconds']:g}",
+                "unknown" if spent["resident_mb"] is None else f"{spent['resident_mb']:.0f}",
+            ]
+            for name, spent in one["methods"].items()
+        ]
+    command = '`bench cost --figures "erase by method" --json results/cost.json`'
+    return table(rows) if len(rows) > 1 else f"Not measured yet: {command}."
+
+
 def transformers(folder: Path) -> str:
     """What Capture Attention adds to a block of a transformer, and to the whole by its number of blocks."""
     rows = [

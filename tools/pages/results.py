@@ -14,7 +14,8 @@ from ...bench.summary import with_interval
 from .cards import table
 from .compose_results import PARTS as COMPOSE_PARTS
 from .cost_results import PARTS as COST_PARTS
-from .cost_results import solving
+from .cost_results import erasing_methods, solving
+from .erasure_overview import overview
 from .erasure_results import attack_seeds, attacks, erased_counts, erased_kept_looks, erased_looks, erased_seeds, guards
 from .explain_results import PARTS as EXPLAIN_PARTS
 from .files import heading, missing, read, shown_command, verdict, with_part
@@ -93,6 +94,7 @@ PARTS: Mapping[str, Writer] = {
 """Marked part of the page to what writes it."""
 
 ERASURE: Mapping[str, Writer] = {
+    "all methods": overview,
     "how many at once": erased_counts,
     "three seeds": erased_seeds,
     "styles and colours": erased_looks,
@@ -101,6 +103,7 @@ ERASURE: Mapping[str, Writer] = {
     "attacks, three seeds": attack_seeds,
     "guards": guards,
     "solving": solving,
+    "seconds and memory": erasing_methods,
 }
 """The same of ``docs/erasure-results.md``."""
 

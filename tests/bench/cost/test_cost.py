@@ -7,7 +7,18 @@ import pytest
 import torch
 
 from concept_atelier.__main__ import main
-from concept_atelier.bench.cost import cost, figures, growth, heat_maps, meters, parts, recomputing, solving, start
+from concept_atelier.bench.cost import (
+    cost,
+    erasing,
+    figures,
+    growth,
+    heat_maps,
+    meters,
+    parts,
+    recomputing,
+    solving,
+    start,
+)
 from concept_atelier.bench.cost.compare import worse
 from concept_atelier.bench.cost.figures import FIGURES
 from concept_atelier.bench.cost.headless import HeadlessGround
@@ -104,6 +115,7 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(growth, "CONCEPTS", (1, 3))
     monkeypatch.setattr(growth, "PRESERVED", (10, 40))
     monkeypatch.setattr(heat_maps, "SCENES", 1)
+    monkeypatch.setattr(erasing, "METHODS", {name: erasing.METHODS[name] for name in ("uce", "mace")})
     monkeypatch.setattr(solving, "CONCEPTS", 2)
     monkeypatch.setattr(solving, "WIDTH", 64)
     monkeypatch.setattr(solving, "LAYERS", (16, 24))
@@ -121,6 +133,8 @@ def test_the_command_measures_prints_and_writes(tmp_path, monkeypatch, capsys):
     assert all(one["note"] == "a test" and one["torch"] == torch.__version__ for one in held)
     assert by_name["learn"]["rows"] == 1 and by_name["learn"]["kept_after_cancelling_mb"] < 0.1
     assert list(by_name["erase"]["concepts"]) == ["1", "4"]
+    assert list(by_name["erase by method"]["methods"]) == ["uce", "mace"]
+    assert all(0 < row["cpu_s"] < 60 and not row["trains"] for row in by_name["erase by method"]["methods"].values())
     sizes = by_name["solving"]["sizes"]
     assert sizes["sd15"]["width"] == 64 and sizes["sd15"]["projections"] == 4 and sizes["lab"]["preset"] == "small"
     assert all(list(of["methods"]) == ["uce", "rece", "speed", "mace", "realera"] for of in sizes.values())
